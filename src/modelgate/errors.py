@@ -1,0 +1,282 @@
+"""Everything modelgate raises.
+
+* ModelgateError
+  + ConfigurationError                at construction only
+  + RequestError                4xx   the caller can mend it
+    - MalformedBody             400
+    - ConflictingCredentials    400
+    - InvalidInput              400
+      . MissingColumns
+      . InvalidValues
+    - Unauthorized              401
+    - Forbidden                 403
+      . DeploymentInactive
+    - NotFound                  404
+    - MethodNotAllowed          405
+    - BodyTooLarge              413
+    - UnsupportedMediaType      415
+    - RateLimitExceeded         429
+  + ServingError                5xx   the caller can only try again
+    - PredictionError           500
+    - Overloaded                503
+    - DeploymentUnavailable     503
+
+An error says what is wrong and hints at a status; the dialect spoken gives it its wire form. Its
+message is written for the caller: never internals, keys, or values of other people's data.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+__all__ = [
+    "BodyTooLarge",
+    "ConfigurationError",
+    "ConflictingCredentials",
+    "DeploymentInactive",
+    "DeploymentUnavailable",
+    "Forbidden",
+    "InvalidInput",
+    "InvalidValues",
+    "MalformedBody",
+    "MethodNotAllowed",
+    "MissingColumns",
+    "ModelgateError",
+    "NotFound",
+    "Overloaded",
+    "PredictionError",
+    "RateLimitExceeded",
+    "RequestError",
+    "ServingError",
+    "Unauthorized",
+    "UnsupportedMediaType",
+]
+
+
+class ModelgateError(Exception):
+    """The root of the tree."""
+
+
+class ConfigurationError(ModelgateError, ValueError):
+    """An option that cannot work, found at construction. Names the option and what it accepts."""
+
+
+class AnswerableError(ModelgateError):
+    """An error with an answer: the common part of `RequestError` and `ServingError`.
+
+    Attributes:
+        status: the HTTP status the core suggests; a dialect may choose another.
+        code: a stable name for programs.
+        message: one sentence for the caller.
+        details: further members of the answer, by name.
+        headers: further headers of the answer.
+    """
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    default_message: ClassVar[str] = "The request failed"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        details: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.message = message or self.default_message
+        self.details = dict(details or {})
+        self.headers = dict(headers or {})
+        super().__init__(self.message)
+
+
+class RequestError(AnswerableError):
+    """The request is at fault, and the caller can mend it."""
+
+    status = 400
+    code = "bad_request"
+
+
+class MalformedBody(RequestError):
+    """The body cannot be read as what it says it is."""
+
+    code = "malformed_body"
+
+
+class ConflictingCredentials(RequestError):
+    """Two different keys in one request (RFC 6750, section 3.1: ``invalid_request``)."""
+
+    code = "conflicting_credentials"
+    default_message = "Two different API keys were sent: send one"
+
+
+class InvalidInput(RequestError):
+    """The body reads well and says something the deployment cannot score."""
+
+    code = "invalid_input"
+
+
+class InvalidValues(InvalidInput):
+    """Values that break a column's rule.
+
+    Attributes:
+        errors: by column, what its values must be.
+    """
+
+    code = "invalid_values"
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        self.errors = dict(errors)
+        told = "; ".join(f"{column} {rule}" for column, rule in self.errors.items())
+        super().__init__(f"Invalid input data: {told}", details={"errors": self.errors})
+
+
+class MissingColumns(InvalidInput):
+    """The input lacks columns the model needs.
+
+    Attributes:
+        missing_columns: all of them, in the order of the schema.
+        errors: by column, what the values that did come must be.
+    """
+
+    code = "missing_columns"
+
+    def __init__(self, missing_columns: Sequence[str], errors: Mapping[str, str] | None = None) -> None:
+        self.missing_columns = list(missing_columns)
+        self.errors = dict(errors or {})
+        details: dict[str, object] = {"missing_columns": self.missing_columns}
+        if self.errors:
+            details["errors"] = self.errors
+        # The words of the ML Clever Prediction API, "Error Responses".
+        super().__init__("Prediction failed due to missing input data", details=details)
+
+    def __str__(self) -> str:
+        return f"missing input columns: {', '.join(self.missing_columns)}"
+
+
+class Unauthorized(RequestError):
+    """No key, or one nobody knows. RFC 9110, section 11.6.1: a 401 must carry a challenge."""
+
+    status = 401
+    code = "unauthorized"
+    default_message = "Invalid API key"
+
+
+class Forbidden(RequestError):
+    """The key is known, and not for this."""
+
+    status = 403
+    code = "forbidden"
+    default_message = "This API key does not serve this deployment"
+
+
+class DeploymentInactive(Forbidden):
+    """The deployment is there and switched off."""
+
+    code = "deployment_inactive"
+    default_message = "This deployment is not active"
+
+
+class NotFound(RequestError):
+    """Nothing is there."""
+
+    status = 404
+    code = "not_found"
+    default_message = "Not found"
+
+
+class MethodNotAllowed(RequestError):
+    """The path is there, the method is not. RFC 9110, section 15.5.6: a 405 must carry Allow."""
+
+    status = 405
+    code = "method_not_allowed"
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        names = ", ".join(allowed)
+        super().__init__(f"This path answers to {names} only", headers={"allow": names})
+
+
+class BodyTooLarge(RequestError):
+    """The body is larger than the gate reads.
+
+    Attributes:
+        limit: the largest body read, in bytes.
+    """
+
+    status = 413
+    code = "body_too_large"
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"The body is larger than the {limit} bytes accepted here")
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is of a kind the dialect does not read. RFC 9110, section 15.5.16."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+    def __init__(self, accepted: str) -> None:
+        super().__init__(f"Send the body as Content-Type: {accepted}", headers={"accept": accepted})
+
+
+class RateLimitExceeded(RequestError):
+    """Too many requests.
+
+    Attributes:
+        retry_after: whole seconds until the next one may pass; at least one.
+    """
+
+    status = 429
+    code = "rate_limit_exceeded"
+
+    def __init__(self, limit: str, retry_after: int, headers: Mapping[str, str] | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(
+            f"Rate limit of {limit} exceeded: try again in {retry_after} s",
+            headers={**(headers or {}), "retry-after": str(retry_after)},
+        )
+
+
+class ServingError(AnswerableError):
+    """The server is at fault. What happened is in the log; the answer shows none of it."""
+
+    status = 500
+    code = "internal_error"
+    default_message = "An unexpected error occurred on the server"
+
+
+class PredictionError(ServingError):
+    """The model failed; its own exception is the ``__cause__``, for the log alone."""
+
+    code = "prediction_error"
+    default_message = "The model failed to score this request"
+
+
+class Overloaded(ServingError):
+    """As many requests are in flight as the gate takes.
+
+    Attributes:
+        retry_after: whole seconds to wait before the next try.
+    """
+
+    status = 503
+    code = "overloaded"
+
+    def __init__(self, retry_after: int = 1) -> None:
+        self.retry_after = retry_after
+        super().__init__(
+            f"The server is busy: try again in {retry_after} s", headers={"retry-after": str(retry_after)}
+        )
+
+
+class DeploymentUnavailable(ServingError):
+    """The deployment's model cannot be loaded just now."""
+
+    status = 503
+    code = "deployment_unavailable"
+
+    def __init__(self, retry_after: int = 1) -> None:
+        self.retry_after = retry_after
+        super().__init__(
+            "This deployment's model is not available just now", headers={"retry-after": str(retry_after)}
+        )

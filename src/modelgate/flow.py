@@ -1,0 +1,183 @@
+"""The contract every layer is written against, and the two drivers that run it.
+
+A layer is written once and runs under WSGI and ASGI alike. It is a generator that suspends only
+through `Wait`, the one effect there is; `drive` performs the waits by blocking, `adrive` by
+awaiting. Inward is ``response = yield from call_next(request)``: the code above it runs on the way
+in, the code below it on the way out, and ``try``/``finally`` around it always runs.
+
+Never block or sleep in a layer directly: under ASGI that stops the event loop for everyone. Hand
+the work to `run`.
+"""
+
+import asyncio
+import contextvars
+import os
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ParamSpec, TypeAlias, TypeVar
+
+from .errors import ConfigurationError
+
+__all__ = [
+    "Flow",
+    "Handler",
+    "Layer",
+    "Wait",
+    "Workers",
+    "adrive",
+    "checked_layers",
+    "drive",
+    "run",
+    "stack",
+    "wait_for",
+]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+@dataclass(slots=True, eq=False)
+class Wait:
+    """Something that may block or be awaited.
+
+    Args:
+        sync: performs it by blocking and returns its result.
+        aio: performs it on the running asyncio loop; it gives the same result or error as *sync*.
+    """
+
+    sync: Callable[[], Any]
+    aio: Callable[[], Awaitable[Any]]
+
+
+Flow: TypeAlias = Generator[Wait, Any, T]
+Handler: TypeAlias = Callable[[In], Flow[Out]]
+Layer: TypeAlias = Callable[[In, Handler[In, Out]], Flow[Out]]
+
+
+def stack(layers: Iterable[Layer[In, Out]], handler: Handler[In, Out]) -> Handler[In, Out]:
+    """Put *layers* around *handler*, the first one outermost.
+
+    Raises:
+        ConfigurationError: one of the layers cannot be called.
+    """
+    for layer in reversed(checked_layers(layers)):
+        handler = _around(layer, handler)
+    return handler
+
+
+def checked_layers(layers: Iterable[Layer[In, Out]]) -> tuple[Layer[In, Out], ...]:
+    """*layers*, none of which is something else.
+
+    Raises:
+        ConfigurationError: one of them cannot be called, or is a class where its instance is meant.
+    """
+    chosen = tuple(layers)
+    for layer in chosen:
+        if not callable(layer) or isinstance(layer, type):
+            raise ConfigurationError(f"layers: {layer!r}: accepts what is called with (request, call_next)")
+    return chosen
+
+
+def _around(layer: Layer[In, Out], call_next: Handler[In, Out]) -> Handler[In, Out]:
+    def handler(request: In) -> Flow[Out]:
+        return layer(request, call_next)
+
+    return handler
+
+
+def drive(flow: Flow[T]) -> T:
+    """Run *flow* to its result, blocking wherever it waits: for WSGI, tests and scripts."""
+    step: Callable[[Any], Wait] = flow.send
+    value: Any = None
+    while True:
+        try:
+            wait = step(value)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        try:
+            step, value = flow.send, wait.sync()
+        except BaseException as error:
+            step, value = flow.throw, error
+
+
+async def adrive(flow: Flow[T], value: Any = None) -> T:
+    """Run *flow* to its result, awaiting wherever it waits: for ASGI.
+
+    Args:
+        value: what a flow that already waits is sent first; an exception is thrown into it.
+    """
+    step: Callable[[Any], Wait] = flow.throw if isinstance(value, BaseException) else flow.send
+    while True:
+        try:
+            wait = step(value)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        try:
+            step, value = flow.send, await wait.aio()
+        except BaseException as error:
+            step, value = flow.throw, error
+
+
+class Workers:
+    """Threads for blocking work under ASGI, apart from the host application's own.
+
+    No thread starts before the first use, and a forked child starts its own: threads do not
+    survive ``fork``, so a pool made by ``gunicorn --preload`` would never answer.
+
+    Args:
+        threads: how many calls may run at once; by default what `ThreadPoolExecutor` chooses.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        if threads is not None and threads < 1:
+            raise ConfigurationError(f"threads={threads!r}: accepts a whole number from 1")
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._pid = 0
+
+    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
+        """Call *function*: here under WSGI, in one of the threads under ASGI.
+
+        The call sees the caller's context variables. A call whose request is cancelled while it
+        still queues is never made.
+        """
+        call = partial(function, *args, **kwargs)
+        return (yield Wait(sync=call, aio=partial(self._call, call)))  # type: ignore[no-any-return]
+
+    async def _call(self, call: Callable[[], T]) -> T:
+        if self._pool is None or self._pid != os.getpid():
+            self._pool, self._pid = ThreadPoolExecutor(self._threads, "modelgate"), os.getpid()
+        context = contextvars.copy_context()
+        # Not context.run itself: a Future cannot carry StopIteration, see `_contained`.
+        return await asyncio.get_running_loop().run_in_executor(self._pool, context.run, _contained, call)
+
+
+def _contained(call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except StopIteration as stop:
+        # PEP 479 gives the same under `drive`: the flow it is thrown into raises RuntimeError.
+        raise RuntimeError("the call raised StopIteration") from stop
+
+
+_workers = Workers()
+run = _workers.run
+
+
+def wait_for(future: Future[T]) -> Flow[T]:
+    """Wait for the result of a *future* that some thread is working on.
+
+    The future must be running: `asyncio.wrap_future` passes a cancellation on, and a running
+    future refuses it, so that one caller's cancellation is not every caller's.
+    """
+    return (  # type: ignore[no-any-return]
+        yield Wait(sync=future.result, aio=partial(_wrapped, future))
+    )
+
+
+async def _wrapped(future: Future[T]) -> T:
+    return await asyncio.wrap_future(future)

@@ -1,0 +1,351 @@
+"""What a layer sees of HTTP: a `Request`, a `Response`, and the `Wire` format spoken.
+
+Nothing here knows a framework. `modelgate.mount` makes the requests and sends the responses.
+"""
+
+import http
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import msgspec
+
+from .errors import (
+    AnswerableError,
+    BodyTooLarge,
+    ConflictingCredentials,
+    MalformedBody,
+    ServingError,
+    UnsupportedMediaType,
+)
+from .flow import Flow, Handler, Wait, run
+from .strict_json import LARGE, check_members, decode_json
+
+if TYPE_CHECKING:
+    from .keys import Principal
+    from .scoring import Query
+
+__all__ = [
+    "PLAIN",
+    "BodyMeter",
+    "Headers",
+    "Request",
+    "Response",
+    "Wire",
+    "answered",
+    "check_body",
+    "error_response",
+    "head_credentials",
+    "json_body",
+    "json_members",
+    "require_json",
+]
+
+T = TypeVar("T")
+
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class Headers(Protocol):
+    """The header fields of a request."""
+
+    def get(self, name: str) -> str | None:
+        """The value of the field *name* (lower case); repeated ones joined by a comma."""
+
+
+class Wire(Protocol):
+    """What a layer must know of the wire format spoken: where the key stands, how an error looks."""
+
+    def credentials(self, request: "Request") -> Flow[str | None]:
+        """The API key the caller presents, None where there is none.
+
+        Raises:
+            ConflictingCredentials: two places name different keys.
+        """
+
+    def encode_error(self, request: "Request", error: AnswerableError) -> "Response":
+        """The answer to a request that failed."""
+
+
+class BodyMeter:
+    """Counts the bytes of a body while they arrive.
+
+    Attributes:
+        exceeded: whether more arrived than the limit allows.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit = limit
+        self.seen = 0
+        self.exceeded = False
+
+    def count(self, chunk: bytes) -> bytes:
+        """Give *chunk* back. Raises `BodyTooLarge` when it goes over the limit."""
+        self.seen += len(chunk)
+        if self.limit is not None and self.seen > self.limit:
+            self.exceeded = True
+            raise BodyTooLarge(self.limit)
+        return chunk
+
+
+class Request:
+    """One request, seen by the layers: a view of what the server gave, the body unread.
+
+    What belongs to one request is kept here, never on a layer, which every thread and task shares.
+
+    Attributes:
+        method: upper case.
+        path: below the mount point, percent-decoded.
+        root_path: the mount point, with whatever stands before it.
+        query_string: percent-encoded, without the question mark.
+        headers: the header fields.
+        client: the address of the peer, None where the server tells none.
+        scheme: ``http`` or ``https``.
+        id: the request id, once the layer `RequestId` has given one.
+        params: the variable parts of the path, by the names the route gives them.
+        deployment: the deployment the path names, None where it names none.
+        principal: whose key it is, once the layer `KeyAuth` has accepted one.
+        query: what is to be scored, once the dialect has decoded it.
+        wire: the wire format spoken.
+        envelope: for the dialect: what it has already unwrapped of the body.
+        body_read: the body, once a layer or the dialect has read it.
+        max_body: the largest body to read, in bytes; None for any.
+        whole_response: for an app with layers around it: whether a layer needs the body of its
+            response, which then arrives whole instead of streaming past.
+    """
+
+    __slots__ = (
+        "_deferred",
+        "body_read",
+        "client",
+        "deployment",
+        "envelope",
+        "headers",
+        "id",
+        "max_body",
+        "method",
+        "params",
+        "path",
+        "principal",
+        "query",
+        "query_string",
+        "root_path",
+        "scheme",
+        "whole_response",
+        "wire",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        headers: Headers,
+        *,
+        root_path: str = "",
+        query_string: str = "",
+        scheme: str = "http",
+        client: str | None = None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.root_path = root_path
+        self.query_string = query_string
+        self.scheme = scheme
+        self.client = client
+        self.id: str | None = None
+        self.params: Mapping[str, str] = {}
+        self.deployment: str | None = None
+        self.principal: Principal | None = None
+        self.query: Query | None = None
+        self.wire: Wire = PLAIN
+        self.envelope: Any = None
+        self.max_body: int | None = None
+        self.whole_response = False
+        self.body_read: bytes | None = None
+        self._deferred: list[Callable[[], None]] | None = None
+
+    @property
+    def content_length(self) -> int | None:
+        """What the header field says. Raises `MalformedBody` where it is no number."""
+        told = self.headers.get("content-length")
+        if not told:
+            return None
+        # int() alone would take "+5", "1_0" and other scripts' digits (RFC 9110, section 8.6).
+        if not (told.isascii() and told.isdigit() and len(told) < 20):
+            raise MalformedBody("Content-Length is not a number")
+        return int(told)
+
+    def read(self) -> Flow[bytes]:
+        """The whole body, read once.
+
+        Raises:
+            BodyTooLarge: it is larger than `max_body`.
+            MalformedBody: the server could not read it, or the caller went away.
+        """
+        if self.body_read is None:
+            self.body_read = yield Wait(sync=self._read, aio=self._aread)
+        return self.body_read
+
+    def _read(self) -> bytes:
+        raise NotImplementedError  # by the mounts' own requests
+
+    def _aread(self) -> Awaitable[bytes]:
+        raise NotImplementedError
+
+    def defer(self, callback: Callable[[], None]) -> None:
+        """Have *callback* called once when the request is over: its answer sent, or given up."""
+        if self._deferred is None:
+            self._deferred = []
+        self._deferred.append(callback)
+
+    def close(self) -> None:
+        """The request is over: the mount calls this when its answer is sent, or never will be."""
+        while self._deferred:
+            self._deferred.pop()()
+
+
+class Response:
+    """One answer.
+
+    Attributes:
+        status: the HTTP status.
+        body: bytes, or an iterable of bytes that streams.
+        headers: pairs of field name (lower case) and value.
+        reason: the reason phrase; by default the standard one.
+    """
+
+    __slots__ = ("body", "headers", "reason", "status")
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes | Iterable[bytes] = b"",
+        headers: Iterable[tuple[str, str]] = (),
+        reason: str | None = None,
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.headers = list(headers)
+        self.reason = reason
+
+    @classmethod
+    def json(cls, value: object, status: int = 200) -> "Response":
+        """An answer of *value* as JSON."""
+        return cls(status, msgspec.json.encode(value), [("content-type", "application/json")])
+
+    @property
+    def status_line(self) -> str:
+        """Status and reason phrase, as WSGI wants them."""
+        reason = self.reason
+        if reason is None:
+            # A server may refuse a status line without a phrase, and 480 has no standard one.
+            reason = _REASONS.get(self.status, "Error" if self.status >= 400 else "OK")
+        return f"{self.status} {reason}"
+
+    def header(self, name: str) -> str | None:
+        """The value of the field *name* (lower case), None where it is not set."""
+        return next((value for field, value in self.headers if field.lower() == name), None)
+
+    def set(self, name: str, value: str) -> None:
+        """Set the field *name* (lower case) to *value*, in place of any it has."""
+        self.headers = [pair for pair in self.headers if pair[0].lower() != name]
+        self.headers.append((name, value))
+
+
+_REASONS = {status.value: status.phrase for status in http.HTTPStatus}
+
+
+def answered(request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
+    """The response of *call_next*, or its error as the response the wire format makes of it.
+
+    For a layer that does something to every answer. Other layers let errors pass.
+    """
+    try:
+        return (yield from call_next(request))
+    except AnswerableError as error:
+        return request.wire.encode_error(request, error)
+
+
+def head_credentials(request: Request) -> str | None:
+    """The key of ``Authorization: Bearer`` or ``x-api-key``; the body is not read.
+
+    Raises:
+        ConflictingCredentials: both are there and differ.
+    """
+    key = request.headers.get("x-api-key")
+    authorization = request.headers.get("authorization")
+    if authorization is None:
+        return key
+    # RFC 9110, section 11.1: the scheme is case-insensitive.
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        return key
+    token = token.strip()
+    if key is not None and key != token:
+        raise ConflictingCredentials
+    return token
+
+
+def error_response(request: Request, error: AnswerableError) -> Response:
+    """``{"error": message}`` with the error's details; a server's fault names the request id."""
+    members: dict[str, object] = {"error": error.message, **error.details}
+    if isinstance(error, ServingError) and request.id is not None:
+        members["request_id"] = request.id
+    response = Response.json(members, error.status)
+    response.headers.extend(error.headers.items())
+    return response
+
+
+class PlainWire:
+    """What is spoken where no dialect is: the key in a header field, errors as plain JSON."""
+
+    def credentials(self, request: Request) -> Flow[str | None]:
+        yield from ()
+        return head_credentials(request)
+
+    def encode_error(self, request: Request, error: AnswerableError) -> Response:
+        return error_response(request, error)
+
+
+PLAIN = PlainWire()
+
+
+def require_json(request: Request) -> None:
+    """Raises `UnsupportedMediaType` where the body says it is something other than JSON.
+
+    A body that says nothing is taken for JSON: clients of these services leave the field out.
+    """
+    told = request.headers.get("content-type")
+    if not told or told == "application/json":
+        return
+    kind = told.partition(";")[0].strip().lower()
+    if kind not in ("application/json", "text/json") and not kind.endswith("+json"):
+        raise UnsupportedMediaType("application/json")
+
+
+def json_body(request: Request, decoder: "msgspec.json.Decoder[T]") -> Flow[T]:
+    """The body of *request*, read as JSON and decoded.
+
+    Raises:
+        UnsupportedMediaType: it says it is something else.
+        BodyTooLarge, MalformedBody: see `Request.read` and `decode_json`.
+    """
+    require_json(request)
+    return decode_json((yield from request.read()), decoder)
+
+
+def json_members(request: Request) -> Flow[dict[str, msgspec.Raw]]:
+    """The members of the JSON object that is the body, their values still raw.
+
+    Raises: as `json_body`.
+    """
+    return json_body(request, _MEMBERS)
+
+
+def check_body(request: Request, members: Mapping[str, msgspec.Raw], known: Collection[str]) -> Flow[None]:
+    """Refuse what `json_members` let pass; see `modelgate.strict_json.check_members`."""
+    body = yield from request.read()
+    if len(body) > LARGE:
+        yield from run(check_members, body, members, known)
+    else:
+        check_members(body, members, known)
