@@ -1,0 +1,97 @@
+"""Rows that passed a schema."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .columns import Column
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["Table"]
+
+
+class Table:
+    """Validated rows, by column: what a model or a handler is given.
+
+    ``table["age"]`` is an array with a value a row; ``len(table)`` is the number of rows; iterating
+    gives the column names, in the schema's order.
+
+    Args:
+        columns: the schema's columns.
+        numbers: float64, (rows, numeric columns): one block for the columns of kind ``number``,
+            ``integer`` and ``boolean``, in their order; null is NaN.
+        texts: for each column of kind ``text``, in their order, its values; null is None.
+    """
+
+    __slots__ = ("_columns", "_place", "numbers", "texts")
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        numbers: npt.NDArray[np.float64],
+        texts: Sequence[Sequence[str | None]],
+    ) -> None:
+        self._columns = columns
+        self.numbers = numbers
+        self.texts = texts
+        self._place: dict[str, tuple[Column, int]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[str]:
+        return (column.name for column in self._columns)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places()
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        """The column *name*: float64, int64 or bool after its kind, object for text.
+
+        A column of integers or booleans with a null in it stays float64, null being NaN.
+        """
+        column, at = self._places()[name]
+        if column.kind == "text":
+            return np.array(self.texts[at], dtype=object)
+        values = self.numbers[:, at]
+        if column.kind == "number" or np.isnan(values).any():
+            return values
+        return values.astype(np.int64 if column.kind == "integer" else np.bool_)
+
+    def _places(self) -> dict[str, tuple[Column, int]]:
+        if self._place is None:
+            self._place = {}
+            counts = [0, 0]
+            for column in self._columns:
+                text = column.kind == "text"
+                self._place[column.name] = column, counts[text]
+                counts[text] += 1
+        return self._place
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows as dictionaries of plain Python values, null as None."""
+        columns = {
+            name: [None if value != value else value for value in self[name].tolist()] for name in self
+        }
+        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+    def to_array(self) -> npt.NDArray[Any]:
+        """(rows, columns) in the schema's order: float64, or object where there is text."""
+        if not self.texts:
+            return self.numbers
+        block = np.empty((len(self), len(self._columns)), dtype=object)
+        for at, name in enumerate(self):
+            block[:, at] = self[name]
+        return block
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """The table as a DataFrame. Needs the extra ``pandas``."""
+        import pandas
+
+        if not self.texts and all(column.kind == "number" for column in self._columns):
+            return pandas.DataFrame(self.numbers, columns=list(self), copy=False)
+        return pandas.DataFrame({name: self[name] for name in self}, columns=list(self))
