@@ -1,0 +1,63 @@
+"""The model is taken from the cache."""
+
+import logging
+from collections.abc import Callable
+from typing import TypeAlias
+
+from ..errors import DeploymentUnavailable, NotFound
+from ..flow import Flow, Handler
+from ..schema import Schema
+from .predictor import Predictor
+from .query import Prediction, Query
+
+__all__ = ["Model", "held"]
+
+Source: TypeAlias = Callable[[], Flow[tuple[Predictor, bool]]]
+
+logger = logging.getLogger("modelgate")
+
+
+class Model:
+    """Take the model a query needs; `Query.predictor` then scores, `Query.cache_hit` tells the truth.
+
+    Args:
+        source: gives the predictor, and whether it was in memory: ``partial(cache.get, name)``
+            of a `ModelCache` of predictors, or `held`.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._known: Schema | None = None
+
+    def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
+        yield from self._take(query)
+        prediction = yield from call_next(query)
+        prediction.cache_hit = query.cache_hit
+        return prediction
+
+    def schema(self, query: Query) -> Flow[Schema]:
+        """The schema the model tells. Once known it is kept, also when the model is not."""
+        if self._known is None:
+            self._known = (yield from self._take(query)).schema
+        return self._known
+
+    def _take(self, query: Query) -> Flow[Predictor]:
+        if query.predictor is None:
+            try:
+                query.predictor, query.cache_hit = yield from self._source()
+            except NotFound:
+                raise
+            except Exception as error:
+                logger.error("the model of deployment %s cannot be loaded", query.deployment, exc_info=error)
+                raise DeploymentUnavailable from error
+        return query.predictor
+
+
+def held(predictor: Predictor) -> Source:
+    """The source of a predictor that is in memory for good."""
+
+    def source() -> Flow[tuple[Predictor, bool]]:
+        yield from ()
+        return predictor, True
+
+    return source

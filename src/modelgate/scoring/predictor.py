@@ -1,0 +1,140 @@
+"""What scores a table: a fitted estimator, or a function somebody wrote."""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ConfigurationError, PredictionError, RequestError
+from ..flow import Flow, Wait, Workers
+from ..schema import Schema, Table
+from .query import Output, Prediction, as_prediction, output_names
+
+__all__ = ["Predictor"]
+
+
+class Predictor:
+    """Scores tables with *model*.
+
+    Args:
+        model: a fitted estimator with ``predict``, or a function of a `Table`, sync or async, that
+            returns an array, a list, values by output name, or a `Prediction`.
+        schema: of its input; by default read from the estimator.
+        target: the name of what is predicted, or of each output.
+        workers: the threads in which it runs under ASGI; None to run it on the event loop, for a
+            function known to take microseconds.
+
+    Raises:
+        ConfigurationError: *model* is neither, a function comes without a schema, or the schema
+            lacks columns that the estimator needs.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        schema: Schema | None = None,
+        *,
+        target: str | Sequence[str] = "prediction",
+        workers: Workers | None = None,
+    ) -> None:
+        self.model = model
+        self.target = target
+        self._workers = workers
+        self._function: Callable[[Table], Any]
+        if hasattr(model, "predict"):
+            self.schema = schema or Schema.from_model(model)
+            self._function = _Estimator(model, self.schema, target)
+        elif callable(model):
+            if schema is None:
+                raise ConfigurationError(f"schema: the function {model.__name__!r} needs one: Schema.of(…)")
+            self.schema, self._function = schema, model
+        else:
+            raise ConfigurationError(
+                f"model={model!r}: accepts a fitted estimator with predict, or a function of a Table"
+            )
+        self._async = inspect.iscoroutinefunction(model)
+
+    def predict(self, table: Table) -> Flow[Prediction]:
+        """The prediction for *table*. No rows, no call.
+
+        Raises:
+            PredictionError: the model failed or returned what is no prediction; its cause says how.
+            RequestError: a function raised one itself.
+        """
+        if not len(table):
+            return Prediction([Output(name, np.empty(0)) for name in output_names(self.target, 1)])
+        try:
+            result = yield from self._call(table)
+            return as_prediction(result, len(table), self.target)
+        except (PredictionError, RequestError):
+            raise
+        except (Exception, SystemExit) as error:
+            raise PredictionError from error
+
+    def _call(self, table: Table) -> Flow[Any]:
+        call = partial(self._function, table)
+        if self._async:
+            # Under WSGI the coroutine has an event loop of its own, as Flask's async views have.
+            return (yield Wait(sync=lambda: asyncio.run(call()), aio=call))
+        if self._workers is None:
+            return call()
+        return (yield from self._workers.run(call))
+
+
+class _Estimator:
+    """Calls a fitted scikit-learn estimator with what it was fitted on: an array, or a named frame."""
+
+    def __init__(self, model: Any, schema: Schema, target: str | Sequence[str]) -> None:
+        self._model = model
+        self._target = target
+        self._probabilities = hasattr(model, "predict_proba") and hasattr(model, "classes_")
+        self._classes = _json_classes(getattr(model, "classes_", None))
+        self._columns: list[str] | None = None
+        if hasattr(model, "feature_names_in_"):
+            needed = Schema.from_model(model).names
+            lacking = [name for name in needed if name not in schema.names]
+            if lacking:
+                raise ConfigurationError(f"schema: lacks columns the model needs: {', '.join(lacking)}")
+            self._columns = list(needed)
+            _require_pandas()
+
+    def __call__(self, table: Table) -> Prediction:
+        given = self._input(table)
+        values = np.asarray(self._model.predict(given))
+        columns = [values] if values.ndim == 1 else list(values.T)
+        names = output_names(self._target, len(columns))
+        if self._classes is None:
+            return Prediction([Output(name, column) for name, column in zip(names, columns, strict=True)])
+        probabilities: list[Any] = [None] * len(columns)
+        if self._probabilities:
+            told = self._model.predict_proba(given)
+            probabilities = told if isinstance(told, list) else [told]
+        return Prediction(
+            [Output(*parts) for parts in zip(names, columns, self._classes, probabilities, strict=True)]
+        )
+
+    def _input(self, table: Table) -> Any:
+        if self._columns is None:
+            return table.to_array()
+        frame = table.to_pandas()
+        return frame if list(frame.columns) == self._columns else frame[self._columns]
+
+
+def _json_classes(classes: list[npt.NDArray[Any]] | npt.NDArray[Any] | None) -> list[list[Any]] | None:
+    """The labels of each output, as plain Python values."""
+    if classes is None:
+        return None
+    return [labels.tolist() for labels in (classes if isinstance(classes, list) else [classes])]
+
+
+def _require_pandas() -> None:
+    try:
+        import pandas  # noqa: F401
+    except ImportError:
+        raise ConfigurationError(
+            'a model that was fitted with column names is given a DataFrame: pip install "modelgate[pandas]"'
+        ) from None

@@ -1,0 +1,46 @@
+"""Rows become a table, or are refused."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from ..errors import ConfigurationError, InvalidInput
+from ..flow import Flow, Handler, run
+from ..schema import Schema
+from ..strict_json import LARGE
+from .query import Prediction, Query
+
+__all__ = ["Validate"]
+
+SchemaOf: TypeAlias = Callable[[Query], Flow[Schema]]
+
+
+class Validate:
+    """Check the rows of a query against a schema; `Query.table` is then the checked table.
+
+    Args:
+        schema: the schema, or what finds it for a query.
+        max_rows: the most rows one request may bring.
+
+    Raises:
+        ConfigurationError: an option is something else.
+    """
+
+    def __init__(self, schema: Schema | SchemaOf, *, max_rows: int = 10_000) -> None:
+        if not isinstance(schema, Schema) and not callable(schema):
+            raise ConfigurationError(f"schema={schema!r}: accepts a Schema")
+        if not isinstance(max_rows, int) or max_rows < 1:
+            raise ConfigurationError(f"max_rows={max_rows!r}: accepts a whole number from 1")
+        self._schema = schema
+        self._max_rows = max_rows
+
+    def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
+        schema = self._schema if isinstance(self._schema, Schema) else (yield from self._schema(query))
+        if isinstance(query.rows, bytes) and len(query.rows) > LARGE:
+            query.table = yield from run(schema.read, query.rows)
+        else:
+            query.table = schema.read(query.rows)
+        if len(query.table) > self._max_rows:
+            raise InvalidInput(
+                f"{len(query.table)} rows are more than the {self._max_rows} accepted at once: send fewer"
+            )
+        return (yield from call_next(query))
