@@ -1,0 +1,44 @@
+"""A bound on the requests in flight."""
+
+import threading
+
+from ..errors import ConfigurationError, Overloaded
+from ..flow import Flow, Handler
+from ..http import Request, Response
+
+__all__ = ["Admission"]
+
+
+class Admission:
+    """Answer 503 at once where *limit* requests are in flight, rather than let them queue.
+
+    A request is in flight until its answer has been sent.
+
+    Args:
+        limit: how many requests may be in flight.
+        retry_after: whole seconds a refused caller is told to wait.
+
+    Raises:
+        ConfigurationError: an option is not a whole number from 1.
+    """
+
+    def __init__(self, limit: int = 1000, *, retry_after: int = 1) -> None:
+        for name, value in (("limit", limit), ("retry_after", retry_after)):
+            if not isinstance(value, int) or value < 1:
+                raise ConfigurationError(f"{name}={value!r}: accepts a whole number from 1")
+        self._limit = limit
+        self._retry_after = retry_after
+        self._lock = threading.Lock()
+        self.in_flight = 0
+
+    def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
+        with self._lock:
+            if self.in_flight >= self._limit:
+                raise Overloaded(self._retry_after)
+            self.in_flight += 1
+        request.defer(self._leave)
+        return call_next(request)
+
+    def _leave(self) -> None:
+        with self._lock:
+            self.in_flight -= 1

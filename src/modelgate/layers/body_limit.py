@@ -1,0 +1,30 @@
+"""A bound on the size of a body."""
+
+from ..errors import BodyTooLarge, ConfigurationError
+from ..flow import Flow, Handler
+from ..http import Request, Response
+
+__all__ = ["BodyLimit"]
+
+
+class BodyLimit:
+    """Refuse a body of more than *limit* bytes: before it is read where its length is told, and
+    otherwise as soon as more arrives.
+
+    Args:
+        limit: in bytes; 1 MiB by default.
+
+    Raises:
+        ConfigurationError: *limit* is not a whole number from 1.
+    """
+
+    def __init__(self, limit: int = 1024 * 1024) -> None:
+        if not isinstance(limit, int) or limit < 1:
+            raise ConfigurationError(f"limit={limit!r}: accepts a whole number of bytes from 1")
+        self._limit = limit
+
+    def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
+        if (request.content_length or 0) > self._limit:
+            raise BodyTooLarge(self._limit)
+        request.max_body = self._limit
+        return call_next(request)

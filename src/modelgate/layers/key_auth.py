@@ -1,0 +1,44 @@
+"""Whoever asks must have a key."""
+
+from collections.abc import Mapping, Sequence
+
+from ..errors import Forbidden, Unauthorized
+from ..flow import Flow, Handler
+from ..http import Request, Response
+from ..keys import KeyStore, key_store
+
+__all__ = ["KeyAuth"]
+
+
+class KeyAuth:
+    """Let pass who presents a known key; `Request.principal` is then whose it is.
+
+    Where the key stands is the wire format's affair: ``Authorization: Bearer`` or ``x-api-key``,
+    unless a dialect says otherwise. Where the path names a deployment, the key must open it; and a
+    key that does not gets the same answer whether or not there is such a deployment.
+
+    Args:
+        keys: ``{key: deployments}``, ``"env:VARIABLE"``, or a key store.
+        realm: named in the challenge of a 401.
+
+    Raises:
+        ConfigurationError: *keys* is none of them, or holds what is no key.
+    """
+
+    def __init__(self, keys: KeyStore | Mapping[str, str | Sequence[str]] | str, *, realm: str = "modelgate"):
+        self._keys = key_store(keys)
+        # RFC 6750, section 3.1: no error code where no credentials were sent.
+        self._ask = {"www-authenticate": f'Bearer realm="{realm}"'}
+        self._refuse = {"www-authenticate": f'Bearer realm="{realm}", error="invalid_token"'}
+
+    def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
+        key = yield from request.wire.credentials(request)
+        if not key:
+            raise Unauthorized("Missing API key", headers=self._ask)
+        principal = yield from self._keys.find(key)
+        if principal is None:
+            raise Unauthorized(headers=self._refuse)
+        if request.deployment is not None and not principal.may_use(request.deployment):
+            raise Forbidden
+        request.principal = principal
+        return (yield from call_next(request))
