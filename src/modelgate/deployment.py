@@ -1,0 +1,79 @@
+"""A model under a name that callers use."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from .errors import ConfigurationError
+from .flow import Layer
+from .http import Request, Response
+from .models.files import check_file
+from .schema import Schema
+from .scoring import Prediction, Query
+
+__all__ = ["Deployment", "HTTPLayer", "ScoringLayer"]
+
+HTTPLayer: TypeAlias = Layer[Request, Response]
+ScoringLayer: TypeAlias = Layer[Query, Prediction]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}(\.[A-Za-z0-9_-]{1,64}){0,8}")
+
+
+@dataclass(frozen=True, eq=False)
+class Deployment:
+    """A model under a name that callers use.
+
+    Args:
+        name: letters, digits, ``_``, ``-`` and single dots; 64 characters or so.
+        model: a fitted estimator; the path of a ``.skops`` or ``.joblib`` file, loaded when it is
+            first asked for; ``"store:name"`` for one in the gate's store; or a function of a
+            `Table`, see `Gate.handler`.
+        schema: of the input; by default read from the estimator.
+        target: the name of what is predicted, or of each output.
+        decimals: to which predicted numbers are rounded; None for not at all.
+        state: ``"active"``, or ``"paused"`` to refuse every request.
+        sha256: the digest that pins a model file; a ``.joblib`` file needs one.
+        layers: HTTP layers around this deployment alone, inside the gate's.
+        scoring: scoring layers around its predictions, in place of the gate's.
+        offload: whether the model runs in a thread under ASGI. False runs it on the event loop:
+            for a model known to take microseconds.
+        max_rows: the most rows one request may bring.
+
+    Raises:
+        ConfigurationError: an option cannot work.
+    """
+
+    name: str
+    model: Any
+    schema: Schema | None = None
+    target: str | Sequence[str] = "prediction"
+    decimals: int | None = 2
+    state: Literal["active", "paused"] = "active"
+    sha256: str | None = None
+    layers: Sequence[HTTPLayer] = ()
+    scoring: Sequence[ScoringLayer] | None = None
+    offload: bool = True
+    max_rows: int = 10_000
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise ConfigurationError(f"name={self.name!r}: accepts letters, digits, '_', '-' and single dots")
+        if self.state not in ("active", "paused"):
+            raise ConfigurationError(f"state={self.state!r}: accepts 'active' or 'paused'")
+        if self.path is not None:
+            check_file(self.path, self.sha256)
+        elif self.sha256 is not None:
+            raise ConfigurationError("sha256: accepted together with the path of a model file")
+
+    @property
+    def stored(self) -> str | None:
+        """The name in the gate's store, for a model that is kept there."""
+        model = self.model
+        return model.removeprefix("store:") if isinstance(model, str) and model.startswith("store:") else None
+
+    @property
+    def path(self) -> Path | None:
+        """The model's file, for a model that is kept in one."""
+        return Path(self.model) if isinstance(self.model, str | Path) and self.stored is None else None

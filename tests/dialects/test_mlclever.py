@@ -1,0 +1,163 @@
+"""Documents of the ML Clever Prediction API.
+
+The examples are those of the public page "Documentation > Predictions > Prediction API" of ML
+Clever, as last updated on 5/3/2025; headings in quotes are its own.
+"""
+
+import numpy as np
+import pytest
+
+import modelgate
+from modelgate import Deployment, Gate, Output, Prediction, Schema
+from modelgate.testing import Client
+
+KEY = "YOUR_API_KEY_OF_A_DEPLOYMENT"
+SCHEMA = Schema.of(feature1_name=str, feature2_name=float, categorical_feature=["category_A", "category_B"])
+
+# "Request Body Structure", "Using cURL"
+INPUT_DATA = {"feature1_name": "value1", "feature2_name": 123.45, "categorical_feature": "category_A"}
+DOCUMENT = {"api_key": KEY, "input_data": INPUT_DATA}
+
+
+def client_of(function, interface, schema=SCHEMA, **options):
+    gate = Gate([Deployment("d", function, schema=schema, **options)], keys={KEY: "d"})
+    return Client(getattr(gate, interface))
+
+
+@pytest.fixture(params=["wsgi", "asgi"])
+def interface(request):
+    return request.param
+
+
+def labelled(table):
+    probabilities = np.array([[0.95, 0.85, 0.10]])
+    classes = ["PredictedClassA", "PredictedClassB", "PredictedClassC"]
+    return Prediction(
+        [
+            Output("label", np.array(["PredictedClassA"], dtype=object), classes, probabilities),
+            Output("score", np.array([0.847])),
+        ]
+    )
+
+
+def test_success_response(interface):
+    """ "Success Response": a label and a number of a multi-output model, byte for byte."""
+    answer = client_of(labelled, interface).post("/api/predict", json=DOCUMENT)
+
+    expected = b'{"predictions":["PredictedClassA",0.85],"confidence_intervals":[0.95,0.85,0.1]}'
+    assert (200, expected) == (answer.status, answer.body)
+
+
+def test_url_with_the_key(interface):
+    """ "Endpoint Details" shows the key in the URL, the example request has it in the body: both work."""
+    client = client_of(labelled, interface)
+
+    assert client.post(f"/api/predict/{KEY}", json={"input_data": INPUT_DATA}).status == 200
+    assert client.post(f"/api/predict/{KEY}", json=DOCUMENT).status == 200
+
+
+def test_regression(interface):
+    """ "For regression, it's the predicted numerical value (rounded to 2 decimal places if numeric)"."""
+    answer = client_of(lambda table: [2.675], interface).post("/api/predict", json=DOCUMENT)
+
+    assert answer.body == b'{"predictions":[2.67]}'
+
+
+@pytest.mark.parametrize(
+    ("result", "body"),
+    [
+        ([3], b"3"),
+        ([1e21], b"1e21"),
+        ([-0.001], b"0.0"),
+        (["0.857"], b'"0.857"'),
+        ([True], b"true"),
+        (np.array([0.1234567], dtype=np.float32), b"0.12"),
+        (np.array([[1.005, 2.0]]), b"1.0,2.0"),
+        ({"a": [1.239], "b": ["x"]}, b'1.24,"x"'),
+    ],
+)
+def test_values_keep_their_type(interface, result, body):
+    """Whole numbers, labels and booleans stay what they are; numbers are rounded as Python rounds."""
+    answer = client_of(lambda table: result, interface).post("/api/predict", json=DOCUMENT)
+
+    assert b'{"predictions":[%s]}' % body == answer.body
+
+
+def test_missing_columns(interface):
+    """ "Error Responses", the first example: the words and the field are its own."""
+    schema = Schema.of(feature1_name=str, feature3_name=float, feature4_name=float)
+    document = {"api_key": KEY, "input_data": {"feature1_name": "value1"}}
+    answer = client_of(labelled, interface, schema).post("/api/predict", json=document)
+
+    expected = (
+        b'{"error":"Prediction failed due to missing input data",'
+        b'"missing_columns":["feature3_name","feature4_name"]}'
+    )
+    assert (400, expected) == (answer.status, answer.body)
+
+
+def test_invalid_key(interface):
+    """ "Error Responses", the second example."""
+    answer = client_of(labelled, interface).post("/api/predict", json={**DOCUMENT, "api_key": "wrong"})
+
+    assert (answer.status, answer.body) == (401, b'{"error":"Invalid API key"}')
+
+
+def raising(table):
+    raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("status", "options", "document"),
+    [
+        (200, {}, DOCUMENT),
+        (400, {}, {"api_key": KEY}),
+        (400, {}, {**DOCUMENT, "input_data": {**INPUT_DATA, "feature2_name": "123.45"}}),
+        (400, {}, {**DOCUMENT, "input_data": {}}),
+        (401, {}, {"input_data": INPUT_DATA}),
+        (401, {}, {**DOCUMENT, "api_key": "wrong"}),
+        (403, {"state": "paused"}, DOCUMENT),
+        (500, {"model": raising}, DOCUMENT),
+    ],
+)
+def test_status_codes(interface, status, options, document):
+    """ "Common HTTP Status Codes", but for 404 and 429, which follow."""
+    options = {"model": labelled, **options}
+    client = client_of(options.pop("model"), interface, **options)
+
+    assert status == client.post("/api/predict", json=document).status
+
+
+def test_model_not_found(interface):
+    """404: "The model associated with the API key could not be found"."""
+    gate = Gate([], keys={KEY: "gone"})
+    answer = Client(getattr(gate, interface)).post("/api/predict", json=DOCUMENT)
+
+    assert (answer.status, answer.json()["error"]) == (404, "The model of this deployment could not be found")
+
+
+def test_default_rate_limits():
+    """ "Rate Limiting": 1,000,000 a minute and 10,000,000 a day, unless told otherwise."""
+    answer = client_of(labelled, "wsgi").post("/api/predict", json=DOCUMENT)
+
+    assert (
+        answer.header("x-ratelimit-limit"),
+        answer.header("x-ratelimit-remaining"),
+    ) == ("1000000", "999999")
+
+
+def test_rows_of_several_outputs(interface):
+    """Of several rows and outputs, each row is a list."""
+
+    def both(table):
+        return {"a": table["feature2_name"], "b": ["x"] * len(table)}
+
+    rows = [{**INPUT_DATA, "feature2_name": number} for number in (1, 2)]
+    answer = client_of(both, interface).post("/api/predict", json={"api_key": KEY, "input_data": rows})
+
+    assert answer.json() == {"predictions": [[1.0, "x"], [2.0, "x"]]}
+
+
+def test_names_are_public():
+    """The dialect is found by its name."""
+    assert modelgate.Gate(dialects=["mlclever"], keys="open")

@@ -1,0 +1,341 @@
+"""Deployments and gates: what they are made of, and what they refuse to be."""
+
+import hashlib
+
+import flask
+import joblib
+import pytest
+import skops.io
+import starlette.applications
+import starlette.responses
+import starlette.routing
+
+import modelgate
+from conftest import KEY
+from modelgate import (
+    BodyLimit,
+    ConfigurationError,
+    Deployment,
+    Gate,
+    KeyAuth,
+    MemoryStore,
+    MissingColumns,
+    NotFound,
+    RateLimit,
+    Round,
+    Schema,
+)
+from modelgate.testing import Client
+
+AGE = Schema.of(age=float)
+DOCUMENT = {"api_key": KEY, "input_data": {"age": 1.239}}
+
+
+def own_age(table):
+    return table["age"]
+
+
+def ages(**options):
+    return Gate([Deployment("ages", own_age, schema=AGE)], **{"keys": {KEY: "ages"}, **options})
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Gate(), "keys.*would serve anyone"),
+        (lambda: Gate(keys={}), "keys"),
+        (lambda: Gate(keys="open", dialects=["esperanto"]), "dialects.*mlclever"),
+        (lambda: Gate(keys="open", dialects=[]), "dialects"),
+        (lambda: Gate(keys="open", limits="often"), "rate"),
+        (lambda: Gate(keys="open", cache_size=0), "maxsize"),
+        (lambda: Gate(keys="open", threads=0), "threads"),
+        (lambda: Gate(keys="open", store="no/such/folder"), "folder"),
+        (lambda: Gate(layers=[BodyLimit()]), "no KeyAuth"),
+        (lambda: Gate(layers=[KeyAuth({KEY: "*"})], limits="1/day"), "layers"),
+        (lambda: Gate(layers=[KeyAuth({KEY: "*"})], keys={KEY: "*"}), "layers"),
+        (lambda: Gate([Deployment("a", own_age)], keys="open"), "schema"),
+        (lambda: Gate([Deployment("a", 7)], keys="open"), "model=7"),
+        (lambda: Gate([Deployment("a", "store:a")], keys="open"), "store"),
+        (lambda: Gate([Deployment("a", own_age, schema=AGE)] * 2, keys="open"), "'a'"),
+        (lambda: Gate([Deployment("a", own_age, schema=AGE, decimals=-1)], keys="open"), "decimals"),
+        (lambda: Deployment("../a", own_age), "name"),
+        (lambda: Deployment("a" * 65, own_age), "name"),
+        (lambda: Deployment("a", own_age, state="on"), "state"),
+        (lambda: Deployment("a", own_age, sha256="0" * 64), "sha256"),
+        (lambda: Deployment("a", "a.pickle"), "ending in"),
+        (lambda: Deployment("a", "no-such.skops"), "no such file"),
+    ],
+)
+def test_refuses(make, told):
+    """What cannot work is refused when it is made, and the option named."""
+    with pytest.raises(ConfigurationError, match=told):
+        make()
+
+
+def test_joblib_needs_a_pin(tmp_path, diabetes):
+    """A pickle is refused without its digest, which the refusal tells."""
+    path = tmp_path / "model.joblib"
+    joblib.dump(diabetes[0], path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+
+    with pytest.raises(ConfigurationError, match=digest):
+        Deployment("d", path)
+    assert Deployment("d", path, sha256=digest)
+
+
+def test_files_and_store(tmp_path, diabetes, wine, wine_row):
+    """Models come from files and stores, are loaded when first asked for, and kept."""
+    skops.io.dump(wine[0], tmp_path / "wine.skops")
+    gate = Gate(
+        [
+            Deployment("wine", tmp_path / "wine.skops"),
+            Deployment("stored", "store:wine"),
+            Deployment("memory", diabetes[0]),
+        ],
+        keys="open",
+        store=tmp_path,
+    )
+    client = Client(gate.wsgi)
+    document = {"deployment": "wine", "input_data": wine_row}
+    hits = [client.post("/api/predict", json=document).header("x-model-cache-hit") for _ in range(2)]
+    gate.warm()
+
+    assert hits == ["false", "true"]
+    assert gate.cache.cache_info().currsize == 2
+    assert gate.score("wine", wine_row).values == gate.score("stored", wine_row).values
+
+
+def test_store_object(diabetes):
+    """Any object that loads by name is a store; a name it does not know is a 404."""
+    store = MemoryStore({"known": diabetes[0]})
+    gate = Gate([Deployment("a", "store:known"), Deployment("b", "store:unknown")], keys="open", store=store)
+
+    assert len(gate.score("a", diabetes[1][:1])) == 1
+    with pytest.raises(NotFound):
+        gate.score("b", diabetes[1][:1])
+
+
+def test_score(wine, wine_row):
+    """Scoring needs no server, no event loop and no key, and raises the errors of the tree."""
+    gate = Gate([Deployment("wine", wine[0])], keys={KEY: "wine"})
+
+    assert wine[0].classes_.tolist() == gate.score("wine", wine_row).classes
+    with pytest.raises(MissingColumns) as info:
+        gate.score("wine", {"hue": 1.0})
+    assert info.value.missing_columns == ["alcohol", "malic_acid", "colour"]
+    with pytest.raises(NotFound):
+        gate.score("beer", wine_row)
+
+
+def test_schema_outlives_the_model(tmp_path, wine):
+    """Once a model was loaded its columns are known: a faulty row does not load it again."""
+    skops.io.dump(wine[0], tmp_path / "wine.skops")
+    gate = Gate([Deployment("wine", tmp_path / "wine.skops")], keys="open")
+    gate.score("wine", [])
+    gate.cache.cache_clear()
+
+    with pytest.raises(MissingColumns):
+        gate.score("wine", {})
+    assert gate.cache.cache_info().misses == 0
+
+
+def test_open():
+    """A gate that is open by name asks for no key, and its only deployment needs no naming."""
+    assert Client(ages(keys="open").wsgi).post("/api/predict", json={"input_data": {"age": 1}}).status == 200
+
+
+def test_keys_from_the_environment(monkeypatch):
+    """Keys may come from an environment variable."""
+    monkeypatch.setenv("THE_KEYS", f"{KEY}=ages,others")
+
+    assert (
+        Client(ages(keys="env:THE_KEYS").wsgi)
+        .post("/api/predict", json=DOCUMENT | {"deployment": "ages"})
+        .status
+        == 200
+    )
+
+
+def test_layers_given_whole():
+    """Layers given whole are the only ones."""
+    gate = ages(keys=None, layers=[KeyAuth({KEY: "ages"}), RateLimit("1/day")])
+    client = Client(gate.asgi)
+
+    assert [client.post("/api/predict", json=DOCUMENT).status for _ in range(2)] == [200, 429]
+
+
+def test_scoring_given_whole():
+    """Scoring layers given whole take the place of the rounding."""
+
+    def doubled(query, call_next):
+        prediction = yield from call_next(query)
+        prediction.outputs[0].values = prediction.values * 2
+        return prediction
+
+    rounded = Client(ages(scoring=[Round(1)]).wsgi).post("/api/predict", json=DOCUMENT).json()
+    custom = Client(ages(scoring=[doubled]).wsgi).post("/api/predict", json=DOCUMENT).json()
+
+    assert (rounded, custom) == ({"predictions": [1.2]}, {"predictions": [2.478]})
+
+
+def test_layers_around_a_handler():
+    """A decorated handler may have layers of its own, and stays an ordinary function."""
+    gate = ages(keys={KEY: ["ages", "price"]})
+
+    @gate.handler("price", schema=AGE, layers=[RateLimit("1/day")], scoring=[Round(0)])
+    def price(table):
+        return table["age"] * 2
+
+    client = Client(gate.asgi)
+    asked = [
+        client.post("/api/predict", json=DOCUMENT | {"deployment": name})
+        for name in ("price", "price", "ages")
+    ]
+
+    assert [answer.status for answer in asked] == [200, 429, 200]
+    assert asked[0].json() == {"predictions": [2.0]}
+    assert price({"age": 2}) == 4
+
+
+@pytest.mark.parametrize("offload", [True, False])
+def test_offload(offload):
+    """A model runs beside the event loop, unless it is told not to."""
+    import threading
+
+    threads = []
+
+    def where(table):
+        threads.append(threading.current_thread() is threading.main_thread())
+        return [1]
+
+    gate = Gate([Deployment("w", where, schema=AGE, offload=offload)], keys="open")
+
+    assert Client(gate.asgi).post("/api/predict", json={"input_data": {"age": 1}}).status == 200
+    assert [not offload] == threads
+
+
+def test_a_broken_layer_is_a_500(caplog):
+    """A mistake in a layer is a 500 in the dialect's shape with the request id, and is logged."""
+
+    def broken(request, call_next):
+        raise KeyError("a mistake")
+
+    answer = Client(ages(keys="open", layers=[broken]).asgi).post("/api/predict", json=DOCUMENT)
+
+    assert answer.status == 500
+    assert answer.header("x-request-id") == answer.json()["request_id"]
+    assert "a mistake" in caplog.text
+
+
+class TestHandle:
+    """`Gate.handle`: an ordinary route hands its request to the gate."""
+
+    def flask_app(self, gate):
+        app = flask.Flask("host")
+
+        @app.post("/score")
+        def score():
+            assert flask.request.get_data()
+            return gate.handle(flask.request, "ages")
+
+        @app.post("/any")
+        def any_deployment():
+            return gate.handle(flask.request)
+
+        return app
+
+    def starlette_app(self, gate):
+        async def score(request):
+            assert await request.body()
+            return await gate.handle(request, "ages")
+
+        async def any_deployment(request):
+            return await gate.handle(request, dialect="mlclever")
+
+        return starlette.applications.Starlette(
+            routes=[
+                starlette.routing.Route("/score", score, methods=["POST"]),
+                starlette.routing.Route("/any", any_deployment, methods=["POST"]),
+            ]
+        )
+
+    @pytest.fixture(params=["flask_app", "starlette_app"])
+    def client(self, request):
+        return Client(getattr(self, request.param)(ages()))
+
+    @pytest.mark.parametrize("path", ["/score", "/any"])
+    def test_answers(self, client, path):
+        """The gate's answer is the route's, with its header fields, also where the body was read before."""
+        answer = client.post(path, json=DOCUMENT)
+
+        assert (answer.status, answer.json()) == (200, {"predictions": [1.24]})
+        assert answer.header("content-type") == "application/json"
+        assert [name for name, _ in answer.headers if name == "content-length"] == ["content-length"]
+        assert answer.header("x-request-id")
+
+    def test_the_routes_deployment_holds(self, client):
+        """A body cannot name another deployment than the route has."""
+        answer = client.post("/score", json=DOCUMENT | {"deployment": "others"})
+
+        assert 400 == answer.status
+        assert "'ages'" in answer.json()["error"]
+
+    def test_refuses(self, client):
+        """Errors come in the dialect too."""
+        assert client.post("/score", json={"input_data": {}}).json() == {"error": "Missing API key"}
+
+    @pytest.mark.parametrize("streams", [True, False])
+    def test_body_limit(self, client, streams):
+        """The body limit holds."""
+        body = [b" " * 65536] * 17
+        answer = client.post("/any", body=body if streams else b"".join(body), headers={"x-api-key": KEY})
+
+        assert answer.status == 413
+
+    def test_unknown_dialect(self):
+        """A dialect the gate does not speak is a mistake in the program."""
+        with pytest.raises(ConfigurationError, match="dialect"):
+            ages().handle(None, dialect="esperanto")
+
+    def test_unknown_framework(self):
+        """So is a request of no framework known."""
+        with pytest.raises(TypeError, match="int"):
+            ages().handle(7)
+
+
+def test_flask_prefix():
+    """A prefix that could not be mounted is refused."""
+    for prefix in ("ml", "/ml/", "/"):
+        with pytest.raises(ConfigurationError, match="prefix"):
+            modelgate.mount.flask.mount(flask.Flask("host"), prefix, ages())
+
+
+def test_starlette_mount():
+    """`mount.starlette.mount` is the twin of Flask's."""
+    app = starlette.applications.Starlette()
+    modelgate.mount.starlette.mount(app, "/ml", ages())
+
+    assert Client(app).post("/ml/api/predict", json=DOCUMENT).status == 200
+
+
+def test_alone_under_a_server():
+    """Run alone, a gate takes part in the lifespan and declines websockets."""
+    import asyncio
+
+    sent = []
+
+    async def play(kind, *types):
+        messages = [{"type": kind + "." + each} for each in types]
+
+        async def receive():
+            return messages.pop(0)
+
+        async def send(message):
+            sent.append(message["type"])
+
+        await ages().asgi({"type": kind}, receive, send)
+
+    asyncio.run(play("lifespan", "startup", "shutdown"))
+    asyncio.run(play("websocket", "connect"))
+
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete", "websocket.close"]
