@@ -1,0 +1,178 @@
+"""What the gate costs a request, above a raw handler that does the same decoding and encoding.
+
+In process, in CPU time: no server, no socket, no model. The floor and the gate take turns in one
+run, and the figure is the median of the rounds. Run with BLAS and OpenMP threads pinned::
+
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python bench/overhead.py
+"""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from modelgate import Deployment, Gate, Output, Prediction, Schema, Table, drive, stack
+
+KEY = "a-key-for-the-benchmark"
+COLUMNS = [f"column {at}" for at in range(30)]
+ROW = {name: at * 1.25 for at, name in enumerate(COLUMNS)}
+BODY = msgspec.json.encode({"api_key": KEY, "input_data": ROW})
+CLASSES = ["benign", "malignant"]
+PROBABILITIES = np.array([[0.25, 0.75]])
+
+ROUNDS, REQUESTS = 15, 2_000
+
+
+class Document(msgspec.Struct):
+    """What the floor decodes."""
+
+    api_key: str
+    input_data: dict[str, float]
+
+
+DECODER = msgspec.json.Decoder(Document)
+ANSWER = {"predictions": ["malignant"], "confidence_intervals": [0.25, 0.75]}
+
+
+async def floor_asgi(scope: Any, receive: Any, send: Any) -> None:
+    """A raw ASGI app that decodes with msgspec, and encodes."""
+    message = await receive()
+    DECODER.decode(message["body"])
+    body = msgspec.json.encode(ANSWER)
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def floor_wsgi(environ: Any, start_response: Any) -> Iterable[bytes]:
+    """The same in WSGI."""
+    DECODER.decode(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+    body = msgspec.json.encode(ANSWER)
+    start_response("200 OK", [("content-type", "application/json"), ("content-length", str(len(body)))])
+    return [body]
+
+
+def no_model(table: Table) -> Prediction:
+    """Stands where a model would: the stack is measured, not scikit-learn."""
+    return Prediction([Output("diagnosis", np.array(["malignant"]), CLASSES, PROBABILITIES)])
+
+
+def the_gate() -> Gate:
+    """Key, two windows, validation, model, format, rounding, request id, admission, body limit."""
+    schema = Schema.of(**dict.fromkeys(COLUMNS, float))
+    return Gate([Deployment("model", no_model, schema=schema, offload=False)], keys={KEY: "model"})
+
+
+def asgi_requests(app: Any, count: int) -> None:
+    """Ask *app* *count* times on one event loop."""
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/predict",
+        "query_string": b"",
+        "client": ("192.0.2.1", 1),
+        "headers": [
+            (b"host", b"localhost"),
+            (b"user-agent", b"bench"),
+            (b"accept", b"*/*"),
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(BODY)).encode()),
+        ],
+    }
+    message = {"type": "http.request", "body": BODY, "more_body": False}
+
+    async def receive() -> Any:
+        return message
+
+    async def send(message: Any) -> None:
+        pass
+
+    async def ask() -> None:
+        for _ in range(count):
+            await app(dict(scope), receive, send)
+
+    asyncio.run(ask())
+
+
+class Input:
+    """A body that can be read again and again."""
+
+    def read(self, size: int) -> bytes:
+        """All of it."""
+        return BODY
+
+
+def wsgi_requests(app: Any, count: int) -> None:
+    """Ask *app* *count* times."""
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": "/api/predict",
+        "QUERY_STRING": "",
+        "REMOTE_ADDR": "192.0.2.1",
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(BODY)),
+        "wsgi.input": Input(),
+    }
+    for _ in range(count):
+        b"".join(app(dict(environ), lambda *start: None))
+
+
+def six_empty_layers() -> tuple[Callable[[int], None], Callable[[int], None]]:
+    """A handler alone, and with six layers around it that do nothing."""
+
+    def answer(request: int) -> Any:
+        yield from ()
+        return request
+
+    def layer(request: int, call_next: Any) -> Any:
+        return (yield from call_next(request))
+
+    layered = stack([layer] * 6, answer)
+
+    def ask(handler: Any) -> Callable[[int], None]:
+        def asked(count: int) -> None:
+            for at in range(count):
+                drive(handler(at))
+
+        return asked
+
+    return ask(answer), ask(layered)
+
+
+def compare(floor: Callable[[int], None], full: Callable[[int], None]) -> tuple[float, float]:
+    """Microseconds of CPU a request, of both, taking turns."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for turn in range(ROUNDS + 1):
+        for ask, spent in zip((floor, full), times, strict=True):
+            start = time.process_time()
+            ask(REQUESTS)
+            if turn:  # the first turn warms up
+                spent.append((time.process_time() - start) / REQUESTS * 1e6)
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def main() -> None:
+    """Print the table."""
+    gate = the_gate()
+    rows = {
+        "ASGI: raw + msgspec, the gate": compare(
+            lambda count: asgi_requests(floor_asgi, count), lambda count: asgi_requests(gate.asgi, count)
+        ),
+        "WSGI: raw + msgspec, the gate": compare(
+            lambda count: wsgi_requests(floor_wsgi, count), lambda count: wsgi_requests(gate.wsgi, count)
+        ),
+        "six empty layers": compare(*six_empty_layers()),
+    }
+    goals = (40.0, 45.0, 5.0)
+    print(f"{'us of CPU a request':32}{'floor':>8}{'full':>8}{'above':>8}{'goal':>8}")
+    for (name, (floor, full)), goal in zip(rows.items(), goals, strict=True):
+        print(f"{name:32}{floor:8.1f}{full:8.1f}{full - floor:8.1f}{goal:8.0f}")
+
+
+if __name__ == "__main__":
+    main()
