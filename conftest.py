@@ -1,0 +1,22 @@
+"""The Python examples of the README and the docs are tests; and in CI no test may be skipped."""
+
+import os
+
+import pytest
+from sybil import Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+pytest_collect_file = Sybil(
+    parsers=[PythonCodeBlockParser(), SkipParser()],
+    patterns=["README.md", "docs/*.md"],
+).pytest()
+
+
+def pytest_sessionfinish(session):
+    """A skipped test names a program that is missing, and CI has to have them all."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped") if reporter is not None else None
+    if os.environ.get("CI") and skipped:
+        for report in skipped:
+            reporter.write_line(f"skipped, and CI allows none: {report.nodeid}: {report.longrepr}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
