@@ -1,0 +1,43 @@
+"""Run where the wheel is installed with the core dependencies alone: what must work there, does."""
+
+import importlib.util
+import pathlib
+import sys
+import time
+
+started = time.perf_counter()
+import modelgate  # noqa: E402
+from modelgate.testing import Client  # noqa: E402
+
+seconds = time.perf_counter() - started
+
+for extra in ("sklearn", "pandas", "flask", "fastapi", "skops", "joblib"):
+    assert importlib.util.find_spec(extra) is None, f"{extra} is installed: this proves nothing"
+assert "site-packages" in modelgate.__file__, modelgate.__file__
+assert pathlib.Path(modelgate.__file__).with_name("py.typed").is_file()
+
+KEY = modelgate.keys.generate()
+gate = modelgate.Gate(keys={KEY: "double"})
+
+
+@gate.handler("double", schema=modelgate.Schema.of(amount=float))
+def double(table):
+    """A handler that needs numpy alone."""
+    return table["amount"] * 2
+
+
+for app in (gate.wsgi, gate.asgi):
+    answer = Client(app).post("/api/predict", json={"api_key": KEY, "input_data": {"amount": 2.5}})
+    assert (200, {"predictions": [5.0]}) == (answer.status, answer.json()), answer
+
+for name, extra in (("model.skops", "modelgate[skops]"), ("model.joblib", "modelgate[sklearn]")):
+    pathlib.Path(name).write_bytes(b"")
+    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    try:
+        modelgate.models.load_model(name, sha256=empty)
+    except modelgate.ConfigurationError as error:
+        assert extra in str(error), error
+    else:
+        sys.exit(f"{name} was loaded without {extra}")
+
+print(f"the wheel works with the core dependencies alone; imported in {seconds:.2f} s")
