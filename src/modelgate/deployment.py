@@ -18,7 +18,7 @@ __all__ = ["Deployment", "HTTPLayer", "ScoringLayer"]
 HTTPLayer: TypeAlias = Layer[Request, Response]
 ScoringLayer: TypeAlias = Layer[Query, Prediction]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}(\.[A-Za-z0-9_-]{1,64}){0,8}")
+_NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class Deployment:
     """A model under a name that callers use.
 
     Args:
-        name: letters, digits, ``_``, ``-`` and single dots; 64 characters or so.
+        name: letters, digits, ``_``, ``-`` and single dots; 64 characters at most.
         model: a fitted estimator; the path of a ``.skops`` or ``.joblib`` file, loaded when it is
             first asked for; ``"store:name"`` for one in the gate's store; or a function of a
             `Table`, see `Gate.handler`.

@@ -10,6 +10,7 @@ the work to `run`.
 """
 
 import asyncio
+import contextlib
 import contextvars
 import os
 from collections.abc import Awaitable, Callable, Generator, Iterable
@@ -171,13 +172,26 @@ run = _workers.run
 def wait_for(future: Future[T]) -> Flow[T]:
     """Wait for the result of a *future* that some thread is working on.
 
-    The future must be running: `asyncio.wrap_future` passes a cancellation on, and a running
-    future refuses it, so that one caller's cancellation is not every caller's.
+    A caller's cancellation is its own: the future, and whoever else waits for it, are untouched.
     """
     return (  # type: ignore[no-any-return]
-        yield Wait(sync=future.result, aio=partial(_wrapped, future))
+        yield Wait(sync=future.result, aio=partial(_settled, future))
     )
 
 
-async def _wrapped(future: Future[T]) -> T:
-    return await asyncio.wrap_future(future)
+async def _settled(future: Future[T]) -> T:
+    loop = asyncio.get_running_loop()
+    settled = loop.create_future()
+
+    def wake() -> None:
+        if not settled.done():
+            settled.set_result(None)
+
+    def wake_loop(_: Future[T]) -> None:
+        # The loop of a caller who gave up may be closed by now.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(wake)
+
+    future.add_done_callback(wake_loop)
+    await settled
+    return future.result()

@@ -162,7 +162,8 @@ class Gate:
     def warm(self) -> None:
         """Load every model now, as far as the cache holds them, and not when it is first asked for.
 
-        Raises: whatever keeps a model from loading.
+        Raises:
+            NotFound, DeploymentUnavailable: a model cannot be loaded; the cause says why.
         """
         for name, entry in self._entries.items():
             if entry.deployment.path is not None or entry.deployment.stored is not None:

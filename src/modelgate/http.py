@@ -200,8 +200,11 @@ class Request:
 
     def close(self) -> None:
         """The request is over: the mount calls this when its answer is sent, or never will be."""
-        while self._deferred:
-            self._deferred.pop()()
+        if self._deferred:
+            try:
+                self._deferred.pop()()
+            finally:
+                self.close()
 
 
 class Response:
@@ -245,6 +248,16 @@ class Response:
     def header(self, name: str) -> str | None:
         """The value of the field *name* (lower case), None where it is not set."""
         return next((value for field, value in self.headers if field.lower() == name), None)
+
+    def payload(self, method: str) -> bytes:
+        """The bytes to send of a body that is whole, their length told in ``Content-Length``.
+
+        In answer to HEAD there are none, whatever their length (RFC 9110, section 9.3.2).
+        """
+        assert isinstance(self.body, bytes)
+        if self.header("content-length") is None:
+            self.headers.append(("content-length", str(len(self.body))))
+        return b"" if method == "HEAD" else self.body
 
     def set(self, name: str, value: str) -> None:
         """Set the field *name* (lower case) to *value*, in place of any it has."""

@@ -1,7 +1,7 @@
 """Which dialect a path belongs to."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from .dialects import Dialect, Route
 from .errors import MethodNotAllowed, NotFound
@@ -35,19 +35,22 @@ class Routes:
             NotFound: no route has the path.
             MethodNotAllowed: routes have the path, and none has the method.
         """
-        path = path.removesuffix("/")
-        fixed = self._fixed.get(path)
-        methods, params = (fixed, {}) if fixed is not None else self._search(path)
-        if method not in methods:
-            raise MethodNotAllowed(sorted(methods))
-        return methods[method], params
+        path, allowed = path.removesuffix("/"), set[str]()
+        for methods, params in self._fitting(path):
+            if method in methods:
+                return methods[method], params
+            allowed.update(methods)
+        if allowed:
+            raise MethodNotAllowed(sorted(allowed))
+        raise NotFound
 
-    def _search(self, path: str) -> tuple[dict[str, Dialect], dict[str, str]]:
+    def _fitting(self, path: str) -> Iterator[tuple[dict[str, Dialect], dict[str, str]]]:
+        if path in self._fixed:
+            yield self._fixed[path], {}
         for pattern, methods in self._variable.values():
             match = pattern.fullmatch(path)
             if match is not None:
-                return methods, match.groupdict()
-        raise NotFound
+                yield methods, match.groupdict()
 
 
 def _pattern(path: str) -> re.Pattern[str]:

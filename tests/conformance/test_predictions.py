@@ -89,6 +89,13 @@ def test_method(mounted):
     assert (answer.status, answer.header("allow")) == (405, "POST")
 
 
+def test_head(mounted):
+    """HEAD is answered without a body, whose length is told."""
+    answer = mounted.request("HEAD", "/api/predict")
+
+    assert (405, b"", "42") == (answer.status, answer.body, answer.header("content-length"))
+
+
 @pytest.mark.parametrize("mount", MOUNTS[2:])
 def test_host_is_untouched(mount, wine):
     """The host's own page and its own 404 are what they were, also beside the prefix."""

@@ -1,6 +1,7 @@
 """Deployments and gates: what they are made of, and what they refuse to be."""
 
 import hashlib
+import io
 
 import flask
 import joblib
@@ -291,6 +292,38 @@ class TestHandle:
         answer = client.post("/any", body=body if streams else b"".join(body), headers={"x-api-key": KEY})
 
         assert answer.status == 413
+
+    def test_body_limit_bounds_what_is_read(self):
+        """What lies beyond the limit is never read, though no length is told."""
+
+        class Endless(io.RawIOBase):
+            given = 0
+
+            def readable(self):
+                return True
+
+            def readinto(self, buffer):
+                self.given += len(buffer)
+                buffer[:] = b" " * len(buffer)
+                return len(buffer)
+
+        body = Endless()
+        environ = {
+            "REQUEST_METHOD": "POST",
+            "PATH_INFO": "/any",
+            "SERVER_NAME": "testserver",
+            "SERVER_PORT": "80",
+            "wsgi.url_scheme": "http",
+            "wsgi.input": body,
+            "wsgi.input_terminated": True,
+            "HTTP_TRANSFER_ENCODING": "chunked",
+        }
+        started = []
+        app = self.flask_app(ages(keys="open"))
+        b"".join(app(environ, lambda *start: started.append(start)))
+
+        assert started[0][0].startswith("413")
+        assert body.given < 2 * 1024 * 1024
 
     def test_unknown_dialect(self):
         """A dialect the gate does not speak is a mistake in the program."""

@@ -23,7 +23,7 @@ SHORTEST, LONGEST = 16, 256
 
 ACCEPTED = '{key: deployments}, "env:VARIABLE", a key store, or "open" for a gate that anyone may use'
 
-_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,8 @@ class MemoryKeyStore:
 
 def _entry(key: str, deployments: str | Sequence[str]) -> tuple[bytes, Principal]:
     told = _DIGEST.fullmatch(key)
+    if told is None and key.lower().startswith("sha256:"):
+        raise ConfigurationError("keys: a digest is misspelled: accepts sha256: and 64 hexadecimal digits")
     if told is None and not SHORTEST <= len(key) <= LONGEST:
         raise ConfigurationError(
             f"keys: a key has {len(key)} characters: accepts {SHORTEST} to {LONGEST}, as"

@@ -1,5 +1,6 @@
 """An LRU cache of models that never loads one twice at once."""
 
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -7,12 +8,14 @@ from typing import Generic, NamedTuple, TypeVar
 
 from cachetools import LRUCache
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, DeploymentUnavailable, NotFound
 from ..flow import Flow, wait_for
 
 __all__ = ["CacheInfo", "ModelCache"]
 
 T = TypeVar("T")
+
+logger = logging.getLogger("modelgate")
 
 
 class CacheInfo(NamedTuple):
@@ -24,13 +27,17 @@ class CacheInfo(NamedTuple):
     currsize: int
 
 
+class _Failure(NamedTuple):
+    error: BaseException
+
+
 class ModelCache(Generic[T]):
     """The models used last, by name; the least recently used one goes first.
 
     However many callers ask for a model at once, it is loaded once: the load has a thread of its
     own and all of them, the first too, only wait for it. So a cancelled caller takes nothing from
-    the others. A load that fails is told to all who waited, and is tried again by the next. A model
-    that is dropped lives until the last request that uses it ends.
+    the others. A load that fails is logged once, told to all who waited, and tried again by the
+    next. A model that is dropped lives until the last request that uses it ends.
 
     Args:
         load: makes the model of a name: `ModelStore.load`, for one. It may block.
@@ -46,14 +53,16 @@ class ModelCache(Generic[T]):
             raise ConfigurationError(f"maxsize={maxsize!r}: accepts a whole number from 1")
         self._load = load
         self._models: LRUCache[str, T] = LRUCache(maxsize)
-        self._loading: dict[str, Future[T]] = {}
+        self._loading: dict[str, Future[T | _Failure]] = {}
         self._lock = threading.Lock()
         self._hits = self._misses = 0
 
     def get(self, name: str) -> Flow[tuple[T, bool]]:
         """The model *name*, and whether it was in the cache.
 
-        Raises: whatever the load raises.
+        Raises:
+            NotFound: the load found no such model.
+            DeploymentUnavailable: it failed in another way, which is the cause.
         """
         with self._lock:
             model = self._models.get(name)
@@ -62,28 +71,33 @@ class ModelCache(Generic[T]):
                 return model, True
             self._misses += 1
             future = self._loading.get(name) or self._start(name)
-        return (yield from wait_for(future)), False
+        outcome = yield from wait_for(future)
+        # Each caller has an error of its own: one that many raise grows a traceback with each of them.
+        if isinstance(outcome, _Failure):
+            if isinstance(outcome.error, NotFound):
+                raise NotFound(outcome.error.message)
+            raise DeploymentUnavailable from outcome.error
+        return outcome, False
 
-    def _start(self, name: str) -> Future[T]:
-        future: Future[T] = Future()
-        future.set_running_or_notify_cancel()
+    def _start(self, name: str) -> "Future[T | _Failure]":
+        future: Future[T | _Failure] = Future()
         thread = threading.Thread(target=self._run, args=(name, future), name=f"load {name}", daemon=True)
         thread.start()
         self._loading[name] = future
         return future
 
-    def _run(self, name: str, future: Future[T]) -> None:
+    def _run(self, name: str, future: "Future[T | _Failure]") -> None:
+        outcome: T | _Failure
         try:
-            model = self._load(name)
+            outcome = self._load(name)
         except BaseException as error:
-            with self._lock:
-                del self._loading[name]
-            future.set_exception(error)
-        else:
-            with self._lock:
-                self._models[name] = model
-                del self._loading[name]
-            future.set_result(model)
+            logger.error("the model %s cannot be loaded", name, exc_info=error)
+            outcome = _Failure(error)
+        with self._lock:
+            if not isinstance(outcome, _Failure):
+                self._models[name] = outcome
+            del self._loading[name]
+        future.set_result(outcome)
 
     def cache_info(self) -> CacheInfo:
         """Hits, misses, ``maxsize`` and ``currsize``."""

@@ -64,23 +64,27 @@ def load_model(path: str | Path, *, sha256: str | None = None) -> Any:
         digest = hashlib.sha256(content).hexdigest()
         if not hmac.compare_digest(digest, sha256.lower()):
             raise ConfigurationError(f"model={str(path)!r}: its digest is {digest}, not the one pinned")
-    return _load_skops(path, content) if path.suffix == ".skops" else _load_joblib(content)
+    read = _read_skops if path.suffix == ".skops" else _read_joblib
+    try:
+        return read(content)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"model={str(path)!r}: {error}") from None
+    except Exception as error:
+        raise ConfigurationError(f"model={str(path)!r}: cannot be read: {error!r}") from error
 
 
-def _load_skops(path: Path, content: bytes) -> Any:
+def _read_skops(content: bytes) -> Any:
     try:
         import skops.io
     except ImportError:
         raise ConfigurationError('reading .skops files needs skops: pip install "modelgate[skops]"') from None
     foreign = sorted(set(skops.io.get_untrusted_types(data=content)) - set(_TRUSTED))
     if foreign:
-        raise ConfigurationError(
-            f"model={str(path)!r} holds types that are not trusted: {', '.join(foreign)}"
-        )
+        raise ConfigurationError(f"holds types that are not trusted: {', '.join(foreign)}")
     return skops.io.loads(content, trusted=list(_TRUSTED))
 
 
-def _load_joblib(content: bytes) -> Any:
+def _read_joblib(content: bytes) -> Any:
     try:
         import joblib
     except ImportError:

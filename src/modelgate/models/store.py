@@ -12,7 +12,7 @@ __all__ = ["FolderStore", "MemoryStore", "ModelStore"]
 
 # Serving packages were made to read other files by "..", "#", "%2e" and URLs in a model's name,
 # again and again; what is not on this list cannot spell any of them.
-_TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}(\.[A-Za-z0-9_-]{1,64}){0,8}(@[A-Za-z0-9._-]{1,64})?")
+_TOKEN = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[A-Za-z0-9._-]{1,64})?")
 
 
 class ModelStore(Protocol):

@@ -92,7 +92,7 @@ def app(handler: Handler[Request, Response]) -> ASGIApp:
         request = ASGIRequest(scope, receive)
         try:
             response = await adrive(handler(request))
-            await _send(response, send)
+            await _send(request, response, send)
         finally:
             request.close()
 
@@ -108,13 +108,12 @@ async def _decline(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _send(response: Response, send: Send) -> None:
+async def _send(request: Request, response: Response, send: Send) -> None:
     body = response.body
     if isinstance(body, bytes):
-        if response.header("content-length") is None:
-            response.headers.append(("content-length", str(len(body))))
+        payload = response.payload(request.method)
         await send(_start(response))
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": payload})
         return
     await send(_start(response))
     loop, chunks = asyncio.get_running_loop(), iter(body)
@@ -152,7 +151,7 @@ def wrap(application: ASGIApp, *layers: Layer[Request, Response]) -> ASGIApp:
             response = await adrive(request.flow)
             # None: the flow's way out was driven from within the app, and the answer is sent.
             if response is not None:
-                await _send(response, send)
+                await _send(request, response, send)
         finally:
             request.close()
 
@@ -248,7 +247,7 @@ class _Passage(ASGIRequest):
             await self._send({**self._start, **_start(response)})
         else:
             self._replaced, self._parts = True, None
-            await _send(response, self._send)
+            await _send(self, response, self._send)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -3,8 +3,9 @@
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import flask
+from werkzeug.exceptions import RequestEntityTooLarge
 
-from ..errors import AnswerableError, BodyTooLarge, ConfigurationError, MalformedBody
+from ..errors import BodyTooLarge, ConfigurationError, MalformedBody
 from ..flow import Handler, drive
 from ..http import Request, Response
 from . import wsgi
@@ -49,14 +50,18 @@ class _FlaskRequest(wsgi.WSGIRequest):
         self._flask = request
 
     def _read(self) -> bytes:
+        limit = min(filter(None, (self._flask.max_content_length, self.max_body)), default=None)
+        if limit is not None:
+            # One byte more: a body whose length is not told is cut off there without a word.
+            self._flask.max_content_length = limit + 1
         try:
             body = self._flask.get_data()
-        except AnswerableError:
-            raise
+        except RequestEntityTooLarge:
+            raise BodyTooLarge(limit or 0) from None
         except Exception as error:
             raise MalformedBody("The body could not be read") from error
-        if self.max_body is not None and len(body) > self.max_body:
-            raise BodyTooLarge(self.max_body)
+        if limit is not None and len(body) > limit:
+            raise BodyTooLarge(limit)
         return body
 
 

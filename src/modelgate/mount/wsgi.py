@@ -111,20 +111,17 @@ def _send(
 ) -> Iterable[bytes]:
     try:
         response = drive(handler(request))
-        start = response.status_line, response.headers
         if not isinstance(response.body, bytes):
-            body = _Sending(response.body, request.close)
-            start_response(*start)
-            return body
+            start_response(response.status_line, response.headers)
+            return _Sending(response.body, request.close)
     except BaseException:
         request.close()
         raise
     # A body that is whole needs nothing more of the request, and not every caller closes an iterable.
     request.close()
-    if response.header("content-length") is None:
-        response.headers.append(("content-length", str(len(response.body))))
-    start_response(*start)
-    return [response.body]
+    payload = response.payload(request.method)
+    start_response(response.status_line, response.headers)
+    return [payload]
 
 
 class _Sending:

@@ -42,16 +42,12 @@ class Decoder:
         # Numbers first: a decoded row is then cut in two at one place.
         ordered = [c for c in columns if c.kind != "text"] + [c for c in columns if c.kind == "text"]
         self._numeric = sum(column.kind != "text" for column in columns)
-        row: Any = msgspec.defstruct(
-            "Row",
-            [_field(at, column) for at, column in enumerate(ordered)],
-            rename={f"f{at}": column.name for at, column in enumerate(ordered)},
-            gc=False,
-        )
-        # Levels that msgspec cannot hold (floats, booleans) leave the column to `check`.
-        self._fast = all(c.levels is None or c.kind in ("text", "integer") for c in columns)
+        self._optional = not all(column.required for column in columns)
+        # What msgspec cannot hold (levels of floats or booleans, names that JSON escapes) is left to `check`.
+        self._fast = all(map(_holdable, columns))
+        row = _row_type(ordered) if self._fast else object
         self._row: msgspec.json.Decoder[Any] = msgspec.json.Decoder(row)
-        self._rows: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[row])
+        self._rows: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
 
     def __call__(self, raw: bytes) -> Table:
         """The table of *raw*, a JSON object (one row) or an array of objects.
@@ -65,15 +61,19 @@ class Decoder:
 
     def _decode(self, raw: bytes) -> Table | None:
         try:
-            rows = self._rows.decode(raw) if raw[:1] == b"[" else [self._row.decode(raw)]
+            decoded = self._rows.decode(raw) if raw[:1] == b"[" else [self._row.decode(raw)]
         except (msgspec.MsgspecError, RecursionError, ValueError):
             return None
+        rows = [msgspec.structs.astuple(row) for row in decoded]
+        cells = len(rows) * len(self._columns)
+        if self._optional:
+            cells -= sum(value is msgspec.UNSET for row in rows for value in row)
+            rows = [tuple(None if value is msgspec.UNSET else value for value in row) for row in rows]
         # As many colons as cells: no name stands twice. As many brackets as rows: nothing is nested.
-        if raw.count(b":") != len(rows) * len(self._columns):
+        # Nor is there then a member nobody asked for, whose value the decoder would have skipped.
+        if raw.count(b":") != cells or raw.count(b"{") != len(rows) or raw.count(b"[") > 1:
             return None
-        if raw.count(b"{") != len(rows) or raw.count(b"[") > 1:
-            return None
-        return self._table([msgspec.structs.astuple(row) for row in rows])
+        return self._table(rows)
 
     def _table(self, rows: list[tuple[Any, ...]]) -> Table:
         numeric = self._numeric
@@ -88,13 +88,28 @@ class Decoder:
         return check(self._columns, value if isinstance(value, list) else [value])
 
 
+def _row_type(columns: Sequence[Column]) -> Any:
+    return msgspec.defstruct(
+        "Row",
+        [_field(at, column) for at, column in enumerate(columns)],
+        rename={f"f{at}": column.name for at, column in enumerate(columns)},
+        kw_only=True,
+        gc=False,
+    )
+
+
+def _holdable(column: Column) -> bool:
+    plain = msgspec.json.encode(column.name) == b'"%s"' % column.name.encode("utf-8", "replace")
+    return plain and (column.levels is None or column.kind in ("text", "integer"))
+
+
 def _field(at: int, column: Column) -> Any:
     kind = _TYPES[column.kind]
     if column.levels is not None and column.kind in ("text", "integer"):
         kind = Literal[tuple(column.levels)]
-    if column.required:
-        return f"f{at}", (kind | None) if column.nullable else kind
-    return f"f{at}", kind | None if column.nullable else kind, None
+    if column.nullable:
+        kind = kind | None
+    return (f"f{at}", kind) if column.required else (f"f{at}", kind | msgspec.UnsetType, msgspec.UNSET)
 
 
 def _members(value: object) -> int:

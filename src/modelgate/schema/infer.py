@@ -6,7 +6,7 @@ from typing import Any
 from ..errors import ConfigurationError
 from .columns import Column, Kind, Level
 
-__all__ = ["columns_of"]
+__all__ = ["columns_of", "none_columns"]
 
 
 def columns_of(model: Any) -> list[Column]:
@@ -17,16 +17,37 @@ def columns_of(model: Any) -> list[Column]:
     Raises:
         ConfigurationError: the model tells neither names nor number of its inputs.
     """
+    found: dict[str, Column] = {}
+    for name, at, steps in _paths(model):
+        column = _column(name, at, steps)
+        found[name] = column if name not in found else _both(found[name], column)
+    return [found[name] for name in _input_names(model) if name in found]
+
+
+def none_columns(model: Any) -> frozenset[str]:
+    """The columns in which *model* knows a null as None; in all others it knows NaN."""
+    return frozenset(
+        name for name, at, steps in _paths(model) if any(_knows_none(step, at) for step in steps)
+    )
+
+
+def _knows_none(step: Any, at: int) -> bool:
+    if hasattr(step, "statistics_"):
+        return step.missing_values is None
+    categories = getattr(step, "categories_", None)
+    return categories is not None and None in categories[at].tolist()
+
+
+def _paths(model: Any) -> Iterator[tuple[str, int, list[Any]]]:
+    """For each column its name, its place among those that go its way, and the estimators it passes."""
     names = _input_names(model)
     first, *rest = _chain(model)
-    if not hasattr(first, "transformers_"):
-        return [Column(name, nullable=_survives_null([first, *rest])) for name in names]
-    found: dict[str, Column] = {}
-    for branch, selected in _branches(first, names):
-        for at, name in enumerate(selected):
-            column = _column(name, at, _chain(branch), rest)
-            found[name] = column if name not in found else _both(found[name], column)
-    return [found[name] for name in names if name in found]
+    if hasattr(first, "transformers_"):
+        for branch, selected in _branches(first, names):
+            steps = _chain(branch) + rest
+            yield from ((name, at, steps) for at, name in enumerate(selected))
+    else:
+        yield from ((name, at, [first, *rest]) for at, name in enumerate(names))
 
 
 def _input_names(model: Any) -> list[str]:
@@ -53,20 +74,28 @@ def _chain(model: Any) -> list[Any]:
 
 def _branches(transformer: Any, names: Sequence[str]) -> Iterator[tuple[Any, list[str]]]:
     for _, branch, selected in transformer.transformers_:
-        if isinstance(branch, str) and branch == "drop":
-            continue
-        if isinstance(selected, str | int):
-            selected = [selected]
-        if isinstance(selected, slice):
-            selected = names[selected]
-        # The remainder may be told by position where the others are told by name; a mask is also told.
-        chosen = list(selected)
-        if chosen and all(type(item).__name__ in ("bool", "bool_") for item in chosen):
-            chosen = [name for name, taken in zip(names, chosen, strict=True) if taken]
-        yield branch, [item if isinstance(item, str) else names[item] for item in chosen]
+        if not (isinstance(branch, str) and branch == "drop"):
+            yield branch, _selected(selected, names)
 
 
-def _column(name: str, at: int, steps: list[Any], rest: list[Any]) -> Column:
+def _selected(selected: Any, names: Sequence[str]) -> list[str]:
+    """The names that a ColumnTransformer's selection means, in whichever way it is written."""
+    if isinstance(selected, str | int):
+        return [selected if isinstance(selected, str) else names[selected]]
+    if isinstance(selected, slice):
+        if not isinstance(selected.start or selected.stop, str):
+            return list(names[selected])
+        # By name, as pandas slices: the last one belongs to it.
+        start = 0 if selected.start is None else names.index(selected.start)
+        stop = len(names) if selected.stop is None else names.index(selected.stop) + 1
+        return list(names[start : stop : selected.step])
+    chosen = list(selected)
+    if chosen and all(type(item).__name__ in ("bool", "bool_") for item in chosen):
+        return [name for name, taken in zip(names, chosen, strict=True) if taken]
+    return [item if isinstance(item, str) else names[item] for item in chosen]
+
+
+def _column(name: str, at: int, steps: list[Any]) -> Column:
     for done, step in enumerate(steps):
         categories = getattr(step, "categories_", None)
         if categories is not None:
@@ -74,7 +103,9 @@ def _column(name: str, at: int, steps: list[Any], rest: list[Any]) -> Column:
             return _with_levels(name, categories[at].tolist(), imputed)
         if hasattr(step, "vocabulary_"):
             return Column(name, "text")
-    return Column(name, nullable=_survives_null(steps + rest))
+        if not type(step).__name__.endswith("Imputer"):
+            break
+    return Column(name, nullable=_survives_null(steps))
 
 
 def _with_levels(name: str, values: list[Any], nullable: bool) -> Column:

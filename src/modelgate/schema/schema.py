@@ -98,7 +98,9 @@ class Schema:
     def _records(self, rows: Any) -> Sequence[object]:
         if hasattr(rows, "to_dicts"):
             rows = rows.to_dicts()
-        elif hasattr(rows, "to_dict"):
+        elif hasattr(rows, "to_dict") and hasattr(rows, "columns"):
+            if not rows.columns.is_unique:
+                raise InvalidInput("Two columns of the DataFrame share a name")
             rows = rows.to_dict("records")
         elif isinstance(rows, Mapping):
             rows = _by_row(rows)
@@ -106,9 +108,9 @@ class Schema:
             if rows.ndim != 2 or rows.shape[1] != len(self):
                 raise InvalidInput(f"The array has the shape {rows.shape}: send (rows, {len(self)})")
             rows = [dict(zip(self.names, row, strict=True)) for row in rows]
-        if not isinstance(rows, Sequence) or isinstance(rows, str):
+        if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
             raise InvalidInput("Send rows: a mapping, a sequence of mappings, an array or a DataFrame")
-        return [_plain_row(row) for row in rows]
+        return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
 
 def _column(name: str, told: type | Sequence[Level] | Column) -> Column:
@@ -127,7 +129,7 @@ def _column(name: str, told: type | Sequence[Level] | Column) -> Column:
 
 
 def _by_row(rows: Mapping[str, Any]) -> list[Any]:
-    columns = [isinstance(values, list | tuple | np.ndarray) for values in rows.values()]
+    columns = [isinstance(values, list | tuple) or np.ndim(values) == 1 for values in rows.values()]
     if not columns or not all(columns):
         return [rows]
     if len({len(values) for values in rows.values()}) != 1:
@@ -135,10 +137,7 @@ def _by_row(rows: Mapping[str, Any]) -> list[Any]:
     return [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]
 
 
-def _plain_row(row: object) -> object:
-    return {name: _plain(value) for name, value in row.items()} if isinstance(row, Mapping) else row
-
-
 def _plain(value: object) -> object:
-    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        value = value.item()
     return None if isinstance(value, float) and value != value else value

@@ -1,6 +1,6 @@
 """Rows that passed a schema."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,10 +88,20 @@ class Table:
             block[:, at] = self[name]
         return block
 
-    def to_pandas(self) -> "pandas.DataFrame":
-        """The table as a DataFrame. Needs the extra ``pandas``."""
+    def to_pandas(self, none: Collection[str] = ()) -> "pandas.DataFrame":
+        """The table as a DataFrame. Needs the extra ``pandas``.
+
+        Args:
+            none: the text columns in which null is None; in all others it is NaN.
+        """
         import pandas
 
         if not self.texts and all(column.kind == "number" for column in self._columns):
             return pandas.DataFrame(self.numbers, columns=list(self), copy=False)
-        return pandas.DataFrame({name: self[name] for name in self}, columns=list(self))
+        columns = {}
+        for column in self._columns:
+            values = self[column.name]
+            if column.kind == "text" and column.name not in none:
+                values[values == np.array(None)] = np.nan
+            columns[column.name] = pandas.Series(values, dtype=values.dtype, copy=False)
+        return pandas.DataFrame(columns, copy=False)

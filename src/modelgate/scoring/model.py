@@ -1,10 +1,8 @@
 """The model is taken from the cache."""
 
-import logging
 from collections.abc import Callable
 from typing import TypeAlias
 
-from ..errors import DeploymentUnavailable, NotFound
 from ..flow import Flow, Handler
 from ..schema import Schema
 from .predictor import Predictor
@@ -13,8 +11,6 @@ from .query import Prediction, Query
 __all__ = ["Model", "held"]
 
 Source: TypeAlias = Callable[[], Flow[tuple[Predictor, bool]]]
-
-logger = logging.getLogger("modelgate")
 
 
 class Model:
@@ -43,13 +39,7 @@ class Model:
 
     def _take(self, query: Query) -> Flow[Predictor]:
         if query.predictor is None:
-            try:
-                query.predictor, query.cache_hit = yield from self._source()
-            except NotFound:
-                raise
-            except Exception as error:
-                logger.error("the model of deployment %s cannot be loaded", query.deployment, exc_info=error)
-                raise DeploymentUnavailable from error
+            query.predictor, query.cache_hit = yield from self._source()
         return query.predictor
 
 

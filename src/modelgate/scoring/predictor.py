@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ConfigurationError, PredictionError, RequestError
+from ..errors import AnswerableError, ConfigurationError, PredictionError
 from ..flow import Flow, Wait, Workers
 from ..schema import Schema, Table
+from ..schema.infer import none_columns
 from .query import Output, Prediction, as_prediction, output_names
 
 __all__ = ["Predictor"]
@@ -50,13 +51,13 @@ class Predictor:
             self._function = _Estimator(model, self.schema, target)
         elif callable(model):
             if schema is None:
-                raise ConfigurationError(f"schema: the function {model.__name__!r} needs one: Schema.of(…)")
+                raise ConfigurationError(f"schema: the function {model!r} needs one: Schema.of(…)")
             self.schema, self._function = schema, model
         else:
             raise ConfigurationError(
                 f"model={model!r}: accepts a fitted estimator with predict, or a function of a Table"
             )
-        self._async = inspect.iscoroutinefunction(model)
+        self._async = inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
 
     def predict(self, table: Table) -> Flow[Prediction]:
         """The prediction for *table*. No rows, no call.
@@ -70,7 +71,7 @@ class Predictor:
         try:
             result = yield from self._call(table)
             return as_prediction(result, len(table), self.target)
-        except (PredictionError, RequestError):
+        except AnswerableError:
             raise
         except (Exception, SystemExit) as error:
             raise PredictionError from error
@@ -100,6 +101,7 @@ class _Estimator:
             if lacking:
                 raise ConfigurationError(f"schema: lacks columns the model needs: {', '.join(lacking)}")
             self._columns = list(needed)
+            self._none = none_columns(model)
             _require_pandas()
 
     def __call__(self, table: Table) -> Prediction:
@@ -107,7 +109,8 @@ class _Estimator:
         values = np.asarray(self._model.predict(given))
         columns = [values] if values.ndim == 1 else list(values.T)
         names = output_names(self._target, len(columns))
-        if self._classes is None:
+        # A classifier of several labels at once tells one list of classes: those are its outputs.
+        if self._classes is None or len(self._classes) != len(columns):
             return Prediction([Output(name, column) for name, column in zip(names, columns, strict=True)])
         probabilities: list[Any] = [None] * len(columns)
         if self._probabilities:
@@ -120,7 +123,7 @@ class _Estimator:
     def _input(self, table: Table) -> Any:
         if self._columns is None:
             return table.to_array()
-        frame = table.to_pandas()
+        frame = table.to_pandas(self._none)
         return frame if list(frame.columns) == self._columns else frame[self._columns]
 
 

@@ -1,5 +1,6 @@
 """What a scoring layer sees: a `Query` on the way in, a `Prediction` on the way out."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -7,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import PredictionError
 from ..schema import Table
 
 if TYPE_CHECKING:
@@ -95,38 +95,63 @@ def as_prediction(result: Any, rows: int, target: str | Sequence[str]) -> Predic
         target: the name of the output, or of each.
 
     Raises:
-        PredictionError: it is none of these, has another number of rows, or a number in it is not
-            finite: JSON cannot spell one, and null would be another answer.
+        ValueError: it is none of these, has another number of rows, or holds what JSON cannot
+            spell: null in the place of NaN would be another answer.
     """
     prediction = result if isinstance(result, Prediction) else Prediction(_outputs(result, target))
+    if not prediction.outputs:
+        raise ValueError("a prediction without outputs")
     for output in prediction.outputs:
-        if len(output.values) != rows:
-            raise PredictionError from ValueError(f"{len(output.values)} results for {rows} rows")
-        for numbers in (output.values, output.probabilities):
-            if numbers is not None and numbers.dtype.kind == "f" and not np.isfinite(numbers).all():
-                raise PredictionError from ValueError(f"output {output.name!r} is not finite")
+        _check_values(output, rows)
+        if output.probabilities is not None:
+            _check_probabilities(output, rows)
     return prediction
 
 
+def _check_values(output: Output, rows: int) -> None:
+    values = output.values
+    if not isinstance(values, np.ndarray) or values.shape != (rows,):
+        raise ValueError(f"output {output.name!r}: no array with a value for each of {rows} rows")
+    if values.dtype.kind == "f":
+        spelled = bool(np.isfinite(values).all())
+    else:
+        spelled = values.dtype.kind in "biuU" or (values.dtype.kind == "O" and all(map(_spelled, values)))
+    if not spelled:
+        raise ValueError(f"output {output.name!r}: holds what JSON cannot spell")
+
+
+def _spelled(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and _spelled(item) for name, item in value.items())
+    if isinstance(value, list):
+        return all(map(_spelled, value))
+    return value is None or type(value) in (str, int, bool)
+
+
+def _check_probabilities(output: Output, rows: int) -> None:
+    told, classes = output.probabilities, output.classes
+    if told is None or classes is None or told.shape != (rows, len(classes)) or not np.isfinite(told).all():
+        raise ValueError(f"output {output.name!r}: no finite probability for each row and class")
+
+
 def _outputs(result: Any, target: str | Sequence[str]) -> list[Output]:
-    if isinstance(result, Mapping) and result:
+    if isinstance(result, Mapping):
         return [Output(str(name), _column(values)) for name, values in result.items()]
     values = _column(result)
-    if values.ndim == 1:
-        return [Output(target if isinstance(target, str) else target[0], values)]
-    if values.ndim != 2 or not values.shape[1]:
-        raise PredictionError from ValueError(f"a result of shape {values.shape}")
-    return [Output(name, values[:, at]) for at, name in enumerate(output_names(target, values.shape[1]))]
+    if values.ndim != 2:
+        return [Output(output_names(target, 1)[0], values)]
+    names = output_names(target, values.shape[1])
+    return [Output(name, values[:, at]) for at, name in enumerate(names)]
 
 
 def _column(values: Any) -> npt.NDArray[Any]:
     array = np.asarray(values)
     if array.dtype.kind == "U" and not isinstance(values, np.ndarray):
         # numpy turns [1, "a"] into ["1", "a"]: the values keep their own types.
-        array = np.array(list(values), dtype=object)
-    if array.ndim == 0:
-        raise PredictionError from ValueError(f"a result of type {type(values).__name__}")
-    return array
+        array = np.array(values, dtype=object)
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
 def output_names(target: str | Sequence[str], count: int) -> list[str]:

@@ -1,0 +1,102 @@
+"""Two real models, trained on data that comes with scikit-learn and saved for the example apps."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import sklearn
+import skops.io
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_diabetes, load_wine
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+__all__ = ["SAMPLES", "train"]
+
+NUMBERS = ["alcohol", "malic_acid", "flavanoids", "hue", "proline"]
+TEXTS = ["colour", "body"]
+
+SAMPLES: dict[str, dict[str, object]] = {
+    "wine": {
+        "alcohol": 14.23,
+        "malic_acid": 1.71,
+        "flavanoids": 3.06,
+        "hue": 1.04,
+        "proline": 1065,
+        "colour": "deep",
+        "body": "full",
+    },
+    "diabetes": {
+        "age": 59,
+        "sex": 2,
+        "bmi": 32.1,
+        "bp": 101,
+        "s1": 157,
+        "s2": 93.2,
+        "s3": 38,
+        "s4": 4,
+        "s5": 4.8598,
+        "s6": 87,
+    },
+}
+"""A row for each model, as a caller would send it."""
+
+
+def train() -> Path:
+    """The folder of the trained models. What is missing in it is trained first.
+
+    It is named after the version of scikit-learn: another version trains its own.
+    """
+    folder = Path(__file__).parent / "models" / f"scikit-learn-{sklearn.__version__}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, fit in FITS.items():
+        path = folder / f"{name}.skops"
+        if not path.exists():
+            _save(fit(), path)
+    return folder
+
+
+def fit_wine() -> Any:
+    """Tells the cultivar of a wine, from a DataFrame of numbers and text."""
+    frame = load_wine(as_frame=True).frame
+    frame["colour"] = _levels(frame["color_intensity"], [3.5, 5.5], ["light", "medium", "deep"])
+    frame["body"] = _levels(frame["alcohol"], [12.5, 13.5], ["light", "medium", "full"])
+    columns = ColumnTransformer(
+        [
+            ("numbers", StandardScaler(), NUMBERS),
+            ("texts", OneHotEncoder(handle_unknown="ignore"), TEXTS),
+        ]
+    )
+    cultivars = [f"cultivar-{target + 1}" for target in frame["target"]]
+    return make_pipeline(columns, LogisticRegression(max_iter=1000)).fit(frame[NUMBERS + TEXTS], cultivars)
+
+
+def fit_diabetes() -> Any:
+    """Tells how far the disease will have progressed in a year; a value may be missing."""
+    data = load_diabetes(as_frame=True, scaled=False)
+    forest = RandomForestRegressor(n_estimators=50, min_samples_leaf=3, n_jobs=1, random_state=0)
+    return make_pipeline(SimpleImputer(), forest).fit(data.data, data.target)
+
+
+FITS: dict[str, Callable[[], Any]] = {"wine": fit_wine, "diabetes": fit_diabetes}
+
+
+def _levels(values: "pd.Series[float]", bounds: list[float], names: list[str]) -> list[str]:
+    edges = [float("-inf"), *bounds, float("inf")]
+    return [str(name) for name in pd.cut(values, edges, labels=names)]
+
+
+def _save(model: object, path: Path) -> None:
+    # Several workers may start at once: each writes a file of its own, and the last one stays.
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    unfinished.write_bytes(skops.io.dumps(model))
+    unfinished.replace(path)
+
+
+if __name__ == "__main__":
+    print(train())

@@ -1,0 +1,495 @@
+"""Model files, stores, and the cache."""
+
+import asyncio
+import hashlib
+import os
+import pickle
+import threading
+
+import joblib
+import numpy as np
+import pytest
+import skops.io
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+import modelgate.models.store
+from modelgate.errors import ConfigurationError, DeploymentUnavailable, NotFound
+from modelgate.flow import adrive, drive
+from modelgate.models import FolderStore, MemoryStore, ModelCache, load_model
+
+ROWS = np.random.default_rng(0).normal(size=(40, 3))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_pipeline(StandardScaler(), LogisticRegression()).fit(ROWS, ROWS[:, 0] > 0)
+
+
+@pytest.fixture
+def skops_file(tmp_path, model):
+    skops.io.dump(model, tmp_path / "churn.skops")
+    return tmp_path / "churn.skops"
+
+
+@pytest.fixture
+def joblib_file(tmp_path, model):
+    joblib.dump(model, tmp_path / "churn.joblib")
+    return tmp_path / "churn.joblib"
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+# Files
+
+
+@pytest.mark.parametrize("convert", [str, lambda path: path])
+@pytest.mark.parametrize("change", [None, str.lower, str.upper], ids=["unpinned", "pinned", "upper"])
+def test_a_skops_file_is_loaded(skops_file, model, convert, change):
+    """What was saved predicts as before, with a pin and without."""
+    sha256 = None if change is None else change(digest(skops_file))
+    loaded = load_model(convert(skops_file), sha256=sha256)
+
+    assert np.array_equal(model.predict_proba(ROWS), loaded.predict_proba(ROWS))
+
+
+def test_a_pinned_joblib_file_is_loaded(joblib_file, model):
+    """The pin vouches for it."""
+    loaded = load_model(joblib_file, sha256=digest(joblib_file))
+
+    assert np.array_equal(model.predict_proba(ROWS), loaded.predict_proba(ROWS))
+
+
+def test_a_joblib_file_needs_a_pin(joblib_file):
+    """The message holds the digest to pin."""
+    with pytest.raises(ConfigurationError) as info:
+        load_model(joblib_file)
+
+    assert f'sha256="{digest(joblib_file)}"' in str(info.value)
+
+
+@pytest.mark.parametrize("fixture", ["skops_file", "joblib_file"])
+def test_another_file_than_the_one_pinned_is_refused(request, fixture):
+    """The message tells the digest found."""
+    path = request.getfixturevalue(fixture)
+    with pytest.raises(ConfigurationError, match=digest(path)):
+        load_model(path, sha256="0" * 64)
+
+
+@pytest.mark.parametrize("sha256", ["", "0" * 63, "g" * 64, "sha256:" + "0" * 64, "0" * 65])
+def test_what_is_no_digest_is_refused(joblib_file, sha256):
+    """A pin that cannot fit says so, and is no pin."""
+    with pytest.raises(ConfigurationError, match="64 hexadecimal digits"):
+        load_model(joblib_file, sha256=sha256)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("churn.pkl", "skops or .joblib"),
+        ("churn", "skops"),
+        ("none.skops", "no such file"),
+        ("d.skops", "no such"),
+    ],
+)
+def test_what_is_no_model_file_is_refused(tmp_path, name, told):
+    """Another kind, a missing file, a folder."""
+    (tmp_path / "churn.pkl").write_bytes(b"")
+    (tmp_path / "d.skops").mkdir()
+    with pytest.raises(ConfigurationError, match=told):
+        load_model(tmp_path / name)
+
+
+class Bomb:
+    """Makes a folder where it is unpickled."""
+
+    def __init__(self, path):
+        self._path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self._path,)
+
+
+@pytest.fixture
+def crater(tmp_path):
+    return tmp_path / "crater"
+
+
+@pytest.mark.parametrize(
+    ("name", "sha256"), [("m.joblib", None), ("m.joblib", "0" * 64), ("m.skops", None), ("m.skops", "right")]
+)
+def test_a_hostile_pickle_is_never_executed(tmp_path, crater, name, sha256):
+    """Neither without its pin, nor under another name."""
+    path = tmp_path / name
+    path.write_bytes(pickle.dumps(Bomb(crater)))
+    with pytest.raises(Exception):  # noqa: B017
+        load_model(path, sha256=digest(path) if sha256 == "right" else sha256)
+
+    assert not crater.exists()
+
+
+def test_the_bomb_is_one(tmp_path, crater):
+    """The pickle of the test above does run once it is pinned: the pin is what stands between."""
+    path = tmp_path / "m.joblib"
+    path.write_bytes(pickle.dumps(Bomb(crater)))
+    load_model(path, sha256=digest(path))
+
+    assert crater.exists()
+
+
+def test_a_skops_file_of_foreign_types_is_refused(tmp_path, crater):
+    """A function of the interpreter in a scikit-learn estimator is named, and not called."""
+    path = tmp_path / "m.skops"
+    skops.io.dump(FunctionTransformer(os.mkdir), path)
+    with pytest.raises(ConfigurationError, match=r"not trusted.*mkdir"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04" + bytes(100)])
+def test_a_corrupt_skops_file_is_refused(tmp_path, content):
+    """A file that is of another kind than its name says is named in the error."""
+    path = tmp_path / "m.skops"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"m\.skops"):
+        load_model(path)
+
+
+# Stores
+
+
+def test_a_memory_store_has_its_models():
+    """Those it was given, and no others."""
+    models = {"churn": object()}
+    store = MemoryStore(models)
+    models["late"] = object()
+
+    assert models["churn"] is store.load("churn")
+    with pytest.raises(NotFound):
+        store.load("late")
+
+
+@pytest.mark.parametrize("name", ["churn", "churn@7", "Churn-2_b", "a.b.c", "churn@1.0.3", "0"])
+def test_a_folder_store_loads_by_name(tmp_path, skops_file, name):
+    """Models, and versions of them, each in a file of its name."""
+    skops_file.rename(tmp_path / f"{name}.skops")
+
+    assert 40 == len(FolderStore(str(tmp_path)).load(name).predict(ROWS))
+
+
+def test_a_folder_store_pins_by_name(tmp_path, joblib_file):
+    """A joblib file is loaded where its name has the pin."""
+    pinned = FolderStore(tmp_path, sha256={"churn": digest(joblib_file)})
+
+    assert 40 == len(pinned.load("churn").predict(ROWS))
+    with pytest.raises(ConfigurationError, match="pin it"):
+        FolderStore(tmp_path, sha256={"other": digest(joblib_file)}).load("churn")
+
+
+HOSTILE = [
+    "",
+    ".",
+    "..",
+    "../secret",
+    "..\\secret",
+    "a/../../secret",
+    "./secret",
+    "/etc/passwd",
+    "%2e%2e/secret",
+    "%2e%2e%2fsecret",
+    "..%2fsecret",
+    "sub/secret",
+    "~/secret",
+    "file:secret",
+    "file:///etc/passwd",
+    "http://localhost/secret",
+    "s3://bucket/secret",
+    "churn\0",
+    "churn\0.txt",
+    "churn\n",
+    "churn ",
+    " churn",
+    "churn#secret",
+    "churn?secret",
+    "-churn",
+    ".hidden",
+    "churn..skops",
+    "churn@",
+    "churn@../secret",
+    "@7",
+    "\u0441hurn",
+    "\ud800",
+    "churn\u202e",
+    "a" * 300,
+    ".".join(["a" * 60] * 6),
+    "a" * 64 + "@" + "b" * 65,
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=ascii)
+def test_a_hostile_name_is_not_found_and_nothing_read(tmp_path, monkeypatch, name):
+    """A name is a token: it spells no path and no URL, and no file is opened for it."""
+    folder = tmp_path / "models"
+    (folder / "sub").mkdir(parents=True)
+    for place in (tmp_path, folder, folder / "sub"):
+        for stem in ("secret", ".hidden", "-churn", "churn ", " churn", "churn\n"):
+            (place / f"{stem}.skops").write_bytes(b"secret")
+    read = []
+    monkeypatch.setattr(modelgate.models.store, "load_model", lambda path, **options: read.append(path))
+    with pytest.raises(NotFound):
+        FolderStore(folder).load(name)
+
+    assert [] == read
+
+
+def test_a_name_without_a_file_is_not_found(tmp_path):
+    """A folder of the name is no file."""
+    (tmp_path / "folder.skops").mkdir()
+    for name in ("none", "folder"):
+        with pytest.raises(NotFound):
+            FolderStore(tmp_path).load(name)
+
+
+def test_a_folder_store_needs_a_folder(tmp_path):
+    """One that exists."""
+    with pytest.raises(ConfigurationError, match="folder="):
+        FolderStore(tmp_path / "none")
+
+
+# The cache
+
+
+class Loader:
+    """Loads objects, and remembers the names asked."""
+
+    def __init__(self):
+        self.names, self.failures = [], []
+
+    def __call__(self, name):
+        self.names.append(name)
+        if self.failures:
+            raise self.failures.pop()
+        return [name]
+
+
+@pytest.fixture
+def loader():
+    return Loader()
+
+
+def get(cache, name):
+    return drive(cache.get(name))
+
+
+def test_the_least_recently_used_model_goes_first(loader):
+    """A hit makes a model recent."""
+    cache = ModelCache(loader, maxsize=2)
+    hits = [get(cache, name)[1] for name in "abacab"]
+
+    assert [False, False, True, False, True, False] == hits
+    assert ["a", "b", "c", "b"] == loader.names
+
+
+def test_a_hit_is_the_same_model(loader):
+    """It is made once."""
+    cache = ModelCache(loader)
+
+    assert get(cache, "a")[0] is get(cache, "a")[0]
+
+
+def test_cache_info_counts(loader):
+    """Hits, misses and sizes, as functools.lru_cache tells them; cache_clear starts anew."""
+    cache = ModelCache(loader, maxsize=2)
+    for name in "aabc":
+        get(cache, name)
+
+    assert (1, 3, 2, 2) == cache.cache_info()
+    assert {"hits": 1, "misses": 3, "maxsize": 2, "currsize": 2} == cache.cache_info()._asdict()
+    cache.cache_clear()
+    assert (0, 0, 2, 0) == cache.cache_info()
+
+
+@pytest.mark.parametrize("maxsize", [0, -1, 1.5, "16", None], ids=repr)
+def test_a_cache_holds_at_least_one_model(loader, maxsize):
+    """A size that cannot work is refused."""
+    with pytest.raises(ConfigurationError, match="maxsize"):
+        ModelCache(loader, maxsize)
+
+
+def test_an_evicted_model_is_usable_by_its_holder(loader):
+    """Dropping a model takes it from nobody."""
+    cache = ModelCache(loader, maxsize=1)
+    held, _ = get(cache, "a")
+    get(cache, "b")
+    cache.cache_clear()
+
+    assert ["a"] == held
+
+
+def test_a_failed_load_is_tried_again(loader):
+    """The error has the load's own as its cause, and the next caller has another try."""
+    cache, error = ModelCache(loader), OSError("disk")
+    loader.failures.append(error)
+    with pytest.raises(DeploymentUnavailable) as info:
+        get(cache, "a")
+
+    assert error is info.value.__cause__
+    assert (["a"], False) == get(cache, "a")
+    assert (["a"], True) == get(cache, "a")
+
+
+class Held:
+    """A load that waits until it is let go."""
+
+    def __init__(self, error=None):
+        self.calls, self.go, self.error = [], threading.Event(), error
+
+    def __call__(self, name):
+        self.calls.append(name)
+        assert self.go.wait(20)
+        if self.error is not None:
+            raise self.error
+        return [name]
+
+
+def outcomes_of_threads(cache, count, go):
+    """What *count* threads get that all ask before *go* is set."""
+    outcomes = []
+
+    def ask():
+        try:
+            outcomes.append(get(cache, "a"))
+        except BaseException as error:
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    while cache.cache_info().misses < count:
+        threads[0].join(0.001)
+    go.set()
+    for thread in threads:
+        thread.join(20)
+    return outcomes
+
+
+def outcomes_of_tasks(cache, count, go):
+    """What *count* asyncio tasks get that all ask before *go* is set."""
+
+    async def main():
+        tasks = [asyncio.create_task(adrive(cache.get("a"))) for _ in range(count)]
+        await asyncio.sleep(0)
+        assert cache.cache_info().misses == count
+        go.set()
+        return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+
+    return asyncio.run(main())
+
+
+STAMPEDES = pytest.mark.parametrize(
+    ("stampede", "count"), [(outcomes_of_threads, 64), (outcomes_of_tasks, 1000)], ids=["threads", "tasks"]
+)
+
+
+@STAMPEDES
+def test_however_many_ask_at_once_it_is_loaded_once(stampede, count):
+    """One load for all of them, and one model."""
+    load = Held()
+    outcomes = stampede(ModelCache(load), count, load.go)
+
+    assert ["a"] == load.calls
+    assert [(["a"], False)] * count == outcomes
+    assert 1 == len({id(model) for model, _ in outcomes})
+
+
+@STAMPEDES
+def test_a_failed_load_is_told_to_all_who_wait(stampede, count, caplog):
+    """Each has an error of its own, the log has one; then it is tried again."""
+    error = OSError("disk")
+    load = Held(error)
+    cache = ModelCache(load)
+    outcomes = stampede(cache, count, load.go)
+    load.error = None
+
+    assert {(DeploymentUnavailable, error)} == {(type(told), told.__cause__) for told in outcomes}
+    assert (count, 1) == (len({id(told) for told in outcomes}), caplog.text.count("OSError: disk"))
+    assert ["a"] == load.calls
+    assert (["a"], False) == get(cache, "a")
+
+
+@pytest.mark.parametrize("error", [StopIteration(), SystemExit(3), KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize("stampede", [outcomes_of_threads, outcomes_of_tasks], ids=["threads", "tasks"])
+def test_no_error_of_a_load_leaves_a_caller_waiting(stampede, error):
+    """Whatever the load raises, each of its callers is told."""
+    load = Held(error)
+    outcomes = stampede(ModelCache(load), 3, load.go)
+
+    assert [DeploymentUnavailable] * 3 == [type(outcome) for outcome in outcomes]
+
+
+def test_different_models_load_side_by_side():
+    """A slow load holds up no other model, and no model that is there."""
+    slow, started = threading.Event(), threading.Event()
+
+    def load(name):
+        if name == "slow":
+            started.set()
+            assert slow.wait(20)
+        return [name]
+
+    cache = ModelCache(load)
+    thread = threading.Thread(target=get, args=(cache, "slow"))
+    thread.start()
+    assert started.wait(20)
+    quick = [get(cache, "quick")[1], get(cache, "quick")[1]]
+    slow.set()
+    thread.join(20)
+
+    assert [False, True] == quick
+    assert get(cache, "slow")[1]
+
+
+def test_a_cancelled_first_caller_takes_nothing_from_the_others():
+    """The load belongs to none of its callers."""
+    load = Held()
+    cache = ModelCache(load)
+
+    async def main():
+        tasks = [asyncio.create_task(adrive(cache.get("a"))) for _ in range(3)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        await asyncio.sleep(0)
+        load.go.set()
+        return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 20)
+
+    first, *others = asyncio.run(main())
+
+    assert isinstance(first, asyncio.CancelledError)
+    assert [(["a"], False)] * 2 == others
+    assert ["a"] == load.calls
+
+
+def test_a_load_that_everybody_left_still_fills_the_cache():
+    """Its result is there for the next."""
+    load, loaded = Held(), threading.Event()
+    cache = ModelCache(lambda name: (load(name), loaded.set())[0])
+
+    async def main():
+        task = asyncio.create_task(adrive(cache.get("a")))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
+    load.go.set()
+    assert loaded.wait(20)
+    assert ["a"] == get(cache, "a")[0]
+    assert ["a"] == load.calls
+
+
+def test_a_model_that_is_not_there_is_not_found():
+    """A store's NotFound passes through the cache as it is."""
+    with pytest.raises(NotFound):
+        get(ModelCache(MemoryStore({}).load), "none")

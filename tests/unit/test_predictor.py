@@ -1,0 +1,332 @@
+"""What scores a table."""
+
+import asyncio
+import functools
+import re
+import threading
+import warnings
+
+import numpy as np
+import pandas
+import pytest
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.svm import SVC
+
+from modelgate.errors import ConfigurationError, InvalidInput, PredictionError
+from modelgate.flow import Workers, adrive, drive
+from modelgate.schema import Schema
+from modelgate.scoring import Output, Prediction, Predictor
+
+FRAME = pandas.DataFrame(np.random.default_rng(0).normal(size=(40, 2)), columns=["a", "b"])
+LABELS = np.where(FRAME["a"] > 0, "yes", "no")
+PAIRS = np.column_stack([LABELS, np.where(FRAME["b"] > 0, "x", "y")])
+SCHEMA = Schema.of(a=float, b=float)
+TABLE = SCHEMA.read(FRAME)
+
+
+@pytest.fixture(params=["drive", "adrive", "adrive in a thread"])
+def predict(request):
+    """Predicts under either driver."""
+
+    def call(model, table=TABLE, **options):
+        if request.param == "adrive in a thread":
+            options["workers"] = Workers(1)
+        flow = Predictor(model, options.pop("schema", SCHEMA), **options).predict(table)
+        return drive(flow) if request.param == "drive" else asyncio.run(adrive(flow))
+
+    return call
+
+
+# Estimators
+
+
+@pytest.mark.parametrize("data", [FRAME, FRAME.to_numpy()], ids=["frame", "array"])
+def test_a_classifier_gives_labels_and_probabilities(predict, data):
+    """Its own, in the order of classes_."""
+    model = LogisticRegression().fit(data, LABELS)
+    prediction = predict(model, target="churned")
+    [output] = prediction.outputs
+
+    assert ("churned", ["no", "yes"]) == (output.name, output.classes)
+    assert np.array_equal(model.predict(data), prediction.values)
+    assert np.array_equal(model.predict_proba(data), prediction.probabilities)
+    assert len(FRAME) == len(prediction)
+
+
+def test_a_regressor_gives_numbers(predict):
+    """And neither classes nor probabilities."""
+    model = LinearRegression().fit(FRAME, FRAME["a"] * 2)
+    prediction = predict(model)
+
+    assert np.array_equal(model.predict(FRAME), prediction.values)
+    assert ("prediction", None, None) == (
+        prediction.outputs[0].name,
+        prediction.classes,
+        prediction.probabilities,
+    )
+
+
+def test_a_classifier_without_probabilities_gives_labels(predict):
+    """Its classes are known all the same."""
+    prediction = predict(SVC().fit(FRAME, LABELS))
+
+    assert (["no", "yes"], None) == (prediction.classes, prediction.probabilities)
+
+
+def test_classes_are_plain_python_values(predict):
+    """What goes into JSON."""
+    prediction = predict(LogisticRegression().fit(FRAME, (FRAME["a"] > 0).astype(np.int64)))
+
+    assert [int, int] == [type(label) for label in prediction.classes]
+
+
+@pytest.mark.parametrize(
+    ("target", "names"), [("t", ["t_0", "t_1"]), (["one", "two"], ["one", "two"]), (["t"], ["t_0", "t_1"])]
+)
+def test_a_classifier_of_several_outputs(predict, target, names):
+    """Each has its labels, its classes and its probabilities."""
+    model = RandomForestClassifier(n_estimators=3, random_state=0).fit(FRAME, PAIRS)
+    outputs = predict(model, target=target).outputs
+
+    assert names == [output.name for output in outputs]
+    assert [["no", "yes"], ["x", "y"]] == [output.classes for output in outputs]
+    for at, output in enumerate(outputs):
+        assert np.array_equal(model.predict(FRAME)[:, at], output.values)
+        assert np.array_equal(model.predict_proba(FRAME)[at], output.probabilities)
+
+
+def test_a_regressor_of_several_outputs(predict):
+    """Each is a column of what the model predicts."""
+    model = RandomForestRegressor(n_estimators=3, random_state=0).fit(FRAME, FRAME * 2)
+    outputs = predict(model).outputs
+
+    assert ["prediction_0", "prediction_1"] == [output.name for output in outputs]
+    assert np.array_equal(model.predict(FRAME), np.column_stack([output.values for output in outputs]))
+    assert [None, None] == [output.classes for output in outputs]
+
+
+def test_a_regressor_of_one_column(predict):
+    """A target of shape (rows, 1) is one output."""
+    model = LinearRegression().fit(FRAME, FRAME[["a"]])
+
+    assert np.array_equal(model.predict(FRAME)[:, 0], predict(model).values)
+
+
+def test_a_classifier_of_several_labels(predict):
+    """Several labels at once: an output for each."""
+    model = OneVsRestClassifier(LogisticRegression()).fit(FRAME, (FRAME > 0).astype(int))
+    outputs = predict(model).outputs
+
+    assert np.array_equal(model.predict(FRAME), np.column_stack([output.values for output in outputs]))
+
+
+def test_a_model_fitted_with_names_is_given_them(predict):
+    """In its own order, whatever the schema's, and without what it does not know."""
+    model = LinearRegression().fit(FRAME, FRAME["a"] - FRAME["b"])
+    schema = Schema.of(extra=str, b=float, a=float)
+    table = schema.read({"a": [3.0], "b": [1.0], "extra": ["x"]})
+
+    assert [2.0] == predict(model, table, schema=schema).values.round(9).tolist()
+
+
+def test_a_schema_that_lacks_columns_is_refused():
+    """All of them are named, at construction."""
+    with pytest.raises(ConfigurationError, match="lacks columns the model needs: a, b"):
+        Predictor(LinearRegression().fit(FRAME, FRAME["a"]), Schema.of(c=float))
+
+
+def test_the_schema_of_an_estimator_is_its_own():
+    """By default."""
+
+    assert ("a", "b") == Predictor(LinearRegression().fit(FRAME, FRAME["a"])).schema.names
+
+
+# Functions
+
+
+def sync(function):
+    return function
+
+
+def awaited(function):
+    async def call(table):
+        await asyncio.sleep(0)
+        return function(table)
+
+    return call
+
+
+FUNCTIONS = pytest.mark.parametrize("form", [sync, awaited])
+TWO = SCHEMA.read({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+
+
+@FUNCTIONS
+@pytest.mark.parametrize(
+    ("result", "names", "values"),
+    [
+        ([1.5, 2.5], ["t"], [[1.5, 2.5]]),
+        ((1, 2), ["t"], [[1, 2]]),
+        (np.array([1, 2]), ["t"], [[1, 2]]),
+        (pandas.Series([1, 2]), ["t"], [[1, 2]]),
+        (["yes", "no"], ["t"], [["yes", "no"]]),
+        ([1, "no"], ["t"], [[1, "no"]]),
+        ([None, "a"], ["t"], [[None, "a"]]),
+        ([[1, 2], [3, 4]], ["t_0", "t_1"], [[1, 3], [2, 4]]),
+        (np.array([["x"], ["y"]]), ["t"], [["x", "y"]]),
+        ({"one": [1, 2], "two": ["x", "y"]}, ["one", "two"], [[1, 2], ["x", "y"]]),
+        (Prediction([Output("own", np.array([1, 2]))]), ["own"], [[1, 2]]),
+    ],
+    ids=repr,
+)
+def test_a_function_may_return(predict, form, result, names, values):
+    """An array, a list, values by name, or a whole prediction."""
+    outputs = predict(form(lambda table: result), TWO, target="t").outputs
+
+    assert names == [output.name for output in outputs]
+    assert values == [output.values.tolist() for output in outputs]
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None,
+        1.5,
+        "no",
+        b"no",
+        object(),
+        {},
+        {"a": "no"},
+        {1, 2},
+        (n for n in (1, 2)),
+        [],
+        [1],
+        [1, 2, 3],
+        [[1], [2, 3]],
+        [[], []],
+        np.zeros((2, 2, 2)),
+        {"a": [1, 2], "b": [1]},
+        {"a": [[1, 2], [3, 4]]},
+        [1.0, float("nan")],
+        [1.0, float("inf")],
+        [None, float("nan")],
+        [None, float("-inf")],
+        [1j, 2j],
+        [object(), object()],
+        Prediction([]),
+        Prediction([Output("a", [1, 2])]),
+        Prediction([Output("a", np.array([1]))]),
+        Prediction([Output("a", np.array([1, 2]), [1, 2], np.array([[0.5, float("nan")]] * 2))]),
+        Prediction([Output("a", np.array([1, 2]), [1, 2], np.array([[0.5, 0.5]]))]),
+    ],
+    ids=lambda result: re.sub(r" at 0x\w+|\n", "", repr(result))[:60],
+)
+def test_what_is_no_prediction_is_an_error_of_the_model(result):
+    """Not a value a row, not finite, or nothing that JSON can spell."""
+    with pytest.raises(PredictionError) as info:
+        drive(Predictor(lambda table: result, SCHEMA).predict(TWO))
+
+    assert info.value.__cause__ is not None
+
+
+@FUNCTIONS
+@pytest.mark.parametrize(
+    "error", [KeyError("secret"), SystemExit(3), StopIteration(), MemoryError("secret")], ids=repr
+)
+def test_what_a_model_raises_is_the_cause(predict, form, error):
+    """The message shows none of it."""
+
+    def fail(table):
+        raise error
+
+    with pytest.raises(PredictionError) as info:
+        predict(form(fail), TWO)
+
+    cause = info.value.__cause__
+    assert cause is error or error in (cause.__cause__, cause.__context__)
+    assert "The model failed to score this request" == info.value.message
+
+
+@FUNCTIONS
+@pytest.mark.parametrize("error", [InvalidInput("a must be below b"), PredictionError("own words")], ids=repr)
+def test_an_error_of_the_tree_passes(predict, form, error):
+    """A function may refuse a request itself."""
+
+    def fail(table):
+        raise error
+
+    with pytest.raises(type(error)) as info:
+        predict(form(fail), TWO)
+
+    assert error is info.value
+
+
+@FUNCTIONS
+def test_an_empty_table_makes_no_call(predict, form):
+    """No rows, no model."""
+    calls = []
+    prediction = predict(form(calls.append), SCHEMA.read([]))
+
+    assert (0, []) == (len(prediction), calls)
+
+
+def test_an_estimator_is_not_asked_about_no_rows(predict):
+    """scikit-learn would refuse an empty array."""
+    prediction = predict(LinearRegression().fit(FRAME, FRAME["a"]), SCHEMA.read([]), target="t")
+
+    assert (["t"], []) == ([output.name for output in prediction.outputs], prediction.values.tolist())
+
+
+def test_where_a_model_runs():
+    """With workers in their threads under ASGI; without, on the event loop; an async one always there."""
+    here, seen = threading.get_ident(), []
+
+    def see(table):
+        seen.append(threading.get_ident() == here)
+        return [0.0] * len(table)
+
+    async def asee(table):
+        return see(table)
+
+    for model, workers in ((see, None), (see, Workers(1)), (asee, Workers(1))):
+        asyncio.run(adrive(Predictor(model, SCHEMA, workers=workers).predict(TWO)))
+        drive(Predictor(model, SCHEMA, workers=workers).predict(TWO))
+
+    assert [True, True, False, True, True, True] == seen
+
+
+@pytest.mark.parametrize("model", [3, None, "model.skops", object(), [1]], ids=repr)
+def test_what_is_no_model_is_refused(model):
+    """A fitted estimator or a function."""
+    with pytest.raises(ConfigurationError, match="model="):
+        Predictor(model, SCHEMA)
+
+
+class Callable:
+    def __call__(self, table):
+        return [0] * len(table)
+
+
+class AsyncCallable:
+    async def __call__(self, table):
+        return [0] * len(table)
+
+
+@pytest.mark.parametrize(
+    "model", [lambda table: 1, functools.partial(max), Callable()], ids=["function", "partial", "object"]
+)
+def test_a_function_needs_a_schema(model):
+    """There is nothing to read it from."""
+    with pytest.raises(ConfigurationError, match="schema"):
+        Predictor(model)
+
+
+@pytest.mark.parametrize("model", [Callable(), AsyncCallable()], ids=["sync", "async"])
+def test_an_object_that_is_called_is_a_function(predict, model):
+    """Sync or async."""
+    with warnings.catch_warnings():
+        # "never awaited", where it is not: the assertion tells it better.
+        warnings.simplefilter("ignore")
+
+        assert [0, 0] == predict(model, TWO).values.tolist()

@@ -1,0 +1,87 @@
+"""Which dialect a path belongs to."""
+
+import pytest
+
+from modelgate.dialects import Route
+from modelgate.errors import MethodNotAllowed, NotFound
+from modelgate.routes import Routes
+
+ROUTES = Routes(
+    [
+        (Route("POST", "/api/predict"), "one"),
+        (Route("POST", "/api/predict/{key}"), "two"),
+        (Route("GET", "/api/predict"), "three"),
+        (Route("POST", "/api/predict"), "late"),
+        (Route("POST", "/models/{deployment}/{version}/infer"), "four"),
+        (Route("GET", "/v1/models/{deployment}:predict"), "five"),
+        (Route("GET", "/a.c"), "six"),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "dialect", "params"),
+    [
+        ("POST", "/api/predict", "one", {}),
+        ("POST", "/api/predict/", "one", {}),
+        ("GET", "/api/predict", "three", {}),
+        ("POST", "/api/predict/k", "two", {"key": "k"}),
+        ("POST", "/api/predict/k/", "two", {"key": "k"}),
+        ("POST", "/api/predict/\u00e9 %{", "two", {"key": "\u00e9 %{"}),
+        ("POST", "/models/churn/1.0/infer", "four", {"deployment": "churn", "version": "1.0"}),
+        ("GET", "/v1/models/churn:predict", "five", {"deployment": "churn"}),
+        ("GET", "/a.c", "six", {}),
+    ],
+)
+def test_a_path_is_found(method, path, dialect, params):
+    """With its variable parts; a slash at the end changes nothing, and the first of two equals wins."""
+
+    assert (dialect, params) == ROUTES.find(method, path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "/", "/api", "/api/predict//", "/api/predict/k/more", "/api/predictx", "//api/predict", "/api//predict",
+     "/models//1/infer", "/models/a/b/c/infer", "/abc", "/API/predict", "api/predict"],
+)  # fmt: skip
+def test_a_path_of_no_route_is_not_found(path):
+    """Neither more nor less than a route."""
+    with pytest.raises(NotFound):
+        ROUTES.find("POST", path)
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"), [("/api/predict", "GET, POST"), ("/api/predict/k", "POST"), ("/a.c/", "GET")]
+)
+def test_a_method_of_no_route_is_told_those_there_are(path, allowed):
+    """All of them, sorted."""
+    with pytest.raises(MethodNotAllowed) as info:
+        ROUTES.find("DELETE", path)
+
+    assert {"allow": allowed} == info.value.headers
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        [Route("GET", "/a/{x}"), Route("POST", "/{y}/b")],
+        [Route("GET", "/a/b"), Route("POST", "/a/{x}")],
+        [Route("GET", "/a/{x}"), Route("POST", "/a/{other}")],
+    ],
+    ids=["two patterns", "fixed and pattern", "two names"],
+)
+def test_a_route_is_found_past_another_of_a_different_method(routes):
+    """MethodNotAllowed is for a path no route of which has the method."""
+    found = Routes((route, route.method) for route in routes)
+
+    assert "GET" == found.find("GET", "/a/b")[0]
+    assert "POST" == found.find("POST", "/a/b")[0]
+    with pytest.raises(MethodNotAllowed) as info:
+        found.find("PUT", "/a/b")
+    assert {"allow": "GET, POST"} == info.value.headers
+
+
+def test_without_routes_nothing_is_found():
+    """An empty house."""
+    with pytest.raises(NotFound):
+        Routes([]).find("GET", "/")
