@@ -346,6 +346,7 @@ class TestScored:
         (lambda: Admission(retry_after=0), "retry_after"),
         (lambda: KeyAuth({}), "keys"),
         (lambda: KeyAuth({"short": "wine"}), "keys"),
+        (lambda: KeyAuth({7: "wine"}), "keys"),
         (lambda: KeyAuth({KEY: []}), "keys"),
         (lambda: KeyAuth("keys.txt"), "keys"),
         (lambda: KeyAuth("env:"), "keys"),

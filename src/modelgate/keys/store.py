@@ -98,6 +98,8 @@ class MemoryKeyStore:
 
 
 def _entry(key: str, deployments: str | Sequence[str]) -> tuple[bytes, Principal]:
+    if not isinstance(key, str):
+        raise ConfigurationError(f"keys: a key is of type {type(key).__name__}: accepts text")
     told = _DIGEST.fullmatch(key)
     if told is None and key.lower().startswith("sha256:"):
         raise ConfigurationError("keys: a digest is misspelled: accepts sha256: and 64 hexadecimal digits")

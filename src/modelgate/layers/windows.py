@@ -23,7 +23,7 @@ def parse_windows(rate: str) -> list[limits.RateLimitItem]:
         windows = limits.parse_many(rate)
     except (ValueError, TypeError):
         windows = []
-    if not windows or any(min(window.amount, window.get_expiry()) < 1 for window in windows):
+    if not windows or any(window.amount < 1 for window in windows):
         raise ConfigurationError(
             f'rate={rate!r}: accepts one window or more, for example "60/minute; 10000/day"'
         )

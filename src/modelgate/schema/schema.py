@@ -92,7 +92,7 @@ class Schema:
         if isinstance(rows, msgspec.Raw):
             return self._decoder(bytes(rows))
         if isinstance(rows, bytes):
-            return self._decoder(rows.strip())
+            return self._decoder(rows.strip(b" \t\r\n"))
         return check(self.columns, self._records(rows))
 
     def _records(self, rows: Any) -> Sequence[object]:
