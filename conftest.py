@@ -1,14 +1,30 @@
 """The Python examples of the README and the docs are tests; and in CI no test may be skipped."""
 
+import contextlib
 import os
+import tempfile
 
 import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
+
+def _enter(namespace):
+    """Each document has a folder of its own to work in."""
+    namespace["__name__"] = "__main__"
+    namespace["_stack"] = stack = contextlib.ExitStack()
+    stack.enter_context(contextlib.chdir(stack.enter_context(tempfile.TemporaryDirectory())))
+
+
+def _leave(namespace):
+    namespace["_stack"].close()
+
+
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser()],
     patterns=["README.md", "docs/*.md"],
+    setup=_enter,
+    teardown=_leave,
 ).pytest()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from modelgate import Deployment, Gate, Output, Prediction, Schema, Table, drive, stack
+from modelgate import Deployment, Gate, MemoryStore, Output, Prediction, Schema, Table, drive, stack
 
 KEY = "a-key-for-the-benchmark"
 COLUMNS = [f"column {at}" for at in range(30)]
@@ -62,9 +62,10 @@ def no_model(table: Table) -> Prediction:
 
 
 def the_gate() -> Gate:
-    """Key, two windows, validation, model, format, rounding, request id, admission, body limit."""
+    """Key, two windows, validation, cache, format, rounding, request id, admission, body limit."""
     schema = Schema.of(**dict.fromkeys(COLUMNS, float))
-    return Gate([Deployment("model", no_model, schema=schema, offload=False)], keys={KEY: "model"})
+    deployment = Deployment("model", "store:no-model", schema=schema, offload=False)
+    return Gate([deployment], keys={KEY: "model"}, store=MemoryStore({"no-model": no_model}))
 
 
 def asgi_requests(app: Any, count: int) -> None:

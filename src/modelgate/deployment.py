@@ -62,10 +62,17 @@ class Deployment:
             raise ConfigurationError(f"name={self.name!r}: accepts letters, digits, '_', '-' and single dots")
         if self.state not in ("active", "paused"):
             raise ConfigurationError(f"state={self.state!r}: accepts 'active' or 'paused'")
+        if self.schema is not None and not isinstance(self.schema, Schema):
+            raise ConfigurationError(
+                f"schema={self.schema!r}: accepts a Schema: Schema.of(…), Schema.load(path)"
+            )
+        names = [self.target] if isinstance(self.target, str) else self.target
+        if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
+            raise ConfigurationError(f"target={self.target!r}: accepts a name, or one for each output")
         if self.path is not None:
             check_file(self.path, self.sha256)
-        elif self.sha256 is not None:
-            raise ConfigurationError("sha256: accepted together with the path of a model file")
+        elif self.sha256 is not None and self.stored is None:
+            raise ConfigurationError("sha256: accepted together with a model file, or with store:name")
 
     @property
     def stored(self) -> str | None:

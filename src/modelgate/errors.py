@@ -26,7 +26,7 @@ message is written for the caller: never internals, keys, or values of other peo
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "BodyTooLarge",
@@ -50,6 +50,9 @@ __all__ = [
     "Unauthorized",
     "UnsupportedMediaType",
 ]
+
+SHOWN_ERRORS = 100
+"""How many columns with wrong values one answer tells."""
 
 
 class ModelgateError(Exception):
@@ -113,9 +116,14 @@ class InvalidInput(RequestError):
 
     code = "invalid_input"
 
+    def hide(self) -> None:
+        """Keep what the schema is like from the caller; the attributes still tell the program."""
+        self.message, self.details = "Invalid input data", {}
+        self.args = (self.message,)
+
 
 class InvalidValues(InvalidInput):
-    """Values that break a column's rule.
+    """Values that break a column's rule, or columns that are not expected.
 
     Attributes:
         errors: by column, what its values must be.
@@ -123,10 +131,12 @@ class InvalidValues(InvalidInput):
 
     code = "invalid_values"
 
-    def __init__(self, errors: Mapping[str, str]) -> None:
+    def __init__(self, errors: Mapping[str, str], details: Mapping[str, Any] | None = None) -> None:
         self.errors = dict(errors)
-        told = "; ".join(f"{column} {rule}" for column, rule in self.errors.items())
-        super().__init__(f"Invalid input data: {told}", details={"errors": self.errors})
+        further = _told({"errors": _first(self.errors), **(details or {})})
+        told = [f"{column} {rule}" for column, rule in _first(self.errors).items()]
+        told += [f"{column} is not expected" for column in further.get("unexpected_columns", ())]
+        super().__init__(f"Invalid input data: {'; '.join(told)}", details=further)
 
 
 class MissingColumns(InvalidInput):
@@ -139,17 +149,28 @@ class MissingColumns(InvalidInput):
 
     code = "missing_columns"
 
-    def __init__(self, missing_columns: Sequence[str], errors: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        missing_columns: Sequence[str],
+        errors: Mapping[str, str] | None = None,
+        details: Mapping[str, object] | None = None,
+    ) -> None:
         self.missing_columns = list(missing_columns)
         self.errors = dict(errors or {})
-        details: dict[str, object] = {"missing_columns": self.missing_columns}
-        if self.errors:
-            details["errors"] = self.errors
+        further = {"missing_columns": self.missing_columns, "errors": _first(self.errors), **(details or {})}
         # The words of the ML Clever Prediction API, "Error Responses".
-        super().__init__("Prediction failed due to missing input data", details=details)
+        super().__init__("Prediction failed due to missing input data", details=_told(further))
 
     def __str__(self) -> str:
         return f"missing input columns: {', '.join(self.missing_columns)}"
+
+
+def _first(errors: Mapping[str, str]) -> dict[str, str]:
+    return dict(list(errors.items())[:SHOWN_ERRORS])
+
+
+def _told(details: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in details.items() if value}
 
 
 class Unauthorized(RequestError):

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import contextvars
 import os
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -29,8 +29,10 @@ __all__ = [
     "Workers",
     "adrive",
     "checked_layers",
+    "contained",
     "drive",
     "run",
+    "run_coroutine",
     "stack",
     "wait_for",
 ]
@@ -76,6 +78,8 @@ def checked_layers(layers: Iterable[Layer[In, Out]]) -> tuple[Layer[In, Out], ..
     Raises:
         ConfigurationError: one of them cannot be called, or is a class where its instance is meant.
     """
+    if not isinstance(layers, Iterable):
+        raise ConfigurationError(f"layers={layers!r}: accepts a list of layers")
     chosen = tuple(layers)
     for layer in chosen:
         if not callable(layer) or isinstance(layer, type):
@@ -134,7 +138,7 @@ class Workers:
     """
 
     def __init__(self, threads: int | None = None) -> None:
-        if threads is not None and threads < 1:
+        if threads is not None and (type(threads) is not int or threads < 1):
             raise ConfigurationError(f"threads={threads!r}: accepts a whole number from 1")
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
@@ -146,23 +150,46 @@ class Workers:
         The call sees the caller's context variables. A call whose request is cancelled while it
         still queues is never made.
         """
-        call = partial(function, *args, **kwargs)
+        call = partial(contained, partial(function, *args, **kwargs))
         return (yield Wait(sync=call, aio=partial(self._call, call)))  # type: ignore[no-any-return]
 
     async def _call(self, call: Callable[[], T]) -> T:
         if self._pool is None or self._pid != os.getpid():
             self._pool, self._pid = ThreadPoolExecutor(self._threads, "modelgate"), os.getpid()
         context = contextvars.copy_context()
-        # Not context.run itself: a Future cannot carry StopIteration, see `_contained`.
-        return await asyncio.get_running_loop().run_in_executor(self._pool, context.run, _contained, call)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, context.run, call)
 
 
-def _contained(call: Callable[[], T]) -> T:
+def contained(call: Callable[[], T]) -> T:
+    """The result of *call*, which may raise what is no `Exception` without taking more than itself down.
+
+    A panic of an extension module, SystemExit or CancelledError would otherwise end a worker, or
+    pass for the cancellation of the request; StopIteration cannot be carried by a Future.
+
+    Raises:
+        RuntimeError: it raised such a thing, which is the cause.
+    """
     try:
         return call()
-    except StopIteration as stop:
-        # PEP 479 gives the same under `drive`: the flow it is thrown into raises RuntimeError.
-        raise RuntimeError("the call raised StopIteration") from stop
+    except KeyboardInterrupt:
+        raise
+    except StopIteration as error:
+        raise RuntimeError("the call raised StopIteration") from error
+    except Exception:
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"the call raised {type(error).__name__}") from error
+
+
+def run_coroutine(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine to its result where nothing can be awaited, in an event loop of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(function())
+    # Called from a coroutine, whose loop cannot run another one inside: a notebook, an async test.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(contextvars.copy_context().run, lambda: asyncio.run(function())).result()
 
 
 _workers = Workers()

@@ -1,7 +1,8 @@
 """A gate: deployments, the layers around them, and the dialects in which they are asked."""
 
+import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from .errors import (
     ServingError,
 )
 from .flow import Flow, Handler, Workers, drive, stack
-from .http import PLAIN, Request, Response
+from .http import PLAIN, Request, Response, http_stack
 from .keys import KeyStore
 from .keys.store import ACCEPTED as ACCEPTED_KEYS
 from .layers import Admission, BodyLimit, KeyAuth, RateLimit, RequestId
@@ -30,6 +31,7 @@ from .mount import asgi, wsgi
 from .routes import Routes
 from .schema import Schema
 from .scoring import Model, Prediction, Predictor, Query, Round, Validate, held
+from .scoring.query import check_prediction
 from .scoring.score import predict
 
 __all__ = ["Gate"]
@@ -68,7 +70,8 @@ class Gate:
             Rows are validated and models cached in any case.
         store: where ``"store:name"`` models are: a `ModelStore`, or a folder.
         cache_size: how many models to keep in memory of those that are loaded from files.
-        threads: how many predictions may run at once under ASGI; by default a few per core.
+        threads: how many predictions may run at once under ASGI, of all deployments together; by
+            default four more than there are cores, and 32 at most.
 
     Raises:
         ConfigurationError: an option cannot work, or there are no keys.
@@ -87,8 +90,10 @@ class Gate:
         cache_size: int = 16,
         threads: int | None = None,
     ) -> None:
-        self.cache: ModelCache[Predictor] = ModelCache(self._load, cache_size)
-        self._store = FolderStore(store) if isinstance(store, str | Path) else store
+        with _naming("cache_size"):
+            self.cache: ModelCache[Predictor] = ModelCache(self._load, cache_size)
+        with _naming("store"):
+            self._store = FolderStore(store) if isinstance(store, str | Path) else store
         self._scoring = scoring
         self._workers = Workers(threads)
         self._entries: dict[str, _Entry] = {}
@@ -98,10 +103,12 @@ class Gate:
             (route, dialect) for dialect in self._dialects.values() for route in dialect.routes
         )
         chosen = _standard_layers(keys, limits) if layers is None else _given_layers(layers, keys, limits)
-        self._guarded = stack(chosen, self._answer)
+        self._guarded = http_stack(chosen, self._answer)
         self._handler = stack([RequestId()], self._guard)
         self.asgi = asgi.app(self)
         self.wsgi = wsgi.app(self)
+        if isinstance(deployments, Deployment | Mapping) or not isinstance(deployments, Iterable):
+            raise ConfigurationError("deployments: accepts a list of Deployment(name, model)")
         for deployment in deployments:
             self.add(deployment)
 
@@ -111,21 +118,27 @@ class Gate:
         Raises:
             ConfigurationError: its name is taken, or its model cannot work.
         """
+        if not isinstance(deployment, Deployment):
+            raise ConfigurationError(f"deployments: {deployment!r}: accepts Deployment(name, model)")
         if deployment.name in self._entries:
             raise ConfigurationError(f"deployments: two are called {deployment.name!r}")
         if deployment.stored is not None and self._store is None:
             raise ConfigurationError(f"model={deployment.model!r}: needs Gate(store=…)")
+        if deployment.stored is not None and isinstance(self._store, FolderStore):
+            self._store.check(deployment.stored, sha256=deployment.sha256)
+        elif deployment.stored is not None and deployment.sha256 is not None:
+            raise ConfigurationError("sha256: pins a file, and this store is no folder")
         if deployment.path is None and deployment.stored is None:
             model = Model(held(self._predictor(deployment, deployment.model)))
         else:
             model = Model(partial(self.cache.get, deployment.name))
         scoring = deployment.scoring if deployment.scoring is not None else self._scoring
-        inner = [Round(deployment.decimals)] if scoring is None else list(scoring)
+        inner = [Round(deployment.decimals)] if scoring is None else [check_prediction, *scoring]
         validate = Validate(deployment.schema or model.schema, max_rows=deployment.max_rows)
         self._entries[deployment.name] = _Entry(
             deployment,
             stack([validate, model, *inner], predict),
-            stack(deployment.layers, self._score),
+            http_stack(deployment.layers, self._score),
         )
 
     def handler(self, name: str, *, schema: Schema, **options: Any) -> Callable[[F], F]:
@@ -203,14 +216,17 @@ class Gate:
         return self._handler(request)
 
     def __call__(self, request: Request) -> Flow[Response]:
-        """The answer to *request*, whatever it is: nothing is raised."""
+        """The answer to *request*: an error becomes one too, of whatever kind it is."""
         return self._handler(request)
 
     def _guard(self, request: Request) -> Flow[Response]:
         try:
             if request.wire is PLAIN:
                 self._route(request)
-            return (yield from self._guarded(request))
+            response = yield from self._guarded(request)
+            if not isinstance(response, Response):
+                raise TypeError(f"a layer returned {response!r} instead of a Response")
+            return response
         except AnswerableError as error:
             return _refusal(request, error)
         except Exception as error:
@@ -264,7 +280,8 @@ class Gate:
         deployment = self._entries[name].deployment
         if deployment.stored is not None:
             assert self._store is not None
-            return self._predictor(deployment, self._store.load(deployment.stored))
+            pin = {"sha256": deployment.sha256} if deployment.sha256 is not None else {}
+            return self._predictor(deployment, self._store.load(deployment.stored, **pin))
         assert deployment.path is not None
         return self._predictor(deployment, load_model(deployment.path, sha256=deployment.sha256))
 
@@ -294,7 +311,17 @@ def _standard_layers(
         guards.append(KeyAuth(keys))
     if isinstance(limits, RateLimit):
         return [*guards, limits]
-    return [*guards, RateLimit(DEFAULT_RATE if limits is None else limits)]
+    with _naming("limits"):
+        return [*guards, RateLimit(DEFAULT_RATE if limits is None else limits)]
+
+
+@contextlib.contextmanager
+def _naming(option: str) -> Iterator[None]:
+    """A refusal names the option the user wrote, and not the one it became."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{option}: {error}") from None
 
 
 def _given_layers(layers: Sequence[HTTPLayer], keys: object, limits: object) -> Sequence[HTTPLayer]:

@@ -12,12 +12,13 @@ import msgspec
 from .errors import (
     AnswerableError,
     BodyTooLarge,
+    ConfigurationError,
     ConflictingCredentials,
     MalformedBody,
     ServingError,
     UnsupportedMediaType,
 )
-from .flow import Flow, Handler, Wait, run
+from .flow import Flow, Handler, Layer, Wait, checked_layers, run, stack
 from .strict_json import LARGE, check_members, decode_json
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
     "check_body",
     "error_response",
     "head_credentials",
+    "http_stack",
     "json_body",
     "json_members",
     "require_json",
@@ -246,8 +248,12 @@ class Response:
         return f"{self.status} {reason}"
 
     def header(self, name: str) -> str | None:
-        """The value of the field *name* (lower case), None where it is not set."""
-        return next((value for field, value in self.headers if field.lower() == name), None)
+        """The value of the field *name*, None where it is not set."""
+        name = name.lower()
+        for field, value in self.headers:
+            if len(field) == len(name) and field.lower() == name:
+                return value
+        return None
 
     def payload(self, method: str) -> bytes:
         """The bytes to send of a body that is whole, their length told in ``Content-Length``.
@@ -255,13 +261,15 @@ class Response:
         In answer to HEAD there are none, whatever their length (RFC 9110, section 9.3.2).
         """
         assert isinstance(self.body, bytes)
-        if self.header("content-length") is None:
+        # RFC 9110, section 8.6: these two have no content to be told the length of.
+        if self.header("content-length") is None and self.status not in (204, 304):
             self.headers.append(("content-length", str(len(self.body))))
         return b"" if method == "HEAD" else self.body
 
     def set(self, name: str, value: str) -> None:
         """Set the field *name* (lower case) to *value*, in place of any it has."""
-        self.headers = [pair for pair in self.headers if pair[0].lower() != name]
+        if self.header(name) is not None:
+            self.headers = [pair for pair in self.headers if pair[0].lower() != name]
         self.headers.append((name, value))
 
 
@@ -277,6 +285,24 @@ def answered(request: Request, call_next: Handler[Request, Response]) -> Flow[Re
         return (yield from call_next(request))
     except AnswerableError as error:
         return request.wire.encode_error(request, error)
+
+
+def http_stack(
+    layers: Iterable[Layer[Request, Response]], handler: Handler[Request, Response]
+) -> Handler[Request, Response]:
+    """`stack`, for HTTP layers.
+
+    Raises:
+        ConfigurationError: one of them is none: a scoring layer, for one, sees no requests.
+    """
+    chosen = checked_layers(layers)
+    for layer in chosen:
+        if getattr(layer, "scores", False):
+            name = type(layer).__name__
+            raise ConfigurationError(
+                f"layers: {name} is a scoring layer: give it to scoring=[…] or Scored(…)"
+            )
+    return stack(chosen, handler)
 
 
 def head_credentials(request: Request) -> str | None:

@@ -95,10 +95,12 @@ def check_members(raw: bytes, members: Mapping[str, msgspec.Raw], known: Collect
     Raises:
         MalformedBody: it names a member twice, or a value nobody reads nests too deeply.
     """
-    inside = sum(bytes(value).count(b":") for value in members.values())
-    refuse_duplicate_names(raw, len(members) + inside)
-    for name in members.keys() - known:
-        refuse_deep_nesting(decode_json(members[name], _ANY))
+    colons = len(members)
+    for name, value in members.items():
+        colons += bytes(value).count(b":")
+        if name not in known:
+            refuse_deep_nesting(decode_json(value, _ANY))
+    refuse_duplicate_names(raw, colons)
 
 
 def refuse_deep_nesting(value: object, depth: int = MAX_DEPTH) -> None:

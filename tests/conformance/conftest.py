@@ -1,5 +1,7 @@
 """One gate behind every mount: a test that asks for `mounted` runs once for each of them."""
 
+import asyncio
+
 import fastapi
 import flask
 import pytest
@@ -27,7 +29,7 @@ def make_gate(wine, **options):
     """The gate every mount serves: two models, a broken one, a paused one, two functions."""
     keys = {
         KEY: "wine",
-        OTHER_KEY: ["double", "triple", "broken", "paused", "vanished"],
+        OTHER_KEY: ["double", "triple", "panic", "broken", "paused", "vanished"],
     }
     gate = modelgate.Gate(
         [
@@ -37,6 +39,16 @@ def make_gate(wine, **options):
         ],
         **{"keys": keys, **options},
     )
+
+    @gate.handler(
+        "panic", schema=modelgate.Schema.of(error=["CancelledError", "SystemExit", "GeneratorExit"])
+    )
+    def panic(table):
+        raise {
+            "CancelledError": asyncio.CancelledError,
+            "SystemExit": SystemExit,
+            "GeneratorExit": GeneratorExit,
+        }[table["error"][0]]
 
     @gate.handler("double", schema=modelgate.Schema.of(amount=float))
     def double(table):

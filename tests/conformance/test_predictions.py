@@ -142,6 +142,16 @@ def test_root_path(wine, wine_row, root_path, path):
     assert answer.status == 200
 
 
+def test_a_proxy_that_takes_its_part_off(wine, wine_row):
+    """Below a mount, a root path that the proxy stripped is taken off the mount's part alone."""
+    inner, _ = host("fastapi", make_gate(wine))
+    inner.root_path = "/proxy"
+    for path in ("/ml/api/predict", "/proxy/ml/api/predict"):
+        answer = Client(inner).post(path, json={"api_key": KEY, "input_data": wine_row})
+
+        assert 200 == answer.status
+
+
 def test_both_interfaces_answer_the_same_bytes(wine, wine_row):
     """WSGI and ASGI give the same status, body and header fields."""
     gate = make_gate(wine)

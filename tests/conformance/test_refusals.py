@@ -230,7 +230,7 @@ def test_ambiguous(mounted):
     answer = mounted.predict({"amount": 1}, OTHER_KEY)
 
     assert answer.status == 400
-    assert "double, triple, broken, paused, vanished" in answer.json()["error"]
+    assert "double, triple, panic, broken, paused, vanished" in answer.json()["error"]
 
 
 def test_rate(mount, wine, wine_row):
@@ -263,3 +263,42 @@ def test_model_that_fails(mounted, caplog):
     assert "the secret recipe is missing" in caplog.text
     assert answer.json()["request_id"] in caplog.text
     assert OTHER_KEY not in caplog.text
+
+
+@pytest.mark.parametrize("error", ["CancelledError", "SystemExit", "GeneratorExit"])
+def test_model_that_panics(mounted, error):
+    """What is no Exception, as a panic of an extension module is none, is the model's failure and no more."""
+    answer = mounted.predict({"error": error}, OTHER_KEY, deployment="panic")
+    after = mounted.predict({"amount": 1}, OTHER_KEY, deployment="double")
+
+    assert (500, 200) == (answer.status, after.status)
+    assert answer.header("x-request-id") == answer.json()["request_id"]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"api_key": "%s"}', "input_data is missing: send an object of feature names and values"),
+        (b'{"api_key": "%s", "input_data": 5}', "input_data must be an object of feature names and values"),
+        (b'{"api_key": "%s", "input_data": {}, "deployment": 5}', "deployment must be text"),
+    ],
+)
+def test_what_is_told_is_true(mounted, body, told):
+    """What is missing is called missing, and what is wrong is called wrong."""
+    assert told == mounted.post("/api/predict", body=body % KEY.encode()).json()["error"]
+
+
+def test_a_key_that_is_no_text(mounted):
+    """It is invalid, and not missing."""
+    assert {"error": "Invalid API key"} == mounted.predict({}, 7).json()
+
+
+def test_too_many_rows(mounted):
+    """More rows than are accepted are refused before any of them is looked at."""
+    rows = [{} for _ in range(10_001)]
+    answer = mounted.predict(rows, OTHER_KEY, deployment="double")
+
+    assert (400, "10001 rows are more than the 10000 accepted at once: send fewer") == (
+        answer.status,
+        answer.json()["error"],
+    )

@@ -227,6 +227,31 @@ def test_a_layer_may_answer_in_place_of_the_app(wrap):
     assert (answer.status, answer.body, answer.header("x-was")) == (418, b"tea", "206")
 
 
+def test_a_response_may_start_without_headers():
+    """ASGI leaves them out where there are none."""
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    answer = Client(mount.asgi.wrap(app, RequestId())).get("/")
+
+    assert (200, b"hello") == (answer.status, answer.body)
+
+
+def test_of_two_limits_the_tighter_one_is_told(wrap):
+    """One set of fields, of the limit that will refuse first."""
+    for layers in (
+        [RateLimit("9/minute"), RateLimit("2/hour")],
+        [RateLimit("2/hour"), RateLimit("9/minute")],
+    ):
+        answer = Client(wrap(*layers)).get("/")
+        told = [value for name, value in answer.headers if name == "x-ratelimit-remaining"]
+
+        assert ["1"] == told
+        assert "2" == answer.header("x-ratelimit-limit")
+
+
 def test_context_and_background_tasks():
     """The app runs in the caller's own task: what it sets is seen outside, its background work is done."""
     variable = contextvars.ContextVar("variable", default="unset")
@@ -311,6 +336,34 @@ class TestScored:
 
         assert (loads, cache.cache_info().hits) == (["ages"], 1)
 
+    def test_round_rows_of_several_outputs(self):
+        """A list a row is rounded too."""
+
+        def app(environ, start_response):
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [b'{"predictions": [[1.236, 2, "a"], [0.005, 3, "b"]]}']
+
+        answer = Client(mount.wsgi.wrap(app, Scored(Round(2)))).post("/", json={"input_data": {}})
+
+        assert {"predictions": [[1.24, 2, "a"], [0.01, 3, "b"]]} == answer.json()
+
+    def test_an_answer_without_predictions_has_an_empty_output(self):
+        """A layer sees a prediction of no rows, and the answer is untouched: no length is told of a 204."""
+        seen = []
+
+        def look(query, call_next):
+            prediction = yield from call_next(query)
+            seen.append(len(prediction))
+            return prediction
+
+        def app(environ, start_response):
+            start_response("204 No Content", [])
+            return []
+
+        answer = Client(mount.wsgi.wrap(app, Scored(look))).post("/", json={"input_data": {}})
+
+        assert (204, [], [0]) == (answer.status, answer.headers, seen)
+
     @pytest.mark.parametrize("path", ["/stream", "/"])
     def test_other_answers_pass(self, wrap, path):
         """An answer without predictions is untouched."""
@@ -357,6 +410,9 @@ class TestScored:
         (lambda: Validate("age"), "schema"),
         (lambda: Validate(Schema.of(age=float), max_rows=0), "max_rows"),
         (lambda: Scored("Validate"), "layers"),
+        (lambda: mount.wsgi.wrap(wsgi_app, Validate(Schema.of(a=float))), r"Validate.*Scored"),
+        (lambda: mount.asgi.wrap(asgi_app, Round(2)), r"Round.*Scored"),
+        (lambda: KeyAuth({KEY: "wine,beer"}), "wine,beer"),
         (lambda: mount.wsgi.wrap(wsgi_app, RequestId), "layers"),
         (lambda: mount.asgi.wrap(asgi_app, "KeyAuth"), "layers"),
     ],

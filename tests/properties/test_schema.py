@@ -102,7 +102,10 @@ def test_the_fast_way_and_the_slow_one_agree(data):
     schema = data.draw(schemas())
     raw = data.draw(bodies(schema))
 
-    assert outcome(schema._decoder._check, raw) == outcome(schema.read, raw)
+    slow = Schema(schema.columns, schema.policy)
+    slow._decoder._typed = False
+
+    assert outcome(slow.read, raw) == outcome(schema.read, raw)
 
 
 @settings(deadline=None, max_examples=200)
@@ -133,7 +136,7 @@ def test_a_table_has_the_schemas_columns_order_and_dtypes(data):
         for column in schema:
             value = found[column.name]
             if value is not None:
-                assert column.fault(value) is None or (column.nullable and isinstance(value, float))
+                assert column.allows(value)
             else:
                 assert column.nullable or not column.required
 

@@ -1,15 +1,18 @@
 """Deployments and gates: what they are made of, and what they refuse to be."""
 
+import asyncio
 import hashlib
 import io
 
 import flask
 import joblib
+import pandas
 import pytest
 import skops.io
 import starlette.applications
 import starlette.responses
 import starlette.routing
+from sklearn.linear_model import LinearRegression
 
 import modelgate
 from conftest import KEY
@@ -59,6 +62,22 @@ def ages(**options):
         (lambda: Gate([Deployment("a", "store:a")], keys="open"), "store"),
         (lambda: Gate([Deployment("a", own_age, schema=AGE)] * 2, keys="open"), "'a'"),
         (lambda: Gate([Deployment("a", own_age, schema=AGE, decimals=-1)], keys="open"), "decimals"),
+        (lambda: Gate(["a"], keys="open"), "deployments"),
+        (lambda: Gate({"a": own_age}, keys="open"), "deployments"),
+        (lambda: Gate(Deployment("a", own_age, schema=AGE), keys="open"), "deployments"),
+        (lambda: Gate(keys="open", limits="sixty"), "limits: .*sixty"),
+        (lambda: Gate(keys="open", threads="4"), "threads"),
+        (lambda: Gate(layers=RateLimit("1/day"), keys="open"), "layers"),
+        (lambda: Gate(layers=[Round(2)], keys="open"), "Round is a scoring layer"),
+        (
+            lambda: Gate([Deployment("a", "store:a", sha256="0" * 64)], keys="open", store=MemoryStore({})),
+            "sha256",
+        ),
+        (lambda: Gate([Deployment("a", LinearRegression())], keys="open"), "not fitted"),
+        (lambda: Gate([Deployment("a", LinearRegression)], keys="open"), "its class"),
+        (lambda: Deployment("a", own_age, schema="age"), "schema='age'"),
+        (lambda: Deployment("a", own_age, target=[]), "target"),
+        (lambda: Deployment("a", own_age, target=5), "target"),
         (lambda: Deployment("../a", own_age), "name"),
         (lambda: Deployment("a" * 65, own_age), "name"),
         (lambda: Deployment("a", own_age, state="on"), "state"),
@@ -114,6 +133,47 @@ def test_store_object(diabetes):
     assert len(gate.score("a", diabetes[1][:1])) == 1
     with pytest.raises(NotFound):
         gate.score("b", diabetes[1][:1])
+
+
+def test_a_store_of_pickles(tmp_path, diabetes):
+    """A pickle in a store is refused when the gate is built, and pinned by its deployment."""
+    joblib.dump(diabetes[0], tmp_path / "d.joblib")
+    digest = hashlib.sha256((tmp_path / "d.joblib").read_bytes()).hexdigest()
+
+    with pytest.raises(ConfigurationError, match=digest):
+        Gate([Deployment("d", "store:d")], keys="open", store=tmp_path)
+    gate = Gate([Deployment("d", "store:d", sha256=digest)], keys="open", store=tmp_path)
+    assert 1 == len(gate.score("d", diabetes[1][:1]))
+
+
+def test_a_model_that_was_replaced(tmp_path):
+    """Loaded anew, a model is asked as it wants to be, though its columns are others."""
+    frame = pandas.DataFrame({"a": [1.0, 2, 3], "b": [1.0, 0, 1]})
+    skops.io.dump(LinearRegression().fit(frame[["a"]], frame["a"]), tmp_path / "m.skops")
+    gate = Gate([Deployment("m", "store:m", decimals=6)], keys="open", store=tmp_path)
+    before = gate.score("m", {"a": 2}).values.tolist()
+    skops.io.dump(LinearRegression().fit(frame, frame["a"] + frame["b"]), tmp_path / "m.skops")
+    gate.cache.cache_clear()
+
+    assert [2.0] == before
+    assert [5.0] == gate.score("m", {"a": 2, "b": 3}).values.tolist()
+    with pytest.raises(MissingColumns):
+        gate.score("m", {"a": 2})
+
+
+def test_score_inside_a_loop():
+    """An async handler is scored from inside a coroutine too: a notebook, an async test."""
+    gate = ages(keys={KEY: ["ages", "later"]})
+
+    @gate.handler("later", schema=AGE)
+    async def later(table):
+        await asyncio.sleep(0)
+        return table["age"] + 1
+
+    async def test():
+        return gate.score("later", {"age": 1}).values.tolist()
+
+    assert [2.0] == asyncio.run(test())
 
 
 def test_score(wine, wine_row):
@@ -177,6 +237,43 @@ def test_scoring_given_whole():
     custom = Client(ages(scoring=[doubled]).wsgi).post("/api/predict", json=DOCUMENT).json()
 
     assert (rounded, custom) == ({"predictions": [1.2]}, {"predictions": [2.478]})
+
+
+def test_what_a_scoring_layer_makes_is_checked(caplog):
+    """A layer that lets NaN out is a failure: null would be another answer."""
+
+    def spoil(query, call_next):
+        prediction = yield from call_next(query)
+        prediction.outputs[0].values = prediction.values * float("nan")
+        return prediction
+
+    answer = Client(ages(scoring=[spoil]).wsgi).post("/api/predict", json=DOCUMENT)
+
+    assert 500 == answer.status
+    assert "JSON cannot spell" in caplog.text
+
+
+def test_a_layer_that_returns_nothing(caplog):
+    """A layer that forgets its return is a 500 with the request id, and its name is in the log."""
+
+    def forgetful(request, call_next):
+        yield from call_next(request)
+
+    answer = Client(ages(keys="open", layers=[forgetful]).asgi).post("/api/predict", json=DOCUMENT)
+
+    assert 500 == answer.status
+    assert answer.json()["request_id"] == answer.header("x-request-id")
+    assert "returned None instead of a Response" in caplog.text
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_handler_may_have_a_tighter_body_limit(streams):
+    """Its limit holds also where the body has been read by then."""
+    gate = Gate([Deployment("ages", own_age, schema=AGE, layers=[BodyLimit(10)])], keys="open")
+    body = b'{"input_data": {"age": 1}}'
+    answer = Client(gate.asgi).post("/api/predict", body=[body] if streams else body)
+
+    assert 413 == answer.status
 
 
 def test_layers_around_a_handler():

@@ -1,20 +1,59 @@
 """What fitted estimators tell of their columns."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas
 import pytest
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.impute import KNNImputer, SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    BaggingClassifier,
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    IsolationForest,
+    RandomForestClassifier,
+    StackingClassifier,
+    VotingClassifier,
+    VotingRegressor,
+)
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
+from sklearn.feature_selection import SelectKBest
+from sklearn.frozen import FrozenEstimator
+from sklearn.impute import KNNImputer, MissingIndicator, SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, TunedThresholdClassifierCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOutputRegressor
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    Normalizer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    QuantileTransformer,
+    RobustScaler,
+    StandardScaler,
+    TargetEncoder,
+)
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from modelgate.errors import ConfigurationError
+from modelgate.errors import ConfigurationError, InvalidValues, MissingColumns
 from modelgate.schema import Column, Schema
+from modelgate.schema.infer import none_columns, outputs_of
 from modelgate.scoring import score
 
 FRAME = pandas.DataFrame(
@@ -24,6 +63,7 @@ FRAME = pandas.DataFrame(
         "note": ["good day", "bad"] * 12,
         "size": [1, 2, 3, 4] * 6,
         "active": [True, False] * 12,
+        "income": [None, 1.5, 2.5, 3.5] * 6,
     }
 )
 TARGET = [0, 1, 1] * 8
@@ -32,15 +72,20 @@ SIZE = Column("size", "integer", (1, 2, 3, 4))
 ACTIVE = Column("active", "boolean", (False, True))
 
 
-def columns(model, frame=FRAME, target=TARGET):
+def told(model, frame=FRAME, target=TARGET):
     return list(Schema.from_model(model.fit(frame, target)).columns)
+
+
+def columns(model, frame=FRAME, target=TARGET):
+    """The rules alone, without what the columns were in training."""
+    return [replace(column, typical=None, seen=None) for column in told(model, frame, target)]
 
 
 def transformed(*transformers, remainder="drop", final=None):
     transformer = ColumnTransformer(
-        [(str(at), *told) for at, told in enumerate(transformers)], remainder=remainder
+        [(str(at), *branch) for at, branch in enumerate(transformers)], remainder=remainder
     )
-    return make_pipeline(transformer, final or LogisticRegression(max_iter=1000))
+    return make_pipeline(transformer, LogisticRegression(max_iter=1000) if final is None else final)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +113,7 @@ def test_what_is_dropped_is_not_asked_for():
 @pytest.mark.parametrize("remainder", ["passthrough", StandardScaler()], ids=repr)
 def test_the_remainder_is_asked_for(remainder):
     """What passes, or goes through another transformer, is part of the input."""
-    model = transformed((OneHotEncoder(), ["plan"]), ("drop", ["note"]), remainder=remainder)
+    model = transformed((OneHotEncoder(), ["plan"]), ("drop", ["note", "income"]), remainder=remainder)
 
     assert [Column("age"), PLAN, Column("size"), Column("active")] == columns(model)
 
@@ -80,8 +125,9 @@ def test_the_remainder_is_asked_for(remainder):
         [1],
         slice(1, 2),
         slice("plan", "plan"),
-        [False, True, False, False, False],
-        np.array([False, True, False, False, False]),
+        [False, True, False, False, False, False],
+        np.array([False, True, False, False, False, False]),
+        [-5],
         make_column_selector(pattern="plan"),
         pandas.Index(["plan"]),
     ],
@@ -250,3 +296,471 @@ def test_levels_of_a_training_null_are_the_others():
     assert [Column("a", "number", (1.0, 2.0), nullable=True)] == columns(
         transformed((OneHotEncoder(), ["a"])), frame, TARGET[:12]
     )
+
+
+AGE = Column("age")
+COUNT = Column("size")
+INCOME = Column("income", nullable=True)
+TWO = np.column_stack([TARGET, [0, 1] * 12])
+ROW = {"age": 3.0, "plan": "pro", "note": "bad", "size": 1, "active": True, "income": None}
+
+
+def small(final=None):
+    """A pipeline of three columns: one with levels, one imputed, one neither."""
+    return transformed(
+        (OneHotEncoder(), ["plan"]),
+        (make_pipeline(SimpleImputer(), StandardScaler()), ["income"]),
+        (StandardScaler(), ["age"]),
+        final=final,
+    )
+
+
+SMALL = [AGE, PLAN, INCOME]
+FAMILIES = {
+    "LogisticRegression": (small(), SMALL),
+    "Ridge": (small(Ridge()), SMALL),
+    "SVC": (small(SVC()), SMALL),
+    "KNeighbors": (small(KNeighborsClassifier()), SMALL),
+    "GaussianNB": (small(GaussianNB()), SMALL),
+    "MLP": (small(MLPClassifier((2,), solver="lbfgs", alpha=10.0, max_iter=5000)), SMALL),
+    "AdaBoost": (small(AdaBoostClassifier(n_estimators=2)), SMALL),
+    "GradientBoosting": (small(GradientBoostingClassifier(n_estimators=2)), SMALL),
+    "DecisionTree": (
+        transformed(
+            (OrdinalEncoder(), ["plan"]), ("passthrough", ["income"]), final=DecisionTreeClassifier()
+        ),
+        [PLAN, INCOME],
+    ),
+    "RandomForest": (
+        transformed(
+            (TargetEncoder(cv=2), ["plan"]), ("passthrough", ["income"]), final=RandomForestClassifier(2)
+        ),
+        [PLAN, INCOME],
+    ),
+    "ExtraTrees": (
+        transformed((OneHotEncoder(), ["size"]), remainder="drop", final=ExtraTreesClassifier(2)),
+        [SIZE],
+    ),
+    "KMeans": (small(KMeans(2, n_init=1)), SMALL),
+    "IsolationForest": (
+        small(IsolationForest(n_estimators=2)),
+        [replace(AGE, nullable=True), PLAN, INCOME],
+    ),
+    "Voting": (VotingClassifier([("a", small()), ("b", small(GaussianNB()))]), SMALL),
+    "VotingRegressor": (VotingRegressor([("a", small(Ridge())), ("b", small(LinearRegression()))]), SMALL),
+    "Stacking": (StackingClassifier([("a", small()), ("b", small(GaussianNB()))], cv=2), SMALL),
+    "Calibrated": (CalibratedClassifierCV(small(), cv=2), SMALL),
+    "TunedThreshold": (TunedThresholdClassifierCV(small(), cv=2), SMALL),
+    "FixedThreshold": (FixedThresholdClassifier(small()), SMALL),
+    "OneVsRest": (OneVsRestClassifier(small()), SMALL),
+    "GridSearchCV": (GridSearchCV(small(), {"logisticregression__C": [0.1]}, cv=2), SMALL),
+    "TransformedTarget": (TransformedTargetRegressor(small(Ridge())), SMALL),
+}
+
+
+@pytest.mark.parametrize(("model", "expected"), FAMILIES.values(), ids=FAMILIES)
+def test_a_model_of_every_family_tells_its_columns_and_scores_what_they_allow(model, expected):
+    """Every level and every null that is allowed is scored; a column less, and it is refused."""
+    actual = columns(model)
+    row = {column.name: ROW[column.name] for column in actual}
+
+    assert expected == actual
+    assert 1 == len(score(model, row))
+    for column in actual:
+        rows = [{**row, column.name: value} for value in column.levels or ()]
+
+        assert len(rows) == len(score(model, rows))
+        with pytest.raises(MissingColumns, match=column.name):
+            score(model, {name: value for name, value in row.items() if name != column.name})
+        if not column.nullable:
+            with pytest.raises(InvalidValues):
+                score(model, {**row, column.name: None})
+
+
+@pytest.mark.parametrize(
+    "final", [MultiOutputClassifier(small()), MultiOutputRegressor(small(Ridge()))], ids=repr
+)
+def test_models_of_several_outputs_are_looked_into(final):
+    """The first of the pipelines tells the columns, as all are given the same."""
+
+    assert SMALL == columns(final, target=TWO)
+    assert 2 == len(score(final, {"age": 1, "plan": "pro", "income": None}).outputs)
+
+
+@pytest.mark.parametrize(
+    ("frame", "options"),
+    [
+        (FRAME[["age", "plan", "income"]].astype({"plan": "category"}), {}),
+        (FRAME[["age", "plan", "income"]], {"categorical_features": ["plan"]}),
+        (FRAME[["age", "plan", "income"]], {"categorical_features": [False, True, False]}),
+        (FRAME[["age", "plan", "income"]], {"categorical_features": [1]}),
+    ],
+    ids=["dtype", "names", "mask", "places"],
+)
+@pytest.mark.parametrize("boosting", [HistGradientBoostingClassifier, HistGradientBoostingRegressor])
+def test_boosting_tells_the_levels_it_encodes_itself(boosting, frame, options):
+    """By dtype, name, mask or place; all of them may be null."""
+    model = boosting(max_iter=2, **options)
+    expected = [replace(AGE, nullable=True), replace(PLAN, nullable=True), INCOME]
+
+    assert expected == columns(model, frame)
+    assert 4 == len(score(model, [{"age": 1, "plan": plan, "income": None} for plan in (*PLAN.levels, None)]))
+
+
+def test_boosting_behind_a_passthrough_still_tells_its_levels():
+    """The place of the column is followed through the transformer, also behind one that makes several."""
+    model = transformed(
+        (OneHotEncoder(), ["plan"]),
+        ("passthrough", ["size"]),
+        final=HistGradientBoostingClassifier(max_iter=2, categorical_features=[3]),
+    )
+
+    assert [PLAN, Column("size", "number", (1.0, 2.0, 3.0, 4.0), nullable=True)] == columns(model)
+
+
+def test_boosting_that_hides_its_encoder_leaves_the_column_open():
+    """The attribute is private: should it go, the column is any value."""
+    model = HistGradientBoostingClassifier(max_iter=2, categorical_features=["plan"])
+    model.fit(FRAME[["age", "plan"]], TARGET)
+    model._preprocessor = None
+
+    assert [replace(AGE, nullable=True), Column("plan", "any", nullable=True)] == list(
+        Schema.from_model(model).columns
+    )
+
+
+def test_boosting_cannot_tell_a_column_whose_place_is_lost():
+    """An all-null column that an imputer leaves out shifts the others."""
+    frame = pandas.DataFrame({"a": [np.nan] * 24, "b": [1.0, 2.0] * 12, "c": np.arange(24.0)})
+    imputer = SimpleImputer(strategy="most_frequent")
+    model = make_pipeline(imputer, HistGradientBoostingClassifier(max_iter=2, categorical_features=[0]))
+    with pytest.warns(UserWarning, match="Skipping features"):
+        model.fit(frame, TARGET)
+
+    assert [Column(name, "any", nullable=True) for name in "abc"] == list(Schema.from_model(model).columns)
+
+
+class Foreign(TransformerMixin, BaseEstimator):
+    """A transformer of somebody's own."""
+
+    def fit(self, rows, target=None):
+        self.n_features_in_ = rows.shape[1]
+        return self
+
+    def transform(self, rows):
+        return np.asarray(
+            [[float(len(str(value))) for value in row] for row in np.asarray(rows, dtype=object)]
+        )
+
+
+@pytest.mark.parametrize(
+    ("branch", "expected"),
+    [
+        (Foreign(), Column("age", "any", nullable=True)),
+        (FunctionTransformer(np.log1p), Column("age", "any", nullable=True)),
+        (make_pipeline(SimpleImputer(), FunctionTransformer(np.log1p)), Column("age", nullable=True)),
+        (make_pipeline(StandardScaler(), FunctionTransformer(np.abs)), AGE),
+        (make_pipeline(SimpleImputer(), Foreign()), Column("age", nullable=True)),
+        (make_pipeline("passthrough", StandardScaler()), AGE),
+        (make_pipeline(FunctionTransformer(), SimpleImputer()), Column("age", nullable=True)),
+        (FunctionTransformer(validate=True), AGE),
+    ],
+    ids=repr,
+)
+def test_only_a_model_knows_what_a_foreign_step_takes(branch, expected):
+    """Before anything settles the kind it is any value; after an imputer's mean or a scaler it is a number."""
+
+    assert [expected] == columns(transformed((branch, ["age"])))
+
+
+def test_a_foreign_model_is_given_numbers_unless_its_tags_say_otherwise():
+    """As most take numbers alone."""
+
+    class Takes(LogisticRegression):
+        def __sklearn_tags__(self):
+            tags = super().__sklearn_tags__()
+            tags.input_tags.categorical = True
+            return tags
+
+    class Plain(LogisticRegression):
+        pass
+
+    assert [AGE] == columns(Plain(), FRAME[["age"]])
+    assert [Column("age", "any", nullable=True)] == columns(Takes(), FRAME[["age"]])
+
+
+def test_a_dummy_takes_anything():
+    """It does not look at its input."""
+
+    assert [Column(name, "any", nullable=True) for name in FRAME] == columns(DummyClassifier())
+
+
+@pytest.mark.parametrize("vectorizer", [CountVectorizer(), TfidfVectorizer(), HashingVectorizer()], ids=repr)
+def test_vectorizers_read_text(vectorizer):
+    """With a vocabulary or without."""
+
+    assert [Column("note", "text")] == columns(transformed((vectorizer, "note")))
+
+
+def test_what_an_inner_transformer_drops_may_be_left_out():
+    """The outer one wants the column to be there, and nobody looks at it."""
+    inner = ColumnTransformer(
+        [("a", OneHotEncoder(), ["plan"]), ("b", "drop", ["note"])], remainder=StandardScaler()
+    )
+    model = transformed((inner, ["plan", "age", "note"]))
+    note = Column("note", "any", required=False, nullable=True)
+
+    assert [AGE, PLAN, note] == columns(model)
+    assert 1 == len(score(model, {"plan": "pro", "age": 1}))
+
+
+def test_a_second_transformer_selects_from_what_the_first_one_made():
+    """By place, counted in its output: what one column became is known, and goes its own way."""
+    first = ColumnTransformer(
+        [
+            ("a", OneHotEncoder(), ["plan"]),
+            ("b", "passthrough", ["age", "income", "size"]),
+            ("c", SelectKBest(), []),
+        ]
+    )
+    second = ColumnTransformer(
+        [("a", SimpleImputer(), [4]), ("b", MinMaxScaler(), slice(3, 4))], remainder="drop"
+    )
+    model = make_pipeline(first, second, LogisticRegression())
+
+    assert [AGE, PLAN, Column("size", "any", nullable=True), INCOME] == columns(model)
+
+
+def test_a_second_transformer_may_select_by_name():
+    """Where the first one gives a DataFrame."""
+    first = ColumnTransformer(
+        [("a", "passthrough", ["plan", "age"]), ("b", SimpleImputer(), ["income"])],
+        verbose_feature_names_out=False,
+    ).set_output(transform="pandas")
+    second = ColumnTransformer([("a", OneHotEncoder(), ["plan"])], remainder="passthrough")
+
+    assert SMALL == columns(make_pipeline(first, second, LogisticRegression()))
+
+
+@pytest.mark.parametrize(
+    ("union", "expected"),
+    [
+        (
+            [("a", SimpleImputer()), ("b", MissingIndicator(features="all"))],
+            [replace(AGE, nullable=True), INCOME],
+        ),
+        ([("a", SimpleImputer()), ("b", MissingIndicator())], [AGE, INCOME]),
+        ([("a", SimpleImputer(add_indicator=True)), ("b", "drop")], [replace(AGE, nullable=True), INCOME]),
+        ([("a", SimpleImputer()), ("b", "passthrough")], [replace(AGE, nullable=True), INCOME]),
+        (
+            [("a", SimpleImputer()), ("b", KBinsDiscretizer(2, encode="ordinal", quantile_method="linear"))],
+            [AGE],
+        ),
+    ],
+    ids=repr,
+)
+def test_a_column_goes_all_ways_of_a_union(union, expected):
+    """And is null only where all of them take it; an indicator takes no null where training had none."""
+    frame = FRAME[[column.name for column in expected]]
+    model = make_pipeline(FeatureUnion(union), StandardScaler(), HistGradientBoostingClassifier(max_iter=2))
+
+    assert expected == columns(model, frame)
+    assert 1 == len(score(model, {column.name: None if column.nullable else 1.0 for column in expected}))
+
+
+def test_a_column_that_a_selection_leaves_out_has_been_looked_at():
+    """It was scaled before, and scikit-learn wants it there."""
+    model = make_pipeline(StandardScaler(), SelectKBest(k=1), LogisticRegression())
+
+    assert [AGE, COUNT] == columns(model, FRAME[["age", "size"]])
+
+
+def test_an_imputer_of_another_mark_does_not_take_null():
+    """-1 is what it fills in."""
+    model = make_pipeline(SimpleImputer(missing_values=-1), LogisticRegression())
+
+    assert [AGE] == columns(model, FRAME[["age"]])
+
+
+@pytest.mark.parametrize(
+    ("final", "expected"),
+    [
+        (HistGradientBoostingClassifier(max_iter=2), [INCOME]),
+        (make_pipeline(SimpleImputer(), LogisticRegression()), [INCOME]),
+    ],
+    ids=["boosting", "pipeline"],
+)
+def test_what_a_stack_passes_through_must_suit_its_last_estimator(final, expected):
+    """The column goes there too, beside the predictions."""
+    model = StackingClassifier([("a", RandomForestClassifier(2))], final, cv=2, passthrough=True)
+
+    assert expected == columns(model, FRAME[["income"]])
+
+
+def test_a_bag_of_pipelines_is_opened():
+    """Each pipeline has its own places; a bag of trees stays shut."""
+    bag = BaggingClassifier(
+        make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression()),
+        n_estimators=6,
+        max_features=1,
+        random_state=0,
+    )
+
+    assert [PLAN, Column("note", "text", ("bad", "good day"))] == columns(bag, FRAME[["plan", "note"]])
+    assert [replace(AGE, nullable=True)] == columns(BaggingClassifier(n_estimators=2), FRAME[["age"]])
+
+
+def test_a_frozen_estimator_is_looked_into():
+    """As it is in a calibration of a fitted model, or as a step."""
+    model = CalibratedClassifierCV(FrozenEstimator(small().fit(FRAME, TARGET)), cv=2)
+    imputer = FrozenEstimator(SimpleImputer().fit(FRAME[["income"]]))
+
+    assert SMALL == columns(model)
+    assert [INCOME] == columns(make_pipeline(imputer, LogisticRegression()), FRAME[["income"]])
+
+
+class Resampler(BaseEstimator):
+    """Of the kind imbalanced-learn has: it has no part in scoring."""
+
+    def fit_resample(self, rows, target):
+        return rows, target
+
+    feature_names_in_ = ("income",)
+
+
+def test_a_resampler_is_passed_by():
+    """A pipeline of imbalanced-learn has one among its steps."""
+    model = make_pipeline(SimpleImputer(), LogisticRegression()).fit(FRAME[["income"]], TARGET)
+    model.steps.insert(0, ("resample", Resampler()))
+
+    assert [INCOME] == [replace(column, typical=None) for column in Schema.from_model(model)]
+
+
+def test_different_levels_on_two_ways_leave_those_of_both():
+    """A value must suit every encoder."""
+    model = transformed(
+        (OneHotEncoder(), ["plan"]),
+        (OrdinalEncoder(categories=[["team", "pro", "free", "old"]]), ["plan"]),
+    )
+
+    assert [PLAN] == columns(model)
+
+
+def test_an_array_keeps_the_places_that_are_dropped():
+    """They may be anything and be left out, but the others do not move up."""
+    transformer = ColumnTransformer([("a", StandardScaler(), [0, 2]), ("b", "drop", [1])])
+    model = make_pipeline(transformer, LogisticRegression())
+    array = FRAME[["age", "size", "active"]].to_numpy(dtype=float)
+    expected = [Column("x0"), Column("x1", required=False, nullable=True), Column("x2")]
+
+    assert expected == columns(model, array)
+    assert model.predict(array[:1]).tolist() == score(model, {"x0": 0.0, "x2": 1.0}).values.tolist()
+
+
+def test_levels_that_are_dates_are_not_told():
+    """JSON has none."""
+    frame = pandas.DataFrame({"a": pandas.to_datetime(["2026-01-01", "2026-01-02"] * 12)})
+
+    assert [Column("a", "any", nullable=True)] == columns(transformed((OneHotEncoder(), ["a"])), frame)
+
+
+def test_a_column_that_was_always_null_is_text():
+    """Its encoder knows no level at all."""
+    frame = pandas.DataFrame({"a": pandas.Series([None] * 24, dtype=object)})
+
+    assert [Column("a", "text", nullable=True)] == columns(transformed((OneHotEncoder(), ["a"])), frame)
+
+
+def test_a_level_none_is_known_behind_a_passthrough():
+    """The first estimator that looks at the column says how it knows a null."""
+    frame = pandas.DataFrame({"plan": pandas.Series(NULLS, dtype=object)})
+    target = [1 if value is None else 0 for value in NULLS]
+    model = transformed((make_pipeline("passthrough", OneHotEncoder()), ["plan"])).fit(frame, target)
+
+    assert frozenset({"plan"}) == none_columns(model)
+
+
+@pytest.mark.parametrize(
+    ("transformer", "typical", "seen"),
+    [
+        (SimpleImputer(), 11.5, None),
+        (make_pipeline(SimpleImputer(strategy="median"), MinMaxScaler()), 11.5, (0.0, 23.0)),
+        (SimpleImputer(strategy="constant", fill_value=-1), None, None),
+        (make_pipeline(SimpleImputer(strategy="constant", fill_value=-1), StandardScaler()), 11.5, None),
+        (StandardScaler(), 11.5, None),
+        (StandardScaler(with_mean=False, with_std=False), None, None),
+        (RobustScaler(), 11.5, None),
+        (RobustScaler(with_centering=False), None, None),
+        (MinMaxScaler(), 11.5, (0.0, 23.0)),
+        (make_pipeline(StandardScaler(), MinMaxScaler()), 11.5, None),
+        (MaxAbsScaler(), None, (-23.0, 23.0)),
+        (QuantileTransformer(n_quantiles=24), 11.5, (0.0, 23.0)),
+        (KBinsDiscretizer(2, strategy="uniform"), None, (0.0, 23.0)),
+        (Normalizer(), None, None),
+        (make_pipeline("passthrough", StandardScaler()), 11.5, None),
+    ],
+    ids=repr,
+)
+def test_a_column_keeps_what_it_was_in_training(transformer, typical, seen):
+    """As plain floats, from what first looked at it."""
+    [column] = told(transformed((transformer, ["age"])))
+
+    assert (typical, seen) == (column.typical, column.seen)
+    assert {float} >= {type(value) for value in (column.typical, *(column.seen or ())) if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("name", "typical"), [("plan", "free"), ("size", 1), ("note", "bad"), ("active", False)]
+)
+def test_the_most_frequent_level_is_typical(name, typical):
+    """As the column's own type."""
+    branch = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder())
+    frame = FRAME.astype({"active": object})
+    [column] = told(transformed((branch, [name])), frame)
+
+    assert (typical, type(typical)) == (column.typical, type(column.typical))
+
+
+def test_an_infinite_figure_is_none():
+    """Training took it, JSON cannot spell it."""
+    model = transformed((SimpleImputer(), ["age"])).fit(FRAME, TARGET)
+    model[0].named_transformers_["0"].statistics_[0] = np.inf
+
+    assert None is Schema.from_model(model).columns[0].typical
+
+
+@pytest.mark.parametrize(
+    ("model", "target", "expected"),
+    [
+        (small(), TARGET, ((0, 1),)),
+        (small(), ["b", "a", "c"] * 8, (("a", "b", "c"),)),
+        (small(), [True, False] * 12, ((False, True),)),
+        (small(Ridge()), TARGET, (None,)),
+        (small(LinearRegression()), TWO, (None, None)),
+        (small(KNeighborsRegressor()), TWO, (None, None)),
+        (small(KNeighborsRegressor()), TARGET, (None,)),
+        (small(DecisionTreeRegressor()), TWO, (None, None)),
+        (small(KNeighborsClassifier()), TWO, ((0, 1), (0, 1))),
+        (small(DecisionTreeClassifier()), TWO, ((0, 1), (0, 1))),
+        (small(RidgeClassifier()), TWO, ((0, 1), (0, 1))),
+        (small(MLPClassifier((2,), solver="lbfgs", alpha=10.0, max_iter=5000)), TWO, ((0, 1), (0, 1))),
+        (OneVsRestClassifier(small()), TWO, ((0, 1), (0, 1))),
+        (OneVsRestClassifier(small()), ["b", "a", "c"] * 8, (("a", "b", "c"),)),
+        (small(OneVsRestClassifier(LogisticRegression())), TWO, ((0, 1), (0, 1))),
+        (small(ClassifierChain(LogisticRegression())), TWO, ((0, 1), (0, 1))),
+        (MultiOutputClassifier(small()), TWO, ((0, 1), (0, 1))),
+        (MultiOutputRegressor(small(Ridge())), TWO, (None, None)),
+        (TransformedTargetRegressor(small(Ridge())), TWO, (None, None)),
+        (GridSearchCV(small(), {"logisticregression__C": [0.1]}, cv=2), TARGET, ((0, 1),)),
+        (small(RandomForestClassifier(2)), TWO, ((0, 1), (0, 1))),
+        (small(KMeans(2, n_init=1)), TARGET, (None,)),
+        (small(IsolationForest(n_estimators=2)), TARGET, (None,)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_model_tells_the_classes_of_its_outputs(model, target, expected):
+    """In the order of their probabilities, as plain Python values; a number has none."""
+    actual = outputs_of(model.fit(FRAME, target))
+
+    assert expected == actual
+    assert {int, str, bool} >= {type(label) for labels in actual for label in labels or ()}

@@ -12,6 +12,7 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import ClassifierChain
 from sklearn.svm import SVC
 
 from modelgate.errors import ConfigurationError, InvalidInput, PredictionError
@@ -330,3 +331,15 @@ def test_an_object_that_is_called_is_a_function(predict, model):
         warnings.simplefilter("ignore")
 
         assert [0, 0] == predict(model, TWO).values.tolist()
+
+
+@pytest.mark.parametrize("kind", [OneVsRestClassifier, ClassifierChain], ids=lambda kind: kind.__name__)
+def test_how_likely_each_of_several_labels_is(predict, kind):
+    """Each label is there or not: an output of its own, with the probability of both."""
+    model = kind(LogisticRegression()).fit(FRAME, (FRAME > 0).astype(int))
+    there = model.predict_proba(FRAME)
+    outputs = predict(model).outputs
+
+    assert [[0, 1], [0, 1]] == [output.classes for output in outputs]
+    for at, output in enumerate(outputs):
+        assert np.array_equal(np.column_stack([1 - there[:, at], there[:, at]]), output.probabilities)

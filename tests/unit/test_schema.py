@@ -81,9 +81,9 @@ def test_what_is_no_column_is_refused_by_name(told):
         ((None,), "name="),
         (("a", "float"), "'a'.*kind='float'.*number, integer, boolean, text"),
         (("a", "number", ()), "'a'.*levels"),
-        (("a", "text", ("x", 1)), "'a'.*level 1"),
-        (("a", "number", (float("nan"),)), "'a'.*level nan"),
-        (("a", "integer", (True,)), "'a'.*level True"),
+        (("a", "text", ("x", 1)), "'a'.*levels=1"),
+        (("a", "number", (float("nan"),)), "'a'.*levels=nan"),
+        (("a", "integer", (True,)), "'a'.*levels=True"),
     ],
     ids=repr,
 )

@@ -88,3 +88,12 @@ def test_a_null_text_is_the_same_whatever_stands_beside_it():
 
     assert alone.dtype == beside.dtype
     assert type(alone.iloc[0]) is type(beside.iloc[0])
+
+
+def test_a_value_keeps_its_type_beside_a_null():
+    """What a row's value is does not depend on the rows beside it."""
+    schema = Schema([Column("a", "boolean", required=False), Column("i", "integer", required=False)])
+
+    assert repr([{"a": True, "i": 3}, {"a": None, "i": None}]) == repr(
+        schema.read(b'[{"a":true,"i":3},{}]').rows()
+    )

@@ -18,7 +18,7 @@ everywhere.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -44,10 +44,11 @@ class MLClever:
 
     def credentials(self, request: Request) -> Flow[str | None]:
         """The key of a header field or the path; only where there is none is the body read for it."""
-        key = _key_outside_body(request)
-        if key is None:
-            key = _key_in_body((yield from _envelope(request)))
-        return key
+        outside = _key_outside_body(request)
+        if outside is not None:
+            return outside
+        request.envelope = yield from _opened(request, None)
+        return request.envelope.inside  # type: ignore[no-any-return]
 
     def decode(self, request: Request) -> Flow[Query]:
         """The deployment and rows of the body.
@@ -56,14 +57,15 @@ class MLClever:
             ConflictingCredentials: the body's key is not the one of the header or the path.
             InvalidInput: there is no ``input_data``, or it is no object and no array of objects.
         """
-        envelope = yield from _envelope(request)
+        opened = request.envelope or (yield from _opened(request, _key_outside_body(request)))
+        envelope: dict[str, msgspec.Raw] = opened.members
         yield from check_body(request, envelope, _NAMES)
-        outside, inside = _key_outside_body(request), _key_in_body(envelope)
-        if outside is not None and inside is not None and outside != inside:
+        if opened.outside is not None and opened.inside not in (None, opened.outside):
             raise ConflictingCredentials
         rows = bytes(envelope.get("input_data", b""))
         if rows[:1] not in (b"{", b"["):
-            raise InvalidInput("input_data is missing: send an object of feature names and values")
+            fault = "must be" if "input_data" in envelope else "is missing: send"
+            raise InvalidInput(f"input_data {fault} an object of feature names and values")
         return Query(rows, deployment=_text(envelope, "deployment"), single=rows[:1] == b"{")
 
     def encode(self, query: Query, prediction: Prediction) -> Response:
@@ -73,6 +75,8 @@ class MLClever:
         told = [output.probabilities.tolist() for output in outputs if output.probabilities is not None]
         if told:
             members["confidence_intervals"] = _probabilities(told, query.single)
+        if prediction.warnings:
+            members["warnings"] = list(prediction.warnings)
         response = Response.json(members)
         if prediction.cache_hit is not None:
             response.headers.append(("x-model-cache-hit", "true" if prediction.cache_hit else "false"))
@@ -91,25 +95,33 @@ def _key_outside_body(request: Request) -> str | None:
     return key if key is not None else in_path
 
 
-def _envelope(request: Request) -> Flow[dict[str, msgspec.Raw]]:
-    """The body's members, unwrapped once; their values stay raw."""
-    if request.envelope is None:
-        request.envelope = yield from json_members(request)
-    envelope: dict[str, msgspec.Raw] = request.envelope
-    return envelope
+class _Opened(NamedTuple):
+    """A body whose members are unwrapped, their values raw; and the key that stands outside, and inside."""
+
+    members: dict[str, msgspec.Raw]
+    outside: str | None
+    inside: str | None
+
+
+def _opened(request: Request, outside: str | None) -> Flow[_Opened]:
+    members = yield from json_members(request)
+    return _Opened(members, outside, _key_in_body(members))
 
 
 def _key_in_body(envelope: dict[str, msgspec.Raw]) -> str | None:
     try:
         return _text(envelope, "api_key")
-    except MalformedBody:
+    except InvalidInput:
         # A key that is no text is no key: 401, as the document has it for an invalid one.
         return ""
 
 
 def _text(envelope: dict[str, msgspec.Raw], name: str) -> str | None:
     raw = envelope.get(name)
-    return decode_json(raw, _TEXT) if raw is not None else None
+    try:
+        return decode_json(raw, _TEXT) if raw is not None else None
+    except MalformedBody:
+        raise InvalidInput(f"{name} must be text") from None
 
 
 def _values(columns: list[list[Any]], single: bool) -> list[Any]:

@@ -23,6 +23,7 @@ SHORTEST, LONGEST = 16, 256
 
 ACCEPTED = '{key: deployments}, "env:VARIABLE", a key store, or "open" for a gate that anyone may use'
 
+_NAME = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})", re.IGNORECASE)
 
 
@@ -83,6 +84,10 @@ class MemoryKeyStore:
             key, equals, deployments = entry.rpartition("=")
             if not equals:
                 raise ConfigurationError(f"keys: entry {at} of {variable} has no '=': write key=deployment")
+            if key in keys:
+                raise ConfigurationError(
+                    f"keys: entry {at} of {variable} has a key that stands there already"
+                )
             keys[key] = deployments.split(",")
         return cls(keys)
 
@@ -92,7 +97,7 @@ class MemoryKeyStore:
     def find(self, key: str) -> Flow[Principal | None]:
         """See `KeyStore.find`."""
         yield from ()
-        if len(key) > LONGEST:
+        if not key or len(key) > LONGEST:
             return None
         return self._principals.get(_digest(key))
 
@@ -109,8 +114,11 @@ def _entry(key: str, deployments: str | Sequence[str]) -> tuple[bytes, Principal
             " modelgate.keys.generate() makes them"
         )
     names = (deployments,) if isinstance(deployments, str) else tuple(deployments)
-    if not names or not all(isinstance(name, str) and name for name in names):
-        raise ConfigurationError('keys: a key opens nothing: accepts names of deployments, or "*"')
+    wrong = [name for name in names if not isinstance(name, str) or not _NAME.fullmatch(name)]
+    if wrong or not names:
+        raise ConfigurationError(
+            f'keys: a key opens {wrong or "nothing"}: accepts names of deployments, or "*"'
+        )
     digest = bytes.fromhex(told[1]) if told else _digest(key)
     return digest, Principal(digest.hex()[:12], None if "*" in names else names)
 

@@ -24,7 +24,9 @@ class BodyLimit:
         self._limit = limit
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
-        if (request.content_length or 0) > self._limit:
+        told = request.content_length or 0
+        if max(told, len(request.body_read or b"")) > self._limit:
             raise BodyTooLarge(self._limit)
-        request.max_body = self._limit
+        # Behind another limit this one can only be the tighter of the two.
+        request.max_body = min(self._limit, request.max_body or self._limit)
         return call_next(request)

@@ -33,7 +33,7 @@ class KeyAuth:
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         key = yield from request.wire.credentials(request)
-        if not key:
+        if key is None:
             raise Unauthorized("Missing API key", headers=self._ask)
         principal = yield from self._keys.find(key)
         if principal is None:

@@ -55,7 +55,13 @@ class RateLimit:
             wait = seconds_until(state.reset, self._clock())
             raise RateLimitExceeded(str(state.window), wait, dict(headers))
         response = yield from answered(request, call_next)
-        response.headers.extend(headers)
+        inner = response.header("x-ratelimit-remaining")
+        # A limit further in has spoken already: the tighter one is the one to heed.
+        if inner is None:
+            response.headers.extend(headers)
+        elif not inner.isdigit() or int(inner) > state.remaining:
+            for name, value in headers:
+                response.set(name, value)
         return response
 
 

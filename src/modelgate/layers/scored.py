@@ -1,10 +1,11 @@
 """Scoring layers around an app that scores by itself."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import InvalidInput
 from ..flow import Flow, Handler, Layer, checked_layers, stack
@@ -83,15 +84,14 @@ class _App:
     def __call__(self, query: Query) -> Flow[Prediction]:  # noqa: ARG002  a handler takes one
         self._response = yield from self._call_next(self._request)
         self._body = _members(self._response)
-        return _prediction(self._body[self._member]) if self._member in self._body else Prediction([])
+        return _prediction(self._body[self._member]) if self._member in self._body else _prediction([])
 
     def answer(self, prediction: Prediction) -> Response:
         """The app's response, with what the layers made of its predictions."""
         assert self._response is not None
         if self._member in self._body:
-            values = prediction.values.tolist()
-            bare = not isinstance(self._body[self._member], list)
-            body = msgspec.json.encode({**self._body, self._member: values[0] if bare else values})
+            values = _values(prediction, self._body[self._member])
+            body = msgspec.json.encode({**self._body, self._member: values})
             self._response.body = body
             self._response.set("content-length", str(len(body)))
         return self._response
@@ -110,7 +110,23 @@ def _members(response: Response) -> dict[str, Any]:
 
 
 def _prediction(told: Any) -> Prediction:
+    """The values of an answer: one, one a row, or for each row a list of as many as there are outputs."""
     values = told if isinstance(told, list) else [told]
+    several = bool(values) and all(isinstance(row, list) and len(row) == len(values[0]) for row in values)
+    columns = list(zip(*values, strict=True)) if several else [values]
+    return Prediction([Output(f"prediction_{at}", _objects(column)) for at, column in enumerate(columns)])
+
+
+def _objects(values: Sequence[Any]) -> npt.NDArray[Any]:
     array = np.empty(len(values), dtype=object)
     array[:] = values
-    return Prediction([Output("prediction", array)])
+    return array
+
+
+def _values(prediction: Prediction, like: Any) -> Any:
+    """The values of *prediction* in the shape of those that were told."""
+    columns = [output.values.tolist() for output in prediction.outputs]
+    if not isinstance(like, list):
+        return columns[0][0]
+    nested = bool(like) and isinstance(like[0], list) and len(columns) == len(like[0])
+    return [list(row) for row in zip(*columns, strict=True)] if nested else columns[0]

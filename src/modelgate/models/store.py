@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import ConfigurationError, NotFound
-from .files import SUFFIXES, load_model
+from .files import SUFFIXES, check_file, load_model
 
 __all__ = ["FolderStore", "MemoryStore", "ModelStore"]
 
@@ -56,16 +56,26 @@ class FolderStore:
         if not self._folder.is_dir():
             raise ConfigurationError(f"folder={str(folder)!r}: accepts a folder that exists")
 
-    def load(self, name: str) -> Any:
+    def check(self, name: str, *, sha256: str | None = None) -> None:
+        """Raise now what `load` would raise of a file that is there already: `ConfigurationError`."""
+        path = self._path(name)
+        if path is not None:
+            check_file(path, sha256 or self._sha256.get(name))
+
+    def load(self, name: str, *, sha256: str | None = None) -> Any:
         """The model *name*.
 
         Raises:
             NotFound: there is no such file, or *name* is not a name.
             ConfigurationError: the file is a pickle and not pinned, or not the one pinned.
         """
-        if _TOKEN.fullmatch(name):
-            for suffix in SUFFIXES:
-                path = self._folder / (name + suffix)
-                if path.is_file():
-                    return load_model(path, sha256=self._sha256.get(name))
-        raise NotFound("The model of this deployment could not be found")
+        path = self._path(name)
+        if path is None:
+            raise NotFound("The model of this deployment could not be found")
+        return load_model(path, sha256=sha256 or self._sha256.get(name))
+
+    def _path(self, name: str) -> Path | None:
+        if not _TOKEN.fullmatch(name):
+            return None
+        paths = (self._folder / (name + suffix) for suffix in SUFFIXES)
+        return next((path for path in paths if path.is_file()), None)

@@ -1,13 +1,12 @@
 """ASGI (version 3): a handler becomes an app, and layers go around an app."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any, TypeAlias
 
 from ..errors import BodyTooLarge, MalformedBody
-from ..flow import Flow, Handler, Layer, Wait, adrive, stack
-from ..http import BodyMeter, Request, Response, answered
+from ..flow import Flow, Handler, Layer, Wait, adrive, run
+from ..http import BodyMeter, Request, Response, answered, http_stack
 
 __all__ = ["ASGIApp", "ASGIRequest", "app", "wrap"]
 
@@ -55,7 +54,7 @@ class ASGIRequest(Request):
         client = scope.get("client")
         super().__init__(
             scope["method"],
-            _below(scope["path"], root_path),
+            _below(scope["path"], root_path, scope.get("app_root_path", "")),
             ScopeHeaders(scope["headers"]),
             root_path=root_path,
             query_string=scope.get("query_string", b"").decode("latin-1"),
@@ -66,20 +65,26 @@ class ASGIRequest(Request):
         self.receive = receive
 
     async def _aread(self) -> bytes:
-        meter, chunks = BodyMeter(self.max_body), []
+        meter, chunks = BodyMeter(self.max_body), list[bytes]()
         while True:
             message = await self.receive()
             if message["type"] == "http.disconnect":
                 raise MalformedBody("The body ended before it was whole")
-            chunks.append(meter.count(message.get("body", b"")))
+            chunk = meter.count(message.get("body", b""))
             if not message.get("more_body"):
-                return b"".join(chunks)
+                return b"".join([*chunks, chunk]) if chunks else chunk
+            chunks.append(chunk)
 
 
-def _below(path: str, root_path: str) -> str:
-    """*path* below *root_path*: a mount, and uvicorn's ``--root-path``, leave it in the path."""
-    if root_path and (path == root_path or path.startswith(root_path.rstrip("/") + "/")):
-        return path[len(root_path.rstrip("/")) :]
+def _below(path: str, root_path: str, app_root_path: str) -> str:
+    """*path* below *root_path*: a mount, and uvicorn's ``--root-path``, leave it in the path.
+
+    A proxy may have taken off its own part, Starlette's ``app_root_path``, so that the mount's is left.
+    """
+    for prefix in (root_path, root_path.removeprefix(app_root_path)):
+        prefix = prefix.rstrip("/")
+        if prefix and (path == prefix or path.startswith(prefix + "/")):
+            return path[len(prefix) :]
     return path
 
 
@@ -116,9 +121,9 @@ async def _send(request: Request, response: Response, send: Send) -> None:
         await send({"type": "http.response.body", "body": payload})
         return
     await send(_start(response))
-    loop, chunks = asyncio.get_running_loop(), iter(body)
+    chunks = iter(body)
     try:
-        while (chunk := await loop.run_in_executor(None, next, chunks, None)) is not None:
+        while (chunk := await adrive(run(next, chunks, None))) is not None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     finally:
@@ -140,7 +145,7 @@ def wrap(application: ASGIApp, *layers: Layer[Request, Response]) -> ASGIApp:
     The app is called plainly, in no task of its own, so that context variables, cancellation and
     background tasks are as they were without the layers.
     """
-    inner = stack(layers, _pass_on)
+    inner = http_stack(layers, _pass_on)
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -236,7 +241,8 @@ class _Passage(ASGIRequest):
     async def _way_out(self, body: Any) -> None:
         assert self._start is not None
         headers = [
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in self._start["headers"]
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in self._start.get("headers", ())
         ]
         told: Response | BodyTooLarge = Response(self._start["status"], body, headers)
         if self._meter.exceeded:

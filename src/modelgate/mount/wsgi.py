@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from ..errors import AnswerableError, BodyTooLarge, MalformedBody
-from ..flow import Flow, Handler, Layer, Wait, drive, stack
-from ..http import BodyMeter, Request, Response, answered
+from ..flow import Flow, Handler, Layer, Wait, drive
+from ..http import BodyMeter, Request, Response, answered, http_stack
 
 __all__ = ["WSGIRequest", "app", "wrap"]
 
@@ -98,7 +98,7 @@ def wrap(application: WSGIApplication, *layers: Layer[Request, Response]) -> WSG
     answer in plain JSON; an error the app raises passes through. The app has the `Request` as
     ``modelgate.request`` in its environ.
     """
-    inner = stack(layers, partial(_pass_on, application))
+    inner = http_stack(layers, partial(_pass_on, application))
 
     def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         return _send(WSGIRequest(environ), lambda request: answered(request, inner), start_response)

@@ -1,7 +1,9 @@
 """What a deployment's input must look like, and the tables made of it."""
 
 from .columns import Column, Kind
+from .csv_rows import CSV
+from .policy import Policy
 from .schema import Schema
 from .table import Table
 
-__all__ = ["Column", "Kind", "Schema", "Table"]
+__all__ = ["CSV", "Column", "Kind", "Policy", "Schema", "Table"]

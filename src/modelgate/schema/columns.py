@@ -1,19 +1,28 @@
 """One column of a schema, and the rule its values keep."""
 
+import math
+import re
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 from ..errors import ConfigurationError
 
 __all__ = ["EXACT", "Column", "Kind", "Level"]
 
-Kind: TypeAlias = Literal["number", "integer", "boolean", "text"]
+Kind: TypeAlias = Literal["number", "integer", "boolean", "text", "any"]
 Level: TypeAlias = str | int | float | bool
 
 EXACT = 2**53
 """Whole numbers up to here survive as float64; a larger one would become its neighbour."""
 
 _SHOWN_LEVELS = 20
+_WORDS = {
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "text": "text",
+    "any": "a single value",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +31,22 @@ class Column:
 
     Args:
         name: as the model and the caller spell it.
-        kind: ``number`` (a whole number is one too), ``integer``, ``boolean`` or ``text``.
+        kind: ``number`` (a whole number is one too), ``integer``, ``boolean``, ``text``, or
+            ``any`` single value where nothing more is known.
         levels: the only values allowed; None for any.
-        required: whether the caller must send it. One that is not sent counts as null.
-        nullable: whether it may be null.
+        required: whether the caller must send it. One that is not sent is *default*, or null.
+        nullable: whether the caller may send null.
+        minimum: the least number allowed.
+        maximum: the greatest number allowed.
+        pattern: a regular expression to be found in a text.
+        max_length: the most characters a text may have.
+        default: what a column is that was not sent; it makes the column optional.
+        description: for people.
+        typical: a value as in training: an example, and no rule.
+        seen: the least and the greatest number in training: no rule either.
 
     Raises:
-        ConfigurationError: the name is empty, the kind unknown, or the levels are not of the kind.
+        ConfigurationError: an option cannot work, or does not belong to the kind.
     """
 
     name: str
@@ -36,45 +54,109 @@ class Column:
     levels: tuple[Level, ...] | None = None
     required: bool = True
     nullable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    pattern: str | None = None
+    max_length: int | None = None
+    default: Level | None = None
+    description: str = ""
+    typical: Level | None = None
+    seen: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise ConfigurationError(f"column name={self.name!r}: accepts text of at least one character")
         if self.kind not in get_args(Kind):
-            kinds = ", ".join(get_args(Kind))
-            raise ConfigurationError(f"column {self.name!r}: kind={self.kind!r}: accepts {kinds}")
-        if self.levels is None:
-            return
-        if not self.levels:
-            raise ConfigurationError(f"column {self.name!r}: levels: accepts at least one value")
-        for level in self.levels:
-            if self._unkind(level):
-                raise ConfigurationError(
-                    f"column {self.name!r}: level {level!r} {self._unkind(level)}, as kind={self.kind!r} says"
-                )
+            self._refuse("kind", self.kind, ", ".join(get_args(Kind)))
+        self._check_bounds()
+        self._check_text()
+        for level in self.levels if self.levels is not None else ():
+            if not self.is_of_kind(level):
+                self._refuse("levels", level, f"values of the kind {self.kind}")
+        if self.levels is not None and not self.levels:
+            self._refuse("levels", self.levels, "at least one value")
+        if self.default is not None:
+            object.__setattr__(self, "required", False)
+            if not self.allows(self.default):
+                self._refuse("default", self.default, f"what the column does: it {self.rule}")
 
-    def fault(self, value: object) -> str | None:
-        """What is wrong with *value*, in words that say what it must be; None where it is right."""
-        if value is None:
-            return None if self.nullable else "must not be null"
-        unkind = self._unkind(value)
-        if unkind is None and self.levels is not None and value not in self.levels:
+    def _check_bounds(self) -> None:
+        for option, value in (("minimum", self.minimum), ("maximum", self.maximum)):
+            if value is None:
+                continue
+            if self.kind not in ("number", "integer"):
+                self._refuse(option, value, "bounds for numbers and integers alone")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                self._refuse(option, value, "a finite number")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            self._refuse("minimum", self.minimum, f"a number not above maximum={self.maximum}")
+
+    def _check_text(self) -> None:
+        if self.pattern is not None:
+            if self.kind != "text":
+                self._refuse("pattern", self.pattern, "a pattern for text alone")
+            try:
+                re.compile(self.pattern)
+            except (re.error, TypeError) as error:
+                self._refuse("pattern", self.pattern, f"a regular expression ({error})")
+        length = self.max_length
+        if length is not None and (self.kind != "text" or type(length) is not int or length < 1):
+            self._refuse("max_length", length, "a whole number from 1, for text alone")
+
+    def _refuse(self, option: str, value: object, accepted: str) -> None:
+        raise ConfigurationError(f"column {self.name!r}: {option}={value!r}: accepts {accepted}")
+
+    @property
+    def numeric(self) -> bool:
+        """Whether its values are kept as numbers."""
+        return self.kind in ("number", "integer", "boolean")
+
+    @property
+    def rule(self) -> str:
+        """What a value must be, as a caller is told it."""
+        if self.levels is not None:
             shown = ", ".join(str(level) for level in self.levels[:_SHOWN_LEVELS])
             more = len(self.levels) - _SHOWN_LEVELS
             return f"must be one of {shown}" + (f" and {more} more" if more > 0 else "")
-        return unkind
+        return f"must be {_WORDS[self.kind]}{self._bounds()}{self._form()}"
 
-    def _unkind(self, value: Any) -> str | None:
+    def _bounds(self) -> str:
+        if self.minimum is not None and self.maximum is not None:
+            return f" between {self.minimum} and {self.maximum}"
+        if self.minimum is not None:
+            return f" of at least {self.minimum}"
+        return f" of at most {self.maximum}" if self.maximum is not None else ""
+
+    def _form(self) -> str:
+        form = f" of at most {self.max_length} characters" if self.max_length is not None else ""
+        return form + (f" that matches {self.pattern}" if self.pattern is not None else "")
+
+    def is_of_kind(self, value: object) -> bool:
+        """Whether *value* is of the column's kind, as a model can take it."""
         if self.kind == "text":
-            return None if isinstance(value, str) else "must be text"
-        if self.kind == "boolean":
-            return None if isinstance(value, bool) else "must be true or false"
-        # bool is an int to Python, and neither a number nor an integer to a caller.
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if self.kind == "number":
-            return None if number and abs(value) <= _LARGEST else "must be a number"
-        whole = number and abs(value) <= EXACT and value == int(value)
-        return None if whole else "must be a whole number"
+            return isinstance(value, str)
+        if isinstance(value, bool):
+            # bool is an int to Python, and neither a number nor an integer to a caller.
+            return self.kind in ("boolean", "any")
+        if isinstance(value, str):
+            return self.kind == "any"
+        if self.kind == "boolean" or not isinstance(value, int | float):
+            return False
+        if self.kind == "integer":
+            return abs(value) <= EXACT and value == int(value)
+        return abs(value) <= _LARGEST
+
+    def allows(self, value: object, *, any_level: bool = False) -> bool:
+        """Whether *value*, not null, keeps the rule; with *any_level* also where it is no level."""
+        if not self.is_of_kind(value):
+            return False
+        if self.levels is not None and not any_level:
+            return value in self.levels
+        if isinstance(value, str):
+            fits = self.max_length is None or len(value) <= self.max_length
+            return fits and (self.pattern is None or re.search(self.pattern, value) is not None)
+        least, greatest = self.minimum, self.maximum
+        return (least is None or value >= least) and (greatest is None or value <= greatest)  # type: ignore[operator]
 
 
 _LARGEST = 1.7976931348623157e308

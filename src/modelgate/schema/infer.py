@@ -1,12 +1,15 @@
-"""What a fitted scikit-learn estimator tells of the columns it needs."""
+"""What a fitted scikit-learn estimator tells of the columns it needs, and of its outputs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from ..errors import ConfigurationError
+from .coerce import as_kind
 from .columns import Column, Kind, Level
+from .estimators import figures, fills, kind_told, knows_none, passes, tag, takes_anything
+from .ways import Path, input_names, paths_through, wrapped
 
-__all__ = ["columns_of", "none_columns"]
+__all__ = ["columns_of", "none_columns", "outputs_of"]
 
 
 def columns_of(model: Any) -> list[Column]:
@@ -18,94 +21,90 @@ def columns_of(model: Any) -> list[Column]:
         ConfigurationError: the model tells neither names nor number of its inputs.
     """
     found: dict[str, Column] = {}
-    for name, at, steps in _paths(model):
-        column = _column(name, at, steps)
-        found[name] = column if name not in found else _both(found[name], column)
-    return [found[name] for name in _input_names(model) if name in found]
+    for path in paths_through(model):
+        column = _column(path)
+        found[path.name] = column if path.name not in found else _both(found[path.name], column)
+    names = input_names(model)
+    if not hasattr(model, "feature_names_in_"):
+        # An array has all its places, also those that are dropped.
+        kind: Kind = "number" if all(column.numeric for column in found.values()) else "any"
+        return [found.get(name) or Column(name, kind, required=False, nullable=True) for name in names]
+    return [found[name] for name in names if name in found]
 
 
 def none_columns(model: Any) -> frozenset[str]:
     """The columns in which *model* knows a null as None; in all others it knows NaN."""
     return frozenset(
-        name for name, at, steps in _paths(model) if any(_knows_none(step, at) for step in steps)
+        path.name
+        for path in paths_through(model)
+        if any(knows_none(step, at) for step, at in _decisive(path))
     )
 
 
-def _knows_none(step: Any, at: int) -> bool:
-    if hasattr(step, "statistics_"):
-        return step.missing_values is None
-    categories = getattr(step, "categories_", None)
-    return categories is not None and None in categories[at].tolist()
+def outputs_of(model: Any) -> tuple[tuple[Level, ...] | None, ...]:
+    """For each output of *model* its classes, in the order of ``classes_``; None for a number."""
+    core = _core(model)
+    classes = getattr(model, "classes_", None)
+    if classes is None:
+        return (None,) * _numbers(core)
+    if isinstance(classes, list):
+        return tuple(tuple(labels.tolist()) for labels in classes)
+    binarizer = getattr(core, "_label_binarizer", None) or getattr(core, "label_binarizer_", None)
+    if str(getattr(binarizer, "y_type_", "")).startswith("multilabel"):
+        # Its classes are then the labels' places: each label is an output of its own, there or not.
+        return ((0, 1),) * len(classes)
+    return (tuple(classes.tolist()),)
 
 
-def _paths(model: Any) -> Iterator[tuple[str, int, list[Any]]]:
-    """For each column its name, its place among those that go its way, and the estimators it passes."""
-    names = _input_names(model)
-    first, *rest = _chain(model)
-    if hasattr(first, "transformers_"):
-        for branch, selected in _branches(first, names):
-            steps = _chain(branch) + rest
-            yield from ((name, at, steps) for at, name in enumerate(selected))
-    else:
-        yield from ((name, at, [first, *rest]) for at, name in enumerate(names))
+def _core(model: Any) -> Any:
+    """What predicts in the end: the last step of a pipeline, the best of a search."""
+    inner = model.steps[-1][1] if getattr(model, "steps", None) else wrapped(model)
+    return model if inner is None else _core(inner)
 
 
-def _input_names(model: Any) -> list[str]:
-    names = getattr(model, "feature_names_in_", None)
-    if names is not None:
-        return [str(name) for name in names]
-    count = getattr(model, "n_features_in_", None)
-    if count is None:
-        raise ConfigurationError(
-            f"schema: {type(model).__name__} does not tell its input columns: give schema=Schema.of(…)"
-        )
-    return [f"x{at}" for at in range(count)]
+def _numbers(core: Any) -> int:
+    """How many numbers *core* predicts for a row."""
+    count = getattr(core, "n_outputs_", None)
+    if count is not None:
+        return int(count)
+    if type(core).__name__ in ("MultiOutputRegressor", "RegressorChain"):
+        return len(core.estimators_)
+    # Linear models keep (outputs, columns), neighbours the targets themselves.
+    shape, at = getattr(getattr(core, "coef_", None), "shape", ()), 0
+    if hasattr(core, "n_samples_fit_"):
+        shape, at = getattr(getattr(core, "_y", None), "shape", ()), 1
+    return int(shape[at]) if len(shape) == 2 else 1
 
 
-def _chain(model: Any) -> list[Any]:
-    """The estimators an input passes, in order: pipelines opened, searches and wrappers looked into."""
-    if getattr(model, "steps", None):
-        return [part for _, step in model.steps for part in _chain(step)]
-    for fitted in ("best_estimator_", "estimator_", "regressor_"):
-        if hasattr(model, fitted):
-            return _chain(getattr(model, fitted))
-    return [model]
+def _column(path: Path) -> Column:
+    steps = _decisive(path)
+    if not steps:
+        # A frame must have it, and nothing looks at it: an inner ColumnTransformer drops it.
+        return Column(path.name, "any", required=False, nullable=True)
+    told = kind_told(*steps[-1])
+    if told == "any" and any(getattr(step, "strategy", "") in ("mean", "median") for step, _ in steps[:-1]):
+        told = "number"
+    typical, seen = figures(steps)
+    if isinstance(told, list):
+        encodes = hasattr(steps[-1][0], "categories_")
+        nullable = _is_filled(steps[:-1]) if encodes else _survives_null(path)
+        return _fitting(_with_levels(path.name, told, nullable), typical, seen)
+    if told is None or told == "any":
+        # What is unknown may be null too; of an indicator it is known.
+        indicated = type(steps[-1][0]).__name__ == "MissingIndicator"
+        return Column(path.name, "any", nullable=not indicated or _survives_null(path))
+    return _fitting(Column(path.name, told, nullable=_survives_null(path)), typical, seen)
 
 
-def _branches(transformer: Any, names: Sequence[str]) -> Iterator[tuple[Any, list[str]]]:
-    for _, branch, selected in transformer.transformers_:
-        if not (isinstance(branch, str) and branch == "drop"):
-            yield branch, _selected(selected, names)
-
-
-def _selected(selected: Any, names: Sequence[str]) -> list[str]:
-    """The names that a ColumnTransformer's selection means, in whichever way it is written."""
-    if isinstance(selected, str | int):
-        return [selected if isinstance(selected, str) else names[selected]]
-    if isinstance(selected, slice):
-        if not isinstance(selected.start or selected.stop, str):
-            return list(names[selected])
-        # By name, as pandas slices: the last one belongs to it.
-        start = 0 if selected.start is None else names.index(selected.start)
-        stop = len(names) if selected.stop is None else names.index(selected.stop) + 1
-        return list(names[start : stop : selected.step])
-    chosen = list(selected)
-    if chosen and all(type(item).__name__ in ("bool", "bool_") for item in chosen):
-        return [name for name, taken in zip(names, chosen, strict=True) if taken]
-    return [item if isinstance(item, str) else names[item] for item in chosen]
-
-
-def _column(name: str, at: int, steps: list[Any]) -> Column:
-    for done, step in enumerate(steps):
-        categories = getattr(step, "categories_", None)
-        if categories is not None:
-            imputed = done > 0 and _survives_null(steps[:done])
-            return _with_levels(name, categories[at].tolist(), imputed)
-        if hasattr(step, "vocabulary_"):
-            return Column(name, "text")
-        if not type(step).__name__.endswith("Imputer"):
-            break
-    return Column(name, nullable=_survives_null(steps))
+def _decisive(path: Path) -> list[tuple[Any, int | None]]:
+    """The estimators of a way up to the one that settles what its column is."""
+    steps: list[tuple[Any, int | None]] = []
+    for step, at in path.steps:
+        if not hasattr(step, "transformers_"):
+            steps.append((step, at))
+            if kind_told(step, at) is not None:
+                break
+    return steps
 
 
 def _with_levels(name: str, values: list[Any], nullable: bool) -> Column:
@@ -124,23 +123,55 @@ _LEVEL_TYPES: tuple[tuple[Kind, tuple[type, ...]], ...] = (
     ("number", (int, float)),
 )
 
+_STRICTER: tuple[Kind, ...] = ("any", "number", "integer", "boolean", "text")
+
 
 def _both(one: Column, other: Column) -> Column:
-    """A column two branches use keeps the stricter rules of the two."""
-    chosen = one if one.levels is not None or one.kind == "text" else other
-    return Column(chosen.name, chosen.kind, chosen.levels, nullable=one.nullable and other.nullable)
+    """A column of two ways keeps the stricter rules of the two."""
+    chosen, looser = one, other
+    if (other.levels is not None, _STRICTER.index(other.kind)) > (
+        one.levels is not None,
+        _STRICTER.index(one.kind),
+    ):
+        chosen, looser = other, one
+    levels = chosen.levels
+    if levels is not None and looser.levels is not None:
+        levels = tuple(level for level in levels if level in looser.levels) or levels
+    both = replace(
+        chosen,
+        levels=levels,
+        required=one.required or other.required,
+        nullable=one.nullable and other.nullable,
+        typical=None,
+        seen=None,
+    )
+    typical = chosen.typical if chosen.typical is not None else looser.typical
+    return _fitting(both, typical, chosen.seen or looser.seen)
 
 
-def _survives_null(steps: list[Any]) -> bool:
-    """Whether a null can pass *steps*: one of them fills it in, or all of them take it.
+def _fitting(column: Column, typical: Level | None, seen: tuple[float, float] | None) -> Column:
+    """*column* with what it was in training, as far as that can stand as an example of it."""
+    if typical is not None and column.allows(typical):
+        column = replace(column, typical=as_kind(column, typical))
+    return replace(column, seen=seen) if column.kind in ("number", "integer") and seen else column
+
+
+def _survives_null(path: Path) -> bool:
+    """Whether a null can go all the way: a step fills it in, or all of them take it.
 
     A pipeline's own ``allow_nan`` tag says False even where an imputer comes first, and a scaler's
     says True though it only hands the NaN on.
     """
-    for step in steps:
-        if type(step).__name__.endswith("Imputer"):
+    for step, at in path.steps:
+        if fills(step, at):
             return True
-        tags = getattr(step, "__sklearn_tags__", None)
-        if tags is None or not tags().input_tags.allow_nan:
+        if type(step).__name__ == "MissingIndicator":
+            return False
+        open_to_all = hasattr(step, "transformers_") or passes(step) or takes_anything(step)
+        if not open_to_all and not tag(step, "allow_nan"):
             return False
     return True
+
+
+def _is_filled(steps: Sequence[tuple[Any, int | None]]) -> bool:
+    return any(fills(step, at) for step, at in steps)

@@ -1,18 +1,27 @@
 """The schema of a deployment's input."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from ..errors import ConfigurationError, InvalidInput
+from .check import check, refuse_many
 from .columns import Column, Kind, Level
-from .decode import Decoder, check
+from .csv_rows import CSV, ROWS, CSVDecoder
+from .decode import Decoder
+from .files import read_file, write_file
 from .infer import columns_of
+from .policy import Policy
+from .sources import columns_of_pandera, columns_of_sample, columns_of_signature
 from .table import Table
 
 __all__ = ["Schema"]
+
+_STRICT = Policy()
 
 _KINDS: dict[type, Kind] = {float: "number", int: "integer", bool: "boolean", str: "text"}
 
@@ -22,18 +31,21 @@ class Schema:
 
     Args:
         columns: in the order the model was trained with.
+        policy: what the columns do not settle; see `reading`.
 
     Raises:
         ConfigurationError: there are none, or two share a name.
     """
 
-    def __init__(self, columns: Sequence[Column]) -> None:
+    def __init__(self, columns: Sequence[Column], policy: Policy = _STRICT) -> None:
         self.columns = tuple(columns)
         if not self.columns:
             raise ConfigurationError("columns: accepts at least one column")
         if len({column.name for column in self.columns}) != len(self.columns):
             raise ConfigurationError("columns: two columns share a name")
-        self._decoder = Decoder(self.columns)
+        self.policy = policy
+        self._decoder = Decoder(self.columns, policy)
+        self._csv = CSVDecoder(self.columns, policy)
 
     @classmethod
     def of(cls, **columns: type | Sequence[Level] | Column) -> "Schema":
@@ -54,12 +66,92 @@ class Schema:
 
         The names come from ``feature_names_in_`` (``x0``, ``x1``, … for a model fitted on an
         array); what a ColumnTransformer drops is not asked for; the levels of its encoders are the
-        values allowed; a column that is imputed may be null.
+        values allowed; a column that is imputed may be null. What goes to a function, or to another
+        library's transformer, may be any single value: only the model knows.
+
+        Args:
+            model: an estimator, or a pipeline, a search or an ensemble of them.
 
         Raises:
             ConfigurationError: the model tells neither names nor number of its inputs.
         """
         return cls(columns_of(model))
+
+    @classmethod
+    def from_sample(cls, frame: object, *, max_levels: int = 20) -> "Schema":
+        """The schema of a pandas or polars DataFrame with rows as they will come.
+
+        Each column is of the kind of its values; where nulls are among them it may be null; a
+        categorical one, or a text of few and frequent values, has these as its levels. What numbers
+        came is kept as an example, and bounds nothing.
+
+        Args:
+            frame: the rows, preferably those of the training.
+            max_levels: a text with more different values than this is free text.
+
+        Raises:
+            ConfigurationError: *frame* is no DataFrame, or a column holds lists, bytes or the like.
+        """
+        return cls(columns_of_sample(frame, max_levels))
+
+    @classmethod
+    def from_signature(cls, signature: object) -> "Schema":
+        """The schema of an MLflow signature: its names, types, and what is optional.
+
+        Args:
+            signature: a ``ModelSignature``, its ``inputs``, or what ``to_dict()`` makes of either.
+
+        Raises:
+            ConfigurationError: it has no inputs, is one of tensors, or a column is no single value.
+        """
+        return cls(columns_of_signature(signature))
+
+    @classmethod
+    def from_pandera(cls, schema: object) -> "Schema":
+        """The schema of a pandera ``DataFrameSchema``: types, nulls, defaults and checks.
+
+        ``strict=True`` is ``schema.reading(extra="forbid")`` here, and ``coerce=True`` is
+        ``schema.reading(lenient=True)``.
+
+        Args:
+            schema: of pandera; of a ``DataFrameModel``, its ``to_schema()``.
+
+        Raises:
+            ConfigurationError: a check or an option cannot be read; the column at fault is named.
+        """
+        return cls(columns_of_pandera(schema))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Schema":
+        """The schema in a ``.toml`` or ``.json`` file, as `save` writes it and a person may edit it.
+
+        Raises:
+            ConfigurationError: it cannot be read; the entry at fault is named.
+        """
+        return cls(*read_file(path))
+
+    def save(self, path: str | Path) -> None:
+        """Write the schema to a ``.toml`` or ``.json`` file.
+
+        Raises:
+            ConfigurationError: *path* has another ending.
+        """
+        write_file(path, self.columns, self.policy)
+
+    def reading(self, **options: Any) -> "Schema":
+        """The same schema, which reads otherwise: ``schema.reading(extra="forbid", lenient=True)``.
+
+        Args:
+            options: those of `Policy`: *extra*, *lenient*, *unknown_levels*, *nan*, *echo*, *reveal*.
+
+        Raises:
+            ConfigurationError: an option is none of them, or has another value than it accepts.
+        """
+        known = [option.name for option in fields(Policy)]
+        for option in options:
+            if option not in known:
+                raise ConfigurationError(f"{option}: accepts the options {', '.join(known)}")
+        return Schema(self.columns, replace(self.policy, **options))
 
     def __iter__(self) -> Iterator[Column]:
         return iter(self.columns)
@@ -75,25 +167,38 @@ class Schema:
         """The column names, in order."""
         return tuple(column.name for column in self.columns)
 
-    def read(self, rows: object) -> Table:
+    def read(self, rows: object, max_rows: int | None = None) -> Table:
         """The table of *rows*, checked.
 
         Args:
-            rows: raw JSON (an object is one row, an array of objects many), or Python values: a
+            rows: raw JSON (an object is one row, an array of objects many), `CSV`, or Python values: a
                 mapping (one row; of sequences, columns), a sequence of mappings, an array of
                 (rows, columns) in the schema's order, or a pandas or polars DataFrame. NaN counts
                 as null.
+            max_rows: the most rows to read; None for any number.
 
         Raises:
-            MalformedBody: raw JSON that is not rows.
-            InvalidInput: Python values that are not rows.
+            MalformedBody: raw JSON that is not rows, or CSV that is none.
+            InvalidInput: Python values that are not rows, or more than *max_rows*.
             MissingColumns, InvalidValues: the rows break the schema.
         """
         if isinstance(rows, msgspec.Raw):
-            return self._decoder(bytes(rows))
+            return self._decoder(bytes(rows), max_rows)
+        if isinstance(rows, CSV):
+            return self._csv(rows)
         if isinstance(rows, bytes):
-            return self._decoder(rows.strip(b" \t\r\n"))
-        return check(self.columns, self._records(rows))
+            return self._decoder(rows.strip(b" \t\r\n"), max_rows)
+        records = self._records(rows)
+        refuse_many(records, max_rows)
+        return check(self.columns, records, self.policy)
+
+    def iter_csv(self, raw: bytes, rows: int = ROWS) -> Iterator[Table]:
+        """The tables of CSV, for more of it than should be in memory as values: at most *rows* rows each.
+
+        Raises:
+            MalformedBody, MissingColumns, InvalidValues: as `read`, once the row at fault is reached.
+        """
+        return self._csv.tables(raw, rows)
 
     def _records(self, rows: Any) -> Sequence[object]:
         if hasattr(rows, "to_dicts"):
@@ -110,12 +215,13 @@ class Schema:
             rows = [dict(zip(self.names, row, strict=True)) for row in rows]
         if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
             raise InvalidInput("Send rows: a mapping, a sequence of mappings, an array or a DataFrame")
-        return [{name: _plain(value) for name, value in row.items()} for row in rows]
+        plain = _plain_nan if self.policy.nan == "refuse" else _plain
+        return [{name: plain(value) for name, value in row.items()} for row in rows]
 
 
 def _column(name: str, told: type | Sequence[Level] | Column) -> Column:
     if isinstance(told, Column):
-        return Column(name, told.kind, told.levels, told.required, told.nullable)
+        return replace(told, name=name)
     if isinstance(told, type) and told in _KINDS:
         return Column(name, _KINDS[told])
     if isinstance(told, Sequence) and not isinstance(told, str) and told:
@@ -138,6 +244,10 @@ def _by_row(rows: Mapping[str, Any]) -> list[Any]:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        value = value.item()
+    value = _plain_nan(value)
     return None if isinstance(value, float) and value != value else value
+
+
+def _plain_nan(value: object) -> object:
+    scalar = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
+    return value.item() if scalar else value  # type: ignore[attr-defined]

@@ -24,20 +24,23 @@ class Table:
         columns: the schema's columns.
         numbers: float64, (rows, numeric columns): one block for the columns of kind ``number``,
             ``integer`` and ``boolean``, in their order; null is NaN.
-        texts: for each column of kind ``text``, in their order, its values; null is None.
+        texts: for each other column, in their order, its values; null is None.
+        warnings: what the caller should be told though the rows passed.
     """
 
-    __slots__ = ("_columns", "_place", "numbers", "texts")
+    __slots__ = ("_columns", "_place", "numbers", "texts", "warnings")
 
     def __init__(
         self,
         columns: Sequence[Column],
         numbers: npt.NDArray[np.float64],
-        texts: Sequence[Sequence[str | None]],
+        texts: Sequence[Sequence[Any]],
+        warnings: Sequence[str] = (),
     ) -> None:
         self._columns = columns
         self.numbers = numbers
         self.texts = texts
+        self.warnings = warnings
         self._place: dict[str, tuple[Column, int]] | None = None
 
     def __len__(self) -> int:
@@ -50,12 +53,12 @@ class Table:
         return name in self._places()
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        """The column *name*: float64, int64 or bool after its kind, object for text.
+        """The column *name*: float64, int64 or bool after its kind, object for text and for any.
 
         A column of integers or booleans with a null in it stays float64, null being NaN.
         """
         column, at = self._places()[name]
-        if column.kind == "text":
+        if not column.numeric:
             return np.array(self.texts[at], dtype=object)
         values = self.numbers[:, at]
         if column.kind == "number" or np.isnan(values).any():
@@ -67,17 +70,22 @@ class Table:
             self._place = {}
             counts = [0, 0]
             for column in self._columns:
-                text = column.kind == "text"
-                self._place[column.name] = column, counts[text]
-                counts[text] += 1
+                self._place[column.name] = column, counts[column.numeric]
+                counts[column.numeric] += 1
         return self._place
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows as dictionaries of plain Python values, null as None."""
-        columns = {
-            name: [None if value != value else value for value in self[name].tolist()] for name in self
-        }
+        columns = {column.name: self._plain(column) for column in self._columns}
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+    def _plain(self, column: Column) -> list[Any]:
+        values: list[Any] = self[column.name].tolist()
+        if not column.numeric:
+            return values
+        # Cell by cell: an array with a null in it is of floats, whatever the column's kind.
+        kind = {"integer": int, "boolean": bool}.get(column.kind, float)
+        return [None if value != value else kind(value) for value in values]
 
     def to_array(self) -> npt.NDArray[Any]:
         """(rows, columns) in the schema's order: float64, or object where there is text."""
@@ -101,7 +109,8 @@ class Table:
         columns = {}
         for column in self._columns:
             values = self[column.name]
-            if column.kind == "text" and column.name not in none:
+            if not column.numeric and column.name not in none:
                 values[values == np.array(None)] = np.nan
-            columns[column.name] = pandas.Series(values, dtype=values.dtype, copy=False)
+            series = pandas.Series(values, dtype=values.dtype, copy=False)
+            columns[column.name] = series.infer_objects() if column.kind == "any" else series
         return pandas.DataFrame(columns, copy=False)

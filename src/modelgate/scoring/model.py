@@ -21,18 +21,24 @@ class Model:
             of a `ModelCache` of predictors, or `held`.
     """
 
+    scores = True
+
     def __init__(self, source: Source) -> None:
         self._source = source
         self._known: Schema | None = None
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
-        yield from self._take(query)
+        predictor = yield from self._take(query)
+        if self._known is not None and self._known is not predictor.schema:
+            # The model was loaded anew since, and may be another: its rows are read as it asks.
+            self._known = predictor.schema
+            query.table = predictor.schema.read(query.rows)
         prediction = yield from call_next(query)
         prediction.cache_hit = query.cache_hit
         return prediction
 
     def schema(self, query: Query) -> Flow[Schema]:
-        """The schema the model tells. Once known it is kept, also when the model is not."""
+        """The schema the model tells. Once known it is kept, also while the model is not."""
         if self._known is None:
             self._known = (yield from self._take(query)).schema
         return self._known

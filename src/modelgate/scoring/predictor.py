@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import AnswerableError, ConfigurationError, PredictionError
-from ..flow import Flow, Wait, Workers
+from ..flow import Flow, Wait, Workers, contained, run_coroutine
 from ..schema import Schema, Table
 from ..schema.infer import none_columns
 from .query import Output, Prediction, as_prediction, output_names
@@ -46,6 +46,8 @@ class Predictor:
         self.target = target
         self._workers = workers
         self._function: Callable[[Table], Any]
+        if isinstance(model, type):
+            raise ConfigurationError(f"model={model.__name__}: accepts a fitted estimator: this is its class")
         if hasattr(model, "predict"):
             self.schema = schema or Schema.from_model(model)
             self._function = _Estimator(model, self.schema, target)
@@ -73,17 +75,32 @@ class Predictor:
             return as_prediction(result, len(table), self.target)
         except AnswerableError:
             raise
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             raise PredictionError from error
 
     def _call(self, table: Table) -> Flow[Any]:
         call = partial(self._function, table)
         if self._async:
             # Under WSGI the coroutine has an event loop of its own, as Flask's async views have.
-            return (yield Wait(sync=lambda: asyncio.run(call()), aio=call))
+            awaited = partial(_awaited, call)
+            return (yield Wait(sync=partial(run_coroutine, awaited), aio=awaited))
         if self._workers is None:
-            return call()
+            return contained(call)
         return (yield from self._workers.run(call))
+
+
+async def _awaited(call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    try:
+        return await call()
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise RuntimeError("the function cancelled itself") from error
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"the function raised {type(error).__name__}") from error
 
 
 class _Estimator:
@@ -109,16 +126,16 @@ class _Estimator:
         values = np.asarray(self._model.predict(given))
         columns = [values] if values.ndim == 1 else list(values.T)
         names = output_names(self._target, len(columns))
-        # A classifier of several labels at once tells one list of classes: those are its outputs.
-        if self._classes is None or len(self._classes) != len(columns):
+        told = self._model.predict_proba(given) if self._probabilities else [None] * len(columns)
+        classes = self._classes
+        if classes is not None and len(columns) > 1 and isinstance(told, np.ndarray):
+            # Several labels at once, each there or not: the model tells how likely each is there.
+            classes = [[0, 1]] * len(columns)
+            told = [np.column_stack([1 - there, there]) for there in told.T]
+        if classes is None or len(classes) != len(columns):
             return Prediction([Output(name, column) for name, column in zip(names, columns, strict=True)])
-        probabilities: list[Any] = [None] * len(columns)
-        if self._probabilities:
-            told = self._model.predict_proba(given)
-            probabilities = told if isinstance(told, list) else [told]
-        return Prediction(
-            [Output(*parts) for parts in zip(names, columns, self._classes, probabilities, strict=True)]
-        )
+        told = told if isinstance(told, list) else [told]
+        return Prediction([Output(*parts) for parts in zip(names, columns, classes, told, strict=True)])
 
     def _input(self, table: Table) -> Any:
         if self._columns is None:

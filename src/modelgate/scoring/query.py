@@ -2,18 +2,20 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import PredictionError
+from ..flow import Flow, Handler
 from ..schema import Table
 
 if TYPE_CHECKING:
     from .predictor import Predictor
 
-__all__ = ["Output", "Prediction", "Query", "as_prediction"]
+__all__ = ["Output", "Prediction", "Query", "as_prediction", "check_prediction"]
 
 
 @dataclass(slots=True, eq=False)
@@ -61,10 +63,12 @@ class Prediction:
     Args:
         outputs: at least one.
         cache_hit: whether the model was in the cache; None where no cache was asked.
+        warnings: what the caller should be told of rows that passed.
     """
 
     outputs: list[Output]
-    cache_hit: bool | None = field(default=None)
+    cache_hit: bool | None = None
+    warnings: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.values)
@@ -99,13 +103,31 @@ def as_prediction(result: Any, rows: int, target: str | Sequence[str]) -> Predic
             spell: null in the place of NaN would be another answer.
     """
     prediction = result if isinstance(result, Prediction) else Prediction(_outputs(result, target))
+    _check(prediction, rows)
+    return prediction
+
+
+def check_prediction(query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
+    """A scoring layer that lets nothing out that could not have come from a model.
+
+    Raises:
+        PredictionError: a layer within made something else of it.
+    """
+    prediction = yield from call_next(query)
+    try:
+        _check(prediction, len(query.table) if query.table is not None else 0)
+    except (ValueError, AttributeError) as error:
+        raise PredictionError from error
+    return prediction
+
+
+def _check(prediction: Prediction, rows: int) -> None:
     if not prediction.outputs:
         raise ValueError("a prediction without outputs")
     for output in prediction.outputs:
         _check_values(output, rows)
         if output.probabilities is not None:
             _check_probabilities(output, rows)
-    return prediction
 
 
 def _check_values(output: Output, rows: int) -> None:

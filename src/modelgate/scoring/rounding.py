@@ -25,6 +25,8 @@ class Round:
         ConfigurationError: *decimals* is not a whole number from 0 to 15.
     """
 
+    scores = True
+
     def __init__(self, decimals: int | None = 2) -> None:
         if decimals is not None and (type(decimals) is not int or not 0 <= decimals <= 15):
             raise ConfigurationError(f"decimals={decimals!r}: accepts a whole number from 0 to 15, or None")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-from ..errors import ConfigurationError, InvalidInput
+from ..errors import ConfigurationError
 from ..flow import Flow, Handler, run
 from ..schema import Schema
 from ..strict_json import LARGE
@@ -25,6 +25,8 @@ class Validate:
         ConfigurationError: an option is something else.
     """
 
+    scores = True
+
     def __init__(self, schema: Schema | SchemaOf, *, max_rows: int = 10_000) -> None:
         if not isinstance(schema, Schema) and not callable(schema):
             raise ConfigurationError(f"schema={schema!r}: accepts a Schema")
@@ -36,11 +38,10 @@ class Validate:
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         schema = self._schema if isinstance(self._schema, Schema) else (yield from self._schema(query))
         if isinstance(query.rows, bytes) and len(query.rows) > LARGE:
-            query.table = yield from run(schema.read, query.rows)
+            query.table = yield from run(schema.read, query.rows, self._max_rows)
         else:
-            query.table = schema.read(query.rows)
-        if len(query.table) > self._max_rows:
-            raise InvalidInput(
-                f"{len(query.table)} rows are more than the {self._max_rows} accepted at once: send fewer"
-            )
-        return (yield from call_next(query))
+            query.table = schema.read(query.rows, self._max_rows)
+        prediction = yield from call_next(query)
+        if query.table.warnings:
+            prediction.warnings = [*prediction.warnings, *query.table.warnings]
+        return prediction

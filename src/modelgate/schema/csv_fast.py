@@ -1,0 +1,258 @@
+"""CSV read by the block: JSON's decoder for its numbers, and for many of them polars or pandas.
+
+What this takes is a part of what `csv_rows` and `check` take, and the same values bit for bit;
+where it is in doubt it gives up, and they decide.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from .coerce import from_text
+from .columns import EXACT, Column
+from .policy import Policy
+from .table import Table
+
+__all__ = ["Plan", "count_of"]
+
+Numbers: TypeAlias = npt.NDArray[np.float64]
+
+LARGE = 64 * 1024
+"""From how many bytes on polars and pandas are worth their call: below, msgspec is done sooner."""
+
+# A line of numbers is a JSON array without its brackets, but for what is no number to `from_text`.
+_NO_NUMBER = re.compile(rb"[nN\r\[\]]|[eE][+-]?\d{6}")
+_EMPTY = re.compile(rb"(?<![^,\n])(?![^,\n])")
+_NUMERALS = b"0123456789+-.eE,\n"
+# "-0" is the whole number 0, as in JSON; a float parser makes -0.0 of it.
+_MINUS_ZERO = re.compile(rb"-0(?![.eE\d])")
+_LONG_EXPONENT = re.compile(rb"e[+-]?\d{6}"), re.compile(rb"E[+-]?\d{6}")
+_WINDOW = 1 << 16
+_SHORT = 4096
+
+
+class Plan:
+    """Where the columns stand under one header, and how they are read there.
+
+    Args:
+        header: the names sent.
+        columns: in the order of the schema.
+        policy: of the schema.
+
+    Attributes:
+        missing: the required columns that were not sent.
+        others: the names sent that the schema does not have.
+        unexpected: these, where they are forbidden.
+    """
+
+    def __init__(self, header: list[str], columns: Sequence[Column], policy: Policy) -> None:
+        self.header = header
+        self._columns = columns
+        place = {name: at for at, name in enumerate(header)}
+        names = {column.name for column in columns}
+        self.missing = [c.name for c in columns if c.required and c.name not in place]
+        self.others = [name for name in header if name not in names]
+        self.unexpected = self.others if policy.extra == "forbid" else []
+        # Only `check` knows what a level is that another rule refuses, where levels need not be kept.
+        twofold = policy.unknown_levels != "refuse" and any(map(_has_levels_and_more, columns))
+        self._fits = not (self.missing or self.unexpected or twofold)
+        numeric = [column for column in columns if column.numeric]
+        self._texts = [(column, place.get(column.name)) for column in columns if not column.numeric]
+        self._sent = [at for at, column in enumerate(numeric) if column.name in place]
+        self._unsent = [None if c.name in place else c.default for c in numeric]
+        sent = [numeric[at] for at in self._sent]
+        self._places = [place[column.name] for column in sent]
+        self._rules = _Rules(sent)
+        self._booleans = any(column.kind == "boolean" for column in sent)
+        self._nullable = any(column.nullable for column in sent)
+        types = tuple((bool if column.kind == "boolean" else float) | None for column in sent)
+        self._json: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[tuple[types]])  # type: ignore[valid-type]
+        self._ordered = self._places == list(range(len(header)))
+        # A blank line is no row, and in one column alone it looks like an empty cell.
+        self._by_lines = self._fits and not self._texts and len(header) > 1 and bool(sent)
+
+    def of_lines(self, lines: bytes, rows: int) -> Table | None:
+        """The table of *lines* without quotes; None where it is for the cells to say."""
+        if not self._by_lines or not _has_short_cells(lines):
+            return None
+        numbers = None
+        if len(lines) >= LARGE and not self._booleans:
+            numbers = _block(lines, rows, len(self.header))
+            if numbers is not None and not self._ordered:
+                numbers = np.ascontiguousarray(numbers[:, self._places])
+        if numbers is None and self._ordered:
+            numbers = self._decode(lines, rows)
+        return self._table(numbers, rows, []) if numbers is not None else None
+
+    def of_cells(self, cells: list[list[str]]) -> Table | None:
+        """The table of *cells*, a row each; None where it is for `check` to say."""
+        if not self._fits:
+            return None
+        texts = []
+        for column, at in self._texts:
+            kept = [column.default] * len(cells) if at is None else _texts(column, [row[at] for row in cells])
+            if kept is None:
+                return None
+            texts.append(kept)
+        if not self._places:
+            return self._table(np.empty((len(cells), 0)), len(cells), texts)
+        pick: Callable[[list[str]], Sequence[str]] = (
+            itemgetter(*self._places) if len(self._places) > 1 else lambda row: (row[self._places[0]],)
+        )
+        lines = "\n".join([",".join(pick(row)) for row in cells]).encode()
+        numbers = self._decode(lines, len(cells))
+        return self._table(numbers, len(cells), texts) if numbers is not None else None
+
+    def _decode(self, lines: bytes, rows: int) -> Numbers | None:
+        """The numbers in *lines*. Each cell comes out as one value or the whole does not come out."""
+        if count_of(b"\n", lines) != rows - 1 or _NO_NUMBER.search(lines):
+            return None
+        if self._booleans:
+            lines = lines.lower()
+        values = self._values(lines)
+        if values is None and self._nullable:
+            values = self._values(_EMPTY.sub(b"null", lines))
+        return np.array(values, dtype=np.float64) if values is not None else None
+
+    def _values(self, lines: bytes) -> list[tuple[Any, ...]] | None:
+        try:
+            return self._json.decode(b"[[%b]]" % lines.replace(b"\n", b"],["))  # type: ignore[no-any-return]
+        except (msgspec.MsgspecError, ValueError):
+            return None
+
+    def _table(self, numbers: Numbers, rows: int, texts: list[list[Any]]) -> Table | None:
+        if not self._rules.keep(numbers):
+            return None
+        if len(self._sent) < len(self._unsent):
+            sent, numbers = numbers, np.tile(np.array(self._unsent, dtype=np.float64), (rows, 1))
+            numbers[:, self._sent] = sent
+        return Table(self._columns, numbers, texts)
+
+
+class _Rules:
+    """The rules of numeric columns, for many rows at once."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._required = [at for at, column in enumerate(columns) if not column.nullable]
+        self._whole = [at for at, column in enumerate(columns) if column.kind == "integer"]
+        self._levels = [(at, list(c.levels)) for at, c in enumerate(columns) if c.levels is not None]
+        free = [column for column in columns if column.levels is None]
+        least = [-np.inf if c.minimum is None or c.levels else c.minimum for c in columns]
+        greatest = [np.inf if c.maximum is None or c.levels else c.maximum for c in columns]
+        self._least, self._greatest = np.array(least, dtype=np.float64), np.array(greatest, dtype=np.float64)
+        self._bounded = any(c.minimum is not None or c.maximum is not None for c in free)
+        # `check` compares whole numbers before they are rounded to floats; beyond EXACT that matters.
+        exact = bool(self._bounded or self._whole or self._levels)
+        self._limit = float(EXACT) if exact else 1e308
+
+    def keep(self, numbers: Numbers) -> bool:
+        """Whether all *numbers* keep the rules, null being NaN; whole ones become so in place."""
+        nulls = np.isnan(numbers)
+        if nulls.any() and nulls[:, self._required].any():
+            return False
+        if numbers.size and np.fmax.reduce(np.abs(numbers), axis=None) >= self._limit:
+            return False
+        if self._bounded and ((numbers < self._least) | (numbers > self._greatest)).any():
+            return False
+        for at, levels in self._levels:
+            if not (np.isin(numbers[:, at], levels) | nulls[:, at]).all():
+                return False
+        if self._whole:
+            whole = np.trunc(numbers[:, self._whole])
+            if (whole != numbers[:, self._whole])[~nulls[:, self._whole]].any():
+                return False
+            numbers[:, self._whole] = whole + 0.0  # never -0.0
+        return True
+
+
+def _has_levels_and_more(column: Column) -> bool:
+    more = (column.minimum, column.maximum, column.pattern, column.max_length)
+    return column.levels is not None and any(rule is not None for rule in more)
+
+
+def _texts(column: Column, cells: list[str]) -> list[Any] | None:
+    kept: dict[str, Any] = {cell: from_text(column, cell) for cell in set(cells)}
+    if "" in kept:
+        if not column.nullable:
+            return None
+        del kept[""]
+    if not all(map(column.allows, kept.values())):
+        return None
+    kept[""] = None
+    return [kept[cell] for cell in cells]
+
+
+def _has_short_cells(lines: bytes) -> bool:
+    """Whether no cell comes near the csv module's limit: a line ends in each 64 KiB of a long text."""
+    return all(lines.find(b"\n", at, at + _WINDOW) >= 0 for at in range(0, len(lines) - _WINDOW, _WINDOW))
+
+
+def count_of(character: bytes, text: bytes) -> int:
+    """As bytes.count, which takes four times as long in a long text with one in every few."""
+    if len(text) < _SHORT:
+        return text.count(character)
+    return int(np.count_nonzero(np.frombuffer(text, dtype=np.uint8) == character[0]))
+
+
+def _block(lines: bytes, rows: int, width: int) -> Numbers | None:
+    """Many numbers at once, if polars or pandas is there.
+
+    Of these characters, both take what `from_text` takes and no more, and round it as it does; but
+    they fill up short rows, hence the commas are counted, and have no limit to digits.
+    """
+    if (
+        lines.translate(None, _NUMERALS)
+        or count_of(b",", lines) != rows * (width - 1)
+        or b"0" * 90 in lines  # a number of more than 400 digits that is not beyond the largest float
+        or (b"e" in lines and _LONG_EXPONENT[0].search(lines))
+        or (b"E" in lines and _LONG_EXPONENT[1].search(lines))
+    ):
+        return None
+    try:
+        numbers = _read(lines, width)
+    except ValueError:
+        return None
+    if numbers is None or numbers.shape != (rows, width):
+        return None
+    # To look for a "-0" in the text takes as long as half the reading.
+    zeros = numbers[numbers == 0]
+    return None if np.signbit(zeros).any() and _MINUS_ZERO.search(lines) else numbers
+
+
+def _read(lines: bytes, width: int) -> Numbers | None:
+    try:
+        return _by_polars(lines, width)
+    except ImportError:
+        pass
+    try:
+        return _by_pandas(lines)
+    except ImportError:
+        return None
+
+
+def _by_polars(lines: bytes, width: int) -> Numbers:
+    import polars
+
+    schema = {str(at): polars.Float64 for at in range(width)}
+    try:
+        frame = polars.read_csv(lines, has_header=False, schema=schema)
+    except polars.exceptions.PolarsError as error:
+        raise ValueError(str(error)) from None
+    return frame.to_numpy(order="c", writable=True)
+
+
+def _by_pandas(lines: bytes) -> Numbers:
+    import pandas
+
+    # Before 3.0 only "round_trip" was exact; since then all is, and to say so is deprecated.
+    exact: Any = {} if int(pandas.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
+    frame = pandas.read_csv(
+        BytesIO(lines), header=None, dtype=np.float64, engine="c", skip_blank_lines=False, **exact
+    )
+    return np.ascontiguousarray(frame.to_numpy(), dtype=np.float64)

@@ -1,0 +1,213 @@
+"""CSV rows in, the table of the same rows in JSON out.
+
+What CSV is stands in `records` (RFC 4180, with a header line), and what its cells mean in `check`.
+Both are slow: `csv_fast` reads what it can of the same, and these read the rest.
+"""
+
+import codecs
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+
+from ..errors import InvalidInput, MalformedBody
+from .check import check
+from .columns import Column
+from .csv_fast import Plan, count_of
+from .policy import Policy
+from .report import SHOWN_TEXT, Report
+from .table import Table
+
+__all__ = ["CSV", "CSVDecoder", "records"]
+
+ROWS = 8192
+"""How many rows are read at once: 2 MB of text where there are 30 columns."""
+
+_STEP = 1 << 20
+
+
+class CSV(bytes):
+    """Bytes that are CSV: ``schema.read(CSV(body))``."""
+
+    __slots__ = ()
+
+
+class CSVDecoder:
+    """A schema's columns, compiled for CSV.
+
+    Args:
+        columns: in the order of the schema.
+        policy: of the schema.
+    """
+
+    def __init__(self, columns: Sequence[Column], policy: Policy) -> None:
+        self._columns = columns
+        self._policy = policy
+        # Callers send one header again and again.
+        self._last: tuple[bytes, Plan] | None = None
+
+    def __call__(self, raw: bytes) -> Table:
+        """The table of *raw*.
+
+        Raises:
+            MalformedBody: it is not CSV with a header line; the message says the line.
+            MissingColumns, InvalidValues: it breaks the schema.
+        """
+        tables = list(self.tables(raw))
+        if len(tables) == 1:
+            return tables[0]
+        texts = [[cell for cells in parts for cell in cells] for parts in zip(*(t.texts for t in tables))]  # noqa: B905
+        warnings = list(dict.fromkeys(told for table in tables for told in table.warnings))
+        return Table(self._columns, np.concatenate([table.numbers for table in tables]), texts, warnings)
+
+    def tables(self, raw: bytes, rows: int = ROWS) -> Iterator[Table]:
+        """The same in tables of at most *rows* rows, one at least.
+
+        A fault is told as for the whole of *raw*, and when its rows are reached.
+        """
+        _refuse_coding(raw)
+        plain = self._plain(raw)
+        return self._by_lines(raw, rows, *plain) if plain is not None else self._by_records(raw, rows)
+
+    def _plain(self, raw: bytes) -> tuple[Plan, int] | None:
+        """The plan and the end of the header line, where every line is a row and every comma parts cells."""
+        end = raw.find(b"\n") + 1 or len(raw)
+        if raw.find(b'"', end) >= 0 or (b"\r" in raw and raw.count(b"\r") != raw.count(b"\r\n")):
+            return None
+        line, last = raw[:end], self._last
+        if last is not None and last[0] == line:
+            return last[1], end
+        plan = self._plan(next(records(line), []))
+        self._last = line, plan
+        return plan, end
+
+    def _plan(self, header: list[str]) -> Plan:
+        if not header:
+            raise MalformedBody("The CSV body has no header line: send the column names first")
+        if len(set(header)) != len(header):
+            twice = next(name for name, count in Counter(header).items() if count > 1)
+            raise MalformedBody(f"Line 1 of the CSV body names the column {twice[:SHOWN_TEXT]!r} twice")
+        return Plan(header, self._columns, self._policy)
+
+    def _by_lines(self, raw: bytes, rows: int, plan: Plan, at: int) -> Iterator[Table]:
+        if at >= len(raw):
+            yield self._empty(plan)
+        line, crlf = 2, b"\r" in raw
+        while at < len(raw):
+            stop, count = _cut(raw, at, rows)
+            lines = raw[at : stop - raw.endswith(b"\n", at, stop)]
+            if crlf:
+                lines = lines.replace(b"\r\n", b"\n").removesuffix(b"\r")
+            table = plan.of_lines(lines, count)
+            if table is None:
+                table = self._of_cells(plan, list(records(lines + b"\n", len(plan.header), line)), raw)
+            yield table
+            at, line = stop, line + count
+
+    def _by_records(self, raw: bytes, rows: int) -> Iterator[Table]:
+        found = records(raw)
+        plan = self._plan(next(found, []))
+        cells = list(islice(found, rows))
+        if not cells:
+            yield self._empty(plan)
+        while cells:
+            yield self._of_cells(plan, cells, raw)
+            cells = list(islice(found, rows))
+
+    def _empty(self, plan: Plan) -> Table:
+        """No rows: what the header lacks is missing all the same, or a body without one were an answer."""
+        report = Report(plan.missing, unexpected=plan.unexpected)
+        report.suggest(plan.others)
+        report.raise_for_faults(0, self._columns, self._policy)
+        return check(self._columns, [], self._policy, text=True)
+
+    def _of_cells(self, plan: Plan, cells: list[list[str]], raw: bytes) -> Table:
+        table = plan.of_cells(cells)
+        if table is not None:
+            return table
+        try:
+            return self._check(plan.header, cells)
+        except InvalidInput:
+            # The faults of other rows belong in one answer with these, all counted from the first.
+            whole = list(islice(records(raw), 1, None))
+            if len(whole) > len(cells):
+                self._check(plan.header, whole)
+            raise
+
+    def _check(self, header: list[str], cells: list[list[str]]) -> Table:
+        rows = [dict(zip(header, row, strict=True)) for row in cells]
+        return check(self._columns, rows, self._policy, text=True)
+
+
+def records(raw: bytes, width: int | None = None, line: int = 1) -> Iterator[list[str]]:
+    """The records of CSV, the header first: cells of text, as many in each.
+
+    Args:
+        raw: the body; or a part of it, without its header.
+        width: how many cells a record has; as many as the first where None.
+        line: of the body, where *raw* begins.
+
+    Raises:
+        MalformedBody: it is not CSV; the message says the line.
+    """
+    coding = "utf-8-sig" if line == 1 else "utf-8"
+    # newline="": what ends a line is the csv module's to say, quotes being what they are.
+    reader = csv.reader(io.TextIOWrapper(io.BytesIO(raw), coding, newline=""), strict=True)
+    at = line
+    try:
+        for cells in reader:
+            if width is None:
+                width = len(cells)
+            if len(cells) != width:
+                raise MalformedBody(
+                    f"Line {at} of the CSV body has {len(cells)} cells, and the header {width}"
+                )
+            yield cells
+            at = line + reader.line_num
+    except csv.Error as error:
+        raise MalformedBody(f"Line {at} of the CSV body is not readable: {_why(error)}") from None
+
+
+def _why(error: csv.Error) -> str:
+    if "end of data" in str(error):
+        return "a quote that opens in it is never closed"
+    return (
+        f"a cell is longer than {csv.field_size_limit()} characters" if "limit" in str(error) else str(error)
+    )
+
+
+def _refuse_coding(raw: bytes) -> None:
+    if b"\0" in raw:
+        raise MalformedBody(f"Line {_line(raw, raw.index(0))} of the CSV body has a NUL in it")
+    if raw.isascii():
+        return
+    decoder, read = codecs.getincrementaldecoder("utf-8")(), 0
+    try:
+        for read in range(0, len(raw), _STEP):
+            decoder.decode(raw[read : read + _STEP], read + _STEP >= len(raw))
+    except UnicodeDecodeError as error:
+        # What it was given begins with what the step before left over.
+        byte = min(read + _STEP, len(raw)) - len(error.object) + error.start
+        raise MalformedBody(f"Line {_line(raw, byte)} of the CSV body is not UTF-8 (byte {byte})") from None
+
+
+def _line(raw: bytes, at: int) -> int:
+    before = raw[:at]
+    return 1 + before.count(b"\n") + before.count(b"\r") - before.count(b"\r\n")
+
+
+def _cut(raw: bytes, at: int, rows: int) -> tuple[int, int]:
+    """Where the lines from *at* end, and how many: *rows*, or fewer, for their length is guessed by the first."""
+    first = raw.find(b"\n", at) + 1 - at
+    if first <= 0:
+        return len(raw), 1
+    size = first * rows
+    while True:
+        stop = len(raw) if at + size >= len(raw) else raw.rfind(b"\n", at, at + size) + 1
+        lines = count_of(b"\n", raw[at:stop]) + (not raw.endswith(b"\n", at, stop))
+        if lines <= rows:
+            return stop, lines
+        size = max(first, size * rows // lines)

@@ -1,0 +1,405 @@
+"""Schemas read from samples, MLflow signatures and pandera schemas."""
+
+import datetime
+import decimal
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas
+import polars
+import pytest
+
+from modelgate.errors import ConfigurationError
+from modelgate.schema import Column, Schema
+
+PLANS = ["free", "pro"] * 5
+DATES = [datetime.date(2026, 1, 1)] * 10
+
+
+def sampled(frame, **options):
+    return list(Schema.from_sample(frame, **options).columns)
+
+
+EXPECTED = [
+    Column("age", "number", typical=4.5, seen=(0.5, 9.0)),
+    Column("size", "integer", typical=2, seen=(1.0, 3.0)),
+    Column("active", "boolean", typical=True),
+    Column("plan", "text", ("free", "pro"), typical="free"),
+    Column("note", "text", typical="n0"),
+    Column("income", "number", nullable=True, typical=2.0, seen=(2.0, 2.0)),
+    Column("born", "text", typical="2026-01-01"),
+]
+DATA = {
+    "age": [0.5, *np.arange(1.0, 10.0).tolist()],
+    "size": [1, 2, 3, 2, 1, 2, 3, 2, 1, 3],
+    "active": [True, True, False, True, True] * 2,
+    "plan": PLANS,
+    "note": [f"n{at}" for at in range(10)],
+    "income": [None, 2.0] * 5,
+    "born": DATES,
+}
+
+
+@pytest.mark.parametrize("library", [pandas, polars], ids=lambda library: library.__name__)
+def test_a_sample_tells_kinds_levels_nulls_and_figures(library):
+    """The same of either library."""
+    actual = sampled(library.DataFrame(DATA))
+    plain = {float, int, bool, str, type(None)}
+
+    assert EXPECTED == actual
+    assert plain >= {type(column.typical) for column in actual}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind", "nullable", "value"),
+    [
+        ("float32", "number", False, 1.0),
+        ("Float64", "number", True, 1.0),
+        ("int8", "integer", False, 1),
+        ("Int64", "integer", True, 1),
+        ("uint8", "integer", False, 1),
+        ("bool", "boolean", False, True),
+        ("boolean", "boolean", True, True),
+        ("object", "integer", True, 1),
+    ],
+)
+def test_the_dtypes_of_pandas(dtype, kind, nullable, value):
+    """Those that know nulls and those that do not."""
+    values = [1, None if nullable else 1]
+    [column] = sampled(pandas.DataFrame({"a": pandas.Series(values, dtype=dtype)}))
+
+    assert (kind, nullable, value) == (column.kind, column.nullable, column.typical)
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        pandas.Series(["b", "a"], dtype=pandas.CategoricalDtype(["b", "a", "c"])),
+        polars.Series(["b", "a"], dtype=polars.Enum(["b", "a", "c"])),
+    ],
+    ids=["pandas", "polars"],
+)
+def test_the_levels_of_a_dtype_are_all_of_them(series):
+    """In its order, whether they came or not, and however few rows there are."""
+    frame = series.to_frame("a")
+
+    assert [Column("a", "text", ("b", "a", "c"), typical="b")] == sampled(frame, max_levels=0)
+
+
+def test_a_categorical_of_polars_lists_what_came():
+    """Its dtype does not say which there are."""
+    frame = polars.DataFrame({"a": polars.Series(["b", "a", None], dtype=polars.Categorical)})
+
+    assert [Column("a", "text", ("a", "b"), nullable=True, typical="b")] == sampled(frame)
+
+
+def test_levels_of_numbers_are_numbers():
+    """A typical one is one of them."""
+    frame = pandas.DataFrame({"a": pandas.Categorical([1, 4, 1, 4])})
+
+    assert [Column("a", "integer", (1, 4), typical=1, seen=(1.0, 4.0))] == sampled(frame)
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "levels"),
+    [
+        (["a", "b"] * 5, {}, ("a", "b")),
+        (["a", "b"] * 5, {"max_levels": 2}, ("a", "b")),
+        (["a", "b"] * 5, {"max_levels": 1}, None),
+        (["a", "b"] * 4, {}, None),
+        (["a", None] * 5, {}, ("a",)),
+        (["a", None] * 4, {}, None),
+    ],
+)
+def test_a_text_of_few_and_frequent_values_has_levels(values, options, levels):
+    """Few are max_levels at most, frequent are five rows each."""
+    for library in (pandas, polars):
+        [column] = sampled(library.DataFrame({"a": values}), **options)
+
+        assert levels == column.levels
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["a", 1], "any"),
+        ([True, 1], "any"),
+        ([1, 2.5], "number"),
+        ([2**53 + 1, 1], "any"),
+        ([decimal.Decimal("1.5"), decimal.Decimal(2)], "number"),
+        ([datetime.time(1, 2), datetime.datetime(2026, 1, 1)], "text"),
+    ],
+    ids=repr,
+)
+def test_the_values_of_an_object_column_tell_its_kind(values, kind):
+    """Of several types it is any value; so are whole numbers that float64 cannot hold."""
+    [column] = sampled(pandas.DataFrame({"a": pandas.Series(values, dtype=object)}))
+
+    assert kind == column.kind
+
+
+@pytest.mark.parametrize(
+    ("frame", "kind"),
+    [
+        (pandas.DataFrame({"a": pandas.Series([], dtype=float)}), "number"),
+        (pandas.DataFrame({"a": pandas.Series([], dtype="datetime64[ns]")}), "text"),
+        (pandas.DataFrame({"a": pandas.Series([None], dtype=object)}), "any"),
+        (polars.DataFrame({"a": polars.Series([None], dtype=polars.UInt8)}), "integer"),
+        (polars.DataFrame({"a": polars.Series([], dtype=polars.Boolean)}), "boolean"),
+        (polars.DataFrame({"a": polars.Series([None], dtype=polars.String)}), "text"),
+        (polars.DataFrame({"a": [None]}), "any"),
+    ],
+)
+def test_where_no_value_came_the_dtype_tells_the_kind(frame, kind):
+    """And there is no example."""
+    [column] = sampled(frame)
+
+    assert (kind, None, len(frame) > 0) == (column.kind, column.typical, column.nullable)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [pandas.DataFrame({"a": [np.nan, np.inf]}), polars.DataFrame({"a": [float("nan"), float("inf")]})],
+    ids=["pandas", "polars"],
+)
+def test_nan_is_a_null_and_infinity_no_example(frame):
+    """JSON can spell neither."""
+
+    assert [Column("a", nullable=True)] == sampled(frame)
+
+
+@pytest.mark.parametrize(
+    ("frame", "named"),
+    [
+        (pandas.DataFrame({"a": [[1], [2]]}), "'a'.*list"),
+        (pandas.DataFrame({"a": [b"x"]}), "'a'.*bytes"),
+        (pandas.DataFrame({"a": pandas.to_timedelta([1])}), "'a'.*imedelta"),
+        (polars.DataFrame({"a": polars.Series([], dtype=polars.List(polars.Int8))}), r"'a'.*List"),
+        (pandas.DataFrame({"a": pandas.Series([], dtype="timedelta64[ns]")}), "'a'.*timedelta"),
+        (pandas.DataFrame({0: [1]}), "name=0"),
+        (pandas.DataFrame([[1, 2]], columns=["a", "a"]), "share a name"),
+        (polars.LazyFrame({"a": [1]}), "LazyFrame"),
+        ({"a": [1]}, "DataFrame, not a dict"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_a_sample_cannot_say_is_refused(frame, named):
+    """The column at fault is named."""
+    with pytest.raises(ConfigurationError, match=named):
+        Schema.from_sample(frame)
+
+
+@pytest.mark.parametrize("max_levels", [-1, 1.5, True, None])
+def test_max_levels_is_a_count(max_levels):
+    """The error says so."""
+    with pytest.raises(ConfigurationError, match="max_levels"):
+        Schema.from_sample(pandas.DataFrame({"a": [1]}), max_levels=max_levels)
+
+
+# What MLflow 3.17.2 has: ModelSignature(.inputs) -> Schema(.inputs, iterable) -> ColSpec, whose type
+# is a DataType with a name (an Array or an AnyType has none), or TensorSpec, which has a shape.
+
+
+class Inputs(list):
+    @property
+    def inputs(self):
+        return list(self)
+
+
+def spec(name, kind, required=True):
+    return SimpleNamespace(name=name, type=SimpleNamespace(name=kind), required=required)
+
+
+SPECS = [
+    ("active", "boolean", True, Column("active", "boolean")),
+    ("size", "integer", True, Column("size", "integer")),
+    ("count", "long", True, Column("count", "integer")),
+    ("height", "float", True, Column("height")),
+    ("age", "double", False, Column("age", required=False, nullable=True)),
+    ("note", "string", True, Column("note", "text")),
+    ("born", "datetime", True, Column("born", "text")),
+    ("else", "any", True, Column("else", "any", nullable=True)),
+]
+OBJECTS = Inputs(spec(name, kind, required) for name, kind, required, _ in SPECS)
+DICTS = [{"type": kind, "name": name, "required": required} for name, kind, required, _ in SPECS]
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        SimpleNamespace(inputs=OBJECTS, outputs=None, params=None),
+        OBJECTS,
+        {"inputs": json.dumps(DICTS), "outputs": None, "params": None},
+        {"inputs": DICTS},
+        json.dumps(DICTS),
+        DICTS,
+    ],
+    ids=["signature", "inputs", "dict", "dict of list", "text", "list"],
+)
+def test_a_signature_tells_names_types_and_what_is_optional(signature):
+    """As an object, or as it is written in an MLmodel file."""
+
+    assert [column for *_, column in SPECS] == list(Schema.from_signature(signature).columns)
+
+
+def test_columns_without_a_name_are_numbered():
+    """As those of a model that was fitted on an array."""
+    signature = [{"type": "double", "required": True}, {"type": "long"}]
+
+    assert [Column("x0"), Column("x1", "integer")] == list(Schema.from_signature(signature).columns)
+
+
+@pytest.mark.parametrize(
+    ("signature", "named"),
+    [
+        ([spec("picture", "binary")], "'picture'.*binary"),
+        ([{"type": "array", "items": {"type": "string"}, "name": "tags", "required": True}], "'tags'.*array"),
+        ([SimpleNamespace(name="tags", type="Array(string)", required=True)], r"'tags'.*array\(string\)"),
+        ([SimpleNamespace(name=None, type=np.dtype("float32"), shape=(-1, 3))], "tensors"),
+        ([{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 3]}}], "tensors"),
+        (SimpleNamespace(inputs=None), "no inputs"),
+        ({"inputs": None}, "no inputs"),
+        ("[]", "no inputs"),
+        (None, "no inputs"),
+        ("{", "no JSON"),
+        ("{}", "accepts a ModelSignature"),
+        (3, "accepts a ModelSignature"),
+    ],
+    ids=repr,
+)
+def test_a_signature_without_readable_columns_is_refused(signature, named):
+    """The column at fault is named, where there is one."""
+    with pytest.raises(ConfigurationError, match=named):
+        Schema.from_signature(signature)
+
+
+# What pandera 0.35.0 has: DataFrameSchema(.columns: name -> Column, .checks, .unique); Column(.dtype,
+# .nullable, .required, .default, .description, .regex, .unique, .checks); Check(.name, .statistics,
+# .raise_warning). str(dtype) is the name used here.
+
+
+class Dtype(SimpleNamespace):
+    def __str__(self):
+        return self.name
+
+
+def check(name, raise_warning=False, **statistics):
+    return SimpleNamespace(name=name, statistics=statistics, raise_warning=raise_warning)
+
+
+def column(dtype, *checks, categories=None, **options):
+    given = {"nullable": False, "required": True, "default": None, "description": None, "regex": False}
+    kind = None if dtype is None else Dtype(name=dtype, categories=categories)
+    return SimpleNamespace(dtype=kind, checks=list(checks), unique=False, **{**given, **options})
+
+
+def schema(columns, checks=(), unique=None):
+    return SimpleNamespace(columns=columns, checks=list(checks), unique=unique)
+
+
+def declared(told):
+    [actual] = Schema.from_pandera(schema({"a": told})).columns
+    return actual
+
+
+LENGTH = {"min_value": None, "exact_value": None}
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (column("float64"), Column("a")),
+        (column("Float32", nullable=True, required=False), Column("a", required=False, nullable=True)),
+        (column("int64"), Column("a", "integer")),
+        (column("UInt8"), Column("a", "integer")),
+        (column("boolean"), Column("a", "boolean")),
+        (column("string[python]"), Column("a", "text")),
+        (column("datetime64[ns]"), Column("a", "text")),
+        (column("object"), Column("a", "any")),
+        (column(None), Column("a", "any")),
+        (column("category"), Column("a", "any")),
+        (column("category", categories=("x", "y")), Column("a", "text", ("x", "y"))),
+        (
+            column("category", check("isin", allowed_values=["y", "z"]), categories=("x", "y")),
+            Column("a", "text", ("y",)),
+        ),
+        (column("str", default="x", description="d"), Column("a", "text", default="x", description="d")),
+        (
+            column(
+                "float64",
+                check("greater_than_or_equal_to", min_value=np.int64(0)),
+                check("less_than_or_equal_to", max_value=9),
+                check("in_range", min_value=-5, max_value=5, include_min=True, include_max=True),
+            ),
+            Column("a", minimum=0, maximum=5),
+        ),
+        (column("int64", check("isin", allowed_values={3, 1})), Column("a", "integer", (1, 3))),
+        (column("object", check("isin", allowed_values=["x"])), Column("a", "text", ("x",))),
+        (
+            column("str", check("str_matches", pattern="a|b"), check("str_length", max_value=5, **LENGTH)),
+            Column("a", "text", pattern="^(?:a|b)", max_length=5),
+        ),
+        (column("float64", check("greater_than", raise_warning=True, min_value=0)), Column("a")),
+    ],
+)
+def test_a_pandera_column_is_read(told, expected):
+    """Type, nulls, defaults and the checks that a Column can say; one that only warns is no rule."""
+
+    assert expected == declared(told)
+
+
+def test_a_pattern_matches_from_the_start_as_pandera_does():
+    """And not anywhere, as a Column's own would; each of its alternatives."""
+    told = declared(column("str", check("str_matches", pattern="a|b")))
+
+    assert [True, True, False] == [told.allows(text) for text in ("ax", "bx", "xb")]
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        check("greater_than", min_value=0),
+        check("less_than", max_value=0),
+        check("in_range", min_value=0, max_value=5, include_min=False, include_max=True),
+        check("in_range", min_value=0, max_value=5, include_min=True, include_max=False),
+        check("not_equal_to", value=1),
+        check("str_length", min_value=1, max_value=5, exact_value=None),
+        check("str_length", min_value=None, max_value=None, exact_value=5),
+        check("notin", forbidden_values=["x"]),
+        check("<lambda>"),
+    ],
+    ids=lambda told: told.name,
+)
+def test_a_check_that_no_column_can_say_is_refused(refused):
+    """To leave it out would be to let pass what the author of the schema refuses."""
+    with pytest.raises(ConfigurationError, match=f"'a'.*{refused.name}.*by hand"):
+        declared(column("float64", refused))
+
+
+@pytest.mark.parametrize(
+    ("told", "named"),
+    [
+        (schema({"a": column("timedelta64[ns]")}), "'a'.*timedelta64"),
+        (schema({"a": column("complex128")}), "'a'.*complex128"),
+        (schema({"a.*": column("int64", regex=True)}), r"'a\.\*'.*regex"),
+        (schema({"a": column("str", *[check("str_matches", pattern="a")] * 2)}), "'a'.*second pattern"),
+        (schema({"a": column("int64", check("isin", allowed_values=[b"x"]))}), "'a'.*bytes"),
+        (schema({"a": column("int64")}, checks=[check("together")]), "together"),
+        (schema({"a": column("int64")}, unique=["a"]), "unique"),
+        (schema({}), "at least one column"),
+        (object(), "accepts a DataFrameSchema, not a object"),
+    ],
+)
+def test_a_pandera_schema_that_cannot_be_read_is_refused(told, named):
+    """The column at fault is named, where there is one."""
+    with pytest.raises(ConfigurationError, match=named):
+        Schema.from_pandera(told)
+
+
+def test_whole_rows_checks_that_only_warn_are_no_rules():
+    """The schema is read without them."""
+
+    assert 1 == len(
+        Schema.from_pandera(schema({"a": column("int64")}, checks=[check("c", raise_warning=True)]))
+    )
