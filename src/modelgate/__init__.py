@@ -29,10 +29,11 @@ from .gate import Gate
 from .http import Request, Response
 from .layers import Admission, BodyLimit, KeyAuth, RateLimit, RequestId, Scored
 from .models import FolderStore, MemoryStore, ModelCache, ModelStore
-from .schema import Column, Schema, Table
+from .schema import CSV, Column, Schema, Table
 from .scoring import Model, Output, Prediction, Predictor, Query, Round, Validate, score
 
 __all__ = [
+    "CSV",
     "Admission",
     "BodyLimit",
     "BodyTooLarge",

@@ -44,7 +44,7 @@ def check(columns: Sequence[Column], rows: Sequence[object], policy: Policy, *, 
         report.unexpected = others if policy.extra == "forbid" else []
         report.suggest(others)
     report.raise_for_faults(len(rows), columns, policy)
-    return table_of(columns, kept, len(rows), warnings)
+    return table_of(columns, kept, len(rows), tuple(warnings))
 
 
 def refuse_many(rows: object, max_rows: int | None) -> None:

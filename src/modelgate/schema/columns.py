@@ -144,20 +144,25 @@ class Column:
             return False
         if self.kind == "integer":
             return abs(value) <= EXACT and value == int(value)
-        return abs(value) <= _LARGEST
+        return _is_finite(value)
 
     def allows(self, value: object, *, any_level: bool = False) -> bool:
         """Whether *value*, not null, keeps the rule; with *any_level* also where it is no level."""
         if not self.is_of_kind(value):
             return False
-        if self.levels is not None and not any_level:
+        if self.levels is not None and (value in self.levels or not any_level):
             return value in self.levels
         if isinstance(value, str):
             fits = self.max_length is None or len(value) <= self.max_length
             return fits and (self.pattern is None or re.search(self.pattern, value) is not None)
+        if self.kind == "number":
+            value = float(value)  # type: ignore[arg-type]  # as it is kept: the nearest float64
         least, greatest = self.minimum, self.maximum
         return (least is None or value >= least) and (greatest is None or value <= greatest)  # type: ignore[operator]
 
 
-_LARGEST = 1.7976931348623157e308
-"""The largest float64. Infinity, NaN and a whole number of 400 digits all fail to be at most this."""
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of 400 digits
+        return False

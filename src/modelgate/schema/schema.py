@@ -185,7 +185,7 @@ class Schema:
         if isinstance(rows, msgspec.Raw):
             return self._decoder(bytes(rows), max_rows)
         if isinstance(rows, CSV):
-            return self._csv(rows)
+            return self._csv(rows, max_rows)
         if isinstance(rows, bytes):
             return self._decoder(rows.strip(b" \t\r\n"), max_rows)
         records = self._records(rows)
