@@ -11,7 +11,7 @@ import polars
 import pytest
 
 from modelgate.errors import InvalidInput, InvalidValues, MalformedBody, MissingColumns, RequestError
-from modelgate.schema import CSV, Column, Schema, csv_fast
+from modelgate.schema import CSV, Column, Schema, csv_fast, csv_rows
 from modelgate.schema.check import check
 from modelgate.schema.csv_rows import records
 
@@ -427,3 +427,13 @@ def test_more_rows_than_are_accepted():
     assert 11 == len(schema.read(body, 11))
     with pytest.raises(InvalidInput, match="more than the 10 rows"):
         schema.read(body, 10)
+
+
+def test_tables_are_joined(monkeypatch):
+    """A body of several readings is one table, with all its warnings once."""
+    monkeypatch.setattr(csv_rows, "ROWS", 2)
+    schema = Schema.of(a=float, plan=["free"]).reading(unknown_levels="warn")
+    table = schema.read(CSV(b"a,plan\n" + b"".join(b"%d,pro%d\n" % (at, at) for at in range(5))))
+
+    assert [{"a": float(at), "plan": f"pro{at}"} for at in range(5)] == table.rows()
+    assert ("plan has values the model was not trained with",) == table.warnings
