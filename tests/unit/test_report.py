@@ -1,9 +1,10 @@
 """What is told of a faulty input, and what is not."""
 
 import msgspec
+import numpy as np
 import pytest
 
-from modelgate import Column, ConfigurationError, Gate, InvalidValues, MissingColumns, Schema
+from modelgate import Column, ConfigurationError, Gate, InvalidInput, InvalidValues, MissingColumns, Schema
 from modelgate.testing import Client
 
 SCHEMA = Schema(
@@ -180,3 +181,80 @@ def test_refuses(make, told):
     """A rule that cannot be is refused when it is made, with the column and the option."""
     with pytest.raises(ConfigurationError, match=told):
         make()
+
+
+def test_near_names_have_a_bound(monkeypatch):
+    """Of many names few are compared, and long ones never: a refusal must not cost what a prediction does."""
+    compared = []
+
+    def close(name, names, **options):
+        compared.extend((name, other) for other in names)
+        return []
+
+    monkeypatch.setattr("difflib.get_close_matches", close)
+    schema = Schema([Column(f"column-{at}") for at in range(300)] + [Column("n" * 100)])
+    refused({f"colunm-{at}" + "m" * (at % 2 * 100): "x" for at in range(300)}, schema)
+
+    assert 0 < len(compared) <= 100
+    assert all(len(name) <= 60 and len(other) <= 60 for name, other in compared)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [[Column("a", required=False)], [Column("a", default=1.0), Column("b", "text", required=False)]],
+)
+def test_a_small_body_becomes_no_large_table(columns):
+    """Ten thousand times {} of thousands of columns is refused before it is made."""
+    wide = Schema(columns + [Column(f"c{at}", required=False) for at in range(1000)])
+    with pytest.raises(InvalidInput, match="mostly left out"):
+        wide.read(b"[" + b",".join([b"{}"] * 10_000) + b"]", 10_000)
+
+    assert 100 == len(wide.read(b"[" + b",".join([b"{}"] * 100) + b"]", 10_000))
+
+
+@pytest.mark.parametrize("name", [0, ("a", "b"), None])
+def test_names_are_text(name):
+    """A DataFrame with numbered columns is told what to do."""
+    with pytest.raises(InvalidInput, match="name columns in text, or send an array"):
+        SCHEMA.read([{name: 1}])
+
+
+@pytest.mark.parametrize("value", [np.array([1, 2]), np.zeros((2, 2)), [1], {"a": 1}, object()])
+def test_a_cell_is_a_single_value(value):
+    """Whatever else stands in a cell breaks its rule, and nothing else."""
+    assert {"age"} == set(refused([GOOD | {"age": value}]).errors)
+
+
+def test_true_is_no_level_of_numbers():
+    """Though it is 1 to Python."""
+    schema = Schema([Column("a", "any", levels=(1, 2))])
+
+    assert [{"a": 1}] == schema.read(b'{"a": 1}').rows()
+    refused(b'{"a": true}', schema)
+    refused({"a": True}, schema)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"nullable": "false"}, "nullable='false'"),
+        ({"required": 1}, "required=1"),
+        ({"description": 5}, "description=5"),
+        ({"seen": 5}, "seen=5"),
+        ({"seen": (1.0,)}, "seen"),
+        ({"typical": float("nan")}, "nan"),
+        ({"levels": 5}, "levels=5"),
+        ({"kind": "text", "levels": "abc"}, "levels='abc'"),
+        ({"kind": "text", "pattern": b"x"}, "pattern"),
+    ],
+)
+def test_an_entry_of_another_type_is_refused(options, told):
+    """It would mean something else: "false" is true."""
+    with pytest.raises(ConfigurationError, match=told):
+        Column("a", **options)
+
+
+def test_columns_are_columns():
+    """A schema is made of nothing else."""
+    with pytest.raises(ConfigurationError, match="accepts a Column"):
+        Schema(["a"])

@@ -131,3 +131,10 @@ def test_numbers_survive_to_the_last_bit():
     columns, _ = parse(plain(schema.columns, schema.policy))
 
     assert schema.columns == tuple(columns)
+
+
+def test_an_entry_that_stands_twice(tmp_path):
+    """In JSON too, where the last one would win."""
+    (tmp_path / "schema.json").write_text('{"column": [{"name": "a", "nullable": true, "nullable": false}]}')
+    with pytest.raises(ConfigurationError, match="twice"):
+        Schema.load(tmp_path / "schema.json")

@@ -86,15 +86,16 @@ class Windows:
         now = self._clock()
         with self._lock:
             counts = self._counts_of(caller, now)
-            left = [amount - int(count[0]) for amount, count in zip(self._amounts, counts, strict=True)]
-            passes = min(left) > 0
+            left = [amount - count[0] for amount, count in zip(self._amounts, counts, strict=True)]
+            least = min(left)
+            passes = least > 0
             if passes:
-                at = left.index(min(left))
+                at = left.index(least)
                 for count in counts:
                     count[0] += 1
             else:
                 at = max((at for at, free in enumerate(left) if free < 1), key=lambda at: counts[at][1])
-            return passes, State(self._windows[at], max(0, left[at] - 1), counts[at][1])
+            return passes, State(self._windows[at], max(0, int(left[at]) - 1), counts[at][1])
 
     def _counts_of(self, caller: str, now: float) -> list[list[float]]:
         counts = self._counts.get(caller)

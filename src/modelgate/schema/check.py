@@ -15,7 +15,10 @@ from .policy import Policy
 from .report import Report
 from .table import Table
 
-__all__ = ["check", "refuse_many", "table_of"]
+__all__ = ["check", "refuse_many", "refuse_sparse", "table_of"]
+
+MOST_ABSENT = 1_000_000
+"""How many cells a table may have that its body did not spend a byte on."""
 
 _ABSENT = object()
 
@@ -47,6 +50,13 @@ def check(columns: Sequence[Column], rows: Sequence[object], policy: Policy, *, 
     return table_of(columns, kept, len(rows), tuple(warnings))
 
 
+def refuse_sparse(rows: int, columns: int, size: int) -> None:
+    """Raises `InvalidInput` where a small body would become a large table: ten thousand times ``{}``."""
+    cells = rows * columns
+    if cells > MOST_ABSENT and cells > size:
+        raise InvalidInput(f"{rows} rows of {columns} columns that are mostly left out: send fewer rows")
+
+
 def refuse_many(rows: object, max_rows: int | None) -> None:
     """Raises `InvalidInput` where *rows* is a list of more than *max_rows*. Before any cell is looked at."""
     if max_rows is not None and isinstance(rows, list) and len(rows) > max_rows:
@@ -58,7 +68,7 @@ class _Cells:
 
     def __init__(self, column: Column, policy: Policy, *, text: bool) -> None:
         self._column = column
-        self._empty = ("", None) if text else (None,)
+        self._text = text
         self._from_text = text or (policy.lenient and column.kind != "any")
         self._unknown_levels = policy.unknown_levels
 
@@ -74,7 +84,7 @@ class _Cells:
                     report.missing.append(column.name)
                     return values
                 values.append(column.default)
-            elif value in self._empty:
+            elif value is None or (self._text and value == ""):
                 if not column.nullable:
                     report.add(column, "must not be null", at, None)
                 values.append(None)
@@ -82,7 +92,7 @@ class _Cells:
                 if self._from_text and isinstance(value, str):
                     value = from_text(column, value)
                 if column.allows(value, any_level=any_level):
-                    unknown = unknown or (column.levels is not None and value not in column.levels)
+                    unknown = unknown or not column.has_level(value)
                     values.append(as_kind(column, value))
                 else:
                     report.add(column, column.rule, at, value)

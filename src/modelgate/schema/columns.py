@@ -2,7 +2,8 @@
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 from ..errors import ConfigurationError
@@ -62,23 +63,49 @@ class Column:
     description: str = ""
     typical: Level | None = None
     seen: tuple[float, float] | None = None
+    _known: frozenset[tuple[bool, Level]] = field(default=frozenset(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise ConfigurationError(f"column name={self.name!r}: accepts text of at least one character")
         if self.kind not in get_args(Kind):
             self._refuse("kind", self.kind, ", ".join(get_args(Kind)))
+        self._check_words()
         self._check_bounds()
         self._check_text()
-        for level in self.levels if self.levels is not None else ():
-            if not self.is_of_kind(level):
-                self._refuse("levels", level, f"values of the kind {self.kind}")
-        if self.levels is not None and not self.levels:
-            self._refuse("levels", self.levels, "at least one value")
+        if self.levels is not None:
+            self._check_levels(self.levels)
         if self.default is not None:
             object.__setattr__(self, "required", False)
             if not self.allows(self.default):
                 self._refuse("default", self.default, f"what the column does: it {self.rule}")
+
+    def _check_words(self) -> None:
+        for option in ("required", "nullable"):
+            if not isinstance(getattr(self, option), bool):
+                self._refuse(option, getattr(self, option), "True or False")
+        if not isinstance(self.description, str):
+            self._refuse("description", self.description, "text")
+        told = [self.typical, *(self.seen if isinstance(self.seen, tuple) else (self.seen,))]
+        for value in told:
+            if isinstance(value, float) and not math.isfinite(value):
+                self._refuse("typical, seen", value, "finite numbers")
+        if self.seen is not None and (not isinstance(self.seen, tuple) or len(self.seen) != 2):
+            self._refuse("seen", self.seen, "the least and the greatest number")
+
+    def _check_levels(self, levels: Sequence[Level]) -> None:
+        if not isinstance(levels, tuple | list) or not levels:
+            self._refuse("levels", levels, "a tuple of at least one value")
+        for level in levels:
+            if not self.is_of_kind(level):
+                self._refuse("levels", level, f"values of the kind {self.kind}")
+        object.__setattr__(self, "levels", tuple(levels))
+        # True is 1 to Python, and not to a caller.
+        object.__setattr__(self, "_known", frozenset((isinstance(level, bool), level) for level in levels))
+
+    def has_level(self, value: Level) -> bool:
+        """Whether *value* is among the levels, or there are none to be among."""
+        return self.levels is None or (isinstance(value, bool), value) in self._known
 
     def _check_bounds(self) -> None:
         for option, value in (("minimum", self.minimum), ("maximum", self.maximum)):
@@ -93,7 +120,7 @@ class Column:
 
     def _check_text(self) -> None:
         if self.pattern is not None:
-            if self.kind != "text":
+            if self.kind != "text" or not isinstance(self.pattern, str):
                 self._refuse("pattern", self.pattern, "a pattern for text alone")
             try:
                 re.compile(self.pattern)
@@ -150,8 +177,8 @@ class Column:
         """Whether *value*, not null, keeps the rule; with *any_level* also where it is no level."""
         if not self.is_of_kind(value):
             return False
-        if self.levels is not None and (value in self.levels or not any_level):
-            return value in self.levels
+        if self.levels is not None and (not any_level or self.has_level(value)):  # type: ignore[arg-type]
+            return self.has_level(value)  # type: ignore[arg-type]
         if isinstance(value, str):
             fits = self.max_length is None or len(value) <= self.max_length
             return fits and (self.pattern is None or re.search(self.pattern, value) is not None)

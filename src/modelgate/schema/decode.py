@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..strict_json import decode_json, occurrences, refuse_deep_nesting, refuse_duplicate_names
-from .check import check, refuse_many
+from .check import check, refuse_many, refuse_sparse
 from .columns import EXACT, Column
 from .policy import Policy
 from .table import Table
@@ -58,17 +58,14 @@ class Decoder:
         """
         rows = self._decode(raw) if self._typed else None
         refuse_many(rows, max_rows)
-        # As many colons as cells: no name stands twice. As many brackets as rows: nothing is nested.
-        # Nor is there then a member nobody asked for, whose value the decoder would have skipped.
-        if (
-            rows is not None
-            and occurrences(raw, b":") == self._cells(rows)
-            and occurrences(raw, b"{") == len(rows)
-            and occurrences(raw, b"[") <= 1
-        ):
+        refuse_sparse(len(rows or ()), len(self._columns), len(raw))
+        # As many colons as cells: no name stands twice, and there is no member nobody asked for, whose
+        # value the decoder would have skipped however deep and however wrong it is.
+        if rows is not None and occurrences(raw, b":") == self._cells(rows):
             return self._table(rows)
         value = decode_json(raw, _ANY)
         refuse_many(value, max_rows)
+        refuse_sparse(len(value) if isinstance(value, list) else 1, len(self._columns), len(raw))
         refuse_duplicate_names(raw, _members(value))
         refuse_deep_nesting(value)
         if rows is not None and self._policy.extra == "ignore":

@@ -11,8 +11,9 @@ TOML reads ``[[column]]`` tables, one a column, below the options of the schema 
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from .policy import Policy
 
 __all__ = ["parse", "plain", "read_file", "write_file"]
 
-_COLUMN = {option.name: option.default for option in fields(Column)}
+_COLUMN = {option.name: option.default for option in fields(Column) if option.init}
 _POLICY = {option.name: option.default for option in fields(Policy)}
 
 
@@ -83,7 +84,7 @@ def read_file(path: str | Path) -> tuple[list[Column], Policy]:
     try:
         told = reader(path.read_text("utf-8"))
         return parse(told if isinstance(told, dict) else {})
-    except (ConfigurationError, OSError, ValueError) as error:
+    except (ConfigurationError, OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"schema={str(path)!r}: {error}") from None
 
 
@@ -101,7 +102,16 @@ def write_file(path: str | Path, columns: Sequence[Column], policy: Policy) -> N
     path.write_text(text.rstrip() + "\n", "utf-8")
 
 
-_READERS = {".toml": tomllib.loads, ".json": json.loads}
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise ConfigurationError("an entry stands twice in one object")
+    return dict(pairs)
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    ".toml": tomllib.loads,
+    ".json": partial(json.loads, object_pairs_hook=_distinct),
+}
 
 
 def _toml(told: Mapping[str, Any]) -> str:

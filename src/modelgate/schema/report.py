@@ -10,6 +10,9 @@ from .policy import Policy
 
 __all__ = ["Fault", "Report"]
 
+COMPARED = 10
+"""How many names are compared with how many for a near one: what a refusal costs has a bound too."""
+
 SHOWN_ROWS, SHOWN_NAMES, SHOWN_TEXT = 5, 100, 60
 """How many rows, how many names and how much of a value one answer tells: it is as long as its reader."""
 
@@ -64,11 +67,11 @@ class Report:
 
     def suggest(self, sent: Iterable[str]) -> None:
         """Find for each missing column the name it may have been sent as: ``bed`` for ``beds``."""
-        unused = list(sent)[:SHOWN_NAMES]
-        for column in self.missing[:SHOWN_NAMES]:
-            near = difflib.get_close_matches(column, unused, n=1, cutoff=0.75)
-            if near:
-                self.meant[near[0]] = column
+        unused = [name for name in list(sent)[:COMPARED] if len(name) <= SHOWN_TEXT]
+        for column in self.missing[:COMPARED]:
+            near = _nearest(column, unused)
+            if near is not None:
+                self.meant[near] = column
 
     def raise_for_faults(self, rows: int, columns: Sequence[Column], policy: Policy) -> None:
         """Raise the error of what was found, if anything was.
@@ -93,12 +96,20 @@ class Report:
         raise error
 
 
+def _nearest(name: str, names: list[str]) -> str | None:
+    """The one of *names* that *name* may be a slip of. Comparing is slow, so long names are not compared."""
+    if len(name) > SHOWN_TEXT:
+        return None
+    near = difflib.get_close_matches(name, [n for n in names if len(n) <= SHOWN_TEXT], n=1, cutoff=0.75)
+    return near[0] if near else None
+
+
 def _told(fault: Fault, column: Column, rows: int, *, echo: bool) -> str:
     told = fault.rule
     if isinstance(fault.value, str) and column.levels is not None:
-        levels = [level for level in column.levels if isinstance(level, str)]
-        near = difflib.get_close_matches(fault.value[:SHOWN_TEXT].strip().lower(), levels, n=1, cutoff=0.75)
-        told += f": did you mean {near[0]}?" if near else ""
+        levels = [level for level in column.levels[: COMPARED**2] if isinstance(level, str)]
+        near = _nearest(fault.value.strip().lower(), levels) if rows <= COMPARED else None
+        told += f": did you mean {near}?" if near is not None else ""
     if echo:
         told += f", not {repr(fault.value)[:SHOWN_TEXT]}"
     if rows == 1:

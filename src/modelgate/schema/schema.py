@@ -39,6 +39,9 @@ class Schema:
 
     def __init__(self, columns: Sequence[Column], policy: Policy = _STRICT) -> None:
         self.columns = tuple(columns)
+        for column in self.columns:
+            if not isinstance(column, Column):
+                raise ConfigurationError(f"columns: {column!r}: accepts a Column")
         if not self.columns:
             raise ConfigurationError("columns: accepts at least one column")
         if len({column.name for column in self.columns}) != len(self.columns):
@@ -215,7 +218,10 @@ class Schema:
             rows = [dict(zip(self.names, row, strict=True)) for row in rows]
         if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
             raise InvalidInput("Send rows: a mapping, a sequence of mappings, an array or a DataFrame")
-        plain = _plain_nan if self.policy.nan == "refuse" else _plain
+        for name in dict.fromkeys(name for row in rows for name in row):
+            if not isinstance(name, str):
+                raise InvalidInput(f"A column is called {name!r}: name columns in text, or send an array")
+        plain = _unboxed if self.policy.nan == "refuse" else _nan_as_null
         return [{name: plain(value) for name, value in row.items()} for row in rows]
 
 
@@ -243,11 +249,11 @@ def _by_row(rows: Mapping[str, Any]) -> list[Any]:
     return [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]
 
 
-def _plain(value: object) -> object:
-    value = _plain_nan(value)
+def _nan_as_null(value: object) -> object:
+    value = _unboxed(value)
     return None if isinstance(value, float) and value != value else value
 
 
-def _plain_nan(value: object) -> object:
+def _unboxed(value: object) -> object:
     scalar = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
     return value.item() if scalar else value  # type: ignore[attr-defined]
