@@ -4,9 +4,15 @@ import contextlib
 import os
 import tempfile
 
+import hypothesis
 import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+# In CI the same examples each time, so that a change is judged by what it changed; elsewhere new ones.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 
 def _enter(namespace):

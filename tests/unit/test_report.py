@@ -241,6 +241,8 @@ def test_true_is_no_level_of_numbers():
         ({"required": 1}, "required=1"),
         ({"description": 5}, "description=5"),
         ({"seen": 5}, "seen=5"),
+        ({"kind": "integer", "minimum": 2.5, "maximum": 2.6}, "a whole number between"),
+        ({"kind": "integer", "minimum": 2**60}, "a whole number between"),
         ({"seen": (1.0,)}, "seen"),
         ({"typical": float("nan")}, "nan"),
         ({"levels": 5}, "levels=5"),

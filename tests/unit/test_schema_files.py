@@ -125,6 +125,12 @@ def test_other_endings_are_not_written(tmp_path):
         Schema.of(a=float).save(tmp_path / "schema.yaml")
 
 
+def test_a_folder_that_is_not_there(tmp_path):
+    """What cannot be written is told as the file at fault."""
+    with pytest.raises(ConfigurationError, match=r"schema\.toml"):
+        Schema.of(a=float).save(tmp_path / "no" / "schema.toml")
+
+
 def test_numbers_survive_to_the_last_bit():
     """Bounds are written as they are."""
     schema = Schema([Column("a", minimum=0.1, maximum=math.nextafter(0.3, 1))])

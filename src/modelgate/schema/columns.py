@@ -115,8 +115,14 @@ class Column:
                 self._refuse(option, value, "bounds for numbers and integers alone")
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 self._refuse(option, value, "a finite number")
-        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+        least = -EXACT if self.minimum is None else self.minimum
+        greatest = EXACT if self.maximum is None else self.maximum
+        if self.minimum is not None and self.maximum is not None and least > greatest:
             self._refuse("minimum", self.minimum, f"a number not above maximum={self.maximum}")
+        if self.kind == "integer" and max(-EXACT, math.ceil(least)) > min(EXACT, math.floor(greatest)):
+            self._refuse(
+                "minimum, maximum", (self.minimum, self.maximum), "bounds with a whole number between"
+            )
 
     def _check_text(self) -> None:
         if self.pattern is not None:

@@ -92,14 +92,17 @@ def write_file(path: str | Path, columns: Sequence[Column], policy: Policy) -> N
     """Write the file *path*, ``.toml`` or ``.json``.
 
     Raises:
-        ConfigurationError: it has another ending.
+        ConfigurationError: it has another ending, or cannot be written.
     """
     path = Path(path)
     if path.suffix not in _READERS:
         raise ConfigurationError(f"schema={str(path)!r}: accepts files ending in .toml or .json")
     told = plain(columns, policy)
     text = json.dumps(told, indent=2, ensure_ascii=False) if path.suffix == ".json" else _toml(told)
-    path.write_text(text.rstrip() + "\n", "utf-8")
+    try:
+        path.write_text(text.rstrip() + "\n", "utf-8")
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(f"schema={str(path)!r}: {error}") from None
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
