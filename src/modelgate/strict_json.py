@@ -15,6 +15,7 @@ import numpy as np
 from .errors import MalformedBody
 
 __all__ = [
+    "ANY",
     "LARGE",
     "MAX_DEPTH",
     "check_members",
@@ -31,7 +32,8 @@ LARGE = 64 * 1024
 
 _FEW = 8192
 
-_ANY: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder()
+ANY: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder()
+"""Decodes whatever is there."""
 
 MAX_DEPTH = 32
 """How deeply arrays and objects may nest in a value that is not used."""
@@ -110,7 +112,7 @@ def check_members(raw: bytes, members: Mapping[str, msgspec.Raw], known: Collect
     for name, value in members.items():
         colons += occurrences(bytes(value), b":")
         if name not in known:
-            refuse_deep_nesting(decode_json(value, _ANY))
+            refuse_deep_nesting(decode_json(value, ANY))
     refuse_duplicate_names(raw, colons)
 
 

@@ -11,11 +11,11 @@ from ..errors import InvalidInput
 from ..flow import Flow, Handler, Layer, checked_layers, stack
 from ..http import Request, Response, check_body, json_body, json_members
 from ..scoring import Output, Prediction, Query
+from ..strict_json import ANY
 
 __all__ = ["Scored"]
 
 _RAW = msgspec.json.Decoder(msgspec.Raw)
-_ANY: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder()
 
 
 class Scored:
@@ -103,7 +103,7 @@ def _members(response: Response) -> dict[str, Any]:
     if response.status != 200 or "json" not in told or not isinstance(response.body, bytes):
         return {}
     try:
-        body = _ANY.decode(response.body)
+        body = ANY.decode(response.body)
     except (msgspec.MsgspecError, RecursionError, ValueError):
         return {}
     return body if isinstance(body, dict) else {}

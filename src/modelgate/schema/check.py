@@ -15,7 +15,7 @@ from .policy import Policy
 from .report import Report
 from .table import Table
 
-__all__ = ["check", "refuse_many", "refuse_sparse", "table_of"]
+__all__ = ["check", "refuse_many", "refuse_sparse"]
 
 MOST_ABSENT = 1_000_000
 """How many cells a table may have that its body did not spend a byte on."""
@@ -47,7 +47,7 @@ def check(columns: Sequence[Column], rows: Sequence[object], policy: Policy, *, 
         report.unexpected = others if policy.extra == "forbid" else []
         report.suggest(others)
     report.raise_for_faults(len(rows), columns, policy)
-    return table_of(columns, kept, len(rows), tuple(warnings))
+    return _table_of(columns, kept, len(rows), tuple(warnings))
 
 
 def refuse_sparse(rows: int, columns: int, size: int) -> None:
@@ -101,7 +101,7 @@ class _Cells:
         return values
 
 
-def table_of(
+def _table_of(
     columns: Sequence[Column], kept: Sequence[Sequence[Any]], rows: int, warnings: Sequence[str] = ()
 ) -> Table:
     """The table of checked values, *kept* by column."""

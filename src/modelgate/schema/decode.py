@@ -14,15 +14,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ..strict_json import decode_json, occurrences, refuse_deep_nesting, refuse_duplicate_names
+from ..strict_json import ANY, decode_json, occurrences, refuse_deep_nesting, refuse_duplicate_names
 from .check import check, refuse_many, refuse_sparse
 from .columns import EXACT, Column
 from .policy import Policy
 from .table import Table
 
 __all__ = ["Decoder"]
-
-_ANY: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder()
 
 
 class Decoder:
@@ -63,7 +61,7 @@ class Decoder:
         # value the decoder would have skipped however deep and however wrong it is.
         if rows is not None and occurrences(raw, b":") == self._cells(rows):
             return self._table(rows)
-        value = decode_json(raw, _ANY)
+        value = decode_json(raw, ANY)
         refuse_many(value, max_rows)
         refuse_sparse(len(value) if isinstance(value, list) else 1, len(self._columns), len(raw))
         refuse_duplicate_names(raw, _members(value))

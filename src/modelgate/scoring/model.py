@@ -7,6 +7,7 @@ from ..flow import Flow, Handler
 from ..schema import Schema
 from .predictor import Predictor
 from .query import Prediction, Query
+from .validate import read_rows
 
 __all__ = ["Model", "held"]
 
@@ -29,10 +30,10 @@ class Model:
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         predictor = yield from self._take(query)
-        if self._known is not None and self._known is not predictor.schema:
-            # The model was loaded anew since, and may be another: its rows are read as it asks.
+        if self._known is not None and self._known.columns != predictor.schema.columns:
+            # The model was replaced since: its rows are read as the new one asks.
             self._known = predictor.schema
-            query.table = predictor.schema.read(query.rows)
+            query.table = yield from read_rows(predictor.schema, query.rows)
         prediction = yield from call_next(query)
         prediction.cache_hit = query.cache_hit
         return prediction

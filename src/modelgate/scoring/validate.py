@@ -5,11 +5,11 @@ from typing import TypeAlias
 
 from ..errors import ConfigurationError
 from ..flow import Flow, Handler, run
-from ..schema import Schema
+from ..schema import Schema, Table
 from ..strict_json import LARGE
 from .query import Prediction, Query
 
-__all__ = ["Validate"]
+__all__ = ["Validate", "read_rows"]
 
 SchemaOf: TypeAlias = Callable[[Query], Flow[Schema]]
 
@@ -37,11 +37,15 @@ class Validate:
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         schema = self._schema if isinstance(self._schema, Schema) else (yield from self._schema(query))
-        if isinstance(query.rows, bytes) and len(query.rows) > LARGE:
-            query.table = yield from run(schema.read, query.rows, self._max_rows)
-        else:
-            query.table = schema.read(query.rows, self._max_rows)
+        query.table = yield from read_rows(schema, query.rows, self._max_rows)
         prediction = yield from call_next(query)
         if query.table.warnings:
             prediction.warnings = [*prediction.warnings, *query.table.warnings]
         return prediction
+
+
+def read_rows(schema: Schema, rows: object, max_rows: int | None = None) -> Flow[Table]:
+    """`Schema.read`, which for large bodies is no work for an event loop."""
+    if isinstance(rows, bytes) and len(rows) > LARGE:
+        return (yield from run(schema.read, rows, max_rows))
+    return schema.read(rows, max_rows)
