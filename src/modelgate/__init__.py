@@ -22,6 +22,7 @@ from .errors import (
     RequestError,
     ServingError,
     Unauthorized,
+    UnknownColumns,
     UnsupportedMediaType,
 )
 from .flow import Flow, Handler, Layer, Wait, Workers, adrive, drive, run, stack
@@ -29,8 +30,8 @@ from .gate import Gate
 from .http import Request, Response
 from .layers import Admission, BodyLimit, KeyAuth, RateLimit, RequestId, Scored
 from .models import FolderStore, MemoryStore, ModelCache, ModelStore
-from .schema import CSV, Column, Schema, Table
-from .scoring import Model, Output, Prediction, Predictor, Query, Round, Validate, score
+from .schema import CSV, Column, Schema, Split, Table
+from .scoring import Model, Output, Prediction, Predictor, Query, Round, Threshold, Validate, score
 
 __all__ = [
     "CSV",
@@ -77,8 +78,11 @@ __all__ = [
     "Schema",
     "Scored",
     "ServingError",
+    "Split",
     "Table",
+    "Threshold",
     "Unauthorized",
+    "UnknownColumns",
     "UnsupportedMediaType",
     "Validate",
     "Wait",

@@ -19,6 +19,8 @@ HTTPLayer: TypeAlias = Layer[Request, Response]
 ScoringLayer: TypeAlias = Layer[Query, Prediction]
 
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VERSION = re.compile(r"[!-.0-~]{1,64}")
+_ENDPOINT = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,14 @@ class Deployment:
             `Table`, see `Gate.handler`.
         schema: of the input; by default read from the estimator.
         target: the name of what is predicted, or of each output.
+        version: of the model, as paths and answers name it.
+        model_id: names the model in answers that do so; by default the deployment's name.
+        positive_class: of two classes the one that is looked for; by default the second of
+            ``classes_``.
+        threshold: the probability from which on the positive class is predicted; by default the
+            model itself decides.
+        endpoint: a path of its own below the gate's mount point, ``"/detect-fraud"``, where the
+            dialect ``simple`` is spoken.
         decimals: to which predicted numbers are rounded; None for not at all.
         state: ``"active"``, or ``"paused"`` to refuse every request.
         sha256: the digest that pins a model file; a ``.joblib`` file needs one.
@@ -39,7 +49,8 @@ class Deployment:
         scoring: scoring layers around its predictions, in place of the gate's.
         offload: whether the model runs in a thread under ASGI. False runs it on the event loop:
             for a model known to take microseconds.
-        max_rows: the most rows one request may bring.
+        max_rows: the most rows one request may bring; by default as many as the service whose wire
+            format is spoken takes, and 10,000 where it names no number.
 
     Raises:
         ConfigurationError: an option cannot work.
@@ -49,13 +60,18 @@ class Deployment:
     model: Any
     schema: Schema | None = None
     target: str | Sequence[str] = "prediction"
+    version: str = "1"
+    model_id: str | None = None
+    positive_class: Any = None
+    threshold: float | None = None
+    endpoint: str | None = None
     decimals: int | None = 2
     state: Literal["active", "paused"] = "active"
     sha256: str | None = None
     layers: Sequence[HTTPLayer] = ()
     scoring: Sequence[ScoringLayer] | None = None
     offload: bool = True
-    max_rows: int = 10_000
+    max_rows: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -69,6 +85,14 @@ class Deployment:
         names = [self.target] if isinstance(self.target, str) else self.target
         if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
             raise ConfigurationError(f"target={self.target!r}: accepts a name, or one for each output")
+        for option in ("version", "model_id"):
+            told = getattr(self, option)
+            if told is not None and (not isinstance(told, str) or not _VERSION.fullmatch(told)):
+                raise ConfigurationError(
+                    f"{option}={told!r}: accepts text of letters, digits and punctuation but '/'"
+                )
+        if self.endpoint is not None and not _ENDPOINT.fullmatch(str(self.endpoint)):
+            raise ConfigurationError(f"endpoint={self.endpoint!r}: accepts a path such as '/detect-fraud'")
         if self.path is not None:
             check_file(self.path, self.sha256)
         elif self.sha256 is not None and self.stored is None:

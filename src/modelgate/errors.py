@@ -8,6 +8,7 @@
     - InvalidInput              400
       . MissingColumns
       . InvalidValues
+      . UnknownColumns
     - Unauthorized              401
     - Forbidden                 403
       . DeploymentInactive
@@ -48,6 +49,7 @@ __all__ = [
     "RequestError",
     "ServingError",
     "Unauthorized",
+    "UnknownColumns",
     "UnsupportedMediaType",
 ]
 
@@ -165,6 +167,20 @@ class MissingColumns(InvalidInput):
         return f"missing input columns: {', '.join(self.missing_columns)}"
 
 
+class UnknownColumns(InvalidInput):
+    """The caller asked to have columns given back that were not sent.
+
+    Attributes:
+        columns: their names.
+    """
+
+    code = "unknown_columns"
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = list(columns)
+        super().__init__(f"Columns expected but not found: {', '.join(self.columns)}")
+
+
 def _first(errors: Mapping[str, str]) -> dict[str, str]:
     return dict(list(errors.items())[:SHOWN_ERRORS])
 
@@ -231,13 +247,14 @@ class BodyTooLarge(RequestError):
 
 
 class UnsupportedMediaType(RequestError):
-    """The body is of a kind the dialect does not read. RFC 9110, section 15.5.16."""
+    """The body is of a kind, or in a coding, that is not read here. RFC 9110, section 15.5.16."""
 
     status = 415
     code = "unsupported_media_type"
 
-    def __init__(self, accepted: str) -> None:
-        super().__init__(f"Send the body as Content-Type: {accepted}", headers={"accept": accepted})
+    def __init__(self, accepted: str, *, field: str = "Content-Type") -> None:
+        answer = "accept-encoding" if field == "Content-Encoding" else "accept"
+        super().__init__(f"Send the body with {field}: {accepted}", headers={answer: accepted})
 
 
 class RateLimitExceeded(RequestError):

@@ -9,30 +9,44 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from .deployment import Deployment, HTTPLayer, ScoringLayer
-from .dialects import DIALECTS, Dialect
+from .dialects import DIALECTS, Dialect, Route
 from .errors import (
     AnswerableError,
     ConfigurationError,
     DeploymentInactive,
+    DeploymentUnavailable,
     Forbidden,
     InvalidInput,
     NotFound,
     PredictionError,
     ServingError,
 )
-from .flow import Flow, Handler, Workers, drive, stack
+from .flow import Flow, Handler, Workers, drive, run, stack
 from .http import PLAIN, Request, Response, http_stack
 from .keys import KeyStore
 from .keys.store import ACCEPTED as ACCEPTED_KEYS
 from .layers import Admission, BodyLimit, KeyAuth, RateLimit, RequestId
 from .layers.rate_limit import DEFAULT_RATE
+from .metadata import ROUTES as METADATA
 from .models import FolderStore, ModelCache, ModelStore, load_model
 from .mount import asgi, wsgi
 from .routes import Routes
 from .schema import Schema
-from .scoring import Model, Prediction, Predictor, Query, Round, Validate, held
+from .scoring import (
+    Description,
+    Model,
+    Prediction,
+    Predictor,
+    Query,
+    Round,
+    Threshold,
+    Validate,
+    held,
+    keep_columns,
+)
 from .scoring.query import check_prediction
 from .scoring.score import predict
+from .scoring.threshold import is_for
 
 __all__ = ["Gate"]
 
@@ -41,13 +55,54 @@ F = TypeVar("F", bound=Callable[..., Any])
 logger = logging.getLogger("modelgate")
 
 
+_MANY_ROWS = 500
+"""From how many rows on an answer is no work for an event loop."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
     """A deployment, put together."""
 
     deployment: Deployment
+    model: Model
     score: Handler[Query, Prediction]
     answer: Handler[Request, Response]
+
+    def describe(self) -> Flow[Description]:
+        """See `Catalog.describe`."""
+        told = self.deployment
+        schema = told.schema or (yield from self.model.schema(Query(b"")))
+        if not schema.policy.reveal:
+            raise Forbidden("This deployment does not show what it takes")
+        targets = yield from self.model.targets()
+        return Description(told.name, told.version, told.model_id or told.name, schema, targets)
+
+
+class _Entries(dict[str, _Entry]):
+    """The deployments of a gate, by name: its `Catalog`."""
+
+    def active(self, name: str) -> _Entry:
+        """Raises `NotFound` where there is none of that name, `DeploymentInactive` where it is paused."""
+        entry = self.get(name)
+        if entry is None:
+            raise NotFound("The model of this deployment could not be found")
+        if entry.deployment.state != "active":
+            raise DeploymentInactive
+        return entry
+
+    def describe(self, name: str) -> Flow[Description]:
+        """See `Catalog.describe`."""
+        return self.active(name).describe()
+
+    def ready(self, name: str | None = None) -> Flow[bool]:
+        """See `Catalog.ready`."""
+        entries = [entry for entry in self.values() if entry.deployment.state == "active"]
+        for entry in entries if name is None else [self.active(name)]:
+            try:
+                yield from entry.model.schema(Query(b""))
+            except (NotFound, DeploymentUnavailable):
+                return False
+        return True
 
 
 class Gate:
@@ -62,8 +117,8 @@ class Gate:
             for anyone. Without it a gate refuses to start.
         limits: how often one caller may ask, ``"60/minute; 10000/day"``, or a `RateLimit`; by
             default the limits of the ML Clever Prediction API.
-        dialects: the wire formats spoken, by name; by default all of them. The first one also
-            answers where no other is spoken.
+        dialects: the wire formats spoken, by name or as a `Dialect`; by default all of them. The
+            first one also answers where no other is spoken.
         layers: the HTTP layers, in place of the standard ones (`Admission`, `BodyLimit`,
             `KeyAuth`, `RateLimit`), which *keys* and *limits* then no longer make.
         scoring: the scoring layers around a prediction, in place of the standard one (`Round`).
@@ -83,7 +138,7 @@ class Gate:
         *,
         keys: KeyStore | Mapping[str, str | Sequence[str]] | str | None = None,
         limits: str | RateLimit | None = None,
-        dialects: Sequence[str] | None = None,
+        dialects: Sequence[str | Dialect] | None = None,
         layers: Sequence[HTTPLayer] | None = None,
         scoring: Sequence[ScoringLayer] | None = None,
         store: ModelStore | str | Path | None = None,
@@ -96,12 +151,15 @@ class Gate:
             self._store = FolderStore(store) if isinstance(store, str | Path) else store
         self._scoring = scoring
         self._workers = Workers(threads)
-        self._entries: dict[str, _Entry] = {}
+        self._entries = _Entries()
         self._dialects = _dialects(dialects)
         self._first = next(iter(self._dialects.values()))
-        self._routes = Routes(
-            (route, dialect) for dialect in self._dialects.values() for route in dialect.routes
-        )
+        self._routes = Routes()
+        for dialect in self._dialects.values():
+            for route in dialect.routes:
+                self._routes.add(route, dialect)
+        for route in METADATA:
+            self._routes.add(route, PLAIN)
         chosen = _standard_layers(keys, limits) if layers is None else _given_layers(layers, keys, limits)
         self._guarded = http_stack(chosen, self._answer)
         self._handler = stack([RequestId()], self._guard)
@@ -133,13 +191,28 @@ class Gate:
         else:
             model = Model(partial(self.cache.get, deployment.name))
         scoring = deployment.scoring if deployment.scoring is not None else self._scoring
-        inner = [Round(deployment.decimals)] if scoring is None else [check_prediction, *scoring]
+        inner: list[ScoringLayer] = (
+            [Round(deployment.decimals)] if scoring is None else [check_prediction, *scoring]
+        )
+        if deployment.threshold is not None or deployment.positive_class is not None:
+            inner.append(Threshold(deployment.threshold, deployment.positive_class))
         validate = Validate(deployment.schema or model.schema, max_rows=deployment.max_rows)
         self._entries[deployment.name] = _Entry(
             deployment,
-            stack([validate, model, *inner], predict),
+            model,
+            stack([validate, keep_columns, model, *inner], predict),
             http_stack(deployment.layers, self._score),
         )
+        if deployment.endpoint is not None:
+            self._add_endpoint(deployment.endpoint, deployment.name)
+
+    def _add_endpoint(self, path: str, name: str) -> None:
+        if "simple" not in self._dialects:
+            raise ConfigurationError(
+                f"endpoint={path!r}: needs the dialect simple, which this gate does not speak"
+            )
+        if not self._routes.add(Route("POST", path), self._dialects["simple"], {"deployment": name}):
+            raise ConfigurationError(f"endpoint={path!r}: is taken")
 
     def handler(self, name: str, *, schema: Schema, **options: Any) -> Callable[[F], F]:
         """Serve the decorated function, sync or async, as the deployment *name*.
@@ -170,7 +243,7 @@ class Gate:
             MissingColumns, InvalidValues, InvalidInput, MalformedBody: the rows break the schema.
             PredictionError, DeploymentUnavailable: the model failed, or cannot be loaded.
         """
-        return drive(self._entry(name).score(Query(rows, deployment=name)))
+        return drive(self._entries.active(name).score(Query(rows, deployment=name)))
 
     def warm(self) -> None:
         """Load every model now, as far as the cache holds them, and not when it is first asked for.
@@ -223,7 +296,9 @@ class Gate:
         try:
             if request.wire is PLAIN:
                 self._route(request)
-            response = yield from self._guarded(request)
+            route = request.route
+            guarded = self._guarded if route is None or not route.open else self._answer
+            response = yield from guarded(request)
             if not isinstance(response, Response):
                 raise TypeError(f"a layer returned {response!r} instead of a Response")
             return response
@@ -234,24 +309,38 @@ class Gate:
             return request.wire.encode_error(request, ServingError())
 
     def _route(self, request: Request) -> None:
-        # An unknown path is answered too, in the dialect that comes first.
-        request.wire = self._first
-        request.wire, request.params = self._routes.find(request.method, request.path)
+        # An unknown path is answered too, in the wire format that is spoken near it.
+        request.wire = self._routes.nearest(request.path) or self._first
+        request.route, request.wire, request.params = self._routes.find(request.method, request.path)
         request.deployment = request.params.get("deployment")
 
     def _answer(self, request: Request) -> Flow[Response]:
         try:
+            if request.route is not None and request.route.answer is not None:
+                self._refuse_other_version(request)
+                return (yield from request.route.answer(request, self._entries))
             query = request.query = yield from cast(Dialect, request.wire).decode(request)
             query.deployment = request.deployment = self._named(request, query.deployment)
-            return (yield from self._entry(query.deployment).answer(request))
+            self._refuse_other_version(request)
+            return (yield from self._entries.active(query.deployment).answer(request))
         except AnswerableError as error:
             return _refusal(request, error)
 
     def _score(self, request: Request) -> Flow[Response]:
         query = request.query
         assert query is not None and query.deployment is not None
-        prediction = yield from self._entry(query.deployment).score(query)
-        return cast(Dialect, request.wire).encode(query, prediction)
+        prediction = yield from self._entries.active(query.deployment).score(query)
+        encode = cast(Dialect, request.wire).encode
+        if len(prediction) > _MANY_ROWS:
+            return (yield from run(encode, request, query, prediction))
+        return encode(request, query, prediction)
+
+    def _refuse_other_version(self, request: Request) -> None:
+        version = request.params.get("version")
+        if version is not None and request.deployment is not None:
+            own = self._entries.active(request.deployment).deployment.version
+            if version != own:
+                raise NotFound(f"This deployment has version {own}")
 
     def _named(self, request: Request, in_body: str | None) -> str:
         """The deployment asked: by path or body, or because the key, or the gate, has only one."""
@@ -268,14 +357,6 @@ class Gate:
             return names[0]
         raise InvalidInput(f"Several deployments can be meant: name one as deployment: {', '.join(names)}")
 
-    def _entry(self, name: str) -> _Entry:
-        entry = self._entries.get(name)
-        if entry is None:
-            raise NotFound("The model of this deployment could not be found")
-        if entry.deployment.state != "active":
-            raise DeploymentInactive
-        return entry
-
     def _load(self, name: str) -> Predictor:
         deployment = self._entries[name].deployment
         if deployment.stored is not None:
@@ -287,7 +368,19 @@ class Gate:
 
     def _predictor(self, deployment: Deployment, model: Any) -> Predictor:
         workers = self._workers if deployment.offload else None
-        return Predictor(model, deployment.schema, target=deployment.target, workers=workers)
+        predictor = Predictor(
+            model,
+            deployment.schema,
+            target=deployment.target,
+            version=deployment.version,
+            model_id=deployment.model_id or deployment.name,
+            workers=workers,
+        )
+        wanted = deployment.positive_class
+        if wanted is not None and not any(is_for(wanted, t.classes) for t in predictor.targets if t.classes):
+            classes = [target.classes for target in predictor.targets]
+            raise ConfigurationError(f"positive_class={wanted!r}: the model's classes are {classes}")
+        return predictor
 
 
 def _refusal(request: Request, error: AnswerableError) -> Response:
@@ -334,9 +427,17 @@ def _given_layers(layers: Sequence[HTTPLayer], keys: object, limits: object) -> 
     return layers
 
 
-def _dialects(names: Sequence[str] | None) -> dict[str, Dialect]:
-    chosen = list(DIALECTS) if names is None else list(names)
-    unknown = [name for name in chosen if name not in DIALECTS]
-    if unknown or not chosen:
-        raise ConfigurationError(f"dialects={names!r}: accepts {', '.join(DIALECTS)}")
-    return {name: DIALECTS[name]() for name in chosen}
+def _dialects(given: Sequence[str | Dialect] | None) -> dict[str, Dialect]:
+    chosen = list(DIALECTS) if given is None else [given] if isinstance(given, str) else list(given)
+    dialects: dict[str, Dialect] = {}
+    for dialect in chosen:
+        if isinstance(dialect, str) and dialect in DIALECTS:
+            dialect = DIALECTS[dialect]()
+        if isinstance(dialect, str | type) or not hasattr(dialect, "decode") or dialect.name in dialects:
+            raise ConfigurationError(
+                f"dialects={given!r}: accepts a Dialect, or {', '.join(DIALECTS)}; each once"
+            )
+        dialects[dialect.name] = dialect
+    if not dialects:
+        raise ConfigurationError(f"dialects={given!r}: accepts at least one")
+    return dialects

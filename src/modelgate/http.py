@@ -4,11 +4,13 @@ Nothing here knows a framework. `modelgate.mount` makes the requests and sends t
 """
 
 import http
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
+from .codings import unpacked
 from .errors import (
     AnswerableError,
     BodyTooLarge,
@@ -22,10 +24,12 @@ from .flow import Flow, Handler, Layer, Wait, checked_layers, run, stack
 from .strict_json import LARGE, check_members, decode_json
 
 if TYPE_CHECKING:
+    from .dialects import Route
     from .keys import Principal
     from .scoring import Query
 
 __all__ = [
+    "MAX_BODY",
     "PLAIN",
     "BodyMeter",
     "Headers",
@@ -34,6 +38,8 @@ __all__ = [
     "Wire",
     "answered",
     "check_body",
+    "content",
+    "decoded",
     "error_response",
     "head_credentials",
     "http_stack",
@@ -43,6 +49,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+MAX_BODY = 1024 * 1024
+"""The largest body read, in bytes, where the service whose wire format is spoken names no other."""
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -55,7 +64,13 @@ class Headers(Protocol):
 
 
 class Wire(Protocol):
-    """What a layer must know of the wire format spoken: where the key stands, how an error looks."""
+    """What a layer must know of the wire format spoken: where the key stands, how an error looks.
+
+    Attributes:
+        max_body: the largest body its service takes, in bytes.
+    """
+
+    max_body: int
 
     def credentials(self, request: "Request") -> Flow[str | None]:
         """The API key the caller presents, None where there is none.
@@ -105,11 +120,14 @@ class Request:
         id: the request id, once the layer `RequestId` has given one.
         params: the variable parts of the path, by the names the route gives them.
         deployment: the deployment the path names, None where it names none.
+        route: the route that was found, None where there is none.
+        started: when the request was taken up, on the clock of `time.perf_counter`.
         principal: whose key it is, once the layer `KeyAuth` has accepted one.
         query: what is to be scored, once the dialect has decoded it.
         wire: the wire format spoken.
         envelope: for the dialect: what it has already unwrapped of the body.
-        body_read: the body, once a layer or the dialect has read it.
+        body_read: the body as it was sent, once a layer or the dialect has read it.
+        content: the body without its content coding, once that is undone.
         max_body: the largest body to read, in bytes; None for any.
         whole_response: for an app with layers around it: whether a layer needs the body of its
             response, which then arrives whole instead of streaming past.
@@ -119,6 +137,7 @@ class Request:
         "_deferred",
         "body_read",
         "client",
+        "content",
         "deployment",
         "envelope",
         "headers",
@@ -131,7 +150,9 @@ class Request:
         "query",
         "query_string",
         "root_path",
+        "route",
         "scheme",
+        "started",
         "whole_response",
         "wire",
     )
@@ -157,6 +178,8 @@ class Request:
         self.id: str | None = None
         self.params: Mapping[str, str] = {}
         self.deployment: str | None = None
+        self.route: Route | None = None
+        self.started = time.perf_counter()
         self.principal: Principal | None = None
         self.query: Query | None = None
         self.wire: Wire = PLAIN
@@ -164,6 +187,7 @@ class Request:
         self.max_body: int | None = None
         self.whole_response = False
         self.body_read: bytes | None = None
+        self.content: bytes | None = None
         self._deferred: list[Callable[[], None]] | None = None
 
     @property
@@ -338,6 +362,8 @@ def error_response(request: Request, error: AnswerableError) -> Response:
 class PlainWire:
     """What is spoken where no dialect is: the key in a header field, errors as plain JSON."""
 
+    max_body = MAX_BODY
+
     def credentials(self, request: Request) -> Flow[str | None]:
         yield from ()
         return head_credentials(request)
@@ -362,15 +388,42 @@ def require_json(request: Request) -> None:
         raise UnsupportedMediaType("application/json")
 
 
+def content(request: Request) -> Flow[bytes]:
+    """The body of *request*, its content coding undone.
+
+    Raises:
+        BodyTooLarge: it is larger than `Request.max_body`, as it was sent or as it unpacks to.
+        UnsupportedMediaType, MalformedBody: see `modelgate.codings.unpacked` and `Request.read`.
+    """
+    if request.content is None:
+        raw, coding = (yield from request.read()), request.headers.get("content-encoding")
+        if coding is None or coding.lower() == "identity":
+            request.content = raw
+        else:
+            request.content = yield from run(unpacked, raw, coding, request.max_body or request.wire.max_body)
+    return request.content
+
+
 def json_body(request: Request, decoder: "msgspec.json.Decoder[T]") -> Flow[T]:
     """The body of *request*, read as JSON and decoded.
 
     Raises:
         UnsupportedMediaType: it says it is something else.
-        BodyTooLarge, MalformedBody: see `Request.read` and `decode_json`.
+        BodyTooLarge, MalformedBody: see `content` and `decode_json`.
     """
     require_json(request)
-    return decode_json((yield from request.read()), decoder)
+    return decode_json((yield from content(request)), decoder)
+
+
+def decoded(raw: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") -> Flow[T]:
+    """*raw*, a part of a body, decoded: beside the event loop where it is large.
+
+    Raises:
+        MalformedBody: see `decode_json`.
+    """
+    if len(bytes(raw)) > LARGE:
+        return (yield from run(decode_json, raw, decoder))
+    return decode_json(raw, decoder)
 
 
 def json_members(request: Request) -> Flow[dict[str, msgspec.Raw]]:
@@ -383,7 +436,7 @@ def json_members(request: Request) -> Flow[dict[str, msgspec.Raw]]:
 
 def check_body(request: Request, members: Mapping[str, msgspec.Raw], known: Collection[str]) -> Flow[None]:
     """Refuse what `json_members` let pass; see `modelgate.strict_json.check_members`."""
-    body = yield from request.read()
+    body = yield from content(request)
     if len(body) > LARGE:
         yield from run(check_members, body, members, known)
     else:

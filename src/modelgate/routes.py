@@ -1,35 +1,52 @@
 """Which dialect a path belongs to."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
-from .dialects import Dialect, Route
+from .dialects import Route
 from .errors import MethodNotAllowed, NotFound
+from .http import Wire
 
-__all__ = ["Routes"]
+__all__ = ["Found", "Routes"]
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
 
+class Found(NamedTuple):
+    """A route, the wire format it belongs to, and the variable parts of the path."""
+
+    route: Route
+    wire: Wire
+    params: Mapping[str, str]
+
+
 class Routes:
-    """The routes of several dialects, the first one that fits winning.
+    """The routes of several dialects, the first one that fits winning."""
 
-    Args:
-        routes: each with the dialect it belongs to.
-    """
+    def __init__(self) -> None:
+        self._fixed: dict[str, dict[str, Found]] = {}
+        self._variable: dict[str, tuple[re.Pattern[str], dict[str, Found]]] = {}
+        self._prefixes: dict[str, Wire] = {}
 
-    def __init__(self, routes: Iterable[tuple[Route, Dialect]]) -> None:
-        self._fixed: dict[str, dict[str, Dialect]] = {}
-        self._variable: dict[str, tuple[re.Pattern[str], dict[str, Dialect]]] = {}
-        for route, dialect in routes:
-            if _VARIABLE.search(route.path):
-                methods = self._variable.setdefault(route.path, (_pattern(route.path), {}))[1]
-            else:
-                methods = self._fixed.setdefault(route.path, {})
-            methods.setdefault(route.method, dialect)
+    def add(self, route: Route, wire: Wire, params: Mapping[str, str] | None = None) -> bool:
+        """Add a route, unless there is one of its method and path: the one that came first stays.
 
-    def find(self, method: str, path: str) -> tuple[Dialect, dict[str, str]]:
-        """The dialect of a path, and the variable parts of it. A slash at the end changes nothing.
+        Args:
+            route: the route.
+            wire: whose it is.
+            params: what the path says without having it in it.
+        """
+        if _VARIABLE.search(route.path):
+            methods = self._variable.setdefault(route.path, (_pattern(route.path), {}))[1]
+        else:
+            methods = self._fixed.setdefault(route.path, {})
+        found = Found(route, wire, params or {})
+        self._prefixes.setdefault(_VARIABLE.split(route.path)[0], wire)
+        return methods.setdefault(route.method, found) is found
+
+    def find(self, method: str, path: str) -> Found:
+        """The route of a path. A slash at the end changes nothing.
 
         Raises:
             NotFound: no route has the path.
@@ -37,14 +54,20 @@ class Routes:
         """
         path, allowed = path.removesuffix("/"), set[str]()
         for methods, params in self._fitting(path):
-            if method in methods:
-                return methods[method], params
+            found = methods.get(method)
+            if found is not None:
+                return found._replace(params=params) if params else found
             allowed.update(methods)
         if allowed:
             raise MethodNotAllowed(sorted(allowed))
         raise NotFound
 
-    def _fitting(self, path: str) -> Iterator[tuple[dict[str, Dialect], dict[str, str]]]:
+    def nearest(self, path: str) -> Wire | None:
+        """The wire format that has the most of the beginning of *path*: who asks there means it."""
+        prefixes = [prefix for prefix in self._prefixes if len(prefix) > 1 and path.startswith(prefix)]
+        return self._prefixes[max(prefixes, key=len)] if prefixes else None
+
+    def _fitting(self, path: str) -> Iterator[tuple[dict[str, Found], dict[str, str]]]:
         if path in self._fixed:
             yield self._fixed[path], {}
         for pattern, methods in self._variable.values():

@@ -10,13 +10,13 @@ import modelgate
 SOURCE = Path(modelgate.__file__).parent
 RANKS = [
     ["errors"],
-    ["flow", "strict_json"],
+    ["flow", "strict_json", "codings"],
     ["http"],
     ["schema"],
     ["models", "keys"],
     ["scoring"],
     ["layers", "dialects", "mount"],
-    ["routes", "deployment"],
+    ["routes", "deployment", "metadata"],
     ["gate"],
     ["__init__"],
 ]

@@ -1,9 +1,10 @@
 """The wire formats a gate speaks: one a file."""
 
-from .base import Dialect, Route
+from .base import Catalog, Dialect, Route
 from .mlclever import MLClever
+from .simple import Simple
 
-__all__ = ["DIALECTS", "Dialect", "MLClever", "Route"]
+__all__ = ["DIALECTS", "Catalog", "Dialect", "MLClever", "Route", "Simple"]
 
-DIALECTS: dict[str, type[Dialect]] = {"mlclever": MLClever}
+DIALECTS: dict[str, type[Dialect]] = {"mlclever": MLClever, "simple": Simple}
 """Every dialect there is, by its name."""

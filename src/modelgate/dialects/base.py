@@ -1,14 +1,29 @@
 """What a dialect is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from ..flow import Flow
 from ..http import Request, Response, Wire
-from ..scoring import Prediction, Query
+from ..scoring import Description, Prediction, Query
 
-__all__ = ["Dialect", "Route"]
+__all__ = ["Catalog", "Dialect", "Route"]
+
+
+class Catalog(Protocol):
+    """The deployments of a gate. A model is loaded where nothing is known of it yet."""
+
+    def describe(self, name: str) -> Flow[Description]:
+        """What is known of a deployment.
+
+        Raises:
+            Forbidden: its schema is not for callers to see (`Policy.reveal`).
+            NotFound, DeploymentInactive, DeploymentUnavailable: as for a request to score.
+        """
+
+    def ready(self, name: str | None = None) -> Flow[bool]:
+        """Whether a deployment can score; with None, whether all do that are active."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +33,16 @@ class Route:
     Args:
         method: upper case.
         path: below the mount point; ``{name}`` stands for one segment and goes to
-            `Request.params`; ``{deployment}`` also says which deployment is asked.
+            `Request.params`; ``{deployment}`` also says which deployment is asked, and
+            ``{version}`` which version of it.
+        answer: what answers where nothing is scored.
+        open: whether anyone is answered, with no key, no limit and no other layer: for health.
     """
 
     method: str
     path: str
+    answer: Callable[[Request, Catalog], Flow[Response]] | None = None
+    open: bool = False
 
 
 class Dialect(Wire, Protocol):
@@ -42,5 +62,5 @@ class Dialect(Wire, Protocol):
             RequestError: the envelope around them cannot be read.
         """
 
-    def encode(self, query: Query, prediction: Prediction) -> Response:
+    def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
         """The answer to a request that was scored."""

@@ -24,7 +24,15 @@ import msgspec
 
 from ..errors import AnswerableError, ConflictingCredentials, InvalidInput, MalformedBody
 from ..flow import Flow
-from ..http import Request, Response, check_body, error_response, head_credentials, json_members
+from ..http import (
+    MAX_BODY,
+    Request,
+    Response,
+    check_body,
+    error_response,
+    head_credentials,
+    json_members,
+)
 from ..scoring import Prediction, Query
 from ..strict_json import decode_json
 from .base import Route
@@ -40,6 +48,7 @@ class MLClever:
     """The dialect ``mlclever``."""
 
     name = "mlclever"
+    max_body = MAX_BODY
     routes: Sequence[Route] = (Route("POST", "/api/predict"), Route("POST", "/api/predict/{key}"))
 
     def credentials(self, request: Request) -> Flow[str | None]:
@@ -68,7 +77,7 @@ class MLClever:
             raise InvalidInput(f"input_data {fault} an object of feature names and values")
         return Query(rows, deployment=_text(envelope, "deployment"), single=rows[:1] == b"{")
 
-    def encode(self, query: Query, prediction: Prediction) -> Response:
+    def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
         """``predictions``, and ``confidence_intervals`` where the model gives probabilities."""
         outputs = prediction.outputs
         members = {"predictions": _values([output.values.tolist() for output in outputs], query.single)}

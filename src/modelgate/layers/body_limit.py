@@ -12,21 +12,23 @@ class BodyLimit:
     otherwise as soon as more arrives.
 
     Args:
-        limit: in bytes; 1 MiB by default.
+        limit: in bytes; by default what the service whose wire format is spoken takes, and 1 MiB
+            where it names no size.
 
     Raises:
         ConfigurationError: *limit* is not a whole number from 1.
     """
 
-    def __init__(self, limit: int = 1024 * 1024) -> None:
-        if not isinstance(limit, int) or limit < 1:
+    def __init__(self, limit: int | None = None) -> None:
+        if limit is not None and (not isinstance(limit, int) or limit < 1):
             raise ConfigurationError(f"limit={limit!r}: accepts a whole number of bytes from 1")
         self._limit = limit
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
+        limit = self._limit or request.wire.max_body
         told = request.content_length or 0
-        if max(told, len(request.body_read or b"")) > self._limit:
-            raise BodyTooLarge(self._limit)
+        if max(told, len(request.body_read or b"")) > limit:
+            raise BodyTooLarge(limit)
         # Behind another limit this one can only be the tighter of the two.
-        request.max_body = min(self._limit, request.max_body or self._limit)
+        request.max_body = min(limit, request.max_body or limit)
         return call_next(request)

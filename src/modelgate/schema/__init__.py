@@ -2,8 +2,10 @@
 
 from .columns import Column, Kind
 from .csv_rows import CSV
+from .passthrough import kept_columns
 from .policy import Policy
+from .rows import Split
 from .schema import Schema
 from .table import Table
 
-__all__ = ["CSV", "Column", "Kind", "Policy", "Schema", "Table"]
+__all__ = ["CSV", "Column", "Kind", "Policy", "Schema", "Split", "Table", "kept_columns"]

@@ -25,6 +25,14 @@ _WORDS = {
     "any": "a single value",
 }
 
+_EXAMPLES: dict[str, tuple[Level, ...]] = {
+    "number": (0.0,),
+    "integer": (0,),
+    "boolean": (False,),
+    "text": ("text", "a"),
+    "any": (0,),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -143,6 +151,14 @@ class Column:
     def numeric(self) -> bool:
         """Whether its values are kept as numbers."""
         return self.kind in ("number", "integer", "boolean")
+
+    @property
+    def example(self) -> Level | None:
+        """A value that keeps the rule, as in training where that is known; None where none is found."""
+        told = [self.typical, self.default, *(self.levels or ()), *_EXAMPLES[self.kind]]
+        bounds = [math.ceil(bound) for bound in (self.minimum, self.maximum) if bound is not None]
+        candidates = [*told, *bounds, self.minimum, self.maximum]
+        return next((value for value in candidates if value is not None and self.allows(value)), None)
 
     @property
     def rule(self) -> str:

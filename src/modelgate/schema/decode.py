@@ -70,6 +70,24 @@ class Decoder:
             return self._table(rows)
         return check(self._columns, value if isinstance(value, list) else [value], self._policy)
 
+    def of_records(self, records: list[dict[str, Any]]) -> Table:
+        """The table of rows that JSON said in another shape.
+
+        Raises:
+            MissingColumns, InvalidValues: they break the schema.
+        """
+        rows = self._converted(records) if self._typed else None
+        if rows is None or (self._policy.extra == "forbid" and self._cells(rows) != sum(map(len, records))):
+            return check(self._columns, records, self._policy)
+        return self._table(rows)
+
+    def _converted(self, records: list[dict[str, Any]]) -> list[tuple[Any, ...]] | None:
+        try:
+            rows = msgspec.convert(records, self._rows.type)
+        except (msgspec.ValidationError, RecursionError, ValueError):
+            return None
+        return [msgspec.structs.astuple(row) for row in rows]
+
     def _decode(self, raw: bytes) -> list[tuple[Any, ...]] | None:
         try:
             rows = self._rows.decode(raw) if raw[:1] == b"[" else [self._row.decode(raw)]

@@ -16,6 +16,7 @@ from .decode import Decoder
 from .files import read_file, write_file
 from .infer import columns_of
 from .policy import Policy
+from .rows import Split
 from .sources import columns_of_pandera, columns_of_sample, columns_of_signature
 from .table import Table
 
@@ -170,14 +171,19 @@ class Schema:
         """The column names, in order."""
         return tuple(column.name for column in self.columns)
 
+    @property
+    def example(self) -> dict[str, Level | None]:
+        """A row as a caller might send it."""
+        return {column.name: column.example for column in self.columns}
+
     def read(self, rows: object, max_rows: int | None = None) -> Table:
         """The table of *rows*, checked.
 
         Args:
-            rows: raw JSON (an object is one row, an array of objects many), `CSV`, or Python values: a
-                mapping (one row; of sequences, columns), a sequence of mappings, an array of
-                (rows, columns) in the schema's order, or a pandas or polars DataFrame. NaN counts
-                as null.
+            rows: raw JSON (an object is one row, an array of objects many), `CSV`, `Split`, or Python
+                values: a mapping (one row; of sequences, columns), a sequence of mappings, an array
+                of (rows, columns) in the schema's order, or a pandas or polars DataFrame. NaN
+                counts as null.
             max_rows: the most rows to read; None for any number.
 
         Raises:
@@ -191,6 +197,9 @@ class Schema:
             return self._csv(rows, max_rows)
         if isinstance(rows, bytes):
             return self._decoder(rows.strip(b" \t\r\n"), max_rows)
+        if isinstance(rows, Split):
+            refuse_many(rows.data, max_rows)
+            return self._decoder.of_records(rows.records(self.names))
         records = self._records(rows)
         refuse_many(records, max_rows)
         return check(self.columns, records, self.policy)

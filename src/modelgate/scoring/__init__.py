@@ -1,21 +1,27 @@
 """Scoring: from rows to a prediction, with no HTTP in it."""
 
+from .kept import keep_columns
 from .model import Model, held
 from .predictor import Predictor
-from .query import Output, Prediction, Query
+from .query import Description, Output, Prediction, Query, Target
 from .rounding import Round, round_half_even
 from .score import score
+from .threshold import Threshold
 from .validate import Validate
 
 __all__ = [
+    "Description",
     "Model",
     "Output",
     "Prediction",
     "Predictor",
     "Query",
     "Round",
+    "Target",
+    "Threshold",
     "Validate",
     "held",
+    "keep_columns",
     "round_half_even",
     "score",
 ]

@@ -1,12 +1,12 @@
 """The model is taken from the cache."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from ..flow import Flow, Handler
+from ..flow import Flow, Handler, run
 from ..schema import Schema
 from .predictor import Predictor
-from .query import Prediction, Query
+from .query import Prediction, Query, Target
 from .validate import read_rows
 
 __all__ = ["Model", "held"]
@@ -27,12 +27,13 @@ class Model:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._known: Schema | None = None
+        self._targets: Sequence[Target] | None = None
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         predictor = yield from self._take(query)
         if self._known is not None and self._known.columns != predictor.schema.columns:
             # The model was replaced since: its rows are read as the new one asks.
-            self._known = predictor.schema
+            self._known, self._targets = predictor.schema, None
             query.table = yield from read_rows(predictor.schema, query.rows)
         prediction = yield from call_next(query)
         prediction.cache_hit = query.cache_hit
@@ -43,6 +44,13 @@ class Model:
         if self._known is None:
             self._known = (yield from self._take(query)).schema
         return self._known
+
+    def targets(self) -> Flow[Sequence[Target]]:
+        """What the model predicts. Kept as the schema is."""
+        if self._targets is None:
+            predictor, _ = yield from self._source()
+            self._targets = yield from run(lambda: predictor.targets)
+        return self._targets
 
     def _take(self, query: Query) -> Flow[Predictor]:
         if query.predictor is None:

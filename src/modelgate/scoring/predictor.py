@@ -1,9 +1,11 @@
 """What scores a table: a fitted estimator, or a function somebody wrote."""
 
 import asyncio
+import contextlib
 import inspect
+import warnings
 from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from ..errors import AnswerableError, ConfigurationError, PredictionError
 from ..flow import Flow, Wait, Workers, contained, run_coroutine
 from ..schema import Schema, Table
 from ..schema.infer import none_columns
-from .query import Output, Prediction, as_prediction, output_names
+from .query import Output, Prediction, Target, as_prediction, output_names
 
 __all__ = ["Predictor"]
 
@@ -26,6 +28,8 @@ class Predictor:
             returns an array, a list, values by output name, or a `Prediction`.
         schema: of its input; by default read from the estimator.
         target: the name of what is predicted, or of each output.
+        version: of the model.
+        model_id: names the model.
         workers: the threads in which it runs under ASGI; None to run it on the event loop, for a
             function known to take microseconds.
 
@@ -40,10 +44,14 @@ class Predictor:
         schema: Schema | None = None,
         *,
         target: str | Sequence[str] = "prediction",
+        version: str = "1",
+        model_id: str = "",
         workers: Workers | None = None,
     ) -> None:
         self.model = model
         self.target = target
+        self.version = version
+        self.model_id = model_id
         self._workers = workers
         self._function: Callable[[Table], Any]
         if isinstance(model, type):
@@ -60,6 +68,17 @@ class Predictor:
                 f"model={model!r}: accepts a fitted estimator with predict, or a function of a Table"
             )
         self._async = inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
+
+    @cached_property
+    def targets(self) -> list[Target]:
+        """What it predicts: of an estimator, as it tells for an example; of a function, by *target* alone."""
+        if isinstance(self._function, _Estimator):
+            # Estimators tell how many outputs they have in a dozen ways, and some in none.
+            with contextlib.suppress(Exception), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                outputs = self._function(self.schema.read(self.schema.example)).outputs
+                return [Target(output.name, output.classes) for output in outputs]
+        return [Target(name) for name in ([self.target] if isinstance(self.target, str) else self.target)]
 
     def predict(self, table: Table) -> Flow[Prediction]:
         """The prediction for *table*. No rows, no call.

@@ -3,19 +3,52 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import PredictionError
 from ..flow import Flow, Handler
-from ..schema import Table
+from ..schema import Schema, Table
 
 if TYPE_CHECKING:
     from .predictor import Predictor
 
-__all__ = ["Output", "Prediction", "Query", "as_prediction", "check_prediction"]
+__all__ = ["Description", "Output", "Prediction", "Query", "Target", "as_prediction", "check_prediction"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A quantity that is predicted, before any row is.
+
+    Args:
+        name: as in `Output`.
+        classes: as in `Output`.
+    """
+
+    name: str
+    classes: Sequence[Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Description:
+    """What is known of a deployment: for its metadata, in whatever wire format.
+
+    Args:
+        name: of the deployment.
+        version: of its model.
+        model_id: names the model.
+        schema: of its input.
+        targets: what it predicts; of a function, as far as it was told.
+    """
+
+    name: str
+    version: str
+    model_id: str
+    schema: Schema
+    targets: Sequence[Target]
 
 
 @dataclass(slots=True, eq=False)
@@ -29,6 +62,9 @@ class Query:
         predictor: what scores them, once it is taken from the cache.
         cache_hit: whether the model was in the cache.
         single: whether the caller sent one row bare, and expects one result bare.
+        max_rows: the most rows the service whose wire format is spoken takes at once; None for any
+            number.
+        keep: the columns to give back as they came, ``"all"`` for every one, None for none.
     """
 
     rows: Any
@@ -37,6 +73,8 @@ class Query:
     predictor: "Predictor | None" = None
     cache_hit: bool | None = None
     single: bool = False
+    max_rows: int | None = 10_000
+    keep: Sequence[str] | Literal["all"] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -48,12 +86,24 @@ class Output:
         values: (rows,): labels or numbers.
         classes: the labels there are, in the order of ``classes_``; None for a number.
         probabilities: (rows, classes), in the order of *classes*; None where the model tells none.
+        positive: of two classes the place of the one the threshold is for.
+        threshold: from which probability on the positive class is predicted; None where the model
+            decided by itself.
     """
 
     name: str
     values: npt.NDArray[Any]
     classes: list[Any] | None = None
     probabilities: npt.NDArray[np.float64] | None = None
+    positive: int = 1
+    threshold: float | None = None
+
+    def confidences(self) -> list[float | None]:
+        """(rows,): how likely the class is that is predicted; None where a value is no class."""
+        assert self.probabilities is not None and self.classes is not None
+        place = {label: at for at, label in enumerate(self.classes)}
+        rows = zip(self.probabilities.tolist(), self.values.tolist(), strict=True)
+        return [told[place[value]] if value in place else None for told, value in rows]
 
 
 @dataclass(slots=True, eq=False)
@@ -64,11 +114,13 @@ class Prediction:
         outputs: at least one.
         cache_hit: whether the model was in the cache; None where no cache was asked.
         warnings: what the caller should be told of rows that passed.
+        kept: the columns of `Query.keep`, each value as raw JSON.
     """
 
     outputs: list[Output]
     cache_hit: bool | None = None
     warnings: Sequence[str] = ()
+    kept: Mapping[str, Sequence[msgspec.Raw]] | None = None
 
     def __len__(self) -> int:
         return len(self.values)

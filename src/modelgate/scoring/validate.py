@@ -5,13 +5,15 @@ from typing import TypeAlias
 
 from ..errors import ConfigurationError
 from ..flow import Flow, Handler, run
-from ..schema import Schema, Table
+from ..schema import Schema, Split, Table
 from ..strict_json import LARGE
 from .query import Prediction, Query
 
-__all__ = ["Validate", "read_rows"]
+__all__ = ["Validate", "is_large", "read_rows"]
 
 SchemaOf: TypeAlias = Callable[[Query], Flow[Schema]]
+
+_MANY = 500
 
 
 class Validate:
@@ -19,7 +21,7 @@ class Validate:
 
     Args:
         schema: the schema, or what finds it for a query.
-        max_rows: the most rows one request may bring.
+        max_rows: the most rows one request may bring; by default `Query.max_rows`.
 
     Raises:
         ConfigurationError: an option is something else.
@@ -27,25 +29,34 @@ class Validate:
 
     scores = True
 
-    def __init__(self, schema: Schema | SchemaOf, *, max_rows: int = 10_000) -> None:
+    def __init__(self, schema: Schema | SchemaOf, *, max_rows: int | None = None) -> None:
         if not isinstance(schema, Schema) and not callable(schema):
             raise ConfigurationError(f"schema={schema!r}: accepts a Schema")
-        if not isinstance(max_rows, int) or max_rows < 1:
+        if max_rows is not None and (not isinstance(max_rows, int) or max_rows < 1):
             raise ConfigurationError(f"max_rows={max_rows!r}: accepts a whole number from 1")
         self._schema = schema
         self._max_rows = max_rows
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         schema = self._schema if isinstance(self._schema, Schema) else (yield from self._schema(query))
-        query.table = yield from read_rows(schema, query.rows, self._max_rows)
+        query.table = yield from read_rows(schema, query.rows, self._max_rows or query.max_rows)
         prediction = yield from call_next(query)
         if query.table.warnings:
             prediction.warnings = [*prediction.warnings, *query.table.warnings]
         return prediction
 
 
+def is_large(rows: object) -> bool:
+    """Whether it takes long to read *rows*."""
+    return (
+        len(rows) > (LARGE if isinstance(rows, bytes) else _MANY)
+        if isinstance(rows, bytes | Split)
+        else False
+    )
+
+
 def read_rows(schema: Schema, rows: object, max_rows: int | None = None) -> Flow[Table]:
     """`Schema.read`, which for large bodies is no work for an event loop."""
-    if isinstance(rows, bytes) and len(rows) > LARGE:
+    if is_large(rows):
         return (yield from run(schema.read, rows, max_rows))
     return schema.read(rows, max_rows)

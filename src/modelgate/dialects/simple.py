@@ -1,0 +1,103 @@
+"""The smallest format, after the article "APIs for Machine Learning" (Neurootix)::
+
+    POST /simple/fraud     {"amount": 5.1, "country": "DE"}        one row, by name
+                           [5.1, "DE"]  or  {"data": [5.1, "DE"]}  one row, in the schema's order
+                           [{…}, {…}]  or  {"data": [[…], […]]}    many rows
+
+    200  {"prediction": "cat", "confidence": 0.92}                 for many rows an array of these
+    400  {"error": "…", "missing_columns": ["country"]}
+
+The confidence is the probability of the class predicted; a number has none. Of a model with several
+outputs both are objects, with a member for each output that has one.
+
+The article's server takes the bare list, its client sends it as ``data``: both work. A deployment may
+have a path of its own, ``Deployment("fraud", model, endpoint="/detect-fraud")``.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ..errors import AnswerableError
+from ..flow import Flow
+from ..http import (
+    MAX_BODY,
+    Request,
+    Response,
+    check_body,
+    decoded,
+    error_response,
+    head_credentials,
+    json_body,
+)
+from ..schema import Split
+from ..scoring import Prediction, Query
+from ..strict_json import decode_json
+from .base import Route
+
+__all__ = ["Simple"]
+
+_RAW = msgspec.json.Decoder(msgspec.Raw)
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_LISTS = msgspec.json.Decoder(list[list[Any]])
+_LIST: "msgspec.json.Decoder[Sequence[Any]]" = msgspec.json.Decoder(list[Any])
+_ARRAY = re.compile(rb"\[[ \t\r\n]*(.)", re.DOTALL)
+
+
+class Simple:
+    """The dialect ``simple``."""
+
+    name = "simple"
+    max_body = MAX_BODY
+    routes: Sequence[Route] = (Route("POST", "/simple/{deployment}"),)
+
+    def credentials(self, request: Request) -> Flow[str | None]:
+        """The key of ``Authorization: Bearer`` or ``x-api-key``."""
+        yield from ()
+        return head_credentials(request)
+
+    def decode(self, request: Request) -> Flow[Query]:
+        """The rows: by name as they came, by place as a `Split`.
+
+        Raises:
+            MalformedBody: the body is neither an object nor an array of rows or values.
+        """
+        raw = bytes((yield from json_body(request, _RAW)))
+        if raw[:1] == b"{":
+            members = yield from decoded(raw, _MEMBERS)
+            data = bytes(members["data"]) if list(members) == ["data"] else b""
+            if data[:1] not in (b"{", b"["):
+                return Query(raw, single=True)
+            yield from check_body(request, members, ["data"])
+            raw = data
+        begin = _ARRAY.match(raw)
+        if raw[:1] == b"{" or begin is None:
+            return Query(raw, single=True)
+        if begin[1] == b"[":
+            return Query(Split(None, (yield from decoded(raw, _LISTS))))
+        if begin[1] in (b"{", b"]"):
+            return Query(raw)
+        return Query(Split(None, [decode_json(raw, _LIST)]), single=True)
+
+    def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
+        """``prediction``, and ``confidence`` where the model gives probabilities."""
+        outputs = prediction.outputs
+        columns = {"prediction": _by_row({out.name: out.values.tolist() for out in outputs}, len(outputs))}
+        told = {out.name: out.confidences() for out in outputs if out.probabilities is not None}
+        if told:
+            columns["confidence"] = _by_row(told, len(outputs))
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        return Response.json(rows[0] if query.single else rows)
+
+    def encode_error(self, request: Request, error: AnswerableError) -> Response:
+        """``{"error": message}``, with ``missing_columns`` and other details beside it."""
+        return error_response(request, error)
+
+
+def _by_row(columns: Mapping[str, Sequence[Any]], outputs: int) -> list[Any]:
+    """A value a row; of a model with several outputs, the values by name."""
+    if outputs == 1:
+        return list(next(iter(columns.values())))
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -1,0 +1,67 @@
+"""Columns given back to the caller as they came."""
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+
+from ..errors import UnknownColumns
+from .csv_rows import CSV, records
+from .rows import Split
+
+__all__ = ["kept_columns"]
+
+_ROWS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_ROW = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_NULL = msgspec.Raw(b"null")
+_Columns: TypeAlias = tuple[Collection[str], Callable[[str], list[msgspec.Raw]]]
+"""The names there are, and what gives the values of one."""
+
+# RFC 8259, section 6.
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+
+
+def kept_columns(rows: object, names: Sequence[str] | None) -> dict[str, list[msgspec.Raw]]:
+    """The values of some columns, a row each, as raw JSON: digit for digit what was sent.
+
+    A cell of CSV is a number where JSON would read it as one, null where it is empty, and else text.
+
+    Args:
+        rows: what a schema has read: raw JSON, `CSV` or `Split`.
+        names: of the columns, whether or not the schema has them; None for all that were sent.
+
+    Raises:
+        UnknownColumns: some of them were not sent.
+    """
+    header, values = _of_csv(rows) if isinstance(rows, CSV) else _of_rows(_rows(rows))
+    unknown = [name for name in dict.fromkeys(names or ()) if name not in header]
+    if unknown:
+        raise UnknownColumns(unknown)
+    return {name: values(name) for name in (header if names is None else names)}
+
+
+def _of_csv(raw: bytes) -> _Columns:
+    found = records(raw.rstrip(b"\r\n"))
+    header = next(found)
+    rows, place = list(found), {name: at for at, name in enumerate(header)}
+    return header, lambda name: [_cell(row[place[name]]) for row in rows]
+
+
+def _cell(text: str) -> msgspec.Raw:
+    if not text:
+        return _NULL
+    return msgspec.Raw(text.encode() if _NUMBER.fullmatch(text) else msgspec.json.encode(text))
+
+
+def _rows(rows: Any) -> Sequence[dict[str, msgspec.Raw]]:
+    if isinstance(rows, Split):
+        named = rows.records(rows.columns or [])
+        return [{name: msgspec.Raw(msgspec.json.encode(cell)) for name, cell in row.items()} for row in named]
+    raw = bytes(rows).strip(b" \t\r\n")
+    return _ROWS.decode(raw) if raw[:1] == b"[" else [_ROW.decode(raw)]
+
+
+def _of_rows(rows: Sequence[dict[str, msgspec.Raw]]) -> _Columns:
+    header = dict.fromkeys(name for row in rows for name in row)
+    return header, lambda name: [row.get(name, _NULL) for row in rows]
