@@ -31,7 +31,18 @@ from .http import Request, Response
 from .layers import Admission, BodyLimit, KeyAuth, RateLimit, RequestId, Scored
 from .models import FolderStore, MemoryStore, ModelCache, ModelStore
 from .schema import CSV, Column, Schema, Split, Table
-from .scoring import Model, Output, Prediction, Predictor, Query, Round, Threshold, Validate, score
+from .scoring import (
+    Model,
+    Output,
+    Prediction,
+    Predictor,
+    Query,
+    ResultCache,
+    Round,
+    Threshold,
+    Validate,
+    score,
+)
 
 __all__ = [
     "CSV",
@@ -74,6 +85,7 @@ __all__ = [
     "RequestError",
     "RequestId",
     "Response",
+    "ResultCache",
     "Round",
     "Schema",
     "Scored",

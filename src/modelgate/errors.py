@@ -88,7 +88,7 @@ class AnswerableError(ModelgateError):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.message = message or self.default_message
-        self.details = dict(details or {})
+        self.details: dict[str, Any] = dict(details or {})
         self.headers = dict(headers or {})
         super().__init__(self.message)
 

@@ -19,6 +19,7 @@ from .errors import (
     InvalidInput,
     NotFound,
     PredictionError,
+    RequestError,
     ServingError,
 )
 from .flow import Flow, Handler, Workers, drive, run, stack
@@ -309,9 +310,12 @@ class Gate:
             return request.wire.encode_error(request, ServingError())
 
     def _route(self, request: Request) -> None:
-        # An unknown path is answered too, in the wire format that is spoken near it.
-        request.wire = self._routes.nearest(request.path) or self._first
-        request.route, request.wire, request.params = self._routes.find(request.method, request.path)
+        try:
+            request.route, request.wire, request.params = self._routes.find(request.method, request.path)
+        except RequestError:
+            # This is answered too, in the wire format that is spoken nearby.
+            request.wire = self._routes.nearest(request.path) or self._first
+            raise
         request.deployment = request.params.get("deployment")
 
     def _answer(self, request: Request) -> Flow[Response]:
@@ -321,7 +325,8 @@ class Gate:
                 return (yield from request.route.answer(request, self._entries))
             query = request.query = yield from cast(Dialect, request.wire).decode(request)
             query.deployment = request.deployment = self._named(request, query.deployment)
-            self._refuse_other_version(request)
+            if "version" in request.params:
+                self._refuse_other_version(request)
             return (yield from self._entries.active(query.deployment).answer(request))
         except AnswerableError as error:
             return _refusal(request, error)
@@ -336,10 +341,9 @@ class Gate:
         return encode(request, query, prediction)
 
     def _refuse_other_version(self, request: Request) -> None:
-        version = request.params.get("version")
-        if version is not None and request.deployment is not None:
+        if "version" in request.params and request.deployment is not None:
             own = self._entries.active(request.deployment).deployment.version
-            if version != own:
+            if request.params["version"] != own:
                 raise NotFound(f"This deployment has version {own}")
 
     def _named(self, request: Request, in_body: str | None) -> str:

@@ -436,7 +436,7 @@ def json_members(request: Request) -> Flow[dict[str, msgspec.Raw]]:
 
 def check_body(request: Request, members: Mapping[str, msgspec.Raw], known: Collection[str]) -> Flow[None]:
     """Refuse what `json_members` let pass; see `modelgate.strict_json.check_members`."""
-    body = yield from content(request)
+    body = request.content or (yield from content(request))
     if len(body) > LARGE:
         yield from run(check_members, body, members, known)
     else:

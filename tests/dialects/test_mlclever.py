@@ -24,11 +24,6 @@ def client_of(function, interface, schema=SCHEMA, **options):
     return Client(getattr(gate, interface))
 
 
-@pytest.fixture(params=["wsgi", "asgi"])
-def interface(request):
-    return request.param
-
-
 def labelled(table):
     probabilities = np.array([[0.95, 0.85, 0.10]])
     classes = ["PredictedClassA", "PredictedClassB", "PredictedClassC"]

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import threading
 
 import flask
 import joblib
@@ -12,7 +13,8 @@ import skops.io
 import starlette.applications
 import starlette.responses
 import starlette.routing
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 
 import modelgate
 from conftest import KEY
@@ -25,10 +27,12 @@ from modelgate import (
     MemoryStore,
     MissingColumns,
     NotFound,
+    Predictor,
     RateLimit,
     Round,
     Schema,
 )
+from modelgate.dialects import Simple
 from modelgate.testing import Client
 
 AGE = Schema.of(age=float)
@@ -82,6 +86,14 @@ def ages(**options):
         (lambda: Deployment("a" * 65, own_age), "name"),
         (lambda: Deployment("a", own_age, state="on"), "state"),
         (lambda: Deployment("a", own_age, sha256="0" * 64), "sha256"),
+        (lambda: Deployment("a", own_age, version=1), "version=1"),
+        (lambda: Deployment("a", own_age, version="1/2"), "version='1/2'"),
+        (lambda: Deployment("a", own_age, model_id=""), "model_id=''"),
+        (lambda: Gate(keys="open", dialects="english"), "dialects='english'"),
+        (lambda: Gate(keys="open", dialects=[]), "dialects"),
+        (lambda: Gate(keys="open", dialects=["simple", "simple"]), "each once"),
+        (lambda: Gate(keys="open", dialects=[Simple]), "dialects"),
+        (lambda: Gate(keys="open", dialects=[7]), "dialects"),
         (lambda: Deployment("a", "a.pickle"), "ending in"),
         (lambda: Deployment("a", "no-such.skops"), "no such file"),
     ],
@@ -469,3 +481,63 @@ def test_alone_under_a_server():
     asyncio.run(play("websocket", "connect"))
 
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete", "websocket.close"]
+
+
+def test_dialects_are_chosen_by_name_or_given():
+    """The first one also speaks where no other is meant; one that is near a path speaks there."""
+    gate = Gate([Deployment("age", own_age, schema=AGE)], keys={KEY: "age"}, dialects=[Simple(), "plexe"])
+    client = Client(gate.wsgi)
+
+    assert 200 == client.post("/simple/age", json=[41], headers={"x-api-key": KEY}).status
+    assert 404 == client.post("/api/predict", json={}).status
+    assert "Not found" == client.post("/nowhere", json={}).json()["error"]
+    assert "not_found" == client.post("/predict/age/x", json={}).json()["error"]["code"]
+
+
+def test_a_large_answer_is_made_beside_the_event_loop():
+    """Encoding many rows would hold up everybody else."""
+    threads = set()
+
+    class Watched(Simple):
+        def encode(self, request, query, prediction):
+            threads.add(threading.current_thread() is threading.main_thread())
+            return super().encode(request, query, prediction)
+
+    gate = Gate([Deployment("age", own_age, schema=AGE)], keys="open", dialects=[Watched()])
+    client = Client(gate.asgi)
+    answers = [client.post("/simple/age", json=[[41]] * rows).json() for rows in (500, 501)]
+
+    assert [500, 501] == list(map(len, answers))
+    assert {True, False} == threads
+
+
+@pytest.mark.parametrize(
+    ("model", "target", "expected"),
+    [
+        (LinearRegression().fit([[0.0], [1.0]], [0, 1]), "y", [("y", None)]),
+        (LinearRegression().fit([[0.0], [1.0]], [[0, 1], [1, 0]]), ["p", "q"], [("p", None), ("q", None)]),
+        (LogisticRegression().fit([[0.0], [1.0]], ["a", "b"]), "y", [("y", ["a", "b"])]),
+        (
+            KNeighborsClassifier(1).fit([[0.0], [1.0]], [["a", "c"], ["b", "d"]]),
+            "y",
+            [("y_0", ["a", "b"]), ("y_1", ["c", "d"])],
+        ),
+    ],
+)
+def test_what_a_model_predicts_is_known_before_it_is_asked(model, target, expected):
+    """From an example row, for estimators tell it in a dozen ways."""
+
+    assert expected == [(told.name, told.classes) for told in Predictor(model, target=target).targets]
+
+
+def test_what_a_function_predicts_is_what_it_was_said_to():
+    """And of a model that cannot score the example too."""
+
+    class Broken:
+        n_features_in_ = 1
+
+        def predict(self, rows):
+            raise RuntimeError
+
+    assert ["a", "b"] == [told.name for told in Predictor(own_age, AGE, target=["a", "b"]).targets]
+    assert ["y"] == [told.name for told in Predictor(Broken(), AGE, target="y").targets]

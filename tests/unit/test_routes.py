@@ -93,3 +93,22 @@ def test_without_routes_nothing_is_found():
     """An empty house."""
     with pytest.raises(NotFound):
         Routes().find("GET", "/")
+
+
+def test_the_wire_format_nearby_answers_what_has_no_route():
+    """The one whose paths begin most like it."""
+
+    assert "two" == ROUTES.nearest("/api/predict/k/more")
+    assert "four" == ROUTES.nearest("/models/churn")
+    assert "five" == ROUTES.nearest("/v1/models/churn:explain")
+    assert None is ROUTES.nearest("/nowhere")
+    assert None is routes_of([(Route("GET", "/{deployment}"), "all")]).nearest("/nowhere")
+
+
+def test_a_route_may_say_what_its_path_does_not():
+    """And the one that came first stays."""
+    routes = Routes()
+
+    assert routes.add(Route("POST", "/detect"), "simple", {"deployment": "fraud"})
+    assert not routes.add(Route("POST", "/detect"), "other", {"deployment": "spam"})
+    assert ("simple", {"deployment": "fraud"}) == routes.find("POST", "/detect/")[1:]

@@ -4,6 +4,7 @@ from .kept import keep_columns
 from .model import Model, held
 from .predictor import Predictor
 from .query import Description, Output, Prediction, Query, Target
+from .results import ResultCache
 from .rounding import Round, round_half_even
 from .score import score
 from .threshold import Threshold
@@ -16,6 +17,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Query",
+    "ResultCache",
     "Round",
     "Target",
     "Threshold",

@@ -1,0 +1,73 @@
+"""Answers kept for rows that are asked again."""
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from copy import copy
+from dataclasses import replace
+from typing import TypeAlias
+from weakref import WeakKeyDictionary
+
+from cachetools import TTLCache
+
+from ..errors import ConfigurationError
+from ..flow import Flow, Handler
+from ..schema import Table
+from .predictor import Predictor
+from .query import Prediction, Query
+
+__all__ = ["ResultCache"]
+
+_Results: TypeAlias = TTLCache[Hashable, Prediction]
+
+
+class ResultCache:
+    """Answer a row that was scored before from memory. Batches are scored each time.
+
+    A result belongs to the very predictor that gave it and to the row as the schema read it: another
+    deployment, or a model that was loaded anew, never answers with it.
+
+    Args:
+        maxsize: how many results to keep for each model; the least recently used one goes first.
+        ttl: for how many seconds.
+        clock: gives the time in seconds.
+
+    Raises:
+        ConfigurationError: an option is not a number above 0.
+    """
+
+    scores = True
+
+    def __init__(
+        self, maxsize: int = 1024, ttl: float = 300, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        if type(maxsize) is not int or maxsize < 1:
+            raise ConfigurationError(f"maxsize={maxsize!r}: accepts a whole number from 1")
+        if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not ttl > 0:
+            raise ConfigurationError(f"ttl={ttl!r}: accepts seconds above 0")
+        self._make: Callable[[], _Results] = lambda: TTLCache(maxsize, ttl, clock)
+        self._results: WeakKeyDictionary[Predictor, _Results] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
+        assert query.table is not None and query.predictor is not None
+        if len(query.table) != 1:
+            return (yield from call_next(query))
+        row = _row(query.table)
+        with self._lock:
+            results = self._results.get(query.predictor)
+            if results is None:
+                results = self._results[query.predictor] = self._make()
+            prediction = results.get(row)
+        if prediction is None:
+            prediction = yield from call_next(query)
+            with self._lock:
+                results[row] = prediction
+        # The layers outside change what they are given.
+        return replace(prediction, outputs=[copy(output) for output in prediction.outputs])
+
+
+def _row(table: Table) -> Hashable:
+    # True is 1 to Python, and not to a model.
+    texts = tuple((type(values[0]), values[0]) for values in table.texts)
+    return table.numbers.tobytes(), texts

@@ -1,0 +1,142 @@
+"""Documents of the article "APIs for Machine Learning" (Neurootix); headings in quotes are its own."""
+
+import numpy as np
+import pytest
+
+from modelgate import ConfigurationError, Deployment, Gate, Output, Prediction, Schema
+from modelgate.testing import Client
+
+KEY = "a-key-of-sufficient-length"
+HEADERS = {"authorization": f"Bearer {KEY}"}
+IRIS = Schema.of(sepal_length=float, sepal_width=float, petal_length=float, petal_width=float)
+
+# "Step 2: Call the API (Client Side)"
+VALUES = [5.1, 3.5, 1.4, 0.2]
+ROW = dict(zip(IRIS.names, VALUES, strict=True))
+
+
+def cat(table):
+    assert VALUES == table.to_array()[0].tolist()
+    probabilities = np.array([[0.08, 0.92]] * len(table))
+    return Prediction([Output("animal", np.array(["cat"] * len(table)), ["dog", "cat"], probabilities)])
+
+
+def client_of(interface, function=cat, schema=IRIS, **options):
+    gate = Gate([Deployment("animal", function, schema=schema, **options)], keys={KEY: "animal"})
+    return Client(getattr(gate, interface))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"data": VALUES}, VALUES, ROW, {"data": ROW}],
+    ids=["the article's client", "the article's server", "by name", "by name, as data"],
+)
+def test_one_row(interface, body):
+    """ "Why JSON Is Used in ML APIs": the typical response, byte for byte, whichever way it is asked."""
+    answer = client_of(interface).post("/simple/animal", json=body, headers=HEADERS)
+
+    assert (200, b'{"prediction":"cat","confidence":0.92}') == (answer.status, answer.body)
+
+
+@pytest.mark.parametrize(
+    ("body", "rows"),
+    [
+        ([VALUES] * 2, 2),
+        ({"data": [VALUES] * 3}, 3),
+        ([ROW], 1),
+        ({"data": [ROW, ROW]}, 2),
+        ([], 0),
+        ({"data": []}, 0),
+    ],
+)
+def test_many_rows(interface, body, rows):
+    """An array of rows has an array of answers, also where it has one row or none."""
+    answer = client_of(interface).post("/simple/animal", json=body, headers=HEADERS)
+
+    assert (200, rows) == (answer.status, len(answer.json()))
+    assert all(row["prediction"] == "cat" for row in answer.json())
+
+
+def test_a_path_of_its_own(interface):
+    """ "Common Use Cases of ML APIs": POST /detect-fraud."""
+    client = client_of(interface, endpoint="/detect-fraud")
+
+    assert 200 == client.post("/detect-fraud", json={"data": VALUES}, headers=HEADERS).status
+    assert 401 == client.post("/detect-fraud", json={"data": VALUES}).status
+    assert 405 == client.request("GET", "/detect-fraud", headers=HEADERS).status
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        ([2.675], b'{"prediction":2.67}'),
+        ([3], b'{"prediction":3}'),
+        ({"a": [1.239], "b": ["x"]}, b'{"prediction":{"a":1.24,"b":"x"}}'),
+        (
+            Prediction(
+                [
+                    Output("a", np.array([1.5])),
+                    Output("b", np.array([True]), [False, True], np.array([[0.25, 0.75]])),
+                ]
+            ),
+            b'{"prediction":{"a":1.5,"b":true},"confidence":{"b":0.75}}',
+        ),
+    ],
+    ids=["a number", "a whole number", "several outputs", "several outputs, one a class"],
+)
+def test_other_models(interface, result, expected):
+    """A number has no confidence; several outputs are told by name."""
+    answer = client_of(interface, lambda table: result).post("/simple/animal", json=ROW, headers=HEADERS)
+
+    assert expected == answer.body
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"[5.1, 3.5]", "Row 0 has 2 values: send 4, one for each column"),
+        (b"[[5.1, 3.5, 1.4, 0.2], [1]]", "Row 1 has 1 values: send 4, one for each column"),
+        (b"[5.1, 3.5, 1.4, null]", "Invalid input data: petal_width must not be null"),
+        (b'["5.1", 3.5, 1.4, 0.2]', "Invalid input data: sepal_length must be a number"),
+        (b"[5.1, 3.5, 1.4, [0.2]]", "Invalid input data: petal_width must be a number"),
+        (b"[[5.1, 3.5, 1.4, 0.2], 7]", "The JSON body has the wrong shape: Expected `array`, got `int` - at `$[1]`"),
+        (b"7", "Row 0 is not an object of column names and values"),
+        (b'{"data": 7}', "Prediction failed due to missing input data"),
+        (b'{"data": [1, 2, 3, 4], "data": [1, 2, 3, 4]}', "The JSON body names a member twice"),
+        (b"", "The body is empty: send a JSON object"),
+    ],
+)  # fmt: skip
+def test_refusals(interface, body, told):
+    """Each says what to change."""
+    answer = client_of(interface).post("/simple/animal", body=body, headers=HEADERS)
+
+    assert (400, told) == (answer.status, answer.json()["error"])
+
+
+def test_a_column_called_data(interface):
+    """Its value is no array and no object, so that it is told from rows."""
+    client = client_of(interface, lambda table: table["data"] + 1, Schema.of(data=float))
+
+    assert {"prediction": 42.0} == client.post("/simple/animal", json={"data": 41}, headers=HEADERS).json()
+
+
+@pytest.mark.parametrize(
+    ("deployments", "options", "told"),
+    [
+        ([{"endpoint": "detect"}], {}, "endpoint='detect': accepts a path such as '/detect-fraud'"),
+        ([{"endpoint": "/{key}"}], {}, "endpoint='/{key}': accepts a path"),
+        ([{"endpoint": "/a"}, {"endpoint": "/a"}], {}, "endpoint='/a': is taken"),
+        ([{"endpoint": "/api/predict"}], {}, "endpoint='/api/predict': is taken"),
+        ([{"endpoint": "/a"}], {"dialects": ["plexe"]}, "endpoint='/a': needs the dialect simple"),
+    ],
+)
+def test_endpoints_that_cannot_be(deployments, options, told):
+    """At construction."""
+    with pytest.raises(ConfigurationError) as info:
+        Gate(
+            [Deployment(f"d{at}", cat, schema=IRIS, **more) for at, more in enumerate(deployments)],
+            keys="open",
+            **options,
+        )
+
+    assert str(info.value).startswith(told)
