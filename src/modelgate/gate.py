@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from .deployment import Deployment, HTTPLayer, ScoringLayer
 from .dialects import DIALECTS, Dialect, Route
@@ -323,7 +323,8 @@ class Gate:
             if request.route is not None and request.route.answer is not None:
                 self._refuse_other_version(request)
                 return (yield from request.route.answer(request, self._entries))
-            query = request.query = yield from cast(Dialect, request.wire).decode(request)
+            dialect: Dialect = request.wire  # type: ignore[assignment]  # a route that scores has one
+            query = request.query = yield from dialect.decode(request)
             query.deployment = request.deployment = self._named(request, query.deployment)
             if "version" in request.params:
                 self._refuse_other_version(request)
@@ -335,10 +336,10 @@ class Gate:
         query = request.query
         assert query is not None and query.deployment is not None
         prediction = yield from self._entries.active(query.deployment).score(query)
-        encode = cast(Dialect, request.wire).encode
-        if len(prediction) > _MANY_ROWS:
-            return (yield from run(encode, request, query, prediction))
-        return encode(request, query, prediction)
+        dialect: Dialect = request.wire  # type: ignore[assignment]
+        if len(prediction.outputs[0].values) > _MANY_ROWS:
+            return (yield from run(dialect.encode, request, query, prediction))
+        return dialect.encode(request, query, prediction)
 
     def _refuse_other_version(self, request: Request) -> None:
         if "version" in request.params and request.deployment is not None:

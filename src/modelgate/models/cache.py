@@ -65,11 +65,13 @@ class ModelCache(Generic[T]):
             DeploymentUnavailable: it failed in another way, which is the cause.
         """
         with self._lock:
-            model = self._models.get(name)
-            if model is not None:
+            try:
+                model = self._models[name]
+            except KeyError:
+                self._misses += 1
+            else:
                 self._hits += 1
                 return model, True
-            self._misses += 1
             future = self._loading.get(name) or self._start(name)
         outcome = yield from wait_for(future)
         # Each caller has an error of its own: one that many raise grows a traceback with each of them.

@@ -47,12 +47,10 @@ class Validate:
 
 
 def is_large(rows: object) -> bool:
-    """Whether it takes long to read *rows*."""
-    return (
-        len(rows) > (LARGE if isinstance(rows, bytes) else _MANY)
-        if isinstance(rows, bytes | Split)
-        else False
-    )
+    """Whether reading *rows* is no work for an event loop."""
+    if isinstance(rows, bytes):
+        return len(rows) > LARGE
+    return isinstance(rows, Split) and len(rows) > _MANY
 
 
 def read_rows(schema: Schema, rows: object, max_rows: int | None = None) -> Flow[Table]:
