@@ -47,8 +47,11 @@ class Deployment:
         sha256: the digest that pins a model file; a ``.joblib`` file needs one.
         layers: HTTP layers around this deployment alone, inside the gate's.
         scoring: scoring layers around its predictions, in place of the gate's.
-        offload: whether the model runs in a thread under ASGI. False runs it on the event loop:
-            for a model known to take microseconds.
+        offload: whether the model runs in a thread under ASGI. By default a function does, and an
+            estimator as long as it takes more than two milliseconds; False runs it on the event
+            loop, one request at a time: for a function known to take microseconds.
+        batch: whether an estimator scores in one call what waits for it together. For estimators
+            whose answer for a row depends on the rows beside it, False.
         max_rows: the most rows one request may bring; by default as many as the service whose wire
             format is spoken takes, and 10,000 where it names no number.
 
@@ -70,7 +73,8 @@ class Deployment:
     sha256: str | None = None
     layers: Sequence[HTTPLayer] = ()
     scoring: Sequence[ScoringLayer] | None = None
-    offload: bool = True
+    offload: bool | None = None
+    batch: bool = True
     max_rows: int | None = None
 
     def __post_init__(self) -> None:

@@ -154,10 +154,17 @@ class Workers:
         return (yield Wait(sync=call, aio=partial(self._call, call)))  # type: ignore[no-any-return]
 
     async def _call(self, call: Callable[[], T]) -> T:
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._running(), context.run, call)
+
+    def submit(self, call: Callable[[], None]) -> None:
+        """Have one of the threads make a *call* that nobody waits for, and that raises nothing."""
+        self._running().submit(call)
+
+    def _running(self) -> ThreadPoolExecutor:
         if self._pool is None or self._pid != os.getpid():
             self._pool, self._pid = ThreadPoolExecutor(self._threads, "modelgate"), os.getpid()
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._pool, context.run, call)
+        return self._pool
 
 
 def contained(call: Callable[[], T]) -> T:

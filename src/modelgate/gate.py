@@ -372,7 +372,7 @@ class Gate:
         return self._predictor(deployment, load_model(deployment.path, sha256=deployment.sha256))
 
     def _predictor(self, deployment: Deployment, model: Any) -> Predictor:
-        workers = self._workers if deployment.offload else None
+        workers = None if deployment.offload is False else self._workers
         predictor = Predictor(
             model,
             deployment.schema,
@@ -380,6 +380,8 @@ class Gate:
             version=deployment.version,
             model_id=deployment.model_id or deployment.name,
             workers=workers,
+            batch=deployment.batch,
+            inline=None if deployment.offload is None else False,
         )
         wanted = deployment.positive_class
         if wanted is not None and not any(is_for(wanted, t.classes) for t in predictor.targets if t.classes):

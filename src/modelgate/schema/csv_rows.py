@@ -11,8 +11,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-import numpy as np
-
 from ..errors import InvalidInput, MalformedBody
 from ..strict_json import occurrences
 from .check import check
@@ -59,11 +57,9 @@ class CSVDecoder:
             MissingColumns, InvalidValues: it breaks the schema.
         """
         tables = list(self._bounded(raw, max_rows))
-        if len(tables) == 1:
-            return tables[0]
-        texts = [[cell for cells in parts for cell in cells] for parts in zip(*(t.texts for t in tables))]  # noqa: B905
-        warnings = tuple(dict.fromkeys(told for table in tables for told in table.warnings))
-        return Table(self._columns, np.concatenate([table.numbers for table in tables]), texts, warnings)
+        whole = Table.joined(tables)
+        whole.warnings = tuple(dict.fromkeys(told for table in tables for told in table.warnings))
+        return whole
 
     def _bounded(self, raw: bytes, max_rows: int | None) -> Iterator[Table]:
         count, at_once = 0, ROWS if max_rows is None else min(ROWS, max_rows + 1)

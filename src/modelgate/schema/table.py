@@ -1,6 +1,7 @@
 """Rows that passed a schema."""
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,6 +74,15 @@ class Table:
                 self._place[column.name] = column, counts[column.numeric]
                 counts[column.numeric] += 1
         return self._place
+
+    @classmethod
+    def joined(cls, tables: "Sequence[Table]") -> "Table":
+        """One table of the rows of several that have the same columns; their warnings stay with them."""
+        first = tables[0]
+        if len(tables) == 1:
+            return first
+        texts = [list(chain.from_iterable(parts)) for parts in zip(*(t.texts for t in tables), strict=True)]
+        return cls(first._columns, np.concatenate([table.numbers for table in tables]), texts)
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows as dictionaries of plain Python values, null as None."""

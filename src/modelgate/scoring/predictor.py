@@ -15,6 +15,7 @@ from ..errors import AnswerableError, ConfigurationError, PredictionError
 from ..flow import Flow, Wait, Workers, contained, run_coroutine
 from ..schema import Schema, Table
 from ..schema.infer import none_columns
+from .batcher import Batcher
 from .query import Output, Prediction, Target, as_prediction, output_names
 
 __all__ = ["Predictor"]
@@ -31,7 +32,10 @@ class Predictor:
         version: of the model.
         model_id: names the model.
         workers: the threads in which it runs under ASGI; None to run it on the event loop, for a
-            function known to take microseconds.
+            model known to take microseconds.
+        batch: whether to score in one call what waits together, see `Batcher`: an estimator alone,
+            for a function may look at all of its rows.
+        inline: whether batches run on the event loop; None to choose by the time the model takes.
 
     Raises:
         ConfigurationError: *model* is neither, a function comes without a schema, or the schema
@@ -47,6 +51,8 @@ class Predictor:
         version: str = "1",
         model_id: str = "",
         workers: Workers | None = None,
+        batch: bool = True,
+        inline: bool | None = None,
     ) -> None:
         self.model = model
         self.target = target
@@ -67,6 +73,9 @@ class Predictor:
             raise ConfigurationError(
                 f"model={model!r}: accepts a fitted estimator with predict, or a function of a Table"
             )
+        self.batcher: Batcher | None = None
+        if batch and workers is not None and isinstance(self._function, _Estimator):
+            self.batcher = Batcher(self._score, workers, inline=inline)
         self._async = inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
 
     @cached_property
@@ -90,12 +99,17 @@ class Predictor:
         if not len(table):
             return Prediction([Output(name, np.empty(0)) for name in output_names(self.target, 1)])
         try:
+            if self.batcher is not None:
+                return (yield from self.batcher.predict(table))
             result = yield from self._call(table)
             return as_prediction(result, len(table), self.target)
         except AnswerableError:
             raise
         except Exception as error:
             raise PredictionError from error
+
+    def _score(self, table: Table) -> Prediction:
+        return as_prediction(self._function(table), len(table), self.target)
 
     def _call(self, table: Table) -> Flow[Any]:
         call = partial(self._function, table)

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -124,6 +125,24 @@ class Prediction:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def parted(self, sizes: Sequence[int]) -> "list[Prediction]":
+        """The predictions of parts that follow each other, *sizes* rows each."""
+        if len(sizes) == 1:
+            return [self]
+        stops = list(accumulate(sizes))
+        return [self._part(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
+
+    def _part(self, start: int, stop: int) -> "Prediction":
+        outputs = [
+            replace(
+                output,
+                values=output.values[start:stop],
+                probabilities=None if output.probabilities is None else output.probabilities[start:stop],
+            )
+            for output in self.outputs
+        ]
+        return replace(self, outputs=outputs)
 
     @property
     def values(self) -> npt.NDArray[Any]:

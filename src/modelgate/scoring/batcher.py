@@ -1,0 +1,312 @@
+"""Tables that wait for the same model are scored in one call.
+
+There is no timer: a batch is what has queued while the model was busy, or, for a model so light
+that it runs on the event loop, what came in one pass of the loop. Whoever finds the model free
+leads: a thread scores its own table and what has queued by then, an event loop hands the batch to a
+thread or runs it itself. At the end of a batch the first of those that wait leads the next.
+"""
+
+import asyncio
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple, TypeAlias
+from weakref import WeakSet
+
+from ..errors import ConfigurationError, Overloaded
+from ..flow import Flow, Wait, Workers, contained
+from ..schema import Table
+from .query import Prediction
+
+__all__ = ["BatchInfo", "Batcher"]
+
+LIGHT = 0.002
+"""How long a model may take, in seconds, to run on the event loop."""
+
+LIGHT_ROWS = 256
+"""How many rows a batch on the event loop has at most."""
+
+_FORGETTING = 0.9
+
+Outcome: TypeAlias = Prediction | BaseException
+
+
+class BatchInfo(NamedTuple):
+    """What a `Batcher` has done.
+
+    Args:
+        requests: how many tables were scored.
+        batches: in how many calls.
+        inline: how many of these ran on an event loop.
+        failed: how many calls failed, and were tried again in halves where they had several tables.
+        shed: how many tables were refused because too many rows waited.
+    """
+
+    requests: int
+    batches: int
+    inline: int
+    failed: int
+    shed: int
+
+
+class Batcher:
+    """Scores tables, those that wait together in one call.
+
+    When a call fails it is tried again in halves, so that only the table at fault fails: a table
+    takes part in as many calls as its batch can be halved, and one.
+
+    Args:
+        score: gives the prediction of a table, row by row: no row's depends on the others.
+        workers: the threads for event loops.
+        inline: whether to run on the event loop; None to choose by the time the model takes.
+        max_rows: how many rows one call scores at most; a table of as many has a call of its own,
+            and waits for none.
+        max_waiting: how many rows may wait; beyond, `Overloaded`.
+
+    Raises:
+        ConfigurationError: an option is not a whole number from 1.
+    """
+
+    def __init__(
+        self,
+        score: Callable[[Table], Prediction],
+        workers: Workers,
+        *,
+        inline: bool | None = None,
+        max_rows: int = 1024,
+        max_waiting: int = 65_536,
+    ) -> None:
+        for name, value in (("max_rows", max_rows), ("max_waiting", max_waiting)):
+            if type(value) is not int or value < 1:
+                raise ConfigurationError(f"{name}={value!r}: accepts a whole number from 1")
+        self._score = score
+        self._workers = workers
+        self._inline = inline
+        self._max_rows = max_rows
+        self._max_waiting = max_waiting
+        self._requests = self._batches = self._inlined = self._failed = self._shed = 0
+        self._slowest: float | None = None
+        self._forget()
+        _batchers.add(self)
+
+    def _forget(self) -> None:
+        """Nobody waits and nothing runs: at the beginning, and in a forked child."""
+        self._lock = threading.Lock()
+        self._waiting: deque[_Waiting] = deque()
+        self._rows = 0
+        self._busy = False
+
+    def info(self) -> BatchInfo:
+        """The counts so far."""
+        return BatchInfo(self._requests, self._batches, self._inlined, self._failed, self._shed)
+
+    def predict(self, table: Table) -> Flow[Prediction]:
+        """The prediction for *table*.
+
+        Raises:
+            Overloaded: too many rows wait already.
+            Exception: what the model raised for this table.
+        """
+        if len(table) >= self._max_rows:
+            return (yield from self._workers.run(self._score, table))
+        return (  # type: ignore[no-any-return]
+            yield Wait(sync=partial(self._wait, table), aio=partial(self._await, table))
+        )
+
+    def _wait(self, table: Table) -> Prediction:
+        waiting = _InThread(table)
+        if not self._leads(waiting):
+            waiting.woken.wait()
+        if waiting.outcome is None:
+            self._run()
+        return _result(waiting.outcome)
+
+    async def _await(self, table: Table) -> Prediction:
+        waiting = _InLoop(table)
+        if self._leads(waiting):
+            if self._light(table):
+                waiting.loop.call_soon(self._run, waiting.loop)
+            else:
+                self._workers.submit(self._run)
+        return _result(await waiting.future)
+
+    def _leads(self, waiting: "_Waiting") -> bool:
+        """Let *waiting* wait, and tell whether the model is free: then nobody else does."""
+        rows = len(waiting.table)
+        with self._lock:
+            if self._rows + rows > self._max_waiting and self._waiting:
+                self._shed += 1
+                raise Overloaded
+            self._waiting.append(waiting)
+            self._rows += rows
+            leads, self._busy = not self._busy, True
+        return leads
+
+    def _light(self, table: Table) -> bool:
+        if self._inline is not None:
+            return self._inline
+        return self._slowest is not None and self._slowest < LIGHT and len(table) <= LIGHT_ROWS
+
+    def _run(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Score what waits, in this thread; *loop* is the event loop that runs in it."""
+        batch = self._take(self._max_rows if loop is None else LIGHT_ROWS)
+        try:
+            outcomes: Sequence[Outcome] = self._call(batch) if batch else []
+        except Exception as error:
+            if loop is not None and len(batch) > 1:
+                # To find the table at fault takes many calls: nothing for an event loop.
+                self._workers.submit(partial(self._isolate, batch))
+                return
+            outcomes = [error] if len(batch) == 1 else self._halves(batch)
+        except BaseException as error:
+            self._settle(batch, [error] * len(batch), loop)
+            raise
+        self._inlined += loop is not None
+        self._settle(batch, outcomes, loop)
+
+    def _take(self, most: int) -> "list[_Waiting]":
+        """The first of those that wait, and as many as fit with it. Who has given up is left out."""
+        batch, rows = list[_Waiting](), 0
+        with self._lock:
+            while self._waiting and (not batch or rows + len(self._waiting[0].table) <= most):
+                first = self._waiting.popleft()
+                self._rows -= len(first.table)
+                if not first.gone():
+                    batch.append(first)
+                    rows += len(first.table)
+        return batch
+
+    def _isolate(self, batch: "list[_Waiting]") -> None:
+        self._settle(batch, self._halves(batch))
+
+    def _halves(self, batch: "list[_Waiting]") -> list[Outcome]:
+        middle = len(batch) // 2
+        return [*self._outcomes(batch[:middle]), *self._outcomes(batch[middle:])]
+
+    def _outcomes(self, batch: "list[_Waiting]") -> Sequence[Outcome]:
+        """A prediction or an error for each table of *batch*."""
+        try:
+            return self._call(batch)
+        except Exception as error:
+            return [error] if len(batch) == 1 else self._halves(batch)
+
+    def _call(self, batch: "list[_Waiting]") -> list[Prediction]:
+        tables = [waiting.table for waiting in batch]
+        self._batches += 1
+        start = time.perf_counter()
+        try:
+            whole = contained(partial(self._score, Table.joined(tables)))
+            predictions = whole.parted([len(table) for table in tables])
+        except BaseException:
+            self._failed += 1
+            raise
+        took = time.perf_counter() - start
+        # The slowest call counts, and is forgotten bit by bit: one spike keeps the model off the loop.
+        self._slowest = took if self._slowest is None else max(took, self._slowest * _FORGETTING)
+        self._requests += len(tables)
+        return predictions
+
+    def _settle(
+        self,
+        batch: "list[_Waiting]",
+        outcomes: Sequence[Outcome],
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        """Tell everybody what came of it, and have the first of those that wait by now lead."""
+        elsewhere: dict[asyncio.AbstractEventLoop, list[tuple[_Waiting, Outcome]]] = {}
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(waiting, _InThread) or waiting.loop is loop:
+                waiting.settle(outcome)
+            else:
+                elsewhere.setdefault(waiting.loop, []).append((waiting, outcome))
+        for other, pairs in elsewhere.items():
+            _soon(other, partial(_settle_all, pairs))
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        with self._lock:
+            while self._waiting and self._waiting[0].gone():
+                self._rows -= len(self._waiting.popleft().table)
+            first = self._waiting[0] if self._waiting else None
+            self._busy = first is not None
+        if isinstance(first, _InThread):
+            first.woken.set()
+        elif first is not None:
+            inline = self._light(first.table) and _soon(first.loop, partial(self._run, first.loop))
+            if not inline:
+                self._workers.submit(self._run)
+
+
+class _InThread:
+    """A table whose prediction a thread waits for."""
+
+    __slots__ = ("outcome", "table", "woken")
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.outcome: Outcome | None = None
+        self.woken = threading.Event()
+
+    def gone(self) -> bool:
+        return False
+
+    def settle(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self.woken.set()
+
+
+class _InLoop:
+    """A table whose prediction a task of an event loop waits for."""
+
+    __slots__ = ("future", "loop", "table")
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Outcome] = self.loop.create_future()
+
+    def gone(self) -> bool:
+        return self.future.cancelled() or self.loop.is_closed()
+
+    def settle(self, outcome: Outcome) -> None:
+        if not self.future.done():
+            self.future.set_result(outcome)
+
+
+_Waiting: TypeAlias = _InThread | _InLoop
+
+
+def _settle_all(pairs: Sequence[tuple[_Waiting, Outcome]]) -> None:
+    for waiting, outcome in pairs:
+        waiting.settle(outcome)
+
+
+def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> bool:
+    """Have *loop* call something; whether it is there to do so."""
+    try:
+        loop.call_soon_threadsafe(call)
+    except RuntimeError:
+        return False
+    return True
+
+
+def _result(outcome: Outcome | None) -> Prediction:
+    assert outcome is not None
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+_batchers: WeakSet[Batcher] = WeakSet()
+
+
+def _forget_all() -> None:
+    for batcher in _batchers:
+        batcher._forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

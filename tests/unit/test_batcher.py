@@ -1,0 +1,334 @@
+"""Tables that wait for the same model are scored in one call."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from modelgate import ConfigurationError, Schema, Workers, adrive, drive
+from modelgate.errors import Overloaded
+from modelgate.scoring import Output, Prediction, batcher
+from modelgate.scoring.batcher import LIGHT, LIGHT_ROWS, Batcher
+from modelgate.testing import Clock
+
+SCHEMA = Schema.of(a=float, plan=str)
+SOON = 30
+
+
+def table(*values):
+    return SCHEMA.read([{"a": value, "plan": f"p{value}"} for value in values])
+
+
+class Model:
+    """Doubles; remembers what it was given and in which thread; waits where it is told to."""
+
+    def __init__(self):
+        self.calls, self.threads = [], []
+        self.entered, self.go_on = threading.Semaphore(0), threading.Event()
+        self.go_on.set()
+
+    def __call__(self, rows):
+        self.calls.append(rows["a"].tolist())
+        self.threads.append(threading.current_thread())
+        self.entered.release()
+        assert self.go_on.wait(SOON)
+        assert [f"p{value:g}" for value in rows["a"]] == [
+            str(told).removesuffix(".0") for told in rows["plan"]
+        ]
+        if -1 in rows["a"]:
+            raise ValueError("poison")
+        return Prediction([Output("double", rows["a"] * 2, ["x"], np.ones((len(rows), 1)))])
+
+
+def values(prediction):
+    assert prediction.probabilities.shape == (len(prediction), 1)
+    return prediction.values.tolist()
+
+
+@pytest.fixture
+def model():
+    return Model()
+
+
+def ask(scored, *tables):
+    """The answers to tables that are all asked in one pass of an event loop."""
+
+    async def all_of_them():
+        flows = [adrive(scored.predict(each)) for each in tables]
+        return await asyncio.wait_for(asyncio.gather(*flows, return_exceptions=True), SOON)
+
+    return asyncio.run(all_of_them())
+
+
+def queued(scored, count):
+    """Wait until so many tables wait."""
+    until = threading.Event()
+    for _ in range(SOON * 1000):
+        if len(scored._waiting) == count:
+            return
+        until.wait(0.001)
+    raise AssertionError(f"{len(scored._waiting)} wait, not {count}")
+
+
+def test_one_alone_is_scored_at_once(model):
+    """In its own thread under WSGI, in a worker under ASGI as long as nothing is known of the model."""
+    scored = Batcher(model, Workers(1))
+
+    assert [2.0, 4.0] == values(drive(scored.predict(table(1, 2))))
+    assert [[6.0]] == [values(told) for told in ask(Batcher(model, Workers(1)), table(3))]
+    assert threading.current_thread() is model.threads[0]
+    assert threading.current_thread() is not model.threads[1]
+
+
+def test_one_pass_of_the_event_loop_is_one_call(model):
+    """Each gets its own rows back, and the model runs on the loop."""
+    scored = Batcher(model, Workers(1), inline=True)
+    told = ask(scored, table(1), table(2, 3), table(4))
+
+    assert [[2.0], [4.0, 6.0], [8.0]] == list(map(values, told))
+    assert [[1.0, 2.0, 3.0, 4.0]] == model.calls
+    assert [threading.current_thread()] == model.threads
+    assert (3, 1, 1, 0, 0) == scored.info()
+
+
+def test_what_queues_while_a_worker_is_busy_is_the_next_call(model):
+    """The first goes at once, the rest together."""
+    scored = Batcher(model, Workers(1), inline=False)
+    model.go_on.clear()
+
+    async def asked():
+        first = asyncio.create_task(adrive(scored.predict(table(1))))
+        await asyncio.to_thread(model.entered.acquire)
+        rest = [asyncio.create_task(adrive(scored.predict(table(at)))) for at in (2, 3, 4)]
+        await asyncio.sleep(0)
+        model.go_on.set()
+        return await asyncio.wait_for(asyncio.gather(first, *rest), SOON)
+
+    assert [[2.0], [4.0], [6.0], [8.0]] == list(map(values, asyncio.run(asked())))
+    assert [[1.0], [2.0, 3.0, 4.0]] == model.calls
+
+
+def test_a_thread_scores_what_others_have_queued(model):
+    """The first leads; the first of those that wait leads them."""
+    scored = Batcher(model, Workers(1))
+    model.go_on.clear()
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(lambda: drive(scored.predict(table(1))))
+        model.entered.acquire()
+        rest = [pool.submit(lambda at=at: drive(scored.predict(table(at)))) for at in (2, 3, 4, 5)]
+        queued(scored, 4)
+        model.go_on.set()
+        told = [values(future.result(SOON)) for future in (first, *rest)]
+
+    assert [[2.0], [4.0], [6.0], [8.0], [10.0]] == told
+    assert ([1.0], [2.0, 3.0, 4.0, 5.0]) == (model.calls[0], sorted(model.calls[1]))
+    assert model.threads[0] is not model.threads[1]
+
+
+def test_threads_and_an_event_loop_share_a_model(model):
+    """Whoever comes first."""
+    scored = Batcher(model, Workers(1))
+    model.go_on.clear()
+    with ThreadPoolExecutor(3) as pool:
+        thread = pool.submit(lambda: drive(scored.predict(table(1))))
+        model.entered.acquire()
+        loop = pool.submit(ask, scored, table(2), table(3))
+        queued(scored, 2)
+        other = pool.submit(lambda: drive(scored.predict(table(4))))
+        queued(scored, 3)
+        model.go_on.set()
+        told = [values(thread.result(SOON)), *map(values, loop.result(SOON)), values(other.result(SOON))]
+
+    assert [[2.0], [4.0], [6.0], [8.0]] == told
+    assert [[1.0], [2.0, 3.0, 4.0]] == model.calls
+
+
+def test_rows_count_and_not_requests(model):
+    """A call has *max_rows* at most, and a table of as many does not wait."""
+    scored = Batcher(model, Workers(1), inline=False, max_rows=4)
+    model.go_on.clear()
+
+    async def asked():
+        first = asyncio.create_task(adrive(scored.predict(table(1))))
+        await asyncio.to_thread(model.entered.acquire)
+        rest = [
+            asyncio.create_task(adrive(scored.predict(table(*at)))) for at in ((1, 2), (3,), (4, 5), (6,))
+        ]
+        await asyncio.sleep(0)
+        model.go_on.set()
+        await asyncio.wait_for(asyncio.gather(first, *rest), SOON)
+
+    asyncio.run(asked())
+
+    assert [[1.0], [1.0, 2.0, 3.0], [4.0, 5.0, 6.0]] == model.calls
+    assert [2.0, 4.0, 6.0, 8.0] == values(drive(scored.predict(table(1, 2, 3, 4))))
+    assert 5 == scored.info().requests
+
+
+def test_where_the_model_runs_follows_the_time_it_takes(model, monkeypatch):
+    """On the loop when it is light; one spike sends it to a thread, until it is forgotten."""
+    clock, took = Clock(0), [LIGHT / 4]
+
+    def timed(rows):
+        clock.advance(took[0])
+        return model(rows)
+
+    monkeypatch.setattr(batcher.time, "perf_counter", clock)
+    scored, here = Batcher(timed, Workers(1)), []
+
+    def asked(count):
+        for _ in range(count):
+            ask(scored, table(1))
+            here.append(model.threads[-1] is threading.current_thread())
+        return here[-count:]
+
+    assert [False, True, True] == asked(3)
+    took[0] = LIGHT * 2
+    assert [True, False] == asked(2)
+    took[0] = LIGHT / 4
+    assert [False] * 5 == asked(5)
+    assert asked(20)[-1]
+    ask(scored, table(*[1] * (LIGHT_ROWS + 1)))
+    assert model.threads[-1] is not threading.current_thread()
+
+
+def test_more_rows_than_may_wait_are_refused_at_once(model):
+    """Those that wait already are served."""
+    scored = Batcher(model, Workers(1), inline=False, max_waiting=2)
+    model.go_on.clear()
+
+    async def asked():
+        first = asyncio.create_task(adrive(scored.predict(table(1))))
+        await asyncio.to_thread(model.entered.acquire)
+        second = asyncio.create_task(adrive(scored.predict(table(2, 3))))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await adrive(scored.predict(table(4)))
+        model.go_on.set()
+        return await asyncio.wait_for(asyncio.gather(first, second), SOON)
+
+    assert [[2.0], [4.0, 6.0]] == list(map(values, asyncio.run(asked())))
+    assert 1 == scored.info().shed
+
+
+def test_who_gives_up_is_not_scored(model):
+    """Neither in the middle of the queue nor at its head."""
+    scored = Batcher(model, Workers(1), inline=False)
+    model.go_on.clear()
+
+    async def asked():
+        first = asyncio.create_task(adrive(scored.predict(table(1))))
+        await asyncio.to_thread(model.entered.acquire)
+        rest = [asyncio.create_task(adrive(scored.predict(table(at)))) for at in (2, 3, 4)]
+        await asyncio.sleep(0)
+        rest[0].cancel()
+        rest[2].cancel()
+        await asyncio.sleep(0)
+        model.go_on.set()
+        return await asyncio.wait_for(asyncio.gather(first, rest[1]), SOON)
+
+    assert [[2.0], [6.0]] == list(map(values, asyncio.run(asked())))
+    assert [[1.0], [3.0]] == model.calls
+    assert [[10.0]] == list(map(values, ask(scored, table(5))))
+
+
+def test_a_loop_that_is_gone_holds_nobody_up(model):
+    """Its tables are left out, and the next is served."""
+    scored = Batcher(model, Workers(1), inline=False)
+    model.go_on.clear()
+
+    async def abandoned():
+        tasks = [asyncio.create_task(adrive(scored.predict(table(at)))) for at in (1, 2)]
+        await asyncio.to_thread(model.entered.acquire)
+        return [task.cancel() for task in tasks]
+
+    asyncio.run(abandoned())
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(lambda: drive(scored.predict(table(3))))
+        queued(scored, 2)
+        model.go_on.set()
+
+        assert [6.0] == values(other.result(SOON))
+    assert [[1.0], [3.0]] == model.calls
+
+
+@pytest.mark.parametrize("inline", [True, False])
+@pytest.mark.parametrize("guilty", [0, 7, 15])
+def test_only_the_guilty_request_fails(model, inline, guilty):
+    """Sixteen at once, one of which makes the model raise: fifteen answers, and not many more calls."""
+    scored = Batcher(model, Workers(1), inline=inline)
+    told = ask(scored, *(table(-1 if at == guilty else at) for at in range(16)))
+
+    assert isinstance(told[guilty], ValueError)
+    assert [[at * 2.0] for at in range(16) if at != guilty] == [
+        values(prediction) for at, prediction in enumerate(told) if at != guilty
+    ]
+    assert max(sum(at in call for call in model.calls) for at in range(16)) <= 5
+    assert [[2.0]] == list(map(values, ask(scored, table(1))))
+
+
+def test_a_model_that_wants_to_leave_is_an_error(model):
+    """SystemExit takes nobody with it, an interrupt only the thread it was meant for."""
+    raising = iter([SystemExit, KeyboardInterrupt])
+
+    def leaving(rows):
+        model.entered.release()
+        assert model.go_on.wait(SOON)
+        raise next(raising)
+
+    scored = Batcher(leaving, Workers(1))
+    with pytest.raises(RuntimeError):
+        drive(scored.predict(table(1)))
+    with pytest.raises(KeyboardInterrupt):
+        drive(scored.predict(table(1)))
+    assert not scored._busy
+
+
+FORKED = """
+import os, threading, sys
+from modelgate import Schema, Workers, drive
+from modelgate.scoring.batcher import Batcher
+from modelgate.scoring import Output, Prediction
+
+entered, go_on = threading.Event(), threading.Event()
+parent = os.getpid()
+
+def model(rows):
+    if os.getpid() == parent:
+        entered.set()
+        go_on.wait()
+    return Prediction([Output("a", rows["a"])])
+
+scored = Batcher(model, Workers(1))
+table = Schema.of(a=float).read({"a": 7})
+thread = threading.Thread(target=lambda: drive(scored.predict(table)))
+thread.start()
+entered.wait()
+child = os.fork()
+if child == 0:
+    os._exit(int(drive(scored.predict(table)).values[0]))
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+go_on.set()
+thread.join()
+sys.exit(status)
+"""
+
+
+def test_a_forked_child_begins_anew():
+    """What ran in the parent never ends in the child."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], timeout=SOON, check=False)
+
+    assert 7 == done.returncode
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_rows": 0}, {"max_rows": 2.5}, {"max_waiting": 0}, {"max_waiting": True}]
+)
+def test_options_that_cannot_be(options):
+    """At construction, by name."""
+    with pytest.raises(ConfigurationError, match=next(iter(options))):
+        Batcher(len, Workers(1), **options)
