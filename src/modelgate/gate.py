@@ -14,7 +14,7 @@ from .errors import (
     AnswerableError,
     ConfigurationError,
     DeploymentInactive,
-    Forbidden,
+    InsufficientScope,
     InvalidInput,
     NotFound,
     PredictionError,
@@ -58,8 +58,8 @@ class Gate:
 
     Args:
         deployments: what is served; `handler` adds functions later.
-        keys: who may ask: ``{key: deployments}``, ``"env:VARIABLE"``, a key store, or ``"open"``
-            for anyone. Without it a gate refuses to start.
+        keys: who may ask: ``{key: deployments}``, ``"env:VARIABLE"``, ``"sqlite:///keys.db"`` or
+            another URL of a database, a key store, or ``"open"`` for anyone. Without it a gate refuses to start.
         limits: how often one caller may ask, ``"60/minute; 10000/day"``, or a `RateLimit`; by
             default the limits of the ML Clever Prediction API.
         dialects: the wire formats spoken, by name; by default all of them. The first one also
@@ -259,13 +259,15 @@ class Gate:
         if in_body is not None and in_body != asked:
             raise InvalidInput(f"The path is that of deployment {asked!r}: the body names another")
         if asked is not None:
-            if principal is not None and not principal.may_use(asked):
-                raise Forbidden
+            if principal is not None:
+                principal.require(asked, request.action)
             return asked
         own = principal.deployments if principal is not None else None
         names = list(own if own is not None else self._entries)
         if len(names) == 1:
             return names[0]
+        if own == ():
+            raise InsufficientScope
         raise InvalidInput(f"Several deployments can be meant: name one as deployment: {', '.join(names)}")
 
     def _entry(self, name: str) -> _Entry:

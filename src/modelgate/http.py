@@ -105,6 +105,7 @@ class Request:
         id: the request id, once the layer `RequestId` has given one.
         params: the variable parts of the path, by the names the route gives them.
         deployment: the deployment the path names, None where it names none.
+        action: what is to be done with it, of `modelgate.keys.principal.ACTIONS`.
         principal: whose key it is, once the layer `KeyAuth` has accepted one.
         query: what is to be scored, once the dialect has decoded it.
         wire: the wire format spoken.
@@ -117,6 +118,7 @@ class Request:
 
     __slots__ = (
         "_deferred",
+        "action",
         "body_read",
         "client",
         "deployment",
@@ -157,6 +159,7 @@ class Request:
         self.id: str | None = None
         self.params: Mapping[str, str] = {}
         self.deployment: str | None = None
+        self.action = "predict"
         self.principal: Principal | None = None
         self.query: Query | None = None
         self.wire: Wire = PLAIN

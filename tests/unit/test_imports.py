@@ -10,7 +10,7 @@ import modelgate
 SOURCE = Path(modelgate.__file__).parent
 RANKS = [
     ["errors"],
-    ["flow", "strict_json"],
+    ["flow", "strict_json", "rates"],
     ["http"],
     ["schema"],
     ["models", "keys"],
