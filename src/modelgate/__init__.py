@@ -30,13 +30,14 @@ from .errors import (
 from .flow import Flow, Handler, Layer, Wait, Workers, adrive, drive, run, stack
 from .gate import Gate
 from .http import Request, Response
-from .layers import Admission, BodyLimit, KeyAuth, RateLimit, RequestId, Scored
+from .layers import AccessLog, Admission, BodyLimit, KeyAuth, RateLimit, RequestId, Scored
 from .models import FolderStore, MemoryStore, ModelCache, ModelStore
 from .schema import CSV, Column, Schema, Table
 from .scoring import Model, Output, Prediction, Predictor, Query, Round, Validate, score
 
 __all__ = [
     "CSV",
+    "AccessLog",
     "Admission",
     "BodyLimit",
     "BodyTooLarge",

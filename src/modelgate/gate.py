@@ -24,7 +24,7 @@ from .flow import Flow, Handler, Workers, drive, stack
 from .http import PLAIN, Request, Response, http_stack
 from .keys import KeyStore
 from .keys.store import ACCEPTED as ACCEPTED_KEYS
-from .layers import Admission, BodyLimit, KeyAuth, RateLimit, RequestId
+from .layers import AccessLog, Admission, BodyLimit, KeyAuth, RateLimit, RequestId
 from .layers.rate_limit import DEFAULT_RATE
 from .models import FolderStore, ModelCache, ModelStore, load_model
 from .mount import asgi, wsgi
@@ -104,7 +104,7 @@ class Gate:
         )
         chosen = _standard_layers(keys, limits) if layers is None else _given_layers(layers, keys, limits)
         self._guarded = http_stack(chosen, self._answer)
-        self._handler = stack([RequestId()], self._guard)
+        self._handler = stack([RequestId(), AccessLog()], self._guard)
         self.asgi = asgi.app(self)
         self.wsgi = wsgi.app(self)
         if isinstance(deployments, Deployment | Mapping) or not isinstance(deployments, Iterable):
