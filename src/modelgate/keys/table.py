@@ -172,7 +172,8 @@ class KeyTable:
         with self._transaction() as connection:
             row = connection.execute(sa.select(*_SHOWN).where(_KEYS.c.id == key_id)).mappings().first()
         if row is None:
-            raise NotFound(f"There is no key with the id {key_id!r}")
+            # Not shown: it may be a key, given where an id is meant.
+            raise NotFound("There is no key with this id: modelgate keys list shows the ids")
         return _record(row)
 
     def rotate(
