@@ -198,6 +198,9 @@ def test_a_key_that_is_not_there(store, act):
     [
         ("owner", ""),
         ("owner", None),
+        ("owner", "a\x1b[2J"),
+        ("owner", "a\0"),
+        ("owner", "\ud800"),
         ("scopes", []),
         ("scopes", "churn:write"),
         ("limits", "often"),
@@ -495,6 +498,28 @@ def test_a_pepper(make, monkeypatch):
     assert found(plain, key) is None
     assert found(make(), key) is not None
     assert PEPPER not in repr(vars(peppered)["_url"]) + repr(peppered)
+
+
+def test_an_app_with_few_rights(postgres):
+    """Where the table is there, it is enough to read it, and to write when keys were used."""
+    admin = SqlKeyStore(postgres.emptied())
+    key = admin.create(owner="us", scopes="*").key
+    with admin._transaction() as connection:
+        connection.execute(sa.text("DROP ROLE IF EXISTS app"))
+        connection.execute(sa.text("CREATE ROLE app LOGIN PASSWORD 'app'"))
+        connection.execute(sa.text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
+        connection.execute(sa.text("GRANT SELECT, UPDATE (last_used) ON modelgate_keys TO app"))
+    store = SqlKeyStore(f"postgresql://app:app@127.0.0.1:{postgres.port}/postgres")
+    principal = found(store, key)
+    settled(store)
+
+    assert admin.show(principal.id).last_used is not None
+    with pytest.raises(StoreError):
+        store.revoke(principal.id)
+    with admin._transaction() as connection:
+        connection.execute(sa.text("DROP OWNED BY app"))
+    store.close()
+    admin.close()
 
 
 def test_many_make_the_table_at_once(make):

@@ -137,7 +137,7 @@ def _show(record: KeyRecord, as_json: bool) -> None:
         return
     for name, value in members.items():
         told = " ".join(value) if isinstance(value, tuple) else value
-        click.echo(f"{name:12} {_printable(told if told is not None else '-')}")
+        click.echo(f"{name:12} {told if told is not None else '-'}")
 
 
 def _members(record: KeyRecord) -> dict[str, Any]:
@@ -163,7 +163,7 @@ _COLUMNS = ("id", "owner", "prefix", "scopes", "limits", "last used", "expires",
 def _print_table(records: Iterable[KeyRecord]) -> None:
     """A table where there is a terminal; otherwise a line a key, its parts separated by tabs."""
     now = datetime.now(UTC)
-    rows = [[_printable(cell) for cell in _row(record, now)] for record in records]
+    rows = [_row(record, now) for record in records]
     if not _is_terminal():
         for row in (_COLUMNS, *rows):
             click.echo("\t".join(row))
@@ -195,8 +195,3 @@ def _row(record: KeyRecord, now: datetime) -> list[str]:
         ago(record.expires, now),
         record.state(now),
     ]
-
-
-def _printable(text: str) -> str:
-    """*text* without what moves a terminal's cursor or parts a line: an owner may be called anything."""
-    return "".join(character if character.isprintable() else " " for character in text)

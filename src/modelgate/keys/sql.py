@@ -7,14 +7,13 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from cachetools import FIFOCache
 
 from ..errors import ConfigurationError, StoreError
 from ..flow import Flow, wait_for
 from .digest import digest_of
-from .generate import is_intact
+from .generate import PREFIX, is_intact
 from .principal import Principal
 from .record import KeyRecord, refusal
 from .table import KeyTable
@@ -63,10 +62,11 @@ class SqlKeyStore(KeyTable):
         self,
         url: str,
         *,
+        pepper: str | None = None,
+        prefix: str = PREFIX,
         staleness: float = 2.0,
         maxsize: int = 10_000,
         clock: Callable[[], float] = time.time,
-        **options: Any,
     ) -> None:
         if not isinstance(staleness, int | float) or not 0 <= staleness <= 3600:
             raise ConfigurationError(f"staleness={staleness!r}: accepts seconds from 0 to 3600")
@@ -74,7 +74,7 @@ class SqlKeyStore(KeyTable):
             raise ConfigurationError(f"maxsize={maxsize!r}: accepts a whole number from 1")
         self._staleness = staleness
         self._cache: FIFOCache[bytes, _Found] = FIFOCache(maxsize)
-        super().__init__(url, clock=clock, **options)
+        super().__init__(url, pepper=pepper, prefix=prefix, clock=clock)
 
     def _start(self) -> None:
         super()._start()
@@ -132,10 +132,11 @@ class SqlKeyStore(KeyTable):
         except Exception as error:
             logger.error("the key store cannot be asked", exc_info=error)
             self._down_until = self._clock() + 1
-        with self._lock:
-            if found is not None:
-                self._cache[digest] = found
-            del self._loading[digest]
+        finally:
+            with self._lock:
+                if found is not None:
+                    self._cache[digest] = found
+                del self._loading[digest]
         return found
 
     def _found(self, record: KeyRecord | None, now: float) -> _Found:

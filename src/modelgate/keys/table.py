@@ -131,10 +131,11 @@ class KeyTable:
             ConfigurationError: an option cannot work.
             StoreError: the database cannot be asked.
         """
-        if not isinstance(owner, str) or not owner.strip():
-            raise ConfigurationError("owner: accepts the name of who gets the key")
+        if not isinstance(owner, str) or not owner.strip() or not owner.isprintable():
+            raise ConfigurationError("owner: accepts the name of who gets the key, in printable text")
         if limits is not None:
             parse_rate(limits, option="limits")
+            limits = " ".join(limits.split())
         name = f"k_{secrets.token_hex(8)}"
         record = KeyRecord(
             id=name,

@@ -1,4 +1,4 @@
-"""A key is told to nobody: not by an answer, the log, an error, or the text of an object."""
+"""Keys of every state through every mount: what the caller is told, and that nobody is told the key."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -51,6 +51,29 @@ def kept(tmp_path):
     }
     yield store, made
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("case", "status", "challenge"),
+    [
+        ("right", 200, None),
+        ("wrong", 401, 'Bearer realm="modelgate", error="invalid_token"'),
+        ("misspelled", 401, 'Bearer realm="modelgate", error="invalid_token"'),
+        ("expired", 403, 'Bearer error="invalid_token"'),
+        ("revoked", 403, 'Bearer error="invalid_token"'),
+        ("of another scope", 403, 'Bearer error="insufficient_scope"'),
+    ],
+)
+@pytest.mark.parametrize("named", [{}, {"deployment": "wine"}], ids=["by key", "by name"])
+def test_what_the_caller_is_told(mount, wine, wine_row, kept, caplog, case, status, challenge, named):
+    """A status of its own for each key, and the challenge of RFC 6750; the log names the key."""
+    store, made = kept
+    with caplog.at_level(logging.INFO, "modelgate"):
+        answer = Mounted(mount, make_gate(wine, keys=store)).predict(wine_row, made[case], **named)
+    refused = [record.getMessage() for record in caplog.records if record.name == "modelgate"]
+
+    assert (status, challenge) == (answer.status, answer.header("www-authenticate"))
+    assert (case in ("expired", "revoked")) == any(f"is {case}" in line for line in refused)
 
 
 @pytest.mark.parametrize("where", WHERE)
