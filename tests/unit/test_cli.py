@@ -1,6 +1,7 @@
 """The command, as people and programs call it."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -203,6 +204,23 @@ def test_ago(seconds, told):
     assert "-" == times.ago(None, NOW)
 
 
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no terminals here")
+def test_a_missing_rich(url):
+    """Is told as a missing click is; only a terminal needs it."""
+    shown, terminal = os.openpty()
+    code = RUNNING.format(missing=["rich"], arguments=("keys", "list", "--db", url))
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=terminal, stderr=subprocess.PIPE, text=True, timeout=60
+    )
+    os.close(terminal)
+    os.close(shown)
+
+    assert (1, MISSING_CLI) == (done.returncode, done.stderr)
+    assert 0 == started("keys", "list", "--db", url, missing=["rich"]).returncode
+
+
+MISSING_CLI = 'The command modelgate needs click and rich: pip install "modelgate[cli]"\n'
+
 RUNNING = """
 import sys
 sys.modules.update(dict.fromkeys({missing!r}))
@@ -235,7 +253,7 @@ def test_help_imports_little():
 @pytest.mark.parametrize(
     ("missing", "code", "told"),
     [
-        (["click"], 1, 'The command modelgate needs click and rich: pip install "modelgate[cli]"\n'),
+        (["click"], 1, MISSING_CLI),
         (["sqlalchemy"], 2, 'Error: keys in a database need SQLAlchemy: pip install "modelgate[sql]"\n'),
         (["psycopg"], 2, 'Error: keys in PostgreSQL need psycopg: pip install "modelgate[postgresql]"\n'),
     ],

@@ -562,6 +562,7 @@ def test_a_forked_process_asks_by_itself(store):
     "url",
     [
         "postgresql://gate:s3cret@127.0.0.1:1/keys",
+        "postgres://gate:s3cret@127.0.0.1:1/keys",
         "postgresql+psycopg://gate:s3cret@127.0.0.1:1/keys?application_name=s3cret",
         "sqlite:////no/such/folder/s3cret.db",
     ],

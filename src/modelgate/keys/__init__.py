@@ -5,7 +5,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .generate import generate, is_intact, resembles_key
+from .generate import generate, is_intact
 from .principal import Principal
 from .record import KeyRecord, NewKey
 from .store import KeyStore, MemoryKeyStore, key_store
@@ -23,7 +23,6 @@ __all__ = [
     "generate",
     "is_intact",
     "key_store",
-    "resembles_key",
 ]
 
 

@@ -299,7 +299,7 @@ def _database(url: str) -> sa.URL:
     except (sa.exc.ArgumentError, ValueError):
         told = None
     # The URL is not shown: it may hold a password.
-    if told is None or told.get_backend_name() not in ("sqlite", "postgresql"):
+    if told is None or told.get_backend_name() not in ("sqlite", "postgresql", "postgres"):
         raise ConfigurationError(f"keys: accepts {ACCEPTED_URLS}")
     if told.get_backend_name() == "sqlite":
         if told.database in (None, "", ":memory:"):

@@ -5,7 +5,7 @@ import re
 
 from ..flow import Flow, Handler
 from ..http import Request, Response, answered
-from ..keys import resembles_key
+from ..keys.generate import resembles_key
 
 __all__ = ["RequestId"]
 
