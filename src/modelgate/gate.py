@@ -58,8 +58,9 @@ class Gate:
 
     Args:
         deployments: what is served; `handler` adds functions later.
-        keys: who may ask: ``{key: deployments}``, ``"env:VARIABLE"``, ``"sqlite:///keys.db"`` or
-            another URL of a database, a key store, or ``"open"`` for anyone. Without it a gate refuses to start.
+        keys: who may ask: ``{key: deployments}``, ``"env:VARIABLE"``, the URL of a database such as
+            ``"sqlite:///keys.db"``, a key store, or ``"open"`` for anyone. Without it a gate refuses
+            to start.
         limits: how often one caller may ask, ``"60/minute; 10000/day"``, or a `RateLimit`; by
             default the limits of the ML Clever Prediction API.
         dialects: the wire formats spoken, by name; by default all of them. The first one also

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from ..keys.record import KeyRecord, NewKey
 from .times import ago, moment, span
@@ -136,24 +137,15 @@ def _show(record: KeyRecord, as_json: bool) -> None:
         _print_json(members)
         return
     for name, value in members.items():
-        told = " ".join(value) if isinstance(value, tuple) else value
+        told = " ".join(value) if name == "scopes" else value
         click.echo(f"{name:12} {told if told is not None else '-'}")
 
 
 def _members(record: KeyRecord) -> dict[str, Any]:
-    import msgspec
-
-    state = record.state(datetime.now(UTC))
-    members = {"state": state, **{name: getattr(record, name) for name in KeyRecord.__dataclass_fields__}}
-    return {
-        name: msgspec.to_builtins(value) if isinstance(value, datetime) else value
-        for name, value in members.items()
-    }
+    return {"state": record.state(datetime.now(UTC)), **msgspec.to_builtins(record)}
 
 
 def _print_json(value: object) -> None:
-    import msgspec
-
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
 
 

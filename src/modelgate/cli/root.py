@@ -4,12 +4,12 @@ from typing import Any
 
 import click
 
-from ..errors import AnswerableError, ConfigurationError, Forbidden, ModelgateError, NotFound, StoreError
+from ..errors import ConfigurationError, KeyInactive, ModelgateError, NotFound, StoreError
 from .keys import keys
 
 __all__ = ["cli"]
 
-_CODES: dict[type[ModelgateError], int] = {ConfigurationError: 2, NotFound: 3, Forbidden: 3, StoreError: 4}
+_CODES: dict[type[ModelgateError], int] = {ConfigurationError: 2, NotFound: 3, KeyInactive: 3, StoreError: 4}
 
 
 class _Group(click.Group):
@@ -18,10 +18,9 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (AnswerableError, ConfigurationError) as error:
-            code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), 1)
+        except tuple(_CODES) as error:
             click.echo(f"Error: {_told(error)}", err=True)
-            ctx.exit(code)
+            ctx.exit(_CODES[type(error)])
 
 
 def _told(error: ModelgateError) -> str:

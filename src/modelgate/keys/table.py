@@ -12,57 +12,15 @@ from typing import Any
 
 from ..errors import ConfigurationError, KeyInactive, NotFound, StoreError
 from ..rates import parse_rate
+from .database import KEYS, METADATA, Moment, engine_of, parse_url, sa
 from .digest import digest_of, pepper_of, same
 from .generate import PREFIX, generate, shown
 from .principal import parse_scopes
 from .record import KeyRecord, NewKey, refusal
 
-try:
-    import sqlalchemy as sa
-except ImportError:
-    raise ConfigurationError('keys in a database need SQLAlchemy: pip install "modelgate[sql]"') from None
-
 __all__ = ["KeyTable"]
 
-ACCEPTED_URLS = "sqlite:///path/to/keys.db or postgresql://user:password@host/database"
-
-# A database that does not answer must not hold a request for minutes. A URL may say otherwise.
-_PATIENCE = {"connect_timeout": "5", "tcp_user_timeout": "5000"}
-_BUSY_MILLISECONDS = 5000
-
-
-class _Moment(sa.types.TypeDecorator[datetime]):
-    """A moment with its time zone; kept as seconds since the epoch, which SQLite can compare too."""
-
-    impl = sa.Double
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> float | None:  # noqa: ARG002
-        return value.timestamp() if value is not None else None
-
-    def process_result_value(self, value: float | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
-        return datetime.fromtimestamp(value, UTC) if value is not None else None
-
-
-_METADATA = sa.MetaData()
-_KEYS = sa.Table(
-    "modelgate_keys",
-    _METADATA,
-    sa.Column("id", sa.String(32), primary_key=True),
-    sa.Column("prefix", sa.String(40), nullable=False),
-    sa.Column("digest", sa.LargeBinary(32), nullable=False, unique=True),
-    sa.Column("owner", sa.Text, nullable=False, index=True),
-    sa.Column("scopes", sa.Text, nullable=False),
-    sa.Column("limits", sa.Text),
-    sa.Column("counted_as", sa.String(32), nullable=False),
-    sa.Column("created", _Moment, nullable=False),
-    sa.Column("not_before", _Moment),
-    sa.Column("expires", _Moment),
-    sa.Column("revoked", _Moment),
-    sa.Column("replaced_by", sa.String(32)),
-    sa.Column("last_used", _Moment),
-)
-_SHOWN = [_KEYS.c[field.name] for field in fields(KeyRecord)]
+_SHOWN = [KEYS.c[field.name] for field in fields(KeyRecord)]
 
 
 class KeyTable:
@@ -88,7 +46,7 @@ class KeyTable:
         clock: Callable[[], float] = time.time,
     ) -> None:
         generate(prefix)
-        self._url = _database(url)
+        self._url = parse_url(url)
         self._pepper = pepper_of(pepper)
         self._prefix = prefix
         self._clock = clock
@@ -103,7 +61,7 @@ class KeyTable:
         """What belongs to one process alone: called in each forked child too."""
         # A child leaves its parent's connections alone: even closing one would speak to the server.
         self._inherited = getattr(self, "_inherited", ()), getattr(self, "_engine", None)
-        self._engine = _engine(self._url)
+        self._engine = engine_of(self._url)
 
     def close(self) -> None:
         """Close the connections. They are opened again where one is needed."""
@@ -157,9 +115,9 @@ class KeyTable:
         Raises:
             StoreError: the database cannot be asked.
         """
-        chosen = sa.select(*_SHOWN).order_by(_KEYS.c.created, _KEYS.c.id)
+        chosen = sa.select(*_SHOWN).order_by(KEYS.c.created, KEYS.c.id)
         if owner is not None:
-            chosen = chosen.where(_KEYS.c.owner == owner)
+            chosen = chosen.where(KEYS.c.owner == owner)
         with self._transaction() as connection:
             return [_record(row) for row in connection.execute(chosen).mappings()]
 
@@ -171,7 +129,7 @@ class KeyTable:
             StoreError: the database cannot be asked.
         """
         with self._transaction() as connection:
-            row = connection.execute(sa.select(*_SHOWN).where(_KEYS.c.id == key_id)).mappings().first()
+            row = connection.execute(sa.select(*_SHOWN).where(KEYS.c.id == key_id)).mappings().first()
         if row is None:
             # Not shown: it may be a key, given where an id is meant.
             raise NotFound("There is no key with this id: modelgate keys list shows the ids")
@@ -208,10 +166,10 @@ class KeyTable:
             last_used=None,
         )
         ends = min(filter(None, (old.expires, now + grace)))
-        free = (_KEYS.c.id == key_id) & _KEYS.c.replaced_by.is_(None) & _KEYS.c.revoked.is_(None)
+        free = (KEYS.c.id == key_id) & KEYS.c.replaced_by.is_(None) & KEYS.c.revoked.is_(None)
         with self._transaction() as connection:
             # First what others may be doing at the same time: only one of two rotations finds it free.
-            done = connection.execute(sa.update(_KEYS).where(free).values(replaced_by=new.id, expires=ends))
+            done = connection.execute(sa.update(KEYS).where(free).values(replaced_by=new.id, expires=ends))
             if not done.rowcount:
                 raise KeyInactive(
                     key_id, "replaced", f"The key {key_id} has a successor already: rotate that"
@@ -224,8 +182,8 @@ class KeyTable:
         Raises:
             NotFound, StoreError: see `show`.
         """
-        now = sa.literal(self._now(), _Moment)
-        return self._change(key_id, revoked=sa.func.coalesce(_KEYS.c.revoked, now))
+        now = sa.literal(self._now(), Moment)
+        return self._change(key_id, revoked=sa.func.coalesce(KEYS.c.revoked, now))
 
     def expire(self, key_id: str, at: datetime | None = None) -> KeyRecord:
         """Have the key *key_id* end at a moment; by default now.
@@ -242,7 +200,7 @@ class KeyTable:
         Raises:
             StoreError: the database cannot be asked.
         """
-        chosen = sa.select(_KEYS.c.digest, *_SHOWN).where(_KEYS.c.digest == digest)
+        chosen = sa.select(KEYS.c.digest, *_SHOWN).where(KEYS.c.digest == digest)
         with self._transaction() as connection:
             row = connection.execute(chosen).mappings().first()
         return _record(row) if row is not None and same(row["digest"], digest) else None
@@ -255,8 +213,8 @@ class KeyTable:
         """
         with self._transaction() as connection:
             for key_id, when in uses.items():
-                old = _KEYS.c.last_used.is_(None) | (_KEYS.c.last_used <= when - at_most_every)
-                connection.execute(sa.update(_KEYS).where(_KEYS.c.id == key_id, old).values(last_used=when))
+                old = KEYS.c.last_used.is_(None) | (KEYS.c.last_used <= when - at_most_every)
+                connection.execute(sa.update(KEYS).where(KEYS.c.id == key_id, old).values(last_used=when))
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
@@ -266,12 +224,12 @@ class KeyTable:
         record = replace(record, prefix=shown(key))
         row = {column.name: getattr(record, column.name) for column in _SHOWN}
         row.update(digest=digest_of(key, self._pepper), scopes=" ".join(record.scopes))
-        connection.execute(sa.insert(_KEYS).values(row))
+        connection.execute(sa.insert(KEYS).values(row))
         return NewKey(key, record)
 
     def _change(self, key_id: str, **values: Any) -> KeyRecord:
         with self._transaction() as connection:
-            connection.execute(sa.update(_KEYS).where(_KEYS.c.id == key_id).values(values))
+            connection.execute(sa.update(KEYS).where(KEYS.c.id == key_id).values(values))
         return self.show(key_id)
 
     @contextlib.contextmanager
@@ -286,51 +244,23 @@ class KeyTable:
 
     def _make_table(self) -> None:
         try:
-            _METADATA.create_all(self._engine)
+            METADATA.create_all(self._engine)
         except sa.exc.DBAPIError:
             # Another process made it between the look and the deed; where it did not, this fails too.
-            _METADATA.create_all(self._engine)
+            METADATA.create_all(self._engine)
         self._ready = True
 
 
-def _database(url: str) -> sa.URL:
-    try:
-        told = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):
-        told = None
-    # The URL is not shown: it may hold a password.
-    if told is None or told.get_backend_name() not in ("sqlite", "postgresql", "postgres"):
-        raise ConfigurationError(f"keys: accepts {ACCEPTED_URLS}")
-    if told.get_backend_name() == "sqlite":
-        if told.database in (None, "", ":memory:"):
-            raise ConfigurationError("keys: SQLite needs a file: accepts sqlite:///path/to/keys.db")
-        return told.set(drivername="sqlite")
-    return told.set(drivername="postgresql+psycopg", query={**_PATIENCE, **told.query})
-
-
-def _engine(url: sa.URL) -> sa.Engine:
-    try:
-        # hide_parameters: digests have no business in a log.
-        engine = sa.create_engine(url, hide_parameters=True, pool_pre_ping=True)
-    except ImportError:
-        raise ConfigurationError(
-            'keys in PostgreSQL need psycopg: pip install "modelgate[postgresql]"'
-        ) from None
-    if url.get_backend_name() == "sqlite":
-        sa.event.listen(engine, "connect", _set_up_sqlite)
-    return engine
-
-
-def _set_up_sqlite(connection: Any, _: object) -> None:
-    # Readers and the writer do not wait for each other; two writers wait, instead of failing.
-    connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
-    connection.execute("PRAGMA journal_mode=WAL")
-
-
 def _start_in_children(table: KeyTable) -> None:
+    alive = weakref.ref(table)
+
+    def start() -> None:
+        inherited = alive()
+        if inherited is not None:
+            inherited._start()
+
     if hasattr(os, "register_at_fork"):
-        start = weakref.WeakMethod(table._start)
-        os.register_at_fork(after_in_child=lambda: (start() or (lambda: None))())
+        os.register_at_fork(after_in_child=start)
 
 
 def _record(row: sa.RowMapping) -> KeyRecord:
