@@ -11,7 +11,7 @@ from modelgate.testing import Client  # noqa: E402
 
 seconds = time.perf_counter() - started
 
-for extra in ("sklearn", "pandas", "flask", "fastapi", "skops", "joblib"):
+for extra in ("sklearn", "pandas", "flask", "fastapi", "skops", "joblib", "sqlalchemy", "click"):
     assert importlib.util.find_spec(extra) is None, f"{extra} is installed: this proves nothing"
 assert "site-packages" in modelgate.__file__, modelgate.__file__
 assert pathlib.Path(modelgate.__file__).with_name("py.typed").is_file()
@@ -39,5 +39,12 @@ for name, extra in (("model.skops", "modelgate[skops]"), ("model.joblib", "model
         assert extra in str(error), error
     else:
         sys.exit(f"{name} was loaded without {extra}")
+
+try:
+    modelgate.Gate(keys="sqlite:///keys.db")
+except modelgate.ConfigurationError as error:
+    assert "modelgate[sql]" in str(error), error
+else:
+    sys.exit("a database of keys was opened without SQLAlchemy")
 
 print(f"the wheel works with the core dependencies alone; imported in {seconds:.2f} s")

@@ -8,6 +8,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from postgres import Postgres, programs
+
 KEY = "a-key-for-the-wine-deployment"
 OTHER_KEY = "a-key-for-some-other-deployments"
 
@@ -41,3 +43,16 @@ def diabetes():
 def wine_row(wine):
     """A row the classifier scores."""
     return {"alcohol": 13.2, "malic_acid": 1.78, "hue": 1.05, "colour": "medium"}
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL that runs, for this session."""
+    folder = programs()
+    if folder is None:
+        pytest.skip("PostgreSQL is not installed: no initdb on PATH or in /usr/lib/postgresql")
+    server = Postgres(folder)
+    server.start()
+    yield server
+    server.stop()
+    server.remove()

@@ -9,8 +9,10 @@ from .errors import (
     DeploymentInactive,
     DeploymentUnavailable,
     Forbidden,
+    InsufficientScope,
     InvalidInput,
     InvalidValues,
+    KeyInactive,
     MalformedBody,
     MethodNotAllowed,
     MissingColumns,
@@ -21,6 +23,7 @@ from .errors import (
     RateLimitExceeded,
     RequestError,
     ServingError,
+    StoreError,
     Unauthorized,
     UnknownColumns,
     UnsupportedMediaType,
@@ -28,7 +31,7 @@ from .errors import (
 from .flow import Flow, Handler, Layer, Wait, Workers, adrive, drive, run, stack
 from .gate import Gate
 from .http import Request, Response
-from .layers import Admission, BodyLimit, KeyAuth, RateLimit, RequestId, Scored
+from .layers import AccessLog, Admission, BodyLimit, KeyAuth, RateLimit, RequestId, Scored
 from .models import FolderStore, MemoryStore, ModelCache, ModelStore
 from .schema import CSV, Column, Schema, Split, Table
 from .scoring import (
@@ -46,6 +49,7 @@ from .scoring import (
 
 __all__ = [
     "CSV",
+    "AccessLog",
     "Admission",
     "BodyLimit",
     "BodyTooLarge",
@@ -60,9 +64,11 @@ __all__ = [
     "Forbidden",
     "Gate",
     "Handler",
+    "InsufficientScope",
     "InvalidInput",
     "InvalidValues",
     "KeyAuth",
+    "KeyInactive",
     "Layer",
     "MalformedBody",
     "MemoryStore",
@@ -91,6 +97,7 @@ __all__ = [
     "Scored",
     "ServingError",
     "Split",
+    "StoreError",
     "Table",
     "Threshold",
     "Unauthorized",

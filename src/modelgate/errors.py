@@ -11,6 +11,8 @@
       . UnknownColumns
     - Unauthorized              401
     - Forbidden                 403
+      . InsufficientScope
+      . KeyInactive
       . DeploymentInactive
     - NotFound                  404
     - MethodNotAllowed          405
@@ -21,6 +23,7 @@
     - PredictionError           500
     - Overloaded                503
     - DeploymentUnavailable     503
+    - StoreError                503
 
 An error says what is wrong and hints at a status; the dialect spoken gives it its wire form. Its
 message is written for the caller: never internals, keys, or values of other people's data.
@@ -36,8 +39,10 @@ __all__ = [
     "DeploymentInactive",
     "DeploymentUnavailable",
     "Forbidden",
+    "InsufficientScope",
     "InvalidInput",
     "InvalidValues",
+    "KeyInactive",
     "MalformedBody",
     "MethodNotAllowed",
     "MissingColumns",
@@ -48,6 +53,7 @@ __all__ = [
     "RateLimitExceeded",
     "RequestError",
     "ServingError",
+    "StoreError",
     "Unauthorized",
     "UnknownColumns",
     "UnsupportedMediaType",
@@ -205,6 +211,34 @@ class Forbidden(RequestError):
     default_message = "This API key does not serve this deployment"
 
 
+class InsufficientScope(Forbidden):
+    """The key is good, and opens other deployments or for other actions (RFC 6750, section 3.1)."""
+
+    code = "insufficient_scope"
+
+    def __init__(self) -> None:
+        super().__init__(headers={"www-authenticate": 'Bearer error="insufficient_scope"'})
+
+
+class KeyInactive(Forbidden):
+    """The key is known, and not valid now.
+
+    The issue of a key is no secret to who holds it, so it is told apart from a key nobody knows;
+    RFC 6750, section 3.1, names the error ``invalid_token`` and would have a 401.
+
+    Attributes:
+        key_id: names the key in logs.
+        state: ``"revoked"``, ``"expired"``, ``"replaced"`` or ``"pending"``.
+    """
+
+    code = "key_inactive"
+
+    def __init__(self, key_id: str, state: str, message: str) -> None:
+        self.key_id = key_id
+        self.state = state
+        super().__init__(message, headers={"www-authenticate": 'Bearer error="invalid_token"'})
+
+
 class DeploymentInactive(Forbidden):
     """The deployment is there and switched off."""
 
@@ -317,4 +351,22 @@ class DeploymentUnavailable(ServingError):
         self.retry_after = retry_after
         super().__init__(
             "This deployment's model is not available just now", headers={"retry-after": str(retry_after)}
+        )
+
+
+class StoreError(ServingError):
+    """A store that the answer depends on, of keys for one, cannot be asked just now.
+
+    Attributes:
+        retry_after: whole seconds to wait before the next try.
+    """
+
+    status = 503
+    code = "store_error"
+
+    def __init__(self, message: str = "", *, retry_after: int = 1) -> None:
+        self.retry_after = retry_after
+        super().__init__(
+            message or f"A store this service needs is not available just now: try again in {retry_after} s",
+            headers={"retry-after": str(retry_after)},
         )

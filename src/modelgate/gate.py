@@ -16,6 +16,7 @@ from .errors import (
     DeploymentInactive,
     DeploymentUnavailable,
     Forbidden,
+    InsufficientScope,
     InvalidInput,
     NotFound,
     PredictionError,
@@ -26,7 +27,7 @@ from .flow import Flow, Handler, Workers, drive, run, stack
 from .http import PLAIN, Request, Response, http_stack
 from .keys import KeyStore
 from .keys.store import ACCEPTED as ACCEPTED_KEYS
-from .layers import Admission, BodyLimit, KeyAuth, RateLimit, RequestId
+from .layers import AccessLog, Admission, BodyLimit, KeyAuth, RateLimit, RequestId
 from .layers.rate_limit import DEFAULT_RATE
 from .metadata import ROUTES as METADATA
 from .models import FolderStore, ModelCache, ModelStore, load_model
@@ -114,8 +115,9 @@ class Gate:
 
     Args:
         deployments: what is served; `handler` adds functions later.
-        keys: who may ask: ``{key: deployments}``, ``"env:VARIABLE"``, a key store, or ``"open"``
-            for anyone. Without it a gate refuses to start.
+        keys: who may ask: ``{key: deployments}``, ``"env:VARIABLE"``, the URL of a database such as
+            ``"sqlite:///keys.db"``, a key store, or ``"open"`` for anyone. Without it a gate refuses
+            to start.
         limits: how often one caller may ask, ``"60/minute; 10000/day"``, or a `RateLimit`; by
             default the limits of the ML Clever Prediction API.
         dialects: the wire formats spoken, by name or as a `Dialect`; by default all of them. The
@@ -163,7 +165,7 @@ class Gate:
             self._routes.add(route, PLAIN)
         chosen = _standard_layers(keys, limits) if layers is None else _given_layers(layers, keys, limits)
         self._guarded = http_stack(chosen, self._answer)
-        self._handler = stack([RequestId()], self._guard)
+        self._handler = stack([RequestId(), AccessLog()], self._guard)
         self.asgi = asgi.app(self)
         self.wsgi = wsgi.app(self)
         if isinstance(deployments, Deployment | Mapping) or not isinstance(deployments, Iterable):
@@ -317,6 +319,8 @@ class Gate:
             request.wire = self._routes.nearest(request.path) or self._first
             raise
         request.deployment = request.params.get("deployment")
+        if request.route.answer is not None:
+            request.action = "read"
 
     def _answer(self, request: Request) -> Flow[Response]:
         try:
@@ -353,13 +357,15 @@ class Gate:
         if in_body is not None and in_body != asked:
             raise InvalidInput(f"The path is that of deployment {asked!r}: the body names another")
         if asked is not None:
-            if principal is not None and not principal.may_use(asked):
-                raise Forbidden
+            if principal is not None:
+                principal.require(asked, request.action)
             return asked
         own = principal.deployments if principal is not None else None
         names = list(own if own is not None else self._entries)
         if len(names) == 1:
             return names[0]
+        if own == ():
+            raise InsufficientScope
         raise InvalidInput(f"Several deployments can be meant: name one as deployment: {', '.join(names)}")
 
     def _load(self, name: str) -> Predictor:

@@ -122,6 +122,7 @@ class Request:
         deployment: the deployment the path names, None where it names none.
         route: the route that was found, None where there is none.
         started: when the request was taken up, on the clock of `time.perf_counter`.
+        action: what is to be done with it, of `modelgate.keys.principal.ACTIONS`.
         principal: whose key it is, once the layer `KeyAuth` has accepted one.
         query: what is to be scored, once the dialect has decoded it.
         wire: the wire format spoken.
@@ -135,6 +136,7 @@ class Request:
 
     __slots__ = (
         "_deferred",
+        "action",
         "body_read",
         "client",
         "content",
@@ -180,6 +182,7 @@ class Request:
         self.deployment: str | None = None
         self.route: Route | None = None
         self.started = time.perf_counter()
+        self.action = "predict"
         self.principal: Principal | None = None
         self.query: Query | None = None
         self.wire: Wire = PLAIN

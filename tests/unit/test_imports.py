@@ -10,7 +10,7 @@ import modelgate
 SOURCE = Path(modelgate.__file__).parent
 RANKS = [
     ["errors"],
-    ["flow", "strict_json", "codings"],
+    ["flow", "strict_json", "codings", "rates"],
     ["http"],
     ["schema"],
     ["models", "keys"],
@@ -19,6 +19,7 @@ RANKS = [
     ["routes", "deployment", "metadata"],
     ["gate"],
     ["__init__"],
+    ["cli"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 FORBIDDEN = {
@@ -28,7 +29,7 @@ FORBIDDEN = {
 }
 TESTING = {"errors", "flow", "http"}
 FRAMEWORKS = {"flask", "starlette", "fastapi", "werkzeug"}
-HEAVY = {"sklearn", "pandas", "polars", "skops", "joblib"}
+HEAVY = {"sklearn", "pandas", "polars", "skops", "joblib", "rich"}
 
 FILES = sorted(SOURCE.rglob("*.py"))
 

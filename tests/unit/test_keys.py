@@ -2,12 +2,18 @@
 
 import gc
 import hashlib
+import re
+import string
+import zlib
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
-from modelgate.errors import ConfigurationError
+from modelgate.errors import ConfigurationError, InsufficientScope
 from modelgate.flow import drive
-from modelgate.keys import MemoryKeyStore, Principal, generate, key_store
+from modelgate.keys import MemoryKeyStore, Principal, generate, is_intact, key_store
+from modelgate.keys.generate import shown
 
 KEY, OTHER = "k" * 8 + "-first-key", "another-key-that-is-long"
 
@@ -118,11 +124,24 @@ def test_odd_text_is_nobodys_key(key):
     assert drive(MemoryKeyStore({KEY: "*"}).find(key)) is None
 
 
-@pytest.mark.parametrize("key", ["k" * 16, "k" * 256, "\u00e9" * 16])
+@pytest.mark.parametrize("key", ["k" * 16, "k" * 256, "mg_an-older-key-of-modelgate"])
 def test_a_key_of_any_accepted_length_is_found(key):
     """16 to 256 characters."""
 
     assert drive(MemoryKeyStore({key: "*"}).find(key)) is not None
+
+
+@pytest.mark.parametrize(
+    ("key", "fault"),
+    [("\u00e9" * 16, "not ASCII"), ("mg_live_" + "k" * 33, "checksum"), (generate()[:-1] + "-", "checksum")],
+    ids=["accents", "no checksum", "misspelled"],
+)
+def test_a_key_that_nobody_could_use_is_refused_and_not_shown(key, fault):
+    """One that is not ASCII, or is a generated one not copied whole."""
+    with pytest.raises(ConfigurationError, match=fault) as info:
+        MemoryKeyStore({key: "*"})
+
+    assert key not in str(info.value)
 
 
 @pytest.mark.parametrize("key", ["", "k" * 15, "k" * 257])
@@ -208,13 +227,99 @@ def test_what_is_no_key_store_is_refused(keys):
     assert KEY not in str(info.value)
 
 
-def test_generated_keys_are_long_enough_and_unique():
-    """192 bits each, accepted by a store, of characters that any header and URL can carry."""
-    keys = {generate() for _ in range(1000)}
+@pytest.mark.parametrize("url", ["mysql://me:s3cret@host/keys", "sqlite:", "postgresql+asyncpg//s3cret"])
+def test_a_url_that_is_no_key_store_is_refused_and_not_shown(url):
+    """It may hold a password."""
+    with pytest.raises(ConfigurationError, match="accepts") as info:
+        key_store(url)
+
+    assert "s3cret" not in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "allowed"),
+    [
+        ("churn", {"churn predict", "churn explain", "churn read"}),
+        ("churn:predict", {"churn predict"}),
+        (["churn:predict", "price:read"], {"churn predict", "price read"}),
+        (["churn", "price:explain"], {"churn predict", "churn explain", "churn read", "price explain"}),
+        ("*:read", {"churn read", "price read"}),
+        (["*:predict", "churn:read"], {"churn predict", "price predict", "churn read"}),
+    ],
+    ids=str,
+)
+def test_a_scope_is_a_deployment_and_an_action(scopes, allowed):
+    """Without an action it is for every one; a star is every deployment."""
+    principal = drive(MemoryKeyStore({KEY: scopes}).find(KEY))
+    may = {
+        f"{deployment} {action}"
+        for deployment in ("churn", "price")
+        for action in ("predict", "explain", "read")
+        if principal.may_use(deployment, action)
+    }
+
+    assert allowed == may
+
+
+def test_who_may_not_is_told_so():
+    """With the challenge of RFC 6750, section 3.1."""
+    principal = Principal("id", ("churn",))
+    principal.require("churn", "explain")
+    with pytest.raises(InsufficientScope) as info:
+        principal.require("price")
+
+    assert {"www-authenticate": 'Bearer error="insufficient_scope"'} == info.value.headers
+
+
+@pytest.mark.parametrize("scope", ["churn:write", "churn:", ":predict", "churn:predict:read", "**", "a b"])
+def test_what_is_no_scope_is_refused(scope):
+    """Its form is told."""
+    with pytest.raises(ConfigurationError, match="churn:predict"):
+        MemoryKeyStore({KEY: scope})
+
+
+@pytest.mark.parametrize("prefix", ["mg_live", "acme", "acme_test_2"])
+def test_generated_keys_are_random_and_intact(prefix):
+    """26 characters of base 62 and a checksum: 155 bits, 131 of them never shown; any store takes them."""
+    keys = {generate(prefix) for _ in range(1000)}
 
     assert 1000 == len(keys)
-    assert all(key.startswith("mg_") and len(key) == 35 and key.isascii() for key in keys)
-    assert {True} == {
-        set(key) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") for key in keys
-    }
+    assert all(re.fullmatch(rf"{prefix}_[0-9A-Za-z]{{26}}_[0-9A-Za-z]{{6}}", key) for key in keys)
+    assert all(is_intact(key) for key in keys)
+    assert all(shown(key) == key[: len(prefix) + 5] for key in keys)
     assert "MemoryKeyStore(1000 keys)" == repr(MemoryKeyStore(dict.fromkeys(keys, "*")))
+
+
+@pytest.mark.parametrize("prefix", ["", "_a", "a_", "a__b", "a-b", "\u00e9", "a" * 33, "a\n", None])
+def test_a_prefix_of_another_form_is_refused(prefix):
+    """A double click selects the whole key, and a header can carry it."""
+    with pytest.raises(ConfigurationError, match="prefix="):
+        generate(prefix)
+
+
+def test_the_checksum_is_crc32_in_base_62():
+    """As in GitHub's tokens, so that other programs can tell a key too."""
+    body = "mg_live_" + "A" * 26
+    number, digits = (
+        zlib.crc32(body.encode()),
+        string.digits + string.ascii_uppercase + string.ascii_lowercase,
+    )
+    expected = "".join(digits[number // 62**at % 62] for at in range(5, -1, -1))
+
+    assert is_intact(f"{body}_{expected}")
+
+
+@hypothesis.given(st.data())
+def test_a_key_that_was_not_copied_whole_is_told(data):
+    """One character changed, lost or doubled, or two swapped, breaks the checksum."""
+    key = generate()
+    at = data.draw(st.integers(0, len(key) - 2))
+    other = data.draw(st.sampled_from(string.ascii_letters + string.digits + "_-\u00e9"))
+    swapped = key[:at] + key[at + 1] + key[at] + key[at + 2 :]
+    for broken in (
+        key[:at] + other + key[at + 1 :],
+        key[:at] + key[at + 1 :],
+        key[:at] + other + key[at:],
+        swapped,
+    ):
+        assert (broken == key) == is_intact(broken)

@@ -90,6 +90,8 @@ _STATUS = {
     "conflicting_credentials": _BAD_INPUT,
     "invalid_values": _BAD_INPUT,
     "missing_columns": _BAD_INPUT,
+    "insufficient_scope": (403, "forbidden"),
+    "key_inactive": (403, "forbidden"),
     "deployment_inactive": (503, "deployment_unavailable"),
 }
 

@@ -1,62 +1,46 @@
-"""Key stores. A store keeps the SHA-256 digests of its keys, never the keys.
+"""Key stores. A store keeps the digests of its keys, never the keys."""
 
-A generated key has more entropy than can be guessed, so a fast digest is enough and a slow password
-hash would only cost every request a tenth of a second. Looking a digest up also leaks nothing by
-its timing: who can choose a key cannot choose its digest. That holds for long random keys alone,
-hence the shortest length accepted.
-"""
-
-import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import ConfigurationError
 from ..flow import Flow
+from .digest import LONGEST, SHORTEST, digest_of, same
+from .generate import PREFIX, is_intact
+from .principal import Principal, parse_scopes
 
-__all__ = ["KeyStore", "MemoryKeyStore", "Principal", "key_store"]
+__all__ = ["KeyStore", "MemoryKeyStore", "key_store"]
 
-SHORTEST, LONGEST = 16, 256
-"""How many characters a key has."""
+ACCEPTED = (
+    '{key: deployments}, "env:VARIABLE", the URL of a database, a key store,'
+    ' or "open" for a gate that anyone may use'
+)
 
-ACCEPTED = '{key: deployments}, "env:VARIABLE", a key store, or "open" for a gate that anyone may use'
-
-_NAME = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_DATABASE = re.compile(r"(sqlite|postgres(ql)?)(\+\w+)?:")
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Whose key it is.
-
-    Args:
-        id: names the key in logs and limits; it does not give the key away.
-        deployments: those the key opens; None for every one.
-    """
-
-    id: str
-    deployments: tuple[str, ...] | None
-
-    def may_use(self, deployment: str) -> bool:
-        """Whether the key opens *deployment*."""
-        return self.deployments is None or deployment in self.deployments
 
 
 class KeyStore(Protocol):
     """Where keys are looked up."""
 
     def find(self, key: str) -> Flow[Principal | None]:
-        """Whose *key* it is, None where nobody's. Any text at all may be asked for."""
+        """Whose *key* it is, None where nobody's. Any text at all may be asked for.
+
+        Raises:
+            KeyInactive: the key is known, and revoked, expired or not valid yet.
+            StoreError: the store cannot be asked.
+        """
 
 
 class MemoryKeyStore:
     """Keys given when the program starts.
 
     Args:
-        keys: for each key the deployment it opens, several, or ``"*"`` for every one. A key may be
-            given as ``sha256:`` and its hexadecimal digest, so that the configuration holds none.
+        keys: for each key the deployment it opens, several, or ``"*"`` for every one; with an action
+            where it is for that alone, ``"churn:predict"``. A key may be given as ``sha256:`` and its
+            hexadecimal digest, so that the configuration holds none.
 
     Raises:
         ConfigurationError: there are none, or one of them is too short, too long, or opens nothing.
@@ -97,12 +81,14 @@ class MemoryKeyStore:
     def find(self, key: str) -> Flow[Principal | None]:
         """See `KeyStore.find`."""
         yield from ()
-        if not key or len(key) > LONGEST:
+        digest = digest_of(key)
+        if digest is None:
             return None
-        return self._principals.get(_digest(key))
+        kept, principal = self._principals.get(digest, (b"", None))
+        return principal if same(kept, digest) else None
 
 
-def _entry(key: str, deployments: str | Sequence[str]) -> tuple[bytes, Principal]:
+def _entry(key: str, deployments: str | Sequence[str]) -> tuple[bytes, tuple[bytes, Principal]]:
     if not isinstance(key, str):
         raise ConfigurationError(f"keys: a key is of type {type(key).__name__}: accepts text")
     told = _DIGEST.fullmatch(key)
@@ -113,26 +99,22 @@ def _entry(key: str, deployments: str | Sequence[str]) -> tuple[bytes, Principal
             f"keys: a key has {len(key)} characters: accepts {SHORTEST} to {LONGEST}, as"
             " modelgate.keys.generate() makes them"
         )
-    names = (deployments,) if isinstance(deployments, str) else tuple(deployments)
-    wrong = [name for name in names if not isinstance(name, str) or not _NAME.fullmatch(name)]
-    if wrong or not names:
+    digest = bytes.fromhex(told[1]) if told else digest_of(key)
+    if digest is None:
+        raise ConfigurationError("keys: a key has characters that are not ASCII")
+    if told is None and key.startswith(f"{PREFIX}_") and not is_intact(key):
         raise ConfigurationError(
-            f'keys: a key opens {wrong or "nothing"}: accepts names of deployments, or "*"'
+            f"keys: a key that begins with {PREFIX}_ has a wrong checksum: copy all of it"
         )
-    digest = bytes.fromhex(told[1]) if told else _digest(key)
-    return digest, Principal(digest.hex()[:12], None if "*" in names else names)
-
-
-def _digest(key: str) -> bytes:
-    # "replace": JSON can spell a lone surrogate, which UTF-8 cannot.
-    return hashlib.sha256(key.encode("utf-8", "replace")).digest()
+    return digest, (digest, Principal.of(digest.hex()[:12], parse_scopes(deployments)))
 
 
 def key_store(keys: KeyStore | Mapping[str, str | Sequence[str]] | str) -> KeyStore:
     """The store that *keys* means.
 
     Args:
-        keys: a store, a mapping for `MemoryKeyStore`, or ``env:VARIABLE``.
+        keys: a store, a mapping for `MemoryKeyStore`, ``env:VARIABLE``, or the URL of a database for
+            `SqlKeyStore`.
 
     Raises:
         ConfigurationError: it is none of them.
@@ -141,6 +123,10 @@ def key_store(keys: KeyStore | Mapping[str, str | Sequence[str]] | str) -> KeySt
         return MemoryKeyStore(keys)
     if isinstance(keys, str):
         scheme, _, variable = keys.partition(":")
+        if _DATABASE.match(keys):
+            from .sql import SqlKeyStore
+
+            return SqlKeyStore(keys)
         if scheme != "env" or not variable:
             raise ConfigurationError(f"keys: accepts {ACCEPTED}")
         return MemoryKeyStore.from_environ(variable)

@@ -1,13 +1,16 @@
 """Whoever asks must have a key."""
 
+import logging
 from collections.abc import Mapping, Sequence
 
-from ..errors import Forbidden, Unauthorized
+from ..errors import KeyInactive, Unauthorized
 from ..flow import Flow, Handler
 from ..http import Request, Response
 from ..keys import KeyStore, key_store
 
 __all__ = ["KeyAuth"]
+
+logger = logging.getLogger("modelgate")
 
 
 class KeyAuth:
@@ -18,7 +21,7 @@ class KeyAuth:
     key that does not gets the same answer whether or not there is such a deployment.
 
     Args:
-        keys: ``{key: deployments}``, ``"env:VARIABLE"``, or a key store.
+        keys: ``{key: deployments}``, ``"env:VARIABLE"``, the URL of a database, or a key store.
         realm: named in the challenge of a 401.
 
     Raises:
@@ -35,10 +38,14 @@ class KeyAuth:
         key = yield from request.wire.credentials(request)
         if key is None:
             raise Unauthorized("Missing API key", headers=self._ask)
-        principal = yield from self._keys.find(key)
+        try:
+            principal = yield from self._keys.find(key)
+        except KeyInactive as error:
+            logger.info("request %s: the key %s is %s", request.id, error.key_id, error.state)
+            raise
         if principal is None:
             raise Unauthorized(headers=self._refuse)
-        if request.deployment is not None and not principal.may_use(request.deployment):
-            raise Forbidden
+        if request.deployment is not None:
+            principal.require(request.deployment, request.action)
         request.principal = principal
         return (yield from call_next(request))

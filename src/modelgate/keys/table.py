@@ -1,0 +1,274 @@
+"""The keys in a database: one table, SQLite or PostgreSQL. What is here blocks."""
+
+import contextlib
+import os
+import secrets
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ..errors import ConfigurationError, KeyInactive, NotFound, StoreError
+from ..rates import parse_rate
+from .database import KEYS, METADATA, Moment, engine_of, parse_url, sa
+from .digest import digest_of, pepper_of, same
+from .generate import PREFIX, generate, shown
+from .principal import parse_scopes
+from .record import KeyRecord, NewKey, refusal
+
+__all__ = ["KeyTable"]
+
+_SHOWN = [KEYS.c[field.name] for field in fields(KeyRecord)]
+
+
+class KeyTable:
+    """The keys in a database. Makes its table where there is none.
+
+    Args:
+        url: ``sqlite:///keys.db``, or ``postgresql://…`` for many machines.
+        pepper: a secret kept outside the database: digests are then HMAC-SHA-256 with it; by default
+            what the environment variable ``MODELGATE_KEYS_PEPPER`` says.
+        prefix: of the keys made here.
+        clock: gives the time in seconds since the epoch.
+
+    Raises:
+        ConfigurationError: an option cannot work, or a package is missing.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pepper: str | None = None,
+        prefix: str = PREFIX,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        generate(prefix)
+        self._url = parse_url(url)
+        self._pepper = pepper_of(pepper)
+        self._prefix = prefix
+        self._clock = clock
+        self._ready = False
+        self._start()
+        _start_in_children(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._url.get_backend_name()})"
+
+    def _start(self) -> None:
+        """What belongs to one process alone: called in each forked child too."""
+        # A child leaves its parent's connections alone: even closing one would speak to the server.
+        self._inherited = getattr(self, "_inherited", ()), getattr(self, "_engine", None)
+        self._engine = engine_of(self._url)
+
+    def close(self) -> None:
+        """Close the connections. They are opened again where one is needed."""
+        self._engine.dispose()
+
+    def create(
+        self,
+        *,
+        owner: str,
+        scopes: str | Iterable[str],
+        limits: str | None = None,
+        not_before: datetime | None = None,
+        expires: datetime | None = None,
+    ) -> NewKey:
+        """Make a key.
+
+        Args:
+            owner: who gets it.
+            scopes: what it opens: ``"churn"``, ``"churn:predict"``, ``"*"``, ``"*:read"``, or several.
+            limits: rate windows of this key alone, in place of the gate's.
+            not_before: when it begins to be valid.
+            expires: when it ends.
+
+        Raises:
+            ConfigurationError: an option cannot work.
+            StoreError: the database cannot be asked.
+        """
+        if not isinstance(owner, str) or not owner.strip() or not owner.isprintable():
+            raise ConfigurationError("owner: accepts the name of who gets the key, in printable text")
+        if limits is not None:
+            parse_rate(limits, option="limits")
+            limits = " ".join(limits.split())
+        name = f"k_{secrets.token_hex(8)}"
+        record = KeyRecord(
+            id=name,
+            prefix="",
+            owner=owner,
+            scopes=parse_scopes(scopes),
+            limits=limits,
+            counted_as=name,
+            created=self._now(),
+            not_before=_aware("not_before", not_before),
+            expires=_aware("expires", expires),
+        )
+        with self._transaction() as connection:
+            return self._insert(connection, record)
+
+    def list(self, owner: str | None = None) -> Sequence[KeyRecord]:
+        """The keys of *owner*, or all of them, the oldest first.
+
+        Raises:
+            StoreError: the database cannot be asked.
+        """
+        chosen = sa.select(*_SHOWN).order_by(KEYS.c.created, KEYS.c.id)
+        if owner is not None:
+            chosen = chosen.where(KEYS.c.owner == owner)
+        with self._transaction() as connection:
+            return [_record(row) for row in connection.execute(chosen).mappings()]
+
+    def show(self, key_id: str) -> KeyRecord:
+        """What is kept of the key with the id *key_id*.
+
+        Raises:
+            NotFound: there is none.
+            StoreError: the database cannot be asked.
+        """
+        with self._transaction() as connection:
+            row = connection.execute(sa.select(*_SHOWN).where(KEYS.c.id == key_id)).mappings().first()
+        if row is None:
+            # Not shown: it may be a key, given where an id is meant.
+            raise NotFound("There is no key with this id: modelgate keys list shows the ids")
+        return _record(row)
+
+    def rotate(
+        self, key_id: str, *, grace: timedelta = timedelta(days=1), expires: datetime | None = None
+    ) -> NewKey:
+        """Make a key that replaces *key_id*. Both are valid for the time of *grace*.
+
+        The new one has the same owner, scopes and limits, and goes on with the counts.
+
+        Args:
+            key_id: the id of the key to replace.
+            grace: how long that one stays valid.
+            expires: when the new one ends; by default when the old one would have.
+
+        Raises:
+            NotFound, KeyInactive: there is no such key, or it is not active, or replaced already.
+            ConfigurationError, StoreError: see `create`.
+        """
+        if grace < timedelta():
+            raise ConfigurationError(f"grace={grace!r}: accepts a time from 0")
+        now, old = self._now(), self.show(key_id)
+        refused = refusal(old, now)
+        if refused is not None:
+            raise refused
+        new = replace(
+            old,
+            id=f"k_{secrets.token_hex(8)}",
+            created=now,
+            not_before=None,
+            expires=_aware("expires", expires) or old.expires,
+            last_used=None,
+        )
+        ends = min(filter(None, (old.expires, now + grace)))
+        free = (KEYS.c.id == key_id) & KEYS.c.replaced_by.is_(None) & KEYS.c.revoked.is_(None)
+        with self._transaction() as connection:
+            # First what others may be doing at the same time: only one of two rotations finds it free.
+            done = connection.execute(sa.update(KEYS).where(free).values(replaced_by=new.id, expires=ends))
+            if not done.rowcount:
+                raise KeyInactive(
+                    key_id, "replaced", f"The key {key_id} has a successor already: rotate that"
+                )
+            return self._insert(connection, new)
+
+    def revoke(self, key_id: str) -> KeyRecord:
+        """End the key *key_id* for good, and now. A key that replaces it stays valid.
+
+        Raises:
+            NotFound, StoreError: see `show`.
+        """
+        now = sa.literal(self._now(), Moment)
+        return self._change(key_id, revoked=sa.func.coalesce(KEYS.c.revoked, now))
+
+    def expire(self, key_id: str, at: datetime | None = None) -> KeyRecord:
+        """Have the key *key_id* end at a moment; by default now.
+
+        Raises:
+            NotFound, StoreError: see `show`.
+            ConfigurationError: *at* has no time zone.
+        """
+        return self._change(key_id, expires=_aware("at", at) or self._now())
+
+    def fetch(self, digest: bytes) -> KeyRecord | None:
+        """What is kept of the key with this *digest*, None where there is none.
+
+        Raises:
+            StoreError: the database cannot be asked.
+        """
+        chosen = sa.select(KEYS.c.digest, *_SHOWN).where(KEYS.c.digest == digest)
+        with self._transaction() as connection:
+            row = connection.execute(chosen).mappings().first()
+        return _record(row) if row is not None and same(row["digest"], digest) else None
+
+    def note_use(self, uses: Mapping[str, datetime], *, at_most_every: timedelta) -> None:
+        """Keep when keys were last used, by their ids, unless what is kept is young enough.
+
+        Raises:
+            StoreError: the database cannot be asked.
+        """
+        with self._transaction() as connection:
+            for key_id, when in uses.items():
+                old = KEYS.c.last_used.is_(None) | (KEYS.c.last_used <= when - at_most_every)
+                connection.execute(sa.update(KEYS).where(KEYS.c.id == key_id, old).values(last_used=when))
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+    def _insert(self, connection: sa.Connection, record: KeyRecord) -> NewKey:
+        key = generate(self._prefix)
+        record = replace(record, prefix=shown(key))
+        row = {column.name: getattr(record, column.name) for column in _SHOWN}
+        row.update(digest=digest_of(key, self._pepper), scopes=" ".join(record.scopes))
+        connection.execute(sa.insert(KEYS).values(row))
+        return NewKey(key, record)
+
+    def _change(self, key_id: str, **values: Any) -> KeyRecord:
+        with self._transaction() as connection:
+            connection.execute(sa.update(KEYS).where(KEYS.c.id == key_id).values(values))
+        return self.show(key_id)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        try:
+            if not self._ready:
+                self._make_table()
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.SQLAlchemyError as error:
+            raise StoreError from error
+
+    def _make_table(self) -> None:
+        try:
+            METADATA.create_all(self._engine)
+        except sa.exc.DBAPIError:
+            # Another process made it between the look and the deed; where it did not, this fails too.
+            METADATA.create_all(self._engine)
+        self._ready = True
+
+
+def _start_in_children(table: KeyTable) -> None:
+    alive = weakref.ref(table)
+
+    def start() -> None:
+        inherited = alive()
+        if inherited is not None:
+            inherited._start()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=start)
+
+
+def _record(row: sa.RowMapping) -> KeyRecord:
+    told = {column.name: row[column.name] for column in _SHOWN}
+    return KeyRecord(**{**told, "scopes": tuple(told["scopes"].split())})
+
+
+def _aware(option: str, moment: datetime | None) -> datetime | None:
+    if moment is not None and moment.tzinfo is None:
+        raise ConfigurationError(f"{option}={moment!r}: accepts a datetime with a time zone")
+    return moment

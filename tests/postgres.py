@@ -1,0 +1,88 @@
+"""A PostgreSQL of the tests' own, from the programs of the machine."""
+
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import psycopg
+
+from servers.serving import free_port
+
+USER = "gate"
+
+
+def programs():
+    """The folder of initdb and pg_ctl; None where they are not there."""
+    found = shutil.which("initdb")
+    if found is not None and shutil.which("pg_ctl") is not None:
+        return Path(found).resolve().parent
+    # Debian keeps them out of PATH, a folder for each version.
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return folders[-1] if folders else None
+
+
+class Postgres:
+    """A database cluster on a free port, to be started, stopped, and thrown away.
+
+    PostgreSQL refuses to run as root, so that root's becomes that of the user postgres, or nobody.
+    """
+
+    def __init__(self, folder):
+        self._bin = folder
+        self._user = _user_for_root() if os.geteuid() == 0 else None
+        self._folder = Path(tempfile.mkdtemp(prefix="modelgate-pg-"))
+        self.password = secrets.token_urlsafe(16)
+        self.port = free_port()
+        self.url = f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/postgres"
+        secret = self._folder / "password"
+        secret.write_text(self.password)
+        if self._user is not None:
+            for path in (self._folder, secret):
+                shutil.chown(path, self._user)
+        self._run(
+            "initdb",
+            *("--no-sync", "--auth=scram-sha-256", f"--username={USER}", f"--pwfile={secret}"),
+            *("--encoding=UTF8", "--locale=C"),
+        )
+
+    def start(self):
+        """Start it, and wait until it answers."""
+        options = f"-p {self.port} -k {self._folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        self._run("pg_ctl", "start", "--wait", f"--log={self._folder / 'log'}", f"--options={options}")
+
+    def emptied(self):
+        """Throw away the keys of the test before. The URL of the database."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("DROP TABLE IF EXISTS modelgate_keys")
+        return self.url
+
+    def stop(self):
+        """Stop it as a crash would."""
+        self._run("pg_ctl", "stop", "--wait", "--mode=immediate")
+
+    def remove(self):
+        shutil.rmtree(self._folder)
+
+    def _run(self, program, *options):
+        # What pg_ctl starts would keep a pipe open for as long as it runs.
+        with tempfile.TemporaryFile() as output:
+            done = subprocess.run(
+                [self._bin / program, f"--pgdata={self._folder / 'data'}", *options],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                user=self._user,
+                cwd=self._folder,
+                timeout=60,
+            )
+            output.seek(0)
+            assert done.returncode == 0, output.read().decode()
+
+
+def _user_for_root():
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
