@@ -94,6 +94,10 @@ class _Entries(dict[str, _Entry]):
         """See `Catalog.describe`."""
         return self.active(name).describe()
 
+    def version(self, name: str) -> str:
+        """See `Catalog.version`."""
+        return self.active(name).deployment.version
+
     def ready(self, name: str | None = None) -> Flow[bool]:
         """See `Catalog.ready`."""
         entries = [entry for entry in self.values() if entry.deployment.state == "active"]
@@ -338,7 +342,7 @@ class Gate:
     def _refuse_other_version(self, request: Request) -> None:
         version = request.params.get("version")
         if version is not None and request.deployment is not None:
-            own = self._entries.active(request.deployment).deployment.version
+            own = self._entries.version(request.deployment)
             if version != own:
                 raise NotFound(f"This deployment has version {own}")
 
