@@ -2,9 +2,16 @@
 
 from .base import Catalog, Dialect, Route
 from .mlclever import MLClever
+from .open_inference import OpenInference
 from .simple import Simple
+from .tf_serving import TFServing
 
-__all__ = ["DIALECTS", "Catalog", "Dialect", "MLClever", "Route", "Simple"]
+__all__ = ["DIALECTS", "Catalog", "Dialect", "MLClever", "OpenInference", "Route", "Simple", "TFServing"]
 
-DIALECTS: dict[str, type[Dialect]] = {"mlclever": MLClever, "simple": Simple}
+DIALECTS: dict[str, type[Dialect]] = {
+    "mlclever": MLClever,
+    "simple": Simple,
+    "open_inference": OpenInference,
+    "tf_serving": TFServing,
+}
 """Every dialect there is, by its name."""
