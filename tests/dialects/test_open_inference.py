@@ -542,6 +542,14 @@ def test_members_nobody_reads(client):
     assert "a:b" == client.post(INFER, json=document).json()["id"]
 
 
+def test_members_that_are_null(client):
+    """Are as good as left out: not every client leaves out what it does not use."""
+    document = {**EXAMPLE, "id": None, "parameters": None, "outputs": None}
+    document["inputs"] = [{**EXAMPLE["inputs"][0], "parameters": {"content_type": None}}]
+
+    assert ["model_name", "model_version", "outputs"] == list(client.post(INFER, json=document).json())
+
+
 @pytest.mark.parametrize("length", ["-1", "+9", "1_0", "abc", "9" * 30, "99999", "٣"])
 def test_header_length_that_lies(client, length):
     """A length that is none, or is more than there is."""

@@ -24,7 +24,6 @@ from importlib import metadata
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from ..errors import AnswerableError, InvalidInput, MalformedBody
 from ..flow import Flow, run
@@ -63,29 +62,29 @@ _COLUMN_TYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "text"
 # What Triton would do otherwise with an output: to leave it undone without a word would be another answer.
 _UNSERVED = ("classification", "shared_memory_region")
 
-_Parameters = dict[str, bool | int | float | str]
+_Parameters = dict[str, bool | int | float | str | None] | None
 
 
 class _Input(msgspec.Struct, gc=False):
     name: str
     shape: list[int]
     datatype: str
-    parameters: _Parameters | UnsetType = UNSET
-    data: Any = UNSET
+    parameters: _Parameters = None
+    data: Any = None
 
 
 class _Requested(msgspec.Struct, gc=False):
     name: str
-    parameters: _Parameters | UnsetType = UNSET
+    parameters: _Parameters = None
 
 
 class _Document(msgspec.Struct, gc=False):
     """An inference request, as far as it is JSON."""
 
     inputs: list[_Input]
-    outputs: list[_Requested] | UnsetType = UNSET
-    id: str | UnsetType = UNSET
-    parameters: _Parameters | UnsetType = UNSET
+    outputs: list[_Requested] | None = None
+    id: str | None = None
+    parameters: _Parameters = None
 
 
 _DOCUMENT = msgspec.json.Decoder(_Document)
@@ -144,7 +143,7 @@ class OpenInference:
         asked: _Document = request.envelope
         assert query.predictor is not None
         head: dict[str, Any] = {"model_name": query.deployment, "model_version": query.predictor.version}
-        if asked.id is not UNSET:
+        if asked.id is not None:
             head["id"] = asked.id
         if prediction.warnings:
             head["parameters"] = {"warnings": list(prediction.warnings)}
@@ -214,7 +213,7 @@ def _read(body: bytes, length: str | None) -> tuple[_Document, Split]:
     if occurrences(raw, b":") != _members(document):
         refuse_duplicate_names(raw, -1)
         refuse_deep_nesting(decode_json(raw, ANY))
-    if document.id is not UNSET and len(document.id) > _MOST_ID:
+    if document.id is not None and len(document.id) > _MOST_ID:
         raise InvalidInput(f"id must be text of at most {_MOST_ID} characters")
     return document, _rows(list(_columns(document.inputs, binary)))
 
@@ -231,11 +230,9 @@ def _parts(body: bytes, length: str | None) -> tuple[bytes, bytes]:
 def _members(document: _Document) -> int:
     """How many members its objects have."""
     count = 0
-    outputs = () if document.outputs is UNSET else document.outputs
-    for part in (document, *document.inputs, *outputs):
+    for part in (document, *document.inputs, *(document.outputs or ())):
         values = msgspec.structs.astuple(part)
-        count += len(values) - values.count(UNSET)
-        count += 0 if part.parameters is UNSET else len(part.parameters)
+        count += len(values) - values.count(None) + len(part.parameters or ())
     return count
 
 
@@ -269,10 +266,10 @@ def _columns(inputs: Sequence[_Input], binary: bytes) -> Iterator[_Block]:
 
 def _size(tensor: _Input) -> int:
     """How many bytes after the JSON are its own."""
-    size = UNSET if tensor.parameters is UNSET else tensor.parameters.get("binary_data_size", UNSET)
-    if (size is UNSET) == (tensor.data is UNSET):
+    size = (tensor.parameters or {}).get("binary_data_size")
+    if (size is None) == (tensor.data is None):
         raise TensorError("send either data or the parameter binary_data_size")
-    if size is UNSET:
+    if size is None:
         return 0
     if type(size) is not int or size < 0:
         raise TensorError("binary_data_size must be a whole number of bytes")
@@ -283,7 +280,7 @@ def _block(tensor: _Input, binary: bytes) -> _Block:
     if tensor.datatype not in DATATYPES:
         raise TensorError(f"the datatype must be one of {', '.join(DATATYPES)}")
     rows, columns = dimensions(tensor.shape)
-    if tensor.data is UNSET:
+    if tensor.data is None:
         return _Block(tensor.name, rows, columns, from_binary(tensor.datatype, rows * columns, binary))
     return _Block(tensor.name, rows, columns, from_json(tensor.datatype, rows, columns, tensor.data))
 
@@ -349,13 +346,13 @@ def _chosen(asked: _Document, tensors: dict[str, _Tensor]) -> Iterator[tuple[_Te
                 f"Output {requested.name[:SHOWN_TEXT]!r} is none of the model's, or named twice"
             )
         for parameter in _UNSERVED:
-            if requested.parameters is not UNSET and parameter in requested.parameters:
+            if parameter in (requested.parameters or {}):
                 raise InvalidInput(f"Output {requested.name!r}: the parameter {parameter} is not served here")
         yield tensor, _flag(requested.parameters, "binary_data", otherwise=default)
 
 
-def _flag(parameters: _Parameters | UnsetType, name: str, *, otherwise: bool) -> bool:
-    told = otherwise if parameters is UNSET else parameters.get(name, otherwise)
+def _flag(parameters: _Parameters, name: str, *, otherwise: bool) -> bool:
+    told = (parameters or {}).get(name, otherwise)
     if not isinstance(told, bool):
         raise InvalidInput(f"The parameter {name} must be true or false")
     return told
