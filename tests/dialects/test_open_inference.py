@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import RidgeClassifier
 
 from modelgate import Deployment, Gate, Output, Overloaded, Prediction, Schema
 from modelgate.dialects import OpenInference
@@ -178,6 +179,15 @@ def test_metadata_of_a_classifier_is_what_it_answers(interface, wine, wine_row):
     ]
     assert outputs[1]["parameters"] == {"classes": ["barbera", "barolo", "grignolino"]}
     assert pytest.approx(1) == sum(outputs[1]["data"])
+
+
+def test_metadata_of_a_classifier_without_probabilities(client_of):
+    """There is no tensor for what the model does not tell."""
+    model = RidgeClassifier().fit([[0, 0], [1, 1]], [0, 1])
+
+    assert [{"name": "output0", "datatype": "INT64", "shape": [-1]}] == client_of(model, None).get(
+        "/v2/models/mymodel"
+    ).json()["outputs"]
 
 
 def test_metadata_of_a_hidden_schema(client_of):

@@ -194,7 +194,7 @@ def test_many_rows(client_of, rows):
         ({"instances": [1], "inputs": [1]}, "Send either instances"),
         ({"instances": 1}, "instances must be an array"),
         ({"instances": {"x": 1}}, "instances must be an array"),
-        ({"inputs": 1}, "inputs such an array or columns by name"),
+        ({"inputs": 1}, "inputs that or columns by name"),
         ({"inputs": {}}, "all of one length"),
         ({"inputs": {"x": [1], "y": [1, 2]}}, "all of one length"),
         ({"inputs": {"x": 1}}, "wrong shape"),

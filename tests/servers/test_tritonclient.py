@@ -1,4 +1,4 @@
-"""The client of Triton, which speaks the Open Inference Protocol, against the example apps under their servers."""
+"""Triton's client, which speaks the Open Inference Protocol, against the example apps under their servers."""
 
 import asyncio
 from collections.abc import Iterator

@@ -14,7 +14,10 @@ def live(request: Request, catalog: Catalog) -> Flow[Response]:  # noqa: ARG001 
 
 
 def ready(request: Request, catalog: Catalog) -> Flow[Response]:
-    """Whether the deployment of the path can score, or every active one; one nobody has asked yet is loaded for it."""
+    """Whether the deployment of the path can score, or without one every active deployment.
+
+    One nobody has asked yet is loaded for it.
+    """
     told = yield from catalog.ready(request.deployment)
     named = {} if request.deployment is None else {"name": request.deployment}
     return Response.json({**named, "ready": told}, 200 if told else 503)

@@ -27,14 +27,7 @@ import msgspec
 
 from ..errors import AnswerableError, InvalidInput, MalformedBody
 from ..flow import Flow, run
-from ..http import (
-    MAX_BODY,
-    Request,
-    Response,
-    content,
-    head_credentials,
-    require_json,
-)
+from ..http import MAX_BODY, Request, Response, content, head_credentials, require_json
 from ..schema import Column, Split
 from ..schema.report import SHOWN_TEXT
 from ..scoring import Output, Prediction, Query, Target
@@ -59,7 +52,7 @@ _MOST_ID = 256
 
 _COLUMN_TYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "text": "BYTES", "any": "BYTES"}
 
-# What Triton would do otherwise with an output: to leave it undone without a word would be another answer.
+# What Triton can be asked to do with an output: to leave it undone without a word would be another answer.
 _UNSERVED = ("classification", "shared_memory_region")
 
 _Parameters = dict[str, bool | int | float | str | None] | None
@@ -257,7 +250,7 @@ def _columns(inputs: Sequence[_Input], binary: bytes) -> Iterator[_Block]:
         try:
             size = _size(tensor)
             begin, at = at, at + size
-            yield _block(tensor, binary[begin:at] if size else b"")
+            yield _block(tensor, binary[begin:at])
         except TensorError as error:
             raise InvalidInput(f"Tensor {tensor.name[:SHOWN_TEXT]!r}: {error}") from None
     if at != len(binary):

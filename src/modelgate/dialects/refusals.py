@@ -8,7 +8,7 @@ __all__ = ["refusal"]
 
 
 def refusal(request: Request, error: AnswerableError) -> Response:
-    """``{"error": message}`` with details beside it; the message itself names the columns that are missing."""
+    """``{"error": message}`` with details beside it; the message itself names the missing columns."""
     missing = error.details.get("missing_columns")
     if not isinstance(missing, list):
         return error_response(request, error)

@@ -78,9 +78,11 @@ class TFServing:
             raise InvalidInput(f"signature_name must be {_SIGNATURE}, or left out")
         if ("instances" in members) == ("inputs" in members):
             raise InvalidInput("Send either instances, an array with an item a row, or inputs")
-        request.envelope = "predictions" if "instances" in members else "outputs"
-        raw = bytes(members["instances" if "instances" in members else "inputs"])
-        read = _instances if raw[:1] != b"{" or "instances" in members else _columns
+        sent, request.envelope = (
+            ("inputs", "outputs") if "inputs" in members else ("instances", "predictions")
+        )
+        raw = bytes(members[sent])
+        read = _columns if sent == "inputs" and raw[:1] == b"{" else _instances
         return Query((yield from run(read, raw)) if len(raw) > LARGE else read(raw))
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
@@ -121,7 +123,7 @@ def _instances(raw: bytes) -> bytes | Split:
     begin = _ARRAY.match(raw)
     if begin is None:
         raise InvalidInput(
-            "instances must be an array with an item a row, and inputs such an array or columns by name"
+            "instances must be an array with an item a row, and inputs that or columns by name"
         )
     if begin[1] in (b"{", b"]"):
         return raw
