@@ -25,69 +25,28 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..errors import AnswerableError, InvalidInput, MalformedBody
+from ..errors import AnswerableError, InvalidInput
 from ..flow import Flow, run
 from ..http import MAX_BODY, Request, Response, content, head_credentials, require_json
-from ..schema import Column, Split
+from ..schema import Column
 from ..schema.report import SHOWN_TEXT
 from ..scoring import Output, Prediction, Query, Target
-from ..strict_json import (
-    ANY,
-    LARGE,
-    decode_json,
-    occurrences,
-    refuse_deep_nesting,
-    refuse_duplicate_names,
-)
+from ..strict_json import LARGE
 from .base import Catalog, Route
 from .health import live, ready
+from .inference_request import InferenceRequest, Parameters, read
 from .refusals import refusal
-from .tensors import DATATYPES, TensorError, datatype_of, dimensions, from_binary, from_json, to_binary
+from .tensors import datatype_of, to_binary
 
 __all__ = ["OpenInference"]
 
 _LENGTH = "inference-header-content-length"
 _BINARY = "application/octet-stream"
-_MOST_ID = 256
 
 _COLUMN_TYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "text": "BYTES", "any": "BYTES"}
 
 # What Triton can be asked to do with an output: to leave it undone without a word would be another answer.
 _UNSERVED = ("classification", "shared_memory_region")
-
-_Parameters = dict[str, bool | int | float | str | None] | None
-
-
-class _Input(msgspec.Struct, gc=False):
-    name: str
-    shape: list[int]
-    datatype: str
-    parameters: _Parameters = None
-    data: Any = None
-
-
-class _Requested(msgspec.Struct, gc=False):
-    name: str
-    parameters: _Parameters = None
-
-
-class _Document(msgspec.Struct, gc=False):
-    """An inference request, as far as it is JSON."""
-
-    inputs: list[_Input]
-    outputs: list[_Requested] | None = None
-    id: str | None = None
-    parameters: _Parameters = None
-
-
-_DOCUMENT = msgspec.json.Decoder(_Document)
-
-
-class _Lone(Split):
-    """Rows of one value each: of the column they name, or of the only one there is, whatever they name."""
-
-    def records(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        return Split(None if len(names) == 1 else self.columns, self.data).records(names)
 
 
 class OpenInference:
@@ -114,17 +73,12 @@ class OpenInference:
         return head_credentials(request)
 
     def decode(self, request: Request) -> Flow[Query]:
-        """The tensors as rows.
-
-        Raises:
-            MalformedBody: the JSON is no inference request, or what follows it is not as long as it says.
-            InvalidInput: a tensor is not what it says of itself, or they are not rows together.
-        """
+        """The tensors as rows. Raises: as `inference_request.read`."""
         if not (request.headers.get("content-type") or "").lower().startswith(_BINARY):
             require_json(request)
         body, length = (yield from content(request)), request.headers.get(_LENGTH)
-        read = (yield from run(_read, body, length)) if len(body) > LARGE else _read(body, length)
-        request.envelope, rows = read
+        told = (yield from run(read, body, length)) if len(body) > LARGE else read(body, length)
+        request.envelope, rows = told
         return Query(rows)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
@@ -133,7 +87,7 @@ class OpenInference:
         Raises:
             InvalidInput: one is asked for that there is none of.
         """
-        asked: _Document = request.envelope
+        asked: InferenceRequest = request.envelope
         assert query.predictor is not None
         head: dict[str, Any] = {"model_name": query.deployment, "model_version": query.predictor.version}
         if asked.id is not None:
@@ -198,104 +152,6 @@ def _probabilities(name: str) -> str:
     return f"{name}_probabilities"
 
 
-def _read(body: bytes, length: str | None) -> tuple[_Document, Split]:
-    """The request, and its rows."""
-    raw, binary = _parts(body, length)
-    document = decode_json(raw, _DOCUMENT)
-    # As many colons as members: no name stands twice, and there is none whose value was skipped.
-    if occurrences(raw, b":") != _members(document):
-        refuse_duplicate_names(raw, -1)
-        refuse_deep_nesting(decode_json(raw, ANY))
-    if document.id is not None and len(document.id) > _MOST_ID:
-        raise InvalidInput(f"id must be text of at most {_MOST_ID} characters")
-    return document, _rows(list(_columns(document.inputs, binary)))
-
-
-def _parts(body: bytes, length: str | None) -> tuple[bytes, bytes]:
-    """The JSON, and what follows it."""
-    if length is None:
-        return body, b""
-    if not (length.isascii() and length.isdigit() and len(length) < 20 and int(length) <= len(body)):
-        raise MalformedBody(f"Inference-Header-Content-Length must be a part of the body's {len(body)} bytes")
-    return body[: int(length)], body[int(length) :]
-
-
-def _members(document: _Document) -> int:
-    """How many members its objects have."""
-    count = 0
-    for part in (document, *document.inputs, *(document.outputs or ())):
-        values = msgspec.structs.astuple(part)
-        count += len(values) - values.count(None) + len(part.parameters or ())
-    return count
-
-
-class _Block(NamedTuple):
-    """The elements of a tensor, in row-major order."""
-
-    name: str
-    rows: int
-    columns: int
-    values: list[Any]
-
-
-def _columns(inputs: Sequence[_Input], binary: bytes) -> Iterator[_Block]:
-    """The elements of each tensor.
-
-    Raises:
-        InvalidInput: of a tensor that is not what it says.
-        MalformedBody: the binary ones are more or less than what follows the JSON.
-    """
-    at = 0
-    for tensor in inputs:
-        try:
-            size = _size(tensor)
-            begin, at = at, at + size
-            yield _block(tensor, binary[begin:at])
-        except TensorError as error:
-            raise InvalidInput(f"Tensor {tensor.name[:SHOWN_TEXT]!r}: {error}") from None
-    if at != len(binary):
-        raise MalformedBody(f"The tensors are {at} bytes together, and {len(binary)} follow the JSON")
-
-
-def _size(tensor: _Input) -> int:
-    """How many bytes after the JSON are its own."""
-    size = (tensor.parameters or {}).get("binary_data_size")
-    if (size is None) == (tensor.data is None):
-        raise TensorError("send either data or the parameter binary_data_size")
-    if size is None:
-        return 0
-    if type(size) is not int or size < 0:
-        raise TensorError("binary_data_size must be a whole number of bytes")
-    return size
-
-
-def _block(tensor: _Input, binary: bytes) -> _Block:
-    if tensor.datatype not in DATATYPES:
-        raise TensorError(f"the datatype must be one of {', '.join(DATATYPES)}")
-    rows, columns = dimensions(tensor.shape)
-    if tensor.data is None:
-        return _Block(tensor.name, rows, columns, from_binary(tensor.datatype, rows * columns, binary))
-    return _Block(tensor.name, rows, columns, from_json(tensor.datatype, rows, columns, tensor.data))
-
-
-def _rows(blocks: Sequence[_Block]) -> Split:
-    """The rows of tensors: of one that has them all, or of one for each column."""
-    if not blocks:
-        raise InvalidInput("inputs must have a tensor for each column, or one of [rows, columns]")
-    name, rows, width, values = blocks[0]
-    if len(blocks) == 1 and width > 1:
-        return Split(None, [values[at : at + width] for at in range(0, len(values), width)])
-    for block in blocks:
-        if block.columns != 1:
-            raise InvalidInput(f"Tensor {block.name[:SHOWN_TEXT]!r}: beside others it must have one column")
-        if block.rows != rows:
-            raise InvalidInput(
-                f"Tensor {block.name[:SHOWN_TEXT]!r}: has {block.rows} rows, and {name[:SHOWN_TEXT]!r} {rows}"
-            )
-    data = list(zip(*(block.values for block in blocks), strict=True))
-    return (_Lone if len(blocks) == 1 else Split)([block.name for block in blocks], data)
-
-
 class _Tensor(NamedTuple):
     """An output of a model, as a tensor."""
 
@@ -325,7 +181,7 @@ def _labels(output: Output) -> _Tensor:
     return _Tensor(output.name, datatype, [len(values)], values, {})
 
 
-def _chosen(asked: _Document, tensors: dict[str, _Tensor]) -> Iterator[tuple[_Tensor, bool]]:
+def _chosen(asked: InferenceRequest, tensors: dict[str, _Tensor]) -> Iterator[tuple[_Tensor, bool]]:
     """The tensors to answer, and whether they are to be binary."""
     default = _flag(asked.parameters, "binary_data_output", otherwise=False)
     if not asked.outputs:
@@ -344,7 +200,7 @@ def _chosen(asked: _Document, tensors: dict[str, _Tensor]) -> Iterator[tuple[_Te
         yield tensor, _flag(requested.parameters, "binary_data", otherwise=default)
 
 
-def _flag(parameters: _Parameters, name: str, *, otherwise: bool) -> bool:
+def _flag(parameters: Parameters, name: str, *, otherwise: bool) -> bool:
     told = (parameters or {}).get(name, otherwise)
     if not isinstance(told, bool):
         raise InvalidInput(f"The parameter {name} must be true or false")
