@@ -96,6 +96,10 @@ class _Entries(dict[str, _Entry]):
         """See `Catalog.describe`."""
         return self.active(name).describe()
 
+    def version(self, name: str) -> str:
+        """See `Catalog.version`."""
+        return self.active(name).deployment.version
+
     def ready(self, name: str | None = None) -> Flow[bool]:
         """See `Catalog.ready`."""
         entries = [entry for entry in self.values() if entry.deployment.state == "active"]
@@ -324,14 +328,13 @@ class Gate:
 
     def _answer(self, request: Request) -> Flow[Response]:
         try:
-            if request.route is not None and request.route.answer is not None:
+            if "version" in request.params:
                 self._refuse_other_version(request)
+            if request.route is not None and request.route.answer is not None:
                 return (yield from request.route.answer(request, self._entries))
             dialect: Dialect = request.wire  # type: ignore[assignment]  # a route that scores has one
             query = request.query = yield from dialect.decode(request)
             query.deployment = request.deployment = self._named(request, query.deployment)
-            if "version" in request.params:
-                self._refuse_other_version(request)
             return (yield from self._entries.active(query.deployment).answer(request))
         except AnswerableError as error:
             return _refusal(request, error)
@@ -346,10 +349,10 @@ class Gate:
         return dialect.encode(request, query, prediction)
 
     def _refuse_other_version(self, request: Request) -> None:
-        if "version" in request.params and request.deployment is not None:
-            own = self._entries.active(request.deployment).deployment.version
-            if request.params["version"] != own:
-                raise NotFound(f"This deployment has version {own}")
+        assert request.deployment is not None
+        own = self._entries.version(request.deployment)
+        if request.params["version"] != own:
+            raise NotFound(f"This deployment has version {own}")
 
     def _named(self, request: Request, in_body: str | None) -> str:
         """The deployment asked: by path or body, or because the key, or the gate, has only one."""

@@ -352,9 +352,15 @@ def head_credentials(request: Request) -> str | None:
     return token
 
 
-def error_response(request: Request, error: AnswerableError) -> Response:
-    """``{"error": message}`` with the error's details; a server's fault names the request id."""
-    members: dict[str, object] = {"error": error.message, **error.details}
+def error_response(request: Request, error: AnswerableError, message: str | None = None) -> Response:
+    """``{"error": message}`` with the error's details; a server's fault names the request id.
+
+    Args:
+        request: what failed.
+        error: why.
+        message: by default the error's own.
+    """
+    members: dict[str, object] = {"error": message or error.message, **error.details}
     if isinstance(error, ServingError) and request.id is not None:
         members["request_id"] = request.id
     response = Response.json(members, error.status)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from .dialects import Catalog, Route
+from .dialects.health import live, ready
 from .flow import Flow
 from .http import Request, Response
 from .schema import Column
@@ -52,20 +53,8 @@ def _target(target: Target) -> dict[str, Any]:
     return {"name": target.name, "classes": target.classes}
 
 
-def _live(request: Request, catalog: Catalog) -> Flow[Response]:  # noqa: ARG001  an answer takes both
-    """Whether the process answers."""
-    yield from ()
-    return Response.json({"live": True})
-
-
-def _ready(request: Request, catalog: Catalog) -> Flow[Response]:  # noqa: ARG001
-    """Whether every active deployment can score; one nobody has asked yet is loaded for it."""
-    ready = yield from catalog.ready()
-    return Response.json({"ready": ready}, 200 if ready else 503)
-
-
 ROUTES = (
     Route("GET", "/deployments/{deployment}", _deployment),
-    Route("GET", "/health/live", _live, open=True),
-    Route("GET", "/health/ready", _ready, open=True),
+    Route("GET", "/health/live", live, open=True),
+    Route("GET", "/health/ready", ready, open=True),
 )

@@ -22,6 +22,13 @@ class Catalog(Protocol):
             NotFound, DeploymentInactive, DeploymentUnavailable: as for a request to score.
         """
 
+    def version(self, name: str) -> str:
+        """The version of a deployment's model.
+
+        Raises:
+            NotFound, DeploymentInactive: as for a request to score.
+        """
+
     def ready(self, name: str | None = None) -> Flow[bool]:
         """Whether a deployment can score; with None, whether all do that are active."""
 

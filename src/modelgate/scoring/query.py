@@ -27,10 +27,12 @@ class Target:
     Args:
         name: as in `Output`.
         classes: as in `Output`.
+        probabilities: whether the model tells how likely each class is.
     """
 
     name: str
     classes: Sequence[Any] | None = None
+    probabilities: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

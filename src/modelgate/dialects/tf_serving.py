@@ -1,0 +1,141 @@
+"""The REST API of TensorFlow Serving, which is also version 1 of KServe's.
+
+https://github.com/tensorflow/serving, tensorflow_serving/g3doc/api_rest.md::
+
+    POST /v1/models/churn[/versions/1]:predict
+         {"instances": [{"age": 41, "plan": "pro"}, …]}     rows by name
+         {"instances": [[41, "pro"], …]}                    rows in the schema's order
+         {"instances": [41, 20]}                            of a model with one column
+         {"inputs": {"age": [41, 20], "plan": […]}}         columns
+
+    200  {"predictions": ["no", "yes"]}, or in answer to inputs {"outputs": ["no", "yes"]}
+    400  {"error": "…"}
+
+    GET  /v1/models/churn[/versions/1]     the model's status
+    GET  /                                 KServe: {"status": "alive"}
+
+Of a model with several outputs ``predictions`` is an object a row, and ``outputs`` an object of arrays.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ..errors import AnswerableError, DeploymentUnavailable, InvalidInput
+from ..flow import Flow, run
+from ..http import MAX_BODY, Request, Response, check_body, content, decoded, head_credentials, require_json
+from ..schema import Split
+from ..scoring import Prediction, Query
+from ..strict_json import ANY, LARGE, decode_json, refuse_duplicate_names
+from .base import Catalog, Route
+from .refusals import refusal
+
+__all__ = ["TFServing"]
+
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_COLUMNS: "msgspec.json.Decoder[Mapping[str, Sequence[Any]]]" = msgspec.json.Decoder(dict[str, list[Any]])
+_LISTS: "msgspec.json.Decoder[Sequence[Sequence[Any]]]" = msgspec.json.Decoder(list[list[Any]])
+_LIST = msgspec.json.Decoder(list[Any])
+_ARRAY = re.compile(rb"\[[ \t\r\n]*(.)", re.DOTALL)
+
+_SIGNATURE = "serving_default"
+
+
+class TFServing:
+    """The dialect ``tf_serving``."""
+
+    name = "tf_serving"
+    max_body = MAX_BODY
+    routes: Sequence[Route]
+
+    def __init__(self) -> None:
+        model = [f"/v1/models/{{deployment}}{version}" for version in ("", "/versions/{version}")]
+        self.routes = (
+            *(Route("POST", f"{path}:predict") for path in model),
+            *(Route("GET", path, _status) for path in model),
+            Route("GET", "", _alive, open=True),
+        )
+
+    def credentials(self, request: Request) -> Flow[str | None]:
+        """The key of ``Authorization: Bearer`` or ``x-api-key``."""
+        yield from ()
+        return head_credentials(request)
+
+    def decode(self, request: Request) -> Flow[Query]:
+        """The rows: by name as they came, by place or by column as a `Split`.
+
+        Raises:
+            InvalidInput: there are both instances and inputs, or neither, or they are no rows.
+        """
+        # The document's own example is `curl -d`, which says of JSON that it is a form.
+        if request.headers.get("content-type") != "application/x-www-form-urlencoded":
+            require_json(request)
+        members = yield from decoded((yield from content(request)), _MEMBERS)
+        yield from check_body(request, members, ["instances", "inputs"])
+        if "signature_name" in members and decode_json(members["signature_name"], ANY) != _SIGNATURE:
+            raise InvalidInput(f"signature_name must be {_SIGNATURE}, or left out")
+        if ("instances" in members) == ("inputs" in members):
+            raise InvalidInput("Send either instances, an array with an item a row, or inputs")
+        sent, request.envelope = (
+            ("inputs", "outputs") if "inputs" in members else ("instances", "predictions")
+        )
+        raw = bytes(members[sent])
+        read = _columns if sent == "inputs" and raw[:1] == b"{" else _instances
+        return Query((yield from run(read, raw)) if len(raw) > LARGE else read(raw))
+
+    def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
+        """``predictions`` by row, or ``outputs`` by column, after what was sent."""
+        columns = {output.name: output.values.tolist() for output in prediction.outputs}
+        told: Any = columns if len(columns) > 1 else next(iter(columns.values()))
+        if len(columns) > 1 and request.envelope == "predictions":
+            told = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        members = {request.envelope: told}
+        if prediction.warnings:
+            members["warnings"] = list(prediction.warnings)
+        return Response.json(members)
+
+    def encode_error(self, request: Request, error: AnswerableError) -> Response:
+        """``{"error": message}``: see `refusal`."""
+        return refusal(request, error)
+
+
+def _alive(request: Request, catalog: Catalog) -> Flow[Response]:  # noqa: ARG001
+    """Whether the process answers."""
+    yield from ()
+    return Response.json({"status": "alive"})
+
+
+def _status(request: Request, catalog: Catalog) -> Flow[Response]:
+    """KServe's ``ready`` and TensorFlow Serving's ``model_version_status`` at once."""
+    name = request.deployment
+    assert name is not None
+    if not (yield from catalog.ready(name)):
+        raise DeploymentUnavailable
+    fine = {"error_code": "OK", "error_message": ""}
+    status = {"version": catalog.version(name), "state": "AVAILABLE", "status": fine}
+    return Response.json({"name": name, "ready": True, "model_version_status": [status]})
+
+
+def _instances(raw: bytes) -> bytes | Split:
+    """The rows of an array: objects as they are, arrays, or the values of a model with one column."""
+    begin = _ARRAY.match(raw)
+    if begin is None:
+        raise InvalidInput(
+            "instances must be an array with an item a row, and inputs that or columns by name"
+        )
+    if begin[1] in (b"{", b"]"):
+        return raw
+    if begin[1] == b"[":
+        return Split(None, decode_json(raw, _LISTS))
+    return Split(None, [[value] for value in decode_json(raw, _LIST)])
+
+
+def _columns(raw: bytes) -> Split:
+    """The rows of columns by name."""
+    columns = decode_json(raw, _COLUMNS)
+    refuse_duplicate_names(raw, len(columns))
+    if len({len(values) for values in columns.values()}) != 1:
+        raise InvalidInput("inputs must be an object of arrays, a column each, all of one length")
+    return Split(list(columns), list(zip(*columns.values(), strict=True)))

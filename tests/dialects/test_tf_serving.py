@@ -1,0 +1,301 @@
+"""Documents of the REST API of TensorFlow Serving, and of version 1 of KServe's.
+
+Sources, quoted by heading: tensorflow/serving, tensorflow_serving/g3doc/api_rest.md.
+"""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelgate import Deployment, Gate, Output, Overloaded, Prediction, Schema
+from modelgate.testing import Client
+
+PREDICT = "/v1/models/half_plus_three:predict"
+X = Schema.of(x=float)
+PAIR = Schema.of(tag=["foo", "bar"], signal=float)
+
+
+def half_plus_three(table):
+    return table["x"] / 2 + 3
+
+
+def gate_of(function=half_plus_three, schema=X, *, gate=None, **options):
+    options = {"version": "123", **options}
+    return Gate(
+        [Deployment("half_plus_three", function, schema=schema, **options)], **(gate or {"keys": "open"})
+    )
+
+
+@pytest.fixture(params=["wsgi", "asgi"])
+def interface(request):
+    return request.param
+
+
+@pytest.fixture
+def client_of(interface):
+    return lambda *told, **options: Client(getattr(gate_of(*told, **options), interface))
+
+
+@pytest.fixture
+def client(client_of):
+    return client_of()
+
+
+def told_by(client, document):
+    answer = client.post(PREDICT, json=document)
+    assert "application/json" == answer.header("content-type")
+    return answer.json()
+
+
+def test_predict_call(client):
+    """ "Make REST API calls to ModelServer": as `curl -d` sends it, which calls it a form."""
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    answer = client.post(PREDICT, body=b'{"instances": [1.0,2.0,5.0]}', headers=headers)
+
+    assert (200, b'{"predictions":[3.5,4.0,5.5]}') == (answer.status, answer.body)
+
+
+@pytest.mark.parametrize("path", ["/v1/models/half_plus_three", "/v1/models/half_plus_three/versions/123"])
+def test_status_of_the_model(client, path):
+    """The same section: the status, with what KServe reads beside it."""
+    answer = client.get(path)
+    told = answer.json()
+
+    assert (200, True) == (answer.status, told.pop("ready"))
+    assert "half_plus_three" == told.pop("name")
+    assert (
+        json.loads(
+            """{
+ "model_version_status": [
+  {
+   "version": "123",
+   "state": "AVAILABLE",
+   "status": {
+    "error_code": "OK",
+    "error_message": ""
+   }
+  }
+ ]
+}"""
+        )
+        == told
+    )
+
+
+def test_status_of_a_model_that_cannot_be_loaded(interface, tmp_path):
+    """503, which is all that KServe's client reads."""
+    (tmp_path / "half_plus_three.skops").write_bytes(b"no model")
+    gate = Gate([Deployment("half_plus_three", tmp_path / "half_plus_three.skops")], keys="open")
+    answer = Client(getattr(gate, interface)).get("/v1/models/half_plus_three")
+
+    assert (503, ["error"]) == (answer.status, [name for name in answer.json() if name != "request_id"])
+
+
+def test_no_such_model(client):
+    """The same section, its last example: 404, and the error as text."""
+    answer = client.post("/v1/models/half:predict", json={"instances": [1.0, 5.0]})
+
+    assert (404, "application/json") == (answer.status, answer.header("content-type"))
+    assert ["error"] == list(answer.json())
+
+
+@pytest.mark.parametrize(("version", "status"), [("123", 200), ("124", 404)])
+def test_version(client, version, status):
+    """ "Predict API": the version in the path is the deployment's, or there is nothing."""
+    path = f"/v1/models/half_plus_three/versions/{version}"
+
+    assert status == client.post(f"{path}:predict", json={"instances": [1.0]}).status
+    assert status == client.get(path).status
+
+
+def test_alive(client_of):
+    """KServe's client asks the root; health needs no key."""
+    client = client_of(gate={"keys": {"k" * 20: "half_plus_three"}})
+
+    assert {"status": "alive"} == client.get("/").json()
+    assert 401 == client.get("/v1/models/half_plus_three").status
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        {"instances": [{"tag": "foo", "signal": 1}, {"tag": "bar", "signal": 3}]},
+        {"instances": [["foo", 1], ["bar", 3]]},
+        {"inputs": {"tag": ["foo", "bar"], "signal": [1, 3]}},
+        {"inputs": [["foo", 1], ["bar", 3]], "signature_name": "serving_default"},
+    ],
+)
+def test_row_and_column_format(client_of, rows):
+    """ "Specifying input tensors in row format", "… in column format": the answer is of the same."""
+    client = client_of(lambda table: table["tag"], PAIR)
+
+    assert {"predictions" if "instances" in rows else "outputs": ["foo", "bar"]} == told_by(client, rows)
+
+
+def two(table):
+    told = np.array([[0.75, 0.25]] * len(table))
+    return Prediction(
+        [Output("y", np.array(["no"] * len(table)), ["no", "yes"], told), Output("z", table["x"])]
+    )
+
+
+def test_several_outputs(client_of):
+    """ "Response format": an object a row, or an object of columns."""
+    client = client_of(two)
+
+    assert {"predictions": [{"y": "no", "z": 1.0}, {"y": "no", "z": 2.0}]} == told_by(
+        client, {"instances": [1, 2]}
+    )
+    assert {"outputs": {"y": ["no", "no"], "z": [1.0, 2.0]}} == told_by(client, {"inputs": {"x": [1, 2]}})
+
+
+def test_instances_of_text(client_of):
+    """ "List of 3 scalar tensors"."""
+    client = client_of(lambda table: table["t"], Schema.of(t=str))
+
+    assert {"predictions": ["foo", "bar", "baz"]} == told_by(client, {"instances": ["foo", "bar", "baz"]})
+
+
+def test_no_rows(client):
+    """No rows, no predictions."""
+
+    assert {"predictions": []} == told_by(client, {"instances": []})
+    assert {"outputs": []} == told_by(client, {"inputs": {"x": []}})
+
+
+def test_warnings(client_of):
+    """What the caller should know of rows that passed stands beside."""
+    client = client_of(schema=Schema.of(x=[1.0]).reading(unknown_levels="warn"))
+
+    assert {
+        "predictions": [4.0],
+        "warnings": ["x has values the model was not trained with"],
+    } == told_by(client, {"instances": [2]})
+
+
+@pytest.mark.parametrize("rows", [1_000, 20_000])
+def test_many_rows(client_of, rows):
+    """Bodies that are no work for the event loop give the same answers."""
+    client, numbers = client_of(max_rows=rows), list(range(rows))
+    expected = [number / 2 + 3 for number in numbers]
+
+    assert expected == told_by(client, {"instances": numbers})["predictions"]
+    assert expected == told_by(client, {"instances": [[n] for n in numbers]})["predictions"]
+    assert expected == told_by(client, {"inputs": {"x": numbers}})["outputs"]
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ({}, "Send either instances"),
+        ({"instances": [1], "inputs": [1]}, "Send either instances"),
+        ({"instances": 1}, "instances must be an array"),
+        ({"instances": {"x": 1}}, "instances must be an array"),
+        ({"inputs": 1}, "inputs that or columns by name"),
+        ({"inputs": {}}, "all of one length"),
+        ({"inputs": {"x": [1], "y": [1, 2]}}, "all of one length"),
+        ({"inputs": {"x": 1}}, "wrong shape"),
+        ({"instances": [[1], 2]}, "wrong shape"),
+        ({"instances": [{"x": 1}, 2]}, "not an object"),
+        ({"instances": [1, [2]]}, "x must be a number (row 1)"),
+        ({"instances": [[[1]]]}, "x must be a number"),
+        ({"instances": [[1, 2]]}, "Row 0 has 2 values: send 1"),
+        ({"instances": [{"y": 1}]}, "Prediction failed due to missing input data: x"),
+        ({"inputs": {"y": [1]}}, "Prediction failed due to missing input data: x"),
+        ({"instances": [1] * 10_001}, "10001 rows are more than the 10000"),
+        ({"instances": [1], "signature_name": "tensorflow/serving/regress"}, "signature_name must be"),
+        ({"instances": [1], "signature_name": None}, "signature_name must be"),
+    ],
+)
+def test_what_is_refused(client, document, told):
+    """In one sentence, as ``error``."""
+    answer = client.post(PREDICT, json=document)
+
+    assert 400 == answer.status
+    assert told in answer.json()["error"]
+
+
+BAD_BODIES = {
+    "none": b"",
+    "broken": b'{"instances": [1]',
+    "trailing": b'{"instances": [1]} x',
+    "an array": b"[1]",
+    "NaN": b'{"instances": [NaN]}',
+    "instances twice": b'{"instances": [1], "instances": [2]}',
+    "a column twice": b'{"inputs": {"x": [1], "x": [2]}}',
+    "a column of a row twice": b'{"instances": [{"x": 1, "x": 2}]}',
+    "deep": b'{"instances": %s}' % (b"[" * 100_000 + b"]" * 100_000),
+    "deep value": b'{"instances": [%s]}' % (b"[" * 500 + b"]" * 500),
+    "deep column": b'{"inputs": {"x": %s}}' % (b"[" * 500 + b"]" * 500),
+    "deep unknown member": b'{"instances": [1], "zz": %s}' % (b"[" * 500 + b"]" * 500),
+    "deep signature": b'{"instances": [1], "signature_name": %s}' % (b"[" * 500 + b"]" * 500),
+    "an open array": b'{"inputs": [',
+    "not utf-8": b'{"instances": ["\xff"]}',
+}
+
+
+@pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES)
+def test_bad_body(client, body):
+    """Whatever is wrong with a body, the answer is a 400 in the API's shape."""
+    answer = client.post(PREDICT, body=body)
+
+    assert (400, "application/json") == (answer.status, answer.header("content-type"))
+    assert isinstance(answer.json()["error"], str)
+
+
+def failing(table):
+    raise RuntimeError("the secret recipe is missing")
+
+
+def busy(request, call_next):
+    raise Overloaded(3)
+
+
+@pytest.mark.parametrize(
+    ("status", "options", "headers", "field"),
+    [
+        (401, {"gate": {"keys": {"k" * 20: "half_plus_three"}}}, {}, "www-authenticate"),
+        (403, {"gate": {"keys": {"k" * 20: "other"}}}, {"x-api-key": "k" * 20}, None),
+        (403, {"state": "paused"}, {}, None),
+        (415, {}, {"content-type": "text/csv"}, "accept"),
+        (429, {"gate": {"keys": "open", "limits": "1/minute"}}, {}, "retry-after"),
+        (500, {"function": failing}, {}, None),
+        (503, {"layers": [busy]}, {}, "retry-after"),
+    ],
+)
+def test_errors(client_of, status, options, headers, field):
+    """Every error is ``{"error": …}`` of exactly application/json, with the fields that belong to it."""
+    client, body = client_of(**options), b'{"instances": [1]}'
+    client.post(PREDICT, body=body, headers=headers)
+    answer = client.post(PREDICT, body=body, headers=headers)
+
+    assert (status, "application/json") == (answer.status, answer.header("content-type"))
+    assert isinstance(answer.json()["error"], str)
+    assert field is None or answer.header(field)
+    assert b"secret" not in answer.body
+
+
+DAMAGED = Client(gate_of(lambda table: table["tag"], PAIR).wsgi)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.sampled_from(
+        [
+            b'{"instances": [{"tag": "foo", "signal": 1}]}',
+            b'{"instances": [["foo", 1]]}',
+            b'{"inputs": {"tag": ["foo"], "signal": [1]}}',
+        ]
+    ),
+    st.lists(st.tuples(st.integers(0, 50), st.integers(0, 3), st.binary(max_size=3) | st.sampled_from([b"[", b'"', b"1"]))),
+)  # fmt: skip
+def test_any_bytes_are_answered(body, damage):
+    """Damage anywhere in a body is a 200 or a 400."""
+    damaged = bytearray(body)
+    for at, length, piece in damage:
+        damaged[at : at + length] = piece
+
+    assert DAMAGED.post(PREDICT, body=bytes(damaged)).status in (200, 400)
