@@ -26,10 +26,12 @@ class Target:
     Args:
         name: as in `Output`.
         classes: as in `Output`.
+        probable: whether the model tells how likely each class is.
     """
 
     name: str
     classes: Sequence[Any] | None = None
+    probable: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
