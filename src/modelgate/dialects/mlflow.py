@@ -72,7 +72,8 @@ _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NAMES = msgspec.json.Decoder(list[str | int] | None)
 _LISTS: "msgspec.json.Decoder[Sequence[Sequence[Any]]]" = msgspec.json.Decoder(list[list[Any]])
 _COLUMNS = msgspec.json.Decoder(dict[str, list[Any]])
-_LIST_OF_LISTS = re.compile(rb"\[[ \t\r\n]*\[")
+_LIST: "msgspec.json.Decoder[Sequence[Any]]" = msgspec.json.Decoder(list[Any])
+_ARRAY = re.compile(rb"\[[ \t\r\n]*(.)", re.DOTALL)
 _CHARSET = re.compile(r"charset=\"?([^\s;\"]+)", re.IGNORECASE)
 
 # The second alternative passes over texts: to their end, or that of a body whose last one is never closed.
@@ -133,7 +134,8 @@ class MLflow:
             InvalidInput: there is none of the members that bring rows, or there are parameters.
         """
         kind, _, options = (request.headers.get("content-type") or "").partition(";")
-        if kind.strip().lower() == "text/csv":
+        # MLflow's page names application/csv, and its server takes text/csv alone.
+        if kind.strip().lower() in ("text/csv", "application/csv"):
             charset = _CHARSET.search(options)
             if charset is not None and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
                 raise UnsupportedMediaType("text/csv; charset=utf-8")
@@ -206,8 +208,13 @@ def _split(raw: bytes) -> Split:
 
 
 def _listed(raw: bytes) -> bytes | Split:
-    """A list of rows by name, which stay as they are, or of lists in the schema's order."""
-    return Split(None, decode_json(raw, _LISTS)) if _LIST_OF_LISTS.match(raw) else raw
+    """A list of rows by name, which stay as they are; of lists in the schema's order; or of single values."""
+    begin = _ARRAY.match(raw)
+    if begin is None or begin[1] in (b"{", b"]"):
+        return raw
+    if begin[1] == b"[":
+        return Split(None, decode_json(raw, _LISTS))
+    return Split(None, [[value] for value in decode_json(raw, _LIST)])
 
 
 def _inputs(raw: bytes) -> bytes | Split:
