@@ -227,7 +227,7 @@ def test_version(interface, path):
 
 def test_the_routes_vertex_ai_names(interface, monkeypatch):
     """ "Vertex AI", AIP_PREDICT_ROUTE and AIP_HEALTH_ROUTE, read when the gate is made."""
-    predict, health = "/v1/endpoints/7/deployedModels/8:predict", "/v1/endpoints/7/deployedModels/8/"
+    predict, health = "/v1/endpoints/7/deployedModels/8:predict/", "/v1/endpoints/7/deployedModels/8/"
     before = client_of(labelled, interface)
     monkeypatch.setenv("AIP_PREDICT_ROUTE", predict)
     monkeypatch.setenv("AIP_HEALTH_ROUTE", health)
@@ -356,6 +356,7 @@ def test_error_codes(interface, status, code, options, asked):
         (b'{"instances": [[-NaN, "pro"]]}', "valid JSON"),
         (b'{"instances": ["NaN", NaN', "valid JSON"),
         (b'{"instances": "NaN', "valid JSON"),
+        (b'{"instances": NaN, "x": "%s' % (b'\\"' * 400_000), "valid JSON"),
         (b'{"inputs": {"age": [1, 2], "plan": ["pro"]}}', "different lengths"),
         (b'{"inputs": {"age": 1, "plan": "pro"}}', "wrong shape"),
         (b'{"inputs": {"age": [1], "age": [2], "plan": ["pro"]}}', "twice"),

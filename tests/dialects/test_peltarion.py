@@ -153,6 +153,7 @@ def damaged(url, at, by):
     "size",
     [
         {"shape": [2], "data": [1.5, 2]},
+        {"shape": [2], "data": [1.5]},
         {"shape": [1], "data": [1.5, 2]},
         {"shape": [1], "data": []},
         {"shape": [1], "data": [1.5], "more": 1},
@@ -342,7 +343,7 @@ def test_inputs_of_the_document(interface):
         "description": "how much",
         "x-peltarion": {"type": "numeric", "shape": [1]},
     } == schemas["input-row"]["properties"]["a"]
-    assert ["x", "y", None] == schemas["input-row"]["properties"]["e"]["enum"]
+    assert [["x", "y", None], [1, 2]] == [schemas["input-row"]["properties"][name]["enum"] for name in "eh"]
 
 
 X, LABELS = np.arange(24).reshape(12, 2) % 7, np.array([0, 1, 2] * 4)

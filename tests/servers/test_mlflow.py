@@ -1,6 +1,6 @@
 """MLflow's scoring client, written after ``mlflow/pyfunc/scoring_server/client.py`` of MLflow 3.17.
 
-The package itself is no dependency of the tests: even mlflow-skinny brings sixty others, bounds what
+The package itself is no dependency of the tests: even mlflow-skinny brings forty others, bounds what
 versions some of modelgate's own may have, and warns when it is imported.
 """
 

@@ -44,7 +44,6 @@ from ..http import (
     error_response,
     head_credentials,
     json_members,
-    require_json,
 )
 from ..schema import CSV, Split
 from ..scoring import Prediction, Query
@@ -169,14 +168,12 @@ class MLflow:
 
 def _members(request: Request) -> Flow[dict[str, msgspec.Raw]]:
     """The members of the body, in which NaN is null: MLflow's client sends missing numbers so."""
-    require_json(request)
-    body = yield from content(request)
     try:
         return (yield from json_members(request))
     except MalformedBody:
-        if b"NaN" not in body:
+        if request.content is None or b"NaN" not in request.content:
             raise
-    request.content = yield from run(_without_nan, body)
+    request.content = yield from run(_without_nan, request.content)
     return (yield from json_members(request))
 
 

@@ -25,7 +25,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from ..errors import AnswerableError, InvalidInput
+from ..errors import AnswerableError, InvalidInput, MalformedBody
 from ..flow import Flow, run
 from ..http import (
     MAX_BODY,
@@ -146,13 +146,13 @@ def _without_tensors(raw: bytes) -> bytes:
 
 def _element(value: msgspec.Raw) -> msgspec.Raw | float:
     """The number in a tensor of one element. Anything else stays what it is, for the schema to judge."""
-    raw = bytes(value)
+    kind = bytes(value)[:1]
     try:
-        if raw[:1] == b"{":
-            return _TENSOR.decode(raw).data[0]
-        text = _TEXT.decode(raw) if raw[:1] == b'"' else ""
+        if kind == b"{":
+            return decode_json(value, _TENSOR).data[0]
+        text = decode_json(value, _TEXT) if kind == b'"' else ""
         return _number(text.removeprefix(_NPY_URL)) if text.startswith(_NPY_URL) else value
-    except (msgspec.MsgspecError, RecursionError, ValueError):
+    except (MalformedBody, ValueError):
         return value
 
 
