@@ -3,6 +3,7 @@
 Nothing here knows a framework. `modelgate.mount` makes the requests and sends the responses.
 """
 
+import base64
 import http
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
@@ -46,6 +47,7 @@ __all__ = [
     "json_body",
     "json_members",
     "require_json",
+    "token_of",
 ]
 
 T = TypeVar("T")
@@ -332,35 +334,54 @@ def http_stack(
     return stack(chosen, handler)
 
 
-def head_credentials(request: Request) -> str | None:
-    """The key of ``Authorization: Bearer`` or ``x-api-key``; the body is not read.
+def head_credentials(request: Request, schemes: Collection[str] = ("bearer",)) -> str | None:
+    """The key of ``Authorization``, under one of *schemes*, or of ``x-api-key``; the body is not read.
 
     Raises:
         ConflictingCredentials: both are there and differ.
     """
-    key = request.headers.get("x-api-key")
-    authorization = request.headers.get("authorization")
-    if authorization is None:
-        return key
-    # RFC 9110, section 11.1: the scheme is case-insensitive.
-    scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != "bearer":
-        return key
-    token = token.strip()
-    if key is not None and key != token:
+    key, token = request.headers.get("x-api-key"), token_of(request, schemes)
+    if key is not None and token is not None and key != token:
         raise ConflictingCredentials
-    return token
+    return key if token is None else token
 
 
-def error_response(request: Request, error: AnswerableError, message: str | None = None) -> Response:
+def token_of(request: Request, schemes: Collection[str]) -> str | None:
+    """The key in the field ``Authorization``.
+
+    Args:
+        request: the request.
+        schemes: those the key may stand under, lower case. Of ``basic`` it is the password.
+
+    Returns:
+        None where there is no such field, or another scheme.
+    """
+    # RFC 9110, section 11.1: the scheme is case-insensitive.
+    scheme, _, token = (request.headers.get("authorization") or "").partition(" ")
+    if scheme.lower() not in schemes:
+        return None
+    return _password(token) if scheme.lower() == "basic" else token.strip()
+
+
+def _password(token: str) -> str:
+    """The password of ``Basic`` (RFC 7617, section 2). What cannot be read is a key that nobody has."""
+    try:
+        return base64.b64decode(token.strip(), validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
+
+
+def error_response(
+    request: Request, error: AnswerableError, words: Mapping[str, object] | None = None
+) -> Response:
     """``{"error": message}`` with the error's details; a server's fault names the request id.
 
     Args:
-        request: what failed.
-        error: why.
-        message: by default the error's own.
+        request: the request.
+        error: what became of it.
+        words: what a wire format says in place of ``error``.
     """
-    members: dict[str, object] = {"error": message or error.message, **error.details}
+    members = {**({"error": error.message} if words is None else words), **error.details}
     if isinstance(error, ServingError) and request.id is not None:
         members["request_id"] = request.id
     response = Response.json(members, error.status)
@@ -421,11 +442,11 @@ def json_body(request: Request, decoder: "msgspec.json.Decoder[T]") -> Flow[T]:
         BodyTooLarge, MalformedBody: see `content` and `decode_json`.
     """
     require_json(request)
-    return decode_json((yield from content(request)), decoder)
+    return (yield from decoded((yield from content(request)), decoder))
 
 
 def decoded(raw: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") -> Flow[T]:
-    """*raw*, a part of a body, decoded: beside the event loop where it is large.
+    """*raw*, a body or a part of it, decoded: beside the event loop where it is large.
 
     Raises:
         MalformedBody: see `decode_json`.

@@ -26,6 +26,7 @@ from modelgate.http import (
     head_credentials,
     json_body,
     require_json,
+    token_of,
 )
 from modelgate.testing import Inner, request
 
@@ -61,6 +62,32 @@ def test_two_different_keys_are_refused(token):
     """Which of two keys counts is not for the server to guess."""
     with pytest.raises(ConflictingCredentials):
         head_credentials(request(headers={**BOTH, "authorization": f"Bearer {token}"}))
+
+
+@pytest.mark.parametrize(
+    ("told", "key"),
+    [
+        (None, None),
+        ("", None),
+        ("Bearer a", None),
+        ("AWS4-HMAC-SHA256 Credential=a", None),
+        ("Token a", "a"),
+        ("token   a ", "a"),
+        ("Token", ""),
+        ("Basic dXNlcjpwYTpzcw==", "pa:ss"),
+        ("BASIC  OnBhc3M= ", "pass"),
+        ("Basic dXNlcg==", ""),
+        ("Basic not base64", ""),
+        ("Basic é", ""),
+        ("Basic /w==", ""),
+        ("Basic dXNlcjpwYTpzcw==, Basic dXNlcjpwYTpzcw==", ""),
+    ],
+)
+def test_the_key_under_other_schemes(told, key):
+    """A scheme that is not asked for holds no key, and what cannot be read is a key nobody has."""
+    asked = request(headers={} if told is None else {"authorization": told})
+
+    assert key == token_of(asked, ("token", "basic"))
 
 
 @pytest.mark.parametrize(
@@ -246,6 +273,13 @@ def test_errors_tell_their_details_and_serving_errors_the_request_id(error, expe
     assert expected == members(response)
     assert error.status == response.status
     assert "application/json" == response.header("content-type")
+
+
+def test_a_wire_format_has_words_of_its_own():
+    """They stand where the error does, and the details beside them."""
+    response = error_response(request(), NotFound(details={"a": 1}), {"code": 5, "text": "Nothing"})
+
+    assert {"code": 5, "text": "Nothing", "a": 1} == members(response)
 
 
 def test_a_serving_error_without_request_id_names_none():

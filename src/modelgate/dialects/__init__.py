@@ -2,7 +2,9 @@
 
 from .base import Catalog, Dialect, Route
 from .mlclever import MLClever
+from .mlflow import MLflow
 from .open_inference import OpenInference
+from .peltarion import Peltarion
 from .plexe import Plexe
 from .simple import Simple
 from .tf_serving import TFServing
@@ -12,7 +14,9 @@ __all__ = [
     "Catalog",
     "Dialect",
     "MLClever",
+    "MLflow",
     "OpenInference",
+    "Peltarion",
     "Plexe",
     "Route",
     "Simple",
@@ -22,8 +26,10 @@ __all__ = [
 DIALECTS: dict[str, type[Dialect]] = {
     "mlclever": MLClever,
     "plexe": Plexe,
+    "peltarion": Peltarion,
     "simple": Simple,
     "open_inference": OpenInference,
     "tf_serving": TFServing,
+    "mlflow": MLflow,
 }
 """Every dialect there is, by its name."""

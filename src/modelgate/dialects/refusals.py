@@ -12,4 +12,5 @@ def refusal(request: Request, error: AnswerableError) -> Response:
     missing = error.details.get("missing_columns")
     if not isinstance(missing, list):
         return error_response(request, error)
-    return error_response(request, error, f"{error.message}: {', '.join(missing[:SHOWN_NAMES])}")
+    told = f"{error.message}: {', '.join(missing[:SHOWN_NAMES])}"
+    return error_response(request, error, {"error": told})

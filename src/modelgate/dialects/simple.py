@@ -14,14 +14,13 @@ The article's server takes the bare list, its client sends it as ``data``: both 
 have a path of its own, ``Deployment("fraud", model, endpoint="/detect-fraud")``.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from ..errors import AnswerableError
-from ..flow import Flow
+from ..flow import Flow, run
 from ..http import (
     MAX_BODY,
     Request,
@@ -32,18 +31,15 @@ from ..http import (
     head_credentials,
     json_body,
 )
-from ..schema import Split
 from ..scoring import Prediction, Query
-from ..strict_json import decode_json
+from ..strict_json import LARGE
+from .arrays import holds_values, listed, one_row
 from .base import Route
 
 __all__ = ["Simple"]
 
 _RAW = msgspec.json.Decoder(msgspec.Raw)
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_LISTS = msgspec.json.Decoder(list[list[Any]])
-_LIST: "msgspec.json.Decoder[Sequence[Any]]" = msgspec.json.Decoder(list[Any])
-_ARRAY = re.compile(rb"\[[ \t\r\n]*(.)", re.DOTALL)
 
 
 class Simple:
@@ -72,14 +68,11 @@ class Simple:
                 return Query(raw, single=True)
             yield from check_body(request, members, ["data"])
             raw = data
-        begin = _ARRAY.match(raw)
-        if raw[:1] == b"{" or begin is None:
+        if raw[:1] != b"[":
             return Query(raw, single=True)
-        if begin[1] == b"[":
-            return Query(Split(None, (yield from decoded(raw, _LISTS))))
-        if begin[1] in (b"{", b"]"):
-            return Query(raw)
-        return Query(Split(None, [decode_json(raw, _LIST)]), single=True)
+        if holds_values(raw):
+            return Query(one_row(raw), single=True)
+        return Query((yield from run(listed, raw)) if len(raw) > LARGE else listed(raw))
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
         """``prediction``, and ``confidence`` where the model gives probabilities."""

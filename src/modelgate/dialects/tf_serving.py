@@ -17,8 +17,7 @@ https://github.com/tensorflow/serving, tensorflow_serving/g3doc/api_rest.md::
 Of a model with several outputs ``predictions`` is an object a row, and ``outputs`` an object of arrays.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -28,17 +27,14 @@ from ..flow import Flow, run
 from ..http import MAX_BODY, Request, Response, check_body, content, decoded, head_credentials, require_json
 from ..schema import Split
 from ..scoring import Prediction, Query
-from ..strict_json import ANY, LARGE, decode_json, refuse_duplicate_names
+from ..strict_json import ANY, LARGE, decode_json
+from .arrays import by_column, listed
 from .base import Catalog, Route
 from .refusals import refusal
 
 __all__ = ["TFServing"]
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_COLUMNS: "msgspec.json.Decoder[Mapping[str, Sequence[Any]]]" = msgspec.json.Decoder(dict[str, list[Any]])
-_LISTS: "msgspec.json.Decoder[Sequence[Sequence[Any]]]" = msgspec.json.Decoder(list[list[Any]])
-_LIST = msgspec.json.Decoder(list[Any])
-_ARRAY = re.compile(rb"\[[ \t\r\n]*(.)", re.DOTALL)
 
 _SIGNATURE = "serving_default"
 
@@ -82,7 +78,7 @@ class TFServing:
             ("inputs", "outputs") if "inputs" in members else ("instances", "predictions")
         )
         raw = bytes(members[sent])
-        read = _columns if sent == "inputs" and raw[:1] == b"{" else _instances
+        read = by_column if sent == "inputs" and raw[:1] == b"{" else _instances
         return Query((yield from run(read, raw)) if len(raw) > LARGE else read(raw))
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
@@ -119,23 +115,8 @@ def _status(request: Request, catalog: Catalog) -> Flow[Response]:
 
 
 def _instances(raw: bytes) -> bytes | Split:
-    """The rows of an array: objects as they are, arrays, or the values of a model with one column."""
-    begin = _ARRAY.match(raw)
-    if begin is None:
+    if raw[:1] != b"[":
         raise InvalidInput(
             "instances must be an array with an item a row, and inputs that or columns by name"
         )
-    if begin[1] in (b"{", b"]"):
-        return raw
-    if begin[1] == b"[":
-        return Split(None, decode_json(raw, _LISTS))
-    return Split(None, [[value] for value in decode_json(raw, _LIST)])
-
-
-def _columns(raw: bytes) -> Split:
-    """The rows of columns by name."""
-    columns = decode_json(raw, _COLUMNS)
-    refuse_duplicate_names(raw, len(columns))
-    if len({len(values) for values in columns.values()}) != 1:
-        raise InvalidInput("inputs must be an object of arrays, a column each, all of one length")
-    return Split(list(columns), list(zip(*columns.values(), strict=True)))
+    return listed(raw)

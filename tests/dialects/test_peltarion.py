@@ -1,0 +1,423 @@
+"""Documents of the Peltarion Deployment API.
+
+* "Deployment API" and "Interpreting the API output" of https://peltarion.com/knowledge-center, as they
+  stood in 2021; headings in quotes are their own.
+* sidekick 0.3.1, https://github.com/Peltarion/sidekick: how its client encodes a request.
+"""
+
+import base64
+import gzip
+import io
+import json
+import re
+
+import jsonschema
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openapi_spec_validator import validate
+from sklearn.linear_model import LogisticRegression
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.svm import LinearSVC
+
+from modelgate import (
+    Column,
+    Deployment,
+    DeploymentUnavailable,
+    Gate,
+    Output,
+    Prediction,
+    RateLimit,
+    Schema,
+)
+from modelgate.testing import Client
+
+TOKEN = "the-token-of-one-deployment"
+THINGS = Schema.of(Type=["animal", "vehicle"], Sound=str, Size=float)
+# "Structure of a prediction request", "Payload"
+ROWS = [
+    {"Type": "animal", "Sound": "miaow", "Size": 0.4},
+    {"Type": "animal", "Sound": "woof", "Size": 1.2},
+    {"Type": "vehicle", "Sound": "tchoo", "Size": 80},
+    {"Type": "vehicle", "Sound": "vroom", "Size": 3.2},
+]
+PATH = "/deployment/d/forward"
+OPENAPI = "/deployment/d/openapi.json"
+
+
+@pytest.fixture(params=["wsgi", "asgi"])
+def interface(request):
+    return request.param
+
+
+def client_of(model, interface, schema=THINGS, target="Weight", **options):
+    gate = Gate([Deployment("d", model, schema=schema, target=target, **options)], keys={TOKEN: "d"})
+    return Client(getattr(gate, interface), headers={"authorization": f"Bearer {TOKEN}"})
+
+
+def weights(table):
+    return {"Weight": [1.2, 4.7, 900000, 3000][: len(table)]}
+
+
+def sizes(table):
+    return table["Size"]
+
+
+def digits(table):
+    scores = np.array([[3.3823929e-12, 0.99999976]] * len(table))
+    return Prediction([Output("target", np.array([1] * len(table)), [0, 1], scores)])
+
+
+def test_tabular_data(interface):
+    """ "Structure of a prediction request" and of its response, byte for byte."""
+    answer = client_of(weights, interface).post(PATH, json={"rows": ROWS})
+
+    expected = b'{"rows":[{"Weight":1.2},{"Weight":4.7},{"Weight":900000.0},{"Weight":3000.0}]}'
+    assert (200, expected) == (answer.status, answer.body)
+    assert "application/json" == answer.header("content-type")
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        # "Regression problem"
+        (lambda table: Prediction([Output("target", np.array([0.3740423]))]), b'{"target":0.37}'),
+        # "Classification problem": "a JSON object that contains the score of each class"
+        (digits, b'{"target":{"0":3.3823929e-12,"1":0.99999976}}'),
+        # Beyond the document: a classifier that tells no scores
+        (lambda table: Prediction([Output("target", np.array([True]), [False, True])]), b'{"target":"true"}'),
+        # "There can be more than one output feature"
+        (lambda table: {"Weight": [4.7], "Name": ["dog"]}, b'{"Weight":4.7,"Name":"dog"}'),
+    ],
+)
+def test_outputs(interface, model, expected):
+    """ "Interpreting the API output": a number, the scores of the classes, or several outputs."""
+    answer = client_of(model, interface).post(PATH, json={"rows": ROWS[:1]})
+
+    assert b'{"rows":[%s]}' % expected == answer.body
+
+
+def test_no_rows(interface):
+    """No rows, no predictions."""
+
+    assert b'{"rows":[]}' == client_of(weights, interface).post(PATH, json={"rows": []}).body
+
+
+def test_warnings_stand_beside_the_rows(interface):
+    """What the caller should know of rows that passed; sidekick reads past it."""
+    client = client_of(sizes, interface, THINGS.reading(unknown_levels="warn"))
+    answer = client.post(PATH, json={"rows": [{**ROWS[0], "Type": "plant"}]})
+
+    assert ["Type has values the model was not trained with"] == answer.json()["warnings"]
+
+
+def npy(array):
+    """An array as sidekick's NumpyEncoder sends it."""
+    with io.BytesIO() as buffer:
+        np.save(buffer, array)
+        encoded = base64.b64encode(buffer.getvalue()).decode()
+    return f"data:application/x.peltarion.npy;base64,{encoded}"
+
+
+ONE = np.array([1.5], dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        {"shape": [1], "data": [1.5]},
+        {"data": [1.5], "shape": [1, 1]},
+        {"shape": [], "data": [1.5]},
+        npy(ONE),
+        npy(ONE.reshape(1, 1)),
+        npy(np.array(1.5)),
+        npy(np.array([1.5], dtype=">f8")),
+    ],
+)
+def test_a_tensor_of_one_element_is_a_number(interface, size):
+    """sidekick's FloatTensorEncoder and NumpyEncoder."""
+    rows = [{**ROWS[0], "Size": size}, ROWS[1]]
+
+    assert {"rows": [{"Weight": 1.5}, {"Weight": 1.2}]} == (
+        client_of(sizes, interface).post(PATH, json={"rows": rows}).json()
+    )
+
+
+def damaged(url, at, by):
+    return url[:at] + by + url[at + len(by) :]
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        {"shape": [2], "data": [1.5, 2]},
+        {"shape": [2], "data": [1.5]},
+        {"shape": [1], "data": [1.5, 2]},
+        {"shape": [1], "data": []},
+        {"shape": [1], "data": [1.5], "more": 1},
+        {"shape": [1], "data": [[1.5]]},
+        {"shape": [1], "data": ["1.5"]},
+        npy(np.array([1.5, 2])),
+        npy(np.array([np.nan])),
+        npy(np.array([np.inf])),
+        npy(np.array(["1.5"])),
+        npy(np.array([1.5 + 1j])),
+        npy(ONE)[:-8],
+        npy(ONE) + "AAAA",
+        npy(ONE) + "*",
+        damaged(npy(ONE), 60, "AAAA"),
+        "data:application/x.peltarion.npy;base64,",
+        "data:application/x.peltarion.npy;base64,é",
+        "data:image/png;base64,iVBORw0KGgo=",
+    ],
+)
+def test_any_other_tensor_is_no_number(interface, size):
+    """The schema refuses it by its column, as it refuses an image."""
+    answer = client_of(sizes, interface).post(PATH, json={"rows": [{**ROWS[0], "Size": size}]})
+
+    assert (400, {"Size": "must be a number"}) == (answer.status, answer.json()["errors"])
+
+
+def test_a_text_that_speaks_of_tensors_stays(interface):
+    """Only a whole tensor is one."""
+    sound = 'the "shape" of an x.peltarion.npy'
+    answer = client_of(lambda table: table["Sound"], interface).post(
+        PATH, json={"rows": [{**ROWS[0], "Sound": sound}]}
+    )
+
+    assert {"rows": [{"Weight": sound}]} == answer.json()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(40, 240), st.text("ABab+/=019", max_size=8), st.binary(max_size=90))
+def test_any_data_url_is_a_number_or_refused(at, by, data):
+    """Nothing of an array's header is evaluated, and nothing of it can fail."""
+    url = damaged(npy(ONE), at, by)
+    other = (
+        "data:application/x.peltarion.npy;base64," + base64.b64encode(b"\x93NUMPY\x01\x00" + data).decode()
+    )
+    client = client_of(sizes, "wsgi")
+
+    for size in (url, other):
+        assert client.post(PATH, json={"rows": [{**ROWS[0], "Size": size}]}).status in (200, 400)
+
+
+def raising(table):
+    raise ValueError("a secret of the model")
+
+
+def unavailable(table):
+    raise DeploymentUnavailable(3)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "options", "asked"),
+    [
+        (400, "BadData", {}, {"json": {"rows": {}}}),
+        (400, "BadData", {}, {"json": {}}),
+        (400, "FeatureNotFound", {}, {"json": {"rows": [{"Type": "animal"}]}}),
+        (400, "JsonParsingError", {}, {"body": b'{"rows": ['}),
+        (400, "JsonPropertyTypeMismatch", {}, {"json": {"rows": [{**ROWS[0], "Size": "large"}]}}),
+        (401, "InvalidTokenError", {}, {"headers": {"authorization": "Bearer wrong"}}),
+        (403, "DeploymentNotEnabled", {"state": "paused"}, {}),
+        (403, "DeploymentNotEnabled", {"state": "paused"}, {"method": "GET", "path": OPENAPI}),
+        (403, "InsufficientScopeTokenError", {}, {"path": "/deployment/e/forward"}),
+        (404, "ResourceNotFound", {}, {"path": "/deployment/d/backward"}),
+        (415, "UnsupportedContentType", {}, {"headers": {"content-type": "image/png"}}),
+        (500, "InternalError", {"model": raising}, {}),
+        # Beyond the document
+        (405, "MethodNotAllowed", {}, {"method": "PUT"}),
+        (413, "BodyTooLarge", {}, {"json": {"rows": "x" * 1024 * 1024}}),
+        (429, "RateLimitExceeded", {"layers": [RateLimit("1/minute")]}, {}),
+        (503, "InternalError", {"model": unavailable}, {}),
+    ],
+)
+def test_error_codes(interface, status, code, options, asked):
+    """ "Error responses from the API": the names of its table, with their statuses."""
+    client = client_of(**{"model": weights, "interface": interface, **options})
+    body = {} if "body" in asked else {"json": {"rows": ROWS}}
+    asked = {"method": "POST", "path": PATH, **body, **asked}
+    client.request(**asked)
+    answer = client.request(**asked)
+
+    assert (status, code) == (answer.status, answer.json()["errorCode"])
+    assert "application/json" == answer.header("content-type")
+    assert "secret" not in answer.json()["errorMessage"]
+    wanted = {401: "www-authenticate", 405: "allow", 415: "accept", 429: "retry-after", 503: "retry-after"}
+    assert status not in wanted or answer.header(wanted[status])
+
+
+def test_missing_columns(interface):
+    """They stand beside the two members of the document."""
+    answer = client_of(weights, interface).post(PATH, json={"rows": [{"Type": "animal"}]})
+
+    assert {
+        "errorCode": "FeatureNotFound",
+        "errorMessage": "Prediction failed due to missing input data",
+        "missing_columns": ["Sound", "Size"],
+    } == answer.json()
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "empty"),
+        (b"[]", "object"),
+        (b'{"rows": [], "rows": []}', "twice"),
+        (b'{"rows": [{"Size": 1, "Size": 2}]}', "twice"),
+        (b'{"rows": [{"Size": {"shape": [1], "data": [1]}, "Size": 2}]}', "twice"),
+        (b'{"rows": [{"Size": {"shape": [1], "shape": [1], "data": [1]}}]}', "twice"),
+        (b'{"rows": ["\\"shape\\""]}', "not an object"),
+        (b'{"rows": [{"shape": NaN}]}', "valid JSON"),
+        (b'{"rows": [{"x": {"shape": %s' % (b"[" * 100_000), "valid JSON|too deeply"),
+        (b'{"rows": [{"Size": {"shape": [1], "data": [%s1%s]}}]}' % (b"[" * 40, b"]" * 40), "too deeply"),
+        (b'{"rows": [], "x": %s%s}' % (b"[" * 40, b"]" * 40), "too deeply"),
+        (b'{"rows": [{"shape": "\xff"}]}', "UTF-8|valid JSON"),
+    ],
+)
+def test_bodies_that_are_refused(interface, body, told):
+    """Each is a 400 in Peltarion's words that says what is wrong."""
+    answer = client_of(weights, interface).post(PATH, body=body)
+
+    assert 400 == answer.status
+    assert re.search(told, answer.json()["errorMessage"])
+
+
+@pytest.mark.parametrize(
+    ("status", "coding", "body"),
+    [
+        (200, "gzip", gzip.compress(json.dumps({"rows": ROWS}).encode())),
+        (400, "gzip", gzip.compress(json.dumps({"rows": ROWS}).encode())[:-9]),
+        (413, "gzip", gzip.compress(b" " * 2 * 1024 * 1024)),
+        (415, "br", b""),
+    ],
+)
+def test_content_codings(interface, status, coding, body):
+    """They are undone under the limit of the body."""
+    client = client_of(weights, interface)
+
+    assert status == client.post(PATH, body=body, headers={"content-encoding": coding}).status
+
+
+COLUMNS = Schema(
+    [
+        Column("a", minimum=0, maximum=9.5, description="how much"),
+        Column("b", "integer", nullable=True, required=False),
+        Column("c", "boolean"),
+        Column("d", "text", max_length=5),
+        Column("e", "text", levels=("x", "y"), nullable=True),
+        Column("f", "any"),
+        Column("g", "any", typical="word"),
+        Column("h", "integer", levels=(1, 2)),
+    ]
+)
+VALUES = {"a": 1.5, "b": 1, "c": True, "d": "word", "e": "x", "f": 0.5, "g": "word", "h": 2}
+
+
+def document_of(model, interface, schema, **options):
+    answer = client_of(model, interface, schema, **options).get(OPENAPI)
+    assert 200 == answer.status
+    return answer.json()
+
+
+def features(properties):
+    return {
+        name: (told["x-peltarion"]["type"], *told["x-peltarion"]["shape"])
+        for name, told in properties.items()
+    }
+
+
+def test_inputs_of_the_document(interface):
+    """sidekick's get_feature_specs: a number is numeric and needs the shape [1], a string is text."""
+    schemas = document_of(sizes, interface, COLUMNS)["components"]["schemas"]
+
+    kinds = dict.fromkeys("abcfh", ("numeric", 1)) | dict.fromkeys("deg", ("text", 1))
+    assert kinds == features(schemas["input-row"]["properties"])
+    assert list("acdefgh") == schemas["input-row"]["required"]
+    assert {
+        "type": ["number"],
+        "minimum": 0,
+        "maximum": 9.5,
+        "description": "how much",
+        "x-peltarion": {"type": "numeric", "shape": [1]},
+    } == schemas["input-row"]["properties"]["a"]
+    assert [["x", "y", None], [1, 2]] == [schemas["input-row"]["properties"][name]["enum"] for name in "eh"]
+
+
+X, LABELS = np.arange(24).reshape(12, 2) % 7, np.array([0, 1, 2] * 4)
+PLAIN = Schema.of(x0=float, x1=float)
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (KNeighborsRegressor(3).fit(X, LABELS), {"y": ("numeric", 1)}),
+        (
+            MultiOutputRegressor(KNeighborsRegressor(3)).fit(X, X),
+            {"y_0": ("numeric", 1), "y_1": ("numeric", 1)},
+        ),
+        (LogisticRegression().fit(X, LABELS), {"y": ("categorical", 3)}),
+        (LinearSVC().fit(X, LABELS), {"y": ("text", 1)}),
+        (lambda table: {"y": table["x0"]}, {"y": ("numeric", 1)}),
+    ],
+)
+def test_outputs_of_the_document(interface, model, expected):
+    """sidekick reads them in the array itself, and an answer is what they say."""
+    client = client_of(model, interface, PLAIN, target="y")
+    document = client.get(OPENAPI).json()
+    answer = client.post(PATH, json={"rows": [{"x0": 1, "x1": 2}] * 2}).json()
+    schemas = document["components"]["schemas"]
+    rows = schemas["output-row-batch"]["properties"]["rows"]
+
+    assert expected == features(rows["properties"])
+    assert {"$ref": "#/components/schemas/output-row"} == rows["items"]
+    assert rows["properties"] == schemas["output-row"]["properties"]
+    valid = {"$ref": "#/components/schemas/output-row-batch", "components": document["components"]}
+    jsonschema.validate(answer, valid)
+
+
+def test_the_document_is_openapi(interface):
+    """It is valid, names its server relatively, and describes the request it was made for."""
+    document = document_of(sizes, interface, COLUMNS, version="3")
+    body = {"$ref": "#/components/schemas/input-row-batch", "components": document["components"]}
+
+    validate(document)
+    assert {"title": "d", "version": "3"} == document["info"]
+    assert [{"url": "../.."}] == document["servers"]
+    assert ["/deployment/{deploymentId}/forward"] == list(document["paths"])
+    assert document["paths"]["/deployment/{deploymentId}/forward"]["x-peltarion-tensorjson"] is True
+    jsonschema.validate({"rows": [VALUES, {**VALUES, "b": None, "e": None}]}, body)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"rows": [{**VALUES, "a": 10}]}, body)
+
+
+def test_the_document_needs_the_key(interface):
+    """It shows the schema: nobody without a key sees it, and nobody where the schema is not shown."""
+    client = client_of(sizes, interface)
+    hidden = client_of(sizes, interface, THINGS.reading(reveal=False))
+
+    assert 401 == client.get(OPENAPI, headers={"authorization": ""}).status
+    assert 403 == hidden.get(OPENAPI).status
+
+
+CLIENT = client_of(sizes, "wsgi")
+GOOD = [json.dumps({"rows": ROWS}).encode(), json.dumps({"rows": [{**ROWS[0], "Size": npy(ONE)}]}).encode()]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(GOOD),
+    st.data(),
+    st.binary(max_size=9)
+    | st.sampled_from([b"NaN", b"[[", b'"', b"{", b'{"shape":[1],"data":[1]}', b"1e999"]),
+)
+def test_any_bytes_are_answered_in_the_dialect(good, data, damage):
+    """A damaged body is a prediction or a 400, and nothing else."""
+    at = data.draw(st.integers(0, len(good)))
+    until = data.draw(st.integers(at, len(good)))
+    answer = CLIENT.post(PATH, body=good[:at] + damage + good[until:])
+
+    assert answer.status in (200, 400)
+    assert "rows" in answer.json() or {"errorCode", "errorMessage"} <= answer.json().keys()
