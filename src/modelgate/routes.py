@@ -26,7 +26,8 @@ class Routes:
 
     def __init__(self) -> None:
         self._fixed: dict[str, dict[str, Found]] = {}
-        self._variable: dict[str, tuple[re.Pattern[str], dict[str, Found]]] = {}
+        # By path: what it begins with, which is quickly seen, the whole of it, and the routes.
+        self._variable: dict[str, tuple[str, re.Pattern[str], dict[str, Found]]] = {}
         self._prefixes: dict[str, Wire] = {}
 
     def add(self, route: Route, wire: Wire, params: Mapping[str, str] | None = None) -> bool:
@@ -37,12 +38,13 @@ class Routes:
             wire: whose it is.
             params: what the path says without having it in it.
         """
-        if _VARIABLE.search(route.path):
-            methods = self._variable.setdefault(route.path, (_pattern(route.path), {}))[1]
+        prefix = _VARIABLE.split(route.path)[0]
+        if prefix != route.path:
+            methods = self._variable.setdefault(route.path, (prefix, _pattern(route.path), {}))[-1]
         else:
             methods = self._fixed.setdefault(route.path, {})
         found = Found(route, wire, params or {})
-        self._prefixes.setdefault(_VARIABLE.split(route.path)[0], wire)
+        self._prefixes.setdefault(prefix, wire)
         return methods.setdefault(route.method, found) is found
 
     def find(self, method: str, path: str) -> Found:
@@ -70,8 +72,8 @@ class Routes:
     def _fitting(self, path: str) -> Iterator[tuple[dict[str, Found], dict[str, str]]]:
         if path in self._fixed:
             yield self._fixed[path], {}
-        for pattern, methods in self._variable.values():
-            match = pattern.fullmatch(path)
+        for prefix, pattern, methods in self._variable.values():
+            match = pattern.fullmatch(path) if path.startswith(prefix) else None
             if match is not None:
                 yield methods, match.groupdict()
 
