@@ -36,7 +36,7 @@ def codec_of(charset: str) -> str:
     return codec
 
 
-def in_utf8(raw: bytes | memoryview, codec: str) -> bytes | memoryview:
+def in_utf8(raw: bytes, codec: str) -> bytes:
     """*raw*, text in *codec*, as UTF-8. What says that it is UTF-8 is left for its reader to check.
 
     Raises:
@@ -45,6 +45,6 @@ def in_utf8(raw: bytes | memoryview, codec: str) -> bytes | memoryview:
     if codec in ("utf_8", "utf_8_sig"):
         return raw
     try:
-        return str(raw, codec).encode()
+        return raw.decode(codec).encode()
     except UnicodeDecodeError as error:
         raise MalformedBody(f"The body is not {codec} (byte {error.start})") from None

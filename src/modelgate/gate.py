@@ -47,6 +47,7 @@ from .scoring import (
 from .scoring.query import check_prediction
 from .scoring.score import predict
 from .scoring.threshold import is_for
+from .scoring.validate import is_large
 
 __all__ = ["Gate"]
 
@@ -56,7 +57,7 @@ logger = logging.getLogger("modelgate")
 
 
 _MANY_ROWS = 500
-"""From how many rows on an answer is no work for an event loop."""
+"""From how many rows on an answer is no work for an event loop; with what was sent in it, one may do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -331,7 +332,7 @@ class Gate:
         assert query is not None and query.deployment is not None
         prediction = yield from self._entries.active(query.deployment).score(query)
         encode = cast(Dialect, request.wire).encode
-        if len(prediction) > _MANY_ROWS:
+        if len(prediction) > _MANY_ROWS or (prediction.kept and is_large(query.rows)):
             return (yield from run(encode, request, query, prediction))
         return encode(request, query, prediction)
 

@@ -20,13 +20,13 @@ class Part(NamedTuple):
         name: of the field.
         is_file: whether it comes from a file; under which name is nobody's concern.
         content_type: what its header says, None where that says nothing.
-        content: its bytes, a view of the body.
+        content: its bytes.
     """
 
     name: bytes
     is_file: bool
     content_type: str | None
-    content: memoryview
+    content: bytes
 
 
 def file_of(raw: bytes, boundary: bytes | None) -> Part:
@@ -61,7 +61,7 @@ class _Form:
     def __init__(self, raw: bytes) -> None:
         self.parts: list[Part] = []
         self.whole = False
-        self._raw = memoryview(raw)
+        self._raw = raw
         self._fields: dict[bytes, bytes] = {}
         self._name = b""
         self._span = slice(0, 0)

@@ -16,7 +16,7 @@ from .strict_json import LARGE
 
 __all__ = ["row_body"]
 
-_Reader: TypeAlias = Callable[[bytes | memoryview], bytes]
+_Reader: TypeAlias = Callable[[bytes], bytes | CSV]
 
 _JSON = ("application/json", "text/json")
 _CSV = ("text/csv", "text/plain")
@@ -25,7 +25,7 @@ _CSV_FILES = (*_CSV, "application/csv", "application/vnd.ms-excel", "application
 _LONGEST = 1000
 
 
-def row_body(request: Request) -> Flow[bytes]:
+def row_body(request: Request) -> Flow[bytes | CSV]:
     """The rows of the body for `modelgate.Query`: raw JSON, or `CSV`, in UTF-8.
 
     A body that says nothing is taken for JSON, a file that says nothing for CSV.
@@ -48,7 +48,7 @@ def _reader(content_type: str | None) -> _Reader:
     return _reader_of_rows(kind, told, _CSV, "application/json, text/csv, text/plain, multipart/form-data")
 
 
-def _of_form(raw: bytes, boundary: bytes | None) -> bytes:
+def _of_form(raw: bytes, boundary: bytes | None) -> bytes | CSV:
     part = file_of(raw, boundary)
     kind, told = _options(part.content_type or "text/csv")
     return _reader_of_rows(kind, told, _CSV_FILES, "text/csv, application/json")(part.content)
@@ -59,7 +59,7 @@ def _reader_of_rows(kind: str, told: dict[bytes, bytes], csv: tuple[str, ...], a
     if kind in csv:
         return lambda raw: CSV(in_utf8(raw, codec))
     if kind in _JSON or kind.endswith("+json"):
-        return lambda raw: bytes(in_utf8(raw, codec))
+        return lambda raw: in_utf8(raw, codec)
     raise UnsupportedMediaType(accepted)
 
 

@@ -1,6 +1,6 @@
 """The rows of a DataRobot answer, in JSON and in CSV."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -28,21 +28,28 @@ def as_csv(prediction: Prediction, *, escape_formulas: bool = False) -> bytes:
                 for at in _order(output.classes, output)
             ]
         columns.append((f"{output.name}_PREDICTION", output.values))
-    choice, rows = _choice(prediction), len(prediction)
+    choice = _choice(prediction)
     if choice is not None:
-        threshold, label = choice
-        columns += [("THRESHOLD", [threshold] * rows), ("POSITIVE_CLASS", [label] * rows)]
+        columns += zip(("THRESHOLD", "POSITIVE_CLASS"), choice, strict=True)
     columns += (prediction.kept or {}).items()
-    return csv_of(columns, escape_formulas=escape_formulas)
+    return csv_of(columns, len(prediction), escape_formulas=escape_formulas)
 
 
 def as_json(prediction: Prediction) -> bytes:
     """The body of a JSON answer."""
-    starts = range(0, len(prediction), _STEP)
-    blocks = [msgspec.json.encode(_rows(prediction, slice(at, at + _STEP)))[1:-1] for at in starts]
-    told = list(prediction.warnings)
-    warnings = b',"warnings":%b' % msgspec.json.encode(told) if told else b""
-    return b'{"data":[%b]%b}' % (b",".join(blocks), warnings)
+    return b"".join(_pieces(prediction))
+
+
+def _pieces(prediction: Prediction) -> Iterator[bytes]:
+    yield b'{"data":['
+    for at in range(0, len(prediction), _STEP):
+        if at:
+            yield b","
+        yield msgspec.json.encode(_rows(prediction, slice(at, at + _STEP)))[1:-1]
+    yield b"]"
+    if prediction.warnings:
+        yield b',"warnings":' + msgspec.json.encode(list(prediction.warnings))
+    yield b"}"
 
 
 def _choice(prediction: Prediction) -> tuple[float, Any] | None:

@@ -1,7 +1,8 @@
 """CSV written: columns in, RFC 4180 with a header line out."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -12,28 +13,29 @@ from ..strict_json import ANY
 __all__ = ["csv_of"]
 
 _STEP = 8192
-"""How many rows are text at once: cells take twenty times the bytes they come to."""
+"""How many rows are text at once: cells take ten times the bytes they come to."""
 
 _QUOTED = re.compile(r'[",\r\n]')
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def csv_of(columns: Sequence[tuple[str, Any]], *, escape_formulas: bool = False) -> bytes:
+def csv_of(columns: Sequence[tuple[str, Any]], rows: int, *, escape_formulas: bool = False) -> bytes:
     """The columns as CSV: a comma, a newline, UTF-8.
 
     Numbers are written as Python's `repr` does, null as an empty cell, what JSON calls an array or an
     object as JSON.
 
     Args:
-        columns: at least one, each its name and its values: an array, or a sequence of plain Python
-            values and raw JSON.
+        columns: each its name and its values: an array, a list of plain Python values and raw JSON,
+            or one value for all rows.
+        rows: how many there are.
         escape_formulas: whether text that a spreadsheet would take for a formula gets a ``'`` in
             front (OWASP, "CSV Injection").
     """
     write = _Writer(escape_formulas, alone=len(columns) == 1)
-    names = ",".join(map(write.text, (name for name, _ in columns))) + "\n"
-    rows = len(columns[0][1])
-    blocks = (write.lines([values[at : at + _STEP] for _, values in columns]) for at in range(0, rows, _STEP))
+    names = ",".join([write.text(name) for name, _ in columns]) + "\n"
+    parts = (slice(at, min(at + _STEP, rows)) for at in range(0, rows, _STEP))
+    blocks = (write.lines([values for _, values in columns], part) for part in parts)
     return b"".join([names.encode(), *blocks])
 
 
@@ -43,17 +45,24 @@ class _Writer:
         # A line with nothing in it would be no row to most readers.
         self._empty = '""' if alone else ""
 
-    def lines(self, columns: Iterable[Any]) -> bytes:
-        """A line for each row of *columns*."""
-        rows = zip(*map(self._cells, columns), strict=True)
-        return ("\n".join(map(",".join, rows)) + "\n").encode()
+    def lines(self, columns: Iterable[Any], rows: slice) -> bytes:
+        """A line for each of *rows*."""
+        cells = [self._cells(values, rows) for values in columns]
+        return ("\n".join(map(",".join, zip(*cells, strict=True))) + "\n").encode()
 
-    def _cells(self, values: Any) -> Iterator[str]:
-        if isinstance(values, np.ndarray):
-            if values.dtype.kind in "iuf":
-                return map(repr, values.tolist())
-            values = values.tolist()
-        return map(self._cell, values)
+    def _cells(self, values: Any, rows: slice) -> Iterable[str]:
+        if not isinstance(values, np.ndarray | list):
+            return repeat(self._cell(values), rows.stop - rows.start)
+        block = values[rows]
+        if isinstance(block, np.ndarray):
+            if block.dtype.kind in "iuf":
+                return map(repr, block.tolist())
+            block = block.tolist()
+        if set(map(type, block)) == {str}:
+            # Labels: a few, again and again.
+            cells = {value: self.text(value) for value in set(block)}
+            return map(cells.__getitem__, block)
+        return map(self._cell, block)
 
     def _cell(self, value: Any) -> str:
         if isinstance(value, msgspec.Raw):

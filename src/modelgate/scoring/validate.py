@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from ..errors import ConfigurationError
 from ..flow import Flow, Handler, run
-from ..schema import Schema, Split, Table
+from ..schema import CSV, Schema, Split, Table
 from ..strict_json import LARGE
 from .query import Prediction, Query
 
@@ -48,11 +48,9 @@ class Validate:
 
 def is_large(rows: object) -> bool:
     """Whether it takes long to read *rows*."""
-    return (
-        len(rows) > (LARGE if isinstance(rows, bytes) else _MANY)
-        if isinstance(rows, bytes | Split)
-        else False
-    )
+    if isinstance(rows, Split):
+        return len(rows) > _MANY
+    return isinstance(rows, bytes | CSV) and len(rows) > LARGE
 
 
 def read_rows(schema: Schema, rows: object, max_rows: int | None = None) -> Flow[Table]:
