@@ -31,7 +31,7 @@ from modelgate.dialects import DIALECTS
 from modelgate.scoring import Predictor
 from modelgate.testing import request
 
-ROUNDS, REQUESTS, CSV_ROUNDS = 15, 1_000, 1
+ROUNDS, REQUESTS, CSV_ROUNDS = 15, 1_000, 5
 CSV_BYTES = 50_000_000
 GOAL_US, GOAL_RATIO, GOAL_TIMES = 25, 0.4, 3
 
