@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pandas
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modelgate.schema import csv_of, kept_columns
@@ -23,6 +23,7 @@ def test_columns_and_their_cells():
     """Numbers as `repr` has them, null as nothing, quotes where they are needed, one value for all rows."""
     columns = [
         ("float", np.array([0.1, 1e-7, 1e22])),
+        ("float32", np.array([0.5, 1e-4, np.nan], dtype=np.float32)),
         ("int", np.array([1, -2, 3])),
         ("bool", np.array([True, False, True])),
         ("text", np.array(["a", 'say "b"', "c, d"], dtype=object)),
@@ -32,10 +33,10 @@ def test_columns_and_their_cells():
     ]
 
     assert csv_of(columns, 3) == (
-        b"float,int,bool,text,mixed,nested,all\n"
-        b'0.1,1,True,a,,"{""a"":[1]}",0.5\n'
-        b'1e-07,-2,False,"say ""b""",1,[],0.5\n'
-        b'1e+22,3,True,"c, d","line\nbreak",x,0.5\n'
+        b"float,float32,int,bool,text,mixed,nested,all\n"
+        b'0.1,0.5,1,True,a,,"{""a"":[1]}",0.5\n'
+        b'1e-07,9.999999747378752e-05,-2,False,"say ""b""",1,[],0.5\n'
+        b'1e+22,nan,3,True,"c, d","line\nbreak",x,0.5\n'
     )
 
 
@@ -63,6 +64,7 @@ def test_text_comes_back(values, name):
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
+@example([0.0, -0.0, 1e-4, 9.999999999999999e-05, 1e15, 1e16, 9999999999999998.0, 5e-324])
 def test_numbers_come_back(values):
     """To the bit."""
     raw = csv_of([("x", np.array(values)), ("y", values)], len(values))

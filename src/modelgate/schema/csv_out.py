@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from ..strict_json import ANY
 
@@ -55,7 +56,9 @@ class _Writer:
             return repeat(self._cell(values), rows.stop - rows.start)
         block = values[rows]
         if isinstance(block, np.ndarray):
-            if block.dtype.kind in "iuf":
+            if block.dtype.kind == "f":
+                return _reprs(block.astype(np.float64))
+            if block.dtype.kind in "iu":
                 return map(repr, block.tolist())
             block = block.tolist()
         if set(map(type, block)) == {str}:
@@ -84,3 +87,12 @@ class _Writer:
         if _QUOTED.search(value):
             return '"' + value.replace('"', '""') + '"'
         return value or self._empty
+
+
+def _reprs(values: npt.NDArray[np.float64]) -> list[str]:
+    """The `repr` of each, which costs three times what JSON does: of most numbers both are the same."""
+    numbers, size = values.tolist(), np.abs(values)
+    cells = msgspec.json.encode(numbers).decode()[1:-1].split(",")
+    for at in np.flatnonzero(~((size >= 1e-4) & (size < 1e16))).tolist():
+        cells[at] = repr(numbers[at])
+    return cells
