@@ -10,15 +10,16 @@ import base64
 import bz2
 import gzip
 import json
+import threading
 import tracemalloc
 
 import msgspec
 import numpy as np
 import pytest
 
-from modelgate import Column, ConfigurationError, Deployment, Gate, Output, Prediction, Schema
+from modelgate import Column, ConfigurationError, Deployment, Gate, Output, Prediction, Schema, row_bodies
 from modelgate import errors as tree
-from modelgate.dialects import DataRobot
+from modelgate.dialects import DataRobot, datarobot
 from modelgate.http import PLAIN
 from modelgate.testing import Client, request
 
@@ -746,6 +747,38 @@ def test_body_of_the_largest_size(interface):
         headers = {**CSV_TYPE, "content-encoding": coding}
         assert 200 == client.post(PREDICT, body=pack(largest), headers=headers).status
         assert 413 == client.post(PREDICT, body=pack(largest + b"\n"), headers=headers).status
+
+
+@pytest.mark.parametrize(
+    ("content_type", "pack"),
+    [
+        ("text/csv; charset=cp1252", lambda raw: raw),
+        ("multipart/form-data; boundary=b", lambda raw: form((b'name="file"', raw), boundary="b")[0]),
+    ],
+)
+def test_large_work_is_not_done_on_the_event_loop(monkeypatch, content_type, pack):
+    """Neither reading a large body nor answering with what was in it, be it one row."""
+    on_loop = []
+
+    def watched(function):
+        def call(*args, **options):
+            on_loop.append(threading.current_thread() is threading.main_thread())
+            return function(*args, **options)
+
+        return call
+
+    monkeypatch.setattr(row_bodies, "in_utf8", watched(row_bodies.in_utf8))
+    monkeypatch.setattr(row_bodies, "file_of", watched(row_bodies.file_of))
+    monkeypatch.setattr(datarobot, "as_json", watched(datarobot.as_json))
+    client = client_of(FILE_MODEL, "asgi")
+    headers = {"content-type": content_type}
+    large = b"a,b,c,note\n1,2,3," + b"x" * 100_000 + b"\n"
+    path = f"{PREDICT}?passthroughColumns=note"
+
+    assert 200 == client.post(path, body=pack(large), headers=headers).status
+    assert [False] * len(on_loop) == on_loop
+    assert 200 == client.post(path, body=pack(large[:1_000]), headers=headers).status
+    assert on_loop[-1]
 
 
 def test_passthrough_takes_no_more_than_its_columns():
