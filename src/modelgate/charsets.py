@@ -21,7 +21,10 @@ _CODECS = {
 _NAMES = {name: codec for name, codec in aliases.items() if codec in _CODECS} | {c: c for c in _CODECS}
 _BETWEEN = re.compile(r"[^a-z0-9]+")
 _LONGEST = 40
-_ACCEPTED = "text/csv;charset=utf-8; or utf-16, iso-8859-1, windows-1252, shift_jis, gb18030 and their like"
+# Some of them: the field Accept of a 415 is for programs, its message for people.
+_ACCEPTED = ", ".join(
+    f"text/csv;charset={name}" for name in ("utf-8", "utf-16", "iso-8859-1", "windows-1252", "shift_jis")
+)
 
 
 def codec_of(charset: str) -> str:
