@@ -49,6 +49,7 @@ from .scoring import (
 from .scoring.query import check_prediction
 from .scoring.score import predict
 from .scoring.threshold import is_for
+from .scoring.validate import is_large
 
 __all__ = ["Gate"]
 
@@ -58,7 +59,7 @@ logger = logging.getLogger("modelgate")
 
 
 _MANY_ROWS = 500
-"""From how many rows on an answer is no work for an event loop."""
+"""From how many rows on an answer is no work for an event loop; with what was sent in it, one may do."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -344,7 +345,7 @@ class Gate:
         assert query is not None and query.deployment is not None
         prediction = yield from self._entries.active(query.deployment).score(query)
         dialect: Dialect = request.wire  # type: ignore[assignment]
-        if len(prediction.outputs[0].values) > _MANY_ROWS:
+        if len(prediction.outputs[0].values) > _MANY_ROWS or (prediction.kept and is_large(query.rows)):
             return (yield from run(dialect.encode, request, query, prediction))
         return dialect.encode(request, query, prediction)
 

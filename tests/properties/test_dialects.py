@@ -51,6 +51,16 @@ def likeliest(row):
 WAYS = {
     "mlclever": ("/api/predict", lambda rows: {"input_data": named(rows)}, lambda told: told["predictions"]),
     "plexe": ("/predict/wine", named, lambda told: [row["predicted_class"] for row in told["result"]]),
+    "datarobot": (
+        "/predApi/v1.0/deployments/wine/predictions",
+        named,
+        lambda told: [row["prediction"] for row in told["data"]],
+    ),
+    "datarobot, CSV": (
+        "/deployments/wine/predictions",
+        as_csv,
+        lambda told: [row["prediction"] for row in told["data"]],
+    ),
     "peltarion": (
         "/deployment/wine/forward",
         lambda rows: {"rows": named(rows)},

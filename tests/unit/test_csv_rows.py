@@ -401,7 +401,7 @@ def test_a_table_has_a_row_at_least():
 def test_a_large_body_of_numbers_is_read_by_the_block(monkeypatch):
     """From the size on at which it is worth it, and with no check cell by cell."""
     schema = Schema.of(**dict.fromkeys("abcdefgh", float))
-    numbers = np.random.default_rng(2).normal(size=(20_000, 8))
+    numbers = np.random.default_rng(2).normal(size=(8_000, 8))
     raw = CSV(pandas.DataFrame(numbers, columns=list("abcdefgh")).to_csv(index=False).encode())
     calls = []
     block = csv_fast._block

@@ -10,10 +10,10 @@ import modelgate
 SOURCE = Path(modelgate.__file__).parent
 RANKS = [
     ["errors"],
-    ["flow", "strict_json", "codings", "rates"],
+    ["flow", "strict_json", "codings", "charsets", "multipart", "negotiation", "rates"],
     ["http"],
     ["schema"],
-    ["models", "keys"],
+    ["models", "keys", "row_bodies"],
     ["scoring"],
     ["layers", "dialects", "mount"],
     ["routes", "deployment", "metadata"],

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from modelgate import CSV, InvalidInput, InvalidValues, MissingColumns, Query, Schema, Split, drive
 from modelgate.errors import UnknownColumns
-from modelgate.schema import Column, kept_columns
+from modelgate.schema import Column, kept_columns, passthrough
 from modelgate.scoring import Prediction, keep_columns
 from modelgate.scoring.query import Output
 from modelgate.testing import Inner
@@ -120,3 +120,15 @@ def test_a_query_says_what_is_kept(keep):
     assert {None: None, "all": ["a", "b", "c"]}.get(keep if isinstance(keep, str | None) else "b", ["b"]) == (
         kept and list(kept)
     )
+
+
+@pytest.mark.parametrize(
+    "rows", [CSV(b"a,b\n" + b"1,2\n" * 6), b"[%b]" % b",".join([b'{"a": 1, "b": 2}'] * 6)]
+)
+def test_no_more_is_kept_than_can_be(monkeypatch, rows):
+    """Values given back take many times their bytes."""
+    monkeypatch.setattr(passthrough, "MOST_KEPT", 11)
+
+    assert 6 == len(kept_columns(rows, ["a"])["a"])
+    with pytest.raises(InvalidInput, match="More than 11 values to give back"):
+        kept_columns(rows, None)

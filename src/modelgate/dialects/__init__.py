@@ -1,6 +1,7 @@
 """The wire formats a gate speaks: one a file."""
 
 from .base import Catalog, Dialect, Route
+from .datarobot import DataRobot
 from .mlclever import MLClever
 from .mlflow import MLflow
 from .open_inference import OpenInference
@@ -12,6 +13,7 @@ from .tf_serving import TFServing
 __all__ = [
     "DIALECTS",
     "Catalog",
+    "DataRobot",
     "Dialect",
     "MLClever",
     "MLflow",
@@ -26,6 +28,7 @@ __all__ = [
 DIALECTS: dict[str, type[Dialect]] = {
     "mlclever": MLClever,
     "plexe": Plexe,
+    "datarobot": DataRobot,
     "peltarion": Peltarion,
     "simple": Simple,
     "open_inference": OpenInference,

@@ -33,7 +33,6 @@ from ..errors import (
     InvalidInput,
     MalformedBody,
     NotFound,
-    UnsupportedMediaType,
 )
 from ..flow import Flow, run
 from ..http import (
@@ -45,7 +44,8 @@ from ..http import (
     head_credentials,
     json_members,
 )
-from ..schema import CSV, Split
+from ..row_bodies import row_body
+from ..schema import Split
 from ..scoring import Prediction, Query
 from ..strict_json import ANY, LARGE, check_members, decode_json
 from .arrays import by_column, listed
@@ -71,7 +71,6 @@ _CODES = {
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NAMES = msgspec.json.Decoder(list[str | int] | None)
 _LISTS: "msgspec.json.Decoder[Sequence[Sequence[Any]]]" = msgspec.json.Decoder(list[list[Any]])
-_CHARSET = re.compile(r"charset=\"?([^\s;\"]+)", re.IGNORECASE)
 
 # The second alternative passes over texts: to their end, or that of a body whose last one is never closed.
 _NAN = re.compile(rb'NaN|"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -127,16 +126,13 @@ class MLflow:
         """The rows: by name as they came, by place or by column as a `Split`.
 
         Raises:
-            UnsupportedMediaType: the body is neither JSON nor CSV in UTF-8.
+            UnsupportedMediaType: the body is neither JSON nor CSV, or in a charset not read here.
             InvalidInput: there is none of the members that bring rows, or there are parameters.
         """
-        kind, _, options = (request.headers.get("content-type") or "").partition(";")
+        kind = (request.headers.get("content-type") or "").partition(";")[0].strip().lower()
         # MLflow's page names application/csv, and its server takes text/csv alone.
-        if kind.strip().lower() in ("text/csv", "application/csv"):
-            charset = _CHARSET.search(options)
-            if charset is not None and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
-                raise UnsupportedMediaType("text/csv; charset=utf-8")
-            return Query(CSV((yield from content(request))))
+        if kind in ("text/csv", "application/csv"):
+            return Query((yield from row_body(request)))
         members = yield from _members(request)
         yield from check_body(request, members, _FORMATS)
         if len((yield from content(request))) > LARGE:

@@ -1,6 +1,7 @@
 """What a deployment's input must look like, and the tables made of it."""
 
 from .columns import Column, Kind
+from .csv_out import csv_of
 from .csv_rows import CSV
 from .passthrough import kept_columns
 from .policy import Policy
@@ -8,4 +9,4 @@ from .rows import Split
 from .schema import Schema
 from .table import Table
 
-__all__ = ["CSV", "Column", "Kind", "Policy", "Schema", "Split", "Table", "kept_columns"]
+__all__ = ["CSV", "Column", "Kind", "Policy", "Schema", "Split", "Table", "csv_of", "kept_columns"]

@@ -6,23 +6,27 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ..errors import UnknownColumns
+from ..errors import InvalidInput, UnknownColumns
 from .csv_rows import CSV, records
 from .rows import Split
 
 __all__ = ["kept_columns"]
 
+MOST_KEPT = 2_000_000
+"""How many values are given back at once: each takes twenty times the bytes it was sent in."""
+
 _ROWS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _ROW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NULL = msgspec.Raw(b"null")
-_Columns: TypeAlias = tuple[Collection[str], Callable[[str], list[msgspec.Raw]]]
-"""The names there are, and what gives the values of one."""
+_Kept: TypeAlias = dict[str, list[msgspec.Raw]]
+_Columns: TypeAlias = tuple[Collection[str], Callable[[Collection[str]], _Kept]]
+"""The names there are, and what gives the values of some."""
 
 # RFC 8259, section 6.
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 
-def kept_columns(rows: object, names: Sequence[str] | None) -> dict[str, list[msgspec.Raw]]:
+def kept_columns(rows: object, names: Sequence[str] | None) -> _Kept:
     """The values of some columns, a row each, as raw JSON: digit for digit what was sent.
 
     A cell of CSV is a number where JSON would read it as one, null where it is empty, and else text.
@@ -33,19 +37,30 @@ def kept_columns(rows: object, names: Sequence[str] | None) -> dict[str, list[ms
 
     Raises:
         UnknownColumns: some of them were not sent.
+        InvalidInput: they are more than `MOST_KEPT` values together.
     """
-    header, values = _of_csv(rows) if isinstance(rows, CSV) else _of_rows(_rows(rows))
+    header, values = _of_csv(rows.raw) if isinstance(rows, CSV) else _of_rows(_rows(rows))
     unknown = [name for name in dict.fromkeys(names or ()) if name not in header]
     if unknown:
         raise UnknownColumns(unknown)
-    return {name: values(name) for name in (header if names is None else names)}
+    return values(header if names is None else names)
 
 
 def _of_csv(raw: bytes) -> _Columns:
     found = records(raw.rstrip(b"\r\n"))
     header = next(found)
-    rows, place = list(found), {name: at for at, name in enumerate(header)}
-    return header, lambda name: [_cell(row[place[name]]) for row in rows]
+
+    def values(names: Collection[str]) -> _Kept:
+        columns: _Kept = {name: [] for name in names}
+        places = [(header.index(name), columns[name]) for name in columns]
+        # Row by row: all cells of a large body at once take ten times its bytes.
+        for count, row in enumerate(found, 1):
+            _refuse_many(count * len(places))
+            for at, column in places:
+                column.append(_cell(row[at]))
+        return columns
+
+    return header, values
 
 
 def _cell(text: str) -> msgspec.Raw:
@@ -64,4 +79,16 @@ def _rows(rows: Any) -> Sequence[dict[str, msgspec.Raw]]:
 
 def _of_rows(rows: Sequence[dict[str, msgspec.Raw]]) -> _Columns:
     header = dict.fromkeys(name for row in rows for name in row)
-    return header, lambda name: [row.get(name, _NULL) for row in rows]
+
+    def values(names: Collection[str]) -> _Kept:
+        _refuse_many(len(rows) * len(names))
+        return {name: [row.get(name, _NULL) for row in rows] for name in names}
+
+    return header, values
+
+
+def _refuse_many(values: int) -> None:
+    if values > MOST_KEPT:
+        raise InvalidInput(
+            f"More than {MOST_KEPT} values to give back: ask for fewer columns, or send fewer rows"
+        )

@@ -194,7 +194,7 @@ class Schema:
         if isinstance(rows, msgspec.Raw):
             return self._decoder(bytes(rows), max_rows)
         if isinstance(rows, CSV):
-            return self._csv(rows, max_rows)
+            return self._csv(rows.raw, max_rows)
         if isinstance(rows, bytes):
             return self._decoder(rows.strip(b" \t\r\n"), max_rows)
         if isinstance(rows, Split):

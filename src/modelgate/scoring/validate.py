@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from ..errors import ConfigurationError
 from ..flow import Flow, Handler, run
-from ..schema import Schema, Split, Table
+from ..schema import CSV, Schema, Split, Table
 from ..strict_json import LARGE
 from .query import Prediction, Query
 
@@ -48,7 +48,7 @@ class Validate:
 
 def is_large(rows: object) -> bool:
     """Whether reading *rows* is no work for an event loop."""
-    if isinstance(rows, bytes):
+    if isinstance(rows, bytes | CSV):
         return len(rows) > LARGE
     return isinstance(rows, Split) and len(rows) > _MANY
 

@@ -1,0 +1,70 @@
+"""The rows in a body: JSON or CSV, alone or as the file of a form."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+from python_multipart.multipart import parse_options_header
+
+from .charsets import codec_of, in_utf8
+from .errors import UnsupportedMediaType
+from .flow import Flow, run
+from .http import Request, content
+from .multipart import file_of
+from .schema import CSV
+from .strict_json import LARGE
+
+__all__ = ["row_body"]
+
+_Reader: TypeAlias = Callable[[bytes], bytes | CSV]
+
+_JSON = ("application/json", "text/json")
+_CSV = ("text/csv", "text/plain", "application/csv")
+# What browsers and curl call a file of CSV when they know no better.
+_CSV_FILES = (*_CSV, "application/vnd.ms-excel", "application/octet-stream")
+_LONGEST = 1000
+
+
+def row_body(request: Request) -> Flow[bytes | CSV]:
+    """The rows of the body for `modelgate.Query`: raw JSON, or `CSV`, in UTF-8.
+
+    A body that says nothing is taken for JSON, a file that says nothing for CSV.
+
+    Raises:
+        UnsupportedMediaType: it says it is something else, or in a charset not read here.
+        BodyTooLarge: it is larger than `Request.max_body`, as it was sent or as it unpacks to.
+        MalformedBody: it is not what it says.
+    """
+    read = _reader(request.headers.get("content-type"))
+    raw = yield from content(request)
+    return (yield from run(read, raw)) if len(raw) > LARGE else read(raw)
+
+
+def _reader(content_type: str | None) -> _Reader:
+    """What reads a body of *content_type*."""
+    kind, told = _options(content_type or "application/json")
+    if kind == "multipart/form-data":
+        return partial(_of_form, boundary=told.get(b"boundary"))
+    return _reader_of_rows(kind, told, _CSV, "application/json, text/csv, text/plain, multipart/form-data")
+
+
+def _of_form(raw: bytes, boundary: bytes | None) -> bytes | CSV:
+    part = file_of(raw, boundary)
+    kind, told = _options(part.content_type or "text/csv")
+    return _reader_of_rows(kind, told, _CSV_FILES, "text/csv, application/json")(part.content)
+
+
+def _reader_of_rows(kind: str, told: dict[bytes, bytes], csv: tuple[str, ...], accepted: str) -> _Reader:
+    codec = codec_of(told[b"charset"].decode("latin-1")) if b"charset" in told else "utf_8"
+    if kind in csv:
+        return lambda raw: CSV(in_utf8(raw, codec))
+    if kind in _JSON or kind.endswith("+json"):
+        return lambda raw: in_utf8(raw, codec)
+    raise UnsupportedMediaType(accepted)
+
+
+def _options(content_type: str) -> tuple[str, dict[bytes, bytes]]:
+    if len(content_type) > _LONGEST:
+        return "", {}
+    kind, told = parse_options_header(content_type)
+    return kind.decode("latin-1"), told

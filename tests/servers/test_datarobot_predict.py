@@ -1,0 +1,243 @@
+"""datarobot-predict, the client of DataRobot's prediction servers, and the snippets of its documents."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import datarobot
+import pandas
+import pytest
+import requests
+import urllib3
+from datarobot.errors import ClientError
+from datarobot.rest import RESTClientObject
+from datarobot_predict import deployment as datarobot_predict
+
+from servers.serving import BEARER, KEY, WINE, Server, serving
+
+PREDAPI = "/ml/predApi/v1.0/deployments"
+DIABETES = ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
+OTHER_WINE = {**WINE, "alcohol": 12.0, "proline": 400, "colour": "light", "body": "light"}
+FRAME = pandas.DataFrame([WINE, OTHER_WINE])
+CSV = FRAME.to_csv(index=False)
+
+# The client says to urllib3 what a later version will understand otherwise.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Using an empty collection for 'allowed_methods':FutureWarning"
+)
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The servers are on this machine."""
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+@contextmanager
+def client(server: Server, key: str = KEY, scheme: str | None = None) -> Iterator[str]:
+    """The client set up as its users do, but for asking DataRobot its version; gives the address."""
+    base = f"http://127.0.0.1:{server.port}"
+    account = RESTClientObject(auth=key, endpoint=f"{base}/api/v2", authentication_type=scheme)
+    datarobot.client.set_client(account)
+    datarobot_predict.clear_context()
+    try:
+        yield base
+    finally:
+        datarobot_predict.get_client().close()
+        account.close()
+
+
+@pytest.mark.parametrize("scheme", [None, "Token", "Bearer"])
+@pytest.mark.parametrize("path", ["/ml/predApi/v1.0", "/ml"])
+def test_classes(server: Server, path: str, scheme: str | None) -> None:
+    """A DataFrame in, a DataFrame out, in its order."""
+    with client(server, scheme=scheme) as base:
+        told = datarobot_predict.predict("wine", FRAME, prediction_endpoint=base + path)
+
+    names = [f"cultivar_cultivar-{at}_PREDICTION" for at in (1, 2, 3)]
+    assert [*names, "cultivar_PREDICTION"] == list(told.dataframe.columns)
+    assert ["cultivar-1", "cultivar-2"] == told.dataframe["cultivar_PREDICTION"].tolist()
+    assert pytest.approx([1, 1]) == told.dataframe[names].sum(axis=1).tolist()
+    assert "true" == told.response_headers["X-DataRobot-Model-Cache-Hit"]
+    assert "wine" == told.response_headers["X-DataRobot-Model-Id"]
+
+
+def test_numbers(server: Server) -> None:
+    """A regressor; what is missing in the DataFrame is null."""
+    frame = pandas.DataFrame([dict.fromkeys(DIABETES), dict.fromkeys(DIABETES, 1.5)])
+    with client(server) as base:
+        told = datarobot_predict.predict("diabetes", frame, prediction_endpoint=f"{base}/ml/predApi/v1.0")
+
+    assert ["progression_PREDICTION"] == list(told.dataframe.columns)
+    assert told.dataframe["progression_PREDICTION"].between(25, 346).all()
+
+
+def test_deployment_of_the_path(server: Server) -> None:
+    """Without a deployment, as for the Portable Prediction Server, the address says it."""
+    with client(server) as base:
+        told = datarobot_predict.predict(None, FRAME, prediction_endpoint=f"{base}{PREDAPI}/wine")
+
+    assert 2 == len(told.dataframe)
+
+
+@pytest.mark.parametrize("columns", ["all", {"alcohol", "colour"}, {"name of it"}])
+def test_passthrough_columns(server: Server, columns: str | set[str]) -> None:
+    """Columns come back as they were, those too that the model does not know."""
+    frame = FRAME.assign(**{"name of it": ["é, ü", "line\nbreak"]})
+    with client(server) as base:
+        told = datarobot_predict.predict(
+            "wine", frame, passthrough_columns=columns, prediction_endpoint=f"{base}/ml/predApi/v1.0"
+        )
+
+    wanted = list(frame.columns) if columns == "all" else sorted(columns)
+    pandas.testing.assert_frame_equal(frame[wanted], told.dataframe[wanted])
+
+
+def test_many_rows(server: Server) -> None:
+    """A body of some megabytes is answered in its order."""
+    frame = pandas.concat([FRAME] * 30_000, ignore_index=True)
+    with client(server) as base:
+        told = datarobot_predict.predict("wine", frame, prediction_endpoint=f"{base}/ml/predApi/v1.0")
+
+    assert ["cultivar-1", "cultivar-2"] * 30_000 == told.dataframe["cultivar_PREDICTION"].tolist()
+
+
+def test_errors(server: Server) -> None:
+    """The client has the message, whatever letters are in it."""
+    frame = FRAME.rename(columns={"hue": "teinté"})
+    with client(server) as base, pytest.raises(ClientError, match="missing input data: hue") as info:
+        datarobot_predict.predict("wine", frame, prediction_endpoint=f"{base}/ml/predApi/v1.0")
+
+    assert 422 == info.value.status_code
+    with client(server) as base, pytest.raises(ClientError, match=r"\[u'teinté'\]") as info:
+        datarobot_predict.predict(
+            "wine", FRAME, passthrough_columns={"teinté"}, prediction_endpoint=f"{base}/ml/predApi/v1.0"
+        )
+
+    assert 400 == info.value.status_code
+
+
+def test_explanations_are_refused(server: Server) -> None:
+    """They are never left out in silence."""
+    with client(server) as base, pytest.raises(ClientError, match="explanations are not available") as info:
+        datarobot_predict.predict(
+            "wine", FRAME, max_explanations=3, prediction_endpoint=f"{base}/ml/predApi/v1.0"
+        )
+
+    assert 422 == info.value.status_code
+
+
+def test_wrong_key(server: Server) -> None:
+    """The client has words of its own for it, and keeps the answer."""
+    with client(server, "mg_nobody-knows-this-key") as base, pytest.raises(ClientError) as info:
+        datarobot_predict.predict("wine", FRAME, prediction_endpoint=f"{base}/ml/predApi/v1.0")
+
+    assert (401, {"message": "Invalid API token"}) == (info.value.status_code, info.value.json)
+
+
+def test_retries(tmp_path: Path) -> None:
+    """After a 503 and a 429 the client asks again, when it was told to, and then has its answer."""
+    command = ["-m", "uvicorn", "servers.impatient_app:app", "--app-dir", "tests", "--port", "PORT"]
+    frame = pandas.DataFrame({"amount": [1.5, 2.0]})
+    with serving("impatient", command, tmp_path) as running, client(running) as base:
+        answers = [
+            datarobot_predict.predict("double", frame, prediction_endpoint=f"{base}/predApi/v1.0")
+            for _ in range(2)
+        ]
+        log = running.log.read_text("utf-8")
+
+    assert [[3.0, 4.0]] * 2 == [told.dataframe["amount_PREDICTION"].tolist() for told in answers]
+    assert 1 == log.count(" 503 ")
+    assert " 429 " in log
+
+
+def url(server: Server) -> str:
+    return f"http://127.0.0.1:{server.port}{PREDAPI}/wine/predictions"
+
+
+def cultivars(response: requests.Response) -> list[str]:
+    assert (200, "application/json") == (response.status_code, response.headers["Content-Type"])
+    return [row["prediction"] for row in response.json()["data"]]
+
+
+def test_session_snippet(server: Server) -> None:
+    """ "Using persistent HTTP connections": a row at a time as text/json."""
+    with requests.Session() as session:
+        session.headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "text/json"}
+        told = [cultivars(session.post(url(server), data=json.dumps(row))) for row in (WINE, OTHER_WINE)]
+
+    assert [["cultivar-1"], ["cultivar-2"]] == told
+
+
+def test_retrying_snippet(server: Server) -> None:
+    """ "Knowing the limitations": with an adapter that retries (its option is now allowed_methods)."""
+    retry = urllib3.Retry(total=3, allowed_methods=frozenset(["GET", "POST", "HEAD"]))
+    with requests.Session() as session:
+        session.mount("http://", requests.adapters.HTTPAdapter(max_retries=retry))
+        headers = {**BEARER, "DataRobot-Key": "any", "Content-Type": "text/csv"}
+        response = session.post(url(server), headers=headers, data=CSV)
+
+    assert ["cultivar-1", "cultivar-2"] == cultivars(response)
+
+
+def test_file_of_requests(server: Server) -> None:
+    """A form that names no kind of file."""
+    response = requests.post(
+        url(server), headers=BEARER, files={"file": ("wines.csv", BytesIO(CSV.encode()))}
+    )
+
+    assert ["cultivar-1", "cultivar-2"] == cultivars(response)
+
+
+def test_basic_authentication(server: Server) -> None:
+    """ "Request schema": the user name with the API token."""
+    response = requests.post(url(server), auth=("user@example.com", KEY), json=[WINE])
+
+    assert ["cultivar-1"] == cultivars(response)
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("", ["-F", "file=@wines.csv"]),
+        ("?passthroughColumns=alcohol&passthroughColumns=hue", ["-F", "file=@wines.csv"]),
+        ("", ["--data-binary", "@wines.csv", "-H", "content-type: text/plain"]),
+        (
+            "",
+            [
+                "--data-binary",
+                "@wines.csv.gz",
+                "-H",
+                "Content-Type: text/csv",
+                "-H",
+                "Content-Encoding: gzip",
+            ],
+        ),
+        ("", ["--data", "@wines.json", "-H", "Content-Type: application/json"]),
+    ],
+)
+def test_curl_snippets(server: Server, tmp_path: Path, path: str, options: list[str]) -> None:
+    """ "File input", "Request schema", "In-body text input", "JSON input"."""
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    (tmp_path / "wines.csv").write_text(CSV)
+    (tmp_path / "wines.json").write_text(json.dumps([WINE, OTHER_WINE]))
+    FRAME.to_csv(tmp_path / "wines.csv.gz", index=False)
+    command = ["curl", "--silent", "--noproxy", "*", "--max-time", "20", "-X", "POST", url(server) + path]
+    output = subprocess.run(
+        [*command, "-H", f"Authorization: Bearer {KEY}", *options],
+        check=True,
+        capture_output=True,
+        cwd=tmp_path,
+    ).stdout
+    rows = json.loads(output)["data"]
+
+    assert ["cultivar-1", "cultivar-2"] == [row["prediction"] for row in rows]
+    if path:
+        assert [{"alcohol": 14.23, "hue": 1.04}, {"alcohol": 12.0, "hue": 1.04}] == [
+            row["passthroughValues"] for row in rows
+        ]
