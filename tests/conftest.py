@@ -8,6 +8,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from redis_server import redis_serving
+
 KEY = "a-key-for-the-wine-deployment"
 OTHER_KEY = "a-key-for-some-other-deployments"
 
@@ -41,3 +43,10 @@ def diabetes():
 def wine_row(wine):
     """A row the classifier scores."""
     return {"alcohol": 13.2, "malic_acid": 1.78, "hue": 1.05, "colour": "medium"}
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory):
+    """A Redis server that many tests use, each with names of its own."""
+    with redis_serving(tmp_path_factory.mktemp("redis")) as server:
+        yield server

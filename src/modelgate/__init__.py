@@ -3,6 +3,7 @@
 from . import keys, mount
 from .deployment import Deployment
 from .errors import (
+    BatchTooLarge,
     BodyTooLarge,
     ConfigurationError,
     ConflictingCredentials,
@@ -21,13 +22,24 @@ from .errors import (
     RateLimitExceeded,
     RequestError,
     ServingError,
+    StoreError,
     Unauthorized,
     UnsupportedMediaType,
 )
 from .flow import Flow, Handler, Layer, Wait, Workers, adrive, drive, run, stack
 from .gate import Gate
 from .http import Request, Response
-from .layers import Admission, BodyLimit, KeyAuth, RateLimit, RequestId, Scored
+from .layers import (
+    Admission,
+    AuthFailures,
+    BodyLimit,
+    Concurrency,
+    KeyAuth,
+    RateLimit,
+    RequestId,
+    Scored,
+    TrustedProxies,
+)
 from .models import FolderStore, MemoryStore, ModelCache, ModelStore
 from .schema import CSV, Column, Schema, Table
 from .scoring import Model, Output, Prediction, Predictor, Query, Round, Validate, score
@@ -35,9 +47,12 @@ from .scoring import Model, Output, Prediction, Predictor, Query, Round, Validat
 __all__ = [
     "CSV",
     "Admission",
+    "AuthFailures",
+    "BatchTooLarge",
     "BodyLimit",
     "BodyTooLarge",
     "Column",
+    "Concurrency",
     "ConfigurationError",
     "ConflictingCredentials",
     "Deployment",
@@ -77,7 +92,9 @@ __all__ = [
     "Schema",
     "Scored",
     "ServingError",
+    "StoreError",
     "Table",
+    "TrustedProxies",
     "Unauthorized",
     "UnsupportedMediaType",
     "Validate",

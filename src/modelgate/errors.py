@@ -14,12 +14,14 @@
     - NotFound                  404
     - MethodNotAllowed          405
     - BodyTooLarge              413
+    - BatchTooLarge             413
     - UnsupportedMediaType      415
     - RateLimitExceeded         429
   + ServingError                5xx   the caller can only try again
     - PredictionError           500
     - Overloaded                503
     - DeploymentUnavailable     503
+    - StoreError                503
 
 An error says what is wrong and hints at a status; the dialect spoken gives it its wire form. Its
 message is written for the caller: never internals, keys, or values of other people's data.
@@ -29,6 +31,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 __all__ = [
+    "BatchTooLarge",
     "BodyTooLarge",
     "ConfigurationError",
     "ConflictingCredentials",
@@ -47,6 +50,7 @@ __all__ = [
     "RateLimitExceeded",
     "RequestError",
     "ServingError",
+    "StoreError",
     "Unauthorized",
     "UnsupportedMediaType",
 ]
@@ -230,6 +234,24 @@ class BodyTooLarge(RequestError):
         super().__init__(f"The body is larger than the {limit} bytes accepted here")
 
 
+class BatchTooLarge(RequestError):
+    """The request costs more than a limit ever lets pass at once: waiting does not help.
+
+    Attributes:
+        limit: the most one request may cost.
+    """
+
+    status = 413
+    code = "batch_too_large"
+
+    def __init__(self, cost: int, limit: int, unit: str = "rows") -> None:
+        self.limit = limit
+        super().__init__(
+            f"The request has {cost} {unit}, and the rate limit lets no more than {limit} pass at once:"
+            f" send at most {limit} {unit} a request"
+        )
+
+
 class UnsupportedMediaType(RequestError):
     """The body is of a kind the dialect does not read. RFC 9110, section 15.5.16."""
 
@@ -300,4 +322,22 @@ class DeploymentUnavailable(ServingError):
         self.retry_after = retry_after
         super().__init__(
             "This deployment's model is not available just now", headers={"retry-after": str(retry_after)}
+        )
+
+
+class StoreError(ServingError):
+    """A store that the answer depends on, of keys for one, cannot be asked just now.
+
+    Attributes:
+        retry_after: whole seconds to wait before the next try.
+    """
+
+    status = 503
+    code = "store_error"
+
+    def __init__(self, message: str = "", *, retry_after: int = 1) -> None:
+        self.retry_after = retry_after
+        super().__init__(
+            message or f"A store this service needs is not available just now: try again in {retry_after} s",
+            headers={"retry-after": str(retry_after)},
         )

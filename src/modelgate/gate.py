@@ -20,11 +20,11 @@ from .errors import (
     PredictionError,
     ServingError,
 )
-from .flow import Flow, Handler, Workers, drive, stack
+from .flow import Flow, Handler, Workers, checked_layers, drive, stack
 from .http import PLAIN, Request, Response, http_stack
 from .keys import KeyStore
 from .keys.store import ACCEPTED as ACCEPTED_KEYS
-from .layers import Admission, BodyLimit, KeyAuth, RateLimit, RequestId
+from .layers import Admission, AuthFailures, BodyLimit, KeyAuth, RateLimit, RequestId, TrustedProxies
 from .layers.rate_limit import DEFAULT_RATE
 from .models import FolderStore, ModelCache, ModelStore, load_model
 from .mount import asgi, wsgi
@@ -60,12 +60,16 @@ class Gate:
         deployments: what is served; `handler` adds functions later.
         keys: who may ask: ``{key: deployments}``, ``"env:VARIABLE"``, a key store, or ``"open"``
             for anyone. Without it a gate refuses to start.
-        limits: how often one caller may ask, ``"60/minute; 10000/day"``, or a `RateLimit`; by
-            default the limits of the ML Clever Prediction API.
+        limits: how often one caller may ask, ``"60/minute; 10000/day"``, or layers that limit, such
+            as `RateLimit` and `Concurrency`; by default the limits of the ML Clever Prediction API.
+        auth_failures: how often one address may fail to authenticate; None for any number.
+        trusted_proxies: the networks of the proxies whose ``Forwarded`` or ``X-Forwarded-For`` is
+            believed, see `TrustedProxies`; none by default. An empty list says that there are none.
         dialects: the wire formats spoken, by name; by default all of them. The first one also
             answers where no other is spoken.
         layers: the HTTP layers, in place of the standard ones (`Admission`, `BodyLimit`,
-            `KeyAuth`, `RateLimit`), which *keys* and *limits* then no longer make.
+            `AuthFailures`, `KeyAuth`, `RateLimit`), which *keys*, *limits* and *auth_failures* then
+            no longer make.
         scoring: the scoring layers around a prediction, in place of the standard one (`Round`).
             Rows are validated and models cached in any case.
         store: where ``"store:name"`` models are: a `ModelStore`, or a folder.
@@ -82,7 +86,9 @@ class Gate:
         deployments: Iterable[Deployment] = (),
         *,
         keys: KeyStore | Mapping[str, str | Sequence[str]] | str | None = None,
-        limits: str | RateLimit | None = None,
+        limits: str | HTTPLayer | Sequence[HTTPLayer] | None = None,
+        auth_failures: str | None = "60/minute",
+        trusted_proxies: Sequence[str] | None = None,
         dialects: Sequence[str] | None = None,
         layers: Sequence[HTTPLayer] | None = None,
         scoring: Sequence[ScoringLayer] | None = None,
@@ -102,9 +108,14 @@ class Gate:
         self._routes = Routes(
             (route, dialect) for dialect in self._dialects.values() for route in dialect.routes
         )
-        chosen = _standard_layers(keys, limits) if layers is None else _given_layers(layers, keys, limits)
-        self._guarded = http_stack(chosen, self._answer)
-        self._handler = stack([RequestId()], self._guard)
+        if layers is None:
+            failures = _auth_failures(auth_failures, trusted_proxies) if keys != "open" else []
+            layers = _standard_layers(keys, limits, failures)
+        else:
+            layers = _given_layers(layers, keys, limits)
+        proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
+        self._guarded = http_stack(layers, self._answer)
+        self._handler = stack([*proxies, RequestId()], self._guard)
         self.asgi = asgi.app(self)
         self.wsgi = wsgi.app(self)
         if isinstance(deployments, Deployment | Mapping) or not isinstance(deployments, Iterable):
@@ -250,6 +261,7 @@ class Gate:
     def _score(self, request: Request) -> Flow[Response]:
         query = request.query
         assert query is not None and query.deployment is not None
+        query.on_rows = request.on_rows
         prediction = yield from self._entry(query.deployment).score(query)
         return cast(Dialect, request.wire).encode(query, prediction)
 
@@ -302,17 +314,29 @@ def _refusal(request: Request, error: AnswerableError) -> Response:
 
 
 def _standard_layers(
-    keys: KeyStore | Mapping[str, str | Sequence[str]] | str | None, limits: str | RateLimit | None
+    keys: KeyStore | Mapping[str, str | Sequence[str]] | str | None,
+    limits: str | HTTPLayer | Sequence[HTTPLayer] | None,
+    failures: Sequence[HTTPLayer],
 ) -> list[HTTPLayer]:
     if keys is None:
         raise ConfigurationError(f"keys: a gate without keys would serve anyone: accepts {ACCEPTED_KEYS}")
-    guards: list[HTTPLayer] = [Admission(), BodyLimit()]
+    guards: list[HTTPLayer] = [Admission(), BodyLimit(), *failures]
     if keys != "open":
         guards.append(KeyAuth(keys))
-    if isinstance(limits, RateLimit):
-        return [*guards, limits]
     with _naming("limits"):
-        return [*guards, RateLimit(DEFAULT_RATE if limits is None else limits)]
+        return [*guards, *_limits(DEFAULT_RATE if limits is None else limits)]
+
+
+def _limits(limits: str | HTTPLayer | Sequence[HTTPLayer]) -> Sequence[HTTPLayer]:
+    if isinstance(limits, str):
+        return [RateLimit(limits)]
+    return [limits] if callable(limits) else checked_layers(limits)
+
+
+def _auth_failures(rate: str | None, proxies: Sequence[str] | None) -> list[HTTPLayer]:
+    with _naming("auth_failures"):
+        # Nothing having been said of proxies, what one has forwarded comes from an unknown address.
+        return [] if rate is None else [AuthFailures(rate, spare_forwarded=proxies is None)]
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from .strict_json import LARGE, check_members, decode_json
 if TYPE_CHECKING:
     from .keys import Principal
     from .scoring import Query
+    from .scoring.query import RowCheck
 
 __all__ = [
     "PLAIN",
@@ -111,6 +112,8 @@ class Request:
         envelope: for the dialect: what it has already unwrapped of the body.
         body_read: the body, once a layer or the dialect has read it.
         max_body: the largest body to read, in bytes; None for any.
+        on_rows: each is called with the number of rows once these are checked, before a model sees
+            them, and may refuse them.
         whole_response: for an app with layers around it: whether a layer needs the body of its
             response, which then arrives whole instead of streaming past.
     """
@@ -125,6 +128,7 @@ class Request:
         "id",
         "max_body",
         "method",
+        "on_rows",
         "params",
         "path",
         "principal",
@@ -162,6 +166,7 @@ class Request:
         self.wire: Wire = PLAIN
         self.envelope: Any = None
         self.max_body: int | None = None
+        self.on_rows: tuple[RowCheck, ...] = ()
         self.whole_response = False
         self.body_read: bytes | None = None
         self._deferred: list[Callable[[], None]] | None = None

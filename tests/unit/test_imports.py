@@ -12,7 +12,7 @@ RANKS = [
     ["errors"],
     ["flow", "strict_json"],
     ["http"],
-    ["schema"],
+    ["schema", "addresses", "limiting"],
     ["models", "keys"],
     ["scoring"],
     ["layers", "dialects", "mount"],
@@ -28,7 +28,7 @@ FORBIDDEN = {
 }
 TESTING = {"errors", "flow", "http"}
 FRAMEWORKS = {"flask", "starlette", "fastapi", "werkzeug"}
-HEAVY = {"sklearn", "pandas", "polars", "skops", "joblib"}
+HEAVY = {"sklearn", "pandas", "polars", "skops", "joblib", "redis"}
 
 FILES = sorted(SOURCE.rglob("*.py"))
 

@@ -34,10 +34,17 @@ class Principal:
     Args:
         id: names the key in logs and limits; it does not give the key away.
         deployments: those the key opens; None for every one.
+        owner: who has the key.
+        limits: rate windows of this key alone, in place of the gate's.
+        counted_as: what limits count by, where that is not *id*: a key that replaces another goes on
+            with its counts.
     """
 
     id: str
     deployments: tuple[str, ...] | None
+    owner: str | None = None
+    limits: str | None = None
+    counted_as: str | None = None
 
     def may_use(self, deployment: str) -> bool:
         """Whether the key opens *deployment*."""

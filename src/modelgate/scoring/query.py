@@ -1,9 +1,9 @@
 """What a scoring layer sees: a `Query` on the way in, a `Prediction` on the way out."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,9 @@ from ..schema import Table
 if TYPE_CHECKING:
     from .predictor import Predictor
 
-__all__ = ["Output", "Prediction", "Query", "as_prediction", "check_prediction"]
+__all__ = ["Output", "Prediction", "Query", "RowCheck", "as_prediction", "check_prediction"]
+
+RowCheck: TypeAlias = Callable[[int], Flow[None]]
 
 
 @dataclass(slots=True, eq=False)
@@ -29,6 +31,7 @@ class Query:
         predictor: what scores them, once it is taken from the cache.
         cache_hit: whether the model was in the cache.
         single: whether the caller sent one row bare, and expects one result bare.
+        on_rows: what wants to know how many rows there are once they are validated, and may refuse.
     """
 
     rows: Any
@@ -37,6 +40,7 @@ class Query:
     predictor: "Predictor | None" = None
     cache_hit: bool | None = None
     single: bool = False
+    on_rows: Sequence[RowCheck] = ()
 
 
 @dataclass(slots=True, eq=False)
