@@ -330,7 +330,7 @@ def _standard_layers(
 def _limits(limits: str | HTTPLayer | Sequence[HTTPLayer]) -> Sequence[HTTPLayer]:
     if isinstance(limits, str):
         return [RateLimit(limits)]
-    return [limits] if callable(limits) else checked_layers(limits)
+    return checked_layers([limits] if callable(limits) else limits)
 
 
 def _auth_failures(rate: str | None, proxies: Sequence[str] | None) -> list[HTTPLayer]:

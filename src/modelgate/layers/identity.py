@@ -33,15 +33,16 @@ def identity(by: By) -> Identity:
     """
     if callable(by):
         return _named(by)
-    header = _HEADER.fullmatch(by) if isinstance(by, str) else None
+    told = by if isinstance(by, str) else ""
+    header = _HEADER.fullmatch(told)
     if header is not None:
         name = header[1].lower()
         return _named(lambda request: request.headers.get(name))
-    if by not in _IDENTITIES:
+    if told not in _IDENTITIES:
         raise ConfigurationError(
             f"by={by!r}: accepts {', '.join(_IDENTITIES)}, header:NAME, or a function of the request"
         )
-    return _IDENTITIES[by]
+    return _IDENTITIES[told]
 
 
 def _named(told: Callable[[Request], Any]) -> Identity:

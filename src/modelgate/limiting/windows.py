@@ -164,7 +164,7 @@ class Rate:
     @classmethod
     def parse(cls, rate: str, strategy: str = "fixed") -> "Rate":
         """The rate that *rate* writes. Raises `ConfigurationError` where it cannot be read."""
-        if strategy not in STRATEGIES:
+        if strategy not in list(STRATEGIES):
             raise ConfigurationError(f"strategy={strategy!r}: accepts {', '.join(STRATEGIES)}")
         windows = parse_windows(rate, strategy)
         return cls(windows, f"{strategy} {'; '.join(map(str, windows))}")
