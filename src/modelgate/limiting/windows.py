@@ -2,7 +2,7 @@
 
 For each bucket a window keeps two numbers, whatever its amount: when its current step began, and a
 ring of counts, one a step, packed into one whole number with the newest count in the lowest bits.
-A fixed window has one step, a sliding one two, a moving one nine. Nothing here has state or a clock.
+A fixed window has one step, a sliding one two, a moving one five. Nothing here has state or a clock.
 """
 
 import math
@@ -105,15 +105,15 @@ class FixedWindow:
 class MovingWindow(FixedWindow):
     """Lets no more than *amount* pass in any span at all.
 
-    It counts in eighths of its span, and forgets an eighth when all of it is older than the span: a
-    charge is counted for one span, and for an eighth of one longer at most.
+    It counts in quarters of its span, and forgets a quarter when all of it is older than the span: a
+    charge is counted for one span, and for a quarter of one longer at most.
     """
 
-    steps = 9
+    steps = 5
 
     def __init__(self, amount: int, multiple: int, unit: str, *, capacity: int | None = None) -> None:
         super().__init__(amount, multiple, unit, capacity=capacity)
-        self.step = self.span / 8
+        self.step = self.span / 4
 
     def until(self, begun: float, ring: int, cost: int) -> float:
         """When as many of the oldest counts have fallen out as it takes."""
