@@ -204,6 +204,24 @@ def test_fail_closed(server):
     assert [503] * 50 == statuses(limit, 50)
 
 
+def test_a_shadow_refuses_nobody_without_redis(server):
+    """Not even one that would be closed."""
+
+    assert [200] * 3 == statuses(RateLimit("1/hour", storage=server.uri, fail="closed", shadow=True), 3)
+
+
+def test_large_amounts_are_counted_exactly(server):
+    """As far as doubles are exact."""
+    server.start()
+    amount = 10**15 - 1
+    limit = RateLimit(f"{amount}/year", storage=server.uri, cost=lambda request: 2, strategy="moving")
+    told = drive(limit(request(), Inner()))
+
+    assert (str(amount), str(amount - 2)) == tuple(
+        map(told.header, ("x-ratelimit-limit", "x-ratelimit-remaining"))
+    )
+
+
 def test_one_request_a_second_waits_for_a_silent_redis(server, monkeypatch):
     """The others are judged here at once, and the log has one line."""
     server.start()

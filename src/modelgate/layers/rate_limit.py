@@ -103,8 +103,9 @@ class RateLimit:
         units = {"request": "requests", "rows": "rows"}
         self._unit = (units[cost] if isinstance(cost, str) else "units") if ietf_headers else None
         name = ":".join(_word(word) for word in (scope, by, cost))
+        closed = fail == "closed" and not shadow
         self._limiter = limiter(
-            self._rate, storage, name=name, clock=clock, processes=processes, closed=fail == "closed"
+            self._rate, storage, name=name, clock=clock, processes=processes, closed=closed
         )
         self._lock = threading.Lock()
         self.refused = 0

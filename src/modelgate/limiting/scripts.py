@@ -62,7 +62,7 @@ if passes or moved then
   redis.call('SET', KEYS[1], cmsgpack.pack(numbers), 'PX', ARGV[3])
 end
 local reply = {passes and '1' or '0', string.format('%.17g', now)}
-for _, value in ipairs(free) do reply[#reply + 1] = tostring(value) end
+for _, value in ipairs(free) do reply[#reply + 1] = string.format('%.0f', value) end
 for _, value in ipairs(numbers) do reply[#reply + 1] = string.format('%.17g', value) end
 return reply
 """)
