@@ -47,7 +47,7 @@ class AuthFailures:
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         address = counted_address(request.client) or "anonymous"
-        stands = self._counts.peek(self._rate, address)
+        stands = self._counts.peek(address)
         if stands is not None and not stands.passes:
             self._refuse(request, stands)
         try:

@@ -19,10 +19,11 @@ def rate_headers(verdict: Verdict, unit: str | None = None) -> list[tuple[str, s
             (draft-ietf-httpapi-ratelimit-headers-11), which speak of all windows.
     """
     at = verdict.heeded
+    remaining, reset = verdict.standing(at)
     fields = [
         ("x-ratelimit-limit", str(verdict.rate.windows[at].amount)),
-        ("x-ratelimit-remaining", str(verdict.remaining(at))),
-        ("x-ratelimit-reset", str(math.ceil(verdict.reset(at)))),
+        ("x-ratelimit-remaining", str(remaining)),
+        ("x-ratelimit-reset", str(math.ceil(reset))),
     ]
     if unit is not None:
         fields.append(("ratelimit-policy", _policies(verdict.rate, unit)))
@@ -53,7 +54,8 @@ def _policies(rate: Rate, unit: str) -> str:
 
 
 def _standings(verdict: Verdict) -> str:
+    told = [(window, *verdict.standing(at)) for at, window in enumerate(verdict.rate.windows)]
     return ", ".join(
-        f'"{window}";r={verdict.remaining(at)};t={max(0, math.ceil(verdict.reset(at) - verdict.now))}'
-        for at, window in enumerate(verdict.rate.windows)
+        f'"{window}";r={remaining};t={max(0, math.ceil(reset - verdict.now))}'
+        for window, remaining, reset in told
     )

@@ -94,7 +94,8 @@ class RateLimit:
             raise ConfigurationError(f"processes={processes!r}: accepts a whole number from 1")
         self._rate = Rate.parse(rate, strategy)
         self._identity = identity(by)
-        self._cost = cost
+        self._cost_of = cost if callable(cost) else None
+        self._answer = self._by_rows if cost == "rows" else self._by_request
         self._exempt = exempt
         self._charge_when = charge_when
         self._shadow = shadow
@@ -118,17 +119,12 @@ class RateLimit:
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         if self._exempt is not None and self._exempt(request):
             return call_next(request)
-        return (
-            self._by_rows(request, call_next)
-            if self._cost == "rows"
-            else self._by_request(request, call_next)
-        )
+        return self._answer(request, call_next)
 
     def _by_request(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
-        cost = self._cost(request) if callable(self._cost) else 1
-        if type(cost) is not int or cost < 0:
-            raise ValueError(f"cost gave {cost!r}: it must give a whole number from 0")
-        who, verdict = self._hit(request, cost)
+        cost = 1 if self._cost_of is None else _whole(self._cost_of(request))
+        who = self._identity(request)
+        verdict = self._limiter.hit(self._rate_of(request), who, cost)
         if not isinstance(verdict, Verdict):
             verdict = yield from verdict
         if not verdict.passes:
@@ -144,7 +140,8 @@ class RateLimit:
         charges: list[tuple[str, Verdict]] = []
 
         def check(rows: int) -> Flow[None]:
-            who, verdict = self._hit(request, rows)
+            who = self._identity(request)
+            verdict = self._limiter.hit(self._rate_of(request), who, rows)
             if not isinstance(verdict, Verdict):
                 verdict = yield from verdict
             if not verdict.passes:
@@ -162,11 +159,6 @@ class RateLimit:
                 tell(response, verdict, self._unit)
         return response
 
-    def _hit(self, request: Request, cost: int) -> tuple[str, Verdict | Flow[Verdict]]:
-        """Who is charged, and the verdict: where it need not be waited for, at once."""
-        who = self._identity(request)
-        return who, self._limiter.hit(self._rate_of(request), who, cost)
-
     def _rate_of(self, request: Request) -> Rate:
         principal = request.principal
         if principal is None or principal.limits is None or not self._key_limits:
@@ -180,7 +172,7 @@ class RateLimit:
             return
         if verdict.cost > verdict.rate.capacity:
             raise BatchTooLarge(
-                verdict.cost, verdict.rate.capacity, "rows" if self._cost == "rows" else "units"
+                verdict.cost, verdict.rate.capacity, "rows" if self._cost_of is None else "units"
             )
         window = verdict.rate.windows[verdict.heeded]
         raise RateLimitExceeded(str(window), verdict.retry_after, dict(rate_headers(verdict, self._unit)))
@@ -194,6 +186,12 @@ class RateLimit:
         if back is not None:
             yield from back
         return verdict._replace(cost=0)
+
+
+def _whole(cost: object) -> int:
+    if type(cost) is not int or cost < 0:
+        raise ValueError(f"cost gave {cost!r}: it must give a whole number from 0")
+    return cost
 
 
 def _rate_of_key(strategy: str, limits: str) -> Rate | None:

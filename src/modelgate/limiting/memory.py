@@ -33,6 +33,7 @@ class MemoryLimiter:
     def __init__(
         self, rate: Rate, *, clock: Callable[[], float] = time.time, max_buckets: int = 100_000
     ) -> None:
+        self._rate = rate
         self._text = rate.text
         self._clock = clock
         self._generation = max_buckets // 2
@@ -46,7 +47,7 @@ class MemoryLimiter:
 
     def hit(self, rate: Rate, identity: str, cost: int = 1) -> Verdict:
         """Charge *cost* to *identity*, if every window of *rate* has room for it."""
-        key = self._key(rate, identity)
+        key = identity if rate is self._rate else self._key(rate, identity)
         with self._lock:
             now = self._clock()
             kept = self._young.get(key)
@@ -61,15 +62,14 @@ class MemoryLimiter:
             self._young[key] = kept = (*numbers,)
         return Verdict(rate, passes, free, kept, now, cost)
 
-    def peek(self, rate: Rate, identity: str) -> Verdict | None:
+    def peek(self, identity: str) -> Verdict | None:
         """Whether one more of *identity* would pass, nothing charged; None where nothing is counted."""
-        key = self._key(rate, identity)
-        kept = self._young.get(key) or self._old.get(key)
+        kept = self._young.get(identity) or self._old.get(identity)
         if kept is None:
             return None
         now, numbers = self._clock(), [*kept]
-        free = _free(numbers, rate, now)
-        return Verdict(rate, min(free) > 0, free, (*numbers,), now, 1)
+        free = _free(numbers, self._rate, now)
+        return Verdict(self._rate, min(free) > 0, free, (*numbers,), now, 1)
 
     def give_back(self, rate: Rate, identity: str, cost: int, when: float) -> None:
         """Take back the *cost* charged at *when*, as far as it is still counted."""
@@ -97,9 +97,9 @@ class MemoryLimiter:
 def _free(numbers: list[Any], rate: Rate, now: float) -> list[int]:
     """What each window has room for; its *numbers* are brought up to *now*."""
     free = []
-    for at, window, step, used in rate.plan:
+    for at, window, amount, step, used in rate.plan:
         begun, ring = numbers[at], numbers[at + 1]
         if not (ring and begun <= now < begun + step):
             begun, ring = numbers[at], numbers[at + 1] = window.moved(begun, ring, now)
-        free.append(window.amount - (ring if used is None else used(ring, now - begun)))
+        free.append(amount - (ring if used is None else used(ring, now - begun)))
     return free

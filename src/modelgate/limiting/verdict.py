@@ -41,11 +41,15 @@ class Verdict(NamedTuple):
 
     def remaining(self, at: int) -> int:
         """How much more may pass the window *at*."""
-        left = self.free[at] - self.cost if self.passes else self.free[at]
-        return left if left > 0 else 0
+        return self.standing(at)[0]
 
     def reset(self, at: int) -> float:
         """When more may pass the window *at* than now; where the request did not fit, when it will."""
-        fits = self.passes or self.free[at] >= self.cost
-        need = self.remaining(at) + 1 if fits else self.cost
-        return self.rate.windows[at].until(self.numbers[2 * at], self.numbers[2 * at + 1], need)
+        return self.standing(at)[1]
+
+    def standing(self, at: int) -> tuple[int, float]:
+        """`remaining` and `reset` of the window *at*."""
+        free, numbers = self.free[at], self.numbers
+        left = free - self.cost if self.passes else free if free > 0 else 0
+        need = left + 1 if self.passes or free >= self.cost else self.cost
+        return left, self.rate.windows[at].until(numbers[2 * at], numbers[2 * at + 1], need)

@@ -175,13 +175,14 @@ class Rate:
         return min(window.capacity for window in self.windows)
 
     @cached_property
-    def plan(self) -> list[tuple[int, FixedWindow, float, Callable[[int, float], int] | None]]:
-        """For each window where its numbers stand among those of all, its step, and what weighs its ring.
+    def plan(self) -> list[tuple[int, FixedWindow, int, float, Callable[[int, float], int] | None]]:
+        """For each window where its numbers stand among those of all, its amount and step, and what weighs
+        its ring.
 
         A fixed window's ring is its count.
         """
         return [
-            (2 * at, window, window.step, window.used if window.steps > 1 else None)
+            (2 * at, window, window.amount, window.step, window.used if window.steps > 1 else None)
             for at, window in enumerate(self.windows)
         ]
 
