@@ -9,6 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from postgres import Postgres, programs
+from redis_server import redis_serving
 
 KEY = "a-key-for-the-wine-deployment"
 OTHER_KEY = "a-key-for-some-other-deployments"
@@ -56,3 +57,10 @@ def postgres():
     yield server
     server.stop()
     server.remove()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory):
+    """A Redis server that many tests use, each with names of its own."""
+    with redis_serving(tmp_path_factory.mktemp("redis")) as server:
+        yield server

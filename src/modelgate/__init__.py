@@ -3,6 +3,7 @@
 from . import keys, mount
 from .deployment import Deployment
 from .errors import (
+    BatchTooLarge,
     BodyTooLarge,
     ConfigurationError,
     ConflictingCredentials,
@@ -31,7 +32,18 @@ from .errors import (
 from .flow import Flow, Handler, Layer, Wait, Workers, adrive, drive, run, stack
 from .gate import Gate
 from .http import Request, Response
-from .layers import AccessLog, Admission, BodyLimit, KeyAuth, RateLimit, RequestId, Scored
+from .layers import (
+    AccessLog,
+    Admission,
+    AuthFailures,
+    BodyLimit,
+    Concurrency,
+    KeyAuth,
+    RateLimit,
+    RequestId,
+    Scored,
+    TrustedProxies,
+)
 from .models import FolderStore, MemoryStore, ModelCache, ModelStore
 from .schema import CSV, Column, Schema, Split, Table
 from .scoring import (
@@ -51,9 +63,12 @@ __all__ = [
     "CSV",
     "AccessLog",
     "Admission",
+    "AuthFailures",
+    "BatchTooLarge",
     "BodyLimit",
     "BodyTooLarge",
     "Column",
+    "Concurrency",
     "ConfigurationError",
     "ConflictingCredentials",
     "Deployment",
@@ -100,6 +115,7 @@ __all__ = [
     "StoreError",
     "Table",
     "Threshold",
+    "TrustedProxies",
     "Unauthorized",
     "UnknownColumns",
     "UnsupportedMediaType",

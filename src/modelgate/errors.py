@@ -17,6 +17,7 @@
     - NotFound                  404
     - MethodNotAllowed          405
     - BodyTooLarge              413
+    - BatchTooLarge             413
     - UnsupportedMediaType      415
     - RateLimitExceeded         429
   + ServingError                5xx   the caller can only try again
@@ -33,6 +34,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 __all__ = [
+    "BatchTooLarge",
     "BodyTooLarge",
     "ConfigurationError",
     "ConflictingCredentials",
@@ -278,6 +280,24 @@ class BodyTooLarge(RequestError):
     def __init__(self, limit: int) -> None:
         self.limit = limit
         super().__init__(f"The body is larger than the {limit} bytes accepted here")
+
+
+class BatchTooLarge(RequestError):
+    """The request costs more than a limit ever lets pass at once: waiting does not help.
+
+    Attributes:
+        limit: the most one request may cost.
+    """
+
+    status = 413
+    code = "batch_too_large"
+
+    def __init__(self, cost: int, limit: int, unit: str = "rows") -> None:
+        self.limit = limit
+        super().__init__(
+            f"The request has {cost} {unit}, and the rate limit lets no more than {limit} pass at once:"
+            f" send at most {limit} {unit} a request"
+        )
 
 
 class UnsupportedMediaType(RequestError):

@@ -23,11 +23,20 @@ from .errors import (
     RequestError,
     ServingError,
 )
-from .flow import Flow, Handler, Workers, drive, run, stack
+from .flow import Flow, Handler, Workers, checked_layers, drive, run, stack
 from .http import PLAIN, Request, Response, http_stack
 from .keys import KeyStore
 from .keys.store import ACCEPTED as ACCEPTED_KEYS
-from .layers import AccessLog, Admission, BodyLimit, KeyAuth, RateLimit, RequestId
+from .layers import (
+    AccessLog,
+    Admission,
+    AuthFailures,
+    BodyLimit,
+    KeyAuth,
+    RateLimit,
+    RequestId,
+    TrustedProxies,
+)
 from .layers.rate_limit import DEFAULT_RATE
 from .metadata import ROUTES as METADATA
 from .models import FolderStore, ModelCache, ModelStore, load_model
@@ -123,12 +132,16 @@ class Gate:
         keys: who may ask: ``{key: deployments}``, ``"env:VARIABLE"``, the URL of a database such as
             ``"sqlite:///keys.db"``, a key store, or ``"open"`` for anyone. Without it a gate refuses
             to start.
-        limits: how often one caller may ask, ``"60/minute; 10000/day"``, or a `RateLimit`; by
-            default the limits of the ML Clever Prediction API.
+        limits: how often one caller may ask, ``"60/minute; 10000/day"``, or layers that limit, such
+            as `RateLimit` and `Concurrency`; by default the limits of the ML Clever Prediction API.
+        auth_failures: how often one address may fail to authenticate; None for any number.
+        trusted_proxies: the networks of the proxies whose ``Forwarded`` or ``X-Forwarded-For`` is
+            believed, see `TrustedProxies`; none by default. An empty list says that there are none.
         dialects: the wire formats spoken, by name or as a `Dialect`; by default all of them. The
             first one also answers where no other is spoken.
         layers: the HTTP layers, in place of the standard ones (`Admission`, `BodyLimit`,
-            `KeyAuth`, `RateLimit`), which *keys* and *limits* then no longer make.
+            `AuthFailures`, `KeyAuth`, `RateLimit`), which *keys*, *limits* and *auth_failures* then
+            no longer make.
         scoring: the scoring layers around a prediction, in place of the standard one (`Round`).
             Rows are validated and models cached in any case.
         store: where ``"store:name"`` models are: a `ModelStore`, or a folder.
@@ -145,7 +158,9 @@ class Gate:
         deployments: Iterable[Deployment] = (),
         *,
         keys: KeyStore | Mapping[str, str | Sequence[str]] | str | None = None,
-        limits: str | RateLimit | None = None,
+        limits: str | HTTPLayer | Sequence[HTTPLayer] | None = None,
+        auth_failures: str | None = "60/minute",
+        trusted_proxies: Sequence[str] | None = None,
         dialects: Sequence[str | Dialect] | None = None,
         layers: Sequence[HTTPLayer] | None = None,
         scoring: Sequence[ScoringLayer] | None = None,
@@ -168,9 +183,14 @@ class Gate:
                 self._routes.add(route, dialect)
         for route in METADATA:
             self._routes.add(route, PLAIN)
-        chosen = _standard_layers(keys, limits) if layers is None else _given_layers(layers, keys, limits)
-        self._guarded = http_stack(chosen, self._answer)
-        self._handler = stack([RequestId(), AccessLog()], self._guard)
+        if layers is None:
+            failures = _auth_failures(auth_failures, trusted_proxies) if keys != "open" else []
+            layers = _standard_layers(keys, limits, failures)
+        else:
+            layers = _given_layers(layers, keys, limits)
+        proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
+        self._guarded = http_stack(layers, self._answer)
+        self._handler = stack([*proxies, RequestId(), AccessLog()], self._guard)
         self.asgi = asgi.app(self)
         self.wsgi = wsgi.app(self)
         if isinstance(deployments, Deployment | Mapping) or not isinstance(deployments, Iterable):
@@ -343,6 +363,7 @@ class Gate:
     def _score(self, request: Request) -> Flow[Response]:
         query = request.query
         assert query is not None and query.deployment is not None
+        query.on_rows = request.on_rows
         prediction = yield from self._entries.active(query.deployment).score(query)
         dialect: Dialect = request.wire  # type: ignore[assignment]
         if len(prediction.outputs[0].values) > _MANY_ROWS or (prediction.kept and is_large(query.rows)):
@@ -412,17 +433,29 @@ def _refusal(request: Request, error: AnswerableError) -> Response:
 
 
 def _standard_layers(
-    keys: KeyStore | Mapping[str, str | Sequence[str]] | str | None, limits: str | RateLimit | None
+    keys: KeyStore | Mapping[str, str | Sequence[str]] | str | None,
+    limits: str | HTTPLayer | Sequence[HTTPLayer] | None,
+    failures: Sequence[HTTPLayer],
 ) -> list[HTTPLayer]:
     if keys is None:
         raise ConfigurationError(f"keys: a gate without keys would serve anyone: accepts {ACCEPTED_KEYS}")
-    guards: list[HTTPLayer] = [Admission(), BodyLimit()]
+    guards: list[HTTPLayer] = [Admission(), BodyLimit(), *failures]
     if keys != "open":
         guards.append(KeyAuth(keys))
-    if isinstance(limits, RateLimit):
-        return [*guards, limits]
     with _naming("limits"):
-        return [*guards, RateLimit(DEFAULT_RATE if limits is None else limits)]
+        return [*guards, *_limits(DEFAULT_RATE if limits is None else limits)]
+
+
+def _limits(limits: str | HTTPLayer | Sequence[HTTPLayer]) -> Sequence[HTTPLayer]:
+    if isinstance(limits, str):
+        return [RateLimit(limits)]
+    return checked_layers([limits] if callable(limits) else limits)
+
+
+def _auth_failures(rate: str | None, proxies: Sequence[str] | None) -> list[HTTPLayer]:
+    with _naming("auth_failures"):
+        # Nothing having been said of proxies, what one has forwarded comes from an unknown address.
+        return [] if rate is None else [AuthFailures(rate, spare_forwarded=proxies is None)]
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .dialects import Route
     from .keys import Principal
     from .scoring import Query
+    from .scoring.query import RowCheck
 
 __all__ = [
     "MAX_BODY",
@@ -132,6 +133,8 @@ class Request:
         body_read: the body as it was sent, once a layer or the dialect has read it.
         content: the body without its content coding, once that is undone.
         max_body: the largest body to read, in bytes; None for any.
+        on_rows: each is called with the number of rows once these are checked, before a model sees
+            them, and may refuse them.
         whole_response: for an app with layers around it: whether a layer needs the body of its
             response, which then arrives whole instead of streaming past.
     """
@@ -148,6 +151,7 @@ class Request:
         "id",
         "max_body",
         "method",
+        "on_rows",
         "params",
         "path",
         "principal",
@@ -190,6 +194,7 @@ class Request:
         self.wire: Wire = PLAIN
         self.envelope: Any = None
         self.max_body: int | None = None
+        self.on_rows: tuple[RowCheck, ...] = ()
         self.whole_response = False
         self.body_read: bytes | None = None
         self.content: bytes | None = None

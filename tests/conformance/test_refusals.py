@@ -6,6 +6,7 @@ import pytest
 
 from conformance.conftest import Mounted, make_gate
 from conftest import KEY, OTHER_KEY
+from modelgate import Concurrency, RateLimit
 
 ROW = b'{"alcohol": 13.2, "malic_acid": 1.78, "hue": 1.05, "colour": "medium"}'
 
@@ -302,3 +303,46 @@ def test_too_many_rows(mounted):
         answer.status,
         answer.json()["error"],
     )
+
+
+def test_rate_by_rows(mount, wine, wine_row):
+    """A batch is charged whole or not at all; one that never fits is a 413 that says how many rows do."""
+    limits = [RateLimit("9/minute"), RateLimit("5/minute; 9/day", cost="rows")]
+    mounted = Mounted(mount, make_gate(wine, limits=limits))
+    answers = [mounted.predict([wine_row] * rows) for rows in (3, 3, 2, 6)]
+
+    assert [200, 429, 200, 413] == [answer.status for answer in answers]
+    assert ["2", "2", "0"] == [answer.header("x-ratelimit-remaining") for answer in answers[:3]]
+    assert "send at most 5 rows a request" in answers[3].json()["error"]
+    assert None is answers[3].header("retry-after")
+
+
+def test_failed_authentication(mount, wine, wine_row):
+    """Beyond its limit an address is refused before its key is looked up."""
+    mounted = Mounted(mount, make_gate(wine, auth_failures="2/minute"))
+    answers = [mounted.predict(wine_row, key) for key in (KEY, "wrong" * 4, "wrong" * 5, KEY)]
+
+    assert [200, 401, 401, 429] == [answer.status for answer in answers]
+    assert 1 <= int(answers[3].header("retry-after")) <= 60
+
+
+def test_trusted_proxies(mount, wine, wine_row):
+    """Callers behind one are told apart by what it says of them."""
+    gate = make_gate(wine, auth_failures="1/minute", trusted_proxies=["192.0.2.0/24"])
+    mounted = Mounted(mount, gate)
+
+    def ask(caller, key):
+        fields = {"forwarded": f"for={caller}", "x-forwarded-for": f"8.8.8.8, {caller}"}
+        return mounted.post(
+            "/api/predict", json={"api_key": key, "input_data": wine_row}, headers=fields
+        ).status
+
+    assert [401, 429] == [ask("198.51.100.1", "wrong" * 4) for _ in range(2)]
+    assert 200 == ask("198.51.100.2", KEY)
+
+
+def test_concurrency(mount, wine, wine_row):
+    """What a request held is free when it is over, whatever came of it."""
+    mounted = Mounted(mount, make_gate(wine, limits=Concurrency(1)))
+
+    assert [200, 400, 200] == [mounted.predict(rows).status for rows in (wine_row, {}, wine_row)]

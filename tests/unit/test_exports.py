@@ -63,6 +63,8 @@ def imported():
         "skops",
         "joblib",
         "uvicorn",
+        "redis",
+        "limits",
         "scipy",
     ],
 )

@@ -20,6 +20,7 @@ import modelgate
 from conftest import KEY
 from modelgate import (
     BodyLimit,
+    Concurrency,
     ConfigurationError,
     Deployment,
     Gate,
@@ -70,6 +71,11 @@ def ages(**options):
         (lambda: Gate({"a": own_age}, keys="open"), "deployments"),
         (lambda: Gate(Deployment("a", own_age, schema=AGE), keys="open"), "deployments"),
         (lambda: Gate(keys="open", limits="sixty"), "limits: .*sixty"),
+        (lambda: Gate(keys="open", limits=[RateLimit("1/day"), "1/day"]), "limits: .*'1/day'"),
+        (lambda: Gate(keys="open", limits=RateLimit), "limits: .*RateLimit"),
+        (lambda: Gate(keys="open", limits=5), "limits: "),
+        (lambda: Gate(keys={KEY: "*"}, auth_failures="often"), "auth_failures: .*often"),
+        (lambda: Gate(keys="open", trusted_proxies="10.0.0.0/8"), "trusted_proxies="),
         (lambda: Gate(keys="open", threads="4"), "threads"),
         (lambda: Gate(layers=RateLimit("1/day"), keys="open"), "layers"),
         (lambda: Gate(layers=[Round(2)], keys="open"), "Round is a scoring layer"),
@@ -235,6 +241,48 @@ def test_layers_given_whole():
     client = Client(gate.asgi)
 
     assert [client.post("/api/predict", json=DOCUMENT).status for _ in range(2)] == [200, 429]
+
+
+def test_several_limits():
+    """Each of them holds."""
+    gate = ages(limits=[RateLimit("9/day"), Concurrency(5), RateLimit("1/day", by="address")])
+    client = Client(gate.asgi)
+
+    assert [client.post("/api/predict", json=DOCUMENT).status for _ in range(2)] == [200, 429]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"trusted_proxies": []}, 429),
+        ({"trusted_proxies": ["10.0.0.0/8"]}, 429),
+        ({}, 200),
+        ({"trusted_proxies": [], "auth_failures": None}, 200),
+    ],
+)
+def test_who_is_locked_out_by_wrong_keys(options, expected):
+    """Where nothing is said of proxies, nobody is whose address may be that of one."""
+    client = Client(
+        ages(**{"auth_failures": "1/day", **options}).wsgi, headers={"x-forwarded-for": "9.9.9.9"}
+    )
+    client.post("/api/predict", json=DOCUMENT | {"api_key": "wrong"})
+
+    assert expected == client.post("/api/predict", json=DOCUMENT).status
+
+
+def test_a_deployment_as_a_whole_may_be_limited():
+    """By its name, which the key alone may have told."""
+    limit = RateLimit("1/day", by="deployment")
+    gate = Gate(
+        [Deployment(name, own_age, schema=AGE, layers=[limit]) for name in ("ages", "others")],
+        keys={KEY: "ages", KEY + "2": "ages", KEY + "3": "others"},
+    )
+    told = [
+        Client(gate.wsgi).post("/api/predict", json=DOCUMENT | {"api_key": KEY + end})
+        for end in ("", "2", "3")
+    ]
+
+    assert [200, 429, 200] == [answer.status for answer in told]
 
 
 def test_scoring_given_whole():

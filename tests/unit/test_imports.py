@@ -10,9 +10,9 @@ import modelgate
 SOURCE = Path(modelgate.__file__).parent
 RANKS = [
     ["errors"],
-    ["flow", "strict_json", "codings", "charsets", "multipart", "negotiation", "rates"],
+    ["flow", "strict_json", "codings", "charsets", "multipart", "negotiation"],
     ["http"],
-    ["schema"],
+    ["schema", "addresses", "limiting"],
     ["models", "keys", "row_bodies"],
     ["scoring"],
     ["layers", "dialects", "mount"],
@@ -29,7 +29,7 @@ FORBIDDEN = {
 }
 TESTING = {"errors", "flow", "http"}
 FRAMEWORKS = {"flask", "starlette", "fastapi", "werkzeug"}
-HEAVY = {"sklearn", "pandas", "polars", "skops", "joblib", "rich"}
+HEAVY = {"sklearn", "pandas", "polars", "skops", "joblib", "rich", "redis"}
 
 FILES = sorted(SOURCE.rglob("*.py"))
 

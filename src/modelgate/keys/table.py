@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..errors import ConfigurationError, KeyInactive, NotFound, StoreError
-from ..rates import parse_rate
+from ..limiting.windows import parse_windows
 from .database import KEYS, METADATA, Moment, engine_of, parse_url, sa
 from .digest import digest_of, pepper_of, same
 from .generate import PREFIX, generate, shown
@@ -92,7 +92,7 @@ class KeyTable:
         if not isinstance(owner, str) or not owner.strip() or not owner.isprintable():
             raise ConfigurationError("owner: accepts the name of who gets the key, in printable text")
         if limits is not None:
-            parse_rate(limits, option="limits")
+            parse_windows(limits, option="limits")
             limits = " ".join(limits.split())
         name = f"k_{secrets.token_hex(8)}"
         record = KeyRecord(

@@ -2,10 +2,24 @@
 
 from .access_log import AccessLog
 from .admission import Admission
+from .auth_failures import AuthFailures
 from .body_limit import BodyLimit
+from .concurrency import Concurrency
 from .key_auth import KeyAuth
 from .rate_limit import RateLimit
 from .request_id import RequestId
 from .scored import Scored
+from .trusted_proxies import TrustedProxies
 
-__all__ = ["AccessLog", "Admission", "BodyLimit", "KeyAuth", "RateLimit", "RequestId", "Scored"]
+__all__ = [
+    "AccessLog",
+    "Admission",
+    "AuthFailures",
+    "BodyLimit",
+    "Concurrency",
+    "KeyAuth",
+    "RateLimit",
+    "RequestId",
+    "Scored",
+    "TrustedProxies",
+]

@@ -1,97 +1,209 @@
-"""A bound on the requests of one caller."""
+"""A bound on what one caller asks for."""
 
-import math
-import time
+import logging
+import threading
 from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Literal, TypeAlias
 
-from ..errors import ConfigurationError, RateLimitExceeded
+from ..errors import BatchTooLarge, ConfigurationError, RateLimitExceeded
 from ..flow import Flow, Handler
 from ..http import Request, Response, answered
-from .windows import State, Windows, parse_windows
+from ..limiting import Rate, Verdict, limiter
+from .identity import By, identity
+from .rate_headers import rate_headers, tell
 
 __all__ = ["DEFAULT_RATE", "RateLimit"]
 
 DEFAULT_RATE = "1000000/minute; 10000000/day"
 """The ML Clever Prediction API, "Rate Limiting"."""
 
+Cost: TypeAlias = Literal["request", "rows"] | Callable[[Request], int]
+
+logger = logging.getLogger("modelgate")
+
 
 class RateLimit:
     """Refuse a caller who exceeds *rate*, with 429 and the time to wait.
 
-    Every answer says how the tightest window stands: ``X-RateLimit-Limit``,
-    ``X-RateLimit-Remaining`` and ``X-RateLimit-Reset`` (whole seconds since the epoch). Counts are
-    kept in memory, for this process.
+    All windows are tested together and then charged together: what is refused costs nothing. What
+    costs more than a window ever has room for is a 413 that says so. Every answer says how the
+    tightest window stands: ``X-RateLimit-Limit``, ``X-RateLimit-Remaining`` and
+    ``X-RateLimit-Reset`` (whole seconds since the epoch).
 
     Args:
         rate: one window or more, ``"60/minute; 10000/day"``; `DEFAULT_RATE` by default.
         by: whose requests are counted together: ``"caller"`` (of one key; where no key was asked
-            for, of one address), ``"key"``, ``"address"``, or a function of the request. Whom it
-            gives no name share one bucket.
-        clock: gives the time in seconds since the epoch.
+            for, of one address), ``"key"``, ``"owner"`` (of all keys of one owner), ``"address"``,
+            ``"deployment"``, ``"header:NAME"``, or a function of the request. Whom it gives no name
+            share one bucket.
+        cost: what is counted: ``"request"``; ``"rows"``, once they have been checked and before a
+            model sees them; or a function that gives the cost of a request, a whole number from 0.
+        strategy: ``"fixed"``, ``"sliding"`` or ``"moving"`` windows.
+        storage: where the counts are: ``"memory://"``, of this process, or ``"redis://…"``, of all.
+        exempt: a function of the request: whether it passes uncounted.
+        charge_when: a function of the response: whether its request counts. Until it is there,
+            every request does.
+        shadow: count, and let everything pass; `refused` tells what would not have.
+        fail: what holds while Redis does not answer: ``"local"``, this process's share of the rate;
+            or ``"closed"``, that everything is refused with 503.
+        processes: among how many processes the rate is divided then; by default as many workers as
+            the server was visibly told to run.
+        scope: tells this limit from others in the same Redis that have the same rate, *by* and
+            *cost*, and would otherwise be counted with it.
+        key_limits: whether the windows of a key's own (`Principal.limits`) take the place of *rate*,
+            where requests are counted by caller, key or owner.
+        ietf_headers: whether answers also carry ``RateLimit-Policy`` and ``RateLimit``, of all
+            windows (draft-ietf-httpapi-ratelimit-headers-11).
+        clock: gives the time in seconds since the epoch; by default this machine's, and for counts
+            in Redis that server's.
+
+    Attributes:
+        refused: how many requests were over the limit, in this process.
 
     Raises:
-        ConfigurationError: *rate* or *by* cannot be read.
+        ConfigurationError: an option cannot be read; it names the option and what it accepts.
     """
 
     def __init__(
         self,
         rate: str = DEFAULT_RATE,
         *,
-        by: str | Callable[[Request], str | None] = "caller",
-        clock: Callable[[], float] = time.time,
+        by: By = "caller",
+        cost: Cost = "request",
+        strategy: Literal["fixed", "sliding", "moving"] = "fixed",
+        storage: str = "memory://",
+        exempt: Callable[[Request], bool] | None = None,
+        charge_when: Callable[[Response], bool] | None = None,
+        shadow: bool = False,
+        fail: Literal["local", "closed"] = "local",
+        processes: int | None = None,
+        scope: str = "",
+        key_limits: bool = True,
+        ietf_headers: bool = False,
+        clock: Callable[[], float] | None = None,
     ) -> None:
-        if not callable(by) and by not in _IDENTITIES:
-            raise ConfigurationError(
-                f"by={by!r}: accepts {', '.join(_IDENTITIES)}, or a function of the request"
-            )
-        self._windows = Windows(parse_windows(rate), clock=clock)
-        self._identity = by if callable(by) else _IDENTITIES[by]
-        self._clock = clock
+        if cost not in ("request", "rows") and not callable(cost):
+            raise ConfigurationError(f"cost={cost!r}: accepts request, rows, or a function of the request")
+        if fail not in ("local", "closed"):
+            raise ConfigurationError(f"fail={fail!r}: accepts local or closed")
+        for name, function in (("exempt", exempt), ("charge_when", charge_when)):
+            if function is not None and not callable(function):
+                raise ConfigurationError(f"{name}={function!r}: accepts a function")
+        if processes is not None and (type(processes) is not int or processes < 1):
+            raise ConfigurationError(f"processes={processes!r}: accepts a whole number from 1")
+        self._rate = Rate.parse(rate, strategy)
+        self._identity = identity(by)
+        self._cost_of = cost if callable(cost) else None
+        self._answer = self._by_rows if cost == "rows" else self._by_request
+        self._exempt = exempt
+        self._charge_when = charge_when
+        self._shadow = shadow
+        self._key_limits = key_limits and cost == "request" and by in ("caller", "key", "owner")
+        self._rate_of_key = lru_cache(maxsize=1024)(partial(_rate_of_key, strategy))
+        units = {"request": "requests", "rows": "rows"}
+        self._unit = (units[cost] if isinstance(cost, str) else "units") if ietf_headers else None
+        name = ":".join(_word(word) for word in (scope, by, cost))
+        closed = fail == "closed" and not shadow
+        self._limiter = limiter(
+            self._rate, storage, name=name, clock=clock, processes=processes, closed=closed
+        )
+        self._lock = threading.Lock()
+        self.refused = 0
+
+    @property
+    def outages(self) -> int:
+        """How often the storage has stopped answering."""
+        return self._limiter.outages
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
-        passes, state = self._windows.hit(self._identity(request) or "anonymous")
-        headers = _headers(state)
-        if not passes:
-            wait = seconds_until(state.reset, self._clock())
-            raise RateLimitExceeded(str(state.window), wait, dict(headers))
+        if self._exempt is not None and self._exempt(request):
+            return call_next(request)
+        return self._answer(request, call_next)
+
+    def _by_request(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
+        cost = 1 if self._cost_of is None else _whole(self._cost_of(request))
+        who = self._identity(request)
+        verdict = self._limiter.hit(self._rate_of(request), who, cost)
+        if not isinstance(verdict, Verdict):
+            verdict = yield from verdict
+        if not verdict.passes:
+            self._refuse(verdict)
         response = yield from answered(request, call_next)
-        inner = response.header("x-ratelimit-remaining")
-        # A limit further in has spoken already: the tighter one is the one to heed.
-        if inner is None:
-            response.headers.extend(headers)
-        elif not inner.isdigit() or int(inner) > state.remaining:
-            for name, value in headers:
-                response.set(name, value)
+        if self._charge_when is not None:
+            verdict = yield from self._settle(response, who, verdict)
+        if not self._shadow:
+            tell(response, verdict, self._unit)
         return response
 
+    def _by_rows(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
+        charges: list[tuple[str, Verdict]] = []
 
-def seconds_until(reset: float, now: float) -> int:
-    """Whole seconds a caller should wait; at least one."""
-    return max(1, math.ceil(reset - now))
+        def check(rows: int) -> Flow[None]:
+            who = self._identity(request)
+            verdict = self._limiter.hit(self._rate_of(request), who, rows)
+            if not isinstance(verdict, Verdict):
+                verdict = yield from verdict
+            if not verdict.passes:
+                self._refuse(verdict)
+            charges.append((who, verdict))
+
+        request.on_rows = (*request.on_rows, check)
+        response = yield from answered(request, call_next)
+        if not charges and request.method == "POST" and response.status < 400:
+            # A limit that never hears of rows would let everything pass.
+            raise RuntimeError('cost="rows": nothing validates the rows of this request: use exempt=…')
+        for who, charged in charges:
+            verdict = (yield from self._settle(response, who, charged)) if self._charge_when else charged
+            if not self._shadow:
+                tell(response, verdict, self._unit)
+        return response
+
+    def _rate_of(self, request: Request) -> Rate:
+        principal = request.principal
+        if principal is None or principal.limits is None or not self._key_limits:
+            return self._rate
+        return self._rate_of_key(principal.limits) or self._rate
+
+    def _refuse(self, verdict: Verdict) -> None:
+        with self._lock:
+            self.refused += 1
+        if self._shadow:
+            return
+        if verdict.cost > verdict.rate.capacity:
+            raise BatchTooLarge(
+                verdict.cost, verdict.rate.capacity, "rows" if self._cost_of is None else "units"
+            )
+        window = verdict.rate.windows[verdict.heeded]
+        raise RateLimitExceeded(str(window), verdict.retry_after, dict(rate_headers(verdict, self._unit)))
+
+    def _settle(self, response: Response, who: str, verdict: Verdict) -> Flow[Verdict]:
+        """Take back the charge of a request that does not count, its response being what it is."""
+        assert self._charge_when is not None
+        if not verdict.passes or self._charge_when(response):
+            return verdict
+        back = self._limiter.give_back(verdict.rate, who, verdict.cost, verdict.now)
+        if back is not None:
+            yield from back
+        return verdict._replace(cost=0)
 
 
-def _headers(state: State) -> list[tuple[str, str]]:
-    return [
-        ("x-ratelimit-limit", str(state.window.amount)),
-        ("x-ratelimit-remaining", str(state.remaining)),
-        ("x-ratelimit-reset", str(math.ceil(state.reset))),
-    ]
+def _whole(cost: object) -> int:
+    if type(cost) is not int or cost < 0:
+        raise ValueError(f"cost gave {cost!r}: it must give a whole number from 0")
+    return cost
 
 
-def _key(request: Request) -> str | None:
-    return request.principal.id if request.principal is not None else None
+def _rate_of_key(strategy: str, limits: str) -> Rate | None:
+    """The rate a key's row says, None where it cannot be read."""
+    try:
+        return Rate.parse(limits, strategy)
+    except ConfigurationError as error:
+        logger.error("a key's own limits cannot be read, and the gate's hold: %s", error)
+        return None
 
 
-def _address(request: Request) -> str | None:
-    return request.client
-
-
-def _caller(request: Request) -> str | None:
-    return _key(request) or _address(request)
-
-
-_IDENTITIES: dict[str, Callable[[Request], str | None]] = {
-    "caller": _caller,
-    "key": _key,
-    "address": _address,
-}
+def _word(option: object) -> str:
+    """An option as a part of a name; a function's is its own."""
+    word = option if isinstance(option, str) else getattr(option, "__qualname__", type(option).__qualname__)
+    return word.replace(":", "-")

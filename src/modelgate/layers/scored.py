@@ -54,7 +54,7 @@ class Scored:
 
     def _score(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         app = _App(request, call_next, self._predictions)
-        request.query = Query((yield from self._rows_of(request)))
+        request.query = Query((yield from self._rows_of(request)), on_rows=request.on_rows)
         request.whole_response = self._predictions is not None
         prediction = yield from stack(self._layers, app)(request.query)
         return app.answer(prediction)

@@ -1,10 +1,10 @@
 """What a scoring layer sees: a `Query` on the way in, a `Prediction` on the way out."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
@@ -17,7 +17,18 @@ from ..schema import Schema, Table
 if TYPE_CHECKING:
     from .predictor import Predictor
 
-__all__ = ["Description", "Output", "Prediction", "Query", "Target", "as_prediction", "check_prediction"]
+__all__ = [
+    "Description",
+    "Output",
+    "Prediction",
+    "Query",
+    "RowCheck",
+    "Target",
+    "as_prediction",
+    "check_prediction",
+]
+
+RowCheck: TypeAlias = Callable[[int], Flow[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,7 @@ class Query:
         max_rows: the most rows the service whose wire format is spoken takes at once; None for any
             number.
         keep: the columns to give back as they came, ``"all"`` for every one, None for none.
+        on_rows: what wants to know how many rows there are once they are validated, and may refuse.
     """
 
     rows: Any
@@ -78,6 +90,7 @@ class Query:
     single: bool = False
     max_rows: int | None = 10_000
     keep: Sequence[str] | Literal["all"] | None = None
+    on_rows: Sequence[RowCheck] = ()
 
 
 @dataclass(slots=True, eq=False)

@@ -40,6 +40,8 @@ class Validate:
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         schema = self._schema if isinstance(self._schema, Schema) else (yield from self._schema(query))
         query.table = yield from read_rows(schema, query.rows, self._max_rows or query.max_rows)
+        for check in query.on_rows:
+            yield from check(len(query.table))
         prediction = yield from call_next(query)
         if query.table.warnings:
             prediction.warnings = [*prediction.warnings, *query.table.warnings]
