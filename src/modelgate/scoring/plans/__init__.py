@@ -6,14 +6,15 @@ exactly. It is used only where it answered rows made up after the schema as the 
 the last bit.
 """
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ...schema import Schema, Table
 from . import bayes, boosting, clusters, compose, encoders, hist_boosting, imputers, linear, scalers, trees
 from .jobs import use_one_job
-from .parts import Answer, Answering, Lane, NoPlan, Source, answered
+from .parts import Answer, Answering, Lane, NoPlan, Order, Source, answered
 from .verify import verify
 
 __all__ = ["Answer", "Answering", "Plan", "plan_of", "use_one_job"]
@@ -47,16 +48,28 @@ def plan_of(model: Any, schema: Schema, asked: Answering) -> Plan | str:
         schema: of the tables that will come.
         asked: gives *model*'s own answer.
     """
+    # A DataFrame of one kind is one block, of several kinds it keeps each column by itself: but that
+    # is for pandas to say, and where this guess is wrong the other one is right.
+    guess: tuple[Order, Order] = ("C", "F") if _is_block(model, schema) else ("F", "C")
     try:
         _refuse_other_versions(model)
-        told = Schema.from_model(model)
-        plan = Plan(answered(model, _source(model, schema)))
-        verify(plan, asked, schema, told)
+        return _first_exact(model, schema, asked, guess)
     except NoPlan as reason:
         return str(reason)
     except Exception as error:
         # A private attribute is not what it was, or is not there.
         return f"its plan cannot be made: {type(error).__name__}"
+
+
+def _first_exact(model: Any, schema: Schema, asked: Answering, orders: Sequence[Order]) -> Plan:
+    told = Schema.from_model(model)
+    plan = Plan(answered(model, _source(model, schema, orders[0])))
+    try:
+        verify(plan, asked, schema, told)
+    except NoPlan:
+        if len(orders) == 1:
+            raise
+        return _first_exact(model, schema, asked, orders[1:])
     return plan
 
 
@@ -68,14 +81,17 @@ def _refuse_other_versions(model: Any) -> None:
             raise NoPlan(f"plans are not known to hold for scikit-learn {sklearn.__version__}")
 
 
-def _source(model: Any, schema: Schema) -> Source:
+def _is_block(model: Any, schema: Schema) -> bool:
+    return not hasattr(model, "feature_names_in_") or all(
+        column.kind == "number" for column in schema.columns
+    )
+
+
+def _source(model: Any, schema: Schema, order: Order) -> Source:
     lanes: dict[str, Lane] = {}
     counts = [0, 0]
     for column in schema.columns:
         lanes[column.name] = Lane(column, counts[column.numeric])
         counts[column.numeric] += 1
-    if not hasattr(model, "feature_names_in_"):
-        return Source(lanes=tuple(lanes.values()))
-    # A DataFrame of one kind is one block; of several it keeps each column by itself.
-    order: Literal["C", "F"] = "C" if all(column.kind == "number" for column in schema.columns) else "F"
-    return Source(lanes=tuple(lanes.get(str(name)) for name in model.feature_names_in_), order=order)
+    names = getattr(model, "feature_names_in_", lanes)
+    return Source(lanes=tuple(lanes.get(str(name)) for name in names), order=order)

@@ -18,6 +18,7 @@ __all__ = [
     "NoPlan",
     "NotPlanned",
     "Numbers",
+    "Order",
     "Reading",
     "Source",
     "answered",
@@ -32,6 +33,9 @@ Numbers: TypeAlias = npt.NDArray[np.float64]
 Reading: TypeAlias = Callable[[Table], Numbers]
 """Gives (rows, columns) of numbers, in the memory layout that scikit-learn has there: BLAS adds up in
 another order for another layout."""
+
+Order: TypeAlias = Literal["C", "F"]
+"""Row by row, or column by column."""
 
 Cells: TypeAlias = Callable[[Table], list[Sequence[Any]]]
 """Gives columns of Python values, null being None."""
@@ -72,7 +76,7 @@ class Source:
     read: Reading | None = None
     cells: Cells | None = None
     lanes: tuple[Lane | None, ...] | None = None
-    order: Literal["C", "F"] = "C"
+    order: Order = "C"
     sparse: bool = False
 
     def numbers(self, step: Any, *, sparse: bool = False) -> Reading:
@@ -116,7 +120,7 @@ def _known_kinds(lanes: Sequence[Lane | None]) -> list[Lane]:
     return [lane for lane in lanes if lane is not None]
 
 
-def _block(places: list[int], order: Literal["C", "F"]) -> Reading:
+def _block(places: list[int], order: Order) -> Reading:
     start, stop = places[0], places[-1] + 1
     if order == "F":
         return lambda table: table.numbers[:, places]  # numpy lays out what is chosen column by column

@@ -65,9 +65,13 @@ class Sample:
 def _range(column: Column, told: Column) -> tuple[float, float]:
     typical = next((c.typical for c in (column, told) if isinstance(c.typical, int | float)), 0.0)
     seen = column.seen or told.seen or (typical - abs(typical) - 2.0, typical + abs(typical) + 2.0)
-    least = seen[0] if column.minimum is None else max(seen[0], column.minimum)
-    greatest = seen[1] if column.maximum is None else min(seen[1], column.maximum)
-    return (least, greatest) if least <= greatest else (least, least)
+    least, greatest = (_bounded(column, value) for value in seen)
+    return least, greatest
+
+
+def _bounded(column: Column, value: float) -> float:
+    value = value if column.minimum is None else max(value, column.minimum)
+    return value if column.maximum is None else min(value, column.maximum)
 
 
 def _nulls(column: Column) -> Sequence[Any]:
