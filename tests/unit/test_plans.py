@@ -234,6 +234,13 @@ FITS = {
         NUMBER - NUMBER.min(),
     ),
     "k-means": (make_pipeline(StandardScaler(), KMeans(4, n_init=1)), ARRAY, None),
+    "numbers as categories, imputed": (
+        make_pipeline(
+            SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore"), Ridge()
+        ),
+        HOLED[["count"]],
+        NUMBER,
+    ),
     "gaussian": (GaussianNB(), FRAME[NUMBERS], THREE),
     "multinomial": (make_pipeline(OneHotEncoder(), MultinomialNB()), FRAME[TEXTS], THREE),
     "target": (make_pipeline(columns(encoder=TargetEncoder(cv=2)), LogisticRegression()), FRAME, TWO),
@@ -281,6 +288,7 @@ def assert_same(one, other):
 # The law
 
 
+@pytest.mark.filterwarnings("ignore:Found unknown categories")
 @pytest.mark.parametrize("count", [1, 2, 9, 70, 300])
 def test_a_plan_answers_as_its_estimator(fit, count):
     """Values, labels, their types, and probabilities, bit for bit, of any number of rows."""
@@ -448,6 +456,22 @@ def test_a_plan_must_refuse_what_the_estimator_refuses():
     model.predict = predict
 
     assert Predictor(model).plan == "its plan answers otherwise than the estimator"
+
+
+@pytest.mark.filterwarnings("ignore:Skipping features")
+def test_a_column_without_values_has_no_plan():
+    """scikit-learn drops it, and warns each time."""
+    given = np.where(np.arange(3) == 1, np.nan, ARRAY)
+    predictor = Predictor(make_pipeline(SimpleImputer(), Ridge()).fit(given, NUMBER))
+
+    assert predictor.plan == "SimpleImputer drops columns without values"
+
+
+def test_text_for_numbers_has_no_plan():
+    """scikit-learn might read it as numbers."""
+    model = LinearRegression().fit(FRAME[["height"]], NUMBER)
+
+    assert Predictor(model, Schema.of(height=str)).plan == "text reaches LinearRegression"
 
 
 def test_a_column_that_may_hold_anything_has_no_plan():

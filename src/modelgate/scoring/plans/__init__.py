@@ -9,9 +9,7 @@ the last bit.
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from ...schema import Schema, Table
+from ...schema import Column, Schema, Table
 from . import bayes, boosting, clusters, compose, encoders, hist_boosting, imputers, linear, scalers, trees
 from .jobs import use_one_job
 from .parts import Answer, Answering, Lane, NoPlan, Order, Source, answered
@@ -36,8 +34,7 @@ class Plan:
         self._answering = answering
 
     def __call__(self, table: Table) -> Answer:
-        with np.errstate(all="ignore"):
-            return self._answering(table)
+        return self._answering(table)
 
 
 def plan_of(model: Any, schema: Schema, asked: Answering) -> Plan | str:
@@ -94,4 +91,6 @@ def _source(model: Any, schema: Schema, order: Order) -> Source:
         lanes[column.name] = Lane(column, counts[column.numeric])
         counts[column.numeric] += 1
     names = getattr(model, "feature_names_in_", lanes)
-    return Source(lanes=tuple(lanes.get(str(name)) for name in names), order=order)
+    # What the schema lacks is dropped by the model: nothing reads it.
+    absent = Lane(Column("dropped", "any"), 0)
+    return Source(lanes=tuple(lanes.get(str(name), absent) for name in names), order=order)

@@ -60,4 +60,4 @@ def _of_two(
     scores: Reading, classes: Any, expit: Callable[[Any], Numbers], factor: float, table: Table
 ) -> Answer:
     there = scores(table)[:, 0]
-    return classes[(there >= 0).astype(np.intp)], two_classes(expit(factor * there))
+    return classes.take(there >= 0), two_classes(expit(factor * there))

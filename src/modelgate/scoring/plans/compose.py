@@ -66,8 +66,6 @@ def _columns(step: Any, source: Source) -> Source:
             chosen = not hasattr(step, "feature_names_in_") and not isinstance(selected, slice)
             given = replace(source, lanes=tuple(lanes), order="F" if chosen else source.order)
             parts.append(given if part == "passthrough" else transformed(part, given))
-    if not parts:
-        raise NoPlan("ColumnTransformer keeps no column")
     reads = tuple(part.numbers(step, sparse=True) for part in parts)
     return Source(read=partial(_side_by_side, reads), sparse=step.sparse_output_)
 

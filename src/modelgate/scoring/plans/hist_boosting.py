@@ -35,7 +35,7 @@ def _classifier(step: Any, source: Source) -> Answering:
 
 def _of_two(scores: Reading, classes: Any, expit: Callable[[Any], Numbers], table: Table) -> Answer:
     there = scores(table)[:, 0]
-    return classes[(there > 0).astype(np.intp)], two_classes(expit(there))
+    return classes.take(there > 0), two_classes(expit(there))
 
 
 def _of_many(scores: Reading, classes: Any, table: Table) -> Answer:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...schema import Table
-from .parts import Cells, NoPlan, Numbers, Reading, Source, refuse_infinite, transformer
+from .parts import Cells, NoPlan, Numbers, Reading, Source, transformer
 
 __all__: list[str] = []
 
@@ -22,12 +22,11 @@ def _simple(step: Any, source: Source) -> Source:
     if any(isinstance(value, str) for value in fill) and not step.add_indicator:
         return Source(cells=partial(_fill_cells, source.values(step), fill))
     told = step.indicator_.features_ if step.add_indicator else None
-    return Source(read=partial(_fill, source.numbers(step), np.array(fill, dtype=np.float64), told))
+    return Source(read=partial(_fill, source.numbers_or_nan(step), np.array(fill, dtype=np.float64), told))
 
 
 def _fill(read: Reading, fill: Numbers, told: Any, table: Table) -> Numbers:
     block = read(table)
-    refuse_infinite(block)
     missing = np.isnan(block)
     if missing.any():
         block = block.copy("K")

@@ -1,6 +1,5 @@
 """How many processor cores an estimator takes for itself."""
 
-from collections.abc import Iterable
 from typing import Any
 
 __all__ = ["use_one_job"]
@@ -23,13 +22,12 @@ def use_one_job(model: Any) -> None:
         told = getattr(step, "__dict__", {})
         if told.get("n_jobs") is not None:
             step.n_jobs = 1
-        waiting += [part for value in told.values() for part in _parts(value)]
+        for value in told.values():
+            waiting += _parts(value)
 
 
-def _parts(value: Any) -> Iterable[Any]:
-    """*value*, or what is in it: steps are tuples in a list, the stages of boosting an array."""
-    if isinstance(value, dict):
-        value = list(value.values())
+def _parts(value: Any) -> list[Any]:
+    """*value*, or what is in it: steps are tuples in a list."""
     if isinstance(value, list | tuple):
         return [part for item in value for part in _parts(item)]
-    return value.ravel().tolist() if getattr(getattr(value, "dtype", None), "hasobject", False) else [value]
+    return [value]

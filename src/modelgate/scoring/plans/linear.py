@@ -82,7 +82,7 @@ def _logistic(step: Any, source: Source) -> Answering:
 
 def _of_two(expit: Callable[[Numbers], Numbers] | None, classes: Any, scores: Numbers) -> Answer:
     there = scores.reshape(-1)
-    labels = classes.take((there > 0).astype(np.intp))
+    labels = classes.take(there > 0)
     return labels, None if expit is None else two_classes(expit(there))
 
 

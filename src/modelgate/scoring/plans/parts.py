@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -68,14 +69,14 @@ class Source:
     Args:
         read: numbers.
         cells: column by column, Python values, null being None; where there is text.
-        lanes: the table's own columns; None for one the table lacks, which nothing needs.
+        lanes: the table's own columns.
         order: the memory layout in which the estimator is given *lanes*.
         sparse: whether scikit-learn has a sparse matrix here. A plan never has.
     """
 
     read: Reading | None = None
     cells: Cells | None = None
-    lanes: tuple[Lane | None, ...] | None = None
+    lanes: tuple[Lane, ...] | None = None
     order: Order = "C"
     sparse: bool = False
 
@@ -89,12 +90,22 @@ class Source:
             raise NoPlan(f"a sparse matrix reaches {type(step).__name__}")
         read = self.read
         if self.lanes is not None:
-            lanes = _known_kinds(self.lanes)
-            numeric = all(lane.column.numeric for lane in lanes)
-            read = _block([lane.at for lane in lanes], self.order) if numeric else None
+            _refuse_any(self.lanes)
+            numeric = all(lane.column.numeric for lane in self.lanes)
+            read = _block([lane.at for lane in self.lanes], self.order) if numeric else None
         if read is None:
             raise NoPlan(f"text reaches {type(step).__name__}")
         return read
+
+    def numbers_or_nan(self, step: Any) -> Reading:
+        """How *step* reads numbers, if it takes NaN and no infinity.
+
+        Raises:
+            NoPlan: as `numbers`.
+        """
+        read = self.numbers(step)
+        # A table holds no infinity: only what a step made may be one.
+        return read if self.lanes is not None else partial(_read_no_infinity, read)
 
     def values(self, step: Any) -> Cells:
         """How an encoder reads its columns.
@@ -105,19 +116,23 @@ class Source:
         if self.cells is not None:
             return self.cells
         if self.lanes is not None:
-            lanes = _known_kinds(self.lanes)
-            return lambda table: [_cells(table, lane) for lane in lanes]
+            _refuse_any(self.lanes)
+            return partial(_cells_of, self.lanes)
         read = self.numbers(step)
         return lambda table: [_nulled(column) for column in read(table).T]
 
 
-def _known_kinds(lanes: Sequence[Lane | None]) -> list[Lane]:
+def _read_no_infinity(read: Reading, table: Table) -> Numbers:
+    block = read(table)
+    refuse_infinite(block)
+    return block
+
+
+def _refuse_any(lanes: Sequence[Lane]) -> None:
     for lane in lanes:
-        if lane is None:
-            raise NoPlan("the schema lacks a column")
         if lane.column.kind == "any":
+            # pandas makes of it what this batch looks like.
             raise NoPlan(f"column {lane.column.name!r} may hold anything")
-    return [lane for lane in lanes if lane is not None]
 
 
 def _block(places: list[int], order: Order) -> Reading:
@@ -129,8 +144,10 @@ def _block(places: list[int], order: Order) -> Reading:
     return lambda table: table.numbers.take(places, axis=1)
 
 
-def _cells(table: Table, lane: Lane) -> Sequence[Any]:
-    return _nulled(table.numbers[:, lane.at]) if lane.column.numeric else table.texts[lane.at]
+def _cells_of(lanes: Sequence[Lane], table: Table) -> list[Sequence[Any]]:
+    return [
+        _nulled(table.numbers[:, lane.at]) if lane.column.numeric else table.texts[lane.at] for lane in lanes
+    ]
 
 
 def _nulled(numbers: Numbers) -> list[Any]:
@@ -139,14 +156,20 @@ def _nulled(numbers: Numbers) -> list[Any]:
 
 def refuse_nonfinite(block: Numbers) -> None:
     """Raises `NotPlanned` where scikit-learn refuses NaN and infinities."""
-    if not math.isfinite(block.sum()) and not np.isfinite(block).all():
+    if not _surely_finite(block) and not np.isfinite(block).all():
         raise NotPlanned
 
 
 def refuse_infinite(block: Numbers) -> None:
-    """Raises `NotPlanned` for an infinity, which no estimator takes. A table holds none: steps make them."""
-    if not math.isfinite(block.sum()) and np.isinf(block).any():
+    """Raises `NotPlanned` where scikit-learn refuses infinities."""
+    if not _surely_finite(block) and np.isinf(block).any():
         raise NotPlanned
+
+
+def _surely_finite(block: Numbers) -> bool:
+    # One pass of BLAS, which asks no more of a number than that.
+    flat = block.ravel("K")
+    return math.isfinite(flat.dot(flat))
 
 
 _Transformer: TypeAlias = Callable[[Any, Source], Source]

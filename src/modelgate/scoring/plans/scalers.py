@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ...schema import Table
-from .parts import Numbers, Reading, Source, refuse_infinite, transformer
+from .parts import Numbers, Reading, Source, transformer
 
 __all__: list[str] = []
 
@@ -46,7 +46,7 @@ def _by(operation: np.ufunc, operand: Numbers) -> _Operation:
 def _scaled(
     step: Any, source: Source, operations: list[_Operation], limits: tuple[float, float] | None = None
 ) -> Source:
-    return Source(read=partial(_scale, source.numbers(step), tuple(operations), limits))
+    return Source(read=partial(_scale, source.numbers_or_nan(step), tuple(operations), limits))
 
 
 def _scale(
@@ -55,5 +55,4 @@ def _scale(
     block = read(table)
     for operation in operations:
         block = operation(block)
-    refuse_infinite(block)
     return block if limits is None else np.minimum(np.maximum(block, limits[0]), limits[1])
