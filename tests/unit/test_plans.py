@@ -50,7 +50,7 @@ from modelgate.errors import PredictionError
 from modelgate.flow import drive
 from modelgate.schema import Column, Schema
 from modelgate.scoring import Predictor
-from modelgate.scoring.plans import Plan, grove, hist_boosting, linear, trees
+from modelgate.scoring.plans import Plan, encoders, grove, hist_boosting, linear, trees
 from modelgate.scoring.plans.sample import ODD, Sample
 
 RANDOM = np.random.default_rng(0)
@@ -561,6 +561,17 @@ def test_a_plan_that_fails_leaves_the_answer_to_the_estimator(monkeypatch):
     monkeypatch.setattr(Plan, "__call__", fail)
 
     assert np.array_equal(model.predict(ARRAY), drive(predictor.predict(predictor.schema.read(ARRAY))).values)
+
+
+@pytest.mark.parametrize(
+    ("most", "reason"), [("_MOST_ONES", "OneHotEncoder knows"), ("_MOST_CELLS", "its plan fails")]
+)
+def test_many_levels_are_left_to_the_estimator(most, reason, monkeypatch):
+    """A plan keeps no sparse matrix: it would take the memory of all its zeros."""
+    monkeypatch.setattr(encoders, most, 12)
+    model = make_pipeline(OneHotEncoder(), RandomForestRegressor(3)).fit(FRAME[TEXTS], NUMBER)
+
+    assert Predictor(model).plan.startswith(reason)
 
 
 def test_a_large_sparse_matrix_is_left_to_the_estimator(monkeypatch):

@@ -65,7 +65,7 @@ def _columns(step: Any, source: Source) -> Source:
             # Of an array a slice is a view, and what a list chooses is laid out column by column.
             chosen = not hasattr(step, "feature_names_in_") and not isinstance(selected, slice)
             given = replace(source, lanes=tuple(lanes), order="F" if chosen else source.order)
-            parts.append(given if part == "passthrough" else transformed(part, given))
+            parts.append(transformed(part, given))
     reads = tuple(part.numbers(step, sparse=True) for part in parts)
     return Source(read=partial(_side_by_side, reads), sparse=step.sparse_output_)
 

@@ -8,9 +8,16 @@ from typing import Any
 import numpy as np
 
 from ...schema import Table
-from .parts import Cells, NoPlan, Numbers, Source, transformer
+from .parts import Cells, NoPlan, NotPlanned, Numbers, Reading, Source, transformer
 
 __all__: list[str] = []
+
+
+_MOST_ONES = 1_000_000
+"""How many numbers the rows of a one-hot encoder may have: 8 MB, or a thousand levels."""
+
+_MOST_CELLS = 10_000_000
+"""How many numbers may stand for a sparse matrix: 80 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,8 @@ class _LookUp:
 @transformer("sklearn.preprocessing._encoders", "OneHotEncoder")
 def _one_hot(step: Any, source: Source) -> Source:
     _refuse_infrequent(step)
+    if sum(len(categories) ** 2 for categories in step.categories_) > _MOST_ONES:
+        raise NoPlan("OneHotEncoder knows too many levels to keep a row for each")
     dropped = [None] * len(step.categories_) if step.drop_idx_ is None else step.drop_idx_
     rows = []
     for categories, drop in zip(step.categories_, dropped, strict=True):
@@ -81,7 +90,11 @@ def _encoded(
         _LookUp(_places(categories.tolist()), told, ignores)
         for categories, told in zip(step.categories_, rows, strict=True)
     ]
-    return Source(read=partial(_encode, source.values(step), look_ups), sparse=sparse)
+    encode = partial(_encode, source.values(step), look_ups)
+    width = sum(told.shape[1] for told in rows)
+    return Source(
+        read=partial(_encode_few, encode, _MOST_CELLS // width) if sparse else encode, sparse=sparse
+    )
 
 
 def _places(categories: list[Any]) -> dict[Any, int]:
@@ -95,6 +108,12 @@ def _places(categories: list[Any]) -> dict[Any, int]:
 
 def _is_null(value: Any) -> bool:
     return value is None or value != value
+
+
+def _encode_few(encode: Reading, most: int, table: Table) -> Numbers:
+    if len(table) > most:
+        raise NotPlanned
+    return encode(table)
 
 
 def _encode(cells: Cells, look_ups: Sequence[_LookUp], table: Table) -> Numbers:
