@@ -52,6 +52,8 @@ class Deployment:
             loop, one request at a time: for a function known to take microseconds.
         batch: whether an estimator scores in one call what waits for it together. For estimators
             whose answer for a row depends on the rows beside it, False.
+        plans: whether an estimator is answered for by its exact plan, where it has one: see
+            `Predictor.plan`.
         max_rows: the most rows one request may bring; by default as many as the service whose wire
             format is spoken takes, and 10,000 where it names no number.
 
@@ -75,6 +77,7 @@ class Deployment:
     scoring: Sequence[ScoringLayer] | None = None
     offload: bool | None = None
     batch: bool = True
+    plans: bool = True
     max_rows: int | None = None
 
     def __post_init__(self) -> None:

@@ -411,6 +411,7 @@ class Gate:
             version=deployment.version,
             model_id=deployment.model_id or deployment.name,
             workers=workers,
+            plans=deployment.plans,
             batch=deployment.batch,
             inline=None if deployment.offload is None else False,
         )

@@ -16,6 +16,7 @@ from ..flow import Flow, Wait, Workers, contained, run_coroutine
 from ..schema import Schema, Table
 from ..schema.infer import none_columns
 from .batcher import Batcher
+from .plans import Answer, Plan, plan_of, use_one_job
 from .query import Output, Prediction, Target, as_prediction, output_names
 
 __all__ = ["Predictor"]
@@ -33,6 +34,7 @@ class Predictor:
         model_id: names the model.
         workers: the threads in which it runs under ASGI; None to run it on the event loop, for a
             model known to take microseconds.
+        plans: whether an estimator is answered for by its exact plan, where it has one: see `plan`.
         batch: whether to score in one call what waits together, see `Batcher`: an estimator alone,
             for a function may look at all of its rows.
         inline: whether batches run on the event loop; None to choose by the time the model takes.
@@ -51,6 +53,7 @@ class Predictor:
         version: str = "1",
         model_id: str = "",
         workers: Workers | None = None,
+        plans: bool = True,
         batch: bool = True,
         inline: bool | None = None,
     ) -> None:
@@ -64,7 +67,7 @@ class Predictor:
             raise ConfigurationError(f"model={model.__name__}: accepts a fitted estimator: this is its class")
         if hasattr(model, "predict"):
             self.schema = schema or Schema.from_model(model)
-            self._function = _Estimator(model, self.schema, target)
+            self._function = _Estimator(model, self.schema, target, plans=plans)
         elif callable(model):
             if schema is None:
                 raise ConfigurationError(f"schema: the function {model!r} needs one: Schema.of(…)")
@@ -88,6 +91,11 @@ class Predictor:
                 outputs = self._function(self.schema.read(self.schema.example)).outputs
                 return [Target(out.name, out.classes, out.probabilities is not None) for out in outputs]
         return [Target(name) for name in ([self.target] if isinstance(self.target, str) else self.target)]
+
+    @property
+    def plan(self) -> Plan | str:
+        """The plan that answers for the estimator, or the reason why there is none."""
+        return self._function.plan if isinstance(self._function, _Estimator) else "a function"
 
     def predict(self, table: Table) -> Flow[Prediction]:
         """The prediction for *table*. No rows, no call.
@@ -137,9 +145,12 @@ async def _awaited(call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
 
 
 class _Estimator:
-    """Calls a fitted scikit-learn estimator with what it was fitted on: an array, or a named frame."""
+    """Calls a fitted scikit-learn estimator with what it was fitted on: an array, or a named frame.
 
-    def __init__(self, model: Any, schema: Schema, target: str | Sequence[str]) -> None:
+    Or its plan, which answers the same. The estimator's ``n_jobs`` becomes 1, see `use_one_job`.
+    """
+
+    def __init__(self, model: Any, schema: Schema, target: str | Sequence[str], *, plans: bool) -> None:
         self._model = model
         self._target = target
         self._probabilities = hasattr(model, "predict_proba") and hasattr(model, "classes_")
@@ -153,13 +164,15 @@ class _Estimator:
             self._columns = list(needed)
             self._none = none_columns(model)
             _require_pandas()
+        use_one_job(model)
+        self.plan = plan_of(model, schema, self._asked) if plans else "plans are switched off"
 
     def __call__(self, table: Table) -> Prediction:
-        given = self._input(table)
-        values = np.asarray(self._model.predict(given))
+        values, told = self._answer(table)
         columns = [values] if values.ndim == 1 else list(values.T)
         names = output_names(self._target, len(columns))
-        told = self._model.predict_proba(given) if self._probabilities else [None] * len(columns)
+        if told is None:
+            told = [None] * len(columns)
         classes = self._classes
         if classes is not None and len(columns) > 1 and isinstance(told, np.ndarray):
             # Several labels at once, each there or not: the model tells how likely each is there.
@@ -169,6 +182,20 @@ class _Estimator:
             return Prediction([Output(name, column) for name, column in zip(names, columns, strict=True)])
         told = told if isinstance(told, list) else [told]
         return Prediction([Output(*parts) for parts in zip(names, columns, classes, told, strict=True)])
+
+    def _answer(self, table: Table) -> Answer:
+        if isinstance(self.plan, str):
+            return self._asked(table)
+        try:
+            return self.plan(table)
+        except Exception:
+            # What a plan cannot do the estimator does, or refuses in its own words.
+            return self._asked(table)
+
+    def _asked(self, table: Table) -> Answer:
+        given = self._input(table)
+        values = np.asarray(self._model.predict(given))
+        return values, self._model.predict_proba(given) if self._probabilities else None
 
     def _input(self, table: Table) -> Any:
         if self._columns is None:
