@@ -7,11 +7,10 @@ import base64
 import http
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from .codings import unpacked
 from .errors import (
     AnswerableError,
     BodyTooLarge,
@@ -19,10 +18,8 @@ from .errors import (
     ConflictingCredentials,
     MalformedBody,
     ServingError,
-    UnsupportedMediaType,
 )
-from .flow import Flow, Handler, Layer, Wait, checked_layers, run, stack
-from .strict_json import LARGE, check_members, decode_json
+from .flow import Flow, Handler, Layer, Wait, checked_layers, stack
 
 if TYPE_CHECKING:
     from .dialects import Route
@@ -39,24 +36,14 @@ __all__ = [
     "Response",
     "Wire",
     "answered",
-    "check_body",
-    "content",
-    "decoded",
     "error_response",
     "head_credentials",
     "http_stack",
-    "json_body",
-    "json_members",
-    "require_json",
     "token_of",
 ]
 
-T = TypeVar("T")
-
 MAX_BODY = 1024 * 1024
 """The largest body read, in bytes, where the service whose wire format is spoken names no other."""
-
-_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Headers(Protocol):
@@ -361,8 +348,11 @@ def token_of(request: Request, schemes: Collection[str]) -> str | None:
     Returns:
         None where there is no such field, or another scheme.
     """
+    told = request.headers.get("authorization")
+    if told is None:
+        return None
     # RFC 9110, section 11.1: the scheme is case-insensitive.
-    scheme, _, token = (request.headers.get("authorization") or "").partition(" ")
+    scheme, _, token = told.partition(" ")
     if scheme.lower() not in schemes:
         return None
     return _password(token) if scheme.lower() == "basic" else token.strip()
@@ -408,71 +398,3 @@ class PlainWire:
 
 
 PLAIN = PlainWire()
-
-
-def require_json(request: Request) -> None:
-    """Raises `UnsupportedMediaType` where the body says it is something other than JSON.
-
-    A body that says nothing is taken for JSON: clients of these services leave the field out.
-    """
-    told = request.headers.get("content-type")
-    if not told or told == "application/json":
-        return
-    kind = told.partition(";")[0].strip().lower()
-    if kind not in ("application/json", "text/json") and not kind.endswith("+json"):
-        raise UnsupportedMediaType("application/json")
-
-
-def content(request: Request) -> Flow[bytes]:
-    """The body of *request*, its content coding undone.
-
-    Raises:
-        BodyTooLarge: it is larger than `Request.max_body`, as it was sent or as it unpacks to.
-        UnsupportedMediaType, MalformedBody: see `modelgate.codings.unpacked` and `Request.read`.
-    """
-    if request.content is None:
-        raw, coding = (yield from request.read()), request.headers.get("content-encoding")
-        if coding is None or coding.lower() == "identity":
-            request.content = raw
-        else:
-            request.content = yield from run(unpacked, raw, coding, request.max_body or request.wire.max_body)
-    return request.content
-
-
-def json_body(request: Request, decoder: "msgspec.json.Decoder[T]") -> Flow[T]:
-    """The body of *request*, read as JSON and decoded.
-
-    Raises:
-        UnsupportedMediaType: it says it is something else.
-        BodyTooLarge, MalformedBody: see `content` and `decode_json`.
-    """
-    require_json(request)
-    return (yield from decoded((yield from content(request)), decoder))
-
-
-def decoded(raw: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") -> Flow[T]:
-    """*raw*, a body or a part of it, decoded: beside the event loop where it is large.
-
-    Raises:
-        MalformedBody: see `decode_json`.
-    """
-    if len(bytes(raw)) > LARGE:
-        return (yield from run(decode_json, raw, decoder))
-    return decode_json(raw, decoder)
-
-
-def json_members(request: Request) -> Flow[dict[str, msgspec.Raw]]:
-    """The members of the JSON object that is the body, their values still raw.
-
-    Raises: as `json_body`.
-    """
-    return json_body(request, _MEMBERS)
-
-
-def check_body(request: Request, members: Mapping[str, msgspec.Raw], known: Collection[str]) -> Flow[None]:
-    """Refuse what `json_members` let pass; see `modelgate.strict_json.check_members`."""
-    body = request.content or (yield from content(request))
-    if len(body) > LARGE:
-        yield from run(check_members, body, members, known)
-    else:
-        check_members(body, members, known)

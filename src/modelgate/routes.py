@@ -55,6 +55,9 @@ class Routes:
             MethodNotAllowed: routes have the path, and none has the method.
         """
         path, allowed = path.removesuffix("/"), set[str]()
+        fixed = self._fixed.get(path)
+        if fixed is not None and method in fixed:
+            return fixed[method]
         for methods, params in self._fitting(path):
             found = methods.get(method)
             if found is not None:

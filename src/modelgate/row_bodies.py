@@ -6,10 +6,11 @@ from typing import TypeAlias
 
 from python_multipart.multipart import parse_options_header
 
+from .bodies import content
 from .charsets import codec_of, in_utf8
 from .errors import UnsupportedMediaType
 from .flow import Flow, run
-from .http import Request, content
+from .http import Request
 from .multipart import file_of
 from .schema import CSV
 from .strict_json import LARGE

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from modelgate.bodies import json_body, require_json
 from modelgate.errors import (
     BodyTooLarge,
     ConflictingCredentials,
@@ -24,8 +25,6 @@ from modelgate.http import (
     answered,
     error_response,
     head_credentials,
-    json_body,
-    require_json,
     token_of,
 )
 from modelgate.testing import Inner, request

@@ -12,6 +12,7 @@ RANKS = [
     ["errors"],
     ["flow", "strict_json", "codings", "charsets", "multipart", "negotiation"],
     ["http"],
+    ["bodies"],
     ["schema", "addresses", "limiting"],
     ["models", "keys", "row_bodies"],
     ["scoring"],

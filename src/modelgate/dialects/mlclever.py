@@ -22,17 +22,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ..bodies import check_body, json_members
 from ..errors import AnswerableError, ConflictingCredentials, InvalidInput, MalformedBody
 from ..flow import Flow
-from ..http import (
-    MAX_BODY,
-    Request,
-    Response,
-    check_body,
-    error_response,
-    head_credentials,
-    json_members,
-)
+from ..http import MAX_BODY, Request, Response, error_response, head_credentials
 from ..scoring import Prediction, Query
 from ..strict_json import decode_json
 from .base import Route

@@ -27,6 +27,7 @@ from typing import Any
 
 import msgspec
 
+from ..bodies import check_body, content, json_members
 from ..errors import (
     AnswerableError,
     DeploymentInactive,
@@ -35,15 +36,7 @@ from ..errors import (
     NotFound,
 )
 from ..flow import Flow, run
-from ..http import (
-    Request,
-    Response,
-    check_body,
-    content,
-    error_response,
-    head_credentials,
-    json_members,
-)
+from ..http import Request, Response, error_response, head_credentials
 from ..row_bodies import row_body
 from ..schema import Split
 from ..scoring import Prediction, Query

@@ -25,9 +25,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ..bodies import content, require_json
 from ..errors import AnswerableError, InvalidInput
 from ..flow import Flow, run
-from ..http import MAX_BODY, Request, Response, content, head_credentials, require_json
+from ..http import MAX_BODY, Request, Response, head_credentials
 from ..schema import Column
 from ..schema.report import SHOWN_TEXT
 from ..scoring import Output, Prediction, Query, Target

@@ -25,17 +25,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
+from ..bodies import check_body, json_members
 from ..errors import AnswerableError, InvalidInput, MalformedBody
 from ..flow import Flow, run
-from ..http import (
-    MAX_BODY,
-    Request,
-    Response,
-    check_body,
-    error_response,
-    head_credentials,
-    json_members,
-)
+from ..http import MAX_BODY, Request, Response, error_response, head_credentials
 from ..scoring import Output, Prediction, Query
 from ..strict_json import LARGE, decode_json, refuse_duplicate_names
 from .base import Catalog, Route

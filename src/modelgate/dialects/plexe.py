@@ -20,9 +20,10 @@ from typing import Any
 
 import msgspec
 
+from ..bodies import json_body
 from ..errors import AnswerableError, InvalidInput
 from ..flow import Flow
-from ..http import MAX_BODY, Request, Response, head_credentials, json_body
+from ..http import MAX_BODY, Request, Response, head_credentials
 from ..scoring import Output, Prediction, Query
 from .base import Route
 
@@ -50,7 +51,7 @@ class Plexe:
         """The row that is the body.
 
         Raises:
-            MalformedBody, UnsupportedMediaType, BodyTooLarge: see `modelgate.http.json_body`.
+            MalformedBody, UnsupportedMediaType, BodyTooLarge: see `modelgate.bodies.json_body`.
         """
         raw = bytes((yield from json_body(request, _RAW)))
         return Query(raw, single=raw[:1] != b"[")

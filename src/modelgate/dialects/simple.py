@@ -19,18 +19,10 @@ from typing import Any
 
 import msgspec
 
+from ..bodies import check_body, decoded, json_body
 from ..errors import AnswerableError
 from ..flow import Flow, run
-from ..http import (
-    MAX_BODY,
-    Request,
-    Response,
-    check_body,
-    decoded,
-    error_response,
-    head_credentials,
-    json_body,
-)
+from ..http import MAX_BODY, Request, Response, error_response, head_credentials
 from ..scoring import Prediction, Query
 from ..strict_json import LARGE
 from .arrays import holds_values, listed, one_row

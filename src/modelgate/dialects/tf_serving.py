@@ -22,9 +22,10 @@ from typing import Any
 
 import msgspec
 
+from ..bodies import check_body, content, decoded, require_json
 from ..errors import AnswerableError, DeploymentUnavailable, InvalidInput
 from ..flow import Flow, run
-from ..http import MAX_BODY, Request, Response, check_body, content, decoded, head_credentials, require_json
+from ..http import MAX_BODY, Request, Response, head_credentials
 from ..schema import Split
 from ..scoring import Prediction, Query
 from ..strict_json import ANY, LARGE, decode_json

@@ -7,9 +7,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ..bodies import check_body, json_body, json_members
 from ..errors import InvalidInput
 from ..flow import Flow, Handler, Layer, checked_layers, stack
-from ..http import Request, Response, check_body, json_body, json_members
+from ..http import Request, Response
 from ..scoring import Output, Prediction, Query
 from ..strict_json import ANY
 

@@ -1,0 +1,86 @@
+"""The body of a request, read: without its content coding, and as JSON."""
+
+from collections.abc import Collection, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from .codings import unpacked
+from .errors import UnsupportedMediaType
+from .flow import Flow, run
+from .http import Request
+from .strict_json import LARGE, check_members, decode_json
+
+__all__ = ["check_body", "content", "decoded", "json_body", "json_members", "require_json"]
+
+T = TypeVar("T")
+
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def require_json(request: Request) -> None:
+    """Raises `UnsupportedMediaType` where the body says it is something other than JSON.
+
+    A body that says nothing is taken for JSON: clients of these services leave the field out.
+    """
+    told = request.headers.get("content-type")
+    if not told or told == "application/json":
+        return
+    kind = told.partition(";")[0].strip().lower()
+    if kind not in ("application/json", "text/json") and not kind.endswith("+json"):
+        raise UnsupportedMediaType("application/json")
+
+
+def content(request: Request) -> Flow[bytes]:
+    """The body of *request*, its content coding undone.
+
+    Raises:
+        BodyTooLarge: it is larger than `Request.max_body`, as it was sent or as it unpacks to.
+        UnsupportedMediaType, MalformedBody: see `modelgate.codings.unpacked` and `Request.read`.
+    """
+    if request.content is None:
+        raw, coding = (yield from request.read()), request.headers.get("content-encoding")
+        if coding is None or coding.lower() == "identity":
+            request.content = raw
+        else:
+            request.content = yield from run(unpacked, raw, coding, request.max_body or request.wire.max_body)
+    return request.content
+
+
+def json_body(request: Request, decoder: "msgspec.json.Decoder[T]") -> Flow[T]:
+    """The body of *request*, read as JSON and decoded.
+
+    Raises:
+        UnsupportedMediaType: it says it is something else.
+        BodyTooLarge, MalformedBody: see `content` and `decode_json`.
+    """
+    require_json(request)
+    return (yield from decoded((yield from content(request)), decoder))
+
+
+def decoded(raw: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") -> Flow[T]:
+    """*raw*, a body or a part of it, decoded: beside the event loop where it is large.
+
+    Raises:
+        MalformedBody: see `decode_json`.
+    """
+    if len(bytes(raw)) > LARGE:
+        return (yield from run(decode_json, raw, decoder))
+    return decode_json(raw, decoder)
+
+
+def json_members(request: Request) -> Flow[dict[str, msgspec.Raw]]:
+    """The members of the JSON object that is the body, their values still raw.
+
+    Raises: as `json_body`.
+    """
+    return json_body(request, _MEMBERS)
+
+
+def check_body(request: Request, members: Mapping[str, msgspec.Raw], known: Collection[str]) -> Flow[None]:
+    """Refuse what `json_members` let pass; see `modelgate.strict_json.check_members`."""
+    body = request.content or (yield from content(request))
+    if len(body) > LARGE:
+        yield from run(check_members, body, members, known)
+    else:
+        check_members(body, members, known)
