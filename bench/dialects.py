@@ -40,7 +40,15 @@ SCHEMA = Schema.of(**dict.fromkeys(ROW, float))
 
 BODIES: dict[str, tuple[str, object]] = {
     "mlclever": ("/api/predict", {"api_key": "a-key-for-the-benchmark", "input_data": ROW}),
+    "plexe": ("/predict/model", ROW),
+    "peltarion": ("/deployment/model/forward", {"rows": [ROW]}),
     "simple": ("/simple/model", ROW),
+    "open_inference": (
+        "/v2/models/model/infer",
+        {"inputs": [{"name": "row", "shape": [1, 30], "datatype": "FP64", "data": list(ROW.values())}]},
+    ),
+    "tf_serving": ("/v1/models/model:predict", {"instances": [ROW]}),
+    "mlflow": ("/invocations", {"dataframe_split": {"columns": list(ROW), "data": [list(ROW.values())]}}),
     "datarobot": ("/predApi/v1.0/deployments/model/predictions", [ROW]),
 }
 """For each dialect that speaks JSON a path, and a body with one row."""

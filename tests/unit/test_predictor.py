@@ -14,11 +14,12 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain
 from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from modelgate.errors import ConfigurationError, InvalidInput, PredictionError
 from modelgate.flow import Workers, adrive, drive
 from modelgate.schema import Schema
-from modelgate.scoring import Output, Prediction, Predictor
+from modelgate.scoring import Output, Prediction, Predictor, predictor
 
 FRAME = pandas.DataFrame(np.random.default_rng(0).normal(size=(40, 2)), columns=["a", "b"])
 LABELS = np.where(FRAME["a"] > 0, "yes", "no")
@@ -343,3 +344,29 @@ def test_how_likely_each_of_several_labels_is(predict, kind):
     assert [[0, 1], [0, 1]] == [output.classes for output in outputs]
     for at, output in enumerate(outputs):
         assert np.array_equal(np.column_stack([1 - there[:, at], there[:, at]]), output.probabilities)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        np.arange(7.0),
+        np.array(["a", "b", "a", "b", "c", "c", "c"]),
+        np.array([["a", "x"], ["b", "y"]] * 3 + [["a", "y"]]),
+    ],
+    ids=["numbers", "labels", "two outputs"],
+)
+def test_many_rows_are_scored_in_parts(monkeypatch, targets):
+    """What comes out is what one call gives."""
+    rows = np.arange(14.0).reshape(7, 2)
+    model = DecisionTreeRegressor() if targets.dtype.kind == "f" else DecisionTreeClassifier()
+    scored = Predictor(model.fit(rows, targets))
+    table = scored.schema.read(rows)
+    whole = drive(scored.predict(table))
+    monkeypatch.setattr(predictor, "_AT_ONCE", 3)
+
+    parts = drive(scored.predict(table))
+    for one, other in zip(whole.outputs, parts.outputs, strict=True):
+        np.testing.assert_array_equal(one.values, other.values)
+        assert one.values.dtype == other.values.dtype
+        if one.probabilities is not None:
+            np.testing.assert_array_equal(one.probabilities, other.probabilities)

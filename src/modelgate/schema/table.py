@@ -84,6 +84,11 @@ class Table:
         texts = [list(chain.from_iterable(parts)) for parts in zip(*(t.texts for t in tables), strict=True)]
         return cls(first._columns, np.concatenate([table.numbers for table in tables]), texts)
 
+    def part(self, start: int, stop: int) -> "Table":
+        """The rows from *start* to *stop*."""
+        texts = [cells[start:stop] for cells in self.texts]
+        return Table(self._columns, self.numbers[start:stop], texts)
+
     def rows(self) -> list[dict[str, Any]]:
         """The rows as dictionaries of plain Python values, null as None."""
         columns = {column.name: self._plain(column) for column in self._columns}

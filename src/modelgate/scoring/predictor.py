@@ -21,6 +21,9 @@ from .query import Output, Prediction, Target, as_prediction, output_names
 
 __all__ = ["Predictor"]
 
+_AT_ONCE = 8192
+"""How many rows an estimator is given at once: what it makes of them on the way is as large as they are."""
+
 
 class Predictor:
     """Scores tables with *model*.
@@ -184,6 +187,17 @@ class _Estimator:
         return Prediction([Output(*parts) for parts in zip(names, columns, classes, told, strict=True)])
 
     def _answer(self, table: Table) -> Answer:
+        if len(table) <= _AT_ONCE:
+            return self._answer_at_once(table)
+        starts = range(0, len(table), _AT_ONCE)
+        values, told = zip(
+            *(self._answer_at_once(table.part(at, at + _AT_ONCE)) for at in starts), strict=True
+        )
+        if isinstance(told[0], list):
+            return np.concatenate(values), [np.concatenate(parts) for parts in zip(*told, strict=True)]
+        return np.concatenate(values), None if told[0] is None else np.concatenate(told)
+
+    def _answer_at_once(self, table: Table) -> Answer:
         if isinstance(self.plan, str):
             return self._asked(table)
         try:
