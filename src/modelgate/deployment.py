@@ -112,3 +112,8 @@ class Deployment:
     def path(self) -> Path | None:
         """The model's file, for a model that is kept in one."""
         return Path(self.model) if isinstance(self.model, str | Path) and self.stored is None else None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the model is loaded when it is needed, from a file or a store."""
+        return self.path is not None or self.stored is not None

@@ -189,7 +189,7 @@ class Gate:
             self._store.check(deployment.stored, sha256=deployment.sha256)
         elif deployment.stored is not None and deployment.sha256 is not None:
             raise ConfigurationError("sha256: pins a file, and this store is no folder")
-        if deployment.path is None and deployment.stored is None:
+        if not deployment.is_loaded:
             model = Model(held(self._predictor(deployment, deployment.model)))
         else:
             model = Model(partial(self.cache.get, deployment.name))
@@ -254,9 +254,20 @@ class Gate:
         Raises:
             NotFound, DeploymentUnavailable: a model cannot be loaded; the cause says why.
         """
-        for name, entry in self._entries.items():
-            if entry.deployment.path is not None or entry.deployment.stored is not None:
-                drive(self.cache.get(name))
+        loaded = [name for name, entry in self._entries.items() if entry.deployment.is_loaded]
+        drive(self.cache.prewarm(*loaded))
+
+    def reload(self, name: str) -> None:
+        """Load the model of deployment *name* anew, from where it is kept.
+
+        The one in memory serves until the new one is there, and goes on where that cannot be loaded.
+
+        Raises:
+            NotFound, DeploymentInactive: there is no such deployment or model, or it is paused.
+            DeploymentUnavailable: the model cannot be loaded; the cause says why.
+        """
+        if self._entries.active(name).deployment.is_loaded:
+            drive(self.cache.reload(name))
 
     def handle(self, request: Any, deployment: str | None = None, *, dialect: str | None = None) -> Any:
         """Answer the request of an ordinary route of the app's own.
