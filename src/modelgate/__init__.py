@@ -32,7 +32,7 @@ from .flow import Flow, Handler, Layer, Wait, Workers, adrive, drive, run, stack
 from .gate import Gate
 from .http import Request, Response
 from .layers import AccessLog, Admission, BodyLimit, KeyAuth, RateLimit, RequestId, Scored
-from .models import FolderStore, MemoryStore, ModelCache, ModelStore
+from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore
 from .schema import CSV, Column, Schema, Split, Table
 from .scoring import (
     Model,
@@ -76,6 +76,7 @@ __all__ = [
     "MissingColumns",
     "Model",
     "ModelCache",
+    "ModelPackage",
     "ModelStore",
     "ModelgateError",
     "NotFound",

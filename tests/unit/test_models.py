@@ -179,14 +179,14 @@ def test_a_folder_store_loads_by_name(tmp_path, skops_file, name):
     """Models, and versions of them, each in a file of its name."""
     skops_file.rename(tmp_path / f"{name}.skops")
 
-    assert 40 == len(FolderStore(str(tmp_path)).load(name).predict(ROWS))
+    assert 40 == len(FolderStore(str(tmp_path)).load(name).model.predict(ROWS))
 
 
 def test_a_folder_store_pins_by_name(tmp_path, joblib_file):
     """A joblib file is loaded where its name has the pin."""
     pinned = FolderStore(tmp_path, sha256={"churn": digest(joblib_file)})
 
-    assert 40 == len(pinned.load("churn").predict(ROWS))
+    assert 40 == len(pinned.load("churn").model.predict(ROWS))
     with pytest.raises(ConfigurationError, match="pin it"):
         FolderStore(tmp_path, sha256={"other": digest(joblib_file)}).load("churn")
 
@@ -240,9 +240,13 @@ def test_a_hostile_name_is_not_found_and_nothing_read(tmp_path, monkeypatch, nam
         for stem in ("secret", ".hidden", "-churn", "churn ", " churn", "churn\n"):
             (place / f"{stem}.skops").write_bytes(b"secret")
     read = []
-    monkeypatch.setattr(modelgate.models.store, "load_model", lambda path, **options: read.append(path))
-    with pytest.raises(NotFound):
-        FolderStore(folder).load(name)
+    for reader in ("open_package", "sidecars_of", "check_file"):
+        monkeypatch.setattr(modelgate.models.store, reader, lambda path, rules: read.append(path))
+    store = FolderStore(folder)
+    store.check(name)
+    for method in (store.load, store.describe):
+        with pytest.raises(NotFound):
+            method(name)
 
     assert [] == read
 

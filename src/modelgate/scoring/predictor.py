@@ -17,6 +17,7 @@ from ..schema import Schema, Table
 from ..schema.infer import none_columns
 from .batcher import Batcher
 from .query import Output, Prediction, Target, as_prediction, output_names
+from .threshold import Threshold
 
 __all__ = ["Predictor"]
 
@@ -36,6 +37,10 @@ class Predictor:
         batch: whether to score in one call what waits together, see `Batcher`: an estimator alone,
             for a function may look at all of its rows.
         inline: whether batches run on the event loop; None to choose by the time the model takes.
+
+    Attributes:
+        size: of what the model was read from, in bytes.
+        decision: which class is predicted from which probability on; None to leave it to the model.
 
     Raises:
         ConfigurationError: *model* is neither, a function comes without a schema, or the schema
@@ -58,6 +63,8 @@ class Predictor:
         self.target = target
         self.version = version
         self.model_id = model_id
+        self.size = 0
+        self.decision: Threshold | None = None
         self._workers = workers
         self._function: Callable[[Table], Any]
         if isinstance(model, type):
