@@ -92,7 +92,7 @@ def test_keys_are_listed(run, created):
 
 def test_keys_are_listed_in_a_terminal(run, created, monkeypatch):
     """In a table that shows the ids whole, for they are to be copied."""
-    monkeypatch.setattr("modelgate.cli.keys._is_terminal", lambda: True)
+    monkeypatch.setattr("modelgate.cli.tables.is_terminal", lambda: True)
     shown = run("list", color=True).stdout
 
     assert created["id"] in shown

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import ConfigurationError
 from .rules import Rules
 
-__all__ = ["check_version", "dump", "read_estimator"]
+__all__ = ["check_version", "dump", "foreign_types", "read_estimator"]
 
 # What skops does not know and scikit-learn's own estimators are made of. The list is ours: taken
 # from the file, as skops.io.get_untrusted_types offers, it would let the file trust itself.
@@ -67,12 +67,17 @@ def _read_skops(content: bytes, rules: Rules) -> Any:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         _refuse_bomb(archive, len(content))
         versions = set(_SKOPS_VERSION.findall(archive.read("schema.json")))
-    foreign = sorted(set(skops_io.get_untrusted_types(data=content)) - set(_TRUSTED))
+    foreign = foreign_types(content)
     if foreign:
         raise ConfigurationError(f"holds types that are not trusted: {', '.join(foreign)}")
     for version in versions:
         check_version(version.decode(), rules)
     return skops_io.loads(content, trusted=list(_TRUSTED))
+
+
+def foreign_types(content: bytes) -> list[str]:
+    """The types in a skops file that are not trusted. Nothing in it is made."""
+    return sorted(set(_skops_io().get_untrusted_types(data=content)) - set(_TRUSTED))
 
 
 def _skops_io() -> Any:

@@ -24,8 +24,10 @@ __all__ = [
     "SUFFIXES",
     "ModelPackage",
     "check_file",
+    "check_name",
     "is_model_file",
     "load_model",
+    "naming",
     "open_package",
     "sidecars_of",
 ]
@@ -191,7 +193,7 @@ def check_file(path: Path, rules: Rules) -> None:
 
     As much of it is read as tells that; of a package, not its model.
     """
-    with _naming(path):
+    with naming(path):
         _check_kind(path, rules)
         sidecars = _sidecars(path, rules)
         if sidecars is None:
@@ -202,11 +204,16 @@ def check_file(path: Path, rules: Rules) -> None:
             check_version(sidecars.manifest.versions["scikit-learn"], rules)
 
 
-def _check_kind(path: Path, rules: Rules) -> None:
+def check_name(path: Path) -> None:
+    """Raises `ConfigurationError` where *path* is not that of a model file."""
     if path.suffix not in SUFFIXES:
         raise ConfigurationError(f"accepts files ending in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     if not is_model_file(path):
         raise ConfigurationError("there is no such file")
+
+
+def _check_kind(path: Path, rules: Rules) -> None:
+    check_name(path)
     if path.suffix == ".joblib" and rules.sha256 is None:
         raise ConfigurationError(
             "is a pickle, and loading a pickle runs the code in it. If you made this file, pin it:"
@@ -227,7 +234,7 @@ def sidecars_of(path: Path, rules: Rules) -> Sidecars | None:
     Raises:
         ConfigurationError: they are not whole, or not signed.
     """
-    with _naming(path):
+    with naming(path):
         return _sidecars(path, rules)
 
 
@@ -242,7 +249,7 @@ def _sidecars(path: Path, rules: Rules) -> Sidecars | None:
 
 def open_package(path: Path, rules: Rules) -> ModelPackage:
     """See `ModelPackage.load`."""
-    with _naming(path):
+    with naming(path):
         _check_kind(path, rules)
         if path.is_dir():
             archive = FolderArchive(path)
@@ -287,7 +294,7 @@ def _check_columns(model: Any, schema: Schema, rules: Rules) -> None:
 
 
 @contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Whatever goes wrong with a file is told as a fault of it, with its name."""
     try:
         yield
