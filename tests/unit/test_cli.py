@@ -254,8 +254,8 @@ def test_help_imports_little():
     ("missing", "code", "told"),
     [
         (["click"], 1, MISSING_CLI),
-        (["sqlalchemy"], 2, 'Error: keys in a database need SQLAlchemy: pip install "modelgate[sql]"\n'),
-        (["psycopg"], 2, 'Error: keys in PostgreSQL need psycopg: pip install "modelgate[postgresql]"\n'),
+        (["sqlalchemy"], 2, 'Error: a database needs SQLAlchemy: pip install "modelgate[sql]"\n'),
+        (["psycopg"], 2, 'Error: PostgreSQL needs psycopg: pip install "modelgate[postgresql]"\n'),
     ],
     ids=str,
 )

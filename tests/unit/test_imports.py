@@ -10,7 +10,7 @@ import modelgate
 SOURCE = Path(modelgate.__file__).parent
 RANKS = [
     ["errors"],
-    ["flow", "strict_json", "codings", "rates"],
+    ["flow", "strict_json", "codings", "rates", "database"],
     ["http"],
     ["schema"],
     ["models", "keys"],
