@@ -198,8 +198,12 @@ class Gate:
             raise ConfigurationError(f"model={deployment.model!r}: needs Gate(store=…)")
         if deployment.stored is not None and isinstance(self._store, FolderStore):
             self._store.check(deployment.stored, sha256=deployment.sha256)
-        elif deployment.stored is not None and deployment.sha256 is not None:
-            raise ConfigurationError("sha256: pins a file, and this store is no folder")
+        elif (
+            deployment.stored is not None
+            and deployment.sha256 is not None
+            and not hasattr(self._store, "pins")
+        ):
+            raise ConfigurationError("sha256: pins a file or a package, and this store has none")
         if not deployment.is_loaded:
             model = Model(held(self._predictor(deployment, deployment.model)))
         else:

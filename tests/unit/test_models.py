@@ -191,6 +191,51 @@ def test_a_folder_store_pins_by_name(tmp_path, joblib_file):
         FolderStore(tmp_path, sha256={"other": digest(joblib_file)}).load("churn")
 
 
+@pytest.mark.parametrize(
+    ("name", "names", "meant"),
+    [
+        ("churn", ["churn", "churn@7"], "churn"),
+        ("churn", ["churn@9", "churn@10", "price@11"], "churn@10"),
+        ("churn@latest", ["churn", "churn@1.9", "churn@1.10"], "churn@1.10"),
+        ("churn@latest", ["churn@v2", "churn@v10", "churn@production"], "churn@v10"),
+        ("churn@7", ["churn@7", "churn@8"], "churn@7"),
+        ("churn@production", ["churn@production", "churn@8"], "churn@production"),
+        ("churn@6", ["churn@7", "churn"], None),
+        ("churn", ["churn@production", "price"], None),
+    ],
+)
+def test_which_version_is_meant(tmp_path, skops_file, name, names, meant):
+    """The one named, or the newest; an alias is not newer than anything."""
+    content = skops_file.read_bytes()
+    skops_file.unlink()
+    for told in names:
+        (tmp_path / f"{told}.skops").write_bytes(content)
+    folder, memory = FolderStore(tmp_path), MemoryStore({told: told for told in names})
+    if meant is None:
+        for store in (folder, memory):
+            with pytest.raises(NotFound):
+                store.load(name)
+    else:
+        assert (meant, f"{meant}.skops") == (memory.load(name), folder._path(name).name)
+        assert 40 == len(folder.load(name).model.predict(ROWS))
+
+
+def test_a_version_that_is_meant_has_its_own_pin(tmp_path, joblib_file):
+    """Also where it is asked for as the newest one."""
+    joblib_file.rename(tmp_path / "churn@7.joblib")
+    store = FolderStore(tmp_path, sha256={"churn@7": digest(tmp_path / "churn@7.joblib")})
+
+    assert 40 == len(store.load("churn").model.predict(ROWS))
+
+
+def test_a_link_is_an_alias(tmp_path, skops_file):
+    """It means what it leads to."""
+    skops_file.rename(tmp_path / "churn@7.skops")
+    (tmp_path / "churn@production.skops").symlink_to("churn@7.skops")
+
+    assert 40 == len(FolderStore(tmp_path).load("churn@production").model.predict(ROWS))
+
+
 HOSTILE = [
     "",
     ".",

@@ -1,8 +1,16 @@
-"""Where models come from, and how long they stay."""
+"""Where models come from, and how long they stay.
+
+`SqlModelStore` needs the extra ``sql``, and is imported when it is used.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from .cache import CacheInfo, ModelCache
 from .package import ModelPackage, load_model
 from .store import FolderStore, MemoryStore, ModelStore
+
+if TYPE_CHECKING:
+    from .sql import SqlModelStore
 
 __all__ = [
     "CacheInfo",
@@ -11,5 +19,14 @@ __all__ = [
     "ModelCache",
     "ModelPackage",
     "ModelStore",
+    "SqlModelStore",
     "load_model",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "SqlModelStore":
+        from .sql import SqlModelStore
+
+        return SqlModelStore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

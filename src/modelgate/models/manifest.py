@@ -115,8 +115,13 @@ def _task(classes: Sequence[Sequence[Label] | None]) -> Task:
     return "binary" if len(classes[0] or ()) == 2 else "multiclass"
 
 
-def read_sidecars(archive: Archive, rules: Rules) -> Sidecars:
+def read_sidecars(archive: Archive, rules: Rules, *, alone: bool = False) -> Sidecars:
     """The manifest and the schema of a package; its model is not touched.
+
+    Args:
+        archive: the members.
+        rules: by which it must be signed.
+        alone: whether they are kept apart from the others.
 
     Raises:
         ConfigurationError: they are not whole, not signed as *rules* ask, or name other members.
@@ -127,7 +132,7 @@ def read_sidecars(archive: Archive, rules: Rules) -> Sidecars:
     rules.check_signature(raw, archive.read(SIGNATURE) if SIGNATURE in archive.names else None)
     manifest = _checked(msgspec.json.decode(raw))
     named = manifest.members.keys()
-    if named != archive.names.intersection(MEMBERS) or manifest.model not in named:
+    if not alone and (named != archive.names.intersection(MEMBERS) or manifest.model not in named):
         raise ConfigurationError(f"its {MANIFEST} names other members than there are")
     told = msgspec.json.decode(read_member(archive, manifest, "schema.json"))
     return Sidecars(manifest, Schema(*parse(told)))

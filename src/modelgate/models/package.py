@@ -162,9 +162,11 @@ class ModelPackage:
         write(path, members if folder else content)
         return _digest(members[MANIFEST] if folder else content)
 
-    def to_bytes(self, *, key: str | bytes | None = None) -> bytes:
-        """What `save` writes into a file."""
-        return pack(self._members(key))
+    def packed(self, *, key: str | bytes | None = None) -> tuple[bytes, bytes]:
+        """What `save` writes into a file; before it a zip of that alone which tells of the model."""
+        members = self._members(key)
+        told = {name: members[name] for name in (MANIFEST, SIGNATURE, "schema.json") if name in members}
+        return pack(told), pack(members)
 
     def _members(self, key: str | bytes | None) -> dict[str, bytes]:
         if self.schema is None:
