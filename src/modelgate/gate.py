@@ -160,7 +160,7 @@ class Gate:
             self.cache: ModelCache[Predictor] = ModelCache(
                 self._load, cache_size, maxbytes=cache_bytes, sizeof=lambda predictor: predictor.size
             )
-        self._described: ModelCache[Known | None] = ModelCache(self._describe, 1000)
+        self._described: ModelCache[Known | None] = ModelCache(self._describe, 1000, patience=2)
         with _naming("store"):
             self._store = FolderStore(store) if isinstance(store, str | Path) else store
         self._scoring = scoring

@@ -108,6 +108,16 @@ def test_a_faulty_row_needs_no_model(path, interface):
         assert 0 == gate.cache.cache_info().currsize
 
 
+def test_metadata_needs_no_model(path):
+    """Also where the deployment has a schema of its own."""
+    schema = Schema.of(x0=float, x1=float)
+    gate = Gate([Deployment("churn", path, schema=schema)], keys="open")
+    told = Client(gate.wsgi).get("/deployments/churn").json()
+
+    assert [{"name": "churned", "classes": ["no", "yes"]}] == told["output"]
+    assert 0 == gate.cache.cache_info().misses
+
+
 def test_ready_is_who_can_score(path):
     """To know the schema is not enough."""
     gate = Gate([Deployment("churn", path)], keys="open")

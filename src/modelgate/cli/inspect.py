@@ -1,5 +1,6 @@
 """``modelgate inspect``: what is in a model file."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,24 +18,26 @@ __all__ = ["file_argument", "inspect", "key_option", "trusted_option"]
 _COLUMNS = ("column", "type", "required", "null", "values")
 _LEVELS = 5
 
-file_argument = click.argument("path", metavar="FILE", type=click.Path(exists=True, path_type=Path))
-trusted_option = click.option(
-    "--trusted", is_flag=True, help="Load it also if it is a pickle, which runs the code in it."
-)
-key_option = click.option(
-    "--key-env", "key", metavar="VARIABLE", callback=lambda _ctx, _option, name: _secret(name),
-    help="The environment variable that holds the key of signatures.",
-)  # fmt: skip
 
-
-def _secret(variable: str | None) -> str | None:
-    import os
-
+def _secret(_ctx: click.Context, _option: click.Parameter, variable: str | None) -> str | None:
     if variable is None:
         return None
     if not os.environ.get(variable):
         raise click.BadParameter(f"the environment variable {variable} is not set")
     return os.environ[variable]
+
+
+file_argument = click.argument("path", metavar="FILE", type=click.Path(exists=True, path_type=Path))
+trusted_option = click.option(
+    "--trusted", is_flag=True, help="Load it also if it is a pickle, which runs the code in it."
+)
+key_option = click.option(
+    "--key-env",
+    "key",
+    metavar="VARIABLE",
+    callback=_secret,
+    help="The environment variable that holds the key of signatures.",
+)
 
 
 @click.command()
@@ -89,7 +92,8 @@ def _facts(path: Path, report: "FileReport") -> dict[str, str]:
         if told.classes != [None]:
             facts["classes"] = "; ".join(", ".join(map(str, labels or ())) for labels in told.classes)
         if told.threshold is not None:
-            facts["threshold"] = f"{told.threshold} for {told.positive_class or 'the second class'}"
+            wanted = "the second class" if told.positive_class is None else told.positive_class
+            facts["threshold"] = f"{told.threshold} for {wanted}"
         facts["made with"] = ", ".join(f"{name} {version}" for name, version in told.versions.items())
     return facts
 

@@ -171,6 +171,8 @@ class ModelPackage:
     def _members(self, key: str | bytes | None) -> dict[str, bytes]:
         if self.schema is None:
             raise ConfigurationError("a bare file is no package: make one with ModelPackage.from_estimator")
+        # A key that cannot work is refused before the model is written.
+        Rules(key=key)
         told = {
             "schema.json": plain(self.schema.columns, self.schema.policy),
             "background.json": self.background,
@@ -180,7 +182,6 @@ class ModelPackage:
         members = {name: msgspec.json.encode(value) for name, value in told.items()}
         members[self.manifest.model] = dump(self.model, Path(self.manifest.model).suffix)
         manifest = msgspec.json.format(msgspec.json.encode(self.manifest.sealed(members)))
-        Rules(key=key)
         signature = {} if key is None else {SIGNATURE: sign(manifest, key)}
         return {MANIFEST: manifest, **signature, **members}
 

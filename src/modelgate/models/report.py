@@ -18,7 +18,6 @@ from .rules import Rules
 
 __all__ = ["FileReport", "report_on"]
 
-_KNOWN_ROOTS = ("sklearn", "numpy", "scipy", "joblib")
 _STRINGS = ("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE")
 
 
@@ -34,7 +33,7 @@ class FileReport:
         manifest: of a package.
         schema: of the input, as far as it is known.
         model: the steps of the estimator, where it was loaded.
-        runs: what loading it makes or calls beyond what is trusted.
+        runs: of a pickle all that loading it imports and may call; of skops the types that are not trusted.
         warnings: what a person should know.
     """
 
@@ -94,7 +93,7 @@ def _runs(content: bytes, report: FileReport) -> list[str]:
         report.warnings.append(
             "what follows its first array, or is compressed, cannot be told without loading"
         )
-    return sorted(name for name in names if name.partition(".")[0] not in _KNOWN_ROOTS)
+    return sorted(names)
 
 
 def _names_in_pickle(content: bytes) -> tuple[set[str], bool]:

@@ -55,22 +55,26 @@ class Model:
 
     def schema(self, query: Query) -> Flow[Schema]:
         """The schema the model tells. Once known it is kept, also while the model is not."""
-        if self._known is None and self._describe is not None:
-            # Where that fails the model may be in memory, or tells why it cannot be.
-            with contextlib.suppress(NotFound, DeploymentUnavailable):
-                told, _ = yield from self._describe()
-                if told is not None:
-                    self._known, self._targets = told
+        yield from self._tell()
         if self._known is None:
             self._known = (yield from self._take(query)).schema
         return self._known
 
     def targets(self) -> Flow[Sequence[Target]]:
         """What the model predicts. Kept as the schema is."""
+        yield from self._tell()
         if self._targets is None:
             predictor, _ = yield from self._source()
             self._targets = yield from run(lambda: predictor.targets)
         return self._targets
+
+    def _tell(self) -> Flow[None]:
+        if self._known is None and self._describe is not None:
+            # Where that fails the model may be in memory, or tells why it cannot be.
+            with contextlib.suppress(NotFound, DeploymentUnavailable):
+                told, _ = yield from self._describe()
+                if told is not None:
+                    self._known, self._targets = told
 
     def ready(self) -> Flow[None]:
         """Load the model, if it never was: raises what that raises."""
