@@ -55,9 +55,9 @@ class Postgres:
         self._run("pg_ctl", "start", "--wait", f"--log={self._folder / 'log'}", f"--options={options}")
 
     def emptied(self):
-        """Throw away the keys of the test before. The URL of the database."""
+        """Throw away the tables of the test before. The URL of the database."""
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute("DROP TABLE IF EXISTS modelgate_keys")
+            connection.execute("DROP TABLE IF EXISTS modelgate_keys, modelgate_models, modelgate_aliases")
         return self.url
 
     def stop(self):

@@ -44,7 +44,7 @@ from .layers import (
     Scored,
     TrustedProxies,
 )
-from .models import FolderStore, MemoryStore, ModelCache, ModelStore
+from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore
 from .schema import CSV, Column, Schema, Split, Table
 from .scoring import (
     Model,
@@ -91,6 +91,7 @@ __all__ = [
     "MissingColumns",
     "Model",
     "ModelCache",
+    "ModelPackage",
     "ModelStore",
     "ModelgateError",
     "NotFound",

@@ -9,9 +9,10 @@ from typing import Any, Literal, TypeAlias
 from .errors import ConfigurationError
 from .flow import Layer
 from .http import Request, Response
-from .models.files import check_file
+from .models.package import check_file
+from .models.rules import Rules
 from .schema import Schema
-from .scoring import Prediction, Query
+from .scoring import Prediction, Query, Threshold
 
 __all__ = ["Deployment", "HTTPLayer", "ScoringLayer"]
 
@@ -29,9 +30,10 @@ class Deployment:
 
     Args:
         name: letters, digits, ``_``, ``-`` and single dots; 64 characters at most.
-        model: a fitted estimator; the path of a ``.skops`` or ``.joblib`` file, loaded when it is
-            first asked for; ``"store:name"`` for one in the gate's store; or a function of a
-            `Table`, see `Gate.handler`.
+        model: a fitted estimator; a `ModelPackage`; the path of a ``.mgpkg`` package or a ``.skops``
+            or ``.joblib`` file, loaded when it is first asked for; ``"store:name"`` for one in the
+            gate's store; or a function of a `Table`, see `Gate.handler`. Of a package *schema*,
+            *target*, *positive_class* and *threshold* are its own where they are not given here.
         schema: of the input; by default read from the estimator.
         target: the name of what is predicted, or of each output.
         version: of the model, as paths and answers name it.
@@ -100,8 +102,10 @@ class Deployment:
                 )
         if self.endpoint is not None and not _ENDPOINT.fullmatch(str(self.endpoint)):
             raise ConfigurationError(f"endpoint={self.endpoint!r}: accepts a path such as '/detect-fraud'")
+        # What it does not take is told now, and not by the first request.
+        Threshold(self.threshold, self.positive_class)
         if self.path is not None:
-            check_file(self.path, self.sha256)
+            check_file(self.path, Rules(self.sha256))
         elif self.sha256 is not None and self.stored is None:
             raise ConfigurationError("sha256: accepted together with a model file, or with store:name")
 
@@ -115,3 +119,8 @@ class Deployment:
     def path(self) -> Path | None:
         """The model's file, for a model that is kept in one."""
         return Path(self.model) if isinstance(self.model, str | Path) and self.stored is None else None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the model is loaded when it is needed, from a file or a store."""
+        return self.path is not None or self.stored is not None

@@ -208,17 +208,20 @@ _workers = Workers()
 run = _workers.run
 
 
-def wait_for(future: Future[T]) -> Flow[T]:
+def wait_for(future: Future[T], timeout: float | None = None) -> Flow[T]:
     """Wait for the result of a *future* that some thread is working on.
 
     A caller's cancellation is its own: the future, and whoever else waits for it, are untouched.
+
+    Raises:
+        TimeoutError: there is none after *timeout* seconds.
     """
     return (  # type: ignore[no-any-return]
-        yield Wait(sync=future.result, aio=partial(_settled, future))
+        yield Wait(sync=partial(future.result, timeout), aio=partial(_settled, future, timeout))
     )
 
 
-async def _settled(future: Future[T]) -> T:
+async def _settled(future: Future[T], timeout: float | None) -> T:
     loop = asyncio.get_running_loop()
     settled = loop.create_future()
 
@@ -232,5 +235,6 @@ async def _settled(future: Future[T]) -> T:
             loop.call_soon_threadsafe(wake)
 
     future.add_done_callback(wake_loop)
-    await settled
+    async with asyncio.timeout(timeout):
+        await settled
     return future.result()

@@ -39,23 +39,29 @@ from .layers import (
 )
 from .layers.rate_limit import DEFAULT_RATE
 from .metadata import ROUTES as METADATA
-from .models import FolderStore, ModelCache, ModelStore, load_model
+from .models import FolderStore, ModelCache, ModelPackage, ModelStore
+from .models.manifest import Manifest
+from .models.package import open_package, sidecars_of
+from .models.rules import Rules
 from .mount import asgi, wsgi
 from .routes import Routes
 from .schema import Schema
 from .scoring import (
     Description,
+    Known,
     Model,
     Prediction,
     Predictor,
     Query,
     Round,
+    Target,
     Threshold,
     Validate,
+    decide,
     held,
     keep_columns,
 )
-from .scoring.query import check_prediction
+from .scoring.query import check_prediction, output_names
 from .scoring.score import predict
 from .scoring.threshold import is_for
 from .scoring.validate import is_large
@@ -115,7 +121,7 @@ class _Entries(dict[str, _Entry]):
         entries = [entry for entry in self.values() if entry.deployment.state == "active"]
         for entry in entries if name is None else [self.active(name)]:
             try:
-                yield from entry.model.schema(Query(b""))
+                yield from entry.model.ready()
             except (NotFound, DeploymentUnavailable):
                 return False
         return True
@@ -146,6 +152,7 @@ class Gate:
             Rows are validated and models cached in any case.
         store: where ``"store:name"`` models are: a `ModelStore`, or a folder.
         cache_size: how many models to keep in memory of those that are loaded from files.
+        cache_bytes: how large their files may be together; None for no bound.
         threads: how many predictions may run at once under ASGI, of all deployments together; by
             default four more than there are cores, and 32 at most.
 
@@ -166,10 +173,14 @@ class Gate:
         scoring: Sequence[ScoringLayer] | None = None,
         store: ModelStore | str | Path | None = None,
         cache_size: int = 16,
+        cache_bytes: int | None = None,
         threads: int | None = None,
     ) -> None:
-        with _naming("cache_size"):
-            self.cache: ModelCache[Predictor] = ModelCache(self._load, cache_size)
+        with _naming("cache_size, cache_bytes"):
+            self.cache: ModelCache[Predictor] = ModelCache(
+                self._load, cache_size, maxbytes=cache_bytes, sizeof=lambda predictor: predictor.size
+            )
+        self._described: ModelCache[Known | None] = ModelCache(self._describe, 1000, patience=2)
         with _naming("store"):
             self._store = FolderStore(store) if isinstance(store, str | Path) else store
         self._scoring = scoring
@@ -212,18 +223,23 @@ class Gate:
             raise ConfigurationError(f"model={deployment.model!r}: needs Gate(store=…)")
         if deployment.stored is not None and isinstance(self._store, FolderStore):
             self._store.check(deployment.stored, sha256=deployment.sha256)
-        elif deployment.stored is not None and deployment.sha256 is not None:
-            raise ConfigurationError("sha256: pins a file, and this store is no folder")
-        if deployment.path is None and deployment.stored is None:
+        elif (
+            deployment.stored is not None
+            and deployment.sha256 is not None
+            and not hasattr(self._store, "pins")
+        ):
+            raise ConfigurationError("sha256: pins a file or a package, and this store has none")
+        if not deployment.is_loaded:
             model = Model(held(self._predictor(deployment, deployment.model)))
         else:
-            model = Model(partial(self.cache.get, deployment.name))
+            model = Model(
+                partial(self.cache.get, deployment.name), partial(self._described.get, deployment.name)
+            )
         scoring = deployment.scoring if deployment.scoring is not None else self._scoring
         inner: list[ScoringLayer] = (
             [Round(deployment.decimals)] if scoring is None else [check_prediction, *scoring]
         )
-        if deployment.threshold is not None or deployment.positive_class is not None:
-            inner.append(Threshold(deployment.threshold, deployment.positive_class))
+        inner.append(decide)
         validate = Validate(deployment.schema or model.schema, max_rows=deployment.max_rows)
         self._entries[deployment.name] = _Entry(
             deployment,
@@ -279,9 +295,20 @@ class Gate:
         Raises:
             NotFound, DeploymentUnavailable: a model cannot be loaded; the cause says why.
         """
-        for name, entry in self._entries.items():
-            if entry.deployment.path is not None or entry.deployment.stored is not None:
-                drive(self.cache.get(name))
+        loaded = [name for name, entry in self._entries.items() if entry.deployment.is_loaded]
+        drive(self.cache.prewarm(*loaded))
+
+    def reload(self, name: str) -> None:
+        """Load the model of deployment *name* anew, from where it is kept.
+
+        The one in memory serves until the new one is there, and goes on where that cannot be loaded.
+
+        Raises:
+            NotFound, DeploymentInactive: there is no such deployment or model, or it is paused.
+            DeploymentUnavailable: the model cannot be loaded; the cause says why.
+        """
+        if self._entries.active(name).deployment.is_loaded:
+            drive(self.cache.reload(name))
 
     def handle(self, request: Any, deployment: str | None = None, *, dialect: str | None = None) -> Any:
         """Answer the request of an ordinary route of the app's own.
@@ -400,26 +427,52 @@ class Gate:
             pin = {"sha256": deployment.sha256} if deployment.sha256 is not None else {}
             return self._predictor(deployment, self._store.load(deployment.stored, **pin))
         assert deployment.path is not None
-        return self._predictor(deployment, load_model(deployment.path, sha256=deployment.sha256))
+        return self._predictor(deployment, open_package(deployment.path, Rules(deployment.sha256)))
+
+    def _describe(self, name: str) -> Known | None:
+        """What a package says of itself, read without its model."""
+        deployment = self._entries[name].deployment
+        if deployment.path is not None:
+            told = sidecars_of(deployment.path, Rules(deployment.sha256))
+        else:
+            describe = getattr(self._store, "describe", None)
+            told = describe(deployment.stored) if describe is not None else None
+        if told is None:
+            return None
+        target, classes = _target(deployment, told.manifest), told.manifest.classes
+        names = output_names(target, len(classes))
+        return Known(deployment.schema or told.schema, list(map(Target, names, classes)))
 
     def _predictor(self, deployment: Deployment, model: Any) -> Predictor:
-        workers = None if deployment.offload is False else self._workers
+        package = model if isinstance(model, ModelPackage) else None
+        manifest = package.manifest if package is not None else None
         predictor = Predictor(
-            model,
-            deployment.schema,
-            target=deployment.target,
+            package.model if package is not None else model,
+            deployment.schema or (package.schema if package is not None else None),
+            target=_target(deployment, manifest),
             version=deployment.version,
             model_id=deployment.model_id or deployment.name,
-            workers=workers,
+            workers=None if deployment.offload is False else self._workers,
             plans=deployment.plans,
             batch=deployment.batch,
             inline=None if deployment.offload is None else False,
         )
-        wanted = deployment.positive_class
+        threshold, wanted = deployment.threshold, deployment.positive_class
+        if manifest is not None:
+            threshold = manifest.threshold if threshold is None else threshold
+            wanted = manifest.positive_class if wanted is None else wanted
         if wanted is not None and not any(is_for(wanted, t.classes) for t in predictor.targets if t.classes):
             classes = [target.classes for target in predictor.targets]
             raise ConfigurationError(f"positive_class={wanted!r}: the model's classes are {classes}")
+        predictor.size = package.size if package is not None else 0
+        if threshold is not None or wanted is not None:
+            predictor.decision = Threshold(threshold, wanted)
         return predictor
+
+
+def _target(deployment: Deployment, manifest: Manifest | None) -> str | Sequence[str]:
+    """What the deployment calls what is predicted, or else what its package does."""
+    return deployment.target if manifest is None or deployment.target != "prediction" else manifest.target
 
 
 def _refusal(request: Request, error: AnswerableError) -> Response:

@@ -1,15 +1,19 @@
 """A model that is not in memory, and everybody asks."""
 
 import asyncio
+import itertools
+import os
 import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import skops.io
 from sklearn.linear_model import LinearRegression
 
-from modelgate import Deployment, FolderStore, Gate
-from modelgate.testing import Client
+from modelgate import Deployment, DeploymentUnavailable, FolderStore, Gate, ModelCache, adrive, drive
+from modelgate.testing import Client, Clock
 
 SECRET = "the exception's own text"
 BODY = b'{"input_data": {"x0": 1, "x1": 2}}'
@@ -41,13 +45,13 @@ def gate(slow):
     return Gate([Deployment("sum", model="store:sum")], keys="open", store=slow)
 
 
-async def ask(gate):
+async def ask(gate, path="/api/predict", body=BODY):
     """Status, header fields and body of one answer."""
-    sent, asked = [], [{"type": "http.request", "body": BODY, "more_body": False}]
+    sent, asked = [], [{"type": "http.request", "body": body, "more_body": False}]
     scope = {
         "type": "http",
         "method": "POST",
-        "path": "/api/predict",
+        "path": path,
         "headers": [(b"content-type", b"application/json")],
         "client": ("192.0.2.1", 1),
     }
@@ -124,8 +128,10 @@ def test_a_failing_load_is_a_503_for_all_and_is_tried_again(gate, slow, ask_all,
         assert b"not available just now" in body
         assert SECRET.encode() not in body + b"".join(headers.values())
     assert SECRET in caplog.text
+    early = Client(gate.asgi).post("/api/predict", body=BODY)
+    gate.cache.cache_clear()
     again = Client(gate.asgi).post("/api/predict", body=BODY)
-    assert (200, 2) == (again.status, slow.loads)
+    assert (503, 200, 2) == (early.status, again.status, slow.loads)
 
 
 @pytest.mark.parametrize("ask_all", [ask_all_over_asgi, ask_all_over_wsgi], ids=["asgi", "wsgi"])
@@ -186,6 +192,7 @@ def test_a_file_replaced_by_rubbish_is_a_503(tmp_path, slow):
     statuses = []
     for content in (good[: len(good) // 2], b"", good):
         (tmp_path / "sum.skops").write_bytes(content)
+        gate.cache.cache_clear()
         statuses.append(client.post("/api/predict", body=BODY).status)
 
     assert [503, 503, 200] == statuses
@@ -199,3 +206,96 @@ def test_a_file_that_is_gone_is_a_503(tmp_path, slow):
 
     assert 503 == answer.status
     assert str(tmp_path).encode() not in answer.body
+
+
+def test_a_failing_load_is_tried_once_a_second_however_many_ask():
+    """A hundred ask ten times a second, for ten seconds."""
+    clock, tries = Clock(), []
+
+    def load(name):
+        tries.append(clock.now)
+        raise OSError(SECRET)
+
+    cache = ModelCache(load, clock=clock)
+
+    async def main():
+        for _ in range(100):
+            asking = [adrive(cache.get("sum")) for _ in range(100)]
+            told = await asyncio.gather(*asking, return_exceptions=True)
+            assert {DeploymentUnavailable} == set(map(type, told))
+            clock.advance(0.1)
+
+    asyncio.run(main())
+
+    assert 9 <= len(tries) <= 10
+    assert all(later - earlier >= 1 for earlier, later in itertools.pairwise(tries))
+
+
+def test_a_store_that_hangs_troubles_no_other_model(slow, monkeypatch):
+    """Its callers are told 503 once they waited long enough, the next ones at once; a warm model is quick."""
+    warm = LinearRegression().fit(np.array([[0.0, 0.0], [1.0, 1.0]]), [0.0, 2.0])
+    gate = Gate([Deployment("sum", "store:sum"), Deployment("warm", warm)], keys="open", store=slow)
+    monkeypatch.setattr(gate.cache, "_patience", 0.5)
+    times, row = [], b'{"x0": 1, "x1": 2}'
+
+    async def main():
+        waiting = [asyncio.create_task(ask(gate, "/simple/sum", row)) for _ in range(900)]
+        while gate.cache.cache_info().misses < 900:
+            await asyncio.sleep(0)
+        while not all(task.done() for task in waiting):
+            start = time.perf_counter()
+            assert (await ask(gate, "/simple/warm", row))[0] == 200
+            times.append(time.perf_counter() - start)
+        return [await task for task in waiting], await ask(gate, "/simple/sum", row)
+
+    waited, late = asyncio.run(main())
+    slow.go.set()
+
+    assert {(503, b"1")} == {(status, headers[b"retry-after"]) for status, headers, _ in [*waited, late]}
+    assert 1 == slow.loads
+    assert np.percentile(times, 99) < 0.05
+
+
+def test_a_file_replaced_while_it_serves(tmp_path, slow):
+    """The last good copy goes on where the new one cannot be read; a good one takes its place."""
+    path = tmp_path / "sum.skops"
+    good = path.read_bytes()
+    gate = Gate([Deployment("sum", model=path)], keys="open")
+    client = Client(gate.wsgi)
+    answers = [client.post("/api/predict", body=BODY)]
+    for content in (b"", good[:100], None):
+        path.unlink() if content is None else path.write_bytes(content)
+        with pytest.raises(DeploymentUnavailable):
+            gate.reload("sum")
+        answers.append(client.post("/api/predict", body=BODY))
+    twice = LinearRegression().fit(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), [0.0, 2.0, 2.0])
+    skops.io.dump(twice, path)
+    gate.cache._failures.clear()
+    gate.reload("sum")
+    new = client.post("/api/predict", body=BODY)
+
+    assert [(200, b'{"predictions":[3.0]}')] * 4 == [(answer.status, answer.body) for answer in answers]
+    assert (200, b'{"predictions":[6.0]}') == (new.status, new.body)
+
+
+def resident():
+    """The memory of this process, in bytes."""
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="there is no /proc here")
+def test_rotating_models_does_not_grow_memory():
+    """Ten thousand loads of a hundred models, of which a third fit."""
+    megabyte = 2**20
+    cache = ModelCache(
+        lambda _: np.ones(megabyte // 8), 100, maxbytes=32 * megabyte, sizeof=lambda it: it.nbytes
+    )
+    before, peak = resident(), 0
+    for turn in range(10_000):
+        drive(cache.get(f"m{turn % 100}"))
+        if turn % 50 == 0:
+            peak = max(peak, resident())
+
+    assert (0, 10_000, 100, 32, 32 * megabyte, 32 * megabyte) == cache.cache_info()
+    assert peak - before < 1.5 * 32 * megabyte + 64 * megabyte

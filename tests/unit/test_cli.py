@@ -92,7 +92,7 @@ def test_keys_are_listed(run, created):
 
 def test_keys_are_listed_in_a_terminal(run, created, monkeypatch):
     """In a table that shows the ids whole, for they are to be copied."""
-    monkeypatch.setattr("modelgate.cli.keys._is_terminal", lambda: True)
+    monkeypatch.setattr("modelgate.cli.tables.is_terminal", lambda: True)
     shown = run("list", color=True).stdout
 
     assert created["id"] in shown
@@ -254,8 +254,8 @@ def test_help_imports_little():
     ("missing", "code", "told"),
     [
         (["click"], 1, MISSING_CLI),
-        (["sqlalchemy"], 2, 'Error: keys in a database need SQLAlchemy: pip install "modelgate[sql]"\n'),
-        (["psycopg"], 2, 'Error: keys in PostgreSQL need psycopg: pip install "modelgate[postgresql]"\n'),
+        (["sqlalchemy"], 2, 'Error: a database needs SQLAlchemy: pip install "modelgate[sql]"\n'),
+        (["psycopg"], 2, 'Error: PostgreSQL needs psycopg: pip install "modelgate[postgresql]"\n'),
     ],
     ids=str,
 )

@@ -10,7 +10,7 @@ import modelgate
 SOURCE = Path(modelgate.__file__).parent
 RANKS = [
     ["errors"],
-    ["flow", "strict_json", "codings", "charsets", "multipart", "negotiation"],
+    ["flow", "strict_json", "codings", "charsets", "database", "multipart", "negotiation"],
     ["http"],
     ["bodies"],
     ["schema", "addresses", "limiting"],

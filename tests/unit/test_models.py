@@ -2,9 +2,11 @@
 
 import asyncio
 import hashlib
+import math
 import os
 import pickle
 import threading
+import weakref
 
 import joblib
 import numpy as np
@@ -18,6 +20,7 @@ import modelgate.models.store
 from modelgate.errors import ConfigurationError, DeploymentUnavailable, NotFound
 from modelgate.flow import adrive, drive
 from modelgate.models import FolderStore, MemoryStore, ModelCache, load_model
+from modelgate.testing import Clock
 
 ROWS = np.random.default_rng(0).normal(size=(40, 3))
 
@@ -176,16 +179,61 @@ def test_a_folder_store_loads_by_name(tmp_path, skops_file, name):
     """Models, and versions of them, each in a file of its name."""
     skops_file.rename(tmp_path / f"{name}.skops")
 
-    assert 40 == len(FolderStore(str(tmp_path)).load(name).predict(ROWS))
+    assert 40 == len(FolderStore(str(tmp_path)).load(name).model.predict(ROWS))
 
 
 def test_a_folder_store_pins_by_name(tmp_path, joblib_file):
     """A joblib file is loaded where its name has the pin."""
     pinned = FolderStore(tmp_path, sha256={"churn": digest(joblib_file)})
 
-    assert 40 == len(pinned.load("churn").predict(ROWS))
+    assert 40 == len(pinned.load("churn").model.predict(ROWS))
     with pytest.raises(ConfigurationError, match="pin it"):
         FolderStore(tmp_path, sha256={"other": digest(joblib_file)}).load("churn")
+
+
+@pytest.mark.parametrize(
+    ("name", "names", "meant"),
+    [
+        ("churn", ["churn", "churn@7"], "churn"),
+        ("churn", ["churn@9", "churn@10", "price@11"], "churn@10"),
+        ("churn@latest", ["churn", "churn@1.9", "churn@1.10"], "churn@1.10"),
+        ("churn@latest", ["churn@v2", "churn@v10", "churn@production"], "churn@v10"),
+        ("churn@7", ["churn@7", "churn@8"], "churn@7"),
+        ("churn@production", ["churn@production", "churn@8"], "churn@production"),
+        ("churn@6", ["churn@7", "churn"], None),
+        ("churn", ["churn@production", "price"], None),
+    ],
+)
+def test_which_version_is_meant(tmp_path, skops_file, name, names, meant):
+    """The one named, or the newest; an alias is not newer than anything."""
+    content = skops_file.read_bytes()
+    skops_file.unlink()
+    for told in names:
+        (tmp_path / f"{told}.skops").write_bytes(content)
+    folder, memory = FolderStore(tmp_path), MemoryStore({told: told for told in names})
+    if meant is None:
+        for store in (folder, memory):
+            with pytest.raises(NotFound):
+                store.load(name)
+    else:
+        assert (meant, f"{meant}.skops") == (memory.load(name), folder._path(name).name)
+        assert 40 == len(folder.load(name).model.predict(ROWS))
+
+
+def test_a_version_that_is_meant_has_its_own_pin(tmp_path, joblib_file):
+    """Also where it is asked for as the newest one."""
+    joblib_file.rename(tmp_path / "churn@7.joblib")
+    store = FolderStore(tmp_path, sha256={"churn@7": digest(tmp_path / "churn@7.joblib")})
+
+    assert 40 == len(store.load("churn").model.predict(ROWS))
+
+
+def test_a_link_is_an_alias(tmp_path, skops_file):
+    """It means what it leads to."""
+    skops_file.rename(tmp_path / "churn@7.skops")
+    (tmp_path / "churn@production.skops").symlink_to("churn@7.skops")
+
+    assert 40 == len(FolderStore(tmp_path).load("churn@production").model.predict(ROWS))
 
 
 HOSTILE = [
@@ -237,9 +285,13 @@ def test_a_hostile_name_is_not_found_and_nothing_read(tmp_path, monkeypatch, nam
         for stem in ("secret", ".hidden", "-churn", "churn ", " churn", "churn\n"):
             (place / f"{stem}.skops").write_bytes(b"secret")
     read = []
-    monkeypatch.setattr(modelgate.models.store, "load_model", lambda path, **options: read.append(path))
-    with pytest.raises(NotFound):
-        FolderStore(folder).load(name)
+    for reader in ("open_package", "sidecars_of", "check_file"):
+        monkeypatch.setattr(modelgate.models.store, reader, lambda path, rules: read.append(path))
+    store = FolderStore(folder)
+    store.check(name)
+    for method in (store.load, store.describe):
+        with pytest.raises(NotFound):
+            method(name)
 
     assert [] == read
 
@@ -305,17 +357,58 @@ def test_cache_info_counts(loader):
     for name in "aabc":
         get(cache, name)
 
-    assert (1, 3, 2, 2) == cache.cache_info()
-    assert {"hits": 1, "misses": 3, "maxsize": 2, "currsize": 2} == cache.cache_info()._asdict()
+    assert (1, 3, 2, 2, None, 0) == cache.cache_info()
+    assert ["hits", "misses", "maxsize", "currsize", "maxbytes", "currbytes"] == list(
+        cache.cache_info()._asdict()
+    )
     cache.cache_clear()
-    assert (0, 0, 2, 0) == cache.cache_info()
+    assert (0, 0, 2, 0, None, 0) == cache.cache_info()
 
 
-@pytest.mark.parametrize("maxsize", [0, -1, 1.5, "16", None], ids=repr)
-def test_a_cache_holds_at_least_one_model(loader, maxsize):
-    """A size that cannot work is refused."""
-    with pytest.raises(ConfigurationError, match="maxsize"):
-        ModelCache(loader, maxsize)
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *(("maxsize", value) for value in (0, -1, 1.5, "16", None)),
+        *(("maxbytes", value) for value in (0, -1, 1.5, "1 GB")),
+        *(("patience", value) for value in (0, -1, "10", math.nan)),
+    ],
+)
+def test_an_option_of_a_cache_that_cannot_work(loader, option, value):
+    """Is refused, and named."""
+    with pytest.raises(ConfigurationError, match=f"{option}="):
+        ModelCache(loader, **{option: value})
+
+
+def kept(cache, names):
+    """Which of *names* are in the cache, without asking for them."""
+    return "".join(name for name in names if name in cache._kept)
+
+
+def test_models_are_dropped_by_their_bytes(loader):
+    """The least recently used ones, until the rest fits; one that is too large stays alone."""
+    sizes = {"a": 4, "b": 3, "c": 2, "d": 9, "e": 1}
+    cache = ModelCache(loader, maxbytes=8, sizeof=lambda model: sizes[model[0]])
+    seen = []
+    for name in "abacde":
+        get(cache, name)
+        seen.append((kept(cache, "abcde"), cache.cache_info().currbytes))
+
+    assert [("a", 4), ("ab", 7), ("ab", 7), ("ac", 6), ("d", 9), ("e", 1)] == seen
+    assert 8 == cache.cache_info().maxbytes
+
+
+def test_a_pinned_model_is_dropped_for_no_other(loader):
+    """It counts, so that there is less room for the others; unpinned it goes as any other."""
+    cache = ModelCache(loader, maxsize=2)
+    cache.pin("a", "b")
+    drive(cache.prewarm(*"abcd"))
+    pinned = kept(cache, "abcd")
+    cache.unpin("a", "b")
+    get(cache, "e")
+
+    assert "abd" == pinned
+    assert "de" == kept(cache, "abcde")
+    assert list("abcde") == loader.names
 
 
 def test_an_evicted_model_is_usable_by_its_holder(loader):
@@ -328,16 +421,92 @@ def test_an_evicted_model_is_usable_by_its_holder(loader):
     assert ["a"] == held
 
 
-def test_a_failed_load_is_tried_again(loader):
-    """The error has the load's own as its cause, and the next caller has another try."""
-    cache, error = ModelCache(loader), OSError("disk")
+@pytest.mark.parametrize("error", [OSError("disk"), NotFound("no such model")], ids=repr)
+def test_a_failure_is_remembered_for_a_second(loader, error):
+    """Who asks within it is told the same, in an error of his own; then there is another try."""
+    clock = Clock()
+    cache = ModelCache(loader, clock=clock)
     loader.failures.append(error)
+    raised = []
+    for seconds in (0, 0.5, 0.4):
+        clock.advance(seconds)
+        with pytest.raises((DeploymentUnavailable, NotFound)) as info:
+            get(cache, "a")
+        raised.append(info.value)
+    clock.advance(0.2)
+
+    assert 3 == len({id(told) for told in raised})
+    assert {error} == {told.__cause__ for told in raised} or {error.message} == {
+        told.message for told in raised
+    }
+    assert ["a"] == loader.names
+    assert (["a"], False) == get(cache, "a")
+    assert (["a"], True) == get(cache, "a")
+
+
+def test_a_remembered_failure_holds_nothing_that_was_being_read():
+    """The locals of its traceback are gone, also where it has causes, and a cause that is itself."""
+
+    class Content:
+        pass
+
+    seen = []
+
+    def load(name):
+        content = Content()
+        seen.append(weakref.ref(content))
+        try:
+            raise OSError("disk")
+        except OSError as error:
+            error.__cause__ = error
+            raise ValueError("no model") from error
+
+    cache = ModelCache(load)
     with pytest.raises(DeploymentUnavailable) as info:
         get(cache, "a")
 
-    assert error is info.value.__cause__
-    assert (["a"], False) == get(cache, "a")
-    assert (["a"], True) == get(cache, "a")
+    assert "no model" == str(info.value.__cause__)
+    assert seen[0]() is None
+
+
+def test_a_reload_takes_the_place_of_what_was_there(loader):
+    """Who holds the old one keeps it; one that fails leaves the last good copy."""
+    clock = Clock()
+    cache = ModelCache(loader, maxbytes=3, sizeof=lambda _: 2, clock=clock)
+    old, _ = get(cache, "a")
+    new = drive(cache.reload("a"))
+    loader.failures.append(OSError("disk"))
+    with pytest.raises(DeploymentUnavailable):
+        drive(cache.reload("a"))
+
+    assert old is not new
+    assert (new, True) == get(cache, "a")
+    assert get(cache, "a")[0] is new
+    assert (1, 2) == cache.cache_info()[3::2]
+    clock.advance(1)
+    assert drive(cache.reload("a")) is get(cache, "a")[0] is not new
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_a_load_that_hangs_holds_nobody_up_for_ever(way):
+    """Its callers wait as long as their patience is, from its beginning on; what it loads at last is kept."""
+    load, clock, loaded = Held(), Clock(), threading.Event()
+    cache = ModelCache(
+        lambda name: load(name), patience=0.02, sizeof=lambda _: loaded.set() or 1, clock=clock
+    )
+    ask = get if way == "sync" else lambda cache, name: asyncio.run(adrive(cache.get(name)))
+    with pytest.raises(DeploymentUnavailable):
+        ask(cache, "a")
+    cache._patience = 60
+    clock.advance(61)
+    with pytest.raises(DeploymentUnavailable):
+        ask(cache, "a")
+    clock.now -= 61
+    load.go.set()
+
+    assert loaded.wait(20)
+    assert ["a"] == ask(cache, "a")[0]
+    assert ["a"] == load.calls
 
 
 class Held:
@@ -409,9 +578,11 @@ def test_a_failed_load_is_told_to_all_who_wait(stampede, count, caplog):
     """Each has an error of its own, the log has one; then it is tried again."""
     error = OSError("disk")
     load = Held(error)
-    cache = ModelCache(load)
+    clock = Clock()
+    cache = ModelCache(load, clock=clock)
     outcomes = stampede(cache, count, load.go)
     load.error = None
+    clock.advance(1)
 
     assert {(DeploymentUnavailable, error)} == {(type(told), told.__cause__) for told in outcomes}
     assert (count, 1) == (len({id(told) for told in outcomes}), caplog.text.count("OSError: disk"))

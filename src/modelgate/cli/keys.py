@@ -1,7 +1,5 @@
 """``modelgate keys``: make, list, show, rotate, revoke and expire API keys."""
 
-import sys
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +7,7 @@ import click
 import msgspec
 
 from ..keys.record import KeyRecord, NewKey
+from .tables import print_json, print_table
 from .times import ago, moment, span
 
 if TYPE_CHECKING:
@@ -74,9 +73,11 @@ def list_(table: "KeyTable", owner: str | None, as_json: bool) -> None:
     """List the keys, the oldest first."""
     records = table.list(owner)
     if as_json:
-        _print_json([_members(record) for record in records])
+        print_json([_members(record) for record in records])
     else:
-        _print_table(records)
+        now = datetime.now(UTC)
+        rows = (_row(record, now) for record in records)
+        print_table(_COLUMNS, rows, whole=("id", "prefix", "state"))
 
 
 @keys.command()
@@ -122,7 +123,7 @@ def expire(table: "KeyTable", key_id: str, at: datetime | None, as_json: bool) -
 
 def _show_new(new: NewKey, as_json: bool) -> None:
     if as_json:
-        _print_json({"key": new.key, **_members(new.record)})
+        print_json({"key": new.key, **_members(new.record)})
         return
     # The key alone on standard output: KEY=$(modelgate keys create …) works.
     click.echo(new.key)
@@ -134,7 +135,7 @@ def _show_new(new: NewKey, as_json: bool) -> None:
 def _show(record: KeyRecord, as_json: bool) -> None:
     members = _members(record)
     if as_json:
-        _print_json(members)
+        print_json(members)
         return
     for name, value in members.items():
         told = " ".join(value) if name == "scopes" else value
@@ -145,35 +146,7 @@ def _members(record: KeyRecord) -> dict[str, Any]:
     return {"state": record.state(datetime.now(UTC)), **msgspec.to_builtins(record)}
 
 
-def _print_json(value: object) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
-
-
 _COLUMNS = ("id", "owner", "prefix", "scopes", "limits", "last used", "expires", "state")
-
-
-def _print_table(records: Iterable[KeyRecord]) -> None:
-    """A table where there is a terminal; otherwise a line a key, its parts separated by tabs."""
-    now = datetime.now(UTC)
-    rows = [_row(record, now) for record in records]
-    if not _is_terminal():
-        for row in (_COLUMNS, *rows):
-            click.echo("\t".join(row))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, header_style="bold")
-    for column in _COLUMNS:
-        table.add_column(column, no_wrap=column in ("id", "prefix", "state"))
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console().print(table)
-
-
-def _is_terminal() -> bool:
-    return sys.stdout.isatty()
 
 
 def _row(record: KeyRecord, now: datetime) -> list[str]:

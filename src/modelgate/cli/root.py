@@ -5,7 +5,9 @@ from typing import Any
 import click
 
 from ..errors import ConfigurationError, KeyInactive, ModelgateError, NotFound, StoreError
+from .inspect import inspect
 from .keys import keys
+from .pack import pack
 
 __all__ = ["cli"]
 
@@ -37,4 +39,5 @@ def cli() -> None:
     """A trained model as a production prediction endpoint inside the web app you already have."""
 
 
-cli.add_command(keys)
+for _command in (inspect, pack, keys):
+    cli.add_command(_command)

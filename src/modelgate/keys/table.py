@@ -1,18 +1,16 @@
 """The keys in a database: one table, SQLite or PostgreSQL. What is here blocks."""
 
-import contextlib
-import os
 import secrets
 import time
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..errors import ConfigurationError, KeyInactive, NotFound, StoreError
+from ..database import Database, Moment, sa
+from ..errors import ConfigurationError, KeyInactive, NotFound
 from ..limiting.windows import parse_windows
-from .database import KEYS, METADATA, Moment, engine_of, parse_url, sa
+from .database import KEYS, METADATA
 from .digest import digest_of, pepper_of, same
 from .generate import PREFIX, generate, shown
 from .principal import parse_scopes
@@ -23,7 +21,7 @@ __all__ = ["KeyTable"]
 _SHOWN = [KEYS.c[field.name] for field in fields(KeyRecord)]
 
 
-class KeyTable:
+class KeyTable(Database):
     """The keys in a database. Makes its table where there is none.
 
     Args:
@@ -46,26 +44,10 @@ class KeyTable:
         clock: Callable[[], float] = time.time,
     ) -> None:
         generate(prefix)
-        self._url = parse_url(url)
         self._pepper = pepper_of(pepper)
         self._prefix = prefix
         self._clock = clock
-        self._ready = False
-        self._start()
-        _start_in_children(self)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._url.get_backend_name()})"
-
-    def _start(self) -> None:
-        """What belongs to one process alone: called in each forked child too."""
-        # A child leaves its parent's connections alone: even closing one would speak to the server.
-        self._inherited = getattr(self, "_inherited", ()), getattr(self, "_engine", None)
-        self._engine = engine_of(self._url)
-
-    def close(self) -> None:
-        """Close the connections. They are opened again where one is needed."""
-        self._engine.dispose()
+        super().__init__(url, METADATA, option="keys")
 
     def create(
         self,
@@ -231,36 +213,6 @@ class KeyTable:
         with self._transaction() as connection:
             connection.execute(sa.update(KEYS).where(KEYS.c.id == key_id).values(values))
         return self.show(key_id)
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        try:
-            if not self._ready:
-                self._make_table()
-            with self._engine.begin() as connection:
-                yield connection
-        except sa.exc.SQLAlchemyError as error:
-            raise StoreError from error
-
-    def _make_table(self) -> None:
-        try:
-            METADATA.create_all(self._engine)
-        except sa.exc.DBAPIError:
-            # Another process made it between the look and the deed; where it did not, this fails too.
-            METADATA.create_all(self._engine)
-        self._ready = True
-
-
-def _start_in_children(table: KeyTable) -> None:
-    alive = weakref.ref(table)
-
-    def start() -> None:
-        inherited = alive()
-        if inherited is not None:
-            inherited._start()
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=start)
 
 
 def _record(row: sa.RowMapping) -> KeyRecord:

@@ -1,7 +1,32 @@
-"""Where models come from, and how long they stay."""
+"""Where models come from, and how long they stay.
+
+`SqlModelStore` needs the extra ``sql``, and is imported when it is used.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from .cache import CacheInfo, ModelCache
-from .files import load_model
+from .package import ModelPackage, load_model
 from .store import FolderStore, MemoryStore, ModelStore
 
-__all__ = ["CacheInfo", "FolderStore", "MemoryStore", "ModelCache", "ModelStore", "load_model"]
+if TYPE_CHECKING:
+    from .sql import SqlModelStore
+
+__all__ = [
+    "CacheInfo",
+    "FolderStore",
+    "MemoryStore",
+    "ModelCache",
+    "ModelPackage",
+    "ModelStore",
+    "SqlModelStore",
+    "load_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "SqlModelStore":
+        from .sql import SqlModelStore
+
+        return SqlModelStore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

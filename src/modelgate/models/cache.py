@@ -1,12 +1,16 @@
 """An LRU cache of models that never loads one twice at once."""
 
 import logging
+import math
 import threading
+import time
+import traceback
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, NamedTuple, TypeVar
 
-from cachetools import LRUCache
+from cachetools import TTLCache
 
 from ..errors import ConfigurationError, DeploymentUnavailable, NotFound
 from ..flow import Flow, wait_for
@@ -17,18 +21,33 @@ T = TypeVar("T")
 
 logger = logging.getLogger("modelgate")
 
+_FAILED_FOR = 1.0
+_FAILURES = 1000
+
 
 class CacheInfo(NamedTuple):
-    """The counts of a cache, as `functools.lru_cache` names them."""
+    """The counts of a cache, as `functools.lru_cache` names them; and the bytes, where they are bounded."""
 
     hits: int
     misses: int
     maxsize: int
     currsize: int
+    maxbytes: int | None
+    currbytes: int
 
 
 class _Failure(NamedTuple):
     error: BaseException
+
+
+class _Kept(NamedTuple, Generic[T]):
+    model: T
+    size: int
+
+
+class _Load(NamedTuple, Generic[T]):
+    future: Future[T | _Failure]
+    since: float
 
 
 class ModelCache(Generic[T]):
@@ -36,78 +55,180 @@ class ModelCache(Generic[T]):
 
     However many callers ask for a model at once, it is loaded once: the load has a thread of its
     own and all of them, the first too, only wait for it. So a cancelled caller takes nothing from
-    the others. A load that fails is logged once, told to all who waited, and tried again by the
-    next. A model that is dropped lives until the last request that uses it ends.
+    the others, and a load that hangs holds up nobody for longer than *patience*. A load that fails
+    is logged once, told to all who waited and to all who ask within a second, and then tried again.
+    A model that is dropped lives until the last request that uses it ends.
 
     Args:
         load: makes the model of a name: `ModelStore.load`, for one. It may block.
         maxsize: how many models to keep: 16 by default, as the DataRobot Prediction API, "Model
             caching", has it.
+        maxbytes: how large they may be together; None for no bound. A larger one is kept alone.
+        sizeof: the size of a model in bytes; the models of a gate have that of what they are read from.
+        patience: for how many seconds a caller waits for a load, from its beginning on.
+        clock: gives the time in seconds.
 
     Raises:
-        ConfigurationError: *maxsize* is not a whole number from 1.
+        ConfigurationError: an option is no number that can work.
     """
 
-    def __init__(self, load: Callable[[str], T], maxsize: int = 16) -> None:
-        if not isinstance(maxsize, int) or maxsize < 1:
-            raise ConfigurationError(f"maxsize={maxsize!r}: accepts a whole number from 1")
+    def __init__(
+        self,
+        load: Callable[[str], T],
+        maxsize: int = 16,
+        *,
+        maxbytes: int | None = None,
+        sizeof: Callable[[T], int] = lambda _: 0,
+        patience: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        for option, value in (("maxsize", maxsize), ("maxbytes", 1 if maxbytes is None else maxbytes)):
+            if not isinstance(value, int) or value < 1:
+                raise ConfigurationError(f"{option}={value!r}: accepts a whole number from 1")
+        if not isinstance(patience, int | float) or not patience > 0:
+            raise ConfigurationError(f"patience={patience!r}: accepts seconds above 0")
         self._load = load
-        self._models: LRUCache[str, T] = LRUCache(maxsize)
-        self._loading: dict[str, Future[T | _Failure]] = {}
+        self._maxsize = maxsize
+        self._maxbytes = maxbytes
+        self._sizeof = sizeof
+        self._patience = patience
+        self._clock = clock
+        self._kept: OrderedDict[str, _Kept[T]] = OrderedDict()
+        self._pinned: set[str] = set()
+        self._loading: dict[str, _Load[T]] = {}
+        self._failures: TTLCache[str, _Failure] = TTLCache(_FAILURES, _FAILED_FOR, timer=clock)
         self._lock = threading.Lock()
-        self._hits = self._misses = 0
+        self._hits = self._misses = self._bytes = 0
 
     def get(self, name: str) -> Flow[tuple[T, bool]]:
         """The model *name*, and whether it was in the cache.
 
         Raises:
             NotFound: the load found no such model.
-            DeploymentUnavailable: it failed in another way, which is the cause.
+            DeploymentUnavailable: it failed in another way, which is the cause, or it takes too long.
         """
         with self._lock:
-            try:
-                model = self._models[name]
-            except KeyError:
-                self._misses += 1
-            else:
+            kept = self._kept.get(name)
+            if kept is not None:
+                self._kept.move_to_end(name)
                 self._hits += 1
-                return model, True
-            future = self._loading.get(name) or self._start(name)
-        outcome = yield from wait_for(future)
+                return kept.model, True
+            self._misses += 1
+            load = self._begin(name)
+        return (yield from self._outcome(load)), False
+
+    def reload(self, name: str) -> Flow[T]:
+        """Load the model *name* anew. The copy that is there serves meanwhile, and stays where that fails.
+
+        Raises:
+            NotFound, DeploymentUnavailable: see `get`.
+        """
+        with self._lock:
+            load = self._begin(name)
+        return (yield from self._outcome(load))
+
+    def prewarm(self, *names: str) -> Flow[None]:
+        """Load the models *names* that are not there, one after the other.
+
+        Raises:
+            NotFound, DeploymentUnavailable: see `get`.
+        """
+        for name in names:
+            yield from self.get(name)
+
+    def pin(self, *names: str) -> None:
+        """Drop the models *names* for no other, from when they are loaded; their bytes count."""
+        with self._lock:
+            self._pinned.update(names)
+
+    def unpin(self, *names: str) -> None:
+        """The models *names* may be dropped again."""
+        with self._lock:
+            self._pinned.difference_update(names)
+
+    def _begin(self, name: str) -> _Load[T] | _Failure:
+        """The load of *name* that is under way, a new one, or how one failed just now."""
+        failed = self._failures.get(name)
+        return failed or self._loading.get(name) or self._start(name)
+
+    def _outcome(self, load: _Load[T] | _Failure) -> Flow[T]:
+        outcome: T | _Failure
+        if isinstance(load, _Failure):
+            outcome = load
+        else:
+            try:
+                left = self._patience - (self._clock() - load.since)
+                outcome = yield from wait_for(load.future, max(left, 0))
+            except TimeoutError:
+                raise DeploymentUnavailable from None
         # Each caller has an error of its own: one that many raise grows a traceback with each of them.
         if isinstance(outcome, _Failure):
             if isinstance(outcome.error, NotFound):
                 raise NotFound(outcome.error.message)
             raise DeploymentUnavailable from outcome.error
-        return outcome, False
+        return outcome
 
-    def _start(self, name: str) -> "Future[T | _Failure]":
-        future: Future[T | _Failure] = Future()
-        thread = threading.Thread(target=self._run, args=(name, future), name=f"load {name}", daemon=True)
+    def _start(self, name: str) -> _Load[T]:
+        load: _Load[T] = _Load(Future(), self._clock())
+        thread = threading.Thread(target=self._run, args=(name, load), name=f"load {name}", daemon=True)
         thread.start()
-        self._loading[name] = future
-        return future
+        self._loading[name] = load
+        return load
 
-    def _run(self, name: str, future: "Future[T | _Failure]") -> None:
+    def _run(self, name: str, load: _Load[T]) -> None:
         outcome: T | _Failure
+        size = 0
         try:
             outcome = self._load(name)
+            size = self._sizeof(outcome)
         except BaseException as error:
             logger.error("the model %s cannot be loaded", name, exc_info=error)
-            outcome = _Failure(error)
+            outcome = _Failure(_without_locals(error))
         with self._lock:
-            if not isinstance(outcome, _Failure):
-                self._models[name] = outcome
+            if isinstance(outcome, _Failure):
+                self._failures[name] = outcome
+            else:
+                self._keep(name, _Kept(outcome, size))
             del self._loading[name]
-        future.set_result(outcome)
+        load.future.set_result(outcome)
+
+    def _keep(self, name: str, kept: _Kept[T]) -> None:
+        self._drop(name)
+        droppable = [old for old in self._kept if old not in self._pinned]
+        self._kept[name] = kept
+        self._bytes += kept.size
+        bound = math.inf if self._maxbytes is None else self._maxbytes
+        for old in droppable:
+            if len(self._kept) <= self._maxsize and self._bytes <= bound:
+                break
+            self._drop(old)
+
+    def _drop(self, name: str) -> None:
+        kept = self._kept.pop(name, None)
+        if kept is not None:
+            self._bytes -= kept.size
 
     def cache_info(self) -> CacheInfo:
-        """Hits, misses, ``maxsize`` and ``currsize``."""
+        """Hits, misses, ``maxsize`` and ``currsize``, ``maxbytes`` and ``currbytes``."""
         with self._lock:
-            return CacheInfo(self._hits, self._misses, int(self._models.maxsize), int(self._models.currsize))
+            return CacheInfo(
+                self._hits, self._misses, self._maxsize, len(self._kept), self._maxbytes, self._bytes
+            )
 
     def cache_clear(self) -> None:
-        """Drop every model. Requests that hold one keep it until they end."""
+        """Drop every model, pinned ones too, and forget what failed. Requests that hold one keep it."""
         with self._lock:
-            self._models.clear()
-            self._hits = self._misses = 0
+            self._kept.clear()
+            self._failures.clear()
+            self._hits = self._misses = self._bytes = 0
+
+
+def _without_locals(error: BaseException) -> BaseException:
+    """*error*, which no longer holds the bytes that were being read when it was raised."""
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:
+        traceback.clear_frames(cause.__traceback__)
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return error

@@ -1,16 +1,20 @@
-"""Reading a model from a file, without running what nobody vouched for."""
+"""Estimators as bytes, read without running what nobody vouched for."""
 
-import hashlib
-import hmac
 import io
-from pathlib import Path
-from typing import Any
+import math
+import re
+import threading
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping
+from typing import IO, Any
+
+import numpy as np
 
 from ..errors import ConfigurationError
+from .rules import Rules
 
-__all__ = ["SUFFIXES", "check_file", "load_model"]
-
-SUFFIXES = (".skops", ".joblib")
+__all__ = ["check_version", "dump", "foreign_types", "read_estimator"]
 
 # What skops does not know and scikit-learn's own estimators are made of. The list is ours: taken
 # from the file, as skops.io.get_untrusted_types offers, it would let the file trust itself.
@@ -22,73 +26,141 @@ _TRUSTED = (
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.feature_selection._univariate_selection.f_classif",
     "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.metrics._scorer._PassthroughScorer",
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.StratifiedKFold",
     "sklearn.neighbors._ball_tree.BallTree",
     "sklearn.neighbors._kd_tree.KDTree",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
 )
 
-
-def check_file(path: Path, sha256: str | None) -> None:
-    """Raises `ConfigurationError` where *path* is not a file that `load_model` would try to load."""
-    if path.suffix not in SUFFIXES:
-        raise ConfigurationError(f"model={str(path)!r}: accepts files ending in {' or '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise ConfigurationError(f"model={str(path)!r}: there is no such file")
-    if sha256 is not None and not (len(sha256) == 64 and set(sha256.lower()) <= set("0123456789abcdef")):
-        raise ConfigurationError(f"sha256={sha256!r}: accepts 64 hexadecimal digits")
-    if path.suffix == ".joblib" and sha256 is None:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        raise ConfigurationError(
-            f"model={str(path)!r} is a pickle, and loading a pickle runs the code in it. If you made this"
-            f' file, pin it: sha256="{digest}". Or save it with skops, which runs none.'
-        )
+_LARGEST_RATIO = 100
+_SKOPS_VERSION = re.compile(rb'"_sklearn_version":\s*{[^{}]*"content":\s*"\\"([^"\\]+)\\""')
+_HEADERS: Mapping[tuple[int, int], Callable[..., Any]] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
-def load_model(path: str | Path, *, sha256: str | None = None) -> Any:
-    """The fitted model in the file *path*.
-
-    Args:
-        path: a ``.skops`` file, of which only scikit-learn's own types are loaded, or a
-            ``.joblib`` file, which is a pickle and needs *sha256*.
-        sha256: the digest the file must have. It is taken of the very bytes that are loaded.
+def read_estimator(content: bytes, suffix: str, rules: Rules) -> Any:
+    """The estimator that *content* is, of the kind *suffix*.
 
     Raises:
-        ConfigurationError: there is no such file, it is of neither kind, it is not the file pinned,
-            it needs a pin, or it holds types that are not trusted.
+        ConfigurationError: a package is missing, it holds what is not trusted, or it is of another
+            version of scikit-learn.
     """
-    path = Path(path)
-    check_file(path, sha256)
-    content = path.read_bytes()
-    if sha256 is not None:
-        digest = hashlib.sha256(content).hexdigest()
-        if not hmac.compare_digest(digest, sha256.lower()):
-            raise ConfigurationError(f"model={str(path)!r}: its digest is {digest}, not the one pinned")
-    read = _read_skops if path.suffix == ".skops" else _read_joblib
-    try:
-        return read(content)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"model={str(path)!r}: {error}") from None
-    except Exception as error:
-        raise ConfigurationError(f"model={str(path)!r}: cannot be read: {error!r}") from error
+    return _READERS[suffix](content, rules)
 
 
-def _read_skops(content: bytes) -> Any:
+def check_version(version: str, rules: Rules) -> None:
+    """Raises `ConfigurationError` where *version* is not that of scikit-learn here, but for its patch level."""
+    import sklearn
+
+    if version.split(".")[:2] != sklearn.__version__.split(".")[:2]:
+        rules.settle(f"is of scikit-learn {version}, and here is {sklearn.__version__}")
+
+
+def _read_skops(content: bytes, rules: Rules) -> Any:
+    skops_io = _skops_io()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        _refuse_bomb(archive, len(content))
+        versions = set(_SKOPS_VERSION.findall(archive.read("schema.json")))
+    foreign = foreign_types(content)
+    if foreign:
+        raise ConfigurationError(f"holds types that are not trusted: {', '.join(foreign)}")
+    for version in versions:
+        check_version(version.decode(), rules)
+    return skops_io.loads(content, trusted=list(_TRUSTED))
+
+
+def foreign_types(content: bytes) -> list[str]:
+    """The types in a skops file that are not trusted. Nothing in it is made."""
+    return sorted(set(_skops_io().get_untrusted_types(data=content)) - set(_TRUSTED))
+
+
+def _skops_io() -> Any:
     try:
         import skops.io
     except ImportError:
-        raise ConfigurationError('reading .skops files needs skops: pip install "modelgate[skops]"') from None
-    foreign = sorted(set(skops.io.get_untrusted_types(data=content)) - set(_TRUSTED))
-    if foreign:
-        raise ConfigurationError(f"holds types that are not trusted: {', '.join(foreign)}")
-    return skops.io.loads(content, trusted=list(_TRUSTED))
+        raise ConfigurationError('.skops files need skops: pip install "modelgate[skops]"') from None
+    return skops.io
 
 
-def _read_joblib(content: bytes) -> Any:
+def _refuse_bomb(archive: zipfile.ZipFile, size: int) -> None:
+    """A file of *size* bytes must not become a thousand times as much in memory.
+
+    zipfile reads no more of a member than it declares; but numpy makes an array as large as the
+    header of a member says, before it reads what is in it.
+    """
+    if sum(info.file_size for info in archive.infolist()) > _LARGEST_RATIO * size:
+        raise ConfigurationError(f"is more than {_LARGEST_RATIO} times as large once it is unpacked")
+    for info in archive.infolist():
+        with archive.open(info) as member:
+            if info.filename.endswith(".npy"):
+                _check_array(member, info.file_size)
+            elif info.filename.endswith(".npz"):
+                with zipfile.ZipFile(member) as inner:
+                    _refuse_bomb(inner, info.file_size)
+
+
+def _check_array(member: IO[bytes], size: int) -> None:
+    read_header = _HEADERS.get(np.lib.format.read_magic(member))
+    if read_header is None:
+        raise ConfigurationError("holds an array of an unknown format")
+    shape, _, dtype = read_header(member)
+    if member.tell() + math.prod(shape) * dtype.itemsize != size:
+        raise ConfigurationError("holds an array that is not as large as it says")
+
+
+def _read_joblib(content: bytes, rules: Rules) -> Any:
+    # A pickle tells the version by a warning alone, and to record warnings is nothing for two threads.
+    with _lock, warnings.catch_warnings(record=True) as told:
+        warnings.filterwarnings("always", module="sklearn")
+        model = _joblib().load(io.BytesIO(content))
+    for warning in told:
+        version = getattr(warning.message, "original_sklearn_version", None)
+        if version is not None:
+            check_version(version, rules)
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return model
+
+
+_lock = threading.Lock()
+
+
+def _joblib() -> Any:
     try:
         import joblib
     except ImportError:
         raise ConfigurationError(
-            'reading .joblib files needs scikit-learn: pip install "modelgate[sklearn]"'
+            '.joblib files need scikit-learn: pip install "modelgate[sklearn]"'
         ) from None
-    return joblib.load(io.BytesIO(content))
+    return joblib
+
+
+_READERS: Mapping[str, Callable[[bytes, Rules], Any]] = {".skops": _read_skops, ".joblib": _read_joblib}
+
+
+def dump(model: Any, suffix: str) -> bytes:
+    """The estimator *model* as bytes, which `read_estimator` is known to read.
+
+    Raises:
+        ConfigurationError: it cannot be written in that way; another one is named.
+    """
+    if suffix == ".joblib":
+        buffer = io.BytesIO()
+        _joblib().dump(model, buffer)
+        return buffer.getvalue()
+    try:
+        content: bytes = _skops_io().dumps(model)
+        _read_skops(content, Rules())
+    except ConfigurationError as error:
+        raise ConfigurationError(f'model: {error}: format="joblib" takes it, as a pickle') from None
+    except Exception as error:
+        raise ConfigurationError(
+            f'model: skops cannot write it ({error}): format="joblib" takes it'
+        ) from error
+    return content

@@ -1,25 +1,42 @@
 """Stores of models. A name is a token, never a path or a URL."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import ConfigurationError, NotFound
-from .files import SUFFIXES, check_file, load_model
+from .manifest import Sidecars
+from .package import SUFFIXES, ModelPackage, check_file, is_model_file, open_package, sidecars_of
+from .rules import Mismatch, Rules
 
-__all__ = ["FolderStore", "MemoryStore", "ModelStore"]
+__all__ = ["LATEST", "TOKEN", "FolderStore", "MemoryStore", "ModelStore", "no_model"]
+
+LATEST = "latest"
 
 # Serving packages were made to read other files by "..", "#", "%2e" and URLs in a model's name,
 # again and again; what is not on this list cannot spell any of them.
-_TOKEN = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[A-Za-z0-9._-]{1,64})?")
+TOKEN = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[A-Za-z0-9._-]{1,64})?")
+
+
+# What begins with a number: "production" is an alias, and not newer than anything.
+_VERSION = re.compile(r"[^@]+@v?[0-9][^@]*")
+_PART = re.compile(r"([^0-9]*)([0-9]*)")
 
 
 class ModelStore(Protocol):
-    """Where models are kept, each under a name: ``churn``, or ``churn@7`` for one version of it."""
+    """Where models are kept, each under a name.
+
+    ``churn@7`` is a version of ``churn``, ``churn@latest`` the newest one. ``churn`` alone is the one
+    that bears no version, or else the newest one.
+
+    A store that can tell of a model before it is loaded has ``describe(name)`` too, as
+    `FolderStore.describe`: then a faulty row needs no model to be refused.
+    """
 
     def load(self, name: str) -> Any:
-        """The fitted model *name*, made anew. It may block.
+        """The fitted model *name*, or the `ModelPackage` it is in, made anew. It may block.
 
         Raises:
             NotFound: there is no such model.
@@ -27,32 +44,48 @@ class ModelStore(Protocol):
 
 
 class MemoryStore:
-    """Models that are in memory already."""
+    """Models that are in memory already, by name: ``churn``, ``churn@7``."""
 
     def __init__(self, models: Mapping[str, Any]) -> None:
         self._models = dict(models)
 
     def load(self, name: str) -> Any:
         """The model *name*. Raises `NotFound`."""
-        if name not in self._models:
-            raise NotFound("The model of this deployment could not be found")
-        return self._models[name]
+        found = meant(name, self._models)
+        if found is None:
+            raise no_model()
+        return self._models[found]
 
 
 class FolderStore:
-    """A folder of model files, each named after its model: ``churn.skops``, ``churn@7.joblib``.
+    """A folder of packages and model files, each named after its model: ``churn.mgpkg``, ``churn@7.skops``.
+
+    An alias is a link: ``churn@production.mgpkg`` to ``churn@7.mgpkg``.
 
     Args:
         folder: where they are.
-        sha256: by name, the digest that pins a file; a joblib file is not loaded without one.
+        sha256: by name, the digest that pins a file; a pickle is not loaded without one.
+        key, allow_pickle, mismatch: see `ModelPackage.load`. Where there is a *key*, a package must be
+            the one of the name it is asked by: a signed one in the place of another is refused.
 
     Raises:
-        ConfigurationError: *folder* is not a folder.
+        ConfigurationError: *folder* is not a folder, or an option cannot work.
     """
 
-    def __init__(self, folder: str | Path, *, sha256: Mapping[str, str] | None = None) -> None:
+    pins = True
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        sha256: Mapping[str, str] | None = None,
+        key: str | bytes | None = None,
+        allow_pickle: bool = False,
+        mismatch: Mismatch = "refuse",
+    ) -> None:
         self._folder = Path(folder)
         self._sha256 = dict(sha256 or {})
+        self._rules = Rules(key=key, allow_pickle=allow_pickle, mismatch=mismatch)
         if not self._folder.is_dir():
             raise ConfigurationError(f"folder={str(folder)!r}: accepts a folder that exists")
 
@@ -60,22 +93,70 @@ class FolderStore:
         """Raise now what `load` would raise of a file that is there already: `ConfigurationError`."""
         path = self._path(name)
         if path is not None:
-            check_file(path, sha256 or self._sha256.get(name))
+            check_file(path, self._rules_of(name, path, sha256))
 
-    def load(self, name: str, *, sha256: str | None = None) -> Any:
-        """The model *name*.
+    def describe(self, name: str) -> Sidecars | None:
+        """What is known of a model before it is loaded: None where nothing is.
 
         Raises:
             NotFound: there is no such file, or *name* is not a name.
-            ConfigurationError: the file is a pickle and not pinned, or not the one pinned.
+            ConfigurationError: what tells it is not whole, or not signed.
         """
+        return sidecars_of(self._found(name), self._rules)
+
+    def load(self, name: str, *, sha256: str | None = None) -> ModelPackage:
+        """The model *name*, and what is known of it.
+
+        Raises:
+            NotFound: there is no such file, or *name* is not a name.
+            ConfigurationError: see `ModelPackage.load`.
+        """
+        path = self._found(name)
+        package = open_package(path, self._rules_of(name, path, sha256))
+        if self._rules.key is not None and package.manifest.name != name.partition("@")[0]:
+            raise ConfigurationError(f"{name}: holds the model {package.manifest.name!r}")
+        return package
+
+    def _rules_of(self, name: str, path: Path, sha256: str | None) -> Rules:
+        pin = sha256 or self._sha256.get(name) or self._sha256.get(path.name.removesuffix(path.suffix))
+        return replace(self._rules, sha256=pin)
+
+    def _found(self, name: str) -> Path:
         path = self._path(name)
         if path is None:
-            raise NotFound("The model of this deployment could not be found")
-        return load_model(path, sha256=sha256 or self._sha256.get(name))
+            raise no_model()
+        return path
 
     def _path(self, name: str) -> Path | None:
-        if not _TOKEN.fullmatch(name):
+        if not TOKEN.fullmatch(name):
             return None
-        paths = (self._folder / (name + suffix) for suffix in SUFFIXES)
-        return next((path for path in paths if path.is_file()), None)
+        stem = name.partition("@")[0]
+        paths = [
+            path
+            for suffix in SUFFIXES
+            for path in (self._folder / (name + suffix), *self._folder.glob(f"{stem}@*{suffix}"))
+            if is_model_file(path)
+        ]
+        files = {path.name.removesuffix(path.suffix): path for path in reversed(paths)}
+        found = meant(name, files)
+        return files[found] if found is not None else None
+
+
+def meant(name: str, names: Iterable[str]) -> str | None:
+    """Which of the *names* there are *name* means: itself, or the newest version."""
+    names = set(names)
+    stem, _, version = name.partition("@")
+    if name in names or version not in ("", LATEST):
+        return name if name in names else None
+    versions = [told for told in names if told.partition("@")[0] == stem and _VERSION.fullmatch(told)]
+    return max(versions, key=_age, default=None)
+
+
+def _age(name: str) -> list[tuple[int, str]]:
+    """``1.10`` is newer than ``1.9``."""
+    return [(int(part or 0), text) for text, part in _PART.findall(name.partition("@")[2])]
+
+
+def no_model() -> NotFound:
+    """What a caller is told of a model that is not there."""
+    return NotFound("The model of this deployment could not be found")

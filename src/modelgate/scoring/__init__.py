@@ -1,17 +1,18 @@
 """Scoring: from rows to a prediction, with no HTTP in it."""
 
 from .kept import keep_columns
-from .model import Model, held
+from .model import Known, Model, held
 from .predictor import Predictor
 from .query import Description, Output, Prediction, Query, Target
 from .results import ResultCache
 from .rounding import Round, round_half_even
 from .score import score
-from .threshold import Threshold
+from .threshold import Threshold, decide
 from .validate import Validate
 
 __all__ = [
     "Description",
+    "Known",
     "Model",
     "Output",
     "Prediction",
@@ -22,6 +23,7 @@ __all__ = [
     "Target",
     "Threshold",
     "Validate",
+    "decide",
     "held",
     "keep_columns",
     "round_half_even",

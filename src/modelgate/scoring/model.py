@@ -1,17 +1,26 @@
 """The model is taken from the cache."""
 
+import contextlib
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
+from ..errors import DeploymentUnavailable, NotFound
 from ..flow import Flow, Handler, run
 from ..schema import Schema
 from .predictor import Predictor
 from .query import Prediction, Query, Target
 from .validate import read_rows
 
-__all__ = ["Model", "held"]
+__all__ = ["Known", "Model", "held"]
 
 Source: TypeAlias = Callable[[], Flow[tuple[Predictor, bool]]]
+
+
+class Known(NamedTuple):
+    """What is known of a model that need not be in memory for it."""
+
+    schema: Schema
+    targets: Sequence[Target]
 
 
 class Model:
@@ -20,12 +29,17 @@ class Model:
     Args:
         source: gives the predictor, and whether it was in memory: ``partial(cache.get, name)``
             of a `ModelCache` of predictors, or `held`.
+        describe: tells of a model without loading it, or None where only the model can.
     """
 
     scores = True
 
-    def __init__(self, source: Source) -> None:
+    def __init__(
+        self, source: Source, describe: Callable[[], Flow[tuple[Known | None, bool]]] | None = None
+    ) -> None:
         self._source = source
+        self._describe = describe
+        self._loaded = False
         self._known: Schema | None = None
         self._targets: Sequence[Target] | None = None
 
@@ -41,20 +55,36 @@ class Model:
 
     def schema(self, query: Query) -> Flow[Schema]:
         """The schema the model tells. Once known it is kept, also while the model is not."""
+        yield from self._tell()
         if self._known is None:
             self._known = (yield from self._take(query)).schema
         return self._known
 
     def targets(self) -> Flow[Sequence[Target]]:
         """What the model predicts. Kept as the schema is."""
+        yield from self._tell()
         if self._targets is None:
             predictor, _ = yield from self._source()
             self._targets = yield from run(lambda: predictor.targets)
         return self._targets
 
+    def _tell(self) -> Flow[None]:
+        if self._known is None and self._describe is not None:
+            # Where that fails the model may be in memory, or tells why it cannot be.
+            with contextlib.suppress(NotFound, DeploymentUnavailable):
+                told, _ = yield from self._describe()
+                if told is not None:
+                    self._known, self._targets = told
+
+    def ready(self) -> Flow[None]:
+        """Load the model, if it never was: raises what that raises."""
+        if not self._loaded:
+            yield from self._take(Query(b""))
+
     def _take(self, query: Query) -> Flow[Predictor]:
         if query.predictor is None:
             query.predictor, query.cache_hit = yield from self._source()
+            self._loaded = True
         return query.predictor
 
 

@@ -18,6 +18,7 @@ from ..schema.infer import none_columns
 from .batcher import Batcher
 from .plans import Answer, Plan, plan_of, use_one_job
 from .query import Output, Prediction, Target, as_prediction, output_names
+from .threshold import Threshold
 
 __all__ = ["Predictor"]
 
@@ -42,6 +43,10 @@ class Predictor:
             for a function may look at all of its rows.
         inline: whether batches run on the event loop; None to choose by the time the model takes.
 
+    Attributes:
+        size: of what the model was read from, in bytes.
+        decision: which class is predicted from which probability on; None to leave it to the model.
+
     Raises:
         ConfigurationError: *model* is neither, a function comes without a schema, or the schema
             lacks columns that the estimator needs.
@@ -64,6 +69,8 @@ class Predictor:
         self.target = target
         self.version = version
         self.model_id = model_id
+        self.size = 0
+        self.decision: Threshold | None = None
         self._workers = workers
         self._function: Callable[[Table], Any]
         if isinstance(model, type):

@@ -9,7 +9,7 @@ from ..errors import ConfigurationError
 from ..flow import Flow, Handler
 from .query import Output, Prediction, Query
 
-__all__ = ["Threshold", "is_for"]
+__all__ = ["Threshold", "decide", "is_for"]
 
 
 def is_for(positive_class: Any, classes: Sequence[Any]) -> bool:
@@ -55,3 +55,9 @@ class Threshold:
             labels = np.array(classes, dtype=output.values.dtype)
             output.values = np.where(likely, labels[output.positive], labels[1 - output.positive])
             output.threshold = self._threshold
+
+
+def decide(query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
+    """A scoring layer that predicts as the model at hand, or its deployment, says: `Predictor.decision`."""
+    decision = query.predictor.decision if query.predictor is not None else None
+    return call_next(query) if decision is None else decision(query, call_next)

@@ -1,0 +1,311 @@
+"""A fitted model, and what is needed to serve it, in one file or one folder."""
+
+import contextlib
+import hashlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from ..errors import ConfigurationError
+from ..schema import Schema
+from ..schema.files import plain
+from .archive import MANIFEST, SIGNATURE, Archive, FolderArchive, ZipArchive, pack, write
+from .files import check_version, dump, read_estimator
+from .manifest import Label, Manifest, Sidecars, make_manifest, read_member, read_sidecars
+from .rules import Mismatch, Rules, sign
+from .sample import answers, background, check_example, statistics
+
+__all__ = [
+    "PACKAGE",
+    "SUFFIXES",
+    "ModelPackage",
+    "check_file",
+    "check_name",
+    "is_model_file",
+    "load_model",
+    "naming",
+    "open_package",
+    "sidecars_of",
+]
+
+PACKAGE = ".mgpkg"
+SUFFIXES = (PACKAGE, ".skops", ".joblib")
+
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True, eq=False)
+class ModelPackage:
+    """A fitted model, and what is needed to serve it.
+
+    Make one with `from_estimator`, or read one with `load`.
+
+    Args:
+        model: the fitted estimator.
+        manifest: what is said of it.
+        schema: of its input; None of a bare file, which has none.
+        background: rows as in training, as a caller might send them.
+        statistics: figures of the training, by column.
+        example: rows, and what the model said of them.
+        size: in bytes, of what it was read from.
+        sha256: the digest of that: of a folder, of its manifest.
+    """
+
+    model: Any = field(repr=False)
+    manifest: Manifest
+    schema: Schema | None = None
+    background: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    statistics: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    example: Mapping[str, Any] | None = field(default=None, repr=False)
+    size: int = 0
+    sha256: str = ""
+
+    @classmethod
+    def from_estimator(
+        cls,
+        model: Any,
+        X: Any,  # noqa: N803  scikit-learn's word
+        y: Any = None,
+        *,
+        name: str = "model",
+        version: str = "1",
+        schema: Schema | None = None,
+        target: str | Sequence[str] = "prediction",
+        positive_class: Label | None = None,
+        threshold: float | None = None,
+        format: Literal["skops", "joblib"] = "skops",  # noqa: A002
+    ) -> "ModelPackage":
+        """The package of a fitted estimator.
+
+        Args:
+            model: the estimator.
+            X: rows as in training, a DataFrame or an array: up to 200 are kept.
+            y: what is to be predicted for them, for figures of it.
+            name: of the model: letters, digits, ``_``, ``-`` and single dots.
+            version: of the model.
+            schema: of its input; by default read from the estimator.
+            target: the name of what is predicted, or of each output.
+            positive_class: of two classes the one that is looked for.
+            threshold: from which probability on that is predicted.
+            format: ``"skops"``, or ``"joblib"``: a pickle, for estimators that skops cannot write.
+
+        Raises:
+            ConfigurationError: an option cannot work, or rows of *X* break the schema.
+        """
+        if format not in ("skops", "joblib"):
+            raise ConfigurationError(f"format={format!r}: accepts skops or joblib")
+        if X is None or not len(X):
+            raise ConfigurationError("X: accepts at least one row")
+        schema = schema or Schema.from_model(model)
+        manifest = make_manifest(
+            model,
+            name=name,
+            version=version,
+            target=target,
+            positive_class=positive_class,
+            threshold=threshold,
+            model=f"model.{format}",
+        )
+        rows = background(X, schema)
+        few = rows[:_EXAMPLES]
+        example = {"rows": few, "expected": answers(model, schema, few)}
+        return cls(model, manifest, schema, rows, statistics(X, y, schema), example)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        sha256: str | None = None,
+        key: str | bytes | None = None,
+        allow_pickle: bool = False,
+        mismatch: Mismatch = "refuse",
+    ) -> "ModelPackage":
+        """Read a package, or a bare ``.skops`` or ``.joblib`` file.
+
+        Args:
+            path: of the file or folder.
+            sha256: the digest it must have, taken of the very bytes that are loaded; of a folder
+                that of its ``manifest.json``. A pickle needs one.
+            key: the secret with which it must be signed.
+            allow_pickle: whether a package may hold a pickle, which runs what is in it.
+            mismatch: what becomes of a model of another version of scikit-learn (the patch level may
+                differ), or with other columns than its schema: ``"refuse"``, or ``"warn"`` in the log.
+
+        Raises:
+            ConfigurationError: it is not there, not whole, not the one pinned or signed, not trusted,
+                does not fit what is installed here, or answers its example in another way.
+        """
+        return open_package(Path(path), Rules(sha256, key, allow_pickle, mismatch))
+
+    def save(self, path: str | Path, *, key: str | bytes | None = None, folder: bool = False) -> str:
+        """Write the package, whole or not at all, and give back the digest to pin it by.
+
+        Args:
+            path: of the file to write, which ends in ``.mgpkg``.
+            key: a secret to sign it with, to be kept where the package is not.
+            folder: whether to write a folder of that name.
+
+        Raises:
+            ConfigurationError: *path* ends otherwise, it cannot be written there, or the model cannot be
+                written in the format chosen.
+        """
+        path = Path(path)
+        if path.suffix != PACKAGE:
+            raise ConfigurationError(f"path={str(path)!r}: accepts a name that ends in {PACKAGE}")
+        members = self._members(key)
+        content = pack(members)
+        write(path, members if folder else content)
+        return _digest(members[MANIFEST] if folder else content)
+
+    def packed(self, *, key: str | bytes | None = None) -> tuple[bytes, bytes]:
+        """What `save` writes into a file; before it a zip of that alone which tells of the model."""
+        members = self._members(key)
+        told = {name: members[name] for name in (MANIFEST, SIGNATURE, "schema.json") if name in members}
+        return pack(told), pack(members)
+
+    def _members(self, key: str | bytes | None) -> dict[str, bytes]:
+        if self.schema is None:
+            raise ConfigurationError("a bare file is no package: make one with ModelPackage.from_estimator")
+        # A key that cannot work is refused before the model is written.
+        Rules(key=key)
+        told = {
+            "schema.json": plain(self.schema.columns, self.schema.policy),
+            "background.json": self.background,
+            "statistics.json": self.statistics,
+            "example.json": self.example,
+        }
+        members = {name: msgspec.json.encode(value) for name, value in told.items()}
+        members[self.manifest.model] = dump(self.model, Path(self.manifest.model).suffix)
+        manifest = msgspec.json.format(msgspec.json.encode(self.manifest.sealed(members)))
+        signature = {} if key is None else {SIGNATURE: sign(manifest, key)}
+        return {MANIFEST: manifest, **signature, **members}
+
+
+def load_model(path: str | Path, *, sha256: str | None = None) -> Any:
+    """The fitted model in the file *path*: of `ModelPackage.load`, the model alone."""
+    return ModelPackage.load(path, sha256=sha256).model
+
+
+def check_file(path: Path, rules: Rules) -> None:
+    """Raises `ConfigurationError` where *path* is nothing that could be loaded by these *rules*.
+
+    As much of it is read as tells that; of a package, not its model.
+    """
+    with naming(path):
+        _check_kind(path, rules)
+        sidecars = _sidecars(path, rules)
+        if sidecars is None:
+            return
+        if sidecars.manifest.model == "model.joblib":
+            rules.check_pickle()
+        if "scikit-learn" in sidecars.manifest.versions:
+            check_version(sidecars.manifest.versions["scikit-learn"], rules)
+
+
+def check_name(path: Path) -> None:
+    """Raises `ConfigurationError` where *path* is not that of a model file."""
+    if path.suffix not in SUFFIXES:
+        raise ConfigurationError(f"accepts files ending in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
+    if not is_model_file(path):
+        raise ConfigurationError("there is no such file")
+
+
+def _check_kind(path: Path, rules: Rules) -> None:
+    check_name(path)
+    if path.suffix == ".joblib" and rules.sha256 is None:
+        raise ConfigurationError(
+            "is a pickle, and loading a pickle runs the code in it. If you made this file, pin it:"
+            f' sha256="{_digest(path.read_bytes())}". Or save it with skops, which runs none.'
+        )
+    if path.suffix != PACKAGE:
+        rules.check_signature(b"", None)
+
+
+def is_model_file(path: Path) -> bool:
+    """Whether there is a file at *path*, or a package that is a folder."""
+    return path.is_file() or (path.suffix == PACKAGE and path.is_dir())
+
+
+def sidecars_of(path: Path, rules: Rules) -> Sidecars | None:
+    """The manifest and the schema of a package, read without its model; None of a bare file.
+
+    Raises:
+        ConfigurationError: they are not whole, or not signed.
+    """
+    with naming(path):
+        return _sidecars(path, rules)
+
+
+def _sidecars(path: Path, rules: Rules) -> Sidecars | None:
+    if path.suffix != PACKAGE:
+        return None
+    if path.is_dir():
+        return read_sidecars(FolderArchive(path), rules)
+    with path.open("rb") as file:
+        return read_sidecars(ZipArchive(file), rules)
+
+
+def open_package(path: Path, rules: Rules) -> ModelPackage:
+    """See `ModelPackage.load`."""
+    with naming(path):
+        _check_kind(path, rules)
+        if path.is_dir():
+            archive = FolderArchive(path)
+            return _read(archive, _digest(archive.read(MANIFEST)), rules)
+        content = path.read_bytes()
+        if path.suffix == PACKAGE:
+            return read_package(content, rules)
+        digest = rules.check_digest(content)
+        model = read_estimator(content, path.suffix, rules)
+        return ModelPackage(model, Manifest(name="model", format=1), size=len(content), sha256=digest)
+
+
+def read_package(content: bytes, rules: Rules) -> ModelPackage:
+    """The package in a zip of these bytes. Raises as `ModelPackage.load` does."""
+    digest = rules.check_digest(content)
+    return _read(ZipArchive(io.BytesIO(content)), digest, rules)
+
+
+def _read(archive: Archive, digest: str, rules: Rules) -> ModelPackage:
+    manifest, schema = read_sidecars(archive, rules)
+    if manifest.model == "model.joblib":
+        rules.check_pickle()
+    told = {
+        name: msgspec.json.decode(read_member(archive, manifest, f"{name}.json"))
+        for name in ("background", "statistics", "example")
+    }
+    content = read_member(archive, manifest, manifest.model)
+    model = read_estimator(content, Path(manifest.model).suffix, rules)
+    _check_columns(model, schema, rules)
+    check_example(model, schema, told["example"])
+    size = sum(member.size for member in manifest.members.values())
+    return ModelPackage(model, manifest, schema, **told, size=size, sha256=digest)
+
+
+def _check_columns(model: Any, schema: Schema, rules: Rules) -> None:
+    if not hasattr(model, "feature_names_in_"):
+        return
+    needed = set(Schema.from_model(model).names)
+    if needed != set(schema.names):
+        other = ", ".join(sorted(needed.symmetric_difference(schema.names)))
+        rules.settle(f"has other columns than its schema ({other})")
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Whatever goes wrong with a file is told as a fault of it, with its name."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(f"model={str(path)!r}: {error}") from None
+    except Exception as error:
+        raise ConfigurationError(f"model={str(path)!r}: cannot be read: {error!r}") from error
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,141 @@
+"""What is in a model file, what it asks for, and what loading it would run."""
+
+import hashlib
+import io
+import pickletools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigurationError
+from ..schema import Schema
+from .archive import MANIFEST, SIGNATURE, Archive, FolderArchive, ZipArchive
+from .files import foreign_types
+from .manifest import Manifest
+from .package import PACKAGE, ModelPackage, check_name, naming, sidecars_of
+from .rules import Rules
+
+__all__ = ["FileReport", "report_on"]
+
+_STRINGS = ("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE")
+
+
+@dataclass
+class FileReport:
+    """What is told of a model file.
+
+    Args:
+        size: in bytes.
+        sha256: the digest to pin it by.
+        format: how the estimator is written: ``skops`` or ``joblib``.
+        signed: whether there is a signature; whether it is a good one takes the key.
+        manifest: of a package.
+        schema: of the input, as far as it is known.
+        model: the steps of the estimator, where it was loaded.
+        runs: of a pickle all that loading it imports and may call; of skops the types that are not trusted.
+        warnings: what a person should know.
+    """
+
+    size: int
+    sha256: str
+    format: str
+    signed: bool = False
+    manifest: Manifest | None = None
+    schema: Schema | None = None
+    model: str | None = None
+    runs: Sequence[str] = ()
+    warnings: list[str] = field(default_factory=list)
+
+
+def report_on(path: Path, *, key: str | None = None, trusted: bool = False) -> FileReport:
+    """Look at a model file. Nothing in it is executed, unless it is *trusted*.
+
+    Args:
+        path: of the file, or the folder.
+        key: with which it should be signed.
+        trusted: whether to load a pickle too.
+
+    Raises:
+        ConfigurationError: it is no file that could be a model, or is not whole.
+    """
+    with naming(path):
+        check_name(path)
+        if path.suffix != PACKAGE:
+            content = path.read_bytes()
+            report = FileReport(len(content), _digest(content), path.suffix[1:])
+        else:
+            report, content = _package(path, Rules(key=key))
+        report.runs = _runs(content, report)
+    _load(path, report, key, trusted)
+    return report
+
+
+def _package(path: Path, rules: Rules) -> tuple[FileReport, bytes]:
+    whole = b"" if path.is_dir() else path.read_bytes()
+    archive: Archive = FolderArchive(path) if path.is_dir() else ZipArchive(io.BytesIO(whole))
+    sidecars = sidecars_of(path, rules)
+    assert sidecars is not None
+    manifest, schema = sidecars
+    size = len(whole) or sum(member.size for member in manifest.members.values())
+    digest = _digest(whole or archive.read(MANIFEST))
+    signed = SIGNATURE in archive.names
+    report = FileReport(size, digest, manifest.model.partition(".")[2], signed, manifest, schema)
+    return report, archive.read(manifest.model)
+
+
+def _runs(content: bytes, report: FileReport) -> list[str]:
+    if report.format == "skops":
+        return foreign_types(content)
+    report.warnings.append("it is a pickle: loading it runs the code in it")
+    names, whole = _names_in_pickle(content)
+    if not whole:
+        report.warnings.append(
+            "what follows its first array, or is compressed, cannot be told without loading"
+        )
+    return sorted(names)
+
+
+def _names_in_pickle(content: bytes) -> tuple[set[str], bool]:
+    """What a pickle imports, read without executing it; and whether it could be read to its end."""
+    names: set[str] = set()
+    pushed: list[Any] = [None, None]
+    memo: dict[Any, Any] = {}
+    end, told = -1, True
+    try:
+        for code, argument, position in pickletools.genops(content):
+            end = position or 0
+            if code.name in ("MEMOIZE", "BINPUT", "LONG_BINPUT"):
+                memo[len(memo) if argument is None else argument] = pushed[-1]
+                continue
+            if code.name == "STACK_GLOBAL":
+                told = told and None not in pushed[-2:]
+                names.add(".".join(filter(None, pushed[-2:])))
+            elif code.name == "GLOBAL":
+                names.add(str(argument).replace(" ", "."))
+            remembered = memo.get(argument) if code.name in ("BINGET", "LONG_BINGET") else None
+            pushed.append(argument if code.name in _STRINGS else remembered)
+    except ValueError:
+        told = False
+    return names, told and end == len(content) - 1
+
+
+def _load(path: Path, report: FileReport, key: str | None, trusted: bool) -> None:
+    """Load it as a gate would, where that runs nothing, or is trusted to."""
+    if report.format == "joblib" and not trusted:
+        return
+    try:
+        package = ModelPackage.load(path, key=key, sha256=report.sha256, allow_pickle=trusted)
+        report.model = _steps(package.model)
+        report.schema = report.schema or Schema.from_model(package.model)
+    except ConfigurationError as error:
+        report.warnings.append(f"a gate would refuse it: {error}")
+
+
+def _steps(model: Any) -> str:
+    steps = getattr(model, "steps", None) or [("", model)]
+    return " > ".join(type(step).__name__ for _, step in steps)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

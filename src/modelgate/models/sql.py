@@ -1,0 +1,205 @@
+"""Packages in a database: SQLite or PostgreSQL. What is here blocks."""
+
+import hashlib
+import io
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from ..database import Database, Moment, sa
+from ..errors import ConfigurationError, NotFound
+from .archive import ZipArchive
+from .manifest import Manifest, Sidecars, read_sidecars
+from .package import ModelPackage, read_package
+from .rules import Mismatch, Rules
+from .store import LATEST, TOKEN, no_model
+
+__all__ = ["SqlModelStore", "StoredModel"]
+
+_METADATA = sa.MetaData()
+_MODELS = sa.Table(
+    "modelgate_models",
+    _METADATA,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("version", sa.String(64), primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("created", Moment, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("sidecars", sa.LargeBinary, nullable=False),
+    sa.Column("package", sa.LargeBinary, nullable=False),
+    sa.UniqueConstraint("name", "number"),
+)
+_ALIASES = sa.Table(
+    "modelgate_aliases",
+    _METADATA,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("alias", sa.String(64), primary_key=True),
+    sa.Column("version", sa.String(64), nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """What is kept of a package beside its bytes."""
+
+    name: str
+    version: str
+    created: datetime
+    size: int
+    sha256: str
+    aliases: tuple[str, ...] = ()
+
+
+class SqlModelStore(Database):
+    """Packages in SQLite or PostgreSQL, each under its name and version; a version never changes.
+
+    A model is asked for as ``churn@7``, by an alias as ``churn@production``, or as ``churn``, which is
+    ``churn@latest``: the version saved last.
+
+    Args:
+        url: ``sqlite:///models.db``, or ``postgresql://…`` for many machines.
+        sha256: by name and version, ``churn@7``, the digest that pins a package.
+        key, allow_pickle, mismatch: see `ModelPackage.load`. With a *key*, `save` signs too.
+        clock: gives the time in seconds since the epoch.
+
+    Raises:
+        ConfigurationError: an option cannot work, or a package is missing.
+    """
+
+    pins = True
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        sha256: Mapping[str, str] | None = None,
+        key: str | bytes | None = None,
+        allow_pickle: bool = False,
+        mismatch: Mismatch = "refuse",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._sha256 = dict(sha256 or {})
+        self._rules = Rules(key=key, allow_pickle=allow_pickle, mismatch=mismatch)
+        self._clock = clock
+        super().__init__(url, _METADATA, option="models")
+
+    def save(self, package: ModelPackage) -> StoredModel:
+        """Keep *package* under its name and version.
+
+        Raises:
+            ConfigurationError: there is that version already, or its version is an alias, or *package* is
+                none that can be written.
+            StoreError: the database cannot be asked.
+        """
+        sidecars, content = package.packed(key=self._rules.key)
+        told, digest = package.manifest, hashlib.sha256(content).hexdigest()
+        stored = StoredModel(
+            told.name, told.version, datetime.fromtimestamp(self._clock(), UTC), len(content), digest
+        )
+        row = {
+            **{name: getattr(stored, name) for name in ("name", "version", "created", "size", "sha256")},
+            "sidecars": sidecars,
+            "package": content,
+        }
+        own = _MODELS.c.name == told.name
+        named = _ALIASES.c.name == told.name
+        with self._transaction() as connection:
+            taken = {
+                LATEST,
+                *connection.scalars(sa.select(_MODELS.c.version).where(own)),
+                *connection.scalars(sa.select(_ALIASES.c.alias).where(named)),
+            }
+            if told.version in taken:
+                raise ConfigurationError(
+                    f"version={told.version!r}: {told.name} has a version or an alias of it"
+                )
+            last = connection.scalar(sa.select(sa.func.max(_MODELS.c.number)).where(own))
+            connection.execute(sa.insert(_MODELS).values(**row, number=(last or 0) + 1))
+        return stored
+
+    def alias(self, name: str, alias: str, version: str) -> None:
+        """Have ``name@alias`` mean *version* from now on. Gates that have a model loaded keep it.
+
+        Raises:
+            ConfigurationError: *alias* is no name for one, or that of a version.
+            NotFound: there is no such version.
+            StoreError: the database cannot be asked.
+        """
+        if not TOKEN.fullmatch(f"{name}@{alias}") or alias == LATEST:
+            raise ConfigurationError(
+                f"alias={alias!r}: accepts letters, digits, '_', '-' and '.', but latest"
+            )
+        own = (_ALIASES.c.name == name) & (_ALIASES.c.alias == alias)
+        with self._transaction() as connection:
+            known = _MODELS.c.name == name
+            versions = set(connection.scalars(sa.select(_MODELS.c.version).where(known)))
+            if alias in versions:
+                raise ConfigurationError(f"alias={alias!r}: is a version of {name}")
+            if version not in versions:
+                raise NotFound(f"There is no version {version} of {name}")
+            connection.execute(sa.delete(_ALIASES).where(own))
+            connection.execute(sa.insert(_ALIASES).values(name=name, alias=alias, version=version))
+
+    def list(self, name: str | None = None) -> Sequence[StoredModel]:
+        """The versions of *name*, or of all models, the oldest first.
+
+        Raises:
+            StoreError: the database cannot be asked.
+        """
+        shown = [_MODELS.c[column] for column in ("name", "version", "created", "size", "sha256")]
+        chosen = sa.select(*shown).order_by(_MODELS.c.name, _MODELS.c.number)
+        if name is not None:
+            chosen = chosen.where(_MODELS.c.name == name)
+        with self._transaction() as connection:
+            stored = [StoredModel(**row) for row in connection.execute(chosen).mappings()]
+            told = connection.execute(sa.select(_ALIASES).order_by(_ALIASES.c.alias)).all()
+        aliases: dict[tuple[str, str], list[str]] = {}
+        for of, alias, version in told:
+            aliases.setdefault((of, version), []).append(alias)
+        return [replace(it, aliases=tuple(aliases.get((it.name, it.version), ()))) for it in stored]
+
+    def describe(self, name: str) -> Sidecars:
+        """What is known of a model before it is loaded. Raises as `load` does."""
+        version, content = self._fetch(name, _MODELS.c.sidecars)
+        sidecars = read_sidecars(ZipArchive(io.BytesIO(content)), self._rules, alone=True)
+        _check_name(sidecars.manifest, name, version)
+        return sidecars
+
+    def load(self, name: str, *, sha256: str | None = None) -> ModelPackage:
+        """The model *name*, and what is known of it.
+
+        Raises:
+            NotFound: there is none, or *name* is not a name.
+            ConfigurationError: see `ModelPackage.load`.
+            StoreError: the database cannot be asked.
+        """
+        version, content = self._fetch(name, _MODELS.c.package)
+        pin = sha256 or self._sha256.get(f"{name.partition('@')[0]}@{version}")
+        package = read_package(content, replace(self._rules, sha256=pin))
+        _check_name(package.manifest, name, version)
+        return package
+
+    def _fetch(self, asked: str, column: sa.Column[bytes]) -> tuple[str, bytes]:
+        """The version that is meant, and what is in its *column*."""
+        if not TOKEN.fullmatch(asked):
+            raise no_model()
+        name, _, wanted = asked.partition("@")
+        chosen = sa.select(_MODELS.c.version, column).where(_MODELS.c.name == name)
+        if wanted in ("", LATEST):
+            chosen = chosen.order_by(_MODELS.c.number.desc()).limit(1)
+        else:
+            meant = sa.select(_ALIASES.c.version).where(_ALIASES.c.name == name, _ALIASES.c.alias == wanted)
+            chosen = chosen.where(_MODELS.c.version == sa.func.coalesce(meant.scalar_subquery(), wanted))
+        with self._transaction() as connection:
+            row = connection.execute(chosen).first()
+        if row is None:
+            raise no_model()
+        return row[0], row[1]
+
+
+def _check_name(manifest: Manifest, asked: str, version: str) -> None:
+    """Whoever can write to the database must not put a signed package in the place of another."""
+    if (manifest.name, manifest.version) != (asked.partition("@")[0], version):
+        raise ConfigurationError(f"{asked}: holds the package {manifest.name}@{manifest.version}")
