@@ -1,21 +1,17 @@
 """A gate: deployments, the layers around them, and the dialects in which they are asked."""
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from .deployment import Deployment, HTTPLayer, ScoringLayer
-from .dialects import DIALECTS, Dialect, Route
+from .dialects import Dialect, Route
+from .entries import Entries, Entry
 from .errors import (
     AnswerableError,
     ConfigurationError,
-    DeploymentInactive,
-    DeploymentUnavailable,
-    Forbidden,
     InsufficientScope,
     InvalidInput,
     NotFound,
@@ -23,47 +19,36 @@ from .errors import (
     RequestError,
     ServingError,
 )
-from .flow import Flow, Handler, Workers, checked_layers, drive, run, stack
+from .flow import Flow, Workers, drive, run, stack
 from .http import PLAIN, Request, Response, http_stack
 from .keys import KeyStore
-from .keys.store import ACCEPTED as ACCEPTED_KEYS
 from .layers import (
     AccessLog,
-    Admission,
-    AuthFailures,
-    BodyLimit,
-    KeyAuth,
-    RateLimit,
     RequestId,
     TrustedProxies,
 )
-from .layers.rate_limit import DEFAULT_RATE
+from .loader import Loader
 from .metadata import ROUTES as METADATA
-from .models import FolderStore, ModelCache, ModelPackage, ModelStore
-from .models.manifest import Manifest
-from .models.package import open_package, sidecars_of
-from .models.rules import Rules
+from .models import FolderStore, ModelCache, ModelStore
 from .mount import asgi, wsgi
+from .options import auth_failures as failures_of
+from .options import given_layers, naming, spoken, standard_layers
 from .routes import Routes
 from .schema import Schema
 from .scoring import (
-    Description,
     Known,
     Model,
     Prediction,
     Predictor,
     Query,
     Round,
-    Target,
-    Threshold,
     Validate,
     decide,
     held,
     keep_columns,
 )
-from .scoring.query import check_prediction, output_names
+from .scoring.query import check_prediction
 from .scoring.score import predict
-from .scoring.threshold import is_for
 from .scoring.validate import is_large
 
 __all__ = ["Gate"]
@@ -75,56 +60,6 @@ logger = logging.getLogger("modelgate")
 
 _MANY_ROWS = 500
 """From how many rows on an answer is no work for an event loop; with what was sent in it, one may do."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Entry:
-    """A deployment, put together."""
-
-    deployment: Deployment
-    model: Model
-    score: Handler[Query, Prediction]
-    answer: Handler[Request, Response]
-
-    def describe(self) -> Flow[Description]:
-        """See `Catalog.describe`."""
-        told = self.deployment
-        schema = told.schema or (yield from self.model.schema(Query(b"")))
-        if not schema.policy.reveal:
-            raise Forbidden("This deployment does not show what it takes")
-        targets = yield from self.model.targets()
-        return Description(told.name, told.version, told.model_id or told.name, schema, targets)
-
-
-class _Entries(dict[str, _Entry]):
-    """The deployments of a gate, by name: its `Catalog`."""
-
-    def active(self, name: str) -> _Entry:
-        """Raises `NotFound` where there is none of that name, `DeploymentInactive` where it is paused."""
-        entry = self.get(name)
-        if entry is None:
-            raise NotFound("The model of this deployment could not be found")
-        if entry.deployment.state != "active":
-            raise DeploymentInactive
-        return entry
-
-    def describe(self, name: str) -> Flow[Description]:
-        """See `Catalog.describe`."""
-        return self.active(name).describe()
-
-    def version(self, name: str) -> str:
-        """See `Catalog.version`."""
-        return self.active(name).deployment.version
-
-    def ready(self, name: str | None = None) -> Flow[bool]:
-        """See `Catalog.ready`."""
-        entries = [entry for entry in self.values() if entry.deployment.state == "active"]
-        for entry in entries if name is None else [self.active(name)]:
-            try:
-                yield from entry.model.ready()
-            except (NotFound, DeploymentUnavailable):
-                return False
-        return True
 
 
 class Gate:
@@ -176,17 +111,17 @@ class Gate:
         cache_bytes: int | None = None,
         threads: int | None = None,
     ) -> None:
-        with _naming("cache_size, cache_bytes"):
+        self._entries = Entries()
+        with naming("store"):
+            kept = FolderStore(store) if isinstance(store, str | Path) else store
+        self._loader = Loader(lambda name: self._entries[name].deployment, kept, Workers(threads))
+        with naming("cache_size, cache_bytes"):
             self.cache: ModelCache[Predictor] = ModelCache(
-                self._load, cache_size, maxbytes=cache_bytes, sizeof=lambda predictor: predictor.size
+                self._loader.load, cache_size, maxbytes=cache_bytes, sizeof=lambda predictor: predictor.size
             )
-        self._described: ModelCache[Known | None] = ModelCache(self._describe, 1000, patience=2)
-        with _naming("store"):
-            self._store = FolderStore(store) if isinstance(store, str | Path) else store
+        self._described: ModelCache[Known | None] = ModelCache(self._loader.describe, 1000, patience=2)
         self._scoring = scoring
-        self._workers = Workers(threads)
-        self._entries = _Entries()
-        self._dialects = _dialects(dialects)
+        self._dialects = spoken(dialects)
         self._first = next(iter(self._dialects.values()))
         self._routes = Routes()
         for dialect in self._dialects.values():
@@ -195,10 +130,10 @@ class Gate:
         for route in METADATA:
             self._routes.add(route, PLAIN)
         if layers is None:
-            failures = _auth_failures(auth_failures, trusted_proxies) if keys != "open" else []
-            layers = _standard_layers(keys, limits, failures)
+            failures = failures_of(auth_failures, trusted_proxies) if keys != "open" else []
+            layers = standard_layers(keys, limits, failures)
         else:
-            layers = _given_layers(layers, keys, limits)
+            layers = given_layers(layers, keys, limits)
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
         self._guarded = http_stack(layers, self._answer)
         self._handler = stack([*proxies, RequestId(), AccessLog()], self._guard)
@@ -219,18 +154,9 @@ class Gate:
             raise ConfigurationError(f"deployments: {deployment!r}: accepts Deployment(name, model)")
         if deployment.name in self._entries:
             raise ConfigurationError(f"deployments: two are called {deployment.name!r}")
-        if deployment.stored is not None and self._store is None:
-            raise ConfigurationError(f"model={deployment.model!r}: needs Gate(store=…)")
-        if deployment.stored is not None and isinstance(self._store, FolderStore):
-            self._store.check(deployment.stored, sha256=deployment.sha256)
-        elif (
-            deployment.stored is not None
-            and deployment.sha256 is not None
-            and not hasattr(self._store, "pins")
-        ):
-            raise ConfigurationError("sha256: pins a file or a package, and this store has none")
+        self._loader.check(deployment)
         if not deployment.is_loaded:
-            model = Model(held(self._predictor(deployment, deployment.model)))
+            model = Model(held(self._loader.predictor(deployment, deployment.model)))
         else:
             model = Model(
                 partial(self.cache.get, deployment.name), partial(self._described.get, deployment.name)
@@ -241,7 +167,7 @@ class Gate:
         )
         inner.append(decide)
         validate = Validate(deployment.schema or model.schema, max_rows=deployment.max_rows)
-        self._entries[deployment.name] = _Entry(
+        self._entries[deployment.name] = Entry(
             deployment,
             model,
             stack([validate, keep_columns, model, *inner], predict),
@@ -420,60 +346,6 @@ class Gate:
             raise InsufficientScope
         raise InvalidInput(f"Several deployments can be meant: name one as deployment: {', '.join(names)}")
 
-    def _load(self, name: str) -> Predictor:
-        deployment = self._entries[name].deployment
-        if deployment.stored is not None:
-            assert self._store is not None
-            pin = {"sha256": deployment.sha256} if deployment.sha256 is not None else {}
-            return self._predictor(deployment, self._store.load(deployment.stored, **pin))
-        assert deployment.path is not None
-        return self._predictor(deployment, open_package(deployment.path, Rules(deployment.sha256)))
-
-    def _describe(self, name: str) -> Known | None:
-        """What a package says of itself, read without its model."""
-        deployment = self._entries[name].deployment
-        if deployment.path is not None:
-            told = sidecars_of(deployment.path, Rules(deployment.sha256))
-        else:
-            describe = getattr(self._store, "describe", None)
-            told = describe(deployment.stored) if describe is not None else None
-        if told is None:
-            return None
-        target, classes = _target(deployment, told.manifest), told.manifest.classes
-        names = output_names(target, len(classes))
-        return Known(deployment.schema or told.schema, list(map(Target, names, classes)))
-
-    def _predictor(self, deployment: Deployment, model: Any) -> Predictor:
-        package = model if isinstance(model, ModelPackage) else None
-        manifest = package.manifest if package is not None else None
-        predictor = Predictor(
-            package.model if package is not None else model,
-            deployment.schema or (package.schema if package is not None else None),
-            target=_target(deployment, manifest),
-            version=deployment.version,
-            model_id=deployment.model_id or deployment.name,
-            workers=None if deployment.offload is False else self._workers,
-            plans=deployment.plans,
-            batch=deployment.batch,
-            inline=None if deployment.offload is None else False,
-        )
-        threshold, wanted = deployment.threshold, deployment.positive_class
-        if manifest is not None:
-            threshold = manifest.threshold if threshold is None else threshold
-            wanted = manifest.positive_class if wanted is None else wanted
-        if wanted is not None and not any(is_for(wanted, t.classes) for t in predictor.targets if t.classes):
-            classes = [target.classes for target in predictor.targets]
-            raise ConfigurationError(f"positive_class={wanted!r}: the model's classes are {classes}")
-        predictor.size = package.size if package is not None else 0
-        if threshold is not None or wanted is not None:
-            predictor.decision = Threshold(threshold, wanted)
-        return predictor
-
-
-def _target(deployment: Deployment, manifest: Manifest | None) -> str | Sequence[str]:
-    """What the deployment calls what is predicted, or else what its package does."""
-    return deployment.target if manifest is None or deployment.target != "prediction" else manifest.target
-
 
 def _refusal(request: Request, error: AnswerableError) -> Response:
     if isinstance(error, PredictionError):
@@ -484,64 +356,3 @@ def _refusal(request: Request, error: AnswerableError) -> Response:
             exc_info=error.__cause__,
         )
     return request.wire.encode_error(request, error)
-
-
-def _standard_layers(
-    keys: KeyStore | Mapping[str, str | Sequence[str]] | str | None,
-    limits: str | HTTPLayer | Sequence[HTTPLayer] | None,
-    failures: Sequence[HTTPLayer],
-) -> list[HTTPLayer]:
-    if keys is None:
-        raise ConfigurationError(f"keys: a gate without keys would serve anyone: accepts {ACCEPTED_KEYS}")
-    guards: list[HTTPLayer] = [Admission(), BodyLimit(), *failures]
-    if keys != "open":
-        guards.append(KeyAuth(keys))
-    with _naming("limits"):
-        return [*guards, *_limits(DEFAULT_RATE if limits is None else limits)]
-
-
-def _limits(limits: str | HTTPLayer | Sequence[HTTPLayer]) -> Sequence[HTTPLayer]:
-    if isinstance(limits, str):
-        return [RateLimit(limits)]
-    return checked_layers([limits] if callable(limits) else limits)
-
-
-def _auth_failures(rate: str | None, proxies: Sequence[str] | None) -> list[HTTPLayer]:
-    with _naming("auth_failures"):
-        # Nothing having been said of proxies, what one has forwarded comes from an unknown address.
-        return [] if rate is None else [AuthFailures(rate, spare_forwarded=proxies is None)]
-
-
-@contextlib.contextmanager
-def _naming(option: str) -> Iterator[None]:
-    """A refusal names the option the user wrote, and not the one it became."""
-    try:
-        yield
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{option}: {error}") from None
-
-
-def _given_layers(layers: Sequence[HTTPLayer], keys: object, limits: object) -> Sequence[HTTPLayer]:
-    if limits is not None or keys not in (None, "open"):
-        raise ConfigurationError(
-            "layers: given whole, they hold KeyAuth and RateLimit: leave keys and limits out"
-        )
-    if keys is None and not any(isinstance(layer, KeyAuth) for layer in layers):
-        raise ConfigurationError('layers: there is no KeyAuth among them: add one, or say keys="open"')
-    return layers
-
-
-def _dialects(given: Sequence[str | Dialect] | None) -> dict[str, Dialect]:
-    chosen = list(DIALECTS) if given is None else [given] if isinstance(given, str) else list(given)
-    dialects: dict[str, Dialect] = {}
-    for dialect in chosen:
-        if isinstance(dialect, str) and dialect in DIALECTS:
-            dialect = DIALECTS[dialect]()
-        if isinstance(dialect, str | type) or not hasattr(dialect, "decode") or dialect.name in dialects:
-            raise ConfigurationError(
-                f"dialects={given!r}: accepts a Dialect, or {', '.join(DIALECTS)}; each once"
-            )
-        dialects[dialect.name] = dialect
-    if not dialects:
-        raise ConfigurationError(f"dialects={given!r}: accepts at least one")
-    return dialects

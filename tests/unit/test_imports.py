@@ -18,6 +18,7 @@ RANKS = [
     ["scoring"],
     ["layers", "dialects", "mount"],
     ["routes", "deployment", "metadata"],
+    ["entries", "loader", "options"],
     ["gate"],
     ["__init__"],
     ["cli"],

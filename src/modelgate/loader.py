@@ -1,0 +1,106 @@
+"""From where a deployment's model is kept to what predicts."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .deployment import Deployment
+from .errors import ConfigurationError
+from .flow import Workers
+from .models import FolderStore, ModelPackage, ModelStore
+from .models.manifest import Manifest
+from .models.package import open_package, sidecars_of
+from .models.rules import Rules
+from .scoring import Predictor, Target, Threshold
+from .scoring.model import Known
+from .scoring.query import output_names
+from .scoring.threshold import is_for
+
+__all__ = ["Loader"]
+
+
+class Loader:
+    """Makes the predictors of deployments.
+
+    Args:
+        deployment: gives the deployment of a name.
+        store: where ``"store:name"`` models are, if anywhere.
+        workers: the threads in which they predict.
+    """
+
+    def __init__(
+        self, deployment: Callable[[str], Deployment], store: ModelStore | None, workers: Workers
+    ) -> None:
+        self._deployment = deployment
+        self._store = store
+        self._workers = workers
+
+    def check(self, deployment: Deployment) -> None:
+        """Raises `ConfigurationError` where it can be seen already that its model cannot be loaded."""
+        if deployment.stored is None:
+            return
+        if self._store is None:
+            raise ConfigurationError(f"model={deployment.model!r}: needs Gate(store=…)")
+        if isinstance(self._store, FolderStore):
+            self._store.check(deployment.stored, sha256=deployment.sha256)
+        elif deployment.sha256 is not None and not hasattr(self._store, "pins"):
+            raise ConfigurationError("sha256: pins a file or a package, and this store has none")
+
+    def load(self, name: str) -> Predictor:
+        """What predicts for the deployment *name*, from its file or the store. It may block."""
+        deployment = self._deployment(name)
+        if deployment.stored is not None:
+            assert self._store is not None
+            pin = {"sha256": deployment.sha256} if deployment.sha256 is not None else {}
+            return self.predictor(deployment, self._store.load(deployment.stored, **pin))
+        assert deployment.path is not None
+        return self.predictor(deployment, open_package(deployment.path, Rules(deployment.sha256)))
+
+    def describe(self, name: str) -> Known | None:
+        """What a package says of itself, read without its model."""
+        deployment = self._deployment(name)
+        if deployment.path is not None:
+            told = sidecars_of(deployment.path, Rules(deployment.sha256))
+        else:
+            describe = getattr(self._store, "describe", None)
+            told = describe(deployment.stored) if describe is not None else None
+        if told is None:
+            return None
+        target, classes = _target(deployment, told.manifest), told.manifest.classes
+        names = output_names(target, len(classes))
+        return Known(deployment.schema or told.schema, list(map(Target, names, classes)))
+
+    def predictor(self, deployment: Deployment, model: Any) -> Predictor:
+        """What predicts with *model*, an estimator, a function or a package, as *deployment* says.
+
+        Raises:
+            ConfigurationError: they do not go together.
+        """
+        package = model if isinstance(model, ModelPackage) else None
+        manifest = package.manifest if package is not None else None
+        predictor = Predictor(
+            package.model if package is not None else model,
+            deployment.schema or (package.schema if package is not None else None),
+            target=_target(deployment, manifest),
+            version=deployment.version,
+            model_id=deployment.model_id or deployment.name,
+            workers=None if deployment.offload is False else self._workers,
+            plans=deployment.plans,
+            batch=deployment.batch,
+            inline=None if deployment.offload is None else False,
+        )
+        threshold, wanted = deployment.threshold, deployment.positive_class
+        if manifest is not None:
+            threshold = manifest.threshold if threshold is None else threshold
+            wanted = manifest.positive_class if wanted is None else wanted
+        if wanted is not None and not any(is_for(wanted, t.classes) for t in predictor.targets if t.classes):
+            classes = [target.classes for target in predictor.targets]
+            raise ConfigurationError(f"positive_class={wanted!r}: the model's classes are {classes}")
+        predictor.size = package.size if package is not None else 0
+        if threshold is not None or wanted is not None:
+            predictor.decision = Threshold(threshold, wanted)
+        return predictor
+
+
+def _target(deployment: Deployment, manifest: Manifest | None) -> str | Sequence[str]:
+    """What the deployment calls what is predicted, or else what its package does."""
+    return deployment.target if manifest is None or deployment.target != "prediction" else manifest.target
