@@ -19,7 +19,7 @@ from .errors import (
     RequestError,
     ServingError,
 )
-from .flow import Flow, Workers, drive, run, stack
+from .flow import Flow, Workers, checked_layers, drive, run, stack
 from .http import PLAIN, Request, Response, http_stack
 from .keys import KeyStore
 from .layers import (
@@ -120,7 +120,7 @@ class Gate:
                 self._loader.load, cache_size, maxbytes=cache_bytes, sizeof=lambda predictor: predictor.size
             )
         self._described: ModelCache[Known | None] = ModelCache(self._loader.describe, 1000, patience=2)
-        self._scoring = scoring
+        self._scoring = None if scoring is None else checked_layers(scoring)
         self._dialects = spoken(dialects)
         self._first = next(iter(self._dialects.values()))
         self._routes = Routes()

@@ -67,6 +67,7 @@ def given_layers(layers: Sequence[HTTPLayer], keys: object, limits: object) -> S
     Raises:
         ConfigurationError: *keys* or *limits* are given too, or nothing asks for a key.
     """
+    layers = checked_layers(layers)
     if limits is not None or keys not in (None, "open"):
         raise ConfigurationError(
             "layers: given whole, they hold KeyAuth and RateLimit: leave keys and limits out"

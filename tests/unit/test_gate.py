@@ -243,6 +243,19 @@ def test_layers_given_whole():
     assert [client.post("/api/predict", json=DOCUMENT).status for _ in range(2)] == [200, 429]
 
 
+def test_layers_that_can_be_read_once():
+    """All of them are kept, KeyAuth too."""
+    gate = ages(
+        keys=None,
+        layers=(layer for layer in [KeyAuth({KEY: "ages"}), RateLimit("1/day")]),
+        scoring=(layer for layer in [Round(1)]),
+    )
+    gate.add(Deployment("more", own_age, schema=AGE))
+
+    assert 401 == Client(gate.wsgi).post("/api/predict", json={"input_data": {"age": 1}}).status
+    assert [1.2] == gate.score("ages", {"age": 1.239}).values == gate.score("more", {"age": 1.239}).values
+
+
 def test_several_limits():
     """Each of them holds."""
     gate = ages(limits=[RateLimit("9/day"), Concurrency(5), RateLimit("1/day", by="address")])
