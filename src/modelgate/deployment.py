@@ -44,7 +44,8 @@ class Deployment:
             model itself decides.
         endpoint: a path of its own below the gate's mount point, ``"/detect-fraud"``, where the
             dialect ``simple`` is spoken.
-        decimals: to which predicted numbers are rounded; None for not at all.
+        decimals: to which predicted numbers are rounded; None for not at all. By default as the
+            service whose wire format is spoken does: two for ``mlclever``, and no other rounds.
         state: ``"active"``, or ``"paused"`` to refuse every request.
         sha256: the digest that pins a model file; a ``.joblib`` file needs one.
         layers: HTTP layers around this deployment alone, inside the gate's.
@@ -72,7 +73,7 @@ class Deployment:
     positive_class: Any = None
     threshold: float | None = None
     endpoint: str | None = None
-    decimals: int | None = 2
+    decimals: int | Literal["service"] | None = "service"
     state: Literal["active", "paused"] = "active"
     sha256: str | None = None
     layers: Sequence[HTTPLayer] = ()

@@ -344,7 +344,9 @@ class Gate:
             return names[0]
         if own == ():
             raise InsufficientScope
-        raise InvalidInput(f"Several deployments can be meant: name one as deployment: {', '.join(names)}")
+        raise InvalidInput(
+            f"Several deployments can be meant: ask one by its path, or name it as deployment: {', '.join(names)}"
+        )
 
 
 def _refusal(request: Request, error: AnswerableError) -> Response:

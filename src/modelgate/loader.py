@@ -92,9 +92,7 @@ class Loader:
         if manifest is not None:
             threshold = manifest.threshold if threshold is None else threshold
             wanted = manifest.positive_class if wanted is None else wanted
-        if wanted is not None and not any(is_for(wanted, t.classes) for t in predictor.targets if t.classes):
-            classes = [target.classes for target in predictor.targets]
-            raise ConfigurationError(f"positive_class={wanted!r}: the model's classes are {classes}")
+        _check_decision(predictor, threshold, wanted)
         predictor.size = package.size if package is not None else 0
         if threshold is not None or wanted is not None:
             predictor.decision = Threshold(threshold, wanted)
@@ -104,3 +102,17 @@ class Loader:
 def _target(deployment: Deployment, manifest: Manifest | None) -> str | Sequence[str]:
     """What the deployment calls what is predicted, or else what its package does."""
     return deployment.target if manifest is None or deployment.target != "prediction" else manifest.target
+
+
+def _check_decision(predictor: Predictor, threshold: float | None, wanted: Any) -> None:
+    """Raises `ConfigurationError` where the model has no such class, or nothing to hold a threshold against."""
+    # What a function gives is known when it has given it.
+    if (threshold is None and wanted is None) or not hasattr(predictor.model, "predict"):
+        return
+    two = [target for target in predictor.targets if target.classes and is_for(wanted, target.classes)]
+    if not two:
+        classes = [target.classes for target in predictor.targets]
+        option = f"positive_class={wanted!r}" if wanted is not None else f"threshold={threshold!r}"
+        raise ConfigurationError(f"{option}: the model's classes are {classes}")
+    if threshold is not None and not any(target.probabilities for target in two):
+        raise ConfigurationError(f"threshold={threshold!r}: the model tells no probabilities")

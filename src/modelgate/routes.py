@@ -12,6 +12,9 @@ __all__ = ["Found", "Routes"]
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
+# No deployment has a colon in its name, and some paths have one behind it.
+_PARTS = {"deployment": "[^/:]+"}
+
 
 class Found(NamedTuple):
     """A route, the wire format it belongs to, and the variable parts of the path."""
@@ -45,16 +48,18 @@ class Routes:
             methods = self._fixed.setdefault(route.path, {})
         found = Found(route, wire, params or {})
         self._prefixes.setdefault(prefix, wire)
+        self._prefixes.setdefault(prefix[: prefix.find("/", 1) + 1], wire)
         return methods.setdefault(route.method, found) is found
 
     def find(self, method: str, path: str) -> Found:
-        """The route of a path. A slash at the end changes nothing.
+        """The route of a path. A slash at the end changes nothing, and HEAD is answered as GET.
 
         Raises:
             NotFound: no route has the path.
             MethodNotAllowed: routes have the path, and none has the method.
         """
         path, allowed = path.removesuffix("/"), set[str]()
+        method = "GET" if method == "HEAD" else method
         fixed = self._fixed.get(path)
         if fixed is not None and method in fixed:
             return fixed[method]
@@ -64,7 +69,7 @@ class Routes:
                 return found._replace(params=params) if params else found
             allowed.update(methods)
         if allowed:
-            raise MethodNotAllowed(sorted(allowed))
+            raise MethodNotAllowed(sorted(allowed | {"HEAD"} if "GET" in allowed else allowed))
         raise NotFound
 
     def nearest(self, path: str) -> Wire | None:
@@ -84,7 +89,7 @@ class Routes:
 def _pattern(path: str) -> re.Pattern[str]:
     # An odd piece of the split is a variable's name, an even one stands for itself.
     pieces = [
-        f"(?P<{piece}>[^/]+)" if at % 2 else re.escape(piece)
+        f"(?P<{piece}>{_PARTS.get(piece, '[^/]+')})" if at % 2 else re.escape(piece)
         for at, piece in enumerate(_VARIABLE.split(path))
     ]
     return re.compile("".join(pieces))

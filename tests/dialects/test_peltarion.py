@@ -83,7 +83,7 @@ def test_tabular_data(interface):
     ("model", "expected"),
     [
         # "Regression problem"
-        (lambda table: Prediction([Output("target", np.array([0.3740423]))]), b'{"target":0.37}'),
+        (lambda table: Prediction([Output("target", np.array([0.3740423]))]), b'{"target":0.3740423}'),
         # "Classification problem": "a JSON object that contains the score of each class"
         (digits, b'{"target":{"0":3.3823929e-12,"1":0.99999976}}'),
         # Beyond the document: a classifier that tells no scores

@@ -150,9 +150,9 @@ def test_error_codes(interface, status, code, options, asked):
 @pytest.mark.parametrize(
     ("result", "expected"),
     [
-        ([2.675], 2.67),
+        ([2.675], 2.675),
         ([3], 3),
-        ({"a": [1.239], "b": ["x"]}, {"a": 1.24, "b": "x"}),
+        ({"a": [1.239], "b": ["x"]}, {"a": 1.239, "b": "x"}),
         (Prediction([Output("label", np.array(["x"]), ["x", "y"])]), {"predicted_class": "x"}),
     ],
     ids=["a number", "a whole number", "several outputs", "a label without probabilities"],

@@ -69,9 +69,9 @@ def test_a_path_of_its_own(interface):
 @pytest.mark.parametrize(
     ("result", "expected"),
     [
-        ([2.675], b'{"prediction":2.67}'),
+        ([2.675], b'{"prediction":2.675}'),
         ([3], b'{"prediction":3}'),
-        ({"a": [1.239], "b": ["x"]}, b'{"prediction":{"a":1.24,"b":"x"}}'),
+        ({"a": [1.239], "b": ["x"]}, b'{"prediction":{"a":1.239,"b":"x"}}'),
         (
             Prediction(
                 [

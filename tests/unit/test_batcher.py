@@ -236,6 +236,40 @@ def test_who_gives_up_is_not_scored(model):
     assert [[10.0]] == list(map(values, ask(scored, table(5))))
 
 
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_loop_that_does_not_run_holds_nobody_up(model, closed):
+    """One that ended before it ran its batch: who comes next leads, in a thread or on another loop."""
+    scored = Batcher(model, Workers(1), inline=True)
+    loop = asyncio.new_event_loop()
+
+    async def left_behind():
+        return asyncio.ensure_future(adrive(scored.predict(table(1))))
+
+    loop.run_until_complete(left_behind())
+    loop._run_once()  # the task begins, and what it has scheduled does not
+    if closed:
+        loop.close()
+    with ThreadPoolExecutor(2) as pool:
+        assert [4.0] == values(pool.submit(lambda: drive(scored.predict(table(2)))).result(SOON))
+        assert [[6.0]] == list(map(values, pool.submit(ask, scored, table(3)).result(SOON)))
+    if not closed:
+        loop.close()
+
+
+def test_a_thread_that_holds_up_a_loop_is_not_held_up_by_it(model):
+    """Scoring without await inside a coroutine, while others of its loop wait for the same model."""
+    scored = Batcher(model, Workers(1), inline=True)
+
+    async def asked():
+        others = [asyncio.ensure_future(adrive(scored.predict(table(at)))) for at in (1, 2)]
+        await asyncio.sleep(0)
+        own = drive(scored.predict(table(3)))
+        return [own, *await asyncio.wait_for(asyncio.gather(*others), SOON)]
+
+    assert [[6.0], [2.0], [4.0]] == list(map(values, asyncio.run(asked())))
+    assert not scored._busy
+
+
 def test_a_loop_that_is_gone_holds_nobody_up(model):
     """Its tables are left out, and the next is served."""
     scored = Batcher(model, Workers(1), inline=False)

@@ -602,3 +602,32 @@ def test_what_a_function_predicts_is_what_it_was_said_to():
 
     assert ["a", "b"] == [told.name for told in Predictor(own_age, AGE, target=["a", "b"]).targets]
     assert ["y"] == [told.name for told in Predictor(Broken(), AGE, target="y").targets]
+
+
+def test_numbers_are_rounded_as_the_service_spoken_does():
+    """ML Clever to two decimals, and no other; a deployment may say otherwise for all."""
+    gate = Gate(
+        [Deployment("age", own_age, schema=AGE), Deployment("exact", own_age, schema=AGE, decimals=1)],
+        keys="open",
+    )
+    client = Client(gate.wsgi)
+    told = [
+        (
+            client.post("/api/predict", json={"deployment": name, "input_data": {"age": 1.239}}).json()[
+                "predictions"
+            ],
+            client.post(f"/simple/{name}", json=[1.239]).json()["prediction"],
+            gate.score(name, {"age": 1.239}).values.tolist(),
+        )
+        for name in ("age", "exact")
+    ]
+
+    assert [([1.24], 1.239, [1.239]), ([1.2], 1.2, [1.2])] == told
+
+
+def test_head_is_answered_as_get():
+    """Without the body, whose length it tells."""
+    client = Client(Gate(keys="open").asgi)
+    answer = client.request("HEAD", "/health/live")
+
+    assert (200, b"", "13") == (answer.status, answer.body, answer.header("content-length"))

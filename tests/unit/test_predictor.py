@@ -13,6 +13,8 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -370,3 +372,30 @@ def test_many_rows_are_scored_in_parts(monkeypatch, targets):
         assert one.values.dtype == other.values.dtype
         if one.probabilities is not None:
             np.testing.assert_array_equal(one.probabilities, other.probabilities)
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("plans", [True, False])
+def test_a_model_that_changes_its_input_answers_as_ever(named, plans):
+    """A transformer with copy=False does, and predict_proba is asked after predict."""
+    rows = np.random.default_rng(0).normal(3, 2, size=(60, 2))
+    frame = pandas.DataFrame(rows, columns=["a", "b"]) if named else rows
+    model = make_pipeline(StandardScaler(copy=False), StandardScaler(copy=False), LogisticRegression())
+    scored = Predictor(model.fit(frame.copy(), rows[:, 0] > 3), plans=plans)
+    table = scored.schema.read(rows[:5])
+    told = drive(scored.predict(table))
+
+    np.testing.assert_array_equal(model.predict_proba(frame[:5].copy()), told.probabilities)
+    np.testing.assert_array_equal(rows[:5], table.numbers)
+
+
+def test_no_rows_have_the_outputs_rows_would_have():
+    """Their names, classes and probabilities."""
+    model = DecisionTreeClassifier().fit([[0.0], [1.0]], [["a", "x"], ["b", "y"]])
+    scored = Predictor(model, target=["p", "q"])
+    told = drive(scored.predict(scored.schema.read([])))
+
+    assert [("p", ["a", "b"], (0,), (0, 2)), ("q", ["x", "y"], (0,), (0, 2))] == [
+        (output.name, output.classes, output.values.shape, output.probabilities.shape)
+        for output in told.outputs
+    ]

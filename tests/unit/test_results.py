@@ -48,11 +48,11 @@ def test_another_row_is_another(other):
     """True is 1 to Python, and not to a model."""
     model, cache = Counted(), ResultCache()
     predictor = Predictor(model, SCHEMA)
-    for row in ({"a": 1.0}, {"a": 1.0, "b": 1.0}, {"a": 1.0, "b": False}):
+    for row in ({"a": 1.0}, {"a": 1.0, "b": 1.0}, {"a": 1.0, "b": False}, {"a": 1.0, "b": 0.0}):
         ask(cache, predictor, row)
     ask(cache, predictor, other)
 
-    assert 4 == model.calls
+    assert 5 == model.calls
 
 
 def test_another_model_is_another():

@@ -39,6 +39,7 @@ ROUTES = routes_of(
         ("POST", "/models/churn/1.0/infer", "four", {"deployment": "churn", "version": "1.0"}),
         ("GET", "/v1/models/churn:predict", "five", {"deployment": "churn"}),
         ("GET", "/a.c", "six", {}),
+        ("HEAD", "/a.c", "six", {}),
     ],
 )
 def test_a_path_is_found(method, path, dialect, params):
@@ -50,7 +51,7 @@ def test_a_path_is_found(method, path, dialect, params):
 @pytest.mark.parametrize(
     "path",
     ["", "/", "/api", "/api/predict//", "/api/predict/k/more", "/api/predictx", "//api/predict", "/api//predict",
-     "/models//1/infer", "/models/a/b/c/infer", "/abc", "/API/predict", "api/predict"],
+     "/models//1/infer", "/models/a/b/c/infer", "/abc", "/API/predict", "api/predict", "/v1/models/a:b:predict"],
 )  # fmt: skip
 def test_a_path_of_no_route_is_not_found(path):
     """Neither more nor less than a route."""
@@ -59,7 +60,8 @@ def test_a_path_of_no_route_is_not_found(path):
 
 
 @pytest.mark.parametrize(
-    ("path", "allowed"), [("/api/predict", "GET, POST"), ("/api/predict/k", "POST"), ("/a.c/", "GET")]
+    ("path", "allowed"),
+    [("/api/predict", "GET, HEAD, POST"), ("/api/predict/k", "POST"), ("/a.c/", "GET, HEAD")],
 )
 def test_a_method_of_no_route_is_told_those_there_are(path, allowed):
     """All of them, sorted."""
@@ -86,7 +88,7 @@ def test_a_route_is_found_past_another_of_a_different_method(routes):
     assert "POST" == found.find("POST", "/a/b").wire
     with pytest.raises(MethodNotAllowed) as info:
         found.find("PUT", "/a/b")
-    assert {"allow": "GET, POST"} == info.value.headers
+    assert {"allow": "GET, HEAD, POST"} == info.value.headers
 
 
 def test_without_routes_nothing_is_found():
@@ -101,6 +103,7 @@ def test_the_wire_format_nearby_answers_what_has_no_route():
     assert "two" == ROUTES.nearest("/api/predict/k/more")
     assert "four" == ROUTES.nearest("/models/churn")
     assert "five" == ROUTES.nearest("/v1/models/churn:explain")
+    assert "four" == ROUTES.nearest("/models/")
     assert None is ROUTES.nearest("/nowhere")
     assert None is routes_of([(Route("GET", "/{deployment}"), "all")]).nearest("/nowhere")
 

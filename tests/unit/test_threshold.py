@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
+from sklearn.svm import LinearSVC
 
 from modelgate import (
     ConfigurationError,
@@ -84,3 +86,37 @@ def test_a_deployment_applies_its_threshold(wine, wine_row):
         ConfigurationError, match=r"positive_class='maybe': the model's classes are \[\['no', 'yes'\]\]"
     ):
         Gate([Deployment("d", model, positive_class="maybe")], keys="open")
+
+
+def test_labels_keep_their_length():
+    """Text has the width of what was predicted, and the other label may be longer."""
+    output = Output("churned", np.array(["no"]), ["no", "yes"], np.array([[0.6, 0.4]]))
+    inner = Inner(Prediction([output]))
+
+    assert ["yes"] == drive(Threshold(0.3)(Query([]), inner)).outputs[0].values.tolist()
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        (LinearSVC().fit([[0.0], [3.0]], ["no", "yes"]), "threshold=0.9: the model tells no probabilities"),
+        (Ridge().fit([[0.0], [3.0]], [0, 1]), r"threshold=0.9: the model's classes are \[None\]"),
+    ],
+)
+def test_a_threshold_nothing_can_be_held_against_is_refused(model, told):
+    """It would do nothing, without a word."""
+    with pytest.raises(ConfigurationError, match=told):
+        Gate([Deployment("d", model, threshold=0.9)], keys="open")
+
+
+def test_a_function_may_have_a_positive_class():
+    """What it gives is known when it has given it."""
+
+    def function(table):
+        return Prediction([Output("x", np.array(["a"]), ["a", "b"], np.array([[0.3, 0.7]]))])
+
+    gate = Gate(
+        [Deployment("d", function, schema=Schema.of(a=float), positive_class="a", threshold=0.5)], keys="open"
+    )
+
+    assert ["b"] == gate.score("d", {"a": 1}).values.tolist()

@@ -56,7 +56,8 @@ class Dialect(Wire, Protocol):
     """One service's wire format: where requests become queries, and predictions or errors answers.
 
     Pure functions of what they are given, but for `credentials` and `decode`, which may read the
-    body.
+    body. `decode` says in the `Query` what the service does where a deployment does not say
+    otherwise: how many rows it takes at once, and to how many decimals it rounds.
     """
 
     name: str

@@ -34,6 +34,9 @@ __all__ = ["MLClever"]
 
 _TEXT = msgspec.json.Decoder(str)
 
+_DECIMALS = 2
+"""The document, "Success Response"."""
+
 _NAMES = {"api_key", "deployment", "input_data"}
 
 
@@ -68,7 +71,8 @@ class MLClever:
         if rows[:1] not in (b"{", b"["):
             fault = "must be" if "input_data" in envelope else "is missing: send"
             raise InvalidInput(f"input_data {fault} an object of feature names and values")
-        return Query(rows, deployment=_text(envelope, "deployment"), single=rows[:1] == b"{")
+        deployment = _text(envelope, "deployment")
+        return Query(rows, deployment=deployment, single=rows[:1] == b"{", decimals=_DECIMALS)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
         """``predictions``, and ``confidence_intervals`` where the model gives probabilities."""

@@ -18,8 +18,6 @@ deployment, says which one is asked. The second path is that of SageMaker's runt
 own in the environment of the container, as ``AIP_PREDICT_ROUTE`` and ``AIP_HEALTH_ROUTE``.
 """
 
-import csv
-import io
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,8 +35,9 @@ from ..errors import (
 )
 from ..flow import Flow, run
 from ..http import Request, Response, error_response, head_credentials
+from ..negotiation import preferred
 from ..row_bodies import row_body
-from ..schema import Split
+from ..schema import Split, csv_of
 from ..scoring import Prediction, Query
 from ..strict_json import ANY, LARGE, check_members, decode_json
 from .arrays import by_column, listed
@@ -136,8 +135,11 @@ class MLflow:
         """``predictions``: a value a row, of several outputs an object; or CSV where that is asked for."""
         outputs = prediction.outputs
         columns = [output.values.tolist() for output in outputs]
-        if (request.headers.get("accept") or "").lower().startswith("text/csv"):
-            return Response(200, _csv(columns), [("content-type", "text/csv; charset=utf-8")])
+        if preferred(request.headers.get("accept"), ("application/json", "text/csv")) == "text/csv":
+            # A line a row, and no header: so answer SageMaker's own containers.
+            named = [(output.name, output.values) for output in outputs]
+            body = csv_of(named, len(prediction), header=False)
+            return Response(200, body, [("content-type", "text/csv; charset=utf-8")])
         if len(outputs) == 1:
             members = {"predictions": columns[0]}
         else:
@@ -203,10 +205,3 @@ _FORMATS: Mapping[str, Callable[[bytes], bytes | Split]] = {
     "inputs": _inputs,
 }
 """The members that bring rows, and what reads them."""
-
-
-def _csv(columns: Sequence[Sequence[Any]]) -> bytes:
-    """A line a row, and no header: so answer SageMaker's own containers."""
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(zip(*columns, strict=True))
-    return out.getvalue().encode()

@@ -20,7 +20,9 @@ _QUOTED = re.compile(r'[",\r\n]')
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def csv_of(columns: Sequence[tuple[str, Any]], rows: int, *, escape_formulas: bool = False) -> bytes:
+def csv_of(
+    columns: Sequence[tuple[str, Any]], rows: int, *, escape_formulas: bool = False, header: bool = True
+) -> bytes:
     """The columns as CSV: a comma, a newline, UTF-8.
 
     Numbers are written as Python's `repr` does, null as an empty cell, what JSON calls an array or an
@@ -32,12 +34,13 @@ def csv_of(columns: Sequence[tuple[str, Any]], rows: int, *, escape_formulas: bo
         rows: how many there are.
         escape_formulas: whether text that a spreadsheet would take for a formula gets a ``'`` in
             front (OWASP, "CSV Injection").
+        header: whether the names stand in the first line.
     """
     write = _Writer(escape_formulas, alone=len(columns) == 1)
     names = ",".join([write.text(name) for name, _ in columns]) + "\n"
     parts = (slice(at, min(at + _STEP, rows)) for at in range(0, rows, _STEP))
     blocks = (write.lines([values for _, values in columns], part) for part in parts)
-    return b"".join([names.encode(), *blocks])
+    return b"".join([names.encode() if header else b"", *blocks])
 
 
 class _Writer:

@@ -103,9 +103,9 @@ class Table:
         return [None if value != value else kind(value) for value in values]
 
     def to_array(self) -> npt.NDArray[Any]:
-        """(rows, columns) in the schema's order: float64, or object where there is text."""
+        """(rows, columns) in the schema's order: float64, or object where there is text. It is a copy."""
         if not self.texts:
-            return self.numbers
+            return self.numbers.copy()
         block = np.empty((len(self), len(self._columns)), dtype=object)
         for at, name in enumerate(self):
             block[:, at] = self[name]
@@ -120,10 +120,10 @@ class Table:
         import pandas
 
         if not self.texts and all(column.kind == "number" for column in self._columns):
-            return pandas.DataFrame(self.numbers, columns=list(self), copy=False)
+            return pandas.DataFrame(self.numbers.copy(), columns=list(self), copy=False)
         columns = {}
         for column in self._columns:
-            values = self[column.name]
+            values = np.array(self[column.name])
             if not column.numeric and column.name not in none:
                 values[values == np.array(None)] = np.nan
             series = pandas.Series(values, dtype=values.dtype, copy=False)

@@ -98,6 +98,8 @@ class Batcher:
         self._waiting: deque[_Waiting] = deque()
         self._rows = 0
         self._busy = False
+        # The event loop that is to run the next batch, and has not begun.
+        self._scheduled: asyncio.AbstractEventLoop | None = None
 
     def info(self) -> BatchInfo:
         """The counts so far."""
@@ -118,23 +120,30 @@ class Batcher:
 
     def _wait(self, table: Table) -> Prediction:
         waiting = _InThread(table)
-        if not self._leads(waiting):
+        if self._leads(waiting):
+            waiting.woken.set()
+        while waiting.outcome is None:
+            # Woken to lead, or because there is an outcome.
             waiting.woken.wait()
-        if waiting.outcome is None:
-            self._run()
+            if waiting.outcome is None:
+                waiting.woken.clear()
+                self._run()
         return _result(waiting.outcome)
 
     async def _await(self, table: Table) -> Prediction:
         waiting = _InLoop(table)
         if self._leads(waiting):
             if self._light(table):
-                waiting.loop.call_soon(self._run, waiting.loop)
+                self._scheduled = waiting.loop
+                waiting.loop.call_soon(self._run_scheduled, waiting.loop)
             else:
                 self._workers.submit(self._run)
         return _result(await waiting.future)
 
     def _leads(self, waiting: "_Waiting") -> bool:
-        """Let *waiting* wait, and tell whether the model is free: then nobody else does."""
+        """Let *waiting* wait, and tell whether it leads: because the model is free, or because the one
+        who was to lead has not begun: a loop that a thread may be holding up, or that does not run.
+        """
         rows = len(waiting.table)
         with self._lock:
             if self._rows + rows > self._max_waiting and self._waiting:
@@ -142,13 +151,26 @@ class Batcher:
                 raise Overloaded
             self._waiting.append(waiting)
             self._rows += rows
-            leads, self._busy = not self._busy, True
+            late = self._scheduled is not None and not (
+                isinstance(waiting, _InLoop) and self._scheduled.is_running()
+            )
+            leads, self._busy = late or not self._busy, True
+            if leads:
+                self._scheduled = None
         return leads
 
     def _light(self, table: Table) -> bool:
         if self._inline is not None:
             return self._inline
         return self._slowest is not None and self._slowest < LIGHT and len(table) <= LIGHT_ROWS
+
+    def _run_scheduled(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            mine = self._scheduled is loop
+            if mine:
+                self._scheduled = None
+        if mine:
+            self._run(loop)
 
     def _run(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Score what waits, in this thread; *loop* is the event loop that runs in it."""
@@ -232,12 +254,17 @@ class Batcher:
                 self._rows -= len(self._waiting.popleft().table)
             first = self._waiting[0] if self._waiting else None
             self._busy = first is not None
+            # Not on a loop where a thread waits too: it may be the loop's own, which then would never run.
+            threads = any(isinstance(waiting, _InThread) for waiting in self._waiting)
+            inline = isinstance(first, _InLoop) and not threads and self._light(first.table)
+            self._scheduled = first.loop if isinstance(first, _InLoop) and inline else None
         if isinstance(first, _InThread):
             first.woken.set()
-        elif first is not None:
-            inline = self._light(first.table) and _soon(first.loop, partial(self._run, first.loop))
-            if not inline:
-                self._workers.submit(self._run)
+        elif first is not None and not (
+            inline and _soon(first.loop, partial(self._run_scheduled, first.loop))
+        ):
+            self._scheduled = None
+            self._workers.submit(self._run)
 
 
 class _InThread:

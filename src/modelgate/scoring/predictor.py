@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import AnswerableError, ConfigurationError, PredictionError
-from ..flow import Flow, Wait, Workers, contained, run_coroutine
+from ..flow import Flow, Wait, Workers, contained, run, run_coroutine
 from ..schema import Schema, Table
 from ..schema.infer import none_columns
 from .batcher import Batcher
@@ -115,7 +115,7 @@ class Predictor:
             RequestError: a function raised one itself.
         """
         if not len(table):
-            return Prediction([Output(name, np.empty(0)) for name in output_names(self.target, 1)])
+            return Prediction([_nothing(target) for target in (yield from run(lambda: self.targets))])
         try:
             if self.batcher is not None:
                 return (yield from self.batcher.predict(table))
@@ -138,6 +138,14 @@ class Predictor:
         if self._workers is None:
             return contained(call)
         return (yield from self._workers.run(call))
+
+
+def _nothing(target: Target) -> Output:
+    """What is predicted of no rows."""
+    if target.classes is None:
+        return Output(target.name, np.empty(0))
+    told = np.empty((0, len(target.classes))) if target.probabilities else None
+    return Output(target.name, np.empty(0, dtype=object), list(target.classes), told)
 
 
 async def _awaited(call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
@@ -214,9 +222,9 @@ class _Estimator:
             return self._asked(table)
 
     def _asked(self, table: Table) -> Answer:
-        given = self._input(table)
-        values = np.asarray(self._model.predict(given))
-        return values, self._model.predict_proba(given) if self._probabilities else None
+        # A transformer with copy=False changes what it is given.
+        values = np.asarray(self._model.predict(self._input(table)))
+        return values, self._model.predict_proba(self._input(table)) if self._probabilities else None
 
     def _input(self, table: Table) -> Any:
         if self._columns is None:

@@ -78,6 +78,7 @@ class Query:
         single: whether the caller sent one row bare, and expects one result bare.
         max_rows: the most rows the service whose wire format is spoken takes at once; None for any
             number.
+        decimals: to which the service whose wire format is spoken rounds numbers; None for not at all.
         keep: the columns to give back as they came, ``"all"`` for every one, None for none.
         on_rows: what wants to know how many rows there are once they are validated, and may refuse.
     """
@@ -89,6 +90,7 @@ class Query:
     cache_hit: bool | None = None
     single: bool = False
     max_rows: int | None = 10_000
+    decimals: int | None = None
     keep: Sequence[str] | Literal["all"] | None = None
     on_rows: Sequence[RowCheck] = ()
 

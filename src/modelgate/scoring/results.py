@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Hashable
-from copy import copy
 from dataclasses import replace
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
@@ -14,7 +13,7 @@ from ..errors import ConfigurationError
 from ..flow import Flow, Handler
 from ..schema import Table
 from .predictor import Predictor
-from .query import Prediction, Query
+from .query import Output, Prediction, Query
 
 __all__ = ["ResultCache"]
 
@@ -63,11 +62,16 @@ class ResultCache:
             prediction = yield from call_next(query)
             with self._lock:
                 results[row] = prediction
-        # The layers outside change what they are given.
-        return replace(prediction, outputs=[copy(output) for output in prediction.outputs])
+        return replace(prediction, outputs=[_copied(output) for output in prediction.outputs])
+
+
+def _copied(output: Output) -> Output:
+    """For the layers outside, which may change what they are given."""
+    told = output.probabilities
+    return replace(output, values=output.values.copy(), probabilities=None if told is None else told.copy())
 
 
 def _row(table: Table) -> Hashable:
-    # True is 1 to Python, and not to a model.
-    texts = tuple((type(values[0]), values[0]) for values in table.texts)
+    # To Python True is 1, and -0.0 is 0.0; not to a model.
+    texts = tuple((type(values[0]), str(values[0])) for values in table.texts)
     return table.numbers.tobytes(), texts

@@ -1,6 +1,6 @@
 """Numbers rounded as Python's `round` does."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,25 +19,30 @@ class Round:
 
     Args:
         decimals: how many: 2 by default, as the ML Clever Prediction API, "Success Response", has
-            it. None leaves every number as it is.
+            it. None leaves every number as it is; ``"service"`` does as the service whose wire
+            format is spoken.
 
     Raises:
-        ConfigurationError: *decimals* is not a whole number from 0 to 15.
+        ConfigurationError: *decimals* is none of these, or not a whole number from 0 to 15.
     """
 
     scores = True
 
-    def __init__(self, decimals: int | None = 2) -> None:
-        if decimals is not None and (type(decimals) is not int or not 0 <= decimals <= 15):
-            raise ConfigurationError(f"decimals={decimals!r}: accepts a whole number from 0 to 15, or None")
+    def __init__(self, decimals: int | Literal["service"] | None = 2) -> None:
+        whole = type(decimals) is int and 0 <= decimals <= 15
+        if decimals not in (None, "service") and not whole:
+            raise ConfigurationError(
+                f'decimals={decimals!r}: accepts a whole number from 0 to 15, None or "service"'
+            )
         self._decimals = decimals
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         prediction = yield from call_next(query)
-        if self._decimals is not None:
+        decimals = query.decimals if self._decimals == "service" else self._decimals
+        if decimals is not None:
             for output in prediction.outputs:
                 if output.classes is None:
-                    output.values = _rounded(output.values, self._decimals)
+                    output.values = _rounded(output.values, decimals)
         return prediction
 
 

@@ -52,7 +52,9 @@ class Threshold:
             output.positive = classes.index(self._positive)
         if self._threshold is not None and output.probabilities is not None:
             likely = output.probabilities[:, output.positive] >= self._threshold
-            labels = np.array(classes, dtype=output.values.dtype)
+            # Text has the width of what was predicted, and the other label may be longer.
+            kind = output.values.dtype
+            labels = np.array(classes, dtype=object if kind.kind == "U" else kind)
             output.values = np.where(likely, labels[output.positive], labels[1 - output.positive])
             output.threshold = self._threshold
 

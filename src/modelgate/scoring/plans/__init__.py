@@ -9,6 +9,8 @@ the last bit.
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ...schema import Column, Schema, Table
 from . import bayes, boosting, clusters, compose, encoders, hist_boosting, imputers, linear, scalers, trees
 from .jobs import use_one_job
@@ -34,7 +36,9 @@ class Plan:
         self._answering = answering
 
     def __call__(self, table: Table) -> Answer:
-        return self._answering(table)
+        # What overflows is refused with the whole prediction; numpy's warning would go to the host's log.
+        with np.errstate(all="ignore"):
+            return self._answering(table)
 
 
 def plan_of(model: Any, schema: Schema, asked: Answering) -> Plan | str:
