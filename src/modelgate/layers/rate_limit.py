@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from ..errors import BatchTooLarge, ConfigurationError, RateLimitExceeded
 from ..flow import Flow, Handler
+from ..forks import renew_in_child
 from ..http import Request, Response, answered
 from ..limiting import Rate, Verdict, limiter
 from .identity import By, identity
@@ -108,8 +109,12 @@ class RateLimit:
         self._limiter = limiter(
             self._rate, storage, name=name, clock=clock, processes=processes, closed=closed
         )
-        self._lock = threading.Lock()
         self.refused = 0
+        self._renew()
+        renew_in_child(self, RateLimit._renew)
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
 
     @property
     def outages(self) -> int:
