@@ -310,7 +310,8 @@ def test_a_bucket_in_redis_ends_with_its_windows(server):
     lasts = admin.ttl(keys[0])
     admin.close()
 
-    assert [b"modelgate:models:caller:request:fixed 9 per 1 hour; 9 per 1 minute:192.0.2.1"] == keys
+    rate = "fixed 9 per 1 hour; 9 per 1 minute"
+    assert [f"modelgate:models:caller:request:{rate}:{rate}:192.0.2.1"] == [key.decode() for key in keys]
     assert 3590 < lasts <= 3600
 
 
