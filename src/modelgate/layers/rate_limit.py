@@ -29,8 +29,8 @@ class RateLimit:
     """Refuse a caller who exceeds *rate*, with 429 and the time to wait.
 
     All windows are tested together and then charged together: what is refused costs nothing. What
-    costs more than a window ever has room for is a 413 that says so. Every answer says how the
-    tightest window stands: ``X-RateLimit-Limit``, ``X-RateLimit-Remaining`` and
+    costs more than a window ever has room for is a 413 that says so. What was charged or refused is
+    told how the tightest window stands: ``X-RateLimit-Limit``, ``X-RateLimit-Remaining`` and
     ``X-RateLimit-Reset`` (whole seconds since the epoch).
 
     Args:
