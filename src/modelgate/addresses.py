@@ -15,6 +15,7 @@ __all__ = ["TrustedNetworks", "client_address", "counted_address"]
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 _ELEMENTS = re.compile(rf'((?:[^",]|{_QUOTED})*+)(?:,|\Z)')
 _FOR = re.compile(rf'(?:^|;)\s*for\s*=\s*({_QUOTED}|[^\s";,]+)\s*(?=;|$)', re.IGNORECASE)
+_NAMES_FOR = re.compile(r"(?:^|;)\s*for\s*=", re.IGNORECASE)
 _WITH_PORT = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]+)?|([0-9.]+)(?::[0-9]+)?|([0-9A-Fa-f:.]+)")
 
 
@@ -61,7 +62,8 @@ def client_address(peer: str | None, headers: Headers, trusted: TrustedNetworks)
 
     A hop that cannot be read ends the walk: the request then counts as the proxy's that passed it
     on. So it does where ``Forwarded`` and ``X-Forwarded-For`` name different callers: a proxy
-    writes one of them, and who wrote the other is not known.
+    writes one of them, and who wrote the other is not known. Beside ``X-Forwarded-For``, elements of
+    ``Forwarded`` without ``for`` name nobody, and are passed over.
 
     Args:
         peer: what the connection came from, as the server tells it.
@@ -70,11 +72,11 @@ def client_address(peer: str | None, headers: Headers, trusted: TrustedNetworks)
     """
     if peer not in trusted:
         return peer
-    told = [
-        _caller(peer, hops, trusted)
-        for hops in (_forwarded(headers.get("forwarded")), _listed(headers.get("x-forwarded-for")))
-        if hops
-    ]
+    listed = _listed(headers.get("x-forwarded-for"))
+    elements = _forwarded(headers.get("forwarded"))
+    if listed:
+        elements = [hop for hop in elements if hop is not None]
+    told = [_caller(peer, [hop or "" for hop in hops], trusted) for hops in (elements, listed) if hops]
     return told[0] if told and told.count(told[0]) == len(told) else peer
 
 
@@ -93,18 +95,19 @@ def _listed(field: str | None) -> list[str]:
     return [hop.strip() for hop in field.split(",")] if field else []
 
 
-def _forwarded(field: str | None) -> list[str]:
-    """The ``for`` of each element; an empty one where there is none."""
+def _forwarded(field: str | None) -> list[str | None]:
+    """The ``for`` of each element: None where there is none, empty where it cannot be told."""
     if not field:
         return []
-    hops, at = [], 0
+    hops, at = list[str | None](), 0
     while at < len(field):
         element = _ELEMENTS.match(field, at)
         if element is None:
             # A string is never closed: who wrote what behind it cannot be told.
             return [""]
         told = _FOR.findall(element[1])
-        hops.append(re.sub(r"\\(.)", r"\1", told[0].strip('"')) if len(told) == 1 else "")
+        hop = re.sub(r"\\(.)", r"\1", told[0].strip('"')) if len(told) == 1 else ""
+        hops.append(hop if _NAMES_FOR.search(element[1]) else None)
         at = element.end()
     return hops
 

@@ -14,7 +14,8 @@ import redis
 
 from modelgate import ConfigurationError, RateLimit, Response, StoreError, adrive, drive
 from modelgate.http import answered
-from modelgate.limiting.redis import redis_store
+from modelgate.limiting.redis import RedisStore, _is_outage, redis_store
+from modelgate.limiting.redis_uri import connection_options
 from modelgate.testing import Clock, Inner, request
 from redis_server import RedisServer
 
@@ -189,7 +190,7 @@ def test_while_redis_is_silent_a_process_has_its_share(server):
 
 def test_what_fits_a_limit_and_not_a_share_may_be_tried_again(server):
     """It is refused with 429, and not as what can never pass."""
-    limit = RateLimit("40/hour", storage=server.uri, processes=4, cost=lambda request: 20)
+    limit = RateLimit("40/hour", storage=server.uri, processes=4, cost=lambda request: 20, scope="twenty")
 
     assert [429] == statuses(limit, 1)
 
@@ -214,7 +215,9 @@ def test_large_amounts_are_counted_exactly(server):
     """As far as doubles are exact."""
     server.start()
     amount = 10**15 - 1
-    limit = RateLimit(f"{amount}/year", storage=server.uri, cost=lambda request: 2, strategy="moving")
+    limit = RateLimit(
+        f"{amount}/year", storage=server.uri, cost=lambda request: 2, strategy="moving", scope="large"
+    )
     told = drive(limit(request(), Inner()))
 
     assert (str(amount), str(amount - 2)) == tuple(
@@ -307,7 +310,8 @@ def test_a_bucket_in_redis_ends_with_its_windows(server):
     lasts = admin.ttl(keys[0])
     admin.close()
 
-    assert [b"modelgate:models:caller:request:fixed 9 per 1 hour; 9 per 1 minute:192.0.2.1"] == keys
+    rate = "fixed 9 per 1 hour; 9 per 1 minute"
+    assert [f"modelgate:models:caller:request:{rate}:{rate}:192.0.2.1"] == [key.decode() for key in keys]
     assert 3590 < lasts <= 3600
 
 
@@ -376,7 +380,18 @@ except Exception as error:
 
 @pytest.mark.parametrize(
     "uri",
-    ["redis://user:s3/cret@host:1/0", "redis://:s3cret@host:port/0", "rediss//:s3cret@host", "ftp://s3cret"],
+    [
+        "redis://user:s3/cret@host:1/0",
+        "redis://:s3cret@host:port/0",
+        "rediss//:s3cret@host",
+        "ftp://s3cret",
+        "redis://:s3@cret@host",
+        "redis://:a@s3/cret@host/0",
+        "redis://:a@s3?cret@host/0",
+        "redis://:a@s3?cret=1@host/0",
+        "redis://:a@s3#cret@host/0",
+        "unix://:a@s3/cret@/run/redis.sock",
+    ],
 )
 def test_a_password_is_never_shown(uri):
     """Not even where the URI cannot be read."""
@@ -385,6 +400,155 @@ def test_a_password_is_never_shown(uri):
 
     assert "s3" not in str(info.value) and "cret" not in str(info.value)
     assert info.value.__suppress_context__ or info.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "redis://host?bogus=1",
+        "redis://host?decode_responses=true",
+        "redis://host?socket_timeout=-1",
+        "redis://host?socket_timeout=nan",
+        "redis://host?socket_timeout=",
+        "redis://host?socket_timeout",
+        "redis://host?socket_keepalive=maybe",
+        "redis://host?client_name=",
+        "redis://host?ssl_ca_certs=ca.pem",
+        "rediss://host?ssl_cert_reqs=sometimes",
+        "redis://host/notanint",
+        "redis://host/-1",
+        "redis://host:99999",
+        "unix://",
+        "unix:///",
+        "unix://host/run/redis.sock",
+    ],
+)
+def test_a_uri_that_cannot_work_is_refused(uri):
+    """At construction, with what is accepted."""
+    with pytest.raises(ConfigurationError, match="storage: the Redis URI cannot be read: accepts"):
+        RateLimit("1/day", storage=uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("redis://", {"host": "localhost", "port": 6379, "db": 0}),
+        ("redis://h:7/3?db=4&client_name=a%20b", {"host": "h", "port": 7, "db": 4, "client_name": "a b"}),
+        ("redis://u%40:p%2F@h", {"host": "h", "port": 6379, "db": 0, "username": "u@", "password": "p/"}),
+        (
+            "redis://h?socket_timeout=2&socket_keepalive=yes",
+            {"socket_timeout": 2.0, "socket_keepalive": True},
+        ),
+        ("rediss://h?ssl_cert_reqs=none", {"ssl_cert_reqs": "none"}),
+        ("unix://:p@/run/redis.sock?db=2", {"path": "/run/redis.sock", "password": "p", "db": 2}),
+    ],
+)
+def test_what_a_uri_says(uri, expected):
+    """To redis-py, whose clients take all of it."""
+    told = connection_options(uri)
+    RateLimit("1/day", storage=uri)
+
+    assert expected == {name: told[name] for name in expected}
+
+
+def test_a_password_in_the_uri(server):
+    """Threads and event loops send it, decoded."""
+    server.start()
+    admin = redis.Redis.from_url(server.uri)
+    admin.config_set("requirepass", "s3/cret")
+    limit = RateLimit("9/hour", storage=server.uri.replace("//", "//:s3%2Fcret@"))
+
+    assert [200, 200] == [*statuses(limit, 1), asyncio.run(astatus(limit))]
+    assert (0, 1) == (limit.outages, len(admin.keys("modelgate:*")))
+    admin.close()
+
+
+@pytest.mark.parametrize(
+    "uri", ["unix:///nowhere.sock?db=1", "rediss://127.0.0.1:1?ssl_cert_reqs=none&ssl_check_hostname=no"]
+)
+def test_a_socket_or_tls_that_does_not_answer(uri):
+    """Is an outage to threads and to event loops, whose connections take what the URI says."""
+    for at, ask in enumerate(
+        (lambda limit: statuses(limit, 1)[0], lambda limit: asyncio.run(astatus(limit)))
+    ):
+        limit = RateLimit("9/hour", storage=f"{uri}&client_name={at}")
+
+        assert (200, 1) == (ask(limit), limit.outages)
+
+
+def test_a_server_on_this_machine_is_named(caplog):
+    """With its port, where the URI leaves both out."""
+    store = RedisStore("redis://")
+    store.breaker.failed(OSError("gone"))
+
+    assert "Redis at localhost:6379 does not answer" in caplog.text
+
+
+@pytest.mark.parametrize("break_", ["oom", "readonly"])
+def test_a_server_that_cannot_count_is_an_outage(server, break_):
+    """Memory that is full, or a replica: this process limits by itself."""
+    server.start()
+    limit = RateLimit("3/hour", storage=server.uri)
+    admin = redis.Redis.from_url(server.uri)
+    if break_ == "oom":
+        admin.config_set("maxmemory", "1")
+    else:
+        admin.replicaof("127.0.0.1", "1")
+    passed = statuses(limit, 4)
+    admin.close()
+
+    assert ([200] * 3 + [429], 1) == (passed, limit.outages)
+
+
+def test_what_is_no_outage_is_a_bug_and_told(server):
+    """What another program has put in a bucket's place: no breaker hides it."""
+    server.start()
+    limit = RateLimit("3/hour", storage=server.uri)
+    assert [200] == statuses(limit, 1)
+    admin = redis.Redis.from_url(server.uri)
+    (key,) = admin.keys("modelgate:*")
+    admin.delete(key)
+    admin.lpush(key, 1)
+    admin.close()
+
+    with pytest.raises(redis.ResponseError):
+        drive(limit(request(), Inner()))
+    with pytest.raises(redis.ResponseError):
+        asyncio.run(astatus(limit))
+    assert 0 == limit.outages
+
+
+@pytest.mark.parametrize("error", ["-READONLY You can't", "@user_script: 45: -OOM command", "LOADING now"])
+def test_a_script_s_words_on_the_server_s_state(error):
+    """Redis 6 tells them within the message."""
+
+    assert _is_outage(redis.ResponseError(error))
+    assert not _is_outage(redis.ResponseError("ERR no such thing as READONLY"))
+
+
+def test_redis_starting_again_unnoticed(server):
+    """Between two requests: what this process let pass still counts."""
+    server.start()
+    limit = RateLimit("2/hour", storage=server.uri)
+    passed = statuses(limit, 2)
+    server.kill()
+    server.start()
+
+    assert ([200, 200, 429], 0) == (passed + statuses(limit, 1), limit.outages)
+
+
+def test_redis_starting_again_unnoticed_by_an_event_loop(server):
+    """Likewise."""
+    server.start()
+    limit = RateLimit("2/hour", storage=server.uri)
+
+    async def ask():
+        passed = [await astatus(limit) for _ in range(2)]
+        server.kill()
+        server.start()
+        return [*passed, await astatus(limit)]
+
+    assert ([200, 200, 429], 0) == (asyncio.run(ask()), limit.outages)
 
 
 def test_without_the_extra_it_is_named(monkeypatch):

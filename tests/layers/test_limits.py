@@ -12,7 +12,10 @@ from modelgate import (
     BatchTooLarge,
     Concurrency,
     ConfigurationError,
+    DeploymentInactive,
+    InsufficientScope,
     KeyAuth,
+    KeyInactive,
     NotFound,
     RateLimit,
     Response,
@@ -44,6 +47,10 @@ def answer(layer, told=None, inner=None):
 
 def statuses(layer, *asked, inner=None):
     return [answer(layer, told, inner).status for told in asked]
+
+
+def len_of(request):
+    return 2
 
 
 def principal(name, **options):
@@ -183,12 +190,101 @@ def test_limits_of_a_key_that_cannot_be_read_are_told_once(caplog):
     )
 
 
-@pytest.mark.parametrize("options", [{"key_limits": False}, {"by": "address"}, {"cost": lambda request: 1}])
+@pytest.mark.parametrize(
+    "options",
+    [{"key_limits": False}, {"by": "owner"}, {"by": "address"}, {"cost": lambda request: 1}],
+)
 def test_limits_of_a_key_leave_other_limits_alone(options):
     """Those by something else, of something else, or that say so."""
     told = [asked(principal=principal("a", limits="9/minute"))] * 2
 
     assert [200, 429] == statuses(RateLimit("1/minute", **options), *told)
+
+
+def test_keys_of_one_owner_share_the_gates_limit():
+    """Whatever limits each has of its own."""
+    told = [
+        asked(principal=principal(limits, owner="acme", limits=limits)) for limits in ("5/minute", "6/minute")
+    ]
+
+    assert [200, 429] == statuses(RateLimit("1/minute", by="owner"), *told)
+
+
+def test_two_limits_charge_a_key_with_limits_of_its_own_once_each(redis_server):
+    """In Redis, where their own rates tell them apart."""
+    limits = [RateLimit(rate, storage=redis_server.uri, scope="twice") for rate in ("9/minute", "99/day")]
+    handler = stack(limits, Inner())
+    told = [asked(principal=principal("twice", limits="2/minute"))] * 3
+
+    assert [200, 200, 429] == [drive(answered(each, handler)).status for each in told]
+
+
+def test_functions_of_limits_in_redis_do_not_share_a_bucket(redis_server):
+    """Each limit has a scope of its own."""
+    first, second = (
+        RateLimit("1/minute", by=by, storage=redis_server.uri, scope=scope)
+        for scope, by in (("paths", lambda asked: asked.path), ("methods", lambda asked: asked.method))
+    )
+    alike = RateLimit("1/minute", by=lambda asked: "/", storage=redis_server.uri, scope="paths")
+
+    assert ([200], [200], [429]) == (
+        statuses(first, asked()),
+        statuses(second, asked()),
+        statuses(alike, asked()),
+    )
+
+
+@pytest.mark.parametrize("options", [{"by": len_of}, {"cost": len_of}])
+def test_a_function_in_redis_needs_a_scope(options):
+    """Nothing else tells it from another one."""
+    with pytest.raises(ConfigurationError, match="scope='': accepts a name"):
+        RateLimit("2/minute", storage="redis://nowhere.invalid", **options)
+    RateLimit("2/minute", storage="memory://", **options)
+
+
+async def of_request(asked):
+    return "a"
+
+
+class AsyncCall:
+    async def __call__(self, asked):
+        return "a"
+
+
+@pytest.mark.parametrize("option", ["by", "cost", "exempt", "charge_when"])
+@pytest.mark.parametrize("function", [of_request, partial(of_request), AsyncCall()])
+def test_an_async_function_is_refused(option, function):
+    """Its coroutine would be true, and name nobody."""
+    with pytest.raises(ConfigurationError, match=f"{option}=.*: accepts a function that is not async"):
+        RateLimit("1/minute", **{option: function})
+
+
+@pytest.mark.parametrize(
+    ("charge_when", "expected"),
+    [
+        (lambda response: response.status < 500, ["raised"] * 3),
+        (lambda response: response.status >= 400, ["raised", 429, 429]),
+        (None, ["raised", 429, 429]),
+    ],
+)
+@pytest.mark.parametrize("cost", ["request", "rows"])
+def test_an_app_that_raises_is_a_500(charge_when, expected, cost):
+    """Its request is charged where an answer of 500 would be."""
+    limit = RateLimit("1/minute", cost=cost, charge_when=charge_when)
+
+    def raises(request):
+        yield from ()
+        for check in request.on_rows:
+            yield from check(1)
+        raise LookupError
+
+    def outcome():
+        try:
+            return answer(limit, inner=raises).status
+        except LookupError:
+            return "raised"
+
+    assert expected == [outcome() for _ in range(3)]
 
 
 def test_what_can_never_fit_is_told_so():
@@ -233,10 +329,6 @@ def test_the_drafts_fields_of_two_limits_are_joined():
     assert ("5", "4") == (told.header("x-ratelimit-limit"), told.header("x-ratelimit-remaining"))
 
 
-def len_of(request):
-    return 2
-
-
 AGE = Schema.of(age=float)
 
 
@@ -278,12 +370,13 @@ def test_a_limit_by_rows_whose_answer_does_not_count():
     assert ["10"] * 3 == [drive(handler(rows(10))).header("x-ratelimit-remaining") for _ in range(3)]
 
 
-def test_a_limit_by_rows_that_hears_of_none_says_so():
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_a_limit_by_rows_that_hears_of_none_says_so(method):
     """It would let everything pass: better that nothing does."""
     limit = RateLimit("10/minute", cost="rows")
 
     with pytest.raises(RuntimeError, match="nothing validates the rows"):
-        drive(limit(asked(), Inner()))
+        drive(limit(request(method), Inner()))
     assert 404 == answer(limit, inner=Inner(NotFound())).status
     assert 200 == answer(limit, request("GET")).status
 
@@ -329,6 +422,23 @@ def test_the_failures_told_are_never_more_than_allowed():
         yield
 
     assert 429 == answer(limit, inner=fails).status
+
+
+@pytest.mark.parametrize("error", [KeyInactive("a", "revoked", "It is revoked"), InsufficientScope()])
+@pytest.mark.parametrize("layers", [[], [RateLimit("9/minute")]])
+def test_a_key_that_does_not_open_this_is_a_failure(error, layers):
+    """Whether the error comes through, or a layer in between has made an answer of it."""
+    handler = stack([AuthFailures("1/minute"), *layers], Inner(error))
+
+    assert [403, 429] == [drive(answered(asked(), handler)).status for _ in range(2)]
+
+
+def test_other_refusals_are_no_failed_authentication():
+    """A deployment that is switched off, for one."""
+    limit = AuthFailures("1/minute")
+
+    assert [403] * 3 == statuses(limit, *[asked()] * 3, inner=Inner(DeploymentInactive()))
+    assert [403] * 3 == statuses(limit, *[asked()] * 3, inner=Inner(Response(403)))
 
 
 def test_an_app_s_own_401_is_counted():
@@ -398,6 +508,10 @@ def test_trusted_proxies_say_who_asks(wrap):
         ({"storage": "memcached://x"}, 'storage: accepts "memory://"'),
         ({"storage": None}, 'storage: accepts "memory://"'),
         ({"fail": "open"}, "fail='open': accepts local or closed"),
+        ({"rate": "5/999999999 year"}, "'5/999999999 year' lasts for more than 10 years"),
+        ({"rate": "1 per 11 years"}, "lasts for more than 10 years"),
+        ({"scope": None}, "scope=None: accepts text"),
+        ({"scope": 7, "storage": "redis://nowhere.invalid"}, "scope=7: accepts text"),
         ({"processes": 0}, "processes=0: accepts a whole number from 1"),
         ({"exempt": "key"}, "exempt='key': accepts a function"),
         ({"charge_when": 200}, "charge_when=200: accepts a function"),

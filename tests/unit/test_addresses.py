@@ -138,6 +138,25 @@ def test_addresses_are_counted_by_network(client, expected):
     assert expected == counted_address(client)
 
 
+@pytest.mark.parametrize(
+    ("forwarded", "expected"),
+    [
+        ("proto=https", CALLER),
+        ("host=for.example;by=10.0.0.1, proto=https", CALLER),
+        (f"for={CALLER}, proto=https", CALLER),
+        (f"for={OTHER}, proto=https", PROXY),
+        ("for=unknown", PROXY),
+        ("for=[::1]", PROXY),
+        (f"for={CALLER};for={OTHER}", PROXY),
+        ('proto="https', PROXY),
+    ],
+)
+def test_forwarded_without_for_beside_x_forwarded_for(forwarded, expected):
+    """It names nobody, and contradicts nobody; what cannot be read still does."""
+
+    assert expected == caller(forwarded=forwarded, x_forwarded_for=CALLER)
+
+
 @pytest.mark.parametrize("trusted", ["10.0.0.0/8", ["10.0.0.1/8"], ["*"], ["proxy.local"], [None], None, 5])
 def test_what_is_no_network_is_refused(trusted):
     """At construction, with an example."""

@@ -4,6 +4,7 @@ import threading
 
 from ..errors import ConfigurationError, Overloaded
 from ..flow import Flow, Handler
+from ..forks import renew_in_child
 from ..http import Request, Response
 
 __all__ = ["Admission"]
@@ -28,6 +29,11 @@ class Admission:
                 raise ConfigurationError(f"{name}={value!r}: accepts a whole number from 1")
         self._limit = limit
         self._retry_after = retry_after
+        self._renew()
+        renew_in_child(self, Admission._renew)
+
+    def _renew(self) -> None:
+        """Nothing is in flight: at the beginning, and in a forked child."""
         self._lock = threading.Lock()
         self.in_flight = 0
 
@@ -41,4 +47,5 @@ class Admission:
 
     def _leave(self) -> None:
         with self._lock:
-            self.in_flight -= 1
+            # A request may end in a child that was forked during it, and has forgotten it.
+            self.in_flight = max(0, self.in_flight - 1)

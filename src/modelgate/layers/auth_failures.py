@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 
 from ..addresses import counted_address
-from ..errors import RateLimitExceeded, Unauthorized
+from ..errors import InsufficientScope, KeyInactive, RateLimitExceeded, Unauthorized
 from ..flow import Flow, Handler
 from ..http import Request, Response
 from ..limiting import MemoryLimiter, Rate, Verdict
@@ -18,7 +18,8 @@ logger = logging.getLogger("modelgate")
 
 class AuthFailures:
     """Refuse an address that failed to authenticate more often than *rate*, before its key is looked
-    up. Only answers of 401 are counted, in buckets of their own, in this process.
+    up. Keys that are missing, unknown, inactive or not for what they ask are counted, which are answers
+    of 401 and of 403 with ``WWW-Authenticate``, in buckets of their own, in this process.
 
     To be put outside `KeyAuth`. Callers who share an address share the count, whose good keys are
     then refused as well.
@@ -52,10 +53,10 @@ class AuthFailures:
             self._refuse(request, stands)
         try:
             response = yield from call_next(request)
-        except Unauthorized:
+        except (Unauthorized, KeyInactive, InsufficientScope):
             self._count(request, address)
             raise
-        if response.status == 401:
+        if response.status == 401 or (response.status == 403 and response.header("www-authenticate")):
             self._count(request, address)
         return response
 

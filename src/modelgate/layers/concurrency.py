@@ -5,6 +5,7 @@ from functools import partial
 
 from ..errors import ConfigurationError, RateLimitExceeded
 from ..flow import Flow, Handler
+from ..forks import renew_in_child
 from ..http import Request, Response
 from .identity import By, identity
 
@@ -29,6 +30,11 @@ class Concurrency:
             raise ConfigurationError(f"limit={limit!r}: accepts a whole number from 1")
         self._limit = limit
         self._identity = identity(by)
+        self._renew()
+        renew_in_child(self, Concurrency._renew)
+
+    def _renew(self) -> None:
+        """Nothing is in flight: at the beginning, and in a forked child."""
         self._lock = threading.Lock()
         # Who has nothing in flight is not kept.
         self._in_flight: dict[str, int] = {}
@@ -45,6 +51,7 @@ class Concurrency:
 
     def _leave(self, caller: str) -> None:
         with self._lock:
-            count = self._in_flight.pop(caller) - 1
+            # A request may end in a child that was forked during it, and has forgotten it.
+            count = self._in_flight.pop(caller, 1) - 1
             if count:
                 self._in_flight[caller] = count

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from ..addresses import counted_address
 from ..errors import ConfigurationError
 from ..http import Request
+from .functions import refuse_async
 
 __all__ = ["By", "Identity", "identity"]
 
@@ -31,6 +32,7 @@ def identity(by: By) -> Identity:
     Raises:
         ConfigurationError: it is none of them.
     """
+    refuse_async(by=by)
     if callable(by):
         return _named(by)
     told = by if isinstance(by, str) else ""

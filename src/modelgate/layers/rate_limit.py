@@ -8,8 +8,10 @@ from typing import Literal, TypeAlias
 
 from ..errors import BatchTooLarge, ConfigurationError, RateLimitExceeded
 from ..flow import Flow, Handler
+from ..forks import renew_in_child
 from ..http import Request, Response, answered
 from ..limiting import Rate, Verdict, limiter
+from .functions import refuse_async
 from .identity import By, identity
 from .rate_headers import rate_headers, tell
 
@@ -27,8 +29,8 @@ class RateLimit:
     """Refuse a caller who exceeds *rate*, with 429 and the time to wait.
 
     All windows are tested together and then charged together: what is refused costs nothing. What
-    costs more than a window ever has room for is a 413 that says so. Every answer says how the
-    tightest window stands: ``X-RateLimit-Limit``, ``X-RateLimit-Remaining`` and
+    costs more than a window ever has room for is a 413 that says so. What was charged or refused is
+    told how the tightest window stands: ``X-RateLimit-Limit``, ``X-RateLimit-Remaining`` and
     ``X-RateLimit-Reset`` (whole seconds since the epoch).
 
     Args:
@@ -43,16 +45,17 @@ class RateLimit:
         storage: where the counts are: ``"memory://"``, of this process, or ``"redis://…"``, of all.
         exempt: a function of the request: whether it passes uncounted.
         charge_when: a function of the response: whether its request counts. Until it is there,
-            every request does.
+            every request does. An app that raises is taken for a 500.
         shadow: count, and let everything pass; `refused` tells what would not have.
         fail: what holds while Redis does not answer: ``"local"``, this process's share of the rate;
             or ``"closed"``, that everything is refused with 503.
         processes: among how many processes the rate is divided then; by default as many workers as
             the server was visibly told to run.
         scope: tells this limit from others in the same Redis that have the same rate, *by* and
-            *cost*, and would otherwise be counted with it.
+            *cost*, and would otherwise be counted with it. Needed in Redis where *by* or *cost* is
+            a function.
         key_limits: whether the windows of a key's own (`Principal.limits`) take the place of *rate*,
-            where requests are counted by caller, key or owner.
+            where requests are counted by caller or key.
         ietf_headers: whether answers also carry ``RateLimit-Policy`` and ``RateLimit``, of all
             windows (draft-ietf-httpapi-ratelimit-headers-11).
         clock: gives the time in seconds since the epoch; by default this machine's, and for counts
@@ -90,6 +93,7 @@ class RateLimit:
         for name, function in (("exempt", exempt), ("charge_when", charge_when)):
             if function is not None and not callable(function):
                 raise ConfigurationError(f"{name}={function!r}: accepts a function")
+        refuse_async(cost=cost, exempt=exempt, charge_when=charge_when)
         if processes is not None and (type(processes) is not int or processes < 1):
             raise ConfigurationError(f"processes={processes!r}: accepts a whole number from 1")
         self._rate = Rate.parse(rate, strategy)
@@ -99,17 +103,21 @@ class RateLimit:
         self._exempt = exempt
         self._charge_when = charge_when
         self._shadow = shadow
-        self._key_limits = key_limits and cost == "request" and by in ("caller", "key", "owner")
+        self._key_limits = key_limits and cost == "request" and by in ("caller", "key")
         self._rate_of_key = lru_cache(maxsize=1024)(partial(_rate_of_key, strategy))
         units = {"request": "requests", "rows": "rows"}
         self._unit = (units[cost] if isinstance(cost, str) else "units") if ietf_headers else None
-        name = ":".join(_word(word) for word in (scope, by, cost))
+        name = _name(scope, by, cost, self._rate, storage)
         closed = fail == "closed" and not shadow
         self._limiter = limiter(
             self._rate, storage, name=name, clock=clock, processes=processes, closed=closed
         )
-        self._lock = threading.Lock()
         self.refused = 0
+        self._renew()
+        renew_in_child(self, RateLimit._renew)
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
 
     @property
     def outages(self) -> int:
@@ -129,7 +137,11 @@ class RateLimit:
             verdict = yield from verdict
         if not verdict.passes:
             self._refuse(verdict)
-        response = yield from answered(request, call_next)
+        try:
+            response = yield from answered(request, call_next)
+        except Exception:
+            yield from self._settle(Response(500), who, verdict)
+            raise
         if self._charge_when is not None:
             verdict = yield from self._settle(response, who, verdict)
         if not self._shadow:
@@ -149,12 +161,17 @@ class RateLimit:
             charges.append((who, verdict))
 
         request.on_rows = (*request.on_rows, check)
-        response = yield from answered(request, call_next)
-        if not charges and request.method == "POST" and response.status < 400:
+        try:
+            response = yield from answered(request, call_next)
+        except Exception:
+            for who, charged in charges:
+                yield from self._settle(Response(500), who, charged)
+            raise
+        if not charges and request.method in ("POST", "PUT", "PATCH") and response.status < 400:
             # A limit that never hears of rows would let everything pass.
             raise RuntimeError('cost="rows": nothing validates the rows of this request: use exempt=…')
         for who, charged in charges:
-            verdict = (yield from self._settle(response, who, charged)) if self._charge_when else charged
+            verdict = yield from self._settle(response, who, charged)
             if not self._shadow:
                 tell(response, verdict, self._unit)
         return response
@@ -179,8 +196,7 @@ class RateLimit:
 
     def _settle(self, response: Response, who: str, verdict: Verdict) -> Flow[Verdict]:
         """Take back the charge of a request that does not count, its response being what it is."""
-        assert self._charge_when is not None
-        if not verdict.passes or self._charge_when(response):
+        if self._charge_when is None or not verdict.passes or self._charge_when(response):
             return verdict
         back = self._limiter.give_back(verdict.rate, who, verdict.cost, verdict.now)
         if back is not None:
@@ -203,7 +219,18 @@ def _rate_of_key(strategy: str, limits: str) -> Rate | None:
         return None
 
 
-def _word(option: object) -> str:
-    """An option as a part of a name; a function's is its own."""
-    word = option if isinstance(option, str) else getattr(option, "__qualname__", type(option).__qualname__)
-    return word.replace(":", "-")
+def _name(scope: str, by: By, cost: Cost, rate: Rate, storage: str) -> str:
+    """What tells a limit from the others in its storage.
+
+    Raises:
+        ConfigurationError: *scope* is no text, or is missing where nothing else tells functions apart.
+    """
+    if not isinstance(scope, str):
+        raise ConfigurationError(f"scope={scope!r}: accepts text")
+    if not scope and storage != "memory://" and (callable(by) or callable(cost)):
+        raise ConfigurationError(
+            "scope='': accepts a name, which a limit in Redis whose by= or cost= is a function needs:"
+            " the limits of one name are counted together"
+        )
+    words = (scope, *(word if isinstance(word, str) else "function" for word in (by, cost)), rate.text)
+    return ":".join(word.replace(":", "-") for word in words)

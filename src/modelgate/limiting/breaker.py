@@ -5,6 +5,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from ..forks import renew_in_child
+
 __all__ = ["Breaker"]
 
 logger = logging.getLogger("modelgate")
@@ -20,7 +22,7 @@ class Breaker:
 
     Attributes:
         outages: how many there have been.
-        mended: when the last one ended, in seconds of the clock.
+        mended: when the last one ended, told or not, in seconds of the clock.
     """
 
     def __init__(
@@ -31,10 +33,14 @@ class Breaker:
         self.clock = clock
         self._server = server
         self._period = period
-        self._lock = threading.Lock()
+        self._renew()
+        renew_in_child(self, Breaker._renew)
         self._began = float("-inf")
         # When the next try may be made; None outside an outage.
         self._next: float | None = None
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
 
     @property
     def open(self) -> bool:
@@ -64,6 +70,10 @@ class Breaker:
             self._next = now + self._period
         if begins:
             logger.error("%s does not answer: %s: %s", self._server, type(error).__name__, error)
+
+    def forgot(self) -> None:
+        """The server has been found without what it held, as after an outage that has just ended."""
+        self.mended = self.clock()
 
     def succeeded(self, since: float) -> None:
         """A call made at *since* has succeeded. One made before the outage says nothing of its end."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from ..forks import renew_in_child
 from .verdict import Verdict
 from .windows import Rate
 
@@ -37,10 +38,14 @@ class MemoryLimiter:
         self._text = rate.text
         self._clock = clock
         self._generation = max_buckets // 2
-        self._lock = threading.Lock()
+        self._renew()
+        renew_in_child(self, MemoryLimiter._renew)
         # For each window when its step began, and its ring: see `windows`.
         self._young: dict[_Bucket, tuple[Any, ...]] = {}
         self._old: dict[_Bucket, tuple[Any, ...]] = {}
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)

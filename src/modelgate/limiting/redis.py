@@ -1,7 +1,8 @@
 """A Redis server: scripts run on it from threads and from event loops."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import re
+from collections.abc import AsyncGenerator, Mapping
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
@@ -9,6 +10,7 @@ from weakref import WeakKeyDictionary
 from ..errors import ConfigurationError
 from ..flow import Flow, Wait
 from .breaker import Breaker
+from .redis_uri import connection_options
 from .scripts import Script
 
 if TYPE_CHECKING:
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RedisStore", "Unavailable", "redis_store"]
 
-TIMEOUT = 0.1
-"""For how many seconds a connection or an answer is waited for, unless the URI says otherwise."""
+_STATE = re.compile(r"(?:^|-)(?:READONLY|LOADING|OOM)\b")
+"""What is no fault of a request; Redis 6 tells it within the message of the script that met it."""
 
 
 class Unavailable(Exception):
@@ -32,7 +34,7 @@ class RedisStore:
     waits for an answer goes out together, in the next round trip.
 
     Args:
-        uri: ``redis://``, ``rediss://`` or ``unix://``; its query may set options of redis-py.
+        uri: ``redis://``, ``rediss://`` or ``unix://``; its query may set what `redis_uri` reads.
 
     Attributes:
         breaker: whether the server answers.
@@ -51,30 +53,17 @@ class RedisStore:
             raise ConfigurationError(
                 'storage: Redis needs an extra: pip install "modelgate[redis]"'
             ) from None
-        self._unavailable = (redis.exceptions.RedisError, OSError)
         self._no_script = redis.exceptions.NoScriptError
+        options = connection_options(uri)
         # A server may close what was idle: that is found out by one call, and is no outage.
-        retry: dict[str, Any] = {"supported_errors": (redis.exceptions.ConnectionError,)}
-        options: dict[str, Any] = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT}
-        try:
-            self._client = redis.Redis.from_url(
-                uri, **options, retry=redis.retry.Retry(redis.backoff.NoBackoff(), 1, **retry)
-            )
-            told = self._client.connection_pool.connection_kwargs
-        except (ValueError, TypeError):
-            # The message of the library may hold a part of a password that was not encoded.
-            raise ConfigurationError(
-                "storage: the Redis URI cannot be read: accepts redis://[user:password@]host[:port][/db],"
-                " user and password percent-encoded"
-            ) from None
+        once: dict[str, Any] = {"retries": 1, "supported_errors": (redis.exceptions.ConnectionError,)}
+        still = redis.backoff.NoBackoff()
+        self._client = _client(redis, uri, {**options, "retry": redis.retry.Retry(still, **once)})
         self._connect = partial(
-            redis.asyncio.Redis.from_url,
-            uri,
-            **options,
-            retry=redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 1, **retry),
+            _client, redis.asyncio, uri, {**options, "retry": redis.asyncio.retry.Retry(still, **once)}
         )
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary()
-        where = told.get("path") or f"{told.get('host')}:{told.get('port')}"
+        where = options.get("path") or f"{options['host']}:{options['port']}"
         self.breaker = Breaker(f"Redis at {where}")
 
     def run(self, script: Script, key: str, *args: Any) -> Flow[Any]:
@@ -88,7 +77,9 @@ class RedisStore:
             reply = yield Wait(
                 sync=partial(self._run, script, key, args), aio=partial(self._arun, script, key, args)
             )
-        except self._unavailable as error:
+        except Exception as error:
+            if not _is_outage(error):
+                raise
             self.breaker.failed(error)
             raise Unavailable from error
         self.breaker.succeeded(since)
@@ -98,13 +89,14 @@ class RedisStore:
         try:
             return self._client.evalsha(script.sha, 1, key, *args)
         except self._no_script:
+            self.breaker.forgot()
             return self._client.eval(script.text, 1, key, *args)
 
     async def _arun(self, script: Script, key: str, args: tuple[Any, ...]) -> Any:
         loop = asyncio.get_running_loop()
         line = self._loops.get(loop)
         if line is None:
-            line = self._loops[loop] = _Line(self._connect(), self._no_script)
+            line = self._loops[loop] = _Line(self._connect(), self._no_script, self.breaker)
         return await line.ask(script, key, args)
 
 
@@ -114,8 +106,9 @@ _Asked: TypeAlias = "tuple[Script, str, tuple[Any, ...], asyncio.Future[Any]]"
 class _Line:
     """One event loop's connection."""
 
-    def __init__(self, client: "redis.asyncio.Redis", no_script: type[Exception]) -> None:
+    def __init__(self, client: "redis.asyncio.Redis", no_script: type[Exception], breaker: Breaker) -> None:
         self._client = client
+        self._breaker = breaker
         self._no_script = no_script
         self._asked: list[_Asked] = []
         self._sending: asyncio.Task[None] | None = None
@@ -153,11 +146,31 @@ class _Line:
                 pipe.evalsha(script.sha, 1, key, *args)
             replies = await pipe.execute(raise_on_error=False)
             unknown = [at for at, reply in enumerate(replies) if isinstance(reply, self._no_script)]
+            if unknown:
+                self._breaker.forgot()
             for script, key, args, _ in map(asked.__getitem__, unknown):
                 pipe.eval(script.text, 1, key, *args)
             for at, reply in zip(unknown, await pipe.execute(raise_on_error=False), strict=True):
                 replies[at] = reply
         return replies
+
+
+def _client(library: Any, uri: str, options: Mapping[str, Any]) -> Any:
+    """A client of *library*, which is redis or redis.asyncio."""
+    scheme = uri.partition("://")[0]
+    kinds = {"rediss": library.SSLConnection, "unix": library.UnixDomainSocketConnection}
+    kind = kinds.get(scheme, library.Connection)
+    return library.Redis.from_pool(library.ConnectionPool(connection_class=kind, **options))
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether *error* is of the server or the way there; any other is a bug."""
+    from redis import exceptions as known
+
+    if isinstance(error, known.ResponseError):
+        state = isinstance(error, (known.OutOfMemoryError, known.ReadOnlyError))
+        return state or _STATE.search(str(error)) is not None
+    return isinstance(error, (known.ConnectionError, known.TimeoutError, OSError))
 
 
 def _settle(answer: "asyncio.Future[Any]", reply: Any) -> None:

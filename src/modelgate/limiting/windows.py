@@ -16,6 +16,8 @@ from ..errors import ConfigurationError
 __all__ = ["STRATEGIES", "FixedWindow", "MovingWindow", "Rate", "SlidingWindow", "parse_windows"]
 
 _WINDOW = re.compile(r"\s*([0-9]{1,15})\s*(?:/|per\b)\s*([0-9]{1,9})?\s*([a-z]+)\s*", re.IGNORECASE)
+_LONGEST = 10
+"""For how many years a window lasts at most. Redis takes no time to live that overflows 64 bits of milliseconds."""
 _SEPARATORS = re.compile(r"[;,|]")
 
 
@@ -227,4 +229,6 @@ def _window(part: str, strategy: str) -> FixedWindow:
         raise ValueError(f"{told[3]!r} is no unit of {', '.join(_units())}")
     if not amount or not multiple:
         raise ValueError(f"{part.strip()!r} lets nobody pass")
+    if multiple * _units()[unit] > _LONGEST * _units()["year"]:
+        raise ValueError(f"{part.strip()!r} lasts for more than {_LONGEST} years")
     return STRATEGIES[strategy](amount, multiple, unit)

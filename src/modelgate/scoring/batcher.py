@@ -7,17 +7,16 @@ thread or runs it itself. At the end of a batch the first of those that wait lea
 """
 
 import asyncio
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, TypeAlias
-from weakref import WeakSet
 
 from ..errors import ConfigurationError, Overloaded
 from ..flow import Flow, Wait, Workers, contained
+from ..forks import renew_in_child
 from ..schema import Table
 from .query import Prediction
 
@@ -90,7 +89,7 @@ class Batcher:
         self._requests = self._batches = self._inlined = self._failed = self._shed = 0
         self._slowest: float | None = None
         self._forget()
-        _batchers.add(self)
+        renew_in_child(self, Batcher._forget)
 
     def _forget(self) -> None:
         """Nobody waits and nothing runs: at the beginning, and in a forked child."""
@@ -325,15 +324,3 @@ def _result(outcome: Outcome | None) -> Prediction:
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
-
-
-_batchers: WeakSet[Batcher] = WeakSet()
-
-
-def _forget_all() -> None:
-    for batcher in _batchers:
-        batcher._forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
