@@ -45,8 +45,8 @@ class DaemonThreads:
             self._jobs.put((future, partial(function, *args, **kwargs)))
             if len(self._threads) < self._number:
                 thread = threading.Thread(target=_work, args=(self._jobs,), name=self._name, daemon=True)
-                self._threads.append(thread)
                 thread.start()
+                self._threads.append(thread)
         return future
 
     def shutdown(self, timeout: float = 5.0) -> None:
