@@ -75,9 +75,7 @@ class KeyTable(Database):
         if limits is not None:
             parse_windows(limits, option="limits")
             limits = " ".join(limits.split())
-        begins, ends = _in_utc("not_before", not_before), _in_utc("expires", expires)
-        if begins is not None and ends is not None and begins >= ends:
-            raise ConfigurationError(f"not_before={not_before}: accepts what is before expires={expires}")
+        begins, ends = _in_order(_in_utc("not_before", not_before), _in_utc("expires", expires))
         name = f"k_{secrets.token_hex(8)}"
         record = KeyRecord(
             id=name,
@@ -238,6 +236,12 @@ def _in_utc(option: str, moment: datetime | None) -> datetime | None:
         return moment.astimezone(UTC)
     except OverflowError:
         raise ConfigurationError(f"{option}={moment}: accepts the years 1 to 9999 of UTC") from None
+
+
+def _in_order(begins: datetime | None, ends: datetime | None) -> tuple[datetime | None, datetime | None]:
+    if begins is not None and ends is not None and begins >= ends:
+        raise ConfigurationError(f"not_before={begins}: accepts what is before expires={ends}")
+    return begins, ends
 
 
 def _after(option: str, now: datetime, span: timedelta) -> datetime:
