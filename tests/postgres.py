@@ -1,9 +1,11 @@
 """A PostgreSQL of the tests' own, from the programs of the machine."""
 
+import contextlib
 import os
 import pwd
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -64,6 +66,20 @@ class Postgres:
         """Stop it as a crash would."""
         self._run("pg_ctl", "stop", "--wait", "--mode=immediate")
 
+    @contextlib.contextmanager
+    def hanging(self):
+        """For a while it keeps its connections, and says nothing."""
+        with psycopg.connect(self.url) as connection:
+            pids = [pid for (pid,) in connection.execute("SELECT pid FROM pg_stat_activity")]
+        pids.append(int((self._folder / "data/postmaster.pid").read_text().split()[0]))
+        try:
+            for pid in pids:
+                _signal(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in pids:
+                _signal(pid, signal.SIGCONT)
+
     def remove(self):
         shutil.rmtree(self._folder)
 
@@ -81,6 +97,12 @@ class Postgres:
             )
             output.seek(0)
             assert done.returncode == 0, output.read().decode()
+
+
+def _signal(pid, number):
+    # The process that told of the others has ended.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def _user_for_root():

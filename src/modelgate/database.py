@@ -20,6 +20,9 @@ __all__ = ["Database", "Moment", "sa"]
 _PATIENCE = {"connect_timeout": "5", "tcp_user_timeout": "5000"}
 _BUSY_MILLISECONDS = 5000
 
+_FIRST, _END = datetime.min.replace(tzinfo=UTC).timestamp(), 253_402_300_800.0
+_LAST = datetime.max.replace(tzinfo=UTC)
+
 
 class Moment(sa.types.TypeDecorator[datetime]):
     """A moment with its time zone; kept as seconds since the epoch, which SQLite can compare too."""
@@ -31,7 +34,10 @@ class Moment(sa.types.TypeDecorator[datetime]):
         return value.timestamp() if value is not None else None
 
     def process_result_value(self, value: float | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
-        return datetime.fromtimestamp(value, UTC) if value is not None else None
+        if value is None:
+            return None
+        # The last microseconds of the year 9999 are rounded up; and a row that cannot be read hides all others.
+        return datetime.fromtimestamp(max(value, _FIRST), UTC) if value < _END else _LAST
 
 
 class Database:

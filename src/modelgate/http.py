@@ -113,7 +113,8 @@ class Request:
         route: the route that was found, None where there is none.
         started: when the request was taken up, on the clock of `time.perf_counter`.
         action: what is to be done with it, of `modelgate.keys.principal.ACTIONS`.
-        principal: whose key it is, once the layer `KeyAuth` has accepted one.
+        principal: whose key it is, once the layer `KeyAuth` has found one that is active.
+        key_id: for logs, the id of a key that is known and was refused as inactive.
         query: what is to be scored, once the dialect has decoded it.
         wire: the wire format spoken.
         envelope: for the dialect: what it has already unwrapped of the body.
@@ -136,6 +137,7 @@ class Request:
         "envelope",
         "headers",
         "id",
+        "key_id",
         "max_body",
         "method",
         "on_rows",
@@ -177,6 +179,7 @@ class Request:
         self.started = time.perf_counter()
         self.action = "predict"
         self.principal: Principal | None = None
+        self.key_id: str | None = None
         self.query: Query | None = None
         self.wire: Wire = PLAIN
         self.envelope: Any = None

@@ -74,6 +74,9 @@ def test_what_the_caller_is_told(mount, wine, wine_row, kept, caplog, case, stat
 
     assert (status, challenge) == (answer.status, answer.header("www-authenticate"))
     assert (case in ("expired", "revoked")) == any(f"is {case}" in line for line in refused)
+    (logged,) = [record.key_id for record in caplog.records if record.name == "modelgate.access"]
+    known = {each.id for each in store.list()}
+    assert (case not in ("wrong", "misspelled")) == (logged in known)
 
 
 @pytest.mark.parametrize("where", WHERE)

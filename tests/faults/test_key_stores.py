@@ -1,7 +1,10 @@
 """Keys that change, and a database that goes, while everybody asks."""
 
 import logging
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
@@ -107,3 +110,80 @@ def test_a_database_that_goes_and_comes_back(postgres, interface, caplog):
     assert {"the key store cannot be asked"} == errors
     assert postgres.password not in caplog.text
     assert [early.status, late.status] == [503, 200]
+
+
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+def test_a_database_that_hangs(postgres, interface, caplog):
+    """Who waits for it is told 503 after two seconds, whoever comes then at once; it is as before when it answers."""
+    clock = Clock()
+    store = SqlKeyStore(postgres.emptied(), clock=clock)
+    client = Client(getattr(make_gate(store), interface))
+    key, other = (store.create(owner="us", scopes="double").key for _ in range(2))
+
+    assert ask(client, key).status == 200
+    with postgres.hanging(), caplog.at_level(logging.ERROR, "modelgate"):
+        clock.advance(2)
+        start = time.monotonic()
+        waited = ask(client, key)
+        after = time.monotonic()
+        at_once = [ask(client, each).status for each in (key, other) * 10]
+        end = time.monotonic()
+        clock.advance(1)
+        again = ask(client, other)
+    clock.advance(1)
+    late = ask(client, key)
+    store.close()
+
+    assert (503, "1") == (waited.status, waited.header("retry-after"))
+    assert after - start < 20
+    assert ([503] * 20, 503) == (at_once, again.status)
+    assert end - after < 1.9
+    assert ["the key store does not answer within 2 s"] * 2 == [record.message for record in caplog.records]
+    assert 200 == late.status
+
+
+HANGING = """
+import sys, threading
+from modelgate.errors import StoreError
+from modelgate.flow import drive
+from modelgate.keys import SqlKeyStore, generate
+
+store = SqlKeyStore(sys.argv[1])
+store.fetch = lambda digest: threading.Event().wait()
+try:
+    drive(store.find(generate()))
+except StoreError:
+    print("refused")
+"""
+
+
+def test_a_database_that_hangs_keeps_no_program_from_ending(tmp_path):
+    """Its threads are left behind."""
+    command = [sys.executable, "-c", HANGING, f"sqlite:///{tmp_path}/keys.db"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    assert (0, "refused\n") == (done.returncode, done.stdout)
+
+
+def test_a_store_that_hangs_serves_others_still(tmp_path, monkeypatch):
+    """A look-up that hangs takes one thread, and nobody waits for it twice; the next key is looked up."""
+    clock = Clock()
+    store = SqlKeyStore(f"sqlite:///{tmp_path}/keys.db", clock=clock)
+    client, over = Client(make_gate(store).wsgi), threading.Event()
+    slow, other = (store.create(owner="us", scopes="double").key for _ in range(2))
+    fetch, asked = store.fetch, []
+
+    def hang_once(digest):
+        asked.append(digest)
+        if len(asked) == 1:
+            over.wait(60)
+        return fetch(digest)
+
+    monkeypatch.setattr(store, "fetch", hang_once)
+    statuses = [ask(client, slow).status]
+    clock.advance(1)
+    statuses += [ask(client, other).status, ask(client, slow).status]
+    over.set()
+    store.close()
+
+    assert [503, 200, 200] == statuses

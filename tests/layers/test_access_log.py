@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import KEY
-from modelgate import AccessLog, Deployment, Forbidden, Gate, KeyAuth, Schema, drive
-from modelgate.keys import generate
+from modelgate import AccessLog, Deployment, Forbidden, Gate, KeyAuth, Schema, drive, stack
+from modelgate.keys import MemoryKeyStore, generate
 from modelgate.layers.access_log import masked_path
 from modelgate.testing import Client, Inner, request
 
@@ -46,6 +46,16 @@ def test_a_refusal_is_told(wrap, log):
     Client(wrap(AccessLog(), KeyAuth({KEY: "*"}))).get("/", headers={"x-api-key": generate()})
 
     assert told(log.records[0])[3:5] == (401, "-")
+
+
+def test_a_refusal_of_a_known_key_names_it(log):
+    """One that does not open the deployment, which is found before anything else is known of it."""
+    asked = request(headers={"x-api-key": KEY})
+    asked.deployment = "other"
+    drive(stack([AccessLog(), KeyAuth({KEY: "wine"})], Inner())(asked))
+
+    assert 403 == log.records[0].status
+    assert drive(MemoryKeyStore({KEY: "wine"}).find(KEY)).id == log.records[0].key_id
 
 
 def test_an_app_that_fails_is_told(wrap, log):

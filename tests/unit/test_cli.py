@@ -186,6 +186,24 @@ def test_what_is_no_span(told):
             read(told)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("create", "--owner", "us", "--scope", "*", "--expires", "9999-12-31T23:59:59-12:00"),
+        ("create", "--owner", "us", "--scope", "*", "--expires", "999999w"),
+        ("rotate", "{id}", "--grace", "999999w"),
+        ("expire", "{id}", "--at", "0001-01-01T00:00:00+12:00"),
+    ],
+)
+def test_a_time_beyond_all_years(run, created, arguments):
+    """Is refused in a line; nothing is changed, and the keys can be listed."""
+    before = run("list", "--json").stdout
+    done = run(*(argument.format(**created) for argument in arguments), code=2)
+
+    assert done.stderr.splitlines()[-1].startswith("Error: ")
+    assert before == run("list", "--json").stdout
+
+
 def test_moments():
     """Of UTC where no zone is told."""
 

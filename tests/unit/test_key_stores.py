@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 import sqlalchemy as sa
@@ -207,14 +207,74 @@ def test_a_key_that_is_not_there(store, act):
         ("limits", "0/minute"),
         ("expires", datetime(2030, 1, 1)),
         ("not_before", datetime(2030, 1, 1)),
+        ("scopes", 5),
+        ("scopes", None),
+        ("limits", 5),
+        ("expires", "2027"),
+        ("not_before", 5),
+        ("expires", datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(-HOUR))),
+        ("expires", datetime(1, 1, 1, tzinfo=timezone(HOUR))),
     ],
 )
 def test_a_key_that_cannot_work_is_not_made(store, option, value):
     """The option is named, and the table is as it was."""
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=f"^{option}"):
         store.create(**{"owner": "us", "scopes": "churn", option: value})
 
     assert [] == list(store.list())
+
+
+def test_a_key_that_ends_before_it_begins_is_not_made(store, now):
+    """Nor one that ends as it begins."""
+    with pytest.raises(ConfigurationError, match="not_before"):
+        store.create(owner="us", scopes="*", not_before=now, expires=now)
+
+    assert [] == list(store.list())
+
+
+@pytest.mark.parametrize(("moment", "beyond"), [(datetime.max, 1e20), (datetime.min, -1e20)])
+def test_the_first_and_the_last_moment(store, moment, beyond):
+    """Can be kept and read again, though seconds are not as fine; what lies beyond is read as they are."""
+    expires = moment.replace(tzinfo=UTC)
+    for _ in range(2):
+        made = store.create(owner="us", scopes="*", expires=expires)
+    with store._transaction() as connection:
+        connection.execute(
+            sa.text("UPDATE modelgate_keys SET expires = :at WHERE id = :id"),
+            {"at": beyond, "id": made.record.id},
+        )
+
+    assert [expires] * 2 == [record.expires for record in store.list()]
+
+
+def test_a_row_that_cannot_be_read(store, caplog, monkeypatch):
+    """Refuses its own key, with 503 and a reason in the log, and no other."""
+    broken, whole = (store.create(owner="us", scopes="*").key for _ in range(2))
+    fetch, asked = store.fetch, []
+
+    def failing(digest):
+        asked.append(digest)
+        if len(asked) == 1:
+            raise ValueError
+        return fetch(digest)
+
+    monkeypatch.setattr(store, "fetch", failing)
+    with caplog.at_level(logging.ERROR, "modelgate"), pytest.raises(StoreError):
+        found(store, broken)
+
+    assert found(store, whole) is not None
+    assert ["what is kept of a key cannot be read"] == [record.message for record in caplog.records]
+
+
+def test_a_closed_store(make):
+    """Finds no key, whether or not it knew it."""
+    store = make()
+    key = store.create(owner="us", scopes="*").key
+    found(store, key)
+    store.close()
+    for each in (key, generate()):
+        with pytest.raises(StoreError, match="closed"):
+            found(store, each)
 
 
 class TestStates:
@@ -260,6 +320,22 @@ class TestStates:
         store.expire(new.record.id)
         clock.advance(2)
         assert "expired" == refused(store, new.key)[0]
+
+    def test_what_is_over_does_not_come_back(self, store, now):
+        """A replaced key ends sooner by `expire`, not later; a revoked one stays so; an expired one is renewed."""
+        old, revoked, expired = (store.create(owner="us", scopes="*") for _ in range(3))
+        store.rotate(old.record.id, grace=HOUR)
+        store.revoke(revoked.record.id)
+        store.expire(expired.record.id, now - HOUR)
+        with pytest.raises(KeyInactive, match="was replaced"):
+            store.expire(old.record.id, now + 2 * HOUR)
+        for each in (revoked, expired):
+            store.expire(each.record.id, now + HOUR)
+
+        assert now + HOUR == store.show(old.record.id).expires
+        assert now == store.expire(old.record.id).expires
+        assert "revoked" == refused(store, revoked.key)[0]
+        assert found(store, expired.key) is not None
 
     def test_a_clock_set_back(self, store, clock):
         """Does not keep a look-up for longer."""
@@ -341,11 +417,12 @@ class TestRotation:
         assert ["replaced"] * 3 == [outcome for outcome in outcomes if outcome == "replaced"]
         assert made == {each.id for each in stores[0].list()} - {record.id}
 
-    def test_a_time_below_zero(self, store):
-        """Is no grace."""
+    @pytest.mark.parametrize("grace", [-HOUR, timedelta.max, 5, None])
+    def test_what_is_no_grace(self, store, grace):
+        """A time below zero, one beyond all years, and what is no time."""
         record = store.create(owner="us", scopes="*").record
         with pytest.raises(ConfigurationError, match="grace"):
-            store.rotate(record.id, grace=-HOUR)
+            store.rotate(record.id, grace=grace)
 
 
 class Counting:
@@ -429,7 +506,14 @@ class TestLookUps:
 
     @pytest.mark.parametrize(
         "options",
-        [{"staleness": -1}, {"staleness": "2"}, {"maxsize": 0}, {"maxsize": 1.5}, {"pepper": "short"}],
+        [
+            {"staleness": -1},
+            {"staleness": "2"},
+            {"maxsize": 0},
+            {"maxsize": 1.5},
+            {"pepper": "short"},
+            {"pepper": b"x" * 16},
+        ],
     )
     def test_an_option_that_cannot_work(self, make, options):
         """Is named."""

@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
+from modelgate import KeyAuth
 from modelgate.errors import ConfigurationError, InsufficientScope
 from modelgate.flow import drive
 from modelgate.keys import MemoryKeyStore, Principal, generate, is_intact, key_store
@@ -62,6 +63,7 @@ def test_a_store_tells_how_many_keys_it_has():
         (("churn", "price"), ("churn", "price")),
         ("*", None),
         (["churn", "*"], None),
+        (["churn", "churn"], ("churn",)),
     ],
     ids=repr,
 )
@@ -154,7 +156,9 @@ def test_a_key_too_short_or_too_long_is_refused_and_not_shown(key):
 
 
 @pytest.mark.parametrize(
-    "keys", [{}, {KEY: ""}, {KEY: []}, {KEY: [""]}, {KEY: ["churn", ""]}, {KEY: [1]}], ids=repr
+    "keys",
+    [{}, {KEY: ""}, {KEY: []}, {KEY: [""]}, {KEY: ["churn", ""]}, {KEY: [1]}, {KEY: None}, {KEY: 5}, [KEY]],
+    ids=repr,
 )
 def test_a_key_that_opens_nothing_is_refused(keys):
     """So is a store without keys."""
@@ -218,7 +222,9 @@ def test_a_key_store_is_taken_as_it_is():
     assert drive(key_store({KEY: "churn"}).find(KEY)).may_use("churn")
 
 
-@pytest.mark.parametrize("keys", ["", "open", KEY, "env:", "file:keys", 3, object(), [KEY]], ids=repr)
+@pytest.mark.parametrize(
+    "keys", ["", "open", KEY, "env:", "file:keys", 3, object(), [KEY], MemoryKeyStore], ids=repr
+)
 def test_what_is_no_key_store_is_refused(keys):
     """The forms accepted are told; what may be a key is not."""
     with pytest.raises(ConfigurationError, match="env:VARIABLE") as info:
@@ -269,6 +275,29 @@ def test_who_may_not_is_told_so():
         principal.require("price")
 
     assert {"www-authenticate": 'Bearer error="insufficient_scope"'} == info.value.headers
+
+
+def test_a_deployment_that_two_scopes_name_is_one():
+    """Who asks for none in particular is not asked which of the two."""
+    principal = drive(MemoryKeyStore({KEY: ["churn", "churn:predict", "churn"]}).find(KEY))
+
+    assert ("churn",) == principal.deployments
+    assert ("churn", "churn:predict") == principal.scopes
+
+
+def test_a_key_given_twice_is_refused():
+    """Plainly and by its digest: the second would take the first one's place."""
+    with pytest.raises(ConfigurationError, match="twice") as info:
+        MemoryKeyStore({KEY: "churn", f"sha256:{sha256(KEY)}": "*"})
+
+    assert KEY not in str(info.value)
+
+
+@pytest.mark.parametrize("realm", ["", "a\nb", "a\x7f", 'a"b', "a\\b", "\u00e9", None, b"a"], ids=repr)
+def test_a_realm_that_cannot_be_sent_is_refused(realm):
+    """A header field could not carry it, or would end there."""
+    with pytest.raises(ConfigurationError, match="realm"):
+        KeyAuth({KEY: "*"}, realm=realm)
 
 
 @pytest.mark.parametrize("scope", ["churn:write", "churn:", ":predict", "churn:predict:read", "**", "a b"])

@@ -21,10 +21,12 @@ def span(text: str) -> timedelta:
 
 def moment(text: str) -> datetime:
     """``90d`` for so long from now, or a date, or a date and time; of UTC where no zone is told."""
-    if _SPAN.fullmatch(text):
-        return datetime.now(UTC) + span(text)
     try:
+        if _SPAN.fullmatch(text):
+            return datetime.now(UTC) + span(text)
         told = datetime.fromisoformat(text)
+    except OverflowError:
+        raise click.BadParameter(f"{text!r}: accepts what is before the year 10000, as 90d") from None
     except ValueError:
         raise click.BadParameter(f"{text!r}: accepts a span as 90d, or a date as 2027-01-31") from None
     return told if told.tzinfo is not None else told.replace(tzinfo=UTC)

@@ -39,9 +39,11 @@ def pepper_of(told: str | None) -> bytes | None:
     """The pepper to use: *told*, or what ``MODELGATE_KEYS_PEPPER`` says, or none.
 
     Raises:
-        ConfigurationError: it is too short to be a secret.
+        ConfigurationError: it is no text, or too short to be a secret.
     """
     pepper = told if told is not None else os.environ.get("MODELGATE_KEYS_PEPPER") or None
+    if pepper is not None and not isinstance(pepper, str):
+        raise ConfigurationError(f"pepper: is of type {type(pepper).__name__}: accepts text")
     if pepper is not None and len(pepper) < SHORTEST:
         raise ConfigurationError(f"pepper: has {len(pepper)} characters: accepts {SHORTEST} and more")
     return pepper.encode() if pepper is not None else None

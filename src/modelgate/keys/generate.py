@@ -11,7 +11,7 @@ import zlib
 
 from ..errors import ConfigurationError
 
-__all__ = ["PREFIX", "generate", "is_intact", "resembles_key", "shown"]
+__all__ = ["PREFIX", "generate", "is_intact", "shown"]
 
 PREFIX = "mg_live"
 
@@ -42,11 +42,6 @@ def is_intact(key: str) -> bool:
     """Whether *key* ends in the checksum of what stands before it, as a generated key does."""
     body, underscore, checksum = key.rpartition("_")
     return bool(underscore) and key.isascii() and _checksum(body) == checksum
-
-
-def resembles_key(text: str) -> bool:
-    """Whether *text* is a generated key, or was meant as one: it belongs in no log."""
-    return text.startswith(f"{PREFIX}_") or is_intact(text)
 
 
 def shown(key: str) -> str:

@@ -41,7 +41,7 @@ class Principal:
     def of(cls, key_id: str, scopes: tuple[str, ...], **further: Any) -> "Principal":
         """The principal of a key with *scopes*, as `parse_scopes` gives them."""
         apart = [scope.partition(":") for scope in scopes]
-        names = tuple(name for name, _, action in apart if action in ("", "predict"))
+        names = tuple(dict.fromkeys(name for name, _, action in apart if action in ("", "predict")))
         whole = not any(action for _, _, action in apart)
         return cls(key_id, None if "*" in names else names, **further, scopes=None if whole else scopes)
 
@@ -57,20 +57,25 @@ class Principal:
             raise InsufficientScope
 
 
-def parse_scopes(scopes: str | Iterable[str]) -> tuple[str, ...]:
-    """The scopes ``"churn"`` (every action), ``"churn:predict"``, ``"*"`` and ``"*:read"``, checked.
+def parse_scopes(scopes: str | Iterable[str], *, option: str = "keys") -> tuple[str, ...]:
+    """The scopes ``"churn"`` (every action), ``"churn:predict"``, ``"*"`` and ``"*:read"``, checked, each once.
+
+    Args:
+        scopes: one or several.
+        option: what the user calls them.
 
     Raises:
         ConfigurationError: there are none, or one is of another form.
     """
-    told: Sequence[Any] = (scopes,) if isinstance(scopes, str) else tuple(scopes)
+    several = isinstance(scopes, Iterable) and not isinstance(scopes, str)
+    told: Sequence[Any] = tuple(scopes) if several else (scopes,)
     wrong = [scope for scope in told if not _is_scope(scope)]
     if wrong or not told:
         raise ConfigurationError(
-            f'keys: a key opens {wrong or "nothing"}: accepts names of deployments, "*" for every one,'
+            f'{option}: a key opens {wrong or "nothing"}: accepts names of deployments, "*" for every one,'
             f" and either with an action, as churn:predict: {', '.join(ACTIONS)}"
         )
-    return tuple(told)
+    return tuple(dict.fromkeys(told))
 
 
 def _is_scope(scope: object) -> bool:

@@ -4,9 +4,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import ParamSpec, TypeVar
 
 from cachetools import FIFOCache
 
@@ -17,13 +18,19 @@ from .generate import PREFIX, is_intact
 from .principal import Principal
 from .record import KeyRecord, refusal
 from .table import KeyTable
+from .threads import DaemonThreads
 
 __all__ = ["SqlKeyStore"]
 
 logger = logging.getLogger("modelgate")
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _NOTED_EVERY = 60.0
 _THREADS = 4
+_PATIENCE = 2.0
+"""For how many seconds a request waits for the database."""
 
 
 @dataclass(slots=True, eq=False)
@@ -46,8 +53,8 @@ class SqlKeyStore(KeyTable):
 
     What the database said of a key, that nobody has it included, is told again for *staleness*
     seconds; after that it is asked anew. So a revocation reaches every process within that time,
-    and a database that is down refuses everybody, with 503, as soon as it is over. However many
-    requests come with a key, it is looked up once, by a thread of the store's own.
+    and a database that is down, or hangs, refuses everybody, with 503, as soon as it is over. However
+    many requests come with a key, it is looked up once, by a thread of the store's own.
 
     Args:
         url, pepper, prefix, clock: see `KeyTable`.
@@ -79,15 +86,17 @@ class SqlKeyStore(KeyTable):
     def _start(self) -> None:
         super()._start()
         # Neither threads nor what they were doing survive a fork; a lock may be held for ever.
-        self._threads = ThreadPoolExecutor(_THREADS, "modelgate keys")
+        self._threads = DaemonThreads(_THREADS, "modelgate keys")
         self._lock = threading.Lock()
         self._loading: dict[bytes, Future[_Found | None]] = {}
         self._used: dict[str, datetime] = {}
-        self._down_until = 0.0
+        self._failures = 0
+        self._down_until: float | None = None
 
     def close(self) -> None:
-        """Finish what is under way, and close the connections. For the end of the program."""
+        """Finish what is under way, and close the connections. No key is found any more."""
         self._threads.shutdown()
+        self._cache.clear()
         super().close()
 
     def find(self, key: str) -> Flow[Principal | None]:
@@ -114,30 +123,76 @@ class SqlKeyStore(KeyTable):
 
     def _look_up(self, digest: bytes) -> Flow[_Found]:
         with self._lock:
-            future = self._loading.get(digest)
-            if future is None:
-                future = self._loading[digest] = self._threads.submit(self._load, digest)
-        found = yield from wait_for(future)
+            failures = self._failures
+            future = self._asked(digest)
+        try:
+            found = yield from wait_for(future, _PATIENCE)
+        except (TimeoutError, CancelledError):
+            self._give_up(digest, future)
+            self._fail(failures)
+            found = None
         if found is None:
-            raise StoreError("API keys cannot be checked just now: try again in 1 s")
+            raise _unavailable()
         return found
 
-    def _load(self, digest: bytes) -> _Found | None:
+    def _asked(self, digest: bytes) -> Future[_Found | None]:
+        """The look-up of a key, begun where nobody has yet.
+
+        While the database is down, one look-up a second asks for all.
+        """
+        if self._down_until is not None:
+            now = self._clock()
+            if now < self._down_until <= now + 1:
+                raise _unavailable()
+            self._down_until = now + 1
+        if digest not in self._loading:
+            self._loading[digest] = self._submit(self._load, digest, self._failures)
+        return self._loading[digest]
+
+    def _submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        try:
+            return self._threads.submit(function, *args, **kwargs)
+        except RuntimeError:
+            raise StoreError("API keys cannot be checked any more: the key store was closed") from None
+
+    def _load(self, digest: bytes, failures: int) -> _Found | None:
         found = None
         now = self._clock()
         try:
-            # While it is down, it is asked once a second, and not by every request that waits in a queue.
-            if not now < self._down_until <= now + 1:
+            # Where it went down while this waited in the queue, it is not asked.
+            if failures == self._failures:
                 found = self._found(self.fetch(digest), now)
+        except StoreError as error:
+            self._fail(failures, error)
         except Exception as error:
-            logger.error("the key store cannot be asked", exc_info=error)
-            self._down_until = self._clock() + 1
+            logger.error("what is kept of a key cannot be read", exc_info=error)
         finally:
             with self._lock:
+                self._loading.pop(digest, None)
+                if failures == self._failures:
+                    self._down_until = None
                 if found is not None:
                     self._cache[digest] = found
-                del self._loading[digest]
         return found
+
+    def _give_up(self, digest: bytes, future: Future[_Found | None]) -> None:
+        """Let the next one ask anew, by another thread; a look-up that still queues is never made."""
+        with self._lock:
+            future.cancel()
+            if self._loading.get(digest) is future:
+                del self._loading[digest]
+
+    def _fail(self, failures: int, error: StoreError | None = None) -> None:
+        """The database failed who asked when there had been so many *failures*: the first of them tells."""
+        with self._lock:
+            if failures != self._failures:
+                return
+            self._failures += 1
+            self._down_until = self._clock() + 1
+        if error is None:
+            logger.error("the key store does not answer within %g s", _PATIENCE)
+        else:
+            logger.error("the key store cannot be asked", exc_info=error)
 
     def _found(self, record: KeyRecord | None, now: float) -> _Found:
         until = now + self._staleness
@@ -158,7 +213,7 @@ class SqlKeyStore(KeyTable):
             idle = not self._used
             self._used[found.record.id] = datetime.fromtimestamp(now, UTC)
         if idle:
-            self._threads.submit(self._write_uses)
+            self._submit(self._write_uses)
 
     def _write_uses(self) -> None:
         with self._lock:
@@ -167,6 +222,10 @@ class SqlKeyStore(KeyTable):
             self.note_use(uses, at_most_every=timedelta(seconds=_NOTED_EVERY))
         except StoreError as error:
             logger.warning("when keys were used could not be written", exc_info=error)
+
+
+def _unavailable() -> StoreError:
+    return StoreError("API keys cannot be checked just now: try again in 1 s")
 
 
 def _refuse(found: _Found) -> None:

@@ -28,6 +28,9 @@ class KeyStore(Protocol):
     def find(self, key: str) -> Flow[Principal | None]:
         """Whose *key* it is, None where nobody's. Any text at all may be asked for.
 
+        It is a generator, as every `Flow`: with ``yield from run(…)`` for what blocks, ``yield from ()``
+        where it never waits.
+
         Raises:
             KeyInactive: the key is known, and revoked, expired or not valid yet.
             StoreError: the store cannot be asked.
@@ -47,9 +50,11 @@ class MemoryKeyStore:
     """
 
     def __init__(self, keys: Mapping[str, str | Sequence[str]]) -> None:
-        if not keys:
-            raise ConfigurationError("keys: accepts at least one key")
+        if not isinstance(keys, Mapping) or not keys:
+            raise ConfigurationError("keys: accepts {key: deployments} with at least one key")
         self._principals = dict(_entry(key, deployments) for key, deployments in keys.items())
+        if len(self._principals) < len(keys):
+            raise ConfigurationError("keys: a key is there twice: accepts it plainly or by its digest, once")
 
     @classmethod
     def from_environ(cls, variable: str = "MODELGATE_KEYS") -> "MemoryKeyStore":
@@ -130,6 +135,6 @@ def key_store(keys: KeyStore | Mapping[str, str | Sequence[str]] | str) -> KeySt
         if scheme != "env" or not variable:
             raise ConfigurationError(f"keys: accepts {ACCEPTED}")
         return MemoryKeyStore.from_environ(variable)
-    if not hasattr(keys, "find"):
+    if isinstance(keys, type) or not callable(getattr(keys, "find", None)):
         raise ConfigurationError(f"keys: accepts {ACCEPTED}")
     return keys

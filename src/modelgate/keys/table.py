@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from ..database import Database, Moment, sa
 from ..errors import ConfigurationError, KeyInactive, NotFound
@@ -76,17 +75,18 @@ class KeyTable(Database):
         if limits is not None:
             parse_windows(limits, option="limits")
             limits = " ".join(limits.split())
+        begins, ends = _in_order(_in_utc("not_before", not_before), _in_utc("expires", expires))
         name = f"k_{secrets.token_hex(8)}"
         record = KeyRecord(
             id=name,
             prefix="",
             owner=owner,
-            scopes=parse_scopes(scopes),
+            scopes=parse_scopes(scopes, option="scopes"),
             limits=limits,
             counted_as=name,
             created=self._now(),
-            not_before=_aware("not_before", not_before),
-            expires=_aware("expires", expires),
+            not_before=begins,
+            expires=ends,
         )
         with self._transaction() as connection:
             return self._insert(connection, record)
@@ -133,9 +133,9 @@ class KeyTable(Database):
             NotFound, KeyInactive: there is no such key, or it is not active, or replaced already.
             ConfigurationError, StoreError: see `create`.
         """
-        if grace < timedelta():
-            raise ConfigurationError(f"grace={grace!r}: accepts a time from 0")
-        now, old = self._now(), self.show(key_id)
+        now = self._now()
+        over, expires = _after("grace", now, grace), _in_utc("expires", expires)
+        old = self.show(key_id)
         refused = refusal(old, now)
         if refused is not None:
             raise refused
@@ -144,10 +144,10 @@ class KeyTable(Database):
             id=f"k_{secrets.token_hex(8)}",
             created=now,
             not_before=None,
-            expires=_aware("expires", expires) or old.expires,
+            expires=expires or old.expires,
             last_used=None,
         )
-        ends = min(filter(None, (old.expires, now + grace)))
+        ends = min(filter(None, (old.expires, over)))
         free = (KEYS.c.id == key_id) & KEYS.c.replaced_by.is_(None) & KEYS.c.revoked.is_(None)
         with self._transaction() as connection:
             # First what others may be doing at the same time: only one of two rotations finds it free.
@@ -164,17 +164,29 @@ class KeyTable(Database):
         Raises:
             NotFound, StoreError: see `show`.
         """
-        now = sa.literal(self._now(), Moment)
-        return self._change(key_id, revoked=sa.func.coalesce(KEYS.c.revoked, now))
+        first = sa.func.coalesce(KEYS.c.revoked, sa.literal(self._now(), Moment))
+        with self._transaction() as connection:
+            connection.execute(sa.update(KEYS).where(KEYS.c.id == key_id).values(revoked=first))
+        return self.show(key_id)
 
     def expire(self, key_id: str, at: datetime | None = None) -> KeyRecord:
         """Have the key *key_id* end at a moment; by default now.
 
+        One that has expired is valid again where *at* is to come; one that was revoked is not.
+
         Raises:
             NotFound, StoreError: see `show`.
+            KeyInactive: it was replaced, and would end later than it does.
             ConfigurationError: *at* has no time zone.
         """
-        return self._change(key_id, expires=_aware("at", at) or self._now())
+        ends = _in_utc("at", at) or self._now()
+        free = (KEYS.c.id == key_id) & (KEYS.c.replaced_by.is_(None) | (KEYS.c.expires >= ends))
+        with self._transaction() as connection:
+            done = connection.execute(sa.update(KEYS).where(free).values(expires=ends))
+        record = self.show(key_id)
+        if not done.rowcount:
+            raise KeyInactive(key_id, "replaced", f"The key {key_id} was replaced: it ends no later for that")
+        return record
 
     def fetch(self, digest: bytes) -> KeyRecord | None:
         """What is kept of the key with this *digest*, None where there is none.
@@ -209,18 +221,33 @@ class KeyTable(Database):
         connection.execute(sa.insert(KEYS).values(row))
         return NewKey(key, record)
 
-    def _change(self, key_id: str, **values: Any) -> KeyRecord:
-        with self._transaction() as connection:
-            connection.execute(sa.update(KEYS).where(KEYS.c.id == key_id).values(values))
-        return self.show(key_id)
-
 
 def _record(row: sa.RowMapping) -> KeyRecord:
     told = {column.name: row[column.name] for column in _SHOWN}
     return KeyRecord(**{**told, "scopes": tuple(told["scopes"].split())})
 
 
-def _aware(option: str, moment: datetime | None) -> datetime | None:
-    if moment is not None and moment.tzinfo is None:
+def _in_utc(option: str, moment: datetime | None) -> datetime | None:
+    if moment is None:
+        return None
+    if not isinstance(moment, datetime) or moment.utcoffset() is None:
         raise ConfigurationError(f"{option}={moment!r}: accepts a datetime with a time zone")
-    return moment
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ConfigurationError(f"{option}={moment}: accepts the years 1 to 9999 of UTC") from None
+
+
+def _in_order(begins: datetime | None, ends: datetime | None) -> tuple[datetime | None, datetime | None]:
+    if begins is not None and ends is not None and begins >= ends:
+        raise ConfigurationError(f"not_before={begins}: accepts what is before expires={ends}")
+    return begins, ends
+
+
+def _after(option: str, now: datetime, span: timedelta) -> datetime:
+    if not isinstance(span, timedelta) or span < timedelta():
+        raise ConfigurationError(f"{option}={span!r}: accepts a timedelta from 0")
+    try:
+        return now + span
+    except OverflowError:
+        raise ConfigurationError(f"{option}={span}: accepts what ends before the year 10000") from None

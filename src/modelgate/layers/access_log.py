@@ -55,7 +55,7 @@ def _told(request: Request, status: int | None) -> dict[str, object]:
         "method": _plain(_masked(request.method, None)),
         "path": _plain(masked_path(request.root_path + request.path, request.params.get("key"), served)),
         "status": status if status is not None else "-",
-        "key_id": _plain(request.principal.id if request.principal is not None else None),
+        "key_id": _plain(request.principal.id if request.principal is not None else request.key_id),
         "deployment": _plain(_masked(request.deployment or "", served) or None),
         "request_id": _plain(request.id),
     }

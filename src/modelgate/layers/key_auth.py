@@ -1,9 +1,10 @@
 """Whoever asks must have a key."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 
-from ..errors import KeyInactive, Unauthorized
+from ..errors import ConfigurationError, KeyInactive, Unauthorized
 from ..flow import Flow, Handler
 from ..http import Request, Response
 from ..keys import KeyStore, key_store
@@ -11,6 +12,8 @@ from ..keys import KeyStore, key_store
 __all__ = ["KeyAuth"]
 
 logger = logging.getLogger("modelgate")
+
+_REALM = re.compile(r"[ !#-\[\]-~]+")
 
 
 class KeyAuth:
@@ -25,10 +28,14 @@ class KeyAuth:
         realm: named in the challenge of a 401.
 
     Raises:
-        ConfigurationError: *keys* is none of them, or holds what is no key.
+        ConfigurationError: *keys* is none of them, or holds what is no key; or *realm* cannot be sent.
     """
 
     def __init__(self, keys: KeyStore | Mapping[str, str | Sequence[str]] | str, *, realm: str = "modelgate"):
+        if not isinstance(realm, str) or not _REALM.fullmatch(realm):
+            raise ConfigurationError(
+                f"realm={realm!r}: accepts printable ASCII without quotes and backslashes"
+            )
         self._keys = key_store(keys)
         # RFC 6750, section 3.1: no error code where no credentials were sent.
         self._ask = {"www-authenticate": f'Bearer realm="{realm}"'}
@@ -41,11 +48,12 @@ class KeyAuth:
         try:
             principal = yield from self._keys.find(key)
         except KeyInactive as error:
+            request.key_id = error.key_id
             logger.info("request %s: the key %s is %s", request.id, error.key_id, error.state)
             raise
         if principal is None:
             raise Unauthorized(headers=self._refuse)
+        request.principal = principal
         if request.deployment is not None:
             principal.require(request.deployment, request.action)
-        request.principal = principal
         return (yield from call_next(request))

@@ -5,25 +5,28 @@ import re
 
 from ..flow import Flow, Handler
 from ..http import Request, Response, answered
-from ..keys.generate import resembles_key
+from ..keys.digest import SHORTEST
 
 __all__ = ["RequestId"]
 
-# What may stand in a log line and a header field without a thought.
-_USABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# Ids go to logs, where no key may stand, wherever it was sent. So what is as long as a key has a form that
+# ids have and generated keys have not: hexadecimal digits in groups (UUID, W3C Trace Context, numbers), ULID.
+_USABLE = re.compile(
+    rf"[A-Za-z0-9._-]{{1,{SHORTEST - 1}}}"
+    r"|(?=.{16,64}\Z)[0-9A-Fa-f]+(-[0-9A-Fa-f]+)*"
+    r"|[0-7][0-9A-HJKMNP-TV-Z]{25}"
+)
 
 
 class RequestId:
-    """Give each request the id its caller sent as ``X-Request-ID``, or a new one; answers carry it."""
+    """Give each request the id its caller sent as ``X-Request-ID``, or a new one; answers carry it.
+
+    Taken over are ids shorter than a key, hexadecimal digits in groups as of a UUID, and ULIDs.
+    """
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         told = request.headers.get("x-request-id")
-        request.id = told if told is not None and _is_usable(told) else os.urandom(16).hex()
+        request.id = told if told is not None and _USABLE.fullmatch(told) else os.urandom(16).hex()
         response = yield from answered(request, call_next)
         response.set("x-request-id", request.id)
         return response
-
-
-def _is_usable(told: str) -> bool:
-    # Ids go to logs, where no key may stand, wherever it was sent.
-    return _USABLE.fullmatch(told) is not None and not resembles_key(told)
