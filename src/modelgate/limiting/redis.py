@@ -45,7 +45,6 @@ class RedisStore:
 
     def __init__(self, uri: str) -> None:
         # What the first connection would import, while requests wait for it.
-        import email.parser
         import encodings.idna  # noqa: F401
 
         try:
