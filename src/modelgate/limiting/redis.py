@@ -45,6 +45,7 @@ class RedisStore:
 
     def __init__(self, uri: str) -> None:
         # What the first connection would import, while requests wait for it.
+        import email.parser  # noqa: F401
         import encodings.idna  # noqa: F401
 
         try:
