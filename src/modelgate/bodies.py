@@ -1,7 +1,7 @@
 """The body of a request, read: without its content coding, and as JSON."""
 
-from collections.abc import Collection, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Collection, Mapping
+from typing import Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
@@ -11,10 +11,21 @@ from .flow import Flow, run
 from .http import Request
 from .strict_json import LARGE, check_members, decode_json
 
-__all__ = ["check_body", "content", "decoded", "json_body", "json_members", "require_json"]
+__all__ = [
+    "check_body",
+    "content",
+    "decoded",
+    "json_body",
+    "json_members",
+    "json_text",
+    "parsed",
+    "require_json",
+]
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
+_RAW = msgspec.json.Decoder(msgspec.Raw)
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -58,15 +69,27 @@ def json_body(request: Request, decoder: "msgspec.json.Decoder[T]") -> Flow[T]:
     return (yield from decoded((yield from content(request)), decoder))
 
 
+def json_text(request: Request) -> Flow[bytes]:
+    """The JSON value that is the body, still raw, without white space around it. Raises: as `json_body`."""
+    return bytes((yield from json_body(request, _RAW)))
+
+
+def parsed(
+    read: Callable[Concatenate[bytes, P], T], raw: bytes, *args: P.args, **kwargs: P.kwargs
+) -> Flow[T]:
+    """What *read* makes of *raw*, a body or a part of it: beside the event loop where it is large."""
+    if len(raw) > LARGE:
+        return (yield from run(read, raw, *args, **kwargs))
+    return read(raw, *args, **kwargs)
+
+
 def decoded(raw: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") -> Flow[T]:
     """*raw*, a body or a part of it, decoded: beside the event loop where it is large.
 
     Raises:
         MalformedBody: see `decode_json`.
     """
-    if len(bytes(raw)) > LARGE:
-        return (yield from run(decode_json, raw, decoder))
-    return decode_json(raw, decoder)
+    return parsed(decode_json, bytes(raw), decoder)
 
 
 def json_members(request: Request) -> Flow[dict[str, msgspec.Raw]]:
@@ -80,7 +103,4 @@ def json_members(request: Request) -> Flow[dict[str, msgspec.Raw]]:
 def check_body(request: Request, members: Mapping[str, msgspec.Raw], known: Collection[str]) -> Flow[None]:
     """Refuse what `json_members` let pass; see `modelgate.strict_json.check_members`."""
     body = request.content or (yield from content(request))
-    if len(body) > LARGE:
-        yield from run(check_members, body, members, known)
-    else:
-        check_members(body, members, known)
+    yield from parsed(check_members, body, members, known)

@@ -22,11 +22,7 @@ from .errors import (
 from .flow import Flow, Workers, checked_layers, drive, run, stack
 from .http import PLAIN, Request, Response, http_stack
 from .keys import KeyStore
-from .layers import (
-    AccessLog,
-    RequestId,
-    TrustedProxies,
-)
+from .layers import AccessLog, RequestId, TrustedProxies
 from .loader import Loader
 from .metadata import ROUTES as METADATA
 from .models import FolderStore, ModelCache, ModelStore

@@ -6,14 +6,13 @@ from typing import TypeAlias
 
 from python_multipart.multipart import parse_options_header
 
-from .bodies import content
+from .bodies import content, parsed
 from .charsets import codec_of, in_utf8
 from .errors import UnsupportedMediaType
-from .flow import Flow, run
+from .flow import Flow
 from .http import Request
 from .multipart import file_of
 from .schema import CSV
-from .strict_json import LARGE
 
 __all__ = ["row_body"]
 
@@ -38,7 +37,7 @@ def row_body(request: Request) -> Flow[bytes | CSV]:
     """
     read = _reader(request.headers.get("content-type"))
     raw = yield from content(request)
-    return (yield from run(read, raw)) if len(raw) > LARGE else read(raw)
+    return (yield from parsed(read, raw))
 
 
 def _reader(content_type: str | None) -> _Reader:

@@ -25,14 +25,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..bodies import content, require_json
+from ..bodies import content, parsed, require_json
 from ..errors import AnswerableError, InvalidInput
-from ..flow import Flow, run
+from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, head_credentials
 from ..schema import Column
 from ..schema.report import SHOWN_TEXT
 from ..scoring import Output, Prediction, Query, Target
-from ..strict_json import LARGE
 from .base import Catalog, Route
 from .health import live, ready
 from .inference_request import InferenceRequest, Parameters, read
@@ -78,8 +77,7 @@ class OpenInference:
         if not (request.headers.get("content-type") or "").lower().startswith(_BINARY):
             require_json(request)
         body, length = (yield from content(request)), request.headers.get(_LENGTH)
-        told = (yield from run(read, body, length)) if len(body) > LARGE else read(body, length)
-        request.envelope, rows = told
+        request.envelope, rows = yield from parsed(read, body, length)
         return Query(rows)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:

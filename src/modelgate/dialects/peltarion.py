@@ -25,12 +25,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from ..bodies import check_body, json_members
+from ..bodies import check_body, json_members, parsed
 from ..errors import AnswerableError, InvalidInput, MalformedBody
-from ..flow import Flow, run
+from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, error_response, head_credentials
 from ..scoring import Output, Prediction, Query
-from ..strict_json import LARGE, decode_json, refuse_duplicate_names
+from ..strict_json import decode_json, refuse_duplicate_names
 from .base import Catalog, Route
 from .peltarion_openapi import document, label_text
 
@@ -105,7 +105,7 @@ class Peltarion:
         if rows[:1] != b"[":
             raise InvalidInput("rows must be an array of examples: " + '{"rows": [{"feature": 1.5}]}')
         if b'"shape"' in rows or b"x.peltarion.npy" in rows:
-            rows = (yield from run(_without_tensors, rows)) if len(rows) > LARGE else _without_tensors(rows)
+            rows = yield from parsed(_without_tensors, rows)
         return Query(rows)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002

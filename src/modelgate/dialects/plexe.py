@@ -18,9 +18,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
-from ..bodies import json_body
+from ..bodies import json_text
 from ..errors import AnswerableError, InvalidInput
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, head_credentials
@@ -28,8 +26,6 @@ from ..scoring import Output, Prediction, Query
 from .base import Route
 
 __all__ = ["Plexe"]
-
-_RAW = msgspec.json.Decoder(msgspec.Raw)
 
 
 class Plexe:
@@ -53,7 +49,7 @@ class Plexe:
         Raises:
             MalformedBody, UnsupportedMediaType, BodyTooLarge: see `modelgate.bodies.json_body`.
         """
-        raw = bytes((yield from json_body(request, _RAW)))
+        raw = yield from json_text(request)
         return Query(raw, single=raw[:1] != b"[")
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:

@@ -19,18 +19,16 @@ from typing import Any
 
 import msgspec
 
-from ..bodies import check_body, decoded, json_body
+from ..bodies import check_body, decoded, json_text, parsed
 from ..errors import AnswerableError
-from ..flow import Flow, run
+from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, error_response, head_credentials
 from ..scoring import Prediction, Query
-from ..strict_json import LARGE
 from .arrays import holds_values, listed, one_row
 from .base import Route
 
 __all__ = ["Simple"]
 
-_RAW = msgspec.json.Decoder(msgspec.Raw)
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -52,7 +50,7 @@ class Simple:
         Raises:
             MalformedBody: the body is neither an object nor an array of rows or values.
         """
-        raw = bytes((yield from json_body(request, _RAW)))
+        raw = yield from json_text(request)
         if raw[:1] == b"{":
             members = yield from decoded(raw, _MEMBERS)
             data = bytes(members["data"]) if list(members) == ["data"] else b""
@@ -64,7 +62,7 @@ class Simple:
             return Query(raw, single=True)
         if holds_values(raw):
             return Query(one_row(raw), single=True)
-        return Query((yield from run(listed, raw)) if len(raw) > LARGE else listed(raw))
+        return Query((yield from parsed(listed, raw)))
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
         """``prediction``, and ``confidence`` where the model gives probabilities."""

@@ -22,13 +22,13 @@ from typing import Any
 
 import msgspec
 
-from ..bodies import check_body, content, decoded, require_json
+from ..bodies import check_body, content, decoded, parsed, require_json
 from ..errors import AnswerableError, DeploymentUnavailable, InvalidInput
-from ..flow import Flow, run
+from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, head_credentials
 from ..schema import Split
 from ..scoring import Prediction, Query
-from ..strict_json import ANY, LARGE, decode_json
+from ..strict_json import ANY, decode_json
 from .arrays import by_column, listed
 from .base import Catalog, Route
 from .refusals import refusal
@@ -80,7 +80,7 @@ class TFServing:
         )
         raw = bytes(members[sent])
         read = by_column if sent == "inputs" and raw[:1] == b"{" else _instances
-        return Query((yield from run(read, raw)) if len(raw) > LARGE else read(raw))
+        return Query((yield from parsed(read, raw)))
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
         """``predictions`` by row, or ``outputs`` by column, after what was sent."""

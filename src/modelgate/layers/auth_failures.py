@@ -5,15 +5,17 @@ import time
 from collections.abc import Callable
 from functools import cache
 
-from ..addresses import counted_address
 from ..errors import InsufficientScope, KeyInactive, RateLimitExceeded, Unauthorized
 from ..flow import Flow, Handler
 from ..http import Request, Response
 from ..limiting import MemoryLimiter, Rate, Verdict
+from .identity import identity
 
 __all__ = ["AuthFailures"]
 
 logger = logging.getLogger("modelgate")
+
+_ADDRESS = identity("address")
 
 
 class AuthFailures:
@@ -47,7 +49,7 @@ class AuthFailures:
         self._counts = MemoryLimiter(self._rate, clock=clock)
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
-        address = counted_address(request.client) or "anonymous"
+        address = _ADDRESS(request)
         stands = self._counts.peek(address)
         if stands is not None and not stands.passes:
             self._refuse(request, stands)

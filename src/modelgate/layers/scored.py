@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ..bodies import check_body, json_body, json_members
+from ..bodies import check_body, json_members, json_text
 from ..errors import InvalidInput
 from ..flow import Flow, Handler, Layer, checked_layers, stack
 from ..http import Request, Response
@@ -15,8 +15,6 @@ from ..scoring import Output, Prediction, Query
 from ..strict_json import ANY
 
 __all__ = ["Scored"]
-
-_RAW = msgspec.json.Decoder(msgspec.Raw)
 
 
 class Scored:
@@ -62,7 +60,7 @@ class Scored:
 
     def _rows_of(self, request: Request) -> Flow[bytes]:
         if self._rows is None:
-            return bytes((yield from json_body(request, _RAW)))
+            return (yield from json_text(request))
         members = yield from json_members(request)
         yield from check_body(request, members, [self._rows])
         if self._rows not in members:
