@@ -54,6 +54,10 @@ class Decoder:
             MalformedBody: it is not JSON, or not rows.
             MissingColumns, InvalidValues: it breaks the schema.
         """
+        if raw[:1] == b"{" and self._typed and not self._optional:
+            table = self._one(raw)
+            if table is not None:
+                return table
         rows = self._decode(raw) if self._typed else None
         refuse_many(rows, max_rows)
         refuse_sparse(len(rows or ()), len(self._columns), len(raw))
@@ -69,6 +73,18 @@ class Decoder:
         if rows is not None and self._policy.extra == "ignore":
             return self._table(rows)
         return check(self._columns, value if isinstance(value, list) else [value], self._policy)
+
+    def _one(self, raw: bytes) -> Table | None:
+        """The table of a row that has each column once, and nothing else; None for any other."""
+        try:
+            row = msgspec.structs.astuple(self._row.decode(raw))
+            packed = bytearray(self._pack(*row[: self._numeric]))
+        except (msgspec.MsgspecError, RecursionError, ValueError, struct.error):
+            return None
+        if occurrences(raw, b":") != len(row):
+            return None
+        numbers = np.ndarray((1, self._numeric), np.float64, packed)
+        return Table(self._columns, numbers, [[cell] for cell in row[self._numeric :]])
 
     def of_records(self, records: list[dict[str, Any]]) -> Table:
         """The table of rows that JSON said in another shape.
