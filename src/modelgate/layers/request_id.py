@@ -1,9 +1,10 @@
 """Every request has an id, and every answer tells it."""
 
-import os
 import re
+from random import Random
 
 from ..flow import Flow, Handler
+from ..forks import renew_in_child
 from ..http import Request, Response, answered
 from ..keys.digest import SHORTEST
 
@@ -24,9 +25,17 @@ class RequestId:
     Taken over are ids shorter than a key, hexadecimal digits in groups as of a UUID, and ULIDs.
     """
 
+    def __init__(self) -> None:
+        self._renew()
+        renew_in_child(self, RequestId._renew)
+
+    def _renew(self) -> None:
+        """Numbers of its own, seeded by the system: an id is no secret, and to ask the system for each is slow."""
+        self._bits = Random().getrandbits  # noqa: S311
+
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         told = request.headers.get("x-request-id")
-        request.id = told if told is not None and _USABLE.fullmatch(told) else os.urandom(16).hex()
+        request.id = told if told is not None and _USABLE.fullmatch(told) else f"{self._bits(128):032x}"
         response = yield from answered(request, call_next)
         response.set("x-request-id", request.id)
         return response
