@@ -273,9 +273,9 @@ class Response:
 
     def header(self, name: str) -> str | None:
         """The value of the field *name*, None where it is not set."""
-        name = name.lower()
+        name, length = name.lower(), len(name)
         for field, value in self.headers:
-            if len(field) == len(name) and field.lower() == name:
+            if len(field) == length and field.lower() == name:
                 return value
         return None
 

@@ -20,19 +20,15 @@ ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 class ScopeHeaders:
     """The header fields of an ASGI scope."""
 
-    __slots__ = ("_fields", "_raw")
+    __slots__ = ("_fields",)
 
     def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
-        self._raw = raw
-        self._fields: dict[bytes, bytes] | None = None
+        fields = dict(raw)
+        self._fields = fields if len(fields) == len(raw) else _joined(raw)
 
     def get(self, name: str) -> str | None:
         """See `modelgate.http.Headers.get`."""
-        if self._fields is None:
-            self._fields = dict(self._raw)
-            if len(self._fields) < len(self._raw):
-                self._fields = _joined(self._raw)
-        value = self._fields.get(name.encode("latin-1"))
+        value = self._fields.get(name.encode())
         return value.decode("latin-1") if value else None
 
 
@@ -50,11 +46,11 @@ class ASGIRequest(Request):
     __slots__ = ("receive", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
-        root_path = scope.get("root_path", "")
+        path, root_path = scope["path"], scope.get("root_path", "")
         client = scope.get("client")
         super().__init__(
             scope["method"],
-            _below(scope["path"], root_path, scope.get("app_root_path", "")),
+            _below(path, root_path, scope.get("app_root_path", "")) if root_path else path,
             ScopeHeaders(scope["headers"]),
             root_path=root_path,
             query_string=scope.get("query_string", b"").decode("latin-1"),
