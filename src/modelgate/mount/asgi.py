@@ -61,12 +61,15 @@ class ASGIRequest(Request):
         self.receive = receive
 
     async def _aread(self) -> bytes:
-        meter, chunks = BodyMeter(self.max_body), list[bytes]()
+        limit, seen, chunks = self.max_body, 0, list[bytes]()
         while True:
             message = await self.receive()
             if message["type"] == "http.disconnect":
                 raise MalformedBody("The body ended before it was whole")
-            chunk = meter.count(message.get("body", b""))
+            chunk = message.get("body", b"")
+            seen += len(chunk)
+            if limit is not None and seen > limit:
+                raise BodyTooLarge(limit)
             if not message.get("more_body"):
                 return b"".join([*chunks, chunk]) if chunks else chunk
             chunks.append(chunk)
