@@ -66,7 +66,8 @@ def json_body(request: Request, decoder: "msgspec.json.Decoder[T]") -> Flow[T]:
         BodyTooLarge, MalformedBody: see `content` and `decode_json`.
     """
     require_json(request)
-    return (yield from decoded((yield from content(request)), decoder))
+    raw = yield from content(request)
+    return decode_json(raw, decoder) if len(raw) <= LARGE else (yield from decoded(raw, decoder))
 
 
 def json_text(request: Request) -> Flow[bytes]:

@@ -230,7 +230,8 @@ class Request:
             try:
                 self._deferred.pop()()
             finally:
-                self.close()
+                if self._deferred:
+                    self.close()
 
 
 class Response:

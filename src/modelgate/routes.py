@@ -58,12 +58,11 @@ class Routes:
             NotFound: no route has the path.
             MethodNotAllowed: routes have the path, and none has the method.
         """
-        path, allowed = path.removesuffix("/"), set[str]()
-        method = "GET" if method == "HEAD" else method
         fixed = self._fixed.get(path)
         if fixed is not None and method in fixed:
             return fixed[method]
-        for methods, params in self._fitting(path):
+        method, allowed = "GET" if method == "HEAD" else method, set[str]()
+        for methods, params in self._fitting(path.removesuffix("/")):
             found = methods.get(method)
             if found is not None:
                 return found._replace(params=params) if params else found

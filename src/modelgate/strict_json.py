@@ -108,9 +108,9 @@ def check_members(raw: bytes, members: Mapping[str, msgspec.Raw], known: Collect
     Raises:
         MalformedBody: it names a member twice, or a value nobody reads nests too deeply.
     """
-    colons = len(members)
+    colons, count = len(members), bytes.count if len(raw) < _FEW else occurrences
     for name, value in members.items():
-        colons += occurrences(bytes(value), b":")
+        colons += count(bytes(value), b":")
         if name not in known:
             refuse_deep_nesting(decode_json(value, ANY))
     refuse_duplicate_names(raw, colons)

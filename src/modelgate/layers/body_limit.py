@@ -26,9 +26,9 @@ class BodyLimit:
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         limit = self._limit or request.wire.max_body
-        told = request.content_length or 0
-        if max(told, len(request.body_read or b"")) > limit:
+        if (request.content_length or 0) > limit or len(request.body_read or b"") > limit:
             raise BodyTooLarge(limit)
         # Behind another limit this one can only be the tighter of the two.
-        request.max_body = min(limit, request.max_body or limit)
+        if request.max_body is None or limit < request.max_body:
+            request.max_body = limit
         return call_next(request)

@@ -49,7 +49,8 @@ class Verdict(NamedTuple):
 
     def standing(self, at: int) -> tuple[int, float]:
         """`remaining` and `reset` of the window *at*."""
-        free, numbers = self.free[at], self.numbers
-        left = free - self.cost if self.passes else free if free > 0 else 0
-        need = left + 1 if self.passes or free >= self.cost else self.cost
-        return left, self.rate.windows[at].until(numbers[2 * at], numbers[2 * at + 1], need)
+        rate, passes, room, numbers, _, cost = self
+        free = room[at]
+        left = free - cost if passes else max(free, 0)
+        need = left + 1 if passes or free >= cost else cost
+        return left, rate.windows[at].until(numbers[2 * at], numbers[2 * at + 1], need)
