@@ -6,7 +6,7 @@ from typing import Any
 from .deployment import Deployment
 from .errors import ConfigurationError
 from .flow import Workers
-from .models import FolderStore, ModelPackage, ModelStore
+from .models import ModelPackage, ModelStore
 from .models.manifest import Manifest
 from .models.package import open_package, sidecars_of
 from .models.rules import Rules
@@ -40,8 +40,9 @@ class Loader:
             return
         if self._store is None:
             raise ConfigurationError(f"model={deployment.model!r}: needs Gate(store=…)")
-        if isinstance(self._store, FolderStore):
-            self._store.check(deployment.stored, sha256=deployment.sha256)
+        check = getattr(self._store, "check", None)
+        if check is not None:
+            check(deployment.stored, sha256=deployment.sha256)
         elif deployment.sha256 is not None and not hasattr(self._store, "pins"):
             raise ConfigurationError("sha256: pins a file or a package, and this store has none")
 

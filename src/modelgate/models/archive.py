@@ -12,7 +12,17 @@ from typing import IO, Protocol
 
 from ..errors import ConfigurationError
 
-__all__ = ["MANIFEST", "MEMBERS", "SIGNATURE", "Archive", "FolderArchive", "ZipArchive", "pack", "write"]
+__all__ = [
+    "MANIFEST",
+    "MEMBERS",
+    "SIGNATURE",
+    "Archive",
+    "FolderArchive",
+    "ZipArchive",
+    "pack",
+    "pack_sidecars",
+    "write",
+]
 
 MANIFEST, SIGNATURE = "manifest.json", "signature"
 MEMBERS = (
@@ -24,6 +34,7 @@ MEMBERS = (
     "model.joblib",
 )
 _KNOWN = frozenset([MANIFEST, SIGNATURE, *MEMBERS])
+_SIDECARS = (MANIFEST, SIGNATURE, "schema.json")
 _LARGEST_MANIFEST = 1_000_000
 
 
@@ -106,6 +117,11 @@ def pack(members: Mapping[str, bytes]) -> bytes:
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name), content)
     return buffer.getvalue()
+
+
+def pack_sidecars(members: Mapping[str, bytes]) -> bytes:
+    """A zip of those *members* alone that tell of the model."""
+    return pack({name: members[name] for name in _SIDECARS if name in members})
 
 
 def write(path: Path, content: bytes | Mapping[str, bytes]) -> None:

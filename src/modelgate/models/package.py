@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,7 @@ import msgspec
 from ..errors import ConfigurationError
 from ..schema import Schema
 from ..schema.files import plain
-from .archive import MANIFEST, SIGNATURE, Archive, FolderArchive, ZipArchive, pack, write
+from .archive import MANIFEST, SIGNATURE, Archive, FolderArchive, ZipArchive, pack, pack_sidecars, write
 from .files import check_version, dump, read_estimator
 from .manifest import Label, Manifest, Sidecars, make_manifest, read_member, read_sidecars
 from .rules import Mismatch, Rules, sign
@@ -28,8 +28,11 @@ __all__ = [
     "is_model_file",
     "load_model",
     "naming",
+    "open_content",
     "open_package",
+    "sidecars_in",
     "sidecars_of",
+    "sidecars_part",
 ]
 
 PACKAGE = ".mgpkg"
@@ -165,8 +168,7 @@ class ModelPackage:
     def packed(self, *, key: str | bytes | None = None) -> tuple[bytes, bytes]:
         """What `save` writes into a file; before it a zip of that alone which tells of the model."""
         members = self._members(key)
-        told = {name: members[name] for name in (MANIFEST, SIGNATURE, "schema.json") if name in members}
-        return pack(told), pack(members)
+        return pack_sidecars(members), pack(members)
 
     def _members(self, key: str | bytes | None) -> dict[str, bytes]:
         if self.schema is None:
@@ -197,9 +199,10 @@ def check_file(path: Path, rules: Rules) -> None:
     As much of it is read as tells that; of a package, not its model.
     """
     with naming(path):
-        _check_kind(path, rules)
+        check_name(path)
         sidecars = _sidecars(path, rules)
         if sidecars is None:
+            _check_bare(path.suffix, path.read_bytes, rules)
             return
         if sidecars.manifest.model == "model.joblib":
             rules.check_pickle()
@@ -215,15 +218,13 @@ def check_name(path: Path) -> None:
         raise ConfigurationError("there is no such file")
 
 
-def _check_kind(path: Path, rules: Rules) -> None:
-    check_name(path)
-    if path.suffix == ".joblib" and rules.sha256 is None:
+def _check_bare(suffix: str, read: Callable[[], bytes], rules: Rules) -> None:
+    if suffix == ".joblib" and rules.sha256 is None:
         raise ConfigurationError(
             "is a pickle, and loading a pickle runs the code in it. If you made this file, pin it:"
-            f' sha256="{_digest(path.read_bytes())}". Or save it with skops, which runs none.'
+            f' sha256="{_digest(read())}". Or save it with skops, which runs none.'
         )
-    if path.suffix != PACKAGE:
-        rules.check_signature(b"", None)
+    rules.check_signature(b"", None)
 
 
 def is_model_file(path: Path) -> bool:
@@ -250,19 +251,44 @@ def _sidecars(path: Path, rules: Rules) -> Sidecars | None:
         return read_sidecars(ZipArchive(file), rules)
 
 
+def sidecars_part(content: bytes, suffix: str) -> bytes | None:
+    """What of a package tells of its model, as bytes by itself; None of a bare file."""
+    if suffix != PACKAGE:
+        return None
+    archive = ZipArchive(io.BytesIO(content))
+    return pack_sidecars({name: archive.read(name) for name in archive.names})
+
+
+def sidecars_in(name: str, part: bytes, rules: Rules) -> Sidecars:
+    """The manifest and the schema in such a part of the package *name*. Raises as `sidecars_of` does."""
+    with naming(Path(name)):
+        return read_sidecars(ZipArchive(io.BytesIO(part)), rules, alone=True)
+
+
 def open_package(path: Path, rules: Rules) -> ModelPackage:
     """See `ModelPackage.load`."""
     with naming(path):
-        _check_kind(path, rules)
+        check_name(path)
         if path.is_dir():
             archive = FolderArchive(path)
             return _read(archive, _digest(archive.read(MANIFEST)), rules)
-        content = path.read_bytes()
-        if path.suffix == PACKAGE:
-            return read_package(content, rules)
-        digest = rules.check_digest(content)
-        model = read_estimator(content, path.suffix, rules)
-        return ModelPackage(model, Manifest(name="model", format=1), size=len(content), sha256=digest)
+        return _open_content(path.read_bytes(), path.suffix, rules)
+
+
+def open_content(name: str, content: bytes, rules: Rules) -> ModelPackage:
+    """What `open_package` makes of a file *name* with this *content*."""
+    path = Path(name)
+    with naming(path):
+        return _open_content(content, path.suffix, rules)
+
+
+def _open_content(content: bytes, suffix: str, rules: Rules) -> ModelPackage:
+    if suffix == PACKAGE:
+        return read_package(content, rules)
+    _check_bare(suffix, lambda: content, rules)
+    digest = rules.check_digest(content)
+    model = read_estimator(content, suffix, rules)
+    return ModelPackage(model, Manifest(name="model", format=1), size=len(content), sha256=digest)
 
 
 def read_package(content: bytes, rules: Rules) -> ModelPackage:
