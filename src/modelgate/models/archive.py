@@ -13,6 +13,7 @@ from typing import IO, Protocol
 from ..errors import ConfigurationError
 
 __all__ = [
+    "ED25519",
     "MANIFEST",
     "MEMBERS",
     "SIGNATURE",
@@ -24,7 +25,7 @@ __all__ = [
     "write",
 ]
 
-MANIFEST, SIGNATURE = "manifest.json", "signature"
+MANIFEST, SIGNATURE, ED25519 = "manifest.json", "signature", "signature.ed25519"
 MEMBERS = (
     "schema.json",
     "background.json",
@@ -33,8 +34,8 @@ MEMBERS = (
     "model.skops",
     "model.joblib",
 )
-_KNOWN = frozenset([MANIFEST, SIGNATURE, *MEMBERS])
-_SIDECARS = (MANIFEST, SIGNATURE, "schema.json")
+_KNOWN = frozenset([MANIFEST, SIGNATURE, ED25519, *MEMBERS])
+_SIDECARS = (MANIFEST, SIGNATURE, ED25519, "schema.json")
 _LARGEST_MANIFEST = 1_000_000
 
 

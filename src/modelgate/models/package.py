@@ -13,7 +13,18 @@ import msgspec
 from ..errors import ConfigurationError
 from ..schema import Schema
 from ..schema.files import plain
-from .archive import MANIFEST, SIGNATURE, Archive, FolderArchive, ZipArchive, pack, pack_sidecars, write
+from . import ed25519
+from .archive import (
+    ED25519,
+    MANIFEST,
+    SIGNATURE,
+    Archive,
+    FolderArchive,
+    ZipArchive,
+    pack,
+    pack_sidecars,
+    write,
+)
 from .files import check_version, dump, read_estimator
 from .manifest import Label, Manifest, Sidecars, make_manifest, read_member, read_sidecars
 from .rules import Mismatch, Rules, sign
@@ -127,6 +138,7 @@ class ModelPackage:
         key: str | bytes | None = None,
         allow_pickle: bool = False,
         mismatch: Mismatch = "refuse",
+        public_keys: Sequence[str | Path] | None = None,
     ) -> "ModelPackage":
         """Read a package, or a bare ``.skops`` or ``.joblib`` file.
 
@@ -138,19 +150,29 @@ class ModelPackage:
             allow_pickle: whether a package may hold a pickle, which runs what is in it.
             mismatch: what becomes of a model of another version of scikit-learn (the patch level may
                 differ), or with other columns than its schema: ``"refuse"``, or ``"warn"`` in the log.
+            public_keys: the holder of one of which must have signed it: PEM files, or Ed25519 keys in
+                base64. Needs the extra ``ed25519``.
 
         Raises:
             ConfigurationError: it is not there, not whole, not the one pinned or signed, not trusted,
                 does not fit what is installed here, or answers its example in another way.
         """
-        return open_package(Path(path), Rules(sha256, key, allow_pickle, mismatch))
+        return open_package(Path(path), Rules(sha256, key, allow_pickle, mismatch, public_keys))
 
-    def save(self, path: str | Path, *, key: str | bytes | None = None, folder: bool = False) -> str:
+    def save(
+        self,
+        path: str | Path,
+        *,
+        key: str | bytes | None = None,
+        sign_key: str | Path | None = None,
+        folder: bool = False,
+    ) -> str:
         """Write the package, whole or not at all, and give back the digest to pin it by.
 
         Args:
             path: of the file to write, which ends in ``.mgpkg``.
             key: a secret to sign it with, to be kept where the package is not.
+            sign_key: the PEM file of an Ed25519 private key to sign it with. Needs the extra ``ed25519``.
             folder: whether to write a folder of that name.
 
         Raises:
@@ -160,17 +182,19 @@ class ModelPackage:
         path = Path(path)
         if path.suffix != PACKAGE:
             raise ConfigurationError(f"path={str(path)!r}: accepts a name that ends in {PACKAGE}")
-        members = self._members(key)
+        members = self._members(key, sign_key)
         content = pack(members)
         write(path, members if folder else content)
         return _digest(members[MANIFEST] if folder else content)
 
-    def packed(self, *, key: str | bytes | None = None) -> tuple[bytes, bytes]:
+    def packed(
+        self, *, key: str | bytes | None = None, sign_key: str | Path | None = None
+    ) -> tuple[bytes, bytes]:
         """What `save` writes into a file; before it a zip of that alone which tells of the model."""
-        members = self._members(key)
+        members = self._members(key, sign_key)
         return pack_sidecars(members), pack(members)
 
-    def _members(self, key: str | bytes | None) -> dict[str, bytes]:
+    def _members(self, key: str | bytes | None, sign_key: str | Path | None) -> dict[str, bytes]:
         if self.schema is None:
             raise ConfigurationError("a bare file is no package: make one with ModelPackage.from_estimator")
         # A key that cannot work is refused before the model is written.
@@ -184,8 +208,10 @@ class ModelPackage:
         members = {name: msgspec.json.encode(value) for name, value in told.items()}
         members[self.manifest.model] = dump(self.model, Path(self.manifest.model).suffix)
         manifest = msgspec.json.format(msgspec.json.encode(self.manifest.sealed(members)))
-        signature = {} if key is None else {SIGNATURE: sign(manifest, key)}
-        return {MANIFEST: manifest, **signature, **members}
+        signatures = {} if key is None else {SIGNATURE: sign(manifest, key)}
+        if sign_key is not None:
+            signatures[ED25519] = ed25519.sign(manifest, sign_key)
+        return {MANIFEST: manifest, **signatures, **members}
 
 
 def load_model(path: str | Path, *, sha256: str | None = None) -> Any:
@@ -224,7 +250,7 @@ def _check_bare(suffix: str, read: Callable[[], bytes], rules: Rules) -> None:
             "is a pickle, and loading a pickle runs the code in it. If you made this file, pin it:"
             f' sha256="{_digest(read())}". Or save it with skops, which runs none.'
         )
-    rules.check_signature(b"", None)
+    rules.check_signatures(b"", None, None)
 
 
 def is_model_file(path: Path) -> bool:

@@ -87,6 +87,7 @@ class SharedStore:
         require_redis("uri")
         options = connection_options(uri, option="uri", timeout=timeout)
         self._primary = primary
+        self.demands_signature = getattr(primary, "demands_signature", False)
         self._reader = client(uri, options)
         self._writer = client(uri, {**options, "socket_timeout": _TO_WRITE})
         self._breaker = Breaker(f"Redis at {address(options)}, for models,", period=_PERIOD)

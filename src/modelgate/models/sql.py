@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ..database import Database, Moment, sa
@@ -62,7 +63,7 @@ class SqlModelStore(Database):
     Args:
         url: ``sqlite:///models.db``, or ``postgresql://…`` for many machines.
         sha256: by name and version, ``churn@7``, the digest that pins a package.
-        key, allow_pickle, mismatch: see `ModelPackage.load`. With a *key*, `save` signs too.
+        key, allow_pickle, mismatch, public_keys: see `ModelPackage.load`. With a *key*, `save` signs too.
         clock: gives the time in seconds since the epoch.
 
     Raises:
@@ -79,22 +80,29 @@ class SqlModelStore(Database):
         key: str | bytes | None = None,
         allow_pickle: bool = False,
         mismatch: Mismatch = "refuse",
+        public_keys: Sequence[str | Path] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._sha256 = dict(sha256 or {})
-        self._rules = Rules(key=key, allow_pickle=allow_pickle, mismatch=mismatch)
+        self._rules = Rules(None, key, allow_pickle, mismatch, public_keys)
+        self.demands_signature = self._rules.demands_signature
         self._clock = clock
         super().__init__(url, _METADATA, option="models")
 
-    def save(self, package: ModelPackage) -> StoredModel:
+    def save(self, package: ModelPackage, *, sign_key: str | Path | None = None) -> StoredModel:
         """Keep *package* under its name and version.
+
+        Args:
+            package: the package.
+            sign_key: the PEM file of an Ed25519 private key to sign it with.
 
         Raises:
             ConfigurationError: there is that version already, or its version is an alias, or *package* is
-                none that can be written.
+                none that can be written, or that this store would not load.
             StoreError: the database cannot be asked.
         """
-        sidecars, content = package.packed(key=self._rules.key)
+        sidecars, content = package.packed(key=self._rules.key, sign_key=sign_key)
+        self.tell(f"{package.manifest.name}@{package.manifest.version}", sidecars)
         told, digest = package.manifest, hashlib.sha256(content).hexdigest()
         stored = StoredModel(
             told.name, told.version, datetime.fromtimestamp(self._clock(), UTC), len(content), digest

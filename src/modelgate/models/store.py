@@ -1,7 +1,7 @@
 """Stores of models. A name is a token, never a path or a URL."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -123,8 +123,8 @@ class FolderStore:
     Args:
         folder: where they are.
         sha256: by name, the digest that pins a file; a pickle is not loaded without one.
-        key, allow_pickle, mismatch: see `ModelPackage.load`. Where there is a *key*, a package must be
-            the one of the name it is asked by: a signed one in the place of another is refused.
+        key, allow_pickle, mismatch, public_keys: see `ModelPackage.load`. Where there are keys, a package
+            must be the one of the name it is asked by: a signed one in the place of another is refused.
 
     Raises:
         ConfigurationError: *folder* is not a folder, or an option cannot work.
@@ -140,10 +140,12 @@ class FolderStore:
         key: str | bytes | None = None,
         allow_pickle: bool = False,
         mismatch: Mismatch = "refuse",
+        public_keys: Sequence[str | Path] | None = None,
     ) -> None:
         self._folder = Path(folder)
         self._sha256 = dict(sha256 or {})
-        self._rules = Rules(key=key, allow_pickle=allow_pickle, mismatch=mismatch)
+        self._rules = Rules(None, key, allow_pickle, mismatch, public_keys)
+        self.demands_signature = self._rules.demands_signature
         if not self._folder.is_dir():
             raise ConfigurationError(f"folder={str(folder)!r}: accepts a folder that exists")
 
@@ -193,7 +195,7 @@ class FolderStore:
         return sidecars_in(version, part, self._rules)
 
     def _named(self, name: str, package: ModelPackage) -> ModelPackage:
-        if self._rules.key is not None and package.manifest.name != name.partition("@")[0]:
+        if self.demands_signature and package.manifest.name != name.partition("@")[0]:
             raise ConfigurationError(f"{name}: holds the model {package.manifest.name!r}")
         return package
 
