@@ -82,6 +82,8 @@ class Gate:
         scoring: the scoring layers around a prediction, in place of the standard one (`Round`).
             Rows are validated and models cached in any case.
         store: where ``"store:name"`` models are: a `ModelStore`, or a folder.
+        public_keys: Ed25519 keys, PEM files or in base64, of which one's holder must have signed every
+            package that is loaded from a file or a folder; a *store* of its own asks for signatures itself.
         cache_size: how many models to keep in memory of those that are loaded from files.
         cache_bytes: how large their files may be together; None for no bound.
         threads: how many predictions may run at once under ASGI, of all deployments together; by
@@ -103,14 +105,17 @@ class Gate:
         layers: Sequence[HTTPLayer] | None = None,
         scoring: Sequence[ScoringLayer] | None = None,
         store: ModelStore | str | Path | None = None,
+        public_keys: Sequence[str | Path] | None = None,
         cache_size: int = 16,
         cache_bytes: int | None = None,
         threads: int | None = None,
     ) -> None:
         self._entries = Entries()
         with naming("store"):
-            kept = FolderStore(store) if isinstance(store, str | Path) else store
-        self._loader = Loader(lambda name: self._entries[name].deployment, kept, Workers(threads))
+            kept = FolderStore(store, public_keys=public_keys) if isinstance(store, str | Path) else store
+        self._loader = Loader(
+            lambda name: self._entries[name].deployment, kept, Workers(threads), public_keys
+        )
         with naming("cache_size, cache_bytes"):
             self.cache: ModelCache[Predictor] = ModelCache(
                 self._loader.load, cache_size, maxbytes=cache_bytes, sizeof=lambda predictor: predictor.size

@@ -1,14 +1,16 @@
 """From where a deployment's model is kept to what predicts."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from .deployment import Deployment
 from .errors import ConfigurationError
 from .flow import Workers
-from .models import FolderStore, ModelPackage, ModelStore
+from .models import ModelPackage, ModelStore
 from .models.manifest import Manifest
-from .models.package import open_package, sidecars_of
+from .models.package import check_file, open_package, sidecars_of
 from .models.rules import Rules
 from .scoring import Predictor, Target, Threshold
 from .scoring.model import Known
@@ -25,23 +27,37 @@ class Loader:
         deployment: gives the deployment of a name.
         store: where ``"store:name"`` models are, if anywhere.
         workers: the threads in which they predict.
+        public_keys: of which one's holder must have signed what is loaded.
+
+    Raises:
+        ConfigurationError: one of them is no key, or the store does not ask for signatures.
     """
 
     def __init__(
-        self, deployment: Callable[[str], Deployment], store: ModelStore | None, workers: Workers
+        self,
+        deployment: Callable[[str], Deployment],
+        store: ModelStore | None,
+        workers: Workers,
+        public_keys: Sequence[str | Path] | None = None,
     ) -> None:
+        self._rules = Rules(public_keys=public_keys)
+        if public_keys is not None and not getattr(store, "demands_signature", store is None):
+            raise ConfigurationError("public_keys: the store does not ask for signatures: give it keys too")
         self._deployment = deployment
         self._store = store
         self._workers = workers
 
     def check(self, deployment: Deployment) -> None:
         """Raises `ConfigurationError` where it can be seen already that its model cannot be loaded."""
+        if deployment.path is not None and self._rules.demands_signature:
+            check_file(deployment.path, self._rules_of(deployment))
         if deployment.stored is None:
             return
         if self._store is None:
             raise ConfigurationError(f"model={deployment.model!r}: needs Gate(store=…)")
-        if isinstance(self._store, FolderStore):
-            self._store.check(deployment.stored, sha256=deployment.sha256)
+        check = getattr(self._store, "check", None)
+        if check is not None:
+            check(deployment.stored, sha256=deployment.sha256)
         elif deployment.sha256 is not None and not hasattr(self._store, "pins"):
             raise ConfigurationError("sha256: pins a file or a package, and this store has none")
 
@@ -53,13 +69,16 @@ class Loader:
             pin = {"sha256": deployment.sha256} if deployment.sha256 is not None else {}
             return self.predictor(deployment, self._store.load(deployment.stored, **pin))
         assert deployment.path is not None
-        return self.predictor(deployment, open_package(deployment.path, Rules(deployment.sha256)))
+        return self.predictor(deployment, open_package(deployment.path, self._rules_of(deployment)))
+
+    def _rules_of(self, deployment: Deployment) -> Rules:
+        return replace(self._rules, sha256=deployment.sha256)
 
     def describe(self, name: str) -> Known | None:
         """What a package says of itself, read without its model."""
         deployment = self._deployment(name)
         if deployment.path is not None:
-            told = sidecars_of(deployment.path, Rules(deployment.sha256))
+            told = sidecars_of(deployment.path, self._rules_of(deployment))
         else:
             describe = getattr(self._store, "describe", None)
             told = describe(deployment.stored) if describe is not None else None

@@ -31,7 +31,7 @@ FORBIDDEN = {
 }
 TESTING = {"errors", "flow", "http"}
 FRAMEWORKS = {"flask", "starlette", "fastapi", "werkzeug"}
-HEAVY = {"sklearn", "pandas", "polars", "skops", "joblib", "rich", "redis"}
+HEAVY = {"sklearn", "pandas", "polars", "skops", "joblib", "rich", "redis", "cryptography"}
 
 FILES = sorted(SOURCE.rglob("*.py"))
 
