@@ -82,11 +82,13 @@ class AnswerableError(ModelgateError):
         message: one sentence for the caller.
         details: further members of the answer, by name.
         headers: further headers of the answer.
+        request_id: of the request that failed, where `modelgate.client` raises it.
     """
 
     status: ClassVar[int]
     code: ClassVar[str]
     default_message: ClassVar[str] = "The request failed"
+    request_id: str | None = None
 
     def __init__(
         self,

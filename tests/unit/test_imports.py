@@ -21,6 +21,7 @@ RANKS = [
     ["entries", "loader", "options"],
     ["gate"],
     ["__init__"],
+    ["client"],
     ["cli"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
@@ -31,7 +32,7 @@ FORBIDDEN = {
 }
 TESTING = {"errors", "flow", "http"}
 FRAMEWORKS = {"flask", "starlette", "fastapi", "werkzeug"}
-HEAVY = {"sklearn", "pandas", "polars", "skops", "joblib", "rich", "redis", "cryptography"}
+HEAVY = {"sklearn", "pandas", "polars", "skops", "joblib", "rich", "redis", "cryptography", "httpx", "uvicorn"}
 
 FILES = sorted(SOURCE.rglob("*.py"))
 

@@ -14,7 +14,8 @@ classes the positive one comes first. Explanations, humility, exposure and time 
 where they are asked for.
 
 Beyond the document: of a model with several outputs ``prediction`` is an object by target, and a
-label of ``predictionValues`` the target's name and the class's.
+label of ``predictionValues`` the target's name and the class's; ``X-Model-Version`` tells the version that
+scored; and whoever accepts ``application/problem+json`` is told an error in all its parts (RFC 9457).
 """
 
 import hashlib
@@ -44,6 +45,8 @@ from .datarobot_rows import as_csv, as_json
 __all__ = ["DataRobot"]
 
 _REQUEST_LINE = 8192
+
+_PROBLEM = "application/problem+json"
 
 _SCHEMES = ("bearer", "token", "basic")
 
@@ -166,6 +169,7 @@ class DataRobot:
             ("content-type", kind if kind == "application/json" else f"{kind}; charset=utf-8"),
             ("x-datarobot-model-cache-hit", "true" if prediction.cache_hit else "false"),
             ("x-datarobot-model-id", query.predictor.model_id),
+            ("x-model-version", query.predictor.version),
             *_told(request),
             *_CORS,
         ]
@@ -174,7 +178,11 @@ class DataRobot:
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
         """``{"message": …}``, which says everything: clients show no more than that."""
         unprocessable = isinstance(error, InvalidInput) and not isinstance(error, UnknownColumns)
-        response = Response.json({"message": _message(error)}, 422 if unprocessable else error.status)
+        status = 422 if unprocessable else error.status
+        if _PROBLEM in (request.headers.get("accept") or ""):
+            response = _problem(error, status)
+        else:
+            response = Response.json({"message": _message(error)}, status)
         response.headers += [*_told(request), *error.headers.items()]
         return response
 
@@ -258,6 +266,13 @@ def _told(request: Request) -> Iterator[tuple[str, str]]:
     yield "x-datarobot-execution-time", str(round((time.perf_counter() - request.started) * 1000))
     if request.id is not None:
         yield "x-datarobot-request-id", request.id
+
+
+def _problem(error: AnswerableError, status: int) -> Response:
+    told = {"status": status, "code": error.code, "detail": _message(error), **error.details}
+    response = Response.json(told, status)
+    response.set("content-type", _PROBLEM)
+    return response
 
 
 def _message(error: AnswerableError) -> str:
