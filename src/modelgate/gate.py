@@ -24,7 +24,7 @@ from .http import PLAIN, Request, Response, http_stack
 from .keys import KeyStore
 from .layers import AccessLog, RequestId, TrustedProxies
 from .loader import Loader
-from .metadata import ROUTES as METADATA
+from .metadata import routes as metadata_routes
 from .models import FolderStore, ModelCache, ModelStore
 from .mount import asgi, wsgi
 from .options import auth_failures as failures_of
@@ -123,7 +123,7 @@ class Gate:
         for dialect in self._dialects.values():
             for route in dialect.routes:
                 self._routes.add(route, dialect)
-        for route in METADATA:
+        for route in metadata_routes(self._dialects.values()):
             self._routes.add(route, PLAIN)
         if layers is None:
             failures = failures_of(auth_failures, trusted_proxies) if keys != "open" else []

@@ -7,6 +7,7 @@ from .mlflow import MLflow
 from .open_inference import OpenInference
 from .peltarion import Peltarion
 from .plexe import Plexe
+from .sample import Filled, Sample, filled
 from .simple import Simple
 from .tf_serving import TFServing
 
@@ -15,14 +16,17 @@ __all__ = [
     "Catalog",
     "DataRobot",
     "Dialect",
+    "Filled",
     "MLClever",
     "MLflow",
     "OpenInference",
     "Peltarion",
     "Plexe",
     "Route",
+    "Sample",
     "Simple",
     "TFServing",
+    "filled",
 ]
 
 DIALECTS: dict[str, type[Dialect]] = {

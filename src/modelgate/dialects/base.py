@@ -58,6 +58,9 @@ class Dialect(Wire, Protocol):
     Pure functions of what they are given, but for `credentials` and `decode`, which may read the
     body. `decode` says in the `Query` what the service does where a deployment does not say
     otherwise: how many rows it takes at once, and to how many decimals it rounds.
+
+    It may have a ``sample``, see `modelgate.dialects.Sample`: the gate then tells callers how a request
+    looks.
     """
 
     name: str

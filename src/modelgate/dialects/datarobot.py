@@ -21,6 +21,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
@@ -40,6 +41,7 @@ from ..row_bodies import row_body
 from ..scoring import Prediction, Query
 from .base import Catalog, Route
 from .datarobot_rows import as_csv, as_json
+from .sample import Sample
 
 __all__ = ["DataRobot"]
 
@@ -119,6 +121,7 @@ class DataRobot:
         Route("POST", f"{_SERVERLESS}/predictions"),
         Route("OPTIONS", f"{_SERVERLESS}/predictions", _preflight, open=True),
     )
+    sample = Sample(f"{_PREDAPI}/predictions", {"Authorization": "Bearer {key}"}, "{rows}")
 
     def __init__(self, *, datarobot_key: str | None = None, escape_formulas: bool = False) -> None:
         if datarobot_key is not None and not _is_field_value(datarobot_key):
@@ -126,6 +129,10 @@ class DataRobot:
                 "datarobot_key: accepts printable ASCII without white space at its ends, or None"
             )
         self._key = None if datarobot_key is None else _digest(datarobot_key)
+        if datarobot_key is not None:
+            # It is everybody's, and still no gate tells it.
+            headers = {**self.sample.headers, "datarobot-key": "{datarobot-key}"}
+            self.sample = replace(self.sample, headers=headers)
         self._escape_formulas = escape_formulas
 
     def credentials(self, request: Request) -> Flow[str | None]:

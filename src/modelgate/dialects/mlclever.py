@@ -29,6 +29,7 @@ from ..http import MAX_BODY, Request, Response, error_response, head_credentials
 from ..scoring import Prediction, Query
 from ..strict_json import decode_json
 from .base import Route
+from .sample import Sample
 
 __all__ = ["MLClever"]
 
@@ -46,6 +47,9 @@ class MLClever:
     name = "mlclever"
     max_body = MAX_BODY
     routes: Sequence[Route] = (Route("POST", "/api/predict"), Route("POST", "/api/predict/{key}"))
+    sample = Sample(
+        "/api/predict", {}, {"api_key": "{key}", "deployment": "{deployment}", "input_data": "{rows}"}
+    )
 
     def credentials(self, request: Request) -> Flow[str | None]:
         """The key of a header field or the path; only where there is none is the body read for it."""

@@ -42,6 +42,7 @@ from ..scoring import Prediction, Query
 from ..strict_json import ANY, LARGE, check_members, decode_json
 from .arrays import by_column, listed
 from .base import Catalog, Route
+from .sample import Sample
 
 __all__ = ["MLflow"]
 
@@ -102,6 +103,11 @@ class MLflow:
     name = "mlflow"
     # Amazon SageMaker, "Inference options": real-time inference takes payloads of up to 6 MB.
     max_body = 6 * 1024 * 1024
+    sample = Sample(
+        "/mlflow/{deployment}/invocations",
+        {"Authorization": "Bearer {key}"},
+        {"dataframe_split": {"columns": "{names}", "data": "{matrix}"}},
+    )
 
     def __init__(self) -> None:
         self.routes: Sequence[Route] = tuple(_routes(os.environ))

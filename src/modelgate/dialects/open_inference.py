@@ -36,14 +36,13 @@ from .base import Catalog, Route
 from .health import live, ready
 from .inference_request import InferenceRequest, Parameters, read
 from .refusals import refusal
+from .sample import TENSOR_TYPES, Sample
 from .tensors import datatype_of, to_binary
 
 __all__ = ["OpenInference"]
 
 _LENGTH = "inference-header-content-length"
 _BINARY = "application/octet-stream"
-
-_COLUMN_TYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "text": "BYTES", "any": "BYTES"}
 
 # What Triton can be asked to do with an output: to leave it undone without a word would be another answer.
 _UNSERVED = ("classification", "shared_memory_region")
@@ -55,6 +54,9 @@ class OpenInference:
     name = "open_inference"
     max_body = MAX_BODY
     routes: Sequence[Route]
+    sample = Sample(
+        "/v2/models/{deployment}/infer", {"Authorization": "Bearer {key}"}, {"inputs": "{tensors}"}
+    )
 
     def __init__(self) -> None:
         model = [f"/v2/models/{{deployment}}{version}" for version in ("", "/versions/{version}")]
@@ -137,7 +139,7 @@ def _model(request: Request, catalog: Catalog) -> Flow[Response]:
 
 
 def _column(column: Column) -> dict[str, Any]:
-    return {"name": column.name, "datatype": _COLUMN_TYPES[column.kind], "shape": [-1]}
+    return {"name": column.name, "datatype": TENSOR_TYPES[column.kind], "shape": [-1]}
 
 
 def _target(target: Target) -> Iterator[dict[str, Any]]:

@@ -33,6 +33,7 @@ from ..scoring import Output, Prediction, Query
 from ..strict_json import decode_json, refuse_duplicate_names
 from .base import Catalog, Route
 from .peltarion_openapi import document, label_text
+from .sample import Sample
 
 __all__ = ["Peltarion"]
 
@@ -87,6 +88,7 @@ class Peltarion:
         Route("POST", "/deployment/{deployment}/forward"),
         Route("GET", "/deployment/{deployment}/openapi.json", _openapi),
     )
+    sample = Sample("/deployment/{deployment}/forward", {"Authorization": "Bearer {key}"}, {"rows": "{rows}"})
 
     def credentials(self, request: Request) -> Flow[str | None]:
         """The key of ``Authorization: Bearer`` or ``x-api-key``."""

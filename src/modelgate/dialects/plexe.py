@@ -24,6 +24,7 @@ from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, head_credentials
 from ..scoring import Output, Prediction, Query
 from .base import Route
+from .sample import Sample
 
 __all__ = ["Plexe"]
 
@@ -37,6 +38,7 @@ class Plexe:
         Route("POST", "/models/{deployment}/{version}/infer"),
         Route("POST", "/predict/{deployment}"),
     )
+    sample = Sample("/predict/{deployment}", {"x-api-key": "{key}"}, "{rows}")
 
     def credentials(self, request: Request) -> Flow[str | None]:
         """The key of ``x-api-key`` or ``Authorization: Bearer``."""

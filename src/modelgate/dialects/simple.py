@@ -26,6 +26,7 @@ from ..http import MAX_BODY, Request, Response, error_response, head_credentials
 from ..scoring import Prediction, Query
 from .arrays import holds_values, listed, one_row
 from .base import Route
+from .sample import Sample
 
 __all__ = ["Simple"]
 
@@ -38,6 +39,7 @@ class Simple:
     name = "simple"
     max_body = MAX_BODY
     routes: Sequence[Route] = (Route("POST", "/simple/{deployment}"),)
+    sample = Sample("/simple/{deployment}", {"Authorization": "Bearer {key}"}, "{rows}")
 
     def credentials(self, request: Request) -> Flow[str | None]:
         """The key of ``Authorization: Bearer`` or ``x-api-key``."""

@@ -32,6 +32,7 @@ from ..strict_json import ANY, decode_json
 from .arrays import by_column, listed
 from .base import Catalog, Route
 from .refusals import refusal
+from .sample import Sample
 
 __all__ = ["TFServing"]
 
@@ -46,6 +47,9 @@ class TFServing:
     name = "tf_serving"
     max_body = MAX_BODY
     routes: Sequence[Route]
+    sample = Sample(
+        "/v1/models/{deployment}:predict", {"Authorization": "Bearer {key}"}, {"instances": "{rows}"}
+    )
 
     def __init__(self) -> None:
         model = [f"/v1/models/{{deployment}}{version}" for version in ("", "/versions/{version}")]
