@@ -28,7 +28,7 @@ from .metadata import ROUTES as METADATA
 from .models import FolderStore, ModelCache, ModelStore
 from .mount import asgi, wsgi
 from .options import auth_failures as failures_of
-from .options import given_layers, naming, spoken, standard_layers
+from .options import deadline_of, given_layers, naming, spoken, standard_layers
 from .routes import Routes
 from .schema import Schema
 from .scoring import (
@@ -74,18 +74,22 @@ class Gate:
         auth_failures: how often one address may fail to authenticate; None for any number.
         trusted_proxies: the networks of the proxies whose ``Forwarded`` or ``X-Forwarded-For`` is
             believed, see `TrustedProxies`; none by default. An empty list says that there are none.
+        deadline: how many seconds a request may take, see `Deadline`; None for any number. A model
+            that has been at one call for longer hangs: its deployment is refused with 503 until the
+            call returns.
         dialects: the wire formats spoken, by name or as a `Dialect`; by default all of them. The
             first one also answers where no other is spoken.
-        layers: the HTTP layers, in place of the standard ones (`Admission`, `BodyLimit`,
-            `AuthFailures`, `KeyAuth`, `RateLimit`), which *keys*, *limits* and *auth_failures* then
-            no longer make.
+        layers: the HTTP layers, in place of the standard ones (`Deadline`, `Admission`, `BodyLimit`,
+            `AuthFailures`, `KeyAuth`, `RateLimit`), which *deadline*, *keys*, *limits* and
+            *auth_failures* then no longer make.
         scoring: the scoring layers around a prediction, in place of the standard one (`Round`).
             Rows are validated and models cached in any case.
         store: where ``"store:name"`` models are: a `ModelStore`, or a folder.
         cache_size: how many models to keep in memory of those that are loaded from files.
         cache_bytes: how large their files may be together; None for no bound.
         threads: how many predictions may run at once under ASGI, of all deployments together; by
-            default four more than there are cores, and 32 at most.
+            default four more than there are cores, and 32 at most. Deployments take turns, and none
+            has more than half of the threads where there are several.
 
     Raises:
         ConfigurationError: an option cannot work, or there are no keys.
@@ -99,6 +103,7 @@ class Gate:
         limits: str | HTTPLayer | Sequence[HTTPLayer] | None = None,
         auth_failures: str | None = "60/minute",
         trusted_proxies: Sequence[str] | None = None,
+        deadline: float | None = 30.0,
         dialects: Sequence[str | Dialect] | None = None,
         layers: Sequence[HTTPLayer] | None = None,
         scoring: Sequence[ScoringLayer] | None = None,
@@ -110,7 +115,13 @@ class Gate:
         self._entries = Entries()
         with naming("store"):
             kept = FolderStore(store) if isinstance(store, str | Path) else store
-        self._loader = Loader(lambda name: self._entries[name].deployment, kept, Workers(threads))
+        if layers is None:
+            failures = failures_of(auth_failures, trusted_proxies) if keys != "open" else []
+            layers = standard_layers(keys, limits, failures, deadline)
+        else:
+            layers = given_layers(layers, keys, limits)
+        workers = Workers(threads, patience=deadline_of(layers))
+        self._loader = Loader(lambda name: self._entries[name].deployment, kept, workers)
         with naming("cache_size, cache_bytes"):
             self.cache: ModelCache[Predictor] = ModelCache(
                 self._loader.load, cache_size, maxbytes=cache_bytes, sizeof=lambda predictor: predictor.size
@@ -125,11 +136,6 @@ class Gate:
                 self._routes.add(route, dialect)
         for route in METADATA:
             self._routes.add(route, PLAIN)
-        if layers is None:
-            failures = failures_of(auth_failures, trusted_proxies) if keys != "open" else []
-            layers = standard_layers(keys, limits, failures)
-        else:
-            layers = given_layers(layers, keys, limits)
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
         self._guarded = http_stack(layers, self._answer)
         self._handler = stack([*proxies, RequestId(), AccessLog()], self._guard)
