@@ -50,9 +50,10 @@ class Deployment:
         sha256: the digest that pins a model file; a ``.joblib`` file needs one.
         layers: HTTP layers around this deployment alone, inside the gate's.
         scoring: scoring layers around its predictions, in place of the gate's.
-        offload: whether the model runs in a thread under ASGI. By default a function does, and an
-            estimator as long as it takes more than two milliseconds; False runs it on the event
-            loop, one request at a time: for a function known to take microseconds.
+        offload: whether the model runs in a thread of the gate's, under ASGI, and under WSGI where
+            requests have a deadline. By default a function does, and an estimator as long as it takes
+            more than two milliseconds; False runs it on the event loop, one request at a time, or in
+            the server's thread: for a function known to take microseconds.
         batch: whether an estimator scores in one call what waits for it together. For estimators
             whose answer for a row depends on the rows beside it, False.
         plans: whether an estimator is answered for by its exact plan, where it has one: see

@@ -25,6 +25,7 @@
     - Overloaded                503
     - DeploymentUnavailable     503
     - StoreError                503
+    - DeadlineExceeded          504
 
 An error says what is wrong and hints at a status; the dialect spoken gives it its wire form. Its
 message is written for the caller: never internals, keys, or values of other people's data.
@@ -38,6 +39,7 @@ __all__ = [
     "BodyTooLarge",
     "ConfigurationError",
     "ConflictingCredentials",
+    "DeadlineExceeded",
     "DeploymentInactive",
     "DeploymentUnavailable",
     "Forbidden",
@@ -392,3 +394,11 @@ class StoreError(ServingError):
             message or f"A store this service needs is not available just now: try again in {retry_after} s",
             headers={"retry-after": str(retry_after)},
         )
+
+
+class DeadlineExceeded(ServingError):
+    """The time this request had is over, and it is given up."""
+
+    status = 504
+    code = "deadline_exceeded"
+    default_message = "This request took longer than it may"

@@ -29,7 +29,7 @@ from .models import FolderStore, ModelCache, ModelStore
 from .mount import asgi, wsgi
 from .openapi import OpenAPI
 from .options import auth_failures as failures_of
-from .options import given_layers, naming, spoken, standard_layers
+from .options import deadline_of, given_layers, naming, spoken, standard_layers
 from .routes import Routes
 from .schema import Schema
 from .scoring import (
@@ -75,11 +75,14 @@ class Gate:
         auth_failures: how often one address may fail to authenticate; None for any number.
         trusted_proxies: the networks of the proxies whose ``Forwarded`` or ``X-Forwarded-For`` is
             believed, see `TrustedProxies`; none by default. An empty list says that there are none.
+        deadline: how many seconds a request may take, see `Deadline`; None for any number. A model
+            that has been at one call for longer hangs: its deployment is refused with 503 until the
+            call returns.
         dialects: the wire formats spoken, by name or as a `Dialect`; by default all of them. The
             first one also answers where no other is spoken.
-        layers: the HTTP layers, in place of the standard ones (`Admission`, `BodyLimit`,
-            `AuthFailures`, `KeyAuth`, `RateLimit`), which *keys*, *limits* and *auth_failures* then
-            no longer make.
+        layers: the HTTP layers, in place of the standard ones (`Deadline`, `Admission`, `BodyLimit`,
+            `AuthFailures`, `KeyAuth`, `RateLimit`), which *deadline*, *keys*, *limits* and
+            *auth_failures* then no longer make.
         scoring: the scoring layers around a prediction, in place of the standard one (`Round`).
             Rows are validated and models cached in any case.
         store: where ``"store:name"`` models are: a `ModelStore`, or a folder.
@@ -88,7 +91,8 @@ class Gate:
         cache_size: how many models to keep in memory of those that are loaded from files.
         cache_bytes: how large their files may be together; None for no bound.
         threads: how many predictions may run at once under ASGI, of all deployments together; by
-            default four more than there are cores, and 32 at most.
+            default four more than there are cores, and 32 at most. Deployments take turns, and none
+            has more than half of the threads where there are several.
 
     Raises:
         ConfigurationError: an option cannot work, or there are no keys.
@@ -102,6 +106,7 @@ class Gate:
         limits: str | HTTPLayer | Sequence[HTTPLayer] | None = None,
         auth_failures: str | None = "60/minute",
         trusted_proxies: Sequence[str] | None = None,
+        deadline: float | None = 30.0,
         dialects: Sequence[str | Dialect] | None = None,
         layers: Sequence[HTTPLayer] | None = None,
         scoring: Sequence[ScoringLayer] | None = None,
@@ -114,9 +119,13 @@ class Gate:
         self._entries = Entries()
         with naming("store"):
             kept = FolderStore(store, public_keys=public_keys) if isinstance(store, str | Path) else store
-        self._loader = Loader(
-            lambda name: self._entries[name].deployment, kept, Workers(threads), public_keys
-        )
+        if layers is None:
+            failures = failures_of(auth_failures, trusted_proxies) if keys != "open" else []
+            layers = standard_layers(keys, limits, failures, deadline)
+        else:
+            layers = given_layers(layers, keys, limits)
+        workers = Workers(threads, patience=deadline_of(layers))
+        self._loader = Loader(lambda name: self._entries[name].deployment, kept, workers, public_keys)
         with naming("cache_size, cache_bytes"):
             self.cache: ModelCache[Predictor] = ModelCache(
                 self._loader.load, cache_size, maxbytes=cache_bytes, sizeof=lambda predictor: predictor.size
@@ -129,11 +138,6 @@ class Gate:
         for dialect in self._dialects.values():
             for route in dialect.routes:
                 self._routes.add(route, dialect)
-        if layers is None:
-            failures = failures_of(auth_failures, trusted_proxies) if keys != "open" else []
-            layers = standard_layers(keys, limits, failures)
-        else:
-            layers = given_layers(layers, keys, limits)
         self._documents = OpenAPI(
             self._dialects.values(),
             keyed=any(isinstance(layer, KeyAuth) for layer in layers),

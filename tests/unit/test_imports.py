@@ -10,8 +10,9 @@ import modelgate
 SOURCE = Path(modelgate.__file__).parent
 RANKS = [
     ["errors", "forks"],
+    ["threads"],
     ["flow", "strict_json", "codings", "charsets", "database", "multipart", "negotiation"],
-    ["http"],
+    ["http", "bounded"],
     ["bodies"],
     ["schema", "addresses", "limiting"],
     ["models", "keys", "row_bodies"],

@@ -71,7 +71,7 @@ class Predictor:
         self.model_id = model_id
         self.size = 0
         self.decision: Threshold | None = None
-        self._workers = workers
+        self._workers = None if workers is None else workers.share()
         self._function: Callable[[Table], Any]
         if isinstance(model, type):
             raise ConfigurationError(f"model={model.__name__}: accepts a fitted estimator: this is its class")
@@ -87,8 +87,8 @@ class Predictor:
                 f"model={model!r}: accepts a fitted estimator with predict, or a function of a Table"
             )
         self.batcher: Batcher | None = None
-        if batch and workers is not None and isinstance(self._function, _Estimator):
-            self.batcher = Batcher(self._score, workers, inline=inline)
+        if batch and self._workers is not None and isinstance(self._function, _Estimator):
+            self.batcher = Batcher(self._score, self._workers, inline=inline)
         self._async = inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
 
     @cached_property
@@ -134,7 +134,8 @@ class Predictor:
         if self._async:
             # Under WSGI the coroutine has an event loop of its own, as Flask's async views have.
             awaited = partial(_awaited, call)
-            return (yield Wait(sync=partial(run_coroutine, awaited), aio=awaited))
+            within = partial(_run_within, awaited)
+            return (yield Wait(sync=partial(run_coroutine, awaited), aio=awaited, within=within))
         if self._workers is None:
             return contained(call)
         return (yield from self._workers.run(call))
@@ -160,6 +161,10 @@ async def _awaited(call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         raise
     except BaseException as error:
         raise RuntimeError(f"the function raised {type(error).__name__}") from error
+
+
+def _run_within(function: Callable[[], Coroutine[Any, Any, Any]], seconds: float) -> Any:
+    return run_coroutine(lambda: asyncio.wait_for(function(), seconds))
 
 
 class _Estimator:
