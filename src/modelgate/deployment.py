@@ -36,7 +36,8 @@ class Deployment:
             *target*, *positive_class* and *threshold* are its own where they are not given here.
         schema: of the input; by default read from the estimator.
         target: the name of what is predicted, or of each output.
-        version: of the model, as paths and answers name it.
+        version: of the model, as paths and answers name it; by default as its package, or the name of
+            its file in a store, has it, or else ``"1"``.
         model_id: names the model in answers that do so; by default the deployment's name.
         positive_class: of two classes the one that is looked for; by default the second of
             ``classes_``.
@@ -68,7 +69,7 @@ class Deployment:
     model: Any
     schema: Schema | None = None
     target: str | Sequence[str] = "prediction"
-    version: str = "1"
+    version: str | None = None
     model_id: str | None = None
     positive_class: Any = None
     threshold: float | None = None

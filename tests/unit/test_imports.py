@@ -19,6 +19,8 @@ RANKS = [
     ["layers", "dialects", "mount"],
     ["routes", "deployment", "metadata"],
     ["entries", "loader", "options"],
+    ["assembly"],
+    ["deployments"],
     ["gate"],
     ["__init__"],
     ["cli"],

@@ -22,11 +22,11 @@ class Catalog(Protocol):
             NotFound, DeploymentInactive, DeploymentUnavailable: as for a request to score.
         """
 
-    def version(self, name: str) -> str:
+    def version(self, name: str) -> Flow[str]:
         """The version of a deployment's model.
 
         Raises:
-            NotFound, DeploymentInactive: as for a request to score.
+            NotFound, DeploymentInactive, DeploymentUnavailable: as for a request to score.
         """
 
     def ready(self, name: str | None = None) -> Flow[bool]:

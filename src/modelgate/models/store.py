@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
 from ..errors import ConfigurationError, NotFound
 from .manifest import Sidecars
-from .package import SUFFIXES, ModelPackage, check_file, is_model_file, open_package, sidecars_of
+from .package import PACKAGE, SUFFIXES, ModelPackage, check_file, is_model_file, open_package, sidecars_of
 from .rules import Mismatch, Rules
 
 __all__ = ["LATEST", "TOKEN", "FolderStore", "MemoryStore", "ModelStore", "no_model"]
@@ -115,6 +117,10 @@ class FolderStore:
         package = open_package(path, self._rules_of(name, path, sha256))
         if self._rules.key is not None and package.manifest.name != name.partition("@")[0]:
             raise ConfigurationError(f"{name}: holds the model {package.manifest.name!r}")
+        if path.suffix != PACKAGE:
+            stem, _, version = path.name.removesuffix(path.suffix).partition("@")
+            told = msgspec.structs.replace(package.manifest, name=stem, version=version or "1")
+            return replace(package, manifest=told)
         return package
 
     def _rules_of(self, name: str, path: Path, sha256: str | None) -> Rules:
