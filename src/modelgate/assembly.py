@@ -1,7 +1,9 @@
 """A deployment and its models become what answers."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from .deployment import Deployment, ScoringLayer
@@ -12,6 +14,7 @@ from .loader import Loader
 from .models import ModelCache
 from .scoring import Known, Model, Prediction, Predictor, Query, Round, Validate, decide, held, keep_columns
 from .scoring.query import check_prediction
+from .scoring.rollout import Choice
 from .scoring.score import predict
 
 __all__ = ["Assembly"]
@@ -52,14 +55,33 @@ class Assembly:
         Raises:
             ConfigurationError: a model cannot work.
         """
-        releases = (self._release(deployment, known),)
+        releases = [self._release(deployment, known)]
         score = releases[0].score
-        answer = http_stack(deployment.layers, partial(self._answer, score))
-        return Entry(deployment, releases, score, answer, deployment.state)
+        answer: Handler[Request, Response] = partial(self._answer, score)
+        if deployment.rollout is not None:
+            releases += [
+                self._release(_candidate(deployment, model), known) for model in deployment.rollout.percents
+            ]
+            score = _OneOf(releases, Choice(deployment.rollout, deployment.name))
+            answer = partial(self._answer_telling, score)
+        answer = http_stack(deployment.layers, answer)
+        return Entry(deployment, tuple(releases), score, answer, deployment.state)
+
+    def _answer_telling(self, score: Handler[Query, Prediction], request: Request) -> Flow[Response]:
+        """Where several models may answer: the query says who asks, and the answer which one it was."""
+        query, principal = request.query, request.principal
+        assert query is not None
+        if principal is not None:
+            query.caller = principal.owner or principal.counted_as or principal.id
+        response = yield from self._answer(score, request)
+        assert query.predictor is not None
+        response.set("x-model-version", query.predictor.version)
+        return response
 
     def _release(self, deployment: Deployment, known: Sequence[Release]) -> Release:
         for release in known:
-            if _same(release.deployment.model, deployment.model):
+            told = release.deployment
+            if told.version == deployment.version and _same(told.model, deployment.model):
                 return release
         self._loader.check(deployment)
         if deployment.is_loaded:
@@ -78,5 +100,29 @@ class Assembly:
         return stack([validate, keep_columns, model, *inner, decide], predict)
 
 
+class _OneOf:
+    """Scores each query by one of several *releases*: the one of the version asked, or the one chosen."""
+
+    def __init__(self, releases: Sequence[Release], choice: Choice) -> None:
+        self._releases = releases
+        self._choice = choice
+
+    def __call__(self, query: Query) -> Flow[Prediction]:
+        release = yield from self._release(query)
+        return (yield from release.score(query))
+
+    def _release(self, query: Query) -> Flow[Release]:
+        if query.version is not None:
+            for release in self._releases:
+                if (yield from release.model.version()) == query.version:
+                    return release
+        return self._releases[(yield from self._choice.pick(query))]
+
+
+def _candidate(deployment: Deployment, model: Any) -> Deployment:
+    """*deployment* with another model, of which nothing is said but by itself."""
+    return replace(deployment, model=model, version=None, sha256=None, rollout=None)
+
+
 def _same(one: Any, other: Any) -> bool:
-    return one is other or (isinstance(one, str) and one == other)
+    return one is other or (isinstance(one, str | Path) and one == other)

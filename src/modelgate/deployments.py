@@ -17,7 +17,7 @@ from .loader import Loader
 from .models import FolderStore, ModelCache, ModelStore
 from .options import naming
 from .schema import Schema
-from .scoring import Known, Prediction, Predictor, Query
+from .scoring import Known, Prediction, Predictor, Query, Rollout
 
 __all__ = ["Deployments"]
 
@@ -104,13 +104,16 @@ class Deployments:
     def swap(
         self,
         name: str,
-        model: Any,
+        model: Any = None,
         *,
         version: str | None = None,
         sha256: str | None = None,
+        rollout: Rollout | None = None,
         keep: bool = True,
     ) -> None:
         """Serve another *model* as the deployment *name*; all else that was said of it stays.
+
+        A rollout ends by it, unless one is given here.
 
         It is loaded, answers the example it was packed with, predicts once, and takes the place of
         the old one in one step. No request fails for it, and each is answered by one of the two
@@ -118,9 +121,10 @@ class Deployments:
 
         Args:
             name: of the deployment.
-            model: as for `Deployment`.
+            model: as for `Deployment`; None for the one it has, and only *rollout* changes.
             version: of it, where it does not tell that itself.
             sha256: the digest that pins its file.
+            rollout: as for `Deployment`. A model that served before goes on.
             keep: whether the old one stays in memory, as far as the cache holds it, for `rollback`.
 
         Raises:
@@ -128,8 +132,14 @@ class Deployments:
             ConfigurationError: the model cannot be loaded, or does not predict.
             StoreError: the store cannot be asked.
         """
-        now = self._entries.named(name).deployment
-        self._install(replace(now, model=model, version=version, sha256=sha256), keep=keep)
+        entry = self._entries.named(name)
+        changed = replace(entry.deployment, rollout=rollout)
+        known = entry.releases
+        if model is not None:
+            changed = replace(changed, model=model, version=version, sha256=sha256)
+            # Its own is loaded anew where it is asked for again: its name may mean another by now.
+            known = entry.releases[1:]
+        self._install(changed, known, keep=keep)
 
     def reload(self, name: str) -> None:
         """Load the model of deployment *name* anew, from where it is kept, and `swap` it.

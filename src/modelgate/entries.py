@@ -77,7 +77,7 @@ class Entry:
 
     Args:
         deployment: what was said of it.
-        releases: its models; the first one is its own.
+        releases: the models that answer; the first one is its own.
         score: the scoring layers around the prediction.
         answer: the HTTP layers around scoring.
         state: whether it takes requests.
@@ -111,6 +111,13 @@ class Entry:
         """See `Catalog.version`."""
         told = self.deployment.version
         return told if told is not None else (yield from self.model.version())
+
+    def versions(self) -> Flow[list[str]]:
+        """The versions that answer, its own first."""
+        told = [(yield from self.version())]
+        for release in self.releases[1:]:
+            told = [*told, (yield from release.model.version())]
+        return told
 
 
 class Entries(dict[str, Entry]):

@@ -219,7 +219,7 @@ class Gate(Deployments):
         try:
             version = request.params.get("version")
             if version is not None:
-                yield from self._refuse_other_version(request, version)
+                yield from self._refuse_other_versions(request, version)
             if request.route is not None and request.route.answer is not None:
                 return (yield from request.route.answer(request, self._entries))
             dialect: Dialect = request.wire  # type: ignore[assignment]  # a route that scores has one
@@ -244,11 +244,14 @@ class Gate(Deployments):
             return (yield from run(dialect.encode, request, query, prediction))
         return dialect.encode(request, query, prediction)
 
-    def _refuse_other_version(self, request: Request, version: str) -> Flow[None]:
-        assert request.deployment is not None
-        own = yield from self._entries.version(request.deployment)
-        if version != own:
-            raise NotFound(f"This deployment has version {own}")
+    def _refuse_other_versions(self, request: Request, version: str) -> Flow[None]:
+        assert request.deployment is not None and request.route is not None
+        told = yield from self._entries.active(request.deployment).versions()
+        if request.route.answer is not None:
+            # What is told of a deployment is told of its own model.
+            del told[1:]
+        if version not in told:
+            raise NotFound(f"This deployment has version {' and '.join(told)}")
 
     def _named(self, request: Request, in_body: str | None) -> str:
         """The deployment asked: by path or body, or because the key, or the gate, has only one."""

@@ -5,6 +5,7 @@ from .model import Known, Model, held
 from .predictor import Predictor
 from .query import Description, Output, Prediction, Query, Target
 from .results import ResultCache
+from .rollout import Rollout
 from .rounding import Round, round_half_even
 from .score import score
 from .threshold import Threshold, decide
@@ -19,6 +20,7 @@ __all__ = [
     "Predictor",
     "Query",
     "ResultCache",
+    "Rollout",
     "Round",
     "Target",
     "Threshold",
