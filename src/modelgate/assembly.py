@@ -16,6 +16,7 @@ from .scoring import Known, Model, Prediction, Predictor, Query, Round, Validate
 from .scoring.query import check_prediction
 from .scoring.rollout import Choice
 from .scoring.score import predict
+from .scoring.shadow import Shadowing
 
 __all__ = ["Assembly"]
 
@@ -55,17 +56,30 @@ class Assembly:
         Raises:
             ConfigurationError: a model cannot work.
         """
-        releases = [self._release(deployment, known)]
-        score = releases[0].score
-        answer: Handler[Request, Response] = partial(self._answer, score)
+        shadow = shadowed = None
+        if deployment.shadow is not None:
+            shadowed = self._release(_candidate(deployment, deployment.shadow.model), known)
+            score = stack(
+                [Validate(deployment.schema or shadowed.model.schema), shadowed.model, decide], predict
+            )
+            shadow = Shadowing(deployment.name, deployment.shadow.sample, score)
+        own = self._release(deployment, known, [] if shadow is None else [shadow])
+        releases: tuple[Release, ...] = (own,)
+        score, answer = own.score, partial(self._answer, own.score)
         if deployment.rollout is not None:
-            releases += [
-                self._release(_candidate(deployment, model), known) for model in deployment.rollout.percents
-            ]
+            candidates = [_candidate(deployment, model) for model in deployment.rollout.percents]
+            releases = (own, *(self._release(candidate, known) for candidate in candidates))
             score = _OneOf(releases, Choice(deployment.rollout, deployment.name))
             answer = partial(self._answer_telling, score)
-        answer = http_stack(deployment.layers, answer)
-        return Entry(deployment, tuple(releases), score, answer, deployment.state)
+        return Entry(
+            deployment,
+            releases,
+            score,
+            http_stack(deployment.layers, answer),
+            deployment.state,
+            shadow=shadow,
+            shadowed=shadowed,
+        )
 
     def _answer_telling(self, score: Handler[Query, Prediction], request: Request) -> Flow[Response]:
         """Where several models may answer: the query says who asks, and the answer which one it was."""
@@ -78,26 +92,30 @@ class Assembly:
         response.set("x-model-version", query.predictor.version)
         return response
 
-    def _release(self, deployment: Deployment, known: Sequence[Release]) -> Release:
+    def _release(
+        self, deployment: Deployment, known: Sequence[Release], innermost: Sequence[ScoringLayer] = ()
+    ) -> Release:
         for release in known:
             told = release.deployment
             if told.version == deployment.version and _same(told.model, deployment.model):
-                return release
+                return replace(release, score=self._scored(deployment, release.model, innermost))
         self._loader.check(deployment)
         if deployment.is_loaded:
             key = self._loader.admit(deployment)
             model = Model(partial(self._cache.get, key), partial(self._described.get, key))
         else:
             key, model = None, Model(held(self._loader.predictor(deployment, deployment.model)))
-        return Release(deployment, model, self._scored(deployment, model), key)
+        return Release(deployment, model, self._scored(deployment, model, innermost), key)
 
-    def _scored(self, deployment: Deployment, model: Model) -> Handler[Query, Prediction]:
+    def _scored(
+        self, deployment: Deployment, model: Model, innermost: Sequence[ScoringLayer]
+    ) -> Handler[Query, Prediction]:
         scoring = deployment.scoring if deployment.scoring is not None else self._scoring
         inner: list[ScoringLayer] = (
             [Round(deployment.decimals)] if scoring is None else [check_prediction, *scoring]
         )
         validate = Validate(deployment.schema or model.schema, max_rows=deployment.max_rows)
-        return stack([validate, keep_columns, model, *inner, decide], predict)
+        return stack([validate, keep_columns, model, *inner, *innermost, decide], predict)
 
 
 class _OneOf:
@@ -121,7 +139,7 @@ class _OneOf:
 
 def _candidate(deployment: Deployment, model: Any) -> Deployment:
     """*deployment* with another model, of which nothing is said but by itself."""
-    return replace(deployment, model=model, version=None, sha256=None, rollout=None)
+    return replace(deployment, model=model, version=None, sha256=None, rollout=None, shadow=None)
 
 
 def _same(one: Any, other: Any) -> bool:

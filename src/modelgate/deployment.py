@@ -12,7 +12,7 @@ from .http import Request, Response
 from .models.package import check_file
 from .models.rules import Rules
 from .schema import Schema
-from .scoring import Prediction, Query, Rollout, Threshold
+from .scoring import Prediction, Query, Rollout, Shadow, Threshold
 
 __all__ = ["Deployment", "HTTPLayer", "ScoringLayer"]
 
@@ -59,6 +59,7 @@ class Deployment:
         plans: whether an estimator is answered for by its exact plan, where it has one: see
             `Predictor.plan`.
         rollout: other models that answer some of the requests.
+        shadow: another model that scores what its own one does, and answers nobody.
         max_rows: the most rows one request may bring; by default as many as the service whose wire
             format is spoken takes, and 10,000 where it names no number.
 
@@ -85,6 +86,7 @@ class Deployment:
     plans: bool = True
     max_rows: int | None = None
     rollout: Rollout | None = None
+    shadow: Shadow | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -93,6 +95,7 @@ class Deployment:
             raise ConfigurationError(f"state={self.state!r}: accepts 'active' or 'paused'")
         _check_kind("schema", self.schema, Schema, "Schema.of(…), Schema.load(path)")
         _check_kind("rollout", self.rollout, Rollout, 'Rollout({"store:churn@4": 5})')
+        _check_kind("shadow", self.shadow, Shadow, 'Shadow("store:churn@4")')
         names = [self.target] if isinstance(self.target, str) else self.target
         if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
             raise ConfigurationError(f"target={self.target!r}: accepts a name, or one for each output")

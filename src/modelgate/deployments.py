@@ -17,7 +17,7 @@ from .loader import Loader
 from .models import FolderStore, ModelCache, ModelStore
 from .options import naming
 from .schema import Schema
-from .scoring import Known, Prediction, Predictor, Query, Rollout
+from .scoring import Agreement, Known, Prediction, Predictor, Query, Rollout, Shadow
 
 __all__ = ["Deployments"]
 
@@ -98,7 +98,7 @@ class Deployments:
             NotFound, DeploymentUnavailable: a model cannot be loaded; the cause says why.
         """
         for entry in list(self._entries.values()):
-            for release in entry.releases:
+            for release in entry.every:
                 drive(release.model.predictor())
 
     def swap(
@@ -109,11 +109,12 @@ class Deployments:
         version: str | None = None,
         sha256: str | None = None,
         rollout: Rollout | None = None,
+        shadow: Shadow | None = None,
         keep: bool = True,
     ) -> None:
         """Serve another *model* as the deployment *name*; all else that was said of it stays.
 
-        A rollout ends by it, unless one is given here.
+        A rollout and a shadow end by it, unless they are given here.
 
         It is loaded, answers the example it was packed with, predicts once, and takes the place of
         the old one in one step. No request fails for it, and each is answered by one of the two
@@ -121,10 +122,12 @@ class Deployments:
 
         Args:
             name: of the deployment.
-            model: as for `Deployment`; None for the one it has, and only *rollout* changes.
+            model: as for `Deployment`; None for the one it has, and only *rollout* and *shadow*
+                change.
             version: of it, where it does not tell that itself.
             sha256: the digest that pins its file.
-            rollout: as for `Deployment`. A model that served before goes on.
+            rollout: as for `Deployment`. A model that is loaded already goes on.
+            shadow: as for `Deployment`.
             keep: whether the old one stays in memory, as far as the cache holds it, for `rollback`.
 
         Raises:
@@ -133,12 +136,12 @@ class Deployments:
             StoreError: the store cannot be asked.
         """
         entry = self._entries.named(name)
-        changed = replace(entry.deployment, rollout=rollout)
-        known = entry.releases
+        changed = replace(entry.deployment, rollout=rollout, shadow=shadow)
+        known = entry.every
         if model is not None:
             changed = replace(changed, model=model, version=version, sha256=sha256)
             # Its own is loaded anew where it is asked for again: its name may mean another by now.
-            known = entry.releases[1:]
+            known = known[1:]
         self._install(changed, known, keep=keep)
 
     def reload(self, name: str) -> None:
@@ -149,8 +152,8 @@ class Deployments:
             DeploymentUnavailable: the model cannot be loaded; the cause says why.
         """
         entry = self._entries.named(name)
-        held = [release for release in entry.releases if release.key is None]
-        if len(held) < len(entry.releases):
+        held = [release for release in entry.every if release.key is None]
+        if len(held) < len(entry.every):
             try:
                 self._install(entry.deployment, held)
             except NotFound:
@@ -171,7 +174,7 @@ class Deployments:
         previous = self._previous.get(name)
         if previous is None:
             raise NotFound(f"There is nothing before what deployment {name} serves")
-        loaded = [drive(release.model.predictor()) for release in previous.releases]
+        loaded = [drive(release.model.predictor()) for release in previous.every]
         self._commit(previous, loaded, keep=True)
 
     def pause(self, name: str) -> None:
@@ -204,6 +207,17 @@ class Deployments:
             for name, entry in list(self._entries.items())
         }
 
+    def agreement(self, name: str) -> Agreement:
+        """How far the shadow of deployment *name* agrees with it, since it was given.
+
+        Raises:
+            NotFound: there is no such deployment, or it has no shadow.
+        """
+        shadow = self._entries.named(name).shadow
+        if shadow is None:
+            raise NotFound(f"Deployment {name} has no shadow")
+        return shadow.agreement()
+
     def _set_state(self, name: str, state: State) -> Entry:
         with self._changing:
             entry = self._entries[name] = replace(self._entries.named(name), state=state)
@@ -212,7 +226,8 @@ class Deployments:
     def _install(self, deployment: Deployment, known: Sequence[Release] = (), *, keep: bool = True) -> None:
         """Load and try what *deployment* asks for, but the releases *known*; then have it serve."""
         entry = self._assembly.entry(deployment, known)
-        loaded = [self._tried(release, release in known) for release in entry.releases]
+        keys = {release.key for release in known}
+        loaded = [self._tried(release, release.key in keys) for release in entry.every]
         self._commit(entry, loaded, keep=keep)
 
     def _tried(self, release: Release, known: bool) -> Predictor:
@@ -234,7 +249,7 @@ class Deployments:
         name = entry.deployment.name
         with self._changing:
             now = self._entries.named(name)
-            for release, predictor in zip(entry.releases, loaded, strict=True):
+            for release, predictor in zip(entry.every, loaded, strict=True):
                 if release.key is not None:
                     self.cache.put(release.key, predictor, after=now.releases[0].key)
             self._entries[name] = replace(entry, state=now.state, in_flight=now.in_flight)
@@ -246,5 +261,5 @@ class Deployments:
 
 def _keys(*entries: Entry | None) -> set[str]:
     """The names in the cache of what *entries* serve."""
-    releases = [release for entry in entries if entry is not None for release in entry.releases]
+    releases = [release for entry in entries if entry is not None for release in entry.every]
     return {release.key for release in releases if release.key is not None}

@@ -11,6 +11,7 @@ from .flow import Flow, Handler
 from .forks import renew_in_child
 from .http import Request, Response
 from .scoring import Description, Model, Prediction, Query
+from .scoring.shadow import Shadowing
 
 __all__ = ["Entries", "Entry", "InFlight", "Release", "State"]
 
@@ -82,6 +83,8 @@ class Entry:
         answer: the HTTP layers around scoring.
         state: whether it takes requests.
         in_flight: those it has taken, whatever entry it was then.
+        shadow: what its shadow makes of them.
+        shadowed: the model of that, which answers nobody.
     """
 
     deployment: Deployment
@@ -90,11 +93,18 @@ class Entry:
     answer: Handler[Request, Response]
     state: State = "active"
     in_flight: InFlight = field(default_factory=InFlight)
+    shadow: Shadowing | None = None
+    shadowed: Release | None = None
 
     @property
     def model(self) -> Model:
         """Where its own model comes from."""
         return self.releases[0].model
+
+    @property
+    def every(self) -> tuple[Release, ...]:
+        """All its models, that of its shadow too."""
+        return self.releases if self.shadowed is None else (*self.releases, self.shadowed)
 
     def describe(self) -> Flow[Description]:
         """See `Catalog.describe`."""

@@ -13,12 +13,12 @@ from cachetools import FIFOCache
 
 from ..errors import ConfigurationError, StoreError
 from ..flow import Flow, wait_for
+from ..threads import DaemonThreads
 from .digest import digest_of
 from .generate import PREFIX, is_intact
 from .principal import Principal
 from .record import KeyRecord, refusal
 from .table import KeyTable
-from .threads import DaemonThreads
 
 __all__ = ["SqlKeyStore"]
 

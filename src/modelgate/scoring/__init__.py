@@ -8,10 +8,12 @@ from .results import ResultCache
 from .rollout import Rollout
 from .rounding import Round, round_half_even
 from .score import score
+from .shadow import Agreement, Shadow
 from .threshold import Threshold, decide
 from .validate import Validate
 
 __all__ = [
+    "Agreement",
     "Description",
     "Known",
     "Model",
@@ -22,6 +24,7 @@ __all__ = [
     "ResultCache",
     "Rollout",
     "Round",
+    "Shadow",
     "Target",
     "Threshold",
     "Validate",
