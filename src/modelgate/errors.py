@@ -366,15 +366,20 @@ class Overloaded(ServingError):
 
 
 class DeploymentUnavailable(ServingError):
-    """The deployment's model cannot be loaded just now."""
+    """The deployment's model cannot be loaded just now, or takes no new requests.
+
+    Attributes:
+        retry_after: whole seconds to wait before the next try.
+    """
 
     status = 503
     code = "deployment_unavailable"
 
-    def __init__(self, retry_after: int = 1) -> None:
+    def __init__(self, retry_after: int = 1, message: str = "") -> None:
         self.retry_after = retry_after
         super().__init__(
-            "This deployment's model is not available just now", headers={"retry-after": str(retry_after)}
+            message or "This deployment's model is not available just now",
+            headers={"retry-after": str(retry_after)},
         )
 
 

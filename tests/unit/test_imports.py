@@ -9,7 +9,7 @@ import modelgate
 
 SOURCE = Path(modelgate.__file__).parent
 RANKS = [
-    ["errors", "forks"],
+    ["errors", "forks", "daemon_threads"],
     ["threads"],
     ["flow", "strict_json", "codings", "charsets", "database", "multipart", "negotiation"],
     ["http", "bounded"],
@@ -20,6 +20,8 @@ RANKS = [
     ["layers", "dialects", "mount"],
     ["routes", "deployment", "openapi"],
     ["entries", "loader", "options", "metadata"],
+    ["assembly"],
+    ["deployments"],
     ["gate"],
     ["__init__"],
     ["client"],
@@ -33,7 +35,18 @@ FORBIDDEN = {
 }
 TESTING = {"errors", "flow", "http"}
 FRAMEWORKS = {"flask", "starlette", "fastapi", "werkzeug"}
-HEAVY = {"sklearn", "pandas", "polars", "skops", "joblib", "rich", "redis", "cryptography", "httpx", "uvicorn"}
+HEAVY = {
+    "sklearn",
+    "pandas",
+    "polars",
+    "skops",
+    "joblib",
+    "rich",
+    "redis",
+    "cryptography",
+    "httpx",
+    "uvicorn",
+}
 
 FILES = sorted(SOURCE.rglob("*.py"))
 

@@ -30,11 +30,11 @@ class Catalog(Protocol):
             InvalidInput, PredictionError: it cannot score these rows.
         """
 
-    def version(self, name: str) -> str:
+    def version(self, name: str) -> Flow[str]:
         """The version of a deployment's model.
 
         Raises:
-            NotFound, DeploymentInactive: as for a request to score.
+            NotFound, DeploymentInactive, DeploymentUnavailable: as for a request to score.
         """
 
     def ready(self, name: str | None = None) -> Flow[bool]:

@@ -145,7 +145,8 @@ def _status(request: Request, catalog: Catalog) -> Flow[Response]:
     if not (yield from catalog.ready(name)):
         raise DeploymentUnavailable
     fine = {"error_code": "OK", "error_message": ""}
-    status = {"version": catalog.version(name), "state": "AVAILABLE", "status": fine}
+    version = yield from catalog.version(name)
+    status = {"version": version, "state": "AVAILABLE", "status": fine}
     return Response.json({"name": name, "ready": True, "model_version_status": [status]})
 
 

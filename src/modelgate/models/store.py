@@ -6,9 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from ..errors import ConfigurationError, NotFound
 from .manifest import Sidecars
 from .package import (
+    PACKAGE,
     SUFFIXES,
     ModelPackage,
     check_file,
@@ -172,7 +175,8 @@ class FolderStore:
             ConfigurationError: see `ModelPackage.load`.
         """
         path = self._found(name)
-        return self._named(name, open_package(path, self._rules_of(name, path.stem, sha256)))
+        package = open_package(path, self._rules_of(name, path.stem, sha256))
+        return self._named(name, package, path.stem, path.suffix)
 
     def version(self, name: str) -> str | None:
         """See `PackedStore.version`. A link means the version it leads to; a folder is none."""
@@ -188,15 +192,20 @@ class FolderStore:
     def open(self, name: str, packed: Packed, *, sha256: str | None = None) -> ModelPackage:
         """See `PackedStore.open`."""
         rules = self._rules_of(name, packed.name, sha256)
-        return self._named(name, open_content(packed.name + packed.suffix, packed.content, rules))
+        package = open_content(packed.name + packed.suffix, packed.content, rules)
+        return self._named(name, package, packed.name, packed.suffix)
 
     def tell(self, version: str, part: bytes) -> Sidecars:
         """See `PackedStore.tell`."""
         return sidecars_in(version, part, self._rules)
 
-    def _named(self, name: str, package: ModelPackage) -> ModelPackage:
+    def _named(self, name: str, package: ModelPackage, found: str, suffix: str) -> ModelPackage:
         if self.demands_signature and package.manifest.name != name.partition("@")[0]:
             raise ConfigurationError(f"{name}: holds the model {package.manifest.name!r}")
+        if suffix != PACKAGE:
+            stem, _, version = found.partition("@")
+            told = msgspec.structs.replace(package.manifest, name=stem, version=version or "1")
+            return replace(package, manifest=told)
         return package
 
     def _rules_of(self, name: str, found: str, sha256: str | None) -> Rules:

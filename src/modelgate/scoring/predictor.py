@@ -46,6 +46,7 @@ class Predictor:
     Attributes:
         size: of what the model was read from, in bytes.
         decision: which class is predicted from which probability on; None to leave it to the model.
+        example: rows it can score; None for what its schema gives as an example.
 
     Raises:
         ConfigurationError: *model* is neither, a function comes without a schema, or the schema
@@ -71,6 +72,7 @@ class Predictor:
         self.model_id = model_id
         self.size = 0
         self.decision: Threshold | None = None
+        self.example: Any = None
         self._workers = None if workers is None else workers.share()
         self._function: Callable[[Table], Any]
         if isinstance(model, type):
@@ -106,6 +108,16 @@ class Predictor:
     def plan(self) -> Plan | str:
         """The plan that answers for the estimator, or the reason why there is none."""
         return self._function.plan if isinstance(self._function, _Estimator) else "a function"
+
+    def warm(self) -> Flow[None]:
+        """Have an estimator predict once. A function is not called: it may do more than to predict.
+
+        Raises:
+            RequestError, PredictionError: it cannot.
+        """
+        if isinstance(self._function, _Estimator):
+            rows = self.schema.example if self.example is None else self.example
+            yield from self.predict(self.schema.read(rows))
 
     def predict(self, table: Table) -> Flow[Prediction]:
         """The prediction for *table*. No rows, no call.

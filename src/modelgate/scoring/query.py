@@ -86,6 +86,8 @@ class Query:
     Args:
         rows: as they came: raw JSON or Python values, see `modelgate.Schema.read`.
         deployment: the name of the deployment asked, None where the request names none.
+        version: the version asked of its model, None where any may answer.
+        caller: who asks, where a `Rollout` wants to know.
         table: the rows once they are validated.
         predictor: what scores them, once it is taken from the cache.
         cache_hit: whether the model was in the cache.
@@ -107,6 +109,8 @@ class Query:
     decimals: int | None = None
     keep: Sequence[str] | Literal["all"] | None = None
     on_rows: Sequence[RowCheck] = ()
+    version: str | None = None
+    caller: str | None = None
 
 
 @dataclass(slots=True, eq=False)
