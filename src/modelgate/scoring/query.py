@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from ..errors import PredictionError
 from ..flow import Flow, Handler
@@ -67,8 +68,7 @@ class Description:
     targets: Sequence[Target]
 
 
-@dataclass(slots=True, eq=False)
-class Query:
+class Query(msgspec.Struct, eq=False):
     """Rows to score.
 
     Args:
@@ -97,8 +97,7 @@ class Query:
     on_rows: Sequence[RowCheck] = ()
 
 
-@dataclass(slots=True, eq=False)
-class Output:
+class Output(msgspec.Struct, eq=False):
     """One predicted quantity.
 
     Args:
@@ -126,8 +125,7 @@ class Output:
         return [told[place[value]] if value in place else None for told, value in rows]
 
 
-@dataclass(slots=True, eq=False)
-class Prediction:
+class Prediction(msgspec.Struct, eq=False):
     """What a model says of some rows: an `Output` for each target, in the model's order.
 
     Args:
