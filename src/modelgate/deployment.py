@@ -12,7 +12,7 @@ from .http import Request, Response
 from .models.package import check_file
 from .models.rules import Rules
 from .schema import Schema
-from .scoring import Prediction, Query, Threshold
+from .scoring import Prediction, Query, Rollout, Shadow, Threshold
 
 __all__ = ["Deployment", "HTTPLayer", "ScoringLayer"]
 
@@ -36,7 +36,8 @@ class Deployment:
             *target*, *positive_class* and *threshold* are its own where they are not given here.
         schema: of the input; by default read from the estimator.
         target: the name of what is predicted, or of each output.
-        version: of the model, as paths and answers name it.
+        version: of the model, as paths and answers name it; by default as its package, or the name of
+            its file in a store, has it, or else ``"1"``.
         model_id: names the model in answers that do so; by default the deployment's name.
         positive_class: of two classes the one that is looked for; by default the second of
             ``classes_``.
@@ -50,13 +51,16 @@ class Deployment:
         sha256: the digest that pins a model file; a ``.joblib`` file needs one.
         layers: HTTP layers around this deployment alone, inside the gate's.
         scoring: scoring layers around its predictions, in place of the gate's.
-        offload: whether the model runs in a thread under ASGI. By default a function does, and an
-            estimator as long as it takes more than two milliseconds; False runs it on the event
-            loop, one request at a time: for a function known to take microseconds.
+        offload: whether the model runs in a thread of the gate's, under ASGI, and under WSGI where
+            requests have a deadline. By default a function does, and an estimator as long as it takes
+            more than two milliseconds; False runs it on the event loop, one request at a time, or in
+            the server's thread: for a function known to take microseconds.
         batch: whether an estimator scores in one call what waits for it together. For estimators
             whose answer for a row depends on the rows beside it, False.
         plans: whether an estimator is answered for by its exact plan, where it has one: see
             `Predictor.plan`.
+        rollout: other models that answer some of the requests.
+        shadow: another model that scores what its own one does, and answers nobody.
         max_rows: the most rows one request may bring; by default as many as the service whose wire
             format is spoken takes, and 10,000 where it names no number.
 
@@ -68,7 +72,7 @@ class Deployment:
     model: Any
     schema: Schema | None = None
     target: str | Sequence[str] = "prediction"
-    version: str = "1"
+    version: str | None = None
     model_id: str | None = None
     positive_class: Any = None
     threshold: float | None = None
@@ -82,16 +86,17 @@ class Deployment:
     batch: bool = True
     plans: bool = True
     max_rows: int | None = None
+    rollout: Rollout | None = None
+    shadow: Shadow | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise ConfigurationError(f"name={self.name!r}: accepts letters, digits, '_', '-' and single dots")
         if self.state not in ("active", "paused"):
             raise ConfigurationError(f"state={self.state!r}: accepts 'active' or 'paused'")
-        if self.schema is not None and not isinstance(self.schema, Schema):
-            raise ConfigurationError(
-                f"schema={self.schema!r}: accepts a Schema: Schema.of(…), Schema.load(path)"
-            )
+        _check_kind("schema", self.schema, Schema, "Schema.of(…), Schema.load(path)")
+        _check_kind("rollout", self.rollout, Rollout, 'Rollout({"store:churn@4": 5})')
+        _check_kind("shadow", self.shadow, Shadow, 'Shadow("store:churn@4")')
         names = [self.target] if isinstance(self.target, str) else self.target
         if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
             raise ConfigurationError(f"target={self.target!r}: accepts a name, or one for each output")
@@ -125,3 +130,8 @@ class Deployment:
     def is_loaded(self) -> bool:
         """Whether the model is loaded when it is needed, from a file or a store."""
         return self.path is not None or self.stored is not None
+
+
+def _check_kind(option: str, value: object, kind: type, shown: str) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise ConfigurationError(f"{option}={value!r}: accepts a {kind.__name__}: {shown}")

@@ -25,6 +25,7 @@
     - Overloaded                503
     - DeploymentUnavailable     503
     - StoreError                503
+    - DeadlineExceeded          504
 
 An error says what is wrong and hints at a status; the dialect spoken gives it its wire form. Its
 message is written for the caller: never internals, keys, or values of other people's data.
@@ -38,6 +39,7 @@ __all__ = [
     "BodyTooLarge",
     "ConfigurationError",
     "ConflictingCredentials",
+    "DeadlineExceeded",
     "DeploymentInactive",
     "DeploymentUnavailable",
     "Forbidden",
@@ -82,11 +84,13 @@ class AnswerableError(ModelgateError):
         message: one sentence for the caller.
         details: further members of the answer, by name.
         headers: further headers of the answer.
+        request_id: of the request that failed, where `modelgate.client` raises it.
     """
 
     status: ClassVar[int]
     code: ClassVar[str]
     default_message: ClassVar[str] = "The request failed"
+    request_id: str | None = None
 
     def __init__(
         self,
@@ -362,15 +366,20 @@ class Overloaded(ServingError):
 
 
 class DeploymentUnavailable(ServingError):
-    """The deployment's model cannot be loaded just now."""
+    """The deployment's model cannot be loaded just now, or takes no new requests.
+
+    Attributes:
+        retry_after: whole seconds to wait before the next try.
+    """
 
     status = 503
     code = "deployment_unavailable"
 
-    def __init__(self, retry_after: int = 1) -> None:
+    def __init__(self, retry_after: int = 1, message: str = "") -> None:
         self.retry_after = retry_after
         super().__init__(
-            "This deployment's model is not available just now", headers={"retry-after": str(retry_after)}
+            message or "This deployment's model is not available just now",
+            headers={"retry-after": str(retry_after)},
         )
 
 
@@ -390,3 +399,11 @@ class StoreError(ServingError):
             message or f"A store this service needs is not available just now: try again in {retry_after} s",
             headers={"retry-after": str(retry_after)},
         )
+
+
+class DeadlineExceeded(ServingError):
+    """The time this request had is over, and it is given up."""
+
+    status = 504
+    code = "deadline_exceeded"
+    default_message = "This request took longer than it may"

@@ -12,16 +12,17 @@ the work to `run`.
 import asyncio
 import contextlib
 import contextvars
-import os
+import copy
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from types import FunctionType
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import msgspec
 
 from .errors import ConfigurationError
+from .threads import Share, Threads
 
 __all__ = [
     "Flow",
@@ -51,10 +52,15 @@ class Wait(msgspec.Struct, eq=False):
     Args:
         sync: performs it by blocking and returns its result.
         aio: performs it on the running asyncio loop; it gives the same result or error as *sync*.
+        within: performs it by blocking for so many seconds at most, and then raises TimeoutError;
+            None where only *sync* can, for as long as it takes.
+        bounded: whether it ends, on a loop, when the time of its request is over, see `Deadline`.
     """
 
     sync: Callable[[], Any]
     aio: Callable[[], Awaitable[Any]]
+    within: Callable[[float], Any] | None = None
+    bounded: bool = True
 
 
 Flow: TypeAlias = Generator[Wait, Any, T]
@@ -139,37 +145,67 @@ class Workers:
     survive ``fork``, so a pool made by ``gunicorn --preload`` would never answer.
 
     Args:
-        threads: how many calls may run at once; by default what `ThreadPoolExecutor` chooses.
+        threads: how many calls may run at once; by default four more than there are cores, and 32 at
+            most.
+        patience: after how many seconds a call is overdue: nobody waits for it any longer. Its thread
+            is replaced, and a share in which too many are overdue refuses more. Under WSGI too calls
+            then run in these threads, as many as there are callers, where a request has a deadline:
+            nobody could give up a call of its own thread. None for never.
     """
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(self, threads: int | None = None, *, patience: float | None = None) -> None:
         if threads is not None and (type(threads) is not int or threads < 1):
             raise ConfigurationError(f"threads={threads!r}: accepts a whole number from 1")
-        self._threads = threads
-        self._pool: ThreadPoolExecutor | None = None
-        self._pid = 0
+        self.patience = patience
+        self._threads = Threads(threads, patience)
+
+    def share(self) -> "Workers":
+        """The same threads, for one of several models that share them fairly.
+
+        The calls that wait are made in turn, and while there are other shares no more than half of
+        the threads, or one, work for any of them at once.
+        """
+        share = copy.copy(self)
+        # The property of this one may be there already.
+        share.__dict__["_share"] = self._threads.share()
+        return share
+
+    @cached_property
+    def _share(self) -> Share:
+        return self._threads.share()
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
         """Call *function*: here under WSGI, in one of the threads under ASGI.
 
         The call sees the caller's context variables. A call whose request is cancelled while it
         still queues is never made.
+
+        Raises:
+            Overloaded: too many calls of this share are overdue.
         """
         call = partial(contained, partial(function, *args, **kwargs))
-        return (yield Wait(sync=call, aio=partial(self._call, call)))  # type: ignore[no-any-return]
+        if self.patience is None:
+            return (yield Wait(call, partial(self._call, call)))  # type: ignore[no-any-return]
+        self._share.refuse_overdue()
+        within = partial(self._call_within, call)
+        return (yield Wait(call, partial(self._call, call), within))  # type: ignore[no-any-return]
 
     async def _call(self, call: Callable[[], T]) -> T:
         context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._running(), context.run, call)
+        return await asyncio.wrap_future(self._share.submit(partial(context.run, call)))
 
-    def submit(self, call: Callable[[], None]) -> None:
-        """Have one of the threads make a *call* that nobody waits for, and that raises nothing."""
-        self._running().submit(call)
+    def _call_within(self, call: Callable[[], T], seconds: float) -> T:
+        context = contextvars.copy_context()
+        return self._share.submit(partial(context.run, call), now=True).result(seconds)
 
-    def _running(self) -> ThreadPoolExecutor:
-        if self._pool is None or self._pid != os.getpid():
-            self._pool, self._pid = ThreadPoolExecutor(self._threads, "modelgate"), os.getpid()
-        return self._pool
+    def submit(self, call: Callable[[], None], *, now: bool = False) -> None:
+        """Have one of the threads make a *call* that nobody waits for, and that raises nothing.
+
+        Args:
+            call: what to call.
+            now: not only when one is free: for a thread that waits for what comes of it.
+        """
+        self._share.submit(call, now=now)
 
 
 def contained(call: Callable[[], T]) -> T:
@@ -217,7 +253,11 @@ def wait_for(future: Future[T], timeout: float | None = None) -> Flow[T]:
         TimeoutError: there is none after *timeout* seconds.
     """
     return (  # type: ignore[no-any-return]
-        yield Wait(sync=partial(future.result, timeout), aio=partial(_settled, future, timeout))
+        yield Wait(
+            sync=partial(future.result, timeout),
+            aio=partial(_settled, future, timeout),
+            within=lambda seconds: future.result(seconds if timeout is None else min(seconds, timeout)),
+        )
     )
 
 

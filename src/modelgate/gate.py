@@ -1,14 +1,14 @@
 """A gate: deployments, the layers around them, and the dialects in which they are asked."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from .deployment import Deployment, HTTPLayer, ScoringLayer
+from .deployments import Deployments
 from .dialects import Dialect, Route
-from .entries import Entries, Entry
 from .errors import (
     AnswerableError,
     ConfigurationError,
@@ -19,37 +19,21 @@ from .errors import (
     RequestError,
     ServingError,
 )
-from .flow import Flow, Workers, checked_layers, drive, run, stack
+from .flow import Flow, Handler, Workers, drive, run, stack
 from .http import PLAIN, Request, Response, http_stack
 from .keys import KeyStore
-from .layers import AccessLog, RequestId, TrustedProxies
-from .loader import Loader
-from .metadata import ROUTES as METADATA
-from .models import FolderStore, ModelCache, ModelStore
+from .layers import AccessLog, KeyAuth, RateLimit, RequestId, TrustedProxies
+from .metadata import routes as metadata_routes
+from .models import ModelStore
 from .mount import asgi, wsgi
+from .openapi import OpenAPI
 from .options import auth_failures as failures_of
-from .options import given_layers, naming, spoken, standard_layers
+from .options import deadline_of, given_layers, spoken, standard_layers
 from .routes import Routes
-from .schema import Schema
-from .scoring import (
-    Known,
-    Model,
-    Prediction,
-    Predictor,
-    Query,
-    Round,
-    Validate,
-    decide,
-    held,
-    keep_columns,
-)
-from .scoring.query import check_prediction
-from .scoring.score import predict
+from .scoring import Prediction, Query
 from .scoring.validate import is_large
 
 __all__ = ["Gate"]
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 logger = logging.getLogger("modelgate")
 
@@ -58,7 +42,7 @@ _MANY_ROWS = 500
 """From how many rows on an answer is no work for an event loop; with what was sent in it, one may do."""
 
 
-class Gate:
+class Gate(Deployments):
     """Serves deployments from inside an app.
 
     `asgi` and `wsgi` are apps to mount; `handle` answers in an ordinary route; `score` needs no
@@ -74,18 +58,24 @@ class Gate:
         auth_failures: how often one address may fail to authenticate; None for any number.
         trusted_proxies: the networks of the proxies whose ``Forwarded`` or ``X-Forwarded-For`` is
             believed, see `TrustedProxies`; none by default. An empty list says that there are none.
+        deadline: how many seconds a request may take, see `Deadline`; None for any number. A model
+            that has been at one call for longer hangs: its deployment is refused with 503 until the
+            call returns.
         dialects: the wire formats spoken, by name or as a `Dialect`; by default all of them. The
             first one also answers where no other is spoken.
-        layers: the HTTP layers, in place of the standard ones (`Admission`, `BodyLimit`,
-            `AuthFailures`, `KeyAuth`, `RateLimit`), which *keys*, *limits* and *auth_failures* then
-            no longer make.
+        layers: the HTTP layers, in place of the standard ones (`Deadline`, `Admission`, `BodyLimit`,
+            `AuthFailures`, `KeyAuth`, `RateLimit`), which *deadline*, *keys*, *limits* and
+            *auth_failures* then no longer make.
         scoring: the scoring layers around a prediction, in place of the standard one (`Round`).
             Rows are validated and models cached in any case.
         store: where ``"store:name"`` models are: a `ModelStore`, or a folder.
+        public_keys: Ed25519 keys, PEM files or in base64, of which one's holder must have signed every
+            package that is loaded from a file or a folder; a *store* of its own asks for signatures itself.
         cache_size: how many models to keep in memory of those that are loaded from files.
         cache_bytes: how large their files may be together; None for no bound.
         threads: how many predictions may run at once under ASGI, of all deployments together; by
-            default four more than there are cores, and 32 at most.
+            default four more than there are cores, and 32 at most. Deployments take turns, and none
+            has more than half of the threads where there are several.
 
     Raises:
         ConfigurationError: an option cannot work, or there are no keys.
@@ -99,37 +89,36 @@ class Gate:
         limits: str | HTTPLayer | Sequence[HTTPLayer] | None = None,
         auth_failures: str | None = "60/minute",
         trusted_proxies: Sequence[str] | None = None,
+        deadline: float | None = 30.0,
         dialects: Sequence[str | Dialect] | None = None,
         layers: Sequence[HTTPLayer] | None = None,
         scoring: Sequence[ScoringLayer] | None = None,
         store: ModelStore | str | Path | None = None,
+        public_keys: Sequence[str | Path] | None = None,
         cache_size: int = 16,
         cache_bytes: int | None = None,
         threads: int | None = None,
     ) -> None:
-        self._entries = Entries()
-        with naming("store"):
-            kept = FolderStore(store) if isinstance(store, str | Path) else store
-        self._loader = Loader(lambda name: self._entries[name].deployment, kept, Workers(threads))
-        with naming("cache_size, cache_bytes"):
-            self.cache: ModelCache[Predictor] = ModelCache(
-                self._loader.load, cache_size, maxbytes=cache_bytes, sizeof=lambda predictor: predictor.size
-            )
-        self._described: ModelCache[Known | None] = ModelCache(self._loader.describe, 1000, patience=2)
-        self._scoring = None if scoring is None else checked_layers(scoring)
+        if layers is None:
+            failures = failures_of(auth_failures, trusted_proxies) if keys != "open" else []
+            layers = standard_layers(keys, limits, failures, deadline)
+        else:
+            layers = given_layers(layers, keys, limits)
+        workers = Workers(threads, patience=deadline_of(layers))
+        super().__init__(store, public_keys, cache_size, cache_bytes, workers, scoring)
         self._dialects = spoken(dialects)
         self._first = next(iter(self._dialects.values()))
         self._routes = Routes()
         for dialect in self._dialects.values():
             for route in dialect.routes:
                 self._routes.add(route, dialect)
-        for route in METADATA:
+        self._documents = OpenAPI(
+            self._dialects.values(),
+            keyed=any(isinstance(layer, KeyAuth) for layer in layers),
+            limited=any(isinstance(layer, RateLimit) for layer in layers),
+        )
+        for route in metadata_routes(self._dialects.values(), self._documents):
             self._routes.add(route, PLAIN)
-        if layers is None:
-            failures = failures_of(auth_failures, trusted_proxies) if keys != "open" else []
-            layers = standard_layers(keys, limits, failures)
-        else:
-            layers = given_layers(layers, keys, limits)
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
         self._guarded = http_stack(layers, self._answer)
         self._handler = stack([*proxies, RequestId(), AccessLog()], self._guard)
@@ -146,29 +135,7 @@ class Gate:
         Raises:
             ConfigurationError: its name is taken, or its model cannot work.
         """
-        if not isinstance(deployment, Deployment):
-            raise ConfigurationError(f"deployments: {deployment!r}: accepts Deployment(name, model)")
-        if deployment.name in self._entries:
-            raise ConfigurationError(f"deployments: two are called {deployment.name!r}")
-        self._loader.check(deployment)
-        if not deployment.is_loaded:
-            model = Model(held(self._loader.predictor(deployment, deployment.model)))
-        else:
-            model = Model(
-                partial(self.cache.get, deployment.name), partial(self._described.get, deployment.name)
-            )
-        scoring = deployment.scoring if deployment.scoring is not None else self._scoring
-        inner: list[ScoringLayer] = (
-            [Round(deployment.decimals)] if scoring is None else [check_prediction, *scoring]
-        )
-        inner.append(decide)
-        validate = Validate(deployment.schema or model.schema, max_rows=deployment.max_rows)
-        self._entries[deployment.name] = Entry(
-            deployment,
-            model,
-            stack([validate, keep_columns, model, *inner], predict),
-            http_stack(deployment.layers, self._score),
-        )
+        super().add(deployment)
         if deployment.endpoint is not None:
             self._add_endpoint(deployment.endpoint, deployment.name)
 
@@ -180,24 +147,6 @@ class Gate:
         if not self._routes.add(Route("POST", path), self._dialects["simple"], {"deployment": name}):
             raise ConfigurationError(f"endpoint={path!r}: is taken")
 
-    def handler(self, name: str, *, schema: Schema, **options: Any) -> Callable[[F], F]:
-        """Serve the decorated function, sync or async, as the deployment *name*.
-
-        It is given a `Table` and returns an array, a list, values by output name, or a
-        `Prediction`, with a value for each row. It stays an ordinary function.
-
-        Args:
-            name: of the deployment.
-            schema: of its input.
-            options: further ones of `Deployment`.
-        """
-
-        def serve(function: F) -> F:
-            self.add(Deployment(name, function, schema=schema, **options))
-            return function
-
-        return serve
-
     def score(self, name: str, rows: Any) -> Prediction:
         """The prediction of deployment *name* for *rows*: no server, no event loop, no key.
 
@@ -206,31 +155,27 @@ class Gate:
 
         Raises:
             NotFound, DeploymentInactive: there is no such deployment, or it is paused.
+            DeploymentUnavailable: it is being drained, or its model cannot be loaded.
             MissingColumns, InvalidValues, InvalidInput, MalformedBody: the rows break the schema.
-            PredictionError, DeploymentUnavailable: the model failed, or cannot be loaded.
+            PredictionError: the model failed.
         """
-        return drive(self._entries.active(name).score(Query(rows, deployment=name)))
+        query = Query(rows, deployment=name)
+        entry = self._entries.enter(name, query)
+        try:
+            return drive(entry.score(query))
+        finally:
+            entry.in_flight.end(query)
 
-    def warm(self) -> None:
-        """Load every model now, as far as the cache holds them, and not when it is first asked for.
+    def openapi(self, name: str) -> dict[str, Any]:
+        """The OpenAPI 3.1 document of deployment *name*, as its path ``openapi.json`` gives it.
+
+        Its ``servers`` are relative to that path: put yours there before you give it to others.
 
         Raises:
-            NotFound, DeploymentUnavailable: a model cannot be loaded; the cause says why.
+            NotFound, DeploymentInactive, DeploymentUnavailable: as for `score`.
+            Forbidden: the schema is not for callers to see.
         """
-        loaded = [name for name, entry in self._entries.items() if entry.deployment.is_loaded]
-        drive(self.cache.prewarm(*loaded))
-
-    def reload(self, name: str) -> None:
-        """Load the model of deployment *name* anew, from where it is kept.
-
-        The one in memory serves until the new one is there, and goes on where that cannot be loaded.
-
-        Raises:
-            NotFound, DeploymentInactive: there is no such deployment or model, or it is paused.
-            DeploymentUnavailable: the model cannot be loaded; the cause says why.
-        """
-        if self._entries.active(name).deployment.is_loaded:
-            drive(self.cache.reload(name))
+        return drive(self._documents.document(name, self._entries))
 
     def handle(self, request: Any, deployment: str | None = None, *, dialect: str | None = None) -> Any:
         """Answer the request of an ordinary route of the app's own.
@@ -298,32 +243,41 @@ class Gate:
 
     def _answer(self, request: Request) -> Flow[Response]:
         try:
-            if "version" in request.params:
-                self._refuse_other_version(request)
+            version = request.params.get("version")
+            if version is not None:
+                yield from self._refuse_other_versions(request, version)
             if request.route is not None and request.route.answer is not None:
                 return (yield from request.route.answer(request, self._entries))
             dialect: Dialect = request.wire  # type: ignore[assignment]  # a route that scores has one
             query = request.query = yield from dialect.decode(request)
             query.deployment = request.deployment = self._named(request, query.deployment)
-            return (yield from self._entries.active(query.deployment).answer(request))
+            query.version = version
+            entry = self._entries.enter(query.deployment, request)
+            try:
+                return (yield from entry.answer(request))
+            finally:
+                entry.in_flight.end(request)
         except AnswerableError as error:
             return _refusal(request, error)
 
-    def _score(self, request: Request) -> Flow[Response]:
+    def _score(self, score: Handler[Query, Prediction], request: Request) -> Flow[Response]:
         query = request.query
-        assert query is not None and query.deployment is not None
+        assert query is not None
         query.on_rows = request.on_rows
-        prediction = yield from self._entries.active(query.deployment).score(query)
+        prediction = yield from score(query)
         dialect: Dialect = request.wire  # type: ignore[assignment]
         if len(prediction.outputs[0].values) > _MANY_ROWS or (prediction.kept and is_large(query.rows)):
             return (yield from run(dialect.encode, request, query, prediction))
         return dialect.encode(request, query, prediction)
 
-    def _refuse_other_version(self, request: Request) -> None:
-        assert request.deployment is not None
-        own = self._entries.version(request.deployment)
-        if request.params["version"] != own:
-            raise NotFound(f"This deployment has version {own}")
+    def _refuse_other_versions(self, request: Request, version: str) -> Flow[None]:
+        assert request.deployment is not None and request.route is not None
+        told = yield from self._entries.active(request.deployment).versions()
+        if request.route.answer is not None:
+            # What is told of a deployment is told of its own model.
+            del told[1:]
+        if version not in told:
+            raise NotFound(f"This deployment has version {' and '.join(told)}")
 
     def _named(self, request: Request, in_body: str | None) -> str:
         """The deployment asked: by path or body, or because the key, or the gate, has only one."""

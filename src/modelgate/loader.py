@@ -1,15 +1,20 @@
 """From where a deployment's model is kept to what predicts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from .deployment import Deployment
 from .errors import ConfigurationError
 from .flow import Workers
-from .models import FolderStore, ModelPackage, ModelStore
+from .models import ModelPackage, ModelStore
 from .models.manifest import Manifest
-from .models.package import open_package, sidecars_of
+from .models.package import check_file, open_package, sidecars_of
 from .models.rules import Rules
+from .models.store import LATEST
 from .scoring import Predictor, Target, Threshold
 from .scoring.model import Known
 from .scoring.query import output_names
@@ -22,44 +27,64 @@ class Loader:
     """Makes the predictors of deployments.
 
     Args:
-        deployment: gives the deployment of a name.
         store: where ``"store:name"`` models are, if anywhere.
         workers: the threads in which they predict.
+        public_keys: of which one's holder must have signed what is loaded.
+
+    Raises:
+        ConfigurationError: one of them is no key, or the store does not ask for signatures.
     """
 
     def __init__(
-        self, deployment: Callable[[str], Deployment], store: ModelStore | None, workers: Workers
+        self, store: ModelStore | None, workers: Workers, public_keys: Sequence[str | Path] | None = None
     ) -> None:
-        self._deployment = deployment
+        self._rules = Rules(public_keys=public_keys)
+        if public_keys is not None and not getattr(store, "demands_signature", store is None):
+            raise ConfigurationError("public_keys: the store does not ask for signatures: give it keys too")
         self._store = store
         self._workers = workers
+        self._deployments: WeakValueDictionary[str, Deployment] = WeakValueDictionary()
+        self._counts: dict[str, count[int]] = {}
+
+    def admit(self, deployment: Deployment) -> str:
+        """A name for the model of *deployment*, for `load` and `describe`: its own, for the first of them."""
+        number = next(self._counts.setdefault(deployment.name, count(1)))
+        name = deployment.name if number == 1 else f"{deployment.name}#{number}"
+        self._deployments[name] = deployment
+        return name
 
     def check(self, deployment: Deployment) -> None:
         """Raises `ConfigurationError` where it can be seen already that its model cannot be loaded."""
+        if deployment.path is not None and self._rules.demands_signature:
+            check_file(deployment.path, self._rules_of(deployment))
         if deployment.stored is None:
             return
         if self._store is None:
             raise ConfigurationError(f"model={deployment.model!r}: needs Gate(store=…)")
-        if isinstance(self._store, FolderStore):
-            self._store.check(deployment.stored, sha256=deployment.sha256)
+        check = getattr(self._store, "check", None)
+        if check is not None:
+            check(deployment.stored, sha256=deployment.sha256)
         elif deployment.sha256 is not None and not hasattr(self._store, "pins"):
             raise ConfigurationError("sha256: pins a file or a package, and this store has none")
 
     def load(self, name: str) -> Predictor:
-        """What predicts for the deployment *name*, from its file or the store. It may block."""
-        deployment = self._deployment(name)
+        """What predicts for the deployment admitted as *name*, from its file or the store. It may block."""
+        deployment = self._deployments[name]
         if deployment.stored is not None:
             assert self._store is not None
             pin = {"sha256": deployment.sha256} if deployment.sha256 is not None else {}
             return self.predictor(deployment, self._store.load(deployment.stored, **pin))
         assert deployment.path is not None
-        return self.predictor(deployment, open_package(deployment.path, Rules(deployment.sha256)))
+        return self.predictor(deployment, open_package(deployment.path, self._rules_of(deployment)))
+
+    def _rules_of(self, deployment: Deployment) -> Rules:
+        return replace(self._rules, sha256=deployment.sha256)
 
     def describe(self, name: str) -> Known | None:
         """What a package says of itself, read without its model."""
-        deployment = self._deployment(name)
+        deployment = self._deployments[name]
         if deployment.path is not None:
-            told = sidecars_of(deployment.path, Rules(deployment.sha256))
+            told = sidecars_of(deployment.path, self._rules_of(deployment))
         else:
             describe = getattr(self._store, "describe", None)
             told = describe(deployment.stored) if describe is not None else None
@@ -67,7 +92,8 @@ class Loader:
             return None
         target, classes = _target(deployment, told.manifest), told.manifest.classes
         names = output_names(target, len(classes))
-        return Known(deployment.schema or told.schema, list(map(Target, names, classes)))
+        schema, version = deployment.schema or told.schema, deployment.version or told.manifest.version
+        return Known(schema, list(map(Target, names, classes)), version)
 
     def predictor(self, deployment: Deployment, model: Any) -> Predictor:
         """What predicts with *model*, an estimator, a function or a package, as *deployment* says.
@@ -81,7 +107,7 @@ class Loader:
             package.model if package is not None else model,
             deployment.schema or (package.schema if package is not None else None),
             target=_target(deployment, manifest),
-            version=deployment.version,
+            version=deployment.version or _version(deployment, manifest),
             model_id=deployment.model_id or deployment.name,
             workers=None if deployment.offload is False else self._workers,
             plans=deployment.plans,
@@ -93,7 +119,10 @@ class Loader:
             threshold = manifest.threshold if threshold is None else threshold
             wanted = manifest.positive_class if wanted is None else wanted
         _check_decision(predictor, threshold, wanted)
-        predictor.size = package.size if package is not None else 0
+        if package is not None:
+            predictor.size = package.size
+            if deployment.schema is None and package.example is not None:
+                predictor.example = package.example["rows"]
         if threshold is not None or wanted is not None:
             predictor.decision = Threshold(threshold, wanted)
         return predictor
@@ -102,6 +131,14 @@ class Loader:
 def _target(deployment: Deployment, manifest: Manifest | None) -> str | Sequence[str]:
     """What the deployment calls what is predicted, or else what its package does."""
     return deployment.target if manifest is None or deployment.target != "prediction" else manifest.target
+
+
+def _version(deployment: Deployment, manifest: Manifest | None) -> str:
+    """What its package says, or else the name in the store."""
+    if manifest is not None:
+        return manifest.version
+    version = (deployment.stored or "").partition("@")[2]
+    return version if version not in ("", LATEST) else "1"
 
 
 def _check_decision(predictor: Predictor, threshold: float | None, wanted: Any) -> None:

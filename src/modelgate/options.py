@@ -9,16 +9,17 @@ from .errors import ConfigurationError
 from .flow import checked_layers
 from .keys import KeyStore
 from .keys.store import ACCEPTED as ACCEPTED_KEYS
-from .layers import Admission, AuthFailures, BodyLimit, KeyAuth, RateLimit
+from .layers import Admission, AuthFailures, BodyLimit, Deadline, KeyAuth, RateLimit
 from .layers.rate_limit import DEFAULT_RATE
 
-__all__ = ["auth_failures", "given_layers", "naming", "spoken", "standard_layers"]
+__all__ = ["auth_failures", "deadline_of", "given_layers", "naming", "spoken", "standard_layers"]
 
 
 def standard_layers(
     keys: KeyStore | Mapping[str, str | Sequence[str]] | str | None,
     limits: str | HTTPLayer | Sequence[HTTPLayer] | None,
     failures: Sequence[HTTPLayer],
+    deadline: float | None,
 ) -> list[HTTPLayer]:
     """The layers of a gate that is given none.
 
@@ -26,17 +27,25 @@ def standard_layers(
         keys: as for `Gate`.
         limits: as for `Gate`.
         failures: what bounds failed authentication.
+        deadline: as for `Gate`.
 
     Raises:
         ConfigurationError: there are no keys, or an option cannot be read.
     """
     if keys is None:
         raise ConfigurationError(f"keys: a gate without keys would serve anyone: accepts {ACCEPTED_KEYS}")
-    guards: list[HTTPLayer] = [Admission(), BodyLimit(), *failures]
+    with naming("deadline"):
+        guards: list[HTTPLayer] = [] if deadline is None else [Deadline(deadline)]
+    guards += [Admission(), BodyLimit(), *failures]
     if keys != "open":
         guards.append(KeyAuth(keys))
     with naming("limits"):
         return [*guards, *_limits(DEFAULT_RATE if limits is None else limits)]
+
+
+def deadline_of(layers: Sequence[HTTPLayer]) -> float | None:
+    """How many seconds *layers* leave a request; None where they do not bound it."""
+    return min((layer.seconds for layer in layers if isinstance(layer, Deadline)), default=None)
 
 
 def _limits(limits: str | HTTPLayer | Sequence[HTTPLayer]) -> Sequence[HTTPLayer]:

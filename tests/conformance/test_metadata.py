@@ -35,6 +35,7 @@ def test_the_fields_of_a_deployment(mount):
             Deployment("hidden", len, schema=Schema.of(a=float).reading(reveal=False)),
         ],
         keys="open",
+        dialects=["plexe"],
     )
     mounted = Mounted(mount, gate)
 
@@ -53,6 +54,10 @@ def test_the_fields_of_a_deployment(mount):
              "max_length": 80, "example": "text"},
         ],
         "output": [{"name": "total"}],
+        "requests": [
+            {"dialect": "plexe", "method": "POST", "path": "predict/sum", "headers": {"x-api-key": "{key}"},
+             "body": "{rows}", "media_type": "application/json"},
+        ],
     } == get(mounted, "/deployments/sum", None).json()  # fmt: skip
     assert 403 == get(mounted, "/deployments/hidden", None).status
 

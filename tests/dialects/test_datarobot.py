@@ -665,6 +665,31 @@ def test_errors(interface, options, path, asked, status, message):
     assert "application/json" == answer.header("content-type")
 
 
+def test_problem_details(interface):
+    """RFC 9457: whoever accepts it is told an error in all its parts; the request id is in the field."""
+    client = client_of(FILE_MODEL, interface)
+    told = client.post(
+        PREDICT, json=[{"a": "x", "b": 2}], headers={"accept": "text/csv, application/problem+json"}
+    )
+
+    assert (422, "application/problem+json") == (told.status, told.header("content-type"))
+    assert {
+        "status": 422,
+        "code": "missing_columns",
+        "detail": "Prediction failed due to missing input data: c; a must be a number",
+        "missing_columns": ["c"],
+        "errors": {"a": "must be a number"},
+    } == told.json()
+
+
+def test_version(interface):
+    """Each answer tells which version of the model scored."""
+
+    assert "7" == client_of(FILE_MODEL, interface, version="7").post(PREDICT, json=ROWS).header(
+        "x-model-version"
+    )
+
+
 def test_hidden_schema_stays_hidden(interface):
     """Where the deployment shows nothing of its schema, the message names no column."""
     client = client_of(FILE_MODEL, interface, schema=SCHEMA.reading(reveal=False))

@@ -37,7 +37,8 @@ def test_a_request_is_told_in_a_line(wrap, log):
     assert len(record.key_id) == 12
     assert record.milliseconds >= 0
     assert line == (
-        f"192.0.2.1 GET /orders/7 200 {record.milliseconds} ms key={record.key_id} deployment=- request=-"
+        f"192.0.2.1 GET /orders/7 200 {record.milliseconds} ms key={record.key_id} deployment=-"
+        " version=- request=-"
     )
 
 

@@ -9,18 +9,22 @@ import modelgate
 
 SOURCE = Path(modelgate.__file__).parent
 RANKS = [
-    ["errors", "forks"],
+    ["errors", "forks", "daemon_threads"],
+    ["threads"],
     ["flow", "strict_json", "codings", "charsets", "database", "multipart", "negotiation"],
-    ["http"],
+    ["http", "bounded"],
     ["bodies"],
     ["schema", "addresses", "limiting"],
     ["models", "keys", "row_bodies"],
     ["scoring"],
     ["layers", "dialects", "mount"],
-    ["routes", "deployment", "metadata"],
-    ["entries", "loader", "options"],
+    ["routes", "deployment", "openapi"],
+    ["entries", "loader", "options", "metadata"],
+    ["assembly"],
+    ["deployments"],
     ["gate"],
     ["__init__"],
+    ["client"],
     ["cli"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
@@ -31,7 +35,18 @@ FORBIDDEN = {
 }
 TESTING = {"errors", "flow", "http"}
 FRAMEWORKS = {"flask", "starlette", "fastapi", "werkzeug"}
-HEAVY = {"sklearn", "pandas", "polars", "skops", "joblib", "rich", "redis"}
+HEAVY = {
+    "sklearn",
+    "pandas",
+    "polars",
+    "skops",
+    "joblib",
+    "rich",
+    "redis",
+    "cryptography",
+    "httpx",
+    "uvicorn",
+}
 
 FILES = sorted(SOURCE.rglob("*.py"))
 

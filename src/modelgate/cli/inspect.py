@@ -45,6 +45,13 @@ key_option = click.option(
 @trusted_option
 @key_option
 @click.option(
+    "--public-key",
+    "public_keys",
+    metavar="FILE",
+    multiple=True,
+    help="An Ed25519 public key, PEM or base64, that should have signed it; of several, one.",
+)
+@click.option(
     "--schema",
     "schema_path",
     metavar="PATH",
@@ -52,14 +59,21 @@ key_option = click.option(
     help="Write its schema to a file to edit: churn.toml.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def inspect(path: Path, trusted: bool, key: str | None, schema_path: Path | None, as_json: bool) -> None:
+def inspect(
+    path: Path,
+    trusted: bool,
+    key: str | None,
+    public_keys: tuple[str, ...],
+    schema_path: Path | None,
+    as_json: bool,
+) -> None:
     """Show what is in a model file, what it asks for, and what loading it would run.
 
     Nothing in it is executed without --trusted.
     """
     from ..models.report import report_on
 
-    report = report_on(path, key=key, trusted=trusted)
+    report = report_on(path, key=key, trusted=trusted, public_keys=public_keys or None)
     if schema_path is not None and report.schema is not None:
         report.schema.save(schema_path)
     if as_json:
@@ -87,7 +101,7 @@ def _facts(path: Path, report: "FileReport") -> dict[str, str]:
         facts["model"] = report.model
     told = report.manifest
     if told is not None:
-        facts["package"] = f"{told.name} {told.version}  {'signed' if report.signed else 'not signed'}"
+        facts["package"] = f"{told.name} {told.version}  {_signatures(report)}"
         facts["task"] = f"{told.task} of {told.target}"
         if told.classes != [None]:
             facts["classes"] = "; ".join(", ".join(map(str, labels or ())) for labels in told.classes)
@@ -96,6 +110,13 @@ def _facts(path: Path, report: "FileReport") -> dict[str, str]:
             facts["threshold"] = f"{told.threshold} for {wanted}"
         facts["made with"] = ", ".join(f"{name} {version}" for name, version in told.versions.items())
     return facts
+
+
+def _signatures(report: "FileReport") -> str:
+    told = ["signed"] if report.signed else []
+    if report.signer is not None:
+        told.append(f"signed by Ed25519 key {report.signer}")
+    return ", ".join(told) or "not signed"
 
 
 def _row(column: "Column") -> tuple[str, ...]:
@@ -113,7 +134,7 @@ def _members(report: "FileReport") -> dict[str, Any]:
     from ..schema.files import plain
 
     told: dict[str, Any] = {
-        name: getattr(report, name) for name in ("size", "sha256", "format", "signed", "model")
+        name: getattr(report, name) for name in ("size", "sha256", "format", "signed", "signer", "model")
     }
     told["package"] = msgspec.to_builtins(report.manifest) if report.manifest is not None else None
     schema = report.schema

@@ -46,6 +46,12 @@ __all__ = ["pack"]
 )
 @trusted_option
 @key_option
+@click.option(
+    "--sign-key",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The PEM file of an Ed25519 private key to sign it with.",
+)
 def pack(
     path: Path,
     sample: Path,
@@ -54,6 +60,7 @@ def pack(
     output: Path | None,
     trusted: bool,
     key: str | None,
+    sign_key: Path | None,
     format_: Any,
     positive_class: str | None,
     **options: Any,
@@ -81,7 +88,7 @@ def pack(
         **options,
     )
     output = output or path.with_suffix(".mgpkg")
-    digest = package.save(output, key=key)
+    digest = package.save(output, key=key, sign_key=sign_key)
     # The digest alone on standard output: SHA256=$(modelgate pack …) works.
     click.echo(digest)
     click.echo(f'Deployment("{package.manifest.name}", "{output}", sha256="{digest}")', err=True)

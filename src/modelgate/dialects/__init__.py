@@ -2,11 +2,13 @@
 
 from .base import Catalog, Dialect, Route
 from .datarobot import DataRobot
+from .document import Document
 from .mlclever import MLClever
 from .mlflow import MLflow
 from .open_inference import OpenInference
 from .peltarion import Peltarion
 from .plexe import Plexe
+from .sample import Filled, Sample, filled
 from .simple import Simple
 from .tf_serving import TFServing
 
@@ -15,14 +17,18 @@ __all__ = [
     "Catalog",
     "DataRobot",
     "Dialect",
+    "Document",
+    "Filled",
     "MLClever",
     "MLflow",
     "OpenInference",
     "Peltarion",
     "Plexe",
     "Route",
+    "Sample",
     "Simple",
     "TFServing",
+    "filled",
 ]
 
 DIALECTS: dict[str, type[Dialect]] = {

@@ -22,11 +22,19 @@ class Catalog(Protocol):
             NotFound, DeploymentInactive, DeploymentUnavailable: as for a request to score.
         """
 
-    def version(self, name: str) -> str:
+    def score(self, name: str, query: Query) -> Flow[Prediction]:
+        """What a deployment predicts, behind its HTTP layers.
+
+        Raises:
+            NotFound, DeploymentInactive, DeploymentUnavailable: there is nothing that could.
+            InvalidInput, PredictionError: it cannot score these rows.
+        """
+
+    def version(self, name: str) -> Flow[str]:
         """The version of a deployment's model.
 
         Raises:
-            NotFound, DeploymentInactive: as for a request to score.
+            NotFound, DeploymentInactive, DeploymentUnavailable: as for a request to score.
         """
 
     def ready(self, name: str | None = None) -> Flow[bool]:
@@ -58,6 +66,9 @@ class Dialect(Wire, Protocol):
     Pure functions of what they are given, but for `credentials` and `decode`, which may read the
     body. `decode` says in the `Query` what the service does where a deployment does not say
     otherwise: how many rows it takes at once, and to how many decimals it rounds.
+
+    It may have a ``sample``, see `modelgate.dialects.Sample`, and a ``document``, see
+    `modelgate.dialects.Document`: the gate then tells callers how requests and answers look.
     """
 
     name: str

@@ -14,13 +14,15 @@ classes the positive one comes first. Explanations, humility, exposure and time 
 where they are asked for.
 
 Beyond the document: of a model with several outputs ``prediction`` is an object by target, and a
-label of ``predictionValues`` the target's name and the class's.
+label of ``predictionValues`` the target's name and the class's; ``X-Model-Version`` tells the version that
+scored; and whoever accepts ``application/problem+json`` is told an error in all its parts (RFC 9457).
 """
 
 import hashlib
 import hmac
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
@@ -39,11 +41,14 @@ from ..negotiation import preferred
 from ..row_bodies import row_body
 from ..scoring import Prediction, Query
 from .base import Catalog, Route
+from .datarobot_document import RequestLineTooLong
+from .datarobot_document import document as _document
 from .datarobot_rows import as_csv, as_json
+from .sample import Sample
 
 __all__ = ["DataRobot"]
 
-_REQUEST_LINE = 8192
+_PROBLEM = "application/problem+json"
 
 _SCHEMES = ("bearer", "token", "basic")
 
@@ -66,11 +71,6 @@ _CORS = (
 
 class _Unauthenticated(Unauthorized):
     """A 401 whose message is the service's own."""
-
-
-class _RequestLineTooLong(RequestError):
-    status = 414
-    code = "request_line_too_long"
 
 
 def _preflight(request: Request, catalog: Catalog) -> Flow[Response]:  # noqa: ARG001  an answer takes both
@@ -119,6 +119,8 @@ class DataRobot:
         Route("POST", f"{_SERVERLESS}/predictions"),
         Route("OPTIONS", f"{_SERVERLESS}/predictions", _preflight, open=True),
     )
+    sample = Sample(f"{_PREDAPI}/predictions", {"Authorization": "Bearer {key}"}, "{rows}")
+    document = _document
 
     def __init__(self, *, datarobot_key: str | None = None, escape_formulas: bool = False) -> None:
         if datarobot_key is not None and not _is_field_value(datarobot_key):
@@ -126,6 +128,12 @@ class DataRobot:
                 "datarobot_key: accepts printable ASCII without white space at its ends, or None"
             )
         self._key = None if datarobot_key is None else _digest(datarobot_key)
+        if datarobot_key is not None:
+            # It is everybody's, and still no gate tells it.
+            headers = {**self.sample.headers, "datarobot-key": "{datarobot-key}"}
+            self.sample = replace(self.sample, headers=headers)
+            keys = [[*scheme, "datarobot-key"] for scheme in self.document.keys]
+            self.document = replace(self.document, keys=keys)
         self._escape_formulas = escape_formulas
 
     def credentials(self, request: Request) -> Flow[str | None]:
@@ -166,6 +174,7 @@ class DataRobot:
             ("content-type", kind if kind == "application/json" else f"{kind}; charset=utf-8"),
             ("x-datarobot-model-cache-hit", "true" if prediction.cache_hit else "false"),
             ("x-datarobot-model-id", query.predictor.model_id),
+            ("x-model-version", query.predictor.version),
             *_told(request),
             *_CORS,
         ]
@@ -174,7 +183,11 @@ class DataRobot:
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
         """``{"message": …}``, which says everything: clients show no more than that."""
         unprocessable = isinstance(error, InvalidInput) and not isinstance(error, UnknownColumns)
-        response = Response.json({"message": _message(error)}, 422 if unprocessable else error.status)
+        status = 422 if unprocessable else error.status
+        if _PROBLEM in (request.headers.get("accept") or ""):
+            response = _problem(error, status)
+        else:
+            response = Response.json({"message": _message(error)}, status)
         response.headers += [*_told(request), *error.headers.items()]
         return response
 
@@ -198,10 +211,8 @@ def _digest(text: str) -> bytes:
 def _refuse_long_request_line(request: Request) -> None:
     # The server has taken it apart, and a proxy may have changed its path: this is what is left of it.
     line = f"{request.method} {request.root_path}{request.path}?{request.query_string} HTTP/1.1"
-    if len(line) > _REQUEST_LINE:
-        raise _RequestLineTooLong(
-            f"The request line is longer than {_REQUEST_LINE} bytes: name fewer columns"
-        )
+    if len(line) > RequestLineTooLong.longest:
+        raise RequestLineTooLong
 
 
 _EXPLANATIONS = "prediction explanations are"
@@ -258,6 +269,13 @@ def _told(request: Request) -> Iterator[tuple[str, str]]:
     yield "x-datarobot-execution-time", str(round((time.perf_counter() - request.started) * 1000))
     if request.id is not None:
         yield "x-datarobot-request-id", request.id
+
+
+def _problem(error: AnswerableError, status: int) -> Response:
+    told = {"status": status, "code": error.code, "detail": _message(error), **error.details}
+    response = Response.json(told, status)
+    response.set("content-type", _PROBLEM)
+    return response
 
 
 def _message(error: AnswerableError) -> str:

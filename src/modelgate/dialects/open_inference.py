@@ -33,20 +33,58 @@ from ..schema import Column
 from ..schema.report import SHOWN_TEXT
 from ..scoring import Output, Prediction, Query, Target
 from .base import Catalog, Route
+from .document import PLAIN_ERROR, Document, JSONSchema, array, members
 from .health import live, ready
 from .inference_request import InferenceRequest, Parameters, read
 from .refusals import refusal
-from .tensors import datatype_of, to_binary
+from .sample import TENSOR_TYPES, Sample
+from .tensors import DATATYPES, datatype_of, to_binary
 
 __all__ = ["OpenInference"]
 
 _LENGTH = "inference-header-content-length"
 _BINARY = "application/octet-stream"
 
-_COLUMN_TYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "text": "BYTES", "any": "BYTES"}
-
 # What Triton can be asked to do with an output: to leave it undone without a word would be another answer.
 _UNSERVED = ("classification", "shared_memory_region")
+
+
+_TEXT: JSONSchema = {"type": "string"}
+
+_OBJECT: JSONSchema = {"type": "object"}
+
+_TENSOR = members(
+    ["name", "shape", "datatype"],
+    name=_TEXT,
+    shape=array({"type": "integer"}),
+    datatype={"enum": list(DATATYPES)},
+    parameters=_OBJECT,
+    data={"type": "array"},
+)
+
+_REQUEST = members(
+    ["inputs"],
+    inputs=array(_TENSOR) | {"description": "A tensor a column, or one of all columns in their order"},
+    id=_TEXT,
+    outputs=array(members(["name"], name=_TEXT, parameters=_OBJECT)),
+    parameters=_OBJECT,
+)
+
+
+def _answer(targets: Sequence[Target]) -> JSONSchema:
+    names = [tensor["name"] for target in targets for tensor in _target(target)]
+    # A function may give outputs of other names than it was said to.
+    known = all(target.classes is not None or target.number for target in targets)
+    name: JSONSchema = {"name": {"enum": names}} if known else {}
+    tensor = {**_TENSOR, "properties": {**_TENSOR["properties"], **name}}
+    return members(
+        ["model_name", "model_version", "outputs"],
+        model_name=_TEXT,
+        model_version=_TEXT,
+        id=_TEXT,
+        parameters=_OBJECT,
+        outputs=array(tensor),
+    )
 
 
 class OpenInference:
@@ -55,6 +93,16 @@ class OpenInference:
     name = "open_inference"
     max_body = MAX_BODY
     routes: Sequence[Route]
+    sample = Sample(
+        "/v2/models/{deployment}/infer", {"Authorization": "Bearer {key}"}, {"inputs": "{tensors}"}
+    )
+    document = Document(
+        "Open Inference Protocol, version 2",
+        {"application/json": _REQUEST, _BINARY: {}},
+        _answer,
+        PLAIN_ERROR,
+        answer_types=(_BINARY,),
+    )
 
     def __init__(self) -> None:
         model = [f"/v2/models/{{deployment}}{version}" for version in ("", "/versions/{version}")]
@@ -137,7 +185,7 @@ def _model(request: Request, catalog: Catalog) -> Flow[Response]:
 
 
 def _column(column: Column) -> dict[str, Any]:
-    return {"name": column.name, "datatype": _COLUMN_TYPES[column.kind], "shape": [-1]}
+    return {"name": column.name, "datatype": TENSOR_TYPES[column.kind], "shape": [-1]}
 
 
 def _target(target: Target) -> Iterator[dict[str, Any]]:

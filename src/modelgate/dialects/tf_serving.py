@@ -27,11 +27,25 @@ from ..errors import AnswerableError, DeploymentUnavailable, InvalidInput
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, head_credentials
 from ..schema import Split
-from ..scoring import Prediction, Query
+from ..scoring import Prediction, Query, Target
 from ..strict_json import ANY, decode_json
 from .arrays import by_column, listed
 from .base import Catalog, Route
+from .document import (
+    COLUMNS,
+    ITEMS,
+    PLAIN_ERROR,
+    WARNINGS,
+    Document,
+    JSONSchema,
+    array,
+    by_name,
+    either,
+    members,
+    value_of,
+)
 from .refusals import refusal
+from .sample import Sample
 
 __all__ = ["TFServing"]
 
@@ -40,12 +54,32 @@ _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SIGNATURE = "serving_default"
 
 
+_NAME: JSONSchema = {"const": _SIGNATURE}
+
+_REQUEST = either(
+    members(["instances"], instances=ITEMS, signature_name=_NAME),
+    members(["inputs"], inputs=either(COLUMNS, ITEMS), signature_name=_NAME),
+)
+
+
+def _answer(targets: Sequence[Target]) -> JSONSchema:
+    outputs = by_name(targets, lambda target: array(value_of(target)))
+    return either(
+        members(["predictions"], predictions=array(by_name(targets)), **WARNINGS),
+        members(["outputs"], outputs=outputs, **WARNINGS),
+    )
+
+
 class TFServing:
     """The dialect ``tf_serving``."""
 
     name = "tf_serving"
     max_body = MAX_BODY
     routes: Sequence[Route]
+    sample = Sample(
+        "/v1/models/{deployment}:predict", {"Authorization": "Bearer {key}"}, {"instances": "{rows}"}
+    )
+    document = Document("TensorFlow Serving, KServe v1", {"application/json": _REQUEST}, _answer, PLAIN_ERROR)
 
     def __init__(self) -> None:
         model = [f"/v1/models/{{deployment}}{version}" for version in ("", "/versions/{version}")]
@@ -111,7 +145,8 @@ def _status(request: Request, catalog: Catalog) -> Flow[Response]:
     if not (yield from catalog.ready(name)):
         raise DeploymentUnavailable
     fine = {"error_code": "OK", "error_message": ""}
-    status = {"version": catalog.version(name), "state": "AVAILABLE", "status": fine}
+    version = yield from catalog.version(name)
+    status = {"version": version, "state": "AVAILABLE", "status": fine}
     return Response.json({"name": name, "ready": True, "model_version_status": [status]})
 
 

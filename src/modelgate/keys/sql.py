@@ -11,6 +11,7 @@ from typing import ParamSpec, TypeVar
 
 from cachetools import FIFOCache
 
+from ..daemon_threads import DaemonThreads
 from ..errors import ConfigurationError, StoreError
 from ..flow import Flow, wait_for
 from .digest import digest_of
@@ -18,7 +19,6 @@ from .generate import PREFIX, is_intact
 from .principal import Principal
 from .record import KeyRecord, refusal
 from .table import KeyTable
-from .threads import DaemonThreads
 
 __all__ = ["SqlKeyStore"]
 

@@ -5,6 +5,7 @@ from .admission import Admission
 from .auth_failures import AuthFailures
 from .body_limit import BodyLimit
 from .concurrency import Concurrency
+from .deadline import Deadline
 from .key_auth import KeyAuth
 from .rate_limit import RateLimit
 from .request_id import RequestId
@@ -17,6 +18,7 @@ __all__ = [
     "AuthFailures",
     "BodyLimit",
     "Concurrency",
+    "Deadline",
     "KeyAuth",
     "RateLimit",
     "RequestId",

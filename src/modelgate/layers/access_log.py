@@ -13,7 +13,7 @@ logger = logging.getLogger("modelgate.access")
 
 _LINE = (
     "%(client)s %(method)s %(path)s %(status)s %(milliseconds)s ms"
-    " key=%(key_id)s deployment=%(deployment)s request=%(request_id)s"
+    " key=%(key_id)s deployment=%(deployment)s version=%(version)s request=%(request_id)s"
 )
 _LONGEST = 200
 
@@ -22,7 +22,8 @@ class AccessLog:
     """Log each request, at the level INFO of the logger ``modelgate.access``.
 
     A record has the attributes *method*, *path*, *status*, *milliseconds*, *key_id*, *deployment*,
-    *request_id* and *client*, for a formatter that writes JSON; its message has them in a line.
+    *version* (of the model that scored), *request_id* and *client*, for a formatter that writes JSON; its
+    message has them in a line.
     What is not known is ``-``; a *status* of ``-`` means that no answer was made.
 
     No key stands in it: the query is left out, the part of the path that a route names ``key`` is
@@ -50,6 +51,7 @@ class AccessLog:
 def _told(request: Request, status: int | None) -> dict[str, object]:
     # Only where it answered is it sure that what stands for a deployment is the name of one.
     served = request.deployment if status is not None and status < 400 else None
+    predictor = request.query.predictor if request.query is not None else None
     return {
         "client": _plain(request.client),
         "method": _plain(_masked(request.method, None)),
@@ -57,6 +59,7 @@ def _told(request: Request, status: int | None) -> dict[str, object]:
         "status": status if status is not None else "-",
         "key_id": _plain(request.principal.id if request.principal is not None else request.key_id),
         "deployment": _plain(_masked(request.deployment or "", served) or None),
+        "version": predictor.version if predictor is not None else "-",
         "request_id": _plain(request.id),
     }
 

@@ -2,14 +2,14 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
-from ..errors import ConfigurationError
 from ..flow import Flow, Wait
 from .breaker import Breaker
+from .redis_client import address, client, require_redis
 from .redis_uri import connection_options
 from .scripts import Script
 
@@ -48,27 +48,15 @@ class RedisStore:
         import email.parser  # noqa: F401
         import encodings.idna  # noqa: F401
 
-        try:
-            import redis.asyncio.retry
-            import redis.backoff
-            import redis.exceptions
-            import redis.retry
-        except ImportError:
-            raise ConfigurationError(
-                'storage: Redis needs an extra: pip install "modelgate[redis]"'
-            ) from None
+        require_redis("storage")
+        import redis.exceptions
+
         self._no_script = redis.exceptions.NoScriptError
         options = connection_options(uri)
-        # A server may close what was idle: that is found out by one call, and is no outage.
-        once: dict[str, Any] = {"retries": 1, "supported_errors": (redis.exceptions.ConnectionError,)}
-        still = redis.backoff.NoBackoff()
-        self._client = _client(redis, uri, {**options, "retry": redis.retry.Retry(still, **once)})
-        self._connect = partial(
-            _client, redis.asyncio, uri, {**options, "retry": redis.asyncio.retry.Retry(still, **once)}
-        )
+        self._client = client(uri, options)
+        self._connect = partial(client, uri, options, aio=True)
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary()
-        where = options.get("path") or f"{options['host']}:{options['port']}"
-        self.breaker = Breaker(f"Redis at {where}")
+        self.breaker = Breaker(f"Redis at {address(options)}")
 
     def run(self, script: Script, key: str, *args: Any) -> Flow[Any]:
         """What *script* returns for *key*.
@@ -157,14 +145,6 @@ class _Line:
             for at, reply in zip(unknown, await pipe.execute(raise_on_error=False), strict=True):
                 replies[at] = reply
         return replies
-
-
-def _client(library: Any, uri: str, options: Mapping[str, Any]) -> Any:
-    """A client of *library*, which is redis or redis.asyncio."""
-    scheme = uri.partition("://")[0]
-    kinds = {"rediss": library.SSLConnection, "unix": library.UnixDomainSocketConnection}
-    kind = kinds.get(scheme, library.Connection)
-    return library.Redis.from_pool(library.ConnectionPool(connection_class=kind, **options))
 
 
 def _is_outage(error: Exception) -> bool:

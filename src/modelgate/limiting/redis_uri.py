@@ -10,11 +10,16 @@ from ..errors import ConfigurationError
 __all__ = ["TIMEOUT", "connection_options"]
 
 TIMEOUT = 0.1
-"""For how many seconds a connection or an answer is waited for, unless the URI says otherwise."""
+"""For how many seconds a limit waits for a connection or an answer, unless the URI says otherwise."""
 
 
-def connection_options(uri: str) -> dict[str, Any]:
+def connection_options(uri: str, *, option: str = "storage", timeout: float = TIMEOUT) -> dict[str, Any]:
     """What redis-py is to connect to *uri* with.
+
+    Args:
+        uri: as the user wrote it.
+        option: what the user calls it.
+        timeout: for how many seconds a connection or an answer is waited for, unless the URI says it.
 
     Raises:
         ConfigurationError: a part of it cannot be read. What it was is not told: where a password is
@@ -30,12 +35,12 @@ def connection_options(uri: str) -> dict[str, Any]:
             raise ValueError
     except (ValueError, KeyError):
         raise ConfigurationError(
-            "storage: the Redis URI cannot be read: accepts redis[s]://[user:password@]host[:port][/db] and"
+            f"{option}: the Redis URI cannot be read: accepts redis[s]://[user:password@]host[:port][/db] and"
             " unix://[user:password@]/path, user and password percent-encoded, and behind a ? any of"
             f" {', '.join(_QUERY)}"
         ) from None
     named = {"username": unquote(url.username or ""), "password": unquote(url.password or "")}
-    timeouts = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT}
+    timeouts = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
     return {**timeouts, **told, **{name: value for name, value in named.items() if value}}
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .cache import CacheInfo, ModelCache
 from .package import ModelPackage, load_model
+from .shared import SharedStore
 from .store import FolderStore, MemoryStore, ModelStore
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ __all__ = [
     "ModelCache",
     "ModelPackage",
     "ModelStore",
+    "SharedStore",
     "SqlModelStore",
     "load_model",
 ]

@@ -12,9 +12,20 @@ from typing import IO, Protocol
 
 from ..errors import ConfigurationError
 
-__all__ = ["MANIFEST", "MEMBERS", "SIGNATURE", "Archive", "FolderArchive", "ZipArchive", "pack", "write"]
+__all__ = [
+    "ED25519",
+    "MANIFEST",
+    "MEMBERS",
+    "SIGNATURE",
+    "Archive",
+    "FolderArchive",
+    "ZipArchive",
+    "pack",
+    "pack_sidecars",
+    "write",
+]
 
-MANIFEST, SIGNATURE = "manifest.json", "signature"
+MANIFEST, SIGNATURE, ED25519 = "manifest.json", "signature", "signature.ed25519"
 MEMBERS = (
     "schema.json",
     "background.json",
@@ -23,7 +34,8 @@ MEMBERS = (
     "model.skops",
     "model.joblib",
 )
-_KNOWN = frozenset([MANIFEST, SIGNATURE, *MEMBERS])
+_KNOWN = frozenset([MANIFEST, SIGNATURE, ED25519, *MEMBERS])
+_SIDECARS = (MANIFEST, SIGNATURE, ED25519, "schema.json")
 _LARGEST_MANIFEST = 1_000_000
 
 
@@ -106,6 +118,11 @@ def pack(members: Mapping[str, bytes]) -> bytes:
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name), content)
     return buffer.getvalue()
+
+
+def pack_sidecars(members: Mapping[str, bytes]) -> bytes:
+    """A zip of those *members* alone that tell of the model."""
+    return pack({name: members[name] for name in _SIDECARS if name in members})
 
 
 def write(path: Path, content: bytes | Mapping[str, bytes]) -> None:

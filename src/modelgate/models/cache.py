@@ -14,6 +14,7 @@ from cachetools import TTLCache
 
 from ..errors import ConfigurationError, DeploymentUnavailable, NotFound
 from ..flow import Flow, wait_for
+from ..forks import renew_in_child
 
 __all__ = ["CacheInfo", "ModelCache"]
 
@@ -95,10 +96,15 @@ class ModelCache(Generic[T]):
         self._clock = clock
         self._kept: OrderedDict[str, _Kept[T]] = OrderedDict()
         self._pinned: set[str] = set()
-        self._loading: dict[str, _Load[T]] = {}
         self._failures: TTLCache[str, _Failure] = TTLCache(_FAILURES, _FAILED_FOR, timer=clock)
-        self._lock = threading.Lock()
         self._hits = self._misses = self._bytes = 0
+        self._renew()
+        renew_in_child(self, ModelCache._renew)
+
+    def _renew(self) -> None:
+        """Nothing is being loaded: at the beginning, and in a forked child, which has none of the threads."""
+        self._lock = threading.Lock()
+        self._loading: dict[str, _Load[T]] = {}
 
     def get(self, name: str) -> Flow[tuple[T, bool]]:
         """The model *name*, and whether it was in the cache.
@@ -135,6 +141,21 @@ class ModelCache(Generic[T]):
         """
         for name in names:
             yield from self.get(name)
+
+    def put(self, name: str, model: T, *, after: str | None = None) -> None:
+        """Keep a *model* that was loaded elsewhere; pinned where *after* was, whose place it takes."""
+        with self._lock:
+            if after in self._pinned:
+                self._pinned.discard(after)
+                self._pinned.add(name)
+            self._keep(name, _Kept(model, self._sizeof(model)))
+
+    def drop(self, *names: str) -> None:
+        """Keep the models *names* no longer. Requests that hold one keep it."""
+        with self._lock:
+            for name in names:
+                self._drop(name)
+                self._pinned.discard(name)
 
     def pin(self, *names: str) -> None:
         """Drop the models *names* for no other, from when they are loaded; their bytes count."""

@@ -12,7 +12,7 @@ from ..errors import ConfigurationError
 from ..schema import Schema
 from ..schema.files import parse
 from ..schema.infer import outputs_of
-from .archive import MANIFEST, MEMBERS, SIGNATURE, Archive
+from .archive import ED25519, MANIFEST, MEMBERS, SIGNATURE, Archive
 from .rules import Rules
 
 __all__ = ["Label", "Manifest", "Member", "Sidecars", "Task", "make_manifest", "read_member", "read_sidecars"]
@@ -129,7 +129,8 @@ def read_sidecars(archive: Archive, rules: Rules, *, alone: bool = False) -> Sid
     raw = archive.read(MANIFEST)
     if archive.is_folder:
         rules.check_digest(raw)
-    rules.check_signature(raw, archive.read(SIGNATURE) if SIGNATURE in archive.names else None)
+    signatures = [archive.read(name) if name in archive.names else None for name in (SIGNATURE, ED25519)]
+    rules.check_signatures(raw, *signatures)
     manifest = _checked(msgspec.json.decode(raw))
     named = manifest.members.keys()
     if not alone and (named != archive.names.intersection(MEMBERS) or manifest.model not in named):

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,18 @@ import msgspec
 from ..errors import ConfigurationError
 from ..schema import Schema
 from ..schema.files import plain
-from .archive import MANIFEST, SIGNATURE, Archive, FolderArchive, ZipArchive, pack, write
+from . import ed25519
+from .archive import (
+    ED25519,
+    MANIFEST,
+    SIGNATURE,
+    Archive,
+    FolderArchive,
+    ZipArchive,
+    pack,
+    pack_sidecars,
+    write,
+)
 from .files import check_version, dump, read_estimator
 from .manifest import Label, Manifest, Sidecars, make_manifest, read_member, read_sidecars
 from .rules import Mismatch, Rules, sign
@@ -28,8 +39,11 @@ __all__ = [
     "is_model_file",
     "load_model",
     "naming",
+    "open_content",
     "open_package",
+    "sidecars_in",
     "sidecars_of",
+    "sidecars_part",
 ]
 
 PACKAGE = ".mgpkg"
@@ -124,6 +138,7 @@ class ModelPackage:
         key: str | bytes | None = None,
         allow_pickle: bool = False,
         mismatch: Mismatch = "refuse",
+        public_keys: Sequence[str | Path] | None = None,
     ) -> "ModelPackage":
         """Read a package, or a bare ``.skops`` or ``.joblib`` file.
 
@@ -135,19 +150,29 @@ class ModelPackage:
             allow_pickle: whether a package may hold a pickle, which runs what is in it.
             mismatch: what becomes of a model of another version of scikit-learn (the patch level may
                 differ), or with other columns than its schema: ``"refuse"``, or ``"warn"`` in the log.
+            public_keys: the holder of one of which must have signed it: PEM files, or Ed25519 keys in
+                base64. Needs the extra ``ed25519``.
 
         Raises:
             ConfigurationError: it is not there, not whole, not the one pinned or signed, not trusted,
                 does not fit what is installed here, or answers its example in another way.
         """
-        return open_package(Path(path), Rules(sha256, key, allow_pickle, mismatch))
+        return open_package(Path(path), Rules(sha256, key, allow_pickle, mismatch, public_keys))
 
-    def save(self, path: str | Path, *, key: str | bytes | None = None, folder: bool = False) -> str:
+    def save(
+        self,
+        path: str | Path,
+        *,
+        key: str | bytes | None = None,
+        sign_key: str | Path | None = None,
+        folder: bool = False,
+    ) -> str:
         """Write the package, whole or not at all, and give back the digest to pin it by.
 
         Args:
             path: of the file to write, which ends in ``.mgpkg``.
             key: a secret to sign it with, to be kept where the package is not.
+            sign_key: the PEM file of an Ed25519 private key to sign it with. Needs the extra ``ed25519``.
             folder: whether to write a folder of that name.
 
         Raises:
@@ -157,18 +182,19 @@ class ModelPackage:
         path = Path(path)
         if path.suffix != PACKAGE:
             raise ConfigurationError(f"path={str(path)!r}: accepts a name that ends in {PACKAGE}")
-        members = self._members(key)
+        members = self._members(key, sign_key)
         content = pack(members)
         write(path, members if folder else content)
         return _digest(members[MANIFEST] if folder else content)
 
-    def packed(self, *, key: str | bytes | None = None) -> tuple[bytes, bytes]:
+    def packed(
+        self, *, key: str | bytes | None = None, sign_key: str | Path | None = None
+    ) -> tuple[bytes, bytes]:
         """What `save` writes into a file; before it a zip of that alone which tells of the model."""
-        members = self._members(key)
-        told = {name: members[name] for name in (MANIFEST, SIGNATURE, "schema.json") if name in members}
-        return pack(told), pack(members)
+        members = self._members(key, sign_key)
+        return pack_sidecars(members), pack(members)
 
-    def _members(self, key: str | bytes | None) -> dict[str, bytes]:
+    def _members(self, key: str | bytes | None, sign_key: str | Path | None) -> dict[str, bytes]:
         if self.schema is None:
             raise ConfigurationError("a bare file is no package: make one with ModelPackage.from_estimator")
         # A key that cannot work is refused before the model is written.
@@ -182,8 +208,10 @@ class ModelPackage:
         members = {name: msgspec.json.encode(value) for name, value in told.items()}
         members[self.manifest.model] = dump(self.model, Path(self.manifest.model).suffix)
         manifest = msgspec.json.format(msgspec.json.encode(self.manifest.sealed(members)))
-        signature = {} if key is None else {SIGNATURE: sign(manifest, key)}
-        return {MANIFEST: manifest, **signature, **members}
+        signatures = {} if key is None else {SIGNATURE: sign(manifest, key)}
+        if sign_key is not None:
+            signatures[ED25519] = ed25519.sign(manifest, sign_key)
+        return {MANIFEST: manifest, **signatures, **members}
 
 
 def load_model(path: str | Path, *, sha256: str | None = None) -> Any:
@@ -197,9 +225,10 @@ def check_file(path: Path, rules: Rules) -> None:
     As much of it is read as tells that; of a package, not its model.
     """
     with naming(path):
-        _check_kind(path, rules)
+        check_name(path)
         sidecars = _sidecars(path, rules)
         if sidecars is None:
+            _check_bare(path.suffix, path.read_bytes, rules)
             return
         if sidecars.manifest.model == "model.joblib":
             rules.check_pickle()
@@ -215,15 +244,13 @@ def check_name(path: Path) -> None:
         raise ConfigurationError("there is no such file")
 
 
-def _check_kind(path: Path, rules: Rules) -> None:
-    check_name(path)
-    if path.suffix == ".joblib" and rules.sha256 is None:
+def _check_bare(suffix: str, read: Callable[[], bytes], rules: Rules) -> None:
+    if suffix == ".joblib" and rules.sha256 is None:
         raise ConfigurationError(
             "is a pickle, and loading a pickle runs the code in it. If you made this file, pin it:"
-            f' sha256="{_digest(path.read_bytes())}". Or save it with skops, which runs none.'
+            f' sha256="{_digest(read())}". Or save it with skops, which runs none.'
         )
-    if path.suffix != PACKAGE:
-        rules.check_signature(b"", None)
+    rules.check_signatures(b"", None, None)
 
 
 def is_model_file(path: Path) -> bool:
@@ -250,19 +277,44 @@ def _sidecars(path: Path, rules: Rules) -> Sidecars | None:
         return read_sidecars(ZipArchive(file), rules)
 
 
+def sidecars_part(content: bytes, suffix: str) -> bytes | None:
+    """What of a package tells of its model, as bytes by itself; None of a bare file."""
+    if suffix != PACKAGE:
+        return None
+    archive = ZipArchive(io.BytesIO(content))
+    return pack_sidecars({name: archive.read(name) for name in archive.names})
+
+
+def sidecars_in(name: str, part: bytes, rules: Rules) -> Sidecars:
+    """The manifest and the schema in such a part of the package *name*. Raises as `sidecars_of` does."""
+    with naming(Path(name)):
+        return read_sidecars(ZipArchive(io.BytesIO(part)), rules, alone=True)
+
+
 def open_package(path: Path, rules: Rules) -> ModelPackage:
     """See `ModelPackage.load`."""
     with naming(path):
-        _check_kind(path, rules)
+        check_name(path)
         if path.is_dir():
             archive = FolderArchive(path)
             return _read(archive, _digest(archive.read(MANIFEST)), rules)
-        content = path.read_bytes()
-        if path.suffix == PACKAGE:
-            return read_package(content, rules)
-        digest = rules.check_digest(content)
-        model = read_estimator(content, path.suffix, rules)
-        return ModelPackage(model, Manifest(name="model", format=1), size=len(content), sha256=digest)
+        return _open_content(path.read_bytes(), path.suffix, rules)
+
+
+def open_content(name: str, content: bytes, rules: Rules) -> ModelPackage:
+    """What `open_package` makes of a file *name* with this *content*."""
+    path = Path(name)
+    with naming(path):
+        return _open_content(content, path.suffix, rules)
+
+
+def _open_content(content: bytes, suffix: str, rules: Rules) -> ModelPackage:
+    if suffix == PACKAGE:
+        return read_package(content, rules)
+    _check_bare(suffix, lambda: content, rules)
+    digest = rules.check_digest(content)
+    model = read_estimator(content, suffix, rules)
+    return ModelPackage(model, Manifest(name="model", format=1), size=len(content), sha256=digest)
 
 
 def read_package(content: bytes, rules: Rules) -> ModelPackage:

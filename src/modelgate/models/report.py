@@ -4,16 +4,17 @@ import hashlib
 import io
 import pickletools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError
 from ..schema import Schema
-from .archive import MANIFEST, SIGNATURE, Archive, FolderArchive, ZipArchive
+from .archive import ED25519, MANIFEST, SIGNATURE, Archive, FolderArchive, ZipArchive
+from .ed25519 import signer_of
 from .files import foreign_types
 from .manifest import Manifest
-from .package import PACKAGE, ModelPackage, check_name, naming, sidecars_of
+from .package import PACKAGE, check_name, naming, open_package, sidecars_of
 from .rules import Rules
 
 __all__ = ["FileReport", "report_on"]
@@ -29,7 +30,8 @@ class FileReport:
         size: in bytes.
         sha256: the digest to pin it by.
         format: how the estimator is written: ``skops`` or ``joblib``.
-        signed: whether there is a signature; whether it is a good one takes the key.
+        signed: whether there is a signature of a secret key; whether it is a good one takes the key.
+        signer: the public key, in base64, whose holder has signed it.
         manifest: of a package.
         schema: of the input, as far as it is known.
         model: the steps of the estimator, where it was loaded.
@@ -41,6 +43,7 @@ class FileReport:
     sha256: str
     format: str
     signed: bool = False
+    signer: str | None = None
     manifest: Manifest | None = None
     schema: Schema | None = None
     model: str | None = None
@@ -48,26 +51,34 @@ class FileReport:
     warnings: list[str] = field(default_factory=list)
 
 
-def report_on(path: Path, *, key: str | None = None, trusted: bool = False) -> FileReport:
+def report_on(
+    path: Path,
+    *,
+    key: str | None = None,
+    trusted: bool = False,
+    public_keys: Sequence[str | Path] | None = None,
+) -> FileReport:
     """Look at a model file. Nothing in it is executed, unless it is *trusted*.
 
     Args:
         path: of the file, or the folder.
         key: with which it should be signed.
         trusted: whether to load a pickle too.
+        public_keys: of which one's holder should have signed it.
 
     Raises:
         ConfigurationError: it is no file that could be a model, or is not whole.
     """
+    rules = Rules(key=key, public_keys=public_keys)
     with naming(path):
         check_name(path)
         if path.suffix != PACKAGE:
             content = path.read_bytes()
             report = FileReport(len(content), _digest(content), path.suffix[1:])
         else:
-            report, content = _package(path, Rules(key=key))
+            report, content = _package(path, rules)
         report.runs = _runs(content, report)
-    _load(path, report, key, trusted)
+    _load(path, report, replace(rules, sha256=report.sha256, allow_pickle=trusted))
     return report
 
 
@@ -80,7 +91,13 @@ def _package(path: Path, rules: Rules) -> tuple[FileReport, bytes]:
     size = len(whole) or sum(member.size for member in manifest.members.values())
     digest = _digest(whole or archive.read(MANIFEST))
     signed = SIGNATURE in archive.names
-    report = FileReport(size, digest, manifest.model.partition(".")[2], signed, manifest, schema)
+    format_ = manifest.model.partition(".")[2]
+    report = FileReport(size, digest, format_, signed, manifest=manifest, schema=schema)
+    if ED25519 in archive.names:
+        try:
+            report.signer = signer_of(archive.read(MANIFEST), archive.read(ED25519))
+        except ConfigurationError as error:
+            report.warnings.append(str(error))
     return report, archive.read(manifest.model)
 
 
@@ -120,12 +137,12 @@ def _names_in_pickle(content: bytes) -> tuple[set[str], bool]:
     return names, told and end == len(content) - 1
 
 
-def _load(path: Path, report: FileReport, key: str | None, trusted: bool) -> None:
+def _load(path: Path, report: FileReport, rules: Rules) -> None:
     """Load it as a gate would, where that runs nothing, or is trusted to."""
-    if report.format == "joblib" and not trusted:
+    if report.format == "joblib" and not rules.allow_pickle:
         return
     try:
-        package = ModelPackage.load(path, key=key, sha256=report.sha256, allow_pickle=trusted)
+        package = open_package(path, rules)
         report.model = _steps(package.model)
         report.schema = report.schema or Schema.from_model(package.model)
     except ConfigurationError as error:

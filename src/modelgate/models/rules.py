@@ -4,10 +4,13 @@ import hashlib
 import hmac
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from ..errors import ConfigurationError
+from .ed25519 import parse_public_keys, signer_of
 
 __all__ = ["Mismatch", "Rules", "sign"]
 
@@ -29,6 +32,7 @@ class Rules:
         allow_pickle: whether a package may hold a pickle, if it is pinned by *sha256* too.
         mismatch: what becomes of a model of another version of scikit-learn (the patch level may
             differ), or whose columns are not those of its schema: ``"refuse"``, or ``"warn"`` in the log.
+        public_keys: of which one's holder must have signed it: see `parse_public_keys`.
 
     Raises:
         ConfigurationError: an option is something else.
@@ -38,6 +42,7 @@ class Rules:
     key: str | bytes | None = field(default=None, repr=False)
     allow_pickle: bool = False
     mismatch: Mismatch = "refuse"
+    public_keys: Sequence[str | Path] | None = None
 
     def __post_init__(self) -> None:
         if self.sha256 is not None and not _DIGEST.fullmatch(str(self.sha256)):
@@ -46,6 +51,13 @@ class Rules:
             raise ConfigurationError(f"key: accepts text or bytes, at least {_SHORTEST_KEY} of them")
         if self.mismatch not in get_args(Mismatch):
             raise ConfigurationError(f"mismatch={self.mismatch!r}: accepts {', '.join(get_args(Mismatch))}")
+        if self.public_keys is not None:
+            object.__setattr__(self, "public_keys", parse_public_keys(self.public_keys))
+
+    @property
+    def demands_signature(self) -> bool:
+        """Whether only what is signed is loaded."""
+        return self.key is not None or self.public_keys is not None
 
     def check_digest(self, content: bytes) -> str:
         """The digest of *content*. Raises `ConfigurationError` where it is not the one pinned."""
@@ -54,14 +66,22 @@ class Rules:
             raise ConfigurationError(f"its digest is {digest}, not the one pinned")
         return digest
 
-    def check_signature(self, manifest: bytes, signature: bytes | None) -> None:
-        """Raises `ConfigurationError` where there is a key, and *manifest* is not signed with it."""
-        if self.key is None:
-            return
-        if signature is None:
+    def check_signatures(self, manifest: bytes, signature: bytes | None, ed25519: bytes | None) -> None:
+        """Raises `ConfigurationError` where there are keys, and *manifest* is not signed with them.
+
+        Args:
+            manifest: which holds the digests of all that belongs to it.
+            signature: what `sign` made of it, if anything.
+            ed25519: what the function of that module made of it.
+        """
+        if (self.key is not None and signature is None) or (self.public_keys is not None and ed25519 is None):
             raise ConfigurationError("is not signed, and there is a key to check it with")
-        if not hmac.compare_digest(sign(manifest, self.key), signature):
+        if self.key is not None and not hmac.compare_digest(sign(manifest, self.key), signature or b""):
             raise ConfigurationError("its signature is not one of this key")
+        if self.public_keys is not None:
+            signer = signer_of(manifest, ed25519 or b"")
+            if signer not in self.public_keys:
+                raise ConfigurationError(f"is signed by {signer}, which is none of these public keys")
 
     def check_pickle(self) -> None:
         """Raises `ConfigurationError` where a package must not hold a pickle."""

@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from ..database import Database, Moment, sa
 from ..errors import ConfigurationError, NotFound
 from .archive import ZipArchive
 from .manifest import Manifest, Sidecars, read_sidecars
-from .package import ModelPackage, read_package
+from .package import PACKAGE, ModelPackage, read_package
 from .rules import Mismatch, Rules
-from .store import LATEST, TOKEN, no_model
+from .store import LATEST, TOKEN, Packed, no_model
 
 __all__ = ["SqlModelStore", "StoredModel"]
 
@@ -61,7 +63,7 @@ class SqlModelStore(Database):
     Args:
         url: ``sqlite:///models.db``, or ``postgresql://…`` for many machines.
         sha256: by name and version, ``churn@7``, the digest that pins a package.
-        key, allow_pickle, mismatch: see `ModelPackage.load`. With a *key*, `save` signs too.
+        key, allow_pickle, mismatch, public_keys: see `ModelPackage.load`. With a *key*, `save` signs too.
         clock: gives the time in seconds since the epoch.
 
     Raises:
@@ -78,22 +80,29 @@ class SqlModelStore(Database):
         key: str | bytes | None = None,
         allow_pickle: bool = False,
         mismatch: Mismatch = "refuse",
+        public_keys: Sequence[str | Path] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._sha256 = dict(sha256 or {})
-        self._rules = Rules(key=key, allow_pickle=allow_pickle, mismatch=mismatch)
+        self._rules = Rules(None, key, allow_pickle, mismatch, public_keys)
+        self.demands_signature = self._rules.demands_signature
         self._clock = clock
         super().__init__(url, _METADATA, option="models")
 
-    def save(self, package: ModelPackage) -> StoredModel:
+    def save(self, package: ModelPackage, *, sign_key: str | Path | None = None) -> StoredModel:
         """Keep *package* under its name and version.
+
+        Args:
+            package: the package.
+            sign_key: the PEM file of an Ed25519 private key to sign it with.
 
         Raises:
             ConfigurationError: there is that version already, or its version is an alias, or *package* is
-                none that can be written.
+                none that can be written, or that this store would not load.
             StoreError: the database cannot be asked.
         """
-        sidecars, content = package.packed(key=self._rules.key)
+        sidecars, content = package.packed(key=self._rules.key, sign_key=sign_key)
+        self.tell(f"{package.manifest.name}@{package.manifest.version}", sidecars)
         told, digest = package.manifest, hashlib.sha256(content).hexdigest()
         stored = StoredModel(
             told.name, told.version, datetime.fromtimestamp(self._clock(), UTC), len(content), digest
@@ -162,10 +171,7 @@ class SqlModelStore(Database):
 
     def describe(self, name: str) -> Sidecars:
         """What is known of a model before it is loaded. Raises as `load` does."""
-        version, content = self._fetch(name, _MODELS.c.sidecars)
-        sidecars = read_sidecars(ZipArchive(io.BytesIO(content)), self._rules, alone=True)
-        _check_name(sidecars.manifest, name, version)
-        return sidecars
+        return self.tell(*self._fetch(name, _MODELS.c.sidecars))
 
     def load(self, name: str, *, sha256: str | None = None) -> ModelPackage:
         """The model *name*, and what is known of it.
@@ -175,14 +181,32 @@ class SqlModelStore(Database):
             ConfigurationError: see `ModelPackage.load`.
             StoreError: the database cannot be asked.
         """
-        version, content = self._fetch(name, _MODELS.c.package)
-        pin = sha256 or self._sha256.get(f"{name.partition('@')[0]}@{version}")
-        package = read_package(content, replace(self._rules, sha256=pin))
-        _check_name(package.manifest, name, version)
+        return self.open(name, self.fetch(name), sha256=sha256)
+
+    def version(self, name: str) -> str:
+        """See `PackedStore.version`."""
+        return self._fetch(name, _MODELS.c.sha256)[0]
+
+    def fetch(self, version: str) -> Packed:
+        """See `PackedStore.fetch`."""
+        told, content = self._fetch(version, _MODELS.c.package)
+        return Packed(told, PACKAGE, content)
+
+    def open(self, name: str, packed: Packed, *, sha256: str | None = None) -> ModelPackage:  # noqa: ARG002
+        """See `PackedStore.open`."""
+        pin = sha256 or self._sha256.get(packed.name)
+        package = read_package(packed.content, replace(self._rules, sha256=pin))
+        _check_name(package.manifest, packed.name)
         return package
 
-    def _fetch(self, asked: str, column: sa.Column[bytes]) -> tuple[str, bytes]:
-        """The version that is meant, and what is in its *column*."""
+    def tell(self, version: str, part: bytes) -> Sidecars:
+        """See `PackedStore.tell`."""
+        sidecars = read_sidecars(ZipArchive(io.BytesIO(part)), self._rules, alone=True)
+        _check_name(sidecars.manifest, version)
+        return sidecars
+
+    def _fetch(self, asked: str, column: sa.Column[Any]) -> tuple[str, Any]:
+        """The version that is meant, ``churn@7``, and what is in its *column*."""
         if not TOKEN.fullmatch(asked):
             raise no_model()
         name, _, wanted = asked.partition("@")
@@ -196,10 +220,10 @@ class SqlModelStore(Database):
             row = connection.execute(chosen).first()
         if row is None:
             raise no_model()
-        return row[0], row[1]
+        return f"{name}@{row[0]}", row[1]
 
 
-def _check_name(manifest: Manifest, asked: str, version: str) -> None:
+def _check_name(manifest: Manifest, asked: str) -> None:
     """Whoever can write to the database must not put a signed package in the place of another."""
-    if (manifest.name, manifest.version) != (asked.partition("@")[0], version):
+    if f"{manifest.name}@{manifest.version}" != asked:
         raise ConfigurationError(f"{asked}: holds the package {manifest.name}@{manifest.version}")

@@ -1,17 +1,38 @@
 """Stores of models. A name is a token, never a path or a URL."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
 
 from ..errors import ConfigurationError, NotFound
 from .manifest import Sidecars
-from .package import SUFFIXES, ModelPackage, check_file, is_model_file, open_package, sidecars_of
+from .package import (
+    PACKAGE,
+    SUFFIXES,
+    ModelPackage,
+    check_file,
+    is_model_file,
+    open_content,
+    open_package,
+    sidecars_in,
+    sidecars_of,
+)
 from .rules import Mismatch, Rules
 
-__all__ = ["LATEST", "TOKEN", "FolderStore", "MemoryStore", "ModelStore", "no_model"]
+__all__ = [
+    "LATEST",
+    "TOKEN",
+    "FolderStore",
+    "MemoryStore",
+    "ModelStore",
+    "Packed",
+    "PackedStore",
+    "no_model",
+]
 
 LATEST = "latest"
 
@@ -43,6 +64,46 @@ class ModelStore(Protocol):
         """
 
 
+class Packed(NamedTuple):
+    """A version of a model, as bytes.
+
+    Args:
+        name: of the version, ``churn@7``.
+        suffix: of a package, or of a bare file.
+        content: of the file.
+    """
+
+    name: str
+    suffix: str
+    content: bytes
+
+
+class PackedStore(ModelStore, Protocol):
+    """A store of files, which another one may keep too: see `SharedStore`."""
+
+    def load(self, name: str, *, sha256: str | None = None) -> ModelPackage:
+        """See `ModelStore.load`; *sha256* is the digest that pins it."""
+
+    def describe(self, name: str) -> Sidecars | None:
+        """What is known of a model before it is loaded: None where nothing is."""
+
+    def version(self, name: str) -> str | None:
+        """The version that *name* means now, ``churn@7``; None where what it means may change by itself.
+
+        Raises:
+            NotFound: there is no such model.
+        """
+
+    def fetch(self, version: str) -> Packed:
+        """The file of a version. Raises `NotFound`."""
+
+    def open(self, name: str, packed: Packed, *, sha256: str | None = None) -> ModelPackage:
+        """What `load` makes of the file of the version that *name* means. Raises as it does."""
+
+    def tell(self, version: str, part: bytes) -> Sidecars:
+        """What `describe` makes of that part of a package which tells of its model. Raises as it does."""
+
+
 class MemoryStore:
     """Models that are in memory already, by name: ``churn``, ``churn@7``."""
 
@@ -65,8 +126,8 @@ class FolderStore:
     Args:
         folder: where they are.
         sha256: by name, the digest that pins a file; a pickle is not loaded without one.
-        key, allow_pickle, mismatch: see `ModelPackage.load`. Where there is a *key*, a package must be
-            the one of the name it is asked by: a signed one in the place of another is refused.
+        key, allow_pickle, mismatch, public_keys: see `ModelPackage.load`. Where there are keys, a package
+            must be the one of the name it is asked by: a signed one in the place of another is refused.
 
     Raises:
         ConfigurationError: *folder* is not a folder, or an option cannot work.
@@ -82,10 +143,12 @@ class FolderStore:
         key: str | bytes | None = None,
         allow_pickle: bool = False,
         mismatch: Mismatch = "refuse",
+        public_keys: Sequence[str | Path] | None = None,
     ) -> None:
         self._folder = Path(folder)
         self._sha256 = dict(sha256 or {})
-        self._rules = Rules(key=key, allow_pickle=allow_pickle, mismatch=mismatch)
+        self._rules = Rules(None, key, allow_pickle, mismatch, public_keys)
+        self.demands_signature = self._rules.demands_signature
         if not self._folder.is_dir():
             raise ConfigurationError(f"folder={str(folder)!r}: accepts a folder that exists")
 
@@ -93,7 +156,7 @@ class FolderStore:
         """Raise now what `load` would raise of a file that is there already: `ConfigurationError`."""
         path = self._path(name)
         if path is not None:
-            check_file(path, self._rules_of(name, path, sha256))
+            check_file(path, self._rules_of(name, path.stem, sha256))
 
     def describe(self, name: str) -> Sidecars | None:
         """What is known of a model before it is loaded: None where nothing is.
@@ -112,14 +175,41 @@ class FolderStore:
             ConfigurationError: see `ModelPackage.load`.
         """
         path = self._found(name)
-        package = open_package(path, self._rules_of(name, path, sha256))
-        if self._rules.key is not None and package.manifest.name != name.partition("@")[0]:
+        package = open_package(path, self._rules_of(name, path.stem, sha256))
+        return self._named(name, package, path.stem, path.suffix)
+
+    def version(self, name: str) -> str | None:
+        """See `PackedStore.version`. A link means the version it leads to; a folder is none."""
+        path = self._found(name).resolve()
+        known = path.is_file() and path.parent == self._folder.resolve() and _VERSION.fullmatch(path.stem)
+        return path.stem if known else None
+
+    def fetch(self, version: str) -> Packed:
+        """See `PackedStore.fetch`."""
+        path = self._found(version)
+        return Packed(version, path.suffix, path.read_bytes())
+
+    def open(self, name: str, packed: Packed, *, sha256: str | None = None) -> ModelPackage:
+        """See `PackedStore.open`."""
+        rules = self._rules_of(name, packed.name, sha256)
+        package = open_content(packed.name + packed.suffix, packed.content, rules)
+        return self._named(name, package, packed.name, packed.suffix)
+
+    def tell(self, version: str, part: bytes) -> Sidecars:
+        """See `PackedStore.tell`."""
+        return sidecars_in(version, part, self._rules)
+
+    def _named(self, name: str, package: ModelPackage, found: str, suffix: str) -> ModelPackage:
+        if self.demands_signature and package.manifest.name != name.partition("@")[0]:
             raise ConfigurationError(f"{name}: holds the model {package.manifest.name!r}")
+        if suffix != PACKAGE:
+            stem, _, version = found.partition("@")
+            told = msgspec.structs.replace(package.manifest, name=stem, version=version or "1")
+            return replace(package, manifest=told)
         return package
 
-    def _rules_of(self, name: str, path: Path, sha256: str | None) -> Rules:
-        pin = sha256 or self._sha256.get(name) or self._sha256.get(path.name.removesuffix(path.suffix))
-        return replace(self._rules, sha256=pin)
+    def _rules_of(self, name: str, found: str, sha256: str | None) -> Rules:
+        return replace(self._rules, sha256=sha256 or self._sha256.get(name) or self._sha256.get(found))
 
     def _found(self, name: str) -> Path:
         path = self._path(name)

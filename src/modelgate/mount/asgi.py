@@ -164,7 +164,8 @@ def wrap(application: ASGIApp, *layers: Layer[Request, Response]) -> ASGIApp:
 
 def _pass_on(request: Request) -> Flow[Response]:
     assert isinstance(request, _Passage)
-    return (yield Wait(sync=_unreachable, aio=request.call_app))  # type: ignore[no-any-return]
+    # The app runs to the end of its body, which may stream for as long as it likes.
+    return (yield Wait(_unreachable, request.call_app, bounded=False))  # type: ignore[no-any-return]
 
 
 def _unreachable() -> None:

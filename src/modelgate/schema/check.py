@@ -60,7 +60,10 @@ def refuse_sparse(rows: int, columns: int, size: int) -> None:
 def refuse_many(rows: object, max_rows: int | None) -> None:
     """Raises `InvalidInput` where *rows* is a list of more than *max_rows*. Before any cell is looked at."""
     if max_rows is not None and isinstance(rows, list) and len(rows) > max_rows:
-        raise InvalidInput(f"{len(rows)} rows are more than the {max_rows} accepted at once: send fewer")
+        raise InvalidInput(
+            f"{len(rows)} rows are more than the {max_rows} accepted at once: send fewer",
+            details={"max_rows": max_rows},
+        )
 
 
 class _Cells:

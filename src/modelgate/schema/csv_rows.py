@@ -93,7 +93,8 @@ class CSVDecoder:
             count += len(table)
             if max_rows is not None and count > max_rows:
                 raise InvalidInput(
-                    f"The CSV body has more than the {max_rows} rows accepted at once: send fewer"
+                    f"The CSV body has more than the {max_rows} rows accepted at once: send fewer",
+                    details={"max_rows": max_rows},
                 )
             yield table
 

@@ -1,7 +1,7 @@
 """Columns given back to the caller as they came."""
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -10,13 +10,14 @@ from ..errors import InvalidInput, UnknownColumns
 from .csv_rows import CSV, records
 from .rows import Split
 
-__all__ = ["kept_columns"]
+__all__ = ["first_value", "kept_columns"]
 
 MOST_KEPT = 2_000_000
 """How many values are given back at once: each takes twenty times the bytes it was sent in."""
 
 _ROWS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _ROW = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_APART = msgspec.json.Decoder(list[msgspec.Raw])
 _NULL = msgspec.Raw(b"null")
 _Kept: TypeAlias = dict[str, list[msgspec.Raw]]
 _Columns: TypeAlias = tuple[Collection[str], Callable[[Collection[str]], _Kept]]
@@ -44,6 +45,37 @@ def kept_columns(rows: object, names: Sequence[str] | None) -> _Kept:
     if unknown:
         raise UnknownColumns(unknown)
     return values(header if names is None else names)
+
+
+def first_value(rows: Any, name: str) -> str | float | None:
+    """What the first row has in a column; None where that is no text and no number.
+
+    Rows that cannot be read have nothing there: what is wrong with them a schema tells.
+
+    Args:
+        rows: what a schema is to read.
+        name: of the column, whether or not the schema has it.
+    """
+    try:
+        value = _first_row(rows).get(name)
+    except Exception:
+        return None
+    return value if isinstance(value, str | int | float) else None
+
+
+def _first_row(rows: Any) -> Mapping[str, Any]:
+    if isinstance(rows, CSV):
+        found = records(rows.raw.rstrip(b"\r\n"))
+        row = dict(zip(next(found), next(found), strict=True))
+        return {name: msgspec.json.decode(_cell(text)) for name, text in row.items()}
+    if isinstance(rows, Split):
+        return dict(zip(rows.columns or (), rows.data[0], strict=True))
+    if isinstance(rows, bytes | msgspec.Raw):
+        raw = bytes(rows).strip(b" \t\r\n")
+        told: Mapping[str, Any] = msgspec.json.decode(_APART.decode(raw)[0] if raw[:1] == b"[" else raw)
+        return told
+    first: Mapping[str, Any] = rows if isinstance(rows, Mapping) else rows[0]
+    return first
 
 
 def _of_csv(raw: bytes) -> _Columns:

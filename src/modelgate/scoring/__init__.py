@@ -5,12 +5,15 @@ from .model import Known, Model, held
 from .predictor import Predictor
 from .query import Description, Output, Prediction, Query, Target
 from .results import ResultCache
+from .rollout import Rollout
 from .rounding import Round, round_half_even
 from .score import score
+from .shadow import Agreement, Shadow
 from .threshold import Threshold, decide
 from .validate import Validate
 
 __all__ = [
+    "Agreement",
     "Description",
     "Known",
     "Model",
@@ -19,7 +22,9 @@ __all__ = [
     "Predictor",
     "Query",
     "ResultCache",
+    "Rollout",
     "Round",
+    "Shadow",
     "Target",
     "Threshold",
     "Validate",

@@ -41,7 +41,7 @@ class BatchInfo(NamedTuple):
         batches: in how many calls.
         inline: how many of these ran on an event loop.
         failed: how many calls failed, and were tried again in halves where they had several tables.
-        shed: how many tables were refused because too many rows waited.
+        shed: how many tables were refused because too many rows waited, or the model hung.
     """
 
     requests: int
@@ -59,7 +59,9 @@ class Batcher:
 
     Args:
         score: gives the prediction of a table, row by row: no row's depends on the others.
-        workers: the threads for event loops.
+        workers: the threads for event loops, and for threads that wait for so long at most; their
+            `patience` is after how many seconds a call is given up as one that hangs, and whoever
+            comes is refused until it returns.
         inline: whether to run on the event loop; None to choose by the time the model takes.
         max_rows: how many rows one call scores at most; a table of as many has a call of its own,
             and waits for none.
@@ -97,6 +99,8 @@ class Batcher:
         self._waiting: deque[_Waiting] = deque()
         self._rows = 0
         self._busy = False
+        # Since when there is a call under way.
+        self._since: float | None = None
         # The event loop that is to run the next batch, and has not begun.
         self._scheduled: asyncio.AbstractEventLoop | None = None
 
@@ -108,14 +112,31 @@ class Batcher:
         """The prediction for *table*.
 
         Raises:
-            Overloaded: too many rows wait already.
+            Overloaded: too many rows wait already, or the model hangs.
             Exception: what the model raised for this table.
         """
         if len(table) >= self._max_rows:
             return (yield from self._workers.run(self._score, table))
         return (  # type: ignore[no-any-return]
-            yield Wait(sync=partial(self._wait, table), aio=partial(self._await, table))
+            yield Wait(
+                sync=partial(self._wait, table),
+                aio=partial(self._await, table),
+                within=partial(self._wait_within, table),
+            )
         )
+
+    def _wait_within(self, table: Table, seconds: float) -> Prediction:
+        """As `_wait`, but that this thread, which has no time to lose, runs no other model than a light one."""
+        waiting = _InThread(table, leads=False)
+        if self._leads(waiting):
+            if self._light(table):
+                self._run()
+            else:
+                self._workers.submit(self._run, now=True)
+        if not waiting.woken.wait(seconds):
+            waiting.given_up = True
+            raise TimeoutError
+        return _result(waiting.outcome)
 
     def _wait(self, table: Table) -> Prediction:
         waiting = _InThread(table)
@@ -145,7 +166,7 @@ class Batcher:
         """
         rows = len(waiting.table)
         with self._lock:
-            if self._rows + rows > self._max_waiting and self._waiting:
+            if (self._rows + rows > self._max_waiting and self._waiting) or self._hangs():
                 self._shed += 1
                 raise Overloaded
             self._waiting.append(waiting)
@@ -157,6 +178,10 @@ class Batcher:
             if leads:
                 self._scheduled = None
         return leads
+
+    def _hangs(self) -> bool:
+        since, patience = self._since, self._workers.patience
+        return since is not None and patience is not None and time.monotonic() - since > patience
 
     def _light(self, table: Table) -> bool:
         if self._inline is not None:
@@ -174,6 +199,7 @@ class Batcher:
     def _run(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Score what waits, in this thread; *loop* is the event loop that runs in it."""
         batch = self._take(self._max_rows if loop is None else LIGHT_ROWS)
+        self._since = time.monotonic()
         try:
             outcomes: Sequence[Outcome] = self._call(batch) if batch else []
         except Exception as error:
@@ -249,6 +275,7 @@ class Batcher:
 
     def _pass_on(self) -> None:
         with self._lock:
+            self._since = None
             while self._waiting and self._waiting[0].gone():
                 self._rows -= len(self._waiting.popleft().table)
             first = self._waiting[0] if self._waiting else None
@@ -257,8 +284,10 @@ class Batcher:
             threads = any(isinstance(waiting, _InThread) for waiting in self._waiting)
             inline = isinstance(first, _InLoop) and not threads and self._light(first.table)
             self._scheduled = first.loop if isinstance(first, _InLoop) and inline else None
-        if isinstance(first, _InThread):
+        if isinstance(first, _InThread) and first.leads:
             first.woken.set()
+        elif isinstance(first, _InThread):
+            self._workers.submit(self._run, now=True)
         elif first is not None and not (
             inline and _soon(first.loop, partial(self._run_scheduled, first.loop))
         ):
@@ -269,15 +298,17 @@ class Batcher:
 class _InThread:
     """A table whose prediction a thread waits for."""
 
-    __slots__ = ("outcome", "table", "woken")
+    __slots__ = ("given_up", "leads", "outcome", "table", "woken")
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, *, leads: bool = True) -> None:
         self.table = table
+        self.leads = leads
+        self.given_up = False
         self.outcome: Outcome | None = None
         self.woken = threading.Event()
 
     def gone(self) -> bool:
-        return False
+        return self.given_up
 
     def settle(self, outcome: Outcome) -> None:
         self.outcome = outcome

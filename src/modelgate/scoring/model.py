@@ -21,6 +21,7 @@ class Known(NamedTuple):
 
     schema: Schema
     targets: Sequence[Target]
+    version: str
 
 
 class Model:
@@ -30,6 +31,9 @@ class Model:
         source: gives the predictor, and whether it was in memory: ``partial(cache.get, name)``
             of a `ModelCache` of predictors, or `held`.
         describe: tells of a model without loading it, or None where only the model can.
+
+    Attributes:
+        failed: whether it could not be loaded when it was asked for last.
     """
 
     scores = True
@@ -42,6 +46,8 @@ class Model:
         self._loaded = False
         self._known: Schema | None = None
         self._targets: Sequence[Target] | None = None
+        self._version: str | None = None
+        self.failed = False
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         predictor = yield from self._take(query)
@@ -68,24 +74,43 @@ class Model:
             self._targets = yield from run(lambda: predictor.targets)
         return self._targets
 
+    def version(self) -> Flow[str]:
+        """The version of the model. Kept as the schema is."""
+        yield from self._tell()
+        return self._version or (yield from self.predictor()).version
+
     def _tell(self) -> Flow[None]:
         if self._known is None and self._describe is not None:
             # Where that fails the model may be in memory, or tells why it cannot be.
             with contextlib.suppress(NotFound, DeploymentUnavailable):
                 told, _ = yield from self._describe()
                 if told is not None:
-                    self._known, self._targets = told
+                    self._known, self._targets, self._version = told
 
     def ready(self) -> Flow[None]:
         """Load the model, if it never was: raises what that raises."""
         if not self._loaded:
-            yield from self._take(Query(b""))
+            yield from self.predictor()
+
+    def predictor(self) -> Flow[Predictor]:
+        """The model itself, loaded if it is not in memory."""
+        return self._take(Query(b""))
 
     def _take(self, query: Query) -> Flow[Predictor]:
-        if query.predictor is None:
-            query.predictor, query.cache_hit = yield from self._source()
-            self._loaded = True
-        return query.predictor
+        if query.predictor is not None:
+            return query.predictor
+        try:
+            predictor, query.cache_hit = yield from self._source()
+        except (NotFound, DeploymentUnavailable):
+            self.failed = True
+            raise
+        query.predictor, self._loaded, self.failed = predictor, True, False
+        if self._version != predictor.version:
+            # It was not known, or the model was loaded anew from where there is another one by now.
+            self._version, self._targets = predictor.version, None
+        if query.version not in (None, predictor.version):
+            raise NotFound(f"This deployment has version {predictor.version}")
+        return predictor
 
 
 def held(predictor: Predictor) -> Source:

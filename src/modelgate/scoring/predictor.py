@@ -46,6 +46,7 @@ class Predictor:
     Attributes:
         size: of what the model was read from, in bytes.
         decision: which class is predicted from which probability on; None to leave it to the model.
+        example: rows it can score; None for what its schema gives as an example.
 
     Raises:
         ConfigurationError: *model* is neither, a function comes without a schema, or the schema
@@ -71,7 +72,8 @@ class Predictor:
         self.model_id = model_id
         self.size = 0
         self.decision: Threshold | None = None
-        self._workers = workers
+        self.example: Any = None
+        self._workers = None if workers is None else workers.share()
         self._function: Callable[[Table], Any]
         if isinstance(model, type):
             raise ConfigurationError(f"model={model.__name__}: accepts a fitted estimator: this is its class")
@@ -87,8 +89,8 @@ class Predictor:
                 f"model={model!r}: accepts a fitted estimator with predict, or a function of a Table"
             )
         self.batcher: Batcher | None = None
-        if batch and workers is not None and isinstance(self._function, _Estimator):
-            self.batcher = Batcher(self._score, workers, inline=inline)
+        if batch and self._workers is not None and isinstance(self._function, _Estimator):
+            self.batcher = Batcher(self._score, self._workers, inline=inline)
         self._async = inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
 
     @cached_property
@@ -99,13 +101,23 @@ class Predictor:
             with contextlib.suppress(Exception), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 outputs = self._function(self.schema.read(self.schema.example)).outputs
-                return [Target(out.name, out.classes, out.probabilities is not None) for out in outputs]
+                return [Target.of(output) for output in outputs]
         return [Target(name) for name in ([self.target] if isinstance(self.target, str) else self.target)]
 
     @property
     def plan(self) -> Plan | str:
         """The plan that answers for the estimator, or the reason why there is none."""
         return self._function.plan if isinstance(self._function, _Estimator) else "a function"
+
+    def warm(self) -> Flow[None]:
+        """Have an estimator predict once. A function is not called: it may do more than to predict.
+
+        Raises:
+            RequestError, PredictionError: it cannot.
+        """
+        if isinstance(self._function, _Estimator):
+            rows = self.schema.example if self.example is None else self.example
+            yield from self.predict(self.schema.read(rows))
 
     def predict(self, table: Table) -> Flow[Prediction]:
         """The prediction for *table*. No rows, no call.
@@ -134,7 +146,8 @@ class Predictor:
         if self._async:
             # Under WSGI the coroutine has an event loop of its own, as Flask's async views have.
             awaited = partial(_awaited, call)
-            return (yield Wait(sync=partial(run_coroutine, awaited), aio=awaited))
+            within = partial(_run_within, awaited)
+            return (yield Wait(sync=partial(run_coroutine, awaited), aio=awaited, within=within))
         if self._workers is None:
             return contained(call)
         return (yield from self._workers.run(call))
@@ -160,6 +173,10 @@ async def _awaited(call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         raise
     except BaseException as error:
         raise RuntimeError(f"the function raised {type(error).__name__}") from error
+
+
+def _run_within(function: Callable[[], Coroutine[Any, Any, Any]], seconds: float) -> Any:
+    return run_coroutine(lambda: asyncio.wait_for(function(), seconds))
 
 
 class _Estimator:

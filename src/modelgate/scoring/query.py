@@ -42,11 +42,19 @@ class Target:
         name: as in `Output`.
         classes: as in `Output`.
         probabilities: whether the model tells how likely each class is.
+        number: whether its values are known to be numbers.
     """
 
     name: str
     classes: Sequence[Any] | None = None
     probabilities: bool = False
+    number: bool = False
+
+    @classmethod
+    def of(cls, output: "Output") -> "Target":
+        """The target that *output* is of."""
+        number = output.classes is None and output.values.dtype.kind in "iuf"
+        return cls(output.name, output.classes, output.probabilities is not None, number)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +67,8 @@ class Description:
         model_id: names the model.
         schema: of its input.
         targets: what it predicts; of a function, as far as it was told.
+        function: whether a function predicts, which may have effects.
+        endpoint: its own path, see `Deployment`.
     """
 
     name: str
@@ -66,6 +76,8 @@ class Description:
     model_id: str
     schema: Schema
     targets: Sequence[Target]
+    function: bool = False
+    endpoint: str | None = None
 
 
 class Query(msgspec.Struct, eq=False):
@@ -74,6 +86,8 @@ class Query(msgspec.Struct, eq=False):
     Args:
         rows: as they came: raw JSON or Python values, see `modelgate.Schema.read`.
         deployment: the name of the deployment asked, None where the request names none.
+        version: the version asked of its model, None where any may answer.
+        caller: who asks, where a `Rollout` wants to know.
         table: the rows once they are validated.
         predictor: what scores them, once it is taken from the cache.
         cache_hit: whether the model was in the cache.
@@ -95,6 +109,8 @@ class Query(msgspec.Struct, eq=False):
     decimals: int | None = None
     keep: Sequence[str] | Literal["all"] | None = None
     on_rows: Sequence[RowCheck] = ()
+    version: str | None = None
+    caller: str | None = None
 
 
 class Output(msgspec.Struct, eq=False):

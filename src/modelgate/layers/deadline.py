@@ -1,0 +1,57 @@
+"""A bound on the time one request may take."""
+
+import math
+import re
+from functools import partial
+
+from ..bounded import bounded
+from ..errors import ConfigurationError, DeadlineExceeded
+from ..flow import Flow, Handler
+from ..http import Request, Response
+
+__all__ = ["Deadline", "seconds_asked"]
+
+# RFC 7240, section 4.3; section 2 has what stands around it. To wait for no second means nothing.
+_WAIT = re.compile(
+    r"(?:^|[,;])\s*wait\s*=\s*\"?0*([1-9][0-9]{0,8})\"?\s*(?=[,;]|$)", re.ASCII | re.IGNORECASE
+)
+
+
+class Deadline:
+    """Answer 504 where a request has waited until *seconds* have passed since it came.
+
+    Everything within that waits is given up then: for the body, a store, a model to be loaded, its
+    turn, the model itself. What has begun in a thread goes on there, for nobody. A caller shortens
+    the time with ``Prefer: wait=5`` (RFC 7240), and cannot lengthen it.
+
+    Around an app that is there already the layers within are bounded and the app is not: its body may
+    stream. Under WSGI a model that is slow, or not known yet, runs in a thread of the gate, for a
+    thread of the server's cannot be taken from what it does; the server's reading of the body, and
+    what a layer of your own does in it, end when they do, and the request right after.
+
+    Args:
+        seconds: how long a request may take.
+
+    Raises:
+        ConfigurationError: *seconds* is no number above 0.
+    """
+
+    def __init__(self, seconds: float = 30.0) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+            raise ConfigurationError(f"seconds={seconds!r}: accepts seconds above 0")
+        self.seconds = seconds
+
+    def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
+        preferences = request.headers.get("prefer")
+        seconds = self.seconds if preferences is None else min(self.seconds, seconds_asked(preferences))
+        return bounded(call_next(request), request.started + seconds, partial(_exceeded, seconds))
+
+
+def seconds_asked(preferences: str) -> float:
+    """How long a caller wants to wait who sent *preferences* as ``Prefer``; without end where it says nothing."""
+    found = _WAIT.search(preferences)
+    return math.inf if found is None else int(found[1])
+
+
+def _exceeded(seconds: float) -> DeadlineExceeded:
+    return DeadlineExceeded(f"This request took longer than the {seconds:g} s it may take")

@@ -1,0 +1,187 @@
+"""Threads that several models share."""
+
+import gc
+import subprocess
+import sys
+import threading
+import weakref
+
+import pytest
+
+from modelgate import Overloaded
+from modelgate.testing import Clock
+from modelgate.threads import Threads
+
+SOON = 30
+
+
+class Calls:
+    """Calls that wait until they may end, and the order in which they began."""
+
+    def __init__(self):
+        self.began, self.go_on, self._any = [], threading.Event(), threading.Semaphore(0)
+
+    def one(self, name):
+        def call():
+            self.began.append(name)
+            self._any.release()
+            assert self.go_on.wait(SOON)
+            return name
+
+        return call
+
+    def wait_for(self, count):
+        for _ in range(count):
+            assert self._any.acquire(timeout=SOON)
+
+
+@pytest.fixture
+def calls():
+    calls = Calls()
+    yield calls
+    calls.go_on.set()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock(0)
+    monkeypatch.setattr("modelgate.threads.time.monotonic", clock)
+    return clock
+
+
+def test_a_share_alone_has_all_threads(calls):
+    """And never one more than there are."""
+    share = Threads(3).share()
+    futures = [share.submit(calls.one(at)) for at in range(5)]
+    calls.wait_for(3)
+
+    assert (3, 2) == (share.live, len(share.waiting))
+    calls.go_on.set()
+    assert [0, 1, 2, 3, 4] == [future.result(SOON) for future in futures]
+    assert 0 == share.live
+
+
+def test_one_of_several_has_half_of_the_threads(calls):
+    """What hangs leaves the rest to the others."""
+    threads = Threads(4)
+    hangs, other = threads.share(), threads.share()
+    for at in range(10):
+        hangs.submit(calls.one(at))
+    calls.wait_for(2)
+
+    assert "answer" == other.submit(lambda: "answer").result(SOON)
+    assert [0, 1] == sorted(calls.began)
+
+
+def test_shares_take_turns(calls):
+    """Whoever has many calls waiting does not go before who has one."""
+    threads = Threads(1)
+    many, few, order = threads.share(), threads.share(), []
+    first = many.submit(calls.one("first"))
+    calls.wait_for(1)
+    futures = [many.submit(lambda at=at: order.append(f"many {at}")) for at in range(3)]
+    futures += [few.submit(lambda at=at: order.append(f"few {at}")) for at in range(2)]
+    calls.go_on.set()
+    for future in [first, *futures]:
+        future.result(SOON)
+
+    assert ["many 0", "few 0", "many 1", "few 1", "many 2"] == order
+
+
+def test_what_is_cancelled_while_it_waits_is_not_called(calls):
+    """Nor does it take anybody's turn."""
+    share = Threads(1).share()
+    share.submit(calls.one("first"))
+    calls.wait_for(1)
+    cancelled, last = share.submit(calls.one("cancelled")), share.submit(calls.one("last"))
+
+    assert cancelled.cancel()
+    calls.go_on.set()
+    assert "last" == last.result(SOON)
+    assert ["first", "last"] == calls.began
+
+
+def test_an_overdue_call_gives_its_place_away(calls, clock):
+    """Another thread makes the next call; and what returns at last makes no place twice."""
+    share = Threads(1, patience=5).share()
+    hung = share.submit(calls.one("hung"))
+    calls.wait_for(1)
+    clock.advance(5.1)
+
+    assert "answer" == share.submit(lambda: "answer").result(SOON)
+    assert (0, 1) == (share.live, share.overdue)
+    calls.go_on.set()
+    assert "hung" == hung.result(SOON)
+    assert (0, 0) == (share.live, share.overdue)
+
+
+def test_too_many_overdue_calls_are_refused(calls, clock):
+    """As many as may run at once: the others are served, and it is too once one has returned."""
+    threads = Threads(4, patience=5)
+    hangs, other = threads.share(), threads.share()
+    futures = [hangs.submit(calls.one(at)) for at in range(2)]
+    calls.wait_for(2)
+    hangs.refuse_overdue()
+    clock.advance(5.1)
+
+    with pytest.raises(Overloaded):
+        hangs.refuse_overdue()
+    other.refuse_overdue()
+    calls.go_on.set()
+    for future in futures:
+        future.result(SOON)
+    hangs.refuse_overdue()
+
+
+def test_a_call_that_is_wanted_now_waits_for_no_other(calls):
+    """A thread waits for it: there are not more of them than callers."""
+    share = Threads(1).share()
+    share.submit(calls.one("first"))
+    calls.wait_for(1)
+
+    assert "now" == share.submit(lambda: "now", now=True).result(SOON)
+
+
+def test_errors_are_told():
+    """Whatever they are."""
+    share = Threads(1).share()
+
+    with pytest.raises(SystemExit):
+        share.submit(sys.exit).result(SOON)
+    assert 1 == share.submit(lambda: 1).result(SOON)
+
+
+def test_nothing_called_is_kept():
+    """When a call is over its rows are no longer in memory; nor are the threads of what is gone."""
+
+    class Rows:
+        pass
+
+    threads, rows = Threads(1), Rows()
+    gone = weakref.ref(rows)
+    share = threads.share()
+    share.submit(lambda rows=rows: None).result(SOON)
+    del rows
+    share.submit(lambda: None).result(SOON)
+    gc.collect()
+    begun = threads._begun
+    del threads, share
+    gc.collect()
+
+    assert gone() is None
+    assert begun.get(timeout=SOON) is None
+
+
+HANGING = """
+import threading
+from modelgate.threads import Threads
+entered = threading.Event()
+Threads(1).share().submit(lambda: (entered.set(), threading.Event().wait()))
+assert entered.wait(30)
+"""
+
+
+def test_what_hangs_keeps_no_program_from_ending():
+    """A server that is told to stop does."""
+
+    assert 0 == subprocess.run([sys.executable, "-c", HANGING], timeout=60, check=False).returncode
