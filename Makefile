@@ -23,7 +23,7 @@ lint: $(VENV)/installed-lint
 	$(BIN)/mypy
 
 # BLAS with threads of its own makes the figures of two runs differ.
-bench: $(VENV)/installed
+bench: $(VENV)/installed-bench
 	for script in bench/*.py; do \
 	  OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python $$script || exit 1; \
 	done

@@ -67,6 +67,7 @@ def json_body(request: Request, decoder: "msgspec.json.Decoder[T]") -> Flow[T]:
     """
     require_json(request)
     raw = yield from content(request)
+    # Nearly every body is small, and needs no flow of its own.
     return decode_json(raw, decoder) if len(raw) <= LARGE else (yield from decoded(raw, decoder))
 
 
@@ -104,4 +105,7 @@ def json_members(request: Request) -> Flow[dict[str, msgspec.Raw]]:
 def check_body(request: Request, members: Mapping[str, msgspec.Raw], known: Collection[str]) -> Flow[None]:
     """Refuse what `json_members` let pass; see `modelgate.strict_json.check_members`."""
     body = request.content or (yield from content(request))
-    yield from parsed(check_members, body, members, known)
+    if len(body) <= LARGE:
+        check_members(body, members, known)
+    else:
+        yield from run(check_members, body, members, known)

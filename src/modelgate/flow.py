@@ -15,10 +15,11 @@ import contextvars
 import copy
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cached_property, partial
 from types import FunctionType
 from typing import Any, ParamSpec, TypeAlias, TypeVar
+
+import msgspec
 
 from .errors import ConfigurationError
 from .threads import Share, Threads
@@ -45,8 +46,7 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-@dataclass(slots=True, eq=False)
-class Wait:
+class Wait(msgspec.Struct, eq=False):
     """Something that may block or be awaited.
 
     Args:

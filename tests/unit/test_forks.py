@@ -69,6 +69,23 @@ def test_a_lock_that_was_held_is_free_in_a_child(kind):
     assert 0 == done.returncode, done.stderr
 
 
+def test_a_child_makes_request_ids_of_its_own():
+    """Though its parent's next one was as good as made."""
+    forked = """
+import os
+from modelgate import RequestId, drive
+from modelgate.testing import Inner, request
+
+layer = RequestId()
+os.fork()
+os.write(1, drive(layer(request(), Inner())).header("x-request-id").encode() + b" ")
+"""
+    run = [sys.executable, "-W", "ignore", "-c", forked]
+    made = subprocess.run(run, timeout=SOON, check=True, capture_output=True, text=True).stdout.split()
+
+    assert 2 == len(set(made))
+
+
 def test_what_is_gone_is_not_kept():
     """Nor renewed."""
 

@@ -234,6 +234,19 @@ def test_what_is_no_prediction_is_an_error_of_the_model(result):
     assert info.value.__cause__ is not None
 
 
+@pytest.mark.parametrize("rows", [1, 32, 33, 100])
+def test_one_number_among_many_that_is_not_finite_is_found(rows):
+    """Wherever it stands; without it, however large they are, they pass."""
+    table, numbers = SCHEMA.read([{"a": 1, "b": 2}] * rows), np.full(rows, 1e308)
+    predict = Predictor(lambda table: numbers, SCHEMA).predict
+
+    assert rows == len(drive(predict(table)))
+
+    numbers[-1] = np.inf
+    with pytest.raises(PredictionError):
+        drive(predict(table))
+
+
 @FUNCTIONS
 @pytest.mark.parametrize(
     "error", [KeyError("secret"), SystemExit(3), StopIteration(), MemoryError("secret")], ids=repr

@@ -18,7 +18,7 @@ everywhere.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -132,7 +132,7 @@ def _key_outside_body(request: Request) -> str | None:
     return key if key is not None else in_path
 
 
-class _Opened(NamedTuple):
+class _Opened(msgspec.Struct):
     """A body whose members are unwrapped, their values raw; and the key that stands outside, and inside."""
 
     members: dict[str, msgspec.Raw]
@@ -163,13 +163,15 @@ def _text(envelope: dict[str, msgspec.Raw], name: str) -> str | None:
 
 def _values(columns: list[list[Any]], single: bool) -> list[Any]:
     """A value a row, or of several outputs a list a row; of a single row, its values."""
-    if single:
-        return [column[0] for column in columns]
-    return columns[0] if len(columns) == 1 else [list(row) for row in zip(*columns, strict=True)]
+    if len(columns) == 1:
+        return columns[0]
+    return [column[0] for column in columns] if single else [list(row) for row in zip(*columns, strict=True)]
 
 
 def _probabilities(tables: list[list[list[float]]], single: bool) -> list[Any]:
     """The probabilities of each row: those of every classifying output, one after the other."""
+    if len(tables) == 1:
+        return tables[0][0] if single else tables[0]
     if single:
         return [value for table in tables for value in table[0]]
     return [[value for part in row for value in part] for row in zip(*tables, strict=True)]

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Literal, TypeAlias
 
+from msgspec.structs import replace
+
 from ..errors import BatchTooLarge, ConfigurationError, RateLimitExceeded
 from ..flow import Flow, Handler
 from ..forks import renew_in_child
@@ -201,7 +203,7 @@ class RateLimit:
         back = self._limiter.give_back(verdict.rate, who, verdict.cost, verdict.now)
         if back is not None:
             yield from back
-        return verdict._replace(cost=0)
+        return replace(verdict, cost=0)
 
 
 def _whole(cost: object) -> int:

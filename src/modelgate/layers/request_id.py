@@ -3,10 +3,9 @@
 import re
 from random import Random
 
-from ..errors import AnswerableError
 from ..flow import Flow, Handler
 from ..forks import renew_in_child
-from ..http import Request, Response
+from ..http import Request, Response, answered
 from ..keys.digest import SHORTEST
 
 __all__ = ["RequestId"]
@@ -37,9 +36,6 @@ class RequestId:
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         told = request.headers.get("x-request-id")
         request.id = told if told is not None and _USABLE.fullmatch(told) else f"{self._bits(128):032x}"
-        try:
-            response = yield from call_next(request)
-        except AnswerableError as error:
-            response = request.wire.encode_error(request, error)
+        response = yield from answered(request, call_next)
         response.set("x-request-id", request.id)
         return response

@@ -1,14 +1,16 @@
 """What a limiter says of a request."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from .windows import Rate
 
 __all__ = ["Verdict"]
 
 
-class Verdict(NamedTuple):
+class Verdict(msgspec.Struct):
     """Whether a request passes, and how the windows stand after it.
 
     Args:
@@ -49,8 +51,7 @@ class Verdict(NamedTuple):
 
     def standing(self, at: int) -> tuple[int, float]:
         """`remaining` and `reset` of the window *at*."""
-        rate, passes, room, numbers, _, cost = self
-        free = room[at]
+        passes, free, numbers, cost = self.passes, self.free[at], self.numbers, self.cost
         left = free - cost if passes else max(free, 0)
         need = left + 1 if passes or free >= cost else cost
-        return left, rate.windows[at].until(numbers[2 * at], numbers[2 * at + 1], need)
+        return left, self.rate.windows[at].until(numbers[2 * at], numbers[2 * at + 1], need)

@@ -191,12 +191,12 @@ class Schema:
             InvalidInput: Python values that are not rows, or more than *max_rows*.
             MissingColumns, InvalidValues: the rows break the schema.
         """
+        if isinstance(rows, bytes):
+            return self._decoder(rows.strip(b" \t\r\n"), max_rows)
         if isinstance(rows, msgspec.Raw):
             return self._decoder(bytes(rows), max_rows)
         if isinstance(rows, CSV):
             return self._csv(rows.raw, max_rows)
-        if isinstance(rows, bytes):
-            return self._decoder(rows.strip(b" \t\r\n"), max_rows)
         if isinstance(rows, Split):
             refuse_many(rows.data, max_rows)
             return self._decoder.of_records(rows.records(self.names))

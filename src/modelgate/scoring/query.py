@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from ..errors import PredictionError
 from ..flow import Flow, Handler
@@ -79,8 +80,7 @@ class Description:
     endpoint: str | None = None
 
 
-@dataclass(slots=True, eq=False)
-class Query:
+class Query(msgspec.Struct, eq=False):
     """Rows to score.
 
     Args:
@@ -113,8 +113,7 @@ class Query:
     caller: str | None = None
 
 
-@dataclass(slots=True, eq=False)
-class Output:
+class Output(msgspec.Struct, eq=False):
     """One predicted quantity.
 
     Args:
@@ -142,8 +141,7 @@ class Output:
         return [told[place[value]] if value in place else None for told, value in rows]
 
 
-@dataclass(slots=True, eq=False)
-class Prediction:
+class Prediction(msgspec.Struct, eq=False):
     """What a model says of some rows: an `Output` for each target, in the model's order.
 
     Args:

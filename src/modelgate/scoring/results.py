@@ -3,11 +3,11 @@
 import threading
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import replace
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
 from cachetools import TTLCache
+from msgspec.structs import replace
 
 from ..errors import ConfigurationError
 from ..flow import Flow, Handler

@@ -1,0 +1,105 @@
+"""What a whole request costs here, against the two stacks that are usually written by hand.
+
+In process, without a model: key, two rate limits, validation of a row of 30 columns, an answer in
+JSON. The gate's ASGI app against FastAPI with a pydantic body, a dependency for the key and slowapi,
+in its usual sync form, whose endpoint runs in a thread; the gate's WSGI app against Flask with a key
+check and Flask-Limiter. The gate also does what these do not: request ids, a bound on bodies and on
+requests in flight, headers that tell of the limits.
+
+CPU time of the process, threads included, above a raw handler that decodes and encodes the same; all
+take turns in one run, and a figure is the median of the rounds. Run with BLAS and OpenMP threads
+pinned::
+
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python bench/peers.py
+"""
+
+import hmac
+from functools import partial
+from typing import Annotated, Any
+
+import fastapi
+import flask
+import flask_limiter
+import pydantic
+import slowapi
+from fastapi.security import APIKeyHeader
+
+from overhead import (
+    ANSWER,
+    COLUMNS,
+    KEY,
+    asgi_requests,
+    compare,
+    floor_asgi,
+    floor_wsgi,
+    the_gate,
+    wsgi_requests,
+)
+
+LIMITS = "1000000/minute;10000000/day"
+HEADER = "x-api-key"
+
+
+def fastapi_app() -> Any:
+    """As the documentation of FastAPI and slowapi has it."""
+    fields: dict[str, Any] = {
+        f"column_{at}": (float, pydantic.Field(alias=name)) for at, name in enumerate(COLUMNS)
+    }
+    row_model = pydantic.create_model("Row", **fields)
+    body_model = pydantic.create_model("Body", input_data=(row_model, ...))
+    limiter = slowapi.Limiter(key_func=lambda request: request.headers[HEADER])
+    app = fastapi.FastAPI()
+    app.state.limiter = limiter
+
+    def check_key(key: Annotated[str, fastapi.Security(APIKeyHeader(name=HEADER))]) -> None:
+        if not hmac.compare_digest(key, KEY):
+            raise fastapi.HTTPException(401)
+
+    @app.post("/api/predict", dependencies=[fastapi.Depends(check_key)])
+    @limiter.limit(LIMITS)
+    def predict(request: fastapi.Request, body: body_model) -> dict[str, Any]:  # type: ignore[valid-type]
+        return ANSWER
+
+    return app
+
+
+def flask_app() -> Any:
+    """As the documentation of Flask and Flask-Limiter has it."""
+    app = flask.Flask("peer")
+    limiter = flask_limiter.Limiter(lambda: flask.request.headers[HEADER], app=app, storage_uri="memory://")
+
+    def check_key() -> None:
+        if not hmac.compare_digest(flask.request.headers.get(HEADER, ""), KEY):
+            flask.abort(401)
+
+    @app.post("/api/predict")
+    @limiter.limit(LIMITS)
+    def predict() -> dict[str, Any]:
+        check_key()
+        row = flask.request.get_json()["input_data"]
+        if not all(isinstance(row.get(name), float) for name in COLUMNS):
+            flask.abort(400)
+        return ANSWER
+
+    return app
+
+
+def main() -> None:
+    """Print the table."""
+    gate, headers = the_gate(), {HEADER: KEY}
+    rows: dict[str, tuple[Any, Any, Any, Any, int]] = {
+        "FastAPI, slowapi": (asgi_requests, floor_asgi, gate.asgi, fastapi_app(), 25),
+        "Flask, Flask-Limiter": (wsgi_requests, floor_wsgi, gate.wsgi, flask_app(), 12),
+    }
+    heads = "".join(f"{head:>9}" for head in ("floor", "gate", "theirs", "times", "goal"))
+    print(f"{'us of CPU above the floor':32}{heads}")
+    for name, (ask, floor, ours, theirs, goal) in rows.items():
+        base, gate_us, peer_us = compare(
+            *(partial(ask, app, headers=headers) for app in (floor, ours, theirs))
+        )
+        times = (peer_us - base) / (gate_us - base)
+        print(f"{name:32}{base:9.1f}{gate_us - base:9.1f}{peer_us - base:9.1f}{times:9.1f}{f'>= {goal}':>9}")
+
+
+if __name__ == "__main__":
+    main()
