@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelgate.errors import InvalidInput, RequestError
-from modelgate.schema import CSV, Column, Policy, Schema, csv_fast
+from modelgate.schema import CSV, Column, Policy, Schema, csv_numbers
 from modelgate.schema.check import check
 from modelgate.schema.csv_rows import records
 
@@ -139,8 +139,8 @@ def slow(schema, raw):
 
 @pytest.fixture(params=[0, 1 << 40], ids=["block", "small"])
 def way(request, monkeypatch):
-    """By the block with polars, and without."""
-    monkeypatch.setattr(csv_fast, "LARGE", request.param)
+    """By the block, and without."""
+    monkeypatch.setattr(csv_numbers, "LARGE", request.param)
     return request.param
 
 
@@ -225,7 +225,6 @@ def test_the_readers_of_blocks_take_no_other_numbers(cells, reader):
     """What polars and pandas read by the block is what the slow way reads, to the bit."""
     raw = f"a,b\n{cells[0]},{cells[1]}\n1,2\n".encode()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_fast, "LARGE", 0)
-        if reader == "pandas":
-            patch.setitem(sys.modules, "polars", None)
+        patch.setattr(csv_numbers, "LARGE", 0)
+        patch.setitem(sys.modules, {"pandas": "polars", "polars": "pandas"}[reader], None)
         assert outcome(slow, NUMERIC, raw) == outcome(NUMERIC.read, CSV(raw))

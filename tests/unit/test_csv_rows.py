@@ -11,7 +11,7 @@ import polars
 import pytest
 
 from modelgate.errors import InvalidInput, InvalidValues, MalformedBody, MissingColumns, RequestError
-from modelgate.schema import CSV, Column, Schema, csv_fast, csv_rows
+from modelgate.schema import CSV, Column, Schema, Table, csv_fast, csv_numbers, csv_rows
 from modelgate.schema.check import check
 from modelgate.schema.csv_rows import records
 
@@ -46,11 +46,12 @@ def slow(schema):
     return read
 
 
-@pytest.fixture(params=["polars", "pandas", "neither", "small"])
+@pytest.fixture(params=["both", "polars", "pandas", "neither", "small"])
 def way(request, monkeypatch):
     """Each way of reading numbers by the block, and none."""
-    monkeypatch.setattr(csv_fast, "LARGE", 1 << 40 if request.param == "small" else 0)
-    for name in {"pandas": ["polars"], "neither": ["polars", "pandas"]}.get(request.param, []):
+    monkeypatch.setattr(csv_numbers, "LARGE", 1 << 40 if request.param == "small" else 0)
+    missing = {"polars": ["pandas"], "pandas": ["polars"], "neither": ["polars", "pandas"]}
+    for name in missing.get(request.param, []):
         monkeypatch.setitem(sys.modules, name, None)
     return request.param
 
@@ -398,18 +399,37 @@ def test_a_table_has_a_row_at_least():
         TWO.iter_csv(b"a,b\n1,2\n", 0)
 
 
-def test_a_large_body_of_numbers_is_read_by_the_block(monkeypatch):
-    """From the size on at which it is worth it, and with no check cell by cell."""
+@pytest.mark.parametrize("reader", ["pandas", "polars"])
+def test_a_large_body_of_numbers_is_read_by_the_block(monkeypatch, reader):
+    """From the size on at which it is worth it, by whichever is there, and with no check cell by cell."""
     schema = Schema.of(**dict.fromkeys("abcdefgh", float))
     numbers = np.random.default_rng(2).normal(size=(8_000, 8))
+    numbers[7] = -0.0
     raw = CSV(pandas.DataFrame(numbers, columns=list("abcdefgh")).to_csv(index=False).encode())
-    calls = []
-    block = csv_fast._block
-    monkeypatch.setattr(csv_fast, "_block", lambda *told: calls.append(block(*told)) or calls[-1])
+    monkeypatch.setitem(sys.modules, {"pandas": "polars", "polars": "pandas"}[reader], None)
+    monkeypatch.setattr(csv_fast.Plan, "_decode", None)
+    monkeypatch.setattr(csv_fast.Plan, "of_cells", None)
 
     assert numbers.tobytes() == schema.read(raw).numbers.tobytes()
-    assert 1 == len(calls)
-    assert all(numbers is not None for numbers in calls)
+
+
+@pytest.mark.parametrize("line", ["70,x", "70,-0", "70,-0.0", "70,", "70", "70, 2", "70,1,3", "70,1e400"])
+def test_where_a_block_is_in_doubt_the_lines_before_are_read_once(monkeypatch, line):
+    """And those after it: the tables are the parts of the whole."""
+    monkeypatch.setattr(csv_numbers, "LARGE", 0)
+    raw = "\r\n".join(["a,b", *(f"{at},1.5" for at in range(70)), line, "71,1", "72,1"]).encode()
+    tables = []
+
+    def parts(raw):
+        tables.extend(TWO.iter_csv(raw, 10))
+        return Table.joined(tables)
+
+    expected, found = outcome(slow(TWO), raw), outcome(parts, raw)
+
+    assert expected == found
+    read = [a for table in tables for a in table["a"].tolist()]
+    assert read == [float(at) for at in range(len(read))]
+    assert (73 if isinstance(expected[0], list) else 60) <= len(read)
 
 
 def test_empty_lines_at_the_end_are_none():

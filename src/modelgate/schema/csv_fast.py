@@ -1,40 +1,29 @@
-"""CSV read by the block: JSON's decoder for its numbers, and for many of them polars or pandas.
+"""CSV read by the block: JSON's decoder for its numbers, and for many of them `csv_numbers`.
 
 What this takes is a part of what `csv_rows` and `check` take, and the same values bit for bit;
 where it is in doubt it gives up, and they decide.
 """
 
 import re
-from collections.abc import Callable, Sequence
-from io import BytesIO
+from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from ..strict_json import occurrences
 from .coerce import from_text
 from .columns import EXACT, Column
+from .csv_numbers import Numbers, block_of, blocks_of, has_short_cells
 from .policy import Policy
 from .table import Table
 
 __all__ = ["Plan"]
 
-Numbers: TypeAlias = npt.NDArray[np.float64]
-
-LARGE = 64 * 1024
-"""From how many bytes on polars and pandas are worth their call: below, msgspec is done sooner."""
-
 # A line of numbers is a JSON array without its brackets, but for what is no number to `from_text`.
 _NO_NUMBER = re.compile(rb"[nN\r\[\]]|[eE][+-]?\d{6}")
 _EMPTY = re.compile(rb"(?<![^,\n])(?![^,\n])")
-_NUMERALS = b"0123456789+-.eE,\n"
-# "-0" is the whole number 0, as in JSON; a float parser makes -0.0 of it.
-_MINUS_ZERO = re.compile(rb"-0(?![.eE\d])")
-_LONG_EXPONENT = re.compile(rb"e[+-]?\d{6}"), re.compile(rb"E[+-]?\d{6}")
-_WINDOW = 1 << 16
 
 
 class Plan:
@@ -76,19 +65,28 @@ class Plan:
         self._ordered = self._places == list(range(len(header)))
         # A blank line is no row, and in one column alone it looks like an empty cell.
         self._by_lines = self._fits and not self._texts and len(header) > 1 and bool(sent)
+        self._by_block = self._by_lines and not self._booleans
+
+    def of_body(self, raw: bytes, start: int, end: int, rows: int) -> Iterator[Table | None]:
+        """The tables of the lines from *start* to *end*, as `blocks_of` gives them."""
+        blocks = blocks_of(raw, start, end, len(self.header), rows) if self._by_block else iter([None])
+        for numbers in blocks:
+            yield self._of_block(numbers)
 
     def of_lines(self, lines: bytes, rows: int) -> Table | None:
         """The table of *lines* without quotes; None where it is for the cells to say."""
-        if not self._by_lines or not _has_short_cells(lines):
+        if not self._by_lines or not has_short_cells(lines, 0, len(lines)):
             return None
-        numbers = None
-        if len(lines) >= LARGE and not self._booleans:
-            numbers = _block(lines, rows, len(self.header))
-            if numbers is not None and not self._ordered:
-                numbers = numbers[:, self._places]
-        if numbers is None and self._ordered:
-            numbers = self._decode(lines, rows)
+        table = self._of_block(block_of(lines, rows, len(self.header))) if self._by_block else None
+        if table is not None or not self._ordered:
+            return table
+        numbers = self._decode(lines, rows)
         return self._table(numbers, rows, []) if numbers is not None else None
+
+    def _of_block(self, numbers: Numbers | None) -> Table | None:
+        if numbers is None:
+            return None
+        return self._table(numbers if self._ordered else numbers[:, self._places], len(numbers), [])
 
     def of_cells(self, cells: list[list[str]]) -> Table | None:
         """The table of *cells*, a row each; None where it is for `check` to say."""
@@ -153,19 +151,27 @@ class _Rules:
 
     def keep(self, numbers: Numbers) -> bool:
         """Whether all *numbers* keep the rules, null being NaN; whole ones become so in place."""
-        nulls = np.isnan(numbers)
-        if nulls.any() and nulls[:, self._required].any():
+        if not numbers.size:
+            return True
+        # Column by column: an array of as many answers as numbers takes longer than to find them.
+        least, greatest = numbers.min(axis=0), numbers.max(axis=0)
+        empty = np.isnan(greatest)
+        if empty.any():
+            if empty[self._required].any():
+                return False
+            least, greatest = np.fmin.reduce(numbers), np.fmax.reduce(numbers)
+        if (np.maximum(-least, greatest) >= self._limit).any():
             return False
-        if numbers.size and np.fmax.reduce(np.abs(numbers), axis=None) >= self._limit:
-            return False
-        if self._bounded and ((numbers < self._least) | (numbers > self._greatest)).any():
+        if (least < self._least).any() or (greatest > self._greatest).any():
             return False
         for at, levels in self._levels:
-            if not (np.isin(numbers[:, at], levels) | nulls[:, at]).all():
+            values = numbers[:, at]
+            if not (np.isin(values, levels) | np.isnan(values)).all():
                 return False
         if self._whole:
-            whole = np.trunc(numbers[:, self._whole])
-            if (whole != numbers[:, self._whole])[~nulls[:, self._whole]].any():
+            values = numbers[:, self._whole]
+            whole = np.trunc(values)
+            if ((whole != values) & ~np.isnan(values)).any():
                 return False
             numbers[:, self._whole] = whole + 0.0  # never -0.0
         return True
@@ -186,72 +192,3 @@ def _texts(column: Column, cells: list[str]) -> list[Any] | None:
         return None
     kept[""] = None
     return [kept[cell] for cell in cells]
-
-
-def _has_short_cells(lines: bytes) -> bool:
-    """Whether no cell comes near the csv module's limit: a line ends in each 64 KiB of a long text."""
-    return all(lines.find(b"\n", at, at + _WINDOW) >= 0 for at in range(0, len(lines) - _WINDOW, _WINDOW))
-
-
-def _block(lines: bytes, rows: int, width: int) -> Numbers | None:
-    """Many numbers at once, if polars or pandas is there.
-
-    Both round as `from_text` does; but they have no limit to digits, take names for numbers, and white
-    space and what lacks in a short row for null.
-    """
-    if (
-        b"n" in lines  # nan, inf, null, NA
-        or b"N" in lines
-        or b"0" * 90 in lines  # a number of more than 400 digits that is not beyond the largest float
-        or (b"e" in lines and _LONG_EXPONENT[0].search(lines))
-        or (b"E" in lines and _LONG_EXPONENT[1].search(lines))
-    ):
-        return None
-    try:
-        numbers = _read(lines, width)
-    except ValueError:
-        return None
-    if numbers is None or numbers.shape != (rows, width):
-        return None
-    if np.isnan(numbers.max()) and (
-        b" " in lines or b"\t" in lines or occurrences(lines, b",") != rows * (width - 1)
-    ):
-        return None
-    # To look for a "-0" in the text takes as long as half the reading.
-    zeros = numbers[numbers == 0]
-    return None if np.signbit(zeros).any() and _MINUS_ZERO.search(lines) else numbers
-
-
-def _read(lines: bytes, width: int) -> Numbers | None:
-    try:
-        return _by_polars(lines, width)
-    except ImportError:
-        pass
-    try:
-        # Of other characters pandas knows more than is right.
-        return None if lines.translate(None, _NUMERALS) else _by_pandas(lines)
-    except ImportError:
-        return None
-
-
-def _by_polars(lines: bytes, width: int) -> Numbers:
-    import polars
-
-    schema = {str(at): polars.Float64 for at in range(width)}
-    try:
-        frame = polars.read_csv(lines, has_header=False, schema=schema)
-    except polars.exceptions.PolarsError as error:
-        raise ValueError(str(error)) from None
-    return frame.to_numpy(writable=True)
-
-
-def _by_pandas(lines: bytes) -> Numbers:
-    import pandas
-
-    # Before 3.0 only "round_trip" was exact; since then all is, and to say so is deprecated.
-    exact: Any = {} if int(pandas.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
-    frame = pandas.read_csv(
-        BytesIO(lines), header=None, dtype=np.float64, skip_blank_lines=False, low_memory=False, **exact
-    )
-    # A frame may keep its block to itself, and lend it for reading alone.
-    return np.require(frame.to_numpy(), requirements="W")

@@ -26,8 +26,8 @@ from .table import Table
 
 __all__ = ["CSV", "CSVDecoder", "records"]
 
-ROWS = 8_192
-"""How many rows are read at once: 2 MB of text where there are 30 columns, and as much in numbers."""
+ROWS = 16_384
+"""How many rows are read at once: 4 MB of text where there are 30 columns, and as much in numbers."""
 
 _STEP = 1 << 20
 
@@ -130,10 +130,18 @@ class CSVDecoder:
         return Plan(header, self._columns, self._policy)
 
     def _by_lines(self, raw: bytes, rows: int, plan: Plan, at: int) -> Iterator[Table]:
-        end = len(_whole(raw))
+        end = _end(raw)
         if at >= end:
             yield self._empty(plan)
         line, crlf = 2, b"\r" in raw
+        for table in plan.of_body(raw, at, end, rows):
+            if table is None:
+                break
+            yield table
+            line += len(table)
+        else:
+            return
+        at = _skip(raw, at, end, line - 2)
         while at < end:
             stop, count = _cut(raw, at, end, rows)
             lines = raw[at : stop - raw.endswith(b"\n", at, stop)]
@@ -146,7 +154,7 @@ class CSVDecoder:
             at, line = stop, line + count
 
     def _by_records(self, raw: bytes, rows: int) -> Iterator[Table]:
-        found = records(_whole(raw))
+        found = records(raw[: _end(raw)])
         plan = self._plan(next(found, []))
         cells = list(islice(found, rows))
         if not cells:
@@ -170,7 +178,7 @@ class CSVDecoder:
             return self._check(plan.header, cells)
         except InvalidInput:
             # The faults of other rows belong in one answer with these, all counted from the first.
-            whole = list(islice(records(_whole(raw)), 1, None))
+            whole = list(islice(records(raw[: _end(raw)]), 1, None))
             if len(whole) > len(cells):
                 self._check(plan.header, whole)
             raise
@@ -232,9 +240,11 @@ def _refuse_coding(raw: bytes) -> None:
         raise MalformedBody(f"Line {_line(raw, byte)} of the CSV body is not UTF-8 (byte {byte})") from None
 
 
-def _whole(raw: bytes) -> bytes:
-    """Without the empty lines that editors and exports leave at the end. Anywhere else one is a row."""
-    return raw.rstrip(b"\r\n")
+def _end(raw: bytes) -> int:
+    """Where the last line ends, but for empty ones that editors and exports leave. Anywhere else one is a row."""
+    tail = raw[-_STEP:].rstrip(b"\r\n")
+    # Without a copy of all of a large body.
+    return max(0, len(raw) - _STEP) + len(tail) if tail else len(raw.rstrip(b"\r\n"))
 
 
 def _line(raw: bytes, at: int) -> int:
@@ -257,3 +267,11 @@ def _cut(raw: bytes, at: int, end: int, rows: int) -> tuple[int, int]:
         if lines <= rows:
             return stop, lines
         size = max(first, size * rows // lines)
+
+
+def _skip(raw: bytes, at: int, end: int, lines: int) -> int:
+    """Where the line begins that stands *lines* after the one at *at*."""
+    while lines:
+        at, passed = _cut(raw, at, end, lines)
+        lines -= passed
+    return at

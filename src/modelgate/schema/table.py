@@ -120,7 +120,7 @@ class Table:
         import pandas
 
         if not self.texts and all(column.kind == "number" for column in self._columns):
-            return pandas.DataFrame(self.numbers.copy(), columns=list(self), copy=False)
+            return pandas.DataFrame(self.numbers.copy("K"), columns=list(self), copy=False)
         columns = {}
         for column in self._columns:
             values = np.array(self[column.name])
