@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from . import console as page
 from .deployment import Deployment, HTTPLayer, ScoringLayer
 from .dialects import Dialect, Route
 from .entries import Entries, Entry
@@ -22,7 +23,7 @@ from .errors import (
 from .flow import Flow, Workers, checked_layers, drive, run, stack
 from .http import PLAIN, Request, Response, http_stack
 from .keys import KeyStore
-from .layers import AccessLog, RequestId, TrustedProxies
+from .layers import AccessLog, KeyAuth, RequestId, TrustedProxies
 from .loader import Loader
 from .metadata import routes as metadata_routes
 from .models import FolderStore, ModelCache, ModelStore
@@ -86,6 +87,7 @@ class Gate:
         cache_bytes: how large their files may be together; None for no bound.
         threads: how many predictions may run at once under ASGI, of all deployments together; by
             default four more than there are cores, and 32 at most.
+        console: whether ``GET /deployments/{deployment}/console`` is a page from which to ask a deployment.
 
     Raises:
         ConfigurationError: an option cannot work, or there are no keys.
@@ -106,6 +108,7 @@ class Gate:
         cache_size: int = 16,
         cache_bytes: int | None = None,
         threads: int | None = None,
+        console: bool = True,
     ) -> None:
         self._entries = Entries()
         with naming("store"):
@@ -130,6 +133,8 @@ class Gate:
             layers = standard_layers(keys, limits, failures)
         else:
             layers = given_layers(layers, keys, limits)
+        if console:
+            self._routes.add(page.route(keyed=any(isinstance(layer, KeyAuth) for layer in layers)), PLAIN)
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
         self._guarded = http_stack(layers, self._answer)
         self._handler = stack([*proxies, RequestId(), AccessLog()], self._guard)

@@ -17,7 +17,7 @@ RANKS = [
     ["models", "keys", "row_bodies"],
     ["scoring"],
     ["layers", "dialects", "mount"],
-    ["routes", "deployment", "metadata"],
+    ["routes", "deployment", "metadata", "console"],
     ["entries", "loader", "options"],
     ["gate"],
     ["__init__"],
