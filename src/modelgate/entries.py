@@ -34,7 +34,15 @@ class Entry:
         if not schema.policy.reveal:
             raise Forbidden("This deployment does not show what it takes")
         targets = yield from self.model.targets()
-        return Description(told.name, told.version, told.model_id or told.name, schema, targets)
+        return Description(
+            told.name,
+            told.version,
+            told.model_id or told.name,
+            schema,
+            targets,
+            function=callable(told.model) and not hasattr(told.model, "predict"),
+            endpoint=told.endpoint,
+        )
 
 
 class Entries(dict[str, Entry]):
@@ -52,6 +60,10 @@ class Entries(dict[str, Entry]):
     def describe(self, name: str) -> Flow[Description]:
         """See `Catalog.describe`."""
         return self.active(name).describe()
+
+    def score(self, name: str, query: Query) -> Flow[Prediction]:
+        """See `Catalog.score`."""
+        return self.active(name).score(query)
 
     def version(self, name: str) -> str:
         """See `Catalog.version`."""

@@ -23,11 +23,12 @@ from .errors import (
 from .flow import Flow, Workers, checked_layers, drive, run, stack
 from .http import PLAIN, Request, Response, http_stack
 from .keys import KeyStore
-from .layers import AccessLog, KeyAuth, RequestId, TrustedProxies
+from .layers import AccessLog, KeyAuth, RateLimit, RequestId, TrustedProxies
 from .loader import Loader
 from .metadata import routes as metadata_routes
 from .models import FolderStore, ModelCache, ModelStore
 from .mount import asgi, wsgi
+from .openapi import OpenAPI
 from .options import auth_failures as failures_of
 from .options import given_layers, naming, spoken, standard_layers
 from .routes import Routes
@@ -126,15 +127,18 @@ class Gate:
         for dialect in self._dialects.values():
             for route in dialect.routes:
                 self._routes.add(route, dialect)
-        for route in metadata_routes(self._dialects.values()):
-            self._routes.add(route, PLAIN)
         if layers is None:
             failures = failures_of(auth_failures, trusted_proxies) if keys != "open" else []
             layers = standard_layers(keys, limits, failures)
         else:
             layers = given_layers(layers, keys, limits)
+        keyed = any(isinstance(layer, KeyAuth) for layer in layers)
+        limited = any(isinstance(layer, RateLimit) for layer in layers)
+        self._documents = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
+        for route in metadata_routes(self._dialects.values(), self._documents):
+            self._routes.add(route, PLAIN)
         if console:
-            self._routes.add(page.route(keyed=any(isinstance(layer, KeyAuth) for layer in layers)), PLAIN)
+            self._routes.add(page.route(keyed=keyed), PLAIN)
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
         self._guarded = http_stack(layers, self._answer)
         self._handler = stack([*proxies, RequestId(), AccessLog()], self._guard)
@@ -215,6 +219,17 @@ class Gate:
             PredictionError, DeploymentUnavailable: the model failed, or cannot be loaded.
         """
         return drive(self._entries.active(name).score(Query(rows, deployment=name)))
+
+    def openapi(self, name: str) -> dict[str, Any]:
+        """The OpenAPI 3.1 document of deployment *name*, as its path ``openapi.json`` gives it.
+
+        Its ``servers`` are relative to that path: put yours there before you give it to others.
+
+        Raises:
+            NotFound, DeploymentInactive, DeploymentUnavailable: as for `score`.
+            Forbidden: the schema is not for callers to see.
+        """
+        return drive(self._documents.document(name, self._entries))
 
     def warm(self) -> None:
         """Load every model now, as far as the cache holds them, and not when it is first asked for.

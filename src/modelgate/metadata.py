@@ -9,15 +9,17 @@ from .dialects import Catalog, Dialect, Route, Sample
 from .dialects.health import live, ready
 from .flow import Flow
 from .http import Request, Response
+from .openapi import OpenAPI
 from .schema import Column
 from .scoring import Description, Target
 
 __all__ = ["routes"]
 
 
-def routes(dialects: Collection[Dialect]) -> tuple[Route, ...]:
+def routes(dialects: Collection[Dialect], documents: OpenAPI) -> tuple[Route, ...]:
     """The routes of a gate that speaks *dialects*."""
     return (
+        Route("GET", "/deployments/{deployment}/openapi.json", partial(_openapi, documents=documents)),
         Route("GET", "/deployments/{deployment}", partial(_deployment, dialects=dialects)),
         Route("GET", "/health/live", live, open=True),
         Route("GET", "/health/ready", ready, open=True),
@@ -39,6 +41,14 @@ def _deployment(request: Request, catalog: Catalog, *, dialects: Collection[Dial
             "requests": [_request(name, sample, told) for name, sample in samples.items() if sample],
         }
     )
+
+
+def _openapi(request: Request, catalog: Catalog, *, documents: OpenAPI) -> Flow[Response]:
+    """The OpenAPI document of a deployment."""
+    assert request.deployment is not None
+    response = Response.json((yield from documents.document(request.deployment, catalog)))
+    response.set("content-disposition", f'inline; filename="{request.deployment}.openapi.json"')
+    return response
 
 
 def _field(column: Column) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from .base import Catalog, Dialect, Route
 from .datarobot import DataRobot
+from .document import Document
 from .mlclever import MLClever
 from .mlflow import MLflow
 from .open_inference import OpenInference
@@ -16,6 +17,7 @@ __all__ = [
     "Catalog",
     "DataRobot",
     "Dialect",
+    "Document",
     "Filled",
     "MLClever",
     "MLflow",

@@ -22,6 +22,14 @@ class Catalog(Protocol):
             NotFound, DeploymentInactive, DeploymentUnavailable: as for a request to score.
         """
 
+    def score(self, name: str, query: Query) -> Flow[Prediction]:
+        """What a deployment predicts, behind its HTTP layers.
+
+        Raises:
+            NotFound, DeploymentInactive, DeploymentUnavailable: there is nothing that could.
+            InvalidInput, PredictionError: it cannot score these rows.
+        """
+
     def version(self, name: str) -> str:
         """The version of a deployment's model.
 
@@ -59,8 +67,8 @@ class Dialect(Wire, Protocol):
     body. `decode` says in the `Query` what the service does where a deployment does not say
     otherwise: how many rows it takes at once, and to how many decimals it rounds.
 
-    It may have a ``sample``, see `modelgate.dialects.Sample`: the gate then tells callers how a request
-    looks.
+    It may have a ``sample``, see `modelgate.dialects.Sample`, and a ``document``, see
+    `modelgate.dialects.Document`: the gate then tells callers how requests and answers look.
     """
 
     name: str

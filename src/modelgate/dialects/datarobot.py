@@ -40,12 +40,12 @@ from ..negotiation import preferred
 from ..row_bodies import row_body
 from ..scoring import Prediction, Query
 from .base import Catalog, Route
+from .datarobot_document import RequestLineTooLong
+from .datarobot_document import document as _document
 from .datarobot_rows import as_csv, as_json
 from .sample import Sample
 
 __all__ = ["DataRobot"]
-
-_REQUEST_LINE = 8192
 
 _SCHEMES = ("bearer", "token", "basic")
 
@@ -68,11 +68,6 @@ _CORS = (
 
 class _Unauthenticated(Unauthorized):
     """A 401 whose message is the service's own."""
-
-
-class _RequestLineTooLong(RequestError):
-    status = 414
-    code = "request_line_too_long"
 
 
 def _preflight(request: Request, catalog: Catalog) -> Flow[Response]:  # noqa: ARG001  an answer takes both
@@ -122,6 +117,7 @@ class DataRobot:
         Route("OPTIONS", f"{_SERVERLESS}/predictions", _preflight, open=True),
     )
     sample = Sample(f"{_PREDAPI}/predictions", {"Authorization": "Bearer {key}"}, "{rows}")
+    document = _document
 
     def __init__(self, *, datarobot_key: str | None = None, escape_formulas: bool = False) -> None:
         if datarobot_key is not None and not _is_field_value(datarobot_key):
@@ -133,6 +129,8 @@ class DataRobot:
             # It is everybody's, and still no gate tells it.
             headers = {**self.sample.headers, "datarobot-key": "{datarobot-key}"}
             self.sample = replace(self.sample, headers=headers)
+            keys = [[*scheme, "datarobot-key"] for scheme in self.document.keys]
+            self.document = replace(self.document, keys=keys)
         self._escape_formulas = escape_formulas
 
     def credentials(self, request: Request) -> Flow[str | None]:
@@ -205,10 +203,8 @@ def _digest(text: str) -> bytes:
 def _refuse_long_request_line(request: Request) -> None:
     # The server has taken it apart, and a proxy may have changed its path: this is what is left of it.
     line = f"{request.method} {request.root_path}{request.path}?{request.query_string} HTTP/1.1"
-    if len(line) > _REQUEST_LINE:
-        raise _RequestLineTooLong(
-            f"The request line is longer than {_REQUEST_LINE} bytes: name fewer columns"
-        )
+    if len(line) > RequestLineTooLong.longest:
+        raise RequestLineTooLong
 
 
 _EXPLANATIONS = "prediction explanations are"

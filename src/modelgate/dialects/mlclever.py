@@ -26,9 +26,10 @@ from ..bodies import check_body, json_members
 from ..errors import AnswerableError, ConflictingCredentials, InvalidInput, MalformedBody
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, error_response, head_credentials
-from ..scoring import Prediction, Query
+from ..scoring import Prediction, Query, Target
 from ..strict_json import decode_json
 from .base import Route
+from .document import PLAIN_ERROR, ROW, ROWS, WARNINGS, Document, JSONSchema, array, either, members, value_of
 from .sample import Sample
 
 __all__ = ["MLClever"]
@@ -41,6 +42,18 @@ _DECIMALS = 2
 _NAMES = {"api_key", "deployment", "input_data"}
 
 
+def _answer(targets: Sequence[Target]) -> JSONSchema:
+    values, number = [value_of(target) for target in targets], {"type": "number"}
+    row = either(*values) if len(values) == 1 else either(*values, {"type": "array", "prefixItems": values})
+    told = {"predictions": array(row), **WARNINGS}
+    if any(target.probabilities for target in targets):
+        told["confidence_intervals"] = {
+            **array(either(number, array(number))),
+            "description": "The probability of each class; of several rows an array of these for each",
+        }
+    return members(["predictions"], **told)
+
+
 class MLClever:
     """The dialect ``mlclever``."""
 
@@ -49,6 +62,20 @@ class MLClever:
     routes: Sequence[Route] = (Route("POST", "/api/predict"), Route("POST", "/api/predict/{key}"))
     sample = Sample(
         "/api/predict", {}, {"api_key": "{key}", "deployment": "{deployment}", "input_data": "{rows}"}
+    )
+    document = Document(
+        "ML Clever Prediction API",
+        {
+            "application/json": members(
+                ["input_data"],
+                api_key={"type": "string"},
+                deployment={"type": "string", "description": "Needed where the key opens several"},
+                input_data=either(ROW, ROWS),
+            )
+        },
+        _answer,
+        PLAIN_ERROR,
+        keys=(("bearer",), ("x-api-key",), ()),
     )
 
     def credentials(self, request: Request) -> Flow[str | None]:

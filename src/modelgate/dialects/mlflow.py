@@ -38,10 +38,22 @@ from ..http import Request, Response, error_response, head_credentials
 from ..negotiation import preferred
 from ..row_bodies import row_body
 from ..schema import Split, csv_of
-from ..scoring import Prediction, Query
+from ..scoring import Prediction, Query, Target
 from ..strict_json import ANY, LARGE, check_members, decode_json
 from .arrays import by_column, listed
 from .base import Catalog, Route
+from .document import (
+    COLUMNS,
+    DETAILS,
+    ITEMS,
+    WARNINGS,
+    Document,
+    JSONSchema,
+    array,
+    by_name,
+    either,
+    members,
+)
 from .sample import Sample
 
 __all__ = ["MLflow"]
@@ -97,6 +109,23 @@ def _routes(environ: Mapping[str, str]) -> Iterator[Route]:
         yield Route("GET", health.rstrip("/"), _ping, open=True)
 
 
+_NAMED: JSONSchema = {"type": ["array", "null"], "items": {"type": ["string", "integer"]}}
+
+_REQUEST = either(
+    members(
+        ["dataframe_split"],
+        dataframe_split=members(["data"], columns=_NAMED, data=array({"type": "array"})),
+    ),
+    members(["dataframe_records"], dataframe_records=ITEMS),
+    members(["instances"], instances=ITEMS),
+    members(["inputs"], inputs=either(COLUMNS, ITEMS)),
+)
+
+
+def _answer(targets: Sequence[Target]) -> JSONSchema:
+    return members(["predictions"], predictions=array(by_name(targets)), **WARNINGS)
+
+
 class MLflow:
     """The dialect ``mlflow``."""
 
@@ -107,6 +136,16 @@ class MLflow:
         "/mlflow/{deployment}/invocations",
         {"Authorization": "Bearer {key}"},
         {"dataframe_split": {"columns": "{names}", "data": "{matrix}"}},
+    )
+    document = Document(
+        "MLflow, SageMaker, Vertex AI",
+        {"application/json": _REQUEST, "text/csv": {"type": "string"}},
+        _answer,
+        members(
+            ["error_code", "message"], error_code={"type": "string"}, message={"type": "string"}, **DETAILS
+        ),
+        answer_types=("text/csv",),
+        keys=(("bearer",), ("x-api-key",), ("basic",)),
     )
 
     def __init__(self) -> None:

@@ -33,11 +33,12 @@ from ..schema import Column
 from ..schema.report import SHOWN_TEXT
 from ..scoring import Output, Prediction, Query, Target
 from .base import Catalog, Route
+from .document import PLAIN_ERROR, Document, JSONSchema, array, members
 from .health import live, ready
 from .inference_request import InferenceRequest, Parameters, read
 from .refusals import refusal
 from .sample import TENSOR_TYPES, Sample
-from .tensors import datatype_of, to_binary
+from .tensors import DATATYPES, datatype_of, to_binary
 
 __all__ = ["OpenInference"]
 
@@ -48,6 +49,44 @@ _BINARY = "application/octet-stream"
 _UNSERVED = ("classification", "shared_memory_region")
 
 
+_TEXT: JSONSchema = {"type": "string"}
+
+_OBJECT: JSONSchema = {"type": "object"}
+
+_TENSOR = members(
+    ["name", "shape", "datatype"],
+    name=_TEXT,
+    shape=array({"type": "integer"}),
+    datatype={"enum": list(DATATYPES)},
+    parameters=_OBJECT,
+    data={"type": "array"},
+)
+
+_REQUEST = members(
+    ["inputs"],
+    inputs=array(_TENSOR) | {"description": "A tensor a column, or one of all columns in their order"},
+    id=_TEXT,
+    outputs=array(members(["name"], name=_TEXT, parameters=_OBJECT)),
+    parameters=_OBJECT,
+)
+
+
+def _answer(targets: Sequence[Target]) -> JSONSchema:
+    names = [tensor["name"] for target in targets for tensor in _target(target)]
+    # A function may give outputs of other names than it was said to.
+    known = all(target.classes is not None or target.number for target in targets)
+    name: JSONSchema = {"name": {"enum": names}} if known else {}
+    tensor = {**_TENSOR, "properties": {**_TENSOR["properties"], **name}}
+    return members(
+        ["model_name", "model_version", "outputs"],
+        model_name=_TEXT,
+        model_version=_TEXT,
+        id=_TEXT,
+        parameters=_OBJECT,
+        outputs=array(tensor),
+    )
+
+
 class OpenInference:
     """The dialect ``open_inference``."""
 
@@ -56,6 +95,13 @@ class OpenInference:
     routes: Sequence[Route]
     sample = Sample(
         "/v2/models/{deployment}/infer", {"Authorization": "Bearer {key}"}, {"inputs": "{tensors}"}
+    )
+    document = Document(
+        "Open Inference Protocol, version 2",
+        {"application/json": _REQUEST, _BINARY: {}},
+        _answer,
+        PLAIN_ERROR,
+        answer_types=(_BINARY,),
     )
 
     def __init__(self) -> None:

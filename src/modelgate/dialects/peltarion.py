@@ -29,10 +29,12 @@ from ..bodies import check_body, json_members, parsed
 from ..errors import AnswerableError, InvalidInput, MalformedBody
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, error_response, head_credentials
-from ..scoring import Output, Prediction, Query
+from ..scoring import Output, Prediction, Query, Target
 from ..strict_json import decode_json, refuse_duplicate_names
 from .base import Catalog, Route
-from .peltarion_openapi import document, label_text
+from .document import DETAILS, ROWS, WARNINGS, Document, JSONSchema, array, members, value_of
+from .peltarion_openapi import document as sidekick_document
+from .peltarion_openapi import label_text
 from .sample import Sample
 
 __all__ = ["Peltarion"]
@@ -76,7 +78,21 @@ _NPY = re.compile(
 def _openapi(request: Request, catalog: Catalog) -> Flow[Response]:
     """What the deployment takes and gives, where sidekick looks for it."""
     assert request.deployment is not None
-    return Response.json(document((yield from catalog.describe(request.deployment))))
+    return Response.json(sidekick_document((yield from catalog.describe(request.deployment))))
+
+
+def _answer(targets: Sequence[Target]) -> JSONSchema:
+    told = {target.name: _told(target) for target in targets}
+    return members(["rows"], rows=array(members(list(told), **told)), **WARNINGS)
+
+
+def _told(target: Target) -> JSONSchema:
+    if target.classes is None:
+        return value_of(target)
+    labels = [label_text(label) for label in target.classes]
+    if not target.probabilities:
+        return {"enum": labels}
+    return members(labels, **{label: {"type": "number"} for label in labels})
 
 
 class Peltarion:
@@ -89,6 +105,17 @@ class Peltarion:
         Route("GET", "/deployment/{deployment}/openapi.json", _openapi),
     )
     sample = Sample("/deployment/{deployment}/forward", {"Authorization": "Bearer {key}"}, {"rows": "{rows}"})
+    document = Document(
+        "Peltarion Deployment API",
+        {"application/json": members(["rows"], rows=ROWS)},
+        _answer,
+        members(
+            ["errorCode", "errorMessage"],
+            errorCode={"type": "string"},
+            errorMessage={"type": "string"},
+            **DETAILS,
+        ),
+    )
 
     def credentials(self, request: Request) -> Flow[str | None]:
         """The key of ``Authorization: Bearer`` or ``x-api-key``."""

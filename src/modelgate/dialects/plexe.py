@@ -22,11 +22,46 @@ from ..bodies import json_text
 from ..errors import AnswerableError, InvalidInput
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, head_credentials
-from ..scoring import Output, Prediction, Query
+from ..scoring import Output, Prediction, Query, Target
 from .base import Route
+from .document import ROW, ROWS, WARNINGS, Document, JSONSchema, array, by_name, either, members, value_of
 from .sample import Sample
 
 __all__ = ["Plexe"]
+
+
+_ID: JSONSchema = {"type": ["string", "null"]}
+
+_ERROR = members(
+    ["error", "request_id"],
+    error=members(
+        ["code", "message"],
+        code={"type": "string"},
+        message={"type": "string"},
+        details={"type": "object", "additionalProperties": {"type": "string"}},
+    ),
+    request_id=_ID,
+)
+
+
+def _answer(targets: Sequence[Target]) -> JSONSchema:
+    row = by_name(targets, _told)
+    return members(
+        ["request_id", "result", "model_id", "model_version", "processing_time_ms"],
+        request_id=_ID,
+        result=either(row, array(row)),
+        model_id={"type": "string"},
+        model_version={"type": "string"},
+        processing_time_ms={"type": "integer"},
+        **WARNINGS,
+    )
+
+
+def _told(target: Target) -> JSONSchema:
+    if target.classes is None:
+        return value_of(target)
+    confidence: dict[str, JSONSchema] = {"confidence": {"type": "number"}} if target.probabilities else {}
+    return members(["predicted_class", *confidence], predicted_class=value_of(target), **confidence)
 
 
 class Plexe:
@@ -39,6 +74,7 @@ class Plexe:
         Route("POST", "/predict/{deployment}"),
     )
     sample = Sample("/predict/{deployment}", {"x-api-key": "{key}"}, "{rows}")
+    document = Document("Plexe inference API", {"application/json": either(ROW, ROWS)}, _answer, _ERROR)
 
     def credentials(self, request: Request) -> Flow[str | None]:
         """The key of ``x-api-key`` or ``Authorization: Bearer``."""

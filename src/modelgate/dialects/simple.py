@@ -23,14 +23,31 @@ from ..bodies import check_body, decoded, json_text, parsed
 from ..errors import AnswerableError
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, error_response, head_credentials
-from ..scoring import Prediction, Query
+from ..scoring import Prediction, Query, Target
 from .arrays import holds_values, listed, one_row
 from .base import Route
+from .document import PLAIN_ERROR, ROW, ROWS, VALUES, Document, JSONSchema, array, by_name, either, members
 from .sample import Sample
 
 __all__ = ["Simple"]
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+_BARE = either(ROW, VALUES, ROWS, array(VALUES))
+
+
+def _answer(targets: Sequence[Target]) -> JSONSchema:
+    told, likely = (
+        {"prediction": by_name(targets)},
+        [target.name for target in targets if target.probabilities],
+    )
+    if likely:
+        number: JSONSchema = {"type": "number"}
+        named = members(likely, **dict.fromkeys(likely, number))
+        told["confidence"] = number if len(targets) == 1 else named
+    row = members(list(told), **told)
+    return either(row, array(row))
 
 
 class Simple:
@@ -40,6 +57,12 @@ class Simple:
     max_body = MAX_BODY
     routes: Sequence[Route] = (Route("POST", "/simple/{deployment}"),)
     sample = Sample("/simple/{deployment}", {"Authorization": "Bearer {key}"}, "{rows}")
+    document = Document(
+        'The article "APIs for Machine Learning"',
+        {"application/json": either(_BARE, members(["data"], data=_BARE))},
+        _answer,
+        PLAIN_ERROR,
+    )
 
     def credentials(self, request: Request) -> Flow[str | None]:
         """The key of ``Authorization: Bearer`` or ``x-api-key``."""

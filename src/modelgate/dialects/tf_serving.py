@@ -27,10 +27,23 @@ from ..errors import AnswerableError, DeploymentUnavailable, InvalidInput
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, head_credentials
 from ..schema import Split
-from ..scoring import Prediction, Query
+from ..scoring import Prediction, Query, Target
 from ..strict_json import ANY, decode_json
 from .arrays import by_column, listed
 from .base import Catalog, Route
+from .document import (
+    COLUMNS,
+    ITEMS,
+    PLAIN_ERROR,
+    WARNINGS,
+    Document,
+    JSONSchema,
+    array,
+    by_name,
+    either,
+    members,
+    value_of,
+)
 from .refusals import refusal
 from .sample import Sample
 
@@ -39,6 +52,22 @@ __all__ = ["TFServing"]
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 _SIGNATURE = "serving_default"
+
+
+_NAME: JSONSchema = {"const": _SIGNATURE}
+
+_REQUEST = either(
+    members(["instances"], instances=ITEMS, signature_name=_NAME),
+    members(["inputs"], inputs=either(COLUMNS, ITEMS), signature_name=_NAME),
+)
+
+
+def _answer(targets: Sequence[Target]) -> JSONSchema:
+    outputs = by_name(targets, lambda target: array(value_of(target)))
+    return either(
+        members(["predictions"], predictions=array(by_name(targets)), **WARNINGS),
+        members(["outputs"], outputs=outputs, **WARNINGS),
+    )
 
 
 class TFServing:
@@ -50,6 +79,7 @@ class TFServing:
     sample = Sample(
         "/v1/models/{deployment}:predict", {"Authorization": "Bearer {key}"}, {"instances": "{rows}"}
     )
+    document = Document("TensorFlow Serving, KServe v1", {"application/json": _REQUEST}, _answer, PLAIN_ERROR)
 
     def __init__(self) -> None:
         model = [f"/v1/models/{{deployment}}{version}" for version in ("", "/versions/{version}")]

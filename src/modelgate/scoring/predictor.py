@@ -99,7 +99,7 @@ class Predictor:
             with contextlib.suppress(Exception), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 outputs = self._function(self.schema.read(self.schema.example)).outputs
-                return [Target(out.name, out.classes, out.probabilities is not None) for out in outputs]
+                return [Target.of(output) for output in outputs]
         return [Target(name) for name in ([self.target] if isinstance(self.target, str) else self.target)]
 
     @property

@@ -39,11 +39,19 @@ class Target:
         name: as in `Output`.
         classes: as in `Output`.
         probabilities: whether the model tells how likely each class is.
+        number: whether its values are known to be numbers.
     """
 
     name: str
     classes: Sequence[Any] | None = None
     probabilities: bool = False
+    number: bool = False
+
+    @classmethod
+    def of(cls, output: "Output") -> "Target":
+        """The target that *output* is of."""
+        number = output.classes is None and output.values.dtype.kind in "iuf"
+        return cls(output.name, output.classes, output.probabilities is not None, number)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +64,8 @@ class Description:
         model_id: names the model.
         schema: of its input.
         targets: what it predicts; of a function, as far as it was told.
+        function: whether a function predicts, which may have effects.
+        endpoint: its own path, see `Deployment`.
     """
 
     name: str
@@ -63,6 +73,8 @@ class Description:
     model_id: str
     schema: Schema
     targets: Sequence[Target]
+    function: bool = False
+    endpoint: str | None = None
 
 
 @dataclass(slots=True, eq=False)
