@@ -95,11 +95,9 @@ function predictions(dialect, told, targets, single) {
 function faults(told, columns) {
   const inner = told?.error !== null && typeof told?.error === "object" ? told.error : told || {};
   const message = [inner.error, inner.message, inner.errorMessage].find((each) => typeof each === "string");
-  const errors = new Map(Object.entries(inner.errors || inner.details || {}));
+  const named = [inner.errors, inner.details].find((each) => each && typeof each === "object");
+  const errors = new Map(Object.entries(named || {}));
   for (const name of inner.missing_columns || []) errors.set(name, "is missing");
-  for (const [sent, meant] of Object.entries(inner.did_you_mean || {})) {
-    if (errors.has(meant)) errors.set(meant, `is missing: ${sent} was sent, is it meant?`);
-  }
   if (!errors.size) tellApart(message || "", columns, errors);
   return { message, errors };
 }

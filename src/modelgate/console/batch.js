@@ -111,7 +111,7 @@ function refusals(refused) {
 }
 
 function download(name, text) {
-  const href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  const href = URL.createObjectURL(new Blob([text]));
   make("a", { href, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(href), 10_000);
 }

@@ -14,22 +14,22 @@ function field(column, at) {
     make("p", { class: "error", id: `${id}-error` }));
 }
 
-function kind({ type, levels, required }) {
-  const words = { number: "number", integer: "whole number", text: "text", any: "any value" };
-  return [required ? "" : "optional", levels ? "" : words[type]].filter(Boolean).join(" ");
+function kind({ type, levels, required, nullable }) {
+  const word = levels ? "" : { number: "number", integer: "whole number", text: "text", any: "any value" }[type];
+  return present([required ? "" : "optional", word, nullable ? "or null" : ""]).join(" ");
 }
 
 function hint(column) {
-  const { description, minimum, maximum, max_length: length, pattern, nullable } = column;
+  const { description, minimum, maximum, max_length: length, pattern, default: otherwise } = column;
   const least = minimum === undefined ? "" : `from ${minimum}`;
   const most = maximum === undefined ? "" : `to ${maximum}`;
-  return [
+  return present([
     description,
-    [least, most].filter(Boolean).join(" "),
+    present([least, most]).join(" "),
     length === undefined ? "" : `at most ${plural(length, "character")}`,
     pattern ? `matches ${pattern}` : "",
-    column.default === undefined ? (nullable ? "empty is null" : "") : `empty is ${column.default}`,
-  ].filter(Boolean).join(" · ");
+    otherwise === undefined ? "" : `empty is ${otherwise}`,
+  ]).join(" · ");
 }
 
 function entry(column) {
@@ -44,7 +44,7 @@ function entry(column) {
 }
 
 function choice(column) {
-  const nothing = column.required && !column.nullable ? "Choose…" : "—";
+  const nothing = column.default !== undefined ? "—" : column.nullable ? "null" : column.required ? "Choose…" : "—";
   const option = (level) => make("option", { value: String(level) }, String(level));
   return make("select", { autocomplete: "off" },
     make("option", { value: "" }, nothing), ...(column.levels || [true, false]).map(option));

@@ -34,19 +34,20 @@ function parsed(text) {
   }
 }
 
+const credentials = () => (state.key ? { Authorization: `Bearer ${state.key}` } : {});
+
 async function open() {
-  const headers = state.key ? { Authorization: `Bearer ${state.key}` } : {};
-  const answer = await send({ method: "GET", url: `${BASE}deployments/${NAME}`, headers });
+  const answer = await send({ method: "GET", url: `${BASE}deployments/${NAME}`, headers: credentials() });
   if (answer.status === 200 && answer.told) return begin(answer.told);
   const untried = answer.status === 401 && !state.key;
-  refuse(untried ? null : answer);
+  if (!untried) complain(answer);
+  if (KEYED || answer.status === 401) askForKey();
 }
 
-// Back to the question for a key, where one may help.
-function refuse(answer) {
-  $("fault").hidden = !answer;
-  if (answer) show("fault", problem(explained(answer)));
-  if (!answer || KEYED || [401, 403].includes(answer.status)) askForKey();
+function complain(answer) {
+  show("fault", problem(explained(answer)));
+  $("fault").hidden = false;
+  $("fault").scrollIntoView({ block: "nearest" });
 }
 
 function askForKey() {
@@ -65,7 +66,7 @@ function begin(deployment) {
   $("gate").hidden = $("fault").hidden = true;
   $("console").hidden = $("tools").hidden = false;
   $("change-key").hidden = !state.key;
-  const targets = output.map(({ name, classes }) => name + (classes ? ` (${count(classes.length)} classes)` : ""));
+  const targets = output.map(({ name, classes }) => name + (classes ? ` (${count(classes.length)}\u00a0classes)` : ""));
   $("about").textContent = `Version ${version} · ${plural(input.length, "input")} · predicts ${targets.join(", ")}`;
   $("schema").querySelector("pre").textContent = told;
   // With another key, what has been typed in stays.
@@ -92,7 +93,7 @@ async function predict(event) {
   const answer = await send(asked);
   $("predict").disabled = false;
   $("received").querySelector("pre").textContent = asReceived(answer);
-  if (answer.status === 401) return refuse(answer);
+  if (answer.status === 401) return complain(answer), askForKey();
   const told = answer.status === 200 ? { errors: new Map() } : explained(answer, input);
   pill(answer.status);
   mark(input, told.errors);
@@ -148,6 +149,12 @@ function languages() {
   speakIn(state.language);
 }
 
+async function openAPI() {
+  const answer = await send({ method: "GET", url: `${BASE}deployments/${NAME}/openapi.json`, headers: credentials() });
+  if (answer.status === 200) download(`${NAME}.openapi.json`, answer.text);
+  else complain(answer);
+}
+
 async function copy() {
   // Without https there is no clipboard: then the code is selected, to be copied by hand.
   const copied = await navigator.clipboard?.writeText($("code").textContent).then(() => true, () => false);
@@ -174,13 +181,14 @@ function listen() {
     state.key = $("key").value.trim();
     open();
   });
-  on("change-key", "click", () => refuse(null));
+  on("change-key", "click", askForKey);
   on("inputs", "submit", predict);
   on("inputs", "input", write);
   on("typical", "click", () => (fillIn(state.deployment.input, example), write()));
   on("clear", "click", () => (fillIn(state.deployment.input, () => null), write()));
   on("dialect", "change", ({ target }) => choose(state.deployment.requests[target.value]));
   on("copy", "click", copy);
+  on("openapi", "click", openAPI);
   on("file", "change", ({ target }) => take(target.files[0]).then(() => (target.value = "")));
   // A page that comes back from the browser's cache would still have its key.
   addEventListener("pageshow", ({ persisted }) => persisted && location.reload());

@@ -28,7 +28,7 @@ function problem({ title, message, advice }) {
 
 const WORDS = {
   401: ["The key was not accepted", "Enter it again, whole and as it was given to you, or ask its issuer for a new one."],
-  403: ["This key does not open it", "Ask whoever issued the key for one that does."],
+  403: ["This is not allowed", "Ask whoever issued the key, or runs the gate."],
   404: ["There is no such deployment", "Is its name in the address right?"],
   413: ["Too much at once", "Send fewer rows in a request."],
   429: ["Too many requests", ""],
@@ -44,12 +44,13 @@ function explained({ status, headers, text, told, late }, columns = []) {
   }
   const { message, errors } = faults(told, columns);
   const wait = retryAfter(headers);
-  let [title, advice] = WORDS[status] || ["The input was refused", errors.size ? "Mend the fields that are marked." : "Change it and try again."];
-  if (!WORDS[status] && status >= 500) {
-    [title, advice] = ["The server failed", `Your input is not at fault. The server's log has more, under the request id ${headers.get("x-request-id")}.`];
-  }
-  const foreign = told === null ? `Something in front of the gate has answered with ${status}: ${text.slice(0, 200)}` : "";
-  return { title, message: message || foreign, advice: advice || (wait === null ? "Try again in a moment." : `Try again in ${span(wait)}.`), errors };
+  const again = `Try again in ${wait === null ? "a moment" : span(wait)}.`;
+  const others = status >= 500
+    ? ["The server failed", `Whoever runs it finds more in its log, under the id ${headers.get("x-request-id") ?? "of the request"}.`]
+    : ["The input was refused", errors.size ? "Mend the fields that are marked." : "Change it and try again."];
+  const [title, advice] = WORDS[status] || others;
+  const foreign = `Something in front of the gate has answered with ${status}: ${text.slice(0, 200)}`;
+  return { title, message: told === null ? foreign : message, advice: advice || again, errors };
 }
 
 function facts(headers, times) {

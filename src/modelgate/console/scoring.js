@@ -17,7 +17,7 @@ function headerFaults(header, columns) {
 // Goes on where it was stopped. `ask` scores rows, and `tell` shows how far it is.
 class Scoring {
   constructor(file, columns, ask, tell) {
-    Object.assign(this, { file, columns, ask, tell, at: 0, waits: 0 });
+    Object.assign(this, { file, columns, ask, tell, at: 0, atOnce: ROWS_AT_ONCE, bearable: MOST_REFUSED });
     this.places = columns.map((column) => [column, file.header.indexOf(column.name)]).filter(([, at]) => at >= 0);
     this.results = new Array(file.rows.length);
     this.refused = [];
@@ -31,11 +31,12 @@ class Scoring {
     // What was stopped in its middle is scored again.
     this.refused = this.refused.filter(({ at }) => at < this.at);
     while (this.at < this.total) {
-      const until = Math.min(this.at + ROWS_AT_ONCE, this.total);
+      const until = Math.min(this.at + this.atOnce, this.total);
       await this.score(this.whole(this.at, until), signal);
       this.at = until;
       this.tell();
-      if (this.refused.length >= MOST_REFUSED && this.at < this.total) {
+      if (this.refused.length >= this.bearable && this.at < this.total) {
+        this.bearable = this.refused.length + MOST_REFUSED;
         throw new Error(`Stopped: ${this.refused.length} rows were refused. Mend the file, or go on all the same.`);
       }
     }
@@ -85,6 +86,8 @@ class Scoring {
       await this.score(places.filter((_, index) => !named.has(index)), signal);
     } else {
       const half = Math.ceil(places.length / 2);
+      // No column is at fault: there are too many rows, and there would be next time.
+      if (!answer.errors.size) this.atOnce = Math.min(this.atOnce, half);
       await this.score(places.slice(0, half), signal);
       await this.score(places.slice(half), signal);
     }
@@ -100,9 +103,8 @@ class Scoring {
   }
 
   async pause(seconds, status, signal) {
-    this.waits += 1;
     for (let left = Math.max(1, seconds); left > 0; left -= 1) {
-      this.tell(status === 0 ? `No answer: trying again in ${left} s` : `Asked to wait: going on in ${left} s`);
+      this.tell(status === 0 ? `No answer: trying again in ${span(left)}` : `Asked to wait: going on in ${span(left)}`);
       await new Promise((resolve, reject) => {
         const stop = () => reject(signal.reason);
         const timer = setTimeout(() => {
@@ -114,27 +116,29 @@ class Scoring {
     }
   }
 
+  // What was predicted: the columns, each its name and how it is had from the outputs of a row.
+  predicted() {
+    const scored = this.results.filter(Boolean);
+    return (scored[0] || []).flatMap(({ name, shares }, at) => [
+      [name, (outputs) => outputs[at].value],
+      ...(shares || []).map(([label], place) => [`${name}_${label}`, (outputs) => outputs[at].shares[place][1]]),
+      ...(scored.some((outputs) => outputs[at].confidence !== null)
+        ? [[`${name}_confidence`, (outputs) => outputs[at].confidence]] : []),
+    ]);
+  }
+
   // The file's own columns, what was predicted, and why a row was refused where one was.
   csv() {
+    const { header, rows, separator } = this.file;
     const reasons = new Map(this.refused.map(({ at, reason }) => [at, reason]));
-    const sample = this.results.find(Boolean) || [];
-    const predicted = sample.flatMap((output) => [
-      output.name,
-      ...(output.shares || []).map(([label]) => `${output.name}_${label}`),
-      ...(output.confidence === null ? [] : [`${output.name}_confidence`]),
+    const predicted = this.predicted();
+    const last = reasons.size ? ["refused"] : [];
+    const lines = rows.map((row, at) => [
+      ...header.map((_, place) => row.cells[place]),
+      ...predicted.map(([, value]) => this.results[at] && value(this.results[at])),
+      ...last.map(() => reasons.get(at)),
     ]);
-    const cells = (outputs) => outputs.flatMap((output) => [
-      output.value,
-      ...(output.shares || []).map(([, share]) => share),
-      ...(output.confidence === null ? [] : [output.confidence]),
-    ]);
-    const nothing = predicted.map(() => "");
-    const lines = this.file.rows.map((row, at) => [
-      ...this.file.header.map((_, place) => row.cells[place]),
-      ...(this.results[at] ? cells(this.results[at]) : nothing),
-      ...(reasons.size ? [reasons.get(at) ?? ""] : []),
-    ]);
-    return csvText([[...this.file.header, ...predicted, ...(reasons.size ? ["refused"] : [])], ...lines], this.file.separator);
+    return csvText([[...header, ...predicted.map(([name]) => name), ...last], ...lines], separator);
   }
 }
 
