@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test lint bench docs
 
-# Serve an example app, and print a curl line that asks it. PORT=… for another port than 8000.
+# Serve an example app, and print its console's address and a curl line that asks it. PORT=… for another port than 8000.
 demo: $(VENV)/installed
 	$(BIN)/python examples/starlette_app/app.py
 

@@ -34,6 +34,7 @@ _TOLD = {
     "diabetes": "how far the disease progresses in a year: a regressor; any value may be null",
     "serving-temperature": "how warm to serve a wine, in °C: a function of this app, and no model",
 }
+_CONSOLE = "ml/deployments/{}/console"
 _PAGE = Template((Path(__file__).parent / "page.html").read_text("utf-8"))
 
 
@@ -71,15 +72,17 @@ def curl(base: str, deployment: str, key: str | None = None) -> str:
 
 
 def greet(port: int) -> None:
-    """Say where the app is, and how to ask it."""
+    """Say where the app and its console are, and how to ask it."""
     base = f"http://127.0.0.1:{port}/"
-    print(f"Start page: {base}\n\n{curl(base, 'wine', KEY)}\n", flush=True)
+    print(f"Start page: {base}\nConsole: {base}{_CONSOLE.format('wine')}, with the key {KEY}\n")
+    print(f"{curl(base, 'wine', KEY)}\n", flush=True)
 
 
 def start_page(base: str, made_with: str) -> str:
     """The start page of an app at *base*: its deployments, each with a command to paste."""
     sections = [
-        f"<h2>{name}</h2><p>Tells {told}.</p><pre>{escape(curl(base, name))}</pre>"
+        f'<h2>{name}</h2><p>Tells {told}. <a href="{_CONSOLE.format(name)}">Ask it in the browser</a></p>'
+        f"<pre>{escape(curl(base, name))}</pre>"
         for name, told in _TOLD.items()
     ]
     return _PAGE.substitute(

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from . import console as page
 from .deployment import Deployment, HTTPLayer, ScoringLayer
 from .deployments import Deployments
 from .dialects import Dialect, Route
@@ -76,6 +77,7 @@ class Gate(Deployments):
         threads: how many predictions may run at once under ASGI, of all deployments together; by
             default four more than there are cores, and 32 at most. Deployments take turns, and none
             has more than half of the threads where there are several.
+        console: whether ``GET /deployments/{deployment}/console`` is a page from which to ask a deployment.
 
     Raises:
         ConfigurationError: an option cannot work, or there are no keys.
@@ -98,6 +100,7 @@ class Gate(Deployments):
         cache_size: int = 16,
         cache_bytes: int | None = None,
         threads: int | None = None,
+        console: bool = True,
     ) -> None:
         if layers is None:
             failures = failures_of(auth_failures, trusted_proxies) if keys != "open" else []
@@ -112,13 +115,13 @@ class Gate(Deployments):
         for dialect in self._dialects.values():
             for route in dialect.routes:
                 self._routes.add(route, dialect)
-        self._documents = OpenAPI(
-            self._dialects.values(),
-            keyed=any(isinstance(layer, KeyAuth) for layer in layers),
-            limited=any(isinstance(layer, RateLimit) for layer in layers),
-        )
+        keyed = any(isinstance(layer, KeyAuth) for layer in layers)
+        limited = any(isinstance(layer, RateLimit) for layer in layers)
+        self._documents = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
         for route in metadata_routes(self._dialects.values(), self._documents):
             self._routes.add(route, PLAIN)
+        if console:
+            self._routes.add(page.route(keyed=keyed), PLAIN)
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
         self._guarded = http_stack(layers, self._answer)
         self._handler = stack([*proxies, RequestId(), AccessLog()], self._guard)

@@ -40,6 +40,7 @@ def test_start_page_command(tmp_path: Path) -> None:
 
     assert page.count("-H &quot;Authorization: Bearer $MODELGATE_DEMO_KEY&quot;") == 3
     assert page.count(f"curl http://127.0.0.1:{server.port}/ml/api/predict") == 3
+    assert page.count('/console">Ask it in the browser</a>') == 3
 
 
 def printed_command(server: Server) -> list[str]:
@@ -47,6 +48,9 @@ def printed_command(server: Server) -> list[str]:
     lines = server.log.read_text("utf-8").splitlines()
 
     assert f"Start page: http://127.0.0.1:{server.port}/" in lines
+    assert lines[1].startswith(
+        f"Console: http://127.0.0.1:{server.port}/ml/deployments/wine/console, with the key "
+    )
     return shlex.split(next(line for line in lines if line.startswith("curl ")))
 
 

@@ -18,7 +18,7 @@ RANKS = [
     ["models", "keys", "row_bodies"],
     ["scoring"],
     ["layers", "dialects", "mount"],
-    ["routes", "deployment", "openapi"],
+    ["routes", "deployment", "openapi", "console"],
     ["entries", "loader", "options", "metadata"],
     ["assembly"],
     ["deployments"],

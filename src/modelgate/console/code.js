@@ -1,0 +1,80 @@
+// Code to paste that sends a request. The key stands in it as a mark, and is read from the environment.
+
+const KEY = "\ue000";
+const VARIABLE = "MODELGATE_KEY";
+
+// JSON on as few lines as are easily read; `scalar` writes what is neither an object nor an array.
+function layout(value, scalar, indent = "", width = 76) {
+  if (value === null || typeof value !== "object") return scalar(value);
+  if (Array.isArray(value) && value.length === 1) return `[${layout(value[0], scalar, indent, width)}]`;
+  const [open, close] = Array.isArray(value) ? "[]" : "{}";
+  const parts = (indent, width) => Object.entries(value).map(([name, each]) =>
+    (open === "[" ? "" : `${scalar(name)}: `) + layout(each, scalar, indent, width));
+  const line = open + parts("", Infinity).join(", ") + close;
+  if (line.length <= width - indent.length || line.length === 2) return line;
+  const inner = `${indent}  `;
+  return `${open}\n${inner}${parts(inner, width).join(`,\n${inner}`)}\n${indent}${close}`;
+}
+
+const asJSON = (value, indent) => layout(value, (each) => JSON.stringify(each), indent);
+
+// A word for a POSIX shell, in which the key is a variable.
+function shellWord(text) {
+  const quoted = (part) => `'${part.replaceAll("'", "'\\''")}'`;
+  if (!text.includes(KEY)) return /^[\w@%+=:,./-]+$/.test(text) ? text : quoted(text);
+  if (!/["$`\\!]|\ue000\w/.test(text)) return `"${text.replaceAll(KEY, `$${VARIABLE}`)}"`;
+  return text.split(KEY).map((part) => part && quoted(part)).join(`"$${VARIABLE}"`);
+}
+
+// A text for Python and JavaScript alike: both read what JSON writes.
+function literal(text) {
+  const parts = text.split(KEY).flatMap((part) => ["key", part && JSON.stringify(part)]).slice(1);
+  return parts.filter(Boolean).join(" + ") || '""';
+}
+
+const scalars = (words) => (value) => (typeof value === "string" ? literal(value) : words[value] ?? String(value));
+
+const holdsKey = (request) => JSON.stringify(request).includes(KEY);
+
+const CODE = {
+  curl({ url, headers, body }) {
+    const fields = Object.entries(headers).map(([name, value]) => `-H ${shellWord(`${name}: ${value}`)}`);
+    const sent = typeof body === "string" ? body : asJSON(body, "  ");
+    return [`curl ${shellWord(url)}`, ...fields, `--data-raw ${shellWord(sent)}`].join(" \\\n  ");
+  },
+
+  Python(request) {
+    const { url, headers, body } = request;
+    const scalar = scalars({ true: "True", false: "False", null: "None" });
+    const sent = typeof body === "string" ? `data=${literal(body)}.encode()` : `json=${layout(body, scalar, "    ")}`;
+    return [
+      ...(holdsKey(request) ? ["import os", ""] : []),
+      "import requests",
+      "",
+      ...(holdsKey(request) ? [`key = os.environ["${VARIABLE}"]`] : []),
+      "answer = requests.post(",
+      `    ${literal(url)},`,
+      `    headers=${layout(headers, scalar, "    ")},`,
+      `    ${sent},`,
+      "    timeout=30,",
+      ")",
+      "answer.raise_for_status()",
+      "print(answer.json())",
+    ].join("\n");
+  },
+
+  JavaScript(request) {
+    const { url, headers, body } = request;
+    const sent = typeof body === "string" ? literal(body) : `JSON.stringify(${layout(body, scalars({}), "  ")})`;
+    return [
+      ...(holdsKey(request) ? [`const key = process.env.${VARIABLE};`] : []),
+      `const answer = await fetch(${literal(url)}, {`,
+      '  method: "POST",',
+      `  headers: ${layout(headers, scalars({}), "  ")},`,
+      `  body: ${sent},`,
+      "});",
+      "if (!answer.ok) throw new Error(await answer.text());",
+      "console.log(await answer.json());",
+    ].join("\n");
+  },
+};

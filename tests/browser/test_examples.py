@@ -1,0 +1,217 @@
+"""The console of both example apps, in a browser: filled in, asked, given a file, and its code run in a shell."""
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from browser.conftest import console_of, downloaded, drop, enter, opened, predict, screenshot
+from servers.serving import BEARER, KEY, PREDICT, WINE
+
+DIALECTS = [
+    "mlclever", "plexe", "datarobot", "peltarion", "simple", "open_inference", "tf_serving", "mlflow",
+]  # fmt: skip
+WITHOUT_PROBABILITIES = {"plexe": 1, "simple": 1, "tf_serving": 0, "mlflow": 0}
+ENVIRON = {**os.environ, "MODELGATE_KEY": KEY, "no_proxy": "*"}
+
+
+@pytest.fixture
+def wine(page, example):
+    """The console of the wine deployment, opened with its key."""
+    enter(page, f"http://127.0.0.1:{example.port}/ml", "wine", KEY)
+    return page
+
+
+def type_in(page, row):
+    for name, value in row.items():
+        field = page.get_by_label(name, exact=True)
+        if isinstance(value, str):
+            field.select_option(value)
+        else:
+            field.fill(str(value))
+
+
+def bars(page):
+    """The share of each class, as it is told."""
+    return dict(
+        zip(
+            page.locator(".bars .label").all_inner_texts(),
+            page.locator(".share").all_inner_texts(),
+            strict=True,
+        )
+    )
+
+
+def test_a_prediction(wine, example):
+    """Values typed in are predicted, a bar for each class; nothing but the app's own host is asked."""
+    type_in(wine, WINE)
+    predict(wine)
+
+    assert "cultivar-1" == wine.locator(".value").inner_text()
+    assert {"cultivar-1", "cultivar-2", "cultivar-3"} == bars(wine).keys()
+    assert "cultivar-1" == next(iter(bars(wine)))
+    assert 100 == pytest.approx(sum(float(share.removesuffix(" %")) for share in bars(wine).values()))
+    facts = wine.locator("#facts").inner_text()
+    assert re.search(r"59\d of 600 left", facts)
+    assert wine.locator("#facts code").inner_text() in wine.locator("#received pre").text_content()
+    assert [] == wine.watched.errors
+    assert {f"http://127.0.0.1:{example.port}"} == wine.watched.hosts()
+    screenshot(wine, f"{example.name}-prediction")
+
+
+def test_a_typical_row(page, example):
+    """Is filled in from the training data, of a regressor too, whose number is shown."""
+    enter(page, f"http://127.0.0.1:{example.port}/ml", "diabetes", KEY)
+    placeholders = page.locator("#fields input").evaluate_all(
+        "fields => fields.map(field => field.placeholder)"
+    )
+    page.get_by_role("button", name="Fill with a typical row").click()
+    filled = page.locator("#fields input").evaluate_all("fields => fields.map(field => field.value)")
+    predict(page)
+
+    assert placeholders == filled
+    assert 25 < float(page.locator(".value").inner_text()) < 350
+    assert {} == bars(page)
+
+
+def wines(rows):
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["id", *WINE])
+    writer.writeheader()
+    writer.writerows({"id": at, **WINE, "proline": 300 + at % 1000} for at in range(rows))
+    return text.getvalue()
+
+
+def test_a_file_of_10000_rows(wine, example, tmp_path):
+    """Is previewed and scored with progress; the result has every row, in order, with its probabilities."""
+    drop(wine, "wines.csv", wines(10_000))
+    preview = wine.locator("#batch table").inner_text()
+    wine.evaluate(
+        """() => {
+            window.seen = [];
+            const note = () => seen.push(document.querySelector("progress")?.value);
+            new MutationObserver(note).observe(document.body, {subtree: true, childList: true, attributes: true});
+        }"""
+    )
+    wine.get_by_role("button", name="Score 10,000 rows").click()
+    wine.get_by_role("button", name="Download the result").wait_for()
+    progress = [value for value in wine.evaluate("seen") if value is not None]
+    rows = list(csv.DictReader(io.StringIO(downloaded(wine, tmp_path))))
+
+    assert "id\talcohol" in preview.replace("\n", "")
+    assert sorted(progress) == progress
+    assert len({value for value in progress if 0 < value < 10_000}) > 5
+    assert list(map(str, range(10_000))) == [row["id"] for row in rows]
+    for at in (0, 777, 9_999):
+        asked = {**WINE, "proline": 300 + at % 1000}
+        told = example.post(PREDICT, {"deployment": "wine", "input_data": asked}, BEARER).json()
+        shares = [float(rows[at][f"cultivar_cultivar-{label}"]) for label in (1, 2, 3)]
+        assert (told["predictions"], told["confidence_intervals"]) == ([rows[at]["cultivar"]], shares)
+    assert [] == wine.watched.errors
+    screenshot(wine, f"{example.name}-file")
+
+
+def test_code_of_every_dialect(wine, example):
+    """What is shown works as it stands: in a shell, in Python, and in JavaScript; and tells no key."""
+    type_in(wine, WINE)
+    for dialect in DIALECTS:
+        wine.get_by_label("Wire format").select_option(dialect)
+        predict(wine)
+        told = code(wine, "curl")
+
+        assert "cultivar-1" == wine.locator(".value").inner_text(), dialect
+        assert WITHOUT_PROBABILITIES.get(dialect, 3) == len(bars(wine)), dialect
+        assert KEY not in told
+        assert (200, shown(wine)) == in_a_shell(told), dialect
+    assert DIALECTS == wine.locator("#dialect option").all_inner_texts()
+    assert [] == wine.watched.errors
+
+
+def test_programs_of_every_dialect(wine, example):
+    """The same in the other languages."""
+    type_in(wine, WINE)
+    for dialect in DIALECTS:
+        wine.get_by_label("Wire format").select_option(dialect)
+        python, script = code(wine, "Python"), code(wine, "JavaScript")
+        ran = subprocess.run(
+            [sys.executable, "-c", python], env=ENVIRON, capture_output=True, text=True, timeout=60
+        )
+        logged = wine.evaluate(
+            f"""async () => {{
+                const told = [], process = {{env: {{MODELGATE_KEY: {json.dumps(KEY)}}}}};
+                const console = {{log: (value) => told.push(value)}};
+                {script}
+                return JSON.stringify(told[0]);
+            }}"""
+        )
+
+        assert (0, "") == (ran.returncode, ran.stderr), dialect
+        assert "cultivar-1" in ran.stdout
+        assert "cultivar-1" in logged
+        assert KEY not in python + script
+
+
+def code(page, language):
+    page.get_by_role("tab", name=language).click()
+    return page.locator("#code").inner_text()
+
+
+def shown(page):
+    """The answer under "On the wire", without what differs each time."""
+    text = page.locator("#received pre").text_content()
+    return steady(json.loads(text.partition("\n\n")[2]))
+
+
+def in_a_shell(command):
+    ran = subprocess.run(
+        ["sh", "-c", f"{command} --silent --max-time 20 --write-out '\\n%{{http_code}}'"],
+        env=ENVIRON, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    body, _, status = ran.stdout.rpartition("\n")
+    return int(status), steady(json.loads(body))
+
+
+def steady(answer):
+    if isinstance(answer, dict):
+        return {
+            name: value for name, value in answer.items() if name not in ("request_id", "processing_time_ms")
+        }
+    return answer
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_accessible(chromium, example, scheme, width):
+    """Axe finds no fault: before a key, with a prediction, with faults, and with a file scored."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found, name = [], f"{example.name}-{scheme}-{width}"
+    with opened(chromium, color_scheme=scheme, viewport={"width": width, "height": 900}) as page:
+        page.goto(console_of(f"http://127.0.0.1:{example.port}/ml", "wine"))
+        page.get_by_label("API key").wait_for()
+        found.append(axe.run(page))
+        screenshot(page, f"{name}-key")
+        page.get_by_label("API key").fill(KEY)
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Fill with a typical row").click()
+        predict(page)
+        drop(page, "wines.csv", wines(20).replace(",deep,", ",green,", 2))
+        page.get_by_role("button", name="Score 20 rows").click()
+        page.get_by_role("button", name="Download the result").wait_for()
+        for part in page.locator("summary").all()[1:]:
+            part.click()
+        found.append(axe.run(page))
+        screenshot(page, f"{name}-answered")
+        page.get_by_label("alcohol").fill("strong")
+        predict(page)
+        page.locator(".problem").wait_for()
+        found.append(axe.run(page))
+        screenshot(page, f"{name}-refused")
+        wide = page.evaluate("document.documentElement.scrollWidth")
+
+    assert [] == [violation["id"] for result in found for violation in result.response["violations"]]
+    assert width >= wide

@@ -1,0 +1,254 @@
+"""The console's form, its predictions and its code, for every kind of column and output."""
+
+import json
+import os
+import subprocess
+
+import numpy as np
+import pytest
+
+from browser.conftest import console_of, drop, enter, opened, predict, served
+from browser.gates import KEY, ROW, SCHEMA, make_gate
+from modelgate import Gate, Output, Prediction, Schema
+from modelgate.dialects import Simple
+
+
+@pytest.fixture
+def recorded():
+    """A gate that anyone may use, with the rows it was given."""
+    rows = []
+
+    def predict(table):
+        rows.extend(
+            dict(zip(SCHEMA.names, row, strict=True))
+            for row in zip(*(table[name].tolist() for name in SCHEMA.names), strict=True)
+        )
+        return table["amount"] * 2
+
+    return make_gate(predict), rows
+
+
+def test_a_gate_without_keys_below_a_long_prefix(page, recorded):
+    """Opens at once, and asks nobody but the gate below that prefix."""
+    gate, rows = recorded
+    with served(gate.wsgi, "/tools/ml") as address:
+        enter(page, address, "sum")
+        for name, value in ROW.items():
+            field = page.get_by_label(name, exact=True)
+            field.select_option(str(value).lower()) if name in ("plan", "member") else field.fill(str(value))
+        predict(page)
+
+        assert ("total", "25") == (
+            page.locator(".output .muted").first.inner_text(),
+            page.locator(".value").inner_text(),
+        )
+        assert [ROW] == rows
+        assert all(url.startswith(f"{address}/") for url in page.watched.asked if not url.startswith("data:"))
+        assert [] == page.watched.errors
+        assert not page.get_by_role("button", name="Change key").is_visible()
+        assert "KEY" not in page.locator("#code").inner_text()
+
+
+def test_what_is_left_empty(page, recorded):
+    """Is null where that may be, the default where there is one, and otherwise missing, which is told there."""
+    gate, rows = recorded
+    with served(gate.wsgi) as address:
+        enter(page, address, "sum")
+        page.get_by_label("amount", exact=True).fill("1")
+        predict(page)
+        missing = {name: page.get_by_label(name, exact=True).get_attribute("aria-invalid") for name in ROW}
+        told = page.locator(".error:not(:empty)").all_inner_texts()
+        focused = page.evaluate("document.activeElement.labels[0].innerText")
+        page.get_by_label("plan", exact=True).select_option("free")
+        page.get_by_label("member", exact=True).select_option("false")
+        page.keyboard.press("Tab")
+        page.get_by_role("button", name="Predict").click()
+        page.locator(".value").wait_for()
+
+    assert {"plan", "member"} == {name for name, invalid in missing.items() if invalid == "true"}
+    assert ["is missing", "is missing"] == told
+    assert "plan" == focused
+    assert [
+        {**ROW, "amount": 1, "count": None, "plan": "free", "member": False, "note": None, "region": "north"}
+    ] == [{name: None if value != value else value for name, value in row.items()} for row in rows]
+    assert "in euros · from 0 to 90" == page.locator("#field-0-hint").inner_text()
+    assert ["4.5", "3"] == [
+        page.get_by_label(name, exact=True).get_attribute("placeholder") for name in ("amount", "count")
+    ]
+
+
+@pytest.mark.parametrize(
+    "dialect",
+    ["mlclever", "plexe", "datarobot", "peltarion", "simple", "open_inference", "tf_serving", "mlflow"],
+)
+def test_wrong_values_are_told_at_their_fields(chromium, recorded, dialect):
+    """In whatever words the service spoken has for it."""
+    with served(recorded[0].wsgi) as address, opened(chromium) as page:
+        enter(page, address, "sum")
+        page.get_by_role("button", name="Fill with a typical row").click()
+        page.get_by_label("Wire format").select_option(dialect)
+        page.get_by_label("amount", exact=True).fill("120")
+        page.get_by_label("count", exact=True).fill("some")
+        predict(page)
+        told = {
+            name: page.get_by_label(name, exact=True).get_attribute("aria-invalid") == "true" for name in ROW
+        }
+        errors = page.locator(".error").all_inner_texts()
+
+    # A tensor of whole numbers with a text in it cannot be read at all, and no value is looked at.
+    expected = {"count"} if dialect == "open_inference" else {"amount", "count"}
+    assert expected == {name for name, invalid in told.items() if invalid}
+    assert "whole number" in errors[1]
+
+
+def test_several_outputs(page):
+    """Each has its own name, value and bars."""
+
+    def predict_both(table):
+        size = len(table["amount"])
+        shares = np.tile([0.2, 0.7, 0.1], (size, 1))
+        return Prediction([
+            Output("risk", np.array(["mid"] * size), ["low", "mid", "high"], shares),
+            Output("price", table["amount"] * 3),
+        ])  # fmt: skip
+
+    gate = Gate(keys="open")
+    gate.handler("both", schema=Schema.of(amount=float), target=["risk", "price"])(predict_both)
+    with served(gate.wsgi) as address:
+        enter(page, address, "both")
+        page.get_by_label("amount", exact=True).fill("2")
+        told = {}
+        for dialect in page.locator("#dialect option").all_inner_texts():
+            page.get_by_label("Wire format").select_option(dialect)
+            predict(page)
+            told[dialect] = (
+                page.locator(".value").all_inner_texts(),
+                page.locator(".bars .label").all_inner_texts(),
+            )
+
+    assert {("mid", "6")} == {tuple(values) for values, _ in told.values()}
+    assert ["mid", "low", "high"] == told["datarobot"][1] == told["peltarion"][1]
+
+
+AWKWARD = 'it\'s "$HOME" `id` \\ !! %s € {row}'
+
+
+def test_awkward_values_in_code(page, tmp_path):
+    """Reach the gate as they were typed, through a shell and through every dialect."""
+    rows = []
+
+    def predict_note(table):
+        rows.extend(table["note"].tolist())
+        return np.zeros(len(table["note"]))
+
+    gate = make_gate(predict_note, Schema.of(note=str), keys={KEY: "*"})
+    with served(gate.wsgi) as address:
+        enter(page, address, "sum", KEY)
+        page.get_by_label("note", exact=True).fill(AWKWARD)
+        dialects = page.locator("#dialect option").all_inner_texts()
+        for dialect in dialects:
+            page.get_by_label("Wire format").select_option(dialect)
+            ran = subprocess.run(
+                ["sh", "-c", page.locator("#code").inner_text() + " --silent --fail-with-body"],
+                env={**os.environ, "MODELGATE_KEY": KEY, "no_proxy": "*"}, capture_output=True, text=True,
+            )  # fmt: skip
+            assert 0 == ran.returncode, (dialect, ran.stdout, ran.stderr)
+
+    assert [AWKWARD] * len(dialects) == rows
+
+
+def test_a_dialect_of_ones_own(page):
+    """Is asked by its sample, and its answer shown as it came; a file has to be scored in another one."""
+
+    class Ours(Simple):
+        name = "ours"
+
+    with served(make_gate(schema=Schema.of(amount=float), dialects=[Ours()]).wsgi) as address:
+        enter(page, address, "sum")
+        page.get_by_label("amount", exact=True).fill("2")
+        predict(page)
+        drop(page, "rows.csv", "amount\n2\n")
+        page.get_by_role("button", name="Score 1 row").click()
+        told = page.get_by_role("alert").inner_text()
+
+        assert "this page cannot read this wire format" in page.locator("#result").inner_text()
+        assert '[{"prediction": 4}]' == page.locator("#received pre").inner_text().split("\n\n")[1]
+    assert "choose another one" in told
+
+
+def test_facts_of_an_answer(page):
+    """The phases of Server-Timing, and every window of a limit, where they are told."""
+
+    def timed(request, call_next):
+        response = yield from call_next(request)
+        response.set("server-timing", 'auth;dur=0.25, model;desc="the model";dur=1.5, total;dur=1.9')
+        response.set("ratelimit-policy", '"10 per 1 day";q=10;w=86400, "5 per 1 minute";q=5;w=60')
+        response.set("ratelimit", '"10 per 1 day";r=9;t=80000, "5 per 1 minute";r=4;t=59')
+        return response
+
+    with served(make_gate(layers=[timed]).wsgi) as address:
+        enter(page, address, "sum")
+        page.get_by_role("button", name="Fill with a typical row").click()
+        predict(page)
+
+    assert ["auth 0.25 ms", "the model 1.50 ms"] == page.locator(".timing li").all_inner_texts()
+    assert [
+        "9 of 10 left · 10 per 1 day, resets in 22 h",
+        "4 of 5 left · 5 per 1 minute, resets in 59 s",
+    ] == [row.inner_text() for row in page.locator("dl div", has_text="Limit").locator("dd").all()]
+
+
+def test_the_openapi_document(page, tmp_path):
+    """Is downloaded with the key that the page has."""
+    with served(make_gate(keys={KEY: "*"}).wsgi) as address:
+        enter(page, address, "sum", KEY)
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download OpenAPI").click()
+        download.value.save_as(tmp_path / "openapi.json")
+
+    assert "sum.openapi.json" == download.value.suggested_filename
+    assert "3.1.0" == json.loads((tmp_path / "openapi.json").read_text("utf-8"))["openapi"]
+
+
+def test_copying(chromium):
+    """The code goes to the clipboard as it is shown."""
+    allowed = ["clipboard-read", "clipboard-write"]
+    with served(make_gate().wsgi) as address, opened(chromium, permissions=allowed) as page:
+        enter(page, address, "sum")
+        page.get_by_role("button", name="Copy").click()
+        page.get_by_role("button", name="Copied").wait_for()
+
+        assert page.locator("#code").inner_text() == page.evaluate("navigator.clipboard.readText()")
+
+
+def test_the_keyboard_alone(page):
+    """Reaches everything: from the key to the prediction, and the languages with the arrows."""
+    with served(
+        make_gate(schema=Schema.of(amount=float, plan=["free", "pro"]), keys={KEY: "*"}).wsgi
+    ) as address:
+        page.goto(console_of(address, "sum"))
+        page.keyboard.type(KEY)
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Predict").wait_for()
+        page.keyboard.type("4")
+        page.keyboard.press("Tab")
+        page.keyboard.type("pro")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        page.locator(".value").wait_for()
+        page.keyboard.press("Tab")
+        page.keyboard.press("ArrowRight")
+
+        assert "8" == page.locator(".value").inner_text()
+        assert ["false", "true", "false"] == [
+            tab.get_attribute("aria-selected") for tab in page.get_by_role("tab").all()
+        ]
+        assert "import requests" in page.get_by_role("tabpanel").inner_text()
+
+
+def test_without_javascript(chromium):
+    """The page says that it needs it."""
+    with served(make_gate().wsgi) as address, opened(chromium, java_script_enabled=False) as page:
+        page.goto(console_of(address, "sum"))
+
+        assert "This console works with JavaScript" in page.locator("main").inner_text()

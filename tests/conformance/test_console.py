@@ -1,0 +1,77 @@
+"""The console's page, through every mount. What it does in a browser is in `tests/browser`."""
+
+import base64
+import hashlib
+import re
+
+from conformance.conftest import Mounted, make_gate
+from conftest import KEY
+
+LARGEST = 60_000
+PATH = "/deployments/wine/console"
+
+
+def test_the_page_needs_no_key_and_tells_nothing(mounted):
+    """It is the same for whatever name."""
+    answers = [
+        mounted.request("GET", f"/deployments/{name}/console") for name in ("wine", "paused", "nothing")
+    ]
+
+    assert [200, 200, 200] == [answer.status for answer in answers]
+    assert 1 == len({answer.body for answer in answers})
+    assert "text/html; charset=utf-8" == answers[0].header("content-type")
+
+
+def test_the_policy_lets_in_nothing_but_the_page_itself(mounted):
+    """Its script and its style are named by their digests, and nobody else is asked but the gate's own host."""
+    answer = mounted.request("GET", PATH)
+    page = answer.body.decode()
+    policy = dict(part.split(" ", 1) for part in answer.header("content-security-policy").split("; "))
+    inline = re.findall(r"<(script|style)[^>]*>(.*?)</\1>", page, re.DOTALL)
+    digests = {
+        f"{tag}-src": base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for tag, text in inline
+    }
+
+    assert {
+        "default-src": "'none'",
+        "img-src": "data:",
+        "connect-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+        "require-trusted-types-for": "'script'",
+        **{name: f"'sha256-{digest}'" for name, digest in digests.items()},
+    } == policy
+    assert {"script-src", "style-src"} == digests.keys()
+    assert ["DENY", "nosniff", "no-referrer"] == [
+        answer.header(name) for name in ("x-frame-options", "x-content-type-options", "referrer-policy")
+    ]
+    assert [] == re.findall(r"\son\w+=|\sstyle=|src=|\burl\((?!"data:)|@import|innerHTML|Storage|cookie|eval\(", page)
+
+
+def test_the_page_is_small_and_fetched_once(mounted):
+    """A browser that has it asks whether it is still the same."""
+    answer = mounted.request("GET", PATH)
+    again = mounted.request("GET", PATH, headers={"if-none-match": answer.header("etag")})
+    other = mounted.request("GET", PATH, headers={"if-none-match": '"of-another-version"'})
+
+    assert len(answer.body) < LARGEST
+    assert "no-cache" == answer.header("cache-control")
+    assert (304, b"", answer.header("etag")) == (again.status, again.body, again.header("etag"))
+    assert (200, answer.body) == (other.status, other.body)
+
+
+def test_the_page_knows_whether_a_key_is_asked_for(mount, wine):
+    """So that it asks for one first, or for none."""
+    keyed, opened = (Mounted(mount, make_gate(wine, keys=keys)) for keys in ({KEY: "wine"}, "open"))
+
+    assert b'data-keyed="yes"' in keyed.request("GET", PATH).body
+    assert b'data-keyed="no"' in opened.request("GET", PATH).body
+
+
+def test_a_gate_without_a_console(mount, wine):
+    """There is nothing at its path."""
+    mounted = Mounted(mount, make_gate(wine, console=False))
+
+    assert 404 == mounted.request("GET", PATH).status
