@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 from openapi_spec_validator import validate
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.multioutput import MultiOutputClassifier
 
 from conftest import KEY, OTHER_KEY
@@ -27,7 +27,8 @@ MODELS = {
     "classifying outputs": lambda: MultiOutputClassifier(LogisticRegression()).fit(
         X, np.c_[SIGN, SIGN[::-1]]
     ),
-    "one class": lambda: LogisticRegression().fit(X, X[:, 0] > 2),
+    "booleans": lambda: LogisticRegression().fit(X, X[:, 0] > 2),
+    "no probabilities": lambda: RidgeClassifier().fit(X, SIGN),
     "function": lambda: lambda table: table["a"],
 }
 
@@ -224,6 +225,30 @@ def test_a_function_is_not_called():
     gate.openapi("d")
 
     assert [] == called
+
+
+class Counting:
+    """A fitted model that knows how often it was asked."""
+
+    n_features_in_ = 2
+
+    def __init__(self):
+        self.asked = 0
+
+    def predict(self, rows):
+        self.asked += 1
+        return np.zeros(len(rows))
+
+
+def test_an_estimator_is_asked_once_for_all_dialects_that_round_alike():
+    """Those that round to two decimals, and those that do not round."""
+    model = Counting()
+    gate = Gate([Deployment("d", model, schema=SCHEMA, plans=False)], keys="open")
+    gate.openapi("d")
+    before = model.asked
+    gate.openapi("d")
+
+    assert 2 == model.asked - before
 
 
 def test_a_model_that_cannot_score_its_example_has_a_document():
