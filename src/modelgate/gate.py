@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from .deployment import Deployment, HTTPLayer, ScoringLayer
 from .dialects import Dialect, Route
 from .entries import Entries, Entry
@@ -226,7 +228,8 @@ class Gate:
             NotFound, DeploymentInactive, DeploymentUnavailable: as for `score`.
             Forbidden: the schema is not for callers to see.
         """
-        return drive(self._documents.document(name, self._entries))
+        document: dict[str, Any] = msgspec.json.decode(drive(self._documents.document(name, self._entries)))
+        return document
 
     def warm(self) -> None:
         """Load every model now, as far as the cache holds them, and not when it is first asked for.

@@ -12,6 +12,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from conftest import KEY, OTHER_KEY
 from modelgate import Column, Deployment, Gate, Response, Schema, errors
 from modelgate.dialects import DIALECTS, DataRobot, Sample, filled
+from modelgate.dialects import Document as DialectDocument
 from modelgate.testing import Client
 from openapi_reading import Document, contents
 
@@ -306,6 +307,14 @@ def test_where_the_key_stands():
     assert not any(
         "401" in told["responses"] or "security" in told for _, told in Document(document).operations()
     )
+
+
+def test_a_place_for_keys_that_is_none():
+    """Is told where a dialect's document is made."""
+    with pytest.raises(errors.ConfigurationError) as info:
+        DialectDocument("t", {}, lambda targets: {}, {}, keys=[["bearer"], ["cookie"]])
+
+    assert str(info.value).startswith("keys: 'cookie': accepts sequences of bearer, x-api-key")
 
 
 def test_limits_are_told_where_there_are_some():

@@ -1,7 +1,8 @@
 """Documents put together: of what dialects say of themselves, and what they make of an example and of each error."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
+
+import msgspec
 
 from ..dialects import Catalog, Dialect
 from ..flow import Flow, run
@@ -29,8 +30,8 @@ class OpenAPI:
         self._keyed = keyed
         self._limited = limited
 
-    def document(self, name: str, catalog: Catalog) -> Flow[dict[str, Any]]:
-        """The OpenAPI 3.1 document of a deployment.
+    def document(self, name: str, catalog: Catalog) -> Flow[bytes]:
+        """The OpenAPI 3.1 document of a deployment, as JSON.
 
         Its example is scored, unless a function predicts, which may have effects.
 
@@ -46,11 +47,11 @@ class OpenAPI:
 
     def _written(
         self, told: Description, targets: Sequence[Target], answers: dict[str, Response | None]
-    ) -> dict[str, Any]:
+    ) -> bytes:
         operations = Operations(told, targets, keyed=self._keyed, limited=self._limited)
         for dialect in self._dialects:
             operations.add(dialect, answers[dialect.name])
-        return {
+        document = {
             "openapi": "3.1.0",
             "info": {"title": told.name, "version": told.version, "description": _description(targets)},
             # Relative to where it is served: below …/deployments/<name>/.
@@ -59,6 +60,7 @@ class OpenAPI:
             "paths": operations.paths,
             "components": operations.components,
         }
+        return msgspec.json.encode(document)
 
 
 def _description(targets: Sequence[Target]) -> str:

@@ -149,7 +149,7 @@ class Operations:
         headers = self._told_headers([response for _, response in told])
         if told[0][0].status == 401:
             # Who has no key is told of no limit.
-            headers = {name: header for name, header in headers.items() if name not in _LIMITS}
+            headers = {field: header for field, header in headers.items() if field not in _LIMITS}
         return {"description": description, "headers": headers, "content": content}
 
     def _told_headers(self, responses: Iterable[Response]) -> dict[str, JSONSchema]:
