@@ -10,7 +10,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClas
 from sklearn.multioutput import MultiOutputClassifier
 
 from conftest import KEY, OTHER_KEY
-from modelgate import Column, Deployment, Gate, Response, Schema, errors
+from modelgate import Column, Deployment, Gate, ModelPackage, Response, Schema, errors
 from modelgate.dialects import DIALECTS, DataRobot, Sample, filled
 from modelgate.dialects import Document as DialectDocument
 from modelgate.testing import Client
@@ -226,6 +226,23 @@ def test_a_function_is_not_called():
     gate.openapi("d")
 
     assert [] == called
+
+
+@pytest.mark.parametrize("spoiled", [False, True])
+def test_a_model_in_a_file(spoiled, tmp_path):
+    """It is loaded for the example; one that cannot be has the document that its package alone allows."""
+    path = tmp_path / "d.mgpkg"
+    package = ModelPackage.from_estimator(MODELS["classifier"](), X, SIGN)
+    package.save(path, folder=True)
+    if spoiled:
+        (path / "model.skops").write_bytes(b"spoiled")
+    document = Gate([Deployment("d", path)], keys="open", dialects=["simple"]).openapi("d")
+    answer = document["components"]["schemas"]["simple_answer"]["anyOf"][0]["properties"]
+
+    validate(document)
+    assert {"enum": ["high", "low"]} == answer["prediction"]
+    assert spoiled == ("confidence" not in answer)
+    assert spoiled == ("example" not in str(document["components"]["responses"]["simple_200"]["content"]))
 
 
 class Counting:
