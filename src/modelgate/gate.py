@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from . import console as page
 from .deployment import Deployment, HTTPLayer, ScoringLayer
 from .deployments import Deployments
@@ -178,7 +180,8 @@ class Gate(Deployments):
             NotFound, DeploymentInactive, DeploymentUnavailable: as for `score`.
             Forbidden: the schema is not for callers to see.
         """
-        return drive(self._documents.document(name, self._entries))
+        document: dict[str, Any] = msgspec.json.decode(drive(self._documents.document(name, self._entries)))
+        return document
 
     def handle(self, request: Any, deployment: str | None = None, *, dialect: str | None = None) -> Any:
         """Answer the request of an ordinary route of the app's own.
