@@ -8,6 +8,7 @@ from ..errors import ConfigurationError, KeyInactive, ModelgateError, NotFound, 
 from .inspect import inspect
 from .keys import keys
 from .pack import pack
+from .score import score
 
 __all__ = ["cli"]
 
@@ -39,5 +40,5 @@ def cli() -> None:
     """A trained model as a production prediction endpoint inside the web app you already have."""
 
 
-for _command in (inspect, pack, keys):
+for _command in (inspect, pack, keys, score):
     cli.add_command(_command)

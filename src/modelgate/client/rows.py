@@ -80,25 +80,26 @@ def csv_rows(header: bytes, lines: Sequence[bytes]) -> Rows:
     return Rows(lines, b"".join, "text/csv", header)
 
 
-def records(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+def records(lines: Iterable[bytes], line: int = 1) -> Iterator[tuple[int, bytes]]:
     """The records of CSV, the header first: the line each begins in, and its bytes, which end in a line end.
 
     A quoted cell may hold line ends (RFC 4180). Empty lines are no records.
 
     Args:
-        lines: of the body, with their line ends.
+        lines: of the body, or of its rest, with their line ends.
+        line: the number of the first of them.
 
     Raises:
         MalformedBody: a cell is longer than `csv.field_size_limit`: a quote that is never closed, mostly.
     """
     # Where a record ends is the csv module's to say: it also reads them at the gate.
     taken: list[bytes] = []
-    at = 1
+    at = line
 
     def texts() -> Iterator[str]:
-        for line in lines:
-            taken.append(line)
-            yield line.decode("latin-1")
+        for raw in lines:
+            taken.append(raw)
+            yield raw.decode("latin-1")
 
     try:
         for cells in csv.reader(texts()):

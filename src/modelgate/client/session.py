@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
-from itertools import count
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -127,8 +126,9 @@ class Session:
         """
         headers = {**self._headers, "content-type": media_type, "accept": f"{accept}, {_PROBLEM}"}
         until = self._retry.until() if until is None else until
-        for attempt in count(1):
-            told = None
+        attempt = 0
+        while True:
+            attempt, told = attempt + 1, None
             try:
                 response = yield from self._send(body, headers, self._retry.left(until))
                 kind = response.headers.get("content-type", "").partition(";")[0]
@@ -152,7 +152,6 @@ class Session:
                 raise error
             self._on_wait(pause)
             yield from sleep(pause)
-        raise AssertionError  # for mypy: count never ends
 
     def _send(self, body: bytes, headers: dict[str, str], timeout: float) -> Flow[Any]:
         """The answer, whatever it is. A redirect is an answer too, and is not followed."""
