@@ -28,6 +28,9 @@ def _leave(namespace):
     namespace["_stack"].close()
 
 
+_ALIKE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
 def _run_commands(example):
     """A block of console: each ``$ modelgate …`` is run, and what follows it is what it prints; … is any text."""
     import click.testing
@@ -38,7 +41,7 @@ def _run_commands(example):
         command, _, expected = shown.partition("\n")
         done = click.testing.CliRunner().invoke(cli, shlex.split(command))
         told = "".join(line.rstrip() + "\n" for line in done.output.splitlines())
-        if not doctest.OutputChecker().check_output(expected.replace("…", "..."), told, doctest.ELLIPSIS):
+        if not doctest.OutputChecker().check_output(expected.replace("…", "..."), told, _ALIKE):
             return f"modelgate {command}\n{told}"
     return None
 

@@ -32,6 +32,7 @@ from .options import given_layers, naming, spoken, standard_layers
 from .routes import Routes
 from .schema import Schema
 from .scoring import (
+    Description,
     Known,
     Model,
     Prediction,
@@ -87,6 +88,10 @@ class Gate:
         threads: how many predictions may run at once under ASGI, of all deployments together; by
             default four more than there are cores, and 32 at most.
 
+    Attributes:
+        cache: the models in memory.
+        layers: the HTTP layers around all deployments.
+
     Raises:
         ConfigurationError: an option cannot work, or there are no keys.
     """
@@ -131,6 +136,7 @@ class Gate:
         else:
             layers = given_layers(layers, keys, limits)
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
+        self.layers = (*proxies, *layers)
         self._guarded = http_stack(layers, self._answer)
         self._handler = stack([*proxies, RequestId(), AccessLog()], self._guard)
         self.asgi = asgi.app(self)
@@ -210,6 +216,28 @@ class Gate:
             PredictionError, DeploymentUnavailable: the model failed, or cannot be loaded.
         """
         return drive(self._entries.active(name).score(Query(rows, deployment=name)))
+
+    @property
+    def deployments(self) -> dict[str, Deployment]:
+        """What is served, by name."""
+        return {name: entry.deployment for name, entry in self._entries.items()}
+
+    def describe(self, name: str) -> Description:
+        """What is known of deployment *name*: its version, what it takes and what it predicts.
+
+        Raises:
+            NotFound, DeploymentInactive, DeploymentUnavailable: as `score`.
+            Forbidden: its schema is not to be seen.
+        """
+        return drive(self._entries.describe(name))
+
+    def predictor(self, name: str) -> Predictor:
+        """What predicts for deployment *name*, loaded where it is not: its plan, its schema.
+
+        Raises:
+            NotFound, DeploymentInactive, DeploymentUnavailable: as `score`.
+        """
+        return drive(self._entries.active(name).model.predictor())
 
     def warm(self) -> None:
         """Load every model now, as far as the cache holds them, and not when it is first asked for.

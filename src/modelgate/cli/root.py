@@ -5,10 +5,12 @@ from typing import Any
 import click
 
 from ..errors import ConfigurationError, KeyInactive, ModelgateError, NotFound, StoreError
+from .doctor import doctor
 from .inspect import inspect
 from .keys import keys
 from .pack import pack
 from .score import score
+from .serve import serve
 
 __all__ = ["cli"]
 
@@ -40,5 +42,5 @@ def cli() -> None:
     """A trained model as a production prediction endpoint inside the web app you already have."""
 
 
-for _command in (inspect, pack, keys, score):
+for _command in (inspect, pack, keys, score, serve, doctor):
     cli.add_command(_command)

@@ -79,7 +79,11 @@ class Model:
     def ready(self) -> Flow[None]:
         """Load the model, if it never was: raises what that raises."""
         if not self._loaded:
-            yield from self._take(Query(b""))
+            yield from self.predictor()
+
+    def predictor(self) -> Flow[Predictor]:
+        """What predicts, loaded where it is not in memory: raises what that raises."""
+        return (yield from self._take(Query(b"")))
 
     def _take(self, query: Query) -> Flow[Predictor]:
         if query.predictor is None:
