@@ -9,6 +9,7 @@ from .doctor import doctor
 from .inspect import inspect
 from .keys import keys
 from .pack import pack
+from .replay import replay
 from .score import score
 from .serve import serve
 
@@ -42,5 +43,5 @@ def cli() -> None:
     """A trained model as a production prediction endpoint inside the web app you already have."""
 
 
-for _command in (inspect, pack, keys, score, serve, doctor):
+for _command in (inspect, pack, keys, score, serve, replay, doctor):
     cli.add_command(_command)
