@@ -450,7 +450,9 @@ def test_waits_are_told(to, run, monkeypatch):
 
     to(Busy(gate.asgi))
 
-    assert "2 waits for the server" in run(rows_of(1)).stdout
+    done = run(rows_of(1))
+    assert "2 waits for the server" in done.stdout
+    assert 1 == done.stderr.count("waiting ")
 
 
 def test_requests_in_flight(to, run, out):

@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import socket
+import sys
 import threading
 
 import httpx
@@ -139,8 +140,9 @@ def test_what_is_no_rows(rows):
 
 def test_what_json_cannot_say():
     """Is refused as an input."""
-    with pytest.raises(errors.InvalidInput, match="JSON cannot say"):
-        client_of(gate_of()).predict({"age": object()})
+    for value in (object(), float("inf"), np.float64("-inf"), np.float32("inf")):
+        with pytest.raises(errors.InvalidInput, match="JSON cannot say"):
+            client_of(gate_of()).predict({"age": value})
 
 
 def test_numbers_and_several_outputs(interface):
@@ -627,7 +629,7 @@ def test_a_client_given_stays_open():
 
 def test_httpx_is_missing(monkeypatch):
     """Is told with the extra to install."""
-    monkeypatch.setitem(__import__("sys").modules, "httpx", None)
+    monkeypatch.setitem(sys.modules, "httpx", None)
     with pytest.raises(errors.ConfigurationError, match=r'pip install "modelgate\[client\]"'):
         Client(URL)
 

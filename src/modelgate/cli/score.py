@@ -31,6 +31,9 @@ __all__ = ["score"]
 _ATTEMPTS, _DEADLINE, _TIMEOUT = 20, 3600.0, 300.0
 """Of one chunk: nobody waits at a terminal for it, and the next run goes on where this one stopped."""
 
+_LONG = 3.0
+"""From how many seconds on a wait is told; of several chunks that wait together, one is."""
+
 
 @click.command()
 @click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -122,7 +125,7 @@ class _Job:
         self._key = key
         self._chunk = chunk
         self._in_flight = in_flight
-        self._waits = 0
+        self._waits, self._told_until = 0, 0.0
         self._resumed = done.scored + done.refused
         self._since = time.monotonic()
 
@@ -155,8 +158,12 @@ class _Job:
             on_wait=self._waited,
         )
 
-    def _waited(self, _: float) -> None:
+    def _waited(self, seconds: float) -> None:
         self._waits += 1
+        now = time.monotonic()
+        if seconds >= _LONG and now >= self._told_until:
+            self._told_until = now + seconds
+            click.echo(f"{self._path.name}  waiting {seconds:.0f} s for the server", err=True)
 
     async def _score(self, source: "Input", session: "Session", output: "Output", show: Show) -> None:
         from ..client.scored import scored

@@ -120,7 +120,7 @@ def _made(
 ) -> AnswerableError:
     """The error as the gate raised it: with the attributes of its class, whatever its constructor takes."""
     error = kind.__new__(kind)
-    details = {name: told[name] for name in told if name not in ("status", "code", "detail")}
+    details = {name: told[name] for name in told if name not in _WORDS}
     AnswerableError.__init__(error, message, details=details, headers=headers)
     attributes = {name: details.get(name, empty) for name, empty in _ATTRIBUTES.get(kind, {}).items()}
     if kind is tree.RateLimitExceeded or issubclass(kind, ServingError):
@@ -132,6 +132,8 @@ def _made(
         error.add_note(f"request id {error.request_id}")
     return error
 
+
+_WORDS = ("status", "code", "detail", "message", "error")
 
 _ATTRIBUTES: dict[type[AnswerableError], dict[str, Any]] = {
     tree.MissingColumns: {"missing_columns": [], "errors": {}},

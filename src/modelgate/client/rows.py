@@ -1,12 +1,14 @@
 """Rows of every kind as bodies of requests, and as parts that follow each other."""
 
 import csv
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from ..errors import InvalidInput, MalformedBody
 from ..schema import CSV
@@ -142,6 +144,9 @@ _ENCODER = msgspec.json.Encoder(enc_hook=_plain)
 
 
 def _encode(rows: Any) -> bytes:
+    # As JSON the encoder would make a null of it, which is another value.
+    if any(isinstance(value, float | np.float32) and math.isinf(value) for row in rows for value in row.values()):
+        raise InvalidInput("rows: JSON cannot say them: infinity")
     try:
         return _ENCODER.encode(rows)
     except TypeError as error:
