@@ -319,6 +319,17 @@ def test_an_output_that_is_done(to, run, out):
     assert not out.with_name("out.errors.csv").exists()
 
 
+def test_begun_anew_and_stopped_at_once(stopped, to, run, out):
+    """Leaves nothing of the run before."""
+    to(Failing(gate_of(), 0, partial(page, status=502)))
+    run(rows_of(*range(30)), "--rows", "5", "--overwrite", code=4)
+
+    assert ("", False) == (out.read_text(), checkpoint_path(out).exists())
+    to(gate_of())
+    run(rows_of(*range(30)), "--rows", "5")
+    assert lines(*range(30)) == out.read_text()
+
+
 # ---- what goes wrong
 
 

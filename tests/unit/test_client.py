@@ -186,6 +186,19 @@ def test_batches_follow_the_servers_limits(interface):
     assert by_rows.values[:20] == by_rate.values
 
 
+@pytest.mark.parametrize("told", [0, -1, 10**9, "many", None])
+def test_a_number_of_rows_that_cannot_be(told):
+    """Is not believed: halves are tried."""
+    refusal = {"code": "invalid_input", "detail": "too many", "max_rows": told}
+    row = {"prediction": 1.5, "predictionValues": []}
+    client, got = scripted(
+        httpx.Response(422, json=refusal), *[httpx.Response(200, json={"data": [row]})] * 2
+    )
+
+    assert [1.5, 1.5] == client.predict(ROWS[:2]).values
+    assert 3 == len(got)
+
+
 def test_a_row_too_large(interface):
     """Cannot be made smaller: the server's own error says so."""
     with pytest.raises(errors.BatchTooLarge, match="rate limit lets no more than 1"):

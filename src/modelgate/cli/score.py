@@ -94,7 +94,7 @@ def _begun(anew: Checkpoint, output: Path) -> Checkpoint:
     """
     there = Checkpoint.load(checkpoint_path(output))
     if there is None:
-        if output.exists():
+        if output.exists() and output.stat().st_size:
             raise ConfigurationError(f"{output} is there already: take another --output, or --overwrite")
         return anew
     if (there.url, there.chunk) != (anew.url, anew.chunk):

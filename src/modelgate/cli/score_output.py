@@ -37,6 +37,8 @@ class Output:
     def __init__(self, path: Path, done: Checkpoint) -> None:
         self.done = done
         self._checkpoint = checkpoint_path(path)
+        if not done.offset:
+            self._checkpoint.unlink(missing_ok=True)
         self._files = ExitStack()
         self._output = self._opened(path, done.output)
         self._errors_path = errors_path(path)

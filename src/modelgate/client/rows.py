@@ -145,7 +145,9 @@ _ENCODER = msgspec.json.Encoder(enc_hook=_plain)
 
 def _encode(rows: Any) -> bytes:
     # As JSON the encoder would make a null of it, which is another value.
-    if any(isinstance(value, float | np.float32) and math.isinf(value) for row in rows for value in row.values()):
+    if any(
+        isinstance(value, float | np.float32) and math.isinf(value) for row in rows for value in row.values()
+    ):
         raise InvalidInput("rows: JSON cannot say them: infinity")
     try:
         return _ENCODER.encode(rows)
