@@ -1,13 +1,15 @@
 """The Python examples of the README and the docs are tests; and in CI no test may be skipped."""
 
 import contextlib
+import doctest
 import os
+import shlex
 import tempfile
 
 import hypothesis
 import pytest
 from sybil import Sybil
-from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 # In CI the same examples each time, so that a change is judged by what it changed; elsewhere new ones.
 hypothesis.settings.register_profile("ci", derandomize=True)
@@ -26,8 +28,26 @@ def _leave(namespace):
     namespace["_stack"].close()
 
 
+_ALIKE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def _run_commands(example):
+    """A block of console: each ``$ modelgate …`` is run, and what follows it is what it prints; … is any text."""
+    import click.testing
+
+    from modelgate.cli.root import cli
+
+    for shown in example.parsed.split("$ modelgate ")[1:]:
+        command, _, expected = shown.partition("\n")
+        done = click.testing.CliRunner().invoke(cli, shlex.split(command))
+        told = "".join(line.rstrip() + "\n" for line in done.output.splitlines())
+        if not doctest.OutputChecker().check_output(expected.replace("…", "..."), told, _ALIKE):
+            return f"modelgate {command}\n{told}"
+    return None
+
+
 pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser(), SkipParser()],
+    parsers=[PythonCodeBlockParser(), SkipParser(), CodeBlockParser("console", _run_commands)],
     patterns=["README.md", "docs/*.md", "docs/*/*.md"],
     setup=_enter,
     teardown=_leave,

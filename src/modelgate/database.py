@@ -62,6 +62,11 @@ class Database:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._url.get_backend_name()})"
 
+    @property
+    def backend(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self._url.get_backend_name()
+
     def _start(self) -> None:
         """What belongs to one process alone: called in each forked child too."""
         # A child leaves its parent's connections alone: even closing one would speak to the server.

@@ -17,7 +17,7 @@ from .loader import Loader
 from .models import FolderStore, ModelCache, ModelStore
 from .options import naming
 from .schema import Schema
-from .scoring import Agreement, Known, Prediction, Predictor, Query, Rollout, Shadow
+from .scoring import Agreement, Description, Known, Prediction, Predictor, Query, Rollout, Shadow
 
 __all__ = ["Deployments"]
 
@@ -91,6 +91,28 @@ class Deployments:
             return function
 
         return serve
+
+    @property
+    def deployments(self) -> dict[str, Deployment]:
+        """What is served, by name."""
+        return {name: entry.deployment for name, entry in list(self._entries.items())}
+
+    def describe(self, name: str) -> Description:
+        """What is known of deployment *name*: its version, what it takes and what it predicts.
+
+        Raises:
+            NotFound, DeploymentInactive, DeploymentUnavailable: as for `score`.
+            Forbidden: its schema is not to be seen.
+        """
+        return drive(self._entries.describe(name))
+
+    def predictor(self, name: str) -> Predictor:
+        """What predicts for deployment *name*, loaded where it is not: its plan, its schema.
+
+        Raises:
+            NotFound, DeploymentInactive, DeploymentUnavailable: as for `score`.
+        """
+        return drive(self._entries.active(name).model.predictor())
 
     def warm(self) -> None:
         """Load every model now, as far as the cache holds them, and not when it is first asked for.

@@ -81,6 +81,10 @@ class Gate(Deployments):
             has more than half of the threads where there are several.
         console: whether ``GET /deployments/{deployment}/console`` is a page from which to ask a deployment.
 
+    Attributes:
+        cache: the models in memory.
+        layers: the HTTP layers around all deployments.
+
     Raises:
         ConfigurationError: an option cannot work, or there are no keys.
     """
@@ -125,6 +129,7 @@ class Gate(Deployments):
         if console:
             self._routes.add(page.route(keyed=keyed), PLAIN)
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
+        self.layers = (*proxies, *layers)
         self._guarded = http_stack(layers, self._answer)
         self._handler = stack([*proxies, RequestId(), AccessLog()], self._guard)
         self.asgi = asgi.app(self)

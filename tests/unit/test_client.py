@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import socket
+import sys
 import threading
 
 import httpx
@@ -139,8 +140,9 @@ def test_what_is_no_rows(rows):
 
 def test_what_json_cannot_say():
     """Is refused as an input."""
-    with pytest.raises(errors.InvalidInput, match="JSON cannot say"):
-        client_of(gate_of()).predict({"age": object()})
+    for value in (object(), float("inf"), np.float64("-inf"), np.float32("inf")):
+        with pytest.raises(errors.InvalidInput, match="JSON cannot say"):
+            client_of(gate_of()).predict({"age": value})
 
 
 def test_numbers_and_several_outputs(interface):
@@ -182,6 +184,19 @@ def test_batches_follow_the_servers_limits(interface):
     assert 25 / 3 <= len(by_bytes.request_ids)
     assert by_rows.values == by_bytes.values
     assert by_rows.values[:20] == by_rate.values
+
+
+@pytest.mark.parametrize("told", [0, -1, 10**9, "many", None])
+def test_a_number_of_rows_that_cannot_be(told):
+    """Is not believed: halves are tried."""
+    refusal = {"code": "invalid_input", "detail": "too many", "max_rows": told}
+    row = {"prediction": 1.5, "predictionValues": []}
+    client, got = scripted(
+        httpx.Response(422, json=refusal), *[httpx.Response(200, json={"data": [row]})] * 2
+    )
+
+    assert [1.5, 1.5] == client.predict(ROWS[:2]).values
+    assert 3 == len(got)
 
 
 def test_a_row_too_large(interface):
@@ -627,7 +642,7 @@ def test_a_client_given_stays_open():
 
 def test_httpx_is_missing(monkeypatch):
     """Is told with the extra to install."""
-    monkeypatch.setitem(__import__("sys").modules, "httpx", None)
+    monkeypatch.setitem(sys.modules, "httpx", None)
     with pytest.raises(errors.ConfigurationError, match=r'pip install "modelgate\[client\]"'):
         Client(URL)
 

@@ -1,5 +1,7 @@
 """What is public, and what importing it costs."""
 
+import ast
+import inspect
 import json
 import subprocess
 import sys
@@ -30,10 +32,14 @@ def test_every_error_is_public():
 
 IMPORTING = """
 import json, logging, sys, threading
+count = len(sys.modules)
 before = list(logging.getLogger().handlers)
 import modelgate
+light = len(sys.modules) - count, [name for name in sys.modules if name.startswith("modelgate")]
+from modelgate import *
 own = logging.getLogger("modelgate")
 print(json.dumps({
+    "light": light,
     "modules": sorted({name.partition(".")[0] for name in sys.modules}),
     "threads": threading.active_count(),
     "logging": [len(logging.getLogger().handlers) - len(before), len(own.handlers), own.level, own.propagate],
@@ -43,11 +49,39 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def imported():
-    """What a fresh interpreter holds after ``import modelgate``."""
+    """What a fresh interpreter holds after ``from modelgate import *``, and after ``import modelgate`` alone."""
     done = subprocess.run(
         [sys.executable, "-c", IMPORTING], capture_output=True, text=True, check=True, timeout=60
     )
     return json.loads(done.stdout)
+
+
+def test_what_is_not_used_is_not_imported(imported):
+    """``import modelgate`` alone imports no other module of it, and numpy with none."""
+
+    assert ["modelgate"] == imported["light"][1]
+    assert imported["light"][0] < 20
+
+
+def test_names_are_kept_when_they_are_found():
+    """And told before: by ``dir``, and by what is said of one that is not there."""
+    with pytest.raises(AttributeError, match="module 'modelgate' has no attribute 'Gates'"):
+        _ = modelgate.Gates
+
+    assert set(modelgate.__all__) <= set(dir(modelgate))
+    assert modelgate.Gate is vars(modelgate)["Gate"]
+    assert "modelgate.dialects" == modelgate.dialects.__name__
+
+
+def test_the_names_are_those_a_type_checker_sees():
+    """Each is imported once in the block that only it reads, and so from the same module."""
+    block = next(node for node in ast.parse(inspect.getsource(modelgate)).body if isinstance(node, ast.If))
+    seen = {alias.name: node.module for node in block.body for alias in node.names}
+
+    assert set(modelgate.__all__) == seen.keys()
+    for name, room in seen.items():
+        home = modelgate if room is None else getattr(modelgate, room)
+        assert getattr(modelgate, name) is getattr(home, name)
 
 
 @pytest.mark.parametrize(

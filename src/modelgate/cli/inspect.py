@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from ..models.report import FileReport
     from ..schema import Column
 
-__all__ = ["file_argument", "inspect", "key_option", "trusted_option"]
+__all__ = ["file_argument", "from_environment", "inspect", "key_option", "trusted_option"]
 
 _COLUMNS = ("column", "type", "required", "null", "values")
 _LEVELS = 5
 
 
-def _secret(_ctx: click.Context, _option: click.Parameter, variable: str | None) -> str | None:
+def from_environment(_ctx: click.Context, _option: click.Parameter, variable: str | None) -> str | None:
+    """The secret that an option names the environment variable of."""
     if variable is None:
         return None
     if not os.environ.get(variable):
@@ -35,7 +36,7 @@ key_option = click.option(
     "--key-env",
     "key",
     metavar="VARIABLE",
-    callback=_secret,
+    callback=from_environment,
     help="The environment variable that holds the key of signatures.",
 )
 

@@ -5,9 +5,13 @@ from typing import Any
 import click
 
 from ..errors import ConfigurationError, KeyInactive, ModelgateError, NotFound, StoreError
+from .doctor import doctor
 from .inspect import inspect
 from .keys import keys
 from .pack import pack
+from .replay import replay
+from .score import score
+from .serve import serve
 
 __all__ = ["cli"]
 
@@ -39,5 +43,5 @@ def cli() -> None:
     """A trained model as a production prediction endpoint inside the web app you already have."""
 
 
-for _command in (inspect, pack, keys):
+for _command in (inspect, pack, keys, score, serve, replay, doctor):
     cli.add_command(_command)

@@ -7,6 +7,7 @@
     - UnexpectedAnswer                what answers is no gate, or sends the caller elsewhere
 """
 
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ import msgspec
 
 from .. import errors as tree
 from ..errors import AnswerableError, ModelgateError, RequestError, ServingError
-from .retry import retry_after
+from .retry import RETRIED, retry_after
 from .rows import Rows
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "ConnectionFailed",
     "UnexpectedAnswer",
     "error_of",
+    "is_passing",
     "rows_at_fault",
     "shifted",
 ]
@@ -120,18 +122,25 @@ def _made(
 ) -> AnswerableError:
     """The error as the gate raised it: with the attributes of its class, whatever its constructor takes."""
     error = kind.__new__(kind)
-    details = {name: told[name] for name in told if name not in ("status", "code", "detail")}
+    details = {name: told[name] for name in told if name not in _WORDS}
     AnswerableError.__init__(error, message, details=details, headers=headers)
     attributes = {name: details.get(name, empty) for name, empty in _ATTRIBUTES.get(kind, {}).items()}
     if kind is tree.RateLimitExceeded or issubclass(kind, ServingError):
         pause = retry_after(headers, time.time())
-        attributes["retry_after"] = None if pause is None else round(pause)
+        attributes["retry_after"] = None if pause is None else math.ceil(pause)
     vars(error).update(attributes)
     error.request_id = headers.get("x-request-id")
     if error.request_id is not None:
         error.add_note(f"request id {error.request_id}")
     return error
 
+
+def is_passing(error: ModelgateError) -> bool:
+    """Whether the same request may be answered otherwise later."""
+    return getattr(error, "status", None) in RETRIED or getattr(error, "retried", False)
+
+
+_WORDS = ("status", "code", "detail", "message", "error")
 
 _ATTRIBUTES: dict[type[AnswerableError], dict[str, Any]] = {
     tree.MissingColumns: {"missing_columns": [], "errors": {}},

@@ -1,12 +1,14 @@
 """Rows of every kind as bodies of requests, and as parts that follow each other."""
 
 import csv
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from ..errors import InvalidInput, MalformedBody
 from ..schema import CSV
@@ -80,25 +82,26 @@ def csv_rows(header: bytes, lines: Sequence[bytes]) -> Rows:
     return Rows(lines, b"".join, "text/csv", header)
 
 
-def records(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+def records(lines: Iterable[bytes], line: int = 1) -> Iterator[tuple[int, bytes]]:
     """The records of CSV, the header first: the line each begins in, and its bytes, which end in a line end.
 
     A quoted cell may hold line ends (RFC 4180). Empty lines are no records.
 
     Args:
-        lines: of the body, with their line ends.
+        lines: of the body, or of its rest, with their line ends.
+        line: the number of the first of them.
 
     Raises:
         MalformedBody: a cell is longer than `csv.field_size_limit`: a quote that is never closed, mostly.
     """
     # Where a record ends is the csv module's to say: it also reads them at the gate.
     taken: list[bytes] = []
-    at = 1
+    at = line
 
     def texts() -> Iterator[str]:
-        for line in lines:
-            taken.append(line)
-            yield line.decode("latin-1")
+        for raw in lines:
+            taken.append(raw)
+            yield raw.decode("latin-1")
 
     try:
         for cells in csv.reader(texts()):
@@ -141,6 +144,11 @@ _ENCODER = msgspec.json.Encoder(enc_hook=_plain)
 
 
 def _encode(rows: Any) -> bytes:
+    # As JSON the encoder would make a null of it, which is another value.
+    if any(
+        isinstance(value, float | np.float32) and math.isinf(value) for row in rows for value in row.values()
+    ):
+        raise InvalidInput("rows: JSON cannot say them: infinity")
     try:
         return _ENCODER.encode(rows)
     except TypeError as error:

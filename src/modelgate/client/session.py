@@ -17,12 +17,13 @@ from ..errors import (
     ConfigurationError,
     InvalidInput,
     MalformedBody,
+    ModelgateError,
     RequestError,
 )
 from ..flow import Flow, Wait, run
-from .errors import ConnectionFailed, UnexpectedAnswer, error_of, shifted
+from .errors import ConnectionFailed, UnexpectedAnswer, error_of, is_passing, shifted
 from .predictions import Predictions, decoded, joined
-from .retry import RETRIED, Retry, retry_after
+from .retry import Retry
 from .rows import Rows, rows_of
 
 __all__ = ["Progress", "Session", "endpoint_of", "is_too_large", "sleep"]
@@ -86,7 +87,7 @@ class Session:
                     if len(rows) > 1 and isinstance(error, InvalidInput | MalformedBody):
                         shifted(error, at, batch)
                     raise
-                size = min(error.details.get("max_rows", len(batch) // 2), len(batch) - 1)
+                size = _smaller(error, len(batch))
                 continue
             at += len(batch)
             if progress is not None:
@@ -128,31 +129,24 @@ class Session:
         headers = {**self._headers, "content-type": media_type, "accept": f"{accept}, {_PROBLEM}"}
         until = self._retry.until() if until is None else until
         for attempt in count(1):
-            told = None
             try:
-                response = yield from self._send(body, headers, self._retry.left(until))
-                kind = response.headers.get("content-type", "").partition(";")[0]
-                if response.status_code == 200 and kind == accept:
-                    return response
-                error: Exception = error_of(
-                    response.status_code,
-                    response.headers,
-                    response.content,
-                    self._endpoint,
-                    keyed=bool(self._headers),
-                )
-                again = response.status_code in RETRIED
-                told = retry_after(response.headers, time.time())
-            except ConnectionFailed as failed:
-                error, again = failed, failed.retried
-            pause = self._retry.pause(attempt, told, until) if again else None
-            if pause is None:
-                if attempt > 1:
-                    error.add_note(f"given up after {attempt} attempts")
-                raise error
+                return (yield from self._once(body, headers, accept, self._retry.left(until)))
+            except ModelgateError as error:
+                pause = self._retry.pause(attempt, getattr(error, "retry_after", None), until)
+                if pause is None or not is_passing(error):
+                    if attempt > 1:
+                        error.add_note(f"given up after {attempt} attempts")
+                    raise
             self._on_wait(pause)
             yield from sleep(pause)
-        raise AssertionError  # for mypy: count never ends
+
+    def _once(self, body: bytes, headers: dict[str, str], accept: str, timeout: float) -> Flow[Any]:
+        response = yield from self._send(body, headers, timeout)
+        kind = response.headers.get("content-type", "").partition(";")[0]
+        if response.status_code == 200 and kind == accept:
+            return response
+        keyed = "authorization" in headers
+        raise error_of(response.status_code, response.headers, response.content, self._endpoint, keyed=keyed)
 
     def _send(self, body: bytes, headers: dict[str, str], timeout: float) -> Flow[Any]:
         """The answer, whatever it is. A redirect is an answer too, and is not followed."""
@@ -224,6 +218,12 @@ def _checked_key(key: str) -> str:
     ):
         raise ConfigurationError("key: accepts printable ASCII without white space at its ends, or None")
     return key
+
+
+def _smaller(error: RequestError, rows: int) -> int:
+    """How many rows to send in place of so many: as many as the server takes, or half of them."""
+    told = error.details.get("max_rows")
+    return told if type(told) is int and 0 < told < rows else rows // 2
 
 
 def is_too_large(error: AnswerableError) -> bool:

@@ -27,6 +27,9 @@ class KeyAuth:
         keys: ``{key: deployments}``, ``"env:VARIABLE"``, the URL of a database, or a key store.
         realm: named in the challenge of a 401.
 
+    Attributes:
+        keys: the store they are in.
+
     Raises:
         ConfigurationError: *keys* is none of them, or holds what is no key; or *realm* cannot be sent.
     """
@@ -36,7 +39,7 @@ class KeyAuth:
             raise ConfigurationError(
                 f"realm={realm!r}: accepts printable ASCII without quotes and backslashes"
             )
-        self._keys = key_store(keys)
+        self.keys = key_store(keys)
         # RFC 6750, section 3.1: no error code where no credentials were sent.
         self._ask = {"www-authenticate": f'Bearer realm="{realm}"'}
         self._refuse = {"www-authenticate": f'Bearer realm="{realm}", error="invalid_token"'}
@@ -46,7 +49,7 @@ class KeyAuth:
         if key is None:
             raise Unauthorized("Missing API key", headers=self._ask)
         try:
-            principal = yield from self._keys.find(key)
+            principal = yield from self.keys.find(key)
         except KeyInactive as error:
             request.key_id = error.key_id
             logger.info("request %s: the key %s is %s", request.id, error.key_id, error.state)

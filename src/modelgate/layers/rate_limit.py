@@ -12,7 +12,7 @@ from ..errors import BatchTooLarge, ConfigurationError, RateLimitExceeded
 from ..flow import Flow, Handler
 from ..forks import renew_in_child
 from ..http import Request, Response, answered
-from ..limiting import Rate, Verdict, limiter
+from ..limiting import MemoryLimiter, Rate, Verdict, limiter
 from .functions import refuse_async
 from .identity import By, identity
 from .rate_headers import rate_headers, tell
@@ -65,6 +65,7 @@ class RateLimit:
 
     Attributes:
         refused: how many requests were over the limit, in this process.
+        shared: whether all processes count together.
 
     Raises:
         ConfigurationError: an option cannot be read; it names the option and what it accepts.
@@ -115,6 +116,7 @@ class RateLimit:
             self._rate, storage, name=name, clock=clock, processes=processes, closed=closed
         )
         self.refused = 0
+        self.shared = not isinstance(self._limiter, MemoryLimiter)
         self._renew()
         renew_in_child(self, RateLimit._renew)
 

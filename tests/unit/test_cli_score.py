@@ -1,0 +1,528 @@
+"""``modelgate score``, against a gate in the same process."""
+
+import asyncio
+import csv
+import io
+import json
+from functools import partial
+from itertools import count
+
+import click.testing
+import httpx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelgate import Deployment, Gate, Output, Prediction, Schema, client, drive, errors
+from modelgate.cli import progress
+from modelgate.cli.checkpoint import checkpoint_path
+from modelgate.cli.root import cli
+from modelgate.cli.score import code_of
+from modelgate.client.retry import Retry
+from modelgate.client.rows import csv_rows
+from modelgate.client.scored import Refused, scored
+from modelgate.client.session import Session
+
+KEY = "mg_the-key-of-the-score-tests"
+URL = "http://app/churn"
+SCHEMA = Schema.of(age=float, plan=["free", "pro"], note=str)
+HEADER = "age,plan,note\n"
+ANSWER = "churn_yes_PREDICTION,churn_no_PREDICTION,churn_PREDICTION,THRESHOLD,POSITIVE_CLASS\n"
+
+
+def churn(table):
+    likely = np.clip(table["age"] / 100, 0, 1)
+    labels = np.where(likely > 0.1, "yes", "no").astype(object)
+    return Prediction([Output("churn", labels, ["no", "yes"], np.column_stack([1 - likely, likely]))])
+
+
+def gate_of(model=churn, schema=SCHEMA, limits="100000/minute", **options):
+    return Gate(
+        [Deployment("churn", model, schema=schema, target="churn", **options)],
+        keys={KEY: "churn"},
+        limits=limits,
+    )
+
+
+@pytest.fixture
+def to(monkeypatch):
+    """Has the command ask a gate, or whatever transport is given."""
+    made = httpx.AsyncClient
+
+    def to(gate):
+        transport = httpx.ASGITransport(gate.asgi) if isinstance(gate, Gate) else gate
+        monkeypatch.setattr(httpx, "AsyncClient", partial(made, transport=transport))
+
+    return to
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs the command over a text of rows; its output is ``out.csv``."""
+
+    def run(text, *arguments, code=0, url=URL, key=KEY):
+        (tmp_path / "big.csv").write_text(text, newline="")
+        told = [str(tmp_path / "big.csv"), "--to", url, "-o", str(tmp_path / "out.csv"), *arguments]
+        environ = {} if key is None else {"CHURN_KEY": key}
+        runner = click.testing.CliRunner(env=environ)
+        done = runner.invoke(cli, ["score", *told, "--key-env", "CHURN_KEY"] if key else ["score", *told])
+
+        assert code == done.exit_code, done.output
+        return done
+
+    return run
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out.csv"
+
+
+def rows_of(*ages, note="x"):
+    return HEADER + "".join(f"{age},pro,{note}\n" for age in ages)
+
+
+def lines(*ages):
+    """What the gate answers of these ages; of None, of a row it refuses."""
+    return ANSWER + "".join(
+        f"{age / 100},{1 - age / 100},{'yes' if age > 10 else 'no'},0.5,yes\n"
+        if age is not None
+        else ",,,,\n"
+        for age in ages
+    )
+
+
+class Failing(httpx.AsyncBaseTransport):
+    """The gate, until a number of requests; then what *fault* makes of one."""
+
+    def __init__(self, gate, requests, fault):
+        self.inner, self.left, self.fault = httpx.ASGITransport(gate.asgi), requests, fault
+
+    async def handle_async_request(self, request):
+        self.left -= 1
+        if self.left < 0:
+            return self.fault(request)
+        return await self.inner.handle_async_request(request)
+
+
+def page(request, status=200, **headers):
+    return httpx.Response(status, text="<html>", headers={"content-type": "text/html", **headers})
+
+
+def test_every_row_is_scored_in_order(to, run, out):
+    """Chunk by chunk, several at once; what is done leaves no checkpoint."""
+    to(gate_of())
+    ages = [at % 100 for at in range(95)]
+    done = run(rows_of(*ages), "--rows", "10")
+
+    assert lines(*ages) == out.read_text()
+    assert f"{out}: 95 rows" in done.stdout
+    assert {"big.csv", "out.csv"} == {path.name for path in out.parent.iterdir()}
+
+
+def test_quoted_line_ends(to, run, out):
+    """A row of three lines is one row; lines are those of the file; empty ones are no rows."""
+    to(gate_of())
+    text = HEADER + '1,pro,"a\n\nb, ""c"""\r\n\n2,pro,5" pipe\nold,pro,"x\ny"\n3,pro,x'
+    run(text, "--rows", "2", code=1)
+
+    assert lines(1, 2, None, 3) == out.read_text()
+    assert [["line", "reason", "row"], ["7", "age must be a number", 'old,pro,"x\ny"']] == refused(out)
+
+
+def refused(out):
+    path = out.with_name("out.errors.csv")
+    return list(csv.reader(io.StringIO(path.read_text(), newline="")))
+
+
+def test_rows_that_are_refused(to, run, out):
+    """Keep none of the others back; each stands with its line and all that is wrong with it, in order."""
+    to(gate_of())
+    text = rows_of(1, "a", 2) + "3,team,x\n4,pro\nb,team,x\n" + "c,pro,x\n" * 40 + "5,pro,x\n"
+    done = run(text, "--rows", "20", "--json", code=1)
+    told = json.loads(done.stdout)
+
+    assert lines(1, None, 2, *[None] * 43, 5) == out.read_text()
+    assert [
+        ["line", "reason", "row"],
+        ["3", "age must be a number", "a,pro,x"],
+        ["5", "plan must be one of free, pro", "3,team,x"],
+        ["6", "has 2 cells, and the header 3", "4,pro"],
+        ["7", "age must be a number; plan must be one of free, pro", "b,team,x"],
+    ] == refused(out)[:5]
+    assert 1 + 44 == len(refused(out))
+    assert (47, 3, 44, str(out.with_name("out.errors.csv"))) == (
+        told["rows"],
+        told["scored"],
+        told["refused"],
+        told["errors"],
+    )
+
+
+def test_the_first_rows_are_refused(to, run, out):
+    """They have their empty lines once it is known how many cells a line has."""
+    to(gate_of())
+    run(rows_of("a", "b", "c", 1), "--rows", "2", code=1)
+
+    assert lines(None, None, None, 1) == out.read_text()
+
+
+def test_every_row_is_refused(to, run, out):
+    """Nothing is written but why."""
+    to(gate_of())
+    run(rows_of("a", "b"), "--rows", "1", code=1)
+
+    assert ("", 3) == (out.read_text(), len(refused(out)))
+
+
+def test_one_column(to, run, out):
+    """An empty cell alone is written so that it is a row."""
+    to(gate_of(lambda table: table["age"] * 2))
+    run(rows_of(1, "a", 2), code=1)
+
+    assert 'churn_PREDICTION\n2.0\n""\n4.0\n' == out.read_text()
+
+
+def test_labels_with_line_ends(to, run, out):
+    """The lines of an answer are its records."""
+    to(gate_of(lambda table: np.array(["a\nb" if age > 1 else 'c"' for age in table["age"]], dtype=object)))
+    run(rows_of(1, 2, 3), "--rows", "2")
+
+    assert 'churn_PREDICTION\n"c"""\n"a\nb"\n"a\nb"\n' == out.read_text()
+
+
+def test_a_hidden_schema(to, run, out):
+    """Names no rows: they are found by halving."""
+    to(gate_of(schema=SCHEMA.reading(reveal=False)))
+    run(rows_of(*[1] * 9, "a", *[2] * 9), code=1)
+
+    assert lines(*[1] * 9, None, *[2] * 9) == out.read_text()
+    assert ["11", "Invalid input data", "a,pro,x"] == refused(out)[1]
+
+
+def test_a_chunk_too_large(to, run, out):
+    """Is sent in halves; a row that is too large alone is refused."""
+    to(gate_of(max_rows=3))
+    run(rows_of(*range(10)))
+    assert lines(*range(10)) == out.read_text()
+
+    out.unlink()
+    to(
+        Failing(
+            gate_of(),
+            0,
+            lambda request: httpx.Response(413, text="") if len(request.content) > 60 else page(request, 500),
+        )
+    )
+    run(rows_of(1, note="x" * 60), code=1)
+    assert "app answered 413" == refused(out)[1][1]
+
+
+GATE = gate_of()
+
+
+@given(st.lists(st.sampled_from(["1", "2.5", "a", "", "3,pro"]), min_size=1, max_size=40))
+def test_exactly_the_bad_rows_are_refused(ages):
+    """Wherever they stand, and however many there are."""
+    http = httpx.Client(transport=httpx.WSGITransport(GATE.wsgi))
+    session = Session(URL, KEY, Retry(), http, batch_rows=1000, batch_bytes=10**9)
+    rows = csv_rows(HEADER.encode(), [f"{age},pro,x\n".encode() for age in ages])
+    told = drive(scored(session, rows))
+
+    assert [age not in ("1", "2.5") for age in ages] == [
+        isinstance(result, Refused) for result in told.results
+    ]
+    assert [float(age) / 100 for age in ages if age in ("1", "2.5")] == [
+        float(result.split(b",")[0]) for result in told.results if not isinstance(result, Refused)
+    ]
+
+
+# ---- stopped and gone on with
+
+
+AGES = [at % 50 if at % 7 else "a" for at in range(60)]
+DONE = [age if age != "a" else None for age in AGES]
+
+
+@pytest.mark.parametrize("requests", [3, 9, 15])
+def test_resumed(to, run, out, requests):
+    """What was stopped and gone on with is what it would have been, byte for byte."""
+    to(gate_of())
+    run(rows_of(*AGES), "--rows", "5", code=1)
+    whole, faults = out.read_bytes(), out.with_name("out.errors.csv").read_bytes()
+    to(Failing(gate_of(), requests, partial(page, status=500)))
+    stopped = run(rows_of(*AGES), "--rows", "5", "--overwrite", code=4)
+    # What a killed run had written beyond its checkpoint.
+    with out.open("ab") as more:
+        more.write(b"0.1,0.")
+    to(gate_of())
+    done = run(rows_of(*AGES), "--rows", "5", "--json", code=1)
+
+    assert lines(*DONE).encode() == whole == out.read_bytes()
+    assert faults == out.with_name("out.errors.csv").read_bytes()
+    assert "rows are done: the same command goes on" in stopped.stderr
+    assert 0 < json.loads(done.stdout)["resumed_at"] < 60
+    assert not checkpoint_path(out).exists()
+
+
+@pytest.fixture
+def stopped(to, run):
+    """A run that was stopped after two chunks; the gate is there again."""
+    to(Failing(gate_of(), 2, partial(page, status=502)))
+    run(rows_of(*range(30)), "--rows", "5", code=4)
+    to(gate_of())
+
+
+@pytest.mark.parametrize(
+    ("ages", "arguments", "told"),
+    [
+        ([9, *range(1, 30)], ["--rows", "5"], "no longer what it was when scoring began"),
+        (range(3), ["--rows", "5"], "no longer what it was"),
+        (range(30), ["--rows", "6"], "was begun with --to http://app/churn --rows 5"),
+        (range(30), ["--rows", "5", "--to", "http://app/price"], "was begun with --to"),
+    ],
+)
+def test_what_cannot_be_gone_on_with(stopped, run, out, ages, arguments, told):
+    """Is told, and changes nothing; --overwrite begins anew."""
+    before = out.read_bytes()
+
+    assert told in run(rows_of(*ages), *arguments, code=2).stderr
+    assert before == out.read_bytes()
+    run(rows_of(*ages), "--overwrite")
+    assert lines(*ages) == out.read_text()
+
+
+def test_the_rest_of_the_input_may_change(stopped, run, out):
+    """What was not scored yet is scored as it is now."""
+    run(rows_of(*range(10), *range(50, 60)), "--rows", "5")
+
+    assert lines(*range(10), *range(50, 60)) == out.read_text()
+
+
+def test_an_output_that_lost_rows(stopped, run, out):
+    """Is no output to go on with; a checkpoint that cannot be read is none either."""
+    out.write_text("")
+    assert "has lost rows" in run(rows_of(*range(30)), "--rows", "5", code=2).stderr
+
+    checkpoint_path(out).write_text("{")
+    assert "--overwrite begins anew" in run(rows_of(*range(30)), "--rows", "5", code=2).stderr
+
+
+def test_an_output_that_is_done(to, run, out):
+    """Is not written over unless that is asked for; refused rows of another time do not stay."""
+    to(gate_of())
+    run(rows_of(1, "a"), code=1)
+
+    assert "is there already" in run(rows_of(1), code=2).stderr
+    run(rows_of(1), "--overwrite")
+    assert not out.with_name("out.errors.csv").exists()
+
+
+def test_begun_anew_and_stopped_at_once(stopped, to, run, out):
+    """Leaves nothing of the run before."""
+    to(Failing(gate_of(), 0, partial(page, status=502)))
+    run(rows_of(*range(30)), "--rows", "5", "--overwrite", code=4)
+
+    assert ("", False) == (out.read_text(), checkpoint_path(out).exists())
+    to(gate_of())
+    run(rows_of(*range(30)), "--rows", "5")
+    assert lines(*range(30)) == out.read_text()
+
+
+# ---- what goes wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "code", "told"),
+    [
+        (rows_of(1), {"key": "mg_another-key"}, 3, "Invalid API token. See that the key is whole"),
+        (rows_of(1), {"key": None}, 3, "No key was sent"),
+        (rows_of(1), {"url": "http://app/price"}, 3, "does not serve this deployment"),
+        (rows_of(1), {"url": "http://app/x/y/churn"}, 2, "https://host/ml/churn"),
+        (rows_of(1), {"url": "app/churn"}, 2, "url='app/churn': accepts that of a deployment"),
+        ("age,note\n1,x\n", {}, 2, "missing input columns: plan"),
+        ("", {}, 2, "is empty: a header line"),
+        (HEADER + '1,pro,"x\n' + "1,pro,x\n" * 20_000, {}, 2, "Line 2 of the CSV is not readable"),
+    ],
+)
+def test_what_is_told_and_the_exit_code(to, run, text, options, code, told):
+    """2 what cannot work, 3 what is not allowed; and what to do."""
+    to(gate_of())
+    done = run(text, code=code, **options)
+
+    assert told in done.stderr
+    assert "Traceback" not in done.output
+    assert KEY not in done.output
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "told"),
+    [
+        (page, 2, "no answer of a gate"),
+        (partial(page, status=302, location="https://else.where/"), 2, "The key is not sent there"),
+        (partial(page, status=429, **{"retry-after": "90000"}), 3, "answered 429"),
+        (partial(page, status=504), 4, "answered 504"),
+    ],
+)
+def test_a_server_that_refuses(to, run, fault, code, told):
+    """3 a limit that is reached for longer than one waits; 4 a server that fails."""
+    to(Failing(gate_of(), 0, fault))
+
+    assert told in run(rows_of(1), code=code).stderr
+
+
+def raising(table):
+    raise ValueError
+
+
+def test_a_failing_model(to, run):
+    """Is the server's fault, and its log has more."""
+    to(gate_of(raising))
+
+    assert "request id" in run(rows_of(1), code=4).stderr
+
+
+def test_codes():
+    """Whatever else may be raised has its code too."""
+
+    assert [130, 4, 4, 3, 2] == [
+        code_of(error)
+        for error in (
+            KeyboardInterrupt(),
+            client.ConnectionFailed("cut", retried=True),
+            client.UnexpectedAnswer(502, "x"),
+            errors.KeyInactive("k", "expired", "x"),
+            client.UnexpectedAnswer(404, "x"),
+        )
+    ]
+
+
+def test_an_interrupt(to, run):
+    """Ends as interrupted commands do, and says that one can go on."""
+
+    def interrupt(request):
+        raise KeyboardInterrupt
+
+    to(Failing(gate_of(), 2, interrupt))
+    done = run(rows_of(*range(30)), "--rows", "5", "--in-flight", "1", code=130)
+
+    assert [
+        "Stopped",
+        "10 rows are done: the same command goes on with the next",
+    ] == done.stderr.splitlines()[-2:]
+
+
+def test_columns_that_change(to, run):
+    """A model replaced by another one meanwhile is noticed."""
+    calls = count()
+    to(gate_of(lambda table: {f"churn_{next(calls)}": table["age"]}))
+
+    assert (
+        "the model was replaced" in run(rows_of(*range(4)), "--rows", "2", "--in-flight", "1", code=2).stderr
+    )
+
+
+def test_an_answer_of_another_length(to, run):
+    """Is no answer."""
+
+    def short(request):
+        return httpx.Response(200, text="a\n1\n", headers={"content-type": "text/csv"})
+
+    to(Failing(gate_of(), 0, short))
+
+    assert "2 rows were answered with 1 predictions" in run(rows_of(1, 2), code=2).stderr
+
+
+def test_a_key_that_is_not_set(run):
+    """Is told by the name of the variable."""
+    done = click.testing.CliRunner().invoke(cli, ["score", __file__, "--to", URL, "--key-env", "NO_SUCH"])
+
+    assert 2 == done.exit_code
+    assert "the environment variable NO_SUCH is not set" in done.stderr
+
+
+def test_waits_are_told(to, run, monkeypatch):
+    """How often the server said to wait."""
+
+    def sleep(seconds):
+        assert seconds >= 5
+        yield from ()
+
+    monkeypatch.setattr("modelgate.client.session.sleep", sleep)
+    gate, answers = gate_of(), iter([429, 503])
+
+    class Busy(httpx.ASGITransport):
+        async def handle_async_request(self, request):
+            status = next(answers, None)
+            if status is not None:
+                return page(request, status, **{"retry-after": "5"})
+            return await super().handle_async_request(request)
+
+    to(Busy(gate.asgi))
+
+    done = run(rows_of(1))
+    assert "2 waits for the server" in done.stdout
+    assert 1 == done.stderr.count("waiting ")
+
+
+def test_requests_in_flight(to, run, out):
+    """After the first, as many at once as is said, and no more; their answers keep their order."""
+
+    class Counting(httpx.ASGITransport):
+        flying = most = seen = 0
+
+        async def handle_async_request(self, request):
+            Counting.seen += 1
+            Counting.flying += 1
+            Counting.most = max(Counting.most, Counting.flying)
+            if Counting.seen == 1:
+                assert await asyncio.wait_for(alone(), 10)
+            elif Counting.seen <= 4:
+                # Not before three are there; and the last of them first.
+                async with asyncio.timeout(10):
+                    while Counting.seen < 4 or (Counting.flying > 1 and b"\n2" in request.content[:20]):
+                        await asyncio.sleep(0)
+            answer = await super().handle_async_request(request)
+            Counting.flying -= 1
+            return answer
+
+    async def alone():
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return Counting.seen == 1
+
+    to(Counting(gate_of().asgi))
+    run(rows_of(*range(20)), "--rows", "2", "--in-flight", "3")
+
+    assert 3 == Counting.most
+    assert lines(*range(20)) == out.read_text()
+
+
+# ---- progress
+
+
+def test_progress_in_lines(to, run):
+    """Where there is no terminal: one for every tenth, with rows, rate and the time left."""
+    to(gate_of())
+    told = run(rows_of(*[10] * 100), "--rows", "1").stderr.splitlines()
+
+    assert 10 == len(told)
+    assert all("rows/s" in line and line.endswith("left") for line in told)
+    assert "100 rows" in told[-1]
+
+
+def test_progress_in_a_terminal(monkeypatch, capsys):
+    """A bar that moves."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with progress.progress("big.csv") as show:
+        show(0.5, " 50 %  5 rows")
+
+    assert "big.csv" in capsys.readouterr().err
+
+
+def test_progress_told():
+    """The time left is that of what this run has not done."""
+
+    assert " 50 %  1,000 rows  100 rows/s  0:00:20 left" == progress.told(0.5, 1000, 5.0, 0.25, 15.0)
+    assert "  0 %  0 rows  0 rows/s  - left" == progress.told(0.0, 0, 5.0, 0.0, 5.0)
