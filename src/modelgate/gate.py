@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from .deployment import Deployment, HTTPLayer, ScoringLayer
 from .dialects import Dialect, Route
@@ -22,11 +22,12 @@ from .errors import (
 from .flow import Flow, Workers, checked_layers, drive, run, stack
 from .http import PLAIN, Request, Response, http_stack
 from .keys import KeyStore
-from .layers import AccessLog, RequestId, TrustedProxies
+from .layers import AccessLog, Metrics, RequestId, TrustedProxies
 from .loader import Loader
 from .metadata import ROUTES as METADATA
 from .models import FolderStore, ModelCache, ModelStore
 from .mount import asgi, wsgi
+from .operations import Operations, metrics_option
 from .options import auth_failures as failures_of
 from .options import deadline_of, given_layers, naming, spoken, standard_layers
 from .routes import Routes
@@ -77,6 +78,9 @@ class Gate:
         deadline: how many seconds a request may take, see `Deadline`; None for any number. A model
             that has been at one call for longer hangs: its deployment is refused with 503 until the
             call returns.
+        metrics: whether ``GET /metrics`` tells Prometheus what was counted: with True to keys that open
+            every deployment to be read, ``"*"`` or ``"*:read"``; with ``"open"`` to anyone; with False
+            nothing is counted.
         dialects: the wire formats spoken, by name or as a `Dialect`; by default all of them. The
             first one also answers where no other is spoken.
         layers: the HTTP layers, in place of the standard ones (`Deadline`, `Admission`, `BodyLimit`,
@@ -104,6 +108,7 @@ class Gate:
         auth_failures: str | None = "60/minute",
         trusted_proxies: Sequence[str] | None = None,
         deadline: float | None = 30.0,
+        metrics: bool | Literal["open"] = True,
         dialects: Sequence[str | Dialect] | None = None,
         layers: Sequence[HTTPLayer] | None = None,
         scoring: Sequence[ScoringLayer] | None = None,
@@ -138,7 +143,14 @@ class Gate:
             self._routes.add(route, PLAIN)
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
         self._guarded = http_stack(layers, self._answer)
-        self._handler = stack([*proxies, RequestId(), AccessLog()], self._guard)
+        outermost: list[HTTPLayer] = [*proxies, RequestId()]
+        self.metrics: Operations | None = None
+        if metrics_option(metrics):
+            counts = Metrics(self._entries)
+            outermost.append(counts)
+            self.metrics = Operations(counts, self._loader.tallies, self.cache, workers.patience)
+            self._routes.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN)
+        self._handler = stack([*outermost, AccessLog()], self._guard)
         self.asgi = asgi.app(self)
         self.wsgi = wsgi.app(self)
         if isinstance(deployments, Deployment | Mapping) or not isinstance(deployments, Iterable):
@@ -289,7 +301,7 @@ class Gate:
             return _refusal(request, error)
         except Exception as error:
             logger.error("request %s failed", request.id, exc_info=error)
-            return request.wire.encode_error(request, ServingError())
+            return _refusal(request, ServingError())
 
     def _route(self, request: Request) -> None:
         try:
@@ -359,4 +371,5 @@ def _refusal(request: Request, error: AnswerableError) -> Response:
             request.deployment,
             exc_info=error.__cause__,
         )
+    request.error_code = error.code
     return request.wire.encode_error(request, error)

@@ -114,6 +114,7 @@ class Request:
         started: when the request was taken up, on the clock of `time.perf_counter`.
         action: what is to be done with it, of `modelgate.keys.principal.ACTIONS`.
         principal: whose key it is, once the layer `KeyAuth` has found one that is active.
+        error_code: the code of the error that was answered, None where there was none.
         key_id: for logs, the id of a key that is known and was refused as inactive.
         query: what is to be scored, once the dialect has decoded it.
         wire: the wire format spoken.
@@ -135,6 +136,7 @@ class Request:
         "content",
         "deployment",
         "envelope",
+        "error_code",
         "headers",
         "id",
         "key_id",
@@ -179,6 +181,7 @@ class Request:
         self.started = time.perf_counter()
         self.action = "predict"
         self.principal: Principal | None = None
+        self.error_code: str | None = None
         self.key_id: str | None = None
         self.query: Query | None = None
         self.wire: Wire = PLAIN
@@ -308,6 +311,7 @@ def answered(request: Request, call_next: Handler[Request, Response]) -> Flow[Re
     try:
         return (yield from call_next(request))
     except AnswerableError as error:
+        request.error_code = error.code
         return request.wire.encode_error(request, error)
 
 

@@ -13,6 +13,7 @@ from .models.rules import Rules
 from .scoring import Predictor, Target, Threshold
 from .scoring.model import Known
 from .scoring.query import output_names
+from .scoring.tally import Tally
 from .scoring.threshold import is_for
 
 __all__ = ["Loader"]
@@ -25,6 +26,9 @@ class Loader:
         deployment: gives the deployment of a name.
         store: where ``"store:name"`` models are, if anywhere.
         workers: the threads in which they predict.
+
+    Attributes:
+        tallies: what the models of each deployment have done.
     """
 
     def __init__(
@@ -33,6 +37,7 @@ class Loader:
         self._deployment = deployment
         self._store = store
         self._workers = workers
+        self.tallies: dict[str, Tally] = {}
 
     def check(self, deployment: Deployment) -> None:
         """Raises `ConfigurationError` where it can be seen already that its model cannot be loaded."""
@@ -87,6 +92,7 @@ class Loader:
             plans=deployment.plans,
             batch=deployment.batch,
             inline=None if deployment.offload is None else False,
+            tally=self.tallies.setdefault(deployment.name, Tally()),
         )
         threshold, wanted = deployment.threshold, deployment.positive_class
         if manifest is not None:

@@ -9,7 +9,7 @@ import modelgate
 
 SOURCE = Path(modelgate.__file__).parent
 RANKS = [
-    ["errors", "forks"],
+    ["errors", "forks", "metrics"],
     ["threads"],
     ["flow", "strict_json", "codings", "charsets", "database", "multipart", "negotiation"],
     ["http", "bounded"],
@@ -19,7 +19,7 @@ RANKS = [
     ["scoring"],
     ["layers", "dialects", "mount"],
     ["routes", "deployment", "metadata"],
-    ["entries", "loader", "options"],
+    ["entries", "loader", "options", "operations"],
     ["gate"],
     ["__init__"],
     ["cli"],

@@ -7,6 +7,7 @@ from .body_limit import BodyLimit
 from .concurrency import Concurrency
 from .deadline import Deadline
 from .key_auth import KeyAuth
+from .metrics import Metrics
 from .rate_limit import RateLimit
 from .request_id import RequestId
 from .scored import Scored
@@ -20,6 +21,7 @@ __all__ = [
     "Concurrency",
     "Deadline",
     "KeyAuth",
+    "Metrics",
     "RateLimit",
     "RequestId",
     "Scored",

@@ -40,10 +40,12 @@ class Deadline:
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
             raise ConfigurationError(f"seconds={seconds!r}: accepts seconds above 0")
         self.seconds = seconds
+        self._exceeded = partial(_exceeded, seconds)
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         preferences = request.headers.get("prefer")
-        seconds = self.seconds if preferences is None else min(self.seconds, seconds_asked(preferences))
+        if preferences is None or (seconds := seconds_asked(preferences)) >= self.seconds:
+            return bounded(call_next(request), request.started + self.seconds, self._exceeded)
         return bounded(call_next(request), request.started + seconds, partial(_exceeded, seconds))
 
 
