@@ -45,6 +45,7 @@ from .layers import (
     RateLimit,
     RequestId,
     Scored,
+    ServerTiming,
     TrustedProxies,
 )
 from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore
@@ -117,6 +118,7 @@ __all__ = [
     "Round",
     "Schema",
     "Scored",
+    "ServerTiming",
     "ServingError",
     "Split",
     "StoreError",

@@ -22,7 +22,7 @@ from .errors import (
 from .flow import Flow, Workers, checked_layers, drive, run, stack
 from .http import PLAIN, Request, Response, http_stack
 from .keys import KeyStore
-from .layers import AccessLog, Metrics, RequestId, TrustedProxies
+from .layers import AccessLog, Metrics, RequestId, ServerTiming, TrustedProxies
 from .loader import Loader
 from .metadata import ROUTES as METADATA
 from .models import FolderStore, ModelCache, ModelStore
@@ -150,7 +150,8 @@ class Gate:
             outermost.append(counts)
             self.metrics = Operations(counts, self._loader.tallies, self.cache, workers.patience)
             self._routes.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN)
-        self._handler = stack([*outermost, AccessLog()], self._guard)
+        outermost += [AccessLog(), ServerTiming(everyone=keys == "open")]
+        self._handler = stack(outermost, self._guard)
         self.asgi = asgi.app(self)
         self.wsgi = wsgi.app(self)
         if isinstance(deployments, Deployment | Mapping) or not isinstance(deployments, Iterable):
@@ -316,6 +317,8 @@ class Gate:
 
     def _answer(self, request: Request) -> Flow[Response]:
         try:
+            if request.timing is not None:
+                request.timing.mark("auth")
             if "version" in request.params:
                 self._refuse_other_version(request)
             if request.route is not None and request.route.answer is not None:
@@ -330,7 +333,7 @@ class Gate:
     def _score(self, request: Request) -> Flow[Response]:
         query = request.query
         assert query is not None and query.deployment is not None
-        query.on_rows = request.on_rows
+        query.on_rows, query.timing = request.on_rows, request.timing
         prediction = yield from self._entries.active(query.deployment).score(query)
         dialect: Dialect = request.wire  # type: ignore[assignment]
         if len(prediction.outputs[0].values) > _MANY_ROWS or (prediction.kept and is_large(query.rows)):

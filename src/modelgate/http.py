@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .keys import Principal
     from .scoring import Query
     from .scoring.query import RowCheck
+    from .timing import Timing
 
 __all__ = [
     "MAX_BODY",
@@ -112,6 +113,7 @@ class Request:
         deployment: the deployment the path names, None where it names none.
         route: the route that was found, None where there is none.
         started: when the request was taken up, on the clock of `time.perf_counter`.
+        timing: where its time goes, once the layer `ServerTiming` was asked.
         action: what is to be done with it, of `modelgate.keys.principal.ACTIONS`.
         principal: whose key it is, once the layer `KeyAuth` has found one that is active.
         error_code: the code of the error that was answered, None where there was none.
@@ -152,6 +154,7 @@ class Request:
         "route",
         "scheme",
         "started",
+        "timing",
         "whole_response",
         "wire",
     )
@@ -179,6 +182,7 @@ class Request:
         self.deployment: str | None = None
         self.route: Route | None = None
         self.started = time.perf_counter()
+        self.timing: Timing | None = None
         self.action = "predict"
         self.principal: Principal | None = None
         self.error_code: str | None = None

@@ -9,7 +9,7 @@ import modelgate
 
 SOURCE = Path(modelgate.__file__).parent
 RANKS = [
-    ["errors", "forks", "metrics"],
+    ["errors", "forks", "metrics", "timing"],
     ["threads"],
     ["flow", "strict_json", "codings", "charsets", "database", "multipart", "negotiation"],
     ["http", "bounded"],

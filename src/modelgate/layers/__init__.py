@@ -11,6 +11,7 @@ from .metrics import Metrics
 from .rate_limit import RateLimit
 from .request_id import RequestId
 from .scored import Scored
+from .server_timing import ServerTiming
 from .trusted_proxies import TrustedProxies
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "RateLimit",
     "RequestId",
     "Scored",
+    "ServerTiming",
     "TrustedProxies",
 ]

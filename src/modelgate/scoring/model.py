@@ -83,8 +83,12 @@ class Model:
 
     def _take(self, query: Query) -> Flow[Predictor]:
         if query.predictor is None:
+            if query.timing is not None:
+                query.timing.mark("checks")
             query.predictor, query.cache_hit = yield from self._source()
             self._loaded = True
+            if query.timing is not None:
+                query.timing.mark("cache")
         return query.predictor
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..errors import PredictionError
 from ..flow import Flow, Handler
 from ..schema import Schema, Table
+from ..timing import Timing
 
 if TYPE_CHECKING:
     from .predictor import Predictor
@@ -81,6 +82,7 @@ class Query:
         decimals: to which the service whose wire format is spoken rounds numbers; None for not at all.
         keep: the columns to give back as they came, ``"all"`` for every one, None for none.
         on_rows: what wants to know how many rows there are once they are validated, and may refuse.
+        timing: where the time of the request goes, where somebody asked.
     """
 
     rows: Any
@@ -93,6 +95,7 @@ class Query:
     decimals: int | None = None
     keep: Sequence[str] | Literal["all"] | None = None
     on_rows: Sequence[RowCheck] = ()
+    timing: Timing | None = None
 
 
 @dataclass(slots=True, eq=False)
