@@ -75,7 +75,7 @@ class Operations:
             "counter",
             "Calls of models, by the reason why each was made when it was.",
             ("deployment", "reason"),
-            {(name, why): count for name, tally in tallies for why, count in sorted(tally.calls.items())},
+            {(name, why): count for name, tally in tallies for why, count in tally.calls.items()},
         )
         for metric, kind, told, value in _OF_A_MODEL:
             yield Family(

@@ -17,6 +17,16 @@ __all__ = ["Metrics"]
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
+class _Answers(Histogram):
+    """The answers of one kind: how long they took, and the rows whose predictions they gave."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        super().__init__(bounds)
+        self.rows = 0
+
+
 class Metrics:
     """Count requests, their time, rows and errors, in this process; `families` tells them.
 
@@ -36,8 +46,7 @@ class Metrics:
         """Nothing was asked: at the beginning, and in a forked child."""
         self._lock = threading.Lock()
         self._under_way: set[Request] = set()
-        self._answers: dict[tuple[str, str, int | None], Histogram] = {}
-        self._rows: Counter[Labels] = Counter()
+        self._answers: dict[tuple[str, str, int | None], _Answers] = {}
         self._errors: Counter[Labels] = Counter()
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
@@ -65,19 +74,21 @@ class Metrics:
             self._under_way.discard(request)
             answers = self._answers.get(key)
             if answers is None:
-                answers = self._answers[key] = Histogram(SECONDS)
+                answers = self._answers[key] = _Answers(SECONDS)
             answers.counts[bisect_left(SECONDS, took)] += 1
             answers.sum += took
             if request.error_code is not None:
                 self._errors[name, request.error_code] += 1
             elif table is not None:
-                self._rows[name,] += len(table)
+                answers.rows += len(table)
 
     def families(self) -> Iterator[Family]:
         """What was counted so far."""
         with self._lock:
-            answers = {key: histogram.copy() for key, histogram in self._answers.items()}
-            rows, errors = dict(self._rows), dict(self._errors)
+            answers = {key: told.copy() for key, told in self._answers.items()}
+            rows, errors = Counter[Labels](), dict(self._errors)
+            for (name, *_), told in self._answers.items():
+                rows[name,] += told.rows
         requests: dict[Labels, int] = {
             (*names, _code(status)): told.count for (*names, status), told in answers.items()
         }

@@ -147,13 +147,14 @@ class Predictor:
         return self._tally.timed("unbatched", len(table), partial(self._function, table))
 
     async def _awaited(self, table: Table) -> Any:
-        began, failed = self._tally.begin(), True
+        began = self._tally.begin()
         try:
             result = await _awaited(partial(self._function, table))
-            failed = False
-            return result
-        finally:
-            self._tally.end(began, "unbatched", len(table), failed=failed)
+        except BaseException:
+            self._tally.end(began, "unbatched", len(table), failed=True)
+            raise
+        self._tally.end(began, "unbatched", len(table))
+        return result
 
 
 def _nothing(target: Target) -> Output:

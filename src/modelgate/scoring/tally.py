@@ -2,7 +2,6 @@
 
 import threading
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable
 from time import perf_counter
 from typing import Protocol, TypeVar
@@ -34,6 +33,7 @@ SECONDS = (
     10,
     30,
 )
+REASONS = ("idle", "loop", "busy", "full", "large", "split", "unbatched")
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
 
 
@@ -49,7 +49,7 @@ class Tally:
     """Counts the calls of a model, and of those that take its place.
 
     Attributes:
-        calls: how many were made, by the reason why each was made when it was.
+        calls: how many were made, by the reason why each was made when it was, of `REASONS`.
         failed: how many raised an error.
         rows: how many rows each call had.
         seconds: how long each took.
@@ -65,7 +65,7 @@ class Tally:
     def _forget(self) -> None:
         """Nothing was done: at the beginning, and in a forked child."""
         self._lock = threading.Lock()
-        self.calls: Counter[str] = Counter()
+        self.calls = dict.fromkeys(REASONS, 0)
         self.failed = 0
         self.rows = Histogram(ROWS)
         self.seconds = Histogram(SECONDS)
@@ -73,13 +73,14 @@ class Tally:
 
     def timed(self, reason: str, rows: int, call: Callable[[], T]) -> T:
         """The result of *call*, which has the model look at *rows* rows, and is made now for a *reason*."""
-        began, failed = self.begin(), True
+        began = self.begin()
         try:
             result = call()
-            failed = False
-            return result
-        finally:
-            self.end(began, reason, rows, failed=failed)
+        except BaseException:
+            self.end(began, reason, rows, failed=True)
+            raise
+        self.end(began, reason, rows)
+        return result
 
     def begin(self) -> float:
         """A call begins: now."""
@@ -87,7 +88,7 @@ class Tally:
         self.running.add(began)
         return began
 
-    def end(self, began: float, reason: str, rows: int, *, failed: bool) -> None:
+    def end(self, began: float, reason: str, rows: int, *, failed: bool = False) -> None:
         """The call that *began* then has ended."""
         took = perf_counter() - began
         with self._lock:
