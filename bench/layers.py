@@ -1,4 +1,4 @@
-"""What a limit costs, beside the library `limits` called directly, in one run.
+"""What a limit costs, beside the library `limits` called directly, and what else a gate does, in one run.
 
 In process, in CPU time. Two windows are tested and charged together; `limits`, which cannot do that,
 hits one after the other. Memory is what Python asks for, the identity's own text with it. Run::
@@ -6,6 +6,7 @@ hits one after the other. Memory is what Python asks for, the identity's own tex
     python bench/layers.py
 """
 
+import asyncio
 import itertools
 import statistics
 import time
@@ -21,8 +22,10 @@ from limits.strategies import (
     SlidingWindowCounterRateLimiter,
 )
 
-from modelgate import Flow, RateLimit, Request, Response, drive
+from modelgate import Deadline, Flow, Metrics, RateLimit, Request, Response, Wait, drive
+from modelgate.layers import ServerTiming
 from modelgate.limiting import MemoryLimiter, Rate
+from modelgate.scoring.tally import Tally
 from modelgate.testing import Clock, request
 
 HITS, ROUNDS, IDENTITIES, ADDRESSES = 2_000, 25, 100_000, 10_000_000
@@ -74,6 +77,28 @@ def the_layer() -> Callable[[], object]:
     return lambda: drive(layer(asked, answer))
 
 
+def operations() -> dict[str, float]:
+    """Microseconds of CPU of what a gate does beside, above a handler that waits once and answers."""
+    asked, response, wait, tally = request(), Response(200), Wait(int, asyncio.Event().wait), Tally()
+
+    def answer(request: Request) -> Flow[Response]:
+        yield wait
+        return response
+
+    around = {
+        "Metrics": Metrics(),
+        "Deadline, a wait within": Deadline(1e6),
+        "ServerTiming, unasked": ServerTiming(),
+    }
+    bare, *layered = microseconds(
+        lambda: drive(answer(asked)),
+        *(lambda layer=layer: drive(layer(asked, answer)) for layer in around.values()),
+    )
+    costs = {name: spent - bare for name, spent in zip(around, layered, strict=True)}
+    call, counted = microseconds(int, lambda: tally.timed("idle", 1, int))
+    return {**costs, "a call of a model, counted": counted - call}
+
+
 def bytes_a_key(strategy: str, rounds: int) -> float:
     """Of memory, for identities of twelve characters that have asked in so many steps of both windows."""
     clock, rate = Clock(), Rate.parse("10000/minute; 100000/day", strategy)
@@ -123,6 +148,8 @@ def main() -> None:
         print(f"{name:34}{first:8.2f}{second:8.2f}{2.5:8.1f}")
     print("* limits: after fifty thousand")
     print(f"{'the layer, headers and all':34}{microseconds(the_layer())[0]:8.2f}")
+    for name, spent in operations().items():
+        print(f"{name:34}{spent:8.2f}")
     print(f"\n{'bytes a key, two windows':34}{'new':>8}{'old':>8}{'goal':>8}")
     for strategy in ("fixed", "sliding", "moving"):
         told = [bytes_a_key(strategy, rounds) for rounds in (1, 10)]

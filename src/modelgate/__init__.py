@@ -47,9 +47,11 @@ if TYPE_CHECKING:
         Concurrency,
         Deadline,
         KeyAuth,
+        Metrics,
         RateLimit,
         RequestId,
         Scored,
+        ServerTiming,
         TrustedProxies,
     )
     from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore
@@ -100,6 +102,7 @@ __all__ = [
     "MalformedBody",
     "MemoryStore",
     "MethodNotAllowed",
+    "Metrics",
     "MissingColumns",
     "Model",
     "ModelCache",
@@ -124,6 +127,7 @@ __all__ = [
     "Round",
     "Schema",
     "Scored",
+    "ServerTiming",
     "ServingError",
     "Shadow",
     "Split",

@@ -2,8 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Generator
-from functools import partial
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -36,8 +35,7 @@ def bounded(
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
         if wait.bounded and until < math.inf:
-            block = partial(_block, wait, until)
-            wait = Wait(block, partial(_Awaiting, wait, until), block)
+            wait = _Bounded(wait, until)
         try:
             step, value = flow.send, (yield wait)
         except _Over as over:
@@ -56,26 +54,11 @@ class _Over(Exception):
         self.until = until
 
 
-def _block(wait: Wait, until: float, seconds: float = math.inf) -> Any:
-    left = until - perf_counter()
-    if left <= 0:
-        raise _Over(until)
-    if wait.within is None:
-        return wait.sync()
-    try:
-        return wait.within(min(left, seconds))
-    except TimeoutError:
-        # Of the wait itself, where it has a bound of its own.
-        if perf_counter() < until:
-            raise
-        raise _Over(until) from None
+class _Bounded(Wait):
+    """A *wait* that ends when the time is over.
 
-
-class _Awaiting:
-    """Awaits *wait*, and cancels it when the time is over, as `asyncio.timeout_at` would.
-
-    What does not suspend pays for no timer, and the others share one a loop: `asyncio.timeout_at`
-    costs more than the gate's work on a request has to.
+    On a loop it is cancelled, as `asyncio.timeout_at` would. But that takes as long as much of the
+    gate's work on a request: here what does not suspend needs no timer, and the others share one.
     """
 
     __slots__ = ("_cancelling", "_over", "_task", "_wait", "until")
@@ -83,7 +66,27 @@ class _Awaiting:
     def __init__(self, wait: Wait, until: float) -> None:
         self._wait = wait
         self.until = until
-        self._over = False
+        self.bounded = True
+
+    def sync(self) -> Any:
+        return self.within(math.inf)
+
+    def within(self, seconds: float) -> Any:
+        left = self.until - perf_counter()
+        if left <= 0:
+            raise _Over(self.until)
+        if self._wait.within is None:
+            return self._wait.sync()
+        try:
+            return self._wait.within(min(left, seconds))
+        except TimeoutError:
+            # Of the wait itself, where it has a bound of its own.
+            if perf_counter() < self.until:
+                raise
+            raise _Over(self.until) from None
+
+    def aio(self) -> Awaitable[Any]:
+        return self
 
     def __await__(self) -> Generator[Any, Any, Any]:
         if self.until <= perf_counter():
@@ -93,9 +96,13 @@ class _Awaiting:
             signal = steps.send(None)
         except StopIteration as stop:
             return stop.value
+        return (yield from self._rest(steps, signal))
+
+    def _rest(self, steps: Coroutine[Any, Any, Any], signal: Any) -> Generator[Any, Any, Any]:
+        """What remains of *steps*, which have suspended with *signal*."""
         task = asyncio.current_task()
         assert task is not None
-        self._task, self._cancelling = task, task.cancelling()
+        self._task, self._cancelling, self._over = task, task.cancelling(), False
         watch = _watch()
         watch.add(self)
         try:
@@ -130,11 +137,11 @@ class _Watch:
     """Ends what waits on one event loop, each when its time is over."""
 
     def __init__(self) -> None:
-        self.waiting: set[_Awaiting] = set()
+        self.waiting: set[_Bounded] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._at = math.inf
 
-    def add(self, wait: _Awaiting) -> None:
+    def add(self, wait: _Bounded) -> None:
         self.waiting.add(wait)
         if wait.until < self._at:
             self._wake(wait.until)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -25,11 +25,12 @@ from .errors import (
 from .flow import Flow, Handler, Workers, drive, run, stack
 from .http import PLAIN, Request, Response, http_stack
 from .keys import KeyStore
-from .layers import AccessLog, KeyAuth, RateLimit, RequestId, TrustedProxies
+from .layers import AccessLog, KeyAuth, Metrics, RateLimit, RequestId, ServerTiming, TrustedProxies
 from .metadata import routes as metadata_routes
 from .models import ModelStore
 from .mount import asgi, wsgi
 from .openapi import OpenAPI
+from .operations import Operations, metrics_option
 from .options import auth_failures as failures_of
 from .options import deadline_of, given_layers, spoken, standard_layers
 from .routes import Routes
@@ -64,6 +65,9 @@ class Gate(Deployments):
         deadline: how many seconds a request may take, see `Deadline`; None for any number. A model
             that has been at one call for longer hangs: its deployment is refused with 503 until the
             call returns.
+        metrics: whether ``GET /metrics`` tells Prometheus what was counted: with True to keys that open
+            every deployment to be read, ``"*"`` or ``"*:read"``; with ``"open"`` to anyone; with False
+            nothing is counted.
         dialects: the wire formats spoken, by name or as a `Dialect`; by default all of them. The
             first one also answers where no other is spoken.
         layers: the HTTP layers, in place of the standard ones (`Deadline`, `Admission`, `BodyLimit`,
@@ -98,6 +102,7 @@ class Gate(Deployments):
         auth_failures: str | None = "60/minute",
         trusted_proxies: Sequence[str] | None = None,
         deadline: float | None = 30.0,
+        metrics: bool | Literal["open"] = True,
         dialects: Sequence[str | Dialect] | None = None,
         layers: Sequence[HTTPLayer] | None = None,
         scoring: Sequence[ScoringLayer] | None = None,
@@ -131,7 +136,15 @@ class Gate(Deployments):
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
         self.layers = (*proxies, *layers)
         self._guarded = http_stack(layers, self._answer)
-        self._handler = stack([*proxies, RequestId(), AccessLog()], self._guard)
+        outermost: list[HTTPLayer] = [*proxies, RequestId()]
+        self.metrics: Operations | None = None
+        if metrics_option(metrics):
+            counts = Metrics(self._entries)
+            outermost.append(counts)
+            self.metrics = Operations(counts, self._loader.tallies, self.cache, workers.patience)
+            self._routes.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN)
+        outermost += [AccessLog(), ServerTiming(everyone=keys == "open")]
+        self._handler = stack(outermost, self._guard)
         self.asgi = asgi.app(self)
         self.wsgi = wsgi.app(self)
         if isinstance(deployments, Deployment | Mapping) or not isinstance(deployments, Iterable):
@@ -239,7 +252,7 @@ class Gate(Deployments):
             return _refusal(request, error)
         except Exception as error:
             logger.error("request %s failed", request.id, exc_info=error)
-            return request.wire.encode_error(request, ServingError())
+            return _refusal(request, ServingError())
 
     def _route(self, request: Request) -> None:
         try:
@@ -254,6 +267,8 @@ class Gate(Deployments):
 
     def _answer(self, request: Request) -> Flow[Response]:
         try:
+            if request.timing is not None:
+                request.timing.mark("auth")
             version = request.params.get("version")
             if version is not None:
                 yield from self._refuse_other_versions(request, version)
@@ -274,7 +289,7 @@ class Gate(Deployments):
     def _score(self, score: Handler[Query, Prediction], request: Request) -> Flow[Response]:
         query = request.query
         assert query is not None
-        query.on_rows = request.on_rows
+        query.on_rows, query.timing = request.on_rows, request.timing
         prediction = yield from score(query)
         dialect: Dialect = request.wire  # type: ignore[assignment]
         if len(prediction.outputs[0].values) > _MANY_ROWS or (prediction.kept and is_large(query.rows)):
@@ -318,4 +333,5 @@ def _refusal(request: Request, error: AnswerableError) -> Response:
             request.deployment,
             exc_info=error.__cause__,
         )
+    request.error_code = error.code
     return request.wire.encode_error(request, error)

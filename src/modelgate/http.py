@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .keys import Principal
     from .scoring import Query
     from .scoring.query import RowCheck
+    from .timing import Timing
 
 __all__ = [
     "MAX_BODY",
@@ -112,8 +113,10 @@ class Request:
         deployment: the deployment the path names, None where it names none.
         route: the route that was found, None where there is none.
         started: when the request was taken up, on the clock of `time.perf_counter`.
+        timing: where its time goes, once the layer `ServerTiming` was asked.
         action: what is to be done with it, of `modelgate.keys.principal.ACTIONS`.
         principal: whose key it is, once the layer `KeyAuth` has found one that is active.
+        error_code: the code of the error that was answered, None where there was none.
         key_id: for logs, the id of a key that is known and was refused as inactive.
         query: what is to be scored, once the dialect has decoded it.
         wire: the wire format spoken.
@@ -135,6 +138,7 @@ class Request:
         "content",
         "deployment",
         "envelope",
+        "error_code",
         "headers",
         "id",
         "key_id",
@@ -150,6 +154,7 @@ class Request:
         "route",
         "scheme",
         "started",
+        "timing",
         "whole_response",
         "wire",
     )
@@ -177,8 +182,10 @@ class Request:
         self.deployment: str | None = None
         self.route: Route | None = None
         self.started = time.perf_counter()
+        self.timing: Timing | None = None
         self.action = "predict"
         self.principal: Principal | None = None
+        self.error_code: str | None = None
         self.key_id: str | None = None
         self.query: Query | None = None
         self.wire: Wire = PLAIN
@@ -309,6 +316,7 @@ def answered(request: Request, call_next: Handler[Request, Response]) -> Flow[Re
     try:
         return (yield from call_next(request))
     except AnswerableError as error:
+        request.error_code = error.code
         return request.wire.encode_error(request, error)
 
 

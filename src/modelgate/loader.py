@@ -18,6 +18,7 @@ from .models.store import LATEST
 from .scoring import Predictor, Target, Threshold
 from .scoring.model import Known
 from .scoring.query import output_names
+from .scoring.tally import Tally
 from .scoring.threshold import is_for
 
 __all__ = ["Loader"]
@@ -31,6 +32,9 @@ class Loader:
         workers: the threads in which they predict.
         public_keys: of which one's holder must have signed what is loaded.
 
+    Attributes:
+        tallies: what the models of each deployment have done.
+
     Raises:
         ConfigurationError: one of them is no key, or the store does not ask for signatures.
     """
@@ -43,6 +47,7 @@ class Loader:
             raise ConfigurationError("public_keys: the store does not ask for signatures: give it keys too")
         self._store = store
         self._workers = workers
+        self.tallies: dict[str, Tally] = {}
         self._deployments: WeakValueDictionary[str, Deployment] = WeakValueDictionary()
         self._counts: dict[str, count[int]] = {}
 
@@ -113,6 +118,7 @@ class Loader:
             plans=deployment.plans,
             batch=deployment.batch,
             inline=None if deployment.offload is None else False,
+            tally=self.tallies.setdefault(deployment.name, Tally()),
         )
         threshold, wanted = deployment.threshold, deployment.positive_class
         if manifest is not None:

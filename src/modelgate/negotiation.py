@@ -1,8 +1,8 @@
-"""Which of several media types a caller would rather have (RFC 9110, section 12.5.1)."""
+"""Which of several media types a caller would rather have (RFC 9110, section 12.5.1), and what else (RFC 7240)."""
 
 from collections.abc import Sequence
 
-__all__ = ["preferred"]
+__all__ = ["preference", "preferred"]
 
 _MOST = 64
 
@@ -34,3 +34,15 @@ def _weight_of(kind: str, weights: dict[str, float]) -> float:
 def _weight(told: str) -> float:
     number = told[2:]
     return float(number) if number.replace(".", "", 1).isdecimal() and number.isascii() else 0.0
+
+
+def preference(told: str, name: str) -> str | None:
+    """What the field ``Prefer`` says of the preference *name* (lower case); None where it says nothing.
+
+    RFC 7240, section 2: the first of a name counts, without a value it is empty.
+    """
+    for part in told.split(","):
+        said, _, value = part.partition(";")[0].partition("=")
+        if said.strip().lower() == name:
+            return value.strip().strip('"')
+    return None

@@ -27,6 +27,7 @@ from modelgate import (
     Round,
     Schema,
     Scored,
+    ServerTiming,
     Validate,
     mount,
 )
@@ -50,6 +51,15 @@ def test_key_auth(wrap):
 
     assert (refused.status, refused.json()) == (401, {"error": "Missing API key"})
     assert len(passed.json()["key"]) == 12
+
+
+def test_server_timing(wrap):
+    """Who asks, and has a key, is told how long it took."""
+    client = Client(wrap(ServerTiming(), KeyAuth(KEYS)), headers={"prefer": "server-timing"})
+    answer, refused = client.post("/", headers=BEARER), client.post("/")
+
+    assert answer.header("server-timing").startswith("total;dur=")
+    assert (200, 401, None) == (answer.status, refused.status, refused.header("server-timing"))
 
 
 def test_rate_limit(wrap):

@@ -12,10 +12,12 @@ SOON = 60
 
 FORKED = """
 import os, signal, sys
-from modelgate import Admission, Concurrency, RateLimit, drive
+from modelgate import Admission, Concurrency, Metrics, RateLimit, drive
 from modelgate.limiting import MemoryLimiter, Rate
 from modelgate.limiting.breaker import Breaker
+from modelgate.scoring.tally import Tally
 from modelgate.testing import Inner, request
+from modelgate.threads import Threads
 
 def hit(limiter):
     assert limiter.hit(rate, "a").passes
@@ -39,6 +41,9 @@ thing, use = {
     "RateLimit": lambda: (RateLimit("1/day"), refused),
     "Concurrency": lambda: (Concurrency(1), ask),
     "Admission": lambda: (Admission(1), ask),
+    "Metrics": lambda: (Metrics(), ask),
+    "Tally": lambda: (Tally(), lambda tally: tally.timed("idle", 1, int)),
+    "Threads": lambda: (Threads(1), lambda threads: threads.share().submit(int).result(20)),
 }[sys.argv[1]]()
 flying = request()
 if use is ask:
@@ -59,8 +64,10 @@ with thing._lock:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
+KINDS = ["MemoryLimiter", "Breaker", "RateLimit", "Concurrency", "Admission", "Metrics", "Tally", "Threads"]
 
-@pytest.mark.parametrize("kind", ["MemoryLimiter", "Breaker", "RateLimit", "Concurrency", "Admission"])
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_lock_that_was_held_is_free_in_a_child(kind):
     """Nothing is in flight there either; what was may still end there."""
     run = [sys.executable, "-W", "ignore", "-c", FORKED, kind]

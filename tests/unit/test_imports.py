@@ -9,7 +9,7 @@ import modelgate
 
 SOURCE = Path(modelgate.__file__).parent
 RANKS = [
-    ["errors", "forks", "daemon_threads"],
+    ["errors", "forks", "daemon_threads", "metrics", "timing"],
     ["threads"],
     ["flow", "strict_json", "codings", "charsets", "database", "multipart", "negotiation"],
     ["http", "bounded"],
@@ -19,7 +19,7 @@ RANKS = [
     ["scoring"],
     ["layers", "dialects", "mount"],
     ["routes", "deployment", "openapi", "console"],
-    ["entries", "loader", "options", "metadata"],
+    ["entries", "loader", "options", "metadata", "operations"],
     ["assembly"],
     ["deployments"],
     ["gate"],

@@ -397,6 +397,19 @@ def test_models_are_dropped_by_their_bytes(loader):
     assert 8 == cache.cache_info().maxbytes
 
 
+def test_loads_failures_and_evictions_are_counted(loader):
+    """A model that is loaded anew takes its own place, and is dropped for no other."""
+    cache = ModelCache(loader, maxsize=1)
+    for name in "aab":
+        get(cache, name)
+    drive(cache.reload("b"))
+    cache._load = int
+    with pytest.raises(DeploymentUnavailable):
+        get(cache, "no number")
+
+    assert (4, 1, 1) == (cache.loads, cache.failures, cache.evictions)
+
+
 def test_a_pinned_model_is_dropped_for_no_other(loader):
     """It counts, so that there is less room for the others; unpinned it goes as any other."""
     cache = ModelCache(loader, maxsize=2)

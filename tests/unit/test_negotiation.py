@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelgate.negotiation import preferred
+from modelgate.negotiation import preference, preferred
 
 JSON, CSV = OFFERED = ("application/json", "text/csv")
 
@@ -44,3 +44,21 @@ def test_any_text_gives_one_of_the_offered(accept):
     """No header field makes it fail."""
 
     assert preferred(accept, OFFERED) in OFFERED
+
+
+@pytest.mark.parametrize(
+    ("told", "value"),
+    [
+        ("wait=5", "5"),
+        ("a, Wait = 5 ; x=1, wait=6", "5"),
+        ('wait="5"', "5"),
+        ("wait", ""),
+        ("await=5", None),
+        ("", None),
+        (",;=,", None),
+    ],
+)
+def test_preferences(told, value):
+    """The first of a name counts, in whatever case; parameters are passed over."""
+
+    assert value == preference(told, "wait")

@@ -7,9 +7,11 @@ from .body_limit import BodyLimit
 from .concurrency import Concurrency
 from .deadline import Deadline
 from .key_auth import KeyAuth
+from .metrics import Metrics
 from .rate_limit import RateLimit
 from .request_id import RequestId
 from .scored import Scored
+from .server_timing import ServerTiming
 from .trusted_proxies import TrustedProxies
 
 __all__ = [
@@ -20,8 +22,10 @@ __all__ = [
     "Concurrency",
     "Deadline",
     "KeyAuth",
+    "Metrics",
     "RateLimit",
     "RequestId",
     "Scored",
+    "ServerTiming",
     "TrustedProxies",
 ]

@@ -1,20 +1,15 @@
 """A bound on the time one request may take."""
 
 import math
-import re
 from functools import partial
 
 from ..bounded import bounded
 from ..errors import ConfigurationError, DeadlineExceeded
 from ..flow import Flow, Handler
 from ..http import Request, Response
+from ..negotiation import preference
 
 __all__ = ["Deadline", "seconds_asked"]
-
-# RFC 7240, section 4.3; section 2 has what stands around it. To wait for no second means nothing.
-_WAIT = re.compile(
-    r"(?:^|[,;])\s*wait\s*=\s*\"?0*([1-9][0-9]{0,8})\"?\s*(?=[,;]|$)", re.ASCII | re.IGNORECASE
-)
 
 
 class Deadline:
@@ -40,17 +35,22 @@ class Deadline:
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
             raise ConfigurationError(f"seconds={seconds!r}: accepts seconds above 0")
         self.seconds = seconds
+        self._exceeded = partial(_exceeded, seconds)
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         preferences = request.headers.get("prefer")
-        seconds = self.seconds if preferences is None else min(self.seconds, seconds_asked(preferences))
+        if preferences is None or (seconds := seconds_asked(preferences)) >= self.seconds:
+            return bounded(call_next(request), request.started + self.seconds, self._exceeded)
         return bounded(call_next(request), request.started + seconds, partial(_exceeded, seconds))
 
 
 def seconds_asked(preferences: str) -> float:
-    """How long a caller wants to wait who sent *preferences* as ``Prefer``; without end where it says nothing."""
-    found = _WAIT.search(preferences)
-    return math.inf if found is None else int(found[1])
+    """How long a caller waits who sent *preferences* as ``Prefer``; without end where that says nothing.
+
+    RFC 7240, section 4.3: whole seconds. No second at all is no time for anything, and means nothing.
+    """
+    told = preference(preferences, "wait") or ""
+    return (int(told) if told.isascii() and told.isdigit() and len(told) < 10 else 0) or math.inf
 
 
 def _exceeded(seconds: float) -> DeadlineExceeded:

@@ -69,6 +69,11 @@ class ModelCache(Generic[T]):
         patience: for how many seconds a caller waits for a load, from its beginning on.
         clock: gives the time in seconds.
 
+    Attributes:
+        loads: how many loads have ended.
+        failures: how many of them have failed.
+        evictions: how many models were dropped for others.
+
     Raises:
         ConfigurationError: an option is no number that can work.
     """
@@ -98,6 +103,7 @@ class ModelCache(Generic[T]):
         self._pinned: set[str] = set()
         self._failures: TTLCache[str, _Failure] = TTLCache(_FAILURES, _FAILED_FOR, timer=clock)
         self._hits = self._misses = self._bytes = 0
+        self.loads = self.failures = self.evictions = 0
         self._renew()
         renew_in_child(self, ModelCache._renew)
 
@@ -206,7 +212,9 @@ class ModelCache(Generic[T]):
             logger.error("the model %s cannot be loaded", name, exc_info=error)
             outcome = _Failure(_without_locals(error))
         with self._lock:
+            self.loads += 1
             if isinstance(outcome, _Failure):
+                self.failures += 1
                 self._failures[name] = outcome
             else:
                 self._keep(name, _Kept(outcome, size))
@@ -223,6 +231,7 @@ class ModelCache(Generic[T]):
             if len(self._kept) <= self._maxsize and self._bytes <= bound:
                 break
             self._drop(old)
+            self.evictions += 1
 
     def _drop(self, name: str) -> None:
         kept = self._kept.pop(name, None)

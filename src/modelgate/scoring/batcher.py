@@ -19,6 +19,7 @@ from ..flow import Flow, Wait, Workers, contained
 from ..forks import renew_in_child
 from ..schema import Table
 from .query import Prediction
+from .tally import Tally
 
 __all__ = ["BatchInfo", "Batcher"]
 
@@ -66,6 +67,9 @@ class Batcher:
         max_rows: how many rows one call scores at most; a table of as many has a call of its own,
             and waits for none.
         max_waiting: how many rows may wait; beyond, `Overloaded`.
+        tally: counts the calls. They are made because the model was ``idle``, or a pass of the event
+            ``loop`` was over; for what came while it was ``busy``, as far as it did not have more than
+            enough (``full``); for a ``large`` table alone; and for a part of what failed (``split``).
 
     Raises:
         ConfigurationError: an option is not a whole number from 1.
@@ -79,6 +83,7 @@ class Batcher:
         inline: bool | None = None,
         max_rows: int = 1024,
         max_waiting: int = 65_536,
+        tally: Tally | None = None,
     ) -> None:
         for name, value in (("max_rows", max_rows), ("max_waiting", max_waiting)):
             if type(value) is not int or value < 1:
@@ -90,6 +95,8 @@ class Batcher:
         self._max_waiting = max_waiting
         self._requests = self._batches = self._inlined = self._failed = self._shed = 0
         self._slowest: float | None = None
+        self._tally = tally or Tally()
+        self._tally.queues.add(self)
         self._forget()
         renew_in_child(self, Batcher._forget)
 
@@ -99,6 +106,7 @@ class Batcher:
         self._waiting: deque[_Waiting] = deque()
         self._rows = 0
         self._busy = False
+        self._reason = "idle"
         # Since when there is a call under way.
         self._since: float | None = None
         # The event loop that is to run the next batch, and has not begun.
@@ -116,7 +124,7 @@ class Batcher:
             Exception: what the model raised for this table.
         """
         if len(table) >= self._max_rows:
-            return (yield from self._workers.run(self._score, table))
+            return (yield from self._workers.run(self._score_large, table))
         return (  # type: ignore[no-any-return]
             yield Wait(
                 sync=partial(self._wait, table),
@@ -124,6 +132,14 @@ class Batcher:
                 within=partial(self._wait_within, table),
             )
         )
+
+    @property
+    def rows_waiting(self) -> int:
+        """How many rows wait."""
+        return self._rows
+
+    def _score_large(self, table: Table) -> Prediction:
+        return self._tally.timed("large", len(table), partial(self._score, table))
 
     def _wait_within(self, table: Table, seconds: float) -> Prediction:
         """As `_wait`, but that this thread, which has no time to lose, runs no other model than a light one."""
@@ -176,7 +192,7 @@ class Batcher:
             )
             leads, self._busy = late or not self._busy, True
             if leads:
-                self._scheduled = None
+                self._scheduled, self._reason = None, "idle"
         return leads
 
     def _hangs(self) -> bool:
@@ -192,7 +208,7 @@ class Batcher:
         with self._lock:
             mine = self._scheduled is loop
             if mine:
-                self._scheduled = None
+                self._scheduled, self._reason = None, "loop"
         if mine:
             self._run(loop)
 
@@ -201,7 +217,7 @@ class Batcher:
         batch = self._take(self._max_rows if loop is None else LIGHT_ROWS)
         self._since = time.monotonic()
         try:
-            outcomes: Sequence[Outcome] = self._call(batch) if batch else []
+            outcomes: Sequence[Outcome] = self._call(batch, self._reason) if batch else []
         except Exception as error:
             if loop is not None and len(batch) > 1:
                 # To find the table at fault takes many calls: nothing for an event loop.
@@ -224,6 +240,8 @@ class Batcher:
                 if not first.gone():
                     batch.append(first)
                     rows += len(first.table)
+            if self._waiting:
+                self._reason = "full"
         return batch
 
     def _isolate(self, batch: "list[_Waiting]") -> None:
@@ -236,16 +254,17 @@ class Batcher:
     def _outcomes(self, batch: "list[_Waiting]") -> Sequence[Outcome]:
         """A prediction or an error for each table of *batch*."""
         try:
-            return self._call(batch)
+            return self._call(batch, "split")
         except Exception as error:
             return [error] if len(batch) == 1 else self._halves(batch)
 
-    def _call(self, batch: "list[_Waiting]") -> list[Prediction]:
+    def _call(self, batch: "list[_Waiting]", reason: str) -> list[Prediction]:
         tables = [waiting.table for waiting in batch]
         self._batches += 1
         start = time.perf_counter()
         try:
-            whole = contained(partial(self._score, Table.joined(tables)))
+            scored = partial(contained, partial(self._score, Table.joined(tables)))
+            whole = self._tally.timed(reason, sum(map(len, tables)), scored)
             predictions = whole.parted([len(table) for table in tables])
         except BaseException:
             self._failed += 1
@@ -279,7 +298,7 @@ class Batcher:
             while self._waiting and self._waiting[0].gone():
                 self._rows -= len(self._waiting.popleft().table)
             first = self._waiting[0] if self._waiting else None
-            self._busy = first is not None
+            self._busy, self._reason = first is not None, "busy"
             # Not on a loop where a thread waits too: it may be the loop's own, which then would never run.
             threads = any(isinstance(waiting, _InThread) for waiting in self._waiting)
             inline = isinstance(first, _InLoop) and not threads and self._light(first.table)

@@ -99,11 +99,15 @@ class Model:
     def _take(self, query: Query) -> Flow[Predictor]:
         if query.predictor is not None:
             return query.predictor
+        if query.timing is not None:
+            query.timing.mark("checks")
         try:
             predictor, query.cache_hit = yield from self._source()
         except (NotFound, DeploymentUnavailable):
             self.failed = True
             raise
+        if query.timing is not None:
+            query.timing.mark("cache")
         query.predictor, self._loaded, self.failed = predictor, True, False
         if self._version != predictor.version:
             # It was not known, or the model was loaded anew from where there is another one by now.

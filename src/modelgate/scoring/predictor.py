@@ -18,6 +18,7 @@ from ..schema.infer import none_columns
 from .batcher import Batcher
 from .plans import Answer, Plan, plan_of, use_one_job
 from .query import Output, Prediction, Target, as_prediction, output_names
+from .tally import Tally
 from .threshold import Threshold
 
 __all__ = ["Predictor"]
@@ -42,6 +43,7 @@ class Predictor:
         batch: whether to score in one call what waits together, see `Batcher`: an estimator alone,
             for a function may look at all of its rows.
         inline: whether batches run on the event loop; None to choose by the time the model takes.
+        tally: counts its calls.
 
     Attributes:
         size: of what the model was read from, in bytes.
@@ -65,6 +67,7 @@ class Predictor:
         plans: bool = True,
         batch: bool = True,
         inline: bool | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self.model = model
         self.target = target
@@ -74,6 +77,7 @@ class Predictor:
         self.decision: Threshold | None = None
         self.example: Any = None
         self._workers = None if workers is None else workers.share()
+        self._tally = tally or Tally()
         self._function: Callable[[Table], Any]
         if isinstance(model, type):
             raise ConfigurationError(f"model={model.__name__}: accepts a fitted estimator: this is its class")
@@ -90,7 +94,7 @@ class Predictor:
             )
         self.batcher: Batcher | None = None
         if batch and self._workers is not None and isinstance(self._function, _Estimator):
-            self.batcher = Batcher(self._score, self._workers, inline=inline)
+            self.batcher = Batcher(self._score, self._workers, inline=inline, tally=self._tally)
         self._async = inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
 
     @cached_property
@@ -142,15 +146,27 @@ class Predictor:
         return as_prediction(self._function(table), len(table), self.target)
 
     def _call(self, table: Table) -> Flow[Any]:
-        call = partial(self._function, table)
         if self._async:
             # Under WSGI the coroutine has an event loop of its own, as Flask's async views have.
-            awaited = partial(_awaited, call)
+            awaited = partial(self._awaited, table)
             within = partial(_run_within, awaited)
             return (yield Wait(sync=partial(run_coroutine, awaited), aio=awaited, within=within))
         if self._workers is None:
-            return contained(call)
-        return (yield from self._workers.run(call))
+            return contained(partial(self._counted, table))
+        return (yield from self._workers.run(self._counted, table))
+
+    def _counted(self, table: Table) -> Any:
+        return self._tally.timed("unbatched", len(table), partial(self._function, table))
+
+    async def _awaited(self, table: Table) -> Any:
+        began = self._tally.begin()
+        try:
+            result = await _awaited(partial(self._function, table))
+        except BaseException:
+            self._tally.end(began, "unbatched", len(table), failed=True)
+            raise
+        self._tally.end(began, "unbatched", len(table))
+        return result
 
 
 def _nothing(target: Target) -> Output:

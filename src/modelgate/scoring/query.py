@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from ..errors import PredictionError
 from ..flow import Flow, Handler
 from ..schema import Schema, Table
+from ..timing import Timing
 
 if TYPE_CHECKING:
     from .predictor import Predictor
@@ -97,6 +98,7 @@ class Query(msgspec.Struct, eq=False):
         decimals: to which the service whose wire format is spoken rounds numbers; None for not at all.
         keep: the columns to give back as they came, ``"all"`` for every one, None for none.
         on_rows: what wants to know how many rows there are once they are validated, and may refuse.
+        timing: where the time of the request goes, where somebody asked.
     """
 
     rows: Any
@@ -111,6 +113,7 @@ class Query(msgspec.Struct, eq=False):
     on_rows: Sequence[RowCheck] = ()
     version: str | None = None
     caller: str | None = None
+    timing: Timing | None = None
 
 
 class Output(msgspec.Struct, eq=False):

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..flow import Flow, Layer, drive, stack
 from ..schema import Schema
+from ..timing import Timing
 from .predictor import Predictor
 from .query import Prediction, Query
 from .rounding import Round
@@ -43,4 +44,12 @@ def score(
 def predict(query: Query) -> Flow[Prediction]:
     """The innermost of the scoring handlers: what the layers prepared is scored."""
     assert query.predictor is not None and query.table is not None
-    return query.predictor.predict(query.table)
+    flow = query.predictor.predict(query.table)
+    return flow if query.timing is None else _timed(flow, query.timing)
+
+
+def _timed(flow: Flow[Prediction], timing: Timing) -> Flow[Prediction]:
+    timing.mark("checks")
+    prediction = yield from flow
+    timing.mark("model")
+    return prediction

@@ -1,0 +1,129 @@
+"""Why each call of a model was made, and what it took."""
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+from modelgate import Predictor, Schema, Workers, adrive, drive
+from modelgate.scoring.batcher import LIGHT_ROWS, Batcher
+from modelgate.scoring.query import Output, Prediction
+from modelgate.scoring.tally import Tally
+from modelgate.testing import Clock
+
+SCHEMA = Schema.of(a=float)
+SOON = 30
+
+
+def table(*values):
+    return SCHEMA.read([{"a": value} for value in values])
+
+
+def double(rows):
+    if -1 in rows["a"]:
+        raise ValueError("poison")
+    return Prediction([Output("double", rows["a"] * 2)])
+
+
+def together(scored, *tables):
+    async def all_of_them():
+        return await asyncio.gather(
+            *(adrive(scored.predict(each)) for each in tables), return_exceptions=True
+        )
+
+    return asyncio.run(all_of_them())
+
+
+def made(tally):
+    return {reason: count for reason, count in tally.calls.items() if count}
+
+
+def test_a_model_that_is_idle_is_called_at_once():
+    """And a table as large as a batch alone."""
+    tally = Tally()
+    scored = Batcher(double, Workers(1), max_rows=4, tally=tally)
+    drive(scored.predict(table(1, 2)))
+    drive(scored.predict(table(1, 2, 3, 4)))
+
+    assert {"idle": 1, "large": 1} == made(tally)
+    assert (2, 6.0) == (sum(tally.rows.counts), tally.rows.sum)
+    assert 2 == sum(tally.seconds.counts)
+    assert 0 < tally.seconds.sum < SOON
+
+
+def test_what_came_in_one_pass_of_the_loop():
+    """And no more than a loop should do at once."""
+    tally = Tally()
+    scored = Batcher(double, Workers(1), inline=True, tally=tally)
+    together(scored, table(1), table(2))
+    together(scored, table(*[3] * (LIGHT_ROWS - 1)), table(4, 5))
+
+    assert {"loop": 2, "full": 1} == made(tally)
+
+
+def test_what_came_while_the_model_was_busy():
+    """As many rows as fit, and then the rest; meanwhile they wait."""
+    tally, entered, go_on = Tally(), threading.Event(), threading.Event()
+
+    def slow(rows):
+        entered.set()
+        assert go_on.wait(SOON)
+        return double(rows)
+
+    scored = Batcher(slow, Workers(1), inline=False, max_rows=4, tally=tally)
+
+    async def asked():
+        first = asyncio.create_task(adrive(scored.predict(table(1))))
+        await asyncio.to_thread(entered.wait, SOON)
+        rest = [asyncio.create_task(adrive(scored.predict(table(at, at)))) for at in (1, 2, 3)]
+        await asyncio.sleep(0)
+        told = tally.rows_waiting, len(tally.running), tally.overdue(0), tally.overdue(SOON)
+        go_on.set()
+        await asyncio.gather(first, *rest)
+        return told
+
+    assert (6, 1, 1, 0) == asyncio.run(asyncio.wait_for(asked(), SOON))
+    assert {"idle": 1, "full": 1, "busy": 1} == made(tally)
+    assert (0, 0) == (tally.rows_waiting, len(tally.running))
+
+
+def test_what_failed_is_split():
+    """Every failure counts."""
+    tally = Tally()
+    scored = Batcher(double, Workers(1), inline=True, tally=tally)
+    together(scored, table(1), table(-1), table(2))
+
+    assert {"loop": 1, "split": 4} == made(tally)
+    assert 3 == tally.failed
+
+
+@pytest.mark.parametrize("workers", [None, Workers(1)])
+def test_functions_are_counted_too(workers):
+    """Sync or async, each call by itself."""
+    tally = Tally()
+
+    async def awaited(rows):
+        if rows["a"][0] < 0:
+            raise ValueError("poison")
+        return rows["a"]
+
+    for function in (lambda rows: rows["a"], awaited):
+        scored = Predictor(function, SCHEMA, workers=workers, tally=tally)
+        assert np.array([3.0]) == drive(scored.predict(table(3))).values
+        together(scored, table(4))
+    together(scored, table(-4))
+
+    assert {"unbatched": 5} == made(tally)
+    assert (1, 0) == (tally.failed, len(tally.running))
+
+
+def test_time_by_the_clock(monkeypatch):
+    """The seconds of a call are those between its beginning and its end."""
+    clock, tally = Clock(0), Tally()
+    monkeypatch.setattr("modelgate.scoring.tally.perf_counter", clock)
+    tally.timed("idle", 3, lambda: clock.advance(0.3))
+
+    assert 0.3 == tally.seconds.sum
+    assert 1 == tally.seconds.counts[tally.seconds.bounds.index(0.5)]
+    assert 1 == tally.rows.counts[tally.rows.bounds.index(4)]
