@@ -13,6 +13,9 @@ __all__ = ["bounded"]
 
 T = TypeVar("T")
 
+_EARLY = 0.02
+"""By how much a wait may end too early, by a clock as coarse as that of Windows."""
+
 
 def bounded(
     flow: Flow[T], until: float, exceeded: Callable[[], DeadlineExceeded] = DeadlineExceeded
@@ -81,7 +84,7 @@ class _Bounded(Wait):
             return self._wait.within(min(left, seconds))
         except TimeoutError:
             # Of the wait itself, where it has a bound of its own.
-            if perf_counter() < self.until:
+            if perf_counter() < self.until - _EARLY:
                 raise
             raise _Over(self.until) from None
 
@@ -170,7 +173,8 @@ def _watch() -> _Watch:
     loop = asyncio.get_running_loop()
     watch = _watches.get(loop)
     if watch is None:
-        for other in [other for other in _watches if other.is_closed()]:
-            _watches.pop(other, None)
+        for other in list(_watches):
+            if other.is_closed():
+                _watches.pop(other, None)
         watch = _watches[loop] = _Watch()
     return watch

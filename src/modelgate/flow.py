@@ -166,8 +166,7 @@ class Workers:
         the threads, or one, work for any of them at once.
         """
         share = copy.copy(self)
-        # The property of this one may be there already.
-        share.__dict__["_share"] = self._threads.share()
+        share._share = self._threads.share()
         return share
 
     @cached_property

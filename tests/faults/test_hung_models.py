@@ -125,6 +125,27 @@ def test_a_deployment_that_hangs_refuses_at_once_until_it_returns(model, kind, i
 
 
 @INTERFACES
+def test_a_coroutine_that_hangs_is_cancelled(interface):
+    """Unlike a thread it can be ended, so that nothing is left of it; one that cancels itself has failed."""
+    left = []
+
+    async def predict(table):
+        if table["x"][0] > 0:
+            raise asyncio.CancelledError
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.append("finally")
+
+    gate = Gate([Deployment("hangs", predict, schema=SCHEMA)], keys="open", deadline=SHORT)
+    client = Client(getattr(gate, interface))
+    told = [ask(client, "hangs", x).status for x in (-1, 1, -1, -1)]
+
+    assert [504, 500, 504, 504] == told
+    assert ["finally"] * 3 == left
+
+
+@INTERFACES
 def test_who_waits_behind_a_call_that_hangs_is_not_scored_later(model, interface):
     """A request whose time is over while it queues is left out of the next call."""
     gate = make_gate(model)

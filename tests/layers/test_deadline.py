@@ -84,6 +84,24 @@ class Hangs:
         return (yield from call_next(request))
 
 
+def test_a_body_that_does_not_come():
+    """A caller who sends one byte and no more is answered, and holds nothing."""
+
+    async def silent():
+        await asyncio.Event().wait()
+
+    async def asked():
+        sent, scope = [], {"type": "http", "method": "POST", "path": "/api/predict", "headers": []}
+
+        async def send(message):
+            sent.append(message)
+
+        await asyncio.wait_for(Gate(keys="open", deadline=0.05).asgi(scope, silent, send), 30)
+        return sent[0]["status"]
+
+    assert 504 == asyncio.run(asked())
+
+
 def test_around_an_app_its_body_streams_for_as_long_as_it_likes():
     """The time of the app is its own."""
 

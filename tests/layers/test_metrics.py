@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from conftest import KEY
-from modelgate import KeyAuth, Metrics, NotFound, RequestId, Response, drive
+from modelgate import KeyAuth, Metrics, NotFound, Query, RequestId, Response, Schema, drive
 from modelgate.metrics import exposition
 from modelgate.testing import Client, Inner, request
 from scraping import sample, samples
@@ -46,15 +46,17 @@ def test_what_a_caller_names_is_no_label():
 
 
 def test_who_waits_is_in_flight():
-    """And one who leaves without an answer is cancelled."""
-    layer = Metrics()
-    flow = layer(request(), lambda asked: (yield))
+    """And one who leaves without an answer is cancelled, and was given no row."""
+    layer, asked = Metrics(), request()
+    asked.query = Query(b"", table=Schema.of(a=float).read({"a": 1}))
+    flow = layer(asked, lambda asked: (yield))
     next(flow)
     waiting = sample(text(layer), "modelgate_requests_in_flight")
     flow.close()
 
     assert (1, 0) == (waiting, sample(text(layer), "modelgate_requests_in_flight"))
     assert 1 == sample(text(layer), "modelgate_requests_total", deployment="", dialect="", code="cancelled")
+    assert 0 == sample(text(layer), "modelgate_rows_total", deployment="")
 
 
 def test_time_since_the_request_came():

@@ -80,6 +80,16 @@ def test_who_was_told_may_wait_on_the_way_out(perform):
     assert 7 == perform(bounded(flow(), in_a_moment()))
 
 
+def test_a_wait_that_ends_a_little_early_has_ended():
+    """Where the clock that bounds it is coarse: the request is over, and nothing has failed."""
+
+    def early(seconds):
+        raise TimeoutError
+
+    with pytest.raises(DeadlineExceeded):
+        drive(bounded(iter_wait(None, early), time.perf_counter() + 0.01))
+
+
 def test_a_bound_of_the_wait_itself_is_told_as_such(perform):
     """Its TimeoutError is not the end of the time of the flow."""
     with pytest.raises(TimeoutError):
@@ -132,8 +142,8 @@ def test_what_does_not_suspend_starts_no_timer():
     assert ("here", []) == asyncio.run(main())
 
 
-def iter_wait(aio):
-    return (yield Wait(lambda: None, aio))
+def iter_wait(aio, within=None):
+    return (yield Wait(lambda: None, aio, within))
 
 
 def test_each_of_many_ends_in_its_own_time():

@@ -79,7 +79,7 @@ class Metrics:
             answers.sum += took
             if request.error_code is not None:
                 self._errors[name, request.error_code] += 1
-            elif table is not None:
+            elif table is not None and status is not None:
                 answers.rows += len(table)
 
     def families(self) -> Iterator[Family]:
