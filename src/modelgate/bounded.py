@@ -38,7 +38,8 @@ def bounded(
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
         if wait.bounded and until < math.inf:
-            wait = _Bounded(wait, until)
+            bounded = _Bounded(wait, until)
+            wait = Wait(bounded.sync, bounded.aio, bounded.within)
         try:
             step, value = flow.send, (yield wait)
         except _Over as over:
@@ -57,7 +58,7 @@ class _Over(Exception):
         self.until = until
 
 
-class _Bounded(Wait):
+class _Bounded:
     """A *wait* that ends when the time is over.
 
     On a loop it is cancelled, as `asyncio.timeout_at` would. But that takes as long as much of the
@@ -69,7 +70,6 @@ class _Bounded(Wait):
     def __init__(self, wait: Wait, until: float) -> None:
         self._wait = wait
         self.until = until
-        self.bounded = True
 
     def sync(self) -> Any:
         return self.within(math.inf)
