@@ -15,6 +15,7 @@ from .forks import renew_in_child
 from .http import Request, Response
 from .loader import Loader
 from .models import FolderStore, ModelCache, ModelStore
+from .models.store import LATEST, is_older
 from .options import naming
 from .schema import Schema
 from .scoring import Agreement, Known, Prediction, Predictor, Query, Rollout, Shadow
@@ -223,12 +224,30 @@ class Deployments:
             entry = self._entries[name] = replace(self._entries.named(name), state=state)
         return entry
 
-    def _install(self, deployment: Deployment, known: Sequence[Release] = (), *, keep: bool = True) -> None:
-        """Load and try what *deployment* asks for, but the releases *known*; then have it serve."""
+    def _install(
+        self,
+        deployment: Deployment,
+        known: Sequence[Release] = (),
+        *,
+        keep: bool = True,
+        instead_of: Entry | None = None,
+    ) -> None:
+        """Load and try what *deployment* asks for, but the releases *known*; then have it serve.
+
+        Args:
+            deployment: what is to serve.
+            known: releases to take where they are of its models.
+            keep: whether what serves now is kept for `rollback`.
+            instead_of: what alone to take the place of, where only what is kept has changed since it
+                was loaded: nothing happens if something else serves by now.
+        """
         entry = self._assembly.entry(deployment, known)
         keys = {release.key for release in known}
         loaded = [self._tried(release, release.key in keys) for release in entry.every]
-        self._commit(entry, loaded, keep=keep)
+        if instead_of is not None:
+            for release, predictor, old in zip(entry.every, loaded, instead_of.every, strict=True):
+                _refuse_older(release, predictor.version, drive(old.model.version()))
+        self._commit(entry, loaded, keep=keep, instead_of=instead_of)
 
     def _tried(self, release: Release, known: bool) -> Predictor:
         if release.key is None or known:
@@ -245,10 +264,14 @@ class Deployments:
             ) from error
         return predictor
 
-    def _commit(self, entry: Entry, loaded: Sequence[Predictor], *, keep: bool) -> None:
+    def _commit(
+        self, entry: Entry, loaded: Sequence[Predictor], *, keep: bool, instead_of: Entry | None = None
+    ) -> None:
         name = entry.deployment.name
         with self._changing:
             now = self._entries.named(name)
+            if instead_of is not None and instead_of.releases is not now.releases:
+                return
             for release, predictor in zip(entry.every, loaded, strict=True):
                 if release.key is not None:
                     self.cache.put(release.key, predictor, after=now.releases[0].key)
@@ -257,6 +280,16 @@ class Deployments:
             if keep:
                 self._previous[name] = now
             self.cache.drop(*_keys(before, now) - _keys(entry, self._previous.get(name)))
+
+
+def _refuse_older(release: Release, version: str, served: str) -> None:
+    """Whoever can write where models are kept must not bring back an old one by taking the new one away."""
+    named = (release.deployment.stored or "").partition("@")[2]
+    if named in ("", LATEST) and is_older(version, served):
+        raise ConfigurationError(
+            f"model={release.deployment.model!r}: is version {version} by now, which is older than {served}:"
+            " it is taken where it is named by its version or an alias, or swapped in"
+        )
 
 
 def _keys(*entries: Entry | None) -> set[str]:

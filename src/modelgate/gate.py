@@ -31,6 +31,7 @@ from .options import given_layers, spoken, standard_layers
 from .routes import Routes
 from .scoring import Prediction, Query
 from .scoring.validate import is_large
+from .watch import Poll, Watch
 
 __all__ = ["Gate"]
 
@@ -67,6 +68,8 @@ class Gate(Deployments):
         store: where ``"store:name"`` models are: a `ModelStore`, or a folder.
         cache_size: how many models to keep in memory of those that are loaded from files.
         cache_bytes: how large their files may be together; None for no bound.
+        watch: every how many seconds to look whether what is loaded has changed where it is kept, and
+            to swap what has; None to never look.
         threads: how many predictions may run at once under ASGI, of all deployments together; by
             default four more than there are cores, and 32 at most.
 
@@ -88,6 +91,7 @@ class Gate(Deployments):
         store: ModelStore | str | Path | None = None,
         cache_size: int = 16,
         cache_bytes: int | None = None,
+        watch: float | None = None,
         threads: int | None = None,
     ) -> None:
         super().__init__(store, cache_size, cache_bytes, threads, scoring)
@@ -106,6 +110,10 @@ class Gate(Deployments):
             layers = given_layers(layers, keys, limits)
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
         self._guarded = http_stack(layers, self._answer)
+        if watch is not None:
+            self._loader.watching = True
+            self._watch = Watch(self._entries, self._loader, self._install)
+            proxies.insert(0, Poll(self._watch.look, watch))
         self._handler = stack([*proxies, RequestId(), AccessLog()], self._guard)
         self.asgi = asgi.app(self)
         self.wsgi = wsgi.app(self)

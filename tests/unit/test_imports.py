@@ -19,7 +19,7 @@ RANKS = [
     ["layers", "dialects", "mount"],
     ["routes", "deployment", "metadata"],
     ["entries", "loader", "options"],
-    ["assembly"],
+    ["assembly", "watch"],
     ["deployments"],
     ["gate"],
     ["__init__"],
