@@ -27,7 +27,7 @@ _JITTER = 0.25
 
 
 class Install(Protocol):
-    """See `Deployments._install`."""
+    """See `Serving.install`."""
 
     def __call__(self, deployment: Deployment, known: Sequence[Release], *, instead_of: Entry) -> None: ...
 
@@ -61,6 +61,7 @@ class Poll:
         self._lock = threading.Lock()
         self._first: Future[None] = Future()
         self._started: float | None = None
+        self._thread: threading.Thread | None = None
         self._begun = False
         self._stop = threading.Event()
         weakref.finalize(self, self._stop.set)
@@ -80,12 +81,19 @@ class Poll:
             if self._started is None:
                 self._started = time.monotonic()
                 told = (self._look, self._interval, self._first, self._stop)
-                threading.Thread(target=_poll, args=told, name="modelgate watch", daemon=True).start()
+                self._thread = threading.Thread(target=_poll, args=told, name="modelgate watch", daemon=True)
+                self._thread.start()
         left = self._patience - (time.monotonic() - self._started)
         if left > 0:
             with contextlib.suppress(TimeoutError):
                 yield from wait_for(self._first, left)
         self._begun = True
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Look no more, and wait for a look that is under way, for *timeout* seconds at most."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout)
 
 
 def _poll(

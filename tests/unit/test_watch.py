@@ -58,7 +58,7 @@ def said(gate):
 
 def look(gate):
     """Look now, and what is said then."""
-    gate._watch.look()
+    gate._look()
     return said(gate)
 
 
@@ -72,7 +72,7 @@ def test_what_cannot_be(value):
 def test_a_newer_version_in_a_folder(folder):
     """Once it is there; until a look it is not noticed, and what was not loaded yet is left alone."""
     gate = gate_of(folder)
-    gate._watch.look()
+    gate._look()
     cold = gate.cache.cache_info().currsize
     before = said(gate)
     put(folder, 4, "churn@4")
@@ -325,6 +325,19 @@ def test_looks_end_with_what_they_are_for(what):
     thread.join(SOON)
 
     assert not thread.is_alive()
+
+
+def test_a_gate_that_is_closed_looks_no_more(folder):
+    """Its thread has ended, and it serves all the same; one that never looks is closed, too."""
+    before = set(threads())
+    gate = gate_of(folder)
+    gate.close()
+    said(gate)
+    gate.close()
+    Gate(keys="open").close()
+
+    assert before == set(threads())
+    assert (3, "3") == said(gate)
 
 
 def test_looks_end_with_the_gate(folder):

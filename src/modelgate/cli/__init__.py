@@ -1,8 +1,8 @@
 """The command ``modelgate``. Needs the extra ``cli``.
 
 Exit codes: 0 done; 1 the extra is missing; 2 the command is used in another way than it is meant, or an
-option or a file cannot work, for want of another extra for one; 3 there is no such key, or its state does not
-allow it; 4 the database cannot be asked.
+option or a file cannot work, for want of another extra for one; 3 there is no such key or deployment, or its
+state does not allow it; 4 the database cannot be asked.
 """
 
 import sys
