@@ -59,7 +59,9 @@ class Postgres:
     def emptied(self):
         """Throw away the tables of the test before. The URL of the database."""
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute("DROP TABLE IF EXISTS modelgate_keys, modelgate_models, modelgate_aliases")
+            connection.execute(
+                "DROP TABLE IF EXISTS modelgate_keys, modelgate_models, modelgate_aliases, modelgate_deployments"
+            )
         return self.url
 
     def stop(self):

@@ -1,6 +1,5 @@
 """The deployments of a gate: added, swapped, paused."""
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,16 +7,16 @@ from typing import Any, TypeVar
 
 from .assembly import Assembly
 from .deployment import Deployment, ScoringLayer
-from .entries import Entries, Entry, Release, State
-from .errors import ConfigurationError, DeploymentUnavailable, NotFound, PredictionError, RequestError
+from .entries import Entries
+from .errors import ConfigurationError, DeploymentUnavailable, NotFound
 from .flow import Flow, Handler, Workers, checked_layers, drive
-from .forks import renew_in_child
 from .http import Request, Response
 from .loader import Loader
 from .models import FolderStore, ModelCache, ModelStore
 from .options import naming
 from .schema import Schema
 from .scoring import Agreement, Description, Known, Prediction, Predictor, Query, Rollout, Shadow
+from .serving import Serving
 
 __all__ = ["Deployments"]
 
@@ -41,7 +40,6 @@ class Deployments:
         scoring: Sequence[ScoringLayer] | None,
     ) -> None:
         self._entries = Entries()
-        self._previous: dict[str, Entry] = {}
         with naming("store"):
             kept = FolderStore(store, public_keys=public_keys) if isinstance(store, str | Path) else store
         self._loader = Loader(kept, workers, public_keys)
@@ -51,13 +49,8 @@ class Deployments:
             )
         self._described: ModelCache[Known | None] = ModelCache(self._loader.describe, 1000, patience=2)
         layers = None if scoring is None else checked_layers(scoring)
-        self._assembly = Assembly(self._loader, self.cache, self._described, layers, self._score)
-        self._renew()
-        renew_in_child(self, Deployments._renew)
-
-    def _renew(self) -> None:
-        # Held for what changes an entry, and not for what takes time before.
-        self._changing = threading.Lock()
+        assembly = Assembly(self._loader, self.cache, self._described, layers, self._score)
+        self._serving = Serving(self._entries, assembly, self._loader, self.cache)
 
     def _score(self, score: Handler[Query, Prediction], request: Request) -> Flow[Response]:
         raise NotImplementedError
@@ -72,7 +65,7 @@ class Deployments:
             raise ConfigurationError(f"deployments: {deployment!r}: accepts Deployment(name, model)")
         if deployment.name in self._entries:
             raise ConfigurationError(f"deployments: two are called {deployment.name!r}")
-        self._entries[deployment.name] = self._assembly.entry(deployment)
+        self._serving.add(deployment)
 
     def handler(self, name: str, *, schema: Schema, **options: Any) -> Callable[[F], F]:
         """Serve the decorated function, sync or async, as the deployment *name*.
@@ -165,7 +158,7 @@ class Deployments:
             changed = replace(changed, model=model, version=version, sha256=sha256)
             # Its own is loaded anew where it is asked for again: its name may mean another by now.
             known = known[1:]
-        self._install(changed, known, keep=keep)
+        self._serving.install(changed, known, keep=keep)
 
     def reload(self, name: str) -> None:
         """Load the model of deployment *name* anew, from where it is kept, and `swap` it.
@@ -178,7 +171,7 @@ class Deployments:
         held = [release for release in entry.every if release.key is None]
         if len(held) < len(entry.every):
             try:
-                self._install(entry.deployment, held)
+                self._serving.install(entry.deployment, held)
             except NotFound:
                 raise
             except Exception as error:
@@ -193,20 +186,15 @@ class Deployments:
             NotFound: there is no such deployment, or it was never swapped.
             DeploymentUnavailable: the model is no longer in memory and cannot be loaded.
         """
-        self._entries.named(name)
-        previous = self._previous.get(name)
-        if previous is None:
-            raise NotFound(f"There is nothing before what deployment {name} serves")
-        loaded = [drive(release.model.predictor()) for release in previous.every]
-        self._commit(previous, loaded, keep=True)
+        self._serving.roll_back(name)
 
     def pause(self, name: str) -> None:
         """Refuse every request for deployment *name*, as one that is switched off. Raises `NotFound`."""
-        self._set_state(name, "paused")
+        self._serving.set_state(name, "paused")
 
     def resume(self, name: str) -> None:
         """Take requests for deployment *name* again. Raises `NotFound`."""
-        self._set_state(name, "active")
+        self._serving.set_state(name, "active")
 
     def drain(self, name: str, timeout: float | None = None) -> bool:
         """Answer what deployment *name* has taken, and refuse what is new: 503, to be tried elsewhere.
@@ -221,7 +209,7 @@ class Deployments:
         Raises:
             NotFound: there is no such deployment.
         """
-        return self._set_state(name, "draining").in_flight.wait(timeout)
+        return self._serving.set_state(name, "draining").in_flight.wait(timeout)
 
     def states(self) -> dict[str, str]:
         """By deployment: active, paused, draining; or failed, where its model could not be loaded."""
@@ -240,49 +228,3 @@ class Deployments:
         if shadow is None:
             raise NotFound(f"Deployment {name} has no shadow")
         return shadow.agreement()
-
-    def _set_state(self, name: str, state: State) -> Entry:
-        with self._changing:
-            entry = self._entries[name] = replace(self._entries.named(name), state=state)
-        return entry
-
-    def _install(self, deployment: Deployment, known: Sequence[Release] = (), *, keep: bool = True) -> None:
-        """Load and try what *deployment* asks for, but the releases *known*; then have it serve."""
-        entry = self._assembly.entry(deployment, known)
-        keys = {release.key for release in known}
-        loaded = [self._tried(release, release.key in keys) for release in entry.every]
-        self._commit(entry, loaded, keep=keep)
-
-    def _tried(self, release: Release, known: bool) -> Predictor:
-        if release.key is None or known:
-            predictor = drive(release.model.predictor())
-        else:
-            # Not by the cache: what serves must not be dropped for what may prove no good.
-            predictor = self._loader.load(release.key)
-        try:
-            drive(predictor.warm())
-        except (RequestError, PredictionError) as error:
-            told = release.deployment.model
-            raise ConfigurationError(
-                f"model={told!r}: does not predict: {error.__cause__ or error}"
-            ) from error
-        return predictor
-
-    def _commit(self, entry: Entry, loaded: Sequence[Predictor], *, keep: bool) -> None:
-        name = entry.deployment.name
-        with self._changing:
-            now = self._entries.named(name)
-            for release, predictor in zip(entry.every, loaded, strict=True):
-                if release.key is not None:
-                    self.cache.put(release.key, predictor, after=now.releases[0].key)
-            self._entries[name] = replace(entry, state=now.state, in_flight=now.in_flight)
-            before = self._previous.pop(name, None)
-            if keep:
-                self._previous[name] = now
-            self.cache.drop(*_keys(before, now) - _keys(entry, self._previous.get(name)))
-
-
-def _keys(*entries: Entry | None) -> set[str]:
-    """The names in the cache of what *entries* serve."""
-    releases = [release for entry in entries if entry is not None for release in entry.every]
-    return {release.key for release in releases if release.key is not None}

@@ -186,7 +186,7 @@ class Entries(dict[str, Entry]):
 
     def ready(self, name: str | None = None) -> Flow[bool]:
         """See `Catalog.ready`."""
-        entries = [entry for entry in self.values() if entry.state == "active"]
+        entries = [entry for entry in list(self.values()) if entry.state == "active"]
         for entry in entries if name is None else [self.active(name)]:
             try:
                 yield from entry.model.ready()

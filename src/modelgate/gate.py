@@ -1,7 +1,7 @@
 """A gate: deployments, the layers around them, and the dialects in which they are asked."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from .errors import (
     ServingError,
 )
 from .flow import Flow, Handler, Workers, drive, run, stack
+from .following import Following, Registry
 from .http import PLAIN, Request, Response, http_stack
 from .keys import KeyStore
 from .layers import AccessLog, KeyAuth, Metrics, RateLimit, RequestId, ServerTiming, TrustedProxies
@@ -32,15 +33,19 @@ from .mount import asgi, wsgi
 from .openapi import OpenAPI
 from .operations import Operations, metrics_option
 from .options import auth_failures as failures_of
-from .options import deadline_of, given_layers, spoken, standard_layers
+from .options import deadline_of, given_layers, registry_of, spoken, standard_layers
 from .routes import Routes
 from .scoring import Prediction, Query
 from .scoring.validate import is_large
+from .watch import Poll, Watch
 
 __all__ = ["Gate"]
 
 logger = logging.getLogger("modelgate")
 
+
+_LOOK = 10.0
+_FIRST_LOOK = 2.0
 
 _MANY_ROWS = 500
 """From how many rows on an answer is no work for an event loop; with what was sent in it, one may do."""
@@ -80,6 +85,10 @@ class Gate(Deployments):
             package that is loaded from a file or a folder; a *store* of its own asks for signatures itself.
         cache_size: how many models to keep in memory of those that are loaded from files.
         cache_bytes: how large their files may be together; None for no bound.
+        watch: every how many seconds to look whether what is loaded has changed where it is kept, and
+            to swap what has; None to never look.
+        registry: what says which models to serve, for many processes alike: a `SqlRegistry`, or the
+            URL of its database. It is looked at every *watch* seconds, or every 10.
         threads: how many predictions may run at once under ASGI, of all deployments together; by
             default four more than there are cores, and 32 at most. Deployments take turns, and none
             has more than half of the threads where there are several.
@@ -110,6 +119,8 @@ class Gate(Deployments):
         public_keys: Sequence[str | Path] | None = None,
         cache_size: int = 16,
         cache_bytes: int | None = None,
+        watch: float | None = None,
+        registry: Registry | str | None = None,
         threads: int | None = None,
         console: bool = True,
     ) -> None:
@@ -136,7 +147,8 @@ class Gate(Deployments):
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
         self.layers = (*proxies, *layers)
         self._guarded = http_stack(layers, self._answer)
-        outermost: list[HTTPLayer] = [*proxies, RequestId()]
+        self._poll = self._watching(watch, registry)
+        outermost: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies, RequestId()]
         self.metrics: Operations | None = None
         if metrics_option(metrics):
             counts = Metrics(self._entries)
@@ -162,6 +174,24 @@ class Gate(Deployments):
         if deployment.endpoint is not None:
             self._add_endpoint(deployment.endpoint, deployment.name)
 
+    def _watching(self, watch: float | None, registry: Registry | str | None) -> Poll | None:
+        self._looks: list[Callable[[], None]] = []
+        if registry is not None:
+            followed = registry_of(registry)
+            self._looks.append(Following(followed, self._entries, self._serving.become).look)
+        if watch is not None:
+            self._loader.watching = True
+            self._looks.append(Watch(self._entries, self._loader, self._serving.install).look)
+        if not self._looks:
+            return None
+        # What is paused is not served for the first look having to be waited for.
+        patience = 0 if registry is None else _FIRST_LOOK
+        return Poll(self._look, _LOOK if watch is None else watch, patience=patience)
+
+    def _look(self) -> None:
+        for look in self._looks:
+            look()
+
     def _add_endpoint(self, path: str, name: str) -> None:
         if "simple" not in self._dialects:
             raise ConfigurationError(
@@ -182,6 +212,8 @@ class Gate(Deployments):
             MissingColumns, InvalidValues, InvalidInput, MalformedBody: the rows break the schema.
             PredictionError: the model failed.
         """
+        if self._poll is not None:
+            drive(self._poll.begin())
         query = Query(rows, deployment=name)
         entry = self._entries.enter(name, query)
         try:
@@ -200,6 +232,11 @@ class Gate(Deployments):
         """
         document: dict[str, Any] = msgspec.json.decode(drive(self._documents.document(name, self._entries)))
         return document
+
+    def close(self) -> None:
+        """Look no more for what *watch* and *registry* ask; what serves goes on. Nothing else needs closing."""
+        if self._poll is not None:
+            self._poll.close()
 
     def handle(self, request: Any, deployment: str | None = None, *, dialect: str | None = None) -> Any:
         """Answer the request of an ordinary route of the app's own.

@@ -1,11 +1,11 @@
 """From where a deployment's model is kept to what predicts."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from .deployment import Deployment
 from .errors import ConfigurationError
@@ -14,7 +14,7 @@ from .models import ModelPackage, ModelStore
 from .models.manifest import Manifest
 from .models.package import check_file, open_package, sidecars_of
 from .models.rules import Rules
-from .models.store import LATEST
+from .models.store import LATEST, mark_of
 from .scoring import Predictor, Target, Threshold
 from .scoring.model import Known
 from .scoring.query import output_names
@@ -34,6 +34,7 @@ class Loader:
 
     Attributes:
         tallies: what the models of each deployment have done.
+        watching: whether to note what is loaded, for `changed`.
 
     Raises:
         ConfigurationError: one of them is no key, or the store does not ask for signatures.
@@ -50,6 +51,8 @@ class Loader:
         self.tallies: dict[str, Tally] = {}
         self._deployments: WeakValueDictionary[str, Deployment] = WeakValueDictionary()
         self._counts: dict[str, count[int]] = {}
+        self._marks: WeakKeyDictionary[Deployment, Hashable] = WeakKeyDictionary()
+        self.watching = False
 
     def admit(self, deployment: Deployment) -> str:
         """A name for the model of *deployment*, for `load` and `describe`: its own, for the first of them."""
@@ -75,6 +78,9 @@ class Loader:
     def load(self, name: str) -> Predictor:
         """What predicts for the deployment admitted as *name*, from its file or the store. It may block."""
         deployment = self._deployments[name]
+        if self.watching:
+            # Before it is read: what changes meanwhile is read once more.
+            self._marks[deployment] = self._mark(deployment)
         if deployment.stored is not None:
             assert self._store is not None
             pin = {"sha256": deployment.sha256} if deployment.sha256 is not None else {}
@@ -84,6 +90,25 @@ class Loader:
 
     def _rules_of(self, deployment: Deployment) -> Rules:
         return replace(self._rules, sha256=deployment.sha256)
+
+    def changed(self, name: str) -> Hashable | None:
+        """The mark of what is kept for the deployment admitted as *name*, where it is not what was loaded.
+
+        Raises:
+            NotFound, ConfigurationError, StoreError, OSError: it cannot be found.
+        """
+        deployment = self._deployments[name]
+        loaded = self._marks.get(deployment)
+        if loaded is None:
+            return None
+        now = self._mark(deployment)
+        return now if now != loaded else None
+
+    def _mark(self, deployment: Deployment) -> Hashable | None:
+        if deployment.path is not None:
+            return mark_of(deployment.path)
+        mark = getattr(self._store, "mark", None)
+        return mark(deployment.stored) if mark is not None else None
 
     def describe(self, name: str) -> Known | None:
         """What a package says of itself, read without its model."""

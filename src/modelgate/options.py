@@ -7,12 +7,21 @@ from .deployment import HTTPLayer
 from .dialects import DIALECTS, Dialect
 from .errors import ConfigurationError
 from .flow import checked_layers
+from .following import Registry
 from .keys import KeyStore
 from .keys.store import ACCEPTED as ACCEPTED_KEYS
 from .layers import Admission, AuthFailures, BodyLimit, Deadline, KeyAuth, RateLimit
 from .layers.rate_limit import DEFAULT_RATE
 
-__all__ = ["auth_failures", "deadline_of", "given_layers", "naming", "spoken", "standard_layers"]
+__all__ = [
+    "auth_failures",
+    "deadline_of",
+    "given_layers",
+    "naming",
+    "registry_of",
+    "spoken",
+    "standard_layers",
+]
 
 
 def standard_layers(
@@ -59,6 +68,21 @@ def auth_failures(rate: str | None, proxies: Sequence[str] | None) -> list[HTTPL
     with naming("auth_failures"):
         # Nothing having been said of proxies, what one has forwarded comes from an unknown address.
         return [] if rate is None else [AuthFailures(rate, spare_forwarded=proxies is None)]
+
+
+def registry_of(given: Registry | str) -> Registry:
+    """The registry that is meant.
+
+    Raises:
+        ConfigurationError: it is neither one nor the URL of one.
+    """
+    if isinstance(given, str):
+        from .registry import SqlRegistry
+
+        return SqlRegistry(given)
+    if not hasattr(given, "list"):
+        raise ConfigurationError(f"registry={given!r}: accepts a SqlRegistry, or the URL of its database")
+    return given
 
 
 @contextlib.contextmanager

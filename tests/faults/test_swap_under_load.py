@@ -127,7 +127,7 @@ gate = Gate([Deployment("churn", "store:churn")], keys="open", store=slow)
 asking = threading.Thread(target=ask)
 asking.start()
 slow.begun.wait(30)
-with gate._changing, gate.cache._lock:
+with gate._serving._changing, gate.cache._lock:
     child = os.fork()
 slow.go.set()
 if child == 0:

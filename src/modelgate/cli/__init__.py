@@ -1,8 +1,8 @@
 """The command ``modelgate``. Needs the extra ``cli``.
 
-Exit codes: 0 done; 1 the extra is missing, or a command found what it looks for; 2 the command is used in another way than it is meant, or an
-option or a file cannot work, for want of another extra for one; 3 there is no such key, or its state does not
-allow it; 4 the database, or the server, cannot be asked.
+Exit codes: 0 done; 1 the extra is missing, or a command found what it looks for; 2 the command is used in
+another way than it is meant, or an option or a file cannot work, for want of another extra for one; 3 there is
+no such key or deployment, or its state does not allow it; 4 the database, or the server, cannot be asked.
 """
 
 import sys

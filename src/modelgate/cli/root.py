@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from ..errors import ConfigurationError, KeyInactive, ModelgateError, NotFound, StoreError
+from .deployments import deployments
 from .doctor import doctor
 from .inspect import inspect
 from .keys import keys
@@ -34,7 +35,7 @@ def _told(error: ModelgateError) -> str:
         return str(error)
     # What the driver says: for who runs the command, and without the URL, which may hold a password.
     cause = str(getattr(error.__cause__, "orig", None) or "it does not answer").strip()
-    return f"the database of the keys cannot be asked: {cause.splitlines()[0]}"
+    return f"the database cannot be asked: {cause.splitlines()[0]}"
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,5 +44,5 @@ def cli() -> None:
     """A trained model as a production prediction endpoint inside the web app you already have."""
 
 
-for _command in (inspect, pack, keys, score, serve, replay, doctor):
+for _command in (inspect, pack, keys, deployments, score, serve, replay, doctor):
     cli.add_command(_command)

@@ -173,6 +173,10 @@ class SqlModelStore(Database):
         """What is known of a model before it is loaded. Raises as `load` does."""
         return self.tell(*self._fetch(name, _MODELS.c.sidecars))
 
+    def mark(self, name: str) -> tuple[str, bytes]:
+        """What is another whenever `load` would give another package. Raises as `load` does."""
+        return self._fetch(name, _MODELS.c.sha256)
+
     def load(self, name: str, *, sha256: str | None = None) -> ModelPackage:
         """The model *name*, and what is known of it.
 

@@ -1,7 +1,7 @@
 """Stores of models. A name is a token, never a path or a URL."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from ..errors import ConfigurationError, NotFound
+from .archive import MANIFEST
 from .manifest import Sidecars
 from .package import (
     PACKAGE,
@@ -31,6 +32,8 @@ __all__ = [
     "ModelStore",
     "Packed",
     "PackedStore",
+    "is_older",
+    "mark_of",
     "no_model",
 ]
 
@@ -44,6 +47,7 @@ TOKEN = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[A-Za-z0-9._-]{1
 # What begins with a number: "production" is an alias, and not newer than anything.
 _VERSION = re.compile(r"[^@]+@v?[0-9][^@]*")
 _PART = re.compile(r"([^0-9]*)([0-9]*)")
+_NUMBERS = re.compile(r"v?[0-9]+([._-][0-9]+)*")
 
 
 class ModelStore(Protocol):
@@ -53,7 +57,8 @@ class ModelStore(Protocol):
     that bears no version, or else the newest one.
 
     A store that can tell of a model before it is loaded has ``describe(name)`` too, as
-    `FolderStore.describe`: then a faulty row needs no model to be refused.
+    `FolderStore.describe`: then a faulty row needs no model to be refused. One that can be watched has
+    ``mark(name)``, as `FolderStore.mark`.
     """
 
     def load(self, name: str) -> Any:
@@ -167,6 +172,14 @@ class FolderStore:
         """
         return sidecars_of(self._found(name), self._rules)
 
+    def mark(self, name: str) -> Hashable:
+        """What is another whenever `load` would read another file, or the file was changed.
+
+        Raises:
+            NotFound: there is no such file, or *name* is not a name.
+        """
+        return mark_of(self._found(name))
+
     def load(self, name: str, *, sha256: str | None = None) -> ModelPackage:
         """The model *name*, and what is known of it.
 
@@ -245,6 +258,19 @@ def meant(name: str, names: Iterable[str]) -> str | None:
 def _age(name: str) -> list[tuple[int, str]]:
     """``1.10`` is newer than ``1.9``."""
     return [(int(part or 0), text) for text, part in _PART.findall(name.partition("@")[2])]
+
+
+def is_older(version: str, other: str) -> bool:
+    """Whether *version* is older than *other*; of what is not made of numbers nobody can tell."""
+    told = [re.findall(r"[0-9]+", text) for text in (version, other) if _NUMBERS.fullmatch(text)]
+    return len(told) == 2 and list(map(int, told[0])) < list(map(int, told[1]))
+
+
+def mark_of(path: Path) -> Hashable:
+    """What is another when the model file, or the folder, at *path* is another, or was changed."""
+    found = path.resolve()
+    told = (found / MANIFEST if found.is_dir() else found).stat()
+    return str(found), told.st_mtime_ns, told.st_size, told.st_ino
 
 
 def no_model() -> NotFound:
