@@ -30,8 +30,8 @@ class Deployment:
 
     Args:
         name: letters, digits, ``_``, ``-`` and single dots; 64 characters at most.
-        model: a fitted estimator; a `ModelPackage`; the path of a ``.mgpkg`` package or a ``.skops``
-            or ``.joblib`` file, loaded when it is first asked for; ``"store:name"`` for one in the
+        model: a fitted estimator; a `ModelPackage`; the path of a ``.mgpkg`` package or a ``.skops``,
+            ``.onnx`` or ``.joblib`` file, loaded when it is first asked for; ``"store:name"`` for one in the
             gate's store; or a function of a `Table`, see `Gate.handler`. Of a package *schema*,
             *target*, *positive_class* and *threshold* are its own where they are not given here.
         schema: of the input; by default read from the estimator.
@@ -56,7 +56,8 @@ class Deployment:
         batch: whether an estimator scores in one call what waits for it together. For estimators
             whose answer for a row depends on the rows beside it, False.
         plans: whether an estimator is answered for by its exact plan, where it has one: see
-            `Predictor.plan`.
+            `Predictor.plan`. ``"onnx"`` has an ONNX graph made of it (extra ``onnx``), which may answer
+            a little otherwise: how much is measured at load, and told in the log.
         max_rows: the most rows one request may bring; by default as many as the service whose wire
             format is spoken takes, and 10,000 where it names no number.
 
@@ -80,7 +81,7 @@ class Deployment:
     scoring: Sequence[ScoringLayer] | None = None
     offload: bool | None = None
     batch: bool = True
-    plans: bool = True
+    plans: bool | Literal["onnx"] = True
     max_rows: int | None = None
 
     def __post_init__(self) -> None:
@@ -88,6 +89,7 @@ class Deployment:
             raise ConfigurationError(f"name={self.name!r}: accepts letters, digits, '_', '-' and single dots")
         if self.state not in ("active", "paused"):
             raise ConfigurationError(f"state={self.state!r}: accepts 'active' or 'paused'")
+        _check_plans(self.plans)
         if self.schema is not None and not isinstance(self.schema, Schema):
             raise ConfigurationError(
                 f"schema={self.schema!r}: accepts a Schema: Schema.of(…), Schema.load(path)"
@@ -125,3 +127,8 @@ class Deployment:
     def is_loaded(self) -> bool:
         """Whether the model is loaded when it is needed, from a file or a store."""
         return self.path is not None or self.stored is not None
+
+
+def _check_plans(plans: object) -> None:
+    if plans not in (True, False, "onnx"):
+        raise ConfigurationError(f"plans={plans!r}: accepts True, False or 'onnx'")

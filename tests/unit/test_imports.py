@@ -31,7 +31,19 @@ FORBIDDEN = {
 }
 TESTING = {"errors", "flow", "http"}
 FRAMEWORKS = {"flask", "starlette", "fastapi", "werkzeug"}
-HEAVY = {"sklearn", "pandas", "polars", "skops", "joblib", "rich", "redis", "cryptography"}
+HEAVY = {
+    "sklearn",
+    "pandas",
+    "polars",
+    "skops",
+    "joblib",
+    "rich",
+    "redis",
+    "cryptography",
+    "onnx",
+    "onnxruntime",
+    "skl2onnx",
+}
 
 FILES = sorted(SOURCE.rglob("*.py"))
 
