@@ -6,11 +6,11 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import msgspec
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, StoreError
 from ..schema import Schema
 from ..schema.files import plain
 from . import ed25519
@@ -295,10 +295,14 @@ def sidecars_part(content: bytes, suffix: str) -> bytes | None:
     return pack_sidecars({name: archive.read(name) for name in archive.names})
 
 
-def sidecars_in(name: str, part: bytes, rules: Rules) -> Sidecars:
-    """The manifest and the schema in such a part of the package *name*. Raises as `sidecars_of` does."""
+def sidecars_in(name: str, file: IO[bytes], rules: Rules, *, alone: bool = False) -> Sidecars:
+    """The manifest and the schema of the package *name* in an open *file*. Raises as `sidecars_of` does.
+
+    Args:
+        alone: whether they are there without the rest, see `sidecars_part`.
+    """
     with naming(Path(name)):
-        return read_sidecars(ZipArchive(io.BytesIO(part)), rules, alone=True)
+        return read_sidecars(ZipArchive(file), rules, alone=alone)
 
 
 def open_package(path: Path, rules: Rules) -> ModelPackage:
@@ -365,6 +369,8 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except ConfigurationError as error:
         raise ConfigurationError(f"model={str(path)!r}: {error}") from None
+    except StoreError:
+        raise
     except Exception as error:
         raise ConfigurationError(f"model={str(path)!r}: cannot be read: {error!r}") from error
 
