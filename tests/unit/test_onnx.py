@@ -168,6 +168,16 @@ def test_inputs_with_names(tmp_path, interface):
     assert 12.0 == load_model(tmp_path / "sum.onnx").predict(pd.DataFrame([row]))[0]
 
 
+def test_labels_alone():
+    """A graph that has no scores has no classes."""
+    cast = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.INT64)
+    made = graph([cast], [info("x")], [info("y", TensorProto.INT64)])
+    loaded = OnnxModel(made.SerializeToString())
+
+    assert [1, -2] == loaded.predict(np.array([[1.5], [-2.5]])).tolist()
+    assert (False, False) == (hasattr(loaded, "classes_"), hasattr(loaded, "predict_proba"))
+
+
 def test_a_graph_that_refuses_unknown_text(caplog):
     """Tells its probabilities where it was converted here; of another's nobody knows, and that is told."""
     model = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(FRAME[["plan"]], YES)
@@ -241,6 +251,7 @@ IDENTITY = helper.make_node("Identity", ["x"], ["y"])
             lambda: graph([IDENTITY], [info("x", TensorProto.UINT8)], [info("y", TensorProto.UINT8)]),
             "input x is",
         ),
+        (lambda: graph([IDENTITY], [info("x", shape=(1, 1))], [info("y", shape=(1, 1))]), "input x is"),
         (lambda: graph([IDENTITY], [info("x", shape=(None,))], [info("y", shape=(None,))]), "input x is"),
         (lambda: graph([IDENTITY], [info("x", shape=(None, None))], [info("y")]), "input x is"),
         (lambda: graph([IDENTITY], [info("x", shape=(None, 2)), info("z")], [info("y")]), "several columns"),
@@ -493,6 +504,27 @@ def test_a_deployment(caplog):
     assert "churn is answered for by ONNX: on 200 rows 0 labels differ" in caplog.text
     with pytest.raises(ConfigurationError, match="plans='pmml': accepts True, False or 'onnx'"):
         Deployment("churn", model, plans="pmml")
+
+
+def test_an_estimator_that_refuses_the_sample(caplog):
+    """Is asked all the same, when rows come: no plan is no reason not to start."""
+
+    class Choosy(LinearRegression):
+        def predict(self, X):
+            if len(X) > 1:
+                raise ValueError("one at a time")
+            return super().predict(X)
+
+    predictor = Predictor(Choosy().fit(ROWS, ROWS[:, 0]), plans="onnx")
+
+    assert "Choosy is not answered for by ONNX" in caplog.text
+    assert 1 == len(drive(predictor.predict(predictor.schema.read(ROWS[:1]))).outputs[0].values)
+
+
+def test_a_function_has_no_graph():
+    """To ask for one is a mistake."""
+    with pytest.raises(ConfigurationError, match="plans='onnx'"):
+        Predictor(lambda table: table["a"], Schema.of(a=float), plans="onnx")
 
 
 def test_without_skl2onnx(monkeypatch, caplog):

@@ -65,11 +65,8 @@ def to_onnx(model: Any, schema: Schema) -> OnnxModel:
             warnings.simplefilter("ignore")
             graph = _converted(model, inputs, skl2onnx)
         classes = None if outputs[0] is None else list(outputs[0])
-        entry = graph.metadata_props.add()
-        entry.key, entry.value = (
-            TOLD,
-            msgspec.json.encode(Told(names, classes, hasattr(model, "predict_proba"))).decode(),
-        )
+        told = Told(names, classes, hasattr(model, "predict_proba"))
+        graph.metadata_props.add(key=TOLD, value=msgspec.json.encode(told).decode())
         onnx.checker.check_model(graph)
         return OnnxModel(graph.SerializeToString())
     except Exception as error:

@@ -218,7 +218,7 @@ class FolderStore(FileStore):
     def fetch(self, version: str) -> Packed:
         """See `PackedStore.fetch`."""
         path = self._found(version)
-        return Packed(version, path.suffix, path.read_bytes())
+        return Packed(path.stem, path.suffix, path.read_bytes())
 
     def _found(self, name: str) -> Path:
         path = self._path(name)

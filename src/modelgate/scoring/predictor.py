@@ -18,7 +18,7 @@ from ..models.onnx import OnnxModel
 from ..schema import Schema, Table
 from ..schema.infer import none_columns
 from .batcher import Batcher
-from .plans import Answer, OnnxPlan, Plan, onnx_plan, plan_of, use_one_job
+from .plans import Answer, Plan, onnx_plan, plan_of, use_one_job
 from .query import Output, Prediction, Target, as_prediction, output_names
 from .threshold import Threshold
 
@@ -82,12 +82,11 @@ class Predictor:
             raise ConfigurationError(f"model={model.__name__}: accepts a fitted estimator: this is its class")
         if hasattr(model, "predict"):
             self.schema = schema or Schema.from_model(model)
-            self._function = _Estimator(model, self.schema, target, plans=plans)
-            if isinstance(self.plan, OnnxPlan):
-                # The log's default level shows no less: nobody shall have it unawares.
-                named = model_id or type(model).__name__
-                logger.warning("%s is answered for by ONNX: %s", named, self.plan.difference)
+            named = model_id or type(model).__name__
+            self._function = _Estimator(model, self.schema, target, plans=plans, name=named)
         elif callable(model):
+            if plans == "onnx":
+                raise ConfigurationError("plans='onnx': a function has none: accepts an estimator")
             if schema is None:
                 raise ConfigurationError(f"schema: the function {model!r} needs one: Schema.of(…)")
             self.schema, self._function = schema, model
@@ -178,7 +177,13 @@ class _Estimator:
     """
 
     def __init__(
-        self, model: Any, schema: Schema, target: str | Sequence[str], *, plans: bool | Literal["onnx"]
+        self,
+        model: Any,
+        schema: Schema,
+        target: str | Sequence[str],
+        *,
+        plans: bool | Literal["onnx"],
+        name: str,
     ) -> None:
         self._model = model
         self._target = target
@@ -195,16 +200,20 @@ class _Estimator:
                 self._none = none_columns(model)
                 _require_pandas()
         use_one_job(model)
-        self.plan = self._plan(schema, plans)
+        self.plan = self._plan(schema, plans, name)
 
-    def _plan(self, schema: Schema, plans: bool | Literal["onnx"]) -> Plan | str:
+    def _plan(self, schema: Schema, plans: bool | Literal["onnx"], name: str) -> Plan | str:
         if isinstance(self._model, OnnxModel):
             return "it is an ONNX graph"
         if plans == "onnx":
             try:
-                return onnx_plan(self._model, schema, self._asked)
-            except ConfigurationError as error:
-                logger.warning("%s is not answered for by ONNX: %s", type(self._model).__name__, error)
+                plan = onnx_plan(self._model, schema, self._asked)
+            except Exception as error:
+                logger.warning("%s is not answered for by ONNX: %s", name, error)
+            else:
+                # The log's default level shows no less: nobody shall have it unawares.
+                logger.warning("%s is answered for by ONNX: %s", name, plan.difference)
+                return plan
         return plan_of(self._model, schema, self._asked) if plans else "plans are switched off"
 
     def __call__(self, table: Table) -> Prediction:
