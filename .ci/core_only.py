@@ -11,7 +11,7 @@ from modelgate.testing import Client  # noqa: E402
 
 seconds = time.perf_counter() - started
 
-for extra in ("sklearn", "pandas", "flask", "fastapi", "skops", "joblib", "sqlalchemy", "click"):
+for extra in ("sklearn", "pandas", "flask", "fastapi", "skops", "onnx", "joblib", "sqlalchemy", "click"):
     assert importlib.util.find_spec(extra) is None, f"{extra} is installed: this proves nothing"
 assert "site-packages" in modelgate.__file__, modelgate.__file__
 assert pathlib.Path(modelgate.__file__).with_name("py.typed").is_file()
@@ -30,7 +30,11 @@ for app in (gate.wsgi, gate.asgi):
     answer = Client(app).post("/api/predict", json={"api_key": KEY, "input_data": {"amount": 2.5}})
     assert (200, {"predictions": [5.0]}) == (answer.status, answer.json()), answer
 
-for name, extra in (("model.skops", "modelgate[skops]"), ("model.joblib", "modelgate[sklearn]")):
+for name, extra in (
+    ("model.skops", "modelgate[skops]"),
+    ("model.onnx", "modelgate[onnx]"),
+    ("model.joblib", "modelgate[sklearn]"),
+):
     pathlib.Path(name).write_bytes(b"")
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     try:

@@ -30,8 +30,8 @@ class Deployment:
 
     Args:
         name: letters, digits, ``_``, ``-`` and single dots; 64 characters at most.
-        model: a fitted estimator; a `ModelPackage`; the path of a ``.mgpkg`` package or a ``.skops``
-            or ``.joblib`` file, loaded when it is first asked for; ``"store:name"`` for one in the
+        model: a fitted estimator; a `ModelPackage`; the path of a ``.mgpkg`` package or a ``.skops``,
+            ``.onnx`` or ``.joblib`` file, loaded when it is first asked for; ``"store:name"`` for one in the
             gate's store; or a function of a `Table`, see `Gate.handler`. Of a package *schema*,
             *target*, *positive_class* and *threshold* are its own where they are not given here.
         schema: of the input; by default read from the estimator.
@@ -58,7 +58,8 @@ class Deployment:
         batch: whether an estimator scores in one call what waits for it together. For estimators
             whose answer for a row depends on the rows beside it, False.
         plans: whether an estimator is answered for by its exact plan, where it has one: see
-            `Predictor.plan`.
+            `Predictor.plan`. ``"onnx"`` has an ONNX graph made of it (extra ``onnx``), which may answer
+            a little otherwise: how much is measured at load, and told in the log.
         rollout: other models that answer some of the requests.
         shadow: another model that scores what its own one does, and answers nobody.
         max_rows: the most rows one request may bring; by default as many as the service whose wire
@@ -84,7 +85,7 @@ class Deployment:
     scoring: Sequence[ScoringLayer] | None = None
     offload: bool | None = None
     batch: bool = True
-    plans: bool = True
+    plans: bool | Literal["onnx"] = True
     max_rows: int | None = None
     rollout: Rollout | None = None
     shadow: Shadow | None = None
@@ -94,6 +95,7 @@ class Deployment:
             raise ConfigurationError(f"name={self.name!r}: accepts letters, digits, '_', '-' and single dots")
         if self.state not in ("active", "paused"):
             raise ConfigurationError(f"state={self.state!r}: accepts 'active' or 'paused'")
+        _check_plans(self.plans)
         _check_kind("schema", self.schema, Schema, "Schema.of(…), Schema.load(path)")
         _check_kind("rollout", self.rollout, Rollout, 'Rollout({"store:churn@4": 5})')
         _check_kind("shadow", self.shadow, Shadow, 'Shadow("store:churn@4")')
@@ -135,3 +137,8 @@ class Deployment:
 def _check_kind(option: str, value: object, kind: type, shown: str) -> None:
     if value is not None and not isinstance(value, kind):
         raise ConfigurationError(f"{option}={value!r}: accepts a {kind.__name__}: {shown}")
+
+
+def _check_plans(plans: object) -> None:
+    if plans not in (True, False, "onnx"):
+        raise ConfigurationError(f"plans={plans!r}: accepts True, False or 'onnx'")

@@ -49,6 +49,9 @@ HEAVY = {
     "cryptography",
     "httpx",
     "uvicorn",
+    "onnx",
+    "onnxruntime",
+    "skl2onnx",
 }
 
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -92,7 +92,7 @@ def test_what_is_no_digest_is_refused(joblib_file, sha256):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("churn.pkl", "skops or .joblib"),
+        ("churn.pkl", "joblib or .onnx"),
         ("churn", "skops"),
         ("none.skops", "no such file"),
         ("d.skops", "no such"),

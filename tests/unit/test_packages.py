@@ -301,7 +301,7 @@ def test_a_missing_extra(tmp_path, pipeline, monkeypatch, package, suffix, told)
         ({"positive_class": "maybe"}, "positive_class='maybe'"),
         ({"positive_class": True}, "positive_class=True"),
         ({"target": 3}, "target"),
-        ({"format": "onnx"}, "format='onnx'"),
+        ({"format": "pmml"}, "format='pmml'"),
         ({"X": FRAME[:0]}, "X: accepts at least one row"),
         ({"X": None}, "X: accepts at least one row"),
         ({"X": FRAME.drop(columns="age")}, "X: .*missing.*age"),

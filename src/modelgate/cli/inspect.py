@@ -109,6 +109,8 @@ def _facts(path: Path, report: "FileReport") -> dict[str, str]:
         if told.threshold is not None:
             wanted = "the second class" if told.positive_class is None else told.positive_class
             facts["threshold"] = f"{told.threshold} for {wanted}"
+        if told.difference is not None:
+            facts["converted"] = str(told.difference)
         facts["made with"] = ", ".join(f"{name} {version}" for name, version in told.versions.items())
     return facts
 

@@ -36,11 +36,12 @@ __all__ = ["pack"]
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["skops", "joblib"]),
+    type=click.Choice(["skops", "joblib", "onnx"]),
     default="skops",
     show_default=True,
-    help="How the estimator is written; joblib is a pickle.",
+    help="How the estimator is written; joblib is a pickle, onnx is made of it and may answer a little otherwise.",
 )
+@click.option("--onnx", "format_", flag_value="onnx", help="The same as --format onnx.")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), help="By default FILE with the ending .mgpkg."
 )
@@ -91,6 +92,8 @@ def pack(
     digest = package.save(output, key=key, sign_key=sign_key)
     # The digest alone on standard output: SHA256=$(modelgate pack …) works.
     click.echo(digest)
+    if package.manifest.difference is not None:
+        click.echo(f"ONNX and the estimator: {package.manifest.difference}", err=True)
     click.echo(f'Deployment("{package.manifest.name}", "{output}", sha256="{digest}")', err=True)
 
 

@@ -6,6 +6,7 @@
 from typing import TYPE_CHECKING, Any
 
 from .cache import CacheInfo, ModelCache
+from .fsspec import FsspecStore
 from .package import ModelPackage, load_model
 from .shared import SharedStore
 from .store import FolderStore, MemoryStore, ModelStore
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CacheInfo",
     "FolderStore",
+    "FsspecStore",
     "MemoryStore",
     "ModelCache",
     "ModelPackage",

@@ -33,6 +33,7 @@ MEMBERS = (
     "example.json",
     "model.skops",
     "model.joblib",
+    "model.onnx",
 )
 _KNOWN = frozenset([MANIFEST, SIGNATURE, ED25519, *MEMBERS])
 _SIDECARS = (MANIFEST, SIGNATURE, ED25519, "schema.json")

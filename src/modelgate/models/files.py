@@ -12,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..errors import ConfigurationError
+from .onnx import OnnxModel
 from .rules import Rules
 
 __all__ = ["check_version", "dump", "foreign_types", "read_estimator"]
@@ -141,7 +142,15 @@ def _joblib() -> Any:
     return joblib
 
 
-_READERS: Mapping[str, Callable[[bytes, Rules], Any]] = {".skops": _read_skops, ".joblib": _read_joblib}
+def _read_onnx(content: bytes, _: Rules) -> OnnxModel:
+    return OnnxModel(content)
+
+
+_READERS: Mapping[str, Callable[[bytes, Rules], Any]] = {
+    ".skops": _read_skops,
+    ".joblib": _read_joblib,
+    ".onnx": _read_onnx,
+}
 
 
 def dump(model: Any, suffix: str) -> bytes:
@@ -150,6 +159,9 @@ def dump(model: Any, suffix: str) -> bytes:
     Raises:
         ConfigurationError: it cannot be written in that way; another one is named.
     """
+    if suffix == ".onnx":
+        graph: bytes = model.content
+        return graph
     if suffix == ".joblib":
         buffer = io.BytesIO()
         _joblib().dump(model, buffer)

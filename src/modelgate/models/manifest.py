@@ -13,6 +13,7 @@ from ..schema import Schema
 from ..schema.files import parse
 from ..schema.infer import outputs_of
 from .archive import ED25519, MANIFEST, MEMBERS, SIGNATURE, Archive
+from .onnx_export import Difference
 from .rules import Rules
 
 __all__ = ["Label", "Manifest", "Member", "Sidecars", "Task", "make_manifest", "read_member", "read_sidecars"]
@@ -44,6 +45,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         threshold: from which probability on that is predicted.
         model: the member that is the model.
         versions: of what it was made with.
+        difference: how far a graph answers otherwise than the estimator it was made of.
         members: all others, by name.
         format: of the manifest.
     """
@@ -55,8 +57,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     classes: list[list[Label] | None] = msgspec.field(default_factory=lambda: [None])
     positive_class: Label | None = None
     threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
-    model: Literal["model.skops", "model.joblib"] = "model.skops"
+    model: Literal["model.skops", "model.joblib", "model.onnx"] = "model.skops"
     versions: dict[str, str] = {}
+    difference: Difference | None = None
     members: dict[str, Member] = {}
     format: Literal[1]
 

@@ -6,11 +6,11 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import msgspec
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, StoreError
 from ..schema import Schema
 from ..schema.files import plain
 from . import ed25519
@@ -27,6 +27,8 @@ from .archive import (
 )
 from .files import check_version, dump, read_estimator
 from .manifest import Label, Manifest, Sidecars, make_manifest, read_member, read_sidecars
+from .onnx import OnnxModel
+from .onnx_export import measured_onnx
 from .rules import Mismatch, Rules, sign
 from .sample import answers, background, check_example, statistics
 
@@ -47,7 +49,7 @@ __all__ = [
 ]
 
 PACKAGE = ".mgpkg"
-SUFFIXES = (PACKAGE, ".skops", ".joblib")
+SUFFIXES = (PACKAGE, ".skops", ".joblib", ".onnx")
 
 _EXAMPLES = 3
 
@@ -91,7 +93,7 @@ class ModelPackage:
         target: str | Sequence[str] = "prediction",
         positive_class: Label | None = None,
         threshold: float | None = None,
-        format: Literal["skops", "joblib"] = "skops",  # noqa: A002
+        format: Literal["skops", "joblib", "onnx"] = "skops",  # noqa: A002
     ) -> "ModelPackage":
         """The package of a fitted estimator.
 
@@ -105,26 +107,34 @@ class ModelPackage:
             target: the name of what is predicted, or of each output.
             positive_class: of two classes the one that is looked for.
             threshold: from which probability on that is predicted.
-            format: ``"skops"``, or ``"joblib"``: a pickle, for estimators that skops cannot write.
+            format: ``"skops"``; ``"joblib"``: a pickle, for estimators that skops cannot write; or
+                ``"onnx"``: a graph made of the estimator, which may answer a little otherwise, and is
+                what is packed. How much is measured on the rows kept, see `Manifest.difference`.
 
         Raises:
             ConfigurationError: an option cannot work, or rows of *X* break the schema.
         """
-        if format not in ("skops", "joblib"):
-            raise ConfigurationError(f"format={format!r}: accepts skops or joblib")
+        if format not in ("skops", "joblib", "onnx"):
+            raise ConfigurationError(f"format={format!r}: accepts skops, joblib or onnx")
         if X is None or not len(X):
             raise ConfigurationError("X: accepts at least one row")
         schema = schema or Schema.from_model(model)
+        rows = background(X, schema)
+        estimator, told = model, None
+        if isinstance(model, OnnxModel):
+            format = "onnx"  # noqa: A001
+        elif format == "onnx":
+            model, told = measured_onnx(estimator, schema, rows)
         manifest = make_manifest(
-            model,
+            estimator,
             name=name,
             version=version,
             target=target,
             positive_class=positive_class,
             threshold=threshold,
             model=f"model.{format}",
+            difference=told,
         )
-        rows = background(X, schema)
         few = rows[:_EXAMPLES]
         example = {"rows": few, "expected": answers(model, schema, few)}
         return cls(model, manifest, schema, rows, statistics(X, y, schema), example)
@@ -140,7 +150,7 @@ class ModelPackage:
         mismatch: Mismatch = "refuse",
         public_keys: Sequence[str | Path] | None = None,
     ) -> "ModelPackage":
-        """Read a package, or a bare ``.skops`` or ``.joblib`` file.
+        """Read a package, or a bare ``.skops``, ``.onnx`` or ``.joblib`` file.
 
         Args:
             path: of the file or folder.
@@ -232,7 +242,7 @@ def check_file(path: Path, rules: Rules) -> None:
             return
         if sidecars.manifest.model == "model.joblib":
             rules.check_pickle()
-        if "scikit-learn" in sidecars.manifest.versions:
+        if "scikit-learn" in sidecars.manifest.versions and sidecars.manifest.model != "model.onnx":
             check_version(sidecars.manifest.versions["scikit-learn"], rules)
 
 
@@ -285,10 +295,14 @@ def sidecars_part(content: bytes, suffix: str) -> bytes | None:
     return pack_sidecars({name: archive.read(name) for name in archive.names})
 
 
-def sidecars_in(name: str, part: bytes, rules: Rules) -> Sidecars:
-    """The manifest and the schema in such a part of the package *name*. Raises as `sidecars_of` does."""
+def sidecars_in(name: str, file: IO[bytes], rules: Rules, *, alone: bool = False) -> Sidecars:
+    """The manifest and the schema of the package *name* in an open *file*. Raises as `sidecars_of` does.
+
+    Args:
+        alone: whether they are there without the rest, see `sidecars_part`.
+    """
     with naming(Path(name)):
-        return read_sidecars(ZipArchive(io.BytesIO(part)), rules, alone=True)
+        return read_sidecars(ZipArchive(file), rules, alone=alone)
 
 
 def open_package(path: Path, rules: Rules) -> ModelPackage:
@@ -355,6 +369,8 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except ConfigurationError as error:
         raise ConfigurationError(f"model={str(path)!r}: {error}") from None
+    except StoreError:
+        raise
     except Exception as error:
         raise ConfigurationError(f"model={str(path)!r}: cannot be read: {error!r}") from error
 

@@ -29,7 +29,7 @@ class FileReport:
     Args:
         size: in bytes.
         sha256: the digest to pin it by.
-        format: how the estimator is written: ``skops`` or ``joblib``.
+        format: how the estimator is written: ``skops``, ``joblib`` or ``onnx``.
         signed: whether there is a signature of a secret key; whether it is a good one takes the key.
         signer: the public key, in base64, whose holder has signed it.
         manifest: of a package.
@@ -102,8 +102,8 @@ def _package(path: Path, rules: Rules) -> tuple[FileReport, bytes]:
 
 
 def _runs(content: bytes, report: FileReport) -> list[str]:
-    if report.format == "skops":
-        return foreign_types(content)
+    if report.format != "joblib":
+        return foreign_types(content) if report.format == "skops" else []
     report.warnings.append("it is a pickle: loading it runs the code in it")
     names, whole = _names_in_pickle(content)
     if not whole:

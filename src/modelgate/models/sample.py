@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ..errors import ConfigurationError, RequestError
 from ..schema import Column, Schema
 from ..schema.infer import none_columns
+from .onnx import OnnxModel
 
 __all__ = ["answers", "background", "check_example", "statistics"]
 
@@ -77,6 +78,9 @@ def _levels(values: npt.NDArray[Any]) -> dict[str, Any]:
 def answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What *model* itself says of *rows*, as JSON can hold it."""
     table = schema.read(rows)
+    if isinstance(model, OnnxModel):
+        values, likely = model.answer(table)
+        return {"predict": values.tolist()} | ({} if likely is None else {"predict_proba": likely.tolist()})
     given: Any = table.to_array()
     if hasattr(model, "feature_names_in_"):
         given = table.to_pandas(none_columns(model))[list(Schema.from_model(model).names)]

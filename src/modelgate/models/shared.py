@@ -6,7 +6,6 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import partial
 from typing import Literal, TypeAlias, TypeVar
 
@@ -23,6 +22,7 @@ from .package import SUFFIXES, ModelPackage, sidecars_part
 from .rules import Rules
 from .seal import Seal
 from .store import LATEST, TOKEN, Packed, PackedStore
+from .within import within
 
 __all__ = ["SharedStore"]
 
@@ -172,7 +172,7 @@ class SharedStore:
 
     def _asked(self, ask: Callable[[], bytes]) -> bytes:
         try:
-            return _within(self._timeout, ask)
+            return within(self._timeout, ask)
         except TimeoutError:
             # It may go on to send a little at a time.
             self._reader.connection_pool.disconnect()
@@ -247,23 +247,3 @@ def _is_version(name: str) -> bool:
 
 def _overhead() -> int:
     return Seal.overhead + max(map(len, SUFFIXES)) + 1
-
-
-def _within(seconds: float, call: Callable[[], T]) -> T:
-    """The result of *call*, which may go on by itself where it takes longer.
-
-    A time-out of the socket bounds the time between two pieces, and not that of the whole.
-
-    Raises:
-        TimeoutError: it takes longer.
-    """
-    future: Future[T] = Future()
-
-    def settle() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=settle, name="modelgate redis", daemon=True).start()
-    return future.result(seconds)

@@ -1,5 +1,6 @@
 """Stores of models. A name is a token, never a path or a URL."""
 
+import io
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -27,13 +28,16 @@ from .rules import Mismatch, Rules
 __all__ = [
     "LATEST",
     "TOKEN",
+    "FileStore",
     "FolderStore",
     "MemoryStore",
     "ModelStore",
     "Packed",
     "PackedStore",
     "is_older",
+    "is_version",
     "mark_of",
+    "meant",
     "no_model",
 ]
 
@@ -123,7 +127,47 @@ class MemoryStore:
         return self._models[found]
 
 
-class FolderStore:
+class FileStore:
+    """What is the same of stores of files: what a file must be, before it is loaded."""
+
+    pins = True
+
+    def __init__(
+        self,
+        sha256: Mapping[str, str] | None,
+        key: str | bytes | None,
+        allow_pickle: bool,
+        mismatch: Mismatch,
+        public_keys: Sequence[str | Path] | None,
+    ) -> None:
+        self._sha256 = dict(sha256 or {})
+        self._rules = Rules(None, key, allow_pickle, mismatch, public_keys)
+        self.demands_signature = self._rules.demands_signature
+
+    def open(self, name: str, packed: Packed, *, sha256: str | None = None) -> ModelPackage:
+        """See `PackedStore.open`."""
+        rules = self._rules_of(name, packed.name, sha256)
+        package = open_content(packed.name + packed.suffix, packed.content, rules)
+        return self._named(name, package, packed.name, packed.suffix)
+
+    def tell(self, version: str, part: bytes) -> Sidecars:
+        """See `PackedStore.tell`."""
+        return sidecars_in(version, io.BytesIO(part), self._rules, alone=True)
+
+    def _named(self, name: str, package: ModelPackage, found: str, suffix: str) -> ModelPackage:
+        if self.demands_signature and package.manifest.name != name.partition("@")[0]:
+            raise ConfigurationError(f"{name}: holds the model {package.manifest.name!r}")
+        if suffix != PACKAGE:
+            stem, _, version = found.partition("@")
+            told = msgspec.structs.replace(package.manifest, name=stem, version=version or "1")
+            return replace(package, manifest=told)
+        return package
+
+    def _rules_of(self, name: str, found: str, sha256: str | None) -> Rules:
+        return replace(self._rules, sha256=sha256 or self._sha256.get(name) or self._sha256.get(found))
+
+
+class FolderStore(FileStore):
     """A folder of packages and model files, each named after its model: ``churn.mgpkg``, ``churn@7.skops``.
 
     An alias is a link: ``churn@production.mgpkg`` to ``churn@7.mgpkg``.
@@ -138,8 +182,6 @@ class FolderStore:
         ConfigurationError: *folder* is not a folder, or an option cannot work.
     """
 
-    pins = True
-
     def __init__(
         self,
         folder: str | Path,
@@ -150,10 +192,8 @@ class FolderStore:
         mismatch: Mismatch = "refuse",
         public_keys: Sequence[str | Path] | None = None,
     ) -> None:
+        super().__init__(sha256, key, allow_pickle, mismatch, public_keys)
         self._folder = Path(folder)
-        self._sha256 = dict(sha256 or {})
-        self._rules = Rules(None, key, allow_pickle, mismatch, public_keys)
-        self.demands_signature = self._rules.demands_signature
         if not self._folder.is_dir():
             raise ConfigurationError(f"folder={str(folder)!r}: accepts a folder that exists")
 
@@ -194,35 +234,13 @@ class FolderStore:
     def version(self, name: str) -> str | None:
         """See `PackedStore.version`. A link means the version it leads to; a folder is none."""
         path = self._found(name).resolve()
-        known = path.is_file() and path.parent == self._folder.resolve() and _VERSION.fullmatch(path.stem)
+        known = path.is_file() and path.parent == self._folder.resolve() and is_version(path.stem)
         return path.stem if known else None
 
     def fetch(self, version: str) -> Packed:
         """See `PackedStore.fetch`."""
         path = self._found(version)
-        return Packed(version, path.suffix, path.read_bytes())
-
-    def open(self, name: str, packed: Packed, *, sha256: str | None = None) -> ModelPackage:
-        """See `PackedStore.open`."""
-        rules = self._rules_of(name, packed.name, sha256)
-        package = open_content(packed.name + packed.suffix, packed.content, rules)
-        return self._named(name, package, packed.name, packed.suffix)
-
-    def tell(self, version: str, part: bytes) -> Sidecars:
-        """See `PackedStore.tell`."""
-        return sidecars_in(version, part, self._rules)
-
-    def _named(self, name: str, package: ModelPackage, found: str, suffix: str) -> ModelPackage:
-        if self.demands_signature and package.manifest.name != name.partition("@")[0]:
-            raise ConfigurationError(f"{name}: holds the model {package.manifest.name!r}")
-        if suffix != PACKAGE:
-            stem, _, version = found.partition("@")
-            told = msgspec.structs.replace(package.manifest, name=stem, version=version or "1")
-            return replace(package, manifest=told)
-        return package
-
-    def _rules_of(self, name: str, found: str, sha256: str | None) -> Rules:
-        return replace(self._rules, sha256=sha256 or self._sha256.get(name) or self._sha256.get(found))
+        return Packed(path.stem, path.suffix, path.read_bytes())
 
     def _found(self, name: str) -> Path:
         path = self._path(name)
@@ -245,13 +263,18 @@ class FolderStore:
         return files[found] if found is not None else None
 
 
+def is_version(name: str) -> bool:
+    """Whether the file *name* is that of a version, which never changes."""
+    return _VERSION.fullmatch(name) is not None
+
+
 def meant(name: str, names: Iterable[str]) -> str | None:
     """Which of the *names* there are *name* means: itself, or the newest version."""
     names = set(names)
     stem, _, version = name.partition("@")
     if name in names or version not in ("", LATEST):
         return name if name in names else None
-    versions = [told for told in names if told.partition("@")[0] == stem and _VERSION.fullmatch(told)]
+    versions = [told for told in names if told.partition("@")[0] == stem and is_version(told)]
     return max(versions, key=_age, default=None)
 
 

@@ -24,6 +24,9 @@ __all__ = [
 
 def kind_told(step: Any, at: int | None) -> Kind | list[Any] | None:
     """What *step* says of its column *at*: a kind, the levels, or None to let the next one say it."""
+    if hasattr(step, "input_kinds_"):
+        kinds: list[Kind] = step.input_kinds_
+        return kinds[at] if at is not None else "any"
     if passes(step) or (is_imputer(step) and type(step).__name__ == "SimpleImputer"):
         return None
     if hasattr(step, "vocabulary_") or type(step).__name__ == "HashingVectorizer":

@@ -3,25 +3,29 @@
 import asyncio
 import contextlib
 import inspect
+import logging
 import warnings
 from collections.abc import Callable, Coroutine, Sequence
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import AnswerableError, ConfigurationError, PredictionError
 from ..flow import Flow, Wait, Workers, contained, run, run_coroutine
+from ..models.onnx import OnnxModel
 from ..schema import Schema, Table
 from ..schema.infer import none_columns
 from .batcher import Batcher
-from .plans import Answer, Plan, plan_of, use_one_job
+from .plans import Answer, Plan, onnx_plan, plan_of, use_one_job
 from .query import Output, Prediction, Target, as_prediction, output_names
 from .tally import Tally
 from .threshold import Threshold
 
 __all__ = ["Predictor"]
+
+logger = logging.getLogger("modelgate")
 
 _AT_ONCE = 8192
 """How many rows an estimator is given at once: what it makes of them on the way is as large as they are."""
@@ -39,7 +43,8 @@ class Predictor:
         model_id: names the model.
         workers: the threads in which it runs under ASGI; None to run it on the event loop, for a
             model known to take microseconds.
-        plans: whether an estimator is answered for by its exact plan, where it has one: see `plan`.
+        plans: whether an estimator is answered for by its exact plan, where it has one: see `plan`; or
+            ``"onnx"``, to have an ONNX graph made of it, which may answer a little otherwise.
         batch: whether to score in one call what waits together, see `Batcher`: an estimator alone,
             for a function may look at all of its rows.
         inline: whether batches run on the event loop; None to choose by the time the model takes.
@@ -64,7 +69,7 @@ class Predictor:
         version: str = "1",
         model_id: str = "",
         workers: Workers | None = None,
-        plans: bool = True,
+        plans: bool | Literal["onnx"] = True,
         batch: bool = True,
         inline: bool | None = None,
         tally: Tally | None = None,
@@ -83,8 +88,11 @@ class Predictor:
             raise ConfigurationError(f"model={model.__name__}: accepts a fitted estimator: this is its class")
         if hasattr(model, "predict"):
             self.schema = schema or Schema.from_model(model)
-            self._function = _Estimator(model, self.schema, target, plans=plans)
+            named = model_id or type(model).__name__
+            self._function = _Estimator(model, self.schema, target, plans=plans, name=named)
         elif callable(model):
+            if plans == "onnx":
+                raise ConfigurationError("plans='onnx': a function has none: accepts an estimator")
             if schema is None:
                 raise ConfigurationError(f"schema: the function {model!r} needs one: Schema.of(…)")
             self.schema, self._function = schema, model
@@ -201,7 +209,15 @@ class _Estimator:
     Or its plan, which answers the same. The estimator's ``n_jobs`` becomes 1, see `use_one_job`.
     """
 
-    def __init__(self, model: Any, schema: Schema, target: str | Sequence[str], *, plans: bool) -> None:
+    def __init__(
+        self,
+        model: Any,
+        schema: Schema,
+        target: str | Sequence[str],
+        *,
+        plans: bool | Literal["onnx"],
+        name: str,
+    ) -> None:
         self._model = model
         self._target = target
         self._probabilities = hasattr(model, "predict_proba") and hasattr(model, "classes_")
@@ -212,11 +228,26 @@ class _Estimator:
             lacking = [name for name in needed if name not in schema.names]
             if lacking:
                 raise ConfigurationError(f"schema: lacks columns the model needs: {', '.join(lacking)}")
-            self._columns = list(needed)
-            self._none = none_columns(model)
-            _require_pandas()
+            if not isinstance(model, OnnxModel):
+                self._columns = list(needed)
+                self._none = none_columns(model)
+                _require_pandas()
         use_one_job(model)
-        self.plan = plan_of(model, schema, self._asked) if plans else "plans are switched off"
+        self.plan = self._plan(schema, plans, name)
+
+    def _plan(self, schema: Schema, plans: bool | Literal["onnx"], name: str) -> Plan | str:
+        if isinstance(self._model, OnnxModel):
+            return "it is an ONNX graph"
+        if plans == "onnx":
+            try:
+                plan = onnx_plan(self._model, schema, self._asked)
+            except Exception as error:
+                logger.warning("%s is not answered for by ONNX: %s", name, error)
+            else:
+                # The log's default level shows no less: nobody shall have it unawares.
+                logger.warning("%s is answered for by ONNX: %s", name, plan.difference)
+                return plan
+        return plan_of(self._model, schema, self._asked) if plans else "plans are switched off"
 
     def __call__(self, table: Table) -> Prediction:
         values, told = self._answer(table)
@@ -255,6 +286,8 @@ class _Estimator:
             return self._asked(table)
 
     def _asked(self, table: Table) -> Answer:
+        if isinstance(self._model, OnnxModel):
+            return self._model.answer(table)
         # A transformer with copy=False changes what it is given.
         values = np.asarray(self._model.predict(self._input(table)))
         return values, self._model.predict_proba(self._input(table)) if self._probabilities else None

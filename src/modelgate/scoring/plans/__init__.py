@@ -9,36 +9,19 @@ the last bit.
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from ...schema import Column, Schema, Table
+from ...schema import Column, Schema
 from . import bayes, boosting, clusters, compose, encoders, hist_boosting, imputers, linear, scalers, trees
 from .jobs import use_one_job
-from .parts import Answer, Answering, Lane, NoPlan, Order, Source, answered
+from .onnx import OnnxPlan, onnx_plan
+from .parts import Answer, Answering, Lane, NoPlan, Order, Plan, Source, answered
 from .verify import verify
 
-__all__ = ["Answer", "Answering", "Plan", "plan_of", "use_one_job"]
+__all__ = ["Answer", "Answering", "OnnxPlan", "Plan", "onnx_plan", "plan_of", "use_one_job"]
 
 # Each registers what it knows.
 _FAMILIES = (bayes, boosting, clusters, compose, encoders, hist_boosting, imputers, linear, scalers, trees)
 
 _VERSIONS = ("1.6", "1.7", "1.8", "1.9")
-
-
-class Plan:
-    """Answers a table as the estimator it was made of. Safe to be called from many threads at once.
-
-    Raises:
-        Exception: any at all, where the table is not for it: the estimator then answers, or refuses.
-    """
-
-    def __init__(self, answering: Answering) -> None:
-        self._answering = answering
-
-    def __call__(self, table: Table) -> Answer:
-        # What overflows is refused with the whole prediction; numpy's warning would go to the host's log.
-        with np.errstate(all="ignore"):
-            return self._answering(table)
 
 
 def plan_of(model: Any, schema: Schema, asked: Answering) -> Plan | str:

@@ -20,6 +20,7 @@ __all__ = [
     "NotPlanned",
     "Numbers",
     "Order",
+    "Plan",
     "Reading",
     "Source",
     "answered",
@@ -45,6 +46,22 @@ Answer: TypeAlias = tuple[npt.NDArray[Any], Any]
 """What ``predict`` and ``predict_proba`` give; None where the estimator has no probabilities."""
 
 Answering: TypeAlias = Callable[[Table], Answer]
+
+
+class Plan:
+    """Answers a table as the estimator it was made of. Safe to be called from many threads at once.
+
+    Raises:
+        Exception: any at all, where the table is not for it: the estimator then answers, or refuses.
+    """
+
+    def __init__(self, answering: Answering) -> None:
+        self._answering = answering
+
+    def __call__(self, table: Table) -> Answer:
+        # What overflows is refused with the whole prediction; numpy's warning would go to the host's log.
+        with np.errstate(all="ignore"):
+            return self._answering(table)
 
 
 class NoPlan(Exception):

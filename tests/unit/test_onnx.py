@@ -1,0 +1,576 @@
+"""ONNX graphs: bare, in packages, and as a plan by choice."""
+
+import hashlib
+import json
+import logging
+import sys
+import warnings
+
+import click.testing
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+import skl2onnx
+from onnx import TensorProto, helper
+from skl2onnx.common.data_types import FloatTensorType
+from sklearn.cluster import KMeans
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier, RandomForestRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.svm import LinearSVC
+
+from modelgate import ConfigurationError, Deployment, FolderStore, Gate, ModelPackage, Schema
+from modelgate.cli.root import cli
+from modelgate.flow import drive
+from modelgate.models import load_model
+from modelgate.models.onnx import OnnxModel
+from modelgate.models.onnx_export import Difference, difference, to_onnx
+from modelgate.scoring import Predictor
+from modelgate.scoring.plans import OnnxPlan
+from modelgate.testing import Client
+
+RANDOM = np.random.default_rng(0)
+ROWS = RANDOM.normal(size=(200, 3))
+YES = np.where(ROWS[:, 0] + ROWS[:, 1] / 3 > 0, "yes", "no")
+FRAME = pd.DataFrame(ROWS, columns=["age", "income", "visits"]).assign(
+    plan=np.where(ROWS[:, 1] > 0, "pro", "free"), rooms=RANDOM.integers(0, 5, 200), dropped="?"
+)
+NAMED = FRAME[["age", "income", "visits"]]
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+def columns():
+    return make_column_transformer(
+        (StandardScaler(), ["age", "income", "rooms"]), (OneHotEncoder(handle_unknown="ignore"), ["plan"])
+    )
+
+
+def converted(model, **options):
+    """The file that somebody else has made of *model*."""
+    with warnings.catch_warnings(action="ignore"):
+        options = {id(model): options} if options else None
+        types = [("X", FloatTensorType([None, 3]))]
+        return skl2onnx.convert_sklearn(model, initial_types=types, options=options)
+
+
+def graph(nodes, inputs, outputs, tensors=()):
+    """A model of one's own."""
+    made = helper.make_graph(nodes, "graph", inputs, outputs, list(tensors))
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def info(name, kind=TensorProto.FLOAT, shape=(None, 1)):
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
+# Files
+
+
+@pytest.mark.parametrize("zipmap", [True, False, None], ids=["zipmap", "array", "default"])
+@pytest.mark.parametrize("labels", [YES, np.where(YES == "yes", 7, 3)], ids=["text", "numbers"])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        LogisticRegression(),
+        RandomForestClassifier(5, random_state=0),
+        GaussianNB(),
+        MLPClassifier((4,), solver="lbfgs", max_iter=500),
+    ],
+    ids=lambda it: type(it).__name__,
+)
+def test_a_classifier_in_a_bare_file(tmp_path, estimator, labels, zipmap):
+    """Tells its columns, labels, and how likely they are, however skl2onnx wrote that."""
+    model = estimator.fit(ROWS, labels)
+    options = {} if zipmap is None else {"zipmap": zipmap}
+    onnx.save(converted(model, **options), tmp_path / "m.onnx")
+    loaded = load_model(tmp_path / "m.onnx")
+    prediction = drive(Predictor(loaded).predict(Schema.from_model(loaded).read(ROWS)))
+
+    assert model.classes_.tolist() == loaded.classes_.tolist()
+    assert model.predict(ROWS).tolist() == loaded.predict(ROWS).tolist()
+    np.testing.assert_allclose(model.predict_proba(ROWS), loaded.predict_proba(ROWS), **CLOSE)
+    assert model.predict(ROWS).tolist() == prediction.outputs[0].values.tolist()
+    np.testing.assert_allclose(model.predict_proba(ROWS), prediction.probabilities, **CLOSE)
+    assert [("x0", "number"), ("x1", "number"), ("x2", "number")] == [
+        (column.name, column.kind) for column in Schema.from_model(loaded)
+    ]
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_a_regressor_in_a_bare_file(tmp_path, outputs):
+    """One number a row, or several."""
+    y = ROWS[:, 0] if outputs == 1 else ROWS[:, :2]
+    model = LinearRegression().fit(ROWS, y)
+    onnx.save(converted(model), tmp_path / "m.onnx")
+    loaded = load_model(tmp_path / "m.onnx")
+
+    np.testing.assert_allclose(y, loaded.predict(ROWS), **CLOSE)
+    assert not hasattr(loaded, "predict_proba")
+    assert outputs == len(Predictor(loaded, target=["a", "b"][:outputs]).targets)
+
+
+@pytest.mark.parametrize(
+    "model", [KMeans(3, n_init=1, random_state=0), LinearSVC()], ids=lambda it: type(it).__name__
+)
+def test_scores_that_are_no_probabilities(model):
+    """Are told to nobody as such."""
+    model.fit(ROWS, YES)
+    loaded = OnnxModel(converted(model).SerializeToString())
+
+    assert model.predict(ROWS).tolist() == loaded.predict(ROWS).tolist()
+    assert not hasattr(loaded, "predict_proba")
+
+
+def test_classes_that_a_file_does_not_tell():
+    """Then it predicts labels, and no probabilities."""
+    model = KNeighborsClassifier().fit(ROWS, YES)
+    loaded = OnnxModel(converted(model, zipmap=False).SerializeToString())
+
+    assert model.predict(ROWS).tolist() == loaded.predict(ROWS).tolist()
+    assert (False, False) == (hasattr(loaded, "classes_"), hasattr(loaded, "predict_proba"))
+
+
+KINDS = [
+    ("a", TensorProto.FLOAT, "number"),
+    ("b", TensorProto.DOUBLE, "number"),
+    ("c", TensorProto.INT64, "integer"),
+    ("d", TensorProto.INT32, "integer"),
+    ("e", TensorProto.BOOL, "boolean"),
+]
+
+
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+def test_inputs_with_names(tmp_path, interface):
+    """Are columns of their kinds."""
+    casts = [helper.make_node("Cast", [name], [name * 2], to=TensorProto.FLOAT) for name, *_ in KINDS]
+    total = helper.make_node("Sum", [name * 2 for name, *_ in KINDS], ["y"])
+    inputs = [info(name, kind) for name, kind, _ in KINDS] + [info("text", TensorProto.STRING)]
+    onnx.save(graph([*casts, total], inputs, [info("y")]), tmp_path / "sum.onnx")
+    gate = Gate([Deployment("sum", tmp_path / "sum.onnx")], keys="open")
+    client = Client(getattr(gate, interface))
+    row = {"a": 1.5, "b": 2.5, "c": 3, "d": 4, "e": True, "text": "free"}
+    answer = client.post("/simple/sum", json=row)
+    faulty = client.post("/simple/sum", json={**row, "c": 3.5, "text": None})
+
+    assert (200, 12.0) == (answer.status, answer.json()["prediction"])
+    assert 400 == faulty.status
+    told = Schema.from_model(load_model(tmp_path / "sum.onnx"))
+    assert [(name, kind) for name, _, kind in KINDS] + [("text", "text")] == [(c.name, c.kind) for c in told]
+    assert 12.0 == load_model(tmp_path / "sum.onnx").predict(pd.DataFrame([row]))[0]
+
+
+def test_labels_alone():
+    """A graph that has no scores has no classes."""
+    cast = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.INT64)
+    made = graph([cast], [info("x")], [info("y", TensorProto.INT64)])
+    loaded = OnnxModel(made.SerializeToString())
+
+    assert [1, -2] == loaded.predict(np.array([[1.5], [-2.5]])).tolist()
+    assert (False, False) == (hasattr(loaded, "classes_"), hasattr(loaded, "predict_proba"))
+
+
+def test_a_graph_that_refuses_unknown_text(caplog):
+    """Tells its probabilities where it was converted here; of another's nobody knows, and that is told."""
+    model = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(FRAME[["plan"]], YES)
+    strict = make_pipeline(make_column_transformer((model[0], ["plan"])), model[1]).fit(FRAME[["plan"]], YES)
+    loaded = to_onnx(strict, Schema.from_model(strict))
+    told = onnx.load_model_from_string(loaded.content)
+    del told.metadata_props[:]
+    other = OnnxModel(told.SerializeToString())
+
+    np.testing.assert_allclose(
+        strict.predict_proba(FRAME[["plan"]]), loaded.predict_proba(FRAME[["plan"]]), **CLOSE
+    )
+    assert strict.predict(FRAME[["plan"]]).tolist() == other.predict(FRAME[["plan"]].to_numpy()).tolist()
+    assert ("plan",) == Schema.from_model(loaded).names
+    assert not hasattr(other, "predict_proba")
+    assert "refuses unknown text" in caplog.text
+
+
+def test_a_file_is_pinned(tmp_path):
+    """As others are; a store serves it by its name."""
+    onnx.save(converted(LinearRegression().fit(ROWS, ROWS[:, 0])), tmp_path / "m@1.onnx")
+    digest = hashlib.sha256((tmp_path / "m@1.onnx").read_bytes()).hexdigest()
+    store = FolderStore(tmp_path)
+
+    assert digest == store.load("m", sha256=digest).sha256
+    for options, told in (
+        ({"sha256": "0" * 64}, "digest"),
+        ({"key": "a-secret-kept-elsewhere"}, "not signed"),
+    ):
+        with pytest.raises(ConfigurationError, match=told):
+            ModelPackage.load(tmp_path / "m@1.onnx", **options)
+
+
+def external(**changes):
+    """A tensor whose data are somewhere else on this machine."""
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1], **changes)
+    tensor.external_data.add(key="location", value="/etc/hostname")
+    return tensor
+
+
+IDENTITY = helper.make_node("Identity", ["x"], ["y"])
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "cannot be read"),
+        (b"no graph", "cannot be read"),
+        (b"\x08\x08" * 5000, "cannot be read"),
+        (
+            lambda: graph(
+                [IDENTITY], [info("x")], [info("y")], [external(data_location=TensorProto.EXTERNAL)]
+            ),
+            "other files",
+        ),
+        (lambda: graph([IDENTITY], [info("x")], [info("y")], [external()]), "other files"),
+        (
+            lambda: graph(
+                [
+                    helper.make_node(
+                        "Constant", [], ["w"], value=external(data_location=TensorProto.EXTERNAL)
+                    ),
+                    IDENTITY,
+                ],
+                [info("x")],
+                [info("y")],
+            ),
+            "other files",
+        ),
+        (
+            lambda: graph([IDENTITY], [info("x", TensorProto.UINT8)], [info("y", TensorProto.UINT8)]),
+            "input x is",
+        ),
+        (lambda: graph([IDENTITY], [info("x", shape=(1, 1))], [info("y", shape=(1, 1))]), "input x is"),
+        (lambda: graph([IDENTITY], [info("x", shape=(None,))], [info("y", shape=(None,))]), "input x is"),
+        (lambda: graph([IDENTITY], [info("x", shape=(None, None))], [info("y")]), "input x is"),
+        (lambda: graph([IDENTITY], [info("x", shape=(None, 2)), info("z")], [info("y")]), "several columns"),
+        (
+            lambda: graph(
+                [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.UINT8)],
+                [info("x")],
+                [info("y", TensorProto.UINT8)],
+            ),
+            "output y is",
+        ),
+        (
+            lambda: graph(
+                [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.INT64)],
+                [info("x", shape=(None, 2))],
+                [info("y", TensorProto.INT64, (None, 2))],
+            ),
+            "several labels",
+        ),
+        (
+            lambda: graph([helper.make_node("Nonsense", ["x"], ["y"])], [info("x")], [info("y")]),
+            "cannot be read",
+        ),
+    ],
+)
+def test_what_is_refused(tmp_path, content, told):
+    """With the name of the file, and nothing on the host's own output."""
+    path = tmp_path / "m.onnx"
+    path.write_bytes(content if isinstance(content, bytes) else content().SerializeToString())
+    with pytest.raises(ConfigurationError, match=told) as info:
+        load_model(path)
+
+    assert str(path) in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ("{", "cannot be read"),
+        ('{"columns": ["a"]}', "other columns"),
+        ('{"classes": ["a", "b"]}', "other classes"),
+        ('{"extra": 1}', "cannot be read"),
+    ],
+)
+def test_a_graph_that_tells_what_is_not_so(tmp_path, entry, told):
+    """Of itself: it is refused."""
+    model = converted(LogisticRegression().fit(ROWS, YES), zipmap=False)
+    helper.set_model_props(model, {"modelgate": entry})
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(ConfigurationError, match=told):
+        load_model(tmp_path / "m.onnx")
+
+
+def test_one_thread(tmp_path, monkeypatch):
+    """A server has other requests for its cores."""
+    loaded = OnnxModel(converted(LinearRegression().fit(ROWS, ROWS[:, 0])).SerializeToString())
+    options = loaded._session.get_session_options()
+
+    assert (1, 1) == (options.intra_op_num_threads, options.inter_op_num_threads)
+
+
+@pytest.mark.parametrize("package", ["onnxruntime", "onnx"])
+def test_without_the_extra_it_is_named(tmp_path, monkeypatch, package):
+    """In one line."""
+    onnx.save(converted(LinearRegression().fit(ROWS, ROWS[:, 0])), tmp_path / "m.onnx")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigurationError, match=r'pip install "modelgate\[onnx\]"'):
+        load_model(tmp_path / "m.onnx")
+
+
+# Made of an estimator
+
+FAMILIES = [
+    (make_pipeline(columns(), LogisticRegression()), FRAME, YES),
+    (make_pipeline(columns(), Ridge()), FRAME, ROWS[:, 0]),
+    (make_pipeline(StandardScaler(), LogisticRegression()), NAMED, YES),
+    (
+        GridSearchCV(make_pipeline(columns(), LogisticRegression()), {"logisticregression__C": [1, 2]}, cv=2),
+        FRAME,
+        YES,
+    ),
+    (LogisticRegression(), ROWS, ROWS[:, 0] > 0),
+    (LogisticRegression(), ROWS, np.where(ROWS[:, 0] > 0, 1.0, 2.0)),
+    (LogisticRegression(), ROWS, np.digitize(ROWS[:, 0], [-0.5, 0.5])),
+    (GradientBoostingClassifier(n_estimators=5, random_state=0), ROWS, YES),
+    (RandomForestRegressor(5, random_state=0), ROWS, ROWS[:, 0] * 1000),
+    (KNeighborsClassifier(), ROWS, YES),
+    (make_pipeline(SimpleImputer(), Ridge()), ROWS, ROWS[:, 0]),
+    (KMeans(3, n_init=1, random_state=0), ROWS, None),
+    (LinearRegression(), ROWS, ROWS[:, :2]),
+]
+
+
+@pytest.mark.parametrize(("model", "X", "y"), FAMILIES, ids=lambda it: type(it).__name__)
+def test_a_package(tmp_path, model, X, y):
+    """The graph is packed, its classes keep their types, and how far it is off is stated."""
+    model.fit(X, y)
+    package = ModelPackage.from_estimator(model, X, y, format="onnx")
+    digest = package.save(tmp_path / "m.mgpkg")
+    loaded = ModelPackage.load(tmp_path / "m.mgpkg", sha256=digest)
+    told, given = loaded.manifest, X[list(loaded.schema.names)] if isinstance(X, pd.DataFrame) else X
+
+    assert ("model.onnx", 200, 0) == (told.model, told.difference.rows, told.difference.labels)
+    assert told.difference.largest <= 1e-5 * max(1, told.difference.greatest or 1)
+    np.testing.assert_allclose(_numbers(model.predict(X)), _numbers(loaded.model.predict(given)), **CLOSE)
+    if hasattr(model, "predict_proba"):
+        classes = told.classes[0]
+        assert [type(label) for label in model.classes_.tolist()] == [type(label) for label in classes]
+        assert model.classes_.tolist() == classes == loaded.model.classes_.tolist()
+        np.testing.assert_allclose(model.predict_proba(X), loaded.model.predict_proba(given), **CLOSE)
+
+
+def _numbers(values):
+    return values if values.dtype.kind in "biuf" else values == "yes"
+
+
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+def test_a_gate_serves_a_package(tmp_path, interface):
+    """Without the estimator: columns in any order, labels and probabilities, faults told as ever."""
+    model = make_pipeline(columns(), LogisticRegression()).fit(FRAME, YES)
+    ModelPackage.from_estimator(model, FRAME, format="onnx").save(tmp_path / "m.mgpkg")
+    gate = Gate([Deployment("m", tmp_path / "m.mgpkg")], keys="open")
+    client = Client(getattr(gate, interface))
+    row = {"plan": "pro", "visits": 0, "rooms": 3, "income": 0.1, "age": 2.0}
+    faulty = client.post("/simple/m", json={"plan": "pro", "age": 2.0})
+    answer = client.post("/simple/m", json=row)
+    expected = model.predict_proba(pd.DataFrame([{**row, "dropped": "?"}])[FRAME.columns])
+
+    assert ["income", "rooms"] == faulty.json()["missing_columns"]
+    assert (200, "yes") == (answer.status, answer.json()["prediction"])
+    assert expected.max() == pytest.approx(answer.json()["confidence"], abs=1e-5)
+
+
+def test_columns_in_another_order_than_the_schema():
+    """Reach a graph by their names."""
+    model = LogisticRegression().fit(NAMED, YES)
+    schema = Schema.of(visits=float, extra=float, income=float, age=float)
+    predictor = Predictor(to_onnx(model, schema), schema)
+    rows = NAMED.assign(extra=1.0)[["visits", "extra", "income", "age"]]
+    prediction = drive(predictor.predict(schema.read(rows)))
+
+    np.testing.assert_allclose(model.predict_proba(NAMED), prediction.probabilities, **CLOSE)
+    with pytest.raises(ConfigurationError, match="lacks columns the model needs: income"):
+        Predictor(to_onnx(model, schema), Schema.of(age=float, visits=float))
+
+
+def test_a_graph_of_somebody_else_is_packed(tmp_path):
+    """As it is, with an example that is replayed; nothing is known of an estimator."""
+    content = converted(LogisticRegression().fit(ROWS, YES), zipmap=False).SerializeToString()
+    package = ModelPackage.from_estimator(OnnxModel(content), ROWS, YES)
+    package.save(tmp_path / "m.mgpkg")
+    loaded = ModelPackage.load(tmp_path / "m.mgpkg")
+
+    assert ("model.onnx", None, [["no", "yes"]]) == (
+        loaded.manifest.model,
+        loaded.manifest.difference,
+        loaded.manifest.classes,
+    )
+    assert content == loaded.model.content
+    other = ModelPackage.from_estimator(
+        OnnxModel(converted(LogisticRegression(C=1e-4).fit(ROWS, YES), zipmap=False).SerializeToString()),
+        ROWS,
+    )
+    object.__setattr__(other, "example", package.example)
+    other.save(tmp_path / "other.mgpkg")
+    with pytest.raises(ConfigurationError, match="does not answer the example"):
+        ModelPackage.load(tmp_path / "other.mgpkg")
+
+
+@pytest.mark.parametrize(
+    ("model", "X", "y", "told"),
+    [
+        (
+            MultiOutputClassifier(LogisticRegression()),
+            ROWS,
+            np.column_stack([YES, YES[::-1]]),
+            "several outputs",
+        ),
+        (make_pipeline(FunctionTransformer(np.abs), Ridge()), ROWS, ROWS[:, 0], "may hold anything: x0"),
+    ],
+)
+def test_what_cannot_be_converted(model, X, y, told):
+    """Is refused at packing, with the reason."""
+    model.fit(X, y)
+    with pytest.raises(ConfigurationError, match=told):
+        ModelPackage.from_estimator(model, X, format="onnx")
+
+
+def test_how_far_answers_are_apart():
+    """Labels are counted, numbers measured; what cannot be compared is refused."""
+    labels = np.array(["a", "b", "a"]), np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    other = np.array(["a", "b", "b"]), labels[1] + [[0, 0], [0, 0], [-0.25, 0.25]]
+    numbers = np.array([1.0, -4.0])
+
+    assert Difference(3, 1, 0.25) == difference(labels, other)
+    assert Difference(2, 0, 0.5, 4.0) == difference((numbers, None), (np.array([1.0, -3.5]), None))
+    assert "on 3 rows 1 labels differ, and probabilities by at most 0.25" == str(difference(labels, other))
+    assert "on 2 rows numbers of up to 4 differ by at most 0.5" == str(Difference(2, 0, 0.5, 4.0))
+    for wrong in ((numbers[:1], None), (numbers, numbers), (numbers * np.nan, None)):
+        with pytest.raises(ConfigurationError, match="the graph"):
+            difference((numbers, None), wrong)
+
+
+# As a plan
+
+
+def test_a_plan_by_choice(caplog):
+    """It answers, what it is off by is told in the log, and the estimator has what it would refuse."""
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(ROWS, YES)
+    predictor = Predictor(model, plans="onnx", model_id="churn")
+    prediction = drive(predictor.predict(predictor.schema.read(ROWS)))
+
+    assert isinstance(predictor.plan, OnnxPlan)
+    assert (200, 0) == (predictor.plan.difference.rows, predictor.plan.difference.labels)
+    assert 0 < predictor.plan.difference.largest < 1e-5
+    assert [f"churn is answered for by ONNX: {predictor.plan.difference}"] == [
+        record.getMessage() for record in caplog.records if record.levelno == logging.WARNING
+    ]
+    assert model.predict(ROWS).tolist() == prediction.outputs[0].values.tolist()
+    np.testing.assert_allclose(model.predict_proba(ROWS), prediction.probabilities, **CLOSE)
+    assert not np.array_equal(model.predict_proba(ROWS), prediction.probabilities)
+
+
+def test_nulls_are_left_to_the_estimator():
+    """A graph has an answer for what an estimator refuses, or imputes."""
+    model = make_pipeline(SimpleImputer(), Ridge()).fit(ROWS, ROWS[:, 0])
+    predictor = Predictor(model, plans="onnx")
+    rows = np.array([[np.nan, 0.5, 1.0], [0.25, 0.5, np.nan]])
+    prediction = drive(predictor.predict(predictor.schema.read(rows)))
+
+    assert model.predict(rows).tolist() == prediction.outputs[0].values.tolist()
+
+
+def test_where_there_is_no_graph(caplog):
+    """The exact plan answers, and that is told too."""
+    model = make_pipeline(StandardScaler(), FunctionTransformer(np.abs), Ridge()).fit(ROWS, ROWS[:, 0])
+    predictor = Predictor(model, plans="onnx")
+
+    assert not isinstance(predictor.plan, OnnxPlan)
+    assert "Pipeline is not answered for by ONNX: skl2onnx cannot convert it" in caplog.text
+
+
+def test_a_deployment(caplog):
+    """Chooses it; other words are refused."""
+    model = LogisticRegression().fit(ROWS, YES)
+    gate = Gate([Deployment("churn", model, plans="onnx")], keys="open")
+    answer = Client(gate.wsgi).post("/simple/churn", json={"x0": 2, "x1": 1, "x2": 0})
+
+    assert (200, "yes") == (answer.status, answer.json()["prediction"])
+    assert "churn is answered for by ONNX: on 200 rows 0 labels differ" in caplog.text
+    with pytest.raises(ConfigurationError, match="plans='pmml': accepts True, False or 'onnx'"):
+        Deployment("churn", model, plans="pmml")
+
+
+def test_an_estimator_that_refuses_the_sample(caplog):
+    """Is asked all the same, when rows come: no plan is no reason not to start."""
+
+    class Choosy(LinearRegression):
+        def predict(self, X):
+            if len(X) > 1:
+                raise ValueError("one at a time")
+            return super().predict(X)
+
+    predictor = Predictor(Choosy().fit(ROWS, ROWS[:, 0]), plans="onnx")
+
+    assert "Choosy is not answered for by ONNX" in caplog.text
+    assert 1 == len(drive(predictor.predict(predictor.schema.read(ROWS[:1]))).outputs[0].values)
+
+
+def test_a_function_has_no_graph():
+    """To ask for one is a mistake."""
+    with pytest.raises(ConfigurationError, match="plans='onnx'"):
+        Predictor(lambda table: table["a"], Schema.of(a=float), plans="onnx")
+
+
+def test_without_skl2onnx(monkeypatch, caplog):
+    """A plan falls back and says so; a package is refused."""
+    model = LogisticRegression().fit(ROWS, YES)
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    predictor = Predictor(model, plans="onnx")
+
+    assert not isinstance(predictor.plan, OnnxPlan)
+    assert 'pip install "modelgate[onnx]"' in caplog.text
+    with pytest.raises(ConfigurationError, match="skl2onnx"):
+        ModelPackage.from_estimator(model, ROWS, format="onnx")
+
+
+def test_a_graph_has_no_plan():
+    """It is computed by onnxruntime whatever is chosen."""
+    loaded = to_onnx(LogisticRegression().fit(ROWS, YES), Schema.of(x0=float, x1=float, x2=float))
+
+    assert {"it is an ONNX graph"} == {Predictor(loaded, plans=plans).plan for plans in (True, False, "onnx")}
+
+
+# From the command line
+
+
+@pytest.mark.parametrize("option", [["--onnx"], ["--format", "onnx"]], ids=" ".join)
+def test_packed_and_inspected(tmp_path, option):
+    """What it is off by is told when it is packed, and whenever it is looked at."""
+    model = make_pipeline(columns(), LogisticRegression()).fit(FRAME, YES)
+    ModelPackage.from_estimator(model, FRAME).save(tmp_path / "m.mgpkg")
+    FRAME.to_csv(tmp_path / "rows.csv", index=False)
+    run = click.testing.CliRunner().invoke
+    arguments = [
+        "pack",
+        tmp_path / "m.mgpkg",
+        "--sample",
+        tmp_path / "rows.csv",
+        *option,
+        "-o",
+        tmp_path / "o.mgpkg",
+    ]
+    packed = run(cli, list(map(str, arguments)))
+    shown = run(cli, ["inspect", str(tmp_path / "o.mgpkg")])
+    told = json.loads(run(cli, ["inspect", str(tmp_path / "o.mgpkg"), "--json"]).stdout)
+
+    assert (0, 0) == (packed.exit_code, shown.exit_code), packed.output + shown.output
+    assert "ONNX and the estimator: on 200 rows 0 labels differ" in packed.stderr
+    assert "converted  on 200 rows 0 labels differ, and probabilities by at most" in shown.stdout
+    assert "kB  onnx" in shown.stdout
+    assert ("onnx", 200) == (told["format"], told["package"]["difference"]["rows"])
