@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from . import console as page
 from .deployment import Deployment, HTTPLayer, ScoringLayer
 from .dialects import Dialect, Route
@@ -229,7 +231,8 @@ class Gate:
             NotFound, DeploymentInactive, DeploymentUnavailable: as for `score`.
             Forbidden: the schema is not for callers to see.
         """
-        return drive(self._documents.document(name, self._entries))
+        document: dict[str, Any] = msgspec.json.decode(drive(self._documents.document(name, self._entries)))
+        return document
 
     def warm(self) -> None:
         """Load every model now, as far as the cache holds them, and not when it is first asked for.

@@ -46,9 +46,9 @@ def _deployment(request: Request, catalog: Catalog, *, dialects: Collection[Dial
 def _openapi(request: Request, catalog: Catalog, *, documents: OpenAPI) -> Flow[Response]:
     """The OpenAPI document of a deployment."""
     assert request.deployment is not None
-    response = Response.json((yield from documents.document(request.deployment, catalog)))
-    response.set("content-disposition", f'inline; filename="{request.deployment}.openapi.json"')
-    return response
+    document = yield from documents.document(request.deployment, catalog)
+    name = f'inline; filename="{request.deployment}.openapi.json"'
+    return Response(200, document, [("content-type", "application/json"), ("content-disposition", name)])
 
 
 def _field(column: Column) -> dict[str, Any]:

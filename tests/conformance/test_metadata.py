@@ -1,5 +1,7 @@
 """What a gate tells of itself, through every mount."""
 
+from urllib.parse import urljoin
+
 import pytest
 
 from conformance.conftest import Mounted
@@ -85,6 +87,20 @@ def test_who_may_see_what(mounted, path, key, status):
     """The key decides, as for a request to score."""
 
     assert status == get(mounted, path, key).status
+
+
+def test_the_server_of_the_openapi_document(mounted):
+    """Its address is relative, and right below any prefix: the example asked there is answered."""
+    path = "/deployments/wine/openapi.json"
+    document = get(mounted, path).json()
+    server = urljoin(mounted.prefix + path, document["servers"][0]["url"])
+    example = document["components"]["requestBodies"]["simple"]["content"]["application/json"]["example"]
+    answer = mounted.client.post(
+        server.rstrip("/") + "/simple/wine", json=example, headers={"authorization": f"Bearer {KEY}"}
+    )
+
+    assert "/simple/wine" in document["paths"]
+    assert (200, 1) == (answer.status, len(answer.json()))
 
 
 def test_health_needs_no_key(mounted):

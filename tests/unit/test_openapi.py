@@ -6,12 +6,13 @@ import msgspec
 import numpy as np
 import pytest
 from openapi_spec_validator import validate
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.multioutput import MultiOutputClassifier
 
 from conftest import KEY, OTHER_KEY
-from modelgate import Column, Deployment, Gate, Response, Schema, errors
+from modelgate import Column, Deployment, Gate, ModelPackage, Response, Schema, errors
 from modelgate.dialects import DIALECTS, DataRobot, Sample, filled
+from modelgate.dialects import Document as DialectDocument
 from modelgate.testing import Client
 from openapi_reading import Document, contents
 
@@ -27,7 +28,8 @@ MODELS = {
     "classifying outputs": lambda: MultiOutputClassifier(LogisticRegression()).fit(
         X, np.c_[SIGN, SIGN[::-1]]
     ),
-    "one class": lambda: LogisticRegression().fit(X, X[:, 0] > 2),
+    "booleans": lambda: LogisticRegression().fit(X, X[:, 0] > 2),
+    "no probabilities": lambda: RidgeClassifier().fit(X, SIGN),
     "function": lambda: lambda table: table["a"],
 }
 
@@ -226,6 +228,47 @@ def test_a_function_is_not_called():
     assert [] == called
 
 
+@pytest.mark.parametrize("spoiled", [False, True])
+def test_a_model_in_a_file(spoiled, tmp_path):
+    """It is loaded for the example; one that cannot be has the document that its package alone allows."""
+    path = tmp_path / "d.mgpkg"
+    package = ModelPackage.from_estimator(MODELS["classifier"](), X, SIGN)
+    package.save(path, folder=True)
+    if spoiled:
+        (path / "model.skops").write_bytes(b"spoiled")
+    document = Gate([Deployment("d", path)], keys="open", dialects=["simple"]).openapi("d")
+    answer = document["components"]["schemas"]["simple_answer"]["anyOf"][0]["properties"]
+
+    validate(document)
+    assert {"enum": ["high", "low"]} == answer["prediction"]
+    assert spoiled == ("confidence" not in answer)
+    assert spoiled == ("example" not in str(document["components"]["responses"]["simple_200"]["content"]))
+
+
+class Counting:
+    """A fitted model that knows how often it was asked."""
+
+    n_features_in_ = 2
+
+    def __init__(self):
+        self.asked = 0
+
+    def predict(self, rows):
+        self.asked += 1
+        return np.zeros(len(rows))
+
+
+def test_an_estimator_is_asked_once_for_all_dialects_that_round_alike():
+    """Those that round to two decimals, and those that do not round."""
+    model = Counting()
+    gate = Gate([Deployment("d", model, schema=SCHEMA, plans=False)], keys="open")
+    gate.openapi("d")
+    before = model.asked
+    gate.openapi("d")
+
+    assert 2 == model.asked - before
+
+
 def test_a_model_that_cannot_score_its_example_has_a_document():
     """Without an example of an answer."""
     document = Gate([Deployment("d", Failing(), schema=SCHEMA)], keys="open").openapi("d")
@@ -281,6 +324,14 @@ def test_where_the_key_stands():
     assert not any(
         "401" in told["responses"] or "security" in told for _, told in Document(document).operations()
     )
+
+
+def test_a_place_for_keys_that_is_none():
+    """Is told where a dialect's document is made."""
+    with pytest.raises(errors.ConfigurationError) as info:
+        DialectDocument("t", {}, lambda targets: {}, {}, keys=[["bearer"], ["cookie"]])
+
+    assert str(info.value).startswith("keys: 'cookie': accepts sequences of bearer, x-api-key")
 
 
 def test_limits_are_told_where_there_are_some():

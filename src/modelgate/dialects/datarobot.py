@@ -40,8 +40,7 @@ from ..negotiation import preferred
 from ..row_bodies import row_body
 from ..scoring import Prediction, Query
 from .base import Catalog, Route
-from .datarobot_document import RequestLineTooLong
-from .datarobot_document import document as _document
+from .datarobot_document import DOCUMENT, RequestLineTooLong
 from .datarobot_rows import as_csv, as_json
 from .sample import Sample
 
@@ -117,7 +116,7 @@ class DataRobot:
         Route("OPTIONS", f"{_SERVERLESS}/predictions", _preflight, open=True),
     )
     sample = Sample(f"{_PREDAPI}/predictions", {"Authorization": "Bearer {key}"}, "{rows}")
-    document = _document
+    document = DOCUMENT
 
     def __init__(self, *, datarobot_key: str | None = None, escape_formulas: bool = False) -> None:
         if datarobot_key is not None and not _is_field_value(datarobot_key):
@@ -126,7 +125,7 @@ class DataRobot:
             )
         self._key = None if datarobot_key is None else _digest(datarobot_key)
         if datarobot_key is not None:
-            # It is everybody's, and still no gate tells it.
+            # Every caller sends it, and yet no gate tells it.
             headers = {**self.sample.headers, "datarobot-key": "{datarobot-key}"}
             self.sample = replace(self.sample, headers=headers)
             keys = [[*scheme, "datarobot-key"] for scheme in self.document.keys]

@@ -6,7 +6,7 @@ from ..errors import RequestError
 from ..scoring import Target
 from .document import ROW, ROWS, WARNINGS, Document, JSONSchema, array, by_name, either, members
 
-__all__ = ["RequestLineTooLong", "document"]
+__all__ = ["DOCUMENT", "RequestLineTooLong"]
 
 
 class RequestLineTooLong(RequestError):
@@ -32,7 +32,7 @@ def _answer(targets: Sequence[Target]) -> JSONSchema:
     return members(["data"], data=array(row), **WARNINGS)
 
 
-document = Document(
+DOCUMENT = Document(
     "DataRobot Prediction API",
     {
         "application/json": either(ROW, ROWS),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ..errors import RequestError
+from ..errors import ConfigurationError, RequestError
 from ..scoring import Target
 
 __all__ = [
@@ -60,6 +60,9 @@ class Document:
         keys: where the key may stand: each a set of `SCHEMES`, an empty one for within the body or path.
         parameters: of the query string, as OpenAPI has them.
         errors: those that this dialect alone raises.
+
+    Raises:
+        ConfigurationError: *keys* names a scheme that is none of them.
     """
 
     title: str
@@ -70,6 +73,11 @@ class Document:
     keys: Sequence[Sequence[str]] = (("bearer",), ("x-api-key",))
     parameters: Sequence[JSONSchema] = ()
     errors: Sequence[RequestError] = ()
+
+    def __post_init__(self) -> None:
+        for scheme in (scheme for way in self.keys for scheme in way):
+            if scheme not in SCHEMES:
+                raise ConfigurationError(f"keys: {scheme!r}: accepts sequences of {', '.join(SCHEMES)}")
 
 
 def array(items: JSONSchema) -> JSONSchema:

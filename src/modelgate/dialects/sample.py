@@ -69,9 +69,9 @@ def filled(sample: Sample, deployment: str, key: str, schema: Schema, rows: Sequ
         return words.get(template, template) if isinstance(template, str) else template
 
     body = fill(sample.body)
-    path = sample.path.replace("{deployment}", quote(deployment, safe="")).replace(
-        "{key}", quote(key, safe="")
-    )
+    path = sample.path
+    for mark, word in words.items():
+        path = path.replace(mark, quote(word, safe=""))
     headers = {name: value.replace("{key}", key) for name, value in sample.headers.items()}
     headers["Content-Type"] = sample.media_type
     return Filled(path, headers, body if isinstance(body, bytes) else msgspec.json.encode(body))

@@ -38,10 +38,8 @@ _BARE = either(ROW, VALUES, ROWS, array(VALUES))
 
 
 def _answer(targets: Sequence[Target]) -> JSONSchema:
-    told, likely = (
-        {"prediction": by_name(targets)},
-        [target.name for target in targets if target.probabilities],
-    )
+    told = {"prediction": by_name(targets)}
+    likely = [target.name for target in targets if target.probabilities]
     if likely:
         number: JSONSchema = {"type": "number"}
         named = members(likely, **dict.fromkeys(likely, number))

@@ -12,13 +12,11 @@ from ..dialects.document import SCHEMES, JSONSchema
 from ..errors import AnswerableError
 from ..http import Request, Response
 from ..scoring import Description, Target
+from .example import EXAMPLE_ID, EXAMPLE_KEY
 from .faults import faults
 from .rows import example_of, row_schemas
 
-__all__ = ["EXAMPLE_ID", "EXAMPLE_KEY", "Operations"]
-
-EXAMPLE_ID = "3f2b8c1e-9d4a-4f6b-8a57-0c1d2e3f4a5b"
-EXAMPLE_KEY = "YOUR_API_KEY"
+__all__ = ["Operations"]
 
 _LIMITS = {
     "X-RateLimit-Limit": "How many requests the window to heed lets pass",
@@ -151,7 +149,7 @@ class Operations:
         headers = self._told_headers([response for _, response in told])
         if told[0][0].status == 401:
             # Who has no key is told of no limit.
-            headers = {name: header for name, header in headers.items() if name not in _LIMITS}
+            headers = {field: header for field, header in headers.items() if field not in _LIMITS}
         return {"description": description, "headers": headers, "content": content}
 
     def _told_headers(self, responses: Iterable[Response]) -> dict[str, JSONSchema]:
