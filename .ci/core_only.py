@@ -29,6 +29,7 @@ def double(table):
 for app in (gate.wsgi, gate.asgi):
     answer = Client(app).post("/api/predict", json={"api_key": KEY, "input_data": {"amount": 2.5}})
     assert (200, {"predictions": [5.0]}) == (answer.status, answer.json()), answer
+    assert 200 == Client(app).get("/deployments/double/console").status, "the page is not in the wheel"
 
 for name, extra in (
     ("model.skops", "modelgate[skops]"),

@@ -181,7 +181,10 @@ def test_facts_of_an_answer(page):
 
     def timed(request, call_next):
         response = yield from call_next(request)
-        response.set("server-timing", 'auth;dur=0.25, model;desc="the model";dur=1.5, total;dur=1.9')
+        if request.headers.get("prefer") == "server-timing":
+            response.set(
+                "server-timing", "auth;dur=0.25, cache;desc=hit;dur=0.05, model;dur=1.5, total;dur=1.94"
+            )
         response.set("ratelimit-policy", '"10 per 1 day";q=10;w=86400, "5 per 1 minute";q=5;w=60')
         response.set("ratelimit", '"10 per 1 day";r=9;t=80000, "5 per 1 minute";r=4;t=59')
         return response
@@ -191,10 +194,13 @@ def test_facts_of_an_answer(page):
         page.get_by_role("button", name="Fill with a typical row").click()
         predict(page)
 
-    assert ["auth 0.25 ms", "the model 1.50 ms"] == page.locator(".timing li").all_inner_texts()
+    assert ["auth 0.25 ms", "cache (hit) 0.05 ms", "model 1.50 ms"] == page.locator(
+        ".timing li"
+    ).all_inner_texts()
+    assert "1.9 ms in the server" in page.locator("#facts dd").first.inner_text()
     assert [
-        "9 of 10 left · 10 per 1 day, resets in 22 h",
-        "4 of 5 left · 5 per 1 minute, resets in 59 s",
+        "9 of 10 left · 10 per 1 day, resets in 22\xa0h",
+        "4 of 5 left · 5 per 1 minute, resets in 59\xa0s",
     ] == [row.inner_text() for row in page.locator("dl div", has_text="Limit").locator("dd").all()]
 
 

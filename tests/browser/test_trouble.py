@@ -5,6 +5,7 @@ import re
 from browser.conftest import console_of, enter, predict, served
 from browser.gates import KEY, make_gate
 from modelgate import RateLimit
+from modelgate.dialects import Simple
 from modelgate.errors import KeyInactive, Unauthorized
 
 
@@ -100,6 +101,36 @@ def test_a_server_that_is_gone(page):
     assert "Is it running" in page.locator("#result").inner_text()
 
 
+def test_a_login_page_in_place_of_an_answer(page):
+    """Of an app whose session is over."""
+    gate = make_gate()
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"].endswith("/console"):
+            return gate.wsgi(environ, start_response)
+        start_response("200 OK", [("Content-Type", "text/html")])
+        return [b"<h1>Log in</h1>"]
+
+    with served(app) as address:
+        page.goto(console_of(address, "sum"))
+        told = page.get_by_role("alert").inner_text()
+
+    assert "Is there a login in front of it?" in told
+
+
+def test_a_gate_whose_dialects_tell_nothing(page):
+    """That is said, and nothing is asked."""
+
+    class Mute(Simple):
+        name = "mute"
+        sample = None
+
+    with served(make_gate(dialects=[Mute()]).wsgi) as address:
+        page.goto(console_of(address, "sum"))
+
+        assert "none has a sample" in page.get_by_role("alert").inner_text()
+
+
 def test_something_in_front_that_answers_in_html(page):
     """Is told as what it is."""
     gate = make_gate()
@@ -131,4 +162,4 @@ def test_too_many_requests(page):
         page.locator(".problem").wait_for()
 
         assert "1 of 3 left" in left
-        assert re.search(r"Try again in \d+ (min|s)", page.locator("#result").inner_text())
+        assert re.search(r"Try again in \d+\s(min|s)", page.locator("#result").inner_text())

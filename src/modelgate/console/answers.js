@@ -129,14 +129,14 @@ function limits(headers) {
   return [{ window: null, left: Number(left), of, seconds: Math.max(0, Math.ceil(reset)) }];
 }
 
-// Server-Timing (W3C): "auth;dur=0.02, model;dur=0.7".
+// Server-Timing (W3C): "auth;dur=0.02, cache;desc=hit;dur=0.01, model;dur=0.7".
 function phases(headers) {
   const told = (headers.get("server-timing") || "").split(",").map((entry) => {
     const [name, ...rest] = entry.trim().split(";");
     const words = Object.fromEntries(rest.map((each) => each.trim().split("=")));
-    return { name: words.desc?.replaceAll('"', "") || name, milliseconds: Number(words.dur) };
+    return { name, about: words.desc?.replaceAll('"', "") ?? "", milliseconds: Number(words.dur) };
   });
-  return told.filter((phase) => phase.name && Number.isFinite(phase.milliseconds));
+  return told.filter((phase) => Number.isFinite(phase.milliseconds));
 }
 
 // Seconds that a refusal asks to wait; null where it names none.

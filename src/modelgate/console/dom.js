@@ -29,5 +29,5 @@ function worded(value) {
 function span(seconds) {
   const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
   const [size, unit] = units.find(([size]) => seconds >= 2 * size) || [1, "s"];
-  return `${Math.round(seconds / size)} ${unit}`;
+  return `${Math.round(seconds / size)}\u00a0${unit}`;
 }

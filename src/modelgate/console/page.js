@@ -38,14 +38,15 @@ const credentials = () => (state.key ? { Authorization: `Bearer ${state.key}` } 
 
 async function open() {
   const answer = await send({ method: "GET", url: `${BASE}deployments/${NAME}`, headers: credentials() });
-  if (answer.status === 200 && answer.told) return begin(answer.told);
+  if (answer.status === 200 && answer.told?.requests?.length) return begin(answer.told);
   const untried = answer.status === 401 && !state.key;
   if (!untried) complain(answer);
   if (KEYED || answer.status === 401) askForKey();
 }
 
 function complain(answer) {
-  show("fault", problem(explained(answer)));
+  const none = { title: "This page cannot ask it", advice: "No wire format of its gate tells how: none has a sample." };
+  show("fault", problem(answer.told?.requests ? none : explained(answer)));
   $("fault").hidden = false;
   $("fault").scrollIntoView({ block: "nearest" });
 }
@@ -85,10 +86,13 @@ function request(rows, key, sample = state.sample) {
   return requestOf(sample, state.deployment, rows, key, new URL(BASE, location.href).href);
 }
 
+// Asks where the time goes, which a gate tells in Server-Timing (RFC 7240).
+const timed = (asked) => ({ ...asked, headers: { ...asked.headers, Prefer: "server-timing" } });
+
 async function predict(event) {
   event.preventDefault();
-  const { input, output: targets } = state.deployment;
-  const asked = request([typedRow(input)], state.key);
+  const { sample, deployment: { input, output: targets } } = state;
+  const asked = timed(request([typedRow(input)], state.key));
   $("predict").disabled = true;
   const answer = await send(asked);
   $("predict").disabled = false;
@@ -97,9 +101,10 @@ async function predict(event) {
   const told = answer.status === 200 ? { errors: new Map() } : explained(answer, input);
   pill(answer.status);
   mark(input, told.errors);
-  show("result", ...(told.title ? [problem(told)] : outputs(predictions(state.sample.dialect, answer.told, targets, asked.single))));
+  show("result", ...(told.title ? [problem(told)] : outputs(predictions(sample.dialect, answer.told, targets, asked.single))));
   if (answer.status) state.times.push(answer.milliseconds);
-  show("facts", ...(answer.status ? [timing(phases(answer.headers)), facts(answer.headers, state.times)] : []));
+  const parts = phases(answer.headers);
+  show("facts", ...(answer.status ? [timing(parts), facts(answer.headers, parts, state.times)] : []));
   if (!told.errors.size) $("result-title").scrollIntoView({ block: "nearest" });
 }
 
@@ -122,7 +127,7 @@ function write() {
   const { row, typical } = codeRow(input);
   $("code").textContent = CODE[state.language](request([row], state.key && KEY));
   show("code-note", typical ? "Empty fields stand as in a typical row. " : null, state.key ? `The key is read from the environment, as ${VARIABLE}.` : null);
-  $("sent").querySelector("pre").textContent = asSent(request([typedRow(input)], state.key && STAND_IN));
+  $("sent").querySelector("pre").textContent = asSent(timed(request([typedRow(input)], state.key && STAND_IN)));
 }
 
 function speakIn(language) {

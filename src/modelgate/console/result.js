@@ -45,6 +45,10 @@ function explained({ status, headers, text, told, late }, columns = []) {
   const { message, errors } = faults(told, columns);
   const wait = retryAfter(headers);
   const again = `Try again in ${wait === null ? "a moment" : span(wait)}.`;
+  if (told === null && status < 400) {
+    const advice = "Is there a login in front of it? Then open this page anew.";
+    return { title: "This is no answer of a gate", advice, errors };
+  }
   const others = status >= 500
     ? ["The server failed", `Whoever runs it finds more in its log, under the id ${headers.get("x-request-id") ?? "of the request"}.`]
     : ["The input was refused", errors.size ? "Mend the fields that are marked." : "Change it and try again."];
@@ -53,7 +57,8 @@ function explained({ status, headers, text, told, late }, columns = []) {
   return { title, message: told === null ? foreign : message, advice: advice || again, errors };
 }
 
-function facts(headers, times) {
+function facts(headers, phases, times) {
+  const total = phases.find((phase) => phase.name === "total");
   const sorted = [...times].sort((a, b) => a - b);
   const median = `half of ${count(times.length)} within ${sorted[times.length >> 1].toFixed(0)} ms`;
   const hit = headers.get("x-model-cache-hit") ?? headers.get("x-datarobot-model-cache-hit");
@@ -61,9 +66,10 @@ function facts(headers, times) {
   const fact = (name, value, aside) =>
     make("div", {}, make("dt", {}, name), make("dd", {}, value, aside ? make("span", { class: "muted" }, ` · ${aside}`) : ""));
   return make("dl", {}, ...present([
-    fact("Time", `${times.at(-1).toFixed(0)} ms`, times.length > 2 ? median : ""),
+    fact("Time", `${times.at(-1).toFixed(0)} ms`, present([
+      total ? `${total.milliseconds.toFixed(1)} ms in the server` : "", times.length > 2 ? median : ""]).join(", ")),
     ...limits(headers).map(({ window, left, of, seconds }) =>
-      fact("Limit", `${count(left)} of ${count(of)} left`, [window, `resets in ${span(seconds)}`].filter(Boolean).join(", "))),
+      fact("Limit", `${count(left)} of ${count(of)} left`, present([window, `resets in ${span(seconds)}`]).join(", "))),
     hit === null ? null : fact("Model", hit === "true" ? "from the cache" : "loaded for this request"),
     id === null ? null : fact("Request id", make("code", {}, id)),
   ]));
@@ -76,7 +82,8 @@ function timing(phases) {
     make("div", { class: "stack", "aria-hidden": "true" },
       ...parts.map(({ milliseconds }) => make("span", { style: { flexGrow: milliseconds } }))),
     make("ul", { "aria-label": "Time in the server, by phase" },
-      ...parts.map(({ name, milliseconds }) => make("li", {}, `${name} `, make("b", {}, `${milliseconds.toFixed(2)} ms`)))));
+      ...parts.map(({ name, about, milliseconds }) =>
+        make("li", {}, `${name}${about && ` (${about})`} `, make("b", {}, `${milliseconds.toFixed(2)} ms`)))));
 }
 
 const lines = (pairs) => [...pairs].map(([name, value]) => `${name}: ${value}\n`).join("");
