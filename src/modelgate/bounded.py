@@ -2,8 +2,9 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Generator
 from time import perf_counter
+from types import CoroutineType
 from typing import Any, TypeVar
 
 from .errors import DeadlineExceeded
@@ -94,15 +95,13 @@ class _Bounded:
     def __await__(self) -> Generator[Any, Any, Any]:
         if self.until <= perf_counter():
             raise _Over(self.until)
-        steps = _awaited(self._wait)
+        awaited = self._wait.aio()
+        steps = awaited if isinstance(awaited, CoroutineType) else _awaited(awaited)
         try:
             signal = steps.send(None)
         except StopIteration as stop:
             return stop.value
-        return (yield from self._rest(steps, signal))
-
-    def _rest(self, steps: Coroutine[Any, Any, Any], signal: Any) -> Generator[Any, Any, Any]:
-        """What remains of *steps*, which have suspended with *signal*."""
+        # It has suspended: what follows is `yield from`, and what it ends with where the time is over.
         task = asyncio.current_task()
         assert task is not None
         self._task, self._cancelling, self._over = task, task.cancelling(), False
@@ -132,8 +131,8 @@ class _Bounded:
         self._task.cancel()
 
 
-async def _awaited(wait: Wait) -> Any:
-    return await wait.aio()
+async def _awaited(awaited: Awaitable[Any]) -> Any:
+    return await awaited
 
 
 class _Watch:
