@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -137,6 +139,19 @@ def test_redis_is_stopped_while_it_is_written(server, folder, monkeypatch):
     assert (1, True) == (store._breaker.outages, store._breaker.open)
     assert not waited(store)
     server.go_on()
+
+
+def test_another_process_finds_it(server, folder, monkeypatch):
+    """What one has loaded, and put there before it ended."""
+    script = f"""
+from modelgate import FolderStore
+from modelgate.models import SharedStore
+SharedStore(FolderStore({str(folder._folder)!r}), {server.uri!r}, key={KEY!r}).load("churn@1")
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    monkeypatch.setattr(folder, "fetch", lambda version: pytest.fail("the primary store is asked"))
+
+    assert "1" == shared(folder, server.uri).load("churn@1").manifest.version
 
 
 @contextmanager

@@ -277,7 +277,7 @@ IDENTITY = helper.make_node("Identity", ["x"], ["y"])
         ),
     ],
 )
-def test_what_is_refused(tmp_path, content, told):
+def test_what_is_refused(tmp_path, content, told, capfd):
     """With the name of the file, and nothing on the host's own output."""
     path = tmp_path / "m.onnx"
     path.write_bytes(content if isinstance(content, bytes) else content().SerializeToString())
@@ -285,6 +285,7 @@ def test_what_is_refused(tmp_path, content, told):
         load_model(path)
 
     assert str(path) in str(info.value)
+    assert ("", "") == capfd.readouterr()
 
 
 @pytest.mark.parametrize(
@@ -574,3 +575,13 @@ def test_packed_and_inspected(tmp_path, option):
     assert "converted  on 200 rows 0 labels differ, and probabilities by at most" in shown.stdout
     assert "kB  onnx" in shown.stdout
     assert ("onnx", 200) == (told["format"], told["package"]["difference"]["rows"])
+
+
+def test_a_bare_file_is_inspected(tmp_path):
+    """It tells its columns, and loading it runs nothing."""
+    onnx.save(converted(LogisticRegression().fit(ROWS, YES)), tmp_path / "m.onnx")
+    shown = click.testing.CliRunner().invoke(cli, ["inspect", str(tmp_path / "m.onnx")])
+
+    assert (0, True) == (shown.exit_code, "kB  onnx" in shown.stdout)
+    assert "x2\tnumber\tyes\tno" in shown.stdout
+    assert "runs" not in shown.stdout and "warning" not in shown.stdout

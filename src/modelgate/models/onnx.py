@@ -200,7 +200,8 @@ def _opened(content: bytes) -> tuple[Any, Any]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4  # What is wrong is raised; it need not stand on the host's stderr too.
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"]), model.graph
+    on = {"providers": ["CPUExecutionProvider"], "enable_fallback": 0}
+    return onnxruntime.InferenceSession(content, options, **on), model.graph
 
 
 def _has_external_data(message: Any, tensor: Any) -> bool:
