@@ -58,6 +58,25 @@ def test_what_is_printed_works(folder):
     assert [{"prediction"}, {"prediction", "confidence"}] == [answer.keys() for answer in answers]
 
 
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_where_it_listens(folder, monkeypatch, host, shown):
+    """On the address that is printed, until it is interrupted."""
+    bound = []
+
+    def run(server, sockets):
+        bound.extend(listening.getsockname()[1] for listening in sockets)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("uvicorn.Server.run", run)
+    try:
+        socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError:
+        pytest.skip(f"this machine has no {host}")
+    told = serve(folder, "--host", host, "--port", "0", code=0).stdout
+
+    assert f"Serving at http://{shown}:{bound[0]} until Ctrl-C" in told
+
+
 def ask(line):
     """What the curl command *line* is answered."""
     _, url, *options = shlex.split(line)
