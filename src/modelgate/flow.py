@@ -20,6 +20,7 @@ from functools import partial
 from types import FunctionType
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
+from .counts import require_count
 from .errors import ConfigurationError
 
 __all__ = [
@@ -143,8 +144,8 @@ class Workers:
     """
 
     def __init__(self, threads: int | None = None) -> None:
-        if threads is not None and (type(threads) is not int or threads < 1):
-            raise ConfigurationError(f"threads={threads!r}: accepts a whole number from 1")
+        if threads is not None:
+            require_count("threads", threads)
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
         self._pid = 0

@@ -10,6 +10,7 @@ import modelgate
 SOURCE = Path(modelgate.__file__).parent
 RANKS = [
     ["errors", "forks"],
+    ["counts"],
     ["flow", "strict_json", "codings", "charsets", "database", "multipart", "negotiation"],
     ["http"],
     ["bodies"],
