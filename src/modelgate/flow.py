@@ -21,6 +21,7 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import msgspec
 
+from .counts import require_count
 from .errors import ConfigurationError
 from .threads import Share, Threads
 
@@ -154,8 +155,8 @@ class Workers:
     """
 
     def __init__(self, threads: int | None = None, *, patience: float | None = None) -> None:
-        if threads is not None and (type(threads) is not int or threads < 1):
-            raise ConfigurationError(f"threads={threads!r}: accepts a whole number from 1")
+        if threads is not None:
+            require_count("threads", threads)
         self.patience = patience
         self._threads = Threads(threads, patience)
 

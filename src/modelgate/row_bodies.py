@@ -4,10 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
-from python_multipart.multipart import parse_options_header
-
 from .bodies import content, parsed
-from .charsets import codec_of, in_utf8
+from .charsets import codec_of, in_utf8, is_json, media_type
 from .errors import UnsupportedMediaType
 from .flow import Flow
 from .http import Request
@@ -18,11 +16,9 @@ __all__ = ["row_body"]
 
 _Reader: TypeAlias = Callable[[bytes], bytes | CSV]
 
-_JSON = ("application/json", "text/json")
 _CSV = ("text/csv", "text/plain", "application/csv")
 # What browsers and curl call a file of CSV when they know no better.
 _CSV_FILES = (*_CSV, "application/vnd.ms-excel", "application/octet-stream")
-_LONGEST = 1000
 
 
 def row_body(request: Request) -> Flow[bytes | CSV]:
@@ -42,7 +38,7 @@ def row_body(request: Request) -> Flow[bytes | CSV]:
 
 def _reader(content_type: str | None) -> _Reader:
     """What reads a body of *content_type*."""
-    kind, told = _options(content_type or "application/json")
+    kind, told = media_type(content_type or "application/json")
     if kind == "multipart/form-data":
         return partial(_of_form, boundary=told.get(b"boundary"))
     return _reader_of_rows(kind, told, _CSV, "application/json, text/csv, text/plain, multipart/form-data")
@@ -50,21 +46,14 @@ def _reader(content_type: str | None) -> _Reader:
 
 def _of_form(raw: bytes, boundary: bytes | None) -> bytes | CSV:
     part = file_of(raw, boundary)
-    kind, told = _options(part.content_type or "text/csv")
+    kind, told = media_type(part.content_type or "text/csv")
     return _reader_of_rows(kind, told, _CSV_FILES, "text/csv, application/json")(part.content)
 
 
 def _reader_of_rows(kind: str, told: dict[bytes, bytes], csv: tuple[str, ...], accepted: str) -> _Reader:
+    if is_json(kind, told):
+        return lambda raw: raw
+    if kind not in csv:
+        raise UnsupportedMediaType(accepted)
     codec = codec_of(told[b"charset"].decode("latin-1")) if b"charset" in told else "utf_8"
-    if kind in csv:
-        return lambda raw: CSV(in_utf8(raw, codec))
-    if kind in _JSON or kind.endswith("+json"):
-        return lambda raw: in_utf8(raw, codec)
-    raise UnsupportedMediaType(accepted)
-
-
-def _options(content_type: str) -> tuple[str, dict[bytes, bytes]]:
-    if len(content_type) > _LONGEST:
-        return "", {}
-    kind, told = parse_options_header(content_type)
-    return kind.decode("latin-1"), told
+    return lambda raw: CSV(in_utf8(raw, codec))

@@ -20,6 +20,7 @@ __all__ = [
     "MAX_DEPTH",
     "check_members",
     "decode_json",
+    "decode_loosely",
     "occurrences",
     "refuse_deep_nesting",
     "refuse_duplicate_names",
@@ -31,6 +32,7 @@ LARGE = 64 * 1024
 """From how many bytes on JSON is no work for an event loop: the slow checks of a MiB take 20 ms."""
 
 _FEW = 8192
+_DIGITS = 400
 
 ANY: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder()
 """Decodes whatever is there."""
@@ -55,6 +57,32 @@ def decode_json(raw: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") ->
         raise MalformedBody(f"The body is not valid JSON: {error}") from None
     except (RecursionError, ValueError, MemoryError) as error:
         raise MalformedBody(f"The body is not readable as JSON: {_why(error)}") from None
+
+
+def decode_loosely(raw: bytes) -> tuple[Any, MalformedBody | None]:
+    """The value of *raw*, and what is wrong with it where that is a number alone: infinity stands for it.
+
+    Raises:
+        MalformedBody: something else is wrong.
+    """
+    try:
+        return decode_json(raw, ANY), None
+    except MalformedBody as error:
+        # To ANY the only wrong shape is a number beyond the largest float.
+        if not isinstance(error.__context__, msgspec.ValidationError):
+            raise
+        try:
+            return json.loads(raw.decode(), parse_int=_whole, parse_constant=_no_number), error
+        except (RecursionError, ValueError):
+            raise error from None
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _DIGITS else float(digits)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(name)
 
 
 def _why(error: BaseException) -> str:

@@ -111,6 +111,18 @@ def test_content_type_of_json(mounted, told):
     assert answer.status == 200
 
 
+@pytest.mark.parametrize("path", ["/api/predict", "/predApi/v1.0/deployments/wine/predictions"])
+def test_json_in_another_charset(mounted, path):
+    """JSON is UTF-8, in every dialect: the refusal says so."""
+    answer = mounted.post(
+        path,
+        body=body_of(ROW),
+        headers={"authorization": f"Bearer {KEY}", "content-type": "application/json; charset=utf-16"},
+    )
+
+    assert (answer.status, answer.header("accept")) == (415, "application/json;charset=utf-8")
+
+
 def test_body_over_the_limit(mounted):
     """A body of more than 1 MiB is refused by its length."""
     answer = mounted.post("/api/predict", body=body_of(ROW) + b" " * 1024 * 1024)

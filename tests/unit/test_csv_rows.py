@@ -185,13 +185,13 @@ def test_an_unknown_level_passes_where_it_may(way):
         ("a,b\n1,2".encode("utf-16"), "Line 1"),
         (b"a,b\n1,2\n3," + b"1" * 131_073 + b"\n", "Line 3 .*longer than 131072"),
         (b"a,b\n1,2\n3,0." + b"1" * 200_000 + b"\n1,2\n", "Line 3 .*longer than 131072"),
-        (b"a;b\n1;2\n", None),
+        (b"a;b\n1;2\n", "separator .*is a semicolon: send a comma"),
     ],
     ids=lambda value: repr(value)[:40],
 )
 def test_what_is_no_csv_is_told_with_its_line(way, raw, told):
     """Lines are counted from 1, the header's; a row's is where it begins."""
-    with pytest.raises(MalformedBody if told else MissingColumns, match=told):
+    with pytest.raises(MalformedBody, match=told):
         TWO.read(CSV(raw))
 
 
@@ -206,6 +206,12 @@ def test_a_fault_far_down_is_told_with_its_line(way, text):
     assert [5000] * 4 == [len(next(tables)) for _ in range(4)]
     with pytest.raises(MalformedBody, match="Line 20002 "):
         next(tables)
+
+
+def test_a_semicolon_in_a_name_is_no_separator():
+    """Where the schema has it, and where there are other columns."""
+    assert [{"a;b": 1.0}] == Schema([Column("a;b")]).read(CSV(b"a;b\n1\n")).rows()
+    assert [{"a": 1.0}] == Schema.of(a=float).read(CSV(b"a,b;c\n1,2\n")).rows()
 
 
 # What is refused as no value
@@ -304,6 +310,15 @@ def test_every_way_makes_the_same_number(way, text, column):
         assert [float_of, 2.0] == schema.read(CSV(raw))["b"].tolist()
 
     assert outcome(slow(schema), raw) == outcome(schema.read, CSV(raw))
+
+
+@pytest.mark.parametrize("cell", ["007", "+1", ".5", "1.", "-01", "1e400x"])
+def test_where_any_value_may_be_only_a_number_of_json_is_one(cell):
+    """The zeros of a postcode are no padding."""
+    schema = Schema([Column("a", "any"), Column("b")])
+
+    assert [cell] == schema.read(CSV(f"a,b\n{cell},1".encode())).texts[0]
+    assert [7, 7.0, True] == schema.read(CSV(b"a,b\n7,1\n7.0,1\nTrue,1")).texts[0]
 
 
 def test_one_answer_tells_every_fault(way):

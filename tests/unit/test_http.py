@@ -209,6 +209,7 @@ def test_responses_do_not_share_their_fields():
         "text/json",
         "application/vnd.api+json",
         "application/problem+JSON; a=b",
+        'application/json; charset="UTF8"',
     ],
 )
 def test_json_passes_for_json(told):

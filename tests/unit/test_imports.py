@@ -10,7 +10,7 @@ import modelgate
 SOURCE = Path(modelgate.__file__).parent
 RANKS = [
     ["errors", "forks", "daemon_threads", "metrics", "timing"],
-    ["threads"],
+    ["threads", "counts"],
     ["flow", "strict_json", "codings", "charsets", "database", "multipart", "negotiation"],
     ["http", "bounded"],
     ["bodies"],

@@ -36,7 +36,10 @@ def read_form(*parts):
     return read("multipart/form-data; boundary=b", form(*parts))
 
 
-@pytest.mark.parametrize("kind", [None, "application/json", "Text/JSON", "application/vnd.rows+json; x=1"])
+@pytest.mark.parametrize(
+    "kind",
+    [None, "application/json", "Text/JSON", "application/vnd.rows+json; x=1", "text/json;charset=US-ASCII"],
+)
 def test_json_stays_as_it_is(kind):
     """It is for the schema to read."""
 

@@ -1,5 +1,7 @@
 """Schemas: how they are written, and what they read and refuse."""
 
+import decimal
+import fractions
 from collections import OrderedDict
 
 import msgspec
@@ -322,9 +324,38 @@ def test_infinity_is_refused(kind, value):
         Schema([Column("a", kind, nullable=True)]).read({"a": value})
 
 
-@pytest.mark.parametrize(
-    "number", ["1e400", "-1e400", "NaN", "Infinity", "-Infinity", "01", "+1", ".5", "1."]
-)
+LARGE = ["1e400", "-1e400", "1" * 5000, "-" + "1" * 5000]
+
+
+@pytest.mark.parametrize("number", LARGE, ids=lambda number: number[:6])
+@pytest.mark.parametrize("kind", ["number", "integer", "boolean", "text", "any"])
+@pytest.mark.parametrize("typed", [True, False])
+def test_a_number_beyond_every_float_hides_no_other_fault(number, kind, typed):
+    """It is a wrong value of its column."""
+    schema = Schema([Column("a", kind), Column("b"), Column("c")])
+    schema._decoder._typed = typed
+    with pytest.raises(MissingColumns) as info:
+        schema.read(b'{"a": %s, "b": "x"}' % number.encode())
+
+    assert ["c"] == info.value.missing_columns
+    assert ["a", "b"] == list(info.value.errors)
+
+
+@pytest.mark.parametrize("number", LARGE, ids=lambda number: number[:6])
+def test_a_large_number_that_nobody_reads_makes_a_body_malformed(number):
+    """No column can tell of it."""
+    with pytest.raises(MalformedBody, match="out of range"):
+        Schema.of(a=float).read(b'{"a": 1, "unknown": %s}' % number.encode())
+
+
+@pytest.mark.parametrize("rest", ['"b":}', '"a":1}', '"b":NaN}', '"b":' + "[" * 40 + "]" * 40 + "}"])
+def test_what_is_no_json_beside_a_large_number_is_malformed(rest):
+    """A second fault of the body itself is no less one."""
+    with pytest.raises(MalformedBody):
+        Schema.of(a=float).read(b'{"a": 1e400,' + rest.encode())
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "01", "+1", ".5", "1."])
 @pytest.mark.parametrize("members", ['"a":{}', '"a":1,"unknown":{}'], ids=["column", "unknown"])
 def test_what_is_no_json_number_is_malformed(number, members):
     """Wherever it stands, also in a member nobody asked for."""
@@ -434,6 +465,26 @@ def test_an_optional_column_may_be_left_out(form):
         schema.read(form({"b": 1, "a": None}))
     with pytest.raises(InvalidValues, match="c must be text"):
         schema.read(form({"b": 1, "c": 5}))
+
+
+@pytest.mark.parametrize("nan", ["null", "refuse"])
+@pytest.mark.parametrize("null", [None, pandas.NA, pandas.NaT, np.datetime64("NaT")], ids=repr)
+def test_every_null_alone_is_null(null, nan):
+    """As in a frame."""
+    schema = Schema.of(a=Column("a", nullable=True), t=Column("t", "text", nullable=True)).reading(nan=nan)
+
+    assert [{"a": None, "t": None}] == schema.read({"a": null, "t": null}).rows()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [decimal.Decimal("sNaN"), decimal.Decimal("Infinity"), fractions.Fraction(10**400), 1j, b"1"],
+    ids=str,
+)
+def test_what_json_has_no_word_for_is_refused(value):
+    """And nothing else happens."""
+    with pytest.raises(InvalidValues, match="a must be a number"):
+        Schema.of(a=float).read({"a": value})
 
 
 # Names

@@ -134,9 +134,21 @@ def test_a_text_of_few_and_frequent_values_has_levels(values, options, levels):
 )
 def test_the_values_of_an_object_column_tell_its_kind(values, kind):
     """Of several types it is any value; so are whole numbers that float64 cannot hold."""
-    [column] = sampled(pandas.DataFrame({"a": pandas.Series(values, dtype=object)}))
+    frame = pandas.DataFrame({"a": pandas.Series(values, dtype=object)})
+    [column] = sampled(frame)
 
     assert kind == column.kind
+    assert len(values) == len(Schema([column]).read(frame))
+
+
+@pytest.mark.parametrize("library", [pandas.DataFrame, polars.DataFrame], ids=["pandas", "polars"])
+def test_a_sample_of_dates_and_decimals_passes_its_own_schema(library):
+    """They are read as JSON would send them."""
+    moment = datetime.datetime(2026, 1, 2, 3, 4)
+    frame = library({"d": [moment.date(), None], "m": [moment, None], "n": [decimal.Decimal("1.5"), None]})
+
+    rows = [{"d": "2026-01-02", "m": "2026-01-02T03:04:00", "n": 1.5}, {"d": None, "m": None, "n": None}]
+    assert rows == Schema.from_sample(frame).read(frame).rows()
 
 
 @pytest.mark.parametrize(

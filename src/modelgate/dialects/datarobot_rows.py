@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from ..schema import csv_of
+from ..schema import by_row, csv_of
 from ..scoring import Output, Prediction
 
 __all__ = ["as_csv", "as_json"]
@@ -76,20 +76,19 @@ def _rows(prediction: Prediction, at: slice) -> list[dict[str, Any]]:
     columns["prediction"] = values
     columns["rowId"] = range(at.start, at.start + len(values))
     if prediction.kept:
-        cells = zip(*(column[at] for column in prediction.kept.values()), strict=True)
-        columns["passthroughValues"] = [dict(zip(prediction.kept, row, strict=True)) for row in cells]
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        kept = {name: column[at] for name, column in prediction.kept.items()}
+        columns["passthroughValues"] = by_row(kept)
+    return by_row(columns)
 
 
 def _values(outputs: Sequence[Output], at: slice) -> tuple[list[Any], list[list[dict[str, Any]]]]:
     """What is predicted of each row, and its ``predictionValues``."""
     if len(outputs) == 1:
         return outputs[0].values[at].tolist(), _told(outputs[0], at)
-    names = [output.name for output in outputs]
-    rows = zip(*(output.values[at].tolist() for output in outputs), strict=True)
+    values = {output.name: output.values[at].tolist() for output in outputs}
     told = zip(*(_told(output, at, f"{output.name}_") for output in outputs), strict=True)
     return (
-        [dict(zip(names, row, strict=True)) for row in rows],
+        by_row(values),
         [[value for part in row for value in part] for row in told],
     )
 

@@ -37,7 +37,7 @@ from ..flow import Flow, run
 from ..http import Request, Response, error_response, head_credentials
 from ..negotiation import preferred
 from ..row_bodies import row_body
-from ..schema import Split, csv_of
+from ..schema import Split, by_row, csv_of
 from ..scoring import Prediction, Query, Target
 from ..strict_json import ANY, LARGE, check_members, decode_json
 from .arrays import by_column, listed
@@ -179,17 +179,16 @@ class MLflow:
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
         """``predictions``: a value a row, of several outputs an object; or CSV where that is asked for."""
         outputs = prediction.outputs
-        columns = [output.values.tolist() for output in outputs]
+        columns = {output.name: output.values.tolist() for output in outputs}
         if preferred(request.headers.get("accept"), ("application/json", "text/csv")) == "text/csv":
             # A line a row, and no header: so answer SageMaker's own containers.
             named = [(output.name, output.values) for output in outputs]
             body = csv_of(named, len(prediction), header=False)
             return Response(200, body, [("content-type", "text/csv; charset=utf-8")])
         if len(outputs) == 1:
-            members = {"predictions": columns[0]}
+            members = {"predictions": columns[outputs[0].name]}
         else:
-            names, rows = [output.name for output in outputs], zip(*columns, strict=True)
-            members = {"predictions": [dict(zip(names, row, strict=True)) for row in rows]}
+            members = {"predictions": by_row(columns)}
         if prediction.warnings:
             members["warnings"] = list(prediction.warnings)
         return Response.json(members)

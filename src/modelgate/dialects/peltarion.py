@@ -29,6 +29,7 @@ from ..bodies import check_body, json_members, parsed
 from ..errors import AnswerableError, InvalidInput, MalformedBody
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, error_response, head_credentials
+from ..schema import by_row
 from ..scoring import Output, Prediction, Query, Target
 from ..strict_json import decode_json, refuse_duplicate_names
 from .base import Catalog, Route
@@ -140,8 +141,7 @@ class Peltarion:
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
         """``rows``: an object of outputs by name for each row."""
         columns = {output.name: _values(output) for output in prediction.outputs}
-        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        members: dict[str, Any] = {"rows": rows}
+        members: dict[str, Any] = {"rows": by_row(columns)}
         if prediction.warnings:
             members["warnings"] = list(prediction.warnings)
         return Response.json(members)

@@ -22,6 +22,7 @@ from ..bodies import json_text
 from ..errors import AnswerableError, InvalidInput
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, head_credentials
+from ..schema import by_row
 from ..scoring import Output, Prediction, Query, Target
 from .base import Route
 from .document import ROW, ROWS, WARNINGS, Document, JSONSchema, array, by_name, either, members, value_of
@@ -146,11 +147,8 @@ def _details(error: AnswerableError) -> dict[str, str]:
 
 def _result(outputs: Sequence[Output], single: bool) -> Any:
     """The result of each row, or of the only one."""
-    columns = [_results(output) for output in outputs]
-    rows = columns[0]
-    if len(outputs) > 1:
-        names = [output.name for output in outputs]
-        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    columns = {output.name: _results(output) for output in outputs}
+    rows = by_row(columns) if len(outputs) > 1 else columns[outputs[0].name]
     return rows[0] if single else rows
 
 

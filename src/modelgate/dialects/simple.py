@@ -23,6 +23,7 @@ from ..bodies import check_body, decoded, json_text, parsed
 from ..errors import AnswerableError
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, error_response, head_credentials
+from ..schema import by_row
 from ..scoring import Prediction, Query, Target
 from .arrays import holds_values, listed, one_row
 from .base import Route
@@ -90,11 +91,11 @@ class Simple:
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
         """``prediction``, and ``confidence`` where the model gives probabilities."""
         outputs = prediction.outputs
-        columns = {"prediction": _by_row({out.name: out.values.tolist() for out in outputs}, len(outputs))}
+        columns = {"prediction": _told({out.name: out.values.tolist() for out in outputs}, len(outputs))}
         told = {out.name: out.confidences() for out in outputs if out.probabilities is not None}
         if told:
-            columns["confidence"] = _by_row(told, len(outputs))
-        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            columns["confidence"] = _told(told, len(outputs))
+        rows = by_row(columns)
         return Response.json(rows[0] if query.single else rows)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
@@ -102,8 +103,8 @@ class Simple:
         return error_response(request, error)
 
 
-def _by_row(columns: Mapping[str, Sequence[Any]], outputs: int) -> list[Any]:
+def _told(columns: Mapping[str, Sequence[Any]], outputs: int) -> list[Any]:
     """A value a row; of a model with several outputs, the values by name."""
     if outputs == 1:
         return list(next(iter(columns.values())))
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return by_row(columns)

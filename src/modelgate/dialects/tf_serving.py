@@ -26,7 +26,7 @@ from ..bodies import check_body, content, decoded, parsed, require_json
 from ..errors import AnswerableError, DeploymentUnavailable, InvalidInput
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, head_credentials
-from ..schema import Split
+from ..schema import Split, by_row
 from ..scoring import Prediction, Query, Target
 from ..strict_json import ANY, decode_json
 from .arrays import by_column, listed
@@ -121,7 +121,7 @@ class TFServing:
         columns = {output.name: output.values.tolist() for output in prediction.outputs}
         told: Any = columns if len(columns) > 1 else next(iter(columns.values()))
         if len(columns) > 1 and request.envelope == "predictions":
-            told = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            told = by_row(columns)
         members = {request.envelope: told}
         if prediction.warnings:
             members["warnings"] = list(prediction.warnings)

@@ -11,6 +11,7 @@ from typing import ParamSpec, TypeVar
 
 from cachetools import FIFOCache
 
+from ..counts import require_count
 from ..daemon_threads import DaemonThreads
 from ..errors import ConfigurationError, StoreError
 from ..flow import Flow, wait_for
@@ -77,8 +78,7 @@ class SqlKeyStore(KeyTable):
     ) -> None:
         if not isinstance(staleness, int | float) or not 0 <= staleness <= 3600:
             raise ConfigurationError(f"staleness={staleness!r}: accepts seconds from 0 to 3600")
-        if not isinstance(maxsize, int) or maxsize < 1:
-            raise ConfigurationError(f"maxsize={maxsize!r}: accepts a whole number from 1")
+        require_count("maxsize", maxsize)
         self._staleness = staleness
         self._cache: FIFOCache[bytes, _Found] = FIFOCache(maxsize)
         super().__init__(url, pepper=pepper, prefix=prefix, clock=clock)

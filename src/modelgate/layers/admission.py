@@ -2,7 +2,8 @@
 
 import threading
 
-from ..errors import ConfigurationError, Overloaded
+from ..counts import require_count
+from ..errors import Overloaded
 from ..flow import Flow, Handler
 from ..forks import renew_in_child
 from ..http import Request, Response
@@ -25,8 +26,7 @@ class Admission:
 
     def __init__(self, limit: int = 1000, *, retry_after: int = 1) -> None:
         for name, value in (("limit", limit), ("retry_after", retry_after)):
-            if not isinstance(value, int) or value < 1:
-                raise ConfigurationError(f"{name}={value!r}: accepts a whole number from 1")
+            require_count(name, value)
         self._limit = limit
         self._retry_after = retry_after
         self._renew()

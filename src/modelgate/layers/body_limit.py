@@ -1,6 +1,7 @@
 """A bound on the size of a body."""
 
-from ..errors import BodyTooLarge, ConfigurationError
+from ..counts import require_count
+from ..errors import BodyTooLarge
 from ..flow import Flow, Handler
 from ..http import Request, Response
 
@@ -20,8 +21,8 @@ class BodyLimit:
     """
 
     def __init__(self, limit: int | None = None) -> None:
-        if limit is not None and (not isinstance(limit, int) or limit < 1):
-            raise ConfigurationError(f"limit={limit!r}: accepts a whole number of bytes from 1")
+        if limit is not None:
+            require_count("limit", limit)
         self._limit = limit
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:

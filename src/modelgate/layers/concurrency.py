@@ -3,7 +3,8 @@
 import threading
 from functools import partial
 
-from ..errors import ConfigurationError, RateLimitExceeded
+from ..counts import require_count
+from ..errors import RateLimitExceeded
 from ..flow import Flow, Handler
 from ..forks import renew_in_child
 from ..http import Request, Response
@@ -26,8 +27,7 @@ class Concurrency:
     """
 
     def __init__(self, limit: int, *, by: By = "caller") -> None:
-        if type(limit) is not int or limit < 1:
-            raise ConfigurationError(f"limit={limit!r}: accepts a whole number from 1")
+        require_count("limit", limit)
         self._limit = limit
         self._identity = identity(by)
         self._renew()

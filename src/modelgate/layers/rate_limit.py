@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from msgspec.structs import replace
 
+from ..counts import require_count
 from ..errors import BatchTooLarge, ConfigurationError, RateLimitExceeded
 from ..flow import Flow, Handler
 from ..forks import renew_in_child
@@ -97,8 +98,8 @@ class RateLimit:
             if function is not None and not callable(function):
                 raise ConfigurationError(f"{name}={function!r}: accepts a function")
         refuse_async(cost=cost, exempt=exempt, charge_when=charge_when)
-        if processes is not None and (type(processes) is not int or processes < 1):
-            raise ConfigurationError(f"processes={processes!r}: accepts a whole number from 1")
+        if processes is not None:
+            require_count("processes", processes)
         self._rate = Rate.parse(rate, strategy)
         self._identity = identity(by)
         self._cost_of = cost if callable(cost) else None

@@ -12,6 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from cachetools import TTLCache
 
+from ..counts import require_count
 from ..errors import ConfigurationError, DeploymentUnavailable, NotFound
 from ..flow import Flow, wait_for
 from ..forks import renew_in_child
@@ -88,9 +89,9 @@ class ModelCache(Generic[T]):
         patience: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        for option, value in (("maxsize", maxsize), ("maxbytes", 1 if maxbytes is None else maxbytes)):
-            if not isinstance(value, int) or value < 1:
-                raise ConfigurationError(f"{option}={value!r}: accepts a whole number from 1")
+        require_count("maxsize", maxsize)
+        if maxbytes is not None:
+            require_count("maxbytes", maxbytes)
         if not isinstance(patience, int | float) or not patience > 0:
             raise ConfigurationError(f"patience={patience!r}: accepts seconds above 0")
         self._load = load

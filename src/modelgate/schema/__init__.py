@@ -5,8 +5,8 @@ from .csv_out import csv_of
 from .csv_rows import CSV
 from .passthrough import kept_columns
 from .policy import Policy
-from .rows import Split
+from .rows import Split, by_row
 from .schema import Schema
 from .table import Table
 
-__all__ = ["CSV", "Column", "Kind", "Policy", "Schema", "Split", "Table", "csv_of", "kept_columns"]
+__all__ = ["CSV", "Column", "Kind", "Policy", "Schema", "Split", "Table", "by_row", "csv_of", "kept_columns"]

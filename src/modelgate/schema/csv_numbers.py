@@ -61,7 +61,8 @@ def blocks_of(raw: bytes, start: int, end: int, width: int, rows: int) -> Iterat
         return
     # Before 3.0 only "round_trip" was exact; since then all is, and to say so is deprecated.
     exact = {} if int(pandas.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
-    np.empty(_FREED, np.uint8)
+    if end - start > 2 * rows * width:
+        np.empty(_FREED, np.uint8)
     options = {"header": None, "dtype": np.float64, "skip_blank_lines": False, "low_memory": False, **exact}
     try:
         for frame in pandas.read_csv(lines, chunksize=rows, **options):  # type: ignore[call-overload]

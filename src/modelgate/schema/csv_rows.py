@@ -127,6 +127,8 @@ class CSVDecoder:
         if len(set(header)) != len(header):
             twice = next(name for name, count in Counter(header).items() if count > 1)
             raise MalformedBody(f"Line 1 of the CSV body names the column {twice[:SHOWN_TEXT]!r} twice")
+        if len(header) == 1 and ";" in header[0] and header[0] not in (c.name for c in self._columns):
+            raise MalformedBody("The separator of the CSV body is a semicolon: send a comma between cells")
         return Plan(header, self._columns, self._policy)
 
     def _by_lines(self, raw: bytes, rows: int, plan: Plan, at: int) -> Iterator[Table]:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ..strict_json import ANY, decode_json, occurrences, refuse_deep_nesting, refuse_duplicate_names
+from ..strict_json import decode_loosely, occurrences, refuse_deep_nesting, refuse_duplicate_names
 from .check import check, refuse_many, refuse_sparse
 from .columns import EXACT, Column
 from .policy import Policy
@@ -65,14 +65,17 @@ class Decoder:
         # value the decoder would have skipped however deep and however wrong it is.
         if rows is not None and occurrences(raw, b":") == self._cells(rows):
             return self._table(rows)
-        value = decode_json(raw, ANY)
+        value, fault = decode_loosely(raw)
         refuse_many(value, max_rows)
         refuse_sparse(len(value) if isinstance(value, list) else 1, len(self._columns), len(raw))
         refuse_duplicate_names(raw, _members(value))
         refuse_deep_nesting(value)
-        if rows is not None and self._policy.extra == "ignore":
+        if rows is not None and self._policy.extra == "ignore" and fault is None:
             return self._table(rows)
-        return check(self._columns, value if isinstance(value, list) else [value], self._policy)
+        table = check(self._columns, value if isinstance(value, list) else [value], self._policy)
+        if fault is not None:
+            raise fault
+        return table
 
     def _one(self, raw: bytes) -> Table | None:
         """The table of a row that has each column once, and nothing else; None for any other."""

@@ -1,12 +1,12 @@
 """Columns given back to the caller as they came."""
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
 
 from ..errors import InvalidInput, UnknownColumns
+from .coerce import JSON_NUMBER
 from .csv_rows import CSV, records
 from .rows import Split
 
@@ -22,9 +22,6 @@ _NULL = msgspec.Raw(b"null")
 _Kept: TypeAlias = dict[str, list[msgspec.Raw]]
 _Columns: TypeAlias = tuple[Collection[str], Callable[[Collection[str]], _Kept]]
 """The names there are, and what gives the values of some."""
-
-# RFC 8259, section 6.
-_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 
 def kept_columns(rows: object, names: Sequence[str] | None) -> _Kept:
@@ -98,7 +95,7 @@ def _of_csv(raw: bytes) -> _Columns:
 def _cell(text: str) -> msgspec.Raw:
     if not text:
         return _NULL
-    return msgspec.Raw(text.encode() if _NUMBER.fullmatch(text) else msgspec.json.encode(text))
+    return msgspec.Raw(text.encode() if JSON_NUMBER.fullmatch(text) else msgspec.json.encode(text))
 
 
 def _rows(rows: Any) -> Sequence[dict[str, msgspec.Raw]]:

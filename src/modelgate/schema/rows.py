@@ -1,14 +1,14 @@
 """Rows whose names stand apart from their values."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InvalidInput
 from .report import SHOWN_TEXT
 
-__all__ = ["Split"]
+__all__ = ["Split", "by_row"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +45,8 @@ class Split:
                     f"Row {at} has {len(row)} values: send {len(columns)}, one for each column"
                 )
         return [dict(zip(columns, row, strict=True)) for row in self.data]
+
+
+def by_row(columns: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
+    """A dictionary a row, of columns of one length."""
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -10,13 +10,14 @@ import numpy as np
 
 from ..errors import ConfigurationError, InvalidInput
 from .check import check, refuse_many
+from .coerce import as_json
 from .columns import Column, Kind, Level
 from .csv_rows import CSV, ROWS, CSVDecoder
 from .decode import Decoder
 from .files import read_file, write_file
 from .infer import columns_of
 from .policy import Policy
-from .rows import Split
+from .rows import Split, by_row
 from .sources import columns_of_pandera, columns_of_sample, columns_of_signature
 from .table import Table
 
@@ -183,7 +184,7 @@ class Schema:
             rows: raw JSON (an object is one row, an array of objects many), `CSV`, `Split`, or Python
                 values: a mapping (one row; of sequences, columns), a sequence of mappings, an array
                 of (rows, columns) in the schema's order, or a pandas or polars DataFrame. NaN
-                counts as null.
+                counts as null, a date is its ISO 8601 text, and a Decimal a number.
             max_rows: the most rows to read; None for any number.
 
         Raises:
@@ -220,7 +221,7 @@ class Schema:
                 raise InvalidInput("Two columns of the DataFrame share a name")
             rows = rows.to_dict("records")
         elif isinstance(rows, Mapping):
-            rows = _by_row(rows)
+            rows = _rows_of(rows)
         elif isinstance(rows, np.ndarray):
             if rows.ndim != 2 or rows.shape[1] != len(self):
                 raise InvalidInput(f"The array has the shape {rows.shape}: send (rows, {len(self)})")
@@ -230,7 +231,7 @@ class Schema:
         for name in dict.fromkeys(name for row in rows for name in row):
             if not isinstance(name, str):
                 raise InvalidInput(f"A column is called {name!r}: name columns in text, or send an array")
-        plain = _unboxed if self.policy.nan == "refuse" else _nan_as_null
+        plain = as_json if self.policy.nan == "refuse" else _nan_as_null
         return [{name: plain(value) for name, value in row.items()} for row in rows]
 
 
@@ -249,20 +250,15 @@ def _column(name: str, told: type | Sequence[Level] | Column) -> Column:
     )
 
 
-def _by_row(rows: Mapping[str, Any]) -> list[Any]:
+def _rows_of(rows: Mapping[str, Any]) -> list[Any]:
     columns = [isinstance(values, list | tuple) or np.ndim(values) == 1 for values in rows.values()]
     if not columns or not all(columns):
         return [rows]
     if len({len(values) for values in rows.values()}) != 1:
         raise InvalidInput("The columns have different lengths")
-    return [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]
+    return by_row(rows)
 
 
 def _nan_as_null(value: object) -> object:
-    value = _unboxed(value)
+    value = as_json(value)
     return None if isinstance(value, float) and value != value else value
-
-
-def _unboxed(value: object) -> object:
-    scalar = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
-    return value.item() if scalar else value  # type: ignore[attr-defined]

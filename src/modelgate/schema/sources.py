@@ -3,7 +3,6 @@
 All three are known by their attributes, and none of the packages is imported.
 """
 
-import datetime
 import json
 import math
 import statistics
@@ -12,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import ConfigurationError
+from .coerce import as_json
 from .columns import EXACT, Column, Kind
 
 __all__ = ["columns_of_pandera", "columns_of_sample", "columns_of_signature"]
@@ -94,15 +94,9 @@ def _listed(series: Any) -> list[Any] | None:
 
 
 def _as_level(name: Any, value: Any) -> Any:
-    """*value* as JSON would say it."""
-    if hasattr(value, "item"):
-        value = value.item()
+    value = as_json(value)
     if isinstance(value, str | bool | int | float):
         return value
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    if hasattr(value, "as_integer_ratio"):
-        return float(value)
     raise _unreadable(name, f"values of the type {type(value).__name__}")
 
 

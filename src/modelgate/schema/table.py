@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .columns import Column
+from .rows import by_row
 
 if TYPE_CHECKING:
     import pandas
@@ -91,8 +92,7 @@ class Table:
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows as dictionaries of plain Python values, null as None."""
-        columns = {column.name: self._plain(column) for column in self._columns}
-        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        return by_row({column.name: self._plain(column) for column in self._columns})
 
     def _plain(self, column: Column) -> list[Any]:
         values: list[Any] = self[column.name].tolist()

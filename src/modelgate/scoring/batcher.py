@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
-from ..errors import ConfigurationError, Overloaded
+from ..counts import require_count
+from ..errors import Overloaded
 from ..flow import Flow, Wait, Workers, contained
 from ..forks import renew_in_child
 from ..schema import Table
@@ -86,8 +87,7 @@ class Batcher:
         tally: Tally | None = None,
     ) -> None:
         for name, value in (("max_rows", max_rows), ("max_waiting", max_waiting)):
-            if type(value) is not int or value < 1:
-                raise ConfigurationError(f"{name}={value!r}: accepts a whole number from 1")
+            require_count(name, value)
         self._score = score
         self._workers = workers
         self._inline = inline

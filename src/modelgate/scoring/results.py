@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from cachetools import TTLCache
 from msgspec.structs import replace
 
+from ..counts import require_count
 from ..errors import ConfigurationError
 from ..flow import Flow, Handler
 from ..schema import Table
@@ -40,8 +41,7 @@ class ResultCache:
     def __init__(
         self, maxsize: int = 1024, ttl: float = 300, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        if type(maxsize) is not int or maxsize < 1:
-            raise ConfigurationError(f"maxsize={maxsize!r}: accepts a whole number from 1")
+        require_count("maxsize", maxsize)
         if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not ttl > 0:
             raise ConfigurationError(f"ttl={ttl!r}: accepts seconds above 0")
         self._make: Callable[[], _Results] = lambda: TTLCache(maxsize, ttl, clock)

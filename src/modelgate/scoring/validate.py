@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
+from ..counts import require_count
 from ..errors import ConfigurationError
 from ..flow import Flow, Handler, run
 from ..schema import CSV, Schema, Split, Table
@@ -32,8 +33,8 @@ class Validate:
     def __init__(self, schema: Schema | SchemaOf, *, max_rows: int | None = None) -> None:
         if not isinstance(schema, Schema) and not callable(schema):
             raise ConfigurationError(f"schema={schema!r}: accepts a Schema")
-        if max_rows is not None and (not isinstance(max_rows, int) or max_rows < 1):
-            raise ConfigurationError(f"max_rows={max_rows!r}: accepts a whole number from 1")
+        if max_rows is not None:
+            require_count("max_rows", max_rows)
         self._schema = schema
         self._max_rows = max_rows
 
