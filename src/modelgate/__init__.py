@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import keys, mount
     from .deployment import Deployment
     from .errors import (
         BatchTooLarge,

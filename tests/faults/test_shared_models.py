@@ -47,7 +47,7 @@ def shared(primary, uri):
 
 def settled(store):
     """Wait until *store* has written what it was to write."""
-    store._workers._running().submit(lambda: None).result(30)
+    store._workers._share.submit(lambda: None).result(30)
 
 
 def kept(server):

@@ -250,7 +250,7 @@ def test_redis_before_it(kept, redis_server):
     for _ in range(2):
         store = SharedStore(kept.store(), redis_server.uri, key=KEY, scope=scope)
         assert "1" == store.load("churn").manifest.version
-        store._workers._running().submit(lambda: None).result(30)
+        store._workers._share.submit(lambda: None).result(30)
 
     assert store._get("model", "churn@1").startswith(b".mgpkg\n")
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from ..scoring import Rollout
 from .tables import print_json, print_table
 
 if TYPE_CHECKING:
@@ -81,6 +80,8 @@ def list_(registry: "SqlRegistry", as_json: bool) -> None:
 @_db
 def set_(registry: "SqlRegistry", name: str, model: str | None, percents: dict[str, float], by: str) -> None:
     """Have NAME served by MODEL, store:churn@7; without it only the rollout changes."""
+    from ..scoring import Rollout
+
     registry.set(name, model, rollout=Rollout(percents, by) if percents else None)
 
 
