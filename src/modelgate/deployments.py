@@ -110,11 +110,13 @@ class Deployments:
     def warm(self) -> None:
         """Load every model now, as far as the cache holds them, and not when it is first asked for.
 
+        But those of shadows, which nobody waits for.
+
         Raises:
             NotFound, DeploymentUnavailable: a model cannot be loaded; the cause says why.
         """
         for entry in list(self._entries.values()):
-            for release in entry.every:
+            for release in entry.releases:
                 drive(release.model.predictor())
 
     def swap(

@@ -1,7 +1,6 @@
 """The deployments of a gate, put together."""
 
 import threading
-import time
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -38,7 +37,11 @@ class Release:
 
 
 class InFlight:
-    """The requests of a deployment that are not answered yet."""
+    """The requests of a deployment that are not answered yet.
+
+    Attributes:
+        begin: from now on what it is given is in flight.
+    """
 
     def __init__(self) -> None:
         self._renew()
@@ -47,29 +50,22 @@ class InFlight:
     def _renew(self) -> None:
         """There are none: at the beginning, and in a forked child."""
         self._asking: set[object] = set()
-        self._ended = threading.Event()
+        self.begin = self._asking.add
+        self._ended = threading.Condition()
         self._awaited = False
 
-    def begin(self, asking: object) -> None:
-        """It is in flight."""
-        self._asking.add(asking)
-
     def end(self, asking: object) -> None:
-        """It is no more."""
+        """What began is in flight no more."""
         self._asking.discard(asking)
         if self._awaited and not self._asking:
-            self._ended.set()
+            with self._ended:
+                self._ended.notify_all()
 
     def wait(self, timeout: float | None) -> bool:
         """Wait until none is in flight: whether that came to be within *timeout* seconds."""
-        end = None if timeout is None else time.monotonic() + timeout
         self._awaited = True
-        while self._asking:
-            if not self._ended.wait(None if end is None else max(0.0, end - time.monotonic())):
-                return False
-            # More may have come since, before they were refused.
-            self._ended.clear()
-        return True
+        with self._ended:
+            return self._ended.wait_for(lambda: not self._asking, timeout)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,11 +162,11 @@ class Entries(dict[str, Entry]):
         in_flight = self.named(name).in_flight
         # In this order: who drains sees what asks, or what asks sees the state.
         in_flight.begin(asking)
-        try:
-            return self.active(name)
-        except BaseException:
+        entry = self.get(name)
+        if entry is None or entry.state != "active":
             in_flight.end(asking)
-            raise
+            return self.active(name)
+        return entry
 
     def describe(self, name: str) -> Flow[Description]:
         """See `Catalog.describe`."""

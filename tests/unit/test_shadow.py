@@ -152,7 +152,8 @@ def test_a_sample_of_the_requests(sample, at_least, at_most):
 def test_a_shadow_becomes_the_deployments_own():
     """It is loaded already; then there is none."""
     gate = gate_of(release(4, said=4.126))
-    gate.warm()
+    gate.score("churn", ROW)
+    counted(gate, "rows", 1)
     gate.swap("churn", "store:churn@4")
     answer = Client(gate.wsgi).post("/api/predict", json={"input_data": ROW})
 

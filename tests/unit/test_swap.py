@@ -341,3 +341,44 @@ def test_a_request_that_fails_is_over(gate):
 
     assert [400, 400] == statuses
     assert gate.drain("churn", timeout=0)
+
+
+def test_a_path_never_gets_another_version_than_it_names(tmp_path):
+    """Also where the file was replaced, and the model had to be loaded again, since its version was known."""
+    release(6).save(tmp_path / "churn.mgpkg")
+    gate = Gate([Deployment("churn", tmp_path / "churn.mgpkg")], keys="open")
+    said(gate)
+    release(7).save(tmp_path / "churn.mgpkg")
+    gate.cache.cache_clear()
+    client = Client(gate.wsgi)
+    statuses = [client.post(f"/models/churn/{version}/infer", json=ROW).status for version in (6, 7, 6)]
+
+    assert [404, 200, 404] == statuses
+
+
+def test_a_reload_of_what_is_gone_or_in_memory(gate, store):
+    """The one says so, and what serves goes on; the other has nothing to do."""
+    said(gate)
+    (store / "churn@6.mgpkg").unlink()
+    with pytest.raises(NotFound):
+        gate.reload("churn")
+    gate.swap("churn", release(9))
+    entry = gate._entries["churn"]
+    gate.reload("churn")
+
+    assert entry is gate._entries["churn"]
+
+
+def test_two_may_wait_for_the_same_drain(gate):
+    """Both hear of its end."""
+    asking, drained = object(), []
+    in_flight = gate._entries["churn"].in_flight
+    in_flight.begin(asking)
+    waiting = [threading.Thread(target=lambda: drained.append(gate.drain("churn", 30))) for _ in range(2)]
+    for thread in waiting:
+        thread.start()
+    in_flight.end(asking)
+    for thread in waiting:
+        thread.join(30)
+
+    assert [True, True] == drained

@@ -209,6 +209,7 @@ def test_all_models_of_a_deployment_are_watched(folder):
     options = {"rollout": Rollout({"store:a": 100}), "shadow": Shadow("store:b", sample=0)}
     gate = gate_of(folder, **options)
     gate.warm()
+    drive(gate._entries["churn"].shadowed.model.predictor())
     own = gate._entries["churn"].releases[0].key
     release(4, name="a").save(folder / "a.mgpkg", key=KEY)
 

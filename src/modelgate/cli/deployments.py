@@ -21,14 +21,14 @@ def _opened(ctx: click.Context, _: click.Parameter, url: str) -> "SqlRegistry":
     return registry
 
 
-def _share(_: click.Context, __: click.Parameter, told: tuple[str, ...]) -> dict[str, float]:
+def _shares(ctx: click.Context, parameter: click.Parameter, told: tuple[str, ...]) -> dict[str, float]:
     shares = {}
     for each in told:
-        model, _equals, percent = each.rpartition("=")
+        model, _, percent = each.rpartition("=")
         try:
             shares[model] = float(percent)
         except ValueError:
-            raise click.BadParameter(f"{each}: accepts store:name@version=5") from None
+            raise click.BadParameter(f"{each}: accepts store:name@version=5", ctx, parameter) from None
     return shares
 
 
@@ -73,7 +73,7 @@ def list_(registry: "SqlRegistry", as_json: bool) -> None:
     "percents",
     metavar="MODEL=PERCENT",
     multiple=True,
-    callback=_share,
+    callback=_shares,
     help="Another model and its share, store:churn@8=5. May be given several times. Without any there is none.",
 )
 @click.option("--by", default="request", show_default=True, help="request, key, or column:name.")

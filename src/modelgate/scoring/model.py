@@ -112,7 +112,7 @@ class Model:
         if self._version != predictor.version:
             # It was not known, or the model was loaded anew from where there is another one by now.
             self._version, self._targets = predictor.version, None
-        if query.version not in (None, predictor.version):
+        if query.version is not None and query.version != predictor.version:
             raise NotFound(f"This deployment has version {predictor.version}")
         return predictor
 
