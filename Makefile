@@ -22,7 +22,8 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-# BLAS with threads of its own makes the figures of two runs differ.
+# BLAS with threads of its own makes the figures of two runs differ. PEERS=1 measures other servers too:
+# 3 GB of environments below .bench/, made once.
 bench: $(VENV)/installed-bench
 	for script in bench/*.py; do \
 	  OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python $$script || exit 1; \

@@ -1,0 +1,21 @@
+"""The full stack: key, two windows, schema, cache, batches, plans, labels, confidences, rounding, request id.
+
+``PLANS`` and ``BATCH`` turn off what they name.
+"""
+
+import os
+
+from shared import KEY, LIMITS, MODEL
+
+from modelgate import Deployment, Gate
+
+deployment = Deployment(
+    "model",
+    MODEL,
+    decimals=4,
+    plans=os.environ.get("PLANS") != "off",
+    batch=os.environ.get("BATCH") != "off",
+)
+gate = Gate([deployment], keys={KEY: "model"}, limits="; ".join(LIMITS))
+app = gate.asgi
+wsgi = gate.wsgi

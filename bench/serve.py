@@ -1,0 +1,454 @@
+"""The full stack behind real servers and under load, against a bare server and what else serves models.
+
+The servers run on one core, `wrk` on another; they take turns in every round, and a figure is the
+median of the rounds. Each peer has a virtual environment of its own below ``.bench/``, made when it is
+first needed: 3 GB for all of them, so they are asked for by name. Needs `wrk` and `taskset` (Debian:
+wrk, util-linux) and two cores::
+
+    python bench/serve.py            # against bare Starlette and msgspec
+    PEERS=1 python bench/serve.py    # against FastAPI, Flask, LitServe, BentoML, MLServer and MLflow too
+"""
+
+import contextlib
+import http.client
+import importlib
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import sklearn
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, RandomForestRegressor
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+ROOT = Path(__file__).parents[1]
+APPS = Path(__file__).parent / "peers"
+CACHE = ROOT / ".bench"
+ROUNDS, SECONDS = int(os.environ.get("ROUNDS", "5")), 2
+PEERS = bool(os.environ.get("PEERS"))
+KEY = "a-key-for-the-benchmark"
+PINNED = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+UVICORN = ["uvicorn[standard]"]
+REQUIREMENTS = {
+    "ours": ["-e", f"{ROOT}[sklearn,pandas]", "gunicorn", *UVICORN],
+    "fastapi": ["fastapi", "slowapi", *UVICORN],
+    "flask": ["flask", "Flask-Limiter", "gunicorn"],
+    "litserve": ["litserve"],
+    "bentoml": ["bentoml"],
+    "mlserver": ["mlserver"],
+    "mlflow": ["mlflow"],
+}
+
+
+# ---- what is asked
+
+
+def by_name(rows: Sequence[dict[str, Any]]) -> object:
+    """An object a row; of one row, the object."""
+    return rows[0] if len(rows) == 1 else rows
+
+
+def tensor(rows: Sequence[dict[str, Any]]) -> object:
+    """The Open Inference Protocol's."""
+    data = [list(row.values()) for row in rows]
+    shape = [len(rows), len(rows[0])]
+    return {"inputs": [{"name": "rows", "shape": shape, "datatype": "FP64", "data": data}]}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that can be started: *command* is of its environment, with a port and a folder to fill in."""
+
+    environment: str
+    command: Sequence[str]
+    path: str = "/predict"
+    body: Callable[[Sequence[dict[str, Any]]], object] = by_name
+    options: dict[str, str] = field(default_factory=dict)
+    prepare: Sequence[str] = ()
+
+
+def uvicorn(app: str) -> list[str]:
+    """On uvloop and httptools."""
+    return ["uvicorn", app, "--port", "{port}", "--no-access-log", "--log-level", "warning"]
+
+
+def gunicorn(app: str) -> list[str]:
+    """A process of eight threads."""
+    return ["gunicorn", app, "--bind", "127.0.0.1:{port}", "--threads", "8", "--log-level", "warning"]
+
+
+OURS = Server("ours", uvicorn("ours:app"), "/simple/model")
+SERVERS = {
+    "bare": Server("ours", uvicorn("bare:app")),
+    "ours": OURS,
+    "ours, no plan": Server("ours", OURS.command, OURS.path, options={"PLANS": "off"}),
+    "ours, no plan, no batch": Server(
+        "ours", OURS.command, OURS.path, options={"PLANS": "off", "BATCH": "off"}
+    ),
+    "ours in WSGI": Server("ours", gunicorn("ours:wsgi"), OURS.path),
+    "FastAPI + slowapi": Server("fastapi", uvicorn("fastapi_app:app")),
+    "Flask + Flask-Limiter": Server("flask", gunicorn("flask_app:app")),
+    "LitServe": Server("litserve", ["python", "litserve_app.py", "{port}"]),
+    "BentoML": Server(
+        "bentoml",
+        ["bentoml", "serve", "bentoml_app:Service", "--port", "{port}"],
+        body=lambda rows: {"rows": rows},
+    ),
+    "MLServer": Server(
+        "mlserver",
+        ["mlserver", "start", "{folder}"],
+        "/v2/models/model/infer",
+        tensor,
+        prepare=["python", "mlserver_app.py", "{folder}", "{port}"],
+    ),
+    "MLflow": Server(
+        "mlflow",
+        [
+            "mlflow",
+            "models",
+            "serve",
+            "--model-uri",
+            "{folder}/model",
+            "--port",
+            "{port}",
+            "--env-manager=local",
+        ],
+        "/invocations",
+        lambda rows: {"dataframe_records": rows},
+        prepare=["python", "mlflow_app.py", "{folder}/model"],
+    ),
+}
+BATCHING = ["LitServe", "BentoML", "MLServer"]
+VARIANTS = ["bare", "ours", "ours, no plan", "ours, no plan, no batch"]
+
+
+@dataclass(frozen=True)
+class Load:
+    """What *servers* are asked at once: so many connections, each request of so many rows."""
+
+    servers: Sequence[str]
+    connections: int = 64
+    rows: int = 1
+
+
+LOADS = {
+    "logistic": [
+        Load([*VARIANTS, "ours in WSGI", *SERVERS] if PEERS else [*VARIANTS, "ours in WSGI"]),
+        Load(VARIANTS[2:], 1),
+        Load(VARIANTS[:2], 8, 100),
+    ],
+    "forest": [
+        Load([*VARIANTS, *(BATCHING if PEERS else [])]),
+        Load(VARIANTS, 1),
+        Load(VARIANTS[:2], 8, 100),
+    ],
+    "columns, forest": [Load(VARIANTS[:3])],
+    "columns, HistGradientBoosting": [Load(VARIANTS[:2])],
+}
+
+
+# ---- models and environments
+
+
+def fitted() -> dict[str, tuple[Any, dict[str, Any]]]:
+    """The models by name, each with a row."""
+    cancer, ill = load_breast_cancer(return_X_y=True)
+    diabetes, progress = load_diabetes(return_X_y=True)
+    wine, kind = load_wine(return_X_y=True, as_frame=True)
+    names = list(wine)
+    wine["colour"] = np.select([wine["hue"] < 0.8, wine["hue"] < 1], ["deep", "medium"], "light")
+    wine["strength"] = np.where(wine["alcohol"] > 13, "strong", "mild")
+    labels = np.array(["barolo", "grignolino", "barbera"])[kind]
+
+    def columns(model: Any) -> Any:
+        encoder = OneHotEncoder(sparse_output=False)
+        parts = [("numbers", StandardScaler(), names), ("texts", encoder, ["colour", "strength"])]
+        return make_pipeline(ColumnTransformer(parts), model).fit(wine, labels)
+
+    def numbered(row: Any) -> dict[str, float]:
+        return {f"x{at}": value for at, value in enumerate(row.tolist())}
+
+    sys.path.insert(0, str(APPS))  # where the server finds the class too
+    second = importlib.import_module("second").Second()
+    row = {name: value.item() if hasattr(value, "item") else value for name, value in wine.iloc[0].items()}
+    return {
+        "logistic": (
+            make_pipeline(StandardScaler(), LogisticRegression()).fit(cancer, ill),
+            numbered(cancer[0]),
+        ),
+        "forest": (RandomForestRegressor(100, random_state=0).fit(diabetes, progress), numbered(diabetes[0])),
+        "columns, forest": (columns(RandomForestClassifier(100, random_state=0)), row),
+        "columns, HistGradientBoosting": (columns(HistGradientBoostingClassifier(random_state=0)), row),
+        "a second": (second.fit([[0.0]], [0.0]), {"x0": 1.5}),
+    }
+
+
+def saved(folder: Path, name: str, model: Any, row: dict[str, Any]) -> Path:
+    """The file of *model*, with a row of its input beside it."""
+    file = folder / f"{name}.joblib"
+    joblib.dump(model, file)
+    file.with_suffix(".json").write_text(json.dumps(row))
+    return file
+
+
+def installed(name: str) -> bool:
+    """Whether the environment *name* is there, made if need be; what fails is told."""
+    folder = CACHE / name
+    wanted = [*REQUIREMENTS[name], f"scikit-learn=={sklearn.__version__}", "pandas"]
+    stamp = folder / "installed.json"
+    if not stamp.exists() or json.loads(stamp.read_text()) != wanted:
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *wanted]
+        done = subprocess.run(pip, capture_output=True, text=True)
+        if done.returncode:
+            print(f"{name} cannot be installed: {done.stderr.strip().splitlines()[-1]}")
+            return False
+        stamp.write_text(json.dumps(wanted))
+    return True
+
+
+# ---- servers and load
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+    return port
+
+
+@contextlib.contextmanager
+def serving(server: Server, model: Path) -> Iterator[tuple[int, int]]:
+    """The port and the process of *server*, started on the first core, and stopped at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        port = free_port()
+        environment = CACHE / server.environment / "bin"
+        variables = {
+            **os.environ,
+            **PINNED,
+            **server.options,
+            "MODEL": str(model),
+            "PATH": f"{environment}:{os.environ['PATH']}",
+            "PYTHONPATH": str(APPS),
+        }
+        told = {"port": port, "folder": folder}
+        if server.prepare:
+            prepare = [part.format(**told) for part in server.prepare]
+            subprocess.run(prepare, check=True, cwd=APPS, env=variables, capture_output=True)
+        command = ["taskset", "-c", "0", *(part.format(**told) for part in server.command)]
+        with (CACHE / f"{server.environment}.server.log").open("w") as log:
+            process = subprocess.Popen(
+                command, cwd=APPS, env=variables, stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            yield port, process.pid
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def ask(port: int, path: str, body: bytes | None = None) -> bytes:
+    """One request, answered with 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    headers = {"content-type": "application/json", "x-api-key": KEY}
+    connection.request("GET" if body is None else "POST", path, body, headers)
+    answer = connection.getresponse()
+    told = answer.read()
+    if answer.status != 200:
+        raise RuntimeError(f"{path}: {answer.status} {told[:200]!r}")
+    return told
+
+
+def wait_for(port: int, server: Server, row: dict[str, Any]) -> None:
+    """Returns when *server* answers. Raises what it says last where it does not within two minutes."""
+    end = time.monotonic() + 120
+    while True:
+        try:
+            ask(port, server.path, json.dumps(server.body([row])).encode())
+        except (OSError, http.client.HTTPException, RuntimeError):
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+        else:
+            return
+
+
+WRK = """
+local file = io.open(os.getenv("BODY"), "rb")
+wrk.method, wrk.body = "POST", file:read("*a")
+wrk.headers["Content-Type"], wrk.headers["X-API-Key"] = "application/json", os.getenv("KEY")
+done = function(summary, latency)
+  io.write(string.format('\\n{"rate": %f, "p50": %f, "p99": %f, "errors": %d}\\n',
+    summary.requests / summary.duration * 1e6, latency:percentile(50) / 1000, latency:percentile(99) / 1000,
+    summary.errors.status + summary.errors.connect + summary.errors.read))
+end
+"""
+
+
+def loaded(
+    port: int, server: Server, load: Load, row: dict[str, Any], seconds: float = SECONDS
+) -> dict[str, float]:
+    """Requests a second and milliseconds of latency of *server* under *load*, from the second core."""
+    with tempfile.TemporaryDirectory() as folder:
+        script, body = Path(folder, "post.lua"), Path(folder, "body")
+        script.write_text(WRK)
+        body.write_text(json.dumps(server.body([row] * load.rows)))
+        command = [
+            "taskset",
+            "-c",
+            "1",
+            "wrk",
+            "-t1",
+            f"-c{load.connections}",
+            f"-d{seconds}s",
+            "--timeout=30s",
+        ]
+        done = subprocess.run(
+            [*command, f"-s{script}", f"http://127.0.0.1:{port}{server.path}"],
+            env={**os.environ, "BODY": str(body), "KEY": KEY},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    told: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    if told["errors"]:
+        raise RuntimeError(f"{server.path}: {told['errors']} errors")
+    return told
+
+
+Figures = dict[tuple[str, str, int, int], dict[str, float]]
+"""By model, server, connections and rows."""
+
+
+def measured(name: str, model: Path, row: dict[str, Any], loads: Sequence[Load]) -> Figures:
+    """The medians of all rounds for one model; its servers run side by side, and are asked in turns."""
+    found: dict[tuple[str, str, int, int], list[dict[str, float]]] = {}
+    with contextlib.ExitStack() as started:
+        ports: dict[str, int] = {}
+        for told in dict.fromkeys(told for load in loads for told in load.servers):
+            server = SERVERS[told]
+            if installed(server.environment):
+                ports[told] = started.enter_context(serving(server, model))[0]
+        for told, port in ports.items():
+            wait_for(port, SERVERS[told], row)
+            loaded(port, SERVERS[told], Load([], 8), row, 1)
+        for _ in range(ROUNDS):
+            for load in loads:
+                for told in dict.fromkeys(told for told in load.servers if told in ports):
+                    figures = loaded(ports[told], SERVERS[told], load, row)
+                    found.setdefault((name, told, load.connections, load.rows), []).append(figures)
+    return {
+        key: {figure: statistics.median(run[figure] for run in runs) for figure in runs[0]}
+        for key, runs in found.items()
+    }
+
+
+def beside_a_long_predict(model: Path, row: dict[str, Any]) -> list[float]:
+    """Milliseconds of each ``/health/live`` while another connection's predict takes a second."""
+    body, taken = json.dumps(row).encode(), []
+    with serving(OURS, model) as (port, _):
+        wait_for(port, OURS, row)
+        predict = threading.Thread(target=ask, args=(port, OURS.path, body))
+        predict.start()
+        time.sleep(0.1)
+        while predict.is_alive():
+            start = time.perf_counter()
+            ask(port, "/health/live")
+            taken.append((time.perf_counter() - start) * 1000)
+            time.sleep(0.02)
+    return taken
+
+
+# ---- the table
+
+
+def print_line(name: str, ours: float, theirs: float, unit: str, ratio: float, goal: str) -> None:
+    """A line of the table."""
+    print(f"{name:72}{f'{ours:,.4g} {unit}':>16}{f'{theirs:,.4g} {unit}':>16}{ratio:10.2f}{goal:>10}")
+
+
+def print_rates(figures: Figures) -> None:
+    """Requests a second, ours against theirs."""
+    for model, mine, other, connections, rows, goal in (
+        ("logistic", "ours, no plan, no batch", "bare", 64, 1, ">= 0.95"),
+        ("logistic", "ours", "bare", 64, 1, ">= 8"),
+        ("logistic", "ours", "FastAPI + slowapi", 64, 1, ">= 15"),
+        ("logistic", "ours", "LitServe", 64, 1, ">= 17"),
+        ("logistic", "ours", "BentoML", 64, 1, ">= 20"),
+        ("logistic", "ours", "MLServer", 64, 1, ">= 8"),
+        ("logistic", "ours", "MLflow", 64, 1, ""),
+        ("logistic", "ours in WSGI", "Flask + Flask-Limiter", 64, 1, ""),
+        ("logistic", "ours", "bare", 8, 100, ">= 1.5"),
+        ("forest", "ours", "bare", 64, 1, ">= 80"),
+        *(("forest", "ours, no plan", peer, 64, 1, ">= 3.5") for peer in BATCHING),
+        ("forest", "ours", "bare", 8, 100, ">= 8"),
+        ("columns, forest", "ours", "bare", 64, 1, ""),
+        ("columns, HistGradientBoosting", "ours", "bare", 64, 1, ""),
+    ):
+        keys = [(model, who, connections, rows) for who in (mine, other)]
+        if all(key in figures for key in keys):
+            ours, theirs = (figures[key]["rate"] for key in keys)
+            load = f"{connections} connections" + (f", {rows} rows" if rows > 1 else "")
+            print_line(f"{model}, {load}: {mine} / {other}", ours, theirs, "/s", ours / theirs, goal)
+
+
+def print_latencies(figures: Figures) -> None:
+    """Milliseconds, ours against theirs."""
+    for model, figure, mine, other, connections, goal in (
+        ("forest", "p50", "ours", "bare", 1, "<= 0.1"),
+        ("logistic", "p50", "ours, no plan", "ours, no plan, no batch", 1, "<= 1.05"),
+        ("forest", "p50", "ours, no plan", "ours, no plan, no batch", 1, "<= 1.05"),
+        ("columns, forest", "p99", "ours, no plan", "bare", 64, "<= 0.15"),
+    ):
+        ours, theirs = (figures[model, who, connections, 1][figure] for who in (mine, other))
+        name = f"{model}, {connections} connections, {figure}: {mine} / {other}"
+        print_line(name, ours, theirs, "ms", ours / theirs, goal)
+
+
+def main() -> None:
+    """Print the table."""
+    if (os.cpu_count() or 1) < 2:
+        sys.exit("needs two cores: one for the servers, one for the load")
+    os.sched_setaffinity(0, {1})
+    CACHE.mkdir(exist_ok=True)
+    if not installed("ours"):
+        sys.exit(1)
+    figures: Figures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (model, row) in fitted().items():
+            file = saved(Path(folder), name, model, row)
+            if name in LOADS:
+                figures |= measured(name, file, row, LOADS[name])
+        print(f"{'':72}{'ours':>16}{'theirs':>16}{'ratio':>10}{'goal':>10}")
+        print_rates(figures)
+        print_latencies(figures)
+        slowest = beside_a_long_predict(file, row)
+    print(
+        f"{'/health/live, the slowest beside a predict of 1 s':64}{f'{slowest:.3g} ms':>16}{'':26}{'< 5 ms':>10}"
+    )
+
+
+if __name__ == "__main__":
+    main()
