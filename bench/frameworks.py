@@ -10,7 +10,7 @@ CPU time of the process, threads included, above a raw handler that decodes and 
 take turns in one run, and a figure is the median of the rounds. Run with BLAS and OpenMP threads
 pinned::
 
-    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python bench/peers.py
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python bench/frameworks.py
 """
 
 import hmac
