@@ -50,7 +50,7 @@ Out = TypeVar("Out")
 class Wait(msgspec.Struct, eq=False):
     """Something that may block or be awaited.
 
-    Args:
+    Attributes:
         sync: performs it by blocking and returns its result.
         aio: performs it on the running asyncio loop; it gives the same result or error as *sync*.
         within: performs it by blocking for so many seconds at most, and then raises TimeoutError;

@@ -58,7 +58,10 @@ class SqlKeyStore(KeyTable):
     many requests come with a key, it is looked up once, by a thread of the store's own.
 
     Args:
-        url, pepper, prefix, clock: see `KeyTable`.
+        url: see `KeyTable`.
+        pepper: likewise.
+        prefix: likewise.
+        clock: likewise.
         staleness: for how many seconds an answer of the database is told.
         maxsize: of how many keys; beyond, those looked up first are looked up again.
 

@@ -63,7 +63,10 @@ class SqlModelStore(Database):
     Args:
         url: ``sqlite:///models.db``, or ``postgresql://…`` for many machines.
         sha256: by name and version, ``churn@7``, the digest that pins a package.
-        key, allow_pickle, mismatch, public_keys: see `ModelPackage.load`. With a *key*, `save` signs too.
+        key: see `ModelPackage.load`. `save` signs with it too.
+        allow_pickle: see `ModelPackage.load`.
+        mismatch: likewise.
+        public_keys: likewise.
         clock: gives the time in seconds since the epoch.
 
     Raises:

@@ -175,8 +175,11 @@ class FolderStore(FileStore):
     Args:
         folder: where they are.
         sha256: by name, the digest that pins a file; a pickle is not loaded without one.
-        key, allow_pickle, mismatch, public_keys: see `ModelPackage.load`. Where there are keys, a package
-            must be the one of the name it is asked by: a signed one in the place of another is refused.
+        key: see `ModelPackage.load`. Where there is one, or there are *public_keys*, a package must be the
+            one of the name it is asked by: a signed one in the place of another is refused.
+        allow_pickle: see `ModelPackage.load`.
+        mismatch: likewise.
+        public_keys: likewise.
 
     Raises:
         ConfigurationError: *folder* is not a folder, or an option cannot work.

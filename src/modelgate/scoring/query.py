@@ -84,7 +84,7 @@ class Description:
 class Query(msgspec.Struct, eq=False):
     """Rows to score.
 
-    Args:
+    Attributes:
         rows: as they came: raw JSON or Python values, see `modelgate.Schema.read`.
         deployment: the name of the deployment asked, None where the request names none.
         version: the version asked of its model, None where any may answer.
@@ -119,7 +119,7 @@ class Query(msgspec.Struct, eq=False):
 class Output(msgspec.Struct, eq=False):
     """One predicted quantity.
 
-    Args:
+    Attributes:
         name: of the target.
         values: (rows,): labels or numbers.
         classes: the labels there are, in the order of ``classes_``; None for a number.
@@ -147,7 +147,7 @@ class Output(msgspec.Struct, eq=False):
 class Prediction(msgspec.Struct, eq=False):
     """What a model says of some rows: an `Output` for each target, in the model's order.
 
-    Args:
+    Attributes:
         outputs: at least one.
         cache_hit: whether the model was in the cache; None where no cache was asked.
         warnings: what the caller should be told of rows that passed.
