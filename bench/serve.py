@@ -14,6 +14,7 @@ import http.client
 import importlib
 import json
 import os
+import shutil
 import signal
 import socket
 import statistics
@@ -442,6 +443,9 @@ def main() -> None:
     """Print the table."""
     if (os.cpu_count() or 1) < 2:
         sys.exit("needs two cores: one for the servers, one for the load")
+    for program in ("wrk", "taskset"):
+        if shutil.which(program) is None:
+            sys.exit(f"needs the program {program}")
     os.sched_setaffinity(0, {1})
     CACHE.mkdir(exist_ok=True)
     if not installed("ours"):
