@@ -1,6 +1,6 @@
 """The full stack: key, two windows, schema, cache, batches, plans, labels, confidences, rounding, request id.
 
-``PLANS`` and ``BATCH`` turn off what they name.
+``PLANS``, ``BATCH`` and ``OFFLOAD`` turn off what they name.
 """
 
 import os
@@ -15,6 +15,7 @@ deployment = Deployment(
     decimals=4,
     plans=os.environ.get("PLANS") != "off",
     batch=os.environ.get("BATCH") != "off",
+    offload=False if os.environ.get("OFFLOAD") == "off" else None,
 )
 gate = Gate([deployment], keys={KEY: "model"}, limits="; ".join(LIMITS))
 app = gate.asgi
