@@ -455,7 +455,7 @@ CLIENT = client_of(ages, "wsgi")
 GOOD = [document[2] for document in DOCUMENTS.values()] + [json.dumps(ROWS).encode()]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(GOOD),
     st.data(),

@@ -324,7 +324,7 @@ def test_a_gate_that_starts(make, folder, tmp_path):
 # What is not believed
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.one_of(st.binary(max_size=200), st.tuples(st.integers(0), st.integers(0, 255)), st.integers(0)))
 def test_whatever_lies_in_redis(redis_server, tmp_path_factory, change):
     """Any bytes, a good entry with a byte changed, its beginning: a miss, or what was put there."""
