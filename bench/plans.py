@@ -1,4 +1,4 @@
-"""What exact plans save: one row and a hundred, by the estimator and by its plan.
+"""What exact plans save: one row and a hundred, by the estimator, by its plan, and by ONNX.
 
 In process, in CPU time, no server. Both sides take turns in one run, and a figure is the median of the
 rounds. Each is asked for what an answer needs: labels and probabilities. Run with BLAS and OpenMP
@@ -27,7 +27,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from modelgate import Schema
 from modelgate.flow import drive
 from modelgate.scoring import Predictor
-from modelgate.scoring.plans import Plan
+from modelgate.scoring.plans import OnnxPlan, Plan
 
 ROUNDS = 9
 
@@ -119,26 +119,34 @@ def main() -> None:
     for option in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         if os.environ.get(option) != "1":
             sys.exit(f"set {option}=1")
-    print(f"{'':38}{'from JSON':^27}{'the call alone':^27}")
+    told = models()
+    # The log says how far a graph is off, or why there is none.
+    graphs = {name: Predictor(model, plans="onnx", model_id=name).plan for name, (model, *_) in told.items()}
+    print(f"{'':38}{'from JSON':^27}{'the call alone':^36}")
     head = f"{'written':>9}{'plan':>9}{'times':>9}"
-    print(f"{'us of CPU':32}{'rows':>6}{head}{head.replace('written', '  model')}{'goal':>8}")
-    for name, (model, given, goal) in models().items():
-        predictor = Predictor(model)
+    print(f"{'us of CPU':32}{'rows':>6}{head}{head.replace('written', '  model')}{'ONNX':>9}{'goal':>8}")
+    for name, (model, given, goal) in told.items():
+        predictor, graph = Predictor(model), graphs[name]
         schema, plan = predictor.schema, predictor.plan
         assert isinstance(plan, Plan)
         for count in (1, 100):
             body = msgspec.json.encode(schema.read(given[:count]).rows())
             table = schema.read(body)
-            found = compare(
+            asked: list[Callable[[], object]] = [
                 written(model, body),
                 lambda body=body, predictor=predictor: drive(predictor.predict(predictor.schema.read(body))),  # type: ignore[misc]
                 called(model, body, schema),
                 lambda table=table, plan=plan: plan(table),  # type: ignore[misc]
-            )
-            theirs, ours, estimator, alone = found
+            ]
+            if isinstance(graph, OnnxPlan):
+                asked.append(lambda table=table, graph=graph: graph(table))  # type: ignore[misc]
+            theirs, ours, estimator, alone, *by_onnx = compare(*asked)
             whole = f"{theirs:9.0f}{ours:9.1f}{theirs / ours:9.1f}"
+            onnx = f"{by_onnx[0]:9.1f}" if by_onnx else f"{'-':>9}"
             goals = f"{f'>= {goal:g}' if count == 1 else '':>8}"
-            print(f"{name:32}{count:6}{whole}{estimator:9.0f}{alone:9.1f}{estimator / alone:9.1f}{goals}")
+            print(
+                f"{name:32}{count:6}{whole}{estimator:9.0f}{alone:9.1f}{estimator / alone:9.1f}{onnx}{goals}"
+            )
 
 
 if __name__ == "__main__":

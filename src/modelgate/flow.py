@@ -65,8 +65,13 @@ class Wait(msgspec.Struct, eq=False):
 
 
 Flow: TypeAlias = Generator[Wait, Any, T]
+"""What may wait, and returns a T: each `Wait` it yields comes back as its result."""
+
 Handler: TypeAlias = Callable[[In], Flow[Out]]
+"""Answers a request: with what the layers around it and the model make of it."""
+
 Layer: TypeAlias = Callable[[In, Handler[In, Out]], Flow[Out]]
+"""Is called with a request and the handler inside of it; it may refuse, change or note what goes in and comes out."""
 
 
 def stack(layers: Iterable[Layer[In, Out]], handler: Handler[In, Out]) -> Handler[In, Out]:

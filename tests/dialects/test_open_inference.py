@@ -672,7 +672,7 @@ RAW = struct.pack("<2d", 1, 2)
 FRAMED = framed({"inputs": [binary("x", RAW, [1, 2])]}, RAW)
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_any_bytes_are_answered(data):
     """Damage anywhere in a body, or its length, is a 200 or a 400."""

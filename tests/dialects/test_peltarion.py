@@ -190,7 +190,7 @@ def test_a_text_that_speaks_of_tensors_stays(interface):
     assert {"rows": [{"Weight": sound}]} == answer.json()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(40, 240), st.text("ABab+/=019", max_size=8), st.binary(max_size=90))
 def test_any_data_url_is_a_number_or_refused(at, by, data):
     """Nothing of an array's header is evaluated, and nothing of it can fail."""
@@ -406,7 +406,7 @@ CLIENT = client_of(sizes, "wsgi")
 GOOD = [json.dumps({"rows": ROWS}).encode(), json.dumps({"rows": [{**ROWS[0], "Size": npy(ONE)}]}).encode()]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(GOOD),
     st.data(),

@@ -281,7 +281,7 @@ def test_errors(client_of, status, options, headers, field):
 DAMAGED = Client(gate_of(lambda table: table["tag"], PAIR).wsgi)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.sampled_from(
         [

@@ -142,11 +142,13 @@ def test_redis_is_stopped_while_it_is_written(server, folder, monkeypatch):
 
 
 def test_another_process_finds_it(server, folder, monkeypatch):
-    """What one has loaded, and put there before it ended."""
+    """What one has loaded, and had the time to put there."""
     script = f"""
 from modelgate import FolderStore
 from modelgate.models import SharedStore
-SharedStore(FolderStore({str(folder._folder)!r}), {server.uri!r}, key={KEY!r}).load("churn@1")
+store = SharedStore(FolderStore({str(folder._folder)!r}), {server.uri!r}, key={KEY!r})
+store.load("churn@1")
+store._workers._share.submit(lambda: None).result(30)
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
     monkeypatch.setattr(folder, "fetch", lambda version: pytest.fail("the primary store is asked"))

@@ -41,7 +41,7 @@ def by_threads(predictor, tables):
     [(True, by_loop), (False, by_loop), (None, by_threads)],
     ids=["loop", "worker", "threads"],
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.lists(st.integers(0, len(ROWS) - 1), min_size=1, max_size=5), min_size=1, max_size=20))
 def test_at_once_or_one_after_the_other(name, inline, ask, picks):
     """Trees bit for bit; what goes through BLAS within 1e-12, for it adds up in another order."""

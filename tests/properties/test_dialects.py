@@ -108,7 +108,7 @@ def gate(wine):
 
 
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(ROW, min_size=1, max_size=8))
 def test_the_same_rows_give_the_same_predictions(interface, gate, rows):
     """Those of the gate without any dialect."""

@@ -133,7 +133,7 @@ async def _caught(flow):
         return "error", error
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(layers, max_size=4), st.lists(effects, max_size=4))
 def test_both_drivers_agree(scripts, inner):
     """Any script of values, errors, recoveries and nested stacks has one log and one outcome."""
@@ -141,7 +141,7 @@ def test_both_drivers_agree(scripts, inner):
     assert outcome(drive, scripts, inner) == outcome(under_asyncio, scripts, inner)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(layers, max_size=4), st.lists(effects, max_size=4))
 def test_every_way_in_has_a_way_out(scripts, inner):
     """Whatever happens, each layer that was entered is left, the innermost first."""

@@ -144,7 +144,7 @@ def way(request, monkeypatch):
     return request.param
 
 
-SETTINGS = settings(deadline=None, max_examples=300, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=300, suppress_health_check=list(HealthCheck))
 NO_ANY = ("number", "integer", "boolean", "text")
 
 

@@ -135,9 +135,7 @@ def answer(predictor, table):
     return output.values.dtype.str, output.values.tolist(), None if told is None else told.tolist()
 
 
-@settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.data())
 def test_a_plan_is_its_estimator(data):
     """Any answer and any refusal, whatever the rows."""

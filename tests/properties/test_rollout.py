@@ -2,7 +2,7 @@
 
 import math
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgate import Rollout, drive
@@ -41,7 +41,6 @@ def test_a_share_that_grows_keeps_who_is_in_it(unit, one, other):
     assert pick(choice_of([small]), unit) <= pick(choice_of([large]), unit)
 
 
-@settings(deadline=None)
 @given(SHARES)
 def test_shares_are_those_that_were_asked(shares):
     """As near as chance lets them be: five standard deviations of so many."""
@@ -53,7 +52,6 @@ def test_shares_are_those_that_were_asked(shares):
         assert abs(picked.count(at) - expected) <= 5 * math.sqrt(expected) + 5
 
 
-@settings(deadline=None)
 @given(SHARES)
 def test_shares_are_exact_in_the_limit(shares):
     """Places that are evenly spread fall to each model as often as it was asked, to one place."""

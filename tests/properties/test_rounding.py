@@ -20,7 +20,7 @@ large = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(
     st.lists(st.one_of(finite, halves, near, large), min_size=1, max_size=200),
     st.integers(0, 15),
@@ -35,7 +35,7 @@ def test_arrays_are_rounded_bit_for_bit_as_python_rounds(values, decimals, repea
     assert expected == [struct.pack("<d", value) for value in rounded.tolist()]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.one_of(finite, halves), min_size=1, max_size=200), st.integers(0, 15))
 def test_rounding_twice_is_rounding_once(values, decimals):
     """What is rounded stays, and the array given is not changed."""

@@ -95,7 +95,7 @@ def outcome(read, raw):
     return list(table), table.numbers.tobytes(), table.numbers.shape, [list(texts) for texts in table.texts]
 
 
-@settings(deadline=None, max_examples=1500)
+@settings(max_examples=1500)
 @given(st.data())
 def test_the_fast_way_and_the_slow_one_agree(data):
     """What reading makes of JSON is what checking it cell by cell makes: the same table or the same error."""
@@ -108,7 +108,7 @@ def test_the_fast_way_and_the_slow_one_agree(data):
     assert outcome(slow.read, raw) == outcome(schema.read, raw)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.data())
 def test_json_and_python_values_agree(data):
     """Rows sent and rows given are the same table, or the same faults."""
@@ -121,7 +121,7 @@ def test_json_and_python_values_agree(data):
     assert sent == outcome(schema.read, rows if isinstance(rows, list) else [rows])
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.data())
 def test_a_table_has_the_schemas_columns_order_and_dtypes(data):
     """Whatever is read fits the schema: kinds, levels and nulls."""
@@ -145,7 +145,7 @@ FIXED = Schema.of(a=float, t=["x", "y"], i=Column("i", "integer", nullable=True)
 VALID = b'[{"a":1.5,"t":"x","i":null},{"a":-2,"t":"y","i":3}]'
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(
     st.binary(max_size=60)
     | st.text(alphabet='{}[]":,\\atix 0123456789eE.-+nulrfs', max_size=60).map(str.encode)
@@ -155,7 +155,7 @@ def test_any_bytes_give_a_table_or_a_request_error(raw):
     assert isinstance(outcome(FIXED.read, raw), tuple)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(st.integers(0, len(VALID)), st.integers(0, 5), st.binary(max_size=4), st.integers(1, 400))
 def test_a_damaged_body_gives_a_table_or_a_request_error(at, cut, put, times):
     """A valid body with bytes cut out of it and others put in."""
@@ -172,7 +172,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(VALUES)
 def test_any_python_values_give_a_table_or_a_request_error(value):
     """Rows, columns, or neither."""

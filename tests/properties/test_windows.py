@@ -81,7 +81,7 @@ class Plain:
         return [window.number for window in self.windows[caller]]
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(strategies, rates, st.lists(steps, max_size=40))
 def test_limiters_agree_with_a_plain_counter(strategy, told, script):
     """For any strategy, windows, callers, costs and turns of the clock, also backwards."""
@@ -94,7 +94,7 @@ def test_limiters_agree_with_a_plain_counter(strategy, told, script):
         assert plain.hit(caller, cost, clock()) == (verdict.passes, verdict.free)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(strategies, rates, st.lists(steps, max_size=30))
 def test_what_is_given_back_was_never_charged(strategy, told, script):
     """As far as it is still counted: the clock being turned forwards alone."""
@@ -113,7 +113,7 @@ def test_what_is_given_back_was_never_charged(strategy, told, script):
             charged.append((verdict, caller, cost, plain.numbers(caller)))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(strategies, rates, st.lists(steps, max_size=40))
 def test_the_time_told_is_true(strategy, told, script):
     """What was refused passes when Retry-After is over, if it can pass at all; at least a second on."""
@@ -128,7 +128,7 @@ def test_the_time_told_is_true(strategy, told, script):
             assert counted.hit(rate, "a", cost).passes
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     sizes, st.lists(st.tuples(st.integers(1, 3), st.sampled_from([0, 0.125, 1, 7, 30, 60, 67])), max_size=60)
 )
@@ -149,7 +149,7 @@ def test_a_moving_window_keeps_its_word(size, script):
             assert passed_since(clock() - window.kept) + cost > window.amount
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(rates, st.integers(1, 100), st.sampled_from([0, 0.25, 1, 7, 60]))
 def test_no_more_pass_in_a_fixed_window_than_allowed(told, requests, step):
     """In the first length of each window at most its amount passes."""
@@ -173,7 +173,7 @@ def judged(limiter, rate, caller, cost):
 
 
 @pytest.mark.parametrize("strategy", ["fixed", "sliding", "moving"])
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(told=rates, script=st.lists(steps, max_size=25))
 def test_redis_counts_as_memory_does(redis_server, strategy, told, script):
     """The same verdicts, with the same times, of charges and of what is given back."""

@@ -11,7 +11,7 @@ import click.testing
 import httpx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgate import Deployment, Gate, Output, Prediction, Schema, client, drive, errors
@@ -223,7 +223,6 @@ GATE = gate_of()
 
 
 @given(st.lists(st.sampled_from(["1", "2.5", "a", "", "3,pro"]), min_size=1, max_size=40))
-@settings(deadline=None)
 def test_exactly_the_bad_rows_are_refused(ages):
     """Wherever they stand, and however many there are."""
     http = httpx.Client(transport=httpx.WSGITransport(GATE.wsgi))

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgate import (
@@ -215,7 +215,6 @@ def test_progress(interface):
 
 
 @given(st.integers(1, 30), st.integers(20, 2000))
-@settings(deadline=None)
 def test_any_batches_give_one_answer(rows, size):
     """How rows are parted changes nothing."""
     told = client_of(GATE, batch_rows=rows, batch_bytes=size).predict(ROWS)

@@ -102,7 +102,7 @@ def test_a_signature_of_another_package(tmp_path, maria):
         ModelPackage.load(tmp_path / "one.mgpkg", public_keys=[maria[1]])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.one_of(st.binary(max_size=150), st.tuples(st.integers(0, 132), st.integers(0, 255))))
 def test_any_other_signature(maria, change):
     """Any bytes but those that were made are refused as the package's fault."""

@@ -128,7 +128,7 @@ def test_the_remainder_is_asked_for(remainder):
         [False, True, False, False, False, False],
         np.array([False, True, False, False, False, False]),
         [-5],
-        make_column_selector(pattern="plan"),
+        pytest.param(make_column_selector(pattern="plan"), id="selector"),
         pandas.Index(["plan"]),
     ],
     ids=repr,

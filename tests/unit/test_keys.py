@@ -223,7 +223,9 @@ def test_a_key_store_is_taken_as_it_is():
 
 
 @pytest.mark.parametrize(
-    "keys", ["", "open", KEY, "env:", "file:keys", 3, object(), [KEY], MemoryKeyStore], ids=repr
+    "keys",
+    ["", "open", KEY, "env:", "file:keys", 3, pytest.param(object(), id="object"), [KEY], MemoryKeyStore],
+    ids=repr,
 )
 def test_what_is_no_key_store_is_refused(keys):
     """The forms accepted are told; what may be a key is not."""
@@ -252,7 +254,6 @@ def test_a_url_that_is_no_key_store_is_refused_and_not_shown(url):
         ("*:read", {"churn read", "price read"}),
         (["*:predict", "churn:read"], {"churn predict", "price predict", "churn read"}),
     ],
-    ids=str,
 )
 def test_a_scope_is_a_deployment_and_an_action(scopes, allowed):
     """Without an action it is for every one; a star is every deployment."""

@@ -399,7 +399,7 @@ def test_a_pinned_package_is_the_very_one(path, package):
     refused(path, digest, sha256="0" * 64)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_a_changed_byte(tmp_path_factory, package, data):
     """Is refused; or it is in what a zip says beside its members, and nothing of the package changed."""

@@ -313,7 +313,9 @@ def test_where_a_model_runs():
     assert [True, True, False, True, True, True] == seen
 
 
-@pytest.mark.parametrize("model", [3, None, "model.skops", object(), [1]], ids=repr)
+@pytest.mark.parametrize(
+    "model", [3, None, "model.skops", pytest.param(object(), id="object"), [1]], ids=repr
+)
 def test_what_is_no_model_is_refused(model):
     """A fitted estimator or a function."""
     with pytest.raises(ConfigurationError, match="model="):

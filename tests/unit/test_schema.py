@@ -189,7 +189,7 @@ def test_an_empty_batch_of_texts_or_numbers_alone(rows):
         41,
         None,
         {1, 2},
-        iter([ROW]),
+        pytest.param(iter([ROW]), id="iterator"),
         {"age": [1.0], "plan": ["pro", "free"]},
     ],
     ids=repr,

@@ -53,6 +53,10 @@ class Watched:
         self._asked()
         return self._store.version(name)
 
+    def mark(self, name):
+        self._asked()
+        return self._store.mark(name)
+
     def describe(self, name):
         self._asked()
         return self._store.describe(name)
@@ -137,16 +141,17 @@ def test_the_next_process_finds_it(make, primary, name):
 
 
 def test_a_version_needs_no_primary_store(make, primary):
-    """While that is down, it is loaded and described; what it means just now is not known."""
+    """While that is down, it is loaded, described and watched; what it means just now is not known."""
     kept(make, primary)
     primary.down = True
     store = make(primary)
 
-    assert ("1", ("x0", "x1")) == (
+    assert ("1", ("x0", "x1"), "churn@1") == (
         store.load("churn@1").manifest.version,
         store.describe("churn@1").schema.names,
+        store.mark("churn@1"),
     )
-    for method in (store.load, store.describe):
+    for method in (store.load, store.describe, store.mark):
         with pytest.raises(StoreError):
             method("churn")
 
@@ -296,7 +301,7 @@ def test_a_gate(make, primary, interface):
     """A faulty row takes no model from anywhere; a good one is answered out of Redis."""
     kept(make, primary)
     primary.down = True
-    gate = Gate([Deployment("churn", "store:churn@1")], keys="open", store=make(primary))
+    gate = Gate([Deployment("churn", "store:churn@1")], keys="open", store=make(primary), watch=10_000)
     client = Client(getattr(gate, interface))
     faulty = client.post("/simple/churn", json={"x0": 1})
     cold = gate.cache.cache_info().misses
@@ -319,7 +324,7 @@ def test_a_gate_that_starts(make, folder, tmp_path):
 # What is not believed
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.one_of(st.binary(max_size=200), st.tuples(st.integers(0), st.integers(0, 255)), st.integers(0)))
 def test_whatever_lies_in_redis(redis_server, tmp_path_factory, change):
     """Any bytes, a good entry with a byte changed, its beginning: a miss, or what was put there."""

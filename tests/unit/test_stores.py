@@ -50,6 +50,9 @@ class Folder:
         link.unlink(missing_ok=True)
         link.symlink_to(f"{name}@{version}.mgpkg")
 
+    def bare(self, content):
+        (self._path / "bare.skops").write_bytes(content)
+
     def copy(self, name, other):
         (self._path / f"{other}.mgpkg").write_bytes((self._path / f"{name}.mgpkg").read_bytes())
 
@@ -68,6 +71,10 @@ class Fsspec:
 
     def alias(self, *told):
         self.store().alias(*told)
+
+    def bare(self, content):
+        fs, folder = fsspec.core.url_to_fs(self._url)
+        fs.pipe_file(f"{folder}/bare.skops", content)
 
     def copy(self, name, other):
         fs, folder = fsspec.core.url_to_fs(self._url)
@@ -255,7 +262,98 @@ def test_redis_before_it(kept, redis_server):
     assert store._get("model", "churn@1").startswith(b".mgpkg\n")
 
 
+@pytest.fixture(params=["alone", "behind Redis"])
+def watched(request, kept):
+    """Makes stores over what is kept, alone and with Redis before it."""
+    if request.param == "alone":
+        return kept.store
+    uri, scope = request.getfixturevalue("redis_server").uri, next(folders)
+    return lambda: SharedStore(kept.store(), uri, key=KEY, scope=scope)
+
+
+def test_marks(kept, watched):
+    """Are others where another model is meant, and the same for everybody where none is."""
+    names = ("churn@1", "churn", "churn@latest", "churn@production")
+    store = watched()
+
+    def marks():
+        told = [store.mark(name) for name in names]
+        assert told == [watched().mark(name) for name in names]
+        return told
+
+    kept.put(package())
+    kept.alias("churn", "production", "1")
+    first = marks()
+    store.load("churn")
+    assert first == marks()
+    kept.put(package(version="2"))
+    second = marks()
+    kept.alias("churn", "production", "2")
+    third = marks()
+    kept.alias("churn", "production", "1")
+
+    assert [False, True, True, False] == [a != b for a, b in zip(first, second, strict=True)]
+    assert [False, False, False, True] == [a != b for a, b in zip(second, third, strict=True)]
+    assert second == marks()
+
+
+def test_the_mark_of_a_file_that_is_replaced(kept, watched):
+    """Is another one, also where it is as long."""
+    if not hasattr(kept, "bare"):
+        return
+    store, seen = watched(), set()
+    for content in (b"one", b"two", b"three"):
+        kept.bare(content)
+        seen.add(store.mark("bare"))
+
+    assert 3 == len(seen)
+
+
+@pytest.mark.parametrize("name", ["none", "churn@2", "churn@none", "", "../churn", "churn@*"])
+def test_the_mark_of_what_is_not_there(kept, watched, name):
+    """Is none."""
+    kept.put(package())
+    with pytest.raises(NotFound):
+        watched().mark(name)
+
+
+def test_a_gate_that_watches(kept, watched):
+    """Serves the newest version, and what an alias means, after its next look."""
+    kept.put(package())
+    kept.alias("churn", "production", "1")
+    deployments = [Deployment("newest", "store:churn"), Deployment("meant", "store:churn@production")]
+    gate = Gate(deployments, keys="open", store=watched(), watch=10_000)
+
+    def versions():
+        gate._look()
+        client = Client(gate.wsgi)
+        told = [client.post(f"/predict/{name}", json=ROW).json() for name in ("newest", "meant")]
+        return [answer["model_version"] for answer in told]
+
+    seen = [versions()]
+    kept.put(package(version="2"))
+    seen.append(versions())
+    kept.alias("churn", "production", "2")
+    seen.append(versions())
+
+    assert [["1", "1"], ["2", "1"], ["2", "2"]] == seen
+
+
 # fsspec's own
+
+
+def test_to_read_a_file_does_not_change_its_mark(odd, monkeypatch):
+    """Of storages that tell when it was read last."""
+    read = itertools.count()
+    ls = MemoryFileSystem.ls
+
+    def told(*args, **options):
+        times = dict.fromkeys(["time", "accessTime", "last_accessed_on"], next(read))
+        return [{**entry, **times} for entry in ls(*args, **options)]
+
+    monkeypatch.setattr(MemoryFileSystem, "ls", told)
+
+    assert odd.mark("churn") == odd.mark("churn")
 
 
 def test_a_version_never_changes(memory):
@@ -278,7 +376,7 @@ def test_two_who_save_at_once(memory, monkeypatch):
     """One of them is told, also where neither saw the other's."""
     store = FsspecStore(memory)
     store.save(package())
-    monkeypatch.setattr(store, "_list", lambda fs: [])
+    monkeypatch.setattr(store, "_list", lambda fs: {})
     with pytest.raises(ConfigurationError, match="version='1'"):
         store.save(package())
 

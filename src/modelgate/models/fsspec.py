@@ -1,7 +1,7 @@
 """Models in object storage, and wherever else fsspec reaches."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar, cast
@@ -21,6 +21,8 @@ _ALIAS = ".alias"
 _LONGEST_ALIAS = 64
 _BLOCK = 2**16
 """How much is fetched to look into a package: s3fs would take 50 MB."""
+_READ = {"time", "accessTime", "last_accessed_on"}
+"""What file systems call the time at which a file was last read."""
 
 
 class FsspecStore(FileStore):
@@ -113,6 +115,13 @@ class FsspecStore(FileStore):
 
         return self._asked(read)
 
+    def mark(self, name: str) -> Hashable:
+        """What is another whenever `load` would read another file, or the file was changed. Raises as it does."""
+        listed = self._listed()
+        file = PurePosixPath("".join(self._among(listed, name)))
+        told = sorted((key, str(value)) for key, value in listed[file].items() if key not in _READ)
+        return file, tuple(told)
+
     def load(self, name: str, *, sha256: str | None = None) -> ModelPackage:
         """The model *name*, and what is known of it.
 
@@ -135,9 +144,11 @@ class FsspecStore(FileStore):
 
     def _found(self, name: str) -> tuple[str, str]:
         """The file that *name* means: its stem and its suffix."""
+        return self._among(self._listed(), name)
+
+    def _among(self, listed: Iterable[PurePosixPath], name: str) -> tuple[str, str]:
         if not TOKEN.fullmatch(name):
             raise no_model()
-        listed = self._listed()
         files = _by_stem(listed, SUFFIXES)
         found = meant(name, files)
         if found is None and name in _by_stem(listed, [_ALIAS]):
@@ -150,17 +161,22 @@ class FsspecStore(FileStore):
         told: bytes = self._asked(lambda fs: fs.cat_file(self._path(alias + _ALIAS), end=_LONGEST_ALIAS + 1))
         return told.decode("ascii", "replace").strip()
 
-    def _listed(self) -> list[PurePosixPath]:
+    def _listed(self) -> dict[PurePosixPath, Mapping[str, Any]]:
+        """What the file system tells of each file in the folder."""
         return self._asked(self._list)
 
-    def _list(self, fs: Any) -> list[PurePosixPath]:
+    def _list(self, fs: Any) -> dict[PurePosixPath, Mapping[str, Any]]:
         # What another process has put there since is there too.
         fs.invalidate_cache(self._folder)
         try:
             entries = fs.ls(self._folder, detail=True)
         except FileNotFoundError:  # A bucket has no empty folders.
-            return []
-        return [PurePosixPath(each["name"]) for each in entries if each["type"] == "file"]
+            return {}
+        return {
+            PurePosixPath(PurePosixPath(each["name"]).name): each
+            for each in entries
+            if each["type"] == "file"
+        }
 
     def _created(self, name: str, content: bytes) -> bool:
         def create(fs: Any) -> bool:
@@ -204,7 +220,7 @@ def _reached(call: Callable[..., T], *args: Any) -> T:
         raise StoreError from error
 
 
-def _by_stem(paths: Sequence[PurePosixPath], suffixes: Sequence[str]) -> dict[str, str]:
+def _by_stem(paths: Iterable[PurePosixPath], suffixes: Sequence[str]) -> dict[str, str]:
     """The suffix of each file; where there are several of a name, the first one of *suffixes*."""
     ranked = sorted(
         (path for path in paths if path.suffix in suffixes), key=lambda it: suffixes.index(it.suffix)

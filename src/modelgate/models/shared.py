@@ -5,7 +5,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Literal, TypeAlias, TypeVar
 
@@ -119,6 +119,12 @@ class SharedStore:
         part = self._get("sidecars", name) if _is_version(name) else None
         told = self._tried(name, partial(self._primary.tell, name, part)) if part is not None else None
         return told or self._primary.describe(name)
+
+    def mark(self, name: str) -> Hashable:
+        """What is another whenever `load` would give another model. Raises as it does."""
+        if _is_version(name) and self._get("sidecars", name) is not None:
+            return name
+        return self._primary.version(name) or self._primary.mark(name)
 
     def load(self, name: str, *, sha256: str | None = None) -> ModelPackage:
         """The model *name*, and what is known of it. Raises as the primary store does."""

@@ -96,6 +96,9 @@ class PackedStore(ModelStore, Protocol):
     def describe(self, name: str) -> Sidecars | None:
         """What is known of a model before it is loaded: None where nothing is."""
 
+    def mark(self, name: str) -> Hashable:
+        """What is another whenever `load` would give another model. Raises `NotFound`."""
+
     def version(self, name: str) -> str | None:
         """The version that *name* means now, ``churn@7``; None where what it means may change by itself.
 
