@@ -38,7 +38,8 @@ class Registered:
         name: of it.
         model: ``"store:name"``, ``"store:name@version"`` or with an alias; None for what the app says.
         state: whether it takes requests.
-        percents, by: as of a `Rollout`; none where they are empty.
+        percents: as of a `Rollout`; empty for none.
+        by: as of a `Rollout`.
         changed: when any of this was set.
     """
 

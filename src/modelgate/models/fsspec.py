@@ -33,7 +33,11 @@ class FsspecStore(FileStore):
     Args:
         url: ``s3://bucket/models``, ``gs://…``, ``abfs://…``, ``memory://models``, ``file:///…``, …
         storage_options: what fsspec's file system of that kind is to be made with.
-        sha256, key, allow_pickle, mismatch, public_keys: see `FolderStore`. With a *key*, `save` signs too.
+        sha256: see `FolderStore`.
+        key: see `FolderStore`; `save` signs with it too.
+        allow_pickle: see `FolderStore`.
+        mismatch: see `FolderStore`.
+        public_keys: see `FolderStore`.
         timeout: for how many seconds one answer, such as a whole file, is waited for.
 
     Raises:
