@@ -9,7 +9,7 @@ import modelgate
 
 SOURCE = Path(modelgate.__file__).parent
 RANKS = [
-    ["errors", "forks", "daemon_threads", "metrics", "timing"],
+    ["errors", "forks", "metrics", "timing"],
     ["threads", "counts"],
     ["flow", "strict_json", "codings", "charsets", "database", "multipart", "negotiation"],
     ["http", "bounded"],

@@ -7,7 +7,8 @@ import logging
 import multiprocessing
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import wait
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -78,8 +79,7 @@ def refused(store, key):
 
 def settled(store):
     """Waits until the store has written what it had to."""
-    store._threads.shutdown()
-    store._threads = ThreadPoolExecutor(1)
+    wait(store._under_way, 30)
 
 
 class TestEveryStore:
@@ -556,6 +556,24 @@ class TestLastUse:
         other.note_use({new.record.id: now + timedelta(seconds=30)}, at_most_every=timedelta(minutes=1))
 
         assert now == one.show(new.record.id).last_used
+
+    def test_is_written_before_the_store_is_closed(self, make, now, monkeypatch):
+        """Also where that had only begun."""
+        store, other, begun = make(), make(), threading.Event()
+        new = store.create(owner="us", scopes="*")
+
+        def note_late(uses, **options):
+            begun.set()
+            while not store._closed:
+                time.sleep(0.001)
+            SqlKeyStore.note_use(store, uses, **options)
+
+        monkeypatch.setattr(store, "note_use", note_late)
+        found(store, new.key)
+        assert begun.wait(30)
+        store.close()
+
+        assert now == other.show(new.record.id).last_used
 
     def test_that_cannot_be_written(self, store, monkeypatch, caplog):
         """Is logged, and troubles nobody."""

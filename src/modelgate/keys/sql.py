@@ -4,17 +4,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import ParamSpec, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from cachetools import FIFOCache
 
 from ..counts import require_count
-from ..daemon_threads import DaemonThreads
 from ..errors import ConfigurationError, StoreError
 from ..flow import Flow, wait_for
+from ..threads import Threads
 from .digest import digest_of
 from .generate import PREFIX, is_intact
 from .principal import Principal
@@ -25,13 +26,14 @@ __all__ = ["SqlKeyStore"]
 
 logger = logging.getLogger("modelgate")
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _NOTED_EVERY = 60.0
 _THREADS = 4
 _PATIENCE = 2.0
 """For how many seconds a request waits for the database."""
+_TO_CLOSE = 5.0
+"""For how many seconds, at most, what is under way is waited for in the end."""
 
 
 @dataclass(slots=True, eq=False)
@@ -89,7 +91,9 @@ class SqlKeyStore(KeyTable):
     def _start(self) -> None:
         super()._start()
         # Neither threads nor what they were doing survive a fork; a lock may be held for ever.
-        self._threads = DaemonThreads(_THREADS, "modelgate keys")
+        self._threads = Threads(_THREADS).share()
+        self._under_way: set[Future[Any]] = set()
+        self._closed = False
         self._lock = threading.Lock()
         self._loading: dict[bytes, Future[_Found | None]] = {}
         self._used: dict[str, datetime] = {}
@@ -98,7 +102,9 @@ class SqlKeyStore(KeyTable):
 
     def close(self) -> None:
         """Finish what is under way, and close the connections. No key is found any more."""
-        self._threads.shutdown()
+        with self._lock:
+            self._closed = True
+        wait(self._under_way, _TO_CLOSE)
         self._cache.clear()
         super().close()
 
@@ -149,14 +155,17 @@ class SqlKeyStore(KeyTable):
                 raise _unavailable()
             self._down_until = now + 1
         if digest not in self._loading:
-            self._loading[digest] = self._submit(self._load, digest, self._failures)
+            self._loading[digest] = self._submit(partial(self._load, digest, self._failures))
         return self._loading[digest]
 
-    def _submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        try:
-            return self._threads.submit(function, *args, **kwargs)
-        except RuntimeError:
-            raise StoreError("API keys cannot be checked any more: the key store was closed") from None
+    def _submit(self, function: Callable[[], T]) -> Future[T]:
+        """Have a thread call *function*. Who asks holds the lock."""
+        if self._closed:
+            raise StoreError("API keys cannot be checked any more: the key store was closed")
+        call = self._threads.submit(function)
+        self._under_way.add(call)
+        call.add_done_callback(self._under_way.discard)
+        return call
 
     def _load(self, digest: bytes, failures: int) -> _Found | None:
         found = None
@@ -215,8 +224,8 @@ class SqlKeyStore(KeyTable):
         with self._lock:
             idle = not self._used
             self._used[found.record.id] = datetime.fromtimestamp(now, UTC)
-        if idle:
-            self._submit(self._write_uses)
+            if idle:
+                self._submit(self._write_uses)
 
     def _write_uses(self) -> None:
         with self._lock:

@@ -6,15 +6,16 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
 
-from ..daemon_threads import DaemonThreads
 from ..errors import ConfigurationError
 from ..flow import Flow, Handler, drive
 from ..forks import renew_in_child
+from ..threads import Threads
 from .query import Output, Prediction, Query
 from .rollout import check_candidate
 
@@ -98,7 +99,7 @@ class Shadowing:
     def _renew(self) -> None:
         """Nothing is counted and nothing waits: at the beginning, and in a forked child."""
         self._lock = threading.Lock()
-        self._threads = DaemonThreads(1, f"shadow {self._name}")
+        self._threads = Threads(1).share()
         self._told, self._numbers, self._waiting = Agreement(), 0, 0
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
@@ -113,7 +114,7 @@ class Shadowing:
             self._waiting += 1
         # The layers outside may change what they are given.
         said = [replace(output, values=output.values.copy()) for output in prediction.outputs]
-        self._threads.submit(self._compare, query.rows, said)
+        self._threads.submit(partial(self._compare, query.rows, said))
         return prediction
 
     def _compare(self, rows: Any, said: Sequence[Output]) -> None:
