@@ -183,12 +183,15 @@ class Workers:
         Raises:
             Overloaded: too many calls of this share are overdue.
         """
-        call = partial(contained, partial(function, *args, **kwargs))
-        if self.patience is None:
-            return (yield Wait(call, partial(self._call, call)))  # type: ignore[no-any-return]
-        self._share.refuse_overdue()
-        within = partial(self._call_within, call)
-        return (yield Wait(call, partial(self._call, call), within))  # type: ignore[no-any-return]
+        return (yield self.wait(partial(function, *args, **kwargs)))  # type: ignore[no-any-return]
+
+    def wait(self, call: Callable[[], Any], *, light: bool = False) -> Wait:
+        """What `run` waits for. A *light* call is made here under WSGI also where a request has a deadline."""
+        call = partial(contained, call)
+        if self.patience is not None:
+            self._share.refuse_overdue()
+        within = None if light or self.patience is None else partial(self._call_within, call)
+        return Wait(call, partial(self._call, call), within)
 
     async def _call(self, call: Callable[[], T]) -> T:
         context = contextvars.copy_context()

@@ -18,6 +18,7 @@ from ..models.onnx import OnnxModel
 from ..schema import Schema, Table
 from ..schema.infer import none_columns
 from .batcher import Batcher
+from .pace import LIGHT, Pace
 from .plans import Answer, Plan, onnx_plan, plan_of, use_one_job
 from .query import Output, Prediction, Target, as_prediction, output_names
 from .tally import Tally
@@ -47,7 +48,8 @@ class Predictor:
             ``"onnx"``, to have an ONNX graph made of it, which may answer a little otherwise.
         batch: whether to score in one call what waits together, see `Batcher`: an estimator alone,
             for a function may look at all of its rows.
-        inline: whether batches run on the event loop; None to choose by the time the model takes.
+        inline: whether batches run on the event loop; None to choose by the time the model takes. Where
+            it is False every call is one of the threads', under WSGI too where a request has a deadline.
         tally: counts its calls.
 
     Attributes:
@@ -83,6 +85,7 @@ class Predictor:
         self.example: Any = None
         self._workers = None if workers is None else workers.share()
         self._tally = tally or Tally()
+        self._pace = Pace() if inline is None else None
         self._function: Callable[[Table], Any]
         if isinstance(model, type):
             raise ConfigurationError(f"model={model.__name__}: accepts a fitted estimator: this is its class")
@@ -161,10 +164,18 @@ class Predictor:
             return (yield Wait(sync=partial(run_coroutine, awaited), aio=awaited, within=within))
         if self._workers is None:
             return contained(partial(self._counted, table))
-        return (yield from self._workers.run(self._counted, table))
+        return (yield self._workers.wait(partial(self._counted, table), light=self._light(table)))
+
+    def _light(self, table: Table) -> bool:
+        # What hangs now may have been light before.
+        pace, tally = self._pace, self._tally
+        return pace is not None and pace.is_light(len(table)) and not tally.overdue(LIGHT)
 
     def _counted(self, table: Table) -> Any:
-        return self._tally.timed("unbatched", len(table), partial(self._function, table))
+        result, took = self._tally.timed("unbatched", len(table), partial(self._function, table))
+        if self._pace is not None:
+            self._pace.note(took)
+        return result
 
     async def _awaited(self, table: Table) -> Any:
         began = self._tally.begin()

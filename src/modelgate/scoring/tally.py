@@ -71,16 +71,18 @@ class Tally:
         self.seconds = Histogram(SECONDS)
         self.running: set[float] = set()
 
-    def timed(self, reason: str, rows: int, call: Callable[[], T]) -> T:
-        """The result of *call*, which has the model look at *rows* rows, and is made now for a *reason*."""
+    def timed(self, reason: str, rows: int, call: Callable[[], T]) -> tuple[T, float]:
+        """The result of *call*, and how many seconds it took.
+
+        It has the model look at *rows* rows, and is made now for a *reason*.
+        """
         began = self.begin()
         try:
             result = call()
         except BaseException:
             self.end(began, reason, rows, failed=True)
             raise
-        self.end(began, reason, rows)
-        return result
+        return result, self.end(began, reason, rows)
 
     def begin(self) -> float:
         """A call begins: now."""
@@ -88,8 +90,8 @@ class Tally:
         self.running.add(began)
         return began
 
-    def end(self, began: float, reason: str, rows: int, *, failed: bool = False) -> None:
-        """The call that *began* then has ended."""
+    def end(self, began: float, reason: str, rows: int, *, failed: bool = False) -> float:
+        """The call that *began* then has ended; how many seconds it took."""
         took = perf_counter() - began
         with self._lock:
             # A child that was forked during it has forgotten it.
@@ -100,6 +102,7 @@ class Tally:
             self.rows.sum += rows
             self.seconds.counts[bisect_left(SECONDS, took)] += 1
             self.seconds.sum += took
+        return took
 
     @property
     def rows_waiting(self) -> int:
