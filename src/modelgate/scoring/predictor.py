@@ -141,13 +141,17 @@ class Predictor:
             PredictionError: the model failed or returned what is no prediction; its cause says how.
             RequestError: a function raised one itself.
         """
-        if not len(table):
+        rows = len(table)
+        if not rows:
             return Prediction([_nothing(target) for target in (yield from run(lambda: self.targets))])
         try:
             if self.batcher is not None:
                 return (yield from self.batcher.predict(table))
-            result = yield from self._call(table)
-            return as_prediction(result, len(table), self.target)
+            if self._workers is None and not self._async:
+                result = contained(partial(self._counted, table))
+            else:
+                result = yield self._call(table)
+            return as_prediction(result, rows, self.target)
         except AnswerableError:
             raise
         except Exception as error:
@@ -156,15 +160,12 @@ class Predictor:
     def _score(self, table: Table) -> Prediction:
         return as_prediction(self._function(table), len(table), self.target)
 
-    def _call(self, table: Table) -> Flow[Any]:
-        if self._async:
-            # Under WSGI the coroutine has an event loop of its own, as Flask's async views have.
-            awaited = partial(self._awaited, table)
-            within = partial(_run_within, awaited)
-            return (yield Wait(sync=partial(run_coroutine, awaited), aio=awaited, within=within))
-        if self._workers is None:
-            return contained(partial(self._counted, table))
-        return (yield self._workers.wait(partial(self._counted, table), light=self._light(table)))
+    def _call(self, table: Table) -> Wait:
+        if self._workers is not None and not self._async:
+            return self._workers.wait(partial(self._counted, table), light=self._light(table))
+        # Under WSGI the coroutine has an event loop of its own, as Flask's async views have.
+        awaited = partial(self._awaited, table)
+        return Wait(sync=partial(run_coroutine, awaited), aio=awaited, within=partial(_run_within, awaited))
 
     def _light(self, table: Table) -> bool:
         # What hangs now may have been light before.
