@@ -172,6 +172,21 @@ def test_rows_count_and_not_requests(model):
     assert 5 == scored.info().requests
 
 
+def test_who_leads_on_an_event_loop_and_is_cancelled_leads_all_the_same(model):
+    """The others of the pass have their answers, and it is not scored itself."""
+    scored = Batcher(model, Workers(1), inline=True)
+
+    async def asked():
+        tasks = [asyncio.create_task(adrive(scored.predict(table(value)))) for value in (1, 2)]
+        asyncio.get_running_loop().call_soon(tasks[0].cancel)
+        return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), SOON)
+
+    first, second = asyncio.run(asked())
+
+    assert isinstance(first, asyncio.CancelledError)
+    assert ([4.0], [[2.0]]) == (values(second), model.calls)
+
+
 def test_where_the_model_runs_follows_the_time_it_takes(model, monkeypatch):
     """On the loop when it is light; one spike sends it to a thread, until it is forgotten."""
     clock, took = Clock(0), [LIGHT / 4]

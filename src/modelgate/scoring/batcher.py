@@ -136,7 +136,7 @@ class Batcher:
         return self._rows
 
     def _score_large(self, table: Table) -> Prediction:
-        return self._tally.timed("large", len(table), partial(self._score, table))[0]
+        return self._tally.timed("large", len(table), self._score, table)[0]
 
     def _wait_within(self, table: Table, seconds: float) -> Prediction:
         """As `_wait`, but that this thread, which has no time to lose, runs no model that may take much of it."""
@@ -179,7 +179,14 @@ class Batcher:
         if self._leads(waiting):
             if self._light(table):
                 self._scheduled = waiting.loop
-                waiting.loop.call_soon(self._run_scheduled, waiting.loop)
+                try:
+                    # What else comes in this pass of the loop comes first.
+                    await asyncio.sleep(0)
+                except asyncio.CancelledError:
+                    waiting.future.cancel()
+                    raise
+                finally:
+                    self._run_scheduled(waiting.loop)
             else:
                 self._workers.submit(self._run)
         return _result(await waiting.future)
@@ -269,8 +276,8 @@ class Batcher:
         sizes = [len(table) for table in tables]
         self._batches += 1
         try:
-            scored = partial(contained, partial(self._score, Table.joined(tables)))
-            whole, took = self._tally.timed(reason, sum(sizes), scored)
+            joined = Table.joined(tables)
+            whole, took = self._tally.timed(reason, len(joined), contained, self._score, joined)
             predictions = whole.parted(sizes)
         except BaseException:
             self._failed += 1

@@ -148,7 +148,7 @@ class Predictor:
             if self.batcher is not None:
                 return (yield from self.batcher.predict(table))
             if self._workers is None and not self._async:
-                result = contained(partial(self._counted, table))
+                result = contained(self._counted, table)
             else:
                 result = yield self._call(table)
             return as_prediction(result, rows, self.target)
@@ -162,7 +162,7 @@ class Predictor:
 
     def _call(self, table: Table) -> Wait:
         if self._workers is not None and not self._async:
-            return self._workers.wait(partial(self._counted, table), light=self._light(table))
+            return self._workers.wait(partial(contained, self._counted, table), light=self._light(table))
         # Under WSGI the coroutine has an event loop of its own, as Flask's async views have.
         awaited = partial(self._awaited, table)
         return Wait(sync=partial(run_coroutine, awaited), aio=awaited, within=partial(_run_within, awaited))
@@ -173,7 +173,7 @@ class Predictor:
         return pace is not None and pace.is_light(len(table)) and not tally.overdue(LIGHT)
 
     def _counted(self, table: Table) -> Any:
-        result, took = self._tally.timed("unbatched", len(table), partial(self._function, table))
+        result, took = self._tally.timed("unbatched", len(table), self._function, table)
         if self._pace is not None:
             self._pace.note(took)
         return result

@@ -4,7 +4,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Callable
 from time import perf_counter
-from typing import Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
 
 from ..forks import renew_in_child
@@ -12,6 +12,7 @@ from ..metrics import Histogram
 
 __all__ = ["Tally"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 SECONDS = (
@@ -71,14 +72,16 @@ class Tally:
         self.seconds = Histogram(SECONDS)
         self.running: set[float] = set()
 
-    def timed(self, reason: str, rows: int, call: Callable[[], T]) -> tuple[T, float]:
+    def timed(
+        self, reason: str, rows: int, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[T, float]:
         """The result of *call*, and how many seconds it took.
 
         It has the model look at *rows* rows, and is made now for a *reason*.
         """
         began = self.begin()
         try:
-            result = call()
+            result = call(*args, **kwargs)
         except BaseException:
             self.end(began, reason, rows, failed=True)
             raise
