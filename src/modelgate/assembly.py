@@ -102,7 +102,7 @@ class Assembly:
         self._loader.check(deployment)
         if deployment.is_loaded:
             key = self._loader.admit(deployment)
-            model = Model(partial(self._cache.get, key), partial(self._described.get, key))
+            model = Model(partial(self._cache.take, key), partial(self._described.get, key))
         else:
             key, model = None, Model(held(self._loader.predictor(deployment, deployment.model)))
         return Release(deployment, model, self._scored(deployment, model, innermost), key)

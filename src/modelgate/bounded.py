@@ -39,8 +39,7 @@ def bounded(
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
         if wait.bounded and until < math.inf:
-            bounded = _Bounded(wait, until)
-            wait = Wait(bounded.sync, bounded.aio, bounded.within)
+            wait = _Bounded(wait, until)  # type: ignore[assignment]  # it has all that a Wait has
         try:
             step, value = flow.send, (yield wait)
         except _Over as over:
@@ -67,6 +66,8 @@ class _Bounded:
     """
 
     __slots__ = ("_cancelling", "_over", "_task", "_wait", "until")
+
+    bounded = True
 
     def __init__(self, wait: Wait, until: float) -> None:
         self._wait = wait

@@ -52,8 +52,8 @@ class Deployment:
         layers: HTTP layers around this deployment alone, inside the gate's.
         scoring: scoring layers around its predictions, in place of the gate's.
         offload: whether the model runs in a thread of the gate's, under ASGI, and under WSGI where
-            requests have a deadline. By default a function does, and an estimator as long as it takes
-            more than two milliseconds; False runs it on the event loop, one request at a time, or in
+            requests have a deadline. By default a function does under ASGI; an estimator, and under WSGI a
+            function too, as long as it takes more than two milliseconds; False runs it on the event loop, one request at a time, or in
             the server's thread: for a function known to take microseconds.
         batch: whether an estimator scores in one call what waits for it together. For estimators
             whose answer for a row depends on the rows beside it, False.

@@ -159,7 +159,7 @@ class Entries(dict[str, Entry]):
 
     def enter(self, name: str, asking: object) -> Entry:
         """As `active`; what asks is in flight from now on, until `InFlight.end`."""
-        in_flight = self.named(name).in_flight
+        in_flight = (self.get(name) or self.named(name)).in_flight
         # In this order: who drains sees what asks, or what asks sees the state.
         in_flight.begin(asking)
         entry = self.get(name)

@@ -188,12 +188,17 @@ class Workers:
         Raises:
             Overloaded: too many calls of this share are overdue.
         """
-        call = partial(contained, partial(function, *args, **kwargs))
-        if self.patience is None:
-            return (yield Wait(call, partial(self._call, call)))  # type: ignore[no-any-return]
-        self._share.refuse_overdue()
-        within = partial(self._call_within, call)
-        return (yield Wait(call, partial(self._call, call), within))  # type: ignore[no-any-return]
+        return (yield self.wait(partial(contained, function, *args, **kwargs)))  # type: ignore[no-any-return]
+
+    def wait(self, call: Callable[[], Any], *, light: bool = False) -> Wait:
+        """What `run` waits for, of a *call* that is `contained`.
+
+        A *light* one is made here under WSGI also where a request has a deadline.
+        """
+        if self.patience is not None:
+            self._share.refuse_overdue()
+        within = None if light or self.patience is None else partial(self._call_within, call)
+        return Wait(call, partial(self._call, call), within)
 
     async def _call(self, call: Callable[[], T]) -> T:
         context = contextvars.copy_context()
@@ -213,8 +218,8 @@ class Workers:
         self._share.submit(call, now=now)
 
 
-def contained(call: Callable[[], T]) -> T:
-    """The result of *call*, which may raise what is no `Exception` without taking more than itself down.
+def contained(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """The result of a *call*, which may raise what is no `Exception` without taking more than itself down.
 
     A panic of an extension module, SystemExit or CancelledError would otherwise end a worker, or
     pass for the cancellation of the request; StopIteration cannot be carried by a Future.
@@ -223,7 +228,7 @@ def contained(call: Callable[[], T]) -> T:
         RuntimeError: it raised such a thing, which is the cause.
     """
     try:
-        return call()
+        return call(*args, **kwargs)
     except KeyboardInterrupt:
         raise
     except StopIteration as error:

@@ -24,7 +24,7 @@ from .errors import (
 )
 from .flow import Flow, Handler, Workers, drive, run, stack
 from .following import Following, Registry
-from .http import PLAIN, Request, Response, http_stack
+from .http import PLAIN, Request, Response, http_stack, refusal
 from .keys import KeyStore
 from .layers import AccessLog, KeyAuth, Metrics, RateLimit, RequestId, ServerTiming, TrustedProxies
 from .metadata import routes as metadata_routes
@@ -157,8 +157,8 @@ class Gate(Deployments):
             self._routes.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN)
         outermost += [AccessLog(), ServerTiming(everyone=keys == "open")]
         self._handler = stack(outermost, self._guard)
-        self.asgi = asgi.app(self)
-        self.wsgi = wsgi.app(self)
+        self.asgi = asgi.app(self._handler)
+        self.wsgi = wsgi.app(self._handler)
         if isinstance(deployments, Deployment | Mapping) or not isinstance(deployments, Iterable):
             raise ConfigurationError("deployments: accepts a list of Deployment(name, model)")
         for deployment in deployments:
@@ -370,5 +370,4 @@ def _refusal(request: Request, error: AnswerableError) -> Response:
             request.deployment,
             exc_info=error.__cause__,
         )
-    request.error_code = error.code
-    return request.wire.encode_error(request, error)
+    return refusal(request, error)

@@ -40,6 +40,7 @@ __all__ = [
     "error_response",
     "head_credentials",
     "http_stack",
+    "refusal",
     "token_of",
 ]
 
@@ -316,8 +317,13 @@ def answered(request: Request, call_next: Handler[Request, Response]) -> Flow[Re
     try:
         return (yield from call_next(request))
     except AnswerableError as error:
-        request.error_code = error.code
-        return request.wire.encode_error(request, error)
+        return refusal(request, error)
+
+
+def refusal(request: Request, error: AnswerableError) -> Response:
+    """The answer to a request that failed, as the wire format makes it of the *error*."""
+    request.error_code = error.code
+    return request.wire.encode_error(request, error)
 
 
 def http_stack(

@@ -4,7 +4,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from modelgate import drive
@@ -175,6 +175,8 @@ def judged(limiter, rate, caller, cost):
 @pytest.mark.parametrize("strategy", ["fixed", "sliding", "moving"])
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(told=rates, script=st.lists(steps, max_size=25))
+# What is refused while the clock is set back takes the window along.
+@example(told=[(2, 1, "hour")], script=[("a", 1, 0, False), ("a", 2, -1, False), ("a", 1, 1, False)])
 def test_redis_counts_as_memory_does(redis_server, strategy, told, script):
     """The same verdicts, with the same times, of charges and of what is given back."""
     clock, rate = Clock(1_700_000_000.0), Rate.parse(written(told), strategy)

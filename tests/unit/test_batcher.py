@@ -4,15 +4,18 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from modelgate import ConfigurationError, Schema, Workers, adrive, drive
+from modelgate.bounded import bounded
 from modelgate.errors import Overloaded
-from modelgate.scoring import Output, Prediction, batcher
-from modelgate.scoring.batcher import LIGHT, LIGHT_ROWS, Batcher
+from modelgate.scoring import Output, Prediction, tally
+from modelgate.scoring.batcher import Batcher, _InThread
+from modelgate.scoring.pace import LIGHT, LIGHT_ROWS
 from modelgate.testing import Clock
 
 SCHEMA = Schema.of(a=float, plan=str)
@@ -169,6 +172,21 @@ def test_rows_count_and_not_requests(model):
     assert 5 == scored.info().requests
 
 
+def test_who_leads_on_an_event_loop_and_is_cancelled_leads_all_the_same(model):
+    """The others of the pass have their answers, and it is not scored itself."""
+    scored = Batcher(model, Workers(1), inline=True)
+
+    async def asked():
+        tasks = [asyncio.create_task(adrive(scored.predict(table(value)))) for value in (1, 2)]
+        asyncio.get_running_loop().call_soon(tasks[0].cancel)
+        return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), SOON)
+
+    first, second = asyncio.run(asked())
+
+    assert isinstance(first, asyncio.CancelledError)
+    assert ([4.0], [[2.0]]) == (values(second), model.calls)
+
+
 def test_where_the_model_runs_follows_the_time_it_takes(model, monkeypatch):
     """On the loop when it is light; one spike sends it to a thread, until it is forgotten."""
     clock, took = Clock(0), [LIGHT / 4]
@@ -177,7 +195,7 @@ def test_where_the_model_runs_follows_the_time_it_takes(model, monkeypatch):
         clock.advance(took[0])
         return model(rows)
 
-    monkeypatch.setattr(batcher.time, "perf_counter", clock)
+    monkeypatch.setattr(tally, "perf_counter", clock)
     scored, here = Batcher(timed, Workers(1)), []
 
     def asked(count):
@@ -194,6 +212,60 @@ def test_where_the_model_runs_follows_the_time_it_takes(model, monkeypatch):
     assert asked(20)[-1]
     ask(scored, table(*[1] * (LIGHT_ROWS + 1)))
     assert model.threads[-1] is not threading.current_thread()
+
+
+def soon(scored, rows):
+    """The answer to a thread that has a deadline."""
+    return drive(bounded(scored.predict(rows), time.perf_counter() + SOON))
+
+
+def test_a_thread_with_a_deadline_runs_what_takes_little_of_it(model, monkeypatch):
+    """Once that is known; it need not be as light as on an event loop."""
+    clock, took = Clock(0), [LIGHT * 2]
+
+    def timed(rows):
+        clock.advance(took[0])
+        return model(rows)
+
+    monkeypatch.setattr(tally, "perf_counter", clock)
+    scored, here = Batcher(timed, Workers(1, patience=SOON)), []
+    for seconds, rows in ((LIGHT * 2, 1), (LIGHT * 2, 1), (LIGHT * 2, LIGHT_ROWS + 1), (SOON, 1), (0, 1)):
+        took[0] = seconds
+        soon(scored, table(*[1] * rows))
+        here.append(model.threads[-1] is threading.current_thread())
+
+    assert [False, True, False, True, False] == here
+
+
+def test_threads_with_a_deadline_take_turns_at_a_light_model(model):
+    """Who waited leads the next batch: none of them waits for a thread of the gate's."""
+    scored = Batcher(model, Workers(1, patience=SOON), max_rows=2)
+    drive(scored.predict(table(0)))
+    with ThreadPoolExecutor(3) as pool:
+        model.go_on.clear()
+        first = pool.submit(soon, scored, table(1))
+        assert model.entered.acquire(timeout=SOON)
+        assert model.entered.acquire(timeout=SOON)
+        others = [pool.submit(soon, scored, table(value)) for value in (2, 3)]
+        queued(scored, 2)
+        model.go_on.set()
+        told = [values(asked.result(SOON)) for asked in (first, *others)]
+
+        assert [[2.0], [4.0], [6.0]] == told
+        assert 3 == len(model.calls)
+        assert pool._threads >= set(model.threads[1:])
+
+
+def test_who_gives_up_when_told_to_lead_leads_once_more(model):
+    """Whoever waits behind is scored all the same."""
+    scored = Batcher(model, Workers(1), max_rows=1)
+    waiting = [_InThread(table(value)) for value in (1, 2, 3)]
+    assert [True, False, False] == [scored._leads(one) for one in waiting]
+    scored._run()
+    scored._give_up(waiting[1])
+
+    assert [[1.0], [3.0]] == model.calls
+    assert [True, False, True] == [one.outcome is not None for one in waiting]
 
 
 def test_more_rows_than_may_wait_are_refused_at_once(model):

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import re
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -18,16 +19,21 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from modelgate.bounded import bounded
 from modelgate.errors import ConfigurationError, InvalidInput, PredictionError
 from modelgate.flow import Workers, adrive, drive
 from modelgate.schema import Schema
 from modelgate.scoring import Output, Prediction, Predictor, predictor
+from modelgate.scoring.pace import LIGHT
+from modelgate.scoring.tally import Tally
+from modelgate.testing import Clock
 
 FRAME = pandas.DataFrame(np.random.default_rng(0).normal(size=(40, 2)), columns=["a", "b"])
 LABELS = np.where(FRAME["a"] > 0, "yes", "no")
 PAIRS = np.column_stack([LABELS, np.where(FRAME["b"] > 0, "x", "y")])
 SCHEMA = Schema.of(a=float, b=float)
 TABLE = SCHEMA.read(FRAME)
+SOON = 30
 
 
 @pytest.fixture(params=["drive", "adrive", "adrive in a thread"])
@@ -311,6 +317,37 @@ def test_where_a_model_runs():
         drive(Predictor(model, SCHEMA, workers=workers).predict(TWO))
 
     assert [True, True, False, True, True, True] == seen
+
+
+@pytest.mark.parametrize(
+    ("inline", "expected"), [(None, [False, True, False, True, False]), (False, [False] * 5)]
+)
+def test_a_light_function_stays_in_a_thread_with_a_deadline(monkeypatch, inline, expected):
+    """Once it is known as one, unless it is to run in the gate's; not while a call of it hangs."""
+    clock, took, tally, seen = Clock(0), [LIGHT / 2], Tally(), []
+    monkeypatch.setattr("modelgate.scoring.tally.perf_counter", clock)
+
+    def see(table):
+        clock.advance(took[0])
+        seen.append(threading.current_thread() is threading.main_thread())
+        return [0.0] * len(table)
+
+    scored = Predictor(see, SCHEMA, workers=Workers(1, patience=SOON), inline=inline, tally=tally)
+
+    def ask():
+        drive(bounded(scored.predict(TWO), time.perf_counter() + SOON))
+
+    ask()
+    ask()
+    hangs = tally.begin()
+    clock.advance(LIGHT * 2)
+    ask()
+    tally.end(hangs, "unbatched", 1)
+    took[0] = LIGHT * 2
+    ask()
+    ask()
+
+    assert expected == seen
 
 
 @pytest.mark.parametrize(

@@ -197,4 +197,4 @@ def test_a_model_that_cannot_be_had(error):
 def test_a_predictor_that_is_held_is_always_a_hit():
     """It is in memory for good."""
 
-    assert (PREDICTOR, True) == drive(held(PREDICTOR)())
+    assert (PREDICTOR, True) == held(PREDICTOR)()

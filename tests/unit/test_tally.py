@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from modelgate import Predictor, Schema, Workers, adrive, drive
-from modelgate.scoring.batcher import LIGHT_ROWS, Batcher
+from modelgate.scoring.batcher import Batcher
+from modelgate.scoring.pace import LIGHT_ROWS
 from modelgate.scoring.query import Output, Prediction
 from modelgate.scoring.tally import Tally
 from modelgate.testing import Clock

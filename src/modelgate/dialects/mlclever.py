@@ -83,8 +83,8 @@ class MLClever:
         outside = _key_outside_body(request)
         if outside is not None:
             return outside
-        request.envelope = yield from _opened(request, None)
-        return request.envelope.inside  # type: ignore[no-any-return]
+        request.envelope = opened = _opened((yield from json_members(request)), None)
+        return opened.inside
 
     def decode(self, request: Request) -> Flow[Query]:
         """The deployment and rows of the body.
@@ -93,8 +93,10 @@ class MLClever:
             ConflictingCredentials: the body's key is not the one of the header or the path.
             InvalidInput: there is no ``input_data``, or it is no object and no array of objects.
         """
-        opened = request.envelope or (yield from _opened(request, _key_outside_body(request)))
-        envelope: dict[str, msgspec.Raw] = opened.members
+        opened: _Opened | None = request.envelope
+        if opened is None:
+            opened = _opened((yield from json_members(request)), _key_outside_body(request))
+        envelope = opened.members
         yield from check_body(request, envelope, _NAMES)
         if opened.outside is not None and opened.inside not in (None, opened.outside):
             raise ConflictingCredentials
@@ -140,8 +142,7 @@ class _Opened(msgspec.Struct):
     inside: str | None
 
 
-def _opened(request: Request, outside: str | None) -> Flow[_Opened]:
-    members = yield from json_members(request)
+def _opened(members: dict[str, msgspec.Raw], outside: str | None) -> _Opened:
     return _Opened(members, outside, _key_in_body(members))
 
 

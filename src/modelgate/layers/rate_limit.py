@@ -9,10 +9,10 @@ from typing import Literal, TypeAlias
 from msgspec.structs import replace
 
 from ..counts import require_count
-from ..errors import BatchTooLarge, ConfigurationError, RateLimitExceeded
+from ..errors import AnswerableError, BatchTooLarge, ConfigurationError, RateLimitExceeded
 from ..flow import Flow, Handler
 from ..forks import renew_in_child
-from ..http import Request, Response, answered
+from ..http import Request, Response, answered, refusal
 from ..limiting import MemoryLimiter, Rate, Verdict, limiter
 from .functions import refuse_async
 from .identity import By, identity
@@ -143,7 +143,9 @@ class RateLimit:
         if not verdict.passes:
             self._refuse(verdict)
         try:
-            response = yield from answered(request, call_next)
+            response = yield from call_next(request)
+        except AnswerableError as error:
+            response = refusal(request, error)
         except Exception:
             yield from self._settle(Response(500), who, verdict)
             raise

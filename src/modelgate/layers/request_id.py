@@ -3,9 +3,10 @@
 import re
 from random import Random
 
+from ..errors import AnswerableError
 from ..flow import Flow, Handler
 from ..forks import renew_in_child
-from ..http import Request, Response, answered
+from ..http import Request, Response, refusal
 from ..keys.digest import SHORTEST
 
 __all__ = ["RequestId"]
@@ -36,6 +37,9 @@ class RequestId:
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         told = request.headers.get("x-request-id")
         request.id = told if told is not None and _USABLE.fullmatch(told) else f"{self._bits(128):032x}"
-        response = yield from answered(request, call_next)
+        try:
+            response = yield from call_next(request)
+        except AnswerableError as error:
+            response = refusal(request, error)
         response.set("x-request-id", request.id)
         return response

@@ -70,8 +70,6 @@ class SharedLimiter:
 
     def _hit(self, rate: Rate, identity: str, cost: int) -> Flow[Verdict]:
         here = self._local.hit(rate, identity, cost)
-        if not here.passes and self._doubtful(rate):
-            return here
         now = "" if self._clock is None else repr(self._clock())
         windows = [value for window in rate.windows for value in (window.amount, window.step, window.steps)]
         kept = math.ceil(rate.kept * 1000)

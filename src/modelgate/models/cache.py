@@ -120,6 +120,11 @@ class ModelCache(Generic[T]):
             NotFound: the load found no such model.
             DeploymentUnavailable: it failed in another way, which is the cause, or it takes too long.
         """
+        found = self.take(name)
+        return found if isinstance(found, tuple) else (yield from found)
+
+    def take(self, name: str) -> tuple[T, bool] | Flow[tuple[T, bool]]:
+        """As `get`, but at once where the model is there."""
         with self._lock:
             kept = self._kept.get(name)
             if kept is not None:
@@ -128,6 +133,9 @@ class ModelCache(Generic[T]):
                 return kept.model, True
             self._misses += 1
             load = self._begin(name)
+        return self._loaded(load)
+
+    def _loaded(self, load: "_Load[T] | _Failure") -> Flow[tuple[T, bool]]:
         return (yield from self._outcome(load)), False
 
     def reload(self, name: str) -> Flow[T]:

@@ -22,6 +22,8 @@ from .table import Table
 
 __all__ = ["Decoder"]
 
+_FLOAT = np.dtype(np.float64)
+
 
 class Decoder:
     """A schema's columns, compiled.
@@ -86,7 +88,7 @@ class Decoder:
             return None
         if occurrences(raw, b":") != len(row):
             return None
-        numbers = np.ndarray((1, self._numeric), np.float64, packed)
+        numbers = np.ndarray((1, self._numeric), _FLOAT, packed)
         return Table(self._columns, numbers, [[cell] for cell in row[self._numeric :]])
 
     def of_records(self, records: list[dict[str, Any]]) -> Table:

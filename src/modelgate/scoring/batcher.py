@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeAlias
 
 from ..counts import require_count
@@ -19,18 +20,14 @@ from ..errors import Overloaded
 from ..flow import Flow, Wait, Workers, contained
 from ..forks import renew_in_child
 from ..schema import Table
+from .pace import LIGHT, LIGHT_ROWS, Pace
 from .query import Prediction
 from .tally import Tally
 
 __all__ = ["BatchInfo", "Batcher"]
 
-LIGHT = 0.002
-"""How long a model may take, in seconds, to run on the event loop."""
-
-LIGHT_ROWS = 256
-"""How many rows a batch on the event loop has at most."""
-
-_FORGETTING = 0.9
+_SMALL = 0.01
+"""Of the time a thread has left: what it may spend on a call that it could not give up."""
 
 Outcome: TypeAlias = Prediction | BaseException
 
@@ -94,7 +91,7 @@ class Batcher:
         self._max_rows = max_rows
         self._max_waiting = max_waiting
         self._requests = self._batches = self._inlined = self._failed = self._shed = 0
-        self._slowest: float | None = None
+        self._pace = Pace()
         self._tally = tally or Tally()
         self._tally.queues.add(self)
         self._forget()
@@ -139,30 +136,41 @@ class Batcher:
         return self._rows
 
     def _score_large(self, table: Table) -> Prediction:
-        return self._tally.timed("large", len(table), partial(self._score, table))
+        return self._tally.timed("large", len(table), self._score, table)[0]
 
     def _wait_within(self, table: Table, seconds: float) -> Prediction:
-        """As `_wait`, but that this thread, which has no time to lose, runs no other model than a light one."""
-        waiting = _InThread(table, leads=False)
+        """As `_wait`, but that this thread, which has no time to lose, runs no model that may take much of it."""
+        waiting = _InThread(table, leads=self._light(table, max(LIGHT, seconds * _SMALL)))
         if self._leads(waiting):
-            if self._light(table):
+            if waiting.leads:
                 self._run()
             else:
                 self._workers.submit(self._run, now=True)
-        if not waiting.woken.wait(seconds):
-            waiting.given_up = True
-            raise TimeoutError
+        while waiting.outcome is None:
+            try:
+                waiting.woken.get(timeout=seconds)
+            except Empty:
+                self._give_up(waiting)
+                raise TimeoutError from None
+            if waiting.outcome is None:
+                self._run()
         return _result(waiting.outcome)
+
+    def _give_up(self, waiting: "_InThread") -> None:
+        with self._lock:
+            waiting.given_up = True
+        # It may have been told to lead just now: then nobody else will.
+        if not waiting.woken.empty() and waiting.outcome is None:
+            self._run()
 
     def _wait(self, table: Table) -> Prediction:
         waiting = _InThread(table)
         if self._leads(waiting):
-            waiting.woken.set()
+            self._run()
         while waiting.outcome is None:
             # Woken to lead, or because there is an outcome.
-            waiting.woken.wait()
+            waiting.woken.get()
             if waiting.outcome is None:
-                waiting.woken.clear()
                 self._run()
         return _result(waiting.outcome)
 
@@ -171,7 +179,14 @@ class Batcher:
         if self._leads(waiting):
             if self._light(table):
                 self._scheduled = waiting.loop
-                waiting.loop.call_soon(self._run_scheduled, waiting.loop)
+                try:
+                    # What else comes in this pass of the loop comes first.
+                    await asyncio.sleep(0)
+                except asyncio.CancelledError:
+                    waiting.future.cancel()
+                    raise
+                finally:
+                    self._run_scheduled(waiting.loop)
             else:
                 self._workers.submit(self._run)
         return _result(await waiting.future)
@@ -199,10 +214,8 @@ class Batcher:
         since, patience = self._since, self._workers.patience
         return since is not None and patience is not None and time.monotonic() - since > patience
 
-    def _light(self, table: Table) -> bool:
-        if self._inline is not None:
-            return self._inline
-        return self._slowest is not None and self._slowest < LIGHT and len(table) <= LIGHT_ROWS
+    def _light(self, table: Table, limit: float = LIGHT) -> bool:
+        return self._pace.is_light(len(table), limit) if self._inline is None else self._inline
 
     def _run_scheduled(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
@@ -260,18 +273,16 @@ class Batcher:
 
     def _call(self, batch: "list[_Waiting]", reason: str) -> list[Prediction]:
         tables = [waiting.table for waiting in batch]
+        sizes = [len(table) for table in tables]
         self._batches += 1
-        start = time.perf_counter()
         try:
-            scored = partial(contained, partial(self._score, Table.joined(tables)))
-            whole = self._tally.timed(reason, sum(map(len, tables)), scored)
-            predictions = whole.parted([len(table) for table in tables])
+            joined = Table.joined(tables)
+            whole, took = self._tally.timed(reason, len(joined), contained, self._score, joined)
+            predictions = whole.parted(sizes)
         except BaseException:
             self._failed += 1
             raise
-        took = time.perf_counter() - start
-        # The slowest call counts, and is forgotten bit by bit: one spike keeps the model off the loop.
-        self._slowest = took if self._slowest is None else max(took, self._slowest * _FORGETTING)
+        self._pace.note(took)
         self._requests += len(tables)
         return predictions
 
@@ -293,29 +304,32 @@ class Batcher:
         self._pass_on()
 
     def _pass_on(self) -> None:
+        inline = False
         with self._lock:
-            self._since = None
+            self._since = self._scheduled = None
             while self._waiting and self._waiting[0].gone():
                 self._rows -= len(self._waiting.popleft().table)
-            first = self._waiting[0] if self._waiting else None
-            self._busy, self._reason = first is not None, "busy"
+            self._busy = bool(self._waiting)
+            if not self._busy:
+                return
+            first, self._reason = self._waiting[0], "busy"
+            if isinstance(first, _InThread):
+                if first.leads:
+                    # Under the lock: who gives up sees that it was told to.
+                    first.woken.put(None)
+                    return
             # Not on a loop where a thread waits too: it may be the loop's own, which then would never run.
-            threads = any(isinstance(waiting, _InThread) for waiting in self._waiting)
-            inline = isinstance(first, _InLoop) and not threads and self._light(first.table)
-            self._scheduled = first.loop if isinstance(first, _InLoop) and inline else None
-        if isinstance(first, _InThread) and first.leads:
-            first.woken.set()
-        elif isinstance(first, _InThread):
+            elif self._light(first.table) and not any(isinstance(one, _InThread) for one in self._waiting):
+                inline, self._scheduled = True, first.loop
+        if isinstance(first, _InThread):
             self._workers.submit(self._run, now=True)
-        elif first is not None and not (
-            inline and _soon(first.loop, partial(self._run_scheduled, first.loop))
-        ):
+        elif not (inline and _soon(first.loop, partial(self._run_scheduled, first.loop))):
             self._scheduled = None
             self._workers.submit(self._run)
 
 
 class _InThread:
-    """A table whose prediction a thread waits for."""
+    """A table whose prediction a thread waits for; *woken* has an item for each time it is woken."""
 
     __slots__ = ("given_up", "leads", "outcome", "table", "woken")
 
@@ -324,14 +338,14 @@ class _InThread:
         self.leads = leads
         self.given_up = False
         self.outcome: Outcome | None = None
-        self.woken = threading.Event()
+        self.woken: SimpleQueue[None] = SimpleQueue()
 
     def gone(self) -> bool:
         return self.given_up
 
     def settle(self, outcome: Outcome) -> None:
         self.outcome = outcome
-        self.woken.set()
+        self.woken.put(None)
 
 
 class _InLoop:

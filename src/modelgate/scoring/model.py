@@ -13,7 +13,8 @@ from .validate import read_rows
 
 __all__ = ["Known", "Model", "held"]
 
-Source: TypeAlias = Callable[[], Flow[tuple[Predictor, bool]]]
+_Found: TypeAlias = tuple[Predictor, bool]
+Source: TypeAlias = Callable[[], _Found | Flow[_Found]]
 
 
 class Known(NamedTuple):
@@ -28,8 +29,8 @@ class Model:
     """Take the model a query needs; `Query.predictor` then scores, `Query.cache_hit` tells the truth.
 
     Args:
-        source: gives the predictor, and whether it was in memory: ``partial(cache.get, name)``
-            of a `ModelCache` of predictors, or `held`.
+        source: gives the predictor, and whether it was in memory, at once or as a flow:
+            ``partial(cache.take, name)`` of a `ModelCache` of predictors, or `held`.
         describe: tells of a model without loading it, or None where only the model can.
 
     Attributes:
@@ -70,7 +71,7 @@ class Model:
         """What the model predicts. Kept as the schema is."""
         yield from self._tell()
         if self._targets is None:
-            predictor, _ = yield from self._source()
+            predictor = yield from self.predictor()
             self._targets = yield from run(lambda: predictor.targets)
         return self._targets
 
@@ -102,7 +103,10 @@ class Model:
         if query.timing is not None:
             query.timing.mark("checks")
         try:
-            predictor, query.cache_hit = yield from self._source()
+            found = self._source()
+            if not isinstance(found, tuple):
+                found = yield from found
+            predictor, query.cache_hit = found
         except (NotFound, DeploymentUnavailable):
             self.failed = True
             raise
@@ -119,9 +123,4 @@ class Model:
 
 def held(predictor: Predictor) -> Source:
     """The source of a predictor that is in memory for good."""
-
-    def source() -> Flow[tuple[Predictor, bool]]:
-        yield from ()
-        return predictor, True
-
-    return source
+    return lambda: (predictor, True)

@@ -18,6 +18,7 @@ from ..models.onnx import OnnxModel
 from ..schema import Schema, Table
 from ..schema.infer import none_columns
 from .batcher import Batcher
+from .pace import LIGHT, Pace
 from .plans import Answer, Plan, onnx_plan, plan_of, use_one_job
 from .query import Output, Prediction, Target, as_prediction, output_names
 from .tally import Tally
@@ -47,7 +48,8 @@ class Predictor:
             ``"onnx"``, to have an ONNX graph made of it, which may answer a little otherwise.
         batch: whether to score in one call what waits together, see `Batcher`: an estimator alone,
             for a function may look at all of its rows.
-        inline: whether batches run on the event loop; None to choose by the time the model takes.
+        inline: whether batches run on the event loop; None to choose by the time the model takes. Where
+            it is False every call is one of the threads', under WSGI too where a request has a deadline.
         tally: counts its calls.
 
     Attributes:
@@ -83,6 +85,7 @@ class Predictor:
         self.example: Any = None
         self._workers = None if workers is None else workers.share()
         self._tally = tally or Tally()
+        self._pace = Pace() if inline is None else None
         self._function: Callable[[Table], Any]
         if isinstance(model, type):
             raise ConfigurationError(f"model={model.__name__}: accepts a fitted estimator: this is its class")
@@ -138,13 +141,17 @@ class Predictor:
             PredictionError: the model failed or returned what is no prediction; its cause says how.
             RequestError: a function raised one itself.
         """
-        if not len(table):
+        rows = len(table)
+        if not rows:
             return Prediction([_nothing(target) for target in (yield from run(lambda: self.targets))])
         try:
             if self.batcher is not None:
                 return (yield from self.batcher.predict(table))
-            result = yield from self._call(table)
-            return as_prediction(result, len(table), self.target)
+            if self._workers is None and not self._async:
+                result = contained(self._counted, table)
+            else:
+                result = yield self._call(table)
+            return as_prediction(result, rows, self.target)
         except AnswerableError:
             raise
         except Exception as error:
@@ -153,18 +160,23 @@ class Predictor:
     def _score(self, table: Table) -> Prediction:
         return as_prediction(self._function(table), len(table), self.target)
 
-    def _call(self, table: Table) -> Flow[Any]:
-        if self._async:
-            # Under WSGI the coroutine has an event loop of its own, as Flask's async views have.
-            awaited = partial(self._awaited, table)
-            within = partial(_run_within, awaited)
-            return (yield Wait(sync=partial(run_coroutine, awaited), aio=awaited, within=within))
-        if self._workers is None:
-            return contained(partial(self._counted, table))
-        return (yield from self._workers.run(self._counted, table))
+    def _call(self, table: Table) -> Wait:
+        if self._workers is not None and not self._async:
+            return self._workers.wait(partial(contained, self._counted, table), light=self._light(table))
+        # Under WSGI the coroutine has an event loop of its own, as Flask's async views have.
+        awaited = partial(self._awaited, table)
+        return Wait(sync=partial(run_coroutine, awaited), aio=awaited, within=partial(_run_within, awaited))
+
+    def _light(self, table: Table) -> bool:
+        # What hangs now may have been light before.
+        pace, tally = self._pace, self._tally
+        return pace is not None and pace.is_light(len(table)) and not tally.overdue(LIGHT)
 
     def _counted(self, table: Table) -> Any:
-        return self._tally.timed("unbatched", len(table), partial(self._function, table))
+        result, took = self._tally.timed("unbatched", len(table), self._function, table)
+        if self._pace is not None:
+            self._pace.note(took)
+        return result
 
     async def _awaited(self, table: Table) -> Any:
         began = self._tally.begin()

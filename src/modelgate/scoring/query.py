@@ -241,11 +241,10 @@ def _check_values(output: Output, rows: int) -> None:
     values = output.values
     if not isinstance(values, np.ndarray) or values.shape != (rows,):
         raise ValueError(f"output {output.name!r}: no array with a value for each of {rows} rows")
-    if values.dtype.kind == "f":
-        spelled = _finite(values)
-    else:
-        spelled = values.dtype.kind in "biuU" or (values.dtype.kind == "O" and all(map(_spelled, values)))
-    if not spelled:
+    kind = values.dtype.kind
+    if not (
+        kind in "biuU" or (kind == "f" and _finite(values)) or (kind == "O" and all(map(_spelled, values)))
+    ):
         raise ValueError(f"output {output.name!r}: holds what JSON cannot spell")
 
 

@@ -4,7 +4,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Callable
 from time import perf_counter
-from typing import Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
 
 from ..forks import renew_in_child
@@ -12,6 +12,7 @@ from ..metrics import Histogram
 
 __all__ = ["Tally"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 SECONDS = (
@@ -71,16 +72,20 @@ class Tally:
         self.seconds = Histogram(SECONDS)
         self.running: set[float] = set()
 
-    def timed(self, reason: str, rows: int, call: Callable[[], T]) -> T:
-        """The result of *call*, which has the model look at *rows* rows, and is made now for a *reason*."""
+    def timed(
+        self, reason: str, rows: int, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[T, float]:
+        """The result of *call*, and how many seconds it took.
+
+        It has the model look at *rows* rows, and is made now for a *reason*.
+        """
         began = self.begin()
         try:
-            result = call()
+            result = call(*args, **kwargs)
         except BaseException:
             self.end(began, reason, rows, failed=True)
             raise
-        self.end(began, reason, rows)
-        return result
+        return result, self.end(began, reason, rows)
 
     def begin(self) -> float:
         """A call begins: now."""
@@ -88,8 +93,8 @@ class Tally:
         self.running.add(began)
         return began
 
-    def end(self, began: float, reason: str, rows: int, *, failed: bool = False) -> None:
-        """The call that *began* then has ended."""
+    def end(self, began: float, reason: str, rows: int, *, failed: bool = False) -> float:
+        """The call that *began* then has ended; how many seconds it took."""
         took = perf_counter() - began
         with self._lock:
             # A child that was forked during it has forgotten it.
@@ -100,6 +105,7 @@ class Tally:
             self.rows.sum += rows
             self.seconds.counts[bisect_left(SECONDS, took)] += 1
             self.seconds.sum += took
+        return took
 
     @property
     def rows_waiting(self) -> int:

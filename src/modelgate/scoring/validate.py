@@ -40,18 +40,26 @@ class Validate:
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         schema = self._schema if isinstance(self._schema, Schema) else (yield from self._schema(query))
-        query.table = yield from read_rows(schema, query.rows, self._max_rows or query.max_rows)
+        rows, max_rows = query.rows, self._max_rows or query.max_rows
+        # Most are few, and need no flow of their own.
+        read = (
+            schema.read(rows, max_rows)
+            if not is_large(rows)
+            else (yield from run(schema.read, rows, max_rows))
+        )
+        query.table = read
         for check in query.on_rows:
-            yield from check(len(query.table))
+            yield from check(len(read))
         prediction = yield from call_next(query)
-        if query.table.warnings:
-            prediction.warnings = [*prediction.warnings, *query.table.warnings]
+        if read.warnings:
+            prediction.warnings = [*prediction.warnings, *read.warnings]
         return prediction
 
 
 def is_large(rows: object) -> bool:
     """Whether reading *rows* is no work for an event loop."""
-    if isinstance(rows, bytes | CSV):
+    # A union would be made anew each time.
+    if isinstance(rows, (bytes, CSV)):
         return len(rows) > LARGE
     return isinstance(rows, Split) and len(rows) > _MANY
 
