@@ -2,8 +2,10 @@
 
 import asyncio
 import csv
+import errno
 import io
 import json
+import os
 from functools import partial
 from itertools import count
 
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 
 from modelgate import Deployment, Gate, Output, Prediction, Schema, client, drive, errors
 from modelgate.cli import progress
-from modelgate.cli.checkpoint import checkpoint_path
+from modelgate.cli.checkpoint import Checkpoint, checkpoint_path
 from modelgate.cli.root import cli
 from modelgate.cli.score import code_of
 from modelgate.client.retry import Retry
@@ -320,14 +322,118 @@ def test_an_output_that_is_done(to, run, out):
 
 
 def test_begun_anew_and_stopped_at_once(stopped, to, run, out):
-    """Leaves nothing of the run before."""
+    """Leaves what was there until the first rows are answered: it can be gone on with."""
     to(Failing(gate_of(), 0, partial(page, status=502)))
+    before = {path.name: path.read_bytes() for path in out.parent.iterdir()}
     run(rows_of(*range(30)), "--rows", "5", "--overwrite", code=4)
 
-    assert ("", False) == (out.read_text(), checkpoint_path(out).exists())
+    assert before == {path.name: path.read_bytes() for path in out.parent.iterdir()}
     to(gate_of())
     run(rows_of(*range(30)), "--rows", "5")
     assert lines(*range(30)) == out.read_text()
+
+
+def test_two_runs_on_one_output(to, run, out):
+    """The second is told, and changes nothing: the first ends as if it were alone."""
+    told = []
+
+    class Meanwhile(httpx.ASGITransport):
+        async def handle_async_request(self, request):
+            if len(told) < 2:
+                told.append(None)
+                more = [] if len(told) == 1 else ["--overwrite"]
+                told[-1] = await asyncio.to_thread(run, rows_of(*range(10)), "--rows", "5", *more, code=2)
+            return await super().handle_async_request(request)
+
+    to(Meanwhile(gate_of().asgi))
+    run(rows_of(*range(10)), "--rows", "5", "--in-flight", "1")
+
+    assert ["another run" in done.stderr for done in told] == [True, True]
+    assert lines(*range(10)) == out.read_text()
+    assert {"big.csv", "out.csv"} == {path.name for path in out.parent.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["big.csv", "out.errors.csv", "out.csv.checkpoint"])
+def test_an_output_that_is_the_input(to, out, name):
+    """Or whose errors or checkpoint are: is refused, also with --overwrite, and by another name of the file."""
+    to(gate_of())
+    source = out.with_name(name)
+    source.write_text(rows_of(1))
+    output = out if name.startswith("out") else out.with_name("link.csv")
+    if output != out:
+        output.symlink_to(source)
+    told = ["score", str(source), "--to", URL, "-o", str(output), "--overwrite"]
+    done = click.testing.CliRunner().invoke(cli, told)
+
+    assert 2 == done.exit_code
+    assert "is what is scored: take another --output" in done.stderr
+    assert rows_of(1) == source.read_text()
+
+
+def test_an_errors_file_of_another(to, run, out):
+    """Is not taken for that of this work, and stays."""
+    to(gate_of())
+    errors_file = out.with_name("out.errors.csv")
+    errors_file.write_text("mine")
+
+    assert "out.errors.csv is there already" in run(rows_of(1), code=2).stderr
+    assert "mine" == errors_file.read_text()
+
+
+def test_begun_anew_with_a_wrong_key(to, run, out):
+    """Takes nothing of what is done."""
+    to(gate_of())
+    run(rows_of(1, "a"), code=1)
+    run(rows_of(2), "--overwrite", key="mg_another-key", code=3)
+
+    assert lines(1, None) == out.read_text()
+    assert 2 == len(refused(out))
+
+
+def test_begun_anew_without_rows(to, run, out):
+    """A header alone has no predictions, and leaves none."""
+    to(gate_of())
+    run(rows_of(1))
+    run(HEADER, "--overwrite")
+
+    assert "" == out.read_text()
+
+
+def test_what_is_no_regular_file(to, run, out, tmp_path):
+    """A pipe cannot be gone on with, and a device keeps nothing."""
+    to(gate_of())
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    runner = click.testing.CliRunner()
+    source = runner.invoke(cli, ["score", str(pipe), "--to", URL, "-o", str(out)])
+
+    assert (2, True) == (source.exit_code, "pipe is no regular file" in source.stderr)
+    assert "/dev/full is no regular file" in run(rows_of(1), "-o", "/dev/full", code=2).stderr
+
+
+def test_an_output_in_no_folder(to, run, tmp_path):
+    """Is told by its path, without a traceback."""
+    to(gate_of())
+
+    assert "nowhere/out.csv" in run(rows_of(1), "-o", str(tmp_path / "nowhere/out.csv"), code=2).stderr
+
+
+def test_a_disk_that_is_full(to, run, out, monkeypatch):
+    """Stops the command, which can be gone on with."""
+    to(gate_of())
+    saved = Checkpoint.save
+
+    def save(self, path):
+        if self.scored > 5:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        saved(self, path)
+
+    monkeypatch.setattr(Checkpoint, "save", save)
+    assert "No space left" in run(rows_of(*range(10)), "--rows", "5", code=2).stderr
+    monkeypatch.undo()
+    to(gate_of())
+    run(rows_of(*range(10)), "--rows", "5")
+    assert lines(*range(10)) == out.read_text()
 
 
 # ---- what goes wrong

@@ -28,6 +28,11 @@ class _Group(click.Group):
         except tuple(_CODES) as error:
             click.echo(f"Error: {_told(error)}", err=True)
             ctx.exit(_CODES[type(error)])
+        except BrokenPipeError:
+            raise  # of who reads what is printed: click ends the command
+        except OSError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(2)
 
 
 def _told(error: ModelgateError) -> str:

@@ -4,19 +4,12 @@ import asyncio
 import time
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import click
 
-from ..errors import (
-    ConfigurationError,
-    Forbidden,
-    ModelgateError,
-    RateLimitExceeded,
-    ServingError,
-    Unauthorized,
-)
-from .checkpoint import Checkpoint, checkpoint_path
+from ..errors import Forbidden, ModelgateError, RateLimitExceeded, ServingError, Unauthorized
+from .checkpoint import Checkpoint
 from .inspect import from_environment
 from .progress import Show, progress, told
 from .tables import print_json
@@ -75,33 +68,19 @@ def score(
     Exit codes: 0 all rows scored; 1 some refused; 2 the command, the file or the URL cannot work; 3 the key or a
     limit refuses it; 4 the server fails.
     """
+    from .score_output import alone, begun, check_paths
+
     output = output or path.with_name(f"{path.stem}.predictions{path.suffix}")
-    begun = Checkpoint(url=url, chunk=options["chunk"])
-    job = _Job(path, output, begun if overwrite else _begun(begun, output), key, **options)
-    try:
-        with progress(path.name) as show:
-            asyncio.run(job.run(show))
-    except (ModelgateError, KeyboardInterrupt) as error:
-        job.stop(error)
+    check_paths(path, output)
+    anew = Checkpoint(url=url, chunk=options["chunk"])
+    with alone(output) as file:
+        job = _Job(path, output, anew if overwrite else begun(anew, output), key, **options)
+        try:
+            with progress(path.name) as show:
+                asyncio.run(job.run(file, show))
+        except (ModelgateError, OSError, KeyboardInterrupt) as error:
+            job.stop(error)
     job.report(as_json)
-
-
-def _begun(anew: Checkpoint, output: Path) -> Checkpoint:
-    """How far the work is that is there already.
-
-    Raises:
-        ConfigurationError: it is done, or is another work.
-    """
-    there = Checkpoint.load(checkpoint_path(output))
-    if there is None:
-        if output.exists() and output.stat().st_size:
-            raise ConfigurationError(f"{output} is there already: take another --output, or --overwrite")
-        return anew
-    if (there.url, there.chunk) != (anew.url, anew.chunk):
-        raise ConfigurationError(
-            f"{output} was begun with --to {there.url} --rows {there.chunk}: go on so, or --overwrite"
-        )
-    return there
 
 
 class _Job:
@@ -129,8 +108,8 @@ class _Job:
         self._resumed = done.scored + done.refused
         self._since = time.monotonic()
 
-    async def run(self, show: Show) -> None:
-        """Score what is not done yet."""
+    async def run(self, file: BinaryIO, show: Show) -> None:
+        """Score what is not done yet; *file* is that of the predictions."""
         from ..client.clients import httpx_package
         from .score_input import Input
         from .score_output import Output
@@ -140,7 +119,7 @@ class _Job:
         limits = httpx.Limits(max_connections=self._in_flight)
         async with httpx.AsyncClient(limits=limits) as http:
             session = self._session(http)
-            with Output(self._output, self._done) as output:
+            with Output(file, self._output, self._done) as output:
                 await self._score(source, session, output, show)
 
     def _session(self, http: Any) -> "Session":

@@ -2,9 +2,8 @@
 
 import csv
 import io
-import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -15,7 +14,12 @@ from ..errors import ConfigurationError
 from .checkpoint import Checkpoint, checkpoint_path
 from .score_input import Chunk
 
-__all__ = ["Output", "errors_path"]
+try:
+    import fcntl
+except ImportError:  # of Windows: there nothing tells that two runs write one file
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["Output", "alone", "begun", "check_paths", "errors_path"]
 
 
 def errors_path(output: Path) -> Path:
@@ -23,30 +27,83 @@ def errors_path(output: Path) -> Path:
     return output.with_name(f"{output.stem}.errors{output.suffix}")
 
 
+def check_paths(source: Path, output: Path) -> None:
+    """Refuse to read what is no file, or to write to what is read.
+
+    Raises:
+        ConfigurationError: *source* is no regular file, or *output* or what stands beside it cannot be written.
+    """
+    if not source.is_file():
+        raise ConfigurationError(f"{source} is no regular file: what is gone on with later is read again")
+    for path in (output, errors_path(output), checkpoint_path(output)):
+        if path.exists() and not path.is_file():
+            raise ConfigurationError(f"{path} is no regular file: take another --output")
+        if path.exists() and path.samefile(source):
+            raise ConfigurationError(
+                f"{path} would be written over, and is what is scored: take another --output"
+            )
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[BinaryIO]:
+    """The file at *path* to append to; what is in it stays, and no other run has it meanwhile.
+
+    Raises:
+        ConfigurationError: another run has it.
+    """
+    with path.open("ab") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigurationError(f"{path} is being written by another run of the command") from None
+        yield file
+
+
+def begun(anew: Checkpoint, output: Path) -> Checkpoint:
+    """How far the work is that is there already.
+
+    Raises:
+        ConfigurationError: it is done, or is another work.
+    """
+    there = Checkpoint.load(checkpoint_path(output))
+    if there is None:
+        for path in (output, errors_path(output)):
+            if path.exists() and path.stat().st_size:
+                raise ConfigurationError(f"{path} is there already: take another --output, or --overwrite")
+        return anew
+    if (there.url, there.chunk) != (anew.url, anew.chunk):
+        raise ConfigurationError(
+            f"{output} was begun with --to {there.url} --rows {there.chunk}: go on so, or --overwrite"
+        )
+    return there
+
+
 class Output:
     """What is written: a line of predictions for each row, and a file of the rows that were refused.
 
+    Nothing is changed before the first rows are answered.
+
     Args:
-        path: of the predictions.
+        file: of the predictions, to append to.
+        path: of it.
         done: how far both are; what was written beyond that is written anew.
 
     Raises:
         ConfigurationError: there is less than that.
     """
 
-    def __init__(self, path: Path, done: Checkpoint) -> None:
+    def __init__(self, file: BinaryIO, path: Path, done: Checkpoint) -> None:
         self.done = done
+        self._output = file
         self._checkpoint = checkpoint_path(path)
-        if not done.offset:
-            self._checkpoint.unlink(missing_ok=True)
-        self._files = ExitStack()
-        self._output = self._opened(path, done.output)
         self._errors_path = errors_path(path)
         self._errors: BinaryIO | None = None
-        if done.errors:
-            self._errors = self._opened(self._errors_path, done.errors)
-        else:
-            self._errors_path.unlink(missing_ok=True)
+        self._files = ExitStack()
+        self._is_begun = False
+        for written, size in ((path, done.output), (self._errors_path, done.errors)):
+            if size and (not written.exists() or written.stat().st_size < size):
+                raise ConfigurationError(f"{written} has lost rows that were scored: --overwrite begins anew")
 
     def __enter__(self) -> Self:
         return self
@@ -56,12 +113,22 @@ class Output:
     ) -> None:
         self._files.close()
 
-    def _opened(self, path: Path, size: int) -> BinaryIO:
-        if size and (not path.exists() or path.stat().st_size < size):
-            raise ConfigurationError(f"{path} has lost rows that were scored: --overwrite begins anew")
-        file = self._files.enter_context(path.open("r+b" if size else "wb"))
-        file.truncate(size)
-        file.seek(0, os.SEEK_END)
+    def _begin(self) -> None:
+        """Take away what was written beyond what is done; the checkpoint of another work first."""
+        if self._is_begun:
+            return
+        self._is_begun = True
+        if not self.done.offset:
+            self._checkpoint.unlink(missing_ok=True)
+        self._output.truncate(self.done.output)
+        if self.done.errors:
+            self._errors = self._opened_errors()
+        else:
+            self._errors_path.unlink(missing_ok=True)
+
+    def _opened_errors(self) -> BinaryIO:
+        file = self._files.enter_context(self._errors_path.open("ab"))
+        file.truncate(self.done.errors)
         return file
 
     def add(self, chunk: Chunk, told: Scored) -> None:
@@ -70,6 +137,7 @@ class Output:
         Raises:
             UnexpectedAnswer: its columns are not those of the chunks before.
         """
+        self._begin()
         refused = [(at, result) for at, result in enumerate(told.results) if isinstance(result, Refused)]
         self.done.output += self._output.write(b"".join(self._lines(told)))
         self._output.flush()
@@ -82,6 +150,7 @@ class Output:
 
     def finish(self) -> None:
         """All is done: there is nothing to go on with."""
+        self._begin()
         self._checkpoint.unlink(missing_ok=True)
 
     def _lines(self, told: Scored) -> Iterator[bytes]:
@@ -104,7 +173,7 @@ class Output:
         text = io.StringIO(newline="")
         write = csv.writer(text, lineterminator="\n")
         if self._errors is None:
-            self._errors = self._opened(self._errors_path, 0)
+            self._errors = self._opened_errors()
             write.writerow(["line", "reason", "row"])
         for at, reason in refused:
             row = chunk.rows.data[at].rstrip(b"\r\n").decode("utf-8", "replace")

@@ -14,9 +14,10 @@ class Predictions:
     """What a model says of some rows, in their order.
 
     Args:
-        values: what is predicted of each row: a label or a number; of a model with several outputs a
+        values: what is predicted of each row: a label, a number, or what a function says; of a model with several outputs a
             dict by output.
-        classes: the labels the probabilities are of, of two the positive one first; None where none are told.
+        classes: the labels the probabilities are of, of two the positive one first; None where none are told,
+            and of a model with several outputs.
         probabilities: for each row that of each class; None where none are told.
         version: of the model.
         warnings: what the caller should know of rows that passed.
@@ -35,7 +36,7 @@ class Predictions:
 
 
 class _Value(msgspec.Struct):
-    value: float
+    value: Any
     label: Any
 
 
@@ -58,17 +59,26 @@ def decoded(content: bytes) -> Predictions:
     values = [row.prediction for row in told.data]
     made = Predictions(values, warnings=told.warnings)
     first = told.data[0] if told.data else None
-    if first is not None and not _is_number(first):
+    if first is not None and not _has_no_classes(first):
         made.classes = [value.label for value in first.prediction_values] or None
     if made.classes is not None:
         made.probabilities = [[value.value for value in row.prediction_values] for row in told.data]
     return made
 
 
-def _is_number(row: _Row) -> bool:
-    """Whether its one value is the number predicted, under the target's name, and no class's probability."""
-    told = row.prediction_values
-    return len(told) == 1 and told[0].value == row.prediction and told[0].label != row.prediction
+def _has_no_classes(row: _Row) -> bool:
+    """Whether its values are no probabilities: what is predicted under the target's name, or several outputs.
+
+    Of several outputs a label is the output's name and the class's, ``a_b_c``, which is read in two ways.
+    """
+    if isinstance(row.prediction, dict):
+        return True
+    if len(row.prediction_values) != 1:
+        return False
+    told = row.prediction_values[0]
+    return bool(told.value == row.prediction) and (
+        told.label != row.prediction or isinstance(told.value, str)
+    )
 
 
 def joined(parts: Sequence[Predictions]) -> Predictions:

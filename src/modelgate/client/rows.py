@@ -58,6 +58,7 @@ def rows_of(given: Any) -> Rows:
 
     Raises:
         TypeError: it is none of these.
+        InvalidInput: it is a DataFrame with two columns of one name.
         MalformedBody: it is CSV that cannot be read.
     """
     if isinstance(given, CSV):
@@ -66,7 +67,12 @@ def rows_of(given: Any) -> Rows:
         return csv_rows(header, [record for _, record in found])
     if isinstance(given, Mapping):
         return Rows([given], _encode)
-    if hasattr(given, "iloc") and hasattr(given, "notna"):
+    if hasattr(given, "iloc") and hasattr(given, "columns"):
+        twice = given.columns[given.columns.duplicated()]
+        if len(twice):
+            raise InvalidInput(
+                f"rows: a DataFrame with the column {twice[0]!r} twice: a row has one value of it"
+            )
         return Rows(_Positions(given), _of_pandas)
     if hasattr(given, "to_dicts"):
         return Rows(given, lambda frame: _encode(frame.to_dicts()))
@@ -136,20 +142,26 @@ def _of_pandas(rows: _Positions) -> bytes:
 def _plain(value: Any) -> Any:
     for plain in ("item", "isoformat"):
         if hasattr(value, plain):
-            return getattr(value, plain)()
+            told = getattr(value, plain)()
+            return _finite(float(told) if isinstance(told, np.floating) else told)
     raise TypeError(f"a {type(value).__name__}")
+
+
+def _finite(value: Any) -> Any:
+    # As JSON the encoder would make a null of it, which is another value.
+    if isinstance(value, float) and math.isinf(value):
+        raise TypeError("infinity")
+    return value
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=_plain)
 
 
 def _encode(rows: Any) -> bytes:
-    # As JSON the encoder would make a null of it, which is another value.
-    if any(
-        isinstance(value, float | np.float32) and math.isinf(value) for row in rows for value in row.values()
-    ):
-        raise InvalidInput("rows: JSON cannot say them: infinity")
     try:
+        for row in rows:
+            for value in row.values():
+                _finite(value)
         return _ENCODER.encode(rows)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise InvalidInput(f"rows: JSON cannot say them: {error}") from None
