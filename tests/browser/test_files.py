@@ -7,11 +7,12 @@ import re
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from browser.conftest import downloaded, drop, enter, served
 from browser.gates import make_gate
-from modelgate import Gate, RateLimit, Schema
+from modelgate import Column, Gate, RateLimit, Schema
 
 
 def rows_of(text, *columns):
@@ -81,6 +82,46 @@ def test_a_file_that_is_not_utf8(page):
             "The file is not UTF-8 text: save it as “CSV UTF-8”."
             == page.locator("#batch [role=alert]").inner_text()
         )
+
+
+@pytest.mark.parametrize(("note", "rows"), [("x" * 100_000, 0), ('""' * 10_000_000 + '"', 1)])
+def test_long_quotations(page, tmp_path, note, rows):
+    """Are read at once, and where one is never closed that is said: the page goes on."""
+    path = tmp_path / "rows.csv"
+    path.write_text(f'note\n"{note}')
+    with served(make_gate(schema=Schema.of(note=str)).wsgi) as address:
+        enter(page, address, "sum")
+        page.locator("#file").set_input_files(path)
+        page.locator("#batch [role=alert], #actions").wait_for()
+
+        assert rows == page.get_by_role("button", name="Score 1 row").count()
+
+
+def test_rows_of_an_empty_cell(page, tmp_path):
+    """Are rows where they are quoted, as `modelgate score` writes them, and given back so; a blank line is none."""
+    schema = Schema.of(count=Column("count", "integer", nullable=True))
+    with served(make_gate(lambda table: np.nan_to_num(table["count"]), schema).wsgi) as address:
+        enter(page, address, "sum")
+        drop(page, "rows.csv", 'count\n1\n""\n\n3\n""')
+        score(page)
+
+        assert [("1", "1"), ("", "0"), ("3", "3"), ("", "0")] == rows_of(
+            downloaded(page, tmp_path), "count", "total"
+        )
+
+
+def test_a_file_that_has_columns_of_the_results_names(page, tmp_path):
+    """Keeps them: those of the result have other names."""
+    with served(make_gate(schema=AMOUNT).wsgi) as address:
+        enter(page, address, "sum")
+        drop(page, "rows.csv", "amount,total,refused\n2,known,\nx,,why\n")
+        score(page)
+
+        assert [
+            "amount,total,refused,total_scored,refused_scored",
+            "2,known,,4,",
+            "x,,why,,amount must be a number",
+        ] == downloaded(page, tmp_path).splitlines()
 
 
 AMOUNTS = "amount\n" + "".join(f"{at}\n" for at in range(2000))

@@ -2,6 +2,7 @@
 
 const LARGEST_FILE = 100 * 2 ** 20;
 const PREVIEWED = 5;
+const LONGEST_CELL = 200;
 const MOST_LINES = 100;
 
 async function take(file) {
@@ -34,7 +35,7 @@ function preview(name, file) {
 }
 
 function table({ header, rows }, known) {
-  const cells = (row) => make("tr", {}, ...row.cells.map((text) => make("td", {}, text)));
+  const cells = (row) => make("tr", {}, ...row.cells.map((text) => make("td", {}, text.slice(0, LONGEST_CELL))));
   const name = (text) => make("th", { scope: "col", class: known.has(text) ? "" : "muted" }, text);
   return make("table", {},
     make("thead", {}, make("tr", {}, ...header.map(name))), make("tbody", {}, ...rows.slice(0, PREVIEWED).map(cells)));

@@ -10,33 +10,48 @@ function readCSV(text) {
 }
 
 function* csvRecords(text, separator) {
-  const token = new RegExp(`"((?:[^"]+|"")*)"|([^"${separator}\\r\\n][^${separator}\\r\\n]*)|(${separator})|(\\r\\n?|\\n)`, "gy");
-  let [line, start, cells, value] = [1, 1, [], ""];
-  const blank = () => cells.length === 0 && value === "";
-  for (let at = 0; at < text.length; at = token.lastIndex) {
-    token.lastIndex = at;
-    const found = token.exec(text);
-    if (!found) throw new Error(`Line ${line}: a quotation mark is open until the end of the file`);
-    const [, quoted, plain, between, end] = found;
-    if (between !== undefined) {
-      cells.push(value);
-      value = "";
-    } else if (end !== undefined) {
-      if (!blank()) yield { line: start, cells: [...cells, value] };
-      [cells, value] = [[], ""];
-      start = line += 1;
+  const token = new RegExp(`"|([^"${separator}\\r\\n][^${separator}\\r\\n]*)|(${separator})|\\r\\n?|\\n`, "y");
+  // Null where nothing stands: a line with nothing is blank, one with "" has an empty cell.
+  let [line, start, cells, value] = [1, 1, [], null];
+  const blank = () => cells.length === 0 && value === null;
+  const record = () => ({ line: start, cells: [...cells, value ?? ""] });
+  while (token.lastIndex < text.length) {
+    const at = token.lastIndex;
+    const [found, plain, between] = token.exec(text);
+    if (between) {
+      cells.push(value ?? "");
+      value = null;
+    } else if (plain) {
+      value = (value ?? "") + plain;
+    } else if (found === '"') {
+      const close = quotationEnd(text, at);
+      if (close < 0) throw new Error(`Line ${line}: a quotation mark is open until the end of the file`);
+      const quoted = text.slice(at + 1, close);
+      value = (value ?? "") + quoted.replaceAll('""', '"');
+      line += (quoted.match(/\r\n?|\n/g) || []).length;
+      token.lastIndex = close + 1;
     } else {
-      value += quoted === undefined ? plain : quoted.replaceAll('""', '"');
-      line += (quoted?.match(/\r\n?|\n/g) || []).length;
+      if (!blank()) yield record();
+      [cells, value] = [[], null];
+      start = line += 1;
     }
   }
-  if (!blank()) yield { line: start, cells: [...cells, value] };
+  if (!blank()) yield record();
+}
+
+// Where the quotation that opens at `at` is closed: at the next mark that is not one of two. A regular expression that
+// finds it takes the stack of as many as there are.
+function quotationEnd(text, at) {
+  let close = text.indexOf('"', at + 1);
+  while (close >= 0 && text[close + 1] === '"') close = text.indexOf('"', close + 2);
+  return close;
 }
 
 function csvText(lines, separator) {
   const cell = (value) => {
     const text = value === null || value === undefined ? "" : String(value);
-    return /["\r\n]/.test(text) || text.includes(separator) ? `"${text.replaceAll('"', '""')}"` : text;
+    const alone = text === "" && lines[0].length === 1;
+    return alone || /["\r\n]/.test(text) || text.includes(separator) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   return lines.map((cells) => cells.map(cell).join(separator) + "\n").join("");
 }

@@ -138,7 +138,12 @@ class Scoring {
       ...predicted.map(([, value]) => this.results[at] && value(this.results[at])),
       ...last.map(() => reasons.get(at)),
     ]);
-    return csvText([[...header, ...predicted.map(([name]) => name), ...last], ...lines], separator);
+    const names = [...header];
+    for (let name of [...predicted.map(([name]) => name), ...last]) {
+      while (names.includes(name)) name += "_scored";
+      names.push(name);
+    }
+    return csvText([names, ...lines], separator);
   }
 }
 
