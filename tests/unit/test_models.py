@@ -12,6 +12,9 @@ import joblib
 import numpy as np
 import pytest
 import skops.io
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.version import Version
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -20,6 +23,7 @@ import modelgate.models.store
 from modelgate.errors import ConfigurationError, DeploymentUnavailable, NotFound
 from modelgate.flow import adrive, drive
 from modelgate.models import FolderStore, MemoryStore, ModelCache, load_model
+from modelgate.models.versions import is_older, meant
 from modelgate.testing import Clock
 
 ROWS = np.random.default_rng(0).normal(size=(40, 3))
@@ -198,6 +202,9 @@ def test_a_folder_store_pins_by_name(tmp_path, joblib_file):
         ("churn", ["churn@9", "churn@10", "price@11"], "churn@10"),
         ("churn@latest", ["churn", "churn@1.9", "churn@1.10"], "churn@1.10"),
         ("churn@latest", ["churn@v2", "churn@v10", "churn@production"], "churn@v10"),
+        ("churn", ["churn@1.0", "churn@1.0rc1", "churn@1.0.dev1", "churn@1.0-beta.2"], "churn@1.0"),
+        ("churn", ["churn@1.0", "churn@2.0rc1", "churn@2-nightly"], "churn@2.0rc1"),
+        ("churn", ["churn@1.0", "churn@1.0.post1", "churn@v0.9"], "churn@1.0.post1"),
         ("churn@7", ["churn@7", "churn@8"], "churn@7"),
         ("churn@production", ["churn@production", "churn@8"], "churn@production"),
         ("churn@6", ["churn@7", "churn"], None),
@@ -218,6 +225,24 @@ def test_which_version_is_meant(tmp_path, skops_file, name, names, meant):
     else:
         assert (meant, f"{meant}.skops") == (memory.load(name), folder._path(name).name)
         assert 40 == len(folder.load(name).model.predict(ROWS))
+
+
+PHASES = ["", ".dev1", "a1", "-beta.2", "rc1", "rc1.dev2", ".post1", ".post1.dev3", "a1.post2"]
+VERSIONS = st.builds(
+    "{}{}".format,
+    st.from_regex(r"(0|[1-9][0-9]?)(\.(0|[1-9][0-9]?)){0,2}", fullmatch=True),
+    st.sampled_from(PHASES),
+)
+
+
+@given(VERSIONS, VERSIONS)
+def test_versions_are_ordered_as_packaging_does(one, other):
+    """The newer of two by PEP 440 is what is meant, and the other one is older."""
+    older = Version(one) < Version(other)
+
+    assert older is is_older(one, other)
+    if older:
+        assert f"churn@{other}" == meant("churn", [f"churn@{one}", f"churn@{other}"])
 
 
 def test_a_version_that_is_meant_has_its_own_pin(tmp_path, joblib_file):

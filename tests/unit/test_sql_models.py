@@ -71,22 +71,23 @@ def test_what_is_kept_is_given_back(store):
 
 
 def test_versions_and_aliases(store):
-    """By number, the one saved last, or the one that an alias means now."""
+    """By number, the newest one, or the one that an alias means now; without numbers the one saved last."""
     for version in ("9", "10", "2"):
         store.save(package(version=version))
-    store.save(package("price"))
+    for version in ("green", "blue"):
+        store.save(package("price", version))
     store.alias("churn", "production", "9")
     asked = ("churn", "churn@latest", "churn@10", "churn@production", "price")
     first = [store.load(name).manifest.version for name in asked]
     store.alias("churn", "production", "10")
     store.alias("churn", "staging", "10")
 
-    assert ["2", "2", "10", "9", "1"] == first
+    assert ["10", "10", "10", "9", "blue"] == first
     assert "10" == store.describe("churn@production").manifest.version
     assert [("9", ()), ("10", ("production", "staging")), ("2", ())] == [
         (it.version, it.aliases) for it in store.list("churn")
     ]
-    assert ["churn"] * 3 + ["price"] == [it.name for it in store.list()]
+    assert ["churn"] * 3 + ["price"] * 2 == [it.name for it in store.list()]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from modelgate import (
     drive,
 )
 from modelgate.models import SqlModelStore
-from modelgate.models.store import is_older
+from modelgate.models.versions import is_older
 from modelgate.testing import Client, Inner, request
 from modelgate.watch import Poll
 from releases import release
@@ -257,16 +257,21 @@ def test_what_was_swapped_meanwhile_stays(folder):
         ("2", "1", False),
         ("9", "10", True),
         ("v1.9", "v1.10", True),
-        ("1", "1.0", True),
+        ("1", "1.0", False),
+        ("1.0rc1", "1.0", True),
+        ("1.0", "1.0rc1", False),
+        ("1.0.post1", "1.0", False),
+        ("1.0", "1.0.post1", True),
         ("2024-05-01", "2024-12-01", True),
         ("1", "1", False),
         ("1bc9", "3f2a", False),
+        ("1a2b3c4", "5d6e7f8", False),
         ("beta", "2", False),
         ("1", "rc", False),
     ],
 )
 def test_which_version_is_older(version, other, older):
-    """Only of numbers that can be told."""
+    """By the rules of PEP 440; of others it cannot be told."""
     assert older is is_older(version, other)
 
 

@@ -123,7 +123,7 @@ def models_in(paths: Sequence[Path]) -> dict[str, Path]:
 
 def _named(path: Path) -> Iterator[tuple[str, Path]]:
     from ..models.package import SUFFIXES, is_model_file
-    from ..models.store import meant
+    from ..models.versions import meant
 
     if not path.is_dir() or path.suffix in SUFFIXES:
         yield path.stem.partition("@")[0], path

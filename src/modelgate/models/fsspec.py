@@ -10,7 +10,8 @@ from ..errors import ConfigurationError, ModelgateError, NotFound, StoreError
 from .manifest import Sidecars
 from .package import PACKAGE, SUFFIXES, ModelPackage, sidecars_in
 from .rules import Mismatch
-from .store import LATEST, TOKEN, FileStore, Packed, is_version, meant, no_model
+from .store import TOKEN, FileStore, Packed, no_model
+from .versions import LATEST, is_version, meant
 from .within import within
 
 __all__ = ["FsspecStore"]

@@ -21,7 +21,8 @@ from .manifest import Sidecars
 from .package import SUFFIXES, ModelPackage, sidecars_part
 from .rules import Rules
 from .seal import Seal
-from .store import LATEST, TOKEN, Packed, PackedStore
+from .store import TOKEN, Packed, PackedStore
+from .versions import LATEST
 from .within import within
 
 __all__ = ["SharedStore"]

@@ -15,7 +15,8 @@ from .archive import ZipArchive
 from .manifest import Manifest, Sidecars, read_sidecars
 from .package import PACKAGE, ModelPackage, read_package
 from .rules import Mismatch, Rules
-from .store import LATEST, TOKEN, Packed, no_model
+from .store import TOKEN, Packed, no_model
+from .versions import LATEST, meant
 
 __all__ = ["SqlModelStore", "StoredModel"]
 
@@ -58,7 +59,7 @@ class SqlModelStore(Database):
     """Packages in SQLite or PostgreSQL, each under its name and version; a version never changes.
 
     A model is asked for as ``churn@7``, by an alias as ``churn@production``, or as ``churn``, which is
-    ``churn@latest``: the version saved last.
+    ``churn@latest``: the newest version as in other stores, or the one saved last where none is a number.
 
     Args:
         url: ``sqlite:///models.db``, or ``postgresql://…`` for many machines.
@@ -217,17 +218,25 @@ class SqlModelStore(Database):
         if not TOKEN.fullmatch(asked):
             raise no_model()
         name, _, wanted = asked.partition("@")
-        chosen = sa.select(_MODELS.c.version, column).where(_MODELS.c.name == name)
-        if wanted in ("", LATEST):
-            chosen = chosen.order_by(_MODELS.c.number.desc()).limit(1)
-        else:
-            meant = sa.select(_ALIASES.c.version).where(_ALIASES.c.name == name, _ALIASES.c.alias == wanted)
-            chosen = chosen.where(_MODELS.c.version == sa.func.coalesce(meant.scalar_subquery(), wanted))
         with self._transaction() as connection:
-            row = connection.execute(chosen).first()
+            version = _newest(connection, name) if wanted in ("", LATEST) else _aliased(name, wanted)
+            chosen = sa.select(_MODELS.c.version, column).where(_MODELS.c.name == name)
+            row = connection.execute(chosen.where(_MODELS.c.version == version)).first()
         if row is None:
             raise no_model()
         return f"{name}@{row[0]}", row[1]
+
+
+def _newest(connection: sa.Connection, name: str) -> str:
+    chosen = sa.select(_MODELS.c.version).where(_MODELS.c.name == name).order_by(_MODELS.c.number)
+    saved = [f"{name}@{version}" for version in connection.scalars(chosen)]
+    newest = meant(name, saved) or (saved[-1] if saved else name)
+    return newest.partition("@")[2]
+
+
+def _aliased(name: str, wanted: str) -> sa.ColumnElement[str]:
+    known = sa.select(_ALIASES.c.version).where(_ALIASES.c.name == name, _ALIASES.c.alias == wanted)
+    return sa.func.coalesce(known.scalar_subquery(), wanted)
 
 
 def _check_name(manifest: Manifest, asked: str) -> None:

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -24,6 +24,7 @@ from .package import (
     sidecars_of,
 )
 from .rules import Mismatch, Rules
+from .versions import LATEST, is_older, is_version, meant
 
 __all__ = [
     "LATEST",
@@ -35,23 +36,13 @@ __all__ = [
     "Packed",
     "PackedStore",
     "is_older",
-    "is_version",
     "mark_of",
-    "meant",
     "no_model",
 ]
-
-LATEST = "latest"
 
 # Serving packages were made to read other files by "..", "#", "%2e" and URLs in a model's name,
 # again and again; what is not on this list cannot spell any of them.
 TOKEN = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[A-Za-z0-9._-]{1,64})?")
-
-
-# What begins with a number: "production" is an alias, and not newer than anything.
-_VERSION = re.compile(r"[^@]+@v?[0-9][^@]*")
-_PART = re.compile(r"([^0-9]*)([0-9]*)")
-_NUMBERS = re.compile(r"v?[0-9]+([._-][0-9]+)*")
 
 
 class ModelStore(Protocol):
@@ -267,32 +258,6 @@ class FolderStore(FileStore):
         files = {path.name.removesuffix(path.suffix): path for path in reversed(paths)}
         found = meant(name, files)
         return files[found] if found is not None else None
-
-
-def is_version(name: str) -> bool:
-    """Whether the file *name* is that of a version, which never changes."""
-    return _VERSION.fullmatch(name) is not None
-
-
-def meant(name: str, names: Iterable[str]) -> str | None:
-    """Which of the *names* there are *name* means: itself, or the newest version."""
-    names = set(names)
-    stem, _, version = name.partition("@")
-    if name in names or version not in ("", LATEST):
-        return name if name in names else None
-    versions = [told for told in names if told.partition("@")[0] == stem and is_version(told)]
-    return max(versions, key=_age, default=None)
-
-
-def _age(name: str) -> list[tuple[int, str]]:
-    """``1.10`` is newer than ``1.9``."""
-    return [(int(part or 0), text) for text, part in _PART.findall(name.partition("@")[2])]
-
-
-def is_older(version: str, other: str) -> bool:
-    """Whether *version* is older than *other*; of what is not made of numbers nobody can tell."""
-    told = [re.findall(r"[0-9]+", text) for text in (version, other) if _NUMBERS.fullmatch(text)]
-    return len(told) == 2 and list(map(int, told[0])) < list(map(int, told[1]))
 
 
 def mark_of(path: Path) -> Hashable:
