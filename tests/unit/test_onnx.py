@@ -399,6 +399,22 @@ def test_columns_in_another_order_than_the_schema():
         Predictor(to_onnx(model, schema), Schema.of(age=float, visits=float))
 
 
+def test_columns_of_any_name():
+    """skl2onnx calls them otherwise where a program could not, and some of them alike."""
+    names = dict(zip(FRAME, ["a/b", "a b", "1\u00e9", "plan", "rooms", "?"], strict=True))
+    odd = FRAME.rename(columns=names)
+    model = make_pipeline(
+        make_column_transformer(
+            (StandardScaler(), ["1\u00e9", "a/b"]), (OneHotEncoder(), ["plan"]), (StandardScaler(), ["a b"])
+        ),
+        LogisticRegression(),
+    ).fit(odd, YES)
+    made = to_onnx(model, Schema.from_model(model))
+
+    assert {"a/b", "a b", "1\u00e9", "plan"} == set(made.feature_names_in_)
+    np.testing.assert_allclose(model.predict_proba(odd), made.predict_proba(odd), **CLOSE)
+
+
 def test_a_graph_of_somebody_else_is_packed(tmp_path):
     """As it is, with an example that is replayed; nothing is known of an estimator."""
     content = converted(LogisticRegression().fit(ROWS, YES), zipmap=False).SerializeToString()

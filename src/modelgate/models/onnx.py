@@ -100,7 +100,8 @@ class OnnxModel:
             raise ConfigurationError("has several inputs, one of them of several columns")
         self.input_kinds_ = [each.kind for each in self._inputs for _ in range(each.width)]
         self.n_features_in_ = len(self.input_kinds_)
-        if not self._block:
+        # An input may not be called as any column may: where each has one, they are in the same order.
+        if not self._block and (names is None or len(names) != len(self._inputs)):
             names = [each.name for each in self._inputs]
         if names is not None:
             if len(names) != self.n_features_in_:
@@ -165,7 +166,8 @@ class OnnxModel:
 
     def _fed(self, rows: Any) -> dict[str, Any]:
         if not self._block:
-            return {each.name: np.asarray(rows[each.name]).reshape(-1, 1) for each in self._inputs}
+            named = zip(self._inputs, self.feature_names_in_, strict=True)
+            return {each.name: np.asarray(rows[name]).reshape(-1, 1) for each, name in named}
         if hasattr(self, "feature_names_in_") and not isinstance(rows, np.ndarray):
             rows = np.column_stack([np.asarray(rows[name]) for name in self.feature_names_in_])
         return {self._inputs[0].name: np.asarray(rows)}
