@@ -129,9 +129,13 @@ def test_nulls_of_frames():
         b'[{"age":1.5,"count":1,"when":"2027-01-31T00:00:00"},{"age":null,"count":null,"when":null}]' == body
     )
     assert b'[{"age":2}]' == rows_of([{"age": np.int64(2)}]).body()
+    assert (
+        b'[{"age":null,"share":0.5}]'
+        == rows_of([{"age": np.float16("nan"), "share": np.longdouble(0.5)}]).body()
+    )
 
 
-@pytest.mark.parametrize("rows", ["age\n1\n", 5, [5], b"age"], ids=repr)
+@pytest.mark.parametrize("rows", ["age\n1\n", 5, [5], b"age", pd.Series([1.0])], ids=repr)
 def test_what_is_no_rows(rows):
     """Is told before anything is sent."""
     with pytest.raises(TypeError, match="accepts a dict, a list of dicts, a DataFrame or CSV"):
@@ -140,9 +144,17 @@ def test_what_is_no_rows(rows):
 
 def test_what_json_cannot_say():
     """Is refused as an input."""
-    for value in (object(), float("inf"), np.float64("-inf"), np.float32("inf")):
+    infinite = [made("inf") for made in (float, np.float64, np.float32, np.float16, np.longdouble)]
+    for value in (object(), *infinite, np.array(np.inf), np.array([1, 2]), "\ud800"):
         with pytest.raises(errors.InvalidInput, match="JSON cannot say"):
             client_of(gate_of()).predict({"age": value})
+
+
+def test_two_columns_of_one_name():
+    """Are refused: a row would have but one of their values."""
+    frame = pd.DataFrame([[1.0, 2.0]], columns=["age", "age"])
+    with pytest.raises(errors.InvalidInput, match="the column 'age' twice"):
+        client_of(gate_of()).predict(frame)
 
 
 def test_numbers_and_several_outputs(interface):
@@ -152,6 +164,31 @@ def test_numbers_and_several_outputs(interface):
 
     assert ([0.0, 2.0, 4.0], None, None) == (number.values, number.classes, number.probabilities)
     assert [{"a": 0.0, "b": 1.0}, {"a": 1.0, "b": 2.0}] == both.values
+    assert (None, None) == (both.classes, both.probabilities)
+
+
+def test_classes_of_several_outputs(interface):
+    """Are not told: which output a label belongs to cannot be seen for sure."""
+
+    def model(table):
+        likely = np.clip(table["age"] / 100, 0, 1)
+        labels = np.where(likely > 0.1, 1, 0)
+        return Prediction(
+            [Output("a", labels, [0, 1], np.column_stack([1 - likely, likely])), Output("a_1", likely)]
+        )
+
+    told = asked(gate_of(model), interface, [ROWS[0], ROWS[20]], batch_rows=1)
+
+    assert [{"a": 0, "a_1": 0.0}, {"a": 1, "a_1": 0.2}] == told.values
+    assert (None, None) == (told.classes, told.probabilities)
+
+
+@pytest.mark.parametrize("value", ["yes", "prediction", True, 5, None], ids=repr)
+def test_what_is_no_number_and_has_no_classes(interface, value):
+    """A function may say anything of a row."""
+    told = asked(gate_of(lambda table: np.array([value] * len(table), dtype=object)), interface, ROWS[:2])
+
+    assert ([value, value], None, None) == (told.values, told.classes, told.probabilities)
 
 
 def test_one_class_is_no_number():
@@ -398,7 +435,10 @@ DONE = httpx.Response(
         ),
         (page(307, location="/ml/churn/"), "on to the path /ml/churn/"),
         (httpx.Response(200, json={"data": []}), "answered 1 rows with 0 predictions"),
-        (httpx.Response(200, json={"predictions": [1]}), "answered 1 rows with 0 predictions"),
+        (
+            httpx.Response(200, json={"predictions": [1]}),
+            "is no answer of the dialect datarobot: Object missing required field `data`",
+        ),
     ],
 )
 def test_what_is_no_gate(answer, told):
@@ -563,6 +603,42 @@ def test_a_cut_connection(waits, awaited):
                 told = client.predict(ROWS[0])
 
     assert ([1.5], 2) == (told.values, len(waits))
+
+
+@pytest.mark.parametrize("awaited", [False, True], ids=["Client", "AsyncClient"])
+def test_an_answer_that_trickles(waits, awaited):
+    """Is late when its time is over, however often something comes."""
+    answered = threading.Event()
+
+    def serve():
+        connection, _ = listening.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+            while not answered.wait(0.05):
+                connection.sendall(b" ")
+
+    async def ask(url):
+        async with AsyncClient(url, timeout=0.3) as client:
+            await client.predict(ROWS[0])
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/ml/churn"
+        thread = threading.Thread(target=serve)
+        thread.start()
+        giving_up = threading.Timer(20, answered.set)
+        giving_up.start()
+        with pytest.raises(ConnectionFailed, match=r"did not answer within 0\.3 s"):
+            if awaited:
+                asyncio.run(ask(url))
+            else:
+                with Client(url, timeout=0.3) as client:
+                    client.predict(ROWS[0])
+        giving_up.cancel()
+        answered.set()
+        thread.join()
+
+    assert [] == waits
 
 
 def test_nobody_there(waits):

@@ -70,7 +70,8 @@ class Client(_Caller):
         url: of the deployment: that of the mount point and its name, ``"https://host/ml/churn"``, or the
             one that shows its metadata, ``"https://host/ml/deployments/churn"``.
         key: the API key; None where the gate is open.
-        timeout: seconds until the answer to one attempt must be there.
+        timeout: seconds until the answer to one attempt must be there; half of them to connect.
+            A blocking client looks at the clock whenever some of the body has come.
         deadline: seconds until `predict` must be done, with all its batches and waits.
         attempts: how often one batch is sent at most, where the server is busy, a limit is reached, or
             the connection fails. A prediction changes nothing at the server: sent twice it is answered twice.

@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
-from itertools import count
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
@@ -26,11 +26,25 @@ from .predictions import Predictions, decoded, joined
 from .retry import Retry
 from .rows import Rows, rows_of
 
-__all__ = ["Progress", "Session", "endpoint_of", "is_too_large", "sleep"]
+__all__ = ["Answer", "Progress", "Session", "endpoint_of", "is_too_large", "sleep"]
 
 Progress: TypeAlias = Callable[[int, int], None]
 
 _PROBLEM = "application/problem+json"
+
+
+class Answer(NamedTuple):
+    """What a server answers.
+
+    Args:
+        status: of HTTP.
+        headers: by names in whatever case.
+        content: all of it.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
 
 
 class Session:
@@ -101,8 +115,10 @@ class Session:
         response = yield from self.ask(body, rows.media_type, "application/json", until)
         try:
             told = yield from run(decoded, response.content)
-        except msgspec.DecodeError:
-            told = Predictions()
+        except msgspec.DecodeError as error:
+            raise UnexpectedAnswer(
+                200, f"{self._endpoint} answered what is no answer of the dialect datarobot: {error}"
+            ) from None
         if len(told) != len(rows):
             raise UnexpectedAnswer(
                 200, f"{self._endpoint} answered {len(rows)} rows with {len(told)} predictions"
@@ -111,7 +127,7 @@ class Session:
         told.request_ids = [response.headers["x-request-id"]] if "x-request-id" in response.headers else []
         return told
 
-    def ask(self, body: bytes, media_type: str, accept: str, until: float | None = None) -> Flow[Any]:
+    def ask(self, body: bytes, media_type: str, accept: str, until: float | None = None) -> Flow[Answer]:
         """The answer of the gate to *body*, sent again as often as is allowed.
 
         A prediction changes nothing at the server, so that it may be asked for again where it is not
@@ -128,7 +144,9 @@ class Session:
         """
         headers = {**self._headers, "content-type": media_type, "accept": f"{accept}, {_PROBLEM}"}
         until = self._retry.until() if until is None else until
-        for attempt in count(1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 return (yield from self._once(body, headers, accept, self._retry.left(until)))
             except ModelgateError as error:
@@ -140,26 +158,29 @@ class Session:
             self._on_wait(pause)
             yield from sleep(pause)
 
-    def _once(self, body: bytes, headers: dict[str, str], accept: str, timeout: float) -> Flow[Any]:
-        response = yield from self._send(body, headers, timeout)
-        kind = response.headers.get("content-type", "").partition(";")[0]
-        if response.status_code == 200 and kind == accept:
-            return response
+    def _once(self, body: bytes, headers: dict[str, str], accept: str, timeout: float) -> Flow[Answer]:
+        answer: Answer = yield from self._send(body, headers, timeout)
+        kind = answer.headers.get("content-type", "").partition(";")[0]
+        if answer.status == 200 and kind == accept:
+            return answer
         keyed = "authorization" in headers
-        raise error_of(response.status_code, response.headers, response.content, self._endpoint, keyed=keyed)
+        raise error_of(answer.status, answer.headers, answer.content, self._endpoint, keyed=keyed)
 
-    def _send(self, body: bytes, headers: dict[str, str], timeout: float) -> Flow[Any]:
+    def _send(self, body: bytes, headers: dict[str, str], timeout: float) -> Flow[Answer]:
         """The answer, whatever it is. A redirect is an answer too, and is not followed."""
         import httpx
 
-        request = self.http.build_request(
-            "POST", self._endpoint, content=body, headers=headers, timeout=timeout
-        )
-        send = partial(self.http.send, request, follow_redirects=False)
+        # httpx bounds each read, and not their sum. To connect has less, so that which of them failed is known.
+        each = httpx.Timeout(timeout, connect=timeout / 2)
+        request = self.http.build_request("POST", self._endpoint, content=body, headers=headers, timeout=each)
         host = urlsplit(self._endpoint).netloc
         try:
-            # The same call: a blocking client gives its answer, the other one what is awaited for it.
-            return (yield Wait(sync=send, aio=send))
+            return (  # type: ignore[no-any-return]
+                yield Wait(
+                    sync=partial(_blocking, self.http, request, timeout),
+                    aio=partial(_awaited, self.http, request, timeout),
+                )
+            )
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise ConnectionFailed(
                 f"{host} cannot be reached ({_why(error)}): see that the address is right and the server runs",
@@ -170,13 +191,31 @@ class Session:
                 f"{host} cut the connection before it had answered ({_why(error)}): try again, or see its log",
                 retried=True,
             ) from None
-        except httpx.TimeoutException:
+        except (httpx.TimeoutException, TimeoutError):
             raise ConnectionFailed(
                 f"{host} did not answer within {timeout:.3g} s: give it more time, or fewer rows at once",
                 retried=False,
             ) from None
         except httpx.HTTPError as error:
             raise ConnectionFailed(f"{host} cannot be asked ({_why(error)})", retried=False) from None
+
+
+def _blocking(http: Any, request: Any, timeout: float) -> Answer:
+    until = time.monotonic() + timeout
+    response = http.send(request, stream=True, follow_redirects=False)
+    with closing(response):
+        parts: list[bytes] = []
+        for part in response.iter_bytes():
+            parts.append(part)
+            if time.monotonic() > until:
+                raise TimeoutError
+    return Answer(response.status_code, response.headers, b"".join(parts))
+
+
+async def _awaited(http: Any, request: Any, timeout: float) -> Answer:
+    async with asyncio.timeout(timeout):
+        response = await http.send(request, follow_redirects=False)
+    return Answer(response.status_code, response.headers, response.content)
 
 
 def sleep(seconds: float) -> Flow[None]:
