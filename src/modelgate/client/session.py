@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
-from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
@@ -145,7 +144,9 @@ class Session:
         """
         headers = {**self._headers, "content-type": media_type, "accept": f"{accept}, {_PROBLEM}"}
         until = self._retry.until() if until is None else until
-        for attempt in count(1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 return (yield from self._once(body, headers, accept, self._retry.left(until)))
             except ModelgateError as error:
@@ -211,7 +212,7 @@ def _blocking(http: Any, request: Any, timeout: float) -> Answer:
     return Answer(response.status_code, response.headers, b"".join(parts))
 
 
-async def _awaited(http: Any, request: Any, timeout: float) -> Answer:  # noqa: ASYNC109  it is asyncio's
+async def _awaited(http: Any, request: Any, timeout: float) -> Answer:
     async with asyncio.timeout(timeout):
         response = await http.send(request, follow_redirects=False)
     return Answer(response.status_code, response.headers, response.content)
