@@ -39,8 +39,7 @@ def bounded(
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
         if wait.bounded and until < math.inf:
-            bounded = _Bounded(wait, until)
-            wait = Wait(bounded.sync, bounded.aio, bounded.within)
+            wait = _Bounded(wait, until)  # type: ignore[assignment]  # it has all that a Wait has
         try:
             step, value = flow.send, (yield wait)
         except _Over as over:
@@ -67,6 +66,7 @@ class _Bounded:
     """
 
     __slots__ = ("_cancelling", "_over", "_task", "_wait", "until")
+    bounded = True
 
     def __init__(self, wait: Wait, until: float) -> None:
         self._wait = wait
@@ -96,7 +96,7 @@ class _Bounded:
         if self.until <= perf_counter():
             raise _Over(self.until)
         awaited = self._wait.aio()
-        steps = awaited if isinstance(awaited, CoroutineType) else _awaited(awaited)
+        steps = awaited.__await__() if isinstance(awaited, _PLAIN) else _awaited(awaited)
         try:
             signal = steps.send(None)
         except StopIteration as stop:
@@ -129,6 +129,10 @@ class _Bounded:
         """The time is over."""
         self._over = True
         self._task.cancel()
+
+
+_PLAIN = (CoroutineType, asyncio.Future)
+"""What is awaited by steps that can be sent to and thrown into; of others there may be any iterator."""
 
 
 async def _awaited(awaited: Awaitable[Any]) -> Any:

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 
 from ..counts import require_count
 from ..errors import Overloaded
-from ..flow import Flow, Wait, Workers, contained
+from ..flow import Flow, Workers, contained
 from ..forks import renew_in_child
 from ..schema import Table
 from .query import Prediction
@@ -125,13 +125,10 @@ class Batcher:
         """
         if len(table) >= self._max_rows:
             return (yield from self._workers.run(self._score_large, table))
-        return (  # type: ignore[no-any-return]
-            yield Wait(
-                sync=partial(self._wait, table),
-                aio=partial(self._await, table),
-                within=partial(self._wait_within, table),
-            )
-        )
+        outcome: Outcome = yield _Turn(self, table)  # type: ignore[misc]  # it has all that a Wait has
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
     @property
     def rows_waiting(self) -> int:
@@ -141,8 +138,8 @@ class Batcher:
     def _score_large(self, table: Table) -> Prediction:
         return self._tally.timed("large", len(table), partial(self._score, table))
 
-    def _wait_within(self, table: Table, seconds: float) -> Prediction:
-        """As `_wait`, but that this thread, which has no time to lose, runs no other model than a light one."""
+    def wait_within(self, table: Table, seconds: float) -> Outcome | None:
+        """As `wait`, but that this thread, which has no time to lose, runs no other model than a light one."""
         waiting = _InThread(table, leads=False)
         if self._leads(waiting):
             if self._light(table):
@@ -152,9 +149,10 @@ class Batcher:
         if not waiting.woken.wait(seconds):
             waiting.given_up = True
             raise TimeoutError
-        return _result(waiting.outcome)
+        return waiting.outcome
 
-    def _wait(self, table: Table) -> Prediction:
+    def wait(self, table: Table) -> Outcome:
+        """What comes of *table*."""
         waiting = _InThread(table)
         if self._leads(waiting):
             waiting.woken.set()
@@ -164,9 +162,10 @@ class Batcher:
             if waiting.outcome is None:
                 waiting.woken.clear()
                 self._run()
-        return _result(waiting.outcome)
+        return waiting.outcome
 
-    async def _await(self, table: Table) -> Prediction:
+    def outcome(self, table: Table) -> "asyncio.Future[Outcome]":
+        """What will come of *table*, on the running event loop."""
         waiting = _InLoop(table)
         if self._leads(waiting):
             if self._light(table):
@@ -174,7 +173,8 @@ class Batcher:
                 waiting.loop.call_soon(self._run_scheduled, waiting.loop)
             else:
                 self._workers.submit(self._run)
-        return _result(await waiting.future)
+        # As it is: a coroutine that awaits it would be resumed with each request.
+        return waiting.future
 
     def _leads(self, waiting: "_Waiting") -> bool:
         """Let *waiting* wait, and tell whether it leads: because the model is free, or because the one
@@ -314,6 +314,28 @@ class Batcher:
             self._workers.submit(self._run)
 
 
+class _Turn:
+    """A `Wait` for what comes of a table. What waits is what the garbage collector looks through, again and
+    again: this is one object where a `Wait` and what it calls are seven.
+    """
+
+    __slots__ = ("_batcher", "_table")
+    bounded = True
+
+    def __init__(self, batcher: Batcher, table: Table) -> None:
+        self._batcher = batcher
+        self._table = table
+
+    def sync(self) -> Outcome:
+        return self._batcher.wait(self._table)
+
+    def aio(self) -> "asyncio.Future[Outcome]":
+        return self._batcher.outcome(self._table)
+
+    def within(self, seconds: float) -> Outcome | None:
+        return self._batcher.wait_within(self._table, seconds)
+
+
 class _InThread:
     """A table whose prediction a thread waits for."""
 
@@ -367,10 +389,3 @@ def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _result(outcome: Outcome | None) -> Prediction:
-    assert outcome is not None
-    if isinstance(outcome, BaseException):
-        raise outcome
-    return outcome
