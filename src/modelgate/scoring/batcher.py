@@ -10,14 +10,14 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeAlias
 
 from ..counts import require_count
 from ..errors import Overloaded
-from ..flow import Flow, Wait, Workers, contained
+from ..flow import Flow, Workers, contained
 from ..forks import renew_in_child
 from ..schema import Table
 from .pace import LIGHT, LIGHT_ROWS, Pace
@@ -122,13 +122,10 @@ class Batcher:
         """
         if len(table) >= self._max_rows:
             return (yield from self._workers.run(self._score_large, table))
-        return (  # type: ignore[no-any-return]
-            yield Wait(
-                sync=partial(self._wait, table),
-                aio=partial(self._await, table),
-                within=partial(self._wait_within, table),
-            )
-        )
+        outcome: Outcome = yield _Turn(self, table)  # type: ignore[misc]  # it has all that a Wait has
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
     @property
     def rows_waiting(self) -> int:
@@ -138,8 +135,8 @@ class Batcher:
     def _score_large(self, table: Table) -> Prediction:
         return self._tally.timed("large", len(table), self._score, table)[0]
 
-    def _wait_within(self, table: Table, seconds: float) -> Prediction:
-        """As `_wait`, but that this thread, which has no time to lose, runs no model that may take much of it."""
+    def wait_within(self, table: Table, seconds: float) -> Outcome:
+        """As `wait`, but that this thread, which has no time to lose, runs no model that may take much of it."""
         waiting = _InThread(table, leads=self._light(table, max(LIGHT, seconds * _SMALL)))
         if self._leads(waiting):
             if waiting.leads:
@@ -154,7 +151,7 @@ class Batcher:
                 raise TimeoutError from None
             if waiting.outcome is None:
                 self._run()
-        return _result(waiting.outcome)
+        return waiting.outcome
 
     def _give_up(self, waiting: "_InThread") -> None:
         with self._lock:
@@ -163,7 +160,8 @@ class Batcher:
         if not waiting.woken.empty() and waiting.outcome is None:
             self._run()
 
-    def _wait(self, table: Table) -> Prediction:
+    def wait(self, table: Table) -> Outcome:
+        """What comes of *table*."""
         waiting = _InThread(table)
         if self._leads(waiting):
             self._run()
@@ -172,24 +170,29 @@ class Batcher:
             waiting.woken.get()
             if waiting.outcome is None:
                 self._run()
-        return _result(waiting.outcome)
+        return waiting.outcome
 
-    async def _await(self, table: Table) -> Prediction:
+    def outcome(self, table: Table) -> Awaitable[Outcome]:
+        """What will come of *table*, on the running event loop."""
         waiting = _InLoop(table)
         if self._leads(waiting):
             if self._light(table):
                 self._scheduled = waiting.loop
-                try:
-                    # What else comes in this pass of the loop comes first.
-                    await asyncio.sleep(0)
-                except asyncio.CancelledError:
-                    waiting.future.cancel()
-                    raise
-                finally:
-                    self._run_scheduled(waiting.loop)
-            else:
-                self._workers.submit(self._run)
-        return _result(await waiting.future)
+                return self._lead(waiting)
+            self._workers.submit(self._run)
+        # As it is: a coroutine that awaits it would be resumed with each request.
+        return waiting.future
+
+    async def _lead(self, waiting: "_InLoop") -> Outcome:
+        try:
+            # What else comes in this pass of the loop comes first.
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            waiting.future.cancel()
+            raise
+        finally:
+            self._run_scheduled(waiting.loop)
+        return await waiting.future
 
     def _leads(self, waiting: "_Waiting") -> bool:
         """Let *waiting* wait, and tell whether it leads: because the model is free, or because the one
@@ -328,6 +331,28 @@ class Batcher:
             self._workers.submit(self._run)
 
 
+class _Turn:
+    """A `Wait` for what comes of a table. What waits is what the garbage collector looks through, again and
+    again: this is one object where a `Wait` and what it calls are seven.
+    """
+
+    __slots__ = ("_batcher", "_table")
+    bounded = True
+
+    def __init__(self, batcher: Batcher, table: Table) -> None:
+        self._batcher = batcher
+        self._table = table
+
+    def sync(self) -> Outcome:
+        return self._batcher.wait(self._table)
+
+    def aio(self) -> Awaitable[Outcome]:
+        return self._batcher.outcome(self._table)
+
+    def within(self, seconds: float) -> Outcome:
+        return self._batcher.wait_within(self._table, seconds)
+
+
 class _InThread:
     """A table whose prediction a thread waits for; *woken* has an item for each time it is woken."""
 
@@ -381,10 +406,3 @@ def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _result(outcome: Outcome | None) -> Prediction:
-    assert outcome is not None
-    if isinstance(outcome, BaseException):
-        raise outcome
-    return outcome

@@ -18,8 +18,9 @@ from ..models.onnx import OnnxModel
 from ..schema import Schema, Table
 from ..schema.infer import none_columns
 from .batcher import Batcher
+from .labels import asking_once
 from .pace import LIGHT, Pace
-from .plans import Answer, Plan, onnx_plan, plan_of, use_one_job
+from .plans import Answer, Answering, Plan, onnx_plan, plan_of, use_one_job
 from .query import Output, Prediction, Target, as_prediction, output_names
 from .tally import Tally
 from .threshold import Threshold
@@ -246,6 +247,9 @@ class _Estimator:
                 _require_pandas()
         use_one_job(model)
         self.plan = self._plan(schema, plans, name)
+        self._ask: Answering = self._asked
+        if self._probabilities and isinstance(self.plan, str):
+            self._ask = asking_once(model, schema, self._input, self._asked)
 
     def _plan(self, schema: Schema, plans: bool | Literal["onnx"], name: str) -> Plan | str:
         if isinstance(self._model, OnnxModel):
@@ -290,7 +294,7 @@ class _Estimator:
 
     def _answer_at_once(self, table: Table) -> Answer:
         if isinstance(self.plan, str):
-            return self._asked(table)
+            return self._ask(table)
         try:
             return self.plan(table)
         except Exception:
