@@ -137,7 +137,7 @@ class Batcher:
 
     def wait_within(self, table: Table, seconds: float) -> Outcome:
         """As `wait`, but that this thread, which has no time to lose, runs no model that may take much of it."""
-        waiting = _InThread(table, leads=self._light(table, max(LIGHT, seconds * _SMALL)))
+        waiting = _InThread(table, leads=self._light(len(table), max(LIGHT, seconds * _SMALL)))
         if self._leads(waiting):
             if waiting.leads:
                 self._run()
@@ -176,7 +176,7 @@ class Batcher:
         """What will come of *table*, on the running event loop."""
         waiting = _InLoop(table)
         if self._leads(waiting):
-            if self._light(table):
+            if self._light(len(table)):
                 self._scheduled = waiting.loop
                 return self._lead(waiting)
             self._workers.submit(self._run)
@@ -217,16 +217,21 @@ class Batcher:
         since, patience = self._since, self._workers.patience
         return since is not None and patience is not None and time.monotonic() - since > patience
 
-    def _light(self, table: Table, limit: float = LIGHT) -> bool:
-        return self._pace.is_light(len(table), limit) if self._inline is None else self._inline
+    def _light(self, rows: int, limit: float = LIGHT) -> bool:
+        return self._pace.is_light(rows, limit) if self._inline is None else self._inline
 
     def _run_scheduled(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
             mine = self._scheduled is loop
             if mine:
                 self._scheduled, self._reason = None, "loop"
-        if mine:
+        if not mine:
+            return
+        if self._light(min(self._rows, LIGHT_ROWS)):
             self._run(loop)
+        else:
+            # One waits that is light, but with it too many for what is known of larger calls.
+            self._workers.submit(self._run)
 
     def _run(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Score what waits, in this thread; *loop* is the event loop that runs in it."""
@@ -285,7 +290,7 @@ class Batcher:
         except BaseException:
             self._failed += 1
             raise
-        self._pace.note(took)
+        self._pace.note(took, len(joined))
         self._requests += len(tables)
         return predictions
 
@@ -322,7 +327,9 @@ class Batcher:
                     first.woken.put(None)
                     return
             # Not on a loop where a thread waits too: it may be the loop's own, which then would never run.
-            elif self._light(first.table) and not any(isinstance(one, _InThread) for one in self._waiting):
+            elif self._light(len(first.table)) and not any(
+                isinstance(one, _InThread) for one in self._waiting
+            ):
                 inline, self._scheduled = True, first.loop
         if isinstance(first, _InThread):
             self._workers.submit(self._run, now=True)

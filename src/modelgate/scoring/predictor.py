@@ -176,7 +176,7 @@ class Predictor:
     def _counted(self, table: Table) -> Any:
         result, took = self._tally.timed("unbatched", len(table), self._function, table)
         if self._pace is not None:
-            self._pace.note(took)
+            self._pace.note(took, len(table))
         return result
 
     async def _awaited(self, table: Table) -> Any:
