@@ -130,7 +130,9 @@ class Batcher:
     @property
     def rows_waiting(self) -> int:
         """How many rows wait."""
-        return self._rows
+        with self._lock:
+            self._sweep()
+            return self._rows
 
     def _score_large(self, table: Table) -> Prediction:
         return self._tally.timed("large", len(table), self._score, table)[0]
@@ -200,6 +202,8 @@ class Batcher:
         """
         rows = len(waiting.table)
         with self._lock:
+            if self._rows + rows > self._max_waiting:
+                self._sweep()
             if (self._rows + rows > self._max_waiting and self._waiting) or self._hangs():
                 self._shed += 1
                 raise Overloaded
@@ -212,6 +216,11 @@ class Batcher:
             if leads:
                 self._scheduled, self._reason = None, "idle"
         return leads
+
+    def _sweep(self) -> None:
+        """Forget who has given up. Who was to lead does so all the same."""
+        self._waiting = deque(waiting for waiting in self._waiting if not waiting.gone())
+        self._rows = sum(len(waiting.table) for waiting in self._waiting)
 
     def _hangs(self) -> bool:
         since, patience = self._since, self._workers.patience
