@@ -20,6 +20,7 @@ from ..errors import Overloaded
 from ..flow import Flow, Workers, contained
 from ..forks import renew_in_child
 from ..schema import Table
+from ..threads import MAX_WAITING
 from .pace import LIGHT, LIGHT_ROWS, Pace
 from .query import Prediction
 from .tally import Tally
@@ -80,7 +81,7 @@ class Batcher:
         *,
         inline: bool | None = None,
         max_rows: int = 1024,
-        max_waiting: int = 65_536,
+        max_waiting: int = MAX_WAITING,
         tally: Tally | None = None,
     ) -> None:
         for name, value in (("max_rows", max_rows), ("max_waiting", max_waiting)):
@@ -121,7 +122,8 @@ class Batcher:
             Exception: what the model raised for this table.
         """
         if len(table) >= self._max_rows:
-            return (yield from self._workers.run(self._score_large, table))
+            call = partial(contained, self._score_large, table)
+            return (yield self._workers.wait(call, rows=len(table)))  # type: ignore[no-any-return]
         outcome: Outcome = yield _Turn(self, table)  # type: ignore[misc]  # it has all that a Wait has
         if isinstance(outcome, BaseException):
             raise outcome
