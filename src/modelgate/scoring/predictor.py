@@ -264,7 +264,7 @@ class _Estimator:
                 logger.warning("%s is not answered for by ONNX: %s", name, error)
             else:
                 # The log's default level shows no less: nobody shall have it unawares.
-                logger.warning("%s is answered for by ONNX: %s", name, plan.difference)
+                logger.warning("%s is answered for by ONNX: %s", name, plan.told)
                 return plan
         return plan_of(self._model, schema, self._asked) if plans else "plans are switched off"
 
