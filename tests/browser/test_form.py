@@ -10,7 +10,7 @@ import pytest
 
 from browser.conftest import console_of, drop, enter, opened, predict, served
 from browser.gates import KEY, ROW, SCHEMA, make_gate
-from modelgate import Gate, Output, Prediction, Schema
+from modelgate import Column, Gate, Output, Prediction, Schema
 from modelgate.dialects import Simple
 
 
@@ -76,6 +76,67 @@ def test_what_is_left_empty(page, recorded):
     assert ["4.5", "3"] == [
         page.get_by_label(name, exact=True).get_attribute("placeholder") for name in ("amount", "count")
     ]
+
+
+LOSSY = {"size": "1e400", "count": "9007199254740993", "code": "007", "id": "12345678901234567891"}
+
+
+def test_numbers_that_javascript_does_not_hold(page, tmp_path):
+    """Are refused, or stay the text they are, and never become others; typed in, in a file and in code."""
+    names = {"size": "number", "count": "integer", "code": "any", "id": "any"}
+    schema = Schema([Column(name, kind, nullable=True) for name, kind in names.items()])
+    rows = []
+
+    def keep(table):
+        rows.extend([table["code"][0], table["id"][0]])
+        return np.zeros(len(table["code"]))
+
+    with served(make_gate(keep, schema).wsgi) as address:
+        enter(page, address, "sum")
+        for name, text in LOSSY.items():
+            page.get_by_label(name, exact=True).fill(text)
+        predict(page)
+        errors = page.locator(".error").all_inner_texts()
+        drop(page, "rows.csv", f"{','.join(LOSSY)}\n{','.join(LOSSY.values())}\n")
+        page.get_by_role("button", name="Score 1 row").click()
+        refused = page.locator(".lines li").inner_text()
+        for name in ("size", "count"):
+            page.get_by_label(name, exact=True).fill("9007199254740992")
+        predict(page)
+        page.get_by_role("tab", name="Python").click()
+        code = page.locator("#code").inner_text()
+
+    assert ["must be a number", "must be a whole number", "", ""] == errors
+    assert "Line 2\nsize must be a number; count must be a whole number" == refused
+    assert ["007", "12345678901234567891"] == rows
+    assert '"size": 9007199254740992,' in code
+    assert '"code": "007",' in code
+
+
+def test_columns_named_as_what_every_object_has(page):
+    """Are columns like others: typed in, in a file, and in the code shown."""
+    names = ["__proto__", "constructor"]
+    schema = Schema([Column(name, "number", nullable=True) for name in names])
+    rows = []
+
+    def keep(table):
+        rows.append([table[name].tolist() for name in names])
+        return np.zeros(len(table["constructor"]))
+
+    with served(make_gate(keep, schema, dialects=["simple", "mlflow"]).wsgi) as address:
+        enter(page, address, "sum")
+        page.get_by_label("__proto__", exact=True).fill("1")
+        page.get_by_label("constructor", exact=True).fill("2")
+        for dialect in ("simple", "mlflow"):
+            page.get_by_label("Wire format").select_option(dialect)
+            predict(page)
+            page.get_by_role("tab", name="JavaScript").click()
+            page.evaluate(f"async () => {{{page.locator('#code').inner_text()}}}")
+        drop(page, "rows.csv", "__proto__,constructor\n1,2\n")
+        page.get_by_role("button", name="Score 1 row").click()
+        page.get_by_role("button", name="Download the result").wait_for()
+
+    assert [[[1], [2]]] * 5 == rows
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ class Scoring {
   row(at) {
     const { cells } = this.file.rows[at];
     const value = (column, text) => (text === "" ? null : typed(column, text));
-    return Object.fromEntries(this.places.map(([column, place]) => [column.name, value(column, cells[place])]));
+    return byName(this.places.map(([column, place]) => [column.name, value(column, cells[place])]));
   }
 
   async score(places, signal) {
