@@ -192,6 +192,33 @@ def test_several_outputs(page):
     assert ["mid", "low", "high"] == told["datarobot"][1] == told["peltarion"][1]
 
 
+@pytest.mark.parametrize("names", [["high"], ["high", "low"]])
+def test_outputs_that_the_deployment_does_not_name(page, names):
+    """Stand as they came, or their value alone; nothing is made up of them, and no bar."""
+    gate = Gate(keys="open")
+    gate.handler("sum", schema=Schema.of(amount=float))(
+        lambda table: {name: table["amount"] for name in names}
+    )
+    with served(gate.wsgi) as address:
+        enter(page, address, "sum")
+        page.get_by_label("amount", exact=True).fill("82")
+        told = {}
+        for dialect in page.locator("#dialect option").all_inner_texts():
+            page.get_by_label("Wire format").select_option(dialect)
+            predict(page)
+            told[dialect] = page.locator(".value").all_inner_texts() or page.locator("#result p").inner_text()
+            assert 0 == page.locator(".bars").count(), dialect
+        drop(page, "rows.csv", "amount\n82\n")
+        page.get_by_label("Wire format").select_option("peltarion")
+        page.get_by_role("button", name="Score 1 row").click()
+        refused = page.get_by_role("alert").inner_text()
+
+    assert "cannot be read here" in refused
+    for dialect, shown in told.items():
+        assert shown == ["82"] or "stands below, as it came" in shown, dialect
+    assert len(names) == 1 or ["82"] not in told.values()
+
+
 AWKWARD = 'it\'s "$HOME" `id` \\ !! %s € {row}'
 
 
@@ -259,6 +286,30 @@ def test_facts_of_an_answer(page):
         "9 of 10 left · 10 per 1 day, resets in 22\xa0h",
         "4 of 5 left · 5 per 1 minute, resets in 59\xa0s",
     ] == [row.inner_text() for row in page.locator("dl div", has_text="Limit").locator("dd").all()]
+
+
+def test_the_line_of_times_is_full(page):
+    """Also where all of them together are less than a millisecond."""
+
+    gate = make_gate()
+
+    def app(environ, start_response):
+        def told(status, headers, *more):
+            headers = [field for field in headers if field[0].lower() != "server-timing"]
+            return start_response(
+                status, [*headers, ("Server-Timing", "auth;dur=0.02, model;dur=0.06")], *more
+            )
+
+        return gate.wsgi(environ, told)
+
+    with served(app) as address:
+        enter(page, address, "sum")
+        page.get_by_role("button", name="Fill with a typical row").click()
+        predict(page)
+        whole, auth, model = (element.bounding_box() for element in page.locator(".stack, .stack span").all())
+
+    assert whole["x"] + whole["width"] == pytest.approx(model["x"] + model["width"])
+    assert 3 == pytest.approx(model["width"] / auth["width"], rel=0.05)
 
 
 def test_the_openapi_document(page, tmp_path):
