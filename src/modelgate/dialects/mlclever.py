@@ -61,7 +61,7 @@ class MLClever:
     max_body = MAX_BODY
     routes: Sequence[Route] = (Route("POST", "/api/predict"), Route("POST", "/api/predict/{key}"))
     sample = Sample(
-        "/api/predict", {}, {"api_key": "{key}", "deployment": "{deployment}", "input_data": "{rows}"}
+        "/api/predict", {}, {"api_key": "{key}", "deployment": "{deployment}", "input_data": "{row}"}
     )
     document = Document(
         "ML Clever Prediction API",

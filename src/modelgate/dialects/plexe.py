@@ -74,7 +74,7 @@ class Plexe:
         Route("POST", "/models/{deployment}/{version}/infer"),
         Route("POST", "/predict/{deployment}"),
     )
-    sample = Sample("/predict/{deployment}", {"x-api-key": "{key}"}, "{rows}")
+    sample = Sample("/predict/{deployment}", {"x-api-key": "{key}"}, "{row}")
     document = Document("Plexe inference API", {"application/json": either(ROW, ROWS)}, _answer, _ERROR)
 
     def credentials(self, request: Request) -> Flow[str | None]:
