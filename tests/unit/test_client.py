@@ -727,7 +727,7 @@ def test_a_session_tells_its_waits(waits):
     """For whoever shows them."""
     told = []
     http = scripted(BUSY, DONE)[0]._session.http
-    options = {"batch_rows": 1, "batch_bytes": 1000, "on_wait": told.append}
+    options = {"batch_rows": 1, "batch_bytes": 1000, "on_wait": lambda *wait: told.append(wait)}
     drive(Session(URL, None, Retry(), http, **options).predict(ROWS[0]))
 
-    assert waits == told
+    assert [(waits[0], "The server is busy")] == [(seconds, str(error)) for seconds, error in told]

@@ -373,12 +373,27 @@ def test_the_command(run):
     assert "churn" not in run("list").stdout
 
 
+def test_a_name_that_is_not_registered(run):
+    """May be one that the apps have of their own: it is taken, and that is told."""
+    told = run("pause", "chrun")
+    again = run("resume", "chrun")
+
+    assert "chrun was not registered" in told.stderr
+    assert "" == again.stderr
+    assert "chrun\t-\tactive\t-" in run("list").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
         (["remove", "churn"], 3, "Nothing is registered of churn"),
         (["set", "churn", "churn.skops"], 2, "accepts what is in a store"),
         (["set", "churn", "--percent", "store:churn@8"], 2, "accepts store:name@version=5"),
+        (
+            ["set", "churn", "--percent", "store:c@8=5", "--percent", "store:c@8=7"],
+            2,
+            "store:c@8 is given twice",
+        ),
         (["set", "churn", "--percent", "store:churn@8=105"], 2, "accepts numbers from 0 to 100"),
     ],
 )

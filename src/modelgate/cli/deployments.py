@@ -8,6 +8,7 @@ import msgspec
 from .tables import print_json, print_table
 
 if TYPE_CHECKING:
+    from ..entries import State
     from ..registry import Registered, SqlRegistry
 
 __all__ = ["deployments"]
@@ -22,9 +23,11 @@ def _opened(ctx: click.Context, _: click.Parameter, url: str) -> "SqlRegistry":
 
 
 def _shares(ctx: click.Context, parameter: click.Parameter, told: tuple[str, ...]) -> dict[str, float]:
-    shares = {}
+    shares: dict[str, float] = {}
     for each in told:
         model, _, percent = each.rpartition("=")
+        if model in shares:
+            raise click.BadParameter(f"{model} is given twice", ctx, parameter)
         try:
             shares[model] = float(percent)
         except ValueError:
@@ -90,7 +93,7 @@ def set_(registry: "SqlRegistry", name: str, model: str | None, percents: dict[s
 @_db
 def pause(registry: "SqlRegistry", name: str) -> None:
     """Refuse every request, as for what is switched off."""
-    registry.set_state(name, "paused")
+    _set_state(registry, name, "paused")
 
 
 @deployments.command()
@@ -98,7 +101,7 @@ def pause(registry: "SqlRegistry", name: str) -> None:
 @_db
 def resume(registry: "SqlRegistry", name: str) -> None:
     """Take requests again."""
-    registry.set_state(name, "active")
+    _set_state(registry, name, "active")
 
 
 @deployments.command()
@@ -106,7 +109,7 @@ def resume(registry: "SqlRegistry", name: str) -> None:
 @_db
 def drain(registry: "SqlRegistry", name: str) -> None:
     """Answer what is in flight, and refuse the rest: to be tried again."""
-    registry.set_state(name, "draining")
+    _set_state(registry, name, "draining")
 
 
 @deployments.command()
@@ -115,6 +118,13 @@ def drain(registry: "SqlRegistry", name: str) -> None:
 def remove(registry: "SqlRegistry", name: str) -> None:
     """Forget NAME: what the apps say of it holds, if anything."""
     registry.remove(name)
+
+
+def _set_state(registry: "SqlRegistry", name: str, state: "State") -> None:
+    # An app's own deployments need not be registered, so that a name that nobody has cannot be told from them.
+    if name not in {it.name for it in registry.list()}:
+        click.echo(f"{name} was not registered: this is for the gates that have one of this name", err=True)
+    registry.set_state(name, state)
 
 
 def _row(it: "Registered") -> list[str]:
