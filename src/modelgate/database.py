@@ -3,9 +3,9 @@
 import contextlib
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import ConfigurationError, StoreError
 
@@ -19,6 +19,11 @@ __all__ = ["Database", "Moment", "sa"]
 # A database that does not answer must not hold a request for minutes. A URL may say otherwise.
 _PATIENCE = {"connect_timeout": "5", "tcp_user_timeout": "5000"}
 _BUSY_MILLISECONDS = 5000
+
+_TRIES = 100
+"""Of those who write the same at once one gets on; as many may wait for each other."""
+
+T = TypeVar("T")
 
 _FIRST, _END = datetime.min.replace(tzinfo=UTC).timestamp(), 253_402_300_800.0
 _LAST = datetime.max.replace(tzinfo=UTC)
@@ -53,6 +58,7 @@ class Database:
     """
 
     def __init__(self, url: str, metadata: sa.MetaData, *, option: str) -> None:
+        self._option = option
         self._url = _parse_url(url, option)
         self._metadata = metadata
         self._ready = False
@@ -87,13 +93,46 @@ class Database:
         except sa.exc.SQLAlchemyError as error:
             raise StoreError from error
 
+    def _committed(self, write: Callable[[sa.Connection], T]) -> T:
+        """The result of *write*, in a transaction; anew where another one has written the same meanwhile.
+
+        Raises:
+            ConfigurationError: who asks may not write there.
+            StoreError: the database cannot be asked.
+        """
+        for left in reversed(range(_TRIES)):
+            try:
+                with self._transaction() as connection:
+                    return write(connection)
+            except StoreError as error:
+                if _is_forbidden(error.__cause__):
+                    raise ConfigurationError(
+                        f"{self._option}: the database does not let its user write"
+                    ) from error
+                if not left or not isinstance(error.__cause__, sa.exc.IntegrityError):
+                    raise
+        raise AssertionError
+
     def _make_table(self) -> None:
-        try:
-            self._metadata.create_all(self._engine)
-        except sa.exc.DBAPIError:
-            # Another process made it between the look and the deed; where it did not, this fails too.
+        # What SQLite says of a table that is there is said of a PostgreSQL that cannot be reached.
+        known = (sa.exc.ProgrammingError, sa.exc.IntegrityError)
+        raced = (*known, sa.exc.OperationalError) if self.backend == "sqlite" else known
+        for _ in self._metadata.tables:
+            # Another process may make one between the look and the deed.
+            with contextlib.suppress(*raced):
+                self._metadata.create_all(self._engine)
+                break
+        else:
             self._metadata.create_all(self._engine)
         self._ready = True
+
+
+def _is_forbidden(error: object) -> bool:
+    told = getattr(error, "orig", None)
+    # PostgreSQL's insufficient_privilege and read_only_sql_transaction.
+    return getattr(told, "sqlstate", None) in ("42501", "25006") or (
+        getattr(told, "sqlite_errorname", "").startswith("SQLITE_READONLY")
+    )
 
 
 def _start_in_children(database: Database) -> None:
@@ -134,7 +173,15 @@ def _engine_of(url: sa.URL) -> sa.Engine:
         raise ConfigurationError('PostgreSQL needs psycopg: pip install "modelgate[postgresql]"') from None
     if url.get_backend_name() == "sqlite":
         sa.event.listen(engine, "connect", _set_up_sqlite)
+    else:
+        sa.event.listen(engine, "do_connect", _connect_to_postgresql)
     return engine
+
+
+def _connect_to_postgresql(_: object, __: object, args: Sequence[Any], options: dict[str, Any]) -> Any:
+    from .patience import PatientConnection
+
+    return PatientConnection.connect(*args, **options)
 
 
 def _set_up_sqlite(connection: Any, _: object) -> None:

@@ -105,6 +105,18 @@ def test_a_classifier_in_a_bare_file(tmp_path, estimator, labels, zipmap):
     ]
 
 
+def test_probabilities_are_between_0_and_1():
+    """What 32 bits make a little more, or less, of them is not."""
+    forest = RandomForestClassifier(20, random_state=0).fit(ROWS, YES)
+    graph = to_onnx(forest, Schema.from_model(forest))
+    raw = graph._run({"X": ROWS})[1]
+    likely = graph.predict_proba(ROWS)
+
+    assert raw.min() < 0 and raw.max() > 1
+    assert (0, 1) == (likely.min(), likely.max())
+    assert np.allclose(raw, likely, atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_a_regressor_in_a_bare_file(tmp_path, outputs):
     """One number a row, or several."""

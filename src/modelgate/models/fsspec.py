@@ -118,7 +118,9 @@ class FsspecStore(FileStore):
             with fs.open(self._path(version + suffix), "rb", block_size=_BLOCK) as file:
                 return sidecars_in(version + suffix, cast(IO[bytes], _Reached(file)), self._rules)
 
-        return self._asked(read)
+        sidecars = self._asked(read)
+        self._check_name(name, sidecars.manifest)
+        return sidecars
 
     def mark(self, name: str) -> Hashable:
         """What is another whenever `load` would read another file, or the file was changed. Raises as it does."""

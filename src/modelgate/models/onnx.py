@@ -187,7 +187,8 @@ class OnnxModel:
         if self._labels:
             values = np.array([self._labels[label] for label in values.tolist()], dtype=self.classes_.dtype)
         likely = _block_of(outputs[1], list(self._labels)) if hasattr(self, "predict_proba") else None
-        return values, likely
+        # What is computed in 32 bits may be a little less than 0 or more than 1.
+        return values, None if likely is None else likely.clip(0, 1)
 
 
 def _opened(content: bytes) -> tuple[Any, Any]:
