@@ -88,6 +88,16 @@ class Serving:
         else:
             self._commit(self._assembly.entry(deployment, entry.every), (), keep=True)
 
+    def prove(self, name: str) -> None:
+        """Load and try the models that answer for *name*.
+
+        Raises:
+            NotFound, DeploymentUnavailable: a model cannot be loaded.
+            ConfigurationError: it does not predict.
+        """
+        for release in self._entries.named(name).releases:
+            self._tried(release, known=True)
+
     def install(
         self,
         deployment: Deployment,

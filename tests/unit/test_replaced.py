@@ -262,7 +262,7 @@ def test_many_change_it_at_once(folder):
     over, statuses, errors = threading.Event(), set(), []
 
     def changing(seed):
-        choose = random.Random(seed)  # noqa: S311
+        choose = random.Random(seed)
         for _ in range(15):
             act = choose.choice(
                 [

@@ -118,5 +118,5 @@ def remove(registry: "SqlRegistry", name: str) -> None:
 
 
 def _row(it: "Registered") -> list[str]:
-    shares = [f"{model} {percent:g} %" for model, percent in it.percents.items()]
+    shares = [f"{model} {percent:g} %" for model, percent in (it.percents or {}).items()]
     return [it.name, it.model or "-", it.state, f"{', '.join(shares)} by {it.by}" if shares else "-"]
