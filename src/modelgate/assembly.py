@@ -18,7 +18,7 @@ from .scoring.rollout import Choice
 from .scoring.score import predict
 from .scoring.shadow import Shadowing
 
-__all__ = ["Assembly"]
+__all__ = ["Assembly", "is_same_model"]
 
 
 class Assembly:
@@ -27,7 +27,7 @@ class Assembly:
     Args:
         loader: makes predictors.
         cache: keeps them.
-        described: keeps what is known of them.
+        described: tells what is known of them.
         scoring: the gate's scoring layers; None for the standard ones.
         answer: what answers a request, given what scores.
     """
@@ -97,15 +97,16 @@ class Assembly:
     ) -> Release:
         for release in known:
             told = release.deployment
-            if told.version == deployment.version and _same(told.model, deployment.model):
+            if told.version == deployment.version and is_same_model(told.model, deployment.model):
                 return replace(release, score=self._scored(deployment, release.model, innermost))
         self._loader.check(deployment)
         if deployment.is_loaded:
-            key = self._loader.admit(deployment)
-            model = Model(partial(self._cache.take, key), partial(self._described.get, key))
+            supply = self._loader.admit(deployment, self._cache)
+            model = Model(supply.get, partial(self._described.reload, supply.name), supply.peek)
         else:
-            key, model = None, Model(held(self._loader.predictor(deployment, deployment.model)))
-        return Release(deployment, model, self._scored(deployment, model, innermost), key)
+            predictor = self._loader.predictor(deployment, deployment.model)
+            supply, model = None, Model(held(predictor), peek=lambda: predictor)
+        return Release(deployment, model, self._scored(deployment, model, innermost), supply)
 
     def _scored(
         self, deployment: Deployment, model: Model, innermost: Sequence[ScoringLayer]
@@ -142,5 +143,6 @@ def _candidate(deployment: Deployment, model: Any) -> Deployment:
     return replace(deployment, model=model, version=None, sha256=None, rollout=None, shadow=None)
 
 
-def _same(one: Any, other: Any) -> bool:
+def is_same_model(one: Any, other: Any) -> bool:
+    """Whether two deployments are told the same model."""
     return one is other or (isinstance(one, str | Path) and one == other)

@@ -146,7 +146,7 @@ class Deployments:
             sha256: the digest that pins its file.
             rollout: as for `Deployment`. A model that is loaded already goes on.
             shadow: as for `Deployment`.
-            keep: whether the old one stays in memory, as far as the cache holds it, for `rollback`.
+            keep: whether the old one, where it is in memory, stays there for `rollback`, beside the cache.
 
         Raises:
             NotFound: there is no such deployment or model.
@@ -170,7 +170,7 @@ class Deployments:
             DeploymentUnavailable: the model cannot be loaded; the cause says why.
         """
         entry = self._entries.named(name)
-        held = [release for release in entry.every if release.key is None]
+        held = [release for release in entry.every if release.supply is None]
         if len(held) < len(entry.every):
             try:
                 self._serving.install(entry.deployment, held)
@@ -182,11 +182,12 @@ class Deployments:
     def rollback(self, name: str) -> None:
         """Serve what deployment *name* served before it was swapped last; again, to come back from there.
 
-        At once, where that is still in memory; otherwise it is loaded first.
+        At once, where it was in memory when it was swapped; otherwise it is loaded first.
 
         Raises:
             NotFound: there is no such deployment, or it was never swapped.
-            DeploymentUnavailable: the model is no longer in memory and cannot be loaded.
+            DeploymentUnavailable: the model is not in memory and cannot be loaded.
+            ConfigurationError: nor is it what is kept in its place by now.
         """
         self._serving.roll_back(name)
 

@@ -11,6 +11,7 @@ from .forks import renew_in_child
 from .http import Request, Response
 from .scoring import Description, Model, Prediction, Query
 from .scoring.shadow import Shadowing
+from .supply import Supply
 
 __all__ = ["Entries", "Entry", "InFlight", "Release", "State"]
 
@@ -27,13 +28,13 @@ class Release:
         deployment: what was said of it, with this model as its own.
         model: where the model comes from.
         score: the scoring layers around it.
-        key: its name in the cache; None for a model that is in memory for good.
+        supply: gives the model; None for one that is in memory for good.
     """
 
     deployment: Deployment
     model: Model
     score: Handler[Query, Prediction]
-    key: str | None
+    supply: Supply | None
 
 
 class InFlight:
@@ -101,6 +102,11 @@ class Entry:
     def every(self) -> tuple[Release, ...]:
         """All its models, that of its shadow too."""
         return self.releases if self.shadowed is None else (*self.releases, self.shadowed)
+
+    @property
+    def supplies(self) -> list[Supply]:
+        """What gives those that are not in memory for good."""
+        return [release.supply for release in self.every if release.supply is not None]
 
     def describe(self) -> Flow[Description]:
         """See `Catalog.describe`."""

@@ -29,10 +29,11 @@ class Registry(Protocol):
         """All that is kept. It may block, and raise `StoreError`."""
 
 
-class Serve(Protocol):
-    """See `Serving.become`."""
+class Serving(Protocol):
+    """See `modelgate.serving.Serving`."""
 
-    def __call__(self, name: str, deployment: Deployment | None, state: State, *, load: bool) -> None: ...
+    def become(self, name: str, deployment: Deployment | None, state: State, *, load: bool) -> None: ...
+    def prove(self, name: str) -> None: ...
 
 
 class Following:
@@ -45,13 +46,13 @@ class Following:
     Args:
         registry: what is followed.
         entries: the deployments.
-        serve: changes them.
+        serving: changes them.
     """
 
-    def __init__(self, registry: Registry, entries: Entries, serve: Serve) -> None:
+    def __init__(self, registry: Registry, entries: Entries, serving: Serving) -> None:
         self._registry = registry
         self._entries = entries
-        self._serve = serve
+        self._serving = serving
         self._own: dict[str, Deployment] = {}
         self._applied: dict[str, Wanted] = {}
         self._failing: dict[str, Wanted | None] = {}
@@ -60,7 +61,6 @@ class Following:
 
     def look(self) -> None:
         """Look once."""
-        # At first nothing serves that would have to go on: models are loaded as they are asked for.
         load, self._looked = self._looked, True
         try:
             wanted = {each.name: each for each in self._registry.list()}
@@ -71,18 +71,20 @@ class Following:
             return
         self._unknown = False
         self._follow(wanted, load=load)
+        if not load:
+            # At first nothing serves that would have to go on: what is wanted does, and is tried then.
+            for name in self._own.keys() & self._applied.keys():
+                self._prove(name)
 
     def _follow(self, wanted: Mapping[str, Wanted], *, load: bool) -> None:
-        for name in {**self._applied, **wanted}:
+        for name in {**self._applied, **self._failing, **wanted}:
             now = wanted.get(name)
-            if now == self._applied.get(name):
+            if now == self._applied.get(name) and name not in self._failing:
                 continue
             try:
                 self._change(name, now, load=load)
             except Exception as error:
-                if self._failing.get(name, self) != now:
-                    logger.warning("deployment %s does not become what the registry says: %s", name, error)
-                self._failing[name] = now
+                self._fail(name, now, error)
             else:
                 self._failing.pop(name, None)
 
@@ -91,8 +93,26 @@ class Following:
             self._own[name] = self._entries[name].deployment
         own = self._own.get(name)
         if now is None:
-            self._serve(name, own, own.state if own is not None else "active", load=load)
-            del self._applied[name]
+            self._serving.become(name, own, own.state if own is not None else "active", load=load)
+            self._applied.pop(name, None)
             return
-        self._serve(name, now.deployment(own), now.state, load=load)
+        self._serving.become(name, now.deployment(own), now.state, load=load)
         self._applied[name] = now
+
+    def _prove(self, name: str) -> None:
+        """Have what the app says serve instead of what cannot."""
+        own, now = self._own[name], self._applied[name]
+        if self._entries[name].deployment is own:
+            return
+        try:
+            self._serving.prove(name)
+        except Exception as error:
+            self._serving.become(name, own, now.state, load=False)
+            del self._applied[name]
+            self._fail(name, now, error)
+
+    def _fail(self, name: str, now: Wanted | None, error: Exception) -> None:
+        if self._failing.get(name, self) != now:
+            cause = error.__cause__ or error
+            logger.warning("deployment %s does not become what the registry says: %s", name, cause)
+        self._failing[name] = now

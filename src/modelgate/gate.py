@@ -178,7 +178,7 @@ class Gate(Deployments):
         self._looks: list[Callable[[], None]] = []
         if registry is not None:
             followed = registry_of(registry)
-            self._looks.append(Following(followed, self._entries, self._serving.become).look)
+            self._looks.append(Following(followed, self._entries, self._serving).look)
         if watch is not None:
             self._loader.watching = True
             self._looks.append(Watch(self._entries, self._loader, self._serving.install).look)

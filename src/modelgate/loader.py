@@ -5,13 +5,13 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from .deployment import Deployment
 from .errors import ConfigurationError
 from .flow import Workers
-from .models import ModelPackage, ModelStore
-from .models.manifest import Manifest
+from .models import ModelCache, ModelPackage, ModelStore
+from .models.manifest import Manifest, Sidecars
 from .models.package import check_file, open_package, sidecars_of
 from .models.rules import Rules
 from .models.store import LATEST, mark_of
@@ -20,6 +20,7 @@ from .scoring.model import Known
 from .scoring.query import output_names
 from .scoring.tally import Tally
 from .scoring.threshold import is_for
+from .supply import Supply
 
 __all__ = ["Loader"]
 
@@ -49,17 +50,16 @@ class Loader:
         self._store = store
         self._workers = workers
         self.tallies: dict[str, Tally] = {}
-        self._deployments: WeakValueDictionary[str, Deployment] = WeakValueDictionary()
+        self._admitted: WeakValueDictionary[str, Supply] = WeakValueDictionary()
         self._counts: dict[str, count[int]] = {}
-        self._marks: WeakKeyDictionary[Deployment, Hashable] = WeakKeyDictionary()
         self.watching = False
 
-    def admit(self, deployment: Deployment) -> str:
-        """A name for the model of *deployment*, for `load` and `describe`: its own, for the first of them."""
+    def admit(self, deployment: Deployment, cache: ModelCache[Predictor]) -> Supply:
+        """What gives the model of *deployment*; the first of that name is called so for `load` and `describe`."""
         number = next(self._counts.setdefault(deployment.name, count(1)))
         name = deployment.name if number == 1 else f"{deployment.name}#{number}"
-        self._deployments[name] = deployment
-        return name
+        supply = self._admitted[name] = Supply(name, deployment, cache)
+        return supply
 
     def check(self, deployment: Deployment) -> None:
         """Raises `ConfigurationError` where it can be seen already that its model cannot be loaded."""
@@ -77,32 +77,34 @@ class Loader:
 
     def load(self, name: str) -> Predictor:
         """What predicts for the deployment admitted as *name*, from its file or the store. It may block."""
-        deployment = self._deployments[name]
-        if self.watching:
-            # Before it is read: what changes meanwhile is read once more.
-            self._marks[deployment] = self._mark(deployment)
+        supply = self._admitted[name]
+        # Before it is read: what changes meanwhile is read once more.
+        mark = self._mark(supply.deployment) if self.watching else None
+        predictor = self.predictor(supply.deployment, self._opened(supply.deployment))
+        supply.mark, supply.version = mark, predictor.version
+        return predictor
+
+    def _opened(self, deployment: Deployment) -> Any:
         if deployment.stored is not None:
             assert self._store is not None
             pin = {"sha256": deployment.sha256} if deployment.sha256 is not None else {}
-            return self.predictor(deployment, self._store.load(deployment.stored, **pin))
+            return self._store.load(deployment.stored, **pin)
         assert deployment.path is not None
-        return self.predictor(deployment, open_package(deployment.path, self._rules_of(deployment)))
+        return open_package(deployment.path, self._rules_of(deployment))
 
     def _rules_of(self, deployment: Deployment) -> Rules:
         return replace(self._rules, sha256=deployment.sha256)
 
-    def changed(self, name: str) -> Hashable | None:
-        """The mark of what is kept for the deployment admitted as *name*, where it is not what was loaded.
+    def changed(self, supply: Supply) -> Hashable | None:
+        """The mark of what is kept for *supply*, where it is not what was loaded.
 
         Raises:
             NotFound, ConfigurationError, StoreError, OSError: it cannot be found.
         """
-        deployment = self._deployments[name]
-        loaded = self._marks.get(deployment)
-        if loaded is None:
+        if supply.mark is None:
             return None
-        now = self._mark(deployment)
-        return now if now != loaded else None
+        now = self._mark(supply.deployment)
+        return now if now != supply.mark else None
 
     def _mark(self, deployment: Deployment) -> Hashable | None:
         if deployment.path is not None:
@@ -112,18 +114,24 @@ class Loader:
 
     def describe(self, name: str) -> Known | None:
         """What a package says of itself, read without its model."""
-        deployment = self._deployments[name]
-        if deployment.path is not None:
-            told = sidecars_of(deployment.path, self._rules_of(deployment))
-        else:
-            describe = getattr(self._store, "describe", None)
-            told = describe(deployment.stored) if describe is not None else None
+        deployment = self._admitted[name].deployment
+        told = self._sidecars(deployment)
         if told is None:
             return None
         target, classes = _target(deployment, told.manifest), told.manifest.classes
         names = output_names(target, len(classes))
         schema, version = deployment.schema or told.schema, deployment.version or told.manifest.version
         return Known(schema, list(map(Target, names, classes)), version)
+
+    def _sidecars(self, deployment: Deployment) -> Sidecars | None:
+        path = deployment.path
+        if deployment.sha256 is not None and (path is None or not path.is_dir()):
+            # The digest is that of the whole file, of which that would be a part.
+            return None
+        if path is not None:
+            return sidecars_of(path, self._rules_of(deployment))
+        describe = getattr(self._store, "describe", None)
+        return describe(deployment.stored) if describe is not None else None
 
     def predictor(self, deployment: Deployment, model: Any) -> Predictor:
         """What predicts with *model*, an estimator, a function or a package, as *deployment* says.

@@ -38,7 +38,7 @@ class Registered:
         name: of it.
         model: ``"store:name"``, ``"store:name@version"`` or with an alias; None for what the app says.
         state: whether it takes requests.
-        percents: as of a `Rollout`; empty for none.
+        percents: as of a `Rollout`; there is none where they are empty, and the app's where they are None.
         by: as of a `Rollout`.
         changed: when any of this was set.
     """
@@ -46,7 +46,7 @@ class Registered:
     name: str
     model: str | None = None
     state: State = "active"
-    percents: Mapping[str, float] = field(default_factory=dict)
+    percents: Mapping[str, float] | None = None
     by: str = "request"
     changed: datetime | None = field(default=None, compare=False)
 
@@ -57,8 +57,8 @@ class Registered:
             ConfigurationError: nothing says what its model is, or what is kept cannot work.
         """
         options: dict[str, Any] = {}
-        if self.percents:
-            options = {"rollout": Rollout(self.percents, self.by)}
+        if self.percents is not None:
+            options = {"rollout": Rollout(self.percents, self.by) if self.percents else None}
         if self.model is not None:
             options = {"rollout": None, **options, "model": self.model, "version": None, "sha256": None}
         if own is not None:
@@ -101,7 +101,7 @@ class SqlRegistry(Database):
         Args:
             name: of the deployment; one that an app does not know begins to be served by it.
             model: in the store of the gates, ``"store:churn@7"``; None to leave it as it is.
-            rollout: of models in that store; None for none.
+            rollout: of models in that store; None for none, also where the app says one.
 
         Raises:
             ConfigurationError: an option cannot work.
@@ -146,5 +146,5 @@ class SqlRegistry(Database):
         with self._transaction() as connection:
             own = _DEPLOYMENTS.c.name == name
             if not connection.execute(sa.update(_DEPLOYMENTS).where(own).values(**values)).rowcount:
-                new = {"state": "active", "percents": "{}", "by": "request", **values}
+                new = {"state": "active", "percents": "null", "by": "request", **values}
                 connection.execute(sa.insert(_DEPLOYMENTS).values(name=name, **new))

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .assembly import Assembly
+from .assembly import Assembly, is_same_model
 from .deployment import Deployment
 from .entries import Entries, Entry, Release, State
 from .errors import ConfigurationError, NotFound, PredictionError, RequestError
@@ -50,7 +50,11 @@ class Serving:
     def remove(self, name: str) -> None:
         """Serve *name* no longer, if it is served."""
         with self._changing:
-            self._cache.drop(*_keys(self._entries.pop(name, None), self._previous.pop(name, None)))
+            self._previous.pop(name, None)
+            self._cache.rename(name, None)
+            entry = self._entries.pop(name, None)
+            for supply in entry.supplies if entry is not None else ():
+                supply.retire()
 
     def set_state(self, name: str, state: State) -> Entry:
         """Have *name* be in another state. Raises `NotFound`."""
@@ -84,6 +88,16 @@ class Serving:
         else:
             self._commit(self._assembly.entry(deployment, entry.every), (), keep=True)
 
+    def prove(self, name: str) -> None:
+        """Load and try the models that answer for *name*.
+
+        Raises:
+            NotFound, DeploymentUnavailable: a model cannot be loaded.
+            ConfigurationError: it does not predict.
+        """
+        for release in self._entries.named(name).releases:
+            self._tried(release, known=True)
+
     def install(
         self,
         deployment: Deployment,
@@ -108,8 +122,8 @@ class Serving:
             StoreError: the store cannot be asked.
         """
         entry = self._assembly.entry(deployment, known)
-        keys = {release.key for release in known}
-        loaded = [self._tried(release, release.key in keys) for release in entry.every]
+        supplies = {release.supply for release in known}
+        loaded = [self._tried(release, release.supply in supplies) for release in entry.every]
         if instead_of is not None:
             for release, predictor, old in zip(entry.every, loaded, instead_of.every, strict=True):
                 _refuse_older(release, predictor.version, drive(old.model.version()))
@@ -120,20 +134,30 @@ class Serving:
 
         Raises:
             NotFound: there is no such deployment, or nothing before.
-            DeploymentUnavailable: a model is no longer in memory, and cannot be loaded.
+            DeploymentUnavailable: a model was not in memory when it was replaced, and cannot be loaded.
+            ConfigurationError: another is kept in its place by now.
         """
-        self._entries.named(name)
-        previous = self._previous.get(name)
+        now, previous = self._entries.named(name), self._previous.get(name)
         if previous is None:
             raise NotFound(f"There is nothing before what deployment {name} serves")
-        self._commit(previous, [drive(release.model.predictor()) for release in previous.every], keep=True)
+        try:
+            loaded = [_as_before(release) for release in previous.every]
+        except ConfigurationError:
+            self._previous.pop(name, None)
+            raise
+        # What is kept now is what was gone back from: whoever watches waits for another.
+        for old in previous.supplies:
+            for new in now.supplies:
+                if is_same_model(old.deployment.model, new.deployment.model):
+                    old.mark = new.mark
+        self._commit(previous, loaded, keep=True)
 
     def _tried(self, release: Release, known: bool) -> Predictor:
-        if release.key is None or known:
+        if release.supply is None or known:
             predictor = drive(release.model.predictor())
         else:
             # Not by the cache: what serves must not be dropped for what may prove no good.
-            predictor = self._loader.load(release.key)
+            predictor = self._loader.load(release.supply.name)
         try:
             drive(predictor.warm())
         except (RequestError, PredictionError) as error:
@@ -151,14 +175,18 @@ class Serving:
             now = self._entries.named(name)
             if instead_of is not None and instead_of.releases is not now.releases:
                 return
+            # First, as the cache may have no place for both.
+            for supply in set(now.supplies).difference(entry.supplies):
+                supply.retire()
             for release, predictor in zip(entry.every, loaded, strict=bool(loaded)):
-                if release.key is not None:
-                    self._cache.put(release.key, predictor, after=now.releases[0].key)
+                if release.supply is not None:
+                    release.supply.serve(predictor)
+            own = entry.releases[0].supply
+            self._cache.rename(name, own.name if own is not None else name)
             self._entries[name] = replace(entry, state=now.state, in_flight=now.in_flight)
-            before = self._previous.pop(name, None)
+            self._previous.pop(name, None)
             if keep:
                 self._previous[name] = now
-            self._cache.drop(*_keys(before, now) - _keys(entry, self._previous.get(name)))
 
 
 def _refuse_older(release: Release, version: str, served: str) -> None:
@@ -177,7 +205,14 @@ def _is_same(one: Deployment, other: Deployment) -> bool:
     return (one.model is other.model or one.model == other.model) and told[0] == told[1]
 
 
-def _keys(*entries: Entry | None) -> set[str]:
-    """The names in the cache of what *entries* serve."""
-    releases = [release for entry in entries if entry is not None for release in entry.every]
-    return {release.key for release in releases if release.key is not None}
+def _as_before(release: Release) -> Predictor:
+    """The model of a *release* that has served. Raises `ConfigurationError` where it is another by now."""
+    supply = release.supply
+    before = (supply.version, supply.mark) if supply is not None else (None, None)
+    predictor = drive(release.model.predictor())
+    if supply is not None and before[0] is not None and before != (supply.version, supply.mark):
+        raise ConfigurationError(
+            f"model={release.deployment.model!r}: is version {predictor.version} by now, and version {before[0]},"
+            " which served before, is no longer in memory"
+        )
+    return predictor

@@ -150,14 +150,13 @@ class Watch:
                 self._failing.discard(name)
 
     def _look_at(self, name: str, entry: Entry) -> None:
-        keys = [release.key for release in entry.every if release.key is not None]
-        marks = {key: self._loader.changed(key) for key in keys}
-        changed = {key: mark for key, mark in marks.items() if mark is not None}
+        marks = {supply: self._loader.changed(supply) for supply in entry.supplies}
+        changed = {supply: mark for supply, mark in marks.items() if mark is not None}
         state = tuple(changed.values())
         if not changed or self._refused.get(name) == state:
             return
         try:
-            known = [release for release in entry.every if release.key not in changed]
+            known = [release for release in entry.every if release.supply not in changed]
             self._install(entry.deployment, known, instead_of=entry)
         except (ConfigurationError, NotFound) as error:
             self._refused[name] = state

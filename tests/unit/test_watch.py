@@ -210,15 +210,15 @@ def test_all_models_of_a_deployment_are_watched(folder):
     gate = gate_of(folder, **options)
     gate.warm()
     drive(gate._entries["churn"].shadowed.model.predictor())
-    own = gate._entries["churn"].releases[0].key
+    own = gate._entries["churn"].releases[0].supply
     release(4, name="a").save(folder / "a.mgpkg", key=KEY)
 
     assert (4, "4") == look(gate)
-    shadowed = gate._entries["churn"].shadowed.key
+    shadowed = gate._entries["churn"].shadowed.supply
     release(4, name="b").save(folder / "b.mgpkg", key=KEY)
     look(gate)
-    assert shadowed != gate._entries["churn"].shadowed.key
-    assert own == gate._entries["churn"].releases[0].key
+    assert shadowed is not gate._entries["churn"].shadowed.supply
+    assert own is gate._entries["churn"].releases[0].supply
 
 
 def test_what_cannot_be_watched():

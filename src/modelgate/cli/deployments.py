@@ -128,5 +128,5 @@ def _set_state(registry: "SqlRegistry", name: str, state: "State") -> None:
 
 
 def _row(it: "Registered") -> list[str]:
-    shares = [f"{model} {percent:g} %" for model, percent in it.percents.items()]
+    shares = [f"{model} {percent:g} %" for model, percent in (it.percents or {}).items()]
     return [it.name, it.model or "-", it.state, f"{', '.join(shares)} by {it.by}" if shares else "-"]
