@@ -1,5 +1,6 @@
 """What fitted estimators tell of their columns."""
 
+import datetime
 from dataclasses import replace
 
 import numpy as np
@@ -54,7 +55,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from modelgate.errors import ConfigurationError, InvalidValues, MissingColumns
 from modelgate.schema import Column, Schema
 from modelgate.schema.infer import none_columns, outputs_of
-from modelgate.scoring import score
+from modelgate.scoring import Predictor, score
 
 FRAME = pandas.DataFrame(
     {
@@ -657,11 +658,34 @@ def test_an_array_keeps_the_places_that_are_dropped():
     assert model.predict(array[:1]).tolist() == score(model, {"x0": 0.0, "x2": 1.0}).values.tolist()
 
 
-def test_levels_that_are_dates_are_not_told():
-    """JSON has none."""
-    frame = pandas.DataFrame({"a": pandas.to_datetime(["2026-01-01", "2026-01-02"] * 12)})
+@pytest.mark.parametrize("schema", [None, Schema.of(a=str)])
+@pytest.mark.parametrize(
+    "values",
+    [
+        pandas.to_datetime(["2026-01-01", "2026-01-02"] * 12),
+        pandas.to_timedelta([1, 2] * 12, unit="D"),
+        pandas.Series([datetime.date(2026, 1, 1), datetime.date(2026, 1, 2)] * 12, dtype=object),
+        pandas.cut(pandas.Series([1.0, 9.0] * 12), [0, 5, 10]).astype(object),
+    ],
+    ids=["dates", "durations", "Python dates", "intervals"],
+)
+def test_levels_that_json_cannot_say_are_refused(values, schema):
+    """Their texts would be unknown levels, and the answer one for no level at all."""
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    model = transformed((encoder, ["a"])).fit(pandas.DataFrame({"a": values}), TARGET)
 
-    assert [Column("a", "any", nullable=True)] == columns(transformed((OneHotEncoder(), ["a"])), frame)
+    with pytest.raises(ConfigurationError, match=r"^column 'a': the model was trained with values of the type"):
+        Predictor(model, schema)
+
+
+def test_categories_of_dates_in_boosting_are_refused():
+    """Its encoder would tell them as whole numbers."""
+    dates = pandas.Categorical(pandas.to_datetime(["2026-01-01", "2026-01-02"] * 12))
+    model = HistGradientBoostingClassifier(max_iter=1, min_samples_leaf=1)
+    model.fit(pandas.DataFrame({"a": dates}), TARGET)
+
+    with pytest.raises(ConfigurationError, match="of the type datetime64"):
+        Schema.from_model(model)
 
 
 def test_a_column_that_was_always_null_is_text():

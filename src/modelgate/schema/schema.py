@@ -78,7 +78,8 @@ class Schema:
             model: an estimator, or a pipeline, a search or an ensemble of them.
 
         Raises:
-            ConfigurationError: the model tells neither names nor number of its inputs.
+            ConfigurationError: the model tells neither names nor number of its inputs, or encodes a
+                column of dates, or of other values that no request can hold.
         """
         return cls(columns_of(model))
 
