@@ -24,7 +24,12 @@ from sklearn.ensemble import (
     VotingClassifier,
     VotingRegressor,
 )
-from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
+from sklearn.feature_extraction.text import (
+    CountVectorizer,
+    HashingVectorizer,
+    TfidfTransformer,
+    TfidfVectorizer,
+)
 from sklearn.feature_selection import SelectKBest
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import KNNImputer, MissingIndicator, SimpleImputer
@@ -35,7 +40,7 @@ from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOut
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import (
     FunctionTransformer,
     KBinsDiscretizer,
@@ -501,6 +506,45 @@ def test_vectorizers_read_text(vectorizer):
     """With a vocabulary or without."""
 
     assert [Column("note", "text")] == columns(transformed((vectorizer, "note")))
+
+
+def texts_to(*steps):
+    return make_pipeline(*steps, LogisticRegression())
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        texts_to(TfidfVectorizer()),
+        texts_to(HashingVectorizer(n_features=16)),
+        texts_to(CountVectorizer(), TfidfTransformer()),
+        texts_to(make_union(TfidfVectorizer(), CountVectorizer(analyzer="char"))),
+        GridSearchCV(texts_to(TfidfVectorizer()), {}, cv=2),
+        CalibratedClassifierCV(texts_to(TfidfVectorizer()), cv=2),
+    ],
+    ids=["tf-idf", "hashes", "counts", "union", "search", "calibrated"],
+)
+def test_a_model_of_texts_has_one_column(model):
+    """It is given the texts themselves, whatever the column is called."""
+    texts = ["good day", "bad day", "good"] * 8
+    model.fit(texts, TARGET)
+    rows = [{"note": text} for text in texts[:3]]
+
+    assert (Column("text", "text"),) == Schema.from_model(model).columns
+    for prediction in (
+        score(model, [{"text": text} for text in texts[:3]]),
+        score(model, rows, schema=Schema.of(note=str)),
+    ):
+        assert model.predict_proba(texts[:3]).tolist() == prediction.probabilities.tolist()
+
+
+@pytest.mark.parametrize("schema", [Schema.of(a=str, b=str), Schema.of(a=float)], ids=repr)
+def test_a_model_of_texts_takes_no_other_schema(schema):
+    """Told at once, and not as a failure of each request."""
+    model = texts_to(TfidfVectorizer()).fit(["good day", "bad day", "good"] * 8, TARGET)
+
+    with pytest.raises(ConfigurationError, match=r"Schema\.of\(text=str\)"):
+        Predictor(model, schema)
 
 
 def test_what_an_inner_transformer_drops_may_be_left_out():
