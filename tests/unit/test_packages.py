@@ -32,6 +32,7 @@ from sklearn.ensemble import (
     StackingClassifier,
     VotingClassifier,
 )
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
@@ -240,6 +241,17 @@ def test_a_schema_of_ones_own(tmp_path, pipeline):
     loaded = ModelPackage.load(tmp_path / "m.mgpkg")
 
     assert (schema.columns, schema.policy) == (loaded.schema.columns, loaded.schema.policy)
+
+
+def test_a_model_of_texts(tmp_path):
+    """Its example is replayed as the texts it was fitted on."""
+    texts = ["good day", "bad day"] * 10
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, [1, 0] * 10)
+    package = ModelPackage.from_estimator(model, pd.DataFrame({"text": texts}), name="mood")
+    package.save(tmp_path / "mood.mgpkg")
+    loaded = ModelPackage.load(tmp_path / "mood.mgpkg")
+
+    assert model.predict(texts[:3]).tolist() == loaded.example["expected"]["predict"]
 
 
 def test_a_pickle_in_a_package(tmp_path):

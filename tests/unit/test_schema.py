@@ -476,10 +476,59 @@ def test_every_null_alone_is_null(null, nan):
     assert [{"a": None, "t": None}] == schema.read({"a": null, "t": null}).rows()
 
 
+def test_a_masked_value_is_null():
+    """What numpy keeps behind the mask is nobody's value."""
+    values = np.ma.array([1.0, 2.0], mask=[False, True])
+
+    assert [{"a": 1.0}, {"a": None}] == Schema.of(a=Column("a", nullable=True)).read({"a": values}).rows()
+
+
+@pytest.mark.parametrize(
+    ("date", "text"),
+    [
+        (np.datetime64("2026-01-02"), "2026-01-02"),
+        (np.datetime64("2026-01-02", "s"), "2026-01-02T00:00:00"),
+        (np.datetime64("2026-01-02", "ns"), "2026-01-02T00:00:00"),
+        (np.datetime64("2026-01-02T03:04:05.5", "ns"), "2026-01-02T03:04:05.500000"),
+        (np.datetime64("2026-01-02T03:04:05.000000006", "ns"), "2026-01-02T03:04:05.000000006"),
+        (np.datetime64("20000-01-02"), "20000-01-02"),
+        (np.datetime64("20000-01-02", "us"), "20000-01-02T00:00:00.000000"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("form", [lambda date: {"a": np.array([date])}, lambda date: np.array([[date]])])
+def test_a_date_of_numpy_is_its_text(date, text, form):
+    """Nanoseconds as pandas spells them; and never a number."""
+    for kind in ("text", "any"):
+        assert [{"a": text}] == Schema([Column("a", kind)]).read(form(date)).rows()
+    for kind in ("number", "integer"):
+        with pytest.raises(InvalidValues):
+            Schema([Column("a", kind)]).read(form(date))
+
+
+@pytest.mark.parametrize("told", [decimal.Decimal, fractions.Fraction])
+def test_a_whole_number_of_python_is_exact(told):
+    """One that a float would make its neighbour is no integer, and is kept where anything is."""
+    large = told(2**53) + 1
+
+    assert [{"a": 2**53 + 1}] == Schema([Column("a", "any")]).read({"a": large}).rows()
+    assert [{"a": 2**53}] == Schema.of(a=int).read({"a": told(2**53)}).rows()
+    with pytest.raises(InvalidValues):
+        Schema.of(a=int).read({"a": large})
+
+
 @pytest.mark.parametrize(
     "value",
-    [decimal.Decimal("sNaN"), decimal.Decimal("Infinity"), fractions.Fraction(10**400), 1j, b"1"],
-    ids=str,
+    [
+        decimal.Decimal("sNaN"),
+        decimal.Decimal("Infinity"),
+        fractions.Fraction(10**400),
+        1j,
+        b"1",
+        np.timedelta64(1, "ns"),
+        np.array(1, "timedelta64[ns]"),
+    ],
+    ids=repr,
 )
 def test_what_json_has_no_word_for_is_refused(value):
     """And nothing else happens."""

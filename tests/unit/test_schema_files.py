@@ -131,6 +131,18 @@ def test_a_folder_that_is_not_there(tmp_path):
         Schema.of(a=float).save(tmp_path / "no" / "schema.toml")
 
 
+@pytest.mark.parametrize("name", ["schema.toml", "schema.json"])
+def test_what_cannot_be_written_leaves_the_file_that_is_there(tmp_path, name):
+    """Half a surrogate pair is no text of UTF-8."""
+    path = tmp_path / name
+    Schema.of(a=float).save(path)
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError, match=name):
+        Schema([Column("a", description="\ud800")]).save(path)
+
+    assert (before, [path]) == (path.read_bytes(), list(tmp_path.iterdir()))
+
+
 def test_numbers_survive_to_the_last_bit():
     """Bounds are written as they are."""
     schema = Schema([Column("a", minimum=0.1, maximum=math.nextafter(0.3, 1))])

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ..errors import ConfigurationError, RequestError
 from ..schema import Column, Schema
 from ..schema.infer import none_columns
+from ..schema.ways import takes_texts
 from .onnx import OnnxModel
 
 __all__ = ["answers", "background", "check_example", "statistics"]
@@ -81,7 +82,7 @@ def answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> di
     if isinstance(model, OnnxModel):
         values, likely = model.answer(table)
         return {"predict": values.tolist()} | ({} if likely is None else {"predict_proba": likely.tolist()})
-    given: Any = table.to_array()
+    given: Any = table.texts[0] if takes_texts(model) else table.to_array()
     if hasattr(model, "feature_names_in_"):
         given = table.to_pandas(none_columns(model))[list(Schema.from_model(model).names)]
     told = {"predict": np.asarray(model.predict(given)).tolist()}

@@ -37,8 +37,7 @@ def kind_told(step: Any, at: int | None) -> Kind | list[Any] | None:
         return "any"
     categories = getattr(step, "categories_", None)
     if categories is not None and at is not None:
-        # JSON has no dates, and numpy would make whole numbers of them.
-        return "any" if categories[at].dtype.kind in "mM" else list(categories[at].tolist())
+        return _levels(categories[at])
     return _told_by_boosting(step, at) if hasattr(step, "is_categorical_") else "number"
 
 
@@ -51,7 +50,12 @@ def _told_by_boosting(step: Any, at: int | None) -> Kind | list[Any]:
     categories = getattr(branches.get("encoder"), "categories_", None)
     if at is None or categories is None:
         return "any"
-    return list(categories[int(categorical[:at].sum())].tolist())
+    return _levels(categories[int(categorical[:at].sum())])
+
+
+def _levels(categories: Any) -> list[Any]:
+    # Of dates numpy would make whole numbers.
+    return list(categories if categories.dtype.kind in "mM" else categories.tolist())
 
 
 def fills(step: Any, at: int | None) -> bool:

@@ -70,15 +70,17 @@ class Schema:
         """The schema a fitted scikit-learn estimator tells of itself.
 
         The names come from ``feature_names_in_`` (``x0``, ``x1``, … for a model fitted on an
-        array); what a ColumnTransformer drops is not asked for; the levels of its encoders are the
-        values allowed; a column that is imputed may be null. What goes to a function, or to another
-        library's transformer, may be any single value: only the model knows.
+        array, ``text`` for one fitted on texts); what a ColumnTransformer drops is not asked for;
+        the levels of its encoders are the values allowed; a column that is imputed may be null. What
+        goes to a function, or to another library's transformer, may be any single value: only the
+        model knows.
 
         Args:
             model: an estimator, or a pipeline, a search or an ensemble of them.
 
         Raises:
-            ConfigurationError: the model tells neither names nor number of its inputs.
+            ConfigurationError: the model tells neither names nor number of its inputs, or encodes a
+                column of dates, or of other values that no request can hold.
         """
         return cls(columns_of(model))
 
