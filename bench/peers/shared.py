@@ -3,6 +3,7 @@
 ``MODEL`` names the file of the model, ``SINGLE`` says that a request has a row.
 """
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -36,3 +37,8 @@ def score(rows):
     told = MODEL.predict_proba(given(rows))
     labels, sure = told.argmax(axis=1).tolist(), told.max(axis=1).round(4).tolist()
     return [{"prediction": CLASSES[at], "confidence": value} for at, value in zip(labels, sure, strict=True)]
+
+
+# What every app with such imports does well to do: see "Pauses of the garbage collector" in docs/operations.md.
+gc.collect()
+gc.freeze()

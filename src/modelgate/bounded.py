@@ -66,7 +66,6 @@ class _Bounded:
     """
 
     __slots__ = ("_cancelling", "_over", "_task", "_wait", "until")
-
     bounded = True
 
     def __init__(self, wait: Wait, until: float) -> None:
@@ -97,7 +96,7 @@ class _Bounded:
         if self.until <= perf_counter():
             raise _Over(self.until)
         awaited = self._wait.aio()
-        steps = awaited if isinstance(awaited, CoroutineType) else _awaited(awaited)
+        steps = awaited.__await__() if isinstance(awaited, _PLAIN) else _awaited(awaited)
         try:
             signal = steps.send(None)
         except StopIteration as stop:
@@ -130,6 +129,10 @@ class _Bounded:
         """The time is over."""
         self._over = True
         self._task.cancel()
+
+
+_PLAIN = (CoroutineType, asyncio.Future)
+"""What is awaited by steps that can be sent to and thrown into; of others there may be any iterator."""
 
 
 async def _awaited(awaited: Awaitable[Any]) -> Any:

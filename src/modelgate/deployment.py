@@ -52,9 +52,10 @@ class Deployment:
         layers: HTTP layers around this deployment alone, inside the gate's.
         scoring: scoring layers around its predictions, in place of the gate's.
         offload: whether the model runs in a thread of the gate's, under ASGI, and under WSGI where
-            requests have a deadline. By default a function does under ASGI; an estimator, and under WSGI a
-            function too, as long as it takes more than two milliseconds; False runs it on the event loop, one request at a time, or in
-            the server's thread: for a function known to take microseconds.
+            requests have a deadline. By default a function under ASGI always does, and all else as long
+            as it takes more than two milliseconds; True has it run there always, and False on the event
+            loop, one request at a time, or in the server's thread: for a function known to take
+            microseconds.
         batch: whether an estimator scores in one call what waits for it together. For estimators
             whose answer for a row depends on the rows beside it, False.
         plans: whether an estimator is answered for by its exact plan, where it has one: see

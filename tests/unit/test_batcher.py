@@ -214,6 +214,33 @@ def test_where_the_model_runs_follows_the_time_it_takes(model, monkeypatch):
     assert model.threads[-1] is not threading.current_thread()
 
 
+def test_many_rows_run_on_the_loop_once_known_to_be_light(model, monkeypatch):
+    """Few rows tell at most what a call of more takes; what may take too long goes to a thread, and tells."""
+    clock, row = Clock(0), [LIGHT / 4]
+
+    def timed(rows):
+        clock.advance(LIGHT / 4 + row[0] * len(rows))
+        return model(rows)
+
+    monkeypatch.setattr(tally, "perf_counter", clock)
+    scored = Batcher(timed, Workers(1))
+
+    def here(*sizes):
+        ask(scored, *(table(*[1] * size) for size in sizes))
+        return model.threads[-1] is threading.current_thread()
+
+    drive(scored.predict(table(1)))
+
+    assert [True, False] == [here(1), here(200)]
+    for _ in range(500):
+        drive(scored.predict(table(1)))
+    assert [True, False] == [here(1), here(200)]
+    row[0] = LIGHT / 1000
+    for _ in range(500):
+        drive(scored.predict(table(1)))
+    assert [True, False, False, True] == [here(1), here(*[1] * 20), here(*[1] * 200), here(200)]
+
+
 def soon(scored, rows):
     """The answer to a thread that has a deadline."""
     return drive(bounded(scored.predict(rows), time.perf_counter() + SOON))

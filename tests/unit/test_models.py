@@ -376,6 +376,14 @@ def test_a_hit_is_the_same_model(loader):
     assert get(cache, "a")[0] is get(cache, "a")[0]
 
 
+def test_a_model_in_memory_is_there_at_once(loader):
+    """What is not is a flow."""
+    cache = ModelCache(loader)
+    loaded, hit = drive(cache.take("a"))
+
+    assert (loaded, False, True) == (cache.take("a")[0], hit, cache.take("a")[1])
+
+
 def test_cache_info_counts(loader):
     """Hits, misses and sizes, as functools.lru_cache tells them; cache_clear starts anew."""
     cache = ModelCache(loader, maxsize=2)

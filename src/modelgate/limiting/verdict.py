@@ -32,9 +32,8 @@ class Verdict(msgspec.Struct):
     @property
     def heeded(self) -> int:
         """The window to heed: the tightest, or the one that keeps the request waiting longest."""
-        free = self.free
         if self.passes:
-            return free.index(min(free))
+            return self.free.index(min(self.free))
         return max((at for at, free in enumerate(self.free) if free < self.cost), key=self.reset)
 
     @property

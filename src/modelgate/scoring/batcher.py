@@ -10,14 +10,14 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeAlias
 
 from ..counts import require_count
 from ..errors import Overloaded
-from ..flow import Flow, Wait, Workers, contained
+from ..flow import Flow, Workers, contained
 from ..forks import renew_in_child
 from ..schema import Table
 from .pace import LIGHT, LIGHT_ROWS, Pace
@@ -122,13 +122,10 @@ class Batcher:
         """
         if len(table) >= self._max_rows:
             return (yield from self._workers.run(self._score_large, table))
-        return (  # type: ignore[no-any-return]
-            yield Wait(
-                sync=partial(self._wait, table),
-                aio=partial(self._await, table),
-                within=partial(self._wait_within, table),
-            )
-        )
+        outcome: Outcome = yield _Turn(self, table)  # type: ignore[misc]  # it has all that a Wait has
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
     @property
     def rows_waiting(self) -> int:
@@ -138,9 +135,9 @@ class Batcher:
     def _score_large(self, table: Table) -> Prediction:
         return self._tally.timed("large", len(table), self._score, table)[0]
 
-    def _wait_within(self, table: Table, seconds: float) -> Prediction:
-        """As `_wait`, but that this thread, which has no time to lose, runs no model that may take much of it."""
-        waiting = _InThread(table, leads=self._light(table, max(LIGHT, seconds * _SMALL)))
+    def wait_within(self, table: Table, seconds: float) -> Outcome:
+        """As `wait`, but that this thread, which has no time to lose, runs no model that may take much of it."""
+        waiting = _InThread(table, leads=self._light(len(table), max(LIGHT, seconds * _SMALL)))
         if self._leads(waiting):
             if waiting.leads:
                 self._run()
@@ -154,7 +151,7 @@ class Batcher:
                 raise TimeoutError from None
             if waiting.outcome is None:
                 self._run()
-        return _result(waiting.outcome)
+        return waiting.outcome
 
     def _give_up(self, waiting: "_InThread") -> None:
         with self._lock:
@@ -163,7 +160,8 @@ class Batcher:
         if not waiting.woken.empty() and waiting.outcome is None:
             self._run()
 
-    def _wait(self, table: Table) -> Prediction:
+    def wait(self, table: Table) -> Outcome:
+        """What comes of *table*."""
         waiting = _InThread(table)
         if self._leads(waiting):
             self._run()
@@ -172,24 +170,29 @@ class Batcher:
             waiting.woken.get()
             if waiting.outcome is None:
                 self._run()
-        return _result(waiting.outcome)
+        return waiting.outcome
 
-    async def _await(self, table: Table) -> Prediction:
+    def outcome(self, table: Table) -> Awaitable[Outcome]:
+        """What will come of *table*, on the running event loop."""
         waiting = _InLoop(table)
         if self._leads(waiting):
-            if self._light(table):
+            if self._light(len(table)):
                 self._scheduled = waiting.loop
-                try:
-                    # What else comes in this pass of the loop comes first.
-                    await asyncio.sleep(0)
-                except asyncio.CancelledError:
-                    waiting.future.cancel()
-                    raise
-                finally:
-                    self._run_scheduled(waiting.loop)
-            else:
-                self._workers.submit(self._run)
-        return _result(await waiting.future)
+                return self._lead(waiting)
+            self._workers.submit(self._run)
+        # As it is: a coroutine that awaits it would be resumed with each request.
+        return waiting.future
+
+    async def _lead(self, waiting: "_InLoop") -> Outcome:
+        try:
+            # What else comes in this pass of the loop comes first.
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            waiting.future.cancel()
+            raise
+        finally:
+            self._run_scheduled(waiting.loop)
+        return await waiting.future
 
     def _leads(self, waiting: "_Waiting") -> bool:
         """Let *waiting* wait, and tell whether it leads: because the model is free, or because the one
@@ -214,16 +217,21 @@ class Batcher:
         since, patience = self._since, self._workers.patience
         return since is not None and patience is not None and time.monotonic() - since > patience
 
-    def _light(self, table: Table, limit: float = LIGHT) -> bool:
-        return self._pace.is_light(len(table), limit) if self._inline is None else self._inline
+    def _light(self, rows: int, limit: float = LIGHT) -> bool:
+        return self._pace.is_light(rows, limit) if self._inline is None else self._inline
 
     def _run_scheduled(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
             mine = self._scheduled is loop
             if mine:
                 self._scheduled, self._reason = None, "loop"
-        if mine:
+        if not mine:
+            return
+        if self._light(min(self._rows, LIGHT_ROWS)):
             self._run(loop)
+        else:
+            # One waits that is light, but with it too many for what is known of larger calls.
+            self._workers.submit(self._run)
 
     def _run(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Score what waits, in this thread; *loop* is the event loop that runs in it."""
@@ -282,7 +290,7 @@ class Batcher:
         except BaseException:
             self._failed += 1
             raise
-        self._pace.note(took)
+        self._pace.note(took, len(joined))
         self._requests += len(tables)
         return predictions
 
@@ -319,13 +327,37 @@ class Batcher:
                     first.woken.put(None)
                     return
             # Not on a loop where a thread waits too: it may be the loop's own, which then would never run.
-            elif self._light(first.table) and not any(isinstance(one, _InThread) for one in self._waiting):
+            elif self._light(len(first.table)) and not any(
+                isinstance(one, _InThread) for one in self._waiting
+            ):
                 inline, self._scheduled = True, first.loop
         if isinstance(first, _InThread):
             self._workers.submit(self._run, now=True)
         elif not (inline and _soon(first.loop, partial(self._run_scheduled, first.loop))):
             self._scheduled = None
             self._workers.submit(self._run)
+
+
+class _Turn:
+    """A `Wait` for what comes of a table. What waits is what the garbage collector looks through, again and
+    again: this is one object where a `Wait` and what it calls are seven.
+    """
+
+    __slots__ = ("_batcher", "_table")
+    bounded = True
+
+    def __init__(self, batcher: Batcher, table: Table) -> None:
+        self._batcher = batcher
+        self._table = table
+
+    def sync(self) -> Outcome:
+        return self._batcher.wait(self._table)
+
+    def aio(self) -> Awaitable[Outcome]:
+        return self._batcher.outcome(self._table)
+
+    def within(self, seconds: float) -> Outcome:
+        return self._batcher.wait_within(self._table, seconds)
 
 
 class _InThread:
@@ -381,10 +413,3 @@ def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _result(outcome: Outcome | None) -> Prediction:
-    assert outcome is not None
-    if isinstance(outcome, BaseException):
-        raise outcome
-    return outcome

@@ -19,8 +19,9 @@ from ..schema import Schema, Table
 from ..schema.infer import none_columns
 from ..schema.ways import takes_texts
 from .batcher import Batcher
+from .labels import asking_once
 from .pace import LIGHT, Pace
-from .plans import Answer, Plan, onnx_plan, plan_of, use_one_job
+from .plans import Answer, Answering, Plan, onnx_plan, plan_of, use_one_job
 from .query import Output, Prediction, Target, as_prediction, output_names
 from .tally import Tally
 from .threshold import Threshold
@@ -176,7 +177,7 @@ class Predictor:
     def _counted(self, table: Table) -> Any:
         result, took = self._tally.timed("unbatched", len(table), self._function, table)
         if self._pace is not None:
-            self._pace.note(took)
+            self._pace.note(took, len(table))
         return result
 
     async def _awaited(self, table: Table) -> Any:
@@ -250,6 +251,9 @@ class _Estimator:
             raise ConfigurationError("schema: the model takes texts: accepts one column, Schema.of(text=str)")
         use_one_job(model)
         self.plan = self._plan(schema, plans, name)
+        self._ask: Answering = self._asked
+        if self._probabilities and isinstance(self.plan, str):
+            self._ask = asking_once(model, schema, self._input, self._asked)
 
     def _plan(self, schema: Schema, plans: bool | Literal["onnx"], name: str) -> Plan | str:
         if isinstance(self._model, OnnxModel):
@@ -294,7 +298,7 @@ class _Estimator:
 
     def _answer_at_once(self, table: Table) -> Answer:
         if isinstance(self.plan, str):
-            return self._asked(table)
+            return self._ask(table)
         try:
             return self.plan(table)
         except Exception:

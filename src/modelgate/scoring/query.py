@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from msgspec.structs import replace
 
 from ..errors import PredictionError
 from ..flow import Flow, Handler
@@ -136,6 +135,15 @@ class Output(msgspec.Struct, eq=False):
     positive: int = 1
     threshold: float | None = None
 
+    def parted(self, bounds: "Sequence[tuple[int, int]]") -> "list[Output]":
+        """Parts of it, each from one row to before another."""
+        values, told = self.values, self.probabilities
+        rest = self.positive, self.threshold
+        return [
+            Output(self.name, values[at:to], self.classes, None if told is None else told[at:to], *rest)
+            for at, to in bounds
+        ]
+
     def confidences(self) -> list[float | None]:
         """(rows,): how likely the class is that is predicted; None where a value is no class."""
         assert self.probabilities is not None and self.classes is not None
@@ -167,18 +175,9 @@ class Prediction(msgspec.Struct, eq=False):
         if len(sizes) == 1:
             return [self]
         stops = list(accumulate(sizes))
-        return [self._part(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
-
-    def _part(self, start: int, stop: int) -> "Prediction":
-        outputs = [
-            replace(
-                output,
-                values=output.values[start:stop],
-                probabilities=None if output.probabilities is None else output.probabilities[start:stop],
-            )
-            for output in self.outputs
-        ]
-        return replace(self, outputs=outputs)
+        bounds = [(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
+        parts = zip(*(output.parted(bounds) for output in self.outputs), strict=True)
+        return [Prediction(list(outputs), self.cache_hit, self.warnings, self.kept) for outputs in parts]
 
     @property
     def values(self) -> npt.NDArray[Any]:

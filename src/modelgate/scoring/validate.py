@@ -42,17 +42,14 @@ class Validate:
         schema = self._schema if isinstance(self._schema, Schema) else (yield from self._schema(query))
         rows, max_rows = query.rows, self._max_rows or query.max_rows
         # Most are few, and need no flow of their own.
-        read = (
-            schema.read(rows, max_rows)
-            if not is_large(rows)
-            else (yield from run(schema.read, rows, max_rows))
+        query.table = (
+            (yield from read_rows(schema, rows, max_rows)) if is_large(rows) else schema.read(rows, max_rows)
         )
-        query.table = read
         for check in query.on_rows:
-            yield from check(len(read))
+            yield from check(len(query.table))
         prediction = yield from call_next(query)
-        if read.warnings:
-            prediction.warnings = [*prediction.warnings, *read.warnings]
+        if query.table.warnings:
+            prediction.warnings = [*prediction.warnings, *query.table.warnings]
         return prediction
 
 
