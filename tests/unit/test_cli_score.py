@@ -263,7 +263,7 @@ def test_resumed(to, run, out, requests):
 
     assert lines(*DONE).encode() == whole == out.read_bytes()
     assert faults == out.with_name("out.errors.csv").read_bytes()
-    assert "rows are done: the same command goes on" in stopped.stderr
+    assert "rows are done: the same command, without --overwrite, goes on" in stopped.stderr
     assert "100 %  60 rows" in done.stderr
     assert 0 < json.loads(done.stdout)["resumed_at"] < 60
     assert not checkpoint_path(out).exists()

@@ -82,7 +82,7 @@ def score(
             with progress(path.name) as show:
                 asyncio.run(job.run(file, show))
         except (ModelgateError, OSError, KeyboardInterrupt) as error:
-            job.stop(error)
+            job.stop(error, overwrite)
     job.report(as_json)
 
 
@@ -179,12 +179,13 @@ class _Job:
             await asyncio.gather(*(answer for _, answer in flying), return_exceptions=True)
         output.finish()
 
-    def stop(self, error: BaseException) -> NoReturn:
+    def stop(self, error: BaseException, overwrite: bool) -> NoReturn:
         """Say what happened, and that it can be gone on with; end with its exit code."""
         lines = ["Stopped"] if isinstance(error, KeyboardInterrupt) else [f"Error: {error}"]
         lines += getattr(error, "__notes__", ())
         if self._done.offset:
-            lines.append(f"{self._done.rows:,} rows are done: the same command goes on with the next")
+            same = "the same command, without --overwrite," if overwrite else "the same command"
+            lines.append(f"{self._done.rows:,} rows are done: {same} goes on with the next")
         click.echo("\n".join(lines), err=True)
         raise click.exceptions.Exit(code_of(error))
 
