@@ -174,6 +174,59 @@ def test_predictions_are_bit_equal_after_a_round_trip(tmp_path, estimator, folde
         assert np.array_equal(np.asarray(model.predict_proba(ROWS)), np.asarray(loaded.predict_proba(ROWS)))
 
 
+class Guess(LinearRegression):
+    """Says what it likes."""
+
+    value = float("nan")
+
+    def predict(self, X):
+        return np.full(len(X), self.value)
+
+
+class Forgetful(Guess):
+    """Is another once it was written."""
+
+    value = 1.0
+
+    def __setstate__(self, state):
+        self.value = 2.0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_model_that_predicts_no_number(monkeypatch, value):
+    """Is not packed: no gate would load it."""
+    monkeypatch.setattr(Guess, "value", value)
+    with pytest.raises(ConfigurationError, match="predicts NaN or an infinity"):
+        ModelPackage.from_estimator(Guess().fit(ROWS, ROWS[:, 0]), ROWS, format="joblib")
+
+
+def test_what_is_written_is_tried(tmp_path):
+    """What answers otherwise than the model is not kept."""
+    package = ModelPackage.from_estimator(Forgetful().fit(ROWS, ROWS[:, 0]), ROWS, format="joblib")
+    with pytest.raises(ConfigurationError, match="does not answer the example"):
+        package.save(tmp_path / "m.mgpkg")
+
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("estimator", "options", "told"),
+    [
+        (LinearRegression(), {"threshold": 0.5}, "threshold=0.5: the model tells no probabilities"),
+        (SVC(), {"threshold": 0.5}, "threshold=0.5: the model tells no probabilities"),
+        (LinearRegression(), {"target": ["a", "b"]}, "one for each of 1 outputs"),
+        (LinearRegression(), {"y": [1.0]}, "y: accepts a value for each of the 300 rows"),
+        (LinearRegression(), {"y": 1.0}, "y: accepts a value for each of the 300 rows"),
+    ],
+    ids=lambda it: None if isinstance(it, dict) else str(it),
+)
+def test_options_that_do_not_go_with_the_model(estimator, options, told):
+    """Are refused when it is packed, and not by the first request."""
+    model = estimator.fit(ROWS, YES if isinstance(estimator, SVC) else ROWS[:, 0])
+    with pytest.raises(ConfigurationError, match=told):
+        ModelPackage.from_estimator(model, ROWS, **options)
+
+
 def test_what_a_package_tells(path, package):
     """Everything it was made with."""
     loaded = ModelPackage.load(path)

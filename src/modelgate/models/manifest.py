@@ -91,12 +91,26 @@ def make_manifest(estimator: Any, /, **told: Any) -> Manifest:
         import sklearn
 
         versions["scikit-learn"] = sklearn.__version__
+    _check_outputs(estimator, classes, told.get("target"), told.get("threshold"))
     try:
         return _checked(
             {**told, "format": 1, "task": _task(classes), "classes": classes, "versions": versions}
         )
     except msgspec.ValidationError as error:
         raise ConfigurationError(str(error).replace("$.", "")) from None
+
+
+def _check_outputs(
+    estimator: Any, classes: Sequence[Any], target: str | Sequence[str] | None, threshold: float | None
+) -> None:
+    """Raises `ConfigurationError` where *target* or *threshold* is of no such estimator."""
+    if isinstance(target, list | tuple) and len(target) != len(classes):
+        raise ConfigurationError(
+            f"target={target!r}: accepts a name, or one for each of {len(classes)} outputs"
+        )
+    decides = hasattr(estimator, "predict_proba") and any(len(labels or ()) == 2 for labels in classes)
+    if threshold is not None and not decides:
+        raise ConfigurationError(f"threshold={threshold!r}: the model tells no probabilities of two classes")
 
 
 def _checked(told: Any) -> Manifest:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import msgspec
+import numpy as np
 
 from ..errors import ConfigurationError, StoreError
 from ..schema import Schema
@@ -119,6 +120,8 @@ class ModelPackage:
             raise ConfigurationError(f"format={format!r}: accepts skops, joblib or onnx")
         if X is None or not len(X):
             raise ConfigurationError("X: accepts at least one row")
+        if y is not None and np.shape(y)[:1] != (len(X),):
+            raise ConfigurationError(f"y: accepts a value for each of the {len(X)} rows of X")
         schema = schema or Schema.from_model(model)
         rows = background(X, schema)
         estimator, told = model, None
@@ -188,7 +191,7 @@ class ModelPackage:
 
         Raises:
             ConfigurationError: *path* ends otherwise, it cannot be written there, or the model cannot be
-                written in the format chosen.
+                written in the format chosen, or what is written does not answer the example as the model.
         """
         path = Path(path)
         if path.suffix != PACKAGE:
@@ -217,7 +220,9 @@ class ModelPackage:
             "example.json": self.example,
         }
         members = {name: msgspec.json.encode(value) for name, value in told.items()}
-        members[self.manifest.model] = dump(self.model, Path(self.manifest.model).suffix)
+        members[self.manifest.model], written = dump(self.model, Path(self.manifest.model).suffix)
+        # What no gate would load is not written.
+        check_example(written, self.schema, msgspec.json.decode(members["example.json"]))
         manifest = msgspec.json.format(msgspec.json.encode(self.manifest.sealed(members)))
         signatures = {} if key is None else {SIGNATURE: sign(manifest, key)}
         if sign_key is not None:

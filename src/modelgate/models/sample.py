@@ -77,7 +77,20 @@ def _levels(values: npt.NDArray[Any]) -> dict[str, Any]:
 
 
 def answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What *model* itself says of *rows*, as JSON can hold it."""
+    """What *model* itself says of *rows*, as JSON can hold it.
+
+    Raises:
+        ConfigurationError: it predicts what is no number.
+    """
+    told = _answers(model, schema, rows)
+    if not all(np.isfinite(part).all() for part in map(np.asarray, told.values()) if part.dtype.kind == "f"):
+        raise ConfigurationError(
+            "model: predicts NaN or an infinity for its own rows, which JSON cannot hold"
+        )
+    return told
+
+
+def _answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     table = schema.read(rows)
     if isinstance(model, OnnxModel):
         values, likely = model.answer(table)
