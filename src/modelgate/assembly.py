@@ -8,7 +8,8 @@ from typing import Any
 
 from .deployment import Deployment, ScoringLayer
 from .entries import Entry, Release
-from .flow import Flow, Handler, stack
+from .errors import ConfigurationError
+from .flow import Flow, Handler, drive, stack
 from .http import Request, Response, http_stack
 from .loader import Loader
 from .models import ModelCache
@@ -69,6 +70,7 @@ class Assembly:
         if deployment.rollout is not None:
             candidates = [_candidate(deployment, model) for model in deployment.rollout.percents]
             releases = (own, *(self._release(candidate, known) for candidate in candidates))
+            _check_versions(releases)
             score = _OneOf(releases, Choice(deployment.rollout, deployment.name))
             answer = partial(self._answer_telling, score)
         return Entry(
@@ -136,6 +138,16 @@ class _OneOf:
                 if (yield from release.model.version()) == query.version:
                     return release
         return self._releases[(yield from self._choice.pick(query))]
+
+
+def _check_versions(releases: Sequence[Release]) -> None:
+    """Raises `ConfigurationError` where two models in memory cannot be told apart in any answer."""
+    told = [drive(release.model.version()) for release in releases if release.supply is None]
+    twice = [version for version in told if told.count(version) > 1]
+    if twice:
+        raise ConfigurationError(
+            f"rollout: two of the models are version {twice[0]!r}: give each one of its own"
+        )
 
 
 def _candidate(deployment: Deployment, model: Any) -> Deployment:

@@ -1,5 +1,6 @@
 """From where a deployment's model is kept to what predicts."""
 
+import logging
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from itertools import count
@@ -14,7 +15,7 @@ from .models import ModelCache, ModelPackage, ModelStore
 from .models.manifest import Manifest, Sidecars
 from .models.package import check_file, open_package, sidecars_of
 from .models.rules import Rules
-from .models.store import LATEST, mark_of
+from .models.store import LATEST, is_version, mark_of
 from .scoring import Predictor, Target, Threshold
 from .scoring.model import Known
 from .scoring.query import output_names
@@ -23,6 +24,8 @@ from .scoring.threshold import is_for
 from .supply import Supply
 
 __all__ = ["Loader"]
+
+logger = logging.getLogger("modelgate")
 
 
 class Loader:
@@ -81,6 +84,7 @@ class Loader:
         # Before it is read: what changes meanwhile is read once more.
         mark = self._mark(supply.deployment) if self.watching else None
         predictor = self.predictor(supply.deployment, self._opened(supply.deployment))
+        _warn_of_names(supply.deployment, predictor.version)
         supply.mark, supply.version = mark, predictor.version
         return predictor
 
@@ -165,6 +169,18 @@ class Loader:
         if threshold is not None or wanted is not None:
             predictor.decision = Threshold(threshold, wanted)
         return predictor
+
+
+def _warn_of_names(deployment: Deployment, version: str) -> None:
+    """Tell of a model whose name says another *version* than it does itself, as answers then do."""
+    named = deployment.stored or (deployment.path.stem if deployment.path is not None else "")
+    told = named.partition("@")[2]
+    if (
+        deployment.version is None
+        and is_version(named)
+        and told.removeprefix("v") != version.removeprefix("v")
+    ):
+        logger.warning("the model %s says that it is version %s, and its name says %s", named, version, told)
 
 
 def _target(deployment: Deployment, manifest: Manifest | None) -> str | Sequence[str]:

@@ -44,12 +44,18 @@ class Poll:
         patience: how many seconds the first requests wait for the first look.
 
     Raises:
-        ConfigurationError: *interval* is not a number above 0.
+        ConfigurationError: *interval* is not a number above 0 that a thread can wait for.
     """
 
     def __init__(self, look: Callable[[], None], interval: float, *, patience: float = 0) -> None:
-        if isinstance(interval, bool) or not isinstance(interval, int | float) or not interval > 0:
-            raise ConfigurationError(f"watch={interval!r}: accepts seconds above 0")
+        if (
+            isinstance(interval, bool)
+            or not isinstance(interval, int | float)
+            or not 0 < interval <= threading.TIMEOUT_MAX
+        ):
+            raise ConfigurationError(
+                f"watch={interval!r}: accepts seconds above 0, and no more than a wait may take"
+            )
         self._look = weakref.WeakMethod(look)
         self._interval = interval
         self._patience = patience

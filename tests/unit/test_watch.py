@@ -62,7 +62,7 @@ def look(gate):
     return said(gate)
 
 
-@pytest.mark.parametrize("value", [0, -1, True, "30"])
+@pytest.mark.parametrize("value", [0, -1, True, "30", float("inf"), float("nan"), 1e300])
 def test_what_cannot_be(value):
     """Seconds are."""
     with pytest.raises(ConfigurationError, match=r"watch=.*accepts seconds above 0"):
