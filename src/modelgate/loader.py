@@ -15,7 +15,8 @@ from .models import ModelCache, ModelPackage, ModelStore
 from .models.manifest import Manifest, Sidecars
 from .models.package import check_file, open_package, sidecars_of
 from .models.rules import Rules
-from .models.store import LATEST, is_version, mark_of
+from .models.store import mark_of
+from .models.versions import LATEST, is_version
 from .scoring import Predictor, Target, Threshold
 from .scoring.model import Known
 from .scoring.query import output_names
