@@ -196,6 +196,24 @@ def test_where_the_model_runs_follows_the_time_it_takes(model, monkeypatch):
     assert model.threads[-1] is not threading.current_thread()
 
 
+@pytest.mark.parametrize(("fit", "calls"), [(100, [1, 200, 200]), (600, [1, 400]), (10**9, [1, 400])])
+def test_a_batch_on_the_loop_has_the_rows_that_fit_into_its_time(model, monkeypatch, fit, calls):
+    """As the last call took it; and as many as are known to do no harm."""
+    clock = Clock(0)
+
+    def timed(rows):
+        clock.advance(LIGHT * len(rows) / fit)
+        return model(rows)
+
+    monkeypatch.setattr(batcher.time, "perf_counter", clock)
+    scored = Batcher(timed, Workers(1))
+    ask(scored, table(1))
+    ask(scored, table(*[1] * 200), table(*[2] * 200))
+
+    assert calls == list(map(len, model.calls))
+    assert scored.info().inline == 1
+
+
 def test_more_rows_than_may_wait_are_refused_at_once(model):
     """Those that wait already are served."""
     scored = Batcher(model, Workers(1), inline=False, max_waiting=2)

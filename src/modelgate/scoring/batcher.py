@@ -28,7 +28,7 @@ LIGHT = 0.002
 """How long a model may take, in seconds, to run on the event loop."""
 
 LIGHT_ROWS = 256
-"""How many rows a batch on the event loop has at most."""
+"""How many rows a batch on the event loop may have, whatever was measured."""
 
 _FORGETTING = 0.9
 
@@ -95,6 +95,7 @@ class Batcher:
         self._max_waiting = max_waiting
         self._requests = self._batches = self._inlined = self._failed = self._shed = 0
         self._slowest: float | None = None
+        self._light_rows = LIGHT_ROWS
         self._tally = tally or Tally()
         self._tally.queues.add(self)
         self._forget()
@@ -214,7 +215,7 @@ class Batcher:
 
     def _run(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Score what waits, in this thread; *loop* is the event loop that runs in it."""
-        batch = self._take(self._max_rows if loop is None else LIGHT_ROWS)
+        batch = self._take(self._max_rows if loop is None else self._light_rows)
         self._since = time.monotonic()
         try:
             outcomes: Sequence[Outcome] = self._call(batch, self._reason) if batch else []
@@ -260,11 +261,12 @@ class Batcher:
 
     def _call(self, batch: "list[_Waiting]", reason: str) -> list[Prediction]:
         tables = [waiting.table for waiting in batch]
+        rows = sum(map(len, tables))
         self._batches += 1
         start = time.perf_counter()
         try:
             scored = partial(contained, partial(self._score, Table.joined(tables)))
-            whole = self._tally.timed(reason, sum(map(len, tables)), scored)
+            whole = self._tally.timed(reason, rows, scored)
             predictions = whole.parted([len(table) for table in tables])
         except BaseException:
             self._failed += 1
@@ -272,6 +274,8 @@ class Batcher:
         took = time.perf_counter() - start
         # The slowest call counts, and is forgotten bit by bit: one spike keeps the model off the loop.
         self._slowest = took if self._slowest is None else max(took, self._slowest * _FORGETTING)
+        # As many as fit into the time on the loop, if each takes no longer than those of this call.
+        self._light_rows = min(max(LIGHT_ROWS, int(LIGHT * rows / max(took, 1e-9))), self._max_rows)
         self._requests += len(tables)
         return predictions
 
