@@ -53,4 +53,4 @@ def by_row(columns: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
     if len(names) == 1:
         name = names[0]
         return [{name: value} for (value,) in rows]
-    return [dict(zip(names, row)) for row in rows]  # noqa: B905  as long as there are columns: to ask takes as long
+    return [dict(zip(names, row)) for row in rows]  # noqa: B905  of one length: to ask takes as long
