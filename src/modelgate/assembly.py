@@ -18,6 +18,7 @@ from .scoring.query import check_prediction
 from .scoring.rollout import Choice
 from .scoring.score import predict
 from .scoring.shadow import Shadowing
+from .scoring.tally import Tally
 
 __all__ = ["Assembly", "is_same_model"]
 
@@ -59,7 +60,7 @@ class Assembly:
         """
         shadow = shadowed = None
         if deployment.shadow is not None:
-            shadowed = self._release(_candidate(deployment, deployment.shadow.model), known)
+            shadowed = self._release(_candidate(deployment, deployment.shadow.model), known, answers=False)
             score = stack(
                 [Validate(deployment.schema or shadowed.model.schema), shadowed.model, decide], predict
             )
@@ -95,20 +96,28 @@ class Assembly:
         return response
 
     def _release(
-        self, deployment: Deployment, known: Sequence[Release], innermost: Sequence[ScoringLayer] = ()
+        self,
+        deployment: Deployment,
+        known: Sequence[Release],
+        innermost: Sequence[ScoringLayer] = (),
+        *,
+        answers: bool = True,
     ) -> Release:
         for release in known:
             told = release.deployment
+            if release.answers is not answers:
+                continue
             if told.version == deployment.version and is_same_model(told.model, deployment.model):
                 return replace(release, score=self._scored(deployment, release.model, innermost))
         self._loader.check(deployment)
+        tally = None if answers else Tally()
         if deployment.is_loaded:
-            supply = self._loader.admit(deployment, self._cache)
+            supply = self._loader.admit(deployment, self._cache, tally)
             model = Model(supply.get, partial(self._described.reload, supply.name), supply.peek)
         else:
-            predictor = self._loader.predictor(deployment, deployment.model)
+            predictor = self._loader.predictor(deployment, deployment.model, tally)
             supply, model = None, Model(held(predictor), peek=lambda: predictor)
-        return Release(deployment, model, self._scored(deployment, model, innermost), supply)
+        return Release(deployment, model, self._scored(deployment, model, innermost), supply, answers)
 
     def _scored(
         self, deployment: Deployment, model: Model, innermost: Sequence[ScoringLayer]

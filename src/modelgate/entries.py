@@ -29,12 +29,14 @@ class Release:
         model: where the model comes from.
         score: the scoring layers around it.
         supply: gives the model; None for one that is in memory for good.
+        answers: whether anybody is answered by it, and not for a shadow: that one's calls are counted apart.
     """
 
     deployment: Deployment
     model: Model
     score: Handler[Query, Prediction]
     supply: Supply | None
+    answers: bool = True
 
 
 class InFlight:

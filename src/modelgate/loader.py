@@ -58,11 +58,13 @@ class Loader:
         self._counts: dict[str, count[int]] = {}
         self.watching = False
 
-    def admit(self, deployment: Deployment, cache: ModelCache[Predictor]) -> Supply:
+    def admit(
+        self, deployment: Deployment, cache: ModelCache[Predictor], tally: Tally | None = None
+    ) -> Supply:
         """What gives the model of *deployment*; the first of that name is called so for `load` and `describe`."""
         number = next(self._counts.setdefault(deployment.name, count(1)))
         name = deployment.name if number == 1 else f"{deployment.name}#{number}"
-        supply = self._admitted[name] = Supply(name, deployment, cache)
+        supply = self._admitted[name] = Supply(name, deployment, cache, tally)
         return supply
 
     def check(self, deployment: Deployment) -> None:
@@ -84,7 +86,7 @@ class Loader:
         supply = self._admitted[name]
         # Before it is read: what changes meanwhile is read once more.
         mark = self._mark(supply.deployment) if self.watching else None
-        predictor = self.predictor(supply.deployment, self._opened(supply.deployment))
+        predictor = self.predictor(supply.deployment, self._opened(supply.deployment), supply.tally)
         _warn_of_names(supply.deployment, predictor.version)
         supply.mark, supply.version = mark, predictor.version
         return predictor
@@ -138,8 +140,10 @@ class Loader:
         describe = getattr(self._store, "describe", None)
         return describe(deployment.stored) if describe is not None else None
 
-    def predictor(self, deployment: Deployment, model: Any) -> Predictor:
+    def predictor(self, deployment: Deployment, model: Any, tally: Tally | None = None) -> Predictor:
         """What predicts with *model*, an estimator, a function or a package, as *deployment* says.
+
+        Its calls are counted by *tally*, or else with those of the deployment.
 
         Raises:
             ConfigurationError: they do not go together.
@@ -156,7 +160,7 @@ class Loader:
             plans=deployment.plans,
             batch=deployment.batch,
             inline=None if deployment.offload is None else False,
-            tally=self.tallies.setdefault(deployment.name, Tally()),
+            tally=tally or self.tallies.setdefault(deployment.name, Tally()),
         )
         threshold, wanted = deployment.threshold, deployment.positive_class
         if manifest is not None:

@@ -6,6 +6,7 @@ from .deployment import Deployment
 from .flow import Flow
 from .models import ModelCache
 from .scoring import Predictor
+from .scoring.tally import Tally
 
 __all__ = ["Supply"]
 
@@ -20,15 +21,19 @@ class Supply:
         name: of the model in the cache.
         deployment: whose model it is.
         cache: keeps what serves.
+        tally: counts its calls; None for that of the deployment.
 
     Attributes:
         mark: of what was kept when the model was loaded last, where somebody watches.
         version: of the model that was loaded last.
     """
 
-    def __init__(self, name: str, deployment: Deployment, cache: ModelCache[Predictor]) -> None:
+    def __init__(
+        self, name: str, deployment: Deployment, cache: ModelCache[Predictor], tally: Tally | None
+    ) -> None:
         self.name = name
         self.deployment = deployment
+        self.tally = tally
         self.mark: Hashable | None = None
         self.version: str | None = None
         self._cache = cache
