@@ -95,6 +95,40 @@ def test_a_column_that_cannot_work_is_refused(arguments, named):
         Column(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "named"),
+    [
+        ("number", {"levels": (1, 2), "minimum": 2}, "levels=1: accepts values that the column's other"),
+        ("text", {"levels": ("ab", "c"), "max_length": 1}, "levels='ab'"),
+        ("text", {"levels": ("ab", "c"), "pattern": "b"}, "levels='c'"),
+        ("number", {"maximum": 10**400}, "maximum=1000"),
+        ("integer", {"minimum": -(10**400)}, "minimum=-1000"),
+        ("text", {"max_length": 10**30}, "max_length=1000"),
+        ("number", {"seen": ("a", "b")}, "seen=.*the least and the greatest number"),
+        ("number", {"seen": (3, 1)}, "seen="),
+        ("number", {"seen": (0, 10**400)}, "seen="),
+        ("any", {"typical": {"a": 1}}, "typical=.*a single value"),
+        ("number", {"typical": 10**400}, "typical=1000"),
+    ],
+    ids=str,
+)
+def test_options_that_contradict_or_cannot_be_are_refused(kind, options, named):
+    """By the column and the option, and never by what they would break later."""
+    with pytest.raises(ConfigurationError, match=rf"^column 'a': {named}"):
+        Column("a", kind, **options)
+
+
+@pytest.mark.parametrize("form", [encode, lambda row: row], ids=["json", "python"])
+def test_levels_of_integers_are_whole_however_they_are_written(form):
+    """TOML and JSON write 1.0 and mean 1."""
+    schema = Schema([Column("a", "integer", levels=(1.0, 2.0))])
+    [row] = schema.read(form({"a": 2})).rows()
+
+    assert (2, int) == (row["a"], type(row["a"]))
+    with pytest.raises(InvalidValues, match="must be one of 1, 2"):
+        schema.read(form({"a": 3}))
+
+
 def test_a_schema_needs_columns_of_distinct_names():
     """None, and two of one name, are refused."""
     with pytest.raises(ConfigurationError, match="at least one"):
