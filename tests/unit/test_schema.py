@@ -157,6 +157,8 @@ ROWS = [ROW, {**ROW, "age": -1.0, "plan": "free", "active": False}]
         encode(ROWS),
         b" \r\n\t" + encode(ROWS) + b"\n",
         msgspec.Raw(encode(ROWS)),
+        bytearray(b" " + encode(ROWS)),
+        memoryview(encode(ROWS)),
         ROWS,
         tuple(OrderedDict(reversed(row.items())) for row in ROWS),
         {name: [row[name] for row in ROWS] for name in ROW},
@@ -203,6 +205,24 @@ def test_an_empty_batch_is_an_empty_table(rows):
 
     assert (0, 4) == (len(table), table.numbers.ndim + table.to_array().ndim)
     assert dict.fromkeys(ROW, 0) == {name: len(table[name]) for name in table}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pandas.DataFrame({"agee": []}),
+        pandas.DataFrame(index=[0, 1]),
+        polars.DataFrame({"agee": []}),
+        {"agee": []},
+    ],
+    ids=["pandas", "rows without columns", "polars", "columns"],
+)
+def test_an_empty_batch_of_other_columns_is_refused(rows):
+    """As a CSV header alone is: it would be answered with no predictions otherwise."""
+    with pytest.raises(MissingColumns) as info:
+        MIXED.read(rows)
+
+    assert list(ROW) == info.value.missing_columns
 
 
 @pytest.mark.parametrize("rows", [b"[]", []])
