@@ -428,7 +428,7 @@ def test_bytes_are_read_whatever_holds_them(form):
     assert [expected] * 2 == [table.rows() for told in (raw, CSV(raw)) for table in TWO.iter_csv(told)]
 
 
-@pytest.mark.parametrize("raw", ["a,b\n1,2\n", io.BytesIO(b"a,b\n1,2\n"), None], ids=repr)
+@pytest.mark.parametrize("raw", ["a,b\n1,2\n", io.BytesIO(b"a,b\n1,2\n"), None], ids=["text", "file", "none"])
 def test_what_is_no_bytes_is_told_so(raw):
     """A text is to be encoded, a file to be read."""
     for read in (TWO.iter_csv, lambda raw: TWO.read(CSV(raw))):

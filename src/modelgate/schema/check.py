@@ -72,9 +72,7 @@ class _Cells:
     def __init__(self, column: Column, policy: Policy, *, text: bool) -> None:
         self._column = column
         # A level without characters could not be sent otherwise; of null and such a level it is null.
-        self._empty_is_null = text and (
-            column.nullable or column.levels is None or not column.has_level("")
-        )
+        self._empty_is_null = text and (column.nullable or column.levels is None or not column.has_level(""))
         self._from_text = text or (policy.lenient and column.kind != "any")
         self._unknown_levels = policy.unknown_levels
 

@@ -204,9 +204,10 @@ class Schema:
             refuse_many(rows.data, max_rows)
             return self._decoder.of_records(rows.records(self.names))
         records = self._records(rows)
-        if not records and (isinstance(rows, Mapping) or hasattr(rows, "columns")):
+        columns: Any = rows if isinstance(rows, Mapping) else getattr(rows, "columns", None)
+        if not records and columns is not None:
             # No rows to tell it: as of a CSV header alone.
-            return self._csv.empty([str(name) for name in getattr(rows, "columns", rows)])
+            return self._csv.empty([str(name) for name in columns])
         refuse_many(records, max_rows)
         return check(self.columns, records, self.policy)
 
