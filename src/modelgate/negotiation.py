@@ -1,10 +1,14 @@
 """Which of several media types a caller would rather have (RFC 9110, section 12.5.1), and what else (RFC 7240)."""
 
+import re
 from collections.abc import Sequence
 
 __all__ = ["preference", "preferred"]
 
 _MOST = 64
+
+# What stands between commas, but for those in a quoted string; one that is never closed ends with the field.
+_PARTS = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.?)*"?)+')
 
 
 def preferred(accept: str | None, offered: Sequence[str]) -> str:
@@ -41,8 +45,8 @@ def preference(told: str, name: str) -> str | None:
 
     RFC 7240, section 2: the first of a name counts, without a value it is empty.
     """
-    for part in told.split(","):
-        said, _, value = part.partition(";")[0].partition("=")
+    for part in _PARTS.finditer(told):
+        said, _, value = part[0].partition(";")[0].partition("=")
         if said.strip().lower() == name:
             return value.strip().strip('"')
     return None

@@ -718,7 +718,9 @@ def test_levels_that_json_cannot_say_are_refused(values, schema):
     encoder = OneHotEncoder(handle_unknown="ignore")
     model = transformed((encoder, ["a"])).fit(pandas.DataFrame({"a": values}), TARGET)
 
-    with pytest.raises(ConfigurationError, match=r"^column 'a': the model was trained with values of the type"):
+    with pytest.raises(
+        ConfigurationError, match=r"^column 'a': the model was trained with values of the type"
+    ):
         Predictor(model, schema)
 
 

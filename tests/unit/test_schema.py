@@ -95,6 +95,40 @@ def test_a_column_that_cannot_work_is_refused(arguments, named):
         Column(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "named"),
+    [
+        ("number", {"levels": (1, 2), "minimum": 2}, "levels=1: accepts values that the column's other"),
+        ("text", {"levels": ("ab", "c"), "max_length": 1}, "levels='ab'"),
+        ("text", {"levels": ("ab", "c"), "pattern": "b"}, "levels='c'"),
+        ("number", {"maximum": 10**400}, "maximum=1000"),
+        ("integer", {"minimum": -(10**400)}, "minimum=-1000"),
+        ("text", {"max_length": 10**30}, "max_length=1000"),
+        ("number", {"seen": ("a", "b")}, "seen=.*the least and the greatest number"),
+        ("number", {"seen": (3, 1)}, "seen="),
+        ("number", {"seen": (0, 10**400)}, "seen="),
+        ("any", {"typical": {"a": 1}}, "typical=.*a single value"),
+        ("number", {"typical": 10**400}, "typical=1000"),
+    ],
+    ids=str,
+)
+def test_options_that_contradict_or_cannot_be_are_refused(kind, options, named):
+    """By the column and the option, and never by what they would break later."""
+    with pytest.raises(ConfigurationError, match=rf"^column 'a': {named}"):
+        Column("a", kind, **options)
+
+
+@pytest.mark.parametrize("form", [encode, lambda row: row], ids=["json", "python"])
+def test_levels_of_integers_are_whole_however_they_are_written(form):
+    """TOML and JSON write 1.0 and mean 1."""
+    schema = Schema([Column("a", "integer", levels=(1.0, 2.0))])
+    [row] = schema.read(form({"a": 2})).rows()
+
+    assert (2, int) == (row["a"], type(row["a"]))
+    with pytest.raises(InvalidValues, match="must be one of 1, 2"):
+        schema.read(form({"a": 3}))
+
+
 def test_a_schema_needs_columns_of_distinct_names():
     """None, and two of one name, are refused."""
     with pytest.raises(ConfigurationError, match="at least one"):
@@ -123,6 +157,8 @@ ROWS = [ROW, {**ROW, "age": -1.0, "plan": "free", "active": False}]
         encode(ROWS),
         b" \r\n\t" + encode(ROWS) + b"\n",
         msgspec.Raw(encode(ROWS)),
+        bytearray(b" " + encode(ROWS)),
+        memoryview(encode(ROWS)),
         ROWS,
         tuple(OrderedDict(reversed(row.items())) for row in ROWS),
         {name: [row[name] for row in ROWS] for name in ROW},
@@ -169,6 +205,24 @@ def test_an_empty_batch_is_an_empty_table(rows):
 
     assert (0, 4) == (len(table), table.numbers.ndim + table.to_array().ndim)
     assert dict.fromkeys(ROW, 0) == {name: len(table[name]) for name in table}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pandas.DataFrame({"agee": []}),
+        pandas.DataFrame(index=[0, 1]),
+        polars.DataFrame({"agee": []}),
+        {"agee": []},
+    ],
+    ids=["pandas", "rows without columns", "polars", "columns"],
+)
+def test_an_empty_batch_of_other_columns_is_refused(rows):
+    """As a CSV header alone is: it would be answered with no predictions otherwise."""
+    with pytest.raises(MissingColumns) as info:
+        MIXED.read(rows)
+
+    assert list(ROW) == info.value.missing_columns
 
 
 @pytest.mark.parametrize("rows", [b"[]", []])

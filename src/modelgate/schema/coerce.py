@@ -51,7 +51,7 @@ def as_json(value: Any) -> Any:
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         if value is np.ma.masked:
             return None
-        value = _date(value[()]) if value.dtype.kind in "mM" else value.item()  # type: ignore[index]
+        value = value.item() if value.dtype.kind not in "mM" else _date(value)
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, datetime.date | datetime.time):

@@ -67,6 +67,8 @@ def _parse_column(at: int, told: Mapping[str, Any]) -> Column:
     for option in ("levels", "seen"):
         if not isinstance(told.get(option, []), list):
             raise ConfigurationError(f"column {name!r}: {option}: accepts a list")
+    if told.get("required") is True and "default" in told:
+        raise ConfigurationError(f"column {name!r}: required: accepts false where there is a default")
     lists = {option: tuple(value) for option, value in told.items() if isinstance(value, list)}
     return Column(**{"name": "", **told, **lists})
 
