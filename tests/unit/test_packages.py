@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import logging
 import os
 import pickle
@@ -49,7 +48,8 @@ from modelgate import ConfigurationError, ModelPackage, Schema
 from modelgate.models import load_model
 from modelgate.models.archive import pack
 from modelgate.models.package import sidecars_of
-from modelgate.models.rules import Rules, sign
+from modelgate.models.rules import Rules
+from tampering import members_of, rewrite
 
 KEY = "a-secret-that-is-kept-elsewhere"
 RANDOM = np.random.default_rng(0)
@@ -86,44 +86,6 @@ def package(pipeline):
 def path(tmp_path, package):
     package.save(tmp_path / "churn.mgpkg")
     return tmp_path / "churn.mgpkg"
-
-
-def members_of(path):
-    with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
-def rewrite(path, key=None, **changes):
-    """Change members of a package as its maker could: digests and signature fit again.
-
-    A name is written as ``schema_json``; a function is given what the JSON says.
-    """
-    members = members_of(path)
-    edit = changes.pop("manifest_json", None)
-    for name, change in changes.items():
-        name = name.replace("_", ".")
-        if change is None:
-            del members[name]
-        else:
-            members[name] = change if isinstance(change, bytes) else _edited(members[name], change)
-    manifest = json.loads(members.pop("manifest.json"))
-    manifest["members"] = {
-        name: {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
-        for name, content in members.items()
-        if name != "signature"
-    }
-    if edit is not None:
-        edit(manifest)
-    raw = json.dumps(manifest).encode()
-    members.pop("signature", None)
-    signature = {"signature": sign(raw, key)} if key else {}
-    path.write_bytes(pack({"manifest.json": raw, **signature, **members}))
-
-
-def _edited(content, change):
-    told = json.loads(content)
-    change(told)
-    return json.dumps(told).encode()
 
 
 def refused(path, match, **options):
@@ -189,7 +151,7 @@ class Forgetful(Guess):
     value = 1.0
 
     def __setstate__(self, state):
-        self.value = 2.0
+        self.__dict__.update(state, value=2.0)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -23,6 +23,7 @@ from modelgate import (
 )
 from modelgate.testing import Client
 from releases import broken, release
+from tampering import rewrite
 
 ROW = {"x0": 1.0}
 
@@ -137,9 +138,8 @@ def half(path):
 def test_what_cannot_be_swapped_in(gate, store, model, error, told):
     """It says why, and the old model goes on; so it does where another example was packed."""
     said(gate)
-    wrong = release(7)
-    wrong.example["expected"]["predict"] = [0.0] * 3
-    wrong.save(store / "churn@7.mgpkg")
+    release(7).save(store / "churn@7.mgpkg")
+    rewrite(store / "churn@7.mgpkg", example_json=lambda it: it["expected"].update(predict=[0.0] * 3))
     with pytest.raises(error, match=told):
         gate.swap("churn", model(store / "churn@7.mgpkg"))
     with pytest.raises(NotFound, match="nothing before"):

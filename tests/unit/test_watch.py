@@ -136,14 +136,14 @@ def test_latest_does_not_go_back_by_itself(folder, caplog):
 
 
 def test_an_old_package_under_a_new_name(folder, caplog):
-    """The version that counts is the one that was signed."""
+    """Is not served, and it is told."""
     put(folder, 4, "churn@4")
     gate = gate_of(folder)
     said(gate)
     put(folder, 3, "churn@99")
 
     assert (4, "4") == look(gate)
-    assert "is version 3 by now" in caplog.text
+    assert "holds the package churn@3" in caplog.text
 
 
 @pytest.mark.parametrize("broken", [b"", b"rubbish" * 100])
