@@ -11,6 +11,7 @@ from .flow import Layer
 from .http import Request, Response
 from .models.package import check_file
 from .models.rules import Rules
+from .models.store import TOKEN
 from .schema import Schema
 from .scoring import Prediction, Query, Rollout, Shadow, Threshold
 
@@ -113,6 +114,7 @@ class Deployment:
             raise ConfigurationError(f"endpoint={self.endpoint!r}: accepts a path such as '/detect-fraud'")
         # What it does not take is told now, and not by the first request.
         Threshold(self.threshold, self.positive_class)
+        _check_model(self)
         if self.path is not None:
             check_file(self.path, Rules(self.sha256))
         elif self.sha256 is not None and self.stored is None:
@@ -133,6 +135,15 @@ class Deployment:
     def is_loaded(self) -> bool:
         """Whether the model is loaded when it is needed, from a file or a store."""
         return self.path is not None or self.stored is not None
+
+
+def _check_model(deployment: Deployment) -> None:
+    if deployment.stored is not None and not TOKEN.fullmatch(deployment.stored):
+        raise ConfigurationError(f'model={deployment.model!r}: accepts "store:name" or "store:name@version"')
+    if deployment.path is not None and isinstance(deployment.model, str) and "://" in deployment.model:
+        raise ConfigurationError(
+            "model: accepts a path, and no URL: that is for a store, Gate(store=FsspecStore(…))"
+        )
 
 
 def _check_kind(option: str, value: object, kind: type, shown: str) -> None:

@@ -11,6 +11,7 @@ SOURCE = Path(modelgate.__file__).parent
 RANKS = [
     ["errors", "forks", "metrics", "timing"],
     ["threads", "counts"],
+    ["patience"],
     ["flow", "strict_json", "codings", "charsets", "database", "multipart", "negotiation"],
     ["http", "bounded"],
     ["bodies"],

@@ -263,7 +263,10 @@ IDENTITY = helper.make_node("Identity", ["x"], ["y"])
             lambda: graph([IDENTITY], [info("x", TensorProto.UINT8)], [info("y", TensorProto.UINT8)]),
             "input x is",
         ),
-        (lambda: graph([IDENTITY], [info("x", shape=(1, 1))], [info("y", shape=(1, 1))]), "input x is"),
+        (
+            lambda: graph([IDENTITY], [info("x", shape=(1, 1))], [info("y", shape=(1, 1))]),
+            "dynamic first dimension",
+        ),
         (lambda: graph([IDENTITY], [info("x", shape=(None,))], [info("y", shape=(None,))]), "input x is"),
         (lambda: graph([IDENTITY], [info("x", shape=(None, None))], [info("y")]), "input x is"),
         (lambda: graph([IDENTITY], [info("x", shape=(None, 2)), info("z")], [info("y")]), "several columns"),

@@ -15,6 +15,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 import sklearn
 import sklearn.base
 import skops.io
@@ -330,7 +331,16 @@ def test_a_missing_extra(tmp_path, pipeline, monkeypatch, package, suffix, told)
         ({"target": 3}, "target"),
         ({"format": "pmml"}, "format='pmml'"),
         ({"X": FRAME[:0]}, "X: accepts at least one row"),
-        ({"X": None}, "X: accepts at least one row"),
+        ({"X": None}, "X: accepts a DataFrame or an array of rows, not NoneType"),
+        ({"X": [[1.0, 2.0]]}, "X: accepts a DataFrame or an array of rows, not list"),
+        ({"X": "rows"}, "X: accepts a DataFrame or an array of rows, not str"),
+        ({"X": scipy.sparse.csr_array(ROWS)}, "X: accepts a DataFrame or an array of rows, not csr_array"),
+        (
+            {"X": FRAME[["age"]]},
+            "^X: its rows break the schema: missing input columns: income, visits, plan$",
+        ),
+        ({"name": "a/b"}, "name='a/b': accepts letters"),
+        ({"version": "1 2"}, "version='1 2': accepts letters"),
         ({"X": FRAME.drop(columns="age")}, "X: .*missing.*age"),
     ],
     ids=str,
@@ -339,6 +349,25 @@ def test_options_that_cannot_work(pipeline, options, told):
     """Are refused, and named."""
     with pytest.raises(ConfigurationError, match=told):
         ModelPackage.from_estimator(pipeline, **{"X": FRAME, **options})
+
+
+def test_what_is_saved_outlives_a_crash(tmp_path, package, monkeypatch):
+    """Each file is on the disk before it has its name."""
+    done, fsync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (done.append("fsync"), fsync(file)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (done.append("replace"), replace(*paths)))
+    package.save(tmp_path / "m.mgpkg")
+
+    assert ["fsync", "replace"] == done
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4half"])
+@pytest.mark.parametrize("suffix", ["mgpkg", "skops"])
+def test_a_file_that_is_cut_off(tmp_path, content, suffix):
+    """Is told as that."""
+    path = tmp_path / f"m.{suffix}"
+    path.write_bytes(content)
+    refused(path, rf"it is cut off, damaged, or no \.{suffix} file")
 
 
 def test_saving(tmp_path, package, path, monkeypatch):

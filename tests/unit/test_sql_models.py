@@ -228,7 +228,7 @@ def test_a_database_that_hangs(postgres, monkeypatch):
         with postgres.hanging():
             monkeypatch.setattr("modelgate.patience._SILENCE", 0.5)
             with pytest.raises(StoreError):
-                within(60, partial(store.mark, "churn"))
+                within(60, partial(store.mark, "churn"), set())
 
         assert "churn@1" == store.mark("churn")[0]
 

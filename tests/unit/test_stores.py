@@ -499,6 +499,25 @@ def test_a_storage_that_fails_or_hangs(odd, trouble):
     assert b"secret" not in answer.body
 
 
+def test_a_storage_that_hangs_takes_few_threads(odd, monkeypatch):
+    """However often it is asked; and it is asked again when it answers."""
+    monkeypatch.setattr("modelgate.models.within._MOST", 3)
+    odd._timeout = 0.01
+    Odd.fails.add("hang ls")
+    for _ in range(10):
+        with pytest.raises(StoreError):
+            odd.mark("churn")
+    threads = list(odd._running)
+    Odd.fails.clear()
+    Odd.hangs.set()
+    for thread in threads:
+        thread.join(30)
+    odd._timeout = 30
+
+    assert 3 == len(threads)
+    assert odd.mark("churn")
+
+
 @pytest.mark.parametrize("trouble", ["open", "read"])
 def test_a_storage_that_fails_while_a_package_is_described(odd, trouble):
     """Is no fault of the package."""

@@ -1,6 +1,7 @@
 """Models in object storage, and wherever else fsspec reaches."""
 
 import hashlib
+import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -61,6 +62,7 @@ class FsspecStore(FileStore):
         if not isinstance(timeout, int | float) or not timeout > 0:
             raise ConfigurationError(f"timeout={timeout!r}: accepts seconds above 0")
         self._timeout = timeout
+        self._running: set[threading.Thread] = set()
         self._open = partial(_file_system, url, storage_options or {})
         _, self._folder = self._open()
 
@@ -201,7 +203,7 @@ class FsspecStore(FileStore):
     def _asked(self, ask: Callable[[Any], T]) -> T:
         try:
             # One file system a process: fsspec keeps it, and makes another after a fork.
-            return within(self._timeout, lambda: ask(self._open()[0]))
+            return within(self._timeout, lambda: ask(self._open()[0]), self._running)
         except FileNotFoundError:
             raise no_model() from None
         except ModelgateError:

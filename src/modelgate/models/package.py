@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,10 +119,12 @@ class ModelPackage:
         """
         if format not in ("skops", "joblib", "onnx"):
             raise ConfigurationError(f"format={format!r}: accepts skops, joblib or onnx")
-        if X is None or not len(X):
-            raise ConfigurationError("X: accepts at least one row")
+        if not hasattr(X, "columns") and not (isinstance(X, np.ndarray) and X.ndim == 2):
+            raise ConfigurationError(f"X: accepts a DataFrame or an array of rows, not {type(X).__name__}")
         if y is not None and np.shape(y)[:1] != (len(X),):
             raise ConfigurationError(f"y: accepts a value for each of the {len(X)} rows of X")
+        if not len(X):
+            raise ConfigurationError("X: accepts at least one row")
         schema = schema or Schema.from_model(model)
         rows = background(X, schema)
         estimator, told = model, None
@@ -397,6 +400,9 @@ def naming(path: Path) -> Iterator[None]:
         raise ConfigurationError(f"model={str(path)!r}: {error}") from None
     except StoreError:
         raise
+    except (zipfile.BadZipFile, EOFError) as error:
+        told = f"is cut off, damaged, or no {path.suffix} file ({error})"
+        raise ConfigurationError(f"model={str(path)!r}: cannot be read: it {told}") from error
     except Exception as error:
         raise ConfigurationError(f"model={str(path)!r}: cannot be read: {error!r}") from error
 

@@ -31,7 +31,7 @@ def background(X: Any, schema: Schema) -> list[dict[str, Any]]:  # noqa: N803  s
     try:
         return schema.read(X.iloc[places] if hasattr(X, "iloc") else X[places]).rows()
     except RequestError as error:
-        raise ConfigurationError(f"X: its rows break the schema: {error.message}: {error}") from None
+        raise ConfigurationError(f"X: its rows break the schema: {error}") from None
 
 
 def statistics(X: Any, y: Any, schema: Schema) -> dict[str, Any]:  # noqa: N803
