@@ -85,10 +85,10 @@ class Loader:
         """What predicts for the deployment admitted as *name*, from its file or the store. It may block."""
         supply = self._admitted[name]
         # Before it is read: what changes meanwhile is read once more.
-        mark = self._mark(supply.deployment) if self.watching else None
+        mark = self._mark(supply.deployment) if self.watching or supply.deployment.path is not None else None
         predictor = self.predictor(supply.deployment, self._opened(supply.deployment), supply.tally)
         _warn_of_names(supply.deployment, predictor.version)
-        supply.mark, supply.version = mark, predictor.version
+        supply.mark, supply.version, supply.schema = mark, predictor.version, predictor.schema
         return predictor
 
     def _opened(self, deployment: Deployment) -> Any:
@@ -120,11 +120,14 @@ class Loader:
         return mark(deployment.stored) if mark is not None else None
 
     def describe(self, name: str) -> Known | None:
-        """What a package says of itself, read without its model."""
-        deployment = self._admitted[name].deployment
+        """What a package says of itself, read without its model; or else what was loaded, where it is the same."""
+        supply = self._admitted[name]
+        deployment = supply.deployment
         told = self._sidecars(deployment)
         if told is None:
-            return None
+            if supply.schema is None or supply.version is None or supply.mark is None:
+                return None
+            return Known(supply.schema, None, supply.version) if self.changed(supply) is None else None
         target, classes = _target(deployment, told.manifest), told.manifest.classes
         names = output_names(target, len(classes))
         schema, version = deployment.schema or told.schema, deployment.version or told.manifest.version

@@ -5,6 +5,7 @@ from collections.abc import Hashable
 from .deployment import Deployment
 from .flow import Flow
 from .models import ModelCache
+from .schema import Schema
 from .scoring import Predictor
 from .scoring.tally import Tally
 
@@ -24,8 +25,8 @@ class Supply:
         tally: counts its calls; None for that of the deployment.
 
     Attributes:
-        mark: of what was kept when the model was loaded last, where somebody watches.
-        version: of the model that was loaded last.
+        mark: of what was kept when the model was loaded last, where it is a file or somebody watches.
+        version, schema: of the model that was loaded last.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Supply:
         self.tally = tally
         self.mark: Hashable | None = None
         self.version: str | None = None
+        self.schema: Schema | None = None
         self._cache = cache
         self._held: Predictor | None = None
         self._retired = False

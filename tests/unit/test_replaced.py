@@ -5,6 +5,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+import skops.io
 
 from modelgate import (
     ConfigurationError,
@@ -296,3 +297,19 @@ def test_many_change_it_at_once(folder):
 
     assert ([], {200}) == (errors, statuses)
     assert set(gate.cache._kept) <= serving
+
+
+def test_a_bare_file_that_was_dropped_tells_its_columns_while_it_is_the_same(tmp_path, at_once):
+    """A faulty row does not load it again; another file in its place is asked what it takes."""
+    path = tmp_path / "churn.skops"
+    skops.io.dump(release(3, columns=2).model, path)
+    gate = Gate([Deployment("churn", path)], keys="open")
+    before = said(gate, {"x0": 1, "x1": 1})
+    gate.cache.cache_clear()
+    seen = [said(gate), gate.cache.cache_info().misses]
+    targets = Client(gate.wsgi).get("/deployments/churn").json()["output"]
+    skops.io.dump(release(4).model, path)
+    gate.cache.cache_clear()
+
+    assert ((3, "1"), [400, 0], (4, "1")) == (before, seen, said(gate))
+    assert [{"name": "prediction"}] == targets

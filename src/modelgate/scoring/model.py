@@ -22,10 +22,10 @@ _TOLD_FOR = 1.0
 
 
 class Known(NamedTuple):
-    """What is known of a model that need not be in memory for it."""
+    """What is known of a model that need not be in memory for it; *targets* are None where only it tells them."""
 
     schema: Schema
-    targets: Sequence[Target]
+    targets: Sequence[Target] | None
     version: str
 
 
@@ -91,7 +91,10 @@ class Model:
     def targets(self) -> Flow[Sequence[Target]]:
         """What the model predicts."""
         teller = yield from self._teller(Query(b""))
-        return (yield from run(lambda: teller.targets))
+        if isinstance(teller, Known) and teller.targets is not None:
+            return teller.targets
+        predictor = yield from self.predictor()
+        return (yield from run(lambda: predictor.targets))
 
     def version(self) -> Flow[str]:
         """The version of the model."""
