@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import InvalidInput, MalformedBody
 from ..schema import CSV
+from ..schema.coerce import as_json
 
 __all__ = ["Rows", "csv_rows", "records", "rows_of"]
 
@@ -134,10 +135,10 @@ def _of_pandas(rows: _Positions) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    for plain in ("item", "isoformat"):
-        if hasattr(value, plain):
-            return getattr(value, plain)()
-    raise TypeError(f"a {type(value).__name__}")
+    told = as_json(value)
+    if told is value:
+        raise TypeError(f"a {type(value).__name__}")
+    return told
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=_plain)
