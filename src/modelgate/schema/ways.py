@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from ..errors import ConfigurationError
-from .estimators import has_base, is_imputer, passes, tag
+from .estimators import has_base, is_imputer, is_vectorizer, passes, tag
 
 __all__ = ["Path", "input_names", "paths_through", "takes_texts", "wrapped"]
 
@@ -33,7 +33,9 @@ def paths_through(model: Any) -> list[Path]:
 
 
 def input_names(model: Any) -> list[str]:
-    """The names of the columns *model* was fitted with: ``x0``, ``x1``, … where it was an array; ``text`` where texts.
+    """The names of the columns *model* was fitted with.
+
+    They are ``x0``, ``x1``, … where it was an array, and ``text`` where it was texts.
 
     Raises:
         ConfigurationError: it tells neither names nor number.
@@ -58,7 +60,8 @@ def takes_texts(model: Any) -> bool:
     inner = parts[0][1] if parts else wrapped(model)
     if inner is not None:
         return takes_texts(inner)
-    return tag(model, "string") and not tag(model, "two_d_array")
+    # A DictVectorizer takes mappings.
+    return is_vectorizer(model) and tag(model, "string")
 
 
 class _Ways:
