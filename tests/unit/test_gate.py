@@ -27,7 +27,6 @@ from modelgate import (
     KeyAuth,
     MemoryStore,
     MissingColumns,
-    ModelPackage,
     NotFound,
     Predictor,
     RateLimit,
@@ -208,9 +207,9 @@ def test_score(wine, wine_row):
 
 
 def test_schema_outlives_the_model(tmp_path, wine):
-    """A package tells its columns without its model: a faulty row does not load that again."""
-    ModelPackage.from_estimator(wine[0], wine[1]).save(tmp_path / "wine.mgpkg")
-    gate = Gate([Deployment("wine", tmp_path / "wine.mgpkg")], keys="open")
+    """Once a model was loaded its columns are known: a faulty row does not load it again."""
+    skops.io.dump(wine[0], tmp_path / "wine.skops")
+    gate = Gate([Deployment("wine", tmp_path / "wine.skops")], keys="open")
     gate.score("wine", [])
     gate.cache.cache_clear()
 
