@@ -190,23 +190,28 @@ class Workers:
         """
         return (yield self.wait(partial(contained, function, *args, **kwargs)))  # type: ignore[no-any-return]
 
-    def wait(self, call: Callable[[], Any], *, light: bool = False) -> Wait:
-        """What `run` waits for, of a *call* that is `contained`.
+    def wait(self, call: Callable[[], Any], *, light: bool = False, rows: int = 0) -> Wait:
+        """What `run` waits for, of a *call* that is `contained`, and of so many *rows*.
 
         A *light* one is made here under WSGI also where a request has a deadline.
         """
         if self.patience is not None:
             self._share.refuse_overdue()
-        within = None if light or self.patience is None else partial(self._call_within, call)
-        return Wait(call, partial(self._call, call), within)
+        within = None if light or self.patience is None else partial(self._call_within, call, rows)
+        return Wait(call, partial(self._call, call, rows), within)
 
-    async def _call(self, call: Callable[[], T]) -> T:
+    async def _call(self, call: Callable[[], T], rows: int) -> T:
         context = contextvars.copy_context()
-        return await asyncio.wrap_future(self._share.submit(partial(context.run, call)))
+        return await asyncio.wrap_future(self._share.submit(partial(context.run, call), rows=rows))
 
-    def _call_within(self, call: Callable[[], T], seconds: float) -> T:
+    def _call_within(self, call: Callable[[], T], rows: int, seconds: float) -> T:
         context = contextvars.copy_context()
-        return self._share.submit(partial(context.run, call), now=True).result(seconds)
+        return self._share.result(partial(context.run, call), seconds, rows)
+
+    @property
+    def rows_waiting(self) -> int:
+        """How many rows wait for a thread."""
+        return self._share.rows_waiting
 
     def submit(self, call: Callable[[], None], *, now: bool = False) -> None:
         """Have one of the threads make a *call* that nobody waits for, and that raises nothing.

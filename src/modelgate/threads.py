@@ -4,7 +4,7 @@ import os
 import threading
 import time
 import weakref
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -14,7 +14,10 @@ from typing import Any, TypeVar
 from .errors import Overloaded
 from .forks import renew_in_child
 
-__all__ = ["Share", "Threads"]
+__all__ = ["MAX_WAITING", "Share", "Threads"]
+
+MAX_WAITING = 65_536
+"""How many rows may wait for a model."""
 
 T = TypeVar("T")
 
@@ -61,17 +64,59 @@ class Threads:
         return self.number if len(self._shares) == 1 else max(1, self.number // 2)
 
     def queue(self, call: "_Call") -> None:
-        """Begin *call* when a thread is free, and it is its share's turn."""
+        """Begin *call* when a thread is free, and it is its share's turn.
+
+        Raises:
+            Overloaded: with it more than `MAX_WAITING` rows of this share would wait.
+        """
         with self._lock:
-            if not call.share.waiting:
-                self._turns.append(call.share)
-            call.share.waiting.append(call)
-            self._begin_next()
+            self._queue(call)
+
+    def _queue(self, call: "_Call") -> None:
+        share = call.share
+        if share.waiting and share.rows_waiting + call.rows > MAX_WAITING:
+            raise Overloaded
+        if not share.waiting:
+            self._turns.append(share)
+        share.waiting[call] = None
+        share.rows_waiting += call.rows
+        self._begin_next()
 
     def begin(self, call: "_Call") -> None:
         """Begin *call* now: for a thread that waits for it, and so adds none to those that work."""
         with self._lock:
             self._begin(call)
+
+    def begin_within(self, call: "_Call") -> None:
+        """As `begin`, but that *call* queues while as many run for nobody as may run at once.
+
+        Raises:
+            Overloaded: it cannot.
+        """
+        with self._lock:
+            if call.share.left < self.most():
+                self._begin(call)
+            else:
+                self._queue(call)
+
+    def leave(self, call: "_Call") -> None:
+        """Nobody waits for *call* any more."""
+        if not call.cancel():
+            with self._lock:
+                if call in self._running and not call.left:
+                    call.left = True
+                    call.share.left += 1
+
+    def remove(self, call: "_Call") -> None:
+        """Have *call*, which is cancelled, wait no longer."""
+        share = call.share
+        with self._lock:
+            if call not in share.waiting:
+                return
+            del share.waiting[call]
+            share.rows_waiting -= call.rows
+            if not share.waiting:
+                self._turns.remove(share)
 
     def find_overdue(self) -> None:
         """Count the calls no longer that have run for too long."""
@@ -82,9 +127,14 @@ class Threads:
     def _find_overdue(self, patience: float) -> None:
         since = time.monotonic() - patience
         while self._running and (call := next(iter(self._running))).began < since:
-            del self._running[call]
-            call.share.live -= 1
+            self._end(call)
             call.share.overdue += 1
+
+    def _end(self, call: "_Call") -> None:
+        """*call* counts no longer."""
+        del self._running[call]
+        call.share.live -= 1
+        call.share.left -= call.left
 
     def _begin_next(self) -> None:
         if self.patience is not None:
@@ -94,7 +144,9 @@ class Threads:
             share = self._turns.popleft()
             passed_over = passed_over + 1 if share.live >= most else 0
             if not passed_over:
-                self._begin(share.waiting.popleft())
+                call, _ = share.waiting.popitem(last=False)
+                share.rows_waiting -= call.rows
+                self._begin(call)
             if share.waiting:
                 self._turns.append(share)
 
@@ -117,8 +169,7 @@ class Threads:
             settle = partial(call.set_exception, error)
         with self._lock:
             if call in self._running:
-                del self._running[call]
-                call.share.live -= 1
+                self._end(call)
             else:
                 call.share.overdue -= 1
             self._idle += 1
@@ -131,7 +182,9 @@ class Share:
 
     Attributes:
         waiting: its calls that wait for a thread.
+        rows_waiting: how many rows they have.
         live: how many run.
+        left: how many of these run for nobody: who waited for them has given up.
         overdue: how many have run for so long that nobody waits for them any more.
     """
 
@@ -141,15 +194,45 @@ class Share:
 
     def forget(self) -> None:
         """Nothing waits and nothing runs: at the beginning, and in a forked child."""
-        self.waiting: deque[_Call] = deque()
+        self.waiting: OrderedDict[_Call, None] = OrderedDict()
+        self.rows_waiting = 0
         self.live = 0
+        self.left = 0
         self.overdue = 0
 
-    def submit(self, function: Callable[[], T], *, now: bool = False) -> Future[T]:
-        """Have a thread call *function*; *now*, or when one is free."""
-        call = _Call(self, function)
+    def submit(self, function: Callable[[], T], *, now: bool = False, rows: int = 0) -> Future[T]:
+        """Have a thread call *function*; *now*, or when one is free.
+
+        Args:
+            function: what to call.
+            now: for a thread that waits for it.
+            rows: how many rows wait with it.
+
+        Raises:
+            Overloaded: too many rows wait.
+        """
+        call = _Call(self, function, rows)
         (self._threads.begin if now else self._threads.queue)(call)
         return call
+
+    def result(self, function: Callable[[], T], seconds: float, rows: int = 0) -> T:
+        """What *function* returns in a thread, which begins now unless too many run for nobody.
+
+        Raises:
+            TimeoutError: there is nothing after so many *seconds*.
+            Overloaded: too many rows wait.
+        """
+        call = _Call(self, function, rows)
+        self._threads.begin_within(call)
+        try:
+            return call.result(seconds)  # type: ignore[no-any-return]
+        except TimeoutError:
+            self._threads.leave(call)
+            raise
+
+    def remove(self, call: "_Call") -> None:
+        """Have *call*, which is cancelled, wait no longer."""
+        self._threads.remove(call)
 
     def refuse_overdue(self) -> None:
         """Raises `Overloaded` where as many calls are overdue as may run at once: the model hangs."""
@@ -162,11 +245,19 @@ class Share:
 class _Call(Future[Any]):
     """A call that a thread makes, and what came of it."""
 
-    def __init__(self, share: Share, function: Callable[[], Any]) -> None:
+    def __init__(self, share: Share, function: Callable[[], Any], rows: int) -> None:
         super().__init__()
         self.share = share
         self.function = function
+        self.rows = rows
         self.began = 0.0
+        self.left = False
+
+    def cancel(self) -> bool:
+        cancelled = super().cancel()
+        if cancelled:
+            self.share.remove(self)
+        return cancelled
 
 
 def _work(begun: SimpleQueue[Callable[[], None] | None]) -> None:

@@ -314,6 +314,31 @@ def test_more_rows_than_may_wait_are_refused_at_once(model):
     assert 1 == scored.info().shed
 
 
+def test_who_gives_up_makes_room_for_others(model):
+    """Though the model is at work on what came before; nor do their rows count as waiting."""
+    scored = Batcher(model, Workers(1), inline=False, max_waiting=3)
+    model.go_on.clear()
+
+    async def asked():
+        first = asyncio.create_task(adrive(scored.predict(table(1))))
+        await asyncio.to_thread(model.entered.acquire)
+        gone, stays = (asyncio.create_task(adrive(scored.predict(table(*rows)))) for rows in ([2, 3], [4]))
+        await asyncio.sleep(0)
+        told = [scored.rows_waiting]
+        gone.cancel()
+        await asyncio.sleep(0)
+        last = asyncio.create_task(adrive(scored.predict(table(5))))
+        await asyncio.sleep(0)
+        told.append(scored.rows_waiting)
+        model.go_on.set()
+        await asyncio.wait_for(asyncio.gather(first, stays, last), SOON)
+        return told
+
+    assert [3, 2] == asyncio.run(asked())
+    assert [[1.0], [4.0, 5.0]] == model.calls
+    assert 0 == scored.info().shed
+
+
 def test_who_gives_up_is_not_scored(model):
     """Neither in the middle of the queue nor at its head."""
     scored = Batcher(model, Workers(1), inline=False)

@@ -27,8 +27,18 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 
-from modelgate import ConfigurationError, Deployment, FolderStore, Gate, ModelPackage, Schema
+from modelgate import (
+    Column,
+    ConfigurationError,
+    Deployment,
+    FolderStore,
+    Gate,
+    ModelPackage,
+    PredictionError,
+    Schema,
+)
 from modelgate.cli.root import cli
 from modelgate.flow import drive
 from modelgate.models import load_model
@@ -516,6 +526,47 @@ def test_nulls_are_left_to_the_estimator():
     assert model.predict(rows).tolist() == prediction.outputs[0].values.tolist()
 
 
+def test_a_row_is_answered_for_whatever_is_beside_it():
+    """What a graph cannot answer for as the estimator does is left to that, row by row."""
+    X = np.array([[20_000_000.0 + at, at % 7] for at in range(50)])
+    model = make_pipeline(SimpleImputer(), LinearRegression()).fit(X, X.sum(axis=1))
+    predictor = Predictor(model, plans="onnx")
+    rows = np.array([[20_000_001.0, 5.0], [np.nan, 5.0], [1e39, 5.0], [3e38, 3e38]])
+    alone = [drive(predictor.predict(predictor.schema.read(row[None]))).values[0] for row in rows]
+    together = drive(predictor.predict(predictor.schema.read(rows))).values
+
+    assert isinstance(predictor.plan, OnnxPlan)
+    assert alone == together.tolist()
+    assert model.predict(rows[1:3]).tolist() == alone[1:3]
+    assert np.isfinite(alone).all()
+
+
+def test_what_an_estimator_refuses_its_graph_does_not_answer():
+    """A tree has no answer beyond the numbers of 32 bits."""
+    model = DecisionTreeClassifier(random_state=0).fit(ROWS, YES)
+    predictor = Predictor(model, plans="onnx")
+    told = drive(predictor.predict(predictor.schema.read(ROWS[:1])))
+
+    assert isinstance(predictor.plan, OnnxPlan)
+    assert model.predict(ROWS[:1]).tolist() == told.values.tolist()
+    with pytest.raises(PredictionError):
+        drive(predictor.predict(predictor.schema.read(np.array([[1e39, 0.0, 0.0], [0.0, 0.0, 0.0]]))))
+
+
+def test_what_is_not_measured_is_not_told(caplog):
+    """Where nothing tells the range of a column, rows made up say nothing of those that will come."""
+    model = LinearRegression().fit(ROWS, ROWS[:, 0])
+    schema = Schema([Column("x0"), Column("x1", seen=(0, 1)), Column("x2", minimum=0, maximum=1)])
+    plan = Predictor(model, schema, plans="onnx", model_id="churn").plan
+
+    assert isinstance(plan, OnnxPlan)
+    assert plan.difference is None
+    assert (
+        "churn is answered for by ONNX: how exactly is not measured: the range of x0 is not known"
+        in caplog.text
+    )
+
+
 def test_where_there_is_no_graph(caplog):
     """The exact plan answers, and that is told too."""
     model = make_pipeline(StandardScaler(), FunctionTransformer(np.abs), Ridge()).fit(ROWS, ROWS[:, 0])
@@ -532,7 +583,10 @@ def test_a_deployment(caplog):
     answer = Client(gate.wsgi).post("/simple/churn", json={"x0": 2, "x1": 1, "x2": 0})
 
     assert (200, "yes") == (answer.status, answer.json()["prediction"])
-    assert "churn is answered for by ONNX: on 200 rows 0 labels differ" in caplog.text
+    assert (
+        "churn is answered for by ONNX: how exactly is not measured: the range of x0, x1, x2 is not known"
+        in caplog.text
+    )
     with pytest.raises(ConfigurationError, match="plans='pmml': accepts True, False or 'onnx'"):
         Deployment("churn", model, plans="pmml")
 

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from modelgate import Predictor, Schema, Workers, adrive, drive
+from modelgate import Overloaded, Predictor, Schema, Workers, adrive, drive
 from modelgate.scoring.batcher import Batcher
 from modelgate.scoring.pace import LIGHT_ROWS
 from modelgate.scoring.query import Output, Prediction
@@ -128,3 +128,41 @@ def test_time_by_the_clock(monkeypatch):
     assert 0.3 == tally.seconds.sum
     assert 1 == tally.seconds.counts[tally.seconds.bounds.index(0.5)]
     assert 1 == tally.rows.counts[tally.rows.bounds.index(4)]
+
+
+@pytest.mark.parametrize("estimator", [True, False])
+def test_what_waits_for_a_thread_is_told_and_bounded(estimator, monkeypatch):
+    """A function's tables, and an estimator's that are a batch alone; who gives up waits no longer."""
+    monkeypatch.setattr("modelgate.threads.MAX_WAITING", 6)
+    tally, entered, go_on = Tally(), threading.Event(), threading.Event()
+
+    def slow(rows):
+        entered.set()
+        assert go_on.wait(SOON)
+        return double(rows) if estimator else rows["a"]
+
+    workers = Workers(1)
+    tally.queues.add(workers)
+    scored = (
+        Batcher(slow, workers, max_rows=2, tally=tally)
+        if estimator
+        else Predictor(slow, SCHEMA, workers=workers, tally=tally)
+    )
+
+    async def asked():
+        first = asyncio.create_task(adrive(scored.predict(table(1, 2))))
+        await asyncio.to_thread(entered.wait, SOON)
+        rest = [asyncio.create_task(adrive(scored.predict(table(at, at)))) for at in (1, 2, 3)]
+        await asyncio.sleep(0)
+        told = [tally.rows_waiting]
+        with pytest.raises(Overloaded):
+            await adrive(scored.predict(table(4, 4)))
+        for task in rest:
+            task.cancel()
+        await asyncio.wait(rest)
+        told.append(tally.rows_waiting)
+        go_on.set()
+        await first
+        return told
+
+    assert [6, 0] == asyncio.run(asyncio.wait_for(asked(), SOON))

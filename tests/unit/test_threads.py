@@ -5,12 +5,13 @@ import subprocess
 import sys
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from modelgate import Overloaded
 from modelgate.testing import Clock
-from modelgate.threads import Threads
+from modelgate.threads import MAX_WAITING, Threads
 
 SOON = 30
 
@@ -140,6 +141,70 @@ def test_a_call_that_is_wanted_now_waits_for_no_other(calls):
     calls.wait_for(1)
 
     assert "now" == share.submit(lambda: "now", now=True).result(SOON)
+
+
+def test_what_is_cancelled_while_it_waits_is_not_kept(calls):
+    """Nor does it count as waiting; the others go on."""
+    threads = Threads(1)
+    share, other = threads.share(), threads.share()
+    share.submit(calls.one("first"))
+    calls.wait_for(1)
+    cancelled = share.submit(calls.one("cancelled"), rows=5)
+    told = [share.rows_waiting]
+    cancelled.cancel()
+    cancelled.cancel()
+    told += [share.rows_waiting, len(share.waiting)]
+    last = other.submit(lambda: "last")
+    calls.go_on.set()
+
+    assert [5, 0, 0] == told
+    assert "last" == last.result(SOON)
+    assert ["first"] == calls.began
+
+
+def test_no_more_rows_wait_than_may(calls):
+    """A call of more than may wait does so where no other does."""
+    share = Threads(1).share()
+    share.submit(calls.one("first"))
+    calls.wait_for(1)
+    waits = share.submit(calls.one("waits"), rows=MAX_WAITING + 1)
+
+    with pytest.raises(Overloaded):
+        share.submit(calls.one("refused"), rows=1)
+    assert waits.cancel()
+    accepted = share.submit(calls.one("accepted"), rows=1)
+    calls.go_on.set()
+    assert "accepted" == accepted.result(SOON)
+
+
+def test_calls_that_run_for_nobody_do_not_multiply(calls):
+    """As many as may run at once have the others queue until one of them ends."""
+    share = Threads(2).share()
+    for name in ("one", "two", "queued"):
+        with pytest.raises(TimeoutError):
+            share.result(calls.one(name), 0)
+    calls.wait_for(2)
+
+    assert (2, 2, 0) == (share.live, share.left, len(share.waiting))
+    with ThreadPoolExecutor(1) as pool:
+        patient = pool.submit(share.result, lambda: "answer", SOON)
+        calls.go_on.set()
+        assert "answer" == patient.result(SOON)
+    assert ["one", "two"] == sorted(calls.began)
+    assert (0, 0) == (share.live, share.left)
+
+
+def test_an_overdue_call_no_longer_runs_for_nobody(calls, clock):
+    """It is counted once."""
+    share = Threads(1, patience=5).share()
+    with pytest.raises(TimeoutError):
+        share.result(calls.one("hung"), 0)
+    calls.wait_for(1)
+    clock.advance(5.1)
+
+    with pytest.raises(Overloaded):
+        share.refuse_overdue()
+    assert (0, 0, 1) == (share.live, share.left, share.overdue)
 
 
 def test_errors_are_told():

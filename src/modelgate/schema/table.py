@@ -1,7 +1,7 @@
 """Rows that passed a schema."""
 
 from collections.abc import Collection, Iterator, Sequence
-from itertools import chain
+from itertools import chain, compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,6 +89,11 @@ class Table:
         """The rows from *start* to *stop*."""
         texts = [cells[start:stop] for cells in self.texts]
         return Table(self._columns, self.numbers[start:stop], texts)
+
+    def taken(self, rows: npt.NDArray[np.bool_]) -> "Table":
+        """The rows where *rows*, one value for each, is True."""
+        texts = [list(compress(cells, rows)) for cells in self.texts]
+        return Table(self._columns, self.numbers[rows], texts)
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows as dictionaries of plain Python values, null as None."""

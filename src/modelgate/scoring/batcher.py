@@ -20,6 +20,7 @@ from ..errors import Overloaded
 from ..flow import Flow, Workers, contained
 from ..forks import renew_in_child
 from ..schema import Table
+from ..threads import MAX_WAITING
 from .pace import LIGHT, LIGHT_ROWS, Pace
 from .query import Prediction
 from .tally import Tally
@@ -80,7 +81,7 @@ class Batcher:
         *,
         inline: bool | None = None,
         max_rows: int = 1024,
-        max_waiting: int = 65_536,
+        max_waiting: int = MAX_WAITING,
         tally: Tally | None = None,
     ) -> None:
         for name, value in (("max_rows", max_rows), ("max_waiting", max_waiting)):
@@ -121,7 +122,8 @@ class Batcher:
             Exception: what the model raised for this table.
         """
         if len(table) >= self._max_rows:
-            return (yield from self._workers.run(self._score_large, table))
+            call = partial(contained, self._score_large, table)
+            return (yield self._workers.wait(call, rows=len(table)))  # type: ignore[no-any-return]
         outcome: Outcome = yield _Turn(self, table)  # type: ignore[misc]  # it has all that a Wait has
         if isinstance(outcome, BaseException):
             raise outcome
@@ -130,7 +132,9 @@ class Batcher:
     @property
     def rows_waiting(self) -> int:
         """How many rows wait."""
-        return self._rows
+        with self._lock:
+            self._sweep()
+            return self._rows
 
     def _score_large(self, table: Table) -> Prediction:
         return self._tally.timed("large", len(table), self._score, table)[0]
@@ -200,6 +204,8 @@ class Batcher:
         """
         rows = len(waiting.table)
         with self._lock:
+            if self._rows + rows > self._max_waiting:
+                self._sweep()
             if (self._rows + rows > self._max_waiting and self._waiting) or self._hangs():
                 self._shed += 1
                 raise Overloaded
@@ -212,6 +218,11 @@ class Batcher:
             if leads:
                 self._scheduled, self._reason = None, "idle"
         return leads
+
+    def _sweep(self) -> None:
+        """Forget who has given up. Who was to lead does so all the same."""
+        self._waiting = deque(waiting for waiting in self._waiting if not waiting.gone())
+        self._rows = sum(len(waiting.table) for waiting in self._waiting)
 
     def _hangs(self) -> bool:
         since, patience = self._since, self._workers.patience

@@ -87,6 +87,8 @@ class Predictor:
         self.example: Any = None
         self._workers = None if workers is None else workers.share()
         self._tally = tally or Tally()
+        if self._workers is not None:
+            self._tally.queues.add(self._workers)
         self._pace = Pace() if inline is None else None
         self._function: Callable[[Table], Any]
         if isinstance(model, type):
@@ -164,7 +166,8 @@ class Predictor:
 
     def _call(self, table: Table) -> Wait:
         if self._workers is not None and not self._async:
-            return self._workers.wait(partial(contained, self._counted, table), light=self._light(table))
+            call = partial(contained, self._counted, table)
+            return self._workers.wait(call, light=self._light(table), rows=len(table))
         # Under WSGI the coroutine has an event loop of its own, as Flask's async views have.
         awaited = partial(self._awaited, table)
         return Wait(sync=partial(run_coroutine, awaited), aio=awaited, within=partial(_run_within, awaited))
@@ -265,7 +268,7 @@ class _Estimator:
                 logger.warning("%s is not answered for by ONNX: %s", name, error)
             else:
                 # The log's default level shows no less: nobody shall have it unawares.
-                logger.warning("%s is answered for by ONNX: %s", name, plan.difference)
+                logger.warning("%s is answered for by ONNX: %s", name, plan.told)
                 return plan
         return plan_of(self._model, schema, self._asked) if plans else "plans are switched off"
 

@@ -27,6 +27,16 @@ class Sample:
         self._told = {column.name: column for column in told.columns}
         self._random = np.random.default_rng(0)
 
+    @property
+    def guessed(self) -> list[str]:
+        """The columns of numbers whose range nothing tells."""
+        return [
+            column.name
+            for column in self._columns
+            if column.numeric and column.kind != "boolean" and not self._levels(column)
+            if not _tells(column) and not _tells(self._told.get(column.name, column))
+        ]
+
     def rows(self, count: int, odd: "Callable[[Column], Sequence[Any]] | None" = None) -> Table:
         """*count* rows as callers send them; where *odd* is given, with its values among them."""
         columns = [
@@ -60,6 +70,14 @@ class Sample:
             return values
         chosen = self._random.integers(3 * len(odd), size=len(values)).tolist()
         return [odd[at] if at < len(odd) else value for at, value in zip(chosen, values, strict=True)]
+
+
+def _tells(column: Column) -> bool:
+    return (
+        column.seen is not None
+        or isinstance(column.typical, int | float)
+        or None not in (column.minimum, column.maximum)
+    )
 
 
 def _range(column: Column, told: Column) -> tuple[float, float]:
