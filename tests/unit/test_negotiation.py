@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelgate.negotiation import preference, preferred
+from modelgate.http.negotiation import preference, preferred
 
 JSON, CSV = OFFERED = ("application/json", "text/csv")
 

@@ -12,7 +12,7 @@ import pytest
 
 from modelgate import ConfigurationError, Deployment, Gate, MemoryStore, NotFound, Rollout, Schema
 from modelgate.cli.root import cli
-from modelgate.registry import Registered, SqlRegistry
+from modelgate.gate.registry import Registered, SqlRegistry
 from modelgate.testing import Client, Clock
 from releases import release
 

@@ -226,7 +226,7 @@ def test_a_database_that_hangs(postgres, monkeypatch):
     with contextlib.closing(SqlModelStore(postgres.emptied())) as store:
         store.save(package())
         with postgres.hanging():
-            monkeypatch.setattr("modelgate.patience._SILENCE", 0.5)
+            monkeypatch.setattr("modelgate.database.patience._SILENCE", 0.5)
             with pytest.raises(StoreError):
                 within(60, partial(store.mark, "churn"), set())
 

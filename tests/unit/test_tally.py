@@ -133,7 +133,7 @@ def test_time_by_the_clock(monkeypatch):
 @pytest.mark.parametrize("estimator", [True, False])
 def test_what_waits_for_a_thread_is_told_and_bounded(estimator, monkeypatch):
     """A function's tables, and an estimator's that are a batch alone; who gives up waits no longer."""
-    monkeypatch.setattr("modelgate.threads.MAX_WAITING", 6)
+    monkeypatch.setattr("modelgate.flow.threads.MAX_WAITING", 6)
     tally, entered, go_on = Tally(), threading.Event(), threading.Event()
 
     def slow(rows):

@@ -20,10 +20,10 @@ from modelgate import (
     Shadow,
     drive,
 )
+from modelgate.gate.watch import Poll
 from modelgate.models import SqlModelStore
 from modelgate.models.versions import is_older
 from modelgate.testing import Client, Inner, request
-from modelgate.watch import Poll
 from releases import release
 
 ROW = {"x0": 1.0}

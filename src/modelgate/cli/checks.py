@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
-from ..deployment import Deployment
 from ..errors import ConfigurationError
+from ..gate.deployment import Deployment
 from ..keys.record import KeyRecord
 from ..layers import KeyAuth, RateLimit, TrustedProxies
 from ..layers.rate_limit import DEFAULT_RATE

@@ -8,14 +8,14 @@ import msgspec
 from .tables import print_json, print_table
 
 if TYPE_CHECKING:
-    from ..entries import State
-    from ..registry import Registered, SqlRegistry
+    from ..gate.entries import State
+    from ..gate.registry import Registered, SqlRegistry
 
 __all__ = ["deployments"]
 
 
 def _opened(ctx: click.Context, _: click.Parameter, url: str) -> "SqlRegistry":
-    from ..registry import SqlRegistry
+    from ..gate.registry import SqlRegistry
 
     registry = SqlRegistry(url)
     ctx.call_on_close(registry.close)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ..counts import require_count
 from ..errors import AnswerableError, BatchTooLarge, ConfigurationError, RateLimitExceeded
 from ..flow import Flow, Handler
-from ..forks import renew_in_child
+from ..flow.forks import renew_in_child
 from ..http import Request, Response, answered, refusal
 from ..limiting import MemoryLimiter, Rate, Verdict, limiter
 from .functions import refuse_async

@@ -15,7 +15,7 @@ from cachetools import TTLCache
 from ..counts import require_count
 from ..errors import ConfigurationError, DeploymentUnavailable, NotFound
 from ..flow import Flow, wait_for
-from ..forks import renew_in_child
+from ..flow.forks import renew_in_child
 
 __all__ = ["CacheInfo", "ModelCache"]
 

@@ -13,7 +13,7 @@ from cachetools import TTLCache
 
 from ..errors import ConfigurationError
 from ..flow import Workers
-from ..forks import renew_in_child
+from ..flow.forks import renew_in_child
 from ..limiting.breaker import Breaker
 from ..limiting.redis_client import address, client, require_redis
 from ..limiting.redis_uri import connection_options

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ..strict_json import occurrences
+from ..http.strict_json import occurrences
 from .coerce import from_text
 from .columns import EXACT, Column
 from .csv_numbers import Numbers, block_of, blocks_of, has_short_cells

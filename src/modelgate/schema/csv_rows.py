@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidInput, MalformedBody
-from ..strict_json import occurrences
+from ..http.strict_json import occurrences
 from .check import check
 from .columns import Column
 from .csv_fast import Plan

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from ..errors import ConfigurationError
 from ..flow import Flow, Handler, drive
-from ..forks import renew_in_child
-from ..threads import Threads
+from ..flow.forks import renew_in_child
+from ..flow.threads import Threads
 from .query import Output, Prediction, Query
 from .rollout import check_candidate
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
+from ..errors import ConfigurationError, NotFound
+from ..flow import Flow, Handler, wait_for
+from ..flow.forks import renew_in_child
+from ..http import Request, Response
 from .deployment import Deployment
 from .entries import Entries, Entry, Release
-from .errors import ConfigurationError, NotFound
-from .flow import Flow, Handler, wait_for
-from .forks import renew_in_child
-from .http import Request, Response
 from .loader import Loader
 
 __all__ = ["Poll", "Watch"]

@@ -5,17 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..errors import ConfigurationError, DeploymentUnavailable, NotFound
+from ..flow import Flow, Handler, Workers, checked_layers, drive
+from ..http import Request, Response
+from ..models import FolderStore, ModelCache, ModelStore
+from ..schema import Schema
+from ..scoring import Agreement, Description, Known, Prediction, Predictor, Query, Rollout, Shadow
 from .assembly import Assembly
 from .deployment import Deployment, ScoringLayer
 from .entries import Entries
-from .errors import ConfigurationError, DeploymentUnavailable, NotFound
-from .flow import Flow, Handler, Workers, checked_layers, drive
-from .http import Request, Response
 from .loader import Loader
-from .models import FolderStore, ModelCache, ModelStore
 from .options import naming
-from .schema import Schema
-from .scoring import Agreement, Description, Known, Prediction, Predictor, Query, Rollout, Shadow
 from .serving import Serving
 
 __all__ = ["Deployments"]

@@ -10,7 +10,7 @@ from encodings.aliases import aliases
 
 from python_multipart.multipart import parse_options_header
 
-from .errors import MalformedBody, UnsupportedMediaType
+from ..errors import MalformedBody, UnsupportedMediaType
 
 __all__ = ["codec_of", "in_utf8", "is_json", "media_type"]
 

@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+from ..errors import ConfigurationError
+from ..flow import Workers
+from ..models import ModelCache, ModelPackage, ModelStore
+from ..models.manifest import Manifest, Sidecars
+from ..models.package import check_file, open_package, sidecars_of
+from ..models.rules import Rules
+from ..models.store import mark_of
+from ..models.versions import LATEST, is_version
+from ..scoring import Predictor, Target, Threshold
+from ..scoring.model import Known
+from ..scoring.query import output_names
+from ..scoring.tally import Tally
+from ..scoring.threshold import is_for
 from .deployment import Deployment
-from .errors import ConfigurationError
-from .flow import Workers
-from .models import ModelCache, ModelPackage, ModelStore
-from .models.manifest import Manifest, Sidecars
-from .models.package import check_file, open_package, sidecars_of
-from .models.rules import Rules
-from .models.store import mark_of
-from .models.versions import LATEST, is_version
-from .scoring import Predictor, Target, Threshold
-from .scoring.model import Known
-from .scoring.query import output_names
-from .scoring.tally import Tally
-from .scoring.threshold import is_for
 from .supply import Supply
 
 __all__ = ["Loader"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from .errors import (
+from ..errors import (
     AnswerableError,
     BodyTooLarge,
     ConfigurationError,
@@ -19,14 +19,14 @@ from .errors import (
     MalformedBody,
     ServingError,
 )
-from .flow import Flow, Handler, Layer, Wait, checked_layers, stack
+from ..flow import Flow, Handler, Layer, Wait, checked_layers, stack
 
 if TYPE_CHECKING:
-    from .dialects import Route
-    from .keys import Principal
-    from .scoring import Query
-    from .scoring.query import RowCheck
-    from .timing import Timing
+    from ..dialects import Route
+    from ..flow.timing import Timing
+    from ..keys import Principal
+    from ..scoring import Query
+    from ..scoring.query import RowCheck
 
 __all__ = [
     "MAX_BODY",

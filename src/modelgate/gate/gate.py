@@ -8,11 +8,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from . import console as page
-from .deployment import Deployment, HTTPLayer, ScoringLayer
-from .deployments import Deployments
-from .dialects import Dialect, Route
-from .errors import (
+from .. import console as page
+from ..dialects import Dialect, Route
+from ..errors import (
     AnswerableError,
     ConfigurationError,
     InsufficientScope,
@@ -22,21 +20,23 @@ from .errors import (
     RequestError,
     ServingError,
 )
-from .flow import Flow, Handler, Workers, drive, run, stack
+from ..flow import Flow, Handler, Workers, drive, run, stack
+from ..http import PLAIN, Request, Response, http_stack, refusal
+from ..keys import KeyStore
+from ..layers import AccessLog, KeyAuth, Metrics, RateLimit, RequestId, ServerTiming, TrustedProxies
+from ..models import ModelStore
+from ..mount import asgi, wsgi
+from ..openapi import OpenAPI
+from ..scoring import Prediction, Query
+from ..scoring.validate import is_large
+from .deployment import Deployment, HTTPLayer, ScoringLayer
+from .deployments import Deployments
 from .following import Following, Registry
-from .http import PLAIN, Request, Response, http_stack, refusal
-from .keys import KeyStore
-from .layers import AccessLog, KeyAuth, Metrics, RateLimit, RequestId, ServerTiming, TrustedProxies
 from .metadata import routes as metadata_routes
-from .models import ModelStore
-from .mount import asgi, wsgi
-from .openapi import OpenAPI
 from .operations import Operations, metrics_option
 from .options import auth_failures as failures_of
 from .options import deadline_of, given_layers, registry_of, spoken, standard_layers
 from .routes import Routes
-from .scoring import Prediction, Query
-from .scoring.validate import is_large
 from .watch import Poll, Watch
 
 __all__ = ["Gate"]
@@ -258,11 +258,11 @@ class Gate(Deployments):
         spoken = self._dialects[dialect] if dialect is not None else self._first
         answer = partial(self._handle, deployment=deployment, dialect=spoken)
         if hasattr(request, "environ"):
-            from .mount import flask
+            from ..mount import flask
 
             return flask.handle(request, answer)
         if hasattr(request, "scope"):
-            from .mount import starlette
+            from ..mount import starlette
 
             return starlette.handle(request, answer)
         raise TypeError(f"{type(request).__name__} is neither a Flask nor a Starlette request")

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from .errors import ConfigurationError
-from .flow import Layer
-from .http import Request, Response
-from .models.package import check_file
-from .models.rules import Rules
-from .models.store import TOKEN
-from .schema import Schema
-from .scoring import Prediction, Query, Rollout, Shadow, Threshold
+from ..errors import ConfigurationError
+from ..flow import Layer
+from ..http import Request, Response
+from ..models.package import check_file
+from ..models.rules import Rules
+from ..models.store import TOKEN
+from ..schema import Schema
+from ..scoring import Prediction, Query, Rollout, Shadow, Threshold
 
 __all__ = ["Deployment", "HTTPLayer", "ScoringLayer"]
 

@@ -6,19 +6,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..errors import ConfigurationError
+from ..flow import Flow, Handler, drive, stack
+from ..http import Request, Response, http_stack
+from ..models import ModelCache
+from ..scoring import Known, Model, Prediction, Predictor, Query, Round, Validate, decide, held, keep_columns
+from ..scoring.query import check_prediction
+from ..scoring.rollout import Choice
+from ..scoring.score import predict
+from ..scoring.shadow import Shadowing
+from ..scoring.tally import Tally
 from .deployment import Deployment, ScoringLayer
 from .entries import Entry, Release
-from .errors import ConfigurationError
-from .flow import Flow, Handler, drive, stack
-from .http import Request, Response, http_stack
 from .loader import Loader
-from .models import ModelCache
-from .scoring import Known, Model, Prediction, Predictor, Query, Round, Validate, decide, held, keep_columns
-from .scoring.query import check_prediction
-from .scoring.rollout import Choice
-from .scoring.score import predict
-from .scoring.shadow import Shadowing
-from .scoring.tally import Tally
 
 __all__ = ["Assembly", "is_same_model"]
 

@@ -7,7 +7,7 @@ from time import perf_counter
 from types import CoroutineType
 from typing import Any, TypeVar
 
-from .errors import DeadlineExceeded
+from ..errors import DeadlineExceeded
 from .flow import Flow, Wait
 
 __all__ = ["bounded"]

@@ -4,16 +4,16 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..errors import ConfigurationError, NotFound, PredictionError, RequestError
+from ..flow import drive
+from ..flow.forks import renew_in_child
+from ..models import ModelCache
+from ..models.store import LATEST, is_older
+from ..scoring import Predictor
 from .assembly import Assembly, is_same_model
 from .deployment import Deployment
 from .entries import Entries, Entry, Release, State
-from .errors import ConfigurationError, NotFound, PredictionError, RequestError
-from .flow import drive
-from .forks import renew_in_child
 from .loader import Loader
-from .models import ModelCache
-from .models.store import LATEST, is_older
-from .scoring import Predictor
 
 __all__ = ["Serving"]
 

@@ -3,15 +3,15 @@
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
+from ..dialects import DIALECTS, Dialect
+from ..errors import ConfigurationError
+from ..flow import checked_layers
+from ..keys import KeyStore
+from ..keys.store import ACCEPTED as ACCEPTED_KEYS
+from ..layers import Admission, AuthFailures, BodyLimit, Deadline, KeyAuth, RateLimit
+from ..layers.rate_limit import DEFAULT_RATE
 from .deployment import HTTPLayer
-from .dialects import DIALECTS, Dialect
-from .errors import ConfigurationError
-from .flow import checked_layers
 from .following import Registry
-from .keys import KeyStore
-from .keys.store import ACCEPTED as ACCEPTED_KEYS
-from .layers import Admission, AuthFailures, BodyLimit, Deadline, KeyAuth, RateLimit
-from .layers.rate_limit import DEFAULT_RATE
 
 __all__ = [
     "auth_failures",

@@ -23,14 +23,14 @@ class Wanted(Protocol):
 
 
 class Registry(Protocol):
-    """What many gates are to serve: `modelgate.registry.SqlRegistry`."""
+    """What many gates are to serve: `modelgate.gate.registry.SqlRegistry`."""
 
     def list(self) -> Sequence[Wanted]:
         """All that is kept. It may block, and raise `StoreError`."""
 
 
 class Serving(Protocol):
-    """See `modelgate.serving.Serving`."""
+    """See `modelgate.gate.serving.Serving`."""
 
     def become(self, name: str, deployment: Deployment | None, state: State, *, load: bool) -> None: ...
     def prove(self, name: str) -> None: ...

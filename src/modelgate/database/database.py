@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from .errors import ConfigurationError, StoreError
+from ..errors import ConfigurationError, StoreError
 
 try:
     import sqlalchemy as sa

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
-from .errors import MalformedBody
+from ..errors import MalformedBody
 
 __all__ = [
     "ANY",

@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import getpid
 from typing import Any, Literal
 
-from .dialects import Catalog, Route
-from .errors import ConfigurationError
-from .flow import Flow
-from .http import Request, Response
-from .layers import Metrics
-from .metrics import CONTENT_TYPE, Family, Histogram, Kind, Labels, exposition
-from .models import ModelCache
-from .scoring.tally import Tally
+from ..dialects import Catalog, Route
+from ..errors import ConfigurationError
+from ..flow import Flow
+from ..http import Request, Response
+from ..layers import Metrics
+from ..metrics import CONTENT_TYPE, Family, Histogram, Kind, Labels, exposition
+from ..models import ModelCache
+from ..scoring.tally import Tally
 
 __all__ = ["Operations", "metrics_option"]
 

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from .dialects import Route
-from .errors import MethodNotAllowed, NotFound
-from .http import Wire
+from ..dialects import Route
+from ..errors import MethodNotAllowed, NotFound
+from ..http import Wire
 
 __all__ = ["Found", "Routes"]
 

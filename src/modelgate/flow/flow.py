@@ -21,8 +21,8 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import msgspec
 
-from .counts import require_count
-from .errors import ConfigurationError
+from ..counts import require_count
+from ..errors import ConfigurationError
 from .threads import Share, Threads
 
 __all__ = [

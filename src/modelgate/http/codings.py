@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from .errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
+from ..errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
 
 __all__ = ["unpacked"]
 

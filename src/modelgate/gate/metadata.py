@@ -5,13 +5,13 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from .dialects import Catalog, Dialect, Route, Sample
-from .dialects.health import live, ready
-from .flow import Flow
-from .http import Request, Response
-from .openapi import OpenAPI
-from .schema import Column
-from .scoring import Description, Target
+from ..dialects import Catalog, Dialect, Route, Sample
+from ..dialects.health import live, ready
+from ..flow import Flow
+from ..http import Request, Response
+from ..openapi import OpenAPI
+from ..schema import Column
+from ..scoring import Description, Target
 
 __all__ = ["routes"]
 

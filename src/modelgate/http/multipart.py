@@ -5,7 +5,7 @@ from typing import NamedTuple
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from .errors import MalformedBody
+from ..errors import MalformedBody
 
 __all__ = ["Part", "file_of"]
 

@@ -4,13 +4,13 @@ import threading
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from ..errors import DeploymentInactive, DeploymentUnavailable, Forbidden, NotFound
+from ..flow import Flow, Handler
+from ..flow.forks import renew_in_child
+from ..http import Request, Response
+from ..scoring import Description, Model, Prediction, Query
+from ..scoring.shadow import Shadowing
 from .deployment import Deployment
-from .errors import DeploymentInactive, DeploymentUnavailable, Forbidden, NotFound
-from .flow import Flow, Handler
-from .forks import renew_in_child
-from .http import Request, Response
-from .scoring import Description, Model, Prediction, Query
-from .scoring.shadow import Shadowing
 from .supply import Supply
 
 __all__ = ["Entries", "Entry", "InFlight", "Release", "State"]

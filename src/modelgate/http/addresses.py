@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from .errors import ConfigurationError
-from .http import Headers
+from ..errors import ConfigurationError
+from .messages import Headers
 
 __all__ = ["TrustedNetworks", "client_address", "counted_address"]
 

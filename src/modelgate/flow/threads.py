@@ -11,7 +11,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from .errors import Overloaded
+from ..errors import Overloaded
 from .forks import renew_in_child
 
 __all__ = ["MAX_WAITING", "Share", "Threads"]

@@ -6,11 +6,11 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
+from ..errors import UnsupportedMediaType
+from ..flow import Flow, run
 from .charsets import is_json, media_type
 from .codings import unpacked
-from .errors import UnsupportedMediaType
-from .flow import Flow, run
-from .http import Request
+from .messages import Request
 from .strict_json import LARGE, check_members, decode_json
 
 __all__ = [
@@ -54,7 +54,7 @@ def content(request: Request) -> Flow[bytes]:
 
     Raises:
         BodyTooLarge: it is larger than `Request.max_body`, as it was sent or as it unpacks to.
-        UnsupportedMediaType, MalformedBody: see `modelgate.codings.unpacked` and `Request.read`.
+        UnsupportedMediaType, MalformedBody: see `modelgate.http.codings.unpacked` and `Request.read`.
     """
     if request.content is None:
         raw, coding = (yield from request.read()), request.headers.get("content-encoding")
@@ -110,7 +110,7 @@ def json_members(request: Request) -> Flow[dict[str, msgspec.Raw]]:
 
 
 def check_body(request: Request, members: Mapping[str, msgspec.Raw], known: Collection[str]) -> Flow[None]:
-    """Refuse what `json_members` let pass; see `modelgate.strict_json.check_members`."""
+    """Refuse what `json_members` let pass; see `modelgate.http.strict_json.check_members`."""
     body = request.content or (yield from content(request))
     if len(body) <= LARGE:
         check_members(body, members, known)

@@ -2,12 +2,12 @@
 
 from collections.abc import Hashable
 
+from ..flow import Flow
+from ..models import ModelCache
+from ..schema import Schema
+from ..scoring import Predictor
+from ..scoring.tally import Tally
 from .deployment import Deployment
-from .flow import Flow
-from .models import ModelCache
-from .schema import Schema
-from .scoring import Predictor
-from .scoring.tally import Tally
 
 __all__ = ["Supply"]
 

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
-from .bodies import content, parsed
-from .charsets import codec_of, in_utf8, is_json, media_type
-from .errors import UnsupportedMediaType
-from .flow import Flow
-from .http import Request
-from .multipart import file_of
-from .schema import CSV
+from ..errors import UnsupportedMediaType
+from ..flow import Flow
+from ..http import Request
+from ..http.bodies import content, parsed
+from ..http.charsets import codec_of, in_utf8, is_json, media_type
+from ..http.multipart import file_of
+from ..schema import CSV
 
 __all__ = ["row_body"]
 

@@ -8,12 +8,12 @@ from typing import Any, get_args
 
 import msgspec
 
-from .database import Database, Moment, sa
+from ..database import Database, Moment, sa
+from ..errors import ConfigurationError, NotFound
+from ..models.store import TOKEN
+from ..scoring import Rollout
 from .deployment import Deployment
 from .entries import State
-from .errors import ConfigurationError, NotFound
-from .models.store import TOKEN
-from .scoring import Rollout
 
 __all__ = ["Registered", "SqlRegistry"]
 
