@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import keys, mount
-    from .deployment import Deployment
     from .errors import (
         BatchTooLarge,
         BodyTooLarge,
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
         UnsupportedMediaType,
     )
     from .flow import Flow, Handler, Layer, Wait, Workers, adrive, drive, run, stack
-    from .gate import Gate
+    from .gate import Deployment, Gate
     from .http import Request, Response
     from .layers import (
         AccessLog,
@@ -151,7 +150,7 @@ __all__ = [
     "stack",
 ]
 
-_ROOMS = ("errors", "flow", "http", "schema", "models", "scoring", "layers", "deployment", "gate")
+_ROOMS = ("errors", "flow", "http", "schema", "models", "scoring", "layers", "gate")
 """The modules that have the names, from below: none is imported before those it imports itself."""
 
 

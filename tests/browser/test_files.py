@@ -13,6 +13,7 @@ import pytest
 from browser.conftest import downloaded, drop, enter, served
 from browser.gates import make_gate
 from modelgate import Column, Gate, RateLimit, Schema
+from modelgate.dialects import DIALECTS
 
 
 def rows_of(text, *columns):
@@ -179,6 +180,50 @@ def test_many_rows_that_are_refused(page, tmp_path):
     assert told.startswith("Line 3\namount must be a number")
     assert [(str(at), str(2 * at), "") for at in range(0, 2000, 4)] == rows[::4]
     assert 2000 == len(rows)
+
+
+def failing_on(*amounts):
+    """What fails for rows of these amounts, and the sizes of what it was asked."""
+    sizes = []
+
+    def predict(table):
+        sizes.append(len(table["amount"]))
+        if not set(amounts).isdisjoint(table["amount"].tolist()):
+            raise ZeroDivisionError
+        return table["amount"] * 2
+
+    return predict, sizes
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_rows_that_the_model_fails_for(page, tmp_path, dialect):
+    """Are found and told with the id of their request; those around them are scored, as many at once as before."""
+    predict, sizes = failing_on(3, 700)
+    with served(make_gate(predict, AMOUNT).wsgi) as address:
+        enter(page, address, "sum")
+        page.get_by_label("Wire format").select_option(dialect)
+        drop(page, "rows.csv", AMOUNTS)
+        score(page)
+        lines = page.locator(".lines li").all_inner_texts()
+        rows = rows_of(downloaded(page, tmp_path), "amount", "total")
+
+    assert [(str(at), "" if at in (3, 700) else str(2 * at)) for at in range(2000)] == rows
+    assert ["Line 5", "Line 702"] == [line.partition("\n")[0] for line in lines]
+    assert all(re.search("The server failed.* under the id [0-9a-f]{32}", line) for line in lines)
+    assert [500, 500] == sizes[-2:]
+
+
+def test_a_model_that_fails_for_every_row(page):
+    """Is not asked for each of them."""
+    predict, sizes = failing_on(*range(2000))
+    with served(make_gate(predict, AMOUNT).wsgi) as address:
+        enter(page, address, "sum")
+        drop(page, "rows.csv", AMOUNTS)
+        page.get_by_role("button", name="Score 2,000 rows").click()
+        told = page.get_by_role("alert").inner_text()
+
+    assert "The server failed" in told
+    assert 20 >= len(sizes)
 
 
 def test_a_deployment_that_takes_few_rows(page, tmp_path):

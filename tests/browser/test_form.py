@@ -10,7 +10,7 @@ import pytest
 
 from browser.conftest import console_of, drop, enter, opened, predict, served
 from browser.gates import KEY, ROW, SCHEMA, make_gate
-from modelgate import Gate, Output, Prediction, Schema
+from modelgate import Column, Gate, Output, Prediction, Schema
 from modelgate.dialects import Simple
 
 
@@ -78,6 +78,67 @@ def test_what_is_left_empty(page, recorded):
     ]
 
 
+LOSSY = {"size": "1e400", "count": "9007199254740993", "code": "007", "id": "12345678901234567891"}
+
+
+def test_numbers_that_javascript_does_not_hold(page, tmp_path):
+    """Are refused, or stay the text they are, and never become others; typed in, in a file and in code."""
+    names = {"size": "number", "count": "integer", "code": "any", "id": "any"}
+    schema = Schema([Column(name, kind, nullable=True) for name, kind in names.items()])
+    rows = []
+
+    def keep(table):
+        rows.extend([table["code"][0], table["id"][0]])
+        return np.zeros(len(table["code"]))
+
+    with served(make_gate(keep, schema).wsgi) as address:
+        enter(page, address, "sum")
+        for name, text in LOSSY.items():
+            page.get_by_label(name, exact=True).fill(text)
+        predict(page)
+        errors = page.locator(".error").all_inner_texts()
+        drop(page, "rows.csv", f"{','.join(LOSSY)}\n{','.join(LOSSY.values())}\n")
+        page.get_by_role("button", name="Score 1 row").click()
+        refused = page.locator(".lines li").inner_text()
+        for name in ("size", "count"):
+            page.get_by_label(name, exact=True).fill("9007199254740992")
+        predict(page)
+        page.get_by_role("tab", name="Python").click()
+        code = page.locator("#code").inner_text()
+
+    assert ["must be a number", "must be a whole number", "", ""] == errors
+    assert "Line 2\nsize must be a number; count must be a whole number" == refused
+    assert ["007", "12345678901234567891"] == rows
+    assert '"size": 9007199254740992,' in code
+    assert '"code": "007",' in code
+
+
+def test_columns_named_as_what_every_object_has(page):
+    """Are columns like others: typed in, in a file, and in the code shown."""
+    names = ["__proto__", "constructor"]
+    schema = Schema([Column(name, "number", nullable=True) for name in names])
+    rows = []
+
+    def keep(table):
+        rows.append([table[name].tolist() for name in names])
+        return np.zeros(len(table["constructor"]))
+
+    with served(make_gate(keep, schema, dialects=["simple", "mlflow"]).wsgi) as address:
+        enter(page, address, "sum")
+        page.get_by_label("__proto__", exact=True).fill("1")
+        page.get_by_label("constructor", exact=True).fill("2")
+        for dialect in ("simple", "mlflow"):
+            page.get_by_label("Wire format").select_option(dialect)
+            predict(page)
+            page.get_by_role("tab", name="JavaScript").click()
+            page.evaluate(f"async () => {{{page.locator('#code').inner_text()}}}")
+        drop(page, "rows.csv", "__proto__,constructor\n1,2\n")
+        page.get_by_role("button", name="Score 1 row").click()
+        page.get_by_role("button", name="Download the result").wait_for()
+
+    assert [[[1], [2]]] * 5 == rows
+
+
 @pytest.mark.parametrize(
     "dialect",
     ["mlclever", "plexe", "datarobot", "peltarion", "simple", "open_inference", "tf_serving", "mlflow"],
@@ -129,6 +190,31 @@ def test_several_outputs(page):
 
     assert {("mid", "6")} == {tuple(values) for values, _ in told.values()}
     assert ["mid", "low", "high"] == told["datarobot"][1] == told["peltarion"][1]
+
+
+@pytest.mark.parametrize("names", [["high"], ["high", "low"]])
+def test_outputs_that_the_deployment_does_not_name(page, names):
+    """Stand as they came, or their value alone; nothing is made up of them, and no bar."""
+    gate = Gate(keys="open")
+    gate.handler("sum", schema=Schema.of(amount=float))(lambda table: dict.fromkeys(names, table["amount"]))
+    with served(gate.wsgi) as address:
+        enter(page, address, "sum")
+        page.get_by_label("amount", exact=True).fill("82")
+        told = {}
+        for dialect in page.locator("#dialect option").all_inner_texts():
+            page.get_by_label("Wire format").select_option(dialect)
+            predict(page)
+            told[dialect] = page.locator(".value").all_inner_texts() or page.locator("#result p").inner_text()
+            assert 0 == page.locator(".bars").count(), dialect
+        drop(page, "rows.csv", "amount\n82\n")
+        page.get_by_label("Wire format").select_option("peltarion")
+        page.get_by_role("button", name="Score 1 row").click()
+        refused = page.get_by_role("alert").inner_text()
+
+    assert "cannot be read here" in refused
+    for dialect, shown in told.items():
+        assert shown == ["82"] or "stands below, as it came" in shown, dialect
+    assert len(names) == 1 or ["82"] not in told.values()
 
 
 AWKWARD = 'it\'s "$HOME" `id` \\ !! %s € {row}'
@@ -198,6 +284,30 @@ def test_facts_of_an_answer(page):
         "9 of 10 left · 10 per 1 day, resets in 22\xa0h",
         "4 of 5 left · 5 per 1 minute, resets in 59\xa0s",
     ] == [row.inner_text() for row in page.locator("dl div", has_text="Limit").locator("dd").all()]
+
+
+def test_the_line_of_times_is_full(page):
+    """Also where all of them together are less than a millisecond."""
+
+    gate = make_gate()
+
+    def app(environ, start_response):
+        def told(status, headers, *more):
+            headers = [field for field in headers if field[0].lower() != "server-timing"]
+            return start_response(
+                status, [*headers, ("Server-Timing", "auth;dur=0.02, model;dur=0.06")], *more
+            )
+
+        return gate.wsgi(environ, told)
+
+    with served(app) as address:
+        enter(page, address, "sum")
+        page.get_by_role("button", name="Fill with a typical row").click()
+        predict(page)
+        whole, auth, model = (element.bounding_box() for element in page.locator(".stack, .stack span").all())
+
+    assert whole["x"] + whole["width"] == pytest.approx(model["x"] + model["width"])
+    assert 3 == pytest.approx(model["width"] / auth["width"], rel=0.05)
 
 
 def test_the_openapi_document(page, tmp_path):

@@ -17,9 +17,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from modelgate import Column, ConfigurationError, Deployment, Gate, Output, Prediction, Schema, row_bodies
+from modelgate import Column, ConfigurationError, Deployment, Gate, Output, Prediction, Schema
 from modelgate import errors as tree
-from modelgate.dialects import DataRobot, datarobot
+from modelgate.dialects import DataRobot, datarobot, row_bodies
 from modelgate.http import PLAIN
 from modelgate.testing import Client, request
 

@@ -228,7 +228,7 @@ def test_a_signed_package_in_the_place_of_another(path, tmp_path, package):
     store = FolderStore(tmp_path, key=KEY)
 
     assert "churn" == store.load("churn@1").manifest.name
-    with pytest.raises(ConfigurationError, match="holds the model 'churn'"):
+    with pytest.raises(ConfigurationError, match="holds the package churn@"):
         store.load("price")
     for act in (store.load, store.describe, store.check):
         with pytest.raises(ConfigurationError, match="not signed"):

@@ -41,6 +41,24 @@ def test_a_share_that_grows_keeps_who_is_in_it(unit, one, other):
     assert pick(choice_of([small]), unit) <= pick(choice_of([large]), unit)
 
 
+@given(UNITS, st.lists(st.integers(0, 50), min_size=4, max_size=4))
+def test_two_shares_that_grow_keep_who_is_in_them(unit, shares):
+    """Whichever of them does, and both."""
+    smaller, larger = ([part(shares[at : at + 2]) for at in (0, 2)] for part in (min, max))
+    before = pick(choice_of(smaller), unit)
+
+    assert before in (0, pick(choice_of(larger), unit))
+
+
+@given(st.permutations([("store:churn@4", 10), ("store:churn@5", 20), ("models/churn.mgpkg", 30)]), UNITS)
+def test_the_order_in_which_shares_are_written_counts_for_nothing(items, unit):
+    """Nor does that in which a database keeps them."""
+    as_sorted, written = (Rollout(dict(each), by="key") for each in (sorted(items), items))
+
+    assert list(as_sorted.percents.items()) == list(written.percents.items())
+    assert pick(Choice(as_sorted, "churn"), unit) == pick(Choice(written, "churn"), unit)
+
+
 @given(SHARES)
 def test_shares_are_those_that_were_asked(shares):
     """As near as chance lets them be: five standard deviations of so many."""

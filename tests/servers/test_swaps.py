@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from modelgate.registry import SqlRegistry
+from modelgate.gate.registry import SqlRegistry
 from releases import release
 from servers.serving import ROOT, serving
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgate import ConfigurationError
-from modelgate.addresses import TrustedNetworks, client_address, counted_address
+from modelgate.http.addresses import TrustedNetworks, client_address, counted_address
 
 PROXIES = TrustedNetworks.parse(["10.0.0.0/8", "2001:db8:aa::/48", "unix"])
 PROXY, CALLER, OTHER = "10.0.0.1", "203.0.113.9", "198.51.100.7"

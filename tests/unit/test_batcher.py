@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from modelgate import ConfigurationError, Schema, Workers, adrive, drive
-from modelgate.bounded import bounded
 from modelgate.errors import Overloaded
+from modelgate.flow.bounded import bounded
 from modelgate.scoring import Output, Prediction, tally
 from modelgate.scoring.batcher import Batcher, _InThread
 from modelgate.scoring.pace import LIGHT, LIGHT_ROWS

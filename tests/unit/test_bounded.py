@@ -9,8 +9,8 @@ from concurrent.futures import Future
 import pytest
 
 from modelgate import DeadlineExceeded, Wait, Workers, adrive, drive, run
-from modelgate.bounded import bounded
 from modelgate.flow import run_coroutine, wait_for
+from modelgate.flow.bounded import bounded
 
 SOON = 30
 
@@ -203,7 +203,7 @@ def test_cancelled_and_over_at_once_is_cancelled():
 
 def test_waits_of_many_loops():
     """Each loop has a watch of its own, and those that are closed are forgotten."""
-    from modelgate import bounded as module
+    from modelgate.flow import bounded as module
 
     for _ in range(5):
         with pytest.raises(DeadlineExceeded):

@@ -139,6 +139,12 @@ def test_a_key_is_ended(run, created):
         (["create", "--owner", "us", "--scope", "a:b"], 2, "churn:predict"),
         (["create", "--owner", "us", "--scope", "a", "--limits", "often"], 2, "limits='often'"),
         (["create", "--owner", "us", "--scope", "a", "--expires", "soon"], 2, "as 90d, or a date"),
+        (
+            ["create", "--owner", "us", "--scope", "a", "--expires", "2020-01-01"],
+            2,
+            "2020-01-01': has passed",
+        ),
+        (["rotate", "k_1", "--expires", "2020-01-01"], 2, "has passed: accepts what is to come"),
         (["rotate", "k_1", "--grace", "long"], 2, "as 90d"),
         (["create", "--owner", "us"], 2, "--scope"),
         (["list", "--db", "mysql://me:s3cret@host/keys"], 2, "accepts sqlite:///"),

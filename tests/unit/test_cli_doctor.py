@@ -50,11 +50,21 @@ def test_limits_in_memory():
     assert [
         (
             "wrong",
-            "limits: are counted in memory by each of 4 processes: a caller gets up to 4 times the rate",
+            "limits: 5/minute: counted in memory by each of 4 processes: a caller gets up to 4 times as much",
         )
     ] == told
+    assert "10000000/day (where nothing is said of limits): counted" in str(
+        found(checks.limits_of_one_process, layers=[RateLimit()], workers=4)
+    )
     assert [] == found(checks.limits_of_one_process, layers=[alone], workers=1)
     assert [] == found(checks.limits_of_one_process, layers=[shared], workers=4)
+
+
+@pytest.mark.parametrize(("told", "levels"), [("abc", ["wrong"]), ("-1", ["wrong"]), ("4", []), ("", [])])
+def test_a_number_of_workers_that_is_none(told, levels):
+    """Is told: what is checked for one process may not hold."""
+
+    assert levels == [level for level, _ in found(checks.workers_not_told, environ={"WEB_CONCURRENCY": told})]
 
 
 def test_proxies():
@@ -179,7 +189,7 @@ def test_what_is_wrong_comes_first():
     )
 
     assert ["wrong", "wrong", "note", "note"] == [finding.level for finding in told]
-    assert 10 == len(set(CHECKS))
+    assert 11 == len(set(CHECKS))
     assert all(finding.do for finding in told)
 
 
@@ -277,6 +287,10 @@ def test_a_module_that_fails(tmp_path, monkeypatch):
         ConfigurationError, match="failing_app:gate: ConfigurationError: keys: a gate without keys"
     ):
         gate_at("failing_app:gate")
+    (tmp_path / "ending_app.py").write_text("import sys\nsys.exit(3)")
+
+    with pytest.raises(ConfigurationError, match="ending_app:gate: SystemExit: 3"):
+        gate_at("ending_app:gate")
     with pytest.raises(ConfigurationError, match="no_such_app:gate: ModuleNotFoundError"):
         gate_at("no_such_app:gate")
 

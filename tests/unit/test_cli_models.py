@@ -1,5 +1,6 @@
 """``modelgate inspect`` and ``modelgate pack``, as people and programs call them."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -76,6 +77,39 @@ def test_a_model_is_packed(packed, pipeline):
     )
     assert [[0, 61], [1, 39]] == package.statistics["target"][0]["levels"]
     assert np.array_equal(pipeline.predict_proba(FRAME), package.model.predict_proba(FRAME))
+
+
+def test_a_file_that_is_there_is_kept(packed, joblib_file, sample):
+    """Another one is replaced by --force; that of the model never."""
+    path, content = packed[0], packed[0].read_bytes()
+    arguments = ("pack", joblib_file, "--sample", sample, "--trusted", "--version", "8")
+    for again, told in (
+        (("pack", path, "--sample", sample, "--force"), "takes another --output"),
+        (arguments, "or --force"),
+    ):
+        assert told in run(*again, code=2).stderr
+        assert content == path.read_bytes()
+    run(*arguments, "--force")
+
+    assert "8" == ModelPackage.load(path).manifest.version
+
+
+@pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
+def test_a_package_is_packed_again(packed, sample, tmp_path, folder):
+    """What no option says is as it was, the schema too."""
+    before = ModelPackage.load(packed[0])
+    schema = before.schema.reading(extra="forbid")
+    path, other = tmp_path / "before.mgpkg", tmp_path / "other.mgpkg"
+    dataclasses.replace(before, schema=schema).save(path, folder=folder)
+    run("pack", path, "--sample", sample, "-o", other, "--threshold", "0.4")
+    again = ModelPackage.load(other)
+    kept = ("name", "version", "target", "positive_class")
+
+    assert [getattr(before.manifest, each) for each in kept] == [
+        getattr(again.manifest, each) for each in kept
+    ]
+    assert (0.4, schema.policy) == (again.manifest.threshold, again.schema.policy)
+    assert before.statistics["target"] == again.statistics["target"]
 
 
 def test_a_regressor_on_an_array(tmp_path):

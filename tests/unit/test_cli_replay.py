@@ -14,6 +14,7 @@ from modelgate.cli.root import cli
 from modelgate.errors import ConfigurationError
 
 KEY = "mg_the-key-of-the-replay"
+GENERATED = f"shop_s3cret_{'5' * 26}_{'a' * 6}"
 
 APP = f"""
 from modelgate import Deployment, Gate, Schema
@@ -135,8 +136,17 @@ def test_nobody_there(run):
         ('{"method": "GET"}', "line 2: Object missing required field `path`"),
         ('{"path": "/x", "boddy": ""}', "line 2: Object contains unknown field `boddy`"),
         ('{"path": "x"}', "line 2: accepts a path from / on"),
-        ('{"path": "/x", "json": 1, "body": ""}', "line 2: accepts a path from / on, and json or body"),
+        ('{"path": "/x", "json": 1, "body": ""}', "headers in ASCII, and json or body"),
         ('{"path": "/x", "headers": {"X-API-Key": "mg_s3cret"}}', "line 2: has the header X-API-Key"),
+        ('{"path": "/x", "json": {"api_key": "s3cret"}}', "line 2: has the member api_key"),
+        ('{"path": "/x", "body": "{\\"api_key\\": \\"s3cret\\"}"}', "line 2: has the member api_key"),
+        (json.dumps({"path": f"/predict/{GENERATED}"}), "line 2: has what looks like a key"),
+        (json.dumps({"path": "/x", "json": [{"a": GENERATED}]}), "line 2: has what looks like a key"),
+        (json.dumps({"path": "/x", "answer": f"of {GENERATED}"}), "line 2: has what looks like a key"),
+        (json.dumps({"path": "/x", "headers": {"x-custom": KEY}}), "line 2: has the key itself"),
+        (json.dumps({"path": f"/x?k=%6d{KEY[1:]}"}), "line 2: has the key itself"),
+        (r'{"path": "/x\u0000"}', "line 2: accepts a path from / on without control characters"),
+        ('{"path": "/x", "headers": {"a": "ä"}}', "headers in ASCII"),
     ],
 )
 def test_lines_that_are_no_requests(run, line, told):
@@ -145,6 +155,22 @@ def test_lines_that_are_no_requests(run, line, told):
 
     assert told in done.stderr
     assert "s3cret" not in done.stderr
+    assert GENERATED not in done.stderr
+
+
+def test_no_request(run):
+    """A file without any was meant to be another."""
+
+    assert "requests.jsonl has no request" in run("\n\n", "old", code=2).stderr
+
+
+def test_what_cannot_be_written_or_asked(run):
+    """Is told in a line; differences are printed all the same."""
+    there = run([{**REQUESTS[0], "status": 404}], "old", "--record", "nowhere/answers.jsonl", code=2)
+
+    assert "status is 200, and was 404" in there.stdout
+    assert "nowhere/answers.jsonl" in there.stderr
+    assert "URL too long" in run([{"path": "/" + "x" * 70_000}], "old", code=4).stderr
 
 
 def test_empty_lines_are_none():
@@ -167,6 +193,14 @@ def test_only_what_is_another_differs(one, other):
 
     assert [] == list(differences(one, one, 0, ()))
     assert bool(there) == bool(back)
+
+
+def test_whole_numbers():
+    """May be ids and labels: they differ however large they are, unless so much is allowed."""
+
+    assert [] != list(differences(10_000_000_000, 10_000_000_001, 1e-9, ()))
+    assert [] == list(differences(10, 12, 2, ()))
+    assert [] == list(differences(10_000_000_000, 10_000_000_001.0, 1e-9, ()))
 
 
 def test_differences():

@@ -263,7 +263,8 @@ def test_resumed(to, run, out, requests):
 
     assert lines(*DONE).encode() == whole == out.read_bytes()
     assert faults == out.with_name("out.errors.csv").read_bytes()
-    assert "rows are done: the same command goes on" in stopped.stderr
+    assert "rows are done: the same command, without --overwrite, goes on" in stopped.stderr
+    assert "100 %  60 rows" in done.stderr
     assert 0 < json.loads(done.stdout)["resumed_at"] < 60
     assert not checkpoint_path(out).exists()
 
@@ -399,6 +400,18 @@ def test_begun_anew_without_rows(to, run, out):
     assert "" == out.read_text()
 
 
+def test_versions_of_the_model(to, run):
+    """Are told where there was more than one: gone on with later, or replaced meanwhile."""
+    to(Failing(gate_of(version="3"), 2, partial(page, status=502)))
+    run(rows_of(*range(30)), "--rows", "5", code=4)
+    to(gate_of(version="4"))
+    told = run(rows_of(*range(30)), "--rows", "5").stdout
+    alone = json.loads(run(rows_of(1, "a"), "--json", "--overwrite", code=1).stdout)
+
+    assert "by the versions 3, 4 of the model" in told
+    assert ["4"] == alone["versions"]
+
+
 def test_what_is_no_regular_file(to, run, out, tmp_path):
     """A pipe cannot be gone on with, and a device keeps nothing."""
     to(gate_of())
@@ -443,7 +456,7 @@ def test_a_disk_that_is_full(to, run, out, monkeypatch):
     ("text", "options", "code", "told"),
     [
         (rows_of(1), {"key": "mg_another-key"}, 3, "Invalid API token. See that the key is whole"),
-        (rows_of(1), {"key": None}, 3, "No key was sent"),
+        (rows_of(1), {"key": None}, 3, "No key was sent: give key=…, or --key-env VARIABLE"),
         (rows_of(1), {"url": "http://app/price"}, 3, "does not serve this deployment"),
         (rows_of(1), {"url": "http://app/x/y/churn"}, 2, "https://host/ml/churn"),
         (rows_of(1), {"url": "app/churn"}, 2, "url='app/churn': accepts that of a deployment"),
@@ -570,6 +583,45 @@ def test_waits_are_told(to, run, monkeypatch):
     done = run(rows_of(1))
     assert "2 waits for the server" in done.stdout
     assert 1 == done.stderr.count("waiting ")
+    assert "s for the server: app answered 429" in done.stderr
+
+
+def no_sleep(_seconds):
+    yield from ()
+
+
+def test_a_server_that_is_not_there(to, run, monkeypatch):
+    """Is given up soon, with the reason: the address is wrong, mostly."""
+    monkeypatch.setattr("modelgate.client.session.sleep", no_sleep)
+    asked = count()
+
+    def refuse(request):
+        next(asked)
+        raise httpx.ConnectError("refused")
+
+    to(Failing(gate_of(), 0, refuse))
+    done = run(rows_of(1), code=4)
+
+    assert "app cannot be reached (refused)" in done.stderr
+    assert "given up after 5 attempts: it has never answered" in done.stderr
+    assert 5 == next(asked)
+
+
+def test_a_server_that_starts_anew(to, run, out, monkeypatch):
+    """Is waited for, once it has answered."""
+    monkeypatch.setattr("modelgate.client.session.sleep", no_sleep)
+    gate, calls = gate_of(), count()
+
+    class Restarting(httpx.ASGITransport):
+        async def handle_async_request(self, request):
+            if next(calls) in range(1, 12):
+                raise httpx.ConnectError("refused")
+            return await super().handle_async_request(request)
+
+    to(Restarting(gate.asgi))
+    run(rows_of(1, 2), "--rows", "1", "--in-flight", "1")
+
+    assert lines(1, 2) == out.read_text()
 
 
 def test_requests_in_flight(to, run, out):
@@ -628,7 +680,7 @@ def test_progress_in_a_terminal(monkeypatch, capsys):
 
 
 def test_progress_told():
-    """The time left is that of what this run has not done."""
+    """Rows are those of all runs; their rate, and the time left, that of this one."""
 
-    assert " 50 %  1,000 rows  100 rows/s  0:00:20 left" == progress.told(0.5, 1000, 5.0, 0.25, 15.0)
-    assert "  0 %  0 rows  0 rows/s  - left" == progress.told(0.0, 0, 5.0, 0.0, 5.0)
+    assert " 50 %  1,500 rows  100 rows/s  0:00:20 left" == progress.told(0.5, 1500, 500, 5.0, 0.25, 15.0)
+    assert "  0 %  0 rows  0 rows/s  - left" == progress.told(0.0, 0, 0, 5.0, 0.0, 5.0)

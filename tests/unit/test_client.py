@@ -135,6 +135,16 @@ def test_nulls_of_frames():
     )
 
 
+def test_dates_and_masks_of_numpy():
+    """What a schema makes of them: a date is no number of nanoseconds, and what is masked is null."""
+    date = np.datetime64("2027-01-31", "ns")
+
+    assert b'[{"when":"2027-01-31T00:00:00"}]' == rows_of([{"when": date}]).body()
+    assert b'[{"age":null}]' == rows_of([{"age": np.ma.masked}]).body()
+    with pytest.raises(errors.InvalidInput, match="JSON cannot say"):
+        rows_of([{"age": np.timedelta64(1, "ns")}]).body()
+
+
 @pytest.mark.parametrize("rows", ["age\n1\n", 5, [5], b"age", pd.Series([1.0])], ids=repr)
 def test_what_is_no_rows(rows):
     """Is told before anything is sent."""
@@ -727,7 +737,7 @@ def test_a_session_tells_its_waits(waits):
     """For whoever shows them."""
     told = []
     http = scripted(BUSY, DONE)[0]._session.http
-    options = {"batch_rows": 1, "batch_bytes": 1000, "on_wait": told.append}
+    options = {"batch_rows": 1, "batch_bytes": 1000, "on_wait": lambda *wait: told.append(wait)}
     drive(Session(URL, None, Retry(), http, **options).predict(ROWS[0]))
 
-    assert waits == told
+    assert [(waits[0], "The server is busy")] == [(seconds, str(error)) for seconds, error in told]

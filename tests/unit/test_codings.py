@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelgate.codings import unpacked
 from modelgate.errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
+from modelgate.http.codings import unpacked
 
 
 def bare_deflate(raw):

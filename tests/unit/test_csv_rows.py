@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas
@@ -182,10 +183,12 @@ def test_an_unknown_level_passes_where_it_may(way):
         (b"a,b\n1,2\n\xc3", r"Line 3 .*not UTF-8 \(byte 8\)"),
         (b"a,\xe9\n1,2\n", r"Line 1 .*not UTF-8 \(byte 2\)"),
         (b"a,b\n" + "é".encode() * 600_001 + b"\xff,1", r"Line 2 .*not UTF-8 \(byte 1200006\)"),
-        ("a,b\n1,2".encode("utf-16"), "Line 1"),
+        ("a,b\n1,2".encode("utf-16"), "UTF-16: send UTF-8"),
+        (b"\xfe\xff" + "a,b\n1,2".encode("utf-16-be"), "UTF-16: send UTF-8"),
         (b"a,b\n1,2\n3," + b"1" * 131_073 + b"\n", "Line 3 .*longer than 131072"),
         (b"a,b\n1,2\n3,0." + b"1" * 200_000 + b"\n1,2\n", "Line 3 .*longer than 131072"),
         (b"a;b\n1;2\n", "separator .*is a semicolon: send a comma"),
+        (b"a\tb\n1\t2\n", "separator .*is a tab: send a comma"),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -408,10 +411,38 @@ def test_the_parts_are_the_whole(way, rows, quote, end):
     assert whole.numbers.tobytes() == b"".join(table.numbers.tobytes() for table in tables)
 
 
-def test_a_table_has_a_row_at_least():
+@pytest.mark.parametrize("rows", [0, 2.5, True])
+def test_a_table_has_a_row_at_least(rows):
     """A part of none would never end."""
-    with pytest.raises(ValueError, match="rows=0"):
-        TWO.iter_csv(b"a,b\n1,2\n", 0)
+    with pytest.raises(ValueError, match=f"rows={rows}"):
+        TWO.iter_csv(b"a,b\n1,2\n", rows)
+
+
+@pytest.mark.parametrize("form", [bytes, bytearray, memoryview], ids=lambda form: form.__name__)
+def test_bytes_are_read_whatever_holds_them(form):
+    """Also where they are marked as CSV twice."""
+    raw = form(b"a,b\n1,2\n")
+    expected = [{"a": 1.0, "b": 2.0}]
+
+    assert expected == TWO.read(CSV(raw)).rows()
+    assert [expected] * 2 == [table.rows() for told in (raw, CSV(raw)) for table in TWO.iter_csv(told)]
+
+
+@pytest.mark.parametrize("raw", ["a,b\n1,2\n", io.BytesIO(b"a,b\n1,2\n"), None], ids=["text", "file", "none"])
+def test_what_is_no_bytes_is_told_so(raw):
+    """A text is to be encoded, a file to be read."""
+    for read in (TWO.iter_csv, lambda raw: TWO.read(CSV(raw))):
+        with pytest.raises(InvalidInput, match=f"from bytes, not from {type(raw).__name__}: encode"):
+            read(raw)
+
+
+def test_an_empty_cell_is_the_level_without_characters(way):
+    """Where it cannot be null: it could not be sent otherwise."""
+    levels = Column("a", "text", ("", "x"))
+    raw = CSV(b'a,b\n,1\n"",2\nx,3\n')
+
+    assert ["", "", "x"] == Schema.of(a=levels, b=float).read(raw)["a"].tolist()
+    assert [None, None, "x"] == Schema.of(a=replace(levels, nullable=True), b=float).read(raw)["a"].tolist()
 
 
 @pytest.mark.parametrize("reader", ["pandas", "polars"])

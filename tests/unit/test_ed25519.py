@@ -176,7 +176,7 @@ def test_a_folder(tmp_path, path, maria, otto):
     PACKAGE.save(tmp_path / "churn@2.mgpkg", sign_key=otto[0])
 
     assert ("churn", "churn") == (store.load("churn").manifest.name, store.describe("churn").manifest.name)
-    for name, told in (("fraud", "holds the model 'churn'"), ("churn@2", "none of these")):
+    for name, told in (("fraud", "holds the package churn@"), ("churn@2", "none of these")):
         with pytest.raises(ConfigurationError, match=told):
             store.load(name)
 
@@ -206,6 +206,25 @@ def test_a_gate(tmp_path, path, maria, otto, stored):
     after = Client(gates[1].asgi).post("/simple/churn", json=ROW)
 
     assert [200, 503] == [before.status, after.status]
+
+
+@pytest.mark.parametrize("form", ["file", "link", "package folder"])
+def test_a_file_that_is_named_after_another_version(tmp_path, path, maria, form):
+    """Is refused by a gate that has keys: also where a link to it is named otherwise."""
+    named = tmp_path / "churn@2.mgpkg"
+    if form == "package folder":
+        PACKAGE.save(named, sign_key=maria[0], folder=True)
+    else:
+        path.rename(named)
+    if form == "link":
+        path.symlink_to(named)
+        named = path
+    with pytest.raises(ConfigurationError, match="holds the package churn@1"):
+        Gate([Deployment("churn", named)], keys="open", public_keys=[maria[1]])
+    with pytest.raises(ConfigurationError, match="holds the package churn@1"):
+        ModelPackage.load(named, public_keys=[maria[1]])
+
+    assert "churn" == ModelPackage.load(named).manifest.name
 
 
 def test_a_store_that_asks_for_nothing(tmp_path, path, maria):

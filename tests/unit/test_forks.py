@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from modelgate import forks
+from modelgate.flow import forks
 
 SOON = 60
 
@@ -17,7 +17,7 @@ from modelgate.limiting import MemoryLimiter, Rate
 from modelgate.limiting.breaker import Breaker
 from modelgate.scoring.tally import Tally
 from modelgate.testing import Inner, request
-from modelgate.threads import Threads
+from modelgate.flow.threads import Threads
 
 def hit(limiter):
     assert limiter.hit(rate, "a").passes

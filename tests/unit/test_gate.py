@@ -339,6 +339,21 @@ def test_a_layer_that_returns_nothing(caplog):
     assert "returned None instead of a Response" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("store:../../etc/passwd", 'accepts "store:name"'),
+        ("store:http://x", 'accepts "store:name"'),
+        ("store:", 'accepts "store:name"'),
+        ("https://x/y.skops", "no URL"),
+    ],
+)
+def test_a_model_that_is_nowhere(model, told):
+    """Is told when the deployment is made."""
+    with pytest.raises(ConfigurationError, match=told):
+        Deployment("a", model)
+
+
 @pytest.mark.parametrize("streams", [False, True])
 def test_a_handler_may_have_a_tighter_body_limit(streams):
     """Its limit holds also where the body has been read by then."""

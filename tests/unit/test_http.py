@@ -3,7 +3,6 @@
 import msgspec
 import pytest
 
-from modelgate.bodies import json_body, require_json
 from modelgate.errors import (
     BodyTooLarge,
     ConflictingCredentials,
@@ -27,6 +26,7 @@ from modelgate.http import (
     head_credentials,
     token_of,
 )
+from modelgate.http.bodies import json_body, require_json
 from modelgate.testing import Inner, request
 
 KEY = "k" * 16

@@ -1,5 +1,6 @@
 """What fitted estimators tell of their columns."""
 
+import datetime
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +24,12 @@ from sklearn.ensemble import (
     VotingClassifier,
     VotingRegressor,
 )
-from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
+from sklearn.feature_extraction.text import (
+    CountVectorizer,
+    HashingVectorizer,
+    TfidfTransformer,
+    TfidfVectorizer,
+)
 from sklearn.feature_selection import SelectKBest
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import KNNImputer, MissingIndicator, SimpleImputer
@@ -34,7 +40,7 @@ from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOut
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import (
     FunctionTransformer,
     KBinsDiscretizer,
@@ -54,7 +60,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from modelgate.errors import ConfigurationError, InvalidValues, MissingColumns
 from modelgate.schema import Column, Schema
 from modelgate.schema.infer import none_columns, outputs_of
-from modelgate.scoring import score
+from modelgate.scoring import Predictor, score
 
 FRAME = pandas.DataFrame(
     {
@@ -502,6 +508,45 @@ def test_vectorizers_read_text(vectorizer):
     assert [Column("note", "text")] == columns(transformed((vectorizer, "note")))
 
 
+def texts_to(*steps):
+    return make_pipeline(*steps, LogisticRegression())
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        texts_to(TfidfVectorizer()),
+        texts_to(HashingVectorizer(n_features=16)),
+        texts_to(CountVectorizer(), TfidfTransformer()),
+        texts_to(make_union(TfidfVectorizer(), CountVectorizer(analyzer="char"))),
+        GridSearchCV(texts_to(TfidfVectorizer()), {}, cv=2),
+        CalibratedClassifierCV(texts_to(TfidfVectorizer()), cv=2),
+    ],
+    ids=["tf-idf", "hashes", "counts", "union", "search", "calibrated"],
+)
+def test_a_model_of_texts_has_one_column(model):
+    """It is given the texts themselves, whatever the column is called."""
+    texts = ["good day", "bad day", "good"] * 8
+    model.fit(texts, TARGET)
+    rows = [{"note": text} for text in texts[:3]]
+
+    assert (Column("text", "text"),) == Schema.from_model(model).columns
+    for prediction in (
+        score(model, [{"text": text} for text in texts[:3]]),
+        score(model, rows, schema=Schema.of(note=str)),
+    ):
+        assert model.predict_proba(texts[:3]).tolist() == prediction.probabilities.tolist()
+
+
+@pytest.mark.parametrize("schema", [Schema.of(a=str, b=str), Schema.of(a=float)], ids=repr)
+def test_a_model_of_texts_takes_no_other_schema(schema):
+    """Told at once, and not as a failure of each request."""
+    model = texts_to(TfidfVectorizer()).fit(["good day", "bad day", "good"] * 8, TARGET)
+
+    with pytest.raises(ConfigurationError, match=r"Schema\.of\(text=str\)"):
+        Predictor(model, schema)
+
+
 def test_what_an_inner_transformer_drops_may_be_left_out():
     """The outer one wants the column to be there, and nobody looks at it."""
     inner = ColumnTransformer(
@@ -657,11 +702,36 @@ def test_an_array_keeps_the_places_that_are_dropped():
     assert model.predict(array[:1]).tolist() == score(model, {"x0": 0.0, "x2": 1.0}).values.tolist()
 
 
-def test_levels_that_are_dates_are_not_told():
-    """JSON has none."""
-    frame = pandas.DataFrame({"a": pandas.to_datetime(["2026-01-01", "2026-01-02"] * 12)})
+@pytest.mark.parametrize("schema", [None, Schema.of(a=str)])
+@pytest.mark.parametrize(
+    "values",
+    [
+        pandas.to_datetime(["2026-01-01", "2026-01-02"] * 12),
+        pandas.to_timedelta([1, 2] * 12, unit="D"),
+        pandas.Series([datetime.date(2026, 1, 1), datetime.date(2026, 1, 2)] * 12, dtype=object),
+        pandas.cut(pandas.Series([1.0, 9.0] * 12), [0, 5, 10]).astype(object),
+    ],
+    ids=["dates", "durations", "Python dates", "intervals"],
+)
+def test_levels_that_json_cannot_say_are_refused(values, schema):
+    """Their texts would be unknown levels, and the answer one for no level at all."""
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    model = transformed((encoder, ["a"])).fit(pandas.DataFrame({"a": values}), TARGET)
 
-    assert [Column("a", "any", nullable=True)] == columns(transformed((OneHotEncoder(), ["a"])), frame)
+    with pytest.raises(
+        ConfigurationError, match=r"^column 'a': the model was trained with values of the type"
+    ):
+        Predictor(model, schema)
+
+
+def test_categories_of_dates_in_boosting_are_refused():
+    """Its encoder would tell them as whole numbers."""
+    dates = pandas.Categorical(pandas.to_datetime(["2026-01-01", "2026-01-02"] * 12))
+    model = HistGradientBoostingClassifier(max_iter=1, min_samples_leaf=1)
+    model.fit(pandas.DataFrame({"a": dates}), TARGET)
+
+    with pytest.raises(ConfigurationError, match="of the type datetime64"):
+        Schema.from_model(model)
 
 
 def test_a_column_that_was_always_null_is_text():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelgate.negotiation import preference, preferred
+from modelgate.http.negotiation import preference, preferred
 
 JSON, CSV = OFFERED = ("application/json", "text/csv")
 
@@ -56,6 +56,11 @@ def test_any_text_gives_one_of_the_offered(accept):
         ("await=5", None),
         ("", None),
         (",;=,", None),
+        ('foo="a,wait=1"', None),
+        ('foo="a,wait=1", wait=2', "2"),
+        (r'foo="\",wait=1", wait=2', "2"),
+        ('foo="a, wait=1', None),
+        ('foo="a" , "", wait=2', "2"),
     ],
 )
 def test_preferences(told, value):

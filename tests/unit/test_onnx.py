@@ -115,6 +115,18 @@ def test_a_classifier_in_a_bare_file(tmp_path, estimator, labels, zipmap):
     ]
 
 
+def test_probabilities_are_between_0_and_1():
+    """What 32 bits make a little more, or less, of them is not."""
+    forest = RandomForestClassifier(20, random_state=0).fit(ROWS, YES)
+    graph = to_onnx(forest, Schema.from_model(forest))
+    raw = graph._run({"X": ROWS})[1]
+    likely = graph.predict_proba(ROWS)
+
+    assert raw.min() < 0 and raw.max() > 1
+    assert (0, 1) == (likely.min(), likely.max())
+    assert np.allclose(raw, likely, atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_a_regressor_in_a_bare_file(tmp_path, outputs):
     """One number a row, or several."""
@@ -261,7 +273,10 @@ IDENTITY = helper.make_node("Identity", ["x"], ["y"])
             lambda: graph([IDENTITY], [info("x", TensorProto.UINT8)], [info("y", TensorProto.UINT8)]),
             "input x is",
         ),
-        (lambda: graph([IDENTITY], [info("x", shape=(1, 1))], [info("y", shape=(1, 1))]), "input x is"),
+        (
+            lambda: graph([IDENTITY], [info("x", shape=(1, 1))], [info("y", shape=(1, 1))]),
+            "dynamic first dimension",
+        ),
         (lambda: graph([IDENTITY], [info("x", shape=(None,))], [info("y", shape=(None,))]), "input x is"),
         (lambda: graph([IDENTITY], [info("x", shape=(None, None))], [info("y")]), "input x is"),
         (lambda: graph([IDENTITY], [info("x", shape=(None, 2)), info("z")], [info("y")]), "several columns"),
@@ -443,9 +458,8 @@ def test_a_graph_of_somebody_else_is_packed(tmp_path):
         ROWS,
     )
     object.__setattr__(other, "example", package.example)
-    other.save(tmp_path / "other.mgpkg")
     with pytest.raises(ConfigurationError, match="does not answer the example"):
-        ModelPackage.load(tmp_path / "other.mgpkg")
+        other.save(tmp_path / "other.mgpkg")
 
 
 @pytest.mark.parametrize(

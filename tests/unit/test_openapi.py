@@ -54,6 +54,27 @@ def test_it_is_valid_and_its_examples_are_as_it_says(model, keys):
         reading.check(schema, example)
 
 
+def test_every_example_of_a_gate_of_several_deployments_is_answered():
+    """On each path that its document names: there is none on which another deployment could be meant."""
+    deployments = [Deployment(name, MODELS["classifier"](), schema=SCHEMA) for name in "de"]
+    gate = Gate(deployments, keys={KEY: ["d", "e"]})
+    reading, paths = Document(gate.openapi("d")), []
+    for path, told in reading.operations():
+        asked = path.replace("{key}", KEY)
+        for kind, content in reading.follow(told["requestBody"])["content"].items():
+            if "example" in content:
+                example, text = content["example"], kind.startswith("text/")
+                body = example.encode() if text else msgspec.json.encode(example)
+                headers = {"authorization": f"Bearer {KEY}", "content-type": kind}
+                body = body.replace(b"YOUR_API_KEY", KEY.encode())
+                assert 200 == Client(gate.wsgi).post(asked, body=body, headers=headers).status, (path, kind)
+        paths.append(path)
+
+    assert {"/api/predict", "/mlflow/d/invocations"} < set(paths)
+    assert "/invocations" not in paths
+    assert "/invocations" in gate_of().openapi("d")["paths"]
+
+
 @pytest.mark.parametrize("name", DIALECTS)
 @pytest.mark.parametrize("model", MODELS)
 def test_an_example_is_answered_as_it_says(model, name):

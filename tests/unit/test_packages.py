@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import logging
 import os
 import pickle
@@ -16,6 +15,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 import sklearn
 import sklearn.base
 import skops.io
@@ -32,6 +32,7 @@ from sklearn.ensemble import (
     StackingClassifier,
     VotingClassifier,
 )
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
@@ -48,7 +49,8 @@ from modelgate import ConfigurationError, ModelPackage, Schema
 from modelgate.models import load_model
 from modelgate.models.archive import pack
 from modelgate.models.package import sidecars_of
-from modelgate.models.rules import Rules, sign
+from modelgate.models.rules import Rules
+from tampering import members_of, rewrite
 
 KEY = "a-secret-that-is-kept-elsewhere"
 RANDOM = np.random.default_rng(0)
@@ -85,44 +87,6 @@ def package(pipeline):
 def path(tmp_path, package):
     package.save(tmp_path / "churn.mgpkg")
     return tmp_path / "churn.mgpkg"
-
-
-def members_of(path):
-    with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
-def rewrite(path, key=None, **changes):
-    """Change members of a package as its maker could: digests and signature fit again.
-
-    A name is written as ``schema_json``; a function is given what the JSON says.
-    """
-    members = members_of(path)
-    edit = changes.pop("manifest_json", None)
-    for name, change in changes.items():
-        name = name.replace("_", ".")
-        if change is None:
-            del members[name]
-        else:
-            members[name] = change if isinstance(change, bytes) else _edited(members[name], change)
-    manifest = json.loads(members.pop("manifest.json"))
-    manifest["members"] = {
-        name: {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
-        for name, content in members.items()
-        if name != "signature"
-    }
-    if edit is not None:
-        edit(manifest)
-    raw = json.dumps(manifest).encode()
-    members.pop("signature", None)
-    signature = {"signature": sign(raw, key)} if key else {}
-    path.write_bytes(pack({"manifest.json": raw, **signature, **members}))
-
-
-def _edited(content, change):
-    told = json.loads(content)
-    change(told)
-    return json.dumps(told).encode()
 
 
 def refused(path, match, **options):
@@ -171,6 +135,59 @@ def test_predictions_are_bit_equal_after_a_round_trip(tmp_path, estimator, folde
     assert np.array_equal(model.predict(ROWS), loaded.predict(ROWS))
     if hasattr(model, "predict_proba"):
         assert np.array_equal(np.asarray(model.predict_proba(ROWS)), np.asarray(loaded.predict_proba(ROWS)))
+
+
+class Guess(LinearRegression):
+    """Says what it likes."""
+
+    value = float("nan")
+
+    def predict(self, X):
+        return np.full(len(X), self.value)
+
+
+class Forgetful(Guess):
+    """Is another once it was written."""
+
+    value = 1.0
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, value=2.0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_model_that_predicts_no_number(monkeypatch, value):
+    """Is not packed: no gate would load it."""
+    monkeypatch.setattr(Guess, "value", value)
+    with pytest.raises(ConfigurationError, match="predicts NaN or an infinity"):
+        ModelPackage.from_estimator(Guess().fit(ROWS, ROWS[:, 0]), ROWS, format="joblib")
+
+
+def test_what_is_written_is_tried(tmp_path):
+    """What answers otherwise than the model is not kept."""
+    package = ModelPackage.from_estimator(Forgetful().fit(ROWS, ROWS[:, 0]), ROWS, format="joblib")
+    with pytest.raises(ConfigurationError, match="does not answer the example"):
+        package.save(tmp_path / "m.mgpkg")
+
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("estimator", "options", "told"),
+    [
+        (LinearRegression(), {"threshold": 0.5}, "threshold=0.5: the model tells no probabilities"),
+        (SVC(), {"threshold": 0.5}, "threshold=0.5: the model tells no probabilities"),
+        (LinearRegression(), {"target": ["a", "b"]}, "one for each of 1 outputs"),
+        (LinearRegression(), {"y": [1.0]}, "y: accepts a value for each of the 300 rows"),
+        (LinearRegression(), {"y": 1.0}, "y: accepts a value for each of the 300 rows"),
+    ],
+    ids=lambda it: None if isinstance(it, dict) else str(it),
+)
+def test_options_that_do_not_go_with_the_model(estimator, options, told):
+    """Are refused when it is packed, and not by the first request."""
+    model = estimator.fit(ROWS, YES if isinstance(estimator, SVC) else ROWS[:, 0])
+    with pytest.raises(ConfigurationError, match=told):
+        ModelPackage.from_estimator(model, ROWS, **options)
 
 
 def test_what_a_package_tells(path, package):
@@ -242,6 +259,17 @@ def test_a_schema_of_ones_own(tmp_path, pipeline):
     assert (schema.columns, schema.policy) == (loaded.schema.columns, loaded.schema.policy)
 
 
+def test_a_model_of_texts(tmp_path):
+    """Its example is replayed as the texts it was fitted on."""
+    texts = ["good day", "bad day"] * 10
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, [1, 0] * 10)
+    package = ModelPackage.from_estimator(model, pd.DataFrame({"text": texts}), name="mood")
+    package.save(tmp_path / "mood.mgpkg")
+    loaded = ModelPackage.load(tmp_path / "mood.mgpkg")
+
+    assert model.predict(texts[:3]).tolist() == loaded.example["expected"]["predict"]
+
+
 def test_a_pickle_in_a_package(tmp_path):
     """For what skops cannot write: allowed by name, and pinned."""
     model = GaussianProcessRegressor(optimizer=None).fit(ROWS[:20], ROWS[:20, 0])
@@ -303,7 +331,16 @@ def test_a_missing_extra(tmp_path, pipeline, monkeypatch, package, suffix, told)
         ({"target": 3}, "target"),
         ({"format": "pmml"}, "format='pmml'"),
         ({"X": FRAME[:0]}, "X: accepts at least one row"),
-        ({"X": None}, "X: accepts at least one row"),
+        ({"X": None}, "X: accepts a DataFrame or an array of rows, not NoneType"),
+        ({"X": [[1.0, 2.0]]}, "X: accepts a DataFrame or an array of rows, not list"),
+        ({"X": "rows"}, "X: accepts a DataFrame or an array of rows, not str"),
+        ({"X": scipy.sparse.csr_array(ROWS)}, "X: accepts a DataFrame or an array of rows, not csr_array"),
+        (
+            {"X": FRAME[["age"]]},
+            "^X: its rows break the schema: missing input columns: income, visits, plan$",
+        ),
+        ({"name": "a/b"}, "name='a/b': accepts letters"),
+        ({"version": "1 2"}, "version='1 2': accepts letters"),
         ({"X": FRAME.drop(columns="age")}, "X: .*missing.*age"),
     ],
     ids=str,
@@ -312,6 +349,25 @@ def test_options_that_cannot_work(pipeline, options, told):
     """Are refused, and named."""
     with pytest.raises(ConfigurationError, match=told):
         ModelPackage.from_estimator(pipeline, **{"X": FRAME, **options})
+
+
+def test_what_is_saved_outlives_a_crash(tmp_path, package, monkeypatch):
+    """Each file is on the disk before it has its name."""
+    done, fsync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (done.append("fsync"), fsync(file)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (done.append("replace"), replace(*paths)))
+    package.save(tmp_path / "m.mgpkg")
+
+    assert ["fsync", "replace"] == done
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4half"])
+@pytest.mark.parametrize("suffix", ["mgpkg", "skops"])
+def test_a_file_that_is_cut_off(tmp_path, content, suffix):
+    """Is told as that."""
+    path = tmp_path / f"m.{suffix}"
+    path.write_bytes(content)
+    refused(path, rf"it is cut off, damaged, or no \.{suffix} file")
 
 
 def test_saving(tmp_path, package, path, monkeypatch):

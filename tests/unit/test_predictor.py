@@ -19,9 +19,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from modelgate.bounded import bounded
 from modelgate.errors import ConfigurationError, InvalidInput, PredictionError
 from modelgate.flow import Workers, adrive, drive
+from modelgate.flow.bounded import bounded
 from modelgate.schema import Schema
 from modelgate.scoring import Output, Prediction, Predictor, predictor
 from modelgate.scoring.pace import LIGHT

@@ -12,7 +12,7 @@ import pytest
 
 from modelgate import ConfigurationError, Deployment, Gate, MemoryStore, NotFound, Rollout, Schema
 from modelgate.cli.root import cli
-from modelgate.registry import Registered, SqlRegistry
+from modelgate.gate.registry import Registered, SqlRegistry
 from modelgate.testing import Client, Clock
 from releases import release
 
@@ -85,7 +85,7 @@ def test_what_is_kept(registry):
     ] == kept
     assert 1_700_000_000 == kept[0].changed.timestamp()
     registry.set("churn")
-    assert Registered("churn", "store:churn@3", "paused") == registry.list()[1]
+    assert Registered("churn", "store:churn@3", "paused", {}) == registry.list()[1]
     registry.remove("beta")
     assert ["churn"] == [each.name for each in registry.list()]
 
@@ -163,7 +163,7 @@ def test_a_deployment_no_app_knows(registry):
 
 
 def test_all_else_the_app_says_stays(registry):
-    """As with a swap; and a state alone leaves the model and the rollout as the app says."""
+    """As with a swap; a state alone leaves the rollout that the app says, and no rollout ends it."""
     own = Deployment(
         "churn",
         "store:churn@3",
@@ -173,11 +173,13 @@ def test_all_else_the_app_says_stays(registry):
     )
     gate = gate_of(registry, own)
     registry.set_state("churn", "active")
-    before = look(gate)
+    seen = [look(gate)]
+    registry.set("churn")
+    seen.append(look(gate))
     registry.set("churn", "store:churn@4")
-    after = look(gate)
+    seen.append(look(gate))
 
-    assert (5, 4) == (before, after)
+    assert [5, 3, 4] == seen
     assert "m" == Client(gate.wsgi).post("/predict/churn", json=ROW).json()["model_id"]
 
 
@@ -211,8 +213,45 @@ def test_what_cannot_be_served(registry, caplog):
     assert "deployment churn does not become what the registry says" in once[0]
 
 
-def test_a_model_that_is_registered_and_broken_from_the_start(registry):
-    """Is failed: 503, also where the app says another."""
+@pytest.mark.parametrize("rollout", [None, Rollout({"store:churn@6": 100})], ids=["own", "canary"])
+def test_what_cannot_be_served_from_the_start(registry, caplog, rollout):
+    """What the app says goes on, as in a process that is running; it is told once, and tried again."""
+    registry.set("churn", "store:churn@4" if rollout else "store:churn@6", rollout=rollout)
+    gate = gate_of(registry, OWN)
+    seen = [said(gate), look(gate), look(gate)]
+    told = [line for line in caplog.messages if "does not become what the registry says" in line]
+    gate._loader._store._models["churn@6"] = release(6)
+    gate.cache._failures.clear()
+    seen.append(look(gate))
+    registry.remove("churn")
+    seen.append(look(gate))
+
+    assert [3, 3, 3, 6, 3] == seen
+    assert 1 == len(told)
+
+
+def test_what_could_not_be_served_and_is_taken_back(registry):
+    """Leaves nothing, its state neither; so does what is made right again."""
+    registry.set("churn", "store:churn@4")
+    gate = gate_of(registry, OWN)
+    seen = [said(gate)]
+    for act in (
+        lambda: registry.set("churn", "store:churn@6"),
+        lambda: registry.set_state("churn", "paused"),
+        lambda: registry.set("churn", "store:churn@4"),
+        lambda: registry.set_state("churn", "active"),
+        lambda: registry.set("churn", "store:churn@6"),
+        lambda: registry.set_state("churn", "paused"),
+        lambda: registry.remove("churn"),
+    ):
+        act()
+        seen.append(look(gate))
+
+    assert [4, 4, 503, 503, 4, 4, 503, 3] == seen
+
+
+def test_models_that_are_registered_and_broken_from_the_start(registry):
+    """Are failed, where what the app says is too."""
     registry.set("churn", "store:churn@6")
     registry.set("price", "store:churn@4")
     gate = gate_of(registry, OWN)
@@ -373,12 +412,27 @@ def test_the_command(run):
     assert "churn" not in run("list").stdout
 
 
+def test_a_name_that_is_not_registered(run):
+    """May be one that the apps have of their own: it is taken, and that is told."""
+    told = run("pause", "chrun")
+    again = run("resume", "chrun")
+
+    assert "chrun was not registered" in told.stderr
+    assert "" == again.stderr
+    assert "chrun\t-\tactive\t-" in run("list").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
         (["remove", "churn"], 3, "Nothing is registered of churn"),
         (["set", "churn", "churn.skops"], 2, "accepts what is in a store"),
         (["set", "churn", "--percent", "store:churn@8"], 2, "accepts store:name@version=5"),
+        (
+            ["set", "churn", "--percent", "store:c@8=5", "--percent", "store:c@8=7"],
+            2,
+            "store:c@8 is given twice",
+        ),
         (["set", "churn", "--percent", "store:churn@8=105"], 2, "accepts numbers from 0 to 100"),
     ],
 )

@@ -58,6 +58,22 @@ def test_a_candidate_that_cannot_work_is_told_at_the_start():
         Gate([Deployment("churn", release(3), rollout=Rollout({"store:churn@4": 5}))], keys="open")
 
 
+def test_two_models_that_no_answer_could_tell_apart():
+    """Are refused where that can be seen at once."""
+    with pytest.raises(ConfigurationError, match="two of the models are version '3': give each"):
+        Gate([Deployment("churn", release(3), rollout=Rollout({release(3, said=5): 5}))], keys="open")
+
+
+def test_a_name_that_says_another_version_than_the_model(tmp_path, caplog):
+    """Is told in the log, as answers tell that of the model."""
+    release(1, said=3).save(tmp_path / "churn@3.mgpkg")
+    release(1, said=4).save(tmp_path / "churn@v1.mgpkg")
+    gate = gate_of(tmp_path, Rollout({tmp_path / "churn@v1.mgpkg": 50}))
+    gate.warm()
+
+    assert ["the model churn@3 says that it is version 1, and its name says 3"] == caplog.messages
+
+
 def test_an_answer_tells_which_version_it_is_from(store):
     """In the field of its wire format where there is one, and in a header; in the access log, too."""
     client = Client(gate_of(store, Rollout({"store:churn@4": 50})).wsgi)

@@ -4,7 +4,7 @@ import pytest
 
 from modelgate.dialects import Route
 from modelgate.errors import MethodNotAllowed, NotFound
-from modelgate.routes import Routes
+from modelgate.gate.routes import Routes
 
 
 def routes_of(pairs):

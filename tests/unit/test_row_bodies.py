@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgate import drive
-from modelgate.charsets import codec_of, in_utf8
+from modelgate.dialects.row_bodies import row_body
 from modelgate.errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
-from modelgate.multipart import file_of
-from modelgate.row_bodies import row_body
+from modelgate.http.charsets import codec_of, in_utf8
+from modelgate.http.multipart import file_of
 from modelgate.schema import CSV
 from modelgate.testing import request
 

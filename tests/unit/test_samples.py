@@ -26,10 +26,14 @@ def likeliest(row):
     return max(row["prediction"], key=row["prediction"].get)
 
 
+def listed(told):
+    return told if isinstance(told, list) else [told]
+
+
 # By dialect: the labels of an answer.
 LABELS = {
     "mlclever": lambda told: told["predictions"],
-    "plexe": lambda told: [row["predicted_class"] for row in told["result"]],
+    "plexe": lambda told: [row["predicted_class"] for row in listed(told["result"])],
     "datarobot": lambda told: [row["prediction"] for row in told["data"]],
     "peltarion": lambda told: list(map(likeliest, told["rows"])),
     "simple": lambda told: [row["prediction"] for row in told],
@@ -48,17 +52,18 @@ def test_a_filled_sample_is_answered(name, interface, wine):
     for rows in ([schema.example], wine[1].head(40).to_dict("records")):
         path, headers, body = filled(DIALECTS[name]().sample, "wine", KEY, schema, rows)
         answer = Client(getattr(gate, interface)).post(path, body=body, headers=headers)
+        told = LABELS[name](answer.json())
 
         assert 200 == answer.status, answer
-        assert gate.score("wine", rows).values.tolist() == LABELS[name](answer.json())
+        assert gate.score("wine", rows).values.tolist() == told
 
 
 @pytest.mark.parametrize(
     ("mark", "expected"),
     [
-        ("{row}", ROWS[0]),
+        ("{row}", ROWS),
         ("{rows}", ROWS),
-        ("{values}", [1.5, 2, True, "pro", "a, b", 7]),
+        ("{values}", [[1.5, 2, True, "pro", "a, b", 7], [2, 3, False, "free", "none", 8]]),
         ("{matrix}", [[1.5, 2, True, "pro", "a, b", 7], [2, 3, False, "free", "none", 8]]),
         ("{names}", list(MIXED.names)),
         (["{key}", {"at": "{deployment}"}, "{key} ", 1], ["k", {"at": "d"}, "{key} ", 1]),
@@ -68,6 +73,15 @@ def test_marks(mark, expected):
     """Data stands for a text that is exactly a mark, and for nothing else."""
 
     assert expected == msgspec.json.decode(filled(Sample("/", {}, mark), "d", "k", MIXED, ROWS).body)
+
+
+@pytest.mark.parametrize(
+    ("mark", "expected"), [("{row}", ROWS[0]), ("{values}", [1.5, 2, True, "pro", "a, b", 7])]
+)
+def test_marks_of_a_row(mark, expected):
+    """A row that is alone stands by itself."""
+
+    assert expected == msgspec.json.decode(filled(Sample("/", {}, mark), "d", "k", MIXED, ROWS[:1]).body)
 
 
 def test_marks_by_column():

@@ -95,6 +95,40 @@ def test_a_column_that_cannot_work_is_refused(arguments, named):
         Column(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "named"),
+    [
+        ("number", {"levels": (1, 2), "minimum": 2}, "levels=1: accepts values that the column's other"),
+        ("text", {"levels": ("ab", "c"), "max_length": 1}, "levels='ab'"),
+        ("text", {"levels": ("ab", "c"), "pattern": "b"}, "levels='c'"),
+        ("number", {"maximum": 10**400}, "maximum=1000"),
+        ("integer", {"minimum": -(10**400)}, "minimum=-1000"),
+        ("text", {"max_length": 10**30}, "max_length=1000"),
+        ("number", {"seen": ("a", "b")}, "seen=.*the least and the greatest number"),
+        ("number", {"seen": (3, 1)}, "seen="),
+        ("number", {"seen": (0, 10**400)}, "seen="),
+        ("any", {"typical": {"a": 1}}, "typical=.*a single value"),
+        ("number", {"typical": 10**400}, "typical=1000"),
+    ],
+    ids=str,
+)
+def test_options_that_contradict_or_cannot_be_are_refused(kind, options, named):
+    """By the column and the option, and never by what they would break later."""
+    with pytest.raises(ConfigurationError, match=rf"^column 'a': {named}"):
+        Column("a", kind, **options)
+
+
+@pytest.mark.parametrize("form", [encode, lambda row: row], ids=["json", "python"])
+def test_levels_of_integers_are_whole_however_they_are_written(form):
+    """TOML and JSON write 1.0 and mean 1."""
+    schema = Schema([Column("a", "integer", levels=(1.0, 2.0))])
+    [row] = schema.read(form({"a": 2})).rows()
+
+    assert (2, int) == (row["a"], type(row["a"]))
+    with pytest.raises(InvalidValues, match="must be one of 1, 2"):
+        schema.read(form({"a": 3}))
+
+
 def test_a_schema_needs_columns_of_distinct_names():
     """None, and two of one name, are refused."""
     with pytest.raises(ConfigurationError, match="at least one"):
@@ -123,6 +157,8 @@ ROWS = [ROW, {**ROW, "age": -1.0, "plan": "free", "active": False}]
         encode(ROWS),
         b" \r\n\t" + encode(ROWS) + b"\n",
         msgspec.Raw(encode(ROWS)),
+        bytearray(b" " + encode(ROWS)),
+        memoryview(encode(ROWS)),
         ROWS,
         tuple(OrderedDict(reversed(row.items())) for row in ROWS),
         {name: [row[name] for row in ROWS] for name in ROW},
@@ -169,6 +205,24 @@ def test_an_empty_batch_is_an_empty_table(rows):
 
     assert (0, 4) == (len(table), table.numbers.ndim + table.to_array().ndim)
     assert dict.fromkeys(ROW, 0) == {name: len(table[name]) for name in table}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pandas.DataFrame({"agee": []}),
+        pandas.DataFrame(index=[0, 1]),
+        polars.DataFrame({"agee": []}),
+        {"agee": []},
+    ],
+    ids=["pandas", "rows without columns", "polars", "columns"],
+)
+def test_an_empty_batch_of_other_columns_is_refused(rows):
+    """As a CSV header alone is: it would be answered with no predictions otherwise."""
+    with pytest.raises(MissingColumns) as info:
+        MIXED.read(rows)
+
+    assert list(ROW) == info.value.missing_columns
 
 
 @pytest.mark.parametrize("rows", [b"[]", []])
@@ -476,10 +530,59 @@ def test_every_null_alone_is_null(null, nan):
     assert [{"a": None, "t": None}] == schema.read({"a": null, "t": null}).rows()
 
 
+def test_a_masked_value_is_null():
+    """What numpy keeps behind the mask is nobody's value."""
+    values = np.ma.array([1.0, 2.0], mask=[False, True])
+
+    assert [{"a": 1.0}, {"a": None}] == Schema.of(a=Column("a", nullable=True)).read({"a": values}).rows()
+
+
+@pytest.mark.parametrize(
+    ("date", "text"),
+    [
+        (np.datetime64("2026-01-02"), "2026-01-02"),
+        (np.datetime64("2026-01-02", "s"), "2026-01-02T00:00:00"),
+        (np.datetime64("2026-01-02", "ns"), "2026-01-02T00:00:00"),
+        (np.datetime64("2026-01-02T03:04:05.5", "ns"), "2026-01-02T03:04:05.500000"),
+        (np.datetime64("2026-01-02T03:04:05.000000006", "ns"), "2026-01-02T03:04:05.000000006"),
+        (np.datetime64("20000-01-02"), "20000-01-02"),
+        (np.datetime64("20000-01-02", "us"), "20000-01-02T00:00:00.000000"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("form", [lambda date: {"a": np.array([date])}, lambda date: np.array([[date]])])
+def test_a_date_of_numpy_is_its_text(date, text, form):
+    """Nanoseconds as pandas spells them; and never a number."""
+    for kind in ("text", "any"):
+        assert [{"a": text}] == Schema([Column("a", kind)]).read(form(date)).rows()
+    for kind in ("number", "integer"):
+        with pytest.raises(InvalidValues):
+            Schema([Column("a", kind)]).read(form(date))
+
+
+@pytest.mark.parametrize("told", [decimal.Decimal, fractions.Fraction])
+def test_a_whole_number_of_python_is_exact(told):
+    """One that a float would make its neighbour is no integer, and is kept where anything is."""
+    large = told(2**53) + 1
+
+    assert [{"a": 2**53 + 1}] == Schema([Column("a", "any")]).read({"a": large}).rows()
+    assert [{"a": 2**53}] == Schema.of(a=int).read({"a": told(2**53)}).rows()
+    with pytest.raises(InvalidValues):
+        Schema.of(a=int).read({"a": large})
+
+
 @pytest.mark.parametrize(
     "value",
-    [decimal.Decimal("sNaN"), decimal.Decimal("Infinity"), fractions.Fraction(10**400), 1j, b"1"],
-    ids=str,
+    [
+        decimal.Decimal("sNaN"),
+        decimal.Decimal("Infinity"),
+        fractions.Fraction(10**400),
+        1j,
+        b"1",
+        np.timedelta64(1, "ns"),
+        np.array(1, "timedelta64[ns]"),
+    ],
+    ids=repr,
 )
 def test_what_json_has_no_word_for_is_refused(value):
     """And nothing else happens."""

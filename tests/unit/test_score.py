@@ -172,12 +172,12 @@ def test_model_takes_a_predictor_once_for_a_query():
     assert 1 == source.asked
 
 
-def test_a_schema_once_known_needs_no_model():
-    """A faulty row never waits for a model that is not in memory."""
+def test_a_schema_once_known_does_while_the_model_cannot_be_had():
+    """A faulty row is told all the same."""
     source = Source()
     layer = Model(source)
     drive(layer.schema(Query(None)))
-    source.error = OSError("gone")
+    source.error = DeploymentUnavailable()
 
     assert PREDICTOR.schema is drive(layer.schema(Query(None)))
 

@@ -3,14 +3,15 @@
 import os
 import signal
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from modelgate import ConfigurationError, Deployment, Gate, MemoryStore, ModelPackage, NotFound, Shadow
-from modelgate.scoring import Agreement
-from modelgate.scoring.shadow import _WAITING
+from modelgate.scoring import Agreement, Output
+from modelgate.scoring.shadow import _WAITING, _compared
 from modelgate.testing import Client
 from releases import broken, release
 
@@ -112,6 +113,40 @@ def test_its_errors_are_nobodys(four, caplog):
     assert 1 == caplog.text.count("the shadow of deployment churn cannot score")
 
 
+@pytest.mark.parametrize("as_package", [False, True])
+def test_its_calls_are_not_those_of_the_deployment(as_package):
+    """One that fails, or hangs, is no failure of what answers, and raises nobody's alarm."""
+    going, go = threading.Event(), threading.Event()
+
+    class Hanging(LinearRegression):
+        def predict(self, X):
+            going.set()
+            assert go.wait(SOON)
+            raise ValueError("no answer")
+
+    hanging = replace(release(4), model=Hanging().fit(np.zeros((2, 1)), [4, 4]))
+    gate = gate_of(hanging)
+    if as_package:
+        gate = Gate([Deployment("churn", release(3), shadow=Shadow(hanging))], keys="open")
+    gate.score("churn", ROW)
+    assert going.wait(SOON)
+    tally = gate._loader.tallies["churn"]
+    running = len(tally.running)
+    go.set()
+    counted(gate, "failed", 1)
+
+    assert (0, 0, 1) == (running, tally.failed, sum(tally.calls.values()))
+
+
+def test_numbers_that_are_none():
+    """NaN agrees with NaN, and makes no difference; a number that is none differs by nothing that could be told."""
+    numbers = np.array([1.0, np.nan, np.nan, np.inf, np.inf])
+    others = np.array([1.5, np.nan, 1.0, np.inf, 1.0])
+    agreed, apart = _compared([Output("y", numbers)], [Output("y", others)])
+
+    assert ([False, True, False, True, False], [0.5]) == (agreed, apart)
+
+
 def test_other_outputs_are_a_failure(caplog):
     """There is nothing to compare."""
     rows = np.arange(20.0).reshape(10, 2)
@@ -150,7 +185,7 @@ def test_a_sample_of_the_requests(sample, at_least, at_most):
 
 
 def test_a_shadow_becomes_the_deployments_own():
-    """It is loaded already; then there is none."""
+    """It is loaded once more, as its calls are counted with those of the deployment then; and there is no shadow."""
     gate = gate_of(release(4, said=4.126))
     gate.score("churn", ROW)
     counted(gate, "rows", 1)
@@ -158,7 +193,8 @@ def test_a_shadow_becomes_the_deployments_own():
     answer = Client(gate.wsgi).post("/api/predict", json={"input_data": ROW})
 
     assert [4.13] == answer.json()["predictions"]
-    assert ["churn@3", "churn@4"] == gate._loader._store.loads
+    assert ["churn@3", "churn@4", "churn@4"] == gate._loader._store.loads
+    assert 3 == sum(gate._loader.tallies["churn"].calls.values())
     with pytest.raises(NotFound, match="has no shadow"):
         gate.agreement("churn")
 

@@ -4,9 +4,13 @@ import contextlib
 import multiprocessing
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
+from urllib.parse import quote
 
 import numpy as np
+import psycopg
 import pytest
 import sqlalchemy as sa
 from sklearn.linear_model import LogisticRegression
@@ -14,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 import modelgate.models
 from modelgate import ConfigurationError, Deployment, Gate, ModelPackage, NotFound, StoreError
 from modelgate.models import SqlModelStore
+from modelgate.models.within import within
 from modelgate.testing import Client, Clock
 
 KEY = "a-secret-that-is-kept-elsewhere"
@@ -216,27 +221,91 @@ def test_a_database_that_goes_and_comes_back(postgres, caplog):
     assert postgres.password not in caplog.text
 
 
-def test_many_save_at_once(make):
-    """Each version is there once, and each has a number of its own."""
-    stores, failures, barrier = [make() for _ in range(4)], [], threading.Barrier(4)
+def test_a_database_that_hangs(postgres, monkeypatch):
+    """Is not waited for without end, in whatever thread; and then it is there again."""
+    with contextlib.closing(SqlModelStore(postgres.emptied())) as store:
+        store.save(package())
+        with postgres.hanging():
+            monkeypatch.setattr("modelgate.database.patience._SILENCE", 0.5)
+            with pytest.raises(StoreError):
+                within(60, partial(store.mark, "churn"), set())
 
-    def save(store, version):
+        assert "churn@1" == store.mark("churn")[0]
+
+
+def at_once(acts):
+    """What each of *acts* gives, or raises, when all begin together."""
+    barrier = threading.Barrier(len(acts))
+
+    def run(act):
         barrier.wait()
-        while True:
-            try:
-                store.save(package(version=version))
-            except StoreError as error:
-                failures.append(error)
-            else:
-                return
+        try:
+            return act()
+        except Exception as error:
+            return error
 
-    threads = [threading.Thread(target=save, args=(store, str(at))) for at, store in enumerate(stores)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    with ThreadPoolExecutor(len(acts)) as threads:
+        return list(threads.map(run, acts))
 
-    assert {"0", "1", "2", "3"} == {it.version for it in stores[0].list()}
+
+def test_many_save_at_once(make):
+    """Each version is there once, and each has a number of its own; of two of one, one is told so."""
+    stores, packages = [make() for _ in range(9)], [package(version=str(max(at, 1))) for at in range(9)]
+    told = at_once([partial(it.save, each) for it, each in zip(stores, packages, strict=True)])
+    refused = [result for result in told if isinstance(result, Exception)]
+
+    assert [str(at) for at in range(1, 9)] == sorted(it.version for it in stores[0].list())
+    assert [ConfigurationError] == [type(error) for error in refused]
+    assert "version='1'" in str(refused[0])
+
+
+def test_many_set_an_alias_at_once(make):
+    """It means what one of them says."""
+    stores = [make() for _ in range(8)]
+    for version in ("1", "2"):
+        stores[0].save(package(version=version))
+    told = at_once(
+        [partial(it.alias, "churn", "production", str(at % 2 + 1)) for at, it in enumerate(stores)]
+    )
+
+    assert [None] * 8 == told
+    assert stores[0].load("churn@production").manifest.version in ("1", "2")
+
+
+def test_who_may_not_write_is_told(url, make):
+    """And not that the database is not there; reading goes on."""
+    store = make()
+    store.save(package())
+    store.close()
+    option = "-c default_transaction_read_only=on"
+    readonly = f"{url}?options={quote(option)}" if url.startswith("postgresql") else url
+    with contextlib.closing(SqlModelStore(readonly)) as reader:
+        if reader.backend == "sqlite":
+            sa.event.listen(reader._engine, "connect", lambda it, _: it.execute("PRAGMA query_only=1"))
+        for write in (
+            lambda: reader.save(package(version="2")),
+            lambda: reader.alias("churn", "production", "1"),
+        ):
+            with pytest.raises(ConfigurationError, match="does not let its user write"):
+                write()
+
+        assert "1" == reader.load("churn").manifest.version
+
+
+def test_who_lacks_a_right_is_told(postgres):
+    """Of a user in PostgreSQL who may only read."""
+    with contextlib.closing(SqlModelStore(postgres.emptied())) as store:
+        store.save(package())
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS reader")
+        connection.execute("CREATE ROLE reader LOGIN PASSWORD 'reads'")
+        connection.execute("GRANT SELECT ON modelgate_models, modelgate_aliases TO reader")
+    url = sa.make_url(postgres.url).set(username="reader", password="reads")
+    with contextlib.closing(SqlModelStore(url.render_as_string(hide_password=False))) as reader:
+        with pytest.raises(ConfigurationError, match="does not let its user write"):
+            reader.save(package(version="2"))
+
+        assert "1" == reader.load("churn").manifest.version
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

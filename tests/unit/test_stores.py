@@ -217,10 +217,31 @@ def test_signatures(kept):
     for method in (store.load, store.describe):
         with pytest.raises(ConfigurationError, match="not signed"):
             method("fraud")
-    if hasattr(kept, "copy"):
-        kept.copy("churn@1", "price@1")
-        with pytest.raises(ConfigurationError, match="holds the model 'churn'"):
-            store.load("price")
+
+
+def test_a_signed_package_in_the_place_of_another(kept):
+    """Of another model, or of another version of the same one, is refused, also where it is the newest."""
+    if not hasattr(kept, "copy"):
+        return
+    kept.put(package(), key=KEY)
+    kept.put(package("odd", "7"), key=KEY)
+    for other in ("price@1", "price", "churn@9", "odd@production"):
+        kept.copy("churn@1", other)
+    store = kept.store(key=KEY)
+    acts = [store.load, store.describe, *([store.check] if hasattr(store, "check") else [])]
+    for name in ("price", "price@1", "churn", "churn@9", "churn@latest", "odd@production"):
+        for act in acts:
+            with pytest.raises(ConfigurationError, match="holds the package churn@1"):
+                act(name)
+    with pytest.raises(ConfigurationError, match="holds the package churn@1"):
+        store.tell("churn@9", store.fetch("churn@9").content)
+    with pytest.raises(ConfigurationError, match="holds the package churn@1"):
+        store.open("churn@9", store.fetch("churn@9"))
+
+    assert ("1", "1") == (
+        store.load("churn@1").manifest.version,
+        kept.store().load("churn@9").manifest.version,
+    )
 
 
 def test_a_pickle(kept):
@@ -476,6 +497,25 @@ def test_a_storage_that_fails_or_hangs(odd, trouble):
     assert "secret" not in str(info.value)
     assert (503, "1", 200) == (answer.status, answer.header("retry-after"), again.status)
     assert b"secret" not in answer.body
+
+
+def test_a_storage_that_hangs_takes_few_threads(odd, monkeypatch):
+    """However often it is asked; and it is asked again when it answers."""
+    monkeypatch.setattr("modelgate.models.within._MOST", 3)
+    odd._timeout = 0.01
+    Odd.fails.add("hang ls")
+    for _ in range(10):
+        with pytest.raises(StoreError):
+            odd.mark("churn")
+    threads = list(odd._running)
+    Odd.fails.clear()
+    Odd.hangs.set()
+    for thread in threads:
+        thread.join(30)
+    odd._timeout = 30
+
+    assert 3 == len(threads)
+    assert odd.mark("churn")
 
 
 @pytest.mark.parametrize("trouble", ["open", "read"])

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from modelgate.errors import MalformedBody
-from modelgate.strict_json import MAX_DEPTH, decode_json, refuse_deep_nesting, refuse_duplicate_names
+from modelgate.http.strict_json import MAX_DEPTH, decode_json, refuse_deep_nesting, refuse_duplicate_names
 
 ANY = msgspec.json.Decoder()
 NUMBERS = msgspec.json.Decoder(list[int])

@@ -17,10 +17,13 @@ from modelgate import (
     Gate,
     MemoryStore,
     NotFound,
+    Rollout,
     Schema,
+    drive,
 )
 from modelgate.testing import Client
 from releases import broken, release
+from tampering import rewrite
 
 ROW = {"x0": 1.0}
 
@@ -135,9 +138,8 @@ def half(path):
 def test_what_cannot_be_swapped_in(gate, store, model, error, told):
     """It says why, and the old model goes on; so it does where another example was packed."""
     said(gate)
-    wrong = release(7)
-    wrong.example["expected"]["predict"] = [0.0] * 3
-    wrong.save(store / "churn@7.mgpkg")
+    release(7).save(store / "churn@7.mgpkg")
+    rewrite(store / "churn@7.mgpkg", example_json=lambda it: it["expected"].update(predict=[0.0] * 3))
     with pytest.raises(error, match=told):
         gate.swap("churn", model(store / "churn@7.mgpkg"))
     with pytest.raises(NotFound, match="nothing before"):
@@ -182,7 +184,7 @@ def test_all_else_that_was_said_stays(store):
 
 
 def test_the_one_before_is_kept_and_the_one_before_that_is_not(gate):
-    """Going back loads nothing; without keep=True there is nothing to go back to."""
+    """Going back loads nothing; without keep=True there is nothing to go back to. The cache has what serves."""
     said(gate)
     gate.swap("churn", "store:churn@7")
     two = gate.cache.cache_info()
@@ -192,7 +194,7 @@ def test_the_one_before_is_kept_and_the_one_before_that_is_not(gate):
     rolled = gate.cache.cache_info()
     gate.swap("churn", "store:churn@6", keep=False)
 
-    assert (2, 2, 2, 1) == (two.currsize, still.currsize, rolled.currsize, gate.cache.cache_info().currsize)
+    assert (1, 1, 0, 1) == (two.currsize, still.currsize, rolled.currsize, gate.cache.cache_info().currsize)
     assert two.misses == rolled.misses
     with pytest.raises(NotFound, match="nothing before"):
         gate.rollback("churn")
@@ -216,13 +218,39 @@ def test_a_pin_goes_on_to_the_next(store):
     deployments = [Deployment("churn", "store:churn@6"), Deployment("other", "store:churn@8")]
     gate = Gate(deployments, keys="open", store=store, cache_size=1)
     gate.cache.pin("churn")
-    for act in (lambda: gate.swap("churn", "store:churn@7"), lambda: gate.rollback("churn")):
+    for act in (
+        lambda: gate.swap("churn", "store:churn@7"),
+        lambda: gate.swap("churn", rollout=Rollout({"store:churn@8": 0})),
+        lambda: gate.rollback("churn"),
+    ):
         act()
         gate.score("other", ROW)
-        hits = gate.cache.cache_info().hits
+        misses = gate.cache.cache_info().misses
         gate.score("churn", ROW)
 
-        assert hits + 1 == gate.cache.cache_info().hits
+        assert misses == gate.cache.cache_info().misses
+
+
+def test_a_pin_is_of_a_deployment_whatever_it_serves(store):
+    """Also where it was given after a swap, and taken back after another."""
+    deployments = [Deployment("churn", "store:churn@6"), Deployment("other", "store:churn@8")]
+    gate = Gate(deployments, keys="open", store=store, cache_size=1)
+
+    def loaded_again():
+        gate.score("churn", ROW)
+        gate.score("other", ROW)
+        misses = gate.cache.cache_info().misses
+        gate.score("churn", ROW)
+        return gate.cache.cache_info().misses - misses
+
+    gate.swap("churn", "store:churn@7")
+    drive(gate.cache.prewarm("churn"))
+    gate.cache.pin("churn")
+    pinned = loaded_again()
+    gate.swap("churn", "store:churn@6")
+    gate.cache.unpin("churn")
+
+    assert (0, 1) == (pinned, loaded_again())
 
 
 def test_the_old_model_ends_with_its_last_request(store):

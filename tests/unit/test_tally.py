@@ -189,7 +189,7 @@ def test_what_is_no_prediction_is_a_failure(workers, batch):
 @pytest.mark.parametrize("estimator", [True, False])
 def test_what_waits_for_a_thread_is_told_and_bounded(estimator, monkeypatch):
     """A function's tables, and an estimator's that are a batch alone; who gives up waits no longer."""
-    monkeypatch.setattr("modelgate.threads.MAX_WAITING", 6)
+    monkeypatch.setattr("modelgate.flow.threads.MAX_WAITING", 6)
     tally, entered, go_on = Tally(), threading.Event(), threading.Event()
 
     def slow(rows):

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from modelgate import Overloaded
+from modelgate.flow.threads import MAX_WAITING, Threads
 from modelgate.testing import Clock
-from modelgate.threads import MAX_WAITING, Threads
 
 SOON = 30
 
@@ -46,7 +46,7 @@ def calls():
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock(0)
-    monkeypatch.setattr("modelgate.threads.time.monotonic", clock)
+    monkeypatch.setattr("modelgate.flow.threads.time.monotonic", clock)
     return clock
 
 
@@ -239,7 +239,7 @@ def test_nothing_called_is_kept():
 
 HANGING = """
 import threading
-from modelgate.threads import Threads
+from modelgate.flow.threads import Threads
 entered = threading.Event()
 Threads(1).share().submit(lambda: (entered.set(), threading.Event().wait()))
 assert entered.wait(30)

@@ -23,6 +23,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
         scored: how many rows were scored.
         refused: how many were not.
         header: of the output; None while no row was scored.
+        versions: of the models that scored.
     """
 
     url: str
@@ -35,6 +36,12 @@ class Checkpoint(msgspec.Struct, kw_only=True):
     scored: int = 0
     refused: int = 0
     header: bytes | None = None
+    versions: list[str] = []
+
+    @property
+    def rows(self) -> int:
+        """How many are done."""
+        return self.scored + self.refused
 
     def save(self, path: Path) -> None:
         """Write it to *path*, whole or not at all."""

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
-from ..deployment import Deployment
 from ..errors import ConfigurationError
+from ..gate.deployment import Deployment
 from ..keys.record import KeyRecord
 from ..layers import KeyAuth, RateLimit, TrustedProxies
+from ..layers.rate_limit import DEFAULT_RATE
 from ..models.cache import CacheInfo
 from ..schema import Schema
 from ..schema.ways import paths_through
@@ -118,11 +119,29 @@ def limits_of_one_process(facts: Facts) -> Iterator[Finding]:
     """Counts in memory, and several processes that each have their own."""
     alone = [layer for layer in facts.layers if isinstance(layer, RateLimit) and not layer.shared]
     if alone and facts.workers > 1:
+        rates = dict.fromkeys(_told(layer.rate) for layer in alone)
         yield Finding(
             "wrong",
             "limits",
-            f"are counted in memory by each of {facts.workers} processes: a caller gets up to {facts.workers} times the rate",
+            f"{', '.join(rates)}: counted in memory by each of {facts.workers} processes: a caller gets up to"
+            f" {facts.workers} times as much",
             'RateLimit(…, storage="redis://…") counts for all of them',
+        )
+
+
+def _told(rate: str) -> str:
+    return f"{rate} (where nothing is said of limits)" if rate == DEFAULT_RATE else rate
+
+
+def workers_not_told(facts: Facts) -> Iterator[Finding]:
+    """A number of workers that is none."""
+    told = facts.environ.get("WEB_CONCURRENCY")
+    if told and not (told.isascii() and told.isdigit()):
+        yield Finding(
+            "wrong",
+            "workers",
+            f"WEB_CONCURRENCY={told!r} is no number: servers do not start with it, and checks here take it for 1",
+            "WEB_CONCURRENCY=4, or unset",
         )
 
 
@@ -274,6 +293,7 @@ CHECKS: tuple[Check, ...] = (
     keys_that_end,
     keys_of_one_host,
     limits_of_one_process,
+    workers_not_told,
     unknown_proxies,
     cache_too_small,
     levels_ignored,

@@ -8,13 +8,14 @@ import msgspec
 from .tables import print_json, print_table
 
 if TYPE_CHECKING:
-    from ..registry import Registered, SqlRegistry
+    from ..gate.entries import State
+    from ..gate.registry import Registered, SqlRegistry
 
 __all__ = ["deployments"]
 
 
 def _opened(ctx: click.Context, _: click.Parameter, url: str) -> "SqlRegistry":
-    from ..registry import SqlRegistry
+    from ..gate.registry import SqlRegistry
 
     registry = SqlRegistry(url)
     ctx.call_on_close(registry.close)
@@ -22,9 +23,11 @@ def _opened(ctx: click.Context, _: click.Parameter, url: str) -> "SqlRegistry":
 
 
 def _shares(ctx: click.Context, parameter: click.Parameter, told: tuple[str, ...]) -> dict[str, float]:
-    shares = {}
+    shares: dict[str, float] = {}
     for each in told:
         model, _, percent = each.rpartition("=")
+        if model in shares:
+            raise click.BadParameter(f"{model} is given twice", ctx, parameter)
         try:
             shares[model] = float(percent)
         except ValueError:
@@ -90,7 +93,7 @@ def set_(registry: "SqlRegistry", name: str, model: str | None, percents: dict[s
 @_db
 def pause(registry: "SqlRegistry", name: str) -> None:
     """Refuse every request, as for what is switched off."""
-    registry.set_state(name, "paused")
+    _set_state(registry, name, "paused")
 
 
 @deployments.command()
@@ -98,7 +101,7 @@ def pause(registry: "SqlRegistry", name: str) -> None:
 @_db
 def resume(registry: "SqlRegistry", name: str) -> None:
     """Take requests again."""
-    registry.set_state(name, "active")
+    _set_state(registry, name, "active")
 
 
 @deployments.command()
@@ -106,7 +109,7 @@ def resume(registry: "SqlRegistry", name: str) -> None:
 @_db
 def drain(registry: "SqlRegistry", name: str) -> None:
     """Answer what is in flight, and refuse the rest: to be tried again."""
-    registry.set_state(name, "draining")
+    _set_state(registry, name, "draining")
 
 
 @deployments.command()
@@ -117,6 +120,13 @@ def remove(registry: "SqlRegistry", name: str) -> None:
     registry.remove(name)
 
 
+def _set_state(registry: "SqlRegistry", name: str, state: "State") -> None:
+    # An app's own deployments need not be registered, so that a name that nobody has cannot be told from them.
+    if name not in {it.name for it in registry.list()}:
+        click.echo(f"{name} was not registered: this is for the gates that have one of this name", err=True)
+    registry.set_state(name, state)
+
+
 def _row(it: "Registered") -> list[str]:
-    shares = [f"{model} {percent:g} %" for model, percent in it.percents.items()]
+    shares = [f"{model} {percent:g} %" for model, percent in (it.percents or {}).items()]
     return [it.name, it.model or "-", it.state, f"{', '.join(shares)} by {it.by}" if shares else "-"]

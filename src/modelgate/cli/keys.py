@@ -8,7 +8,7 @@ import msgspec
 
 from ..keys.record import KeyRecord, NewKey
 from .tables import print_json, print_table
-from .times import ago, moment, span
+from .times import ago, coming, moment, span
 
 if TYPE_CHECKING:
     from ..keys.table import KeyTable
@@ -57,7 +57,7 @@ def keys() -> None:
 )
 @click.option("--limits", metavar="RATE", help='Rate of this key, "600/minute; 10000/day", for the gate\'s.')
 @click.option("--not-before", type=moment, help="When it begins: 7d (from now), 2027-01-31.")
-@click.option("--expires", type=moment, help="When it ends: 90d (from now), 2027-01-31.")
+@click.option("--expires", type=coming, help="When it ends: 90d (from now), 2027-01-31.")
 @_as_json
 @_db
 def create(table: "KeyTable", as_json: bool, scopes: tuple[str, ...], **options: Any) -> None:
@@ -94,7 +94,7 @@ def show(table: "KeyTable", key_id: str, as_json: bool) -> None:
 @click.option(
     "--grace", type=span, default="24h", show_default=True, help="How long the old key stays valid."
 )
-@click.option("--expires", type=moment, help="When the new key ends; by default when the old one would have.")
+@click.option("--expires", type=coming, help="When the new key ends; by default when the old one would have.")
 @_as_json
 @_db
 def rotate(table: "KeyTable", key_id: str, grace: timedelta, expires: datetime | None, as_json: bool) -> None:

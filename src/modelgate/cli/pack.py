@@ -3,13 +3,17 @@
 import csv
 import hashlib
 import io
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import ConfigurationError, RequestError
 from .inspect import file_argument, key_option, trusted_option
+
+if TYPE_CHECKING:
+    from ..models import ModelPackage
 
 __all__ = ["pack"]
 
@@ -23,11 +27,10 @@ __all__ = ["pack"]
     metavar="CSV",
     help="Rows as in training; up to 200 of them are kept.",
 )
-@click.option("--name", help="Of the model; by default that of the file.")
-@click.option("--version", default="1", show_default=True, help="Of the model.")
+@click.option("--name", help="Of the model; by default that of the file, or of the package.")
+@click.option("--version", help="Of the model; by default 1, or that of the package.")
 @click.option(
     "--target",
-    default="prediction",
     help="What is predicted; a column of the sample of that name is its truth.",
 )
 @click.option("--positive-class", help="Of two classes the one that is looked for.")
@@ -43,8 +46,12 @@ __all__ = ["pack"]
 )
 @click.option("--onnx", "format_", flag_value="onnx", help="The same as --format onnx.")
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path), help="By default FILE with the ending .mgpkg."
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="By default FILE with the ending .mgpkg; never FILE itself.",
 )
+@click.option("--force", is_flag=True, help="Take the place of a file that is there already.")
 @trusted_option
 @key_option
 @click.option(
@@ -59,6 +66,7 @@ def pack(
     name: str | None,
     schema: Path | None,
     output: Path | None,
+    force: bool,
     trusted: bool,
     key: str | None,
     sign_key: Path | None,
@@ -66,15 +74,25 @@ def pack(
     positive_class: str | None,
     **options: Any,
 ) -> None:
-    """Pack a fitted model with what is needed to serve it, and print the digest to pin it by."""
+    """Pack a fitted model with what is needed to serve it, and print the digest to pin it by.
+
+    Where FILE is a package, what no option says is as in it.
+    """
     from ..models import ModelPackage
+    from ..models.package import PACKAGE
     from ..schema import CSV, Schema
 
-    model = _load(path, trusted)
-    rules = Schema.load(schema) if schema is not None else Schema.from_model(model)
+    output = output or path.with_suffix(PACKAGE)
+    _check_output(output, path, force)
+    given = _load(path, trusted)
+    model, told = given.model, given.manifest
+    rules = Schema.load(schema) if schema is not None else given.schema or Schema.from_model(model)
+    # What a package says goes on to be said.
+    options = {option: getattr(told, option) if value is None else value for option, value in options.items()}
     raw = sample.read_bytes()
     try:
-        table = rules.read(CSV(raw))
+        # A caller may not send the truth, and here it stands beside the columns.
+        table = rules.reading(extra="ignore").read(CSV(raw))
         truth = _truth(raw, options["target"], model)
     except (RequestError, ValueError) as error:
         raise ConfigurationError(f"--sample {sample}: {error}") from None
@@ -82,13 +100,14 @@ def pack(
         model,
         table.to_pandas() if hasattr(model, "feature_names_in_") else table.to_array(),
         truth,
-        name=name or path.stem,
+        name=name or (told.name if given.schema is not None else path.stem),
         schema=rules,
-        positive_class=_label(model, positive_class),
+        positive_class=told.positive_class
+        if positive_class is None
+        else _labels(model).get(positive_class, positive_class),
         format=format_,
         **options,
     )
-    output = output or path.with_suffix(".mgpkg")
     digest = package.save(output, key=key, sign_key=sign_key)
     # The digest alone on standard output: SHA256=$(modelgate pack …) works.
     click.echo(digest)
@@ -97,14 +116,22 @@ def pack(
     click.echo(f'Deployment("{package.manifest.name}", "{output}", sha256="{digest}")', err=True)
 
 
-def _load(path: Path, trusted: bool) -> Any:
-    from ..models import load_model
+def _check_output(output: Path, path: Path, force: bool) -> None:
+    if output.exists() and (output.samefile(path) or not force):
+        option = "another --output" if output.samefile(path) else "another --output, or --force"
+        raise click.UsageError(f"{output} is there already: takes {option}")
+
+
+def _load(path: Path, trusted: bool) -> "ModelPackage":
+    from ..models import ModelPackage
+    from ..models.archive import MANIFEST
 
     if path.suffix == ".joblib" and not trusted:
         raise click.UsageError(
             f"{path.name} is a pickle: loading it runs the code in it. If you made it: --trusted"
         )
-    return load_model(path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    content = (path / MANIFEST if path.is_dir() else path).read_bytes()
+    return ModelPackage.load(path, sha256=hashlib.sha256(content).hexdigest(), allow_pickle=trusted)
 
 
 def _labels(model: Any) -> dict[str, Any]:
@@ -113,14 +140,10 @@ def _labels(model: Any) -> dict[str, Any]:
     return {str(label): label for label in outputs_of(model)[0] or ()}
 
 
-def _label(model: Any, text: str | None) -> Any:
-    return _labels(model).get(text, text) if text is not None else None
-
-
-def _truth(raw: bytes, target: str, model: Any) -> list[Any] | None:
+def _truth(raw: bytes, target: str | Sequence[str], model: Any) -> list[Any] | None:
     """The column *target* of the sample, as the model knows its values; None where there is none."""
     rows = list(csv.DictReader(io.StringIO(raw.decode("utf-8-sig"))))
-    if not rows or target not in rows[0]:
+    if not rows or not isinstance(target, str) or target not in rows[0]:
         return None
     labels = _labels(model)
     return [labels.get(row[target], row[target]) if labels else float(row[target]) for row in rows]

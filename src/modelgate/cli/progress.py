@@ -13,12 +13,13 @@ Show: TypeAlias = Callable[[float, str], None]
 """Called with the part done, from 0 to 1, and a text."""
 
 
-def told(part: float, rows: int, since: float, begun: float, now: float) -> str:
+def told(part: float, rows: int, resumed: int, since: float, begun: float, now: float) -> str:
     """``71 %  1,420,000 rows  38,120 rows/s  0:00:15 left``.
 
     Args:
         part: done, from 0 to 1.
-        rows: done in this run.
+        rows: done.
+        resumed: how many of them were done before this run.
         since: when this run began.
         begun: the part that was done then.
         now: the time, as *since* in seconds.
@@ -26,7 +27,9 @@ def told(part: float, rows: int, since: float, begun: float, now: float) -> str:
     seconds = max(now - since, 1e-9)
     left = round(seconds * (1 - part) / (part - begun)) if part > begun else None
     clock = "-" if left is None else f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}"
-    return f"{part:4.0%}  {rows:,} rows  {rows / seconds:,.0f} rows/s  {clock} left".replace("%", " %")
+    return f"{part:4.0%}  {rows:,} rows  {(rows - resumed) / seconds:,.0f} rows/s  {clock} left".replace(
+        "%", " %"
+    )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import click
 import msgspec
 
+from ..errors import ConfigurationError
 from .inspect import from_environment
 from .recorded import Recorded, differences, recorded
 from .tables import print_json
@@ -58,7 +59,9 @@ def replay(
     Exit codes: 0 all is as it was; 1 something differs; 2 the file or the target cannot work; 4 the server cannot
     be reached.
     """
-    requests = list(recorded(path.read_bytes().split(b"\n")))
+    requests = list(recorded(path.read_bytes().split(b"\n"), key))
+    if not requests:
+        raise ConfigurationError(f"{path} has no request: a line of JSON for each")
     found: list[Difference] = []
     answered: list[Recorded] = []
     with _client(target) as http:
@@ -67,9 +70,9 @@ def replay(
             told = _told(request, status, answer, tolerance, {*_IGNORED, *ignored})
             found += [Difference(line, request.method, request.path, text) for text in told]
             answered.append(msgspec.structs.replace(request, status=status, answer=answer))
+    _report(found, len(requests), as_json)
     if record is not None:
         record.write_bytes(msgspec.json.Encoder().encode_lines(answered))
-    _report(found, len(requests), as_json)
     raise click.exceptions.Exit(1 if found else 0)
 
 
@@ -101,7 +104,7 @@ def _ask(http: Any, request: Recorded, key: str | None) -> tuple[int, Any]:
         headers["authorization"] = f"Bearer {key}"
     try:
         response = http.request(request.method, request.path, content=content, headers=headers)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         host = http.base_url.netloc.decode()
         click.echo(
             f"Error: {host} cannot be asked ({error}): see that the address is right and the server runs",

@@ -24,6 +24,9 @@ __all__ = ["score"]
 _ATTEMPTS, _DEADLINE, _TIMEOUT = 20, 3600.0, 300.0
 """Of one chunk: nobody waits at a terminal for it, and the next run goes on where this one stopped."""
 
+_UNREACHED = 5
+"""Attempts to reach a server that has never answered: its address is wrong, mostly."""
+
 _LONG = 3.0
 """From how many seconds on a wait is told; of several chunks that wait together, one is."""
 
@@ -79,7 +82,7 @@ def score(
             with progress(path.name) as show:
                 asyncio.run(job.run(file, show))
         except (ModelgateError, OSError, KeyboardInterrupt) as error:
-            job.stop(error)
+            job.stop(error, overwrite)
     job.report(as_json)
 
 
@@ -105,7 +108,8 @@ class _Job:
         self._chunk = chunk
         self._in_flight = in_flight
         self._waits, self._told_until = 0, 0.0
-        self._resumed = done.scored + done.refused
+        self._is_reached = False
+        self._resumed = done.rows
         self._since = time.monotonic()
 
     async def run(self, file: BinaryIO, show: Show) -> None:
@@ -137,12 +141,18 @@ class _Job:
             on_wait=self._waited,
         )
 
-    def _waited(self, seconds: float) -> None:
+    def _waited(self, seconds: float, error: ModelgateError) -> None:
+        from ..client.errors import ConnectionFailed
+
         self._waits += 1
+        self._is_reached = self._is_reached or not isinstance(error, ConnectionFailed)
+        if not self._is_reached and self._waits >= _UNREACHED:
+            error.add_note(f"given up after {self._waits} attempts: it has never answered")
+            raise error
         now = time.monotonic()
         if seconds >= _LONG and now >= self._told_until:
             self._told_until = now + seconds
-            click.echo(f"{self._path.name}  waiting {seconds:.0f} s for the server", err=True)
+            click.echo(f"{self._path.name}  waiting {seconds:.0f} s for the server: {error}", err=True)
 
     async def _score(self, source: "Input", session: "Session", output: "Output", show: Show) -> None:
         from ..client.scored import scored
@@ -160,25 +170,22 @@ class _Job:
                 first, answer = flying[0]
                 output.add(first, await answer)
                 flying.popleft()
-                room = self._in_flight
-                part = self._done.offset / source.size
-                show(part, told(part, self._rows(), self._since, begun, time.monotonic()))
+                room, self._is_reached = self._in_flight, True
+                part, now = self._done.offset / source.size, time.monotonic()
+                show(part, told(part, self._done.rows, self._resumed, self._since, begun, now))
         finally:
             for _, answer in flying:
                 answer.cancel()
             await asyncio.gather(*(answer for _, answer in flying), return_exceptions=True)
         output.finish()
 
-    def _rows(self) -> int:
-        return self._done.scored + self._done.refused - self._resumed
-
-    def stop(self, error: BaseException) -> NoReturn:
+    def stop(self, error: BaseException, overwrite: bool) -> NoReturn:
         """Say what happened, and that it can be gone on with; end with its exit code."""
         lines = ["Stopped"] if isinstance(error, KeyboardInterrupt) else [f"Error: {error}"]
         lines += getattr(error, "__notes__", ())
         if self._done.offset:
-            rows = self._done.scored + self._done.refused
-            lines.append(f"{rows:,} rows are done: the same command goes on with the next")
+            same = "the same command, without --overwrite," if overwrite else "the same command"
+            lines.append(f"{self._done.rows:,} rows are done: {same} goes on with the next")
         click.echo("\n".join(lines), err=True)
         raise click.exceptions.Exit(code_of(error))
 
@@ -189,14 +196,15 @@ class _Job:
         seconds = time.monotonic() - self._since
         summary = {
             "output": str(self._output),
-            "rows": self._done.scored + self._done.refused,
+            "rows": self._done.rows,
             "scored": self._done.scored,
             "refused": self._done.refused,
             "errors": str(errors_path(self._output)) if self._done.refused else None,
+            "versions": self._done.versions,
             "resumed_at": self._resumed,
             "waits": self._waits,
             "seconds": round(seconds, 3),
-            "rows_per_second": round(self._rows() / seconds),
+            "rows_per_second": round((self._done.rows - self._resumed) / seconds),
         }
         if as_json:
             print_json(summary)
@@ -207,6 +215,8 @@ class _Job:
 
 def _sentence(summary: dict[str, Any]) -> str:
     parts = [f"{summary['output']}: {summary['rows']:,} rows", f"{summary['rows_per_second']:,} rows/s"]
+    if len(summary["versions"]) > 1:
+        parts.append(f"by the versions {', '.join(summary['versions'])} of the model")
     if summary["waits"]:
         parts.append(f"{summary['waits']:,} waits for the server")
     if summary["refused"]:

@@ -145,6 +145,7 @@ class Output:
             self._refuse(chunk, refused)
         self.done.refused += len(refused)
         self.done.scored += len(told.results) - len(refused)
+        self.done.versions += sorted(told.versions.difference(self.done.versions))
         self.done.offset, self.done.digest, self.done.line = chunk.offset, chunk.digest, chunk.line
         self.done.save(self._checkpoint)
 

@@ -95,8 +95,8 @@ def gate_of(paths: Sequence[Path], keys: Any, *, limits: str, trusted: bool) -> 
     Raises:
         ConfigurationError: there are none, or one cannot be loaded.
     """
-    from ..deployment import Deployment
     from ..gate import Gate
+    from ..gate.deployment import Deployment
     from ..models import ModelPackage
     from ..models.report import report_on
 

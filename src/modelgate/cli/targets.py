@@ -29,7 +29,7 @@ def gate_at(target: str) -> "Gate":
         found = importlib.import_module(module)
         for name in names.split("."):
             found = getattr(found, name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigurationError(f"{target}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.pop(0)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-__all__ = ["ago", "moment", "span"]
+__all__ = ["ago", "coming", "moment", "span"]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SPAN = re.compile(r"([0-9]{1,6})([smhdw])")
@@ -30,6 +30,14 @@ def moment(text: str) -> datetime:
     except ValueError:
         raise click.BadParameter(f"{text!r}: accepts a span as 90d, or a date as 2027-01-31") from None
     return told if told.tzinfo is not None else told.replace(tzinfo=UTC)
+
+
+def coming(text: str) -> datetime:
+    """As `moment`, and none that has passed: what ends there would never begin."""
+    told = moment(text)
+    if told <= datetime.now(UTC):
+        raise click.BadParameter(f"{text!r}: has passed: accepts what is to come, as 90d")
+    return told
 
 
 def ago(when: datetime | None, now: datetime) -> str:

@@ -113,7 +113,7 @@ def error_of(
     words = message if isinstance(message, str) else f"{urlsplit(url).netloc} answered {status}"
     advice = _ADVICE.get(kind, "")
     if kind is tree.Unauthorized and not keyed:
-        advice = "No key was sent: give key=…."
+        advice = "No key was sent: give key=…, or --key-env VARIABLE on the command line."
     return _made(kind, f"{words.rstrip('.')}. {advice}".strip() if advice else words, told, headers)
 
 

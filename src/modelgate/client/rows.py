@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import InvalidInput, MalformedBody
 from ..schema import CSV
+from ..schema.coerce import as_json
 
 __all__ = ["Rows", "csv_rows", "records", "rows_of"]
 
@@ -140,11 +141,10 @@ def _of_pandas(rows: _Positions) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    for plain in ("item", "isoformat"):
-        if hasattr(value, plain):
-            told = getattr(value, plain)()
-            return _finite(float(told) if isinstance(told, np.floating) else told)
-    raise TypeError(f"a {type(value).__name__}")
+    told = as_json(value)
+    if told is value and not isinstance(told, np.floating):
+        raise TypeError(f"a {type(value).__name__}")
+    return _finite(float(told) if isinstance(told, np.floating) else told)
 
 
 def _finite(value: Any) -> Any:

@@ -34,10 +34,12 @@ class Scored(NamedTuple):
     Args:
         header: the line of column names of the answers; None where no row was scored.
         results: for each row its line of the answer, or why there is none.
+        versions: of the models that scored them, as far as they are told.
     """
 
     header: bytes | None
     results: list[Result]
+    versions: frozenset[str] = frozenset()
 
 
 def scored(session: Session, rows: Rows) -> Flow[Scored]:
@@ -58,7 +60,9 @@ def scored(session: Session, rows: Rows) -> Flow[Scored]:
             return Scored(None, [Refused(_reason(error))])
         found = {} if is_too_large(error) else _found(error, rows)
         return (yield from (_without(session, rows, found) if found else _halves(session, rows)))
-    return (yield from run(_parted, response.content, len(rows)))
+    header, lines = yield from run(_parted, response.content, len(rows))
+    told = response.headers.get("x-model-version")
+    return Scored(header, lines, frozenset() if told is None else frozenset({told}))
 
 
 def _is_of_rows(error: RequestError) -> bool:
@@ -87,23 +91,26 @@ def _reason(error: RequestError) -> str:
 def _without(session: Session, rows: Rows, found: dict[int, str]) -> Flow[Scored]:
     """The rows but those *found* to be at fault, these in their places."""
     rest = [record for at, record in enumerate(rows.data) if at not in found]
-    header, results = yield from scored(session, csv_rows(rows.header, rest))
-    others = iter(results)
-    return Scored(header, [Refused(found[at]) if at in found else next(others) for at in range(len(rows))])
+    told = yield from scored(session, csv_rows(rows.header, rest))
+    others = iter(told.results)
+    results = [Refused(found[at]) if at in found else next(others) for at in range(len(rows))]
+    return told._replace(results=results)
 
 
 def _halves(session: Session, rows: Rows) -> Flow[Scored]:
     middle = len(rows) // 2
     first = yield from scored(session, rows.part(0, middle))
     second = yield from scored(session, rows.part(middle, len(rows)))
-    return Scored(first.header or second.header, [*first.results, *second.results])
+    return Scored(
+        first.header or second.header, [*first.results, *second.results], first.versions | second.versions
+    )
 
 
-def _parted(content: bytes, rows: int) -> Scored:
-    """The lines of an answer in CSV."""
+def _parted(content: bytes, rows: int) -> tuple[bytes, list[Result]]:
+    """The header and the lines of an answer in CSV."""
     lines: Sequence[bytes] = content.splitlines(keepends=True)
     if b'"' in content:
         lines = [record for _, record in records(lines)]
     if len(lines) != rows + 1:
         raise UnexpectedAnswer(200, f"{rows} rows were answered with {len(lines) - 1} predictions")
-    return Scored(lines[0], list(lines[1:]))
+    return lines[0], list(lines[1:])

@@ -57,7 +57,7 @@ class Session:
         http: the client of httpx, blocking or not, that sends.
         batch_rows: the most rows of one request.
         batch_bytes: the most bytes of one request.
-        on_wait: is called with the seconds of each wait before another attempt.
+        on_wait: is called with the seconds of each wait before another attempt, and why; it may raise that.
 
     Raises:
         ConfigurationError: an option cannot work.
@@ -72,7 +72,7 @@ class Session:
         *,
         batch_rows: int,
         batch_bytes: int,
-        on_wait: Callable[[float], None] = lambda _: None,
+        on_wait: Callable[[float, ModelgateError], None] = lambda *_: None,
     ) -> None:
         self.url = url
         self.http = http
@@ -155,7 +155,7 @@ class Session:
                     if attempt > 1:
                         error.add_note(f"given up after {attempt} attempts")
                     raise
-            self._on_wait(pause)
+                self._on_wait(pause, error)
             yield from sleep(pause)
 
     def _once(self, body: bytes, headers: dict[str, str], accept: str, timeout: float) -> Flow[Answer]:

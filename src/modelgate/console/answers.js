@@ -3,6 +3,7 @@
 const READERS = {
   mlclever(told, targets, single) {
     const values = single ? [told.predictions] : told.predictions.map((row) => (targets.length > 1 ? row : [row]));
+    if (values.some((row) => row.length !== targets.length)) return null;
     const shares = single ? [told.confidence_intervals] : told.confidence_intervals || [];
     const classified = targets.filter((target) => target.classes);
     return values.map((row, at) => {
@@ -30,8 +31,10 @@ const READERS = {
       const value = several ? row.prediction[target.name] : row.prediction;
       const prefix = several ? `${target.name}_` : "";
       const own = row.predictionValues.map((each) => [String(each.label), each.value])
-        .filter(([label]) => label !== target.name && label.startsWith(prefix));
-      return valueOf(target, value, own.length ? own.map(([label, share]) => [label.slice(prefix.length), share]) : null);
+        .filter(([label]) => label.startsWith(prefix));
+      // Of a number there is one value, under the name of what is predicted.
+      const classified = target.classes || own.some(([label]) => label === prefix + value);
+      return valueOf(target, value, classified ? own.map(([label, share]) => [label.slice(prefix.length), share]) : null);
     }));
   },
 
@@ -82,13 +85,20 @@ function byTarget(told, targets, read) {
     targets.map((target) => read(target, targets.length > 1 ? row[target.name] : row)));
 }
 
-// The rows of an answer; null where its dialect is none of these, as one of somebody's own.
+// The rows of an answer; null where its dialect is none of these, as one of somebody's own, and where a function has
+// predicted others than its deployment names.
 function predictions(dialect, told, targets, single) {
   try {
-    return READERS[dialect]?.(told, targets, single) ?? null;
+    const rows = READERS[dialect]?.(told, targets, single) ?? null;
+    return rows?.flat().every(isPrediction) ? rows : null;
   } catch {
     return null;
   }
+}
+
+function isPrediction({ value, shares, confidence }) {
+  const numbers = [...(shares || []).map(([, share]) => share), ...present([confidence])];
+  return value !== undefined && (value === null || typeof value !== "object") && numbers.every(Number.isFinite);
 }
 
 // What an error says: its message, and what is wrong by column, in whichever words of the dialects.

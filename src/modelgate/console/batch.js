@@ -52,7 +52,7 @@ async function ask(sample, rows, signal) {
     return { status: answer.status, wait, errors, message: present([`${title}.`, message, advice]).join(" ") };
   }
   const told = predictions(sample.dialect, answer.told, output, asked.single);
-  const message = "The answers of this wire format cannot be read here: choose another one at the top.";
+  const message = "The answers of this wire format cannot be read here: choose another one at the top. If none can, more is predicted than the deployment names.";
   return told?.length === rows.length ? { status: 200, rows: told } : { status: 200, wait, message };
 }
 

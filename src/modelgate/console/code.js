@@ -65,7 +65,7 @@ const CODE = {
 
   JavaScript(request) {
     const { url, headers, body } = request;
-    const sent = typeof body === "string" ? literal(body) : `JSON.stringify(${layout(body, scalars({}), "  ")})`;
+    const sent = typeof body === "string" ? literal(body) : `JSON.stringify(${layout(body, scalars({}), "  ").replaceAll('"__proto__":', '["__proto__"]:')})`;
     return [
       ...(holdsKey(request) ? [`const key = process.env.${VARIABLE};`] : []),
       `const answer = await fetch(${literal(url)}, {`,

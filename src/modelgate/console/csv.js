@@ -39,8 +39,8 @@ function* csvRecords(text, separator) {
   if (!blank()) yield record();
 }
 
-// Where the quotation that opens at `at` is closed: at the next mark that is not one of two. A regular expression that
-// finds it takes the stack of as many as there are.
+// Where the quotation that opens at `at` is closed: at the next mark that is not one of two. A regular expression for it
+// runs out of stack where there are many.
 function quotationEnd(text, at) {
   let close = text.indexOf('"', at + 1);
   while (close >= 0 && text[close + 1] === '"') close = text.indexOf('"', close + 2);

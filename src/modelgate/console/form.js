@@ -54,7 +54,7 @@ const control = (at) => $(`field-${at}`);
 
 // An empty field is null where that may be and there is no default, and otherwise is not sent.
 function typedRow(columns) {
-  const row = {};
+  const row = byName([]);
   columns.forEach((column, at) => {
     const { value } = control(at);
     if (value !== "") row[column.name] = typed(column, value);
@@ -69,7 +69,7 @@ function codeRow(columns) {
   const empty = columns.filter(({ name, required }) => required && !(name in row));
   const value = (column) => (empty.includes(column) ? example(column) : row[column.name]);
   const sent = columns.filter((column) => column.name in row || empty.includes(column));
-  return { row: Object.fromEntries(sent.map((column) => [column.name, value(column)])), typical: empty.length > 0 };
+  return { row: byName(sent.map((column) => [column.name, value(column)])), typical: empty.length > 0 };
 }
 
 function fillIn(columns, valueOf) {

@@ -111,7 +111,7 @@ async function predict(event) {
 function outputs(rows) {
   if (rows) return rows[0].map(output);
   $("received").open = true;
-  return [muted("The answer stands below, as it came: this page cannot read this wire format.")];
+  return [muted("The answer stands below, as it came: this page cannot read this wire format, or more is predicted than the deployment names.")];
 }
 
 function pill(status) {

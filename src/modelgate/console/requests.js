@@ -1,6 +1,7 @@
 // What is sent: a dialect's template, its marks filled with rows.
 
 const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i;
+const JSON_NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?$/i;
 
 // The value of a column that a text stands for. What it cannot be stays text: the gate says what is wrong with it.
 function typed(column, text) {
@@ -10,8 +11,16 @@ function typed(column, text) {
   const bare = text.trim();
   const lower = bare.toLowerCase();
   if (["boolean", "any"].includes(column.type) && ["true", "false"].includes(lower)) return lower === "true";
-  return column.type !== "boolean" && NUMBER.test(bare) ? Number(bare) : text;
+  if (column.type === "boolean" || !(column.type === "any" ? JSON_NUMBER : NUMBER).test(bare)) return text;
+  const number = Number(bare);
+  return Number.isFinite(number) && (column.type === "number" || isExact(bare, number)) ? number : text;
 }
+
+// Whether a whole number is still the one that was written.
+const isExact = (text, number) => !/^[+-]?\d+$/.test(text) || BigInt(text) === BigInt(number);
+
+// By name, whatever the names are: an object of its own kind has a constructor, and takes no __proto__.
+const byName = (entries) => ({ __proto__: null, ...Object.fromEntries(entries) });
 
 // A value as in training, with no more digits than a person would type.
 function example(column) {

@@ -80,7 +80,8 @@ function timing(phases) {
   if (!parts.length) return null;
   return make("div", { class: "timing" },
     make("div", { class: "stack", "aria-hidden": "true" },
-      ...parts.map(({ milliseconds }) => make("span", { style: { flexGrow: milliseconds } }))),
+      // Below 1 in all they would not fill the line.
+      ...parts.map(({ milliseconds }) => make("span", { style: { flexGrow: milliseconds * 1000 } }))),
     make("ul", { "aria-label": "Time in the server, by phase" },
       ...parts.map(({ name, about, milliseconds }) =>
         make("li", {}, `${name}${about && ` (${about})`} `, make("b", {}, `${milliseconds.toFixed(2)} ms`)))));

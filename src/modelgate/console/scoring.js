@@ -3,6 +3,7 @@
 const ROWS_AT_ONCE = 500;
 const MOST_REFUSED = 500;
 const TRIES = 4;
+const MOST_FAILED = 5;
 
 // What cannot be scored whatever the rows say; empty where nothing is wrong.
 function headerFaults(header, columns) {
@@ -17,7 +18,7 @@ function headerFaults(header, columns) {
 // Goes on where it was stopped. `ask` scores rows, and `tell` shows how far it is.
 class Scoring {
   constructor(file, columns, ask, tell) {
-    Object.assign(this, { file, columns, ask, tell, at: 0, atOnce: ROWS_AT_ONCE, bearable: MOST_REFUSED });
+    Object.assign(this, { file, columns, ask, tell, at: 0, failed: 0, atOnce: ROWS_AT_ONCE, bearable: MOST_REFUSED });
     this.places = columns.map((column) => [column, file.header.indexOf(column.name)]).filter(([, at]) => at >= 0);
     this.results = new Array(file.rows.length);
     this.refused = [];
@@ -30,6 +31,7 @@ class Scoring {
   async run(signal) {
     // What was stopped in its middle is scored again.
     this.refused = this.refused.filter(({ at }) => at < this.at);
+    this.failed = 0;
     while (this.at < this.total) {
       const until = Math.min(this.at + this.atOnce, this.total);
       await this.score(this.whole(this.at, until), signal);
@@ -59,35 +61,38 @@ class Scoring {
   row(at) {
     const { cells } = this.file.rows[at];
     const value = (column, text) => (text === "" ? null : typed(column, text));
-    return Object.fromEntries(this.places.map(([column, place]) => [column.name, value(column, cells[place])]));
+    return byName(this.places.map(([column, place]) => [column.name, value(column, cells[place])]));
   }
 
   async score(places, signal) {
     if (!places.length) return;
     const answer = await this.patiently(places.map((at) => this.row(at)), signal);
     if (answer.rows) {
+      this.failed = 0;
       places.forEach((at, index) => (this.results[at] = answer.rows[index]));
-    } else if ([400, 413, 422].includes(answer.status)) {
+    } else if ([400, 413, 422].includes(answer.status) || (answer.status === 500 && this.failed < MOST_FAILED)) {
       await this.without(answer, places, signal);
     } else {
       throw new Error(answer.message);
     }
   }
 
-  // The rows an answer names are set aside; where it names none, the half that is at fault is looked for.
+  // The rows an answer names are set aside; where it names none, the half that is at fault is looked for. Where the
+  // model has failed for several rows and for none it has not, it is not the rows.
   async without(answer, places, signal) {
     const named = answer.status === 413 ? new Map() : faultsByRow(answer.errors);
     const known = [...named.keys()].filter((index) => index < places.length);
     if (places.length === 1) {
       const told = [...answer.errors].map(([name, rule]) => `${name} ${rule}`).join("; ");
       this.refuse(places[0], told || answer.message);
+      if (answer.status === 500) this.failed += 1;
     } else if (known.length) {
       known.forEach((index) => this.refuse(places[index], named.get(index)));
       await this.score(places.filter((_, index) => !named.has(index)), signal);
     } else {
       const half = Math.ceil(places.length / 2);
       // No column is at fault: there are too many rows, and there would be next time.
-      if (!answer.errors.size) this.atOnce = Math.min(this.atOnce, half);
+      if (answer.status !== 500 && !answer.errors.size) this.atOnce = Math.min(this.atOnce, half);
       await this.score(places.slice(0, half), signal);
       await this.score(places.slice(half), signal);
     }

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from ..errors import InvalidInput
+from ..http.strict_json import decode_json, refuse_duplicate_names
 from ..schema import Split
-from ..strict_json import decode_json, refuse_duplicate_names
 
 __all__ = ["by_column", "holds_values", "listed", "one_row"]
 

@@ -14,6 +14,9 @@ __all__ = ["Catalog", "Dialect", "Route"]
 class Catalog(Protocol):
     """The deployments of a gate. A model is loaded where nothing is known of it yet."""
 
+    def __len__(self) -> int:
+        """How many deployments there are."""
+
     def describe(self, name: str) -> Flow[Description]:
         """What is known of a deployment.
 

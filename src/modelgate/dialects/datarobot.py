@@ -37,12 +37,12 @@ from ..errors import (
 )
 from ..flow import Flow
 from ..http import Request, Response, token_of
-from ..negotiation import preferred
-from ..row_bodies import row_body
+from ..http.negotiation import preferred
 from ..scoring import Prediction, Query
 from .base import Catalog, Route
 from .datarobot_document import DOCUMENT, RequestLineTooLong
 from .datarobot_rows import as_csv, as_json
+from .row_bodies import row_body
 from .sample import Sample
 
 __all__ = ["DataRobot"]

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..errors import InvalidInput, MalformedBody
+from ..http.strict_json import ANY, decode_json, occurrences, refuse_deep_nesting, refuse_duplicate_names
 from ..schema import Split
 from ..schema.report import SHOWN_TEXT
-from ..strict_json import ANY, decode_json, occurrences, refuse_deep_nesting, refuse_duplicate_names
 from .tensors import DATATYPES, TensorError, dimensions, from_binary, from_json
 
 __all__ = ["InferenceRequest", "Parameters", "read"]

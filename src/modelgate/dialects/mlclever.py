@@ -22,12 +22,12 @@ from typing import Any
 
 import msgspec
 
-from ..bodies import check_body, json_members
 from ..errors import AnswerableError, ConflictingCredentials, InvalidInput, MalformedBody
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, error_response, head_credentials
+from ..http.bodies import check_body, json_members
+from ..http.strict_json import decode_json
 from ..scoring import Prediction, Query, Target
-from ..strict_json import decode_json
 from .base import Route
 from .document import PLAIN_ERROR, ROW, ROWS, WARNINGS, Document, JSONSchema, array, either, members, value_of
 from .sample import Sample
@@ -61,7 +61,7 @@ class MLClever:
     max_body = MAX_BODY
     routes: Sequence[Route] = (Route("POST", "/api/predict"), Route("POST", "/api/predict/{key}"))
     sample = Sample(
-        "/api/predict", {}, {"api_key": "{key}", "deployment": "{deployment}", "input_data": "{rows}"}
+        "/api/predict", {}, {"api_key": "{key}", "deployment": "{deployment}", "input_data": "{row}"}
     )
     document = Document(
         "ML Clever Prediction API",

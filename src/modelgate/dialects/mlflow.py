@@ -25,7 +25,6 @@ from typing import Any
 
 import msgspec
 
-from ..bodies import check_body, content, json_members
 from ..errors import (
     AnswerableError,
     DeploymentInactive,
@@ -35,11 +34,11 @@ from ..errors import (
 )
 from ..flow import Flow, run
 from ..http import Request, Response, error_response, head_credentials
-from ..negotiation import preferred
-from ..row_bodies import row_body
+from ..http.bodies import check_body, content, json_members
+from ..http.negotiation import preferred
+from ..http.strict_json import ANY, LARGE, check_members, decode_json
 from ..schema import Split, by_row, csv_of
 from ..scoring import Prediction, Query, Target
-from ..strict_json import ANY, LARGE, check_members, decode_json
 from .arrays import by_column, listed
 from .base import Catalog, Route
 from .document import (
@@ -54,6 +53,7 @@ from .document import (
     either,
     members,
 )
+from .row_bodies import row_body
 from .sample import Sample
 
 __all__ = ["MLflow"]

@@ -25,10 +25,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..bodies import content, parsed, require_json
 from ..errors import AnswerableError, InvalidInput
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, head_credentials
+from ..http.bodies import content, parsed, require_json
 from ..schema import Column
 from ..schema.report import SHOWN_TEXT
 from ..scoring import Output, Prediction, Query, Target

@@ -25,13 +25,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from ..bodies import check_body, json_members, parsed
 from ..errors import AnswerableError, InvalidInput, MalformedBody
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, error_response, head_credentials
+from ..http.bodies import check_body, json_members, parsed
+from ..http.strict_json import decode_json, refuse_duplicate_names
 from ..schema import by_row
 from ..scoring import Output, Prediction, Query, Target
-from ..strict_json import decode_json, refuse_duplicate_names
 from .base import Catalog, Route
 from .document import DETAILS, ROWS, WARNINGS, Document, JSONSchema, array, members, value_of
 from .peltarion_openapi import document as sidekick_document

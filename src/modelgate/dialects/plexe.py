@@ -18,10 +18,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ..bodies import json_text
 from ..errors import AnswerableError, InvalidInput
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, head_credentials
+from ..http.bodies import json_text
 from ..schema import by_row
 from ..scoring import Output, Prediction, Query, Target
 from .base import Route
@@ -74,7 +74,7 @@ class Plexe:
         Route("POST", "/models/{deployment}/{version}/infer"),
         Route("POST", "/predict/{deployment}"),
     )
-    sample = Sample("/predict/{deployment}", {"x-api-key": "{key}"}, "{rows}")
+    sample = Sample("/predict/{deployment}", {"x-api-key": "{key}"}, "{row}")
     document = Document("Plexe inference API", {"application/json": either(ROW, ROWS)}, _answer, _ERROR)
 
     def credentials(self, request: Request) -> Flow[str | None]:
@@ -86,7 +86,7 @@ class Plexe:
         """The row that is the body.
 
         Raises:
-            MalformedBody, UnsupportedMediaType, BodyTooLarge: see `modelgate.bodies.json_body`.
+            MalformedBody, UnsupportedMediaType, BodyTooLarge: see `modelgate.http.bodies.json_body`.
         """
         raw = yield from json_text(request)
         return Query(raw, single=raw[:1] != b"[")

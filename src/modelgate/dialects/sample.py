@@ -4,9 +4,11 @@ In the body a text that is exactly a mark stands for data::
 
     {key}         the key                             {matrix}    an array of arrays, in the schema's order
     {deployment}  the deployment's name               {names}     the names of the columns
-    {row}         one row, an object by name          {columns}   an object of arrays, one a column
+    {row}         a row, an object by name            {columns}   an object of arrays, one a column
     {rows}        an array of such rows               {tensors}   an array of Open Inference tensors, one a column
-    {values}      one row, in the schema's order      {csv}       the whole body: a header line, and a line a row
+    {values}      a row, in the schema's order        {csv}       the whole body: a header line, and a line a row
+
+Where there are several rows, ``{row}`` stands for as many as ``{rows}``, and ``{values}`` as ``{matrix}``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -53,7 +55,7 @@ class Filled(NamedTuple):
 
 
 def filled(sample: Sample, deployment: str, key: str, schema: Schema, rows: Sequence[Row]) -> Filled:
-    """The request that *sample* makes of *rows*, of which ``{row}`` and ``{values}`` tell the first.
+    """The request that *sample* makes of *rows*.
 
     In the schema's order, and by column, a value that a row leaves out is its column's default, or null.
     """
@@ -77,6 +79,11 @@ def filled(sample: Sample, deployment: str, key: str, schema: Schema, rows: Sequ
     return Filled(path, headers, body if isinstance(body, bytes) else msgspec.json.encode(body))
 
 
+def _bare(rows: Sequence[Any]) -> Any:
+    """The only row by itself, or all of them."""
+    return rows[0] if len(rows) == 1 else list(rows)
+
+
 def _columns(schema: Schema, rows: Sequence[Row]) -> dict[str, list[Any]]:
     return {column.name: [row.get(column.name, column.default) for row in rows] for column in schema}
 
@@ -98,9 +105,9 @@ def _tensor(column: Column, values: list[Any]) -> dict[str, Any]:
 
 
 _MARKS: Mapping[str, Callable[[Schema, Sequence[Row]], Any]] = {
-    "{row}": lambda _, rows: rows[0],
+    "{row}": lambda _, rows: _bare(rows),
     "{rows}": lambda _, rows: list(rows),
-    "{values}": lambda schema, rows: _matrix(schema, rows[:1])[0],
+    "{values}": lambda schema, rows: _bare(_matrix(schema, rows)),
     "{matrix}": _matrix,
     "{names}": lambda schema, _: list(schema.names),
     "{columns}": _columns,

@@ -19,10 +19,10 @@ from typing import Any
 
 import msgspec
 
-from ..bodies import check_body, decoded, json_text, parsed
 from ..errors import AnswerableError
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, error_response, head_credentials
+from ..http.bodies import check_body, decoded, json_text, parsed
 from ..schema import by_row
 from ..scoring import Prediction, Query, Target
 from .arrays import holds_values, listed, one_row

@@ -22,13 +22,13 @@ from typing import Any
 
 import msgspec
 
-from ..bodies import check_body, content, decoded, parsed, require_json
 from ..errors import AnswerableError, DeploymentUnavailable, InvalidInput
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, head_credentials
+from ..http.bodies import check_body, content, decoded, parsed, require_json
+from ..http.strict_json import ANY, decode_json
 from ..schema import Split, by_row
 from ..scoring import Prediction, Query, Target
-from ..strict_json import ANY, decode_json
 from .arrays import by_column, listed
 from .base import Catalog, Route
 from .document import (

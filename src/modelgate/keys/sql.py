@@ -15,7 +15,7 @@ from cachetools import FIFOCache
 from ..counts import require_count
 from ..errors import ConfigurationError, StoreError
 from ..flow import Flow, wait_for
-from ..threads import Threads
+from ..flow.threads import Threads
 from .digest import digest_of
 from .generate import PREFIX, is_intact
 from .principal import Principal

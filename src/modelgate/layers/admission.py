@@ -5,7 +5,7 @@ import threading
 from ..counts import require_count
 from ..errors import Overloaded
 from ..flow import Flow, Handler
-from ..forks import renew_in_child
+from ..flow.forks import renew_in_child
 from ..http import Request, Response
 
 __all__ = ["Admission"]

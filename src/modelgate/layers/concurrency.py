@@ -6,7 +6,7 @@ from functools import partial
 from ..counts import require_count
 from ..errors import RateLimitExceeded
 from ..flow import Flow, Handler
-from ..forks import renew_in_child
+from ..flow.forks import renew_in_child
 from ..http import Request, Response
 from .identity import By, identity
 

@@ -3,11 +3,11 @@
 import math
 from functools import partial
 
-from ..bounded import bounded
 from ..errors import ConfigurationError, DeadlineExceeded
 from ..flow import Flow, Handler
+from ..flow.bounded import bounded
 from ..http import Request, Response
-from ..negotiation import preference
+from ..http.negotiation import preference
 
 __all__ = ["Deadline", "seconds_asked"]
 

@@ -5,9 +5,9 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from ..addresses import counted_address
 from ..errors import ConfigurationError
 from ..http import Request
+from ..http.addresses import counted_address
 from .functions import refuse_async
 
 __all__ = ["By", "Identity", "identity"]

@@ -9,7 +9,7 @@ from time import perf_counter
 
 from ..errors import AnswerableError, ServingError
 from ..flow import Flow, Handler
-from ..forks import renew_in_child
+from ..flow.forks import renew_in_child
 from ..http import Request, Response
 from ..metrics import Family, Histogram, Labels
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ..counts import require_count
 from ..errors import AnswerableError, BatchTooLarge, ConfigurationError, RateLimitExceeded
 from ..flow import Flow, Handler
-from ..forks import renew_in_child
+from ..flow.forks import renew_in_child
 from ..http import Request, Response, answered, refusal
 from ..limiting import MemoryLimiter, Rate, Verdict, limiter
 from .functions import refuse_async
@@ -65,6 +65,7 @@ class RateLimit:
             in Redis that server's.
 
     Attributes:
+        rate: as it was given.
         refused: how many requests were over the limit, in this process.
         shared: whether all processes count together.
 
@@ -100,6 +101,7 @@ class RateLimit:
         refuse_async(cost=cost, exempt=exempt, charge_when=charge_when)
         if processes is not None:
             require_count("processes", processes)
+        self.rate = rate
         self._rate = Rate.parse(rate, strategy)
         self._identity = identity(by)
         self._cost_of = cost if callable(cost) else None

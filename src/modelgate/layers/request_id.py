@@ -5,7 +5,7 @@ from random import Random
 
 from ..errors import AnswerableError
 from ..flow import Flow, Handler
-from ..forks import renew_in_child
+from ..flow.forks import renew_in_child
 from ..http import Request, Response, refusal
 from ..keys.digest import SHORTEST
 

@@ -7,12 +7,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ..bodies import check_body, json_members, json_text
 from ..errors import InvalidInput
 from ..flow import Flow, Handler, Layer, checked_layers, stack
 from ..http import Request, Response
+from ..http.bodies import check_body, json_members, json_text
+from ..http.strict_json import ANY
 from ..scoring import Output, Prediction, Query
-from ..strict_json import ANY
 
 __all__ = ["Scored"]
 

@@ -1,9 +1,9 @@
 """An answer that tells where its time went, to who asks."""
 
 from ..flow import Flow, Handler
+from ..flow.timing import Timing
 from ..http import Request, Response, answered
-from ..negotiation import preference
-from ..timing import Timing
+from ..http.negotiation import preference
 
 __all__ = ["ServerTiming"]
 

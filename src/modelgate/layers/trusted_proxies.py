@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from ..addresses import TrustedNetworks, client_address
 from ..flow import Flow, Handler
 from ..http import Request, Response
+from ..http.addresses import TrustedNetworks, client_address
 
 __all__ = ["TrustedProxies"]
 

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from ..forks import renew_in_child
+from ..flow.forks import renew_in_child
 
 __all__ = ["Breaker"]
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from ..forks import renew_in_child
+from ..flow.forks import renew_in_child
 from .verdict import Verdict
 from .windows import Rate
 

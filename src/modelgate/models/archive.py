@@ -126,6 +126,14 @@ def pack_sidecars(members: Mapping[str, bytes]) -> bytes:
     return pack({name: members[name] for name in _SIDECARS if name in members})
 
 
+def _write_whole(path: Path, content: bytes) -> None:
+    # A rename may outlive a crash of the machine that what was written does not.
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def write(path: Path, content: bytes | Mapping[str, bytes]) -> None:
     """Write a file, or a folder of *content*: whole, or not at all.
 
@@ -135,11 +143,11 @@ def write(path: Path, content: bytes | Mapping[str, bytes]) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         if isinstance(content, bytes):
-            temporary.write_bytes(content)
+            _write_whole(temporary, content)
         else:
             temporary.mkdir()
             for name, member in content.items():
-                (temporary / name).write_bytes(member)
+                _write_whole(temporary / name, member)
         os.replace(temporary, path)  # noqa: PTH105
     except OSError as error:
         with contextlib.suppress(OSError):

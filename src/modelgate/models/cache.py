@@ -15,7 +15,7 @@ from cachetools import TTLCache
 from ..counts import require_count
 from ..errors import ConfigurationError, DeploymentUnavailable, NotFound
 from ..flow import Flow, wait_for
-from ..forks import renew_in_child
+from ..flow.forks import renew_in_child
 
 __all__ = ["CacheInfo", "ModelCache"]
 
@@ -102,6 +102,7 @@ class ModelCache(Generic[T]):
         self._clock = clock
         self._kept: OrderedDict[str, _Kept[T]] = OrderedDict()
         self._pinned: set[str] = set()
+        self._meant: dict[str, str] = {}
         self._failures: TTLCache[str, _Failure] = TTLCache(_FAILURES, _FAILED_FOR, timer=clock)
         self._hits = self._misses = self._bytes = 0
         self.loads = self.failures = self.evictions = 0
@@ -120,11 +121,6 @@ class ModelCache(Generic[T]):
             NotFound: the load found no such model.
             DeploymentUnavailable: it failed in another way, which is the cause, or it takes too long.
         """
-        found = self.take(name)
-        return found if isinstance(found, tuple) else (yield from found)
-
-    def take(self, name: str) -> tuple[T, bool] | Flow[tuple[T, bool]]:
-        """As `get`, but at once where the model is there."""
         with self._lock:
             kept = self._kept.get(name)
             if kept is not None:
@@ -133,10 +129,17 @@ class ModelCache(Generic[T]):
                 return kept.model, True
             self._misses += 1
             load = self._begin(name)
-        return self._loaded(load)
-
-    def _loaded(self, load: "_Load[T] | _Failure") -> Flow[tuple[T, bool]]:
         return (yield from self._outcome(load)), False
+
+    def peek(self, name: str) -> T | None:
+        """The model *name* where it is in the cache, which is a hit; a miss is counted by `get`."""
+        with self._lock:
+            kept = self._kept.get(name)
+            if kept is None:
+                return None
+            self._kept.move_to_end(name)
+            self._hits += 1
+            return kept.model
 
     def reload(self, name: str) -> Flow[T]:
         """Load the model *name* anew. The copy that is there serves meanwhile, and stays where that fails.
@@ -155,22 +158,28 @@ class ModelCache(Generic[T]):
             NotFound, DeploymentUnavailable: see `get`.
         """
         for name in names:
-            yield from self.get(name)
+            yield from self.get(self._meant.get(name, name))
 
-    def put(self, name: str, model: T, *, after: str | None = None) -> None:
-        """Keep a *model* that was loaded elsewhere; pinned where *after* was, whose place it takes."""
+    def put(self, name: str, model: T) -> None:
+        """Keep a *model* that was loaded elsewhere."""
         with self._lock:
-            if after in self._pinned:
-                self._pinned.discard(after)
-                self._pinned.add(name)
             self._keep(name, _Kept(model, self._sizeof(model)))
 
     def drop(self, *names: str) -> None:
-        """Keep the models *names* no longer. Requests that hold one keep it."""
+        """Keep the models *names* no longer, nor what is being loaded. Requests that hold one keep it."""
         with self._lock:
             for name in names:
                 self._drop(name)
+                self._loading.pop(name, None)
+
+    def rename(self, name: str, model: str | None) -> None:
+        """Have *name* be that of another *model* for whoever pins it, now or before; None for its own."""
+        with self._lock:
+            if model is None:
+                self._meant.pop(name, None)
                 self._pinned.discard(name)
+            else:
+                self._meant[name] = model
 
     def pin(self, *names: str) -> None:
         """Drop the models *names* for no other, from when they are loaded; their bytes count."""
@@ -225,14 +234,16 @@ class ModelCache(Generic[T]):
             if isinstance(outcome, _Failure):
                 self.failures += 1
                 self._failures[name] = outcome
-            else:
+            elif self._loading.get(name) is load:
                 self._keep(name, _Kept(outcome, size))
-            del self._loading[name]
+            if self._loading.get(name) is load:
+                del self._loading[name]
         load.future.set_result(outcome)
 
     def _keep(self, name: str, kept: _Kept[T]) -> None:
         self._drop(name)
-        droppable = [old for old in self._kept if old not in self._pinned]
+        pinned = {self._meant.get(pin, pin) for pin in self._pinned}
+        droppable = [old for old in self._kept if old not in pinned]
         self._kept[name] = kept
         self._bytes += kept.size
         bound = math.inf if self._maxbytes is None else self._maxbytes

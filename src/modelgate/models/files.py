@@ -153,26 +153,24 @@ _READERS: Mapping[str, Callable[[bytes, Rules], Any]] = {
 }
 
 
-def dump(model: Any, suffix: str) -> bytes:
-    """The estimator *model* as bytes, which `read_estimator` is known to read.
+def dump(model: Any, suffix: str) -> tuple[bytes, Any]:
+    """The estimator *model* as bytes, and what `read_estimator` makes of them.
 
     Raises:
         ConfigurationError: it cannot be written in that way; another one is named.
     """
     if suffix == ".onnx":
-        graph: bytes = model.content
-        return graph
+        return model.content, model
     if suffix == ".joblib":
         buffer = io.BytesIO()
         _joblib().dump(model, buffer)
-        return buffer.getvalue()
+        return buffer.getvalue(), _read_joblib(buffer.getvalue(), Rules())
     try:
         content: bytes = _skops_io().dumps(model)
-        _read_skops(content, Rules())
+        return content, _read_skops(content, Rules())
     except ConfigurationError as error:
         raise ConfigurationError(f'model: {error}: format="joblib" takes it, as a pickle') from None
     except Exception as error:
         raise ConfigurationError(
             f'model: skops cannot write it ({error}): format="joblib" takes it'
         ) from error
-    return content

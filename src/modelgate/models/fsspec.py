@@ -1,6 +1,7 @@
 """Models in object storage, and wherever else fsspec reaches."""
 
 import hashlib
+import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -61,6 +62,7 @@ class FsspecStore(FileStore):
         if not isinstance(timeout, int | float) or not timeout > 0:
             raise ConfigurationError(f"timeout={timeout!r}: accepts seconds above 0")
         self._timeout = timeout
+        self._running: set[threading.Thread] = set()
         self._open = partial(_file_system, url, storage_options or {})
         _, self._folder = self._open()
 
@@ -118,7 +120,9 @@ class FsspecStore(FileStore):
             with fs.open(self._path(version + suffix), "rb", block_size=_BLOCK) as file:
                 return sidecars_in(version + suffix, cast(IO[bytes], _Reached(file)), self._rules)
 
-        return self._asked(read)
+        sidecars = self._asked(read)
+        self._check_name(name, sidecars.manifest)
+        return sidecars
 
     def mark(self, name: str) -> Hashable:
         """What is another whenever `load` would read another file, or the file was changed. Raises as it does."""
@@ -199,7 +203,7 @@ class FsspecStore(FileStore):
     def _asked(self, ask: Callable[[Any], T]) -> T:
         try:
             # One file system a process: fsspec keeps it, and makes another after a fork.
-            return within(self._timeout, lambda: ask(self._open()[0]))
+            return within(self._timeout, lambda: ask(self._open()[0]), self._running)
         except FileNotFoundError:
             raise no_model() from None
         except ModelgateError:

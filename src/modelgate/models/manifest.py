@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
@@ -23,6 +24,10 @@ Task: TypeAlias = Literal["binary", "multiclass", "multilabel", "regression"]
 
 _NAME = r"^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"
 _VERSION = r"^[A-Za-z0-9._-]{1,64}\Z"
+_TOKENS = (
+    ("name", _NAME, "letters, digits, '_', '-' and single dots, 64 characters at most"),
+    ("version", _VERSION, "letters, digits, '_', '-' and '.', 64 characters at most"),
+)
 
 
 class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,12 +96,29 @@ def make_manifest(estimator: Any, /, **told: Any) -> Manifest:
         import sklearn
 
         versions["scikit-learn"] = sklearn.__version__
+    for option, pattern, accepted in _TOKENS:
+        if not re.match(pattern, str(told.get(option, "1"))):
+            raise ConfigurationError(f"{option}={told[option]!r}: accepts {accepted}")
+    _check_outputs(estimator, classes, told.get("target"), told.get("threshold"))
     try:
         return _checked(
             {**told, "format": 1, "task": _task(classes), "classes": classes, "versions": versions}
         )
     except msgspec.ValidationError as error:
         raise ConfigurationError(str(error).replace("$.", "")) from None
+
+
+def _check_outputs(
+    estimator: Any, classes: Sequence[Any], target: str | Sequence[str] | None, threshold: float | None
+) -> None:
+    """Raises `ConfigurationError` where *target* or *threshold* is of no such estimator."""
+    if isinstance(target, list | tuple) and len(target) != len(classes):
+        raise ConfigurationError(
+            f"target={target!r}: accepts a name, or one for each of {len(classes)} outputs"
+        )
+    decides = hasattr(estimator, "predict_proba") and any(len(labels or ()) == 2 for labels in classes)
+    if threshold is not None and not decides:
+        raise ConfigurationError(f"threshold={threshold!r}: the model tells no probabilities of two classes")
 
 
 def _checked(told: Any) -> Manifest:

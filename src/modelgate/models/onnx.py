@@ -187,7 +187,8 @@ class OnnxModel:
         if self._labels:
             values = np.array([self._labels[label] for label in values.tolist()], dtype=self.classes_.dtype)
         likely = _block_of(outputs[1], list(self._labels)) if hasattr(self, "predict_proba") else None
-        return values, likely
+        # What is computed in 32 bits may be a little less than 0 or more than 1.
+        return values, None if likely is None else likely.clip(0, 1)
 
 
 def _opened(content: bytes) -> tuple[Any, Any]:
@@ -220,7 +221,11 @@ def _has_external_data(message: Any, tensor: Any) -> bool:
 
 def _input(told: Any) -> _Input:
     width = _width(told.shape)
-    if told.type not in _TYPES or width is None or isinstance(told.shape[0], int):
+    if told.type in _TYPES and width is not None and isinstance(told.shape[0], int):
+        raise ConfigurationError(
+            f"its input {told.name} takes {told.shape[0]} rows alone: export it with a dynamic first dimension"
+        )
+    if told.type not in _TYPES or width is None:
         raise ConfigurationError(f"its input {told.name} is {told.type} {told.shape}: no columns of a table")
     return _Input(told.name, *_TYPES[told.type], width)
 

@@ -3,12 +3,14 @@
 import contextlib
 import hashlib
 import io
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import msgspec
+import numpy as np
 
 from ..errors import ConfigurationError, StoreError
 from ..schema import Schema
@@ -31,6 +33,7 @@ from .onnx import OnnxModel
 from .onnx_export import measured_onnx
 from .rules import Mismatch, Rules, sign
 from .sample import answers, background, check_example, statistics
+from .versions import is_version
 
 __all__ = [
     "PACKAGE",
@@ -116,7 +119,11 @@ class ModelPackage:
         """
         if format not in ("skops", "joblib", "onnx"):
             raise ConfigurationError(f"format={format!r}: accepts skops, joblib or onnx")
-        if X is None or not len(X):
+        if not hasattr(X, "columns") and not (isinstance(X, np.ndarray) and X.ndim == 2):
+            raise ConfigurationError(f"X: accepts a DataFrame or an array of rows, not {type(X).__name__}")
+        if y is not None and np.shape(y)[:1] != (len(X),):
+            raise ConfigurationError(f"y: accepts a value for each of the {len(X)} rows of X")
+        if not len(X):
             raise ConfigurationError("X: accepts at least one row")
         schema = schema or Schema.from_model(model)
         rows = background(X, schema)
@@ -187,7 +194,7 @@ class ModelPackage:
 
         Raises:
             ConfigurationError: *path* ends otherwise, it cannot be written there, or the model cannot be
-                written in the format chosen.
+                written in the format chosen, or what is written does not answer the example as the model.
         """
         path = Path(path)
         if path.suffix != PACKAGE:
@@ -216,7 +223,9 @@ class ModelPackage:
             "example.json": self.example,
         }
         members = {name: msgspec.json.encode(value) for name, value in told.items()}
-        members[self.manifest.model] = dump(self.model, Path(self.manifest.model).suffix)
+        members[self.manifest.model], written = dump(self.model, Path(self.manifest.model).suffix)
+        # What no gate would load is not written.
+        check_example(written, self.schema, msgspec.json.decode(members["example.json"]))
         manifest = msgspec.json.format(msgspec.json.encode(self.manifest.sealed(members)))
         signatures = {} if key is None else {SIGNATURE: sign(manifest, key)}
         if sign_key is not None:
@@ -282,9 +291,21 @@ def _sidecars(path: Path, rules: Rules) -> Sidecars | None:
     if path.suffix != PACKAGE:
         return None
     if path.is_dir():
-        return read_sidecars(FolderArchive(path), rules)
-    with path.open("rb") as file:
-        return read_sidecars(ZipArchive(file), rules)
+        sidecars = read_sidecars(FolderArchive(path), rules)
+    else:
+        with path.open("rb") as file:
+            sidecars = read_sidecars(ZipArchive(file), rules)
+    _check_version(path, sidecars.manifest, rules)
+    return sidecars
+
+
+def _check_version(path: Path, manifest: Manifest, rules: Rules) -> None:
+    """Whoever can write where packages are must not put an old signed one in the place of a newer one."""
+    told = f"{manifest.name}@{manifest.version}"
+    # Of a link, both what it is called and what it leads to.
+    for stem in (path.stem, path.resolve().stem) if rules.demands_signature else ():
+        if is_version(stem) and stem != told:
+            raise ConfigurationError(f"holds the package {told}")
 
 
 def sidecars_part(content: bytes, suffix: str) -> bytes | None:
@@ -296,13 +317,16 @@ def sidecars_part(content: bytes, suffix: str) -> bytes | None:
 
 
 def sidecars_in(name: str, file: IO[bytes], rules: Rules, *, alone: bool = False) -> Sidecars:
-    """The manifest and the schema of the package *name* in an open *file*. Raises as `sidecars_of` does.
+    """The manifest and the schema of the package file *name*, which is open. Raises as `sidecars_of` does.
 
     Args:
         alone: whether they are there without the rest, see `sidecars_part`.
     """
-    with naming(Path(name)):
-        return read_sidecars(ZipArchive(file), rules, alone=alone)
+    path = Path(name)
+    with naming(path):
+        sidecars = read_sidecars(ZipArchive(file), rules, alone=alone)
+        _check_version(path, sidecars.manifest, rules)
+        return sidecars
 
 
 def open_package(path: Path, rules: Rules) -> ModelPackage:
@@ -311,20 +335,25 @@ def open_package(path: Path, rules: Rules) -> ModelPackage:
         check_name(path)
         if path.is_dir():
             archive = FolderArchive(path)
-            return _read(archive, _digest(archive.read(MANIFEST)), rules)
-        return _open_content(path.read_bytes(), path.suffix, rules)
+            package = _read(archive, _digest(archive.read(MANIFEST)), rules)
+            _check_version(path, package.manifest, rules)
+            return package
+        return _open_content(path, path.read_bytes(), rules)
 
 
 def open_content(name: str, content: bytes, rules: Rules) -> ModelPackage:
     """What `open_package` makes of a file *name* with this *content*."""
     path = Path(name)
     with naming(path):
-        return _open_content(content, path.suffix, rules)
+        return _open_content(path, content, rules)
 
 
-def _open_content(content: bytes, suffix: str, rules: Rules) -> ModelPackage:
+def _open_content(path: Path, content: bytes, rules: Rules) -> ModelPackage:
+    suffix = path.suffix
     if suffix == PACKAGE:
-        return read_package(content, rules)
+        package = read_package(content, rules)
+        _check_version(path, package.manifest, rules)
+        return package
     _check_bare(suffix, lambda: content, rules)
     digest = rules.check_digest(content)
     model = read_estimator(content, suffix, rules)
@@ -371,6 +400,9 @@ def naming(path: Path) -> Iterator[None]:
         raise ConfigurationError(f"model={str(path)!r}: {error}") from None
     except StoreError:
         raise
+    except (zipfile.BadZipFile, EOFError) as error:
+        told = f"is cut off, damaged, or no {path.suffix} file ({error})"
+        raise ConfigurationError(f"model={str(path)!r}: cannot be read: it {told}") from error
     except Exception as error:
         raise ConfigurationError(f"model={str(path)!r}: cannot be read: {error!r}") from error
 

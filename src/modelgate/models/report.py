@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import pickletools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,11 +14,10 @@ from .ed25519 import signer_of
 from .files import foreign_types
 from .manifest import Manifest
 from .package import PACKAGE, check_name, naming, open_package, sidecars_of
+from .pickles import names_in_pickle
 from .rules import Rules
 
 __all__ = ["FileReport", "report_on"]
-
-_STRINGS = ("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE")
 
 
 @dataclass
@@ -105,36 +103,13 @@ def _runs(content: bytes, report: FileReport) -> list[str]:
     if report.format != "joblib":
         return foreign_types(content) if report.format == "skops" else []
     report.warnings.append("it is a pickle: loading it runs the code in it")
-    names, whole = _names_in_pickle(content)
+    names, whole = names_in_pickle(content)
     if not whole:
         report.warnings.append(
-            "what follows its first array, or is compressed, cannot be told without loading"
+            "it may import more, after its first array or where it is compressed or odd: what, cannot be told"
+            " without loading"
         )
     return sorted(names)
-
-
-def _names_in_pickle(content: bytes) -> tuple[set[str], bool]:
-    """What a pickle imports, read without executing it; and whether it could be read to its end."""
-    names: set[str] = set()
-    pushed: list[Any] = [None, None]
-    memo: dict[Any, Any] = {}
-    end, told = -1, True
-    try:
-        for code, argument, position in pickletools.genops(content):
-            end = position or 0
-            if code.name in ("MEMOIZE", "BINPUT", "LONG_BINPUT"):
-                memo[len(memo) if argument is None else argument] = pushed[-1]
-                continue
-            if code.name == "STACK_GLOBAL":
-                told = told and None not in pushed[-2:]
-                names.add(".".join(filter(None, pushed[-2:])))
-            elif code.name == "GLOBAL":
-                names.add(str(argument).replace(" ", "."))
-            remembered = memo.get(argument) if code.name in ("BINGET", "LONG_BINGET") else None
-            pushed.append(argument if code.name in _STRINGS else remembered)
-    except ValueError:
-        told = False
-    return names, told and end == len(content) - 1
 
 
 def _load(path: Path, report: FileReport, rules: Rules) -> None:

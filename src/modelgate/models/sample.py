@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ..errors import ConfigurationError, RequestError
 from ..schema import Column, Schema
 from ..schema.infer import none_columns
+from ..schema.ways import takes_texts
 from .onnx import OnnxModel
 
 __all__ = ["answers", "background", "check_example", "statistics"]
@@ -30,7 +31,7 @@ def background(X: Any, schema: Schema) -> list[dict[str, Any]]:  # noqa: N803  s
     try:
         return schema.read(X.iloc[places] if hasattr(X, "iloc") else X[places]).rows()
     except RequestError as error:
-        raise ConfigurationError(f"X: its rows break the schema: {error.message}: {error}") from None
+        raise ConfigurationError(f"X: its rows break the schema: {error}") from None
 
 
 def statistics(X: Any, y: Any, schema: Schema) -> dict[str, Any]:  # noqa: N803
@@ -76,12 +77,25 @@ def _levels(values: npt.NDArray[Any]) -> dict[str, Any]:
 
 
 def answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What *model* itself says of *rows*, as JSON can hold it."""
+    """What *model* itself says of *rows*, as JSON can hold it.
+
+    Raises:
+        ConfigurationError: it predicts what is no number.
+    """
+    told = _answers(model, schema, rows)
+    if not all(np.isfinite(part).all() for part in map(np.asarray, told.values()) if part.dtype.kind == "f"):
+        raise ConfigurationError(
+            "model: predicts NaN or an infinity for its own rows, which JSON cannot hold"
+        )
+    return told
+
+
+def _answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     table = schema.read(rows)
     if isinstance(model, OnnxModel):
         values, likely = model.answer(table)
         return {"predict": values.tolist()} | ({} if likely is None else {"predict_proba": likely.tolist()})
-    given: Any = table.to_array()
+    given: Any = table.texts[0] if takes_texts(model) else table.to_array()
     if hasattr(model, "feature_names_in_"):
         given = table.to_pandas(none_columns(model))[list(Schema.from_model(model).names)]
     told = {"predict": np.asarray(model.predict(given)).tolist()}

@@ -13,7 +13,7 @@ from cachetools import TTLCache
 
 from ..errors import ConfigurationError
 from ..flow import Workers
-from ..forks import renew_in_child
+from ..flow.forks import renew_in_child
 from ..limiting.breaker import Breaker
 from ..limiting.redis_client import address, client, require_redis
 from ..limiting.redis_uri import connection_options
@@ -97,6 +97,7 @@ class SharedStore:
         self._milliseconds = None if ttl is None else math.ceil(ttl * 1000)
         self._max_bytes = max_bytes
         self._timeout = timeout
+        self._running: set[threading.Thread] = set()
         self._renew()
         renew_in_child(self, SharedStore._renew)
 
@@ -179,7 +180,7 @@ class SharedStore:
 
     def _asked(self, ask: Callable[[], bytes]) -> bytes:
         try:
-            return within(self._timeout, ask)
+            return within(self._timeout, ask, self._running)
         except TimeoutError:
             # It may go on to send a little at a time.
             self._reader.connection_pool.disconnect()

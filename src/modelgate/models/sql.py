@@ -102,7 +102,8 @@ class SqlModelStore(Database):
 
         Raises:
             ConfigurationError: there is that version already, or its version is an alias, or *package* is
-                none that can be written, or that this store would not load.
+                none that can be written, or that this store would not load; or the database does not let
+                its user write.
             StoreError: the database cannot be asked.
         """
         sidecars, content = package.packed(key=self._rules.key, sign_key=sign_key)
@@ -116,27 +117,15 @@ class SqlModelStore(Database):
             "sidecars": sidecars,
             "package": content,
         }
-        own = _MODELS.c.name == told.name
-        named = _ALIASES.c.name == told.name
-        with self._transaction() as connection:
-            taken = {
-                LATEST,
-                *connection.scalars(sa.select(_MODELS.c.version).where(own)),
-                *connection.scalars(sa.select(_ALIASES.c.alias).where(named)),
-            }
-            if told.version in taken:
-                raise ConfigurationError(
-                    f"version={told.version!r}: {told.name} has a version or an alias of it"
-                )
-            last = connection.scalar(sa.select(sa.func.max(_MODELS.c.number)).where(own))
-            connection.execute(sa.insert(_MODELS).values(**row, number=(last or 0) + 1))
+        self._committed(lambda connection: _insert(connection, row))
         return stored
 
     def alias(self, name: str, alias: str, version: str) -> None:
         """Have ``name@alias`` mean *version* from now on. Gates that have a model loaded keep it.
 
         Raises:
-            ConfigurationError: *alias* is no name for one, or that of a version.
+            ConfigurationError: *alias* is no name for one, or that of a version; or the database does not
+                let its user write.
             NotFound: there is no such version.
             StoreError: the database cannot be asked.
         """
@@ -144,16 +133,7 @@ class SqlModelStore(Database):
             raise ConfigurationError(
                 f"alias={alias!r}: accepts letters, digits, '_', '-' and '.', but latest"
             )
-        own = (_ALIASES.c.name == name) & (_ALIASES.c.alias == alias)
-        with self._transaction() as connection:
-            known = _MODELS.c.name == name
-            versions = set(connection.scalars(sa.select(_MODELS.c.version).where(known)))
-            if alias in versions:
-                raise ConfigurationError(f"alias={alias!r}: is a version of {name}")
-            if version not in versions:
-                raise NotFound(f"There is no version {version} of {name}")
-            connection.execute(sa.delete(_ALIASES).where(own))
-            connection.execute(sa.insert(_ALIASES).values(name=name, alias=alias, version=version))
+        self._committed(lambda connection: _set_alias(connection, name, alias, version))
 
     def list(self, name: str | None = None) -> Sequence[StoredModel]:
         """The versions of *name*, or of all models, the oldest first.
@@ -225,6 +205,31 @@ class SqlModelStore(Database):
         if row is None:
             raise no_model()
         return f"{name}@{row[0]}", row[1]
+
+
+def _insert(connection: sa.Connection, row: Mapping[str, Any]) -> None:
+    name, version = row["name"], row["version"]
+    own, named = _MODELS.c.name == name, _ALIASES.c.name == name
+    taken = {
+        LATEST,
+        *connection.scalars(sa.select(_MODELS.c.version).where(own)),
+        *connection.scalars(sa.select(_ALIASES.c.alias).where(named)),
+    }
+    if version in taken:
+        raise ConfigurationError(f"version={version!r}: {name} has a version or an alias of it")
+    last = connection.scalar(sa.select(sa.func.max(_MODELS.c.number)).where(own))
+    connection.execute(sa.insert(_MODELS).values(**row, number=(last or 0) + 1))
+
+
+def _set_alias(connection: sa.Connection, name: str, alias: str, version: str) -> None:
+    versions = set(connection.scalars(sa.select(_MODELS.c.version).where(_MODELS.c.name == name)))
+    if alias in versions:
+        raise ConfigurationError(f"alias={alias!r}: is a version of {name}")
+    if version not in versions:
+        raise NotFound(f"There is no version {version} of {name}")
+    own = (_ALIASES.c.name == name) & (_ALIASES.c.alias == alias)
+    connection.execute(sa.delete(_ALIASES).where(own))
+    connection.execute(sa.insert(_ALIASES).values(name=name, alias=alias, version=version))
 
 
 def _newest(connection: sa.Connection, name: str) -> str:

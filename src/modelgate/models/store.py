@@ -11,7 +11,7 @@ import msgspec
 
 from ..errors import ConfigurationError, NotFound
 from .archive import MANIFEST
-from .manifest import Sidecars
+from .manifest import Manifest, Sidecars
 from .package import (
     PACKAGE,
     SUFFIXES,
@@ -146,11 +146,16 @@ class FileStore:
 
     def tell(self, version: str, part: bytes) -> Sidecars:
         """See `PackedStore.tell`."""
-        return sidecars_in(version, io.BytesIO(part), self._rules, alone=True)
+        sidecars = sidecars_in(version + PACKAGE, io.BytesIO(part), self._rules, alone=True)
+        self._check_name(version, sidecars.manifest)
+        return sidecars
+
+    def _check_name(self, name: str, manifest: Manifest) -> None:
+        if self.demands_signature and manifest.name != name.partition("@")[0]:
+            raise ConfigurationError(f"{name}: holds the package {manifest.name}@{manifest.version}")
 
     def _named(self, name: str, package: ModelPackage, found: str, suffix: str) -> ModelPackage:
-        if self.demands_signature and package.manifest.name != name.partition("@")[0]:
-            raise ConfigurationError(f"{name}: holds the model {package.manifest.name!r}")
+        self._check_name(name, package.manifest)
         if suffix != PACKAGE:
             stem, _, version = found.partition("@")
             told = msgspec.structs.replace(package.manifest, name=stem, version=version or "1")
@@ -170,7 +175,8 @@ class FolderStore(FileStore):
         folder: where they are.
         sha256: by name, the digest that pins a file; a pickle is not loaded without one.
         key: see `ModelPackage.load`. Where there is one, or there are *public_keys*, a package must be the
-            one of the name it is asked by: a signed one in the place of another is refused.
+            one of the name it is asked by, and of the version its file is named after: a signed one in
+            the place of another is refused.
         allow_pickle: see `ModelPackage.load`.
         mismatch: likewise.
         public_keys: likewise.
@@ -199,6 +205,7 @@ class FolderStore(FileStore):
         path = self._path(name)
         if path is not None:
             check_file(path, self._rules_of(name, path.stem, sha256))
+            self.describe(name)
 
     def describe(self, name: str) -> Sidecars | None:
         """What is known of a model before it is loaded: None where nothing is.
@@ -207,7 +214,10 @@ class FolderStore(FileStore):
             NotFound: there is no such file, or *name* is not a name.
             ConfigurationError: what tells it is not whole, or not signed.
         """
-        return sidecars_of(self._found(name), self._rules)
+        sidecars = sidecars_of(self._found(name), self._rules)
+        if sidecars is not None:
+            self._check_name(name, sidecars.manifest)
+        return sidecars
 
     def mark(self, name: str) -> Hashable:
         """What is another whenever `load` would read another file, or the file was changed.

@@ -43,12 +43,12 @@ class OpenAPI:
         answers: dict[str, Response | None] = {}
         for dialect in self._dialects:
             answers[dialect.name] = yield from example.answer(dialect)
-        return (yield from run(self._written, told, example.targets, answers))
+        return (yield from run(self._written, told, example.targets, answers, len(catalog) == 1))
 
     def _written(
-        self, told: Description, targets: Sequence[Target], answers: dict[str, Response | None]
+        self, told: Description, targets: Sequence[Target], answers: dict[str, Response | None], alone: bool
     ) -> bytes:
-        operations = Operations(told, targets, keyed=self._keyed, limited=self._limited)
+        operations = Operations(told, targets, keyed=self._keyed, limited=self._limited, alone=alone)
         for dialect in self._dialects:
             operations.add(dialect, answers[dialect.name])
         document = {

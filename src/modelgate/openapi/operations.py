@@ -33,6 +33,7 @@ class Operations:
         targets: what it predicts.
         keyed: whether a key is asked.
         limited: whether answers tell of a rate limit.
+        alone: whether it is the only deployment, and asked wherever no other is named.
 
     Attributes:
         tags: one for each dialect.
@@ -40,10 +41,13 @@ class Operations:
         components: what the operations refer to.
     """
 
-    def __init__(self, told: Description, targets: Sequence[Target], *, keyed: bool, limited: bool) -> None:
+    def __init__(
+        self, told: Description, targets: Sequence[Target], *, keyed: bool, limited: bool, alone: bool
+    ) -> None:
         self._told = told
         self._targets = targets
         self._keyed = keyed
+        self._alone = alone
         self._row = example_of(told.schema)
         self._headers = ["X-Request-ID", *(_LIMITS if limited else ())]
         request_id = {"description": "Names the request in logs", "schema": {"type": "string"}}
@@ -86,10 +90,12 @@ class Operations:
             self.paths.setdefault(path, {"post": told})
 
     def _paths(self, dialect: Dialect) -> Iterator[str]:
-        """The paths on which rows are taken, below the mount point."""
+        """The paths on which rows are taken, below the mount point, where they or the body name the deployment."""
+        named = self._alone or _is_named(getattr(dialect, "sample", None))
         words = {"{deployment}": self._told.name, "{version}": quote(self._told.version, safe="")}
         for route in dialect.routes:
-            if route.method == "POST" and route.answer is None:
+            takes_rows = route.method == "POST" and route.answer is None
+            if takes_rows and (named or "{deployment}" in route.path):
                 path = route.path or "/"
                 for mark, word in words.items():
                     path = path.replace(mark, word)
@@ -169,6 +175,11 @@ def _unknown(dialect: Dialect) -> Document:
     sample: Sample | None = getattr(dialect, "sample", None)
     kind = "application/json" if sample is None else sample.media_type
     return Document(dialect.name, {kind: {}}, lambda _: {}, {}, keys=())
+
+
+def _is_named(sample: Sample | None) -> bool:
+    """Whether the body of a request names the deployment, so that its path need not."""
+    return sample is not None and b'"{deployment}"' in msgspec.json.encode(sample.body)
 
 
 def _ref(kind: str, name: str) -> dict[str, str]:

@@ -30,7 +30,7 @@ def check(columns: Sequence[Column], rows: Sequence[object], policy: Policy, *, 
         columns: in the order of the schema.
         rows: mappings of column names to values.
         policy: of the schema.
-        text: whether every value is text, as in CSV; an empty one is null then.
+        text: whether every value is text, as in CSV; an empty one is null then, or the level "".
 
     Raises:
         MalformedBody: a row is not an object.
@@ -71,7 +71,8 @@ class _Cells:
 
     def __init__(self, column: Column, policy: Policy, *, text: bool) -> None:
         self._column = column
-        self._text = text
+        # A level without characters could not be sent otherwise; of null and such a level it is null.
+        self._empty_is_null = text and (column.nullable or column.levels is None or not column.has_level(""))
         self._from_text = text or (policy.lenient and column.kind != "any")
         self._unknown_levels = policy.unknown_levels
 
@@ -87,7 +88,7 @@ class _Cells:
                     report.missing.append(column.name)
                     return values
                 values.append(column.default)
-            elif value is None or (self._text and value == ""):
+            elif value is None or (self._empty_is_null and value == ""):
                 if not column.nullable:
                     report.add(column, "must not be null", at, None)
                 values.append(None)

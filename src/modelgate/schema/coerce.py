@@ -1,12 +1,13 @@
 """The rules by which a value becomes a column's value. The table in docs/schema.md shows them all."""
 
 import datetime
+import math
 import re
 from typing import Any
 
 import numpy as np
 
-from .columns import Column
+from .columns import EXACT, Column
 
 __all__ = ["JSON_NUMBER", "as_json", "as_kind", "from_text"]
 
@@ -45,10 +46,12 @@ def as_kind(column: Column, value: Any) -> Any:
 def as_json(value: Any) -> Any:
     """*value*, of Python, numpy, pandas or polars, as JSON says it; as it is, where JSON has no word for it.
 
-    A date is its ISO 8601 text, a Decimal a number, and pandas' NA and NaT are null.
+    A date is its ISO 8601 text, a Decimal a number; pandas' NA and NaT and numpy's masked values are null.
     """
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        value = value.item()
+        if value is np.ma.masked:
+            return None
+        value = value.item() if value.dtype.kind not in "mM" else _date(value)
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, datetime.date | datetime.time):
@@ -56,6 +59,25 @@ def as_json(value: Any) -> Any:
     if type(value).__name__ == "NAType":
         return None
     try:
-        return float(value) if hasattr(value, "as_integer_ratio") else value
+        return _number(value) if hasattr(value, "as_integer_ratio") else value
     except (ValueError, OverflowError):  # a signalling NaN, a fraction beyond the largest float
         return value
+
+
+def _number(value: Any) -> int | float:
+    near = float(value)
+    # A float would be the neighbour of a whole number that is larger.
+    return int(value) if EXACT <= abs(near) < math.inf and int(value) == value else near
+
+
+def _date(value: Any) -> Any:
+    """*value*, a date of numpy, as Python or pandas has it; a duration as it is."""
+    if np.isnat(value):
+        return None
+    if value.dtype.kind == "m":
+        return value
+    told = value.item()
+    if isinstance(told, int):  # of nanoseconds, or beyond the year 9999
+        near = value.astype("datetime64[us]")
+        told = near.item() if near == value else str(value)
+    return str(value) if isinstance(told, int) else told

@@ -42,7 +42,7 @@ class Column:
         name: as the model and the caller spell it.
         kind: ``number`` (a whole number is one too), ``integer``, ``boolean``, ``text``, or
             ``any`` single value where nothing more is known.
-        levels: the only values allowed; None for any.
+        levels: the only values allowed, all of which the other options allow too; None for any.
         required: whether the caller must send it. One that is not sent is *default*, or null.
         nullable: whether the caller may send null.
         minimum: the least number allowed.
@@ -94,12 +94,13 @@ class Column:
                 self._refuse(option, getattr(self, option), "True or False")
         if not isinstance(self.description, str):
             self._refuse("description", self.description, "text")
-        told = [self.typical, *(self.seen if isinstance(self.seen, tuple) else (self.seen,))]
-        for value in told:
-            if isinstance(value, float) and not math.isfinite(value):
-                self._refuse("typical, seen", value, "finite numbers")
-        if self.seen is not None and (not isinstance(self.seen, tuple) or len(self.seen) != 2):
-            self._refuse("seen", self.seen, "the least and the greatest number")
+        typical, seen = self.typical, self.seen
+        if typical is not None and not isinstance(typical, str) and not _is_finite(typical):
+            self._refuse("typical", typical, "a single value, of numbers a finite one")
+        if seen is not None:
+            pair = isinstance(seen, tuple) and len(seen) == 2 and all(map(_is_finite, seen))
+            if not pair or seen[0] > seen[1]:
+                self._refuse("seen", seen, "the least and the greatest number, finite ones")
 
     def _check_levels(self, levels: Sequence[Level]) -> None:
         if not isinstance(levels, tuple | list) or not levels:
@@ -107,7 +108,11 @@ class Column:
         for level in levels:
             if not self.is_of_kind(level):
                 self._refuse("levels", level, f"values of the kind {self.kind}")
-        object.__setattr__(self, "levels", tuple(levels))
+            if not self._keeps_bounds(level):
+                self._refuse("levels", level, "values that the column's other options allow")
+        # 1.0 is a whole number, and no level of integers to the decoder.
+        levels = tuple(int(level) if self.kind == "integer" else level for level in levels)
+        object.__setattr__(self, "levels", levels)
         # True is 1 to Python, and not to a caller.
         object.__setattr__(self, "_known", frozenset((isinstance(level, bool), level) for level in levels))
 
@@ -121,7 +126,7 @@ class Column:
                 continue
             if self.kind not in ("number", "integer"):
                 self._refuse(option, value, "bounds for numbers and integers alone")
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
                 self._refuse(option, value, "a finite number")
         least = -EXACT if self.minimum is None else self.minimum
         greatest = EXACT if self.maximum is None else self.maximum
@@ -141,8 +146,10 @@ class Column:
             except (re.error, TypeError) as error:
                 self._refuse("pattern", self.pattern, f"a regular expression ({error})")
         length = self.max_length
-        if length is not None and (self.kind != "text" or type(length) is not int or length < 1):
-            self._refuse("max_length", length, "a whole number from 1, for text alone")
+        if length is not None and (
+            self.kind != "text" or type(length) is not int or not 1 <= length <= EXACT
+        ):
+            self._refuse("max_length", length, f"a whole number from 1 to {EXACT}, for text alone")
 
     def _refuse(self, option: str, value: object, accepted: str) -> None:
         raise ConfigurationError(f"column {self.name!r}: {option}={value!r}: accepts {accepted}")
@@ -199,8 +206,12 @@ class Column:
         """Whether *value*, not null, keeps the rule; with *any_level* also where it is no level."""
         if not self.is_of_kind(value):
             return False
-        if self.levels is not None and (not any_level or self.has_level(value)):  # type: ignore[arg-type]
+        if self.levels is not None and not any_level:
             return self.has_level(value)  # type: ignore[arg-type]
+        return self._keeps_bounds(value)
+
+    def _keeps_bounds(self, value: object) -> bool:
+        """Whether *value*, of the column's kind, keeps what is told beside the levels."""
         if isinstance(value, str):
             fits = self.max_length is None or len(value) <= self.max_length
             return fits and (self.pattern is None or re.search(self.pattern, value) is not None)
@@ -210,8 +221,8 @@ class Column:
         return (least is None or value >= least) and (greatest is None or value <= greatest)  # type: ignore[operator]
 
 
-def _is_finite(value: float) -> bool:
+def _is_finite(value: object) -> bool:
     try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number of 400 digits
+        return math.isfinite(value)  # type: ignore[arg-type]
+    except (OverflowError, TypeError):  # a whole number of 400 digits, what is no number
         return False

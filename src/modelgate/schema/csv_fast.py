@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ..strict_json import occurrences
+from ..http.strict_json import occurrences
 from .coerce import from_text
 from .columns import EXACT, Column
 from .csv_numbers import Numbers, block_of, blocks_of, has_short_cells
@@ -48,9 +48,7 @@ class Plan:
         self.missing = [c.name for c in columns if c.required and c.name not in place]
         self.others = [name for name in header if name not in names]
         self.unexpected = self.others if policy.extra == "forbid" else []
-        # Only `check` knows what a level is that another rule refuses, where levels need not be kept.
-        twofold = policy.unknown_levels != "refuse" and any(map(_has_levels_and_more, columns))
-        self._fits = not (self.missing or self.unexpected or twofold)
+        self._fits = not (self.missing or self.unexpected)
         numeric = [column for column in columns if column.numeric]
         self._texts = [(column, place.get(column.name)) for column in columns if not column.numeric]
         self._sent = [at for at, column in enumerate(numeric) if column.name in place]
@@ -175,11 +173,6 @@ class _Rules:
                 return False
             numbers[:, self._whole] = whole + 0.0  # never -0.0
         return True
-
-
-def _has_levels_and_more(column: Column) -> bool:
-    more = (column.minimum, column.maximum, column.pattern, column.max_length)
-    return column.levels is not None and any(rule is not None for rule in more)
 
 
 def _texts(column: Column, cells: list[str]) -> list[Any] | None:

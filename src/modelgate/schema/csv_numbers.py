@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..strict_json import occurrences
+from ..http.strict_json import occurrences
 
 __all__ = ["Numbers", "block_of", "blocks_of", "has_short_cells"]
 

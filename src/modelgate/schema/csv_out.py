@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ..strict_json import ANY
+from ..http.strict_json import ANY
 
 __all__ = ["csv_of"]
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidInput, MalformedBody
-from ..strict_json import occurrences
+from ..http.strict_json import occurrences
 from .check import check
 from .columns import Column
 from .csv_fast import Plan
@@ -30,6 +30,7 @@ ROWS = 16_384
 """How many rows are read at once: 4 MB of text where there are 30 columns, and as much in numbers."""
 
 _STEP = 1 << 20
+_SEPARATORS = ((";", "semicolon"), ("\t", "tab"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +99,14 @@ class CSVDecoder:
                 )
             yield table
 
-    def tables(self, raw: bytes, rows: int = ROWS) -> Iterator[Table]:
+    def tables(self, raw: bytes | CSV, rows: int = ROWS) -> Iterator[Table]:
         """The same in tables of at most *rows* rows, one at least.
 
         A fault is told as for the whole of *raw*, and when its rows are reached.
         """
-        if rows < 1:
+        if type(rows) is not int or rows < 1:
             raise ValueError(f"rows={rows}: accepts a whole number from 1")
+        raw = _bytes_of(raw)
         _refuse_coding(raw)
         plain = self._plain(raw)
         return self._by_lines(raw, rows, *plain) if plain is not None else self._by_records(raw, rows)
@@ -127,8 +129,12 @@ class CSVDecoder:
         if len(set(header)) != len(header):
             twice = next(name for name, count in Counter(header).items() if count > 1)
             raise MalformedBody(f"Line 1 of the CSV body names the column {twice[:SHOWN_TEXT]!r} twice")
-        if len(header) == 1 and ";" in header[0] and header[0] not in (c.name for c in self._columns):
-            raise MalformedBody("The separator of the CSV body is a semicolon: send a comma between cells")
+        if len(header) == 1 and header[0] not in (c.name for c in self._columns):
+            for sign, called in _SEPARATORS:
+                if sign in header[0]:
+                    raise MalformedBody(
+                        f"The separator of the CSV body is a {called}: send a comma between cells"
+                    )
         return Plan(header, self._columns, self._policy)
 
     def _by_lines(self, raw: bytes, rows: int, plan: Plan, at: int) -> Iterator[Table]:
@@ -164,6 +170,14 @@ class CSVDecoder:
         while cells:
             yield self._of_cells(plan, cells, raw)
             cells = list(islice(found, rows))
+
+    def empty(self, header: list[str]) -> Table:
+        """The table of no rows under *header*.
+
+        Raises:
+            MissingColumns, InvalidValues: the columns are not the schema's.
+        """
+        return self._empty(Plan(header, self._columns, self._policy))
 
     def _empty(self, plan: Plan) -> Table:
         """No rows: what the header lacks is missing all the same, or a body without one were an answer."""
@@ -227,7 +241,18 @@ def _why(error: csv.Error) -> str:
     )
 
 
+def _bytes_of(raw: object) -> bytes:
+    told = raw.raw if isinstance(raw, CSV) else raw
+    if not isinstance(told, bytes | bytearray | memoryview):
+        raise InvalidInput(
+            f"CSV is read from bytes, not from {type(told).__name__}: encode a text as UTF-8, read a file first"
+        )
+    return bytes(told)
+
+
 def _refuse_coding(raw: bytes) -> None:
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise MalformedBody("The CSV body is UTF-16: send UTF-8")
     if b"\0" in raw:
         raise MalformedBody(f"Line {_line(raw, raw.index(0))} of the CSV body has a NUL in it")
     if raw.isascii():

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ..strict_json import decode_loosely, occurrences, refuse_deep_nesting, refuse_duplicate_names
+from ..http.strict_json import decode_loosely, occurrences, refuse_deep_nesting, refuse_duplicate_names
 from .check import check, refuse_many, refuse_sparse
 from .columns import EXACT, Column
 from .policy import Policy

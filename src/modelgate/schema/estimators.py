@@ -14,6 +14,7 @@ __all__ = [
     "fills",
     "has_base",
     "is_imputer",
+    "is_vectorizer",
     "kind_told",
     "knows_none",
     "passes",
@@ -29,7 +30,7 @@ def kind_told(step: Any, at: int | None) -> Kind | list[Any] | None:
         return kinds[at] if at is not None else "any"
     if passes(step) or (is_imputer(step) and type(step).__name__ == "SimpleImputer"):
         return None
-    if hasattr(step, "vocabulary_") or type(step).__name__ == "HashingVectorizer":
+    if is_vectorizer(step):
         return "text"
     if not type(step).__module__.startswith("sklearn."):
         return "any" if hasattr(step, "transform") or tag(step, "categorical", "string") else "number"
@@ -37,8 +38,7 @@ def kind_told(step: Any, at: int | None) -> Kind | list[Any] | None:
         return "any"
     categories = getattr(step, "categories_", None)
     if categories is not None and at is not None:
-        # JSON has no dates, and numpy would make whole numbers of them.
-        return "any" if categories[at].dtype.kind in "mM" else list(categories[at].tolist())
+        return _levels(categories[at])
     return _told_by_boosting(step, at) if hasattr(step, "is_categorical_") else "number"
 
 
@@ -51,7 +51,12 @@ def _told_by_boosting(step: Any, at: int | None) -> Kind | list[Any]:
     categories = getattr(branches.get("encoder"), "categories_", None)
     if at is None or categories is None:
         return "any"
-    return list(categories[int(categorical[:at].sum())].tolist())
+    return _levels(categories[int(categorical[:at].sum())])
+
+
+def _levels(categories: Any) -> list[Any]:
+    # Of dates numpy would make whole numbers.
+    return list(categories if categories.dtype.kind in "mM" else categories.tolist())
 
 
 def fills(step: Any, at: int | None) -> bool:
@@ -72,6 +77,11 @@ def knows_none(step: Any, at: int | None) -> bool:
         return getattr(step, "missing_values", math.nan) is None
     categories = getattr(step, "categories_", None)
     return categories is not None and at is not None and None in categories[at].tolist()
+
+
+def is_vectorizer(step: Any) -> bool:
+    """Whether *step* makes columns of texts."""
+    return hasattr(step, "vocabulary_") or type(step).__name__ == "HashingVectorizer"
 
 
 def is_imputer(step: Any) -> bool:

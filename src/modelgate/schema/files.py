@@ -67,6 +67,8 @@ def _parse_column(at: int, told: Mapping[str, Any]) -> Column:
     for option in ("levels", "seen"):
         if not isinstance(told.get(option, []), list):
             raise ConfigurationError(f"column {name!r}: {option}: accepts a list")
+    if told.get("required") is True and "default" in told:
+        raise ConfigurationError(f"column {name!r}: required: accepts false where there is a default")
     lists = {option: tuple(value) for option, value in told.items() if isinstance(value, list)}
     return Column(**{"name": "", **told, **lists})
 
@@ -89,7 +91,7 @@ def read_file(path: str | Path) -> tuple[list[Column], Policy]:
 
 
 def write_file(path: str | Path, columns: Sequence[Column], policy: Policy) -> None:
-    """Write the file *path*, ``.toml`` or ``.json``.
+    """Write the file *path*, ``.toml`` or ``.json``, whole or not at all.
 
     Raises:
         ConfigurationError: it has another ending, or cannot be written.
@@ -99,8 +101,11 @@ def write_file(path: str | Path, columns: Sequence[Column], policy: Policy) -> N
         raise ConfigurationError(f"schema={str(path)!r}: accepts files ending in .toml or .json")
     told = plain(columns, policy)
     text = json.dumps(told, indent=2, ensure_ascii=False) if path.suffix == ".json" else _toml(told)
+    unfinished = path.with_name(path.name + ".new")
     try:
-        path.write_text(text.rstrip() + "\n", "utf-8")
+        content = (text.rstrip() + "\n").encode()
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
     except (OSError, UnicodeError) as error:
         raise ConfigurationError(f"schema={str(path)!r}: {error}") from None
 

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from ..errors import ConfigurationError
 from .coerce import as_kind
 from .columns import Column, Kind, Level
 from .estimators import figures, fills, kind_told, knows_none, passes, tag, takes_anything
@@ -18,7 +21,8 @@ def columns_of(model: Any) -> list[Column]:
     ``feature_names_in_`` alone would ask for too much: what a ColumnTransformer drops is in it.
 
     Raises:
-        ConfigurationError: the model tells neither names nor number of its inputs.
+        ConfigurationError: the model tells neither names nor number of its inputs, or encodes a column
+            of dates, or of other values that no request can hold.
     """
     found: dict[str, Column] = {}
     for path in paths_through(model):
@@ -109,12 +113,22 @@ def _decisive(path: Path) -> list[tuple[Any, int | None]]:
 
 def _with_levels(name: str, values: list[Any], nullable: bool) -> Column:
     levels: tuple[Level, ...] = tuple(value for value in values if value is not None and value == value)
+    for level in levels:
+        # Its text would be an unknown level, which encoders may swallow in silence.
+        if not isinstance(level, _SAYABLE) or isinstance(level, np.timedelta64):
+            raise ConfigurationError(
+                f"column {name!r}: the model was trained with values of the type {type(level).__name__} in it,"
+                " which JSON cannot say: train it with their texts or with numbers"
+            )
     nullable = nullable or len(levels) < len(values)
     for kind, types in _LEVEL_TYPES:
         if levels and all(type(level) in types for level in levels):
             return Column(name, kind, levels, nullable=nullable)
     return Column(name, "text", nullable=nullable)
 
+
+# To numpy a duration is a whole number.
+_SAYABLE = (str, int, float, np.number, np.bool_)
 
 _LEVEL_TYPES: tuple[tuple[Kind, tuple[type, ...]], ...] = (
     ("text", (str,)),

@@ -49,4 +49,8 @@ class Split:
 
 def by_row(columns: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
     """A dictionary a row, of columns of one length."""
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    names, rows = tuple(columns), zip(*columns.values(), strict=True)
+    if len(names) == 1:
+        name = names[0]
+        return [{name: value} for (value,) in rows]
+    return [dict(zip(names, row)) for row in rows]  # noqa: B905  of one length: to ask takes as long

@@ -70,15 +70,17 @@ class Schema:
         """The schema a fitted scikit-learn estimator tells of itself.
 
         The names come from ``feature_names_in_`` (``x0``, ``x1``, … for a model fitted on an
-        array); what a ColumnTransformer drops is not asked for; the levels of its encoders are the
-        values allowed; a column that is imputed may be null. What goes to a function, or to another
-        library's transformer, may be any single value: only the model knows.
+        array, ``text`` for one fitted on texts); what a ColumnTransformer drops is not asked for;
+        the levels of its encoders are the values allowed; a column that is imputed may be null. What
+        goes to a function, or to another library's transformer, may be any single value: only the
+        model knows.
 
         Args:
             model: an estimator, or a pipeline, a search or an ensemble of them.
 
         Raises:
-            ConfigurationError: the model tells neither names nor number of its inputs.
+            ConfigurationError: the model tells neither names nor number of its inputs, or encodes a
+                column of dates, or of other values that no request can hold.
         """
         return cls(columns_of(model))
 
@@ -194,21 +196,26 @@ class Schema:
         """
         if isinstance(rows, bytes):
             return self._decoder(rows.strip(b" \t\r\n"), max_rows)
-        if isinstance(rows, msgspec.Raw):
-            return self._decoder(bytes(rows), max_rows)
+        if isinstance(rows, msgspec.Raw | bytearray | memoryview):
+            return self._decoder(bytes(rows).strip(b" \t\r\n"), max_rows)
         if isinstance(rows, CSV):
             return self._csv(rows.raw, max_rows)
         if isinstance(rows, Split):
             refuse_many(rows.data, max_rows)
             return self._decoder.of_records(rows.records(self.names))
         records = self._records(rows)
+        columns: Any = rows if isinstance(rows, Mapping) else getattr(rows, "columns", None)
+        if not records and columns is not None:
+            # No rows to tell it: as of a CSV header alone.
+            return self._csv.empty([str(name) for name in columns])
         refuse_many(records, max_rows)
         return check(self.columns, records, self.policy)
 
-    def iter_csv(self, raw: bytes, rows: int = ROWS) -> Iterator[Table]:
+    def iter_csv(self, raw: bytes | CSV, rows: int = ROWS) -> Iterator[Table]:
         """The tables of CSV, for more of it than should be in memory as values: at most *rows* rows each.
 
         Raises:
+            InvalidInput: *raw* is not bytes.
             MalformedBody, MissingColumns, InvalidValues: as `read`, once the row at fault is reached.
         """
         return self._csv.tables(raw, rows)

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from ..errors import ConfigurationError
-from .estimators import has_base, is_imputer, passes
+from .estimators import has_base, is_imputer, is_vectorizer, passes, tag
 
-__all__ = ["Path", "input_names", "paths_through", "wrapped"]
+__all__ = ["Path", "input_names", "paths_through", "takes_texts", "wrapped"]
 
 
 class Path(NamedTuple):
@@ -33,7 +33,9 @@ def paths_through(model: Any) -> list[Path]:
 
 
 def input_names(model: Any) -> list[str]:
-    """The names of the columns *model* was fitted with: ``x0``, ``x1``, … where it was an array.
+    """The names of the columns *model* was fitted with.
+
+    They are ``x0``, ``x1``, … where it was an array, and ``text`` where it was texts.
 
     Raises:
         ConfigurationError: it tells neither names nor number.
@@ -41,6 +43,8 @@ def input_names(model: Any) -> list[str]:
     names = getattr(model, "feature_names_in_", None)
     if names is not None:
         return [str(name) for name in names]
+    if takes_texts(model):
+        return ["text"]
     count = getattr(model, "n_features_in_", None)
     if count is None:
         raise ConfigurationError(
@@ -48,6 +52,16 @@ def input_names(model: Any) -> list[str]:
             " give schema=Schema.of(…)"
         )
     return [f"x{at}" for at in range(count)]
+
+
+def takes_texts(model: Any) -> bool:
+    """Whether *model* is given a sequence of texts and no table: it begins with a vectorizer."""
+    parts = getattr(model, "steps", None) or getattr(model, "transformer_list", None)
+    inner = parts[0][1] if parts else wrapped(model)
+    if inner is not None:
+        return takes_texts(inner)
+    # A DictVectorizer takes mappings.
+    return is_vectorizer(model) and tag(model, "string")
 
 
 class _Ways:

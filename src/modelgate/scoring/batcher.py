@@ -18,9 +18,9 @@ from typing import NamedTuple, TypeAlias
 from ..counts import require_count
 from ..errors import Overloaded
 from ..flow import Flow, Workers, contained
-from ..forks import renew_in_child
+from ..flow.forks import renew_in_child
+from ..flow.threads import MAX_WAITING
 from ..schema import Table
-from ..threads import MAX_WAITING
 from .pace import LIGHT, LIGHT_ROWS, Pace
 from .query import Prediction
 from .tally import Tally

@@ -59,14 +59,14 @@ def asking_once(model: Any, schema: Schema, given: Callable[[Table], Any], asked
         given: makes of a table what *model* takes.
         asked: calls ``predict`` and ``predict_proba``.
     """
-    answered = _answered(model)
-    if answered is None:
-        return asked
-
-    def once(table: Table) -> Answer:
-        return answered(given(table))
-
     try:
+        answered = _answered(model)
+        if answered is None:
+            return asked
+
+        def once(table: Table) -> Answer:
+            return answered(given(table))
+
         verify(once, asked, schema, Schema.from_model(model))
     except Exception:
         # It is no plan that somebody may look for: what it would spare is spent.

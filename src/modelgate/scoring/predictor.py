@@ -17,6 +17,7 @@ from ..flow import Flow, Wait, Workers, contained, run, run_coroutine
 from ..models.onnx import OnnxModel
 from ..schema import Schema, Table
 from ..schema.infer import none_columns
+from ..schema.ways import takes_texts
 from .batcher import Batcher
 from .labels import asking_once
 from .pace import LIGHT, Pace
@@ -250,6 +251,9 @@ class _Estimator:
                 self._columns = list(needed)
                 self._none = none_columns(model)
                 _require_pandas()
+        self._texts = takes_texts(model)
+        if self._texts and [column.kind for column in schema.columns] != ["text"]:
+            raise ConfigurationError("schema: the model takes texts: accepts one column, Schema.of(text=str)")
         use_one_job(model)
         self.plan = self._plan(schema, plans, name)
         self._ask: Answering = self._asked
@@ -315,7 +319,7 @@ class _Estimator:
 
     def _input(self, table: Table) -> Any:
         if self._columns is None:
-            return table.to_array()
+            return table.texts[0] if self._texts else table.to_array()
         frame = table.to_pandas(self._none)
         return frame if list(frame.columns) == self._columns else frame[self._columns]
 

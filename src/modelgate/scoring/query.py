@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from ..errors import PredictionError
 from ..flow import Flow, Handler
+from ..flow.timing import Timing
 from ..schema import Schema, Table
-from ..timing import Timing
 
 if TYPE_CHECKING:
     from .predictor import Predictor

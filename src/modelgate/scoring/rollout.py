@@ -30,7 +30,8 @@ class Rollout:
     A request goes to one of them whole. What they do not get stays with the deployment's own model.
 
     Args:
-        percents: by model, ``"store:churn@4"`` or a package, how many requests of a hundred it answers.
+        percents: by model, ``"store:churn@4"`` or a package, how many requests of a hundred it answers;
+            sorted by its name, so that who stays with which does not depend on how they were written.
         by: what stays with one model, in every process and after every start: ``"key"``, whoever has
             the key of the request; ``"column:customer"``, the value that column has in the first row,
             whether or not the model asks for it; or ``"request"``, nothing. Whoever has no key, or no
@@ -52,6 +53,8 @@ class Rollout:
             check_candidate(model)
             if isinstance(percent, bool) or not isinstance(percent, int | float) or not 0 <= percent <= 100:
                 raise ConfigurationError(f"percents: {percent!r}: accepts numbers from 0 to 100")
+        ordered = sorted(self.percents.items(), key=lambda item: _name_of(item[0]))
+        object.__setattr__(self, "percents", dict(ordered))
         if math.fsum(self.percents.values()) > 100:
             raise ConfigurationError(f"percents={dict(self.percents)!r}: accepts no more than 100 together")
         known = self.by in ("request", "key")
@@ -71,6 +74,12 @@ def check_candidate(model: Any) -> None:
         )
 
 
+def _name_of(model: Any) -> str:
+    return (
+        f"{model.manifest.name}@{model.manifest.version}" if isinstance(model, ModelPackage) else str(model)
+    )
+
+
 def place_of(name: str, unit: str) -> float:
     """Where *unit* stands from 0 to 1 in the deployment *name*: the same everywhere, and evenly spread."""
     told = unit.encode("utf-8", "surrogatepass")
@@ -78,12 +87,23 @@ def place_of(name: str, unit: str) -> float:
     return (int.from_bytes(digest) >> 11) / 2**53
 
 
+def edges_of(shares: Sequence[float]) -> list[float]:
+    """Where the part of each of the other models ends, and that of the last one of several begins.
+
+    That one has the far end and the deployment's own what is between, so that of two both grow into it.
+    """
+    *first, last = shares if len(shares) > 1 else (*shares, 0.0)
+    ends = [math.fsum(first[: at + 1]) for at in range(len(first))]
+    return [*ends, max(1 - last, ends[-1])]
+
+
 def choose(edges: Sequence[float], place: float) -> int:
     """Which of the models at *place*: 1 for the first of the others, and 0 for the deployment's own.
 
-    As a share grows, what it had stays in it.
+    As the share of the first or of the last one grows, what it had stays in it.
     """
-    return (bisect_right(edges, place) + 1) % (len(edges) + 1)
+    at, own = bisect_right(edges, place), len(edges) - 1
+    return at if at > own else (at + 1) % len(edges)
 
 
 class Choice:
@@ -96,8 +116,7 @@ class Choice:
     """
 
     def __init__(self, rollout: Rollout, name: str, chance: Callable[[], float] = random.random) -> None:
-        percents = list(rollout.percents.values())
-        self._edges = [math.fsum(percents[: at + 1]) / 100 for at in range(len(percents))]
+        self._edges = edges_of([percent / 100 for percent in rollout.percents.values()])
         self._by = rollout.by
         self._column = rollout.by.removeprefix(_COLUMN)
         self._name = name

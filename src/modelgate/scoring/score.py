@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..flow import Flow, Layer, drive, stack
+from ..flow.timing import Timing
 from ..schema import Schema
-from ..timing import Timing
 from .predictor import Predictor
 from .query import Prediction, Query
 from .rounding import Round

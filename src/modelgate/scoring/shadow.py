@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from ..errors import ConfigurationError
 from ..flow import Flow, Handler, drive
-from ..forks import renew_in_child
-from ..threads import Threads
+from ..flow.forks import renew_in_child
+from ..flow.threads import Threads
 from .query import Output, Prediction, Query
 from .rollout import check_candidate
 
@@ -57,8 +57,8 @@ class Agreement(NamedTuple):
 
     Attributes:
         rows: that both have scored.
-        agreed: of them those with the same labels, and the same numbers to one part in a million.
-        difference: of their numbers, on average; None where there are none.
+        agreed: of them those with the same labels, and the same numbers to one part in a million; NaN is the same as NaN.
+        difference: of their numbers, on average, where both are finite; None where there are none.
         failed: requests that the shadow could not score.
         dropped: requests that found its queue full.
     """
@@ -155,8 +155,10 @@ def _compared(ours: Sequence[Output], theirs: Sequence[Output]) -> tuple[list[bo
     agreed, apart = np.ones(len(ours[0].values), dtype=bool), []
     for one, other in zip(ours, theirs, strict=True):
         if one.values.dtype.kind == other.values.dtype.kind == "f":
-            agreed &= np.isclose(one.values, other.values, rtol=1e-6, atol=1e-12)
-            apart += np.abs(one.values - other.values).tolist()
+            agreed &= np.isclose(one.values, other.values, rtol=1e-6, atol=1e-12, equal_nan=True)
+            with np.errstate(invalid="ignore"):
+                between = np.abs(one.values - other.values)
+            apart += between[np.isfinite(between)].tolist()
         else:
             pairs = zip(one.values.tolist(), other.values.tolist(), strict=True)
             agreed &= np.array([mine == yours for mine, yours in pairs], dtype=bool)

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
 
-from ..forks import renew_in_child
+from ..flow.forks import renew_in_child
 from ..metrics import Histogram
 
 __all__ = ["Tally"]

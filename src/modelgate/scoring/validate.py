@@ -6,8 +6,8 @@ from typing import TypeAlias
 from ..counts import require_count
 from ..errors import ConfigurationError
 from ..flow import Flow, Handler, run
+from ..http.strict_json import LARGE
 from ..schema import CSV, Schema, Split, Table
-from ..strict_json import LARGE
 from .query import Prediction, Query
 
 __all__ = ["Validate", "is_large", "read_rows"]

@@ -1,0 +1,33 @@
+"""How everything that may wait is written once and run twice: the contract, the two drivers, the threads."""
+
+from .flow import (
+    Flow,
+    Handler,
+    Layer,
+    Wait,
+    Workers,
+    adrive,
+    checked_layers,
+    contained,
+    drive,
+    run,
+    run_coroutine,
+    stack,
+    wait_for,
+)
+
+__all__ = [
+    "Flow",
+    "Handler",
+    "Layer",
+    "Wait",
+    "Workers",
+    "adrive",
+    "checked_layers",
+    "contained",
+    "drive",
+    "run",
+    "run_coroutine",
+    "stack",
+    "wait_for",
+]
