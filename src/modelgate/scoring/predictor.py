@@ -172,7 +172,8 @@ class Predictor:
     def _light(self, table: Table) -> bool:
         # What hangs now may have been light before.
         pace, tally = self._pace, self._tally
-        return pace is not None and pace.is_light(len(table)) and not tally.overdue(LIGHT)
+        hangs = tally.running and tally.overdue(LIGHT)
+        return pace is not None and pace.is_light(len(table)) and not hangs
 
     def _counted(self, table: Table) -> Prediction:
         result, took = self._tally.timed("unbatched", len(table), self._score, table)
