@@ -17,7 +17,7 @@ from modelgate import (
     adrive,
     drive,
 )
-from modelgate.bounded import bounded
+from modelgate.flow.bounded import bounded
 from modelgate.scoring.batcher import Batcher
 from modelgate.scoring.pace import LIGHT_ROWS
 from modelgate.scoring.query import Output, Prediction
