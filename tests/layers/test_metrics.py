@@ -59,6 +59,17 @@ def test_who_waits_is_in_flight():
     assert 0 == sample(text(layer), "modelgate_rows_total", deployment="")
 
 
+def test_an_app_that_raises_has_failed():
+    """The server answers 500: nobody has left."""
+    layer = Metrics()
+    with pytest.raises(RuntimeError):
+        drive(layer(request(), Inner(RuntimeError("bug"))))
+    told = text(layer)
+
+    assert 1 == sample(told, "modelgate_requests_total", deployment="", dialect="", code="500")
+    assert 1 == sample(told, "modelgate_errors_total", deployment="", reason="internal_error")
+
+
 def test_time_since_the_request_came():
     """In the bucket that holds it."""
     layer, asked = Metrics(), request()

@@ -2,11 +2,22 @@
 
 import asyncio
 import threading
+from time import perf_counter
 
 import numpy as np
 import pytest
 
-from modelgate import Overloaded, Predictor, Schema, Workers, adrive, drive
+from modelgate import (
+    DeadlineExceeded,
+    Overloaded,
+    PredictionError,
+    Predictor,
+    Schema,
+    Workers,
+    adrive,
+    drive,
+)
+from modelgate.bounded import bounded
 from modelgate.scoring.batcher import Batcher
 from modelgate.scoring.pace import LIGHT_ROWS
 from modelgate.scoring.query import Output, Prediction
@@ -128,6 +139,51 @@ def test_time_by_the_clock(monkeypatch):
     assert 0.3 == tally.seconds.sum
     assert 1 == tally.seconds.counts[tally.seconds.bounds.index(0.5)]
     assert 1 == tally.rows.counts[tally.rows.bounds.index(4)]
+
+
+def test_who_gives_up_makes_no_failure_of_a_call():
+    """Neither on a loop, nor in a thread when the time is over."""
+    tally = Tally()
+
+    async def waits(rows):
+        await asyncio.Event().wait()
+
+    scored = Predictor(waits, SCHEMA, tally=tally)
+
+    async def cancelled():
+        task = asyncio.create_task(adrive(scored.predict(table(1))))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(cancelled())
+    with pytest.raises(DeadlineExceeded):
+        drive(bounded(scored.predict(table(1)), perf_counter() + 0.01))
+
+    assert ({"unbatched": 2}, 0) == (made(tally), tally.failed)
+
+
+@pytest.mark.parametrize("workers", [None, Workers(1)])
+@pytest.mark.parametrize("batch", [True, False])
+def test_what_is_no_prediction_is_a_failure(workers, batch):
+    """Of an estimator, batched or not, and of functions, sync and async."""
+
+    class Short:
+        n_features_in_ = 1
+
+        def predict(self, rows):
+            return np.empty(0)
+
+    async def short(rows):
+        return []
+
+    for model in (Short(), lambda rows: [], short):
+        tally = Tally()
+        scored = Predictor(model, SCHEMA, workers=workers, batch=batch, tally=tally)
+        with pytest.raises(PredictionError):
+            drive(scored.predict(table(1)))
+
+        assert 1 == tally.failed
 
 
 @pytest.mark.parametrize("estimator", [True, False])

@@ -1,12 +1,13 @@
 """Counts of what was asked, and what became of it."""
 
+import asyncio
 import threading
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Container, Iterator
 from time import perf_counter
 
-from ..errors import AnswerableError
+from ..errors import AnswerableError, ServingError
 from ..flow import Flow, Handler
 from ..flow.forks import renew_in_child
 from ..http import Request, Response
@@ -58,6 +59,11 @@ class Metrics:
             return response
         except AnswerableError as error:
             request.error_code, status = error.code, error.status
+            raise
+        except BaseException as error:
+            # An app that raises is answered 500 by the server.
+            if not isinstance(error, asyncio.CancelledError | GeneratorExit):
+                request.error_code, status = ServingError.code, ServingError.status
             raise
         finally:
             self._count(request, status)

@@ -145,17 +145,14 @@ class Predictor:
             PredictionError: the model failed or returned what is no prediction; its cause says how.
             RequestError: a function raised one itself.
         """
-        rows = len(table)
-        if not rows:
+        if not len(table):
             return Prediction([_nothing(target) for target in (yield from run(lambda: self.targets))])
         try:
             if self.batcher is not None:
                 return (yield from self.batcher.predict(table))
             if self._workers is None and not self._async:
-                result = contained(self._counted, table)
-            else:
-                result = yield self._call(table)
-            return as_prediction(result, rows, self.target)
+                return contained(self._counted, table)
+            return (yield self._call(table))  # type: ignore[no-any-return]
         except AnswerableError:
             raise
         except Exception as error:
@@ -177,16 +174,21 @@ class Predictor:
         pace, tally = self._pace, self._tally
         return pace is not None and pace.is_light(len(table)) and not tally.overdue(LIGHT)
 
-    def _counted(self, table: Table) -> Any:
-        result, took = self._tally.timed("unbatched", len(table), self._function, table)
+    def _counted(self, table: Table) -> Prediction:
+        result, took = self._tally.timed("unbatched", len(table), self._score, table)
         if self._pace is not None:
             self._pace.note(took, len(table))
         return result
 
-    async def _awaited(self, table: Table) -> Any:
+    async def _awaited(self, table: Table) -> Prediction:
         began = self._tally.begin()
         try:
-            result = await _awaited(partial(self._function, table))
+            told = await _awaited(partial(self._function, table))
+            result = as_prediction(told, len(table), self.target)
+        except asyncio.CancelledError:
+            # By who waits for it: the model has not failed.
+            self._tally.end(began, "unbatched", len(table))
+            raise
         except BaseException:
             self._tally.end(began, "unbatched", len(table), failed=True)
             raise
