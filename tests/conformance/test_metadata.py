@@ -58,7 +58,7 @@ def test_the_fields_of_a_deployment(mount):
         "output": [{"name": "total"}],
         "requests": [
             {"dialect": "plexe", "method": "POST", "path": "predict/sum", "headers": {"x-api-key": "{key}"},
-             "body": "{rows}", "media_type": "application/json"},
+             "body": "{row}", "media_type": "application/json"},
         ],
     } == get(mounted, "/deployments/sum", None).json()  # fmt: skip
     assert 403 == get(mounted, "/deployments/hidden", None).status

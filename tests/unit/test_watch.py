@@ -143,7 +143,7 @@ def test_an_old_package_under_a_new_name(folder, caplog):
     put(folder, 3, "churn")
 
     assert (4, "4") == look(gate)
-    assert "holds the package churn@3" in caplog.text
+    assert "is version 3 by now" in caplog.text
 
 
 @pytest.mark.parametrize("broken", [b"", b"rubbish" * 100])
