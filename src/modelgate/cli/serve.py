@@ -6,7 +6,6 @@ import json
 import shlex
 import socket
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,8 +167,7 @@ def greeting(gate: "Gate", base: str, key: str | None, *, is_open: bool = False)
         told = ["curl", f"{base}/simple/{name}", *header, "-H", "Content-Type: application/json", "-d", row]
         yield ""
         yield f"{name}: modelgate score rows.csv --to {base}/{name}"
-        if find_spec("modelgate.console") is not None:
-            yield f"Console: {base}/deployments/{name}/console"
+        yield f"Console: {base}/deployments/{name}/console"
         yield shlex.join(told)
 
 

@@ -133,17 +133,10 @@ class Gate(Deployments):
         super().__init__(store, public_keys, cache_size, cache_bytes, workers, scoring)
         self._dialects = spoken(dialects)
         self._first = next(iter(self._dialects.values()))
-        self._routes = Routes()
-        for dialect in self._dialects.values():
-            for route in dialect.routes:
-                self._routes.add(route, dialect)
         keyed = any(isinstance(layer, KeyAuth) for layer in layers)
         limited = any(isinstance(layer, RateLimit) for layer in layers)
         self._documents = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
-        for route in metadata_routes(self._dialects.values(), self._documents):
-            self._routes.add(route, PLAIN)
-        if console:
-            self._routes.add(page.route(keyed=keyed), PLAIN)
+        self._routes = self._all_routes([page.route(keyed=keyed)] if console else [])
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
         self.layers = (*proxies, *layers)
         self._guarded = http_stack(layers, self._answer)
@@ -173,6 +166,16 @@ class Gate(Deployments):
         super().add(deployment)
         if deployment.endpoint is not None:
             self._add_endpoint(deployment.endpoint, deployment.name)
+
+    def _all_routes(self, further: Sequence[Route]) -> Routes:
+        """Those of the dialects, those that tell of deployments, and *further* ones."""
+        routes = Routes()
+        for dialect in self._dialects.values():
+            for route in dialect.routes:
+                routes.add(route, dialect)
+        for route in [*metadata_routes(self._dialects.values(), self._documents), *further]:
+            routes.add(route, PLAIN)
+        return routes
 
     def _watching(self, watch: float | None, registry: Registry | str | None) -> Poll | None:
         self._looks: list[Callable[[], None]] = []

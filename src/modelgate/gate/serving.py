@@ -8,7 +8,7 @@ from ..errors import ConfigurationError, NotFound, PredictionError, RequestError
 from ..flow import drive
 from ..flow.forks import renew_in_child
 from ..models import ModelCache
-from ..models.store import LATEST, is_older
+from ..models.versions import LATEST, is_older
 from ..scoring import Predictor
 from .assembly import Assembly, is_same_model
 from .deployment import Deployment
@@ -202,7 +202,7 @@ def _refuse_older(release: Release, version: str, served: str) -> None:
 def _is_same(one: Deployment, other: Deployment) -> bool:
     """Whether they have the same models, and the same shares of them."""
     told = [(it.rollout.percents, it.rollout.by) if it.rollout is not None else None for it in (one, other)]
-    return (one.model is other.model or one.model == other.model) and told[0] == told[1]
+    return is_same_model(one.model, other.model) and told[0] == told[1]
 
 
 def _as_before(release: Release) -> Predictor:

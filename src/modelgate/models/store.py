@@ -24,10 +24,9 @@ from .package import (
     sidecars_of,
 )
 from .rules import Mismatch, Rules
-from .versions import LATEST, is_older, is_version, meant
+from .versions import is_version, meant
 
 __all__ = [
-    "LATEST",
     "TOKEN",
     "FileStore",
     "FolderStore",
@@ -35,7 +34,6 @@ __all__ = [
     "ModelStore",
     "Packed",
     "PackedStore",
-    "is_older",
     "mark_of",
     "no_model",
 ]
