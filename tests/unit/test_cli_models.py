@@ -167,6 +167,7 @@ def test_a_package_is_inspected(packed):
     assert f"sha256     {done.stdout}" in shown
     for line in (
         "model      ColumnTransformer > LogisticRegression",
+        "plan       exact",
         "package    churn 7  signed",
         "task       binary of churned",
         "classes    0, 1",
@@ -177,6 +178,7 @@ def test_a_package_is_inspected(packed):
         assert line in shown
     assert "warning" not in shown
     assert (True, "skops", [], []) == (told["signed"], told["format"], told["runs"], told["warnings"])
+    assert "exact" == told["plan"]
     assert ("churn", ["age", "plan"]) == (
         told["package"]["name"],
         [column["name"] for column in told["schema"]["column"]],
@@ -239,6 +241,9 @@ def test_what_a_gate_would_refuse(tmp_path, packed):
 
     assert f"runs       {os.mkdir.__module__}.mkdir" in shown
     assert "a gate would refuse it" in shown
+    assert "plan " not in shown
+    skops.io.dump(StandardScaler().fit(FRAME[["age"]]), tmp_path / "m.skops")
+    assert "a gate would refuse it: model=" in run("inspect", tmp_path / "m.skops").stdout
     path = packed[0]
     content = path.read_bytes()
     at = content.index(b"predict_proba")

@@ -172,3 +172,15 @@ def test_a_predictor_without_a_plan_asks_once(monkeypatch):
     prediction = drive(predictor.predict(predictor.schema.read(ROWS)))
 
     assert expected == prediction.values.tolist()
+
+
+@pytest.mark.parametrize(("sample", "odd"), [((), False), (ROWS, False), ([[55.0, 0.0, 0.0]], True)])
+def test_a_model_is_asked_once_where_that_is_right_for_the_sample(sample, odd):
+    """Rows made up do not go where its label is not the likeliest."""
+    model = DecisionTreeClassifier(max_depth=2).fit(ROWS, TWO)
+    own = model.predict
+    model.predict = lambda rows: np.where(rows[:, 0] == 55, "odd", own(rows))
+    predictor = Predictor(model, plans=False, sample=np.array(sample).reshape(-1, 3))
+    told = drive(predictor.predict(predictor.schema.read(np.array([[55.0, 0.0, 0.0]]))))
+
+    assert odd is (told.values.tolist() == ["odd"])

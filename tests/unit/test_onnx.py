@@ -51,6 +51,7 @@ from modelgate.testing import Client
 RANDOM = np.random.default_rng(0)
 ROWS = RANDOM.normal(size=(200, 3))
 YES = np.where(ROWS[:, 0] + ROWS[:, 1] / 3 > 0, "yes", "no")
+HOLED = np.where(np.arange(200)[:, None] < 100, ROWS, np.nan)
 FRAME = pd.DataFrame(ROWS, columns=["age", "income", "visits"]).assign(
     plan=np.where(ROWS[:, 1] > 0, "pro", "free"), rooms=RANDOM.integers(0, 5, 200), dropped="?"
 )
@@ -565,6 +566,35 @@ def test_what_is_not_measured_is_not_told(caplog):
         "churn is answered for by ONNX: how exactly is not measured: the range of x0 is not known"
         in caplog.text
     )
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "rows"),
+    [
+        (LogisticRegression(), ROWS, 67),
+        (make_pipeline(StandardScaler(), LogisticRegression()), ROWS, 200 + 67),
+        (make_pipeline(SimpleImputer(), LogisticRegression()), HOLED, 200 + 3 + 32),
+    ],
+    ids=["no range is told", "ranges are told", "nulls"],
+)
+def test_a_graph_is_measured_on_the_rows_of_a_package(model, given, rows, caplog):
+    """On those made up too, where ranges are told; on none that it does not answer."""
+    package = ModelPackage.from_estimator(model.fit(given, YES), given)
+    plan = Gate([Deployment("churn", package, plans="onnx")], keys="open").predictor("churn").plan
+
+    assert (rows, 0) == (plan.difference.rows, plan.difference.labels)
+    assert 0 < plan.difference.largest < 1e-5
+    assert f"churn is answered for by ONNX: on {rows} rows 0 labels differ" in caplog.text
+
+
+def test_a_graph_that_answers_none_of_the_sample():
+    """Is measured on none."""
+    model = LinearRegression().fit(ROWS, ROWS[:, 0])
+    schema = Schema([Column(name, nullable=True) for name in ("x0", "x1", "x2")])
+    plan = Predictor(model, schema, plans="onnx", sample=np.full((3, 3), np.nan)).plan
+
+    assert isinstance(plan, OnnxPlan)
+    assert plan.difference is None
 
 
 def test_where_there_is_no_graph(caplog):

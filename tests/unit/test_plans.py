@@ -1,8 +1,10 @@
 """Exact plans: equal to the estimator to the last bit, or not used."""
 
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
+import click.testing
 import numpy as np
 import pandas
 import pytest
@@ -46,12 +48,14 @@ from sklearn.preprocessing import (
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from modelgate import Deployment, Gate, ModelPackage
+from modelgate.cli.root import cli
 from modelgate.errors import PredictionError
 from modelgate.flow import drive
 from modelgate.schema import Column, Schema
-from modelgate.scoring import Predictor
+from modelgate.scoring import Predictor, plans
 from modelgate.scoring.plans import Plan, encoders, grove, hist_boosting, linear, trees
-from modelgate.scoring.plans.sample import ODD, Sample
+from modelgate.scoring.plans.made_up import ODD, MadeUp
 
 RANDOM = np.random.default_rng(0)
 ROWS = 150
@@ -458,6 +462,97 @@ def test_a_plan_must_refuse_what_the_estimator_refuses():
     assert Predictor(model).plan == "its plan answers otherwise than the estimator"
 
 
+# Rows as they will come
+
+NEAR = np.linspace(-1, 1, 250)[:, None]
+FAR = np.linspace(40, 60, 50)[:, None]
+LINE = LinearRegression().fit(np.concatenate([NEAR, FAR]), np.arange(300.0))
+OTHERWISE = "its plan answers otherwise than the estimator"
+
+
+@pytest.fixture
+def wrong_when_far(monkeypatch):
+    """Plans are wrong for the rows of `FAR`, and for none that is made up."""
+    right = plans.answered
+
+    def answered(model, source):
+        answering = right(model, source)
+
+        def answer(table):
+            values, told = answering(table)
+            return values + ((table.numbers > 30) & (table.numbers < 70)).any(axis=1), told
+
+        return answer
+
+    monkeypatch.setattr(plans, "answered", answered)
+
+
+def packed(rows):
+    return ModelPackage.from_estimator(LINE, rows)
+
+
+@pytest.mark.usefixtures("wrong_when_far")
+def test_a_plan_must_be_exact_on_the_sample_too():
+    """Rows made up do not go where it is wrong."""
+    without, near, far = (Predictor(LINE, sample=rows) for rows in ((), NEAR, FAR))
+
+    assert isinstance(without.plan, Plan)
+    assert isinstance(near.plan, Plan)
+    assert OTHERWISE == far.plan
+    assert LINE.predict(FAR).tolist() == drive(far.predict(far.schema.read(FAR))).values.tolist()
+
+
+def test_a_plan_must_not_fail_for_the_sample(monkeypatch):
+    """It would fail for what comes."""
+    right = plans.answered
+
+    def answered(model, source):
+        answering = right(model, source)
+        return lambda table: answering(table) if table.numbers.max() != 60 else 1 / 0
+
+    monkeypatch.setattr(plans, "answered", answered)
+
+    assert isinstance(Predictor(LINE).plan, Plan)
+    assert "its plan fails: ZeroDivisionError" == Predictor(LINE, sample=FAR).plan
+
+
+@pytest.mark.usefixtures("wrong_when_far")
+@pytest.mark.parametrize("rows", [np.concatenate([NEAR, FAR]), FAR[:3]], ids=["background", "example"])
+def test_the_rows_of_a_package_are_the_sample(rows, tmp_path):
+    """Of its background, which the example is the beginning of, and of the example where there is no other."""
+    package = packed(rows)
+    package = replace(package, background=package.background if len(rows) > 3 else ())
+    digest = package.save(tmp_path / "m.mgpkg")
+    gate = Gate(
+        [Deployment("file", tmp_path / "m.mgpkg", sha256=digest), Deployment("object", package)], keys="open"
+    )
+    shown = click.testing.CliRunner().invoke(cli, ["inspect", str(tmp_path / "m.mgpkg")])
+
+    assert [OTHERWISE] * 2 == [gate.predictor(name).plan for name in ("file", "object")]
+    assert f"plan       none: {OTHERWISE}\n" in shown.stdout
+
+
+@pytest.mark.usefixtures("wrong_when_far")
+@pytest.mark.parametrize(("maximum", "fits"), [(100, True), (10, False)])
+def test_the_schema_of_a_deployment_may_not_fit_the_sample(maximum, fits):
+    """It is left out then: what is not accepted is not answered."""
+    schema = Schema.of(x0=Column("x0", maximum=maximum))
+    gate = Gate([Deployment("m", packed(FAR), schema=schema)], keys="open")
+    gate.warm()
+
+    assert fits is (gate.predictor("m").plan == OTHERWISE)
+    assert LINE.predict([[3.0]]).tolist() == gate.score("m", {"x0": 3.0}).values.tolist()
+
+
+def test_how_many_rows_are_the_sample():
+    """A start is not to take long: the example and some others, from the first to the last."""
+    numbers = [row["x0"] for row in packed(np.arange(200.0)[:, None]).sample]
+
+    assert (67, 0, 1, 2) == (len(numbers), *numbers[:3])
+    assert (0, 199) == (numbers[3], numbers[-1])
+    assert {3, 4} == set(np.diff(numbers[3:]))
+
+
 @pytest.mark.filterwarnings("ignore:Skipping features")
 def test_a_column_without_values_has_no_plan():
     """scikit-learn drops it, and warns each time."""
@@ -615,9 +710,9 @@ def test_the_rows_keep_the_rules_of_the_schema():
         g=Column("g", seen=(100.0, 200.0), maximum=50),
         h=Column("h", typical=3.0),
     )
-    sample = Sample(schema, schema)
+    made_up = MadeUp(schema, schema)
     lenient = schema.reading(**ANY)
-    tables = [sample.rows(200), *(sample.rows(200, odd) for odd in ODD)]
+    tables = [made_up.rows(200), *(made_up.rows(200, odd) for odd in ODD)]
 
     for table in tables:
         assert 200 == len(lenient.read(table.rows()))
@@ -631,7 +726,7 @@ def test_the_rows_have_the_levels_the_model_knows():
     """Also where the schema leaves them open; the same rows each time."""
     told = SimpleNamespace(columns=[Column("a", "text", ("x", "y"))])
     schema = Schema.of(a=str)
-    texts = [Sample(schema, told).rows(20).texts for _ in range(2)]
+    texts = [MadeUp(schema, told).rows(20).texts for _ in range(2)]
 
     assert {"x", "y"} == set(texts[0][0])
     assert texts[0] == texts[1]

@@ -153,6 +153,18 @@ def test_the_schema_of_an_estimator_is_its_own():
     assert ("a", "b") == Predictor(LinearRegression().fit(FRAME, FRAME["a"])).schema.names
 
 
+@pytest.mark.parametrize(("sample", "asked"), [(FRAME, FRAME[:3]), ((), pandas.DataFrame([SCHEMA.example]))])
+def test_what_an_estimator_is_warmed_with(sample, asked):
+    """Rows as they will come, where there are any."""
+    model = LinearRegression().fit(FRAME, FRAME["a"])
+    scored = Predictor(model, SCHEMA, plans=False, sample=sample)
+    own, given = model.predict, []
+    model.predict = lambda rows: (given.append(rows), own(rows))[1]
+    drive(scored.warm())
+
+    assert [asked.astype(float).to_numpy().tolist()] == [rows.to_numpy().tolist() for rows in given]
+
+
 # Functions
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from ..errors import ConfigurationError
 from .tables import print_json, print_table
 
 if TYPE_CHECKING:
@@ -77,14 +78,30 @@ def inspect(
     report = report_on(path, key=key, trusted=trusted, public_keys=public_keys or None)
     if schema_path is not None and report.schema is not None:
         report.schema.save(schema_path)
+    plan = _plan(report)
     if as_json:
-        print_json(_members(report))
+        print_json(_members(report, plan))
     else:
-        _show(path, report)
+        _show(path, report, plan)
 
 
-def _show(path: Path, report: "FileReport") -> None:
-    for name, value in _facts(path, report).items():
+def _plan(report: "FileReport") -> str | None:
+    """Whether an exact plan would answer, or why none would; None where there is no telling."""
+    package = report.package
+    if package is None:
+        return None
+    from ..scoring import Predictor
+
+    try:
+        plan = Predictor(package.model, report.schema, sample=package.sample).plan
+    except ConfigurationError as error:
+        report.warnings.append(f"a gate would refuse it: {error}")
+        return None
+    return f"none: {plan}" if isinstance(plan, str) else "exact"
+
+
+def _show(path: Path, report: "FileReport", plan: str | None) -> None:
+    for name, value in _facts(path, report, plan).items():
         click.echo(f"{name:10} {value}")
     if report.schema is not None:
         click.echo()
@@ -96,10 +113,12 @@ def _show(path: Path, report: "FileReport") -> None:
         click.echo(f"{'warning':10} {warning}")
 
 
-def _facts(path: Path, report: "FileReport") -> dict[str, str]:
+def _facts(path: Path, report: "FileReport", plan: str | None) -> dict[str, str]:
     facts = {"file": f"{path.name}  {report.size / 1000:,.1f} kB  {report.format}", "sha256": report.sha256}
     if report.model is not None:
         facts["model"] = report.model
+    if plan is not None:
+        facts["plan"] = plan
     told = report.manifest
     if told is not None:
         facts["package"] = f"{told.name} {told.version}  {_signatures(report)}"
@@ -133,12 +152,13 @@ def _row(column: "Column") -> tuple[str, ...]:
     return column.name, column.kind, yes[column.required], yes[column.nullable], values
 
 
-def _members(report: "FileReport") -> dict[str, Any]:
+def _members(report: "FileReport", plan: str | None) -> dict[str, Any]:
     from ..schema.files import plain
 
     told: dict[str, Any] = {
         name: getattr(report, name) for name in ("size", "sha256", "format", "signed", "signer", "model")
     }
+    told["plan"] = plan
     told["package"] = msgspec.to_builtins(report.manifest) if report.manifest is not None else None
     schema = report.schema
     told["schema"] = plain(schema.columns, schema.policy) if schema is not None else None

@@ -164,6 +164,7 @@ class Loader:
             batch=deployment.batch,
             inline=None if deployment.offload is None else False,
             tally=tally or self.tallies.setdefault(deployment.name, Tally()),
+            sample=package.sample if package is not None else (),
         )
         threshold, wanted = deployment.threshold, deployment.positive_class
         if manifest is not None:
@@ -172,8 +173,6 @@ class Loader:
         _check_decision(predictor, threshold, wanted)
         if package is not None:
             predictor.size = package.size
-            if deployment.schema is None and package.example is not None:
-                predictor.example = package.example["rows"]
         if threshold is not None or wanted is not None:
             predictor.decision = Threshold(threshold, wanted)
         return predictor

@@ -32,7 +32,7 @@ from .manifest import Label, Manifest, Sidecars, make_manifest, read_member, rea
 from .onnx import OnnxModel
 from .onnx_export import measured_onnx
 from .rules import Mismatch, Rules, sign
-from .sample import answers, background, check_example, statistics
+from .sample import answers, background, check_example, places, statistics
 from .versions import is_version
 
 __all__ = [
@@ -55,6 +55,7 @@ PACKAGE = ".mgpkg"
 SUFFIXES = (PACKAGE, ".skops", ".joblib", ".onnx")
 
 _EXAMPLES = 3
+_SAMPLE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +83,12 @@ class ModelPackage:
     example: Mapping[str, Any] | None = field(default=None, repr=False)
     size: int = 0
     sha256: str = ""
+
+    @property
+    def sample(self) -> list[Mapping[str, Any]]:
+        """The rows of the example and at most 64 others, evenly chosen: what a plan of the model is tried on."""
+        example = () if self.example is None else self.example["rows"]
+        return [*example, *(self.background[at] for at in places(len(self.background), _SAMPLE).tolist())]
 
     @classmethod
     def from_estimator(
@@ -372,14 +379,16 @@ def _read(archive: Archive, digest: str, rules: Rules) -> ModelPackage:
         rules.check_pickle()
     told = {
         name: msgspec.json.decode(read_member(archive, manifest, f"{name}.json"))
-        for name in ("background", "statistics", "example")
+        for name in ("statistics", "example")
     }
+    rows = read_member(archive, manifest, "background.json")
+    background = msgspec.json.decode(rows, type=list[dict[str, Any]] | None) or ()
     content = read_member(archive, manifest, manifest.model)
     model = read_estimator(content, Path(manifest.model).suffix, rules)
     _check_columns(model, schema, rules)
     check_example(model, schema, told["example"])
     size = sum(member.size for member in manifest.members.values())
-    return ModelPackage(model, manifest, schema, **told, size=size, sha256=digest)
+    return ModelPackage(model, manifest, schema, background, **told, size=size, sha256=digest)
 
 
 def _check_columns(model: Any, schema: Schema, rules: Rules) -> None:

@@ -13,7 +13,7 @@ from .archive import ED25519, MANIFEST, SIGNATURE, Archive, FolderArchive, ZipAr
 from .ed25519 import signer_of
 from .files import foreign_types
 from .manifest import Manifest
-from .package import PACKAGE, check_name, naming, open_package, sidecars_of
+from .package import PACKAGE, ModelPackage, check_name, naming, open_package, sidecars_of
 from .pickles import names_in_pickle
 from .rules import Rules
 
@@ -33,6 +33,7 @@ class FileReport:
         manifest: of a package.
         schema: of the input, as far as it is known.
         model: the steps of the estimator, where it was loaded.
+        package: what was loaded.
         runs: of a pickle all that loading it imports and may call; of skops the types that are not trusted.
         warnings: what a person should know.
     """
@@ -45,6 +46,7 @@ class FileReport:
     manifest: Manifest | None = None
     schema: Schema | None = None
     model: str | None = None
+    package: ModelPackage | None = None
     runs: Sequence[str] = ()
     warnings: list[str] = field(default_factory=list)
 
@@ -120,6 +122,7 @@ def _load(path: Path, report: FileReport, rules: Rules) -> None:
         package = open_package(path, rules)
         report.model = _steps(package.model)
         report.schema = report.schema or Schema.from_model(package.model)
+        report.package = package
     except ConfigurationError as error:
         report.warnings.append(f"a gate would refuse it: {error}")
 

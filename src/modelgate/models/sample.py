@@ -14,7 +14,7 @@ from ..schema.infer import none_columns
 from ..schema.ways import takes_texts
 from .onnx import OnnxModel
 
-__all__ = ["answers", "background", "check_example", "statistics"]
+__all__ = ["answers", "background", "check_example", "places", "statistics"]
 
 _ROWS = 200
 _LEVELS = 50
@@ -27,11 +27,16 @@ def background(X: Any, schema: Schema) -> list[dict[str, Any]]:  # noqa: N803  s
     Raises:
         ConfigurationError: they break the schema.
     """
-    places = np.linspace(0, len(X) - 1, min(len(X), _ROWS)).astype(int)
+    chosen = places(len(X), _ROWS)
     try:
-        return schema.read(X.iloc[places] if hasattr(X, "iloc") else X[places]).rows()
+        return schema.read(X.iloc[chosen] if hasattr(X, "iloc") else X[chosen]).rows()
     except RequestError as error:
         raise ConfigurationError(f"X: its rows break the schema: {error}") from None
+
+
+def places(count: int, most: int) -> npt.NDArray[np.int64]:
+    """Of *count* rows the places of at most *most*, evenly chosen."""
+    return np.linspace(0, count - 1, min(count, most)).astype(np.int64)
 
 
 def statistics(X: Any, y: Any, schema: Schema) -> dict[str, Any]:  # noqa: N803

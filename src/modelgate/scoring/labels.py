@@ -2,7 +2,7 @@
 
 Many of scikit-learn's classifiers predict what their own ``predict_proba`` finds likeliest, linear ones
 make both of one score, and a pipeline passes what its steps made of the rows to either. What is made of
-one call is used only where it answered rows made up after the schema as both calls did.
+one call is used only where it answered rows made up after the schema, and a sample, as both calls did.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,7 +50,9 @@ _SEARCHES = {
 }
 
 
-def asking_once(model: Any, schema: Schema, given: Callable[[Table], Any], asked: Answering) -> Answering:
+def asking_once(
+    model: Any, schema: Schema, given: Callable[[Table], Any], asked: Answering, sample: Table | None = None
+) -> Answering:
     """What answers as *asked* does, with one call of *model* where it is known to take no more. Never raises.
 
     Args:
@@ -58,6 +60,7 @@ def asking_once(model: Any, schema: Schema, given: Callable[[Table], Any], asked
         schema: of the tables that will come.
         given: makes of a table what *model* takes.
         asked: calls ``predict`` and ``predict_proba``.
+        sample: rows as they will come.
     """
     try:
         answered = _answered(model)
@@ -67,7 +70,7 @@ def asking_once(model: Any, schema: Schema, given: Callable[[Table], Any], asked
         def once(table: Table) -> Answer:
             return answered(given(table))
 
-        verify(once, asked, schema, Schema.from_model(model))
+        verify(once, asked, schema, Schema.from_model(model), sample)
     except Exception:
         # It is no plan that somebody may look for: what it would spare is spent.
         return asked

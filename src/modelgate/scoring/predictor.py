@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import AnswerableError, ConfigurationError, PredictionError
+from ..errors import AnswerableError, ConfigurationError, PredictionError, RequestError
 from ..flow import Flow, Wait, Workers, contained, run, run_coroutine
 from ..models.onnx import OnnxModel
 from ..schema import Schema, Table
@@ -32,6 +32,9 @@ logger = logging.getLogger("modelgate")
 
 _AT_ONCE = 8192
 """How many rows an estimator is given at once: what it makes of them on the way is as large as they are."""
+
+_WARM_ROWS = 3
+"""How many rows of a sample an estimator predicts once before anybody asks: as many as a package's example has."""
 
 
 class Predictor:
@@ -53,11 +56,12 @@ class Predictor:
         inline: whether batches run on the event loop; None to choose by the time the model takes. Where
             it is False every call is one of the threads', under WSGI too where a request has a deadline.
         tally: counts its calls.
+        sample: rows as they will come, as `Schema.read` takes them: what answers in an estimator's place is
+            compared with it on them too. They are left out where they break the schema.
 
     Attributes:
         size: of what the model was read from, in bytes.
         decision: which class is predicted from which probability on; None to leave it to the model.
-        example: rows it can score; None for what its schema gives as an example.
 
     Raises:
         ConfigurationError: *model* is neither, a function comes without a schema, or the schema
@@ -77,6 +81,7 @@ class Predictor:
         batch: bool = True,
         inline: bool | None = None,
         tally: Tally | None = None,
+        sample: Any = (),
     ) -> None:
         self.model = model
         self.target = target
@@ -84,7 +89,6 @@ class Predictor:
         self.model_id = model_id
         self.size = 0
         self.decision: Threshold | None = None
-        self.example: Any = None
         self._workers = None if workers is None else workers.share()
         self._tally = tally or Tally()
         if self._workers is not None:
@@ -96,7 +100,10 @@ class Predictor:
         if hasattr(model, "predict"):
             self.schema = schema or Schema.from_model(model)
             named = model_id or type(model).__name__
-            self._function = _Estimator(model, self.schema, target, plans=plans, name=named)
+            self._sample = _read(self.schema, sample)
+            self._function = _Estimator(
+                model, self.schema, target, plans=plans, name=named, sample=self._sample
+            )
         elif callable(model):
             if plans == "onnx":
                 raise ConfigurationError("plans='onnx': a function has none: accepts an estimator")
@@ -135,8 +142,9 @@ class Predictor:
             RequestError, PredictionError: it cannot.
         """
         if isinstance(self._function, _Estimator):
-            rows = self.schema.example if self.example is None else self.example
-            yield from self.predict(self.schema.read(rows))
+            sample = self._sample
+            table = self.schema.read(self.schema.example) if sample is None else sample.part(0, _WARM_ROWS)
+            yield from self.predict(table)
 
     def predict(self, table: Table) -> Flow[Prediction]:
         """The prediction for *table*. No rows, no call.
@@ -197,6 +205,14 @@ class Predictor:
         return result
 
 
+def _read(schema: Schema, sample: Any) -> Table | None:
+    """The rows of *sample*; None where there are none, or they break *schema*, which need not be their own."""
+    try:
+        return schema.read(sample) or None
+    except RequestError:
+        return None
+
+
 def _nothing(target: Target) -> Output:
     """What is predicted of no rows."""
     if target.classes is None:
@@ -237,6 +253,7 @@ class _Estimator:
         *,
         plans: bool | Literal["onnx"],
         name: str,
+        sample: Table | None,
     ) -> None:
         self._model = model
         self._target = target
@@ -256,24 +273,26 @@ class _Estimator:
         if self._texts and [column.kind for column in schema.columns] != ["text"]:
             raise ConfigurationError("schema: the model takes texts: accepts one column, Schema.of(text=str)")
         use_one_job(model)
-        self.plan = self._plan(schema, plans, name)
+        self.plan = self._plan(schema, plans, name, sample)
         self._ask: Answering = self._asked
         if self._probabilities and isinstance(self.plan, str):
-            self._ask = asking_once(model, schema, self._input, self._asked)
+            self._ask = asking_once(model, schema, self._input, self._asked, sample)
 
-    def _plan(self, schema: Schema, plans: bool | Literal["onnx"], name: str) -> Plan | str:
+    def _plan(
+        self, schema: Schema, plans: bool | Literal["onnx"], name: str, sample: Table | None
+    ) -> Plan | str:
         if isinstance(self._model, OnnxModel):
             return "it is an ONNX graph"
         if plans == "onnx":
             try:
-                plan = onnx_plan(self._model, schema, self._asked)
+                plan = onnx_plan(self._model, schema, self._asked, sample)
             except Exception as error:
                 logger.warning("%s is not answered for by ONNX: %s", name, error)
             else:
                 # The log's default level shows no less: nobody shall have it unawares.
                 logger.warning("%s is answered for by ONNX: %s", name, plan.told)
                 return plan
-        return plan_of(self._model, schema, self._asked) if plans else "plans are switched off"
+        return plan_of(self._model, schema, self._asked, sample) if plans else "plans are switched off"
 
     def __call__(self, table: Table) -> Prediction:
         values, told = self._answer(table)

@@ -2,14 +2,14 @@
 
 One row costs an estimator what a hundred cost: the time goes into checks, not into arithmetic. A plan is
 the arithmetic alone, in numpy and in scikit-learn's own compiled parts, made for classes that are known
-exactly. It is used only where it answered rows made up after the schema as the estimator did, equal to
-the last bit.
+exactly. It is used only where it answered rows made up after the schema, and a sample of those that will
+come, as the estimator did, equal to the last bit.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from ...schema import Column, Schema
+from ...schema import Column, Schema, Table
 from . import bayes, boosting, clusters, compose, encoders, hist_boosting, imputers, linear, scalers, trees
 from .jobs import use_one_job
 from .onnx import OnnxPlan, onnx_plan
@@ -24,20 +24,21 @@ _FAMILIES = (bayes, boosting, clusters, compose, encoders, hist_boosting, impute
 _VERSIONS = ("1.6", "1.7", "1.8", "1.9")
 
 
-def plan_of(model: Any, schema: Schema, asked: Answering) -> Plan | str:
+def plan_of(model: Any, schema: Schema, asked: Answering, sample: Table | None = None) -> Plan | str:
     """The plan of *model*, or the reason why it has none. Never raises.
 
     Args:
         model: a fitted estimator.
         schema: of the tables that will come.
         asked: gives *model*'s own answer.
+        sample: rows as they will come.
     """
     # A DataFrame of one kind is one block, of several kinds it keeps each column by itself: but that
     # is for pandas to say, and where this guess is wrong the other one is right.
     guess: tuple[Order, Order] = ("C", "F") if _is_block(model, schema) else ("F", "C")
     try:
         _refuse_other_versions(model)
-        return _first_exact(model, schema, asked, guess)
+        return _first_exact(model, schema, asked, sample, guess)
     except NoPlan as reason:
         return str(reason)
     except Exception as error:
@@ -45,15 +46,17 @@ def plan_of(model: Any, schema: Schema, asked: Answering) -> Plan | str:
         return f"its plan cannot be made: {type(error).__name__}"
 
 
-def _first_exact(model: Any, schema: Schema, asked: Answering, orders: Sequence[Order]) -> Plan:
+def _first_exact(
+    model: Any, schema: Schema, asked: Answering, sample: Table | None, orders: Sequence[Order]
+) -> Plan:
     told = Schema.from_model(model)
     plan = Plan(answered(model, _source(model, schema, orders[0])))
     try:
-        verify(plan, asked, schema, told)
+        verify(plan, asked, schema, told, sample)
     except NoPlan:
         if len(orders) == 1:
             raise
-        return _first_exact(model, schema, asked, orders[1:])
+        return _first_exact(model, schema, asked, sample, orders[1:])
     return plan
 
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from ...models.onnx import OnnxModel
 from ...models.onnx_export import Difference, difference, to_onnx
 from ...schema import Schema, Table
+from .made_up import MadeUp
 from .parts import Answer, Answering, NotPlanned, Plan
-from .sample import Sample
 
 __all__ = ["OnnxPlan", "onnx_plan"]
 
@@ -26,27 +26,26 @@ class OnnxPlan(Plan):
     """Answers a row nearly as the estimator it was made of, or has the estimator answer it.
 
     Attributes:
-        difference: how far it answered otherwise, on rows made up after the schema; None where it is not
-            measured: the range of a column is not known.
+        difference: how far it answered otherwise, on a sample and on rows made up after the schema; None where
+            it is not measured: there is no sample, and the range of a column is not known.
         told: how far it answers otherwise, in words.
     """
 
-    def __init__(self, graph: OnnxModel, asked: Answering, sample: Sample) -> None:
+    def __init__(self, graph: OnnxModel, asked: Answering, made_up: MadeUp, sample: Table | None) -> None:
         super().__init__(graph.answer)
         self._asked = asked
         self.difference: Difference | None = None
-        if sample.guessed:
-            self.told = f"how exactly is not measured: the range of {_listed(sample.guessed)} is not known"
-        else:
-            table = sample.rows(_ROWS)
+        self.told = f"how exactly is not measured: the range of {_listed(made_up.guessed)} is not known"
+        tables = [] if made_up.guessed else [made_up.rows(_ROWS)]
+        if sample is not None:
+            tables.append(sample.taken(~_exact(sample)))
+        if any(map(len, tables)):
+            table = Table.joined(tables)
             self.difference = difference(asked(table), graph.answer(table))
             self.told = str(self.difference)
 
     def __call__(self, table: Table) -> Answer:
-        # A graph has an answer for what an estimator refuses; each row by itself, whatever is beside it.
-        exact: _Where = np.logical_not((np.abs(table.numbers) <= _GREATEST).all(axis=1))
-        for cells in table.texts:
-            exact |= [cell is None for cell in cells]
+        exact = _exact(table)
         if exact.all():
             raise NotPlanned
         answer = super().__call__(table.taken(~exact) if exact.any() else table)
@@ -56,6 +55,15 @@ class OnnxPlan(Plan):
         kept = _taken(answer, ~endless)
         exact[~exact] = endless
         return cast(Answer, _merged(exact, self._asked(table.taken(exact)), kept))
+
+
+def _exact(table: Table) -> _Where:
+    """Which rows a graph is not asked for: it has an answer for what an estimator refuses."""
+    # Each row by itself, whatever is beside it.
+    exact: _Where = np.logical_not((np.abs(table.numbers) <= _GREATEST).all(axis=1))
+    for cells in table.texts:
+        exact |= [cell is None for cell in cells]
+    return exact
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -89,16 +97,17 @@ def _merged(where: _Where, one: Any, other: Any) -> Any:
     return merged
 
 
-def onnx_plan(model: Any, schema: Schema, asked: Answering) -> OnnxPlan:
+def onnx_plan(model: Any, schema: Schema, asked: Answering, sample: Table | None = None) -> OnnxPlan:
     """The graph of *model*.
 
     Args:
         model: a fitted scikit-learn estimator.
         schema: of the tables that will come.
         asked: gives *model*'s own answer.
+        sample: rows as they will come.
 
     Raises:
         ConfigurationError: there is none; the reason is told.
     """
     graph = to_onnx(model, schema)
-    return OnnxPlan(graph, asked, Sample(schema, Schema.from_model(model)))
+    return OnnxPlan(graph, asked, MadeUp(schema, Schema.from_model(model)), sample)

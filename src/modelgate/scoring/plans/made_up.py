@@ -7,14 +7,14 @@ import numpy as np
 
 from ...schema import Column, Schema, Table
 
-__all__ = ["ODD", "Sample"]
+__all__ = ["ODD", "MadeUp"]
 
 _LARGE = (0.0, -0.0, 1e10, -1e30, 5e-324, 2.0**53)
 _TOO_LARGE = (1e300, -1e300)  # for float32, which trees read
 _UNKNOWN = ("?", "", "an unknown level")
 
 
-class Sample:
+class MadeUp:
     """Makes up tables; the same ones each time.
 
     Args:
