@@ -23,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,11 +92,23 @@ def uvicorn(app: str) -> list[str]:
 
 def gunicorn(app: str) -> list[str]:
     """A process of eight threads."""
-    return ["gunicorn", app, "--bind", "127.0.0.1:{port}", "--threads", "8", "--log-level", "warning"]
+    return [
+        "gunicorn",
+        app,
+        "--bind",
+        "127.0.0.1:{port}",
+        "--threads",
+        "8",
+        "--timeout",
+        "0",
+        "--log-level",
+        "warning",
+    ]
 
 
 OURS = Server("ours", uvicorn("ours:app"), "/simple/model")
 SERVERS = {
+    "no model": Server("ours", uvicorn("no_model:app")),
     "bare": Server("ours", uvicorn("bare:app")),
     "ours": OURS,
     "ours, no plan": Server("ours", OURS.command, OURS.path, options={"PLANS": "off"}),
@@ -154,7 +166,7 @@ class Load:
 
 LOADS = {
     "logistic": [
-        Load(list(SERVERS) if PEERS else [*VARIANTS, "ours, no plan, inline", "ours in WSGI"]),
+        Load(list(SERVERS) if PEERS else ["no model", *VARIANTS, "ours, no plan, inline", "ours in WSGI"]),
         Load(VARIANTS[2:], 1),
         Load(VARIANTS[:2], 8, 100),
     ],
@@ -239,6 +251,47 @@ def free_port() -> int:
     return port
 
 
+def family(process: int) -> set[int]:
+    """A server's process and all that came of it: some start their workers in sessions of their own."""
+    parents = {}
+    for told in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # proc(5): the name may have spaces.
+            parents[int(told.parent.name)] = int(told.read_text().rpartition(")")[2].split()[1])
+    found, more = set[int](), {process}
+    while more:
+        found |= more
+        more = {child for child, parent in parents.items() if parent in more} - found
+    return found
+
+
+def cpu_seconds(process: int) -> float:
+    """What the processes of a server have used so far."""
+    ticks = 0
+    for member in family(process):
+        with contextlib.suppress(OSError):
+            told = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(told[11]) + int(told[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def send(members: Iterable[int], what: signal.Signals) -> None:
+    """Send a signal to processes, as far as they are there."""
+    for member in members:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(member, what)
+
+
+@contextlib.contextmanager
+def awake(process: int) -> Iterator[None]:
+    """A server goes on for so long, and then stands still again: idle ones ask their queues again and again."""
+    send(family(process), signal.SIGCONT)
+    try:
+        yield
+    finally:
+        send(family(process), signal.SIGSTOP)
+
+
 @contextlib.contextmanager
 def serving(server: Server, model: Path) -> Iterator[tuple[int, int]]:
     """The port and the process of *server*, started on the first core, and stopped at the end."""
@@ -265,11 +318,12 @@ def serving(server: Server, model: Path) -> Iterator[tuple[int, int]]:
         try:
             yield port, process.pid
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
+            members = family(process.pid)
+            send(members, signal.SIGCONT)
+            send(members, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(10)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            send(members, signal.SIGKILL)
             process.wait()
 
 
@@ -328,19 +382,7 @@ def loaded(
             text=True,
         )
     told: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    if told["errors"]:
-        raise RuntimeError(f"{server.path}: {told['errors']} errors")
     return told
-
-
-def cpu_seconds(session: int) -> float:
-    """What the processes of a server have used so far, its workers among them."""
-    ticks = 0
-    for process in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            told = process.read_text().rpartition(")")[2].split()  # proc(5): the name may have spaces
-            ticks += int(told[11]) + int(told[12]) if int(told[3]) == session else 0
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 Figures = dict[tuple[str, str, int, int], dict[str, float]]
@@ -348,24 +390,30 @@ Figures = dict[tuple[str, str, int, int], dict[str, float]]
 
 
 def measured(name: str, model: Path, row: dict[str, Any], loads: Sequence[Load]) -> Figures:
-    """The medians of all rounds for one model; its servers run side by side, and are asked in turns."""
+    """The medians of all rounds for one model; its servers are asked in turns, and only the one asked runs."""
     found: dict[tuple[str, str, int, int], list[dict[str, float]]] = {}
     with contextlib.ExitStack() as started:
-        running: dict[str, tuple[int, int]] = {}
+        running: dict[str, tuple[int, int]] = {}  # ports and processes
         for told in dict.fromkeys(told for load in loads for told in load.servers):
             server = SERVERS[told]
             if installed(server.environment):
                 running[told] = started.enter_context(serving(server, model))
-        for told, (port, _) in running.items():
+        for told, (port, process) in running.items():
             wait_for(port, SERVERS[told], row)
             loaded(port, SERVERS[told], Load([], 8), row, 1)
+            send(family(process), signal.SIGSTOP)
         for _ in range(ROUNDS):
             for load in loads:
                 for told in dict.fromkeys(told for told in load.servers if told in running):
-                    port, session = running[told]
-                    before = cpu_seconds(session)
-                    figures = loaded(port, SERVERS[told], load, row)
-                    figures["cpu"] = (cpu_seconds(session) - before) / figures["rate"] / SECONDS
+                    port, process = running[told]
+                    with awake(process):
+                        # One that sheds load by the time a call takes has to forget that it stood still.
+                        loaded(port, SERVERS[told], load, row, 1)
+                        before = cpu_seconds(process)
+                        figures = loaded(port, SERVERS[told], load, row)
+                        figures["cpu"] = (cpu_seconds(process) - before) / figures["rate"] / SECONDS
+                    if figures["errors"]:
+                        raise RuntimeError(f"{told}: {figures}")
                     found.setdefault((name, told, load.connections, load.rows), []).append(figures)
     return {
         key: {figure: statistics.median(run[figure] for run in runs) for figure in runs[0]}
@@ -402,6 +450,7 @@ def print_line(
 def print_rates(figures: Figures) -> None:
     """Requests a second, ours against theirs."""
     for model, mine, other, connections, rows, goal in (
+        ("logistic", "no model", "bare", 64, 1, ""),
         ("logistic", "ours, no plan, inline", "bare", 64, 1, ">= 0.95"),
         ("logistic", "ours", "bare", 64, 1, ">= 8"),
         ("logistic", "ours", "FastAPI + slowapi", 64, 1, ">= 15"),
