@@ -29,8 +29,8 @@ class Routes:
 
     def __init__(self) -> None:
         self._fixed: dict[str, dict[str, Found]] = {}
-        # By path: what it begins with, which is quickly seen, the whole of it, and the routes.
-        self._variable: dict[str, tuple[str, re.Pattern[str], dict[str, Found]]] = {}
+        # By the first part, which is quickly seen, and the path: the whole of it, and the routes.
+        self._variable: dict[str, dict[str, tuple[re.Pattern[str], dict[str, Found]]]] = {}
         self._prefixes: dict[str, Wire] = {}
 
     def add(self, route: Route, wire: Wire, params: Mapping[str, str] | None = None) -> bool:
@@ -43,12 +43,13 @@ class Routes:
         """
         prefix = _VARIABLE.split(route.path)[0]
         if prefix != route.path:
-            methods = self._variable.setdefault(route.path, (prefix, _pattern(route.path), {}))[-1]
+            alike = self._variable.setdefault(_first_part(prefix), {})
+            _, methods = alike.setdefault(route.path, (_pattern(route.path), {}))
         else:
             methods = self._fixed.setdefault(route.path, {})
         found = Found(route, wire, params or {})
         self._prefixes.setdefault(prefix, wire)
-        self._prefixes.setdefault(prefix[: prefix.find("/", 1) + 1], wire)
+        self._prefixes.setdefault(_first_part(prefix), wire)
         return methods.setdefault(route.method, found) is found
 
     def find(self, method: str, path: str) -> Found:
@@ -65,7 +66,7 @@ class Routes:
         for methods, params in self._fitting(path.removesuffix("/")):
             found = methods.get(method)
             if found is not None:
-                return found._replace(params=params) if params else found
+                return Found(found.route, found.wire, params) if params else found
             allowed.update(methods)
         if allowed:
             raise MethodNotAllowed(sorted(allowed | {"HEAD"} if "GET" in allowed else allowed))
@@ -79,10 +80,16 @@ class Routes:
     def _fitting(self, path: str) -> Iterator[tuple[dict[str, Found], dict[str, str]]]:
         if path in self._fixed:
             yield self._fixed[path], {}
-        for prefix, pattern, methods in self._variable.values():
-            match = pattern.fullmatch(path) if path.startswith(prefix) else None
-            if match is not None:
-                yield methods, match.groupdict()
+        for first in (_first_part(path), ""):
+            for pattern, methods in self._variable.get(first, {}).values():
+                match = pattern.fullmatch(path)
+                if match is not None:
+                    yield methods, match.groupdict()
+
+
+def _first_part(path: str) -> str:
+    """Of ``/simple/churn`` it is ``/simple/``; empty where there is no second slash."""
+    return path[: path.find("/", 1) + 1]
 
 
 def _pattern(path: str) -> re.Pattern[str]:
