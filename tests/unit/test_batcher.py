@@ -14,8 +14,9 @@ from modelgate import ConfigurationError, Schema, Workers, adrive, drive
 from modelgate.errors import Overloaded
 from modelgate.flow.bounded import bounded
 from modelgate.scoring import Output, Prediction, tally
-from modelgate.scoring.batcher import Batcher, _InThread
+from modelgate.scoring.batcher import Batcher
 from modelgate.scoring.pace import LIGHT, LIGHT_ROWS
+from modelgate.scoring.waiting import InThread
 from modelgate.testing import Clock
 
 SCHEMA = Schema.of(a=float, plan=str)
@@ -96,6 +97,43 @@ def test_one_pass_of_the_event_loop_is_one_call(model):
     assert [[1.0, 2.0, 3.0, 4.0]] == model.calls
     assert [threading.current_thread()] == model.threads
     assert (3, 1, 1, 0, 0) == scored.info()
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_what_comes_in_the_next_passes_of_the_loop_is_in_the_call(model, inline):
+    """Its bytes had come already, and it takes the server a pass to read them."""
+    scored = Batcher(model, Workers(1), inline=inline)
+
+    async def asked():
+        tasks = []
+        for at in (1, 2, 3):
+            tasks.append(asyncio.create_task(adrive(scored.predict(table(at)))))
+            await asyncio.sleep(0)
+        return await asyncio.wait_for(asyncio.gather(*tasks), SOON)
+
+    assert [[2.0], [4.0], [6.0]] == list(map(values, asyncio.run(asked())))
+    assert [[1.0, 2.0, 3.0]] == model.calls
+
+
+def test_who_has_an_answer_and_asks_again_is_in_the_next_call(model):
+    """With those who waited for that: they wait until the answers are sent, and the next requests read."""
+    scored = Batcher(model, Workers(1), inline=False)
+    model.go_on.clear()
+
+    async def twice():
+        return [await adrive(scored.predict(table(at))) for at in (1, 3)]
+
+    async def asked():
+        first = asyncio.create_task(twice())
+        await asyncio.to_thread(model.entered.acquire)
+        other = asyncio.create_task(adrive(scored.predict(table(2))))
+        await asyncio.sleep(0)
+        model.go_on.set()
+        await asyncio.wait_for(asyncio.gather(first, other), SOON)
+
+    asyncio.run(asked())
+
+    assert [[1.0], [2.0, 3.0]] == model.calls
 
 
 def test_what_queues_while_a_worker_is_busy_is_the_next_call(model):
@@ -286,7 +324,7 @@ def test_threads_with_a_deadline_take_turns_at_a_light_model(model):
 def test_who_gives_up_when_told_to_lead_leads_once_more(model):
     """Whoever waits behind is scored all the same."""
     scored = Batcher(model, Workers(1), max_rows=1)
-    waiting = [_InThread(table(value)) for value in (1, 2, 3)]
+    waiting = [InThread(table(value)) for value in (1, 2, 3)]
     assert [True, False, False] == [scored._leads(one) for one in waiting]
     scored._run()
     scored._give_up(waiting[1])
@@ -400,9 +438,11 @@ def test_a_loop_that_is_gone_holds_nobody_up(model):
     model.go_on.clear()
 
     async def abandoned():
-        tasks = [asyncio.create_task(adrive(scored.predict(table(at)))) for at in (1, 2)]
+        first = asyncio.create_task(adrive(scored.predict(table(1))))
         await asyncio.to_thread(model.entered.acquire)
-        return [task.cancel() for task in tasks]
+        second = asyncio.create_task(adrive(scored.predict(table(2))))
+        await asyncio.sleep(0)
+        return [task.cancel() for task in (first, second)]
 
     asyncio.run(abandoned())
     with ThreadPoolExecutor(1) as pool:

@@ -5,7 +5,7 @@ __all__ = ["LIGHT", "LIGHT_ROWS", "Pace"]
 LIGHT = 0.002
 """How long a model may take, in seconds, to run on the event loop."""
 
-LIGHT_ROWS = 256
+LIGHT_ROWS = 1024
 """How many rows a light call has at most."""
 
 _FORGETTING, _FORGETTING_LARGEST = 0.9, 0.99
