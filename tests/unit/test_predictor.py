@@ -23,7 +23,7 @@ from modelgate.errors import ConfigurationError, InvalidInput, PredictionError
 from modelgate.flow import Workers, adrive, drive
 from modelgate.flow.bounded import bounded
 from modelgate.schema import Schema
-from modelgate.scoring import Output, Prediction, Predictor, predictor
+from modelgate.scoring import Output, Prediction, Predictor, estimator
 from modelgate.scoring.pace import LIGHT
 from modelgate.scoring.tally import Tally
 from modelgate.testing import Clock
@@ -428,7 +428,7 @@ def test_many_rows_are_scored_in_parts(monkeypatch, targets):
     scored = Predictor(model.fit(rows, targets))
     table = scored.schema.read(rows)
     whole = drive(scored.predict(table))
-    monkeypatch.setattr(predictor, "_AT_ONCE", 3)
+    monkeypatch.setattr(estimator, "_AT_ONCE", 3)
 
     parts = drive(scored.predict(table))
     for one, other in zip(whole.outputs, parts.outputs, strict=True):
