@@ -12,7 +12,9 @@ import pytest
 
 from modelgate import ConfigurationError, Schema, Workers, adrive, drive
 from modelgate.errors import Overloaded
+from modelgate.flow import run_coroutine
 from modelgate.flow.bounded import bounded
+from modelgate.flow.threads import MAX_WAITING
 from modelgate.scoring import Output, Prediction, tally
 from modelgate.scoring.batcher import Batcher
 from modelgate.scoring.pace import LIGHT, LIGHT_ROWS
@@ -101,18 +103,32 @@ def test_one_pass_of_the_event_loop_is_one_call(model):
 
 @pytest.mark.parametrize("inline", [True, False])
 def test_what_comes_in_the_next_passes_of_the_loop_is_in_the_call(model, inline):
-    """Its bytes had come already, and it takes the server a pass to read them."""
+    """Where others came in the one before: there is more on its way."""
     scored = Batcher(model, Workers(1), inline=inline)
 
     async def asked():
         tasks = []
-        for at in (1, 2, 3):
-            tasks.append(asyncio.create_task(adrive(scored.predict(table(at)))))
+        for rows in ([1, 2], [3], [4]):
+            tasks += [asyncio.create_task(adrive(scored.predict(table(at)))) for at in rows]
             await asyncio.sleep(0)
         return await asyncio.wait_for(asyncio.gather(*tasks), SOON)
 
-    assert [[2.0], [4.0], [6.0]] == list(map(values, asyncio.run(asked())))
-    assert [[1.0, 2.0, 3.0]] == model.calls
+    assert [[2.0], [4.0], [6.0], [8.0]] == list(map(values, asyncio.run(asked())))
+    assert [[1.0, 2.0, 3.0, 4.0]] == model.calls
+
+
+def test_a_light_one_alone_waits_for_a_single_pass(model):
+    """It may have come with others, and nothing says so."""
+    scored = Batcher(model, Workers(1), inline=True)
+
+    async def asked():
+        task = asyncio.create_task(adrive(scored.predict(table(1))))
+        await asyncio.sleep(0)
+        before = len(model.calls)
+        await asyncio.sleep(0)
+        return before, len(model.calls), await task
+
+    assert (0, 1) == asyncio.run(asked())[:2]
 
 
 def test_who_has_an_answer_and_asks_again_is_in_the_next_call(model):
@@ -452,6 +468,142 @@ def test_a_loop_that_is_gone_holds_nobody_up(model):
 
         assert [6.0] == values(other.result(SOON))
     assert [[1.0], [3.0]] == model.calls
+
+
+@pytest.mark.parametrize("inline", [True, False])
+@pytest.mark.parametrize("closed", [True, False])
+def test_who_waits_on_another_loop_does_not_wait_for_one_that_stops(model, inline, closed):
+    """It has a batch to run, and stops in the middle of it, its requests neither answered nor cancelled."""
+    scored, asked = Batcher(model, Workers(1), inline=inline), threading.Event()
+    loop = asyncio.new_event_loop()
+
+    async def other():
+        task = asyncio.create_task(adrive(scored.predict(table(2))))
+        await asyncio.sleep(0)
+        asked.set()
+        return await asyncio.wait_for(task, SOON)
+
+    async def stops():
+        task = asyncio.create_task(adrive(scored.predict(table(1))))
+        await asyncio.sleep(0)
+        answer = pool.submit(asyncio.run, other())
+        assert asked.wait(SOON)
+        return task, answer
+
+    with ThreadPoolExecutor(1) as pool:
+        task, answer = loop.run_until_complete(stops())
+        if closed:
+            loop.close()
+
+        assert [4.0] == values(answer.result(SOON))
+    if not closed:
+        assert [2.0] == values(loop.run_until_complete(task))
+        loop.close()
+
+
+def test_a_loop_that_stopped_does_not_lead_who_is_left(model):
+    """Both waited while the model was busy."""
+    scored, loop = Batcher(model, Workers(1), inline=False), asyncio.new_event_loop()
+    model.go_on.clear()
+
+    async def stops():
+        tasks = [asyncio.create_task(adrive(scored.predict(table(1))))]
+        await asyncio.to_thread(model.entered.acquire)
+        tasks.append(asyncio.create_task(adrive(scored.predict(table(2)))))
+        await asyncio.sleep(0)
+        return tasks
+
+    tasks = loop.run_until_complete(stops())
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ask, scored, table(3))
+        queued(scored, 2)
+        model.go_on.set()
+
+        assert [[6.0]] == list(map(values, answer.result(SOON)))
+    assert [[2.0], [4.0]] == [values(loop.run_until_complete(task)) for task in tasks]
+    loop.close()
+
+
+def test_a_loop_that_is_held_up_by_another_leads_nobody(model):
+    """A coroutine waits, without await, for one that asks the same model on a loop of its own."""
+    scored = Batcher(model, Workers(1), inline=False)
+
+    async def asked():
+        own = asyncio.create_task(adrive(scored.predict(table(1))))
+        await asyncio.sleep(0)
+        nested = run_coroutine(lambda: asyncio.wait_for(adrive(scored.predict(table(2))), SOON))
+        return [nested, await own]
+
+    assert [[4.0], [2.0]] == list(map(values, asyncio.run(asked())))
+
+
+class NoWorkers(Workers):
+    """Threads that cannot be had, as long as there are to be none."""
+
+    none = False
+
+    def submit(self, call, *, now=False):
+        if self.none:
+            raise RuntimeError("can't start new thread")
+        super().submit(call, now=now)
+
+
+def test_without_a_worker_who_waits_is_told_so(model):
+    """And who comes later is served again."""
+    workers = NoWorkers(1)
+    scored = Batcher(model, workers, inline=False)
+    workers.none = True
+    told = ask(scored, table(1), table(2))
+    workers.none = False
+
+    assert ["can't start new thread"] * 2 == list(map(str, told))
+    assert [[6.0]] == list(map(values, ask(scored, table(3))))
+
+
+def test_large_calls_that_wait_do_not_refuse_a_batch():
+    """One is let in alone, however many rows it has; a batch is those of requests that count already."""
+    go_on = threading.Event()
+    large = SCHEMA.read([{"a": 1, "plan": "p"}] * (MAX_WAITING + 1))
+
+    def slow(rows):
+        assert len(rows) == 1 or go_on.wait(SOON)
+        return Prediction([Output("a", rows["a"])])
+
+    scored = Batcher(slow, Workers(1), inline=False)
+
+    async def asked():
+        first = asyncio.create_task(adrive(scored.predict(large.part(0, 2000))))
+        await asyncio.sleep(0)
+        rest = [asyncio.create_task(adrive(scored.predict(rows))) for rows in (large, large.part(0, 1))]
+        asyncio.get_running_loop().call_later(0.01, go_on.set)
+        return await asyncio.wait_for(asyncio.gather(first, *rest), SOON)
+
+    assert [2000, MAX_WAITING + 1, 1] == [len(told) for told in asyncio.run(asked())]
+
+
+def test_a_batch_has_no_more_requests_than_a_loop_can_go_on_with(model):
+    """They all have their answers in one pass."""
+    scored = Batcher(model, Workers(1), inline=True)
+    told = ask(scored, *(table(at) for at in range(600)))
+
+    assert [[at * 2.0] for at in range(600)] == list(map(values, told))
+    assert [256, 256, 88] == list(map(len, model.calls))
+
+
+def test_where_all_have_gone_there_is_no_call(model):
+    """Nor is one counted."""
+    scored = Batcher(model, Workers(1), inline=True)
+
+    async def asked():
+        tasks = [asyncio.create_task(adrive(scored.predict(table(at)))) for at in range(3)]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(asked())
+
+    assert (0, 0, 0, 0, 0) == scored.info()
 
 
 @pytest.mark.parametrize("inline", [True, False])

@@ -74,7 +74,8 @@ class Threads:
 
     def _queue(self, call: "_Call") -> None:
         share = call.share
-        if share.waiting and share.rows_waiting + call.rows > MAX_WAITING:
+        # One without rows makes nobody's wait longer, and may be what those of others wait for.
+        if call.rows and share.waiting and share.rows_waiting + call.rows > MAX_WAITING:
             raise Overloaded
         if not share.waiting:
             self._turns.append(share)

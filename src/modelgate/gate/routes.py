@@ -25,7 +25,7 @@ class Found(NamedTuple):
 
 
 class Routes:
-    """The routes of several dialects, the first one that fits winning."""
+    """The routes of several dialects: the first one that fits wins, and one whose first part is variable last."""
 
     def __init__(self) -> None:
         self._fixed: dict[str, dict[str, Found]] = {}
@@ -80,7 +80,7 @@ class Routes:
     def _fitting(self, path: str) -> Iterator[tuple[dict[str, Found], dict[str, str]]]:
         if path in self._fixed:
             yield self._fixed[path], {}
-        for first in (_first_part(path), ""):
+        for first in dict.fromkeys((_first_part(path), "")):
             for pattern, methods in self._variable.get(first, {}).values():
                 match = pattern.fullmatch(path)
                 if match is not None:

@@ -31,9 +31,12 @@ __all__ = ["BatchInfo", "Batcher"]
 _SMALL = 0.01
 """Of the time a thread has left: what it may spend on a call that it could not give up."""
 
-_PASSES = 3
-"""For how many passes of its event loop a batch waits: other requests that have come are read in one, and
-scored in the next."""
+_PASSES = 4
+"""For how many passes of its event loop a batch waits at most: requests that have come are read in one, and
+ask for their predictions in the next."""
+
+_MOST = 256
+"""How many requests a batch has at most: an event loop goes on with all of them in one pass."""
 
 
 class BatchInfo(NamedTuple):
@@ -149,7 +152,7 @@ class Batcher:
             if waiting.leads:
                 self._run()
             else:
-                self._workers.submit(self._run, now=True)
+                self._submit(self._run, now=True)
         while waiting.outcome is None:
             try:
                 waiting.woken.get(timeout=seconds)
@@ -183,14 +186,20 @@ class Batcher:
         """What will come of *table*, on the running event loop."""
         waiting = InLoop(table)
         if self._leads(waiting):
-            self._scheduled = waiting.loop
-            waiting.loop.call_soon(self._run_scheduled, waiting.loop)
+            with self._lock:
+                loop = self._scheduled = self._only_loop()
+            if loop is None:
+                self._submit(self._run)
+            else:
+                # A light call is not worth to be kept waiting for others that may come.
+                seen = waiting.rows if self._light(waiting.rows) else 0
+                loop.call_soon(self._run_scheduled, loop, seen)
         # As it is: a coroutine that awaits it would be resumed with each request.
         return waiting.future
 
     def _leads(self, waiting: Waiting) -> bool:
         """Let *waiting* wait, and tell whether it leads: because the model is free, or because the one
-        who was to lead has not begun: a loop that a thread may be holding up, or that does not run.
+        who was to lead has not begun: another loop, which may be held up, or not run any more.
         """
         rows = waiting.rows
         with self._lock:
@@ -201,9 +210,7 @@ class Batcher:
                 raise Overloaded
             self._waiting.append(waiting)
             self._rows += rows
-            late = self._scheduled is not None and not (
-                isinstance(waiting, InLoop) and self._scheduled.is_running()
-            )
+            late = self._scheduled not in (None, waiting.loop)
             leads, self._busy = late or not self._busy, True
             if leads:
                 self._scheduled = None
@@ -222,18 +229,38 @@ class Batcher:
     def _light(self, rows: int, limit: float = LIGHT) -> bool:
         return self._pace.is_light(rows, limit) if self._inline is None else self._inline
 
-    def _run_scheduled(self, loop: asyncio.AbstractEventLoop, passes: int = _PASSES) -> None:
+    def _only_loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop of all who wait, if they have one: another's would hold up who is not on it."""
+        loops = {waiting.loop for waiting in self._waiting}
+        loop = loops.pop()
+        return loop if loop is not None and not loops and loop.is_running() else None
+
+    def _run_scheduled(self, loop: asyncio.AbstractEventLoop, seen: int, passes: int = _PASSES) -> None:
+        """Run the next batch, but wait for another pass of *loop* while they bring more than the rows *seen*."""
         with self._lock:
             if self._scheduled is not loop:
                 return
-            if passes == 1:
+            rows = self._rows
+            more = passes > 1 and seen < rows < self._max_rows
+            if not more:
                 self._scheduled = None
-        if passes > 1:
-            loop.call_soon(self._run_scheduled, loop, passes - 1)
-        elif self._light(min(self._rows, self._max_rows)):
+        if more:
+            loop.call_soon(self._run_scheduled, loop, rows, passes - 1)
+        elif self._light(min(rows, self._max_rows)):
             self._run(loop)
         else:
-            self._workers.submit(self._run)
+            self._submit(self._run)
+
+    def _submit(self, run: Callable[[], None], batch: Sequence[Waiting] = (), *, now: bool = False) -> None:
+        """Have a worker run *batch*, or the next one. Where there can be none, who waits is told so."""
+        try:
+            self._workers.submit(run, now=now)
+        except Exception as error:
+            with self._lock:
+                refused = [*batch, *self._waiting]
+                self._waiting.clear()
+                self._rows = 0
+            self._settle(refused, [error] * len(refused))
 
     def _run(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Score what waits, in this thread; *loop* is the event loop that runs in it."""
@@ -244,20 +271,22 @@ class Batcher:
         except Exception as error:
             if loop is not None and len(batch) > 1:
                 # To find the table at fault takes many calls: nothing for an event loop.
-                self._workers.submit(partial(self._isolate, batch))
+                self._submit(partial(self._isolate, batch), batch)
                 return
             outcomes = [error] if len(batch) == 1 else self._halves(batch)
         except BaseException as error:
             self._settle(batch, [error] * len(batch), loop)
             raise
-        self._inlined += loop is not None
+        self._inlined += bool(batch) and loop is not None
         self._settle(batch, outcomes, loop)
 
     def _take(self) -> list[Waiting]:
         """The first of those that wait, and as many as fit with it. Who has given up is left out."""
         batch, rows = list[Waiting](), 0
         with self._lock:
-            while self._waiting and (not batch or rows + self._waiting[0].rows <= self._max_rows):
+            while self._waiting and (
+                not batch or (len(batch) < _MOST and rows + self._waiting[0].rows <= self._max_rows)
+            ):
                 first = self._waiting.popleft()
                 self._rows -= first.rows
                 if not first.gone():
@@ -321,19 +350,18 @@ class Batcher:
             if not self._busy:
                 return
             first, self._reason = self._waiting[0], "busy"
-            if isinstance(first, InThread):
-                if first.leads:
-                    # Under the lock: who gives up sees that it was told to.
-                    first.woken.put(None)
-                    return
-            # Not on a loop where a thread waits too: it may be the loop's own, which then would never run.
-            elif not any(isinstance(one, InThread) for one in self._waiting):
-                self._scheduled = first.loop
-        if isinstance(first, InThread):
-            self._workers.submit(self._run, now=True)
-        elif self._scheduled is None or not soon(first.loop, partial(self._run_scheduled, first.loop)):
+            if isinstance(first, InThread) and first.leads:
+                # Under the lock: who gives up sees that it was told to.
+                first.woken.put(None)
+                return
+            loop = self._scheduled = self._only_loop()
+        if loop is not None and soon(loop, partial(self._run_scheduled, loop, 0)):
+            return
+        with self._lock:
+            if self._scheduled is not loop:
+                return
             self._scheduled = None
-            self._workers.submit(self._run)
+        self._submit(self._run, now=isinstance(first, InThread))
 
 
 class _Turn:

@@ -27,6 +27,7 @@ class InThread:
     """
 
     __slots__ = ("given_up", "leads", "outcome", "rows", "table", "woken")
+    loop = None
 
     def __init__(self, table: Table, *, leads: bool = True) -> None:
         self.table = table
