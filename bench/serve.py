@@ -23,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -251,45 +251,46 @@ def free_port() -> int:
     return port
 
 
-def family(process: int) -> set[int]:
-    """A server's process and all that came of it: some start their workers in sessions of their own."""
-    parents = {}
-    for told in Path("/proc").glob("[0-9]*/stat"):
+def family(server: int) -> set[int]:
+    """The processes of a server: those of its session, which is named after its first, and what came of them."""
+    told = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             # proc(5): the name may have spaces.
-            parents[int(told.parent.name)] = int(told.read_text().rpartition(")")[2].split()[1])
-    found, more = set[int](), {process}
+            parent, _, session = map(int, stat.read_text().rpartition(")")[2].split()[1:4])
+            told[int(stat.parent.name)] = parent, session
+    found, more = set[int](), {process for process, (_, session) in told.items() if session == server}
     while more:
         found |= more
-        more = {child for child, parent in parents.items() if parent in more} - found
+        more = {process for process, (parent, _) in told.items() if parent in more} - found
     return found
 
 
-def cpu_seconds(process: int) -> float:
+def cpu_seconds(server: int) -> float:
     """What the processes of a server have used so far."""
     ticks = 0
-    for member in family(process):
+    for process in family(server):
         with contextlib.suppress(OSError):
-            told = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+            told = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
             ticks += int(told[11]) + int(told[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def send(members: Iterable[int], what: signal.Signals) -> None:
-    """Send a signal to processes, as far as they are there."""
-    for member in members:
+def send(server: int, what: signal.Signals) -> None:
+    """Send a signal to the processes of a server."""
+    for process in family(server):
         with contextlib.suppress(ProcessLookupError):
-            os.kill(member, what)
+            os.kill(process, what)
 
 
 @contextlib.contextmanager
 def awake(process: int) -> Iterator[None]:
     """A server goes on for so long, and then stands still again: idle ones ask their queues again and again."""
-    send(family(process), signal.SIGCONT)
+    send(process, signal.SIGCONT)
     try:
         yield
     finally:
-        send(family(process), signal.SIGSTOP)
+        send(process, signal.SIGSTOP)
 
 
 @contextlib.contextmanager
@@ -318,12 +319,11 @@ def serving(server: Server, model: Path) -> Iterator[tuple[int, int]]:
         try:
             yield port, process.pid
         finally:
-            members = family(process.pid)
-            send(members, signal.SIGCONT)
-            send(members, signal.SIGTERM)
+            send(process.pid, signal.SIGCONT)
+            send(process.pid, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(10)
-            send(members, signal.SIGKILL)
+            send(process.pid, signal.SIGKILL)
             process.wait()
 
 
@@ -401,7 +401,7 @@ def measured(name: str, model: Path, row: dict[str, Any], loads: Sequence[Load])
         for told, (port, process) in running.items():
             wait_for(port, SERVERS[told], row)
             loaded(port, SERVERS[told], Load([], 8), row, 1)
-            send(family(process), signal.SIGSTOP)
+            send(process, signal.SIGSTOP)
         for _ in range(ROUNDS):
             for load in loads:
                 for told in dict.fromkeys(told for told in load.servers if told in running):
@@ -411,9 +411,10 @@ def measured(name: str, model: Path, row: dict[str, Any], loads: Sequence[Load])
                         loaded(port, SERVERS[told], load, row, 1)
                         before = cpu_seconds(process)
                         figures = loaded(port, SERVERS[told], load, row)
-                        figures["cpu"] = (cpu_seconds(process) - before) / figures["rate"] / SECONDS
-                    if figures["errors"]:
+                        used = cpu_seconds(process) - before
+                    if figures["errors"] or not figures["rate"]:
                         raise RuntimeError(f"{told}: {figures}")
+                    figures["cpu"] = used / figures["rate"] / SECONDS
                     found.setdefault((name, told, load.connections, load.rows), []).append(figures)
     return {
         key: {figure: statistics.median(run[figure] for run in runs) for figure in runs[0]}
@@ -496,6 +497,9 @@ def main() -> None:
         if shutil.which(program) is None:
             sys.exit(f"needs the program {program}")
     os.sched_setaffinity(0, {1})
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        # Servers that stand still would stay behind.
+        signal.signal(ending, lambda *_: sys.exit(1))
     CACHE.mkdir(exist_ok=True)
     if not installed("ours"):
         sys.exit(1)

@@ -232,6 +232,18 @@ def test_a_pickle_that_is_trusted(joblib_file):
         assert "cannot be told" in run("inspect", path).stdout
     assert "age\tnumber" not in run("inspect", joblib_file).stdout
     assert "age\tnumber" in run("inspect", joblib_file, "--trusted").stdout
+    assert "plan       exact" in run("inspect", joblib_file, "--trusted").stdout
+
+
+def test_a_bare_file_is_not_asked_for_its_plan(tmp_path):
+    """Its model would predict, and what somebody else's takes for that nobody knows."""
+    skops.io.dump(
+        make_pipeline(StandardScaler(), LinearRegression()).fit(FRAME[["age"]], FRAME["age"]),
+        tmp_path / "m.skops",
+    )
+
+    assert "plan " not in run("inspect", tmp_path / "m.skops").stdout
+    assert "plan       exact" in run("inspect", tmp_path / "m.skops", "--trusted").stdout
 
 
 def test_what_a_gate_would_refuse(tmp_path, packed):
@@ -243,7 +255,7 @@ def test_what_a_gate_would_refuse(tmp_path, packed):
     assert "a gate would refuse it" in shown
     assert "plan " not in shown
     skops.io.dump(StandardScaler().fit(FRAME[["age"]]), tmp_path / "m.skops")
-    assert "a gate would refuse it: model=" in run("inspect", tmp_path / "m.skops").stdout
+    assert "a gate would refuse it: model=" in run("inspect", tmp_path / "m.skops", "--trusted").stdout
     path = packed[0]
     content = path.read_bytes()
     at = content.index(b"predict_proba")

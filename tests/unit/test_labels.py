@@ -180,7 +180,9 @@ def test_a_model_is_asked_once_where_that_is_right_for_the_sample(sample, odd):
     model = DecisionTreeClassifier(max_depth=2).fit(ROWS, TWO)
     own = model.predict
     model.predict = lambda rows: np.where(rows[:, 0] == 55, "odd", own(rows))
-    predictor = Predictor(model, plans=False, sample=np.array(sample).reshape(-1, 3))
+    predictor = Predictor(
+        model, plans=False, sample=[dict(zip(("x0", "x1", "x2"), row, strict=True)) for row in sample]
+    )
     told = drive(predictor.predict(predictor.schema.read(np.array([[55.0, 0.0, 0.0]]))))
 
     assert odd is (told.values.tolist() == ["odd"])

@@ -591,7 +591,7 @@ def test_a_graph_that_answers_none_of_the_sample():
     """Is measured on none."""
     model = LinearRegression().fit(ROWS, ROWS[:, 0])
     schema = Schema([Column(name, nullable=True) for name in ("x0", "x1", "x2")])
-    plan = Predictor(model, schema, plans="onnx", sample=np.full((3, 3), np.nan)).plan
+    plan = Predictor(model, schema, plans="onnx", sample=[dict.fromkeys(schema.names)]).plan
 
     assert isinstance(plan, OnnxPlan)
     assert plan.difference is None

@@ -487,6 +487,10 @@ def wrong_when_far(monkeypatch):
     monkeypatch.setattr(plans, "answered", answered)
 
 
+def sample_of(rows):
+    return [{"x0": value} for (value,) in rows]
+
+
 def packed(rows):
     return ModelPackage.from_estimator(LINE, rows)
 
@@ -494,7 +498,7 @@ def packed(rows):
 @pytest.mark.usefixtures("wrong_when_far")
 def test_a_plan_must_be_exact_on_the_sample_too():
     """Rows made up do not go where it is wrong."""
-    without, near, far = (Predictor(LINE, sample=rows) for rows in ((), NEAR, FAR))
+    without, near, far = (Predictor(LINE, sample=sample_of(rows)) for rows in ((), NEAR, FAR))
 
     assert isinstance(without.plan, Plan)
     assert isinstance(near.plan, Plan)
@@ -513,7 +517,7 @@ def test_a_plan_must_not_fail_for_the_sample(monkeypatch):
     monkeypatch.setattr(plans, "answered", answered)
 
     assert isinstance(Predictor(LINE).plan, Plan)
-    assert "its plan fails: ZeroDivisionError" == Predictor(LINE, sample=FAR).plan
+    assert "its plan fails: ZeroDivisionError" == Predictor(LINE, sample=sample_of(FAR)).plan
 
 
 @pytest.mark.usefixtures("wrong_when_far")

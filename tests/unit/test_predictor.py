@@ -153,9 +153,17 @@ def test_the_schema_of_an_estimator_is_its_own():
     assert ("a", "b") == Predictor(LinearRegression().fit(FRAME, FRAME["a"])).schema.names
 
 
-@pytest.mark.parametrize(("sample", "asked"), [(FRAME, FRAME[:3]), ((), pandas.DataFrame([SCHEMA.example]))])
+@pytest.mark.parametrize(
+    ("sample", "asked"),
+    [
+        (FRAME.to_dict("records"), FRAME[:3]),
+        ([{"a": "no number"}, *FRAME.to_dict("records")], FRAME[:3]),
+        ((), pandas.DataFrame([SCHEMA.example])),
+        ([{"a": "no number"}], pandas.DataFrame([SCHEMA.example])),
+    ],
+)
 def test_what_an_estimator_is_warmed_with(sample, asked):
-    """Rows as they will come, where there are any."""
+    """Rows as they will come, where there are any that the schema takes."""
     model = LinearRegression().fit(FRAME, FRAME["a"])
     scored = Predictor(model, SCHEMA, plans=False, sample=sample)
     own, given = model.predict, []
@@ -163,6 +171,13 @@ def test_what_an_estimator_is_warmed_with(sample, asked):
     drive(scored.warm())
 
     assert [asked.astype(float).to_numpy().tolist()] == [rows.to_numpy().tolist() for rows in given]
+
+
+@pytest.mark.parametrize("sample", [3, "x", b"[]", {"a": 1}, FRAME, FRAME.to_numpy(), [[1, 2]], [None]])
+def test_what_is_no_sample(sample):
+    """Nothing is compared in silence on less than was given."""
+    with pytest.raises(ConfigurationError, match="sample: accepts a list of rows"):
+        Predictor(LinearRegression().fit(FRAME, FRAME["a"]), sample=sample)
 
 
 # Functions

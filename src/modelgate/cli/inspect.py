@@ -78,20 +78,26 @@ def inspect(
     report = report_on(path, key=key, trusted=trusted, public_keys=public_keys or None)
     if schema_path is not None and report.schema is not None:
         report.schema.save(schema_path)
-    plan = _plan(report)
+    plan = _plan(report, trusted)
     if as_json:
         print_json(_members(report, plan))
     else:
         _show(path, report, plan)
 
 
-def _plan(report: "FileReport") -> str | None:
-    """Whether an exact plan would answer, or why none would; None where there is no telling."""
+def _plan(report: "FileReport", trusted: bool) -> str | None:
+    """Whether an exact plan would answer, or why none would; None where there is no telling.
+
+    To tell the model must predict: as it does in any case for the example of a package, and else where it is trusted.
+    """
     package = report.package
-    if package is None:
+    if package is None or not (trusted or report.manifest is not None):
         return None
+    from ..models.onnx import OnnxModel
     from ..scoring import Predictor
 
+    if isinstance(package.model, OnnxModel):
+        return None
     try:
         plan = Predictor(package.model, report.schema, sample=package.sample).plan
     except ConfigurationError as error:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import inspect
 import warnings
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, Literal
 
@@ -46,8 +46,8 @@ class Predictor:
         inline: whether batches run on the event loop; None to choose by the time the model takes. Where
             it is False every call is one of the threads', under WSGI too where a request has a deadline.
         tally: counts its calls.
-        sample: rows as they will come, as `Schema.read` takes them: what answers in an estimator's place is
-            compared with it on them too. They are left out where they break the schema.
+        sample: rows as they will come, each values by column name: what answers in an estimator's place is
+            compared with it on them too. A row that breaks the schema is left out.
 
     Attributes:
         size: of what the model was read from, in bytes.
@@ -71,7 +71,7 @@ class Predictor:
         batch: bool = True,
         inline: bool | None = None,
         tally: Tally | None = None,
-        sample: Any = (),
+        sample: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.model = model
         self.target = target
@@ -195,12 +195,15 @@ class Predictor:
         return result
 
 
-def _read(schema: Schema, sample: Any) -> Table | None:
-    """The rows of *sample*; None where there are none, or they break *schema*, which need not be their own."""
-    try:
-        return schema.read(sample) or None
-    except RequestError:
-        return None
+def _read(schema: Schema, sample: Sequence[Mapping[str, Any]]) -> Table | None:
+    """The rows of *sample* that *schema* takes, which need not be their own; None where there are none."""
+    if not isinstance(sample, list | tuple) or not all(isinstance(row, Mapping) for row in sample):
+        raise ConfigurationError("sample: accepts a list of rows, each values by column name")
+    tables = []
+    for row in sample:
+        with contextlib.suppress(RequestError):
+            tables.append(schema.read(row))
+    return Table.joined(tables) if tables else None
 
 
 def _nothing(target: Target) -> Output:
