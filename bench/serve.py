@@ -407,8 +407,10 @@ def measured(name: str, model: Path, row: dict[str, Any], loads: Sequence[Load])
                 for told in dict.fromkeys(told for told in load.servers if told in running):
                     port, process = running[told]
                     with awake(process):
-                        # One that sheds load by the time a call takes has to forget that it stood still.
-                        loaded(port, SERVERS[told], load, row, 1)
+                        # One that sheds load by the time calls took has to forget that it stood still.
+                        for _ in range(10):
+                            if not loaded(port, SERVERS[told], load, row, 1)["errors"]:
+                                break
                         before = cpu_seconds(process)
                         figures = loaded(port, SERVERS[told], load, row)
                         used = cpu_seconds(process) - before

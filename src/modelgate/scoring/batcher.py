@@ -191,7 +191,7 @@ class Batcher:
             if loop is None:
                 self._submit(self._run)
             else:
-                # A light call is not worth to be kept waiting for others that may come.
+                # To wait for who may come is worth it for a call that takes long.
                 seen = waiting.rows if self._light(waiting.rows) else 0
                 loop.call_soon(self._run_scheduled, loop, seen)
         # As it is: a coroutine that awaits it would be resumed with each request.
