@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -337,13 +338,16 @@ def test_threads_with_a_deadline_take_turns_at_a_light_model(model):
         assert pool._threads >= set(model.threads[1:])
 
 
-def test_who_gives_up_when_told_to_lead_leads_once_more(model):
+def test_who_gives_up_when_told_to_lead_has_the_next_one_lead(model):
     """Whoever waits behind is scored all the same."""
     scored = Batcher(model, Workers(1), max_rows=1)
     waiting = [InThread(table(value)) for value in (1, 2, 3)]
     assert [True, False, False] == [scored._leads(one) for one in waiting]
     scored._run()
+    assert [False, True, False] == [not one.woken.empty() and one.outcome is None for one in waiting]
     scored._give_up(waiting[1])
+    assert not waiting[2].woken.empty()
+    scored._run()
 
     assert [[1.0], [3.0]] == model.calls
     assert [True, False, True] == [one.outcome is not None for one in waiting]
@@ -537,6 +541,49 @@ def test_a_loop_that_is_held_up_by_another_leads_nobody(model):
     assert [[4.0], [2.0]] == list(map(values, asyncio.run(asked())))
 
 
+def test_who_is_interrupted_while_it_waits_does_not_lead(model):
+    """A signal's handler raised just when it was told to: whoever waits behind is."""
+    scored = Batcher(model, Workers(1), max_rows=1)
+    leading, interrupted, behind = (InThread(table(value)) for value in (1, 2, 3))
+    assert scored._leads(leading)
+
+    class Interrupted(SimpleQueue):
+        def get(self, timeout=None):
+            scored._leads(behind)
+            scored._run()
+            raise KeyboardInterrupt
+
+    interrupted.woken = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        scored._wait(interrupted, None)
+    assert not behind.woken.empty()
+    scored._run()
+
+    assert [[1.0], [3.0]] == model.calls
+    assert not scored._busy
+
+
+def test_an_interrupt_in_the_search_for_the_guilty_ends_it_for_all(model):
+    """Nobody waits for ever."""
+    raised = iter([ValueError("poison"), KeyboardInterrupt])
+
+    def interrupted(rows):
+        model(rows)
+        if len(model.calls) > 1:
+            raise next(raised)
+        return Prediction([Output("double", rows["a"])])
+
+    scored = Batcher(interrupted, Workers(1))
+    waiting = [InThread(table(value)) for value in (1, 2)]
+    drive(scored.predict(table(0)))
+    assert [True, False] == [scored._leads(one) for one in waiting]
+    with pytest.raises(KeyboardInterrupt):
+        scored._run()
+
+    assert [KeyboardInterrupt] * 2 == [type(one.outcome) for one in waiting]
+    assert not scored._busy
+
+
 class NoWorkers(Workers):
     """Threads that cannot be had, as long as there are to be none."""
 
@@ -558,6 +605,17 @@ def test_without_a_worker_who_waits_is_told_so(model):
 
     assert ["can't start new thread"] * 2 == list(map(str, told))
     assert [[6.0]] == list(map(values, ask(scored, table(3))))
+
+
+def test_without_a_worker_the_guilty_is_not_found_and_others_are_served(model):
+    """Who was in the call that failed is told so; who came behind needs no thread."""
+    workers = NoWorkers(1)
+    workers.none = True
+    scored = Batcher(model, workers, inline=True, max_rows=4)
+    told = ask(scored, *(table(value) for value in (1, -1, 3, 4, 5, 6)))
+
+    assert [RuntimeError] * 4 == list(map(type, told[:4]))
+    assert [[10.0], [12.0]] == list(map(values, told[4:]))
 
 
 def test_large_calls_that_wait_do_not_refuse_a_batch():

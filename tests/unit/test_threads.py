@@ -190,8 +190,12 @@ def test_calls_that_run_for_nobody_do_not_multiply(calls):
         patient = pool.submit(share.result, lambda: "answer", SOON)
         calls.go_on.set()
         assert "answer" == patient.result(SOON)
+    until = threading.Event()
+    while share.live:  # the other of the two ends in its own time
+        until.wait(0.001)
+
     assert ["one", "two"] == sorted(calls.began)
-    assert (0, 0) == (share.live, share.left)
+    assert 0 == share.left
 
 
 def test_an_overdue_call_no_longer_runs_for_nobody(calls, clock):
@@ -250,3 +254,43 @@ def test_what_hangs_keeps_no_program_from_ending():
     """A server that is told to stop does."""
 
     assert 0 == subprocess.run([sys.executable, "-c", HANGING], timeout=60, check=False).returncode
+
+
+class NoThread(threading.Thread):
+    """One that the system does not give."""
+
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+
+def test_where_the_system_gives_no_thread_a_call_is_refused(monkeypatch):
+    """And nothing is kept of it: the next ones are made, once it gives some."""
+    share, made = Threads(2, None).share(), []
+    with monkeypatch.context() as patched:
+        patched.setattr(threading, "Thread", NoThread)
+        for now in (False, True, False):
+            with pytest.raises(Overloaded):
+                share.submit(lambda: made.append("refused"), now=now)
+    share.submit(lambda: made.append("served")).result(30)
+
+    assert ["served"] == made
+    assert (0, 0) == (share.live, len(share.waiting))
+
+
+def test_where_the_system_gives_no_more_threads_calls_wait_for_those_there_are(monkeypatch):
+    """The first that ends begins the next."""
+    share, entered, go_on = Threads(2, None).share(), threading.Event(), threading.Event()
+
+    def first():
+        entered.set()
+        assert go_on.wait(30)
+
+    running = share.submit(first)
+    assert entered.wait(30)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading, "Thread", NoThread)
+        others = [share.submit(lambda at=at: at) for at in range(3)]
+        go_on.set()
+        running.result(30)
+
+        assert [0, 1, 2] == [other.result(30) for other in others]

@@ -81,7 +81,11 @@ class Threads:
             self._turns.append(share)
         share.waiting[call] = None
         share.rows_waiting += call.rows
-        self._begin_next()
+        try:
+            self._begin_next()
+        except Overloaded:
+            self._remove(call)
+            raise
 
     def begin(self, call: "_Call") -> None:
         """Begin *call* now: for a thread that waits for it, and so adds none to those that work."""
@@ -110,14 +114,16 @@ class Threads:
 
     def remove(self, call: "_Call") -> None:
         """Have *call*, which is cancelled, wait no longer."""
-        share = call.share
         with self._lock:
-            if call not in share.waiting:
-                return
-            del share.waiting[call]
-            share.rows_waiting -= call.rows
-            if not share.waiting:
-                self._turns.remove(share)
+            if call in call.share.waiting:
+                self._remove(call)
+
+    def _remove(self, call: "_Call") -> None:
+        share = call.share
+        del share.waiting[call]
+        share.rows_waiting -= call.rows
+        if not share.waiting:
+            self._turns.remove(share)
 
     def find_overdue(self) -> None:
         """Count the calls no longer that have run for too long."""
@@ -142,8 +148,16 @@ class Threads:
             self._find_overdue(self.patience)
         most, passed_over = self.most(), 0
         while passed_over < len(self._turns) and len(self._running) < self.number:
+            passed_over = passed_over + 1 if self._turns[0].live >= most else 0
+            if not passed_over:
+                try:
+                    self._have_thread()
+                except Overloaded:
+                    if not self._running:
+                        raise
+                    # The first of them that ends begins what waits.
+                    return
             share = self._turns.popleft()
-            passed_over = passed_over + 1 if share.live >= most else 0
             if not passed_over:
                 call, _ = share.waiting.popitem(last=False)
                 share.rows_waiting -= call.rows
@@ -151,17 +165,26 @@ class Threads:
             if share.waiting:
                 self._turns.append(share)
 
+    def _have_thread(self) -> None:
+        """One is idle from now on. Raises `Overloaded` where the system gives no more."""
+        if self._idle:
+            return
+        try:
+            threading.Thread(target=_work, args=(self._begun,), name="modelgate", daemon=True).start()
+        except RuntimeError as error:
+            raise Overloaded from error
+        self._idle += 1
+
     def _begin(self, call: "_Call") -> None:
+        # Before anything is counted.
+        self._have_thread()
         if not call.set_running_or_notify_cancel():
             return
         call.began = time.monotonic()
         self._running[call] = None
         call.share.live += 1
         self._begun.put(partial(self._run, call))
-        if self._idle:
-            self._idle -= 1
-        else:
-            threading.Thread(target=_work, args=(self._begun,), name="modelgate", daemon=True).start()
+        self._idle -= 1
 
     def _run(self, call: "_Call") -> None:
         try:

@@ -145,9 +145,16 @@ class Batcher:
     def _score_large(self, table: Table) -> Prediction:
         return self._tally.timed("large", len(table), self._score, table)[0]
 
+    def wait(self, table: Table) -> Outcome:
+        """What comes of *table*."""
+        return self._wait(InThread(table), None)
+
     def wait_within(self, table: Table, seconds: float) -> Outcome:
         """As `wait`, but that this thread, which has no time to lose, runs no model that may take much of it."""
-        waiting = InThread(table, leads=self._light(len(table), max(LIGHT, seconds * _SMALL)))
+        leads = self._light(len(table), max(LIGHT, seconds * _SMALL))
+        return self._wait(InThread(table, leads=leads), seconds)
+
+    def _wait(self, waiting: InThread, seconds: float | None) -> Outcome:
         if self._leads(waiting):
             if waiting.leads:
                 self._run()
@@ -155,10 +162,13 @@ class Batcher:
                 self._submit(self._run, now=True)
         while waiting.outcome is None:
             try:
+                # Woken to lead, or because there is an outcome.
                 waiting.woken.get(timeout=seconds)
-            except Empty:
+            except BaseException as error:
                 self._give_up(waiting)
-                raise TimeoutError from None
+                if isinstance(error, Empty):
+                    raise TimeoutError from None
+                raise
             if waiting.outcome is None:
                 self._run()
         return waiting.outcome
@@ -168,19 +178,7 @@ class Batcher:
             waiting.given_up = True
         # It may have been told to lead just now: then nobody else will.
         if not waiting.woken.empty() and waiting.outcome is None:
-            self._run()
-
-    def wait(self, table: Table) -> Outcome:
-        """What comes of *table*."""
-        waiting = InThread(table)
-        if self._leads(waiting):
-            self._run()
-        while waiting.outcome is None:
-            # Woken to lead, or because there is an outcome.
-            waiting.woken.get()
-            if waiting.outcome is None:
-                self._run()
-        return waiting.outcome
+            self._pass_on()
 
     def outcome(self, table: Table) -> Awaitable[Outcome]:
         """What will come of *table*, on the running event loop."""
@@ -257,9 +255,10 @@ class Batcher:
             self._workers.submit(run, now=now)
         except Exception as error:
             with self._lock:
-                refused = [*batch, *self._waiting]
-                self._waiting.clear()
-                self._rows = 0
+                refused = list(batch or self._waiting)
+                if not batch:
+                    self._waiting.clear()
+                    self._rows = 0
             self._settle(refused, [error] * len(refused))
 
     def _run(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
@@ -269,11 +268,10 @@ class Batcher:
         try:
             outcomes: Sequence[Outcome] = self._call(batch, self._reason) if batch else []
         except Exception as error:
-            if loop is not None and len(batch) > 1:
-                # To find the table at fault takes many calls: nothing for an event loop.
-                self._submit(partial(self._isolate, batch), batch)
+            if len(batch) > 1:
+                self._isolate_beside(loop, batch)
                 return
-            outcomes = [error] if len(batch) == 1 else self._halves(batch)
+            outcomes = [error]
         except BaseException as error:
             self._settle(batch, [error] * len(batch), loop)
             raise
@@ -296,8 +294,20 @@ class Batcher:
                 self._reason = "full"
         return batch
 
+    def _isolate_beside(self, loop: asyncio.AbstractEventLoop | None, batch: list[Waiting]) -> None:
+        """Find the table at fault, which takes many calls: nothing for an event loop."""
+        if loop is None:
+            self._isolate(batch)
+        else:
+            self._submit(partial(self._isolate, batch), batch)
+
     def _isolate(self, batch: list[Waiting]) -> None:
-        self._settle(batch, self._halves(batch))
+        try:
+            outcomes = self._halves(batch)
+        except BaseException as error:
+            self._settle(batch, [error] * len(batch))
+            raise
+        self._settle(batch, outcomes)
 
     def _halves(self, batch: list[Waiting]) -> list[Outcome]:
         middle = len(batch) // 2

@@ -202,7 +202,7 @@ def _read(schema: Schema, sample: Sequence[Mapping[str, Any]]) -> Table | None:
     tables = []
     for row in sample:
         with contextlib.suppress(RequestError):
-            tables.append(schema.read(row))
+            tables.append(schema.read([row]))
     return Table.joined(tables) if tables else None
 
 
