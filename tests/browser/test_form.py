@@ -163,6 +163,14 @@ def test_wrong_values_are_told_at_their_fields(chromium, recorded, dialect):
     assert "whole number" in errors[1]
 
 
+def predicting(page):
+    """The wire formats, each once its prediction stands there."""
+    for dialect in page.locator("#dialect option").all_inner_texts():
+        page.get_by_label("Wire format").select_option(dialect)
+        predict(page)
+        yield dialect
+
+
 def test_several_outputs(page):
     """Each has its own name, value and bars."""
 
@@ -180,9 +188,7 @@ def test_several_outputs(page):
         enter(page, address, "both")
         page.get_by_label("amount", exact=True).fill("2")
         told = {}
-        for dialect in page.locator("#dialect option").all_inner_texts():
-            page.get_by_label("Wire format").select_option(dialect)
-            predict(page)
+        for dialect in predicting(page):
             told[dialect] = (
                 page.locator(".value").all_inner_texts(),
                 page.locator(".bars .label").all_inner_texts(),
@@ -201,9 +207,7 @@ def test_outputs_that_the_deployment_does_not_name(page, names):
         enter(page, address, "sum")
         page.get_by_label("amount", exact=True).fill("82")
         told = {}
-        for dialect in page.locator("#dialect option").all_inner_texts():
-            page.get_by_label("Wire format").select_option(dialect)
-            predict(page)
+        for dialect in predicting(page):
             told[dialect] = page.locator(".value").all_inner_texts() or page.locator("#result p").inner_text()
             assert 0 == page.locator(".bars").count(), dialect
         drop(page, "rows.csv", "amount\n82\n")

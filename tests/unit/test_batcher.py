@@ -71,6 +71,18 @@ def ask(scored, *tables):
     return asyncio.run(all_of_them())
 
 
+def asking(scored, *rows):
+    """The task of a request for a table of *rows*."""
+    return asyncio.create_task(adrive(scored.predict(table(*rows))))
+
+
+async def begun(scored, model):
+    """The task of a request that the model is at work on."""
+    task = asking(scored, 1)
+    await asyncio.to_thread(model.entered.acquire)
+    return task
+
+
 def queued(scored, count):
     """Wait until so many tables wait."""
     until = threading.Event()
@@ -110,7 +122,7 @@ def test_what_comes_in_the_next_passes_of_the_loop_is_in_the_call(model, inline)
     async def asked():
         tasks = []
         for rows in ([1, 2], [3], [4]):
-            tasks += [asyncio.create_task(adrive(scored.predict(table(at)))) for at in rows]
+            tasks += [asking(scored, at) for at in rows]
             await asyncio.sleep(0)
         return await asyncio.wait_for(asyncio.gather(*tasks), SOON)
 
@@ -123,7 +135,7 @@ def test_a_light_one_alone_waits_for_a_single_pass(model):
     scored = Batcher(model, Workers(1), inline=True)
 
     async def asked():
-        task = asyncio.create_task(adrive(scored.predict(table(1))))
+        task = asking(scored, 1)
         await asyncio.sleep(0)
         before = len(model.calls)
         await asyncio.sleep(0)
@@ -143,7 +155,7 @@ def test_who_has_an_answer_and_asks_again_is_in_the_next_call(model):
     async def asked():
         first = asyncio.create_task(twice())
         await asyncio.to_thread(model.entered.acquire)
-        other = asyncio.create_task(adrive(scored.predict(table(2))))
+        other = asking(scored, 2)
         await asyncio.sleep(0)
         model.go_on.set()
         await asyncio.wait_for(asyncio.gather(first, other), SOON)
@@ -159,9 +171,8 @@ def test_what_queues_while_a_worker_is_busy_is_the_next_call(model):
     model.go_on.clear()
 
     async def asked():
-        first = asyncio.create_task(adrive(scored.predict(table(1))))
-        await asyncio.to_thread(model.entered.acquire)
-        rest = [asyncio.create_task(adrive(scored.predict(table(at)))) for at in (2, 3, 4)]
+        first = await begun(scored, model)
+        rest = [asking(scored, at) for at in (2, 3, 4)]
         await asyncio.sleep(0)
         model.go_on.set()
         return await asyncio.wait_for(asyncio.gather(first, *rest), SOON)
@@ -211,11 +222,8 @@ def test_rows_count_and_not_requests(model):
     model.go_on.clear()
 
     async def asked():
-        first = asyncio.create_task(adrive(scored.predict(table(1))))
-        await asyncio.to_thread(model.entered.acquire)
-        rest = [
-            asyncio.create_task(adrive(scored.predict(table(*at)))) for at in ((1, 2), (3,), (4, 5), (6,))
-        ]
+        first = await begun(scored, model)
+        rest = [asking(scored, *at) for at in ((1, 2), (3,), (4, 5), (6,))]
         await asyncio.sleep(0)
         model.go_on.set()
         await asyncio.wait_for(asyncio.gather(first, *rest), SOON)
@@ -232,7 +240,7 @@ def test_who_leads_on_an_event_loop_and_is_cancelled_leads_all_the_same(model):
     scored = Batcher(model, Workers(1), inline=True)
 
     async def asked():
-        tasks = [asyncio.create_task(adrive(scored.predict(table(value)))) for value in (1, 2)]
+        tasks = [asking(scored, value) for value in (1, 2)]
         asyncio.get_running_loop().call_soon(tasks[0].cancel)
         return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), SOON)
 
@@ -359,9 +367,8 @@ def test_more_rows_than_may_wait_are_refused_at_once(model):
     model.go_on.clear()
 
     async def asked():
-        first = asyncio.create_task(adrive(scored.predict(table(1))))
-        await asyncio.to_thread(model.entered.acquire)
-        second = asyncio.create_task(adrive(scored.predict(table(2, 3))))
+        first = await begun(scored, model)
+        second = asking(scored, 2, 3)
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
             await adrive(scored.predict(table(4)))
@@ -378,14 +385,13 @@ def test_who_gives_up_makes_room_for_others(model):
     model.go_on.clear()
 
     async def asked():
-        first = asyncio.create_task(adrive(scored.predict(table(1))))
-        await asyncio.to_thread(model.entered.acquire)
-        gone, stays = (asyncio.create_task(adrive(scored.predict(table(*rows)))) for rows in ([2, 3], [4]))
+        first = await begun(scored, model)
+        gone, stays = (asking(scored, *rows) for rows in ([2, 3], [4]))
         await asyncio.sleep(0)
         told = [scored.rows_waiting]
         gone.cancel()
         await asyncio.sleep(0)
-        last = asyncio.create_task(adrive(scored.predict(table(5))))
+        last = asking(scored, 5)
         await asyncio.sleep(0)
         told.append(scored.rows_waiting)
         model.go_on.set()
@@ -403,9 +409,8 @@ def test_who_gives_up_is_not_scored(model):
     model.go_on.clear()
 
     async def asked():
-        first = asyncio.create_task(adrive(scored.predict(table(1))))
-        await asyncio.to_thread(model.entered.acquire)
-        rest = [asyncio.create_task(adrive(scored.predict(table(at)))) for at in (2, 3, 4)]
+        first = await begun(scored, model)
+        rest = [asking(scored, at) for at in (2, 3, 4)]
         await asyncio.sleep(0)
         rest[0].cancel()
         rest[2].cancel()
@@ -425,7 +430,7 @@ def test_a_loop_that_does_not_run_holds_nobody_up(model, closed):
     loop = asyncio.new_event_loop()
 
     async def left_behind():
-        return asyncio.ensure_future(adrive(scored.predict(table(1))))
+        return asking(scored, 1)
 
     loop.run_until_complete(left_behind())
     loop._run_once()  # the task begins, and what it has scheduled does not
@@ -443,7 +448,7 @@ def test_a_thread_that_holds_up_a_loop_is_not_held_up_by_it(model):
     scored = Batcher(model, Workers(1), inline=True)
 
     async def asked():
-        others = [asyncio.ensure_future(adrive(scored.predict(table(at)))) for at in (1, 2)]
+        others = [asking(scored, at) for at in (1, 2)]
         await asyncio.sleep(0)
         own = drive(scored.predict(table(3)))
         return [own, *await asyncio.wait_for(asyncio.gather(*others), SOON)]
@@ -458,9 +463,8 @@ def test_a_loop_that_is_gone_holds_nobody_up(model):
     model.go_on.clear()
 
     async def abandoned():
-        first = asyncio.create_task(adrive(scored.predict(table(1))))
-        await asyncio.to_thread(model.entered.acquire)
-        second = asyncio.create_task(adrive(scored.predict(table(2))))
+        first = await begun(scored, model)
+        second = asking(scored, 2)
         await asyncio.sleep(0)
         return [task.cancel() for task in (first, second)]
 
@@ -482,13 +486,13 @@ def test_who_waits_on_another_loop_does_not_wait_for_one_that_stops(model, inlin
     loop = asyncio.new_event_loop()
 
     async def other():
-        task = asyncio.create_task(adrive(scored.predict(table(2))))
+        task = asking(scored, 2)
         await asyncio.sleep(0)
         asked.set()
         return await asyncio.wait_for(task, SOON)
 
     async def stops():
-        task = asyncio.create_task(adrive(scored.predict(table(1))))
+        task = asking(scored, 1)
         await asyncio.sleep(0)
         answer = pool.submit(asyncio.run, other())
         assert asked.wait(SOON)
@@ -511,9 +515,9 @@ def test_a_loop_that_stopped_does_not_lead_who_is_left(model):
     model.go_on.clear()
 
     async def stops():
-        tasks = [asyncio.create_task(adrive(scored.predict(table(1))))]
+        tasks = [asking(scored, 1)]
         await asyncio.to_thread(model.entered.acquire)
-        tasks.append(asyncio.create_task(adrive(scored.predict(table(2)))))
+        tasks.append(asking(scored, 2))
         await asyncio.sleep(0)
         return tasks
 
@@ -533,7 +537,7 @@ def test_a_loop_that_is_held_up_by_another_leads_nobody(model):
     scored = Batcher(model, Workers(1), inline=False)
 
     async def asked():
-        own = asyncio.create_task(adrive(scored.predict(table(1))))
+        own = asking(scored, 1)
         await asyncio.sleep(0)
         nested = run_coroutine(lambda: asyncio.wait_for(adrive(scored.predict(table(2))), SOON))
         return [nested, await own]
@@ -653,7 +657,7 @@ def test_where_all_have_gone_there_is_no_call(model):
     scored = Batcher(model, Workers(1), inline=True)
 
     async def asked():
-        tasks = [asyncio.create_task(adrive(scored.predict(table(at)))) for at in range(3)]
+        tasks = [asking(scored, at) for at in range(3)]
         await asyncio.sleep(0)
         for task in tasks:
             task.cancel()
