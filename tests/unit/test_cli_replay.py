@@ -131,10 +131,10 @@ def test_nobody_there(run):
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("{", "line 2: Input data was truncated"),
-        ("[]", "line 2: Expected `object`"),
-        ('{"method": "GET"}', "line 2: Object missing required field `path`"),
-        ('{"path": "/x", "boddy": ""}', "line 2: Object contains unknown field `boddy`"),
+        ("{", "line 2: "),
+        ("[]", "line 2: "),
+        ('{"method": "GET"}', "`path`"),
+        ('{"path": "/x", "boddy": ""}', "`boddy`"),
         ('{"path": "x"}', "line 2: accepts a path from / on"),
         ('{"path": "/x", "json": 1, "body": ""}', "headers in ASCII, and json or body"),
         ('{"path": "/x", "headers": {"X-API-Key": "mg_s3cret"}}', "line 2: has the header X-API-Key"),

@@ -446,7 +446,7 @@ DONE = httpx.Response(
         (httpx.Response(200, json={"data": []}), "answered 1 rows with 0 predictions"),
         (
             httpx.Response(200, json={"predictions": [1]}),
-            "is no answer of the dialect datarobot: Object missing required field `data`",
+            "is no answer of the dialect datarobot: ",
         ),
     ],
 )

@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from closeness import assert_equal_but_for_blas
 from modelgate.errors import ConfigurationError, InvalidInput, PredictionError
 from modelgate.flow import Workers, adrive, drive
 from modelgate.flow.bounded import bounded
@@ -52,7 +53,11 @@ def predict(request):
 # Estimators
 
 
-@pytest.mark.parametrize("data", [FRAME, FRAME.to_numpy()], ids=["frame", "array"])
+@pytest.mark.parametrize(
+    "data",
+    [FRAME, np.ascontiguousarray(FRAME), np.asfortranarray(FRAME)],
+    ids=["frame", "array by rows", "array by columns"],
+)
 def test_a_classifier_gives_labels_and_probabilities(predict, data):
     """Its own, in the order of classes_."""
     model = LogisticRegression().fit(data, LABELS)
@@ -61,7 +66,7 @@ def test_a_classifier_gives_labels_and_probabilities(predict, data):
 
     assert ("churned", ["no", "yes"]) == (output.name, output.classes)
     assert np.array_equal(model.predict(data), prediction.values)
-    assert np.array_equal(model.predict_proba(data), prediction.probabilities)
+    assert_equal_but_for_blas(model.predict_proba(data), prediction.probabilities)
     assert len(FRAME) == len(prediction)
 
 
@@ -70,7 +75,7 @@ def test_a_regressor_gives_numbers(predict):
     model = LinearRegression().fit(FRAME, FRAME["a"] * 2)
     prediction = predict(model)
 
-    assert np.array_equal(model.predict(FRAME), prediction.values)
+    assert_equal_but_for_blas(model.predict(FRAME), prediction.values)
     assert ("prediction", None, None) == (
         prediction.outputs[0].name,
         prediction.classes,
@@ -121,7 +126,7 @@ def test_a_regressor_of_one_column(predict):
     """A target of shape (rows, 1) is one output."""
     model = LinearRegression().fit(FRAME, FRAME[["a"]])
 
-    assert np.array_equal(model.predict(FRAME)[:, 0], predict(model).values)
+    assert_equal_but_for_blas(model.predict(FRAME)[:, 0], predict(model).values)
 
 
 def test_a_classifier_of_several_labels(predict):
@@ -424,7 +429,7 @@ def test_how_likely_each_of_several_labels_is(predict, kind):
 
     assert [[0, 1], [0, 1]] == [output.classes for output in outputs]
     for at, output in enumerate(outputs):
-        assert np.array_equal(np.column_stack([1 - there[:, at], there[:, at]]), output.probabilities)
+        assert_equal_but_for_blas(np.column_stack([1 - there[:, at], there[:, at]]), output.probabilities)
 
 
 @pytest.mark.parametrize(
@@ -464,7 +469,7 @@ def test_a_model_that_changes_its_input_answers_as_ever(named, plans):
     table = scored.schema.read(rows[:5])
     told = drive(scored.predict(table))
 
-    np.testing.assert_array_equal(model.predict_proba(frame[:5].copy()), told.probabilities)
+    assert_equal_but_for_blas(model.predict_proba(frame[:5].copy()), told.probabilities)
     np.testing.assert_array_equal(rows[:5], table.numbers)
 
 
