@@ -4,6 +4,7 @@ Every column is sent into pipelines, the branches of column transformers and the
 ensembles, until an estimator ends its way. Nothing is imported for it, and no data go through it.
 """
 
+from collections import UserList
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -203,6 +204,9 @@ def _is_composite(step: Any) -> bool:
 
 def _selected(selected: Any, names: Sequence[str], width: int) -> list[int]:
     """The places that a ColumnTransformer's selection means, in whichever way it is written."""
+    if isinstance(selected, UserList):
+        # The columns of the remainder in scikit-learn 1.6, which warns where they are read in another way.
+        selected = selected.data
     if isinstance(selected, str):
         return [names.index(selected)]
     if isinstance(selected, slice):
