@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pickle
+import zipfile
 
 import click.testing
 import joblib
@@ -290,6 +291,37 @@ def test_many_levels_and_figures(tmp_path, monkeypatch):
     assert "town 0 | town 1 | town 2 | town 3 | town 4 | … (8)" in plain
     assert "0 to 79 in training" in plain
     assert "town 0" in run("inspect", tmp_path / "m.mgpkg").stdout
+
+
+HOSTILE = "\x1b[2J\r\nplan       exact\x9b1m\x07\u202e"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_a_file_says_stays_in_its_line(tmp_path, monkeypatch, terminal):
+    """Nothing in a file moves the cursor, forges a line or turns the text round; letters are shown."""
+    frame = pd.DataFrame({f"größe{HOSTILE}": ["a", f"b{HOSTILE}"] * 10})
+    model = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(frame, [f"no{HOSTILE}", "yes"] * 10)
+    package = ModelPackage.from_estimator(model, frame, target=f"churned{HOSTILE}")
+    package.save(tmp_path / "m.mgpkg")
+    monkeypatch.setattr("modelgate.cli.tables.is_terminal", lambda: terminal)
+    monkeypatch.setenv("COLUMNS", "400")
+    shown = run("inspect", tmp_path / "m.mgpkg").stdout
+    as_json = run("inspect", tmp_path / "m.mgpkg", "--json").stdout
+
+    for told in (shown, as_json):
+        assert all(character.isprintable() or character in "\t\n" for character in told)
+        assert "größe" in told
+    assert 1 == sum(line.startswith("plan ") for line in shown.splitlines())
+    assert f"größe{HOSTILE}" == json.loads(as_json)["schema"]["column"][0]["name"]
+
+
+def test_what_a_file_says_in_an_error_stays_in_its_line(tmp_path):
+    """The message of a file that cannot be a model names what is in it."""
+    with zipfile.ZipFile(tmp_path / "m.mgpkg", "w") as archive:
+        archive.writestr(HOSTILE, "")
+    told = run("inspect", tmp_path / "m.mgpkg", code=2).stderr
+
+    assert all(character.isprintable() for character in told.removesuffix("\n"))
 
 
 def test_a_report_is_of_the_very_bytes(joblib_file):

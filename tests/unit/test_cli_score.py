@@ -714,6 +714,20 @@ def test_a_server_that_refuses(to, run, fault, code, told):
     assert told in run(rows_of(1), code=code).stderr
 
 
+def test_what_a_server_says_stays_in_its_line(to, run):
+    """Its message moves no cursor and forges no line."""
+
+    def hostile(request):
+        told = json.dumps({"message": "\x1b[2J\nbig.csv: 1 rows", "code": "invalid_input"})
+        return httpx.Response(
+            422, text=told, headers={"content-type": "application/json", "x-request-id": "1"}
+        )
+
+    to(Failing(gate_of(), 0, hostile))
+
+    assert "Error: \\x1b[2J\\nbig.csv: 1 rows" in run(rows_of(1), code=2).stderr
+
+
 def raising(table):
     raise ValueError
 

@@ -20,7 +20,7 @@ from .checkpoint import Checkpoint
 from .csv_file import COMPRESSED
 from .inspect import from_environment
 from .progress import Show, progress, told
-from .tables import print_json
+from .tables import plain, print_json
 
 if TYPE_CHECKING:
     from ..client.session import Session
@@ -162,7 +162,9 @@ class _Job:
         now = time.monotonic()
         if seconds >= _LONG and now >= self._told_until:
             self._told_until = now + seconds
-            click.echo(f"{self._path.name}  waiting {seconds:.0f} s for the server: {error}", err=True)
+            click.echo(
+                f"{self._path.name}  waiting {seconds:.0f} s for the server: {plain(str(error))}", err=True
+            )
 
     async def _score(self, source: "Input", session: "Session", output: "Output", show: Show) -> None:
         from ..client.scored import check_header, scored
@@ -201,7 +203,7 @@ class _Job:
         if self._done.offset:
             same = "the same command, without --overwrite," if overwrite else "the same command"
             lines.append(f"{self._done.rows:,} rows are done: {same} goes on with the next")
-        click.echo("\n".join(lines), err=True)
+        click.echo("\n".join(map(plain, lines)), err=True)
         raise click.exceptions.Exit(code_of(error))
 
     def report(self, as_json: bool) -> None:
@@ -224,7 +226,7 @@ class _Job:
         if as_json:
             print_json(summary)
         else:
-            click.echo(_sentence(summary))
+            click.echo(plain(_sentence(summary)))
         raise click.exceptions.Exit(1 if self._done.refused else 0)
 
 
