@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import pickle
@@ -315,12 +316,15 @@ def test_what_a_file_says_stays_in_its_line(tmp_path, monkeypatch, terminal):
     assert f"größe{HOSTILE}" == json.loads(as_json)["schema"]["column"][0]["name"]
 
 
-def test_what_a_file_says_in_an_error_stays_in_its_line(tmp_path):
-    """The message of a file that cannot be a model names what is in it."""
-    with zipfile.ZipFile(tmp_path / "m.mgpkg", "w") as archive:
-        archive.writestr(HOSTILE, "")
-    told = run("inspect", tmp_path / "m.mgpkg", code=2).stderr
+def test_what_a_file_says_in_an_error_stays_in_its_line(tmp_path, sample):
+    """The message names types as the file spells them."""
+    content = skops.io.dumps(LinearRegression().fit([[1.0]], [1.0]))
+    with zipfile.ZipFile(io.BytesIO(content)) as good, zipfile.ZipFile(tmp_path / "m.skops", "w") as bad:
+        for name in good.namelist():
+            bad.writestr(name, good.read(name).replace(b'"LinearRegression"', json.dumps(HOSTILE).encode()))
+    told = run("pack", tmp_path / "m.skops", "--sample", sample, code=2).stderr
 
+    assert "holds types that are not trusted" in told
     assert all(character.isprintable() for character in told.removesuffix("\n"))
 
 
