@@ -2,9 +2,11 @@
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import pickle
+import zipfile
 
 import click.testing
 import joblib
@@ -290,6 +292,40 @@ def test_many_levels_and_figures(tmp_path, monkeypatch):
     assert "town 0 | town 1 | town 2 | town 3 | town 4 | … (8)" in plain
     assert "0 to 79 in training" in plain
     assert "town 0" in run("inspect", tmp_path / "m.mgpkg").stdout
+
+
+HOSTILE = "\x1b[2J\r\nplan       exact\x9b1m\x07\u202e"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_a_file_says_stays_in_its_line(tmp_path, monkeypatch, terminal):
+    """Nothing in a file moves the cursor, forges a line or turns the text round; letters are shown."""
+    frame = pd.DataFrame({f"größe{HOSTILE}": ["a", f"b{HOSTILE}"] * 10})
+    model = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(frame, [f"no{HOSTILE}", "yes"] * 10)
+    package = ModelPackage.from_estimator(model, frame, target=f"churned{HOSTILE}")
+    package.save(tmp_path / "m.mgpkg")
+    monkeypatch.setattr("modelgate.cli.tables.is_terminal", lambda: terminal)
+    monkeypatch.setenv("COLUMNS", "400")
+    shown = run("inspect", tmp_path / "m.mgpkg").stdout
+    as_json = run("inspect", tmp_path / "m.mgpkg", "--json").stdout
+
+    for told in (shown, as_json):
+        assert all(character.isprintable() or character in "\t\n" for character in told)
+        assert "größe" in told
+    assert 1 == sum(line.startswith("plan ") for line in shown.splitlines())
+    assert f"größe{HOSTILE}" == json.loads(as_json)["schema"]["column"][0]["name"]
+
+
+def test_what_a_file_says_in_an_error_stays_in_its_line(tmp_path, sample):
+    """The message names types as the file spells them."""
+    content = skops.io.dumps(LinearRegression().fit([[1.0]], [1.0]))
+    with zipfile.ZipFile(io.BytesIO(content)) as good, zipfile.ZipFile(tmp_path / "m.skops", "w") as bad:
+        for name in good.namelist():
+            bad.writestr(name, good.read(name).replace(b'"LinearRegression"', json.dumps(HOSTILE).encode()))
+    told = run("pack", tmp_path / "m.skops", "--sample", sample, code=2).stderr
+
+    assert "holds types that are not trusted" in told
+    assert all(character.isprintable() for character in told.removesuffix("\n"))
 
 
 def test_a_report_is_of_the_very_bytes(joblib_file):

@@ -758,12 +758,13 @@ def test_numbers_of_an_example(path, factor, fits):
 def test_a_signed_package(tmp_path, package):
     """Is loaded with its key, and without one; with another it is not."""
     for folder in (False, True):
-        path = tmp_path / f"{folder}.mgpkg"
+        path = tmp_path / f"churn@{package.manifest.version}.mgpkg"
         package.save(path, key=KEY, folder=folder)
 
         for key in (KEY, KEY.encode(), None):
             assert "churn" == ModelPackage.load(path, key=key).manifest.name
         refused(path, "signature", key="another-secret-of-somebody")
+        path.rename(tmp_path / str(folder))
 
 
 def test_what_is_not_signed(path, tmp_path, pipeline):
@@ -775,7 +776,7 @@ def test_what_is_not_signed(path, tmp_path, pipeline):
 
 def test_what_was_changed_after_it_was_signed(tmp_path, package):
     """The manifest is signed, and has the digests of everything else."""
-    path = tmp_path / "m.mgpkg"
+    path = tmp_path / "churn.mgpkg"
     package.save(path, key=KEY)
     rewrite(path, key="a-secret-of-somebody-else", manifest_json=lambda it: it.update(threshold=0.9))
     refused(path, "signature", key=KEY)

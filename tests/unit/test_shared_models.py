@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from modelgate import ConfigurationError, Deployment, FolderStore, Gate, ModelPackage, NotFound, StoreError
+from modelgate.database import sa
 from modelgate.models import MemoryStore, SharedStore, SqlModelStore
 from modelgate.models.seal import Seal
 from modelgate.testing import Client
@@ -168,6 +169,23 @@ def test_what_a_name_means_is_asked_of_the_primary_store(make, sql):
 
     assert (["1", "1"], ["2", "2"]) == (before, after)
     assert "2" == store.describe("churn@production").manifest.version
+
+
+def test_a_word_that_was_a_version(make, sql):
+    """It is found in Redis as long as it is one; once it is an alias, it means what the primary store says."""
+    sql.save(package("production"))
+    primary = Watched(sql)
+    kept(make, primary, "churn@production")
+    before = [make(primary).load("churn@production").manifest.version, *primary.fetched]
+    with sql._transaction() as connection:
+        connection.execute(sa.text("delete from modelgate_models where version = 'production'"))
+    sql.alias("churn", "production", "1")
+    store = make(primary)
+
+    assert ["production"] == before
+    assert "1" == store.load("churn@production").manifest.version
+    assert "1" == store.describe("churn@production").manifest.version
+    assert store.mark("churn@1") == store.mark("churn@production")
 
 
 def test_what_bears_no_version_is_not_kept(make, folder, admin, tmp_path):

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from ..errors import ConfigurationError
-from .tables import print_json, print_table
+from .tables import plain, print_json, print_table
 
 if TYPE_CHECKING:
     from ..models.report import FileReport
@@ -108,15 +108,15 @@ def _plan(report: "FileReport", trusted: bool) -> str | None:
 
 def _show(path: Path, report: "FileReport", plan: str | None) -> None:
     for name, value in _facts(path, report, plan).items():
-        click.echo(f"{name:10} {value}")
+        click.echo(f"{name:10} {plain(value)}")
     if report.schema is not None:
         click.echo()
         print_table(_COLUMNS, [_row(column) for column in report.schema], whole=("column",))
         click.echo()
     for name in report.runs:
-        click.echo(f"{'runs':10} {name}")
+        click.echo(f"{'runs':10} {plain(name)}")
     for warning in report.warnings:
-        click.echo(f"{'warning':10} {warning}")
+        click.echo(f"{'warning':10} {plain(warning)}")
 
 
 def _facts(path: Path, report: "FileReport", plan: str | None) -> dict[str, str]:

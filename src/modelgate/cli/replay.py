@@ -10,7 +10,7 @@ import msgspec
 from ..errors import ConfigurationError
 from .inspect import from_environment
 from .recorded import Recorded, differences, recorded
-from .tables import print_json
+from .tables import plain, print_json
 from .targets import gate_at
 
 __all__ = ["replay"]
@@ -133,6 +133,7 @@ def _report(found: list[Difference], requests: int, as_json: bool) -> None:
         print_json({"requests": requests, "differences": told})
         return
     for difference in found:
-        click.echo(f"line {difference.line}  {difference.method} {difference.path}  {difference.what}")
+        line = f"line {difference.line}  {difference.method} {difference.path}  {difference.what}"
+        click.echo(plain(line))
     lines = len({difference.line for difference in found})
     click.echo(f"{requests} requests, {lines} answered in another way")

@@ -1,9 +1,10 @@
 """The way to a database: SQLite or PostgreSQL, through SQLAlchemy Core. What is here blocks."""
 
-from .database import Database, Moment, sa
+from .database import Database, Moment, from_timestamp, sa
 
 __all__ = [
     "Database",
     "Moment",
+    "from_timestamp",
     "sa",
 ]

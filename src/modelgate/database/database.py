@@ -14,7 +14,7 @@ try:
 except ImportError:
     raise ConfigurationError('a database needs SQLAlchemy: pip install "modelgate[sql]"') from None
 
-__all__ = ["Database", "Moment", "sa"]
+__all__ = ["Database", "Moment", "from_timestamp", "sa"]
 
 # A database that does not answer must not hold a request for minutes. A URL may say otherwise.
 _PATIENCE = {"connect_timeout": "5", "tcp_user_timeout": "5000"}
@@ -39,10 +39,13 @@ class Moment(sa.types.TypeDecorator[datetime]):
         return value.timestamp() if value is not None else None
 
     def process_result_value(self, value: float | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
-        if value is None:
-            return None
-        # The last microseconds of the year 9999 are rounded up; and a row that cannot be read hides all others.
-        return datetime.fromtimestamp(max(value, _FIRST), UTC) if value < _END else _LAST
+        return from_timestamp(value) if value is not None else None
+
+
+def from_timestamp(seconds: float) -> datetime:
+    """Return the moment *seconds* after the epoch, in UTC, or the nearest one that a datetime can be."""
+    # The last microseconds of the year 9999 are rounded up; and a row that cannot be read hides all others.
+    return datetime.fromtimestamp(max(seconds, _FIRST), UTC) if seconds < _END else _LAST
 
 
 class Database:

@@ -200,8 +200,10 @@ def _refuse_older(release: Release, version: str, served: str) -> None:
 
 
 def _is_same(one: Deployment, other: Deployment) -> bool:
-    """Whether they have the same models, and the same shares of them."""
-    told = [(it.rollout.percents, it.rollout.by) if it.rollout is not None else None for it in (one, other)]
+    """Whether they have the same models, pinned alike, and the same shares of them."""
+    told = [
+        (it.version, it.sha256, it.rollout and (it.rollout.percents, it.rollout.by)) for it in (one, other)
+    ]
     return is_same_model(one.model, other.model) and told[0] == told[1]
 
 

@@ -12,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..errors import ConfigurationError
+from .file_readers import check_opens_no_files
 from .onnx import OnnxModel
 from .rules import Rules
 
@@ -52,10 +53,12 @@ def read_estimator(content: bytes, suffix: str, rules: Rules) -> Any:
     """The estimator that *content* is, of the kind *suffix*.
 
     Raises:
-        ConfigurationError: a package is missing, it holds what is not trusted, or it is of another
-            version of scikit-learn.
+        ConfigurationError: a package is missing, it holds what is not trusted or opens files that callers
+            name, or it is of another version of scikit-learn.
     """
-    return _READERS[suffix](content, rules)
+    model = _READERS[suffix](content, rules)
+    check_opens_no_files(model)
+    return model
 
 
 def check_version(version: str, rules: Rules) -> None:
@@ -160,8 +163,10 @@ def dump(model: Any, suffix: str) -> tuple[bytes, Any]:
     """The estimator *model* as bytes, and what `read_estimator` makes of them.
 
     Raises:
-        ConfigurationError: it cannot be written in that way; another one is named.
+        ConfigurationError: it cannot be written in that way; another one is named. Or it opens files that
+            callers name.
     """
+    check_opens_no_files(model)
     if suffix == ".onnx":
         return model.content, model
     if suffix == ".joblib":

@@ -302,15 +302,22 @@ def _sidecars(path: Path, rules: Rules) -> Sidecars | None:
     else:
         with path.open("rb") as file:
             sidecars = read_sidecars(ZipArchive(file), rules)
-    _check_version(path, sidecars.manifest, rules)
+    _check_identity(path, sidecars.manifest, rules)
     return sidecars
 
 
-def _check_version(path: Path, manifest: Manifest, rules: Rules) -> None:
-    """Whoever can write where packages are must not put an old signed one in the place of a newer one."""
+def _check_identity(path: Path, manifest: Manifest, rules: Rules) -> None:
+    """Raise `ConfigurationError` unless a signed package is the one that its file is named after.
+
+    Write access to the folder must not be enough to serve another signed model, or an old version of it.
+    """
+    if not rules.demands_signature:
+        return
     told = f"{manifest.name}@{manifest.version}"
+    if path.stem.partition("@")[0] != manifest.name:
+        raise ConfigurationError(f"holds the package {told}: name the file {manifest.name}{PACKAGE}")
     # Of a link, both what it is called and what it leads to.
-    for stem in (path.stem, path.resolve().stem) if rules.demands_signature else ():
+    for stem in (path.stem, path.resolve().stem):
         if is_version(stem) and stem != told:
             raise ConfigurationError(f"holds the package {told}")
 
@@ -332,7 +339,7 @@ def sidecars_in(name: str, file: IO[bytes], rules: Rules, *, alone: bool = False
     path = Path(name)
     with naming(path):
         sidecars = read_sidecars(ZipArchive(file), rules, alone=alone)
-        _check_version(path, sidecars.manifest, rules)
+        _check_identity(path, sidecars.manifest, rules)
         return sidecars
 
 
@@ -343,7 +350,7 @@ def open_package(path: Path, rules: Rules) -> ModelPackage:
         if path.is_dir():
             archive = FolderArchive(path)
             package = _read(archive, _digest(archive.read(MANIFEST)), rules)
-            _check_version(path, package.manifest, rules)
+            _check_identity(path, package.manifest, rules)
             return package
         return _open_content(path, path.read_bytes(), rules)
 
@@ -359,7 +366,7 @@ def _open_content(path: Path, content: bytes, rules: Rules) -> ModelPackage:
     suffix = path.suffix
     if suffix == PACKAGE:
         package = read_package(content, rules)
-        _check_version(path, package.manifest, rules)
+        _check_identity(path, package.manifest, rules)
         return package
     _check_bare(suffix, lambda: content, rules)
     digest = rules.check_digest(content)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import AnswerableError, ConfigurationError, PredictionError, RequestError
 from ..flow import Flow, Wait, Workers, contained, run, run_coroutine
+from ..models.file_readers import check_opens_no_files
 from ..schema import Schema, Table
 from .batcher import Batcher
 from .estimator import Estimator
@@ -54,8 +55,8 @@ class Predictor:
         decision: which class is predicted from which probability on; None to leave it to the model.
 
     Raises:
-        ConfigurationError: *model* is neither, a function comes without a schema, or the schema
-            lacks columns that the estimator needs.
+        ConfigurationError: *model* is neither, or opens files that callers name, a function comes without a
+            schema, or the schema lacks columns that the estimator needs.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Predictor:
         self._function: Callable[[Table], Any]
         if isinstance(model, type):
             raise ConfigurationError(f"model={model.__name__}: accepts a fitted estimator: this is its class")
+        check_opens_no_files(model)
         if hasattr(model, "predict"):
             self.schema = schema or Schema.from_model(model)
             named = model_id or type(model).__name__

@@ -1,0 +1,86 @@
+"""Vectorizers that open files: scikit-learn's ``input="filename"`` and ``input="file"``."""
+
+import contextlib
+import gc
+import sys
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from types import CodeType, FrameType, FunctionType, ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..errors import ConfigurationError
+
+__all__ = ["check_opens_no_files"]
+
+_Names: TypeAlias = tuple[str, ...]
+
+_SKIPPED = (str, bytes, int, float, complex, type(None), np.generic, type, ModuleType, CodeType, FrameType)
+"""Objects without parts, and those from which all of the program can be reached."""
+
+_OF_FUNCTION = 100_000
+"""The most objects to look at behind a function, whose closure may hold the whole app."""
+
+
+def check_opens_no_files(model: Any) -> None:
+    """Raise `ConfigurationError` if a vectorizer anywhere in *model* would open what callers send.
+
+    Args:
+        model: An estimator, all of whose parts are looked at, or a function, of which the closure, the
+            defaults and the arguments of a partial are.
+    """
+    text = sys.modules.get("sklearn.feature_extraction.text")
+    if text is None:
+        return  # Nothing can be a vectorizer.
+    vectorizers = (text.CountVectorizer, text.HashingVectorizer)
+    most = None if hasattr(model, "predict") else _OF_FUNCTION
+    for names, part in islice(_parts(model), most):
+        if issubclass(type(part), vectorizers):
+            source = getattr(part, "input", "content")
+            if not isinstance(source, str) or source != "content":
+                where = f" at {' > '.join(names)}" if names else ""
+                raise ConfigurationError(
+                    f"{type(part).__name__}(input={source!r}){where} opens files that callers name:"
+                    ' fit it on texts, with input="content"'
+                )
+
+
+def _parts(model: Any) -> Iterator[tuple[_Names, Any]]:
+    """Yield *model* and everything it is made of, once each, with the names that lead there."""
+    # Keeping the objects keeps their ids from being reused.
+    seen = {id(model): model}
+    queue: deque[tuple[_Names, Any]] = deque([((), model)])
+    while queue:
+        names, value = queue.popleft()
+        yield names, value
+        for name, part in _children(value):
+            if id(part) not in seen and not issubclass(type(part), _SKIPPED):
+                seen[id(part)] = part
+                queue.append(((*names[-3:], name) if name else names, part))
+
+
+def _children(value: Any) -> Iterator[tuple[str | None, Any]]:
+    """Yield what *value* refers to, with its name where it has one."""
+    kind = type(value)  # isinstance would run code of proxies.
+    if issubclass(kind, FunctionType):
+        # Not its globals.
+        for part in (value.__closure__, value.__defaults__, value.__kwdefaults__, value.__dict__):
+            yield None, part
+        return
+    if issubclass(kind, np.ndarray) and value.dtype.hasobject:
+        # numpy does not tell the garbage collector what is in an array.
+        for part in np.asarray(value).ravel().tolist():
+            yield None, part
+    if issubclass(kind, dict):
+        for name, part in list(value.items()):
+            yield name if isinstance(name, str) else None, part
+    elif issubclass(kind, tuple) and len(value) > 1 and isinstance(value[0], str):
+        # A step: its name, the transformer, and perhaps columns.
+        for part in value[1:]:
+            yield value[0], part
+    with contextlib.suppress(Exception):
+        yield from list(vars(value).items())
+    for part in gc.get_referents(value):
+        yield None, part
