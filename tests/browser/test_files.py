@@ -14,6 +14,7 @@ from browser.conftest import downloaded, drop, enter, served
 from browser.gates import make_gate
 from modelgate import Column, Gate, RateLimit, Schema
 from modelgate.dialects import DIALECTS
+from waiting import SOON
 
 
 def rows_of(text, *columns):
@@ -278,14 +279,14 @@ def test_cancelling_and_going_on(page, tmp_path):
     def slow(table):
         if table["amount"][0] == 1000 and not started.is_set():
             started.set()
-            go_on.wait(20)
+            go_on.wait(SOON)
         return table["amount"] * 2
 
     with served(make_gate(slow, AMOUNT).wsgi) as address:
         enter(page, address, "sum")
         drop(page, "rows.csv", AMOUNTS)
         page.get_by_role("button", name=re.compile("^Score ")).click()
-        assert started.wait(20)
+        assert started.wait(SOON)
         page.get_by_role("button", name="Cancel").click()
         page.get_by_role("button", name="Go on").wait_for()
         go_on.set()
