@@ -10,9 +10,17 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from postgres import Postgres, programs
 from redis_server import redis_serving
+from waiting import SOON
 
 KEY = "a-key-for-the-wine-deployment"
 OTHER_KEY = "a-key-for-some-other-deployments"
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch):
+    """No default time limit ends a wait on a busy machine."""
+    monkeypatch.setattr("modelgate.keys.sql._PATIENCE", SOON)
+    monkeypatch.setattr("modelgate.gate.gate._FIRST_LOOK", SOON)
 
 
 @pytest.fixture(scope="session")

@@ -102,7 +102,7 @@ def served(app, prefix=""):
             yield f"http://127.0.0.1:{server.server_port}{prefix}"
         finally:
             server.shutdown()
-            thread.join()
+            thread.join(SOON)
 
 
 def console_of(address, deployment):

@@ -146,7 +146,8 @@ def test_a_limit_is_waited_for(page, tmp_path):
 
 def test_an_overload_is_waited_for(page, tmp_path):
     """Until the date that it names."""
-    gate, until = make_gate(schema=AMOUNT), email.utils.formatdate(time.time() + 3, usegmt=True)
+    page.clock.install()
+    gate, until = make_gate(schema=AMOUNT), email.utils.formatdate(time.time() + 2 * SOON, usegmt=True)
     refusals = [[("Retry-After", until), ("Content-Type", "application/json")]]
 
     def overloaded(environ, start_response):
@@ -160,6 +161,7 @@ def test_an_overload_is_waited_for(page, tmp_path):
         drop(page, "rows.csv", "amount\n1\n")
         page.get_by_role("button", name="Score 1 row").click()
         page.get_by_text("Asked to wait: going on in").wait_for()
+        page.clock.run_for(2 * SOON * 1000)
         page.get_by_role("button", name="Download the result").wait_for()
 
         assert [("1", "2")] == rows_of(downloaded(page, tmp_path), "amount", "total")

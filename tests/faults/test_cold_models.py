@@ -115,8 +115,10 @@ def test_a_stampede_on_a_cold_model_loads_it_once(gate, slow, ask_all, count):
 
 
 @pytest.mark.parametrize("ask_all", [ask_all_over_asgi, ask_all_over_wsgi], ids=["asgi", "wsgi"])
-def test_a_failing_load_is_a_503_for_all_and_is_tried_again(gate, slow, ask_all, caplog, count=64):
+def test_a_failing_load_is_a_503_for_all_and_is_tried_again(slow, ask_all, caplog, monkeypatch, count=64):
     """JSON with Retry-After and none of the exception's text; the next request has a model."""
+    monkeypatch.setattr("modelgate.models.cache._FAILED_FOR", SOON)
+    gate = Gate([Deployment("sum", model="store:sum")], keys="open", store=slow)
     slow.failures.append(OSError(SECRET))
     answers = ask_all(gate, count, slow.go)
 

@@ -30,15 +30,10 @@ def ask(client, key):
     return client.post("/api/predict", json={"input_data": {"x": 1}}, headers={"x-api-key": key})
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def limit_look_ups(monkeypatch):
-    """A function that sets for how long a look-up is waited for, at first longer than a busy machine needs."""
-
-    def limit(seconds):
-        monkeypatch.setattr("modelgate.keys.sql._PATIENCE", seconds)
-
-    limit(SOON)
-    return limit
+    """A function that sets for how many seconds a look-up is waited for."""
+    return lambda seconds: monkeypatch.setattr("modelgate.keys.sql._PATIENCE", seconds)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

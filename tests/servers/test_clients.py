@@ -110,7 +110,7 @@ def test_retries(status: int) -> None:
         answer = retrying(f"http://127.0.0.1:{server.port}/predict/age", {"age": 41}, KEY, waits)
     finally:
         server.shutdown()
-        thread.join()
+        thread.join(SOON)
         server.server_close()
 
     assert (200, 41.0) == (answer.status_code, answer.json()["result"])

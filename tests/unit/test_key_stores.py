@@ -412,7 +412,7 @@ class TestRotation:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            thread.join(SOON)
         made = {outcome for outcome in outcomes if outcome != "replaced"}
 
         assert ["replaced"] * 3 == [outcome for outcome in outcomes if outcome == "replaced"]
@@ -640,7 +640,7 @@ def test_many_make_the_table_at_once(make):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(SOON)
 
     assert [] == failures
 

@@ -12,7 +12,7 @@ import pytest
 from modelgate import Overloaded
 from modelgate.flow.threads import MAX_WAITING, Threads
 from modelgate.testing import Clock
-from waiting import SOON
+from waiting import SOON, wait_until
 
 
 class Calls:
@@ -189,9 +189,7 @@ def test_calls_that_run_for_nobody_do_not_multiply(calls):
         patient = pool.submit(share.result, lambda: "answer", SOON)
         calls.go_on.set()
         assert "answer" == patient.result(SOON)
-    until = threading.Event()
-    while share.live:  # the other of the two ends in its own time
-        until.wait(0.001)
+    wait_until(lambda: not share.live)  # the other of the two ends in its own time
 
     assert ["one", "two"] == sorted(calls.began)
     assert 0 == share.left

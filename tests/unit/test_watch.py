@@ -306,7 +306,7 @@ def test_looks_are_made_by_one_thread_from_the_first_request_on():
     for thread in asking:
         thread.start()
     for thread in asking:
-        thread.join()
+        thread.join(SOON)
     for _ in range(3):
         assert looking.seen.acquire(timeout=SOON)
 
