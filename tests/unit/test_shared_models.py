@@ -337,7 +337,7 @@ def test_whatever_lies_in_redis(redis_server, tmp_path_factory, change):
         folder.mkdir()
         package().save(folder / "churn@1.mgpkg")
     primary = Watched(FolderStore(folder))
-    store = SharedStore(primary, redis_server.uri, key=KEY, scope=scope)
+    store = SharedStore(primary, redis_server.uri, key=KEY, scope=scope, timeout=SOON)
     store.load("churn@1")
     settled(store)
     with redis.Redis.from_url(redis_server.uri) as admin:

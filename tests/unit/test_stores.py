@@ -277,7 +277,7 @@ def test_redis_before_it(kept, redis_server):
     kept.put(package())
     scope = next(folders)
     for _ in range(2):
-        store = SharedStore(kept.store(), redis_server.uri, key=KEY, scope=scope)
+        store = SharedStore(kept.store(), redis_server.uri, key=KEY, scope=scope, timeout=SOON)
         assert "1" == store.load("churn").manifest.version
         store._workers._share.submit(lambda: None).result(SOON)
 
@@ -290,7 +290,7 @@ def watched(request, kept):
     if request.param == "alone":
         return kept.store
     uri, scope = request.getfixturevalue("redis_server").uri, next(folders)
-    return lambda: SharedStore(kept.store(), uri, key=KEY, scope=scope)
+    return lambda: SharedStore(kept.store(), uri, key=KEY, scope=scope, timeout=SOON)
 
 
 def test_marks(kept, watched):
