@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 
 from servers.serving import free_port
+from waiting import SOON
 
 USER = "gate"
 
@@ -95,7 +96,7 @@ class Postgres:
                 stderr=subprocess.STDOUT,
                 user=self._user,
                 cwd=self._folder,
-                timeout=60,
+                timeout=SOON,
             )
             output.seek(0)
             assert done.returncode == 0, output.read().decode()

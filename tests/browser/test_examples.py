@@ -13,6 +13,7 @@ import pytest
 from browser.conftest import console_of, downloaded, drop, enter, opened, predict, screenshot
 from closeness import assert_equal_but_for_blas
 from servers.serving import BEARER, KEY, PREDICT, WINE
+from waiting import SOON
 
 DIALECTS = [
     "mlclever", "plexe", "datarobot", "peltarion", "simple", "open_inference", "tf_serving", "mlflow",
@@ -141,7 +142,7 @@ def test_programs_of_every_dialect(wine, example):
         wine.get_by_label("Wire format").select_option(dialect)
         python, script = code(wine, "Python"), code(wine, "JavaScript")
         ran = subprocess.run(
-            [sys.executable, "-c", python], env=ENVIRON, capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", python], env=ENVIRON, capture_output=True, text=True, timeout=SOON
         )
         logged = wine.evaluate(
             f"""async () => {{
@@ -171,7 +172,7 @@ def shown(page):
 
 def in_a_shell(command):
     ran = subprocess.run(
-        ["sh", "-c", f"{command} --silent --max-time 20 --write-out '\\n%{{http_code}}'"],
+        ["sh", "-c", f"{command} --silent --max-time {SOON} --write-out '\\n%{{http_code}}'"],
         env=ENVIRON, capture_output=True, text=True, check=True,
     )  # fmt: skip
     body, _, status = ran.stdout.rpartition("\n")

@@ -6,6 +6,7 @@ import pytest
 
 from conformance.conftest import Mounted, make_gate
 from modelgate import Schema
+from waiting import SOON
 
 ROW = {"x": 1.0}
 TENSOR = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
@@ -34,7 +35,7 @@ def hanging(mount, wine):
 
     @gate.handler("hangs", schema=Schema.of(x=float))
     def hangs(table):
-        assert go_on.wait(30)
+        assert go_on.wait(SOON)
         return table["x"]
 
     yield Mounted(mount, gate)
@@ -58,7 +59,7 @@ def test_a_caller_who_waits_for_less(mount, wine):
 
     def asked(deadline, seconds):
         gate = make_gate(wine, keys=keys, deadline=deadline)
-        gate.handler("hangs", schema=Schema.of(x=float))(lambda table: go_on.wait(30) and table["x"])
+        gate.handler("hangs", schema=Schema.of(x=float))(lambda table: go_on.wait(SOON) and table["x"])
         fields = {**KEY_HEADER, "prefer": f"return=minimal, wait={seconds}"}
         return Mounted(mount, gate).post("/api/predict", json={"input_data": ROW}, headers=fields)
 

@@ -9,6 +9,7 @@ from modelgate import KeyAuth, Metrics, NotFound, Query, RequestId, Response, Sc
 from modelgate.metrics import exposition
 from modelgate.testing import Client, Inner, request
 from scraping import sample, samples
+from waiting import SOON
 
 
 def text(layer):
@@ -97,6 +98,6 @@ def test_no_request_is_lost_among_threads():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(SOON)
 
     assert 4000 == sample(text(layer), "modelgate_requests_total", deployment="", dialect="", code="200")

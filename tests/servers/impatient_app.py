@@ -1,10 +1,27 @@
-"""A gate that refuses many requests: one a second passes, and the first of them finds it busy."""
+"""A gate that rejects many requests: every other one exceeds its limit, and the first of the rest finds it busy."""
 
 import os
 
-from modelgate import Gate, Overloaded, Schema, Table
+from modelgate import Gate, Overloaded, RateLimit, RateLimitExceeded, Schema, Table
+from modelgate.testing import Clock
 
-gate = Gate(keys={os.environ["MODELGATE_DEMO_KEY"]: "*"}, limits="1/second", dialects=["datarobot"])
+clock = Clock()
+
+
+def let_a_second_pass(request, call_next):
+    """Turn the clock after a request that exceeded the limit."""
+    try:
+        return (yield from call_next(request))
+    except RateLimitExceeded:
+        clock.advance(1)
+        raise
+
+
+gate = Gate(
+    keys={os.environ["MODELGATE_DEMO_KEY"]: "*"},
+    limits=[let_a_second_pass, RateLimit("1/second", clock=clock)],
+    dialects=["datarobot"],
+)
 app = gate.asgi
 _refused: list[bool] = []
 

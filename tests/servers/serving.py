@@ -16,10 +16,16 @@ from typing import Any
 
 import pytest
 
+from waiting import SOON
+
 ROOT = Path(__file__).parents[2]
 KEY = "mg_the-key-of-the-server-tests"
-READY_WITHIN = 60.0
-STOPPED_WITHIN = 10.0
+
+# By default gunicorn kills a worker that is busy for 30 s, uvicorn one that does not answer for 5 s.
+PATIENT = {
+    "GUNICORN_CMD_ARGS": f"--timeout {SOON} --graceful-timeout {SOON}",
+    "UVICORN_TIMEOUT_WORKER_HEALTHCHECK": str(SOON),
+}
 
 WINE = {
     "alcohol": 14.23,
@@ -57,7 +63,7 @@ class Server:
 
     @contextmanager
     def connection(self) -> Iterator[http.client.HTTPConnection]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SOON)
         try:
             yield connection
         finally:
@@ -114,7 +120,7 @@ def serving(
     port = free_port()
     log = folder / f"{name}.log"
     # HOME: gunicorn puts a control socket there.
-    environ = {**os.environ, "PORT": str(port), "PYTHONUNBUFFERED": "1", "HOME": str(folder)}
+    environ = {**os.environ, **PATIENT, "PORT": str(port), "PYTHONUNBUFFERED": "1", "HOME": str(folder)}
     environ.pop("MODELGATE_DEMO_KEY", None)
     if key is not None:
         environ["MODELGATE_DEMO_KEY"] = key
@@ -129,7 +135,7 @@ def serving(
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    until = time.monotonic() + READY_WITHIN
+    until = time.monotonic() + SOON
     while time.monotonic() < until and process.poll() is None:
         try:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=until - time.monotonic())
@@ -146,7 +152,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) 
 def _stop(process: "subprocess.Popen[bytes]", log: Path) -> None:
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(STOPPED_WITHIN)
+        process.wait(SOON)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -21,9 +21,9 @@ from modelgate.scoring.batcher import Batcher
 from modelgate.scoring.pace import LIGHT, LIGHT_ROWS
 from modelgate.scoring.waiting import InThread
 from modelgate.testing import Clock
+from waiting import SOON
 
 SCHEMA = Schema.of(a=float, plan=str)
-SOON = 30
 
 
 def table(*values):

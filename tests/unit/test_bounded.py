@@ -9,10 +9,11 @@ from concurrent.futures import Future
 import pytest
 
 from modelgate import DeadlineExceeded, Wait, Workers, adrive, drive, run
+from modelgate.flow import bounded as module
 from modelgate.flow import run_coroutine, wait_for
 from modelgate.flow.bounded import bounded
-
-SOON = 30
+from modelgate.testing import Clock
+from waiting import SOON
 
 
 @pytest.fixture(
@@ -186,14 +187,21 @@ def test_cancellation_is_not_the_end_of_the_time():
     assert [asyncio.CancelledError] == seen
 
 
-def test_cancelled_and_over_at_once_is_cancelled():
+@pytest.mark.parametrize("first", ["over", "cancelled"])
+def test_cancelled_and_over_at_once_is_cancelled(monkeypatch, first):
     """Whoever awaits the task has gone: no answer is made."""
+    clock = Clock()
+    monkeypatch.setattr(module, "perf_counter", clock)
 
     async def main():
-        task = asyncio.create_task(adrive(bounded(never(), in_a_moment())))
+        task = asyncio.create_task(adrive(bounded(never(), clock() + SOON)))
         await asyncio.sleep(0)
-        asyncio.get_running_loop().call_later(0.02, task.cancel)
-        time.sleep(0.06)
+        clock.advance(SOON)
+        if first == "over":
+            module._watch()._look()
+        task.cancel()
+        if first == "cancelled":
+            module._watch()._look()
         with pytest.raises((asyncio.CancelledError, DeadlineExceeded)):
             await task
         return task.cancelled()
@@ -203,8 +211,6 @@ def test_cancelled_and_over_at_once_is_cancelled():
 
 def test_waits_of_many_loops():
     """Each loop has a watch of its own, and those that are closed are forgotten."""
-    from modelgate.flow import bounded as module
-
     for _ in range(5):
         with pytest.raises(DeadlineExceeded):
             run_coroutine(lambda: adrive(bounded(never(), in_a_moment())))

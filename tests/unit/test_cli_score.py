@@ -30,6 +30,7 @@ from modelgate.client.retry import Retry
 from modelgate.client.rows import csv_rows
 from modelgate.client.scored import Refused, scored
 from modelgate.client.session import Session
+from waiting import SOON
 
 KEY = "mg_the-key-of-the-score-tests"
 URL = "http://app/churn"
@@ -872,10 +873,10 @@ def test_requests_in_flight(to, run, out):
             Counting.flying += 1
             Counting.most = max(Counting.most, Counting.flying)
             if Counting.seen == 1:
-                assert await asyncio.wait_for(alone(), 10)
+                assert await asyncio.wait_for(alone(), SOON)
             elif Counting.seen <= 4:
                 # Not before three are there; and the last of them first.
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(SOON):
                     while Counting.seen < 4 or (Counting.flying > 1 and b"\n2" in request.content[:20]):
                         await asyncio.sleep(0)
             answer = await super().handle_async_request(request)

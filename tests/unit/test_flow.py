@@ -11,10 +11,11 @@ import pytest
 
 from modelgate.errors import ConfigurationError
 from modelgate.flow import Wait, Workers, adrive, checked_layers, drive, run, stack, wait_for
+from waiting import SOON
 
 
 def under_asyncio(flow):
-    return asyncio.run(asyncio.wait_for(adrive(flow), 5))
+    return asyncio.run(asyncio.wait_for(adrive(flow), SOON))
 
 
 @pytest.fixture(params=[drive, under_asyncio], ids=["drive", "adrive"])
@@ -179,10 +180,10 @@ def test_workers_bound_concurrency():
         with lock:
             running.add(at)
             most.append(len(running))
-        pair.wait(10)
+        pair.wait(SOON)
         with lock:
             running.discard(at)
-        pair.wait(10)
+        pair.wait(SOON)
 
     async def main():
         await asyncio.gather(*(adrive(workers.run(call, at)) for at in range(10)))
@@ -215,7 +216,7 @@ workers = Workers(1)
 assert asyncio.run(adrive(workers.run(os.getpid))) == os.getpid()
 child = os.fork()
 if not child:
-    signal.alarm(10)  # dies where it would hang
+    signal.alarm(300)  # dies where it would hang
     os._exit(0 if asyncio.run(adrive(workers.run(os.getpid))) == os.getpid() else 3)
 raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
@@ -224,7 +225,7 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="there is no fork here")
 def test_workers_survive_a_fork():
     """A forked child makes threads of its own: those of its parent are not there."""
-    done = subprocess.run([sys.executable, "-c", FORKING], timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", FORKING], timeout=SOON, check=False)
 
     assert 0 == done.returncode
 
@@ -235,11 +236,11 @@ def test_a_call_that_still_queues_is_never_made_once_cancelled():
 
     def first():
         started.set()
-        assert released.wait(10)
+        assert released.wait(SOON)
 
     async def main():
         busy = asyncio.create_task(adrive(workers.run(first)))
-        await asyncio.to_thread(started.wait, 10)
+        await asyncio.to_thread(started.wait, SOON)
         queued = asyncio.create_task(adrive(workers.run(made.append, "second")))
         await asyncio.sleep(0)
         queued.cancel()

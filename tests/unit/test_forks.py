@@ -7,8 +7,7 @@ import sys
 import pytest
 
 from modelgate.flow import forks
-
-SOON = 60
+from waiting import SOON
 
 FORKED = """
 import os, signal, sys
@@ -43,7 +42,7 @@ thing, use = {
     "Admission": lambda: (Admission(1), ask),
     "Metrics": lambda: (Metrics(), ask),
     "Tally": lambda: (Tally(), lambda tally: tally.timed("idle", 1, int)),
-    "Threads": lambda: (Threads(1), lambda threads: threads.share().submit(int).result(20)),
+    "Threads": lambda: (Threads(1), lambda threads: threads.share().submit(int).result(300)),
 }[sys.argv[1]]()
 flying = request()
 if use is ask:
@@ -52,7 +51,7 @@ with thing._lock:
     child = os.fork()
     if child == 0:
         # An end by a signal, should the lock never be free.
-        signal.alarm(20)
+        signal.alarm(300)
         try:
             use(thing)
             flying.close()

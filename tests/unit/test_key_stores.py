@@ -18,6 +18,7 @@ from modelgate.errors import ConfigurationError, KeyInactive, NotFound, StoreErr
 from modelgate.flow import adrive, drive
 from modelgate.keys import MemoryKeyStore, SqlKeyStore, generate, key_store
 from modelgate.testing import Clock
+from waiting import SOON
 
 PEPPER = "a-pepper-of-sixteen-or-more"
 HOUR = timedelta(hours=1)
@@ -411,7 +412,7 @@ class TestRotation:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            thread.join(SOON)
         made = {outcome for outcome in outcomes if outcome != "replaced"}
 
         assert ["replaced"] * 3 == [outcome for outcome in outcomes if outcome == "replaced"]
@@ -436,7 +437,7 @@ class Counting:
 
     def __call__(self, digest):
         self.asked += 1
-        assert self.go.wait(30)
+        assert self.go.wait(SOON)
         return self._fetch(digest)
 
 
@@ -496,7 +497,7 @@ class TestLookUps:
             tasks.pop(0).cancel()
             await asyncio.sleep(0)
             counting.go.set()
-            return await asyncio.wait_for(asyncio.gather(*tasks, *threads), 60)
+            return await asyncio.wait_for(asyncio.gather(*tasks, *threads), SOON)
 
         answers = asyncio.run(main())
 
@@ -570,7 +571,7 @@ class TestLastUse:
 
         monkeypatch.setattr(store, "note_use", note_late)
         found(store, new.key)
-        assert begun.wait(30)
+        assert begun.wait(SOON)
         store.close()
 
         assert now == other.show(new.record.id).last_used
@@ -639,7 +640,7 @@ def test_many_make_the_table_at_once(make):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(SOON)
 
     assert [] == failures
 
@@ -654,7 +655,7 @@ def test_a_forked_process_asks_by_itself(store):
     told = context.SimpleQueue()
     child = context.Process(target=lambda: told.put(found(store, new.key)))
     child.start()
-    child.join(60)
+    child.join(SOON)
 
     assert 0 == child.exitcode
     assert found(store, new.key) == told.get()

@@ -25,6 +25,7 @@ from modelgate.flow import adrive, drive
 from modelgate.models import FolderStore, MemoryStore, ModelCache, load_model
 from modelgate.models.versions import is_older, meant
 from modelgate.testing import Clock
+from waiting import SOON, wait_until
 
 ROWS = np.random.default_rng(0).normal(size=(40, 3))
 
@@ -552,7 +553,7 @@ def test_a_load_that_hangs_holds_nobody_up_for_ever(way):
     clock.now -= 61
     load.go.set()
 
-    assert loaded.wait(20)
+    assert loaded.wait(SOON)
     assert ["a"] == ask(cache, "a")[0]
     assert ["a"] == load.calls
 
@@ -565,7 +566,7 @@ class Held:
 
     def __call__(self, name):
         self.calls.append(name)
-        assert self.go.wait(20)
+        assert self.go.wait(SOON)
         if self.error is not None:
             raise self.error
         return [name]
@@ -584,11 +585,10 @@ def outcomes_of_threads(cache, count, go):
     threads = [threading.Thread(target=ask) for _ in range(count)]
     for thread in threads:
         thread.start()
-    while cache.cache_info().misses < count:
-        threads[0].join(0.001)
+    wait_until(lambda: cache.cache_info().misses >= count)
     go.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(SOON)
     return outcomes
 
 
@@ -600,7 +600,7 @@ def outcomes_of_tasks(cache, count, go):
         await asyncio.sleep(0)
         assert cache.cache_info().misses == count
         go.set()
-        return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+        return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), SOON)
 
     return asyncio.run(main())
 
@@ -655,16 +655,16 @@ def test_different_models_load_side_by_side():
     def load(name):
         if name == "slow":
             started.set()
-            assert slow.wait(20)
+            assert slow.wait(SOON)
         return [name]
 
     cache = ModelCache(load)
     thread = threading.Thread(target=get, args=(cache, "slow"))
     thread.start()
-    assert started.wait(20)
+    assert started.wait(SOON)
     quick = [get(cache, "quick")[1], get(cache, "quick")[1]]
     slow.set()
-    thread.join(20)
+    thread.join(SOON)
 
     assert [False, True] == quick
     assert get(cache, "slow")[1]
@@ -681,7 +681,7 @@ def test_a_cancelled_first_caller_takes_nothing_from_the_others():
         tasks[0].cancel()
         await asyncio.sleep(0)
         load.go.set()
-        return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 20)
+        return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), SOON)
 
     first, *others = asyncio.run(main())
 
@@ -703,7 +703,7 @@ def test_a_load_that_everybody_left_still_fills_the_cache():
 
     asyncio.run(main())
     load.go.set()
-    assert loaded.wait(20)
+    assert loaded.wait(SOON)
     assert ["a"] == get(cache, "a")[0]
     assert ["a"] == load.calls
 

@@ -6,7 +6,6 @@ import logging
 import os
 import pickle
 import sys
-import time
 import warnings
 import zipfile
 from pathlib import Path
@@ -404,34 +403,6 @@ def test_the_training_is_not_shown(package):
 
     assert "background" not in repr(package)
     assert str(package.background[0]["age"]) not in repr(package)
-
-
-# What it costs
-
-
-def best(function, times):
-    """The least of several times, in seconds."""
-
-    def once():
-        start = time.perf_counter()
-        function()
-        return time.perf_counter() - start
-
-    return min(once() for _ in range(times))
-
-
-def test_sidecars_alone_are_quick(path):
-    """Under a millisecond, however large the model."""
-
-    assert best(lambda: sidecars_of(path, Rules()), 200) < 0.001
-
-
-def test_a_logistic_pipeline_loads_quickly(tmp_path):
-    """Under ten milliseconds, its example replayed."""
-    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(ROWS, YES)
-    ModelPackage.from_estimator(model, ROWS).save(tmp_path / "m.mgpkg")
-
-    assert best(lambda: ModelPackage.load(tmp_path / "m.mgpkg"), 50) < 0.010
 
 
 def test_sidecars_need_no_model(path):

@@ -57,6 +57,7 @@ from modelgate.schema import Column, Schema
 from modelgate.scoring import Predictor, plans
 from modelgate.scoring.plans import Plan, encoders, grove, hist_boosting, linear, trees
 from modelgate.scoring.plans.made_up import ODD, MadeUp
+from waiting import SOON
 
 RANDOM = np.random.default_rng(0)
 ROWS = 150
@@ -323,7 +324,7 @@ def test_many_threads_at_once_get_their_own_answers():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(SOON)
 
     for one, other in zip(expected, found, strict=True):
         assert_same(one, other)

@@ -28,13 +28,13 @@ from modelgate.scoring import Output, Prediction, Predictor, estimator
 from modelgate.scoring.pace import LIGHT
 from modelgate.scoring.tally import Tally
 from modelgate.testing import Clock
+from waiting import SOON
 
 FRAME = pandas.DataFrame(np.random.default_rng(0).normal(size=(40, 2)), columns=["a", "b"])
 LABELS = np.where(FRAME["a"] > 0, "yes", "no")
 PAIRS = np.column_stack([LABELS, np.where(FRAME["b"] > 0, "x", "y")])
 SCHEMA = Schema.of(a=float, b=float)
 TABLE = SCHEMA.read(FRAME)
-SOON = 30
 
 
 @pytest.fixture(params=["drive", "adrive", "adrive in a thread"])

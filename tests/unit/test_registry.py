@@ -16,10 +16,10 @@ from modelgate.database import sa
 from modelgate.gate.registry import _METADATA, Registered, SqlRegistry
 from modelgate.testing import Client, Clock
 from releases import release
+from waiting import SOON, wait_until
 
 ROW = {"x0": 1.0}
 NEVER = 10_000
-SOON = 30
 
 
 GATES = []
@@ -402,10 +402,7 @@ def test_workers_hear_of_it_by_themselves(registry, url):
     gate = gate_of(followed, OWN, watch=0.05)
     before = said(gate)
     registry.set("churn", "store:churn@4")
-    end = time.monotonic() + SOON
-    while said(gate) != 4 and time.monotonic() < end:
-        time.sleep(0.01)
-
+    wait_until(lambda: said(gate) == 4)
     after = said(gate)
     gate.close()
     followed.close()
@@ -493,8 +490,9 @@ def test_changes_under_load(registry):
             version = 3 + turn % 3
             registry.set("churn", f"store:churn@{version}", rollout=Rollout({"store:churn@5": 5 * turn}))
             seen = len(answers)
-            while not any(answer[1] == str(version) for answer in answers[seen:]):
-                over.wait(0.005)
+            wait_until(
+                lambda told=(seen, str(version)): any(answer[1] == told[1] for answer in answers[told[0] :])
+            )
     finally:
         over.set()
         for thread in threads:

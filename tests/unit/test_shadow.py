@@ -14,9 +14,9 @@ from modelgate.scoring import Agreement, Output
 from modelgate.scoring.shadow import _WAITING, _compared
 from modelgate.testing import Client
 from releases import broken, release
+from waiting import SOON, wait_until
 
 ROW = {"x0": 1.0}
-SOON = 30
 
 
 class Store(MemoryStore):
@@ -42,13 +42,8 @@ def gate_of(four, *, go=True, **options):
 
 def counted(gate, field, number):
     """The agreement, once so many are counted."""
-    waiting = threading.Event()
-    for _ in range(SOON * 200):
-        told = gate.agreement("churn")
-        if getattr(told, field) >= number:
-            return told
-        waiting.wait(0.005)
-    raise AssertionError(told)
+    wait_until(lambda: getattr(gate.agreement("churn"), field) >= number)
+    return gate.agreement("churn")
 
 
 @pytest.mark.parametrize(
@@ -175,8 +170,7 @@ def test_a_sample_of_the_requests(sample, at_least, at_most):
     gate = gate_of(release(4), sample=sample)
     for _ in range(200):
         gate.score("churn", ROW)
-        while gate._entries["churn"].shadow._waiting:
-            threading.Event().wait(0.001)
+        wait_until(lambda: not gate._entries["churn"].shadow._waiting)
     told = gate.agreement("churn")
 
     assert at_least <= told.rows <= at_most

@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from modelgate import ConfigurationError, Deployment, FolderStore, Gate, ModelPackage, NotFound, StoreError
 from modelgate.models import FsspecStore, SharedStore, SqlModelStore
 from modelgate.testing import Client
+from waiting import SOON
 
 KEY = "a-secret-that-is-kept-elsewhere"
 ROWS = np.random.default_rng(0).normal(size=(60, 2))
@@ -276,9 +277,9 @@ def test_redis_before_it(kept, redis_server):
     kept.put(package())
     scope = next(folders)
     for _ in range(2):
-        store = SharedStore(kept.store(), redis_server.uri, key=KEY, scope=scope)
+        store = SharedStore(kept.store(), redis_server.uri, key=KEY, scope=scope, timeout=SOON)
         assert "1" == store.load("churn").manifest.version
-        store._workers._share.submit(lambda: None).result(30)
+        store._workers._share.submit(lambda: None).result(SOON)
 
     assert store._get("model", "churn@1").startswith(b".mgpkg\n")
 
@@ -289,7 +290,7 @@ def watched(request, kept):
     if request.param == "alone":
         return kept.store
     uri, scope = request.getfixturevalue("redis_server").uri, next(folders)
-    return lambda: SharedStore(kept.store(), uri, key=KEY, scope=scope)
+    return lambda: SharedStore(kept.store(), uri, key=KEY, scope=scope, timeout=SOON)
 
 
 def test_marks(kept, watched):
@@ -446,7 +447,7 @@ class Odd(MemoryFileSystem):
         if act in self.fails:
             raise OSError("the bucket's own secret")
         if f"hang {act}" in self.fails:
-            self.hangs.wait(30)
+            self.hangs.wait(SOON)
 
     def ls(self, *args, **options):
         self._trouble("ls")
@@ -511,8 +512,8 @@ def test_a_storage_that_hangs_takes_few_threads(odd, monkeypatch):
     Odd.fails.clear()
     Odd.hangs.set()
     for thread in threads:
-        thread.join(30)
-    odd._timeout = 30
+        thread.join(SOON)
+    odd._timeout = SOON
 
     assert 3 == len(threads)
     assert odd.mark("churn")
@@ -554,7 +555,7 @@ def test_a_forked_process_asks_by_itself(tmp_path):
     told = context.SimpleQueue()
     child = context.Process(target=lambda: told.put(store.load("churn").manifest.name))
     child.start()
-    child.join(60)
+    child.join(SOON)
 
     assert (0, "churn") == (child.exitcode, told.get())
 

@@ -24,6 +24,7 @@ from modelgate import (
 from modelgate.testing import Client
 from releases import broken, release
 from tampering import rewrite
+from waiting import SOON
 
 ROW = {"x0": 1.0}
 
@@ -259,7 +260,7 @@ def test_the_old_model_ends_with_its_last_request(store):
 
     def slow(table):
         going.set()
-        assert go.wait(30)
+        assert go.wait(SOON)
         return np.full(len(table), 5.0)
 
     gone = weakref.ref(slow)
@@ -267,13 +268,13 @@ def test_the_old_model_ends_with_its_last_request(store):
     answers = []
     asking = threading.Thread(target=lambda: answers.append(said(gate)))
     asking.start()
-    assert going.wait(30)
+    assert going.wait(SOON)
     del slow
     gate.swap("churn", lambda table: table["x0"], version="6", keep=False)
     new = said(gate)
     held = gone() is not None
     go.set()
-    asking.join(30)
+    asking.join(SOON)
     gc.collect()
 
     assert ([(5.0, "5")], (1.0, "6")) == (answers, new)
@@ -334,7 +335,7 @@ def test_draining_waits_for_the_last_answer(interface):
 
     def slow(table):
         going.set()
-        assert go.wait(30)
+        assert go.wait(SOON)
         return table["x0"]
 
     gate = Gate([Deployment("churn", slow, schema=Schema.of(x0=float))], keys="open")
@@ -347,7 +348,7 @@ def test_draining_waits_for_the_last_answer(interface):
 
     asking = threading.Thread(target=ask)
     asking.start()
-    assert going.wait(30)
+    assert going.wait(SOON)
     early = gate.drain("churn", timeout=0.01)
     refused = Client(gate.wsgi).post("/simple/churn", json=ROW).status
     drained = []
@@ -355,7 +356,7 @@ def test_draining_waits_for_the_last_answer(interface):
     draining.start()
     go.set()
     for thread in (asking, draining):
-        thread.join(30)
+        thread.join(SOON)
 
     assert (False, 503, [1.0]) == (early, refused, answers)
     assert True is drained[0][0]
@@ -402,11 +403,11 @@ def test_two_may_wait_for_the_same_drain(gate):
     asking, drained = object(), []
     in_flight = gate._entries["churn"].in_flight
     in_flight.begin(asking)
-    waiting = [threading.Thread(target=lambda: drained.append(gate.drain("churn", 30))) for _ in range(2)]
+    waiting = [threading.Thread(target=lambda: drained.append(gate.drain("churn", SOON))) for _ in range(2)]
     for thread in waiting:
         thread.start()
     in_flight.end(asking)
     for thread in waiting:
-        thread.join(30)
+        thread.join(SOON)
 
     assert [True, True] == drained

@@ -25,9 +25,9 @@ from modelgate.models import SqlModelStore
 from modelgate.models.versions import is_older
 from modelgate.testing import Client, Inner, request
 from releases import release
+from waiting import SOON
 
 ROW = {"x0": 1.0}
-SOON = 30
 # So long that no test sees a look that it did not ask for.
 NEVER = 10_000
 KEY = "a-secret-that-is-kept-elsewhere"
@@ -306,7 +306,7 @@ def test_looks_are_made_by_one_thread_from_the_first_request_on():
     for thread in asking:
         thread.start()
     for thread in asking:
-        thread.join()
+        thread.join(SOON)
     for _ in range(3):
         assert looking.seen.acquire(timeout=SOON)
 
@@ -364,14 +364,21 @@ def test_looks_end_with_the_gate(folder):
 
 def test_an_interval_is_the_most():
     """Looks come early by chance, and never late by more than the machine is."""
+    waits = []
+
+    class Stop:
+        def wait(self, seconds):
+            waits.append(seconds)
+            return len(waits) == 5
+
     looking = Looking()
     poll = Poll(looking.look, 0.2)
-    start = time.monotonic()
+    poll._stop = Stop()
     ask(poll)
-    for _ in range(5):
-        assert looking.seen.acquire(timeout=SOON)
+    poll._thread.join(SOON)
 
-    assert 0.6 <= time.monotonic() - start < 10
+    assert 5 == len(waits)
+    assert 0.15 <= min(waits) < max(waits) <= 0.2
 
 
 def test_who_comes_first_waits_for_the_first_look_a_while():

@@ -7,6 +7,7 @@ import pytest
 from modelgate.errors import ConfigurationError
 from modelgate.limiting import MemoryLimiter, Rate, parse_windows
 from modelgate.testing import Clock
+from waiting import SOON
 
 
 @pytest.fixture
@@ -219,14 +220,14 @@ def test_64_threads_pass_exactly_as_often_as_allowed(strategy):
     together, passed = threading.Barrier(64), []
 
     def ask():
-        together.wait(20)
+        together.wait(SOON)
         passed.extend(counted.passed("a" * 20))
 
     threads = [threading.Thread(target=ask) for _ in range(64)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(SOON)
 
     assert (700, 64 * 20) == (passed.count(True), len(passed))
 
