@@ -13,6 +13,7 @@ from ..schema.model_input import DtypeKey, ModelInput, needed_names
 from .labels import asking_once
 from .plans import Answer, Answering, Plan, onnx_plan, plan_of, use_one_job
 from .query import Output, Prediction, output_names
+from .sklearn_config import configured, current_config
 
 __all__ = ["Estimator"]
 
@@ -25,7 +26,8 @@ _AT_ONCE = 8192
 class Estimator:
     """Calls a fitted scikit-learn estimator with what it was fitted on: an array, or a named frame.
 
-    Or its plan, which answers the same. The estimator's ``n_jobs`` becomes 1, see `use_one_job`.
+    Or its plan, which answers the same. The estimator's ``n_jobs`` becomes 1, see `use_one_job`. Every call
+    runs under the scikit-learn configuration of the thread that constructs this.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Estimator:
     ) -> None:
         self._model = model
         self._target = target
+        self._config = current_config()
         self._probabilities = hasattr(model, "predict_proba") and hasattr(model, "classes_")
         self._classes = _json_classes(getattr(model, "classes_", None))
         self.plan: Plan | str = "it is an ONNX graph"
@@ -73,6 +76,12 @@ class Estimator:
         return plan_of(self._model, schema, self._asked, sample) if plans else "plans are switched off"
 
     def __call__(self, table: Table) -> Prediction:
+        if self._config is None:
+            return self._predict(table)
+        with configured(self._config):
+            return self._predict(table)
+
+    def _predict(self, table: Table) -> Prediction:
         values, told = self._answer(table)
         columns = [values] if values.ndim == 1 else list(values.T)
         names = output_names(self._target, len(columns))
