@@ -81,6 +81,7 @@ def pack(
     from ..models import ModelPackage
     from ..models.package import PACKAGE
     from ..schema import CSV, Schema
+    from ..schema.ways import stored_names
 
     output = output or path.with_suffix(PACKAGE)
     _check_output(output, path, force)
@@ -98,7 +99,7 @@ def pack(
         raise ConfigurationError(f"--sample {sample}: {error}") from None
     package = ModelPackage.from_estimator(
         model,
-        table.to_pandas() if hasattr(model, "feature_names_in_") else table.to_array(),
+        table.to_array() if stored_names(model) is None else table.to_pandas(),
         truth,
         name=name or (told.name if given.schema is not None else path.stem),
         schema=rules,

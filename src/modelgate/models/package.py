@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import ConfigurationError, StoreError
 from ..schema import Schema
 from ..schema.files import plain
+from ..schema.model_input import spelled_names
 from . import ed25519
 from .archive import (
     ED25519,
@@ -392,11 +393,9 @@ def _read(archive: Archive, digest: str, rules: Rules) -> ModelPackage:
 
 
 def _check_columns(model: Any, schema: Schema, rules: Rules) -> None:
-    if not hasattr(model, "feature_names_in_"):
-        return
-    needed = set(Schema.from_model(model).names)
-    if needed != set(schema.names):
-        other = ", ".join(sorted(needed.symmetric_difference(schema.names)))
+    needed = spelled_names(model, schema.names)
+    if needed is not None and set(needed) != set(schema.names):
+        other = ", ".join(sorted(set(needed).symmetric_difference(schema.names)))
         rules.settle(f"has other columns than its schema ({other})")
 
 

@@ -1,6 +1,6 @@
 """Tables in the form that a fitted model takes."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -9,9 +9,9 @@ from ..errors import ConfigurationError
 from .columns import Column
 from .infer import columns_of, none_columns
 from .table import Table
-from .ways import takes_texts
+from .ways import are_placeholders, has_renamed, last_names, stored_names, takes_texts
 
-__all__ = ["DtypeKey", "ModelInput", "needed_names"]
+__all__ = ["DtypeKey", "ModelInput", "needed_names", "spelled_names"]
 
 DtypeKey: TypeAlias = Callable[[Table], Hashable]
 """Returns the same key for tables whose columns get the same dtypes, each table alone or all as one."""
@@ -36,7 +36,7 @@ class ModelInput:
     def __init__(self, model: Any, columns: Sequence[Column]) -> None:
         self._names = needed_names(model, columns)
         if self._names is not None:
-            self._none = none_columns(model)
+            self._none = none_columns(model) if stored_names(model) is not None else frozenset()
             _require_pandas()
         self._texts = takes_texts(model)
         if self._texts and [column.kind for column in columns] != ["text"]:
@@ -52,18 +52,32 @@ class ModelInput:
 
 
 def needed_names(model: Any, columns: Sequence[Column]) -> list[str] | None:
-    """Return the names of the columns that *model* needs, in its order, or None if its columns have no names.
+    """Return the names of the columns that *model* needs, in its order, or None if they are known by place alone.
 
     Raises:
         ConfigurationError: One of them is not among *columns*.
     """
-    if not hasattr(model, "feature_names_in_"):
-        return None
-    known = {column.name for column in columns}
-    needed = [column.name for column in columns_of(model)]
-    lacking = [name for name in needed if name not in known]
+    known = [column.name for column in columns]
+    names = spelled_names(model, known)
+    lacking = [name for name in names or () if name not in known]
     if lacking:
         raise ConfigurationError(f"schema: lacks columns the model needs: {', '.join(lacking)}")
+    return names
+
+
+def spelled_names(model: Any, known: Collection[str]) -> list[str] | None:
+    """As `needed_names`, with the spelling of *known* where LightGBM has another, and without a check."""
+    names = stored_names(model)
+    if names is None:
+        # A last step that stores the schema's names was fitted on a frame of them, and so was the first one.
+        last = last_names(model)
+        return last if last is not None and sorted(last) == sorted(known) else None
+    if are_placeholders(names):
+        return names if set(names) <= set(known) else None
+    needed = [column.name for column in columns_of(model)]
+    if has_renamed(model):
+        spelled = {name.replace(" ", "_"): name for name in known}
+        needed = [name if name in known else spelled.get(name, name) for name in needed]
     return needed
 
 
