@@ -114,7 +114,7 @@ class ModelPackage:
             y: what is to be predicted for them, for figures of it.
             name: of the model: letters, digits, ``_``, ``-`` and single dots.
             version: of the model.
-            schema: of its input; by default read from the estimator.
+            schema: of its input; by default read from the estimator, and from *X* where that stores no kind.
             target: the name of what is predicted, or of each output.
             positive_class: of two classes the one that is looked for.
             threshold: from which probability on that is predicted.
@@ -133,7 +133,7 @@ class ModelPackage:
             raise ConfigurationError(f"y: accepts a value for each of the {len(X)} rows of X")
         if not len(X):
             raise ConfigurationError("X: accepts at least one row")
-        schema = schema or Schema.from_model(model)
+        schema = schema or Schema.from_model(model, X)
         rows = background(X, schema)
         estimator, told = model, None
         if isinstance(model, OnnxModel):

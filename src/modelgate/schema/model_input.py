@@ -36,8 +36,12 @@ class ModelInput:
     def __init__(self, model: Any, columns: Sequence[Column]) -> None:
         self._names = needed_names(model, columns)
         if self._names is not None:
-            self._none = none_columns(model) if stored_names(model) is not None else frozenset()
             _require_pandas()
+            stores = stored_names(model) is not None
+            self._none = none_columns(model) if stores else frozenset()
+            # No encoder reads them: they are as in the DataFrame of the training.
+            kinds = {column.name: column.kind for column in columns_of(model)} if stores else {}
+            self._plain = {c.name for c in columns if c.kind == "text" and kinds.get(c.name, "any") == "any"}
         self._texts = takes_texts(model)
         if self._texts and [column.kind for column in columns] != ["text"]:
             raise ConfigurationError("schema: the model takes texts: accepts one column, Schema.of(text=str)")
@@ -47,7 +51,7 @@ class ModelInput:
         """Return the rows of *table* for the estimator's methods; they may change it."""
         if self._names is None:
             return table.texts[0] if self._texts else table.to_array()
-        frame = table.to_pandas(self._none)
+        frame = table.to_pandas(self._none, plain=self._plain)
         return frame if list(frame.columns) == self._names else frame[self._names]
 
 
