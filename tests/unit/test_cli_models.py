@@ -332,3 +332,45 @@ def test_a_report_is_of_the_very_bytes(joblib_file):
     """Its digest pins the file."""
 
     assert hashlib.sha256(joblib_file.read_bytes()).hexdigest() == report_on(joblib_file).sha256
+
+
+@pytest.mark.parametrize(
+    ("cells", "kinds"),
+    [
+        (["10115", "2A"], ["text", "boolean"]),
+        (["10115", "20"], ["any", "boolean"]),
+    ],
+)
+def test_a_sample_tells_texts_and_booleans(tmp_path, cells, kinds):
+    """Of a column whose kind the model does not store; digits may be a number or a code."""
+    frame = pd.DataFrame({"zip": cells * 20, "on": [True, False] * 20})
+    zips = make_column_transformer(
+        (FunctionTransformer(pd.DataFrame.isin, kw_args={"values": ["10115"]}), ["zip"]),
+        (StandardScaler(), ["on"]),
+    )
+    joblib.dump(make_pipeline(zips, LogisticRegression()).fit(frame, [1, 0] * 20), tmp_path / "m.joblib")
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    run(
+        *(
+            "pack",
+            tmp_path / "m.joblib",
+            "--sample",
+            tmp_path / "rows.csv",
+            "--trusted",
+            "--format",
+            "joblib",
+        ),
+    )
+    digest = hashlib.sha256((tmp_path / "m.mgpkg").read_bytes()).hexdigest()
+    package = ModelPackage.load(tmp_path / "m.mgpkg", sha256=digest, allow_pickle=True)
+
+    assert kinds == [column.kind for column in package.schema]
+
+
+def test_a_sample_that_is_no_text_is_refused(tmp_path, joblib_file):
+    """With its name."""
+    (tmp_path / "rows.csv").write_bytes(b"age,plan\n\xff,free\n")
+
+    assert (
+        "rows.csv" in run("pack", joblib_file, "--sample", tmp_path / "rows.csv", "--trusted", code=2).output
+    )

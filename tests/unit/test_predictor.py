@@ -15,7 +15,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -456,6 +456,19 @@ def test_many_rows_are_scored_in_parts(monkeypatch, targets):
         assert one.values.dtype == other.values.dtype
         if one.probabilities is not None:
             np.testing.assert_array_equal(one.probabilities, other.probabilities)
+
+
+def test_rows_of_one_request_are_one_frame_however_many_they_are(monkeypatch):
+    """A null in the last row decides the dtype of the first one too, as in a frame of all of them."""
+    first = FunctionTransformer(lambda frame: frame.astype(str) == "75001.0", validate=False)
+    model = make_pipeline(first, DecisionTreeClassifier()).fit(
+        pandas.DataFrame({"zip": [75001.0, 2.0]}), ["yes", "no"]
+    )
+    scored = Predictor(model)
+    table = scored.schema.read([{"zip": 75001}, {"zip": 2}, {"zip": None}])
+    monkeypatch.setattr(estimator, "_AT_ONCE", 2)
+
+    assert ["yes", "no", "no"] == drive(scored.predict(table)).values.tolist()
 
 
 @pytest.mark.parametrize("named", [True, False])

@@ -19,6 +19,7 @@ from ..models.versions import LATEST, is_version
 from ..scoring import Predictor, Target, Threshold
 from ..scoring.model import Known
 from ..scoring.query import output_names
+from ..scoring.sklearn_config import configured, current_config
 from ..scoring.tally import Tally
 from ..scoring.threshold import is_for
 from .deployment import Deployment
@@ -53,6 +54,8 @@ class Loader:
             raise ConfigurationError("public_keys: the store does not ask for signatures: give it keys too")
         self._store = store
         self._workers = workers
+        # Models are loaded in other threads than the app's, where scikit-learn would use its defaults.
+        self._config = current_config()
         self.tallies: dict[str, Tally] = {}
         self._admitted: WeakValueDictionary[str, Supply] = WeakValueDictionary()
         self._counts: dict[str, count[int]] = {}
@@ -86,7 +89,9 @@ class Loader:
         supply = self._admitted[name]
         # Before it is read: what changes meanwhile is read once more.
         mark = self._mark(supply.deployment) if self.watching or supply.deployment.path is not None else None
-        predictor = self.predictor(supply.deployment, self._opened(supply.deployment), supply.tally)
+        with configured(self._config):
+            opened = self._opened(supply.deployment)
+        predictor = self.predictor(supply.deployment, opened, supply.tally)
         _warn_of_names(supply.deployment, predictor.version)
         supply.mark, supply.version, supply.schema = mark, predictor.version, predictor.schema
         return predictor
@@ -153,19 +158,20 @@ class Loader:
         """
         package = model if isinstance(model, ModelPackage) else None
         manifest = package.manifest if package is not None else None
-        predictor = Predictor(
-            package.model if package is not None else model,
-            deployment.schema or (package.schema if package is not None else None),
-            target=_target(deployment, manifest),
-            version=deployment.version or _version(deployment, manifest),
-            model_id=deployment.model_id or deployment.name,
-            workers=None if deployment.offload is False else self._workers,
-            plans=deployment.plans,
-            batch=deployment.batch,
-            inline=None if deployment.offload is None else False,
-            tally=tally or self.tallies.setdefault(deployment.name, Tally()),
-            sample=package.sample if package is not None else (),
-        )
+        with configured(self._config):
+            predictor = Predictor(
+                package.model if package is not None else model,
+                deployment.schema or (package.schema if package is not None else None),
+                target=_target(deployment, manifest),
+                version=deployment.version or _version(deployment, manifest),
+                model_id=deployment.model_id or deployment.name,
+                workers=None if deployment.offload is False else self._workers,
+                plans=deployment.plans,
+                batch=deployment.batch,
+                inline=None if deployment.offload is None else False,
+                tally=tally or self.tallies.setdefault(deployment.name, Tally()),
+                sample=package.sample if package is not None else (),
+            )
         threshold, wanted = deployment.threshold, deployment.positive_class
         if manifest is not None:
             threshold = manifest.threshold if threshold is None else threshold

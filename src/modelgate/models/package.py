@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import ConfigurationError, StoreError
 from ..schema import Schema
 from ..schema.files import plain
+from ..schema.model_input import spelled_names
 from . import ed25519
 from .archive import (
     ED25519,
@@ -113,7 +114,7 @@ class ModelPackage:
             y: what is to be predicted for them, for figures of it.
             name: of the model: letters, digits, ``_``, ``-`` and single dots.
             version: of the model.
-            schema: of its input; by default read from the estimator.
+            schema: of its input; by default read from the estimator, and from *X* where that stores no kind.
             target: the name of what is predicted, or of each output.
             positive_class: of two classes the one that is looked for.
             threshold: from which probability on that is predicted.
@@ -132,7 +133,7 @@ class ModelPackage:
             raise ConfigurationError(f"y: accepts a value for each of the {len(X)} rows of X")
         if not len(X):
             raise ConfigurationError("X: accepts at least one row")
-        schema = schema or Schema.from_model(model)
+        schema = schema or Schema.from_model(model, X)
         rows = background(X, schema)
         estimator, told = model, None
         if isinstance(model, OnnxModel):
@@ -399,11 +400,9 @@ def _read(archive: Archive, digest: str, rules: Rules) -> ModelPackage:
 
 
 def _check_columns(model: Any, schema: Schema, rules: Rules) -> None:
-    if not hasattr(model, "feature_names_in_"):
-        return
-    needed = set(Schema.from_model(model).names)
-    if needed != set(schema.names):
-        other = ", ".join(sorted(needed.symmetric_difference(schema.names)))
+    needed = spelled_names(model, schema.names)
+    if needed is not None and set(needed) != set(schema.names):
+        other = ", ".join(sorted(set(needed).symmetric_difference(schema.names)))
         rules.settle(f"has other columns than its schema ({other})")
 
 

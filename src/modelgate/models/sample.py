@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from ..errors import ConfigurationError, RequestError
 from ..schema import Column, Schema
-from ..schema.infer import none_columns
-from ..schema.ways import takes_texts
+from ..schema.model_input import ModelInput
 from .onnx import OnnxModel
 
 __all__ = ["answers", "background", "check_example", "places", "statistics"]
@@ -100,12 +99,10 @@ def _answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> d
     if isinstance(model, OnnxModel):
         values, likely = model.answer(table)
         return {"predict": values.tolist()} | ({} if likely is None else {"predict_proba": likely.tolist()})
-    given: Any = table.texts[0] if takes_texts(model) else table.to_array()
-    if hasattr(model, "feature_names_in_"):
-        given = table.to_pandas(none_columns(model))[list(Schema.from_model(model).names)]
-    told = {"predict": np.asarray(model.predict(given)).tolist()}
+    given = ModelInput(model, schema.columns)
+    told = {"predict": np.asarray(model.predict(given(table))).tolist()}
     if hasattr(model, "predict_proba"):
-        likely = model.predict_proba(given)
+        likely = model.predict_proba(given(table))
         told["predict_proba"] = [part.tolist() for part in likely]
     return told
 

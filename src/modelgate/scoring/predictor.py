@@ -108,7 +108,8 @@ class Predictor:
             )
         self.batcher: Batcher | None = None
         if batch and self._workers is not None and isinstance(self._function, Estimator):
-            self.batcher = Batcher(self._score, self._workers, inline=inline, tally=self._tally)
+            key = self._function.dtype_key
+            self.batcher = Batcher(self._score, self._workers, inline=inline, key=key, tally=self._tally)
         self._async = inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
 
     @cached_property

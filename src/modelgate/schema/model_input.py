@@ -1,0 +1,129 @@
+"""Tables in the form that a fitted model takes."""
+
+from collections.abc import Callable, Collection, Hashable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..errors import ConfigurationError
+from .columns import Column
+from .infer import columns_of, none_columns
+from .table import Table
+from .ways import are_placeholders, has_renamed, last_names, stored_names, takes_texts
+
+__all__ = ["DtypeKey", "ModelInput", "needed_names", "spelled_names"]
+
+DtypeKey: TypeAlias = Callable[[Table], Hashable]
+"""Returns the same key for tables whose columns get the same dtypes, each table alone or all as one."""
+
+_INT64 = range(-(2**63), 2**63)
+
+
+class ModelInput:
+    """Converts tables to what a fitted estimator was trained on: texts, an array, or a DataFrame.
+
+    Args:
+        model: Fitted estimator.
+        columns: Columns of the schema that the tables were read with.
+
+    Attributes:
+        dtype_key: Key by which tables may be joined, or None if any may be: see `DtypeKey`.
+
+    Raises:
+        ConfigurationError: The schema lacks columns of the model, or pandas is not installed.
+    """
+
+    def __init__(self, model: Any, columns: Sequence[Column]) -> None:
+        self._names = needed_names(model, columns)
+        if self._names is not None:
+            _require_pandas()
+            stores = stored_names(model) is not None
+            self._none = none_columns(model) if stores else frozenset()
+            # No encoder reads them: they are as in the DataFrame of the training.
+            kinds = {column.name: column.kind for column in columns_of(model)} if stores else {}
+            self._plain = {c.name for c in columns if c.kind == "text" and kinds.get(c.name, "any") == "any"}
+        self._texts = takes_texts(model)
+        if self._texts and [column.kind for column in columns] != ["text"]:
+            raise ConfigurationError("schema: the model takes texts: accepts one column, Schema.of(text=str)")
+        self.dtype_key = None if self._texts else _dtype_key(columns, framed=self._names is not None)
+
+    def __call__(self, table: Table) -> Any:
+        """Return the rows of *table* for the estimator's methods; they may change it."""
+        if self._names is None:
+            return table.texts[0] if self._texts else table.to_array()
+        frame = table.to_pandas(self._none, plain=self._plain)
+        return frame if list(frame.columns) == self._names else frame[self._names]
+
+
+def needed_names(model: Any, columns: Sequence[Column]) -> list[str] | None:
+    """Return the names of the columns that *model* needs, in its order, or None if they are known by place alone.
+
+    Raises:
+        ConfigurationError: One of them is not among *columns*.
+    """
+    known = [column.name for column in columns]
+    names = spelled_names(model, known)
+    lacking = [name for name in names or () if name not in known]
+    if lacking:
+        raise ConfigurationError(f"schema: lacks columns the model needs: {', '.join(lacking)}")
+    return names
+
+
+def spelled_names(model: Any, known: Collection[str]) -> list[str] | None:
+    """As `needed_names`, with the spelling of *known* where LightGBM has another, and without a check."""
+    names = stored_names(model)
+    if names is None:
+        # A last step that stores the schema's names was fitted on a frame of them, and so was the first one.
+        last = last_names(model)
+        return last if last is not None and sorted(last) == sorted(known) else None
+    if are_placeholders(names):
+        return names if set(names) <= set(known) else None
+    needed = [column.name for column in columns_of(model)]
+    if has_renamed(model):
+        spelled = {name.replace(" ", "_"): name for name in known}
+        needed = [name if name in known else spelled.get(name, name) for name in needed]
+    return needed
+
+
+def _require_pandas() -> None:
+    try:
+        import pandas  # noqa: F401
+    except ImportError:
+        raise ConfigurationError(
+            'a model that was fitted with column names is given a DataFrame: pip install "modelgate[pandas]"'
+        ) from None
+
+
+def _dtype_key(columns: Sequence[Column], *, framed: bool) -> DtypeKey | None:
+    """Return the key for tables of *columns*, or None where the rows have no influence on the dtypes.
+
+    A null turns a column of whole numbers or booleans into floats. In a frame, pandas infers the dtype of
+    a column of the kind ``any`` from all of its values. An array of numbers is float64 in any case.
+    """
+    numbers = [column for column in columns if column.numeric]
+    texts = [column for column in columns if not column.numeric]
+    unknown = [at for at, column in enumerate(texts) if column.kind == "any"] if framed else []
+    exact = [at for at, column in enumerate(numbers) if column.kind != "number" and _may_be_null(column)]
+    if not framed and not texts:
+        exact = []
+    if not unknown and not exact:
+        return None
+
+    def key(table: Table) -> Hashable:
+        nulls = np.isnan(table.numbers[:, exact]).any(axis=0).tobytes() if exact else b""
+        return nulls, *(_types(table.texts[at]) for at in unknown)
+
+    return key
+
+
+def _may_be_null(column: Column) -> bool:
+    return column.nullable or (not column.required and column.default is None)
+
+
+def _types(cells: Sequence[Any]) -> Hashable:
+    """Return what decides the dtype that pandas infers for *cells*."""
+    types = frozenset(map(type, cells))
+    if int in types and not all(cell in _INT64 for cell in cells if type(cell) is int):
+        # Beyond int64 the values themselves decide: uint64 or object. Such a table stays alone.
+        return object()
+    return types

@@ -1,0 +1,213 @@
+"""A model that stores the names of its columns is given them by name, whatever the order of the schema."""
+
+import lightgbm
+import numpy as np
+import pandas
+import pytest
+from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
+from sklearn.ensemble import VotingRegressor
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+from modelgate import ConfigurationError, Deployment, Gate, ModelPackage, Predictor, Schema, drive, score
+
+FRAME = pandas.DataFrame({"a": np.arange(40.0) % 7, "b": np.arange(40.0)})
+TARGET = FRAME["b"] * 3 + FRAME["a"]
+ROW = {"a": 4.0, "b": 39.0}
+
+
+class CatBoost(RegressorMixin, BaseEstimator):
+    """Stores names as CatBoost does: also those of an array, and of a frame in ``feature_names_`` alone."""
+
+    def fit(self, X, y):
+        columns = getattr(X, "columns", range(X.shape[1]))
+        self.feature_names_ = list(map(str, columns))
+        self.n_features_in_ = X.shape[1]
+        self.weights_ = np.linalg.lstsq(np.asarray(X, float), np.asarray(y, float), rcond=None)[0]
+        return self
+
+    def predict(self, X):
+        if hasattr(X, "columns") and list(X.columns) != self.feature_names_:
+            raise ValueError("other names")
+        return np.asarray(X, float) @ self.weights_
+
+
+class Loaded(CatBoost):
+    """As CatBoost after it was read from a file."""
+
+    def fit(self, X, y):
+        super().fit(X, y)
+        self.n_features_in_ = 0
+        return self
+
+
+class Listed(CatBoost):
+    """Has the names in ``feature_names``, and no number."""
+
+    def fit(self, X, y):
+        super().fit(X, y)
+        self.feature_names = self.feature_names_
+        del self.feature_names_, self.n_features_in_
+        return self
+
+    def predict(self, X):
+        return np.asarray(X[self.feature_names], float) @ self.weights_
+
+
+class Unknown(TransformerMixin, BaseEstimator):
+    """A transformer that stores nothing of its input."""
+
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        return X
+
+
+def boosted(frame=FRAME):
+    return lightgbm.LGBMRegressor(n_estimators=5, min_child_samples=1, verbose=-1).fit(frame, TARGET)
+
+
+MODELS = {
+    "lightgbm": boosted,
+    "lightgbm booster": lambda: boosted().booster_,
+    "catboost": lambda: CatBoost().fit(FRAME, TARGET),
+    "loaded": lambda: Loaded().fit(FRAME, TARGET),
+    "listed": lambda: Listed().fit(FRAME, TARGET),
+    "pipeline": lambda: make_pipeline("passthrough", CatBoost()).fit(FRAME, TARGET),
+    "passthrough": lambda: make_pipeline("passthrough", LinearRegression()).fit(FRAME, TARGET),
+    "search": lambda: GridSearchCV(CatBoost(), {}, cv=2).fit(FRAME, TARGET),
+    "ensemble": lambda: VotingRegressor([("one", CatBoost()), ("two", LinearRegression())]).fit(
+        FRAME, TARGET
+    ),
+}
+
+
+@pytest.fixture(params=MODELS)
+def model(request):
+    return MODELS[request.param]()
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [Schema.of(a=float, b=float), Schema.of(b=float, a=float), Schema.of(b=float, c=float, a=float), None],
+)
+def test_columns_are_given_in_the_order_of_the_model(model, schema):
+    """The schema may have another order, and further columns."""
+    row = ROW if schema is None or "c" not in schema.names else ROW | {"c": 1.0}
+
+    np.testing.assert_allclose(
+        model.predict(pandas.DataFrame([ROW])), score(model, row, schema=schema).values, rtol=1e-12
+    )
+
+
+def test_the_columns_of_the_schema_are_those_of_the_model(model):
+    """They are read from the model."""
+
+    assert ("a", "b") == Schema.from_model(model).names
+
+
+def test_a_schema_with_other_names_is_refused(model):
+    """When the gate is made."""
+    with pytest.raises(ConfigurationError, match="schema: lacks columns the model needs: b"):
+        Gate([Deployment("m", model, schema=Schema.of(a=float, z=float))], keys="open")
+
+
+@pytest.mark.parametrize("make", [CatBoost, Loaded, lightgbm.LGBMRegressor], ids=lambda make: make.__name__)
+def test_a_model_fitted_on_an_array_knows_its_columns_by_place(make):
+    """The names it makes up are not its columns' names, and a schema may name them."""
+    options = (
+        {"n_estimators": 5, "min_child_samples": 1, "verbose": -1} if make.__module__ != __name__ else {}
+    )
+    model = make(**options).fit(FRAME.to_numpy(), TARGET)
+    booster = getattr(model, "booster_", model)
+    expected = booster.predict(np.array([[4.0, 39.0]]))
+
+    assert ("x0", "x1") == Schema.from_model(booster).names
+    np.testing.assert_allclose(
+        expected, score(booster, ROW, schema=Schema.of(a=float, b=float)).values, rtol=1e-12
+    )
+    np.testing.assert_allclose(expected, score(booster, {"x0": 4.0, "x1": 39.0}).values, rtol=1e-12)
+
+
+def test_names_that_are_numbers_are_names_where_the_schema_has_them():
+    """A frame whose columns are numbered cannot be told from an array."""
+    model = CatBoost().fit(FRAME.to_numpy(), TARGET)
+    schema = Schema.of(**{"1": float, "0": float})
+
+    np.testing.assert_allclose(
+        model.predict(FRAME.to_numpy()[-1:]),
+        score(model, {"0": FRAME["a"].iloc[-1], "1": FRAME["b"].iloc[-1]}, schema=schema).values,
+        rtol=1e-12,
+    )
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, lambda model: GridSearchCV(model, {}, cv=2)])
+def test_the_last_step_has_the_names_where_the_first_one_stores_nothing(wrap):
+    """Where they are the schema's, both were fitted on a frame."""
+    model = wrap(make_pipeline(Unknown(), CatBoost())).fit(FRAME, TARGET)
+    schema = Schema.of(b=float, a=float)
+
+    np.testing.assert_allclose(
+        model.predict(pandas.DataFrame([ROW])), score(model, ROW, schema=schema).values, rtol=1e-12
+    )
+
+
+def test_the_last_step_is_not_asked_where_it_has_other_names():
+    """They are then what the steps before made of an array."""
+
+    class Named(Unknown):
+        def transform(self, X):
+            return pandas.DataFrame(np.asarray(X), columns=["p", "q"])
+
+    model = make_pipeline(Named(), CatBoost()).fit(FRAME.to_numpy(), TARGET)
+    expected = model.predict(np.array([[4.0, 39.0]]))
+
+    np.testing.assert_allclose(
+        expected, score(model, ROW, schema=Schema.of(a=float, b=float)).values, rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        boosted,
+        lambda frame: boosted(frame).booster_,
+        lambda frame: make_pipeline("passthrough", boosted(frame)),
+    ],
+    ids=["estimator", "booster", "pipeline"],
+)
+def test_lightgbm_takes_the_names_of_the_training_that_it_renamed(make):
+    """It writes a space as an underscore."""
+    frame = FRAME.rename(columns={"a": "a b"})
+    model = make(frame)
+    schema = Schema.from_sample(frame[["b", "a b"]])
+
+    assert ("a_b", "b") == Schema.from_model(model).names
+    np.testing.assert_allclose(
+        model.predict(frame), drive(Predictor(model, schema).predict(schema.read(frame))).values, rtol=1e-12
+    )
+
+
+def test_a_package_of_such_a_model_answers_its_example(model):
+    """Its rows are given as they will be when it is served."""
+    package = ModelPackage.from_estimator(model, FRAME, format="joblib")
+
+    np.testing.assert_allclose(model.predict(FRAME[:3]), package.example["expected"]["predict"], rtol=1e-12)
+
+
+def test_catboost_takes_texts_and_numbers_as_categories():
+    """Its other columns are numbers, whatever its tags say."""
+
+    class Categories(CatBoost):
+        def get_cat_feature_indices(self):
+            return [1]
+
+        def get_text_feature_indices(self):
+            return []
+
+    model = Categories().fit(FRAME, TARGET)
+
+    assert ["number", "any"] == [column.kind for column in Schema.from_model(model)]
