@@ -208,6 +208,13 @@ class Workers:
         context = contextvars.copy_context()
         return self._share.result(partial(context.run, call), seconds, rows)
 
+    def set_serving(self, serving: bool) -> None:
+        """Count this share among those that leave each other half of the threads, or no longer.
+
+        A share counts from the beginning; that of a replaced model need not be left any.
+        """
+        self._share.set_serving(serving)
+
     @property
     def rows_waiting(self) -> int:
         """How many rows wait for a thread."""
