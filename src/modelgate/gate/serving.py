@@ -52,6 +52,7 @@ class Serving:
         with self._changing:
             self._previous.pop(name, None)
             self._cache.rename(name, None)
+            self._loader.tallies.pop(name, None)
             entry = self._entries.pop(name, None)
             for supply in entry.supplies if entry is not None else ():
                 supply.retire()
