@@ -71,7 +71,7 @@ def read_estimator(content: bytes, suffix: str, rules: Rules) -> Any:
     try:
         return _READERS[suffix](content, rules)
     except SystemError:
-        # "AST constructor recursion depth mismatch": CPython before 3.13 counts one depth for all threads
+        # "AST constructor recursion depth mismatch": CPython 3.11 counts one depth for all threads
         # (gh-106905), and numpy reads the headers of arrays with ast.
         return _READERS[suffix](content, rules)
 
