@@ -466,6 +466,24 @@ def test_a_forked_child_looks_for_itself(folder):
     assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_gate_that_is_closed_looks_no_more_in_a_child(folder):
+    """No thread starts there either, and no look is made."""
+    gate = gate_of(folder)
+    gate.close()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(SOON)
+        try:
+            said(gate)
+            os._exit(gate._poll._started is not None)
+        finally:
+            os._exit(1)
+
+    assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 def test_a_mark_of_what_is_not_there(folder):
     """Is none."""
     with pytest.raises(NotFound):

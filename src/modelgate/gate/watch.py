@@ -63,6 +63,7 @@ class Poll:
         self._look = weakref.WeakMethod(look)
         self._interval = interval
         self._patience = patience
+        self._closed = False
         self._renew()
         renew_in_child(self, Poll._renew)
 
@@ -72,7 +73,7 @@ class Poll:
         self._first: Future[None] = Future()
         self._started: float | None = None
         self._thread: threading.Thread | None = None
-        self._begun = False
+        self._begun = self._closed
         self._stop = threading.Event()
         weakref.finalize(self, self._stop.set)
 
@@ -101,6 +102,7 @@ class Poll:
 
     def close(self, timeout: float = 5.0) -> None:
         """Look no more, and wait for a look that is under way, for *timeout* seconds at most."""
+        self._closed = self._begun = True
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout)
