@@ -207,6 +207,31 @@ def test_many_models_that_hang_leave_the_threads_to_the_others(model, interface)
     assert [2.0] == fine.json()["result"]
 
 
+@pytest.mark.parametrize("hanging", [20, 40])
+def test_many_deployments_that_hang_take_no_time_of_the_others(model, hanging, monkeypatch):
+    """Of 200 with four threads: from the first request on, long before the deadline shows who hangs."""
+    monkeypatch.setattr("modelgate.flow.threads._SLOW", 0.01)
+
+    def predict(table):
+        return model.predict(table["x"].reshape(-1, 1))
+
+    deployments = [
+        Deployment(f"d{at}", model if at % 2 else predict, schema=SCHEMA, plans=False, offload=True)
+        for at in range(200)
+    ]
+    gate = Gate(deployments, keys="open", threads=4, deadline=SOON)
+    stuck = [(f"d{at}", -1) for at in range(hanging)] * 3
+
+    async def main():
+        left = asyncio.create_task(ask_together(gate, stuck))
+        fine = [await ask_together(gate, [(f"d{at}", 1) for at in range(hanging, 200)]) for _ in range(2)]
+        model.go_on.set()
+        await left
+        return [answer.status for answers in fine for answer in answers]
+
+    assert [200] * (200 - hanging) * 2 == asyncio.run(asyncio.wait_for(main(), SOON))
+
+
 @INTERFACES
 def test_models_share_the_threads_fairly(interface):
     """One that is asked a hundred times at once holds up nobody who asks once: they take turns."""

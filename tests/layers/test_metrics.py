@@ -46,6 +46,32 @@ def test_what_a_caller_names_is_no_label():
     assert 399 == sample(text(layer), "modelgate_errors_total", deployment="", reason="not_found")
 
 
+def test_counts_of_a_removed_deployment_are_dropped():
+    """When they are read, and when something new is counted; those of the others stay."""
+    deployments = {"churn", "price"}
+    layer = Metrics(deployments)
+
+    def ask(name):
+        asked = request()
+        asked.deployment = name
+        with pytest.raises(NotFound):
+            drive(layer(asked, Inner(NotFound())))
+
+    def counted():
+        return {name for name, *_ in [*layer._answers, *layer._errors]}
+
+    ask("churn")
+    ask("price")
+    deployments.remove("churn")
+    told = {dict(key[1:]).get("deployment") for key in samples(text(layer))}
+    seen = [told, counted()]
+    deployments.remove("price")
+    ask("other")
+    seen.append(counted())
+
+    assert [{None, "price"}, {"price"}, {""}] == seen
+
+
 def test_who_waits_is_in_flight():
     """And one who leaves without an answer is cancelled, and was given no row."""
     layer, asked = Metrics(), request()

@@ -13,6 +13,8 @@ from modelgate.errors import ConfigurationError
 from modelgate.flow import Wait, Workers, adrive, checked_layers, drive, run, stack, wait_for
 from waiting import SOON
 
+SOON = 60
+
 
 def under_asyncio(flow):
     return asyncio.run(asyncio.wait_for(adrive(flow), SOON))
@@ -163,6 +165,24 @@ def test_run_sees_the_callers_context_variables(perform):
             variable.reset(token)
 
     assert "caller's" == perform(flow())
+
+
+def test_a_function_that_hangs_leaves_threads_to_the_others():
+    """Whatever layers and gates they are of: each function has at most half of the threads."""
+    go_on = threading.Event()
+
+    def hang():
+        assert go_on.wait(SOON)
+
+    async def main():
+        hanging = [asyncio.create_task(adrive(run(hang))) for _ in range(64)]
+        try:
+            return await asyncio.wait_for(adrive(run(len, "abc")), SOON)
+        finally:
+            go_on.set()
+            await asyncio.gather(*hanging)
+
+    assert 3 == asyncio.run(main())
 
 
 def test_run_hands_over_arguments(perform):
@@ -346,6 +366,24 @@ def test_one_cancelled_waiter_leaves_the_others():
 
     assert isinstance(first, asyncio.CancelledError)
     assert ["loaded", "loaded"] == others
+
+
+def test_who_comes_too_late_leaves_nothing_on_a_future():
+    """A load that hangs costs nothing for each request that is refused because of it."""
+    callbacks = []
+
+    class Counting(Future):
+        def add_done_callback(self, fn):
+            callbacks.append(fn)
+
+    async def main():
+        for _ in range(10):
+            with pytest.raises(TimeoutError):
+                await adrive(wait_for(Counting(), 0))
+
+    asyncio.run(main())
+
+    assert [] == callbacks
 
 
 def test_a_finished_future_is_not_waited_for(perform):

@@ -11,9 +11,11 @@ from waiting import SOON
 
 FORKED = """
 import os, signal, sys
-from modelgate import Admission, Concurrency, Metrics, RateLimit, drive
+from modelgate import Admission, Concurrency, Metrics, RateLimit, ResultCache, Schema, drive
+from modelgate.flow.forks import ForkSafeLock
 from modelgate.limiting import MemoryLimiter, Rate
 from modelgate.limiting.breaker import Breaker
+from modelgate.scoring import Predictor, Query
 from modelgate.scoring.tally import Tally
 from modelgate.testing import Inner, request
 from modelgate.flow.threads import Threads
@@ -26,6 +28,16 @@ def fail(breaker):
 
 def ask(layer):
     drive(layer(request(), Inner()))
+
+def take(lock):
+    with lock:
+        pass
+
+def cached(cache):
+    schema = Schema.of(x=float)
+    predictor = Predictor(lambda table: table["x"], schema)
+    query = Query({"x": 1}, predictor=predictor, table=schema.read({"x": 1}))
+    drive(cache(query, lambda query: predictor.predict(query.table)))
 
 def refused(limit):
     try:
@@ -42,6 +54,8 @@ thing, use = {
     "Admission": lambda: (Admission(1), ask),
     "Metrics": lambda: (Metrics(), ask),
     "Tally": lambda: (Tally(), lambda tally: tally.timed("idle", 1, int)),
+    "ResultCache": lambda: (ResultCache(), cached),
+    "ForkSafeLock": lambda: (ForkSafeLock(), take),
     "Threads": lambda: (Threads(1), lambda threads: threads.share().submit(int).result(300)),
 }[sys.argv[1]]()
 flying = request()
@@ -63,7 +77,18 @@ with thing._lock:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
-KINDS = ["MemoryLimiter", "Breaker", "RateLimit", "Concurrency", "Admission", "Metrics", "Tally", "Threads"]
+KINDS = [
+    "MemoryLimiter",
+    "Breaker",
+    "RateLimit",
+    "Concurrency",
+    "Admission",
+    "Metrics",
+    "Tally",
+    "Threads",
+    "ResultCache",
+    "ForkSafeLock",
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -670,6 +670,49 @@ def test_different_models_load_side_by_side():
     assert get(cache, "slow")[1]
 
 
+def test_so_many_models_load_at_once():
+    """Eight at most: the others queue, and are loaded as well."""
+    load, running, most = Held(), [], []
+
+    def counted(name):
+        running.append(name)
+        most.append(len(running))
+        try:
+            return load(name)
+        finally:
+            running.remove(name)
+
+    cache = ModelCache(counted, maxsize=2, patience=60)
+
+    async def main():
+        tasks = [asyncio.create_task(adrive(cache.get(f"m{at}"))) for at in range(30)]
+        while len(running) < 8:
+            await asyncio.sleep(0.001)
+        load.go.set()
+        return await asyncio.wait_for(asyncio.gather(*tasks), 60)
+
+    assert [[f"m{at}"] for at in range(30)] == [model for model, _ in asyncio.run(main())]
+    assert 8 == max(most)
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_a_cold_model_where_the_system_gives_no_thread(way, monkeypatch):
+    """It is unavailable, and is loaded as soon as there is a thread."""
+
+    class NoThread(threading.Thread):
+        def start(self):
+            raise RuntimeError("can't start new thread")
+
+    cache = ModelCache(lambda name: [name])
+    ask = get if way == "sync" else lambda cache, name: asyncio.run(adrive(cache.get(name)))
+    with monkeypatch.context() as patched:
+        patched.setattr("modelgate.flow.threads.threading.Thread", NoThread)
+        with pytest.raises(DeploymentUnavailable):
+            ask(cache, "a")
+
+    assert (["a"], False) == ask(cache, "a")
+
+
 def test_a_cancelled_first_caller_takes_nothing_from_the_others():
     """The load belongs to none of its callers."""
     load = Held()

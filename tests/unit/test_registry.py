@@ -173,6 +173,8 @@ def test_a_deployment_no_app_knows(registry):
     assert [3, 404, 404, 503, 4, 404] == seen
     assert (2, 1) == (kept, gate.cache.cache_info().currsize)
     assert {"churn": "active"} == gate.states()
+    assert 'deployment="new"' not in gate.metrics.text()
+    assert ["churn"] == list(gate._loader.tallies)
 
 
 def test_all_else_the_app_says_stays(registry):

@@ -1,5 +1,6 @@
 """A deployment gets another model, and back; and is paused, resumed, drained."""
 
+import asyncio
 import gc
 import logging
 import threading
@@ -27,6 +28,7 @@ from tampering import rewrite
 from waiting import SOON
 
 ROW = {"x0": 1.0}
+SOON = 60
 
 
 @pytest.fixture
@@ -62,6 +64,61 @@ def test_swap_and_rollback(gate):
         seen.append((*said(gate), fields["version"], *paths))
 
     assert [(6, "6", "6", 200, 404), (7, "7", "7", 404, 200)] * 2 == seen
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_what_was_replaced_takes_no_threads(stored):
+    """A gate with one deployment has all of its threads for the model that serves, and after a rollback too."""
+    together = threading.Barrier(2)
+
+    def first(table):
+        together.wait(SOON)
+        return table["x"]
+
+    def second(table):
+        together.wait(SOON)
+        return table["x"] + 1
+
+    store = MemoryStore({"f@1": first, "f@2": second})
+    models = ("store:f@1", "store:f@2") if stored else (first, second)
+    gate = Gate(
+        [Deployment("f", models[0], schema=Schema.of(x=float))],
+        keys="open",
+        store=store,
+        threads=2,
+        deadline=SOON,
+    )
+
+    async def ask():
+        client, fields = Client(gate.asgi), {"content-type": "application/json"}
+        asked = [client._ask_asgi("POST", "/predict/f", "", fields, [b'{"x": 1}']) for _ in range(2)]
+        return [answer.json()["result"] for answer in await asyncio.gather(*asked)]
+
+    seen = [asyncio.run(ask())]
+    for change in (lambda: gate.swap("f", models[1]), lambda: gate.rollback("f")):
+        change()
+        seen.append(asyncio.run(ask()))
+
+    assert [[1.0] * 2, [2.0] * 2, [1.0] * 2] == seen
+
+
+def test_of_two_rollbacks_at_once_one_is_made(gate):
+    """What served before them is still there to go back to."""
+    gate.swap("churn", "store:churn@7")
+    commit, seen = gate._serving._commit, []
+
+    def commit_second(*args, **options):
+        gate._serving._commit = commit
+        gate.rollback("churn")
+        commit(*args, **options)
+
+    gate._serving._commit = commit_second
+    gate.rollback("churn")
+    seen.append(said(gate))
+    gate.rollback("churn")
+    seen.append(said(gate))
+
+    assert [(6, "6"), (7, "7")] == seen
 
 
 def test_a_cold_deployment_tells_the_version_of_its_package(gate):

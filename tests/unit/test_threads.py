@@ -73,6 +73,81 @@ def test_one_of_several_has_half_of_the_threads(calls):
     assert [0, 1] == sorted(calls.began)
 
 
+def test_a_replaced_share_leaves_all_threads_to_the_others(calls):
+    """It counts again once it serves again."""
+    threads = Threads(4)
+    old, new = threads.share(), threads.share()
+    counts = [threads.most()]
+    for serving in (False, True):
+        old.set_serving(serving)
+        counts.append(threads.most())
+
+    assert [2, 4, 2] == counts
+    assert "answer" == new.submit(lambda: "answer").result(SOON)
+
+
+def test_a_batch_waits_for_one_large_table_at_most(calls):
+    """One row is not scored after all large tables that came before it; and these are not starved."""
+    share, order = Threads(1).share(), []
+    first = share.submit(calls.one("first"))
+    calls.wait_for(1)
+    named = [("large", 5), ("large", 5), ("batch", 0), ("large", 5)]
+    futures = [share.submit(lambda name=name: order.append(name), rows=rows) for name, rows in named]
+    calls.go_on.set()
+    for future in [first, *futures]:
+        future.result(SOON)
+
+    assert ["large", "batch", "large", "large"] == order
+
+
+def test_calls_of_one_share_that_hang_take_no_place_of_another(calls, clock):
+    """A slow call counts only for shares that have one: another thread calls what the others submit."""
+    threads = Threads(2)
+    hanging, fine = [threads.share() for _ in range(2)], threads.share()
+    for at, share in enumerate(hanging):
+        share.submit(calls.one(at))
+    calls.wait_for(2)
+    queued = [share.submit(lambda: "answer") for share in (*hanging, fine)]
+    before = [future.done() for future in queued]
+    clock.advance(1.1)
+    last = fine.submit(lambda: "last")
+
+    assert [False] * 3 == before
+    assert ["answer", "last"] == [queued[2].result(SOON), last.result(SOON)]
+    assert [False, False] == [future.done() for future in queued[:2]]
+    assert [(1, 1), (1, 1)] == [(share.live, share.slow) for share in hanging]
+    calls.go_on.set()
+    assert ["answer", "answer"] == [future.result(SOON) for future in queued[:2]]
+    assert [(0, 0)] * 3 == [(share.live, share.slow) for share in (*hanging, fine)]
+
+
+def test_what_waits_begins_without_another_call(calls):
+    """Nobody has to come or go for a slow call to give its place away, whether or not it has a patience."""
+    for patience in (None, 600):
+        threads = Threads(1, patience)
+        hanging, fine = threads.share(), threads.share()
+        hanging.submit(calls.one("hangs"))
+        calls.wait_for(1)
+
+        assert "answer" == fine.submit(lambda: "answer").result(SOON)
+
+
+def test_shares_that_hang_together_take_one_place_after_the_other(calls, clock):
+    """Each takes as many as one share may have, and no more threads start for it."""
+    threads = Threads(4, patience=3)
+    hanging, fine = [threads.share() for _ in range(12)], threads.share()
+    for _ in range(5):
+        for share in hanging:
+            share.submit(calls.one("hangs"))
+    answer = fine.submit(lambda: "answer")
+    for _ in range(3):
+        calls.wait_for(4)
+        clock.advance(0.2)
+
+    assert "answer" == answer.result(SOON)
+    assert [1] * 12 == [share.live for share in hanging]
+
+
 def test_shares_take_turns(calls):
     """Whoever has many calls waiting does not go before who has one."""
     threads = Threads(1)
@@ -251,6 +326,24 @@ def test_what_hangs_keeps_no_program_from_ending():
     """A server that is told to stop does."""
 
     assert 0 == subprocess.run([sys.executable, "-c", HANGING], timeout=SOON, check=False).returncode
+
+
+AT_EXIT = """
+import atexit
+atexit.register(lambda: print(share.submit(lambda: "answer").result(30)))
+from modelgate.flow.threads import Threads
+share = Threads(1).share()
+share.submit(int).result(30)
+"""
+
+
+def test_hooks_at_exit_are_answered():
+    """Those too that were registered before there were threads, and so run last."""
+    done = subprocess.run(
+        [sys.executable, "-c", AT_EXIT], timeout=60, check=False, capture_output=True, text=True
+    )
+
+    assert ("answer\n", "") == (done.stdout, done.stderr)
 
 
 class NoThread(threading.Thread):

@@ -91,7 +91,8 @@ class Gate(Deployments):
             URL of its database. It is looked at every *watch* seconds, or every 10.
         threads: how many predictions may run at once under ASGI, of all deployments together; by
             default four more than there are cores, and 32 at most. Deployments take turns, and none
-            has more than half of the threads where there are several.
+            has more than half of the threads where there are several. A call that takes longer than a
+            second leaves its place to the other deployments.
         console: whether ``GET /deployments/{deployment}/console`` is a page from which to ask a deployment.
 
     Attributes:

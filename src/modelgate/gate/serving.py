@@ -52,6 +52,7 @@ class Serving:
         with self._changing:
             self._previous.pop(name, None)
             self._cache.rename(name, None)
+            self._loader.tallies.pop(name, None)
             entry = self._entries.pop(name, None)
             for supply in entry.supplies if entry is not None else ():
                 supply.retire()
@@ -150,7 +151,8 @@ class Serving:
             for new in now.supplies:
                 if is_same_model(old.deployment.model, new.deployment.model):
                     old.mark = new.mark
-        self._commit(previous, loaded, keep=True)
+        # Of two that roll back at once one does.
+        self._commit(previous, loaded, keep=True, instead_of=now)
 
     def _tried(self, release: Release, known: bool) -> Predictor:
         if release.supply is None or known:
@@ -178,9 +180,14 @@ class Serving:
             # First, as the cache may have no place for both.
             for supply in set(now.supplies).difference(entry.supplies):
                 supply.retire()
+            for release in set(now.every).difference(entry.every):
+                if release.supply is None:
+                    drive(release.model.predictor()).set_serving(False)
             for release, predictor in zip(entry.every, loaded, strict=bool(loaded)):
                 if release.supply is not None:
                     release.supply.serve(predictor)
+                else:
+                    predictor.set_serving(True)
             own = entry.releases[0].supply
             self._cache.rename(name, own.name if own is not None else name)
             self._entries[name] = replace(entry, state=now.state, in_flight=now.in_flight)

@@ -57,6 +57,7 @@ class Supply:
 
     def serve(self, predictor: Predictor) -> None:
         """Have the cache keep *predictor*, but one that was replaced before: its name may mean another by now."""
+        predictor.set_serving(True)
         if self._held is None:
             self._retired = False
             self._cache.put(self.name, predictor)
@@ -68,6 +69,8 @@ class Supply:
             self._hold(self._cache.peek(self.name))
 
     def _hold(self, predictor: Predictor | None) -> None:
+        if predictor is not None:
+            predictor.set_serving(False)
         # In this order: whoever asks meanwhile finds it in one of the two.
         self._held = predictor
         self._cache.drop(self.name)

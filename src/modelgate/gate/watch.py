@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..errors import ConfigurationError, NotFound
 from ..flow import Flow, Handler, wait_for
@@ -24,6 +24,10 @@ logger = logging.getLogger("modelgate")
 
 _JITTER = 0.25
 """By how much of the interval a look may come early, so that many processes do not look at once."""
+
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 600.0
+"""For how many seconds an install that failed is not tried again, at first and at most."""
 
 
 class Install(Protocol):
@@ -59,6 +63,7 @@ class Poll:
         self._look = weakref.WeakMethod(look)
         self._interval = interval
         self._patience = patience
+        self._closed = False
         self._renew()
         renew_in_child(self, Poll._renew)
 
@@ -68,7 +73,7 @@ class Poll:
         self._first: Future[None] = Future()
         self._started: float | None = None
         self._thread: threading.Thread | None = None
-        self._begun = False
+        self._begun = self._closed
         self._stop = threading.Event()
         weakref.finalize(self, self._stop.set)
 
@@ -97,6 +102,7 @@ class Poll:
 
     def close(self, timeout: float = 5.0) -> None:
         """Look no more, and wait for a look that is under way, for *timeout* seconds at most."""
+        self._closed = self._begun = True
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout)
@@ -124,10 +130,19 @@ def _poll(
             return
 
 
-class Watch:
-    """Swaps in what has changed where it is kept.
+class _Failure(NamedTuple):
+    state: Hashable
+    message: str
+    pause: float
+    until: float
 
-    What cannot be loaded is told in the log, once for each state of it, and what serves goes on.
+
+class Watch:
+    """Swap in what has changed in the store.
+
+    A model that cannot be loaded is logged, once for each distinct failure, and tried again: at once when
+    the stored model changes again, and else after a second, two, four, and so on up to ten minutes. The
+    model that serves continues to serve.
 
     Args:
         entries: the deployments.
@@ -139,33 +154,42 @@ class Watch:
         self._entries = entries
         self._loader = loader
         self._install = install
-        self._refused: dict[str, Hashable] = {}
-        self._failing: set[str] = set()
+        self._failed: dict[str, _Failure] = {}
+        self._unreachable: dict[str, str] = {}
 
     def look(self) -> None:
         """Look once at everything that is loaded."""
+        for names in (self._failed, self._unreachable):
+            for name in names.keys() - self._entries.keys():
+                del names[name]
         for name, entry in list(self._entries.items()):
             try:
                 self._look_at(name, entry)
             except Exception as error:
-                # A store that cannot be asked is asked again, and that is told once.
-                if name not in self._failing:
-                    self._failing.add(name)
+                # A store that cannot be reached is asked again at each look.
+                if self._unreachable.get(name) != repr(error):
+                    self._unreachable[name] = repr(error)
                     logger.warning("deployment %s goes on as it is", name, exc_info=error)
             else:
-                self._failing.discard(name)
+                self._unreachable.pop(name, None)
 
     def _look_at(self, name: str, entry: Entry) -> None:
         marks = {supply: self._loader.changed(supply) for supply in entry.supplies}
         changed = {supply: mark for supply, mark in marks.items() if mark is not None}
         state = tuple(changed.values())
-        if not changed or self._refused.get(name) == state:
+        failure = self._failed.get(name)
+        if failure is not None and failure.state != state:
+            failure = None
+        if not changed or (failure is not None and time.monotonic() < failure.until):
             return
         try:
             known = [release for release in entry.every if release.supply not in changed]
             self._install(entry.deployment, known, instead_of=entry)
         except (ConfigurationError, NotFound) as error:
-            self._refused[name] = state
-            logger.warning("deployment %s goes on as it is: %s", name, error)
+            if failure is None or failure.message != str(error):
+                logger.warning("deployment %s goes on as it is: %s", name, error)
+            pause = _FIRST_PAUSE if failure is None else min(2 * failure.pause, _LONGEST_PAUSE)
+            self._failed[name] = _Failure(state, str(error), pause, time.monotonic() + pause)
         else:
+            self._failed.pop(name, None)
             logger.info("deployment %s was swapped: what is kept had changed", name)

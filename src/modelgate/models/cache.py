@@ -8,14 +8,16 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 from cachetools import TTLCache
 
 from ..counts import require_count
-from ..errors import ConfigurationError, DeploymentUnavailable, NotFound
+from ..errors import ConfigurationError, DeploymentUnavailable, NotFound, Overloaded
 from ..flow import Flow, wait_for
 from ..flow.forks import renew_in_child
+from ..flow.threads import Threads
 
 __all__ = ["CacheInfo", "ModelCache"]
 
@@ -25,6 +27,8 @@ logger = logging.getLogger("modelgate")
 
 _FAILED_FOR = 1.0
 _FAILURES = 1000
+_LOADS = 8
+"""How many loads run at once: all cold models of a gate at once would need the memory of all of them."""
 
 
 class CacheInfo(NamedTuple):
@@ -55,9 +59,9 @@ class _Load(NamedTuple, Generic[T]):
 class ModelCache(Generic[T]):
     """The models used last, by name; the least recently used one goes first.
 
-    However many callers ask for a model at once, it is loaded once: the load has a thread of its
-    own and all of them, the first too, only wait for it. So a cancelled caller takes nothing from
-    the others, and a load that hangs holds up nobody for longer than *patience*. A load that fails
+    However many callers ask for a model at once, it is loaded once, in a thread of the cache, and all
+    of them only wait for it. So a cancelled caller takes nothing from the others. Eight loads run at once
+    and the others queue; a load that hangs holds up nobody for longer than *patience*. A load that fails
     is logged once, told to all who waited and to all who ask within a second, and then tried again.
     A model that is dropped lives until the last request that uses it ends.
 
@@ -67,7 +71,7 @@ class ModelCache(Generic[T]):
             caching", has it.
         maxbytes: how large they may be together; None for no bound. A larger one is kept alone.
         sizeof: the size of a model in bytes; the models of a gate have that of what they are read from.
-        patience: for how many seconds a caller waits for a load, from its beginning on.
+        patience: for how many seconds a caller waits for a load, from when it was first asked for.
         clock: gives the time in seconds.
 
     Attributes:
@@ -106,6 +110,7 @@ class ModelCache(Generic[T]):
         self._failures: TTLCache[str, _Failure] = TTLCache(_FAILURES, _FAILED_FOR, timer=clock)
         self._hits = self._misses = self._bytes = 0
         self.loads = self.failures = self.evictions = 0
+        self._threads = Threads(_LOADS, patience).share()
         self._renew()
         renew_in_child(self, ModelCache._renew)
 
@@ -215,8 +220,10 @@ class ModelCache(Generic[T]):
 
     def _start(self, name: str) -> _Load[T]:
         load: _Load[T] = _Load(Future(), self._clock())
-        thread = threading.Thread(target=self._run, args=(name, load), name=f"load {name}", daemon=True)
-        thread.start()
+        try:
+            self._threads.submit(partial(self._run, name, load))
+        except Overloaded as error:
+            raise DeploymentUnavailable from error
         self._loading[name] = load
         return load
 

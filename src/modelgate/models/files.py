@@ -1,11 +1,14 @@
 """Estimators as bytes, read without running what nobody vouched for."""
 
+import bz2
+import gzip
+import importlib
 import io
+import lzma
 import math
 import re
-import threading
-import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
@@ -43,6 +46,19 @@ _TRUSTED = (
 
 _LARGEST_RATIO = 100
 _SKOPS_VERSION = re.compile(rb'"_sklearn_version":\s*{[^{}]*"content":\s*"\\"([^"\\]+)\\""')
+_PICKLED_VERSION = re.compile(rb"_sklearn_version.{1,12}?(\d+(?:\.\d+)+)", re.DOTALL)
+"""The version of scikit-learn in a pickle; between key and value there are at most 12 bytes of opcodes."""
+
+_DECOMPRESS: Mapping[bytes, Callable[[bytes], bytes]] = {
+    b"\x78": zlib.decompress,
+    b"\x1f\x8b": gzip.decompress,
+    b"BZ": bz2.decompress,
+    b"\x5d\x00": lzma.decompress,
+    b"\xfd7zXZ": lzma.decompress,
+    b"\x04\x22\x4d\x18": lambda content: importlib.import_module("lz4.frame").decompress(content),
+}
+"""By the first bytes: what joblib compresses with. A pickle begins with none of them."""
+
 _HEADERS: Mapping[tuple[int, int], Callable[..., Any]] = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -56,7 +72,12 @@ def read_estimator(content: bytes, suffix: str, rules: Rules) -> Any:
         ConfigurationError: a package is missing, it holds what is not trusted or opens files that callers
             name, or it is of another version of scikit-learn.
     """
-    model = _READERS[suffix](content, rules)
+    try:
+        model = _READERS[suffix](content, rules)
+    except SystemError:
+        # "AST constructor recursion depth mismatch": CPython 3.11 counts one depth for all threads
+        # (gh-106905), and numpy reads the headers of arrays with ast.
+        model = _READERS[suffix](content, rules)
     check_opens_no_files(model)
     return model
 
@@ -122,20 +143,17 @@ def _check_array(member: IO[bytes], size: int) -> None:
 
 
 def _read_joblib(content: bytes, rules: Rules) -> Any:
-    # A pickle tells the version by a warning alone, and to record warnings is nothing for two threads.
-    with _lock, warnings.catch_warnings(record=True) as told:
-        warnings.filterwarnings("always", module="sklearn")
-        model = _joblib().load(io.BytesIO(content))
-    for warning in told:
-        version = getattr(warning.message, "original_sklearn_version", None)
-        if version is not None:
-            check_version(version, rules)
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return model
+    # Not from scikit-learn's warning: to record warnings takes a lock for all loads of the process.
+    for version in sorted(set(_PICKLED_VERSION.findall(_decompressed(content)))):
+        check_version(version.decode(), rules)
+    return _joblib().load(io.BytesIO(content))
 
 
-_lock = threading.Lock()
+def _decompressed(content: bytes) -> bytes:
+    for prefix, decompress in _DECOMPRESS.items():
+        if content.startswith(prefix):
+            return decompress(content)
+    return content
 
 
 def _joblib() -> Any:

@@ -128,6 +128,11 @@ class Predictor:
         """The plan that answers for the estimator, or the reason why there is none."""
         return self._function.plan if isinstance(self._function, Estimator) else "a function"
 
+    def set_serving(self, serving: bool) -> None:
+        """Have the other models leave threads to this one, or no longer: see `Workers.set_serving`."""
+        if self._workers is not None:
+            self._workers.set_serving(serving)
+
     def warm(self) -> Flow[None]:
         """Have an estimator predict once. A function is not called: it may do more than to predict.
 
