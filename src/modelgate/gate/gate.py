@@ -148,7 +148,7 @@ class Gate(Deployments):
             outermost.append(counts)
             self.metrics = Operations(counts, self._loader.tallies, self.cache, workers.patience)
             self._routes.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN)
-        outermost += [AccessLog(), ServerTiming(everyone=keys == "open")]
+        outermost += [AccessLog(self._entries), ServerTiming(everyone=keys == "open")]
         self._handler = stack(outermost, self._guard)
         self.asgi = asgi.app(self._handler)
         self.wsgi = wsgi.app(self._handler)
