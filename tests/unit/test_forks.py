@@ -18,6 +18,7 @@ from modelgate.limiting.breaker import Breaker
 from modelgate.scoring.tally import Tally
 from modelgate.testing import Inner, request
 from modelgate.flow.threads import Threads
+from modelgate.layers.look_ups import Slots, Turns
 
 def hit(limiter):
     assert limiter.hit(rate, "a").passes
@@ -43,6 +44,8 @@ thing, use = {
     "Admission": lambda: (Admission(1), ask),
     "Metrics": lambda: (Metrics(), ask),
     "Tally": lambda: (Tally(), lambda tally: tally.timed("idle", 1, int)),
+    "Slots": lambda: (Slots(1, 1), lambda slots: (slots.leave("a"), slots.enter("a"))),
+    "Turns": lambda: (Turns(1, 2), lambda turns: turns.queue("a", None).result(20)),
     "Threads": lambda: (Threads(1), lambda threads: threads.share().submit(int).result(20)),
 }[sys.argv[1]]()
 flying = request()
@@ -64,7 +67,8 @@ with thing._lock:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
-KINDS = ["MemoryLimiter", "Breaker", "RateLimit", "Concurrency", "Admission", "Metrics", "Tally", "Threads"]
+KINDS = ["MemoryLimiter", "Breaker", "RateLimit", "Concurrency", "Admission", "Metrics", "Tally", "Slots"]
+KINDS += ["Turns", "Threads"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

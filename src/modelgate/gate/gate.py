@@ -126,7 +126,7 @@ class Gate(Deployments):
     ) -> None:
         if layers is None:
             failures = failures_of(auth_failures, trusted_proxies) if keys != "open" else []
-            layers = standard_layers(keys, limits, failures, deadline)
+            layers = standard_layers(keys, limits, failures, deadline, trusted_proxies)
         else:
             layers = given_layers(layers, keys, limits)
         workers = Workers(threads, patience=deadline_of(layers))
