@@ -23,7 +23,7 @@ from ..errors import (
 from ..flow import Flow, Handler, Workers, drive, run, stack
 from ..http import PLAIN, Request, Response, http_stack, refusal
 from ..keys import KeyStore
-from ..layers import AccessLog, KeyAuth, Metrics, RateLimit, RequestId, ServerTiming, TrustedProxies
+from ..layers import AccessLog, Deadline, KeyAuth, Metrics, RateLimit, RequestId, ServerTiming, TrustedProxies
 from ..models import ModelStore
 from ..mount import asgi, wsgi
 from ..openapi import OpenAPI
@@ -140,6 +140,7 @@ class Gate(Deployments):
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
         self.layers = (*proxies, *layers)
         self._guarded = http_stack(layers, self._answer)
+        self._open = http_stack((layer for layer in layers if isinstance(layer, Deadline)), self._answer)
         self._poll = self._watching(watch, registry)
         outermost: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies, RequestId()]
         self.metrics: Operations | None = None
@@ -283,7 +284,7 @@ class Gate(Deployments):
             if request.wire is PLAIN:
                 self._route(request)
             route = request.route
-            guarded = self._guarded if route is None or not route.open else self._answer
+            guarded = self._guarded if route is None or not route.open else self._open
             response = yield from guarded(request)
             if not isinstance(response, Response):
                 raise TypeError(f"a layer returned {response!r} instead of a Response")
