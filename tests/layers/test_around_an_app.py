@@ -82,6 +82,24 @@ def test_a_key_must_cover_the_scope(wrap, scope, opens):
     assert f"send one with the scope {scope or '*'}" in refused.json()["error"]
 
 
+def test_a_key_store_that_fails(wrap, caplog):
+    """Is told as text, so that no log handler finds the key among the local variables of a traceback."""
+
+    class Broken:
+        def find(self, key):
+            yield from ()
+            raise LookupError("no such table")
+
+    client = Client(wrap(KeyAuth(Broken())))
+    answer = client.post("/", headers=BEARER)
+    (record,) = caplog.records
+
+    assert (500, {"error": "An unexpected error occurred on the server"}) == (answer.status, answer.json())
+    assert "LookupError: no such table" in record.getMessage()
+    assert KEY not in record.getMessage()
+    assert record.exc_info is None
+
+
 def test_server_timing(wrap):
     """Who asks, and has a key, is told how long it took."""
     client = Client(wrap(ServerTiming(), KeyAuth(KEYS)), headers={"prefer": "server-timing"})

@@ -314,7 +314,11 @@ class Gate(Deployments):
             if version is not None:
                 yield from self._refuse_other_versions(request, version)
             if request.route is not None and request.route.answer is not None:
-                return (yield from request.route.answer(request, self._entries))
+                response = yield from request.route.answer(request, self._entries)
+                if not request.route.open and response.header("cache-control") is None:
+                    # No cache knows by itself that an answer is for one x-api-key alone.
+                    response.headers.append(("cache-control", "private, no-store"))
+                return response
             dialect: Dialect = request.wire  # type: ignore[assignment]  # a route that scores has one
             query = request.query = yield from dialect.decode(request)
             query.deployment = request.deployment = self._named(request, query.deployment)

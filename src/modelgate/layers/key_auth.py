@@ -3,11 +3,20 @@
 import logging
 import math
 import re
+import traceback
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 from ..counts import require_count
-from ..errors import ConfigurationError, DeadlineExceeded, InsufficientScope, KeyInactive, Unauthorized
+from ..errors import (
+    AnswerableError,
+    ConfigurationError,
+    DeadlineExceeded,
+    InsufficientScope,
+    KeyInactive,
+    ServingError,
+    Unauthorized,
+)
 from ..flow import Flow, Handler, Wait, wait_for
 from ..flow.bounded import TimeIsUp, bounded_wait
 from ..http import PLAIN, Request, Response
@@ -135,6 +144,13 @@ class KeyAuth:
             request.key_id = error.key_id
             logger.info("request %s: the key %s is %s", request.id, error.key_id, error.state)
             raise
+        except AnswerableError:
+            raise
+        except Exception as error:
+            # As text: a collector that keeps the local variables of a traceback would keep the key.
+            told = "".join(traceback.format_exception(error))
+            logger.error("request %s: key store: look-up failed: %s", request.id, told)
+            raise ServingError from None
         if principal is None:
             self._accepted.discard(known)
             raise Unauthorized(headers=self._refuse)
