@@ -103,7 +103,7 @@ class KeyAuth:
         self._body_timeout = body_timeout
         self._turns = Turns(_AT_ONCE, max_look_ups)
         self._spare_forwarded = spare_forwarded
-        # Hashes, which differ between processes and give no key away.
+        # As hashes, so that no key is kept.
         self._accepted: set[int] = set()
         # RFC 6750, section 3.1: no error code where no credentials were sent.
         self._ask = {"www-authenticate": f'Bearer realm="{realm}"'}
