@@ -222,8 +222,8 @@ class InsufficientScope(Forbidden):
 
     code = "insufficient_scope"
 
-    def __init__(self) -> None:
-        super().__init__(headers={"www-authenticate": 'Bearer error="insufficient_scope"'})
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message, headers={"www-authenticate": 'Bearer error="insufficient_scope"'})
 
 
 class KeyInactive(Forbidden):

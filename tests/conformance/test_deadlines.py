@@ -1,11 +1,13 @@
 """What every mount answers when a request takes longer than it may."""
 
 import threading
+from concurrent.futures import Future
 
 import pytest
 
 from conformance.conftest import Mounted, make_gate
 from modelgate import Schema
+from modelgate.flow import wait_for
 from waiting import SOON
 
 ROW = {"x": 1.0}
@@ -69,3 +71,11 @@ def test_a_caller_who_waits_for_less(mount, wine):
     assert [504, 504] == [shorter.status, longer.status]
     assert "the 1 s it may take" in shorter.json()["error"]
     assert "the 0.05 s it may take" in longer.json()["error"]
+
+
+def test_health_has_a_deadline(mount, wine, monkeypatch):
+    """A probe without a key does not wait for longer than any other request."""
+    gate = make_gate(wine, deadline=0.05)
+    monkeypatch.setattr(type(gate._entries), "ready", lambda self, name=None: wait_for(Future()))
+
+    assert 504 == Mounted(mount, gate).request("GET", "/health/ready").status

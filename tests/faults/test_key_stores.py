@@ -7,13 +7,15 @@ import threading
 
 import pytest
 
-from modelgate import Deployment, Gate, RateLimit, Schema
-from modelgate.keys import SqlKeyStore
+from modelgate import Deployment, Gate, RateLimit, Schema, drive
+from modelgate.flow import wait_for
+from modelgate.keys import SqlKeyStore, generate, sql
 from modelgate.testing import Client, Clock
 from waiting import SOON, wait_until
 
 LIMIT = 1_000_000
 ASKING = 4
+THREADS = sql._THREADS
 
 
 def counted(request):
@@ -196,3 +198,73 @@ def test_a_store_that_hangs_serves_others_still(tmp_path, monkeypatch, limit_loo
     store.close()
 
     assert [503, 200, 200] == statuses
+
+
+class TestALookUpThatQueues:
+    """The time of a look-up begins when a thread takes it."""
+
+    @pytest.fixture
+    def store(self, tmp_path):
+        store = SqlKeyStore(f"sqlite:///{tmp_path}/keys.db", clock=Clock())
+        yield store
+        store.close()
+
+    @pytest.fixture
+    def go_on(self, store, monkeypatch):
+        """Holds every thread of the store with a look-up until it is set."""
+        go_on, entered, fetch = threading.Event(), threading.Semaphore(0), store.fetch
+
+        def held(digest):
+            entered.release()
+            assert go_on.wait(60)
+            return fetch(digest)
+
+        monkeypatch.setattr(store, "fetch", held)
+        flows = [store.find(generate()) for _ in range(THREADS)]
+        for flow in flows:
+            next(flow)
+        for _ in range(THREADS):
+            assert entered.acquire(timeout=60)
+        yield go_on
+        go_on.set()
+        for flow in flows:
+            flow.close()
+
+    @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+    def test_is_rejected_alone(self, store, go_on, monkeypatch, caplog, interface):
+        """When it gets no thread: the store is not taken to be down, and the next look-up is made."""
+        client, key = (
+            Client(getattr(make_gate(store), interface)),
+            store.create(owner="us", scopes="double").key,
+        )
+        monkeypatch.setattr(sql, "_TIMEOUT", 0.01)
+        waited = ask(client, key)
+        monkeypatch.undo()
+        go_on.set()
+        served = ask(client, key)
+
+        assert (503, "1") == (waited.status, waited.header("retry-after"))
+        assert "The server is busy: try again in 1 s" == waited.json()["error"]
+        assert 200 == served.status
+        assert [] == [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+    def test_has_all_its_time(self, store, go_on, monkeypatch):
+        """Though a request has waited for it as long as a look-up may take."""
+        key, timeouts = store.create(owner="us", scopes="double").key, []
+
+        def waiting(future, seconds):
+            timeouts.append(seconds)
+            if len(timeouts) == 1:
+                go_on.set()
+                # Until it is under way, or over.
+                while future._state == "PENDING":
+                    time.sleep(0.001)
+                raise TimeoutError
+            return (yield from wait_for(future, 60))
+
+        monkeypatch.setattr(sql, "wait_for", waiting)
+        monkeypatch.setattr(sql, "_TIMEOUT", 3600)
+        principal = drive(store.find(key))
+
+        assert ("double",) == principal.deployments
+        assert 2 == len(timeouts)

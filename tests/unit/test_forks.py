@@ -19,6 +19,7 @@ from modelgate.scoring import Predictor, Query
 from modelgate.scoring.tally import Tally
 from modelgate.testing import Inner, request
 from modelgate.flow.threads import Threads
+from modelgate.layers.look_ups import Slots, Turns
 
 def hit(limiter):
     assert limiter.hit(rate, "a").passes
@@ -57,6 +58,8 @@ thing, use = {
     "ResultCache": lambda: (ResultCache(), cached),
     "ForkSafeLock": lambda: (ForkSafeLock(), take),
     "Threads": lambda: (Threads(1), lambda threads: threads.share().submit(int).result(300)),
+    "Slots": lambda: (Slots(1, 1), lambda slots: (slots.leave("a"), slots.enter("a"))),
+    "Turns": lambda: (Turns(1, 2), lambda turns: turns.queue("a", None).result(300)),
 }[sys.argv[1]]()
 flying = request()
 if use is ask:
@@ -88,6 +91,8 @@ KINDS = [
     "Threads",
     "ResultCache",
     "ForkSafeLock",
+    "Slots",
+    "Turns",
 ]
 
 

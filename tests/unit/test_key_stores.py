@@ -646,6 +646,19 @@ def test_many_make_the_table_at_once(make):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.skipif(os.name != "posix", reason="has no modes of files")
+def test_a_new_file_is_for_its_owner(tmp_path):
+    """One that is there keeps its mode."""
+    made, other = tmp_path / "keys.db", tmp_path / "others.db"
+    other.touch(0o644)
+    other.chmod(0o644)
+    for path in (made, other):
+        with contextlib.closing(SqlKeyStore(f"sqlite:///{path}")) as store:
+            store.create(owner="us", scopes="*")
+
+    assert (0o600, 0o644) == (made.stat().st_mode & 0o777, other.stat().st_mode & 0o777)
+
+
 def test_a_forked_process_asks_by_itself(store):
     """A store used before a fork answers in parent and child, and the child touches no connection of the parent."""
     new = store.create(owner="us", scopes="*")

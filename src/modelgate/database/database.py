@@ -175,6 +175,7 @@ def _engine_of(url: sa.URL) -> sa.Engine:
     except ImportError:
         raise ConfigurationError('PostgreSQL needs psycopg: pip install "modelgate[postgresql]"') from None
     if url.get_backend_name() == "sqlite":
+        sa.event.listen(engine, "do_connect", _make_private)
         sa.event.listen(engine, "connect", _set_up_sqlite)
     else:
         sa.event.listen(engine, "do_connect", _connect_to_postgresql)
@@ -185,6 +186,15 @@ def _connect_to_postgresql(_: object, __: object, args: Sequence[Any], options: 
     from .patience import PatientConnection
 
     return PatientConnection.connect(*args, **options)
+
+
+def _make_private(_: object, __: object, args: Sequence[Any], ___: object) -> None:
+    """Make the file, if there is none, for its owner alone: SQLite would let others read it."""
+    path = str(args[0])
+    # A URI may name what is no file. What else cannot be made is left for SQLite to report.
+    if not path.startswith("file:"):
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _set_up_sqlite(connection: Any, _: object) -> None:

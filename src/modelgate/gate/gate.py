@@ -23,7 +23,7 @@ from ..errors import (
 from ..flow import Flow, Handler, Workers, drive, run, stack
 from ..http import PLAIN, Request, Response, http_stack, refusal
 from ..keys import KeyStore
-from ..layers import AccessLog, KeyAuth, Metrics, RateLimit, RequestId, ServerTiming, TrustedProxies
+from ..layers import AccessLog, Deadline, KeyAuth, Metrics, RateLimit, RequestId, ServerTiming, TrustedProxies
 from ..models import ModelStore
 from ..mount import asgi, wsgi
 from ..openapi import OpenAPI
@@ -127,7 +127,7 @@ class Gate(Deployments):
     ) -> None:
         if layers is None:
             failures = failures_of(auth_failures, trusted_proxies) if keys != "open" else []
-            layers = standard_layers(keys, limits, failures, deadline)
+            layers = standard_layers(keys, limits, failures, deadline, trusted_proxies)
         else:
             layers = given_layers(layers, keys, limits)
         workers = Workers(threads, patience=deadline_of(layers))
@@ -141,6 +141,7 @@ class Gate(Deployments):
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
         self.layers = (*proxies, *layers)
         self._guarded = http_stack(layers, self._answer)
+        self._open = http_stack((layer for layer in layers if isinstance(layer, Deadline)), self._answer)
         self._poll = self._watching(watch, registry)
         outermost: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies, RequestId()]
         self.metrics: Operations | None = None
@@ -149,7 +150,7 @@ class Gate(Deployments):
             outermost.append(counts)
             self.metrics = Operations(counts, self._loader.tallies, self.cache, workers.patience)
             self._routes.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN)
-        outermost += [AccessLog(), ServerTiming(everyone=keys == "open")]
+        outermost += [AccessLog(self._entries), ServerTiming(everyone=keys == "open")]
         self._handler = stack(outermost, self._guard)
         self.asgi = asgi.app(self._handler)
         self.wsgi = wsgi.app(self._handler)
@@ -284,7 +285,7 @@ class Gate(Deployments):
             if request.wire is PLAIN:
                 self._route(request)
             route = request.route
-            guarded = self._guarded if route is None or not route.open else self._answer
+            guarded = self._guarded if route is None or not route.open else self._open
             response = yield from guarded(request)
             if not isinstance(response, Response):
                 raise TypeError(f"a layer returned {response!r} instead of a Response")
@@ -314,7 +315,11 @@ class Gate(Deployments):
             if version is not None:
                 yield from self._refuse_other_versions(request, version)
             if request.route is not None and request.route.answer is not None:
-                return (yield from request.route.answer(request, self._entries))
+                response = yield from request.route.answer(request, self._entries)
+                if not request.route.open and response.header("cache-control") is None:
+                    # No cache knows by itself that an answer is for one x-api-key alone.
+                    response.headers.append(("cache-control", "private, no-store"))
+                return response
             dialect: Dialect = request.wire  # type: ignore[assignment]  # a route that scores has one
             query = request.query = yield from dialect.decode(request)
             query.deployment = request.deployment = self._named(request, query.deployment)
