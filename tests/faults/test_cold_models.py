@@ -235,7 +235,7 @@ def test_a_store_that_hangs_troubles_no_other_model(slow, monkeypatch):
     """Its callers are told 503 once they waited long enough, the next ones at once; a warm model is quick."""
     warm = LinearRegression().fit(np.array([[0.0, 0.0], [1.0, 1.0]]), [0.0, 2.0])
     gate = Gate([Deployment("sum", "store:sum"), Deployment("warm", warm)], keys="open", store=slow)
-    monkeypatch.setattr(gate.cache, "_patience", 0.5)
+    monkeypatch.setattr(gate.cache, "_load_timeout", 0.5)
     times, row = [], b'{"x0": 1, "x1": 2}'
 
     async def main():

@@ -12,6 +12,7 @@ from ..errors import ConfigurationError, RequestError
 from ..schema import Column, Schema
 from ..schema.infer import none_columns
 from ..schema.ways import takes_texts
+from .model_thread import in_model_thread
 from .onnx import OnnxModel
 
 __all__ = ["answers", "background", "check_example", "places", "statistics"]
@@ -87,7 +88,7 @@ def answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> di
     Raises:
         ConfigurationError: it predicts what is no number.
     """
-    told = _answers(model, schema, rows)
+    told = in_model_thread(_answers, model, schema, rows)
     if not all(np.isfinite(part).all() for part in map(np.asarray, told.values()) if part.dtype.kind == "f"):
         raise ConfigurationError(
             "model: predicts NaN or an infinity for its own rows, which JSON cannot hold"
