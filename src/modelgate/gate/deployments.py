@@ -233,7 +233,7 @@ class Deployments:
         return self._serving.set_state(name, "draining").in_flight.wait(timeout)
 
     def states(self) -> dict[str, str]:
-        """By deployment: active, paused, draining; or failed, where its model could not be loaded."""
+        """By deployment: active, paused, draining; or failed, where its model could not be loaded or cannot answer."""
         return {
             name: "failed" if entry.state == "active" and entry.model.failed else entry.state
             for name, entry in list(self._entries.items())

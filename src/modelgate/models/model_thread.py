@@ -1,7 +1,8 @@
-"""Model calls outside of a request, each in a thread of its own.
+"""Loads and calls of models outside of a request, each in a thread of its own.
 
 OpenMP keeps its worker threads for the thread that used them, and they do not survive ``fork``: a process
 that is forked by a thread that has called a model, as by ``gunicorn --preload``, waits for them forever.
+Some models use it while they are unpickled.
 """
 
 import contextvars
