@@ -2,7 +2,9 @@
 
 import asyncio
 import itertools
+import logging
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -11,7 +13,17 @@ import pytest
 import skops.io
 from sklearn.linear_model import LinearRegression
 
-from modelgate import Deployment, DeploymentUnavailable, FolderStore, Gate, ModelCache, adrive, drive
+from modelgate import (
+    Deployment,
+    DeploymentLoading,
+    DeploymentUnavailable,
+    FolderStore,
+    Gate,
+    ModelCache,
+    NotFound,
+    adrive,
+    drive,
+)
 from modelgate.testing import Client, Clock
 from waiting import SOON, wait_until
 
@@ -239,13 +251,13 @@ def test_a_store_that_hangs_troubles_no_other_model(slow, monkeypatch):
     row = b'{"x0": 1, "x1": 2}'
 
     async def main():
-        monkeypatch.setattr(gate.cache, "_patience", SOON)
+        monkeypatch.setattr(gate.cache, "_load_timeout", SOON)
         waiting = [asyncio.create_task(ask(gate, "/simple/sum", row)) for _ in range(900)]
         while gate.cache.cache_info().misses < 900:
             await asyncio.sleep(0)
         warm = [(await ask(gate, "/simple/warm", row))[0] for _ in range(20)]
         assert not any(task.done() for task in waiting)
-        monkeypatch.setattr(gate.cache, "_patience", 0.1)
+        monkeypatch.setattr(gate.cache, "_load_timeout", 0.1)
         late = await asyncio.gather(*(ask(gate, "/simple/sum", row) for _ in range(20)))
         slow.go.set()
         return warm, late, [await task for task in waiting]
@@ -301,3 +313,105 @@ def test_rotating_models_does_not_grow_memory():
 
     assert (0, 10_000, 100, 32, 32 * megabyte, 32 * megabyte) == cache.cache_info()
     assert peak - before < 1.5 * 32 * megabyte + 64 * megabyte
+
+
+def patient(slow, **options):
+    """A gate whose requests hardly wait for a load."""
+    return Gate([Deployment("sum", "store:sum")], keys="open", store=slow, load_timeout=0.01, **options)
+
+
+WAITING = {
+    "warm": lambda gate: gate.warm(),
+    "warm for long": lambda gate: gate.warm(timeout=600),
+    "score": lambda gate: gate.score("sum", {"x0": 1, "x1": 2}),
+    "score for long": lambda gate: gate.score("sum", {"x0": 1, "x1": 2}, timeout=600),
+    "predictor": lambda gate: gate.predictor("sum"),
+    "describe": lambda gate: gate.describe("sum"),
+    "openapi": lambda gate: gate.openapi("sum"),
+    "prewarm": lambda gate: drive(gate.cache.prewarm("sum")),
+}
+
+
+@pytest.mark.parametrize("call", WAITING.values(), ids=WAITING)
+def test_what_is_no_request_waits_for_a_load(slow, call):
+    """However long it takes, and also where requests are told 503 by now."""
+    gate, outcomes = patient(slow), []
+    refused = Client(gate.wsgi).post("/api/predict", body=BODY)
+
+    def run():
+        try:
+            outcomes.append(call(gate))
+        except BaseException as error:
+            outcomes.append(error)
+
+    thread = threading.Thread(target=run)
+    misses = gate.cache.cache_info().misses
+    thread.start()
+    while gate.cache.cache_info().misses == misses and not outcomes:
+        thread.join(0.001)
+    slow.go.set()
+    thread.join(60)
+
+    assert 503 == refused.status
+    assert not isinstance(outcomes[0], BaseException)
+    assert 1 == slow.loads
+
+
+@pytest.mark.parametrize(
+    "call",
+    [lambda gate: gate.warm(timeout=0.01), lambda gate: gate.score("sum", {"x0": 1, "x1": 2}, timeout=0.01)],
+    ids=["warm", "score"],
+)
+def test_a_load_that_takes_longer_than_its_caller_waits(slow, call):
+    """Is no failure of the model: its error says that it is being loaded, and has a cause."""
+    gate = patient(slow)
+    with pytest.raises(DeploymentLoading, match="is being loaded") as info:
+        call(gate)
+    states = gate.states()
+    slow.go.set()
+    gate.warm()
+
+    assert "the load of model sum has taken" in str(info.value.__cause__)
+    assert {"sum": "active"} == states
+    assert 0 == gate.cache.failures
+
+
+def test_a_deadline_ends_the_wait_for_a_load(slow):
+    """Where it is over before the load_timeout is."""
+    gate = Gate([Deployment("sum", "store:sum")], keys="open", store=slow, deadline=0.05, load_timeout=600)
+    answers = [Client(each).post("/api/predict", body=BODY).status for each in (gate.wsgi, gate.asgi)]
+    slow.go.set()
+
+    assert [504, 504] == answers
+
+
+def test_every_failure_to_load_has_its_cause(slow):
+    """What the store raised, also where it says that there is no such model."""
+    slow.go.set()
+    for error, kind in ((OSError(SECRET), DeploymentUnavailable), (NotFound("none"), NotFound)):
+        slow.failures.append(error)
+        with pytest.raises(kind) as info:
+            patient(slow).warm()
+
+        assert error is info.value.__cause__
+
+
+def test_a_load_is_in_the_log(slow, caplog):
+    """Its beginning and its end, with how long it took; so is one that fails, and a swap."""
+    caplog.set_level(logging.INFO, "modelgate")
+    slow.go.set()
+    gate = patient(slow)
+    slow.failures.append(OSError(SECRET))
+    with pytest.raises(DeploymentUnavailable):
+        gate.warm()
+    gate.cache.cache_clear()
+    gate.warm()
+    gate.swap("sum", "store:sum")
+    told = [
+        re.sub(r"\d+\.\d", "0.0", record.getMessage())
+        for record in caplog.records
+        if record.levelno == logging.INFO
+    ]
+    begun, ended = "deployment sum: loading model", "deployment sum: model loaded in 0.0 s"
+
+    assert [begun, "deployment sum: model not loaded after 0.0 s", begun, ended, begun, ended] == told

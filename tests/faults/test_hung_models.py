@@ -283,7 +283,7 @@ def test_models_share_the_threads_fairly(interface):
 
 @INTERFACES
 def test_a_model_that_hangs_while_it_loads(interface, tmp_path):
-    """The wait for it ends with the time of the request, which is shorter than the cache's patience."""
+    """The wait for it ends with the time of the request, which is shorter than the gate's load_timeout."""
     go_on = threading.Event()
 
     class Store:

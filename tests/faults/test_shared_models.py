@@ -221,7 +221,7 @@ def test_a_gate_without_its_redis(server, folder, interface, break_, caplog):
 
 def test_the_event_loop_goes_on_meanwhile(server, folder):
     """It turns while a load waits for a silent Redis."""
-    cache = ModelCache(shared(folder, server.uri).load, patience=SOON)
+    cache = ModelCache(shared(folder, server.uri).load, load_timeout=SOON)
     server.stop()
 
     async def main():

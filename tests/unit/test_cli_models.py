@@ -22,10 +22,15 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from modelgate import ModelPackage, Schema
 from modelgate.cli.root import cli
 from modelgate.models.report import report_on
+from releases import broken
 
 KEY = "a-secret-that-is-kept-elsewhere"
 FRAME = pd.DataFrame({"age": np.arange(100.0), "plan": ["free", "pro"] * 50})
 CHURNED = (FRAME["age"] > 60).astype(int)
+
+
+def mapped(frame):
+    return frame.assign(plan=frame["plan"].map({"free": 0, "pro": 1}))
 
 
 def run(*arguments, code=0, **options):
@@ -225,6 +230,19 @@ def test_what_a_pickle_would_run(tmp_path, protocol):
     assert "runs       sklearn.linear_model._base.LinearRegression" in shown
     assert "warning    it is a pickle" in shown
     assert not (tmp_path / "crater").exists()
+
+
+def test_a_model_that_cannot_answer(tmp_path):
+    """Is told as what a gate would refuse, and why; one of which that is not known is told too."""
+    joblib.dump(broken(), tmp_path / "broken.joblib")
+    doubtful = make_pipeline(FunctionTransformer(mapped), LogisticRegression()).fit(FRAME, CHURNED)
+    joblib.dump(doubtful, tmp_path / "doubtful.joblib")
+    refused = run("inspect", tmp_path / "broken.joblib", "--trusted").stdout
+    doubted = run("inspect", tmp_path / "doubtful.joblib", "--trusted").stdout
+
+    assert "a gate would refuse it: model must answer a row of its schema" in refused
+    assert "no answer" in refused
+    assert "not known whether it can answer: no synthetic row was answered" in doubted
 
 
 def test_a_pickle_that_is_trusted(joblib_file):

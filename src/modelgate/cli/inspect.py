@@ -88,7 +88,8 @@ def inspect(
 def _plan(report: "FileReport", trusted: bool) -> str | None:
     """Whether an exact plan would answer, or why none would; None where there is no telling.
 
-    To tell the model must predict: as it does in any case for the example of a package, and else where it is trusted.
+    To tell the model must predict: as it does in any case for the example of a package, and else where it is
+    trusted. Whether it can answer shows too, and is a warning where it cannot.
     """
     package = report.package
     if package is None or not (trusted or report.manifest is not None):
@@ -96,13 +97,17 @@ def _plan(report: "FileReport", trusted: bool) -> str | None:
     from ..models.onnx import OnnxModel
     from ..scoring import Predictor
 
-    if isinstance(package.model, OnnxModel):
-        return None
     try:
-        plan = Predictor(package.model, report.schema, sample=package.sample).plan
+        predictor = Predictor(package.model, report.schema, sample=package.sample)
+        doubt = predictor.warm()
     except ConfigurationError as error:
         report.warnings.append(f"a gate would refuse it: {error}")
         return None
+    if doubt is not None:
+        report.warnings.append(f"not known whether it can answer: {doubt}")
+    if isinstance(package.model, OnnxModel):
+        return None
+    plan = predictor.plan
     return f"none: {plan}" if isinstance(plan, str) else "exact"
 
 

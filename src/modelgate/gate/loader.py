@@ -5,6 +5,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -12,6 +13,7 @@ from ..errors import ConfigurationError
 from ..flow import Workers
 from ..models import ModelCache, ModelPackage, ModelStore
 from ..models.manifest import Manifest, Sidecars
+from ..models.model_thread import in_model_thread
 from ..models.package import check_file, open_package, sidecars_of
 from ..models.rules import Rules
 from ..models.store import mark_of
@@ -86,7 +88,18 @@ class Loader:
 
     def load(self, name: str) -> Predictor:
         """What predicts for the deployment admitted as *name*, from its file or the store. It may block."""
-        supply = self._admitted[name]
+        supply, start = self._admitted[name], monotonic()
+        deployment = supply.deployment.name
+        logger.info("deployment %s: loading model", deployment)
+        try:
+            predictor = self._load(supply)
+        except BaseException:
+            logger.info("deployment %s: model not loaded after %.1f s", deployment, monotonic() - start)
+            raise
+        logger.info("deployment %s: model loaded in %.1f s", deployment, monotonic() - start)
+        return predictor
+
+    def _load(self, supply: Supply) -> Predictor:
         # Before it is read: what changes meanwhile is read once more.
         mark = self._mark(supply.deployment) if self.watching or supply.deployment.path is not None else None
         with configured(self._config):
@@ -154,8 +167,11 @@ class Loader:
         Its calls are counted by *tally*, or else with those of the deployment.
 
         Raises:
-            ConfigurationError: they do not go together.
+            ConfigurationError: they do not go together, or the model cannot answer.
         """
+        return in_model_thread(self._predictor, deployment, model, tally)
+
+    def _predictor(self, deployment: Deployment, model: Any, tally: Tally | None) -> Predictor:
         package = model if isinstance(model, ModelPackage) else None
         manifest = package.manifest if package is not None else None
         with configured(self._config):
@@ -171,6 +187,16 @@ class Loader:
                 inline=None if deployment.offload is None else False,
                 tally=tally or self.tallies.setdefault(deployment.name, Tally()),
                 sample=package.sample if package is not None else (),
+            )
+        try:
+            doubt = predictor.warm(deployment.example)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"deployment {deployment.name}: {error}") from error.__cause__
+        if doubt is not None:
+            logger.warning(
+                "deployment %s: not known whether the model can answer: %s: give example=",
+                deployment.name,
+                doubt,
             )
         threshold, wanted = deployment.threshold, deployment.positive_class
         if manifest is not None:

@@ -46,11 +46,11 @@ class Supply:
         """The model where it is in memory."""
         return self._cache.peek(self.name) if self._held is None else self._held
 
-    def get(self) -> Flow[tuple[Predictor, bool]]:
-        """The model, and whether it was in memory. Raises as `ModelCache.get`."""
+    def get(self, timeout: float | None = None) -> Flow[tuple[Predictor, bool]]:
+        """The model, and whether it was in memory. Waits and raises as `ModelCache.get`."""
         if self._held is not None:
             return self._held, True
-        predictor, hit = yield from self._cache.get(self.name)
+        predictor, hit = yield from self._cache.get(self.name, timeout)
         if self._retired:
             self._hold(predictor)
         return predictor, hit

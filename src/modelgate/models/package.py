@@ -30,6 +30,7 @@ from .archive import (
 )
 from .files import check_version, dump, read_estimator
 from .manifest import Label, Manifest, Sidecars, make_manifest, read_member, read_sidecars
+from .model_thread import in_model_thread
 from .onnx import OnnxModel
 from .onnx_export import measured_onnx
 from .rules import Mismatch, Rules, sign
@@ -371,7 +372,7 @@ def _open_content(path: Path, content: bytes, rules: Rules) -> ModelPackage:
         return package
     _check_bare(suffix, lambda: content, rules)
     digest = rules.check_digest(content)
-    model = read_estimator(content, suffix, rules)
+    model = in_model_thread(read_estimator, content, suffix, rules)
     return ModelPackage(model, Manifest(name="model", format=1), size=len(content), sha256=digest)
 
 
@@ -392,7 +393,7 @@ def _read(archive: Archive, digest: str, rules: Rules) -> ModelPackage:
     rows = read_member(archive, manifest, "background.json")
     background = msgspec.json.decode(rows, type=list[dict[str, Any]] | None) or ()
     content = read_member(archive, manifest, manifest.model)
-    model = read_estimator(content, Path(manifest.model).suffix, rules)
+    model = in_model_thread(read_estimator, content, Path(manifest.model).suffix, rules)
     _check_columns(model, schema, rules)
     check_example(model, schema, told["example"])
     size = sum(member.size for member in manifest.members.values())

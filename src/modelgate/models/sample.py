@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ..errors import ConfigurationError, RequestError
 from ..schema import Column, Schema
 from ..schema.model_input import ModelInput
+from .model_thread import in_model_thread
 from .onnx import OnnxModel
 
 __all__ = ["answers", "background", "check_example", "places", "statistics"]
@@ -86,7 +87,7 @@ def answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> di
     Raises:
         ConfigurationError: it predicts what is no number.
     """
-    told = _answers(model, schema, rows)
+    told = in_model_thread(_answers, model, schema, rows)
     if not all(np.isfinite(part).all() for part in map(np.asarray, told.values()) if part.dtype.kind == "f"):
         raise ConfigurationError(
             "model: predicts NaN or an infinity for its own rows, which JSON cannot hold"

@@ -21,11 +21,9 @@ from .plans import Plan
 from .query import Output, Prediction, Target, as_prediction
 from .tally import Tally
 from .threshold import Threshold
+from .trial import first_answer
 
 __all__ = ["Predictor"]
-
-_WARM_ROWS = 3
-"""How many rows of a sample an estimator predicts once before anybody asks: as many as a package's example has."""
 
 
 class Predictor:
@@ -133,16 +131,32 @@ class Predictor:
         if self._workers is not None:
             self._workers.set_serving(serving)
 
-    def warm(self) -> Flow[None]:
-        """Have an estimator predict once. A function is not called: it may do more than to predict.
+    def warm(self, example: Mapping[str, Any] | None = None) -> str | None:
+        """Have the model answer a row before any caller's, see `modelgate.scoring.trial`.
+
+        Args:
+            example: The row. Without one, an estimator is called with a row of its sample, or else with
+                synthetic rows, and a function is not called: it may do more than predict.
+
+        Returns:
+            None, or the reason why it is not known whether the model can answer.
 
         Raises:
-            RequestError, PredictionError: it cannot.
+            ConfigurationError: *example* breaks the schema, or the model cannot answer.
         """
-        if isinstance(self._function, Estimator):
-            sample = self._sample
-            table = self.schema.read(self.schema.example) if sample is None else sample.part(0, _WARM_ROWS)
-            yield from self.predict(table)
+        estimator = isinstance(self._function, Estimator)
+        if example is None and not estimator:
+            return None
+        try:
+            sample = self._sample if example is None else self.schema.read([example])
+        except RequestError as error:
+            raise ConfigurationError(f"example must be a row of the schema (got {error})") from error
+        told = first_answer(self._score_blocking, self.schema, sample)
+        if isinstance(told, str):
+            return told
+        if estimator:
+            self.targets = [Target.of(output) for output in told.outputs]
+        return None
 
     def predict(self, table: Table) -> Flow[Prediction]:
         """The prediction for *table*. No rows, no call.
@@ -166,6 +180,12 @@ class Predictor:
 
     def _score(self, table: Table) -> Prediction:
         return as_prediction(self._function(table), len(table), self.target)
+
+    def _score_blocking(self, table: Table) -> Prediction:
+        if not self._async:
+            return self._score(table)
+        result = run_coroutine(partial(self._function, table))
+        return as_prediction(result, len(table), self.target)
 
     def _call(self, table: Table) -> Wait:
         if self._workers is not None and not self._async:
