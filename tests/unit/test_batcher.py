@@ -87,10 +87,10 @@ def queued(scored, count):
     """Wait until so many tables wait."""
     until = threading.Event()
     for _ in range(SOON * 1000):
-        if len(scored._waiting) == count:
+        if len(scored._queue.waiting) == count:
             return
         until.wait(0.001)
-    raise AssertionError(f"{len(scored._waiting)} wait, not {count}")
+    raise AssertionError(f"{len(scored._queue.waiting)} wait, not {count}")
 
 
 def test_one_alone_is_scored_at_once(model):
@@ -377,12 +377,15 @@ def test_who_gives_up_when_told_to_lead_has_the_next_one_lead(model):
     """Whoever waits behind is scored all the same."""
     scored = Batcher(model, Workers(1), max_rows=1)
     waiting = [InThread(table(value)) for value in (1, 2, 3)]
-    assert [True, False, False] == [scored._leads(one) for one in waiting]
-    scored._run()
-    assert [False, True, False] == [not one.woken.empty() and one.outcome is None for one in waiting]
-    scored._give_up(waiting[1])
-    assert not waiting[2].woken.empty()
-    scored._run()
+    for one in waiting:
+        scored._enter(one)
+    leaders = []
+    for _ in range(2):
+        leaders.append(scored._run.thread)
+        scored._lead(scored._run)
+        if scored._run is not None and scored._run.thread is waiting[1]:
+            scored._leave(waiting[1])
+    assert [waiting[0], waiting[2]] == leaders
 
     assert [[1.0], [3.0]] == model.calls
     assert [True, False, True] == [one.outcome is not None for one in waiting]
@@ -481,7 +484,7 @@ def test_a_thread_that_holds_up_a_loop_is_not_held_up_by_it(model):
         return [own, *await asyncio.wait_for(asyncio.gather(*others), SOON)]
 
     assert [[6.0], [2.0], [4.0]] == list(map(values, asyncio.run(asked())))
-    assert not scored._busy
+    assert scored._run is None
 
 
 def test_a_loop_that_is_gone_holds_nobody_up(model):
@@ -576,43 +579,49 @@ def test_who_is_interrupted_while_it_waits_does_not_lead(model):
     """A signal's handler raised just when it was told to: whoever waits behind is."""
     scored = Batcher(model, Workers(1), max_rows=1)
     leading, interrupted, behind = (InThread(table(value)) for value in (1, 2, 3))
-    assert scored._leads(leading)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(scored._enter, leading).result(SOON)
 
     class Interrupted(SimpleQueue):
         def get(self, timeout=None):
-            scored._leads(behind)
-            scored._run()
+            scored._enter(behind)
+            scored._lead(scored._run)
             raise KeyboardInterrupt
 
     interrupted.woken = Interrupted()
     with pytest.raises(KeyboardInterrupt):
         scored._wait(interrupted, None)
+    assert scored._run.thread is behind
     assert not behind.woken.empty()
-    scored._run()
+    scored._lead(scored._run)
 
     assert [[1.0], [3.0]] == model.calls
-    assert not scored._busy
+    assert scored._run is None
 
 
-def test_an_interrupt_in_the_search_for_the_guilty_ends_it_for_all(model):
-    """Nobody waits for ever."""
+def test_an_interrupt_in_the_search_for_the_guilty_ends_it_for_its_own_thread(model):
+    """The others of the batch wait again, and are scored by the next thread."""
     raised = iter([ValueError("poison"), KeyboardInterrupt])
 
     def interrupted(rows):
-        model(rows)
-        if len(model.calls) > 1:
-            raise next(raised)
-        return Prediction([Output("double", rows["a"])])
+        if 1 not in rows["a"]:
+            for error in raised:
+                raise error
+        return model(rows)
 
     scored = Batcher(interrupted, Workers(1))
-    waiting = [InThread(table(value)) for value in (1, 2)]
-    drive(scored.predict(table(0)))
-    assert [True, False] == [scored._leads(one) for one in waiting]
+    first, second, third = (InThread(table(value)) for value in (1, 2, 3))
+    for one in (first, second, third):
+        scored._enter(one)
+    scored._lead(scored._run)
     with pytest.raises(KeyboardInterrupt):
-        scored._run()
+        scored._outcome(second, None)
+    scored._leave(second)
+    scored._lead(scored._run)
 
-    assert [KeyboardInterrupt] * 2 == [type(one.outcome) for one in waiting]
-    assert not scored._busy
+    assert second.outcome is None
+    assert [6.0] == values(third.outcome)
+    assert scored._run is None
 
 
 class NoWorkers(Workers):
@@ -634,7 +643,8 @@ def test_without_a_worker_who_waits_is_told_so(model):
     told = ask(scored, table(1), table(2))
     workers.none = False
 
-    assert ["can't start new thread"] * 2 == list(map(str, told))
+    assert ["can't start new thread"] * 2 == [str(error.__cause__) for error in told]
+    assert told[0] is not told[1]
     assert [[6.0]] == list(map(values, ask(scored, table(3))))
 
 
@@ -645,7 +655,7 @@ def test_without_a_worker_the_guilty_is_not_found_and_others_are_served(model):
     scored = Batcher(model, workers, inline=True, max_rows=4)
     told = ask(scored, *(table(value) for value in (1, -1, 3, 4, 5, 6)))
 
-    assert [RuntimeError] * 4 == list(map(type, told[:4]))
+    assert [Overloaded] * 4 == list(map(type, told[:4]))
     assert [[10.0], [12.0]] == list(map(values, told[4:]))
 
 
@@ -724,7 +734,7 @@ def test_a_model_that_wants_to_leave_is_an_error(model):
         drive(scored.predict(table(1)))
     with pytest.raises(KeyboardInterrupt):
         drive(scored.predict(table(1)))
-    assert not scored._busy
+    assert scored._run is None
 
 
 FORKED = """

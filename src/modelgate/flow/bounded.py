@@ -122,8 +122,8 @@ class _Bounded:
         assert task is not None
         self._task, self._cancelling, self._over = task, task.cancelling(), False
         watch = _watch()
-        watch.add(self)
         try:
+            watch.add(self)
             while True:
                 try:
                     step, sent = steps.send, (yield signal)

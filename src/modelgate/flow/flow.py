@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import contextvars
 import copy
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, partial
@@ -36,6 +37,7 @@ __all__ = [
     "checked_layers",
     "contained",
     "drive",
+    "in_main_thread",
     "run",
     "run_coroutine",
     "stack",
@@ -116,15 +118,19 @@ def drive(flow: Flow[T]) -> T:
     """Run *flow* to its result, blocking wherever it waits: for WSGI, tests and scripts."""
     step: Callable[[Any], Wait] = flow.send
     value: Any = None
-    while True:
-        try:
+    try:
+        while True:
             wait = step(value)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        try:
-            step, value = flow.send, wait.sync()
-        except BaseException as error:
-            step, value = flow.throw, error
+            try:
+                step, value = flow.send, wait.sync()
+            except BaseException as error:
+                step, value = flow.throw, error
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    except BaseException:
+        # An interruption may come between two steps, while the flow is suspended.
+        flow.close()
+        raise
 
 
 async def adrive(flow: Flow[T], value: Any = None) -> T:
@@ -134,15 +140,19 @@ async def adrive(flow: Flow[T], value: Any = None) -> T:
         value: what a flow that already waits is sent first; an exception is thrown into it.
     """
     step: Callable[[Any], Wait] = flow.throw if isinstance(value, BaseException) else flow.send
-    while True:
-        try:
+    try:
+        while True:
             wait = step(value)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        try:
-            step, value = flow.send, await wait.aio()
-        except BaseException as error:
-            step, value = flow.throw, error
+            try:
+                step, value = flow.send, await wait.aio()
+            except BaseException as error:
+                step, value = flow.throw, error
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    except BaseException:
+        # See `drive`.
+        flow.close()
+        raise
 
 
 class Workers:
@@ -237,19 +247,28 @@ def contained(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     A panic of an extension module, SystemExit or CancelledError would otherwise end a worker, or
     pass for the cancellation of the request; StopIteration cannot be carried by a Future.
 
+    KeyboardInterrupt passes in the main thread: there it may be Ctrl-C.
+
     Raises:
         RuntimeError: it raised such a thing, which is the cause.
     """
     try:
         return call(*args, **kwargs)
-    except KeyboardInterrupt:
-        raise
+    except KeyboardInterrupt as error:
+        if in_main_thread():
+            raise
+        raise RuntimeError("the call raised KeyboardInterrupt") from error
     except StopIteration as error:
         raise RuntimeError("the call raised StopIteration") from error
     except Exception:
         raise
     except BaseException as error:
         raise RuntimeError(f"the call raised {type(error).__name__}") from error
+
+
+def in_main_thread() -> bool:
+    """Return whether this is the main thread, the only one that Ctrl-C and other signals interrupt."""
+    return threading.get_ident() == threading.main_thread().ident
 
 
 def run_coroutine(function: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -58,7 +58,7 @@ class InFlight:
         self._awaited = False
 
     def end(self, asking: object) -> None:
-        """What began is in flight no more."""
+        """What began is in flight no more. It may be called twice."""
         self._asking.discard(asking)
         if self._awaited and not self._asking:
             with self._ended:
@@ -165,16 +165,15 @@ class Entries(dict[str, Entry]):
             raise DeploymentUnavailable(_RETRY_DRAINED, "This deployment takes no new requests just now")
         raise DeploymentInactive
 
-    def enter(self, name: str, asking: object) -> Entry:
-        """As `active`; what asks is in flight from now on, until `InFlight.end`."""
-        in_flight = (self.get(name) or self.named(name)).in_flight
-        # In this order: who drains sees what asks, or what asks sees the state.
+    def enter(self, name: str, in_flight: InFlight, asking: object) -> Entry:
+        """Count *asking* in flight and return the entry that takes it, as `active` does.
+
+        In this order: a drain sees the request, or the request sees the state. The caller ends what is
+        in flight, also if this raises.
+        """
         in_flight.begin(asking)
         entry = self.get(name)
-        if entry is None or entry.state != "active":
-            in_flight.end(asking)
-            return self.active(name)
-        return entry
+        return entry if entry is not None and entry.state == "active" else self.active(name)
 
     def describe(self, name: str) -> Flow[Description]:
         """See `Catalog.describe`."""

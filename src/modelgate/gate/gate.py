@@ -228,11 +228,16 @@ class Gate(Deployments):
         if self._poll is not None:
             drive(self._poll.begin())
         query = Query(rows, deployment=name, load_timeout=math.inf if timeout is None else timeout)
-        entry = self._entries.enter(name, query)
+        in_flight = self._entries.named(name).in_flight
         try:
-            return drive(entry.score(query))
-        finally:
-            entry.in_flight.end(query)
+            try:
+                return drive(self._entries.enter(name, in_flight, query).score(query))
+            finally:
+                in_flight.end(query)
+        except BaseException:
+            # An interruption may have ended the first call before it did anything.
+            in_flight.end(query)
+            raise
 
     def openapi(self, name: str) -> dict[str, Any]:
         """The OpenAPI 3.1 document of deployment *name*, as its path ``openapi.json`` gives it.
@@ -335,11 +340,17 @@ class Gate(Deployments):
             query = request.query = yield from dialect.decode(request)
             query.deployment = request.deployment = self._named(request, query.deployment)
             query.version = version
-            entry = self._entries.enter(query.deployment, request)
+            in_flight = self._entries.named(query.deployment).in_flight
             try:
-                return (yield from entry.answer(request))
-            finally:
-                entry.in_flight.end(request)
+                try:
+                    entry = self._entries.enter(query.deployment, in_flight, request)
+                    return (yield from entry.answer(request))
+                finally:
+                    in_flight.end(request)
+            except BaseException:
+                # As in `score`.
+                in_flight.end(request)
+                raise
         except AnswerableError as error:
             return _refusal(request, error)
 

@@ -243,19 +243,30 @@ class Request:
         raise NotImplementedError
 
     def defer(self, callback: Callable[[], None]) -> None:
-        """Have *callback* called once when the request is over: its answer sent, or given up."""
+        """Have *callback* called once when the request is over: its answer sent, or given up.
+
+        If it raises, or an interruption ends it, it may be called again.
+        """
         if self._deferred is None:
             self._deferred = []
         self._deferred.append(callback)
 
     def close(self) -> None:
-        """The request is over: the mount calls this when its answer is sent, or never will be."""
-        if self._deferred:
+        """The request is over: the mount calls this when its answer is sent, or never will be.
+
+        It calls it again where an interruption ends the first call.
+        """
+        if not self._deferred:
+            return
+        raised = None
+        for callback in self._deferred[::-1]:
             try:
-                self._deferred.pop()()
-            finally:
-                if self._deferred:
-                    self.close()
+                callback()
+                self._deferred.remove(callback)
+            except BaseException as error:
+                raised = error
+        if raised is not None:
+            raise raised
 
 
 class Response:

@@ -1,6 +1,7 @@
 """A bound on the requests in flight."""
 
 import threading
+from functools import partial
 
 from ..counts import require_count
 from ..errors import Overloaded
@@ -36,17 +37,19 @@ class Admission:
         """Nothing is in flight: at the beginning, and in a forked child."""
         # Garbage that is collected while it is held may end a request, which takes it too.
         self._lock = threading.RLock()
-        self.in_flight = 0
+        self._requests: set[Request] = set()
+
+    @property
+    def in_flight(self) -> int:
+        """The number of requests in flight."""
+        return len(self._requests)
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
+        requests = self._requests
+        # Before it is counted: an interruption may come in between.
+        request.defer(partial(requests.discard, request))
         with self._lock:
-            if self.in_flight >= self._limit:
+            if len(requests) >= self._limit:
                 raise Overloaded(self._retry_after)
-            self.in_flight += 1
-        request.defer(self._leave)
+            requests.add(request)
         return call_next(request)
-
-    def _leave(self) -> None:
-        with self._lock:
-            # A request may end in a child that was forked during it, and has forgotten it.
-            self.in_flight = max(0, self.in_flight - 1)

@@ -38,21 +38,22 @@ class Concurrency:
         # Garbage that is collected while it is held may end a request, which takes it too.
         self._lock = threading.RLock()
         # Who has nothing in flight is not kept.
-        self._in_flight: dict[str, int] = {}
+        self._in_flight: dict[str, set[Request]] = {}
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         caller = self._identity(request)
+        # Before it is counted: an interruption may come in between.
+        request.defer(partial(self._leave, caller, request))
         with self._lock:
-            count = self._in_flight.get(caller, 0)
-            if count >= self._limit:
+            if len(self._in_flight.get(caller, ())) >= self._limit:
                 raise RateLimitExceeded(f"{self._limit} requests at once", 1)
-            self._in_flight[caller] = count + 1
-        request.defer(partial(self._leave, caller))
+            self._in_flight.setdefault(caller, set()).add(request)
         return call_next(request)
 
-    def _leave(self, caller: str) -> None:
+    def _leave(self, caller: str, request: Request) -> None:
         with self._lock:
-            # A request may end in a child that was forked during it, and has forgotten it.
-            count = self._in_flight.pop(caller, 1) - 1
-            if count:
-                self._in_flight[caller] = count
+            # A request that was refused, or that ends in a forked child, is not there.
+            requests = self._in_flight.get(caller, set())
+            requests.discard(request)
+            if not requests:
+                self._in_flight.pop(caller, None)

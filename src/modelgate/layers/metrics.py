@@ -53,21 +53,26 @@ class Metrics:
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         status = None
-        self._under_way.add(request)
         try:
-            response = yield from call_next(request)
-            status = response.status
-            return response
-        except AnswerableError as error:
-            request.error_code, status = error.code, error.status
+            try:
+                self._under_way.add(request)
+                response = yield from call_next(request)
+                status = response.status
+                return response
+            except AnswerableError as error:
+                request.error_code, status = error.code, error.status
+                raise
+            except BaseException as error:
+                # An app that raises is answered 500 by the server.
+                if not isinstance(error, asyncio.CancelledError | GeneratorExit):
+                    request.error_code, status = ServingError.code, ServingError.status
+                raise
+            finally:
+                self._count(request, status)
+        except BaseException:
+            # An interruption may have ended `_count` before it did anything.
+            self._under_way.discard(request)
             raise
-        except BaseException as error:
-            # An app that raises is answered 500 by the server.
-            if not isinstance(error, asyncio.CancelledError | GeneratorExit):
-                request.error_code, status = ServingError.code, ServingError.status
-            raise
-        finally:
-            self._count(request, status)
 
     def _count(self, request: Request, status: int | None) -> None:
         took = perf_counter() - request.started

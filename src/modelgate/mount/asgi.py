@@ -95,10 +95,15 @@ def app(handler: Handler[Request, Response]) -> ASGIApp:
             return await _decline(scope, receive, send)
         request = ASGIRequest(scope, receive)
         try:
-            response = await adrive(handler(request))
-            await _send(request, response, send)
-        finally:
+            try:
+                response = await adrive(handler(request))
+                await _send(request, response, send)
+            finally:
+                request.close()
+        except BaseException:
+            # An interruption may have ended the first call before it did anything.
             request.close()
+            raise
 
     return application
 
@@ -152,12 +157,17 @@ def wrap(application: ASGIApp, *layers: Layer[Request, Response]) -> ASGIApp:
         request = _Passage(application, scope, receive, send)
         request.flow = answered(request, inner)
         try:
-            response = await adrive(request.flow)
-            # None: the flow's way out was driven from within the app, and the answer is sent.
-            if response is not None:
-                await _send(request, response, send)
-        finally:
+            try:
+                response = await adrive(request.flow)
+                # None: the flow's way out was driven from within the app, and the answer is sent.
+                if response is not None:
+                    await _send(request, response, send)
+            finally:
+                request.close()
+        except BaseException:
+            # An interruption may have ended the first call before it did anything.
             request.close()
+            raise
 
     return wrapped
 

@@ -110,15 +110,20 @@ def _send(
     request: WSGIRequest, handler: Handler[Request, Response], start_response: StartResponse
 ) -> Iterable[bytes]:
     try:
-        response = drive(handler(request))
-        if not isinstance(response.body, bytes):
-            start_response(response.status_line, response.headers)
-            return _Sending(response.body, request.close)
+        try:
+            response = drive(handler(request))
+            if not isinstance(response.body, bytes):
+                start_response(response.status_line, response.headers)
+                return _Sending(response.body, request.close)
+        except BaseException:
+            request.close()
+            raise
+        # A body that is whole needs nothing more of the request, and not every caller closes an iterable.
+        request.close()
     except BaseException:
+        # An interruption may have ended the first call before it did anything.
         request.close()
         raise
-    # A body that is whole needs nothing more of the request, and not every caller closes an iterable.
-    request.close()
     payload = response.payload(request.method)
     start_response(response.status_line, response.headers)
     return [payload]

@@ -1,15 +1,17 @@
 """Tables that wait for the same model are scored in one call.
 
-There is no timer: a batch is what has queued while the model was busy, or came in a few passes of the
-event loop. Whoever finds the model free leads: a thread scores its own table and what has queued by
-then, an event loop runs the batch itself where the model is light, and else hands it to a thread. At
-the end of a batch the first of those that wait leads the next.
+There is no timer: a batch is what has queued while the model was busy, or came within a few passes of the
+event loop.
+
+While tables wait there is a `Run`, the next batch or the one under way, and somebody to score it: a thread that waits
+for its own table, the event loop if all callers are on it, or else a worker thread. The loop may be blocked, and all
+workers may wait for this very batch. So until the run begins, a thread that comes takes it over. When a run ends, even
+by an interruption, the tables that it leaves unanswered wait again, and the next run is assigned.
 """
 
 import asyncio
 import threading
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from functools import partial
 from queue import Empty
@@ -21,10 +23,11 @@ from ..flow import Flow, Workers, contained
 from ..flow.forks import renew_in_child
 from ..flow.threads import MAX_WAITING
 from ..schema import Table
-from .pace import LIGHT, Pace
+from .calls import Calls
+from .pace import LIGHT
 from .query import Prediction
 from .tally import Tally
-from .waiting import InLoop, InThread, Outcome, Waiting, settle_all, soon
+from .waiting import InLoop, InThread, Outcome, Queue, Run, Waiting, settle_all, soon
 
 __all__ = ["BatchInfo", "Batcher"]
 
@@ -34,9 +37,6 @@ _SMALL = 0.01
 _PASSES = 4
 """For how many passes of its event loop a batch waits at most: requests that have come are read in one, and
 ask for their predictions in the next."""
-
-_MOST = 256
-"""How many requests a batch has at most: an event loop goes on with all of them in one pass."""
 
 
 class BatchInfo(NamedTuple):
@@ -72,10 +72,11 @@ class Batcher:
         max_rows: how many rows one call scores at most; a table of as many has a call of its own,
             and waits for none.
         max_waiting: how many rows may wait; beyond, `Overloaded`.
-        key: Returns a key of a table: one call scores tables of equal keys only. None if all may be joined.
+        key: returns a key of a table: one call scores tables of equal keys only. None if all may be joined.
         tally: counts the calls. They are made because the model was ``idle`` for a thread, or for an
             event ``loop``; for what came while it was ``busy``, as far as it did not have more than
-            enough (``full``); for a ``large`` table alone; and for a part of what failed (``split``).
+            enough (``full``); for a ``large`` table alone; for a part of what failed (``split``); and for
+            a table that the model itself has scored while it predicts (``unbatched``).
 
     Raises:
         ConfigurationError: an option is not a whole number from 1.
@@ -100,9 +101,9 @@ class Batcher:
         self._max_rows = max_rows
         self._max_waiting = max_waiting
         self._key = key
-        self._requests = self._batches = self._inlined = self._failed = self._shed = 0
-        self._pace = Pace()
         self._tally = tally or Tally()
+        self._calls = Calls(score, self._tally)
+        self._inlined = self._shed = 0
         self._tally.queues.add(self)
         self._forget()
         renew_in_child(self, Batcher._forget)
@@ -110,18 +111,14 @@ class Batcher:
     def _forget(self) -> None:
         """Nobody waits and nothing runs: at the beginning, and in a forked child."""
         self._lock = threading.Lock()
-        self._waiting: deque[Waiting] = deque()
-        self._rows = 0
-        self._busy = False
-        self._reason = "idle"
-        # Since when there is a call under way.
-        self._since: float | None = None
-        # The event loop that is to run the next batch, and has not begun.
-        self._scheduled: asyncio.AbstractEventLoop | None = None
+        self._queue = Queue(self._max_rows, self._max_waiting)
+        # Replaced under the lock, and only once whoever is to score the batch has been told.
+        self._run: Run | None = None
 
     def info(self) -> BatchInfo:
         """The counts so far."""
-        return BatchInfo(self._requests, self._batches, self._inlined, self._failed, self._shed)
+        calls = self._calls
+        return BatchInfo(calls.requests, calls.made, self._inlined, calls.failed, self._shed)
 
     def predict(self, table: Table) -> Flow[Prediction]:
         """The prediction for *table*.
@@ -142,8 +139,8 @@ class Batcher:
     def rows_waiting(self) -> int:
         """How many rows wait."""
         with self._lock:
-            self._sweep()
-            return self._rows
+            self._queue.sweep()
+            return self._queue.rows
 
     def _score_large(self, table: Table) -> Prediction:
         return self._tally.timed("large", len(table), self._score, table)[0]
@@ -155,234 +152,248 @@ class Batcher:
     def wait_within(self, table: Table, seconds: float) -> Outcome:
         """As `wait`, but that this thread, which has no time to lose, runs no model that may take much of it."""
         leads = self._light(len(table), max(LIGHT, seconds * _SMALL))
-        return self._wait(InThread(table, self._key_of(table), leads=leads), seconds)
+        return self._wait(InThread(table, self._key_of(table), leads=leads), time.monotonic() + seconds)
 
-    def _wait(self, waiting: InThread, seconds: float | None) -> Outcome:
-        if self._leads(waiting):
-            if waiting.leads:
-                self._run()
-            else:
-                self._submit(self._run, now=True)
-        while waiting.outcome is None:
+    def _wait(self, waiting: InThread, until: float | None) -> Outcome:
+        try:
             try:
-                # Woken to lead, or because there is an outcome.
-                waiting.woken.get(timeout=seconds)
-            except BaseException as error:
-                self._give_up(waiting)
-                if isinstance(error, Empty):
-                    raise TimeoutError from None
+                if self._runs_here():
+                    return self._calls.outcomes([waiting], "unbatched", waiting)[0]
+                self._enter(waiting)
+                return self._outcome(waiting, until)
+            except BaseException:
+                self._leave(waiting)
                 raise
-            if waiting.outcome is None:
-                self._run()
-        return waiting.outcome
+        except BaseException:
+            # An interruption may have ended the first `_leave` before it did anything.
+            self._leave(waiting)
+            raise
 
-    def _key_of(self, table: Table) -> Hashable:
-        return None if self._key is None else self._key(table)
+    def _outcome(self, waiting: InThread, until: float | None) -> Outcome:
+        while True:
+            run = self._run
+            if run is not None and run.thread is waiting:
+                self._lead(run)
+            elif waiting.outcome is not None:
+                return waiting.outcome
+            else:
+                try:
+                    waiting.woken.get(timeout=None if until is None else max(until - time.monotonic(), 0))
+                except Empty:
+                    raise TimeoutError from None
 
-    def _give_up(self, waiting: InThread) -> None:
+    def _leave(self, waiting: InThread) -> None:
+        """*waiting* has stopped waiting: a run that it was to score is another's."""
+        waiting.given_up = True
         with self._lock:
-            waiting.given_up = True
-        # It may have been told to lead just now: then nobody else will.
-        if not waiting.woken.empty() and waiting.outcome is None:
-            self._pass_on()
+            run = self._run
+        if run is not None and run.thread is waiting:
+            self._end(run)
 
     def outcome(self, table: Table) -> Awaitable[Outcome]:
         """What will come of *table*, on the running event loop."""
         waiting = InLoop(table, self._key_of(table))
-        if self._leads(waiting):
-            with self._lock:
-                loop = self._scheduled = self._only_loop()
-            if loop is None:
-                self._submit(self._run)
+        try:
+            if self._runs_here():
+                waiting.settle(self._calls.outcomes([waiting], "unbatched")[0])
             else:
-                # To wait for who may come is worth it for a call that takes long.
-                seen = waiting.rows if self._light(waiting.rows) else 0
-                loop.call_soon(self._run_scheduled, loop, seen)
+                self._enter(waiting)
+        except BaseException:
+            waiting.future.cancel()
+            raise
         # As it is: a coroutine that awaits it would be resumed with each request.
         return waiting.future
 
-    def _leads(self, waiting: Waiting) -> bool:
-        """Let *waiting* wait, and tell whether it leads: because the model is free, or because the one
-        who was to lead has not begun: another loop, which may be held up, or not run any more.
-        """
-        rows = waiting.rows
+    def _key_of(self, table: Table) -> Hashable:
+        return None if self._key is None else self._key(table)
+
+    def _runs_here(self) -> bool:
+        """Return whether the model runs in this very thread, and asks its own deployment."""
+        run = self._run
+        return run is not None and run.ident == threading.get_ident()
+
+    def _enter(self, waiting: Waiting) -> None:
+        """Let *waiting* wait, and assign the next run if nobody is sure to begin it."""
         with self._lock:
-            if self._rows + rows > self._max_waiting:
-                self._sweep()
-            if (self._rows + rows > self._max_waiting and self._waiting) or self._hangs():
+            run = self._run
+            if run is None and not self._queue.waiting and isinstance(waiting, InThread) and waiting.leads:
+                run = self._run = Run("idle", thread=waiting, batch=(waiting,))
+                run.begin()
+                return
+            if (run is not None and self._hangs(run)) or not self._queue.add(waiting):
                 self._shed += 1
                 raise Overloaded
-            self._waiting.append(waiting)
-            self._rows += rows
-            late = self._scheduled not in (None, waiting.loop)
-            leads, self._busy = late or not self._busy, True
-            if leads:
-                self._scheduled = None
-                self._reason = "loop" if isinstance(waiting, InLoop) else "idle"
-        return leads
+            if isinstance(waiting, InThread):
+                if run is not None and run.sure:
+                    return
+                if waiting.leads:
+                    self._run = Run("idle", thread=waiting)
+                else:
+                    self._submit("idle")
+            elif run is None or not (run.sure or run.loop in (None, waiting.loop)):
+                # Waiting for further requests pays for a call that takes long.
+                seen = waiting.rows if self._light(waiting.rows) else 0
+                self._assign("loop", waiting.loop, seen)
 
-    def _sweep(self) -> None:
-        """Forget who has given up. Who was to lead does so all the same."""
-        self._waiting = deque(waiting for waiting in self._waiting if not waiting.gone())
-        self._rows = sum(waiting.rows for waiting in self._waiting)
-
-    def _hangs(self) -> bool:
-        since, patience = self._since, self._workers.patience
+    def _hangs(self, run: Run) -> bool:
+        since, patience = run.since, self._workers.patience
         return since is not None and patience is not None and time.monotonic() - since > patience
 
     def _light(self, rows: int, limit: float = LIGHT) -> bool:
-        return self._pace.is_light(rows, limit) if self._inline is None else self._inline
+        return self._calls.pace.is_light(rows, limit) if self._inline is None else self._inline
 
-    def _only_loop(self) -> asyncio.AbstractEventLoop | None:
-        """The event loop of all who wait, if they have one: another's would hold up who is not on it."""
-        loops = {waiting.loop for waiting in self._waiting}
-        loop = loops.pop()
-        return loop if loop is not None and not loops and loop.is_running() else None
+    def _assign(self, reason: str, here: asyncio.AbstractEventLoop | None = None, seen: int = 0) -> None:
+        """Assign the next run, under the lock: to a waiting thread, the event loop of all, or a worker.
 
-    def _run_scheduled(self, loop: asyncio.AbstractEventLoop, seen: int, passes: int = _PASSES) -> None:
-        """Run the next batch, but wait for another pass of *loop* while they bring more than the rows *seen*."""
-        with self._lock:
-            if self._scheduled is not loop:
+        Args:
+            reason: why it will be scored.
+            here: the event loop that runs in this thread.
+            seen: see `_run_scheduled`.
+        """
+        queue = self._queue.waiting
+        loop = queue[0].loop
+        for waiting in queue:
+            if waiting.loop is not loop:
+                loop = None
+            if waiting.loop is None and waiting.leads and not waiting.gone():
+                waiting.woken.put(None)
+                self._run = Run(reason, thread=waiting)
                 return
-            rows = self._rows
-            more = passes > 1 and seen < rows < self._max_rows
-            if not more:
-                self._scheduled = None
-        if more:
-            loop.call_soon(self._run_scheduled, loop, rows, passes - 1)
-        elif self._light(min(rows, self._max_rows)):
-            self._run(loop)
-        else:
-            self._submit(self._run)
+        if loop is not None and loop.is_running():
+            run = Run(reason, loop=loop, sure=False)
+            if loop is here:
+                loop.call_soon(self._run_scheduled, run, loop, seen)
+                self._run = run
+                return
+            if soon(loop, partial(self._run_scheduled, run, loop, seen)):
+                self._run = run
+                return
+        self._submit(reason)
 
-    def _submit(self, run: Callable[[], None], batch: Sequence[Waiting] = (), *, now: bool = False) -> None:
-        """Have a worker run *batch*, or the next one. Where there can be none, who waits is told so."""
+    def _run_scheduled(
+        self, run: Run, loop: asyncio.AbstractEventLoop, seen: int, passes: int = _PASSES
+    ) -> None:
+        """Score the next batch, but wait for another pass of *loop* while they bring more than the rows *seen*."""
         try:
-            self._workers.submit(run, now=now)
-        except Exception as error:
             with self._lock:
-                refused = list(batch or self._waiting)
-                if not batch:
-                    self._waiting.clear()
-                    self._rows = 0
-            self._settle(refused, [error] * len(refused))
-
-    def _run(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Score what waits, in this thread; *loop* is the event loop that runs in it."""
-        batch = self._take()
-        self._since = time.monotonic()
-        try:
-            outcomes: Sequence[Outcome] = self._call(batch, self._reason) if batch else []
-        except Exception as error:
-            if len(batch) > 1:
-                self._isolate_beside(loop, batch)
-                return
-            outcomes = [error]
-        except BaseException as error:
-            self._settle(batch, [error] * len(batch), loop)
-            raise
-        self._inlined += bool(batch) and loop is not None
-        self._settle(batch, outcomes, loop)
-
-    def _take(self) -> list[Waiting]:
-        """Return the first table that waits and those of the same key that fit with it, without who has given up."""
-        batch, rows, others = list[Waiting](), 0, list[Waiting]()
-        with self._lock:
-            while self._waiting and (
-                not batch
-                or (len(batch) + len(others) < _MOST and rows + self._waiting[0].rows <= self._max_rows)
-            ):
-                first = self._waiting.popleft()
-                if batch and first.key != batch[0].key:
-                    others.append(first)
-                    continue
-                self._rows -= first.rows
-                if not first.gone():
-                    batch.append(first)
-                    rows += first.rows
-            if self._waiting:
-                self._reason = "full"
-            self._waiting.extendleft(reversed(others))
-        return batch
-
-    def _isolate_beside(self, loop: asyncio.AbstractEventLoop | None, batch: list[Waiting]) -> None:
-        """Find the table at fault, which takes many calls: nothing for an event loop."""
-        if loop is None:
-            self._isolate(batch)
-        else:
-            self._submit(partial(self._isolate, batch), batch)
-
-    def _isolate(self, batch: list[Waiting]) -> None:
-        try:
-            outcomes = self._halves(batch)
-        except BaseException as error:
-            self._settle(batch, [error] * len(batch))
-            raise
-        self._settle(batch, outcomes)
-
-    def _halves(self, batch: list[Waiting]) -> list[Outcome]:
-        middle = len(batch) // 2
-        return [*self._outcomes(batch[:middle]), *self._outcomes(batch[middle:])]
-
-    def _outcomes(self, batch: list[Waiting]) -> Sequence[Outcome]:
-        """A prediction or an error for each table of *batch*."""
-        try:
-            return self._call(batch, "split")
-        except Exception as error:
-            return [error] if len(batch) == 1 else self._halves(batch)
-
-    def _call(self, batch: list[Waiting], reason: str) -> list[Prediction]:
-        sizes = [waiting.rows for waiting in batch]
-        self._batches += 1
-        try:
-            joined = Table.joined([waiting.table for waiting in batch])
-            whole, took = self._tally.timed(reason, len(joined), contained, self._score, joined)
-            predictions = whole.parted(sizes)
+                rows = self._queue.rows
+                if self._run is not run:
+                    return
+            if passes > 1 and seen < rows < self._max_rows:
+                loop.call_soon(self._run_scheduled, run, loop, rows, passes - 1)
+            elif self._light(min(rows, self._max_rows)):
+                self._lead(run, loop)
+            else:
+                with self._lock:
+                    if self._run is run:
+                        self._submit(run.reason)
         except BaseException:
-            self._failed += 1
+            self._end(run)
             raise
-        self._pace.note(took, len(joined))
-        self._requests += len(batch)
-        return predictions
+
+    def _submit(self, reason: str, batch: Sequence[Waiting] = ()) -> None:
+        """Have a worker score *batch*, or the next one, under the lock. If there is none, reject the tables."""
+        # A waiting thread may be one of the workers: if all of them were, no other would become free.
+        now = bool(batch) or any(isinstance(waiting, InThread) for waiting in self._queue.waiting)
+        run = Run(reason, sure=now, batch=batch)
+        try:
+            self._workers.submit(partial(self._lead, run), now=now)
+        except (Overloaded, RuntimeError) as error:
+            for waiting in batch or self._queue.waiting:
+                rejected = Overloaded()
+                rejected.__cause__ = error
+                if waiting.loop is None:
+                    waiting.settle(rejected)
+                else:
+                    soon(waiting.loop, partial(waiting.settle, rejected))
+            if not batch:
+                self._queue = Queue(self._max_rows, self._max_waiting)
+                self._run = None
+        else:
+            self._run = run
+
+    def _lead(self, run: Run, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Score the batch of *run* in this thread, unless another has taken it over.
+
+        Args:
+            run: the run.
+            loop: the event loop that runs in this thread.
+        """
+        try:
+            if run.since is not None or self._begin(run):
+                self._score_batch(run, loop)
+            self._end(run, loop)
+        except BaseException:
+            # Only an interruption comes here; it is for this thread alone.
+            self._end(run, loop)
+            raise
+
+    def _begin(self, run: Run) -> bool:
+        with self._lock:
+            if self._run is not run:
+                return False
+            run.begin()
+            if not run.batch:
+                # In this order: an interruption in between leaves the tables in both.
+                run.batch = self._queue.batch()
+                self._queue.remove(run.batch)
+                if self._queue.waiting:
+                    run.reason = "full"
+            return bool(run.batch)
+
+    def _score_batch(self, run: Run, loop: asyncio.AbstractEventLoop | None) -> None:
+        batch = run.batch
+        if run.reason == "split":
+            outcomes: Sequence[Outcome] = self._calls.halves(batch)
+        else:
+            try:
+                outcomes = self._calls.predictions(batch, run.reason, run.thread)
+            except Exception as error:
+                if len(batch) == 1:
+                    outcomes = [error]
+                elif loop is None:
+                    outcomes = self._calls.halves(batch)
+                else:
+                    # To find the table at fault takes many calls: nothing for an event loop.
+                    with self._lock:
+                        self._submit("split", batch)
+                    run.batch = ()
+                    return
+        self._inlined += loop is not None
+        self._settle(batch, outcomes, loop)
+        run.batch = ()
+
+    def _end(self, run: Run, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Assign the next run, if *run* is still the one under way; it may be called twice."""
+        if self._run is not run:
+            return
+        with self._lock:
+            if self._run is not run:
+                return
+            if run.batch:
+                self._queue.sweep(run.batch)
+                for waiting in run.batch:
+                    if isinstance(waiting, InThread):
+                        # The interruption may have come after its outcome and before it was woken.
+                        waiting.woken.put(None)
+            while self._queue.waiting and self._queue.waiting[0].gone():
+                self._queue.remove([self._queue.waiting[0]])
+            if self._queue.waiting:
+                self._assign("busy", loop)
+            else:
+                self._run = None
 
     def _settle(
-        self,
-        batch: list[Waiting],
-        outcomes: Sequence[Outcome],
-        loop: asyncio.AbstractEventLoop | None = None,
+        self, batch: Sequence[Waiting], outcomes: Sequence[Outcome], loop: asyncio.AbstractEventLoop | None
     ) -> None:
-        """Tell everybody what came of it, and have the first of those that wait by now lead."""
         elsewhere: dict[asyncio.AbstractEventLoop, list[tuple[Waiting, Outcome]]] = {}
         for waiting, outcome in zip(batch, outcomes, strict=True):
-            if isinstance(waiting, InThread) or waiting.loop is loop:
+            if waiting.loop is None or waiting.loop is loop:
                 waiting.settle(outcome)
             else:
                 elsewhere.setdefault(waiting.loop, []).append((waiting, outcome))
         for other, pairs in elsewhere.items():
             soon(other, partial(settle_all, pairs))
-        self._pass_on()
-
-    def _pass_on(self) -> None:
-        with self._lock:
-            self._since = self._scheduled = None
-            while self._waiting and self._waiting[0].gone():
-                self._rows -= self._waiting.popleft().rows
-            self._busy = bool(self._waiting)
-            if not self._busy:
-                return
-            first, self._reason = self._waiting[0], "busy"
-            if isinstance(first, InThread) and first.leads:
-                # Under the lock: who gives up sees that it was told to.
-                first.woken.put(None)
-                return
-            loop = self._scheduled = self._only_loop()
-        if loop is not None and soon(loop, partial(self._run_scheduled, loop, 0)):
-            return
-        with self._lock:
-            if self._scheduled is not loop:
-                return
-            self._scheduled = None
-        self._submit(self._run, now=isinstance(first, InThread))
 
 
 class _Turn:

@@ -6,12 +6,13 @@ import inspect
 import warnings
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cached_property, partial
+from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
 
 from ..errors import AnswerableError, ConfigurationError, PredictionError, RequestError
-from ..flow import Flow, Wait, Workers, contained, run, run_coroutine
+from ..flow import Flow, Wait, Workers, contained, in_main_thread, run, run_coroutine
 from ..models.file_readers import check_opens_no_files
 from ..schema import Schema, Table
 from .batcher import Batcher
@@ -208,18 +209,23 @@ class Predictor:
         return result
 
     async def _awaited(self, table: Table) -> Prediction:
-        began = self._tally.begin()
+        tally, began, failed = self._tally, perf_counter(), True
         try:
-            told = await _awaited(partial(self._function, table))
-            result = as_prediction(told, len(table), self.target)
-        except asyncio.CancelledError:
-            # By who waits for it: the model has not failed.
-            self._tally.end(began, "unbatched", len(table))
-            raise
+            try:
+                tally.running.add(began)
+                told = await _awaited(partial(self._function, table))
+                result = as_prediction(told, len(table), self.target)
+                failed = False
+            except (asyncio.CancelledError, GeneratorExit):
+                # The caller has left, or the event loop was closed: the model has not failed.
+                failed = False
+                raise
+            finally:
+                tally.end(began, "unbatched", len(table), failed=failed)
         except BaseException:
-            self._tally.end(began, "unbatched", len(table), failed=True)
+            # As in `Tally.timed`.
+            tally.running.discard(began)
             raise
-        self._tally.end(began, "unbatched", len(table))
         return result
 
 
@@ -243,17 +249,29 @@ def _nothing(target: Target) -> Output:
 
 
 async def _awaited(call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    task = asyncio.current_task()
     try:
         return await call()
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
         raise RuntimeError("the function cancelled itself") from error
-    except (Exception, KeyboardInterrupt):
+    except Exception:
         raise
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and in_main_thread():
+            raise
+        if isinstance(error, GeneratorExit) and not _runs(task):
+            raise
         raise RuntimeError(f"the function raised {type(error).__name__}") from error
+
+
+def _runs(task: asyncio.Task[Any] | None) -> bool:
+    """Return whether *task* is the one that runs here; it does not where its coroutine is closed."""
+    try:
+        return asyncio.current_task() is task
+    except RuntimeError:
+        return False
 
 
 def _run_within(function: Callable[[], Coroutine[Any, Any, Any]], seconds: float) -> Any:

@@ -80,19 +80,19 @@ class Tally:
 
         It has the model look at *rows* rows, and is made now for a *reason*.
         """
-        began = self.begin()
+        began, failed = perf_counter(), True
         try:
-            result = call(*args, **kwargs)
+            try:
+                self.running.add(began)
+                result = call(*args, **kwargs)
+                failed = False
+            finally:
+                took = self.end(began, reason, rows, failed=failed)
         except BaseException:
-            self.end(began, reason, rows, failed=True)
+            # An interruption may have ended `end` before it did anything.
+            self.running.discard(began)
             raise
-        return result, self.end(began, reason, rows)
-
-    def begin(self) -> float:
-        """A call begins: now."""
-        began = perf_counter()
-        self.running.add(began)
-        return began
+        return result, took
 
     def end(self, began: float, reason: str, rows: int, *, failed: bool = False) -> float:
         """The call that *began* then has ended; how many seconds it took."""

@@ -1,0 +1,165 @@
+"""Models that ask other deployments, or their own, while they predict."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from modelgate import Deployment, Gate, Schema
+from modelgate.flow import run_coroutine
+from modelgate.testing import Client
+
+SOON = 60
+SCHEMA = Schema.of(x=float)
+FIELDS = {"content-type": "application/json"}
+
+
+class Base:
+    """A fitted estimator that takes long, as it is not known to be light."""
+
+    n_features_in_ = 1
+
+    def __init__(self, before=lambda: None):
+        self.before = before
+
+    def predict(self, rows):
+        self.before()
+        return rows[:, 0] * 2
+
+
+async def ask_all(gate, asked):
+    """The results of requests that are all under way at once on one event loop."""
+    client = Client(gate.asgi)
+    flows = [
+        client._ask_asgi("POST", f"/predict/{name}", "", FIELDS, [b'[{"x": %d}]' % x]) for name, x in asked
+    ]
+    return [answer.json().get("result") for answer in await asyncio.wait_for(asyncio.gather(*flows), SOON)]
+
+
+def by_score(gate, x):
+    return gate.score("base", {"x": x}).values[0]
+
+
+def by_wsgi(gate, x):
+    return Client(gate.wsgi).post("/predict/base", json=[{"x": float(x)}]).json()["result"][0]
+
+
+@pytest.mark.parametrize("threads", [4, 6])
+@pytest.mark.parametrize("deadline", [None, SOON])
+@pytest.mark.parametrize("way", [by_score, by_wsgi])
+def test_handlers_that_ask_an_estimator_do_not_starve_it(threads, deadline, way):
+    """Sixty requests at once, for two such handlers and for the estimator itself: all are answered right."""
+    busy = threading.Semaphore(0)
+    base = Deployment("base", Base(lambda: busy.acquire(timeout=0.02)), schema=SCHEMA, offload=True)
+    gate = Gate([base], keys="open", threads=threads, deadline=deadline)
+
+    @gate.handler("plus", schema=SCHEMA)
+    def plus(table):
+        return [way(gate, x) + 1 for x in table["x"]]
+
+    @gate.handler("minus", schema=SCHEMA)
+    def minus(table):
+        return [way(gate, x) - 1 for x in table["x"]]
+
+    asked = [(("plus", "base", "minus")[x % 3], x) for x in range(60)]
+
+    assert [[2 * x + {"plus": 1, "base": 0, "minus": -1}[name]] for name, x in asked] == asyncio.run(
+        ask_all(gate, asked)
+    )
+
+
+@pytest.mark.parametrize("deadline", [None, SOON])
+@pytest.mark.parametrize("way", [by_score, by_wsgi])
+def test_who_waits_before_a_batch_is_handed_to_the_threads_scores_it(deadline, way):
+    """All threads wait for the estimator already when it becomes free, and an event loop is first in its queue."""
+    entered, go_on = threading.Semaphore(0), threading.Event()
+
+    def before():
+        entered.release()
+        assert go_on.wait(SOON)
+
+    base = Deployment("base", Base(before), schema=SCHEMA, offload=True)
+    gate = Gate([base], keys="open", threads=4, deadline=deadline)
+    tally = gate._loader.tallies["base"]
+
+    @gate.handler("plus", schema=SCHEMA)
+    def plus(table):
+        return [way(gate, table["x"][0]) + 1]
+
+    @gate.handler("minus", schema=SCHEMA)
+    def minus(table):
+        return [way(gate, table["x"][0]) - 1]
+
+    async def asked():
+        tasks = [asyncio.create_task(ask_all(gate, [("base", 7)]))]
+        while tally.rows_waiting < 1:
+            await asyncio.sleep(0.001)
+        for name in ("plus", "minus") * 2:
+            tasks.append(asyncio.create_task(ask_all(gate, [(name, 7)])))
+        while tally.rows_waiting < 5:
+            await asyncio.sleep(0.001)
+        go_on.set()
+        return [result for answers in await asyncio.gather(*tasks) for result in answers]
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(gate.score, "base", {"x": 1})
+        assert entered.acquire(timeout=SOON)
+
+        try:
+            told = asyncio.run(asyncio.wait_for(asked(), SOON))
+        finally:
+            go_on.set()
+
+        assert [[14.0], [15.0], [13.0], [15.0], [13.0]] == told
+        assert [2.0] == first.result(SOON).values.tolist()
+
+
+class AsksItself:
+    """A fitted estimator that asks its own deployment for another row."""
+
+    n_features_in_ = 1
+
+    def __init__(self, way):
+        self.way, self.gate = way, None
+
+    def predict(self, rows):
+        return [self.way(self.gate, x - 1) + 1 if x else 0.0 for x in rows[:, 0]]
+
+
+def by_loop(gate, x):
+    [[value]] = run_coroutine(lambda: ask_all(gate, [("base", x)]))
+    return value
+
+
+@pytest.mark.parametrize("offload", [True, False, None])
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+@pytest.mark.parametrize("way", [by_score, by_wsgi, by_loop])
+def test_an_estimator_may_ask_its_own_deployment(offload, interface, way):
+    """It is answered in the same thread, and the deployment serves on."""
+    if way is by_loop and interface == "asgi":
+        # A running event loop has it run in another thread.
+        offload = True
+    model = AsksItself(way)
+    model.gate = gate = Gate([], keys="open")
+    gate.add(Deployment("base", model, schema=SCHEMA, plans=False, offload=offload))
+    client = Client(getattr(gate, interface))
+    told = [client.post("/predict/base", json=[{"x": x}]).json()["result"] for x in (0, 1, 0)]
+
+    assert [[0.0], [1.0], [0.0]] == told
+    assert gate.drain("base", SOON)
+
+
+def test_an_estimator_that_asks_itself_for_ever_fails(caplog):
+    """With an error, after which the deployment serves on."""
+
+    class Endless(AsksItself):
+        def predict(self, rows):
+            return [self.way(self.gate, x) if x else 0.0 for x in rows[:, 0]]
+
+    model = Endless(by_score)
+    model.gate = gate = Gate([Deployment("base", model, schema=SCHEMA, plans=False)], keys="open")
+    client = Client(gate.wsgi)
+    told = [client.post("/predict/base", json=[{"x": x}]).status for x in (0, 1, 0)]
+
+    assert [200, 500, 200] == told
