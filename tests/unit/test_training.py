@@ -78,6 +78,13 @@ def test_what_the_training_does_not_settle_is_any(values):
     assert ["any"] == kinds(Schema.from_model(opaque(frame), frame))
 
 
+def test_dates_of_the_training_are_no_texts():
+    """There is no kind for them."""
+    frame = pandas.DataFrame({"a": pandas.to_datetime(["2024-01-06", "2024-01-07"])})
+
+    assert ["any"] == kinds(Schema.from_model(opaque(frame), frame))
+
+
 def test_what_the_model_knows_better_stays():
     """The levels of its encoders, and that a column is a number, which a whole number is too."""
     frame = pandas.DataFrame({"plan": ["free", "pro"] * 10, "n": np.arange(20)})

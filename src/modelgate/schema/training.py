@@ -44,8 +44,11 @@ def trained_columns(model: Any, X: Any) -> list[Column]:  # noqa: N803  scikit-l
 
 
 def _trained(column: Column, values: Any) -> Column:
-    if column.levels is not None or column.kind not in ("any", "number"):
+    dtype = getattr(getattr(values, "dtype", None), "kind", "O")
+    if column.levels is not None or column.kind not in ("any", "number") or dtype in "mM":
         return column
+    if column.kind == "number" and dtype in "iuf":
+        return column  # without a look at what may be millions of rows
     sample = sampled(column.name, values, max_levels=0)
     contradicts = sample.kind in ("boolean", "text") if column.kind == "number" else sample.kind != "any"
     if sample.typical is None or not contradicts:

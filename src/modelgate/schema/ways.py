@@ -16,6 +16,7 @@ __all__ = [
     "are_placeholders",
     "has_renamed",
     "input_names",
+    "last_names",
     "paths_through",
     "stored_names",
     "takes_texts",
