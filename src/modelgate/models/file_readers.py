@@ -28,13 +28,15 @@ def check_opens_no_files(model: Any) -> None:
     """Raise `ConfigurationError` if a vectorizer anywhere in *model* would open what callers send.
 
     Args:
-        model: An estimator, all of whose parts are looked at, or a function, of which the closure, the
-            defaults and the arguments of a partial are.
+        model: An estimator, which is searched through all its parts, or a function, which is searched through
+            its closure, its defaults and the arguments of a partial.
     """
+    # Where scikit-learn has not defined them yet, nothing can be one.
     text = sys.modules.get("sklearn.feature_extraction.text")
-    if text is None:
-        return  # Nothing can be a vectorizer.
-    vectorizers = (text.CountVectorizer, text.HashingVectorizer)
+    kinds = [getattr(text, name, None) for name in ("CountVectorizer", "HashingVectorizer")]
+    vectorizers = tuple(kind for kind in kinds if kind is not None)
+    if not vectorizers:
+        return
     most = None if hasattr(model, "predict") else _OF_FUNCTION
     for names, part in islice(_parts(model), most):
         if issubclass(type(part), vectorizers):
