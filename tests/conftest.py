@@ -24,7 +24,7 @@ def unhurried(monkeypatch):
     monkeypatch.setattr(
         cache, "wait_for", lambda load, left: wait_for(load, SOON if left is None or left > 1 else left)
     )
-    monkeypatch.setattr("modelgate.keys.sql._PATIENCE", SOON)
+    monkeypatch.setattr("modelgate.keys.sql._TIMEOUT", SOON)
     monkeypatch.setattr("modelgate.gate.gate._FIRST_LOOK", SOON)
 
 

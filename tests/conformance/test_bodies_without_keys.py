@@ -8,8 +8,8 @@ import pytest
 from conformance.conftest import Mounted, make_gate
 from conftest import KEY
 from modelgate import AuthFailures, Deadline, KeyAuth
+from waiting import SOON
 
-SOON = 60
 BEGINNING = b'{"input_data": {'
 
 

@@ -12,8 +12,8 @@ from sklearn.linear_model import LinearRegression
 from conformance.conftest import Mounted
 from conformance.test_deadlines import ASKED
 from modelgate import ConfigurationError, Deployment, DeploymentUnavailable, FolderStore, Gate, ModelPackage
+from waiting import SOON
 
-SOON = 60
 FRAME = pandas.DataFrame({"x": [1.0, 2.0, 3.0]})
 BY_DIALECT = pytest.mark.parametrize(("path", "body", "message"), ASKED.values(), ids=ASKED)
 

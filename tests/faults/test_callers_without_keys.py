@@ -10,8 +10,8 @@ import pytest
 from modelgate import Deployment, Gate, KeyAuth, Schema
 from modelgate.keys import SqlKeyStore, generate, sql
 from modelgate.testing import Clock
+from waiting import SOON
 
-SOON = 60
 MANY = 1000
 KEY = "a-key-for-these-callers"
 

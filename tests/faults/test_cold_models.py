@@ -350,7 +350,7 @@ def test_what_is_no_request_waits_for_a_load(slow, call):
     while gate.cache.cache_info().misses == misses and not outcomes:
         thread.join(0.001)
     slow.go.set()
-    thread.join(60)
+    thread.join(SOON)
 
     assert 503 == refused.status
     assert not isinstance(outcomes[0], BaseException)

@@ -36,7 +36,7 @@ def ask(client, key):
 @pytest.fixture
 def limit_look_ups(monkeypatch):
     """A function that sets for how many seconds a look-up is waited for."""
-    return lambda seconds: monkeypatch.setattr("modelgate.keys.sql._PATIENCE", seconds)
+    return lambda seconds: monkeypatch.setattr("modelgate.keys.sql._TIMEOUT", seconds)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -217,7 +217,7 @@ class TestALookUpThatQueues:
 
         def held(digest):
             entered.release()
-            assert go_on.wait(60)
+            assert go_on.wait(SOON)
             return fetch(digest)
 
         monkeypatch.setattr(store, "fetch", held)
@@ -225,7 +225,7 @@ class TestALookUpThatQueues:
         for flow in flows:
             next(flow)
         for _ in range(THREADS):
-            assert entered.acquire(timeout=60)
+            assert entered.acquire(timeout=SOON)
         yield go_on
         go_on.set()
         for flow in flows:
@@ -240,7 +240,7 @@ class TestALookUpThatQueues:
         )
         monkeypatch.setattr(sql, "_TIMEOUT", 0.01)
         waited = ask(client, key)
-        monkeypatch.undo()
+        monkeypatch.setattr(sql, "_TIMEOUT", SOON)
         go_on.set()
         served = ask(client, key)
 
@@ -261,7 +261,7 @@ class TestALookUpThatQueues:
                 while future._state == "PENDING":
                     time.sleep(0.001)
                 raise TimeoutError
-            return (yield from wait_for(future, 60))
+            return (yield from wait_for(future, SOON))
 
         monkeypatch.setattr(sql, "wait_for", waiting)
         monkeypatch.setattr(sql, "_TIMEOUT", 3600)

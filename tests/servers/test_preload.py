@@ -14,11 +14,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
 from servers.serving import ROOT, serving
+from waiting import SOON
 
-WITHIN = 120.0
 COMMAND = [
     *("-m", "gunicorn", "servers.preloaded_app:app", "--pythonpath", "tests", "--preload"),
-    *("--workers", "2", "--worker-class", "sync", "--timeout", "60", "--bind", "127.0.0.1:PORT"),
+    *("--workers", "2", "--worker-class", "sync", "--bind", "127.0.0.1:PORT"),
     *("--access-logfile", "-", "--access-logformat", "answered by %(p)s"),
 ]
 
@@ -34,10 +34,10 @@ def test_forked_workers_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     body = json.dumps([dict(zip(("x0", "x1", "x2"), row, strict=True)) for row in rows.tolist()])
     statuses: list[int] = []
     answered: Counter[str] = Counter()
-    until = time.monotonic() + WITHIN
+    until = time.monotonic() + SOON
     with serving("gunicorn", COMMAND, tmp_path, cwd=ROOT) as server:
         while (len(answered) < 2 or min(answered.values()) < 4) and time.monotonic() < until:
-            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WITHIN)
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=SOON)
             connection.request("POST", "/simple/m", body, {"Content-Type": "application/json"})
             statuses.append(connection.getresponse().status)
             connection.close()
