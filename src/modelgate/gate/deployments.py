@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..counts import require_seconds
 from ..errors import ConfigurationError, DeploymentLoading, DeploymentUnavailable, NotFound
 from ..flow import Flow, Handler, Workers, checked_layers, drive
 from ..http import Request, Response
@@ -47,6 +48,7 @@ class Deployments:
         with naming("store"):
             kept = FolderStore(store, public_keys=public_keys) if isinstance(store, str | Path) else store
         self._loader = Loader(kept, workers, public_keys)
+        require_seconds("load_timeout", load_timeout)
         with naming("cache_size, cache_bytes"):
             self.cache: ModelCache[Predictor] = ModelCache(
                 self._loader.load,

@@ -13,8 +13,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 from cachetools import TTLCache
 
-from ..counts import require_count
-from ..errors import ConfigurationError, DeploymentLoading, DeploymentUnavailable, NotFound, Overloaded
+from ..counts import require_count, require_seconds
+from ..errors import DeploymentLoading, DeploymentUnavailable, NotFound, Overloaded
 from ..flow import Flow, wait_for
 from ..flow.forks import renew_in_child
 from ..flow.threads import Threads
@@ -97,14 +97,7 @@ class ModelCache(Generic[T]):
         require_count("maxsize", maxsize)
         if maxbytes is not None:
             require_count("maxbytes", maxbytes)
-        if (
-            isinstance(load_timeout, bool)
-            or not isinstance(load_timeout, int | float)
-            or not 0 < load_timeout <= threading.TIMEOUT_MAX
-        ):
-            raise ConfigurationError(
-                f"load_timeout must be a number of seconds above 0 (got {load_timeout!r})"
-            )
+        require_seconds("load_timeout", load_timeout)
         self._load = load
         self._maxsize = maxsize
         self._maxbytes = maxbytes
