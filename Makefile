@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lowest lint bench docs
+.PHONY: demo test lint bench docs
 
 # Serve an example app, and print its console's address and a curl line that asks it. PORT=… for another port than 8000.
 demo: $(VENV)/installed
@@ -16,12 +16,6 @@ test: $(VENV)/installed-test
 	$(BIN)/coverage run -m pytest -n auto --dist loadfile
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
-
-# The tests with the lowest versions that pyproject.toml allows.
-lowest:
-	mkdir -p .venv-lowest
-	$(PYTHON) .ci/lowest.py > .venv-lowest/constraints.txt
-	PIP_CONSTRAINT=$(CURDIR)/.venv-lowest/constraints.txt $(MAKE) test VENV=.venv-lowest
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff format --check

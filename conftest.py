@@ -11,14 +11,9 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
-# An example may take any time: a machine may be busy with other things. In CI the examples are the same each time,
+# An example has no deadline: a machine may be busy with other things. In CI the examples are the same each time,
 # so that a change is judged by what it changed; elsewhere new ones.
-hypothesis.settings.register_profile(
-    "modelgate",
-    deadline=None,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
-    derandomize=bool(os.environ.get("CI")),
-)
+hypothesis.settings.register_profile("modelgate", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("modelgate")
 
 

@@ -8,24 +8,11 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from modelgate.models import cache
 from postgres import Postgres, programs
 from redis_server import redis_serving
-from waiting import SOON
 
 KEY = "a-key-for-the-wine-deployment"
 OTHER_KEY = "a-key-for-some-other-deployments"
-
-
-@pytest.fixture(autouse=True)
-def unhurried(monkeypatch):
-    """No default time limit ends a wait on a busy machine; those that a test sets are below a second."""
-    wait_for = cache.wait_for
-    monkeypatch.setattr(
-        cache, "wait_for", lambda load, left: wait_for(load, SOON if left is None or left > 1 else left)
-    )
-    monkeypatch.setattr("modelgate.keys.sql._PATIENCE", SOON)
-    monkeypatch.setattr("modelgate.gate.gate._FIRST_LOOK", SOON)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ from pathlib import Path
 import psycopg
 
 from servers.serving import free_port
-from waiting import SOON
 
 USER = "gate"
 
@@ -96,7 +95,7 @@ class Postgres:
                 stderr=subprocess.STDOUT,
                 user=self._user,
                 cwd=self._folder,
-                timeout=SOON,
+                timeout=60,
             )
             output.seek(0)
             assert done.returncode == 0, output.read().decode()

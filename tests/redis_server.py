@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from waiting import SOON
+READY_WITHIN = 20.0
 
 
 def free_port():
@@ -19,12 +19,7 @@ def free_port():
 
 
 class RedisServer:
-    """One server, not started yet.
-
-    Attributes:
-        uri: Its URI, with timeouts that a busy machine does not exceed.
-        address: The same with the default timeouts, for tests in which the server is silent.
-    """
+    """One server, not started yet."""
 
     def __init__(self, folder):
         self._program = shutil.which("redis-server")
@@ -32,8 +27,7 @@ class RedisServer:
             pytest.skip("redis-server is not installed")
         self.folder = folder
         self.port = free_port()
-        self.address = f"redis://127.0.0.1:{self.port}/0"
-        self.uri = f"{self.address}?socket_timeout={SOON}&socket_connect_timeout={SOON}"
+        self.uri = f"redis://127.0.0.1:{self.port}/0"
         self._process = None
 
     def start(self):
@@ -42,7 +36,7 @@ class RedisServer:
         self._process = subprocess.Popen(
             [self._program, *options, "--dir", str(self.folder)], stdout=subprocess.DEVNULL
         )
-        until = time.monotonic() + SOON
+        until = time.monotonic() + READY_WITHIN
         while time.monotonic() < until:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:

@@ -24,6 +24,7 @@
     - PredictionError           500
     - Overloaded                503
     - DeploymentUnavailable     503
+      . DeploymentLoading
     - StoreError                503
     - DeadlineExceeded          504
 
@@ -41,6 +42,7 @@ __all__ = [
     "ConflictingCredentials",
     "DeadlineExceeded",
     "DeploymentInactive",
+    "DeploymentLoading",
     "DeploymentUnavailable",
     "Forbidden",
     "InsufficientScope",
@@ -222,8 +224,8 @@ class InsufficientScope(Forbidden):
 
     code = "insufficient_scope"
 
-    def __init__(self, message: str = "") -> None:
-        super().__init__(message, headers={"www-authenticate": 'Bearer error="insufficient_scope"'})
+    def __init__(self) -> None:
+        super().__init__(headers={"www-authenticate": 'Bearer error="insufficient_scope"'})
 
 
 class KeyInactive(Forbidden):
@@ -380,6 +382,22 @@ class DeploymentUnavailable(ServingError):
         super().__init__(
             message or "This deployment's model is not available just now",
             headers={"retry-after": str(retry_after)},
+        )
+
+
+class DeploymentLoading(DeploymentUnavailable):
+    """The deployment's model is being loaded, and has taken longer than the caller waits.
+
+    Attributes:
+        seconds: how long the load has taken so far.
+    """
+
+    code = "deployment_loading"
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(
+            message=f"This deployment's model is being loaded ({seconds:.0f} s so far): try again"
         )
 
 

@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from servers.serving import ROOT, serving
-from waiting import SOON
 
 SCREENSHOTS = ROOT / "artifacts"
+TIMEOUT = 10_000
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def page(chromium):
 def opened(chromium, **options):
     """A page with *options* of its own."""
     context = chromium.new_context(accept_downloads=True, **options)
-    context.set_default_timeout(SOON * 1000)
+    context.set_default_timeout(TIMEOUT)
     page = context.new_page()
     page.watched = Watched(page)
     yield page
@@ -102,7 +102,7 @@ def served(app, prefix=""):
             yield f"http://127.0.0.1:{server.server_port}{prefix}"
         finally:
             server.shutdown()
-            thread.join(SOON)
+            thread.join()
 
 
 def console_of(address, deployment):

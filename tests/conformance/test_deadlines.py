@@ -1,14 +1,11 @@
 """What every mount answers when a request takes longer than it may."""
 
 import threading
-from concurrent.futures import Future
 
 import pytest
 
 from conformance.conftest import Mounted, make_gate
 from modelgate import Schema
-from modelgate.flow import wait_for
-from waiting import SOON
 
 ROW = {"x": 1.0}
 TENSOR = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
@@ -37,7 +34,7 @@ def hanging(mount, wine):
 
     @gate.handler("hangs", schema=Schema.of(x=float))
     def hangs(table):
-        assert go_on.wait(SOON)
+        assert go_on.wait(30)
         return table["x"]
 
     yield Mounted(mount, gate)
@@ -61,7 +58,7 @@ def test_a_caller_who_waits_for_less(mount, wine):
 
     def asked(deadline, seconds):
         gate = make_gate(wine, keys=keys, deadline=deadline)
-        gate.handler("hangs", schema=Schema.of(x=float))(lambda table: go_on.wait(SOON) and table["x"])
+        gate.handler("hangs", schema=Schema.of(x=float))(lambda table: go_on.wait(30) and table["x"])
         fields = {**KEY_HEADER, "prefer": f"return=minimal, wait={seconds}"}
         return Mounted(mount, gate).post("/api/predict", json={"input_data": ROW}, headers=fields)
 
@@ -71,11 +68,3 @@ def test_a_caller_who_waits_for_less(mount, wine):
     assert [504, 504] == [shorter.status, longer.status]
     assert "the 1 s it may take" in shorter.json()["error"]
     assert "the 0.05 s it may take" in longer.json()["error"]
-
-
-def test_health_has_a_deadline(mount, wine, monkeypatch):
-    """A probe without a key does not wait for longer than any other request."""
-    gate = make_gate(wine, deadline=0.05)
-    monkeypatch.setattr(type(gate._entries), "ready", lambda self, name=None: wait_for(Future()))
-
-    assert 504 == Mounted(mount, gate).request("GET", "/health/ready").status

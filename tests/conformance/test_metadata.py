@@ -4,7 +4,7 @@ from urllib.parse import urljoin
 
 import pytest
 
-from conformance.conftest import Mounted, make_gate
+from conformance.conftest import Mounted
 from conftest import KEY, OTHER_KEY
 from modelgate import Deployment, Gate, Schema
 from modelgate.schema import Column
@@ -101,18 +101,6 @@ def test_the_server_of_the_openapi_document(mounted):
 
     assert "/simple/wine" in document["paths"]
     assert (200, 1) == (answer.status, len(answer.json()))
-
-
-@pytest.mark.parametrize(
-    "path", ["/deployments/wine", "/deployments/wine/openapi.json", "/metrics", "/v2/models/wine"]
-)
-def test_what_needs_a_key_is_for_no_cache(mount, wine, path):
-    """A cache in between does not know what is for the key of one caller alone."""
-    mounted = Mounted(mount, make_gate(wine, keys={KEY: "*"}))
-    answer, health = get(mounted, path), get(mounted, "/health/live", None)
-
-    assert (200, "private, no-store") == (answer.status, answer.header("cache-control"))
-    assert None is health.header("cache-control")
 
 
 def test_health_needs_no_key(mounted):

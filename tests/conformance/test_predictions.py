@@ -4,7 +4,6 @@ import pandas
 import pytest
 import starlette.applications
 
-import modelgate
 from conformance.conftest import MOUNTS, Mounted, host, make_gate
 from conftest import KEY, OTHER_KEY
 from modelgate.testing import Client
@@ -21,33 +20,6 @@ def test_classifier(mounted, wine, wine_row):
     assert list(answer.json()) == ["predictions", "confidence_intervals"]
     assert [model.classes_[expected.index(max(expected))]] == answer.json()["predictions"]
     assert pytest.approx(expected, abs=1e-12) == answer.json()["confidence_intervals"]
-
-
-def test_cells_that_may_have_been_texts_are_warned_of(mount):
-    """CSV has no kinds, and the column may hold anything."""
-    gate = modelgate.Gate(keys={KEY: "code"})
-
-    @gate.handler("code", schema=modelgate.Schema([modelgate.Column("code", "any")]))
-    def code(table):
-        return [str(type(value).__name__) for value in table["code"]]
-
-    mounted, path = Mounted(mount, gate), "/endpoints/code/invocations"
-    csv, json = (
-        mounted.post(path, body=body, headers={"content-type": kind, "x-api-key": KEY})
-        for body, kind in (
-            (b"code\n10115\n", "text/csv"),
-            (b'{"dataframe_records": [{"code": "10115"}]}', "application/json"),
-        )
-    )
-
-    assert (["int"], ["str"]) == (csv.json()["predictions"], json.json()["predictions"])
-    assert [
-        ["code: CSV cells that look like numbers or booleans were read as such: send JSON if they are text"],
-        None,
-    ] == [
-        csv.json()["warnings"],
-        json.json().get("warnings"),
-    ]
 
 
 def test_sync_handler(mounted):

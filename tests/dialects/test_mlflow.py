@@ -187,30 +187,13 @@ def test_csv_is_answered_where_it_is_asked_for(interface, function, expected):
     assert (400, "application/json") == (refused.status, refused.header("content-type"))
 
 
-NAMED = ["/mlflow/d/ping", "/mlflow/d/health", "/endpoints/d/ping"]
-HEALTH = [*NAMED, "/ping", "/health"]
-
-
-def get(gate, interface, path):
-    """The answer, asked with a key where the path has the name of a deployment."""
-    headers = {} if path in HEALTH[-2:] else {"x-api-key": KEY}
-    return Client(getattr(gate, interface), headers=headers).get(path)
-
-
-@pytest.mark.parametrize("path", [*NAMED, "/mlflow/d/version"])
-def test_a_name_needs_a_key(interface, path):
-    """Without one, and with that of another deployment, what is there is answered as what is not."""
-    client = Client(getattr(gate_of(labelled), interface))
-    none = path.replace("/d/", "/none/")
-
-    assert [401, 401] == [client.get(each).status for each in (path, none)]
-    assert 403 == client.get(none, headers={"x-api-key": KEY}).status
+HEALTH = ["/mlflow/d/ping", "/mlflow/d/health", "/endpoints/d/ping", "/ping", "/health"]
 
 
 @pytest.mark.parametrize("path", HEALTH)
 def test_health_of_what_is_ready(interface, path):
-    """ "Source", ping: a line break, as JSON."""
-    answer = get(gate_of(labelled), interface, path)
+    """ "Source", ping: a line break, as JSON. Nobody needs a key."""
+    answer = Client(getattr(gate_of(labelled), interface)).get(path)
 
     assert (200, b"\n", "application/json") == (answer.status, answer.body, answer.header("content-type"))
 
@@ -219,15 +202,15 @@ def test_health_of_what_is_ready(interface, path):
 def test_health_of_what_is_not_ready(interface, path, tmp_path):
     """ "SageMaker" and "Vertex AI": any other status than 200. Nothing is told of the reason."""
     (tmp_path / "m.skops").write_bytes(b"broken")
-    answer = get(Gate([Deployment("d", tmp_path / "m.skops")], keys={KEY: "d"}), interface, path)
+    gate = Gate([Deployment("d", tmp_path / "m.skops")], keys={KEY: "d"})
+    answer = Client(getattr(gate, interface)).get(path)
 
     assert (503, b"\n") == (answer.status, answer.body)
 
 
 def test_health_does_not_tell_what_there_is(interface):
-    """One that is paused, and one that is not there, are both not ready, for a key that opens all."""
-    gate = gate_of(labelled, state="paused")
-    client = Client(getattr(gate, interface), headers={"x-api-key": OTHER_KEY})
+    """One that is paused, and one that is not there, are both not ready."""
+    client = Client(getattr(gate_of(labelled, state="paused"), interface))
 
     assert [(503, b"\n")] * 2 == [
         (answer.status, answer.body) for answer in map(client.get, ["/mlflow/d/ping", "/mlflow/e/ping"])
@@ -237,7 +220,7 @@ def test_health_does_not_tell_what_there_is(interface):
 @pytest.mark.parametrize("path", ["/version", "/mlflow/d/version"])
 def test_version(interface, path):
     """ "Source", version: that of MLflow, as text."""
-    answer = Client(getattr(gate_of(labelled), interface), headers={"x-api-key": KEY}).get(path)
+    answer = Client(getattr(gate_of(labelled), interface)).get(path)
 
     assert (200, b"2.0.0") == (answer.status, answer.body)
 

@@ -4,18 +4,16 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
-from modelgate import Deployment, Gate, RateLimit, Schema, drive
-from modelgate.flow import wait_for
-from modelgate.keys import SqlKeyStore, generate, sql
+from modelgate import Deployment, Gate, RateLimit, Schema
+from modelgate.keys import SqlKeyStore
 from modelgate.testing import Client, Clock
-from waiting import SOON, wait_until
 
 LIMIT = 1_000_000
 ASKING = 4
-THREADS = sql._THREADS
 
 
 def counted(request):
@@ -30,12 +28,6 @@ def make_gate(store):
 
 def ask(client, key):
     return client.post("/api/predict", json={"input_data": {"x": 1}}, headers={"x-api-key": key})
-
-
-@pytest.fixture
-def limit_look_ups(monkeypatch):
-    """A function that sets for how many seconds a look-up is waited for."""
-    return lambda seconds: monkeypatch.setattr("modelgate.keys.sql._PATIENCE", seconds)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -70,13 +62,14 @@ def test_rotation_under_load(url, interface):
     try:
         for _ in range(5):
             seen = len(answers)
-            wait_until(lambda seen=seen: len(answers) >= seen + 20 or failures)
+            while len(answers) < seen + 20 and not failures:
+                over.wait(0.001)
             new = admin.rotate(new.record.id)
             current.append(new.key)
     finally:
         over.set()
         for thread in threads:
-            thread.join(SOON)
+            thread.join()
         store.close()
         admin.close()
     remaining = sorted(int(answer.header("x-ratelimit-remaining")) for _, answer in answers)
@@ -120,34 +113,32 @@ def test_a_database_that_goes_and_comes_back(postgres, interface, caplog):
 
 
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
-def test_a_database_that_hangs(postgres, interface, caplog, limit_look_ups, monkeypatch):
-    """Who waits for it is told 503, whoever comes then without a look-up; it is as before when it answers."""
+def test_a_database_that_hangs(postgres, interface, caplog):
+    """Who waits for it is told 503 after two seconds, whoever comes then at once; it is as before when it answers."""
     clock = Clock()
     store = SqlKeyStore(postgres.emptied(), clock=clock)
     client = Client(getattr(make_gate(store), interface))
     key, other = (store.create(owner="us", scopes="double").key for _ in range(2))
 
-    submit, looked_up = store._submit, []
-    monkeypatch.setattr(store, "_submit", lambda call: (looked_up.append(call), submit(call))[1])
-
     assert ask(client, key).status == 200
     with postgres.hanging(), caplog.at_level(logging.ERROR, "modelgate"):
-        limit_look_ups(0.3)
         clock.advance(2)
+        start = time.monotonic()
         waited = ask(client, key)
-        looked_up.clear()
+        after = time.monotonic()
         at_once = [ask(client, each).status for each in (key, other) * 10]
-        look_ups = len(looked_up)
+        end = time.monotonic()
         clock.advance(1)
         again = ask(client, other)
-    limit_look_ups(SOON)
     clock.advance(1)
     late = ask(client, key)
     store.close()
 
     assert (503, "1") == (waited.status, waited.header("retry-after"))
-    assert ([503] * 20, 0, 503) == (at_once, look_ups, again.status)
-    assert ["the key store does not answer within 0.3 s"] * 2 == [record.message for record in caplog.records]
+    assert after - start < 20
+    assert ([503] * 20, 503) == (at_once, again.status)
+    assert end - after < 1.9
+    assert ["the key store does not answer within 2 s"] * 2 == [record.message for record in caplog.records]
     assert 200 == late.status
 
 
@@ -169,12 +160,12 @@ except StoreError:
 def test_a_database_that_hangs_keeps_no_program_from_ending(tmp_path):
     """Its threads are left behind."""
     command = [sys.executable, "-c", HANGING, f"sqlite:///{tmp_path}/keys.db"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SOON)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
 
     assert (0, "refused\n") == (done.returncode, done.stdout)
 
 
-def test_a_store_that_hangs_serves_others_still(tmp_path, monkeypatch, limit_look_ups):
+def test_a_store_that_hangs_serves_others_still(tmp_path, monkeypatch):
     """A look-up that hangs takes one thread, and nobody waits for it twice; the next key is looked up."""
     clock = Clock()
     store = SqlKeyStore(f"sqlite:///{tmp_path}/keys.db", clock=clock)
@@ -185,86 +176,14 @@ def test_a_store_that_hangs_serves_others_still(tmp_path, monkeypatch, limit_loo
     def hang_once(digest):
         asked.append(digest)
         if len(asked) == 1:
-            over.wait(SOON)
+            over.wait(60)
         return fetch(digest)
 
     monkeypatch.setattr(store, "fetch", hang_once)
-    limit_look_ups(0.3)
     statuses = [ask(client, slow).status]
-    limit_look_ups(SOON)
     clock.advance(1)
     statuses += [ask(client, other).status, ask(client, slow).status]
     over.set()
     store.close()
 
     assert [503, 200, 200] == statuses
-
-
-class TestALookUpThatQueues:
-    """The time of a look-up begins when a thread takes it."""
-
-    @pytest.fixture
-    def store(self, tmp_path):
-        store = SqlKeyStore(f"sqlite:///{tmp_path}/keys.db", clock=Clock())
-        yield store
-        store.close()
-
-    @pytest.fixture
-    def go_on(self, store, monkeypatch):
-        """Holds every thread of the store with a look-up until it is set."""
-        go_on, entered, fetch = threading.Event(), threading.Semaphore(0), store.fetch
-
-        def held(digest):
-            entered.release()
-            assert go_on.wait(60)
-            return fetch(digest)
-
-        monkeypatch.setattr(store, "fetch", held)
-        flows = [store.find(generate()) for _ in range(THREADS)]
-        for flow in flows:
-            next(flow)
-        for _ in range(THREADS):
-            assert entered.acquire(timeout=60)
-        yield go_on
-        go_on.set()
-        for flow in flows:
-            flow.close()
-
-    @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
-    def test_is_rejected_alone(self, store, go_on, monkeypatch, caplog, interface):
-        """When it gets no thread: the store is not taken to be down, and the next look-up is made."""
-        client, key = (
-            Client(getattr(make_gate(store), interface)),
-            store.create(owner="us", scopes="double").key,
-        )
-        monkeypatch.setattr(sql, "_TIMEOUT", 0.01)
-        waited = ask(client, key)
-        monkeypatch.undo()
-        go_on.set()
-        served = ask(client, key)
-
-        assert (503, "1") == (waited.status, waited.header("retry-after"))
-        assert "The server is busy: try again in 1 s" == waited.json()["error"]
-        assert 200 == served.status
-        assert [] == [record for record in caplog.records if record.levelno >= logging.ERROR]
-
-    def test_has_all_its_time(self, store, go_on, monkeypatch):
-        """Though a request has waited for it as long as a look-up may take."""
-        key, timeouts = store.create(owner="us", scopes="double").key, []
-
-        def waiting(future, seconds):
-            timeouts.append(seconds)
-            if len(timeouts) == 1:
-                go_on.set()
-                # Until it is under way, or over.
-                while future._state == "PENDING":
-                    time.sleep(0.001)
-                raise TimeoutError
-            return (yield from wait_for(future, 60))
-
-        monkeypatch.setattr(sql, "wait_for", waiting)
-        monkeypatch.setattr(sql, "_TIMEOUT", 3600)
-        principal = drive(store.find(key))
-
-        assert ("double",) == principal.deployments
-        assert 2 == len(timeouts)

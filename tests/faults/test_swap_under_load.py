@@ -13,7 +13,6 @@ import pytest
 from modelgate import Deployment, Gate
 from modelgate.testing import Client
 from releases import release
-from waiting import SOON, wait_until
 
 SWAPS = 20
 ROWS = [{"x0": 1.0, "x1": 2.0}] * 3
@@ -31,7 +30,8 @@ class Asked:
     def more(self, count=20):
         """Wait until so many more have been answered."""
         seen = len(self.answers)
-        wait_until(lambda: len(self.answers) >= seen + count)
+        while len(self.answers) < seen + count:
+            self.over.wait(0.001)
 
 
 def over_threads(gate, asked):
@@ -90,13 +90,13 @@ def test_swaps_under_load(tmp_path, asking, callers):
             else:
                 gate.swap("churn", f"store:churn@{7 - turn % 2}")
         asked.more()
-        gate.drain("churn", timeout=SOON)
+        gate.drain("churn", timeout=30)
         gate.resume("churn")
         asked.more()
     finally:
         asked.over.set()
         for thread in threads:
-            thread.join(SOON)
+            thread.join(60)
     served = [answer for answer in asked.answers if answer[0] != 503]
 
     assert {(200, "6", (6.0,) * 3), (200, "7", (7.0,) * 3)} == set(served)
@@ -116,7 +116,7 @@ class Slow:
 
     def load(self, name):
         self.begun.set()
-        assert self.go.wait(300)
+        assert self.go.wait(30)
         return release(6)
 
 def ask():
@@ -126,19 +126,19 @@ slow = Slow()
 gate = Gate([Deployment("churn", "store:churn")], keys="open", store=slow)
 asking = threading.Thread(target=ask)
 asking.start()
-slow.begun.wait(300)
+slow.begun.wait(30)
 with gate._serving._changing, gate.cache._lock:
     child = os.fork()
 slow.go.set()
 if child == 0:
-    signal.alarm(300)
+    signal.alarm(60)
     told = [ask()]
     gate.swap("churn", release(7))
     told.append(ask())
     # What was in flight in the parent is not in flight here.
     told.append(gate.drain("churn", timeout=0))
     os._exit(told != ["6", "7", True])
-asking.join(300)
+asking.join(30)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
@@ -149,6 +149,6 @@ def test_a_fork_during_a_load():
     tests = str(Path(__file__).parents[1])
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])}
     run = [sys.executable, "-W", "ignore", "-c", FORKED]
-    done = subprocess.run(run, timeout=SOON, check=False, capture_output=True, text=True, env=environ)
+    done = subprocess.run(run, timeout=120, check=False, capture_output=True, text=True, env=environ)
 
     assert 0 == done.returncode, done.stderr

@@ -29,7 +29,6 @@ from modelgate import (
 )
 from modelgate.http import answered
 from modelgate.keys import Principal
-from modelgate.layers import key_auth
 from modelgate.layers.auth_failures import _warn
 from modelgate.limiting.limiter import _warn as _warn_of_workers
 from modelgate.limiting.workers import visible_workers
@@ -401,47 +400,6 @@ def test_failed_authentication_is_limited_by_address():
     assert b"failed authentication" in answers[3].body
     clock.advance(60)
     assert 200 == drive(answered(asked(**right), handler)).status
-
-
-@pytest.mark.parametrize("accepted", [False, True])
-def test_a_key_that_is_inactive_is_counted_once(accepted):
-    """Whether or not it was accepted before."""
-
-    class Store:
-        active = accepted
-
-        def find(self, key):
-            yield from ()
-            if not self.active:
-                raise KeyInactive("a", "revoked", "It is revoked")
-            return Principal("a", None)
-
-    store = Store()
-    handler = stack([AuthFailures("2/minute"), KeyAuth(store)], Inner())
-    before = [drive(answered(asked(x_api_key=KEY), handler)).status for _ in range(3 * accepted)]
-    store.active = False
-
-    assert [200] * (3 * accepted) == before
-    assert [403, 403, 429] == [drive(answered(asked(x_api_key=KEY), handler)).status for _ in range(3)]
-
-
-def test_more_keys_than_are_remembered(monkeypatch):
-    """Are good all the same."""
-    monkeypatch.setattr(key_auth, "_ACCEPTED", 2)
-    keys = [f"a-key-of-some-length-{at}" for at in range(5)]
-    layer, inner = KeyAuth(dict.fromkeys(keys, "*")), Inner()
-    for key in keys * 2:
-        drive(layer(asked(x_api_key=key), inner))
-
-    assert 10 == len(inner.requests)
-    assert len(layer._accepted) <= 2
-
-
-def test_two_counts_of_failures():
-    """Each counts the failures of all keys, whichever of them is outside."""
-    handler = stack([AuthFailures("1/day"), AuthFailures("9/minute"), KeyAuth({KEY: "*"})], Inner())
-
-    assert [401, 429] == [drive(answered(asked(x_api_key="wrong"), handler)).status for _ in range(2)]
 
 
 def test_good_keys_are_not_counted():

@@ -9,7 +9,6 @@ from modelgate import KeyAuth, Metrics, NotFound, Query, RequestId, Response, Sc
 from modelgate.metrics import exposition
 from modelgate.testing import Client, Inner, request
 from scraping import sample, samples
-from waiting import SOON
 
 
 def text(layer):
@@ -44,32 +43,6 @@ def test_what_a_caller_names_is_no_label():
 
     assert {None, "", "churn"} == told
     assert 399 == sample(text(layer), "modelgate_errors_total", deployment="", reason="not_found")
-
-
-def test_counts_of_a_removed_deployment_are_dropped():
-    """When they are read, and when something new is counted; those of the others stay."""
-    deployments = {"churn", "price"}
-    layer = Metrics(deployments)
-
-    def ask(name):
-        asked = request()
-        asked.deployment = name
-        with pytest.raises(NotFound):
-            drive(layer(asked, Inner(NotFound())))
-
-    def counted():
-        return {name for name, *_ in [*layer._answers, *layer._errors]}
-
-    ask("churn")
-    ask("price")
-    deployments.remove("churn")
-    told = {dict(key[1:]).get("deployment") for key in samples(text(layer))}
-    seen = [told, counted()]
-    deployments.remove("price")
-    ask("other")
-    seen.append(counted())
-
-    assert [{None, "price"}, {"price"}, {""}] == seen
 
 
 def test_who_waits_is_in_flight():
@@ -124,6 +97,6 @@ def test_no_request_is_lost_among_threads():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(SOON)
+        thread.join()
 
     assert 4000 == sample(text(layer), "modelgate_requests_total", deployment="", dialect="", code="200")

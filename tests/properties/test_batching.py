@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from modelgate import Column, Predictor, Schema, Workers, adrive, drive
+from modelgate import Predictor, Workers, adrive, drive
 
 ROWS, TARGET = load_iris(return_X_y=True)
 MODELS = {
@@ -21,44 +21,6 @@ MODELS = {
     "logistic": make_pipeline(StandardScaler(), LogisticRegression()).fit(ROWS, TARGET),
 }
 WORKERS = Workers(2)
-
-
-class Describes:
-    """Predicts the dtype and the value of each cell as it was given."""
-
-    def __init__(self, names=None):
-        if names is not None:
-            self.feature_names_in_ = np.array(names, dtype=object)
-
-    def predict(self, given):
-        dtypes = list(map(str, given.dtypes)) if hasattr(given, "dtypes") else [str(given.dtype)]
-        rows = given.to_numpy(dtype=object).tolist() if hasattr(given, "dtypes") else given.tolist()
-        return np.array([f"{dtypes} {row!r}" for row in rows], dtype=object)
-
-
-COLUMNS = [
-    Column(f"{kind}{at}", kind, required=required, nullable=nullable)
-    for kind in ("number", "integer", "boolean", "text", "any")
-    for at, (required, nullable) in enumerate([(True, False), (True, True), (False, False)])
-]
-VALUES = {
-    "number": st.sampled_from([0.5, 2.0]),
-    "integer": st.sampled_from([7, 75001]),
-    "boolean": st.booleans(),
-    "text": st.sampled_from(["", "a"]),
-    "any": st.sampled_from([75001, 2**53 + 1, 2**63, 2**64, 1.0, 0.5, True, "75001", "a"]),
-}
-
-
-@st.composite
-def requests(draw):
-    """Some columns, and rows of several callers that fit them."""
-    columns = draw(st.lists(st.sampled_from(COLUMNS), min_size=1, max_size=3, unique=True))
-    row = st.fixed_dictionaries(
-        {c.name: VALUES[c.kind] | st.none() if c.nullable else VALUES[c.kind] for c in columns if c.required},
-        optional={c.name: VALUES[c.kind] for c in columns if not c.required},
-    )
-    return columns, draw(st.lists(st.lists(row, min_size=1, max_size=3), min_size=2, max_size=8))
 
 
 def by_loop(predictor, tables):
@@ -95,19 +57,3 @@ def test_at_once_or_one_after_the_other(name, inline, ask, picks):
         else:
             np.testing.assert_allclose(one.probabilities, other.probabilities, rtol=0, atol=1e-12)
     assert together.batcher.info().requests == len(tables)
-
-
-@pytest.mark.parametrize("framed", [True, False])
-@settings(max_examples=200)
-@given(requests())
-def test_a_row_is_given_to_the_model_as_if_it_were_alone(framed, request):
-    """Neighbors of other callers change neither the dtype of a column nor a value, whatever kinds they are of."""
-    columns, bodies = request
-    model, schema = Describes([c.name for c in columns] if framed else None), Schema(columns)
-    alone = Predictor(model, schema, batch=False)
-    together = Predictor(model, schema, workers=WORKERS, inline=True)
-    tables = [schema.read(rows) for rows in bodies]
-
-    assert [drive(alone.predict(table)).values.tolist() for table in tables] == [
-        prediction.values.tolist() for prediction in by_loop(together, tables)
-    ]

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelgate.flow import Wait, Workers, adrive, drive, stack
-from waiting import SOON
 
 ERRORS = (KeyError, ValueError, SystemExit, asyncio.CancelledError)
 WORKERS = Workers(1)
@@ -117,7 +116,7 @@ def under_asyncio(flow):
     async def main():
         # What a task ends with may end its loop: it is caught where it leaves the driver.
         try:
-            return await asyncio.wait_for(_caught(flow), SOON)
+            return await asyncio.wait_for(_caught(flow), 10)
         finally:
             await asyncio.sleep(0)
 

@@ -173,7 +173,7 @@ def judged(limiter, rate, caller, cost):
 
 
 @pytest.mark.parametrize("strategy", ["fixed", "sliding", "moving"])
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(told=rates, script=st.lists(steps, max_size=25))
 # What is refused while the clock is set back takes the window along.
 @example(told=[(2, 1, "hour")], script=[("a", 1, 0, False), ("a", 2, -1, False), ("a", 1, 1, False)])

@@ -16,16 +16,10 @@ from typing import Any
 
 import pytest
 
-from waiting import SOON
-
 ROOT = Path(__file__).parents[2]
 KEY = "mg_the-key-of-the-server-tests"
-
-# By default gunicorn kills a worker that is busy for 30 s, uvicorn one that does not answer for 5 s.
-PATIENT = {
-    "GUNICORN_CMD_ARGS": f"--timeout {SOON} --graceful-timeout {SOON}",
-    "UVICORN_TIMEOUT_WORKER_HEALTHCHECK": str(SOON),
-}
+READY_WITHIN = 60.0
+STOPPED_WITHIN = 10.0
 
 WINE = {
     "alcohol": 14.23,
@@ -63,7 +57,7 @@ class Server:
 
     @contextmanager
     def connection(self) -> Iterator[http.client.HTTPConnection]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SOON)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
             yield connection
         finally:
@@ -120,7 +114,7 @@ def serving(
     port = free_port()
     log = folder / f"{name}.log"
     # HOME: gunicorn puts a control socket there.
-    environ = {**os.environ, **PATIENT, "PORT": str(port), "PYTHONUNBUFFERED": "1", "HOME": str(folder)}
+    environ = {**os.environ, "PORT": str(port), "PYTHONUNBUFFERED": "1", "HOME": str(folder)}
     environ.pop("MODELGATE_DEMO_KEY", None)
     if key is not None:
         environ["MODELGATE_DEMO_KEY"] = key
@@ -135,7 +129,7 @@ def serving(
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    until = time.monotonic() + SOON
+    until = time.monotonic() + READY_WITHIN
     while time.monotonic() < until and process.poll() is None:
         try:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=until - time.monotonic())
@@ -152,7 +146,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) 
 def _stop(process: "subprocess.Popen[bytes]", log: Path) -> None:
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(SOON)
+        process.wait(STOPPED_WITHIN)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -6,7 +6,6 @@ import pytest
 import requests
 
 from servers.serving import KEY, WINE, Server
-from waiting import SOON
 
 
 @pytest.fixture
@@ -17,9 +16,7 @@ def base(server: Server) -> str:
 def plexe(base: str, deployment: str, input_data: object, key: str = KEY) -> "requests.Response":
     """ "Using Python", docs.plexe.ai."""
     headers = {"x-api-key": key, "Content-Type": "application/json"}
-    return requests.post(
-        f"{base}/models/{deployment}/1/infer", headers=headers, json=input_data, timeout=SOON
-    )
+    return requests.post(f"{base}/models/{deployment}/1/infer", headers=headers, json=input_data, timeout=10)
 
 
 def test_plexe_client(base: str) -> None:
@@ -38,10 +35,10 @@ def test_plexe_client(base: str) -> None:
 def test_mlclever_client(base: str) -> None:
     """ "Using Python", the ML Clever Prediction API: the key in the path, and in the body."""
     by_path = requests.post(
-        f"{base}/api/predict/{KEY}", json={"deployment": "wine", "input_data": WINE}, timeout=SOON
+        f"{base}/api/predict/{KEY}", json={"deployment": "wine", "input_data": WINE}, timeout=10
     )
     payload = {"api_key": KEY, "deployment": "wine", "input_data": WINE}
-    by_body = requests.post(f"{base}/api/predict", json=payload, timeout=SOON)
+    by_body = requests.post(f"{base}/api/predict", json=payload, timeout=10)
 
     assert ["cultivar-1"] == by_path.json()["predictions"] == by_body.json()["predictions"]
 
@@ -50,7 +47,7 @@ def test_article_client(base: str) -> None:
     """ "Step 2: Call the API (Client Side)": the values alone, as a list."""
     headers = {"Authorization": f"Bearer {KEY}"}
     told = requests.post(
-        f"{base}/simple/wine", json={"data": list(WINE.values())}, headers=headers, timeout=SOON
+        f"{base}/simple/wine", json={"data": list(WINE.values())}, headers=headers, timeout=10
     )
 
     assert "cultivar-1" == told.json()["prediction"]
@@ -61,9 +58,9 @@ def test_batches_and_sessions(base: str) -> None:
     headers = {"x-api-key": KEY}
     rows = [WINE, {**WINE, "alcohol": 11.5, "proline": 400, "body": "light", "colour": "light"}] * 50
     with requests.Session() as session:
-        told = session.post(f"{base}/simple/wine", json=rows, headers=headers, timeout=SOON).json()
+        told = session.post(f"{base}/simple/wine", json=rows, headers=headers, timeout=10).json()
         each = [
-            session.post(f"{base}/simple/wine", json=row, headers=headers, timeout=SOON).json()
+            session.post(f"{base}/simple/wine", json=row, headers=headers, timeout=10).json()
             for row in rows[:2]
         ]
 
@@ -73,7 +70,7 @@ def test_batches_and_sessions(base: str) -> None:
 def retrying(url: str, row: object, key: str, waits: list[float]) -> "requests.Response":
     """ "Python Error Handling Example", docs.plexe.ai: 429, 503 and 504 are tried again."""
     for _ in range(4):
-        response = requests.post(url, headers={"x-api-key": key}, json=row, timeout=SOON)
+        response = requests.post(url, headers={"x-api-key": key}, json=row, timeout=10)
         if response.status_code not in (429, 503, 504):
             break
         waits.append(float(response.headers["Retry-After"]))
@@ -110,7 +107,7 @@ def test_retries(status: int) -> None:
         answer = retrying(f"http://127.0.0.1:{server.port}/predict/age", {"age": 41}, KEY, waits)
     finally:
         server.shutdown()
-        thread.join(SOON)
+        thread.join()
         server.server_close()
 
     assert (200, 41.0) == (answer.status_code, answer.json()["result"])

@@ -18,7 +18,6 @@ from datarobot.rest import RESTClientObject
 from datarobot_predict import deployment as datarobot_predict
 
 from servers.serving import BEARER, KEY, WINE, Server, serving
-from waiting import SOON
 
 PREDAPI = "/ml/predApi/v1.0/deployments"
 DIABETES = ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
@@ -228,17 +227,7 @@ def test_curl_snippets(server: Server, tmp_path: Path, path: str, options: list[
     (tmp_path / "wines.csv").write_text(CSV)
     (tmp_path / "wines.json").write_text(json.dumps([WINE, OTHER_WINE]))
     FRAME.to_csv(tmp_path / "wines.csv.gz", index=False)
-    command = [
-        "curl",
-        "--silent",
-        "--noproxy",
-        "*",
-        "--max-time",
-        str(SOON),
-        "-X",
-        "POST",
-        url(server) + path,
-    ]
+    command = ["curl", "--silent", "--noproxy", "*", "--max-time", "20", "-X", "POST", url(server) + path]
     output = subprocess.run(
         [*command, "-H", f"Authorization: Bearer {KEY}", *options],
         check=True,

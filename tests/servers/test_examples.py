@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from servers.serving import BEARER, PREDICT, ROOT, WINE, Server, serving
-from waiting import SOON
 
 ASKED = {"deployment": "wine", "input_data": WINE}
 
@@ -59,16 +58,7 @@ def run(command: list[str], server: Server) -> tuple[int, dict[str, object]]:
     """What *command* is answered: by curl, or where there is none by the same request."""
     if shutil.which("curl"):
         output = subprocess.run(
-            [
-                *command,
-                "--silent",
-                "--noproxy",
-                "*",
-                "--max-time",
-                str(SOON),
-                "--write-out",
-                "\n%{http_code}",
-            ],
+            [*command, "--silent", "--noproxy", "*", "--max-time", "20", "--write-out", "\n%{http_code}"],
             check=True,
             capture_output=True,
             text=True,

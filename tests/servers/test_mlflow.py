@@ -14,7 +14,6 @@ import pytest
 import requests
 
 from servers.serving import KEY, WINE, Server
-from waiting import SOON
 
 DIABETES = ("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")
 TEMPERATURE = {"alcohol": 14.0, "colour": "light"}
@@ -27,12 +26,12 @@ class ScoringServerClient:
         self.url_prefix = f"http://{host}:{port}"
 
     def ping(self) -> None:
-        status = requests.get(url=self.url_prefix + "/ping", timeout=SOON)
+        status = requests.get(url=self.url_prefix + "/ping", timeout=20)
         if status.status_code != 200:
             raise Exception(f"ping failed (error code {status.status_code})")
 
     def get_version(self) -> str:
-        return requests.get(url=self.url_prefix + "/version", timeout=SOON).text
+        return requests.get(url=self.url_prefix + "/version", timeout=20).text
 
     def invoke(self, data: Any, params: dict[str, Any] | None = None) -> Any:
         if isinstance(data, pd.DataFrame):
@@ -45,7 +44,7 @@ class ScoringServerClient:
             url=self.url_prefix + "/invocations",
             data=json.dumps(told),
             headers={"Content-Type": "application/json"},
-            timeout=SOON,
+            timeout=20,
         )
         if response.status_code != 200:
             raise Exception(

@@ -11,15 +11,13 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from servers.serving import KEY, WINE, Server, serving
-from waiting import SOON
 
 CSV = ",".join(WINE) + "\n" + ",".join(map(str, WINE.values())) + "\n"
 
 
 def client_of(url: str, key: str = KEY, **options: Any) -> BaseClient:
     """A client as its users make it; a hook adds the key, for which SageMaker has no place."""
-    unsigned = {"signature_version": UNSIGNED} if not options else {}
-    config = Config(proxies={}, connect_timeout=SOON, read_timeout=SOON, **unsigned)
+    config = Config(proxies={}, **({"signature_version": UNSIGNED} if not options else {}))
     client = boto3.client(
         "sagemaker-runtime", endpoint_url=url, region_name="eu-west-1", config=config, **options
     )

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from servers.serving import KEY, ROOT, WINE, Server, serving
-from waiting import SOON
 
 ROWS = 1_000_000
 MEGABYTES = 300
@@ -72,15 +71,15 @@ def test_a_million_rows(server: Server, wines: Path, tmp_path: Path) -> None:
     it is the same byte for byte.
     """
     output, second = tmp_path / "whole.csv", tmp_path / "killed.csv"
-    told, errors = (done := command(server, wines, output)).communicate(timeout=SOON)
+    told, errors = (done := command(server, wines, output)).communicate(timeout=300)
     killed = command(server, wines, second)
     assert killed.stderr is not None
     for line in killed.stderr:
         if re.search(r" [45]\d %", line):
             killed.send_signal(signal.SIGKILL)
-    killed.communicate(timeout=SOON)
+    killed.communicate(timeout=60)
     left = second.stat().st_size
-    _, resumed = (rest := command(server, wines, second)).communicate(timeout=SOON)
+    _, resumed = (rest := command(server, wines, second)).communicate(timeout=300)
 
     assert (0, -signal.SIGKILL, 0) == (done.returncode, killed.returncode, rest.returncode), errors + resumed
     assert f"{ROWS:,} rows" in told

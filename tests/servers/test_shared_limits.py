@@ -11,7 +11,8 @@ APP = """
 import os
 from modelgate import Deployment, Gate, RateLimit, Schema
 
-limit = RateLimit("{limit}/hour", storage="{uri}")
+# A machine that is busy with other things shall not pass for a silent Redis.
+limit = RateLimit("{limit}/hour", storage="{uri}?socket_timeout=10&socket_connect_timeout=10")
 deployment = Deployment("price", lambda table: table["age"], schema=Schema.of(age=float))
 gate = Gate([deployment], keys={{os.environ["MODELGATE_DEMO_KEY"]: "price"}}, limits=limit)
 wsgi, asgi = gate.wsgi, gate.asgi

@@ -12,7 +12,6 @@ import pytest
 import requests
 
 from servers.serving import KEY, WINE, Server
-from waiting import SOON
 
 FORWARD = "/deployment/{deploymentId}/forward"
 EXPECTED: dict[str, Any] = {"numeric": (int, float), "text": str, "categorical": dict}
@@ -28,7 +27,7 @@ class Deployment:
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.headers.update({"User-Agent": "sidekick", "Authorization": f"Bearer {token}"})
-        response = self._session.get(urljoin(url, "openapi.json"), timeout=SOON)
+        response = self._session.get(urljoin(url, "openapi.json"), timeout=20)
         response.raise_for_status()
         document = response.json()
         self.tensor_json = document["paths"][FORWARD]["x-peltarion-tensorjson"]
@@ -42,7 +41,7 @@ class Deployment:
     def _predict(self, items: Iterator[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         while batch := list(islice(items, self.BATCH_SIZE)):
             rows = [_checked(item, self.features_in) for item in batch]
-            response = self._session.post(self._url, json={"rows": rows}, timeout=SOON)
+            response = self._session.post(self._url, json={"rows": rows}, timeout=20)
             response.raise_for_status()
             told = response.json()
             if "errorCode" in told:

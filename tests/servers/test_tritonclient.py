@@ -11,9 +11,7 @@ import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 
 from servers.serving import BEARER, WINE, Server, serving
-from waiting import SOON
 
-PATIENT = {"connection_timeout": SOON, "network_timeout": SOON}
 CULTIVARS = ["cultivar-1", "cultivar-2"]
 OTHER = {**WINE, "alcohol": 12.0, "proline": 400, "colour": "light", "body": "light"}
 
@@ -26,7 +24,7 @@ def key() -> dict[str, str]:
 @pytest.fixture
 def client(server: Server) -> Iterator[Any]:
     """The client as its users make it: an address with a prefix, and no scheme."""
-    with triton.InferenceServerClient(f"127.0.0.1:{server.port}/ml", **PATIENT) as client:
+    with triton.InferenceServerClient(f"127.0.0.1:{server.port}/ml") as client:
         yield client
 
 
@@ -103,9 +101,7 @@ def test_infer_asynchronously(server: Server) -> None:
     """The client for asyncio, which names another content type."""
 
     async def infer() -> Any:
-        async with triton_aio.InferenceServerClient(
-            f"127.0.0.1:{server.port}/ml", conn_timeout=SOON
-        ) as client:
+        async with triton_aio.InferenceServerClient(f"127.0.0.1:{server.port}/ml") as client:
             assert await client.is_server_ready()
             return await client.infer("wine", tensors([WINE, OTHER]), headers=key())
 
@@ -189,7 +185,7 @@ def test_retry(tmp_path: Path, command: str) -> None:
     told = []
     with (
         serving("busy", ["-m", *command.split()], tmp_path, cwd=tmp_path) as server,
-        triton.InferenceServerClient(f"127.0.0.1:{server.port}", **PATIENT) as client,
+        triton.InferenceServerClient(f"127.0.0.1:{server.port}") as client,
     ):
         while len(told) < 3:
             try:

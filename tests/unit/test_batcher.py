@@ -21,9 +21,9 @@ from modelgate.scoring.batcher import Batcher
 from modelgate.scoring.pace import LIGHT, LIGHT_ROWS
 from modelgate.scoring.waiting import InThread
 from modelgate.testing import Clock
-from waiting import SOON
 
 SCHEMA = Schema.of(a=float, plan=str)
+SOON = 30
 
 
 def table(*values):
@@ -233,33 +233,6 @@ def test_rows_count_and_not_requests(model):
     assert [[1.0], [1.0, 2.0, 3.0], [4.0, 5.0, 6.0]] == model.calls
     assert [2.0, 4.0, 6.0, 8.0] == values(drive(scored.predict(table(1, 2, 3, 4))))
     assert 5 == scored.info().requests
-
-
-@pytest.mark.parametrize("inline", [True, False])
-def test_a_call_has_tables_of_one_key(model, inline):
-    """Those of the key of the first one that waits, in their order; the others go out next."""
-    scored = Batcher(model, Workers(1), inline=inline, key=lambda rows: rows["a"][0] % 2)
-    told = ask(scored, *map(table, range(1, 7)))
-
-    assert [[float(2 * value)] for value in range(1, 7)] == list(map(values, told))
-    assert [[1.0, 3.0, 5.0], [2.0, 4.0, 6.0]] == model.calls
-    assert (6, 2) == scored.info()[:2]
-
-
-def test_threads_lead_calls_of_their_own_key(model):
-    """No thread waits for a call that its table cannot be in."""
-    scored = Batcher(model, Workers(1), key=lambda rows: rows["a"][0] % 2)
-    model.go_on.clear()
-    with ThreadPoolExecutor(4) as pool:
-        told = [pool.submit(drive, scored.predict(table(1)))]
-        assert model.entered.acquire(timeout=SOON)
-        for at, value in enumerate((2, 3, 4), 1):
-            told.append(pool.submit(drive, scored.predict(table(value))))
-            queued(scored, at)
-        model.go_on.set()
-
-        assert [[2.0], [4.0], [6.0], [8.0]] == [values(each.result(SOON)) for each in told]
-    assert [[1.0], [2.0, 4.0], [3.0]] == model.calls
 
 
 def test_who_leads_on_an_event_loop_and_is_cancelled_leads_all_the_same(model):

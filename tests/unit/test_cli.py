@@ -15,7 +15,6 @@ from modelgate.cli import times
 from modelgate.cli.root import cli
 from modelgate.flow import drive
 from modelgate.keys import SqlKeyStore, is_intact
-from waiting import SOON
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -235,7 +234,7 @@ def test_a_missing_rich(url):
     shown, terminal = os.openpty()
     code = RUNNING.format(missing=["rich"], arguments=("keys", "list", "--db", url))
     done = subprocess.run(
-        [sys.executable, "-c", code], stdout=terminal, stderr=subprocess.PIPE, text=True, timeout=SOON
+        [sys.executable, "-c", code], stdout=terminal, stderr=subprocess.PIPE, text=True, timeout=60
     )
     os.close(terminal)
     os.close(shown)
@@ -261,7 +260,7 @@ finally:
 def started(*arguments, missing=()):
     """What the command does in an interpreter of its own, some packages missing."""
     code = RUNNING.format(missing=missing, arguments=arguments)
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SOON)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
 
 
 def test_help_imports_little():

@@ -197,11 +197,18 @@ def test_what_is_wrong_comes_first():
 
 
 APP = """
+import time
+
 from sklearn.linear_model import LinearRegression
 from modelgate import Deployment, Gate, KeyAuth, RateLimit, Schema
 
 class Odd(LinearRegression):
     pass
+
+class Slow:
+    def load(self, name):
+        time.sleep(0.2)
+        return LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0])
 
 class shop:
     good = Gate([Deployment("twice", lambda table: table["age"] * 2, schema=Schema.of(age=float))],
@@ -210,6 +217,8 @@ class shop:
                 Deployment("gone", "store:gone"), Deployment("off", len, schema=Schema.of(a=int), state="paused")],
                keys="sqlite:///keys.db", limits=RateLimit("5/minute"), store=".", cache_size=1)
     broken = Gate([Deployment("broken", "broken.skops")], keys="open")
+    slow = Gate([Deployment("slow", "store:slow")], store=Slow(), load_timeout=0.01,
+                keys={"mg_a-key-of-the-doctor": "slow"}, trusted_proxies=[])
 
 number = 5
 """
@@ -238,6 +247,11 @@ def run(tmp_path, monkeypatch, request):
 def test_nothing_found(run):
     """Exit code 0."""
     assert "Nothing found\n" == run("shop.good", code=0).stdout
+
+
+def test_a_model_that_takes_long_to_load(run):
+    """Is waited for, also where a request would not wait."""
+    assert "Nothing found\n" == run("shop.slow", code=0).stdout
 
 
 def test_what_is_found(run, monkeypatch):

@@ -2,11 +2,9 @@
 
 import dataclasses
 import hashlib
-import io
 import json
 import os
 import pickle
-import zipfile
 
 import click.testing
 import joblib
@@ -22,10 +20,15 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from modelgate import ModelPackage, Schema
 from modelgate.cli.root import cli
 from modelgate.models.report import report_on
+from releases import broken
 
 KEY = "a-secret-that-is-kept-elsewhere"
 FRAME = pd.DataFrame({"age": np.arange(100.0), "plan": ["free", "pro"] * 50})
 CHURNED = (FRAME["age"] > 60).astype(int)
+
+
+def mapped(frame):
+    return frame.assign(plan=frame["plan"].map({"free": 0, "pro": 1}))
 
 
 def run(*arguments, code=0, **options):
@@ -227,6 +230,19 @@ def test_what_a_pickle_would_run(tmp_path, protocol):
     assert not (tmp_path / "crater").exists()
 
 
+def test_a_model_that_cannot_answer(tmp_path):
+    """Is told as what a gate would refuse, and why; one of which that is not known is told too."""
+    joblib.dump(broken(), tmp_path / "broken.joblib")
+    doubtful = make_pipeline(FunctionTransformer(mapped), LogisticRegression()).fit(FRAME, CHURNED)
+    joblib.dump(doubtful, tmp_path / "doubtful.joblib")
+    refused = run("inspect", tmp_path / "broken.joblib", "--trusted").stdout
+    doubted = run("inspect", tmp_path / "doubtful.joblib", "--trusted").stdout
+
+    assert "a gate would refuse it: model must answer a row of its schema" in refused
+    assert "no answer" in refused
+    assert "not known whether it can answer: no synthetic row was answered" in doubted
+
+
 def test_a_pickle_that_is_trusted(joblib_file):
     """Is loaded; one that is not tells what it holds as far as that can be read."""
     joblib.dump(1, joblib_file.with_name("compressed.joblib"), compress=3)
@@ -294,83 +310,7 @@ def test_many_levels_and_figures(tmp_path, monkeypatch):
     assert "town 0" in run("inspect", tmp_path / "m.mgpkg").stdout
 
 
-HOSTILE = "\x1b[2J\r\nplan       exact\x9b1m\x07\u202e"
-
-
-@pytest.mark.parametrize("terminal", [False, True])
-def test_what_a_file_says_stays_in_its_line(tmp_path, monkeypatch, terminal):
-    """Nothing in a file moves the cursor, forges a line or turns the text round; letters are shown."""
-    frame = pd.DataFrame({f"größe{HOSTILE}": ["a", f"b{HOSTILE}"] * 10})
-    model = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(frame, [f"no{HOSTILE}", "yes"] * 10)
-    package = ModelPackage.from_estimator(model, frame, target=f"churned{HOSTILE}")
-    package.save(tmp_path / "m.mgpkg")
-    monkeypatch.setattr("modelgate.cli.tables.is_terminal", lambda: terminal)
-    monkeypatch.setenv("COLUMNS", "400")
-    shown = run("inspect", tmp_path / "m.mgpkg").stdout
-    as_json = run("inspect", tmp_path / "m.mgpkg", "--json").stdout
-
-    for told in (shown, as_json):
-        assert all(character.isprintable() or character in "\t\n" for character in told)
-        assert "größe" in told
-    assert 1 == sum(line.startswith("plan ") for line in shown.splitlines())
-    assert f"größe{HOSTILE}" == json.loads(as_json)["schema"]["column"][0]["name"]
-
-
-def test_what_a_file_says_in_an_error_stays_in_its_line(tmp_path, sample):
-    """The message names types as the file spells them."""
-    content = skops.io.dumps(LinearRegression().fit([[1.0]], [1.0]))
-    with zipfile.ZipFile(io.BytesIO(content)) as good, zipfile.ZipFile(tmp_path / "m.skops", "w") as bad:
-        for name in good.namelist():
-            bad.writestr(name, good.read(name).replace(b'"LinearRegression"', json.dumps(HOSTILE).encode()))
-    told = run("pack", tmp_path / "m.skops", "--sample", sample, code=2).stderr
-
-    assert "holds types that are not trusted" in told
-    assert all(character.isprintable() for character in told.removesuffix("\n"))
-
-
 def test_a_report_is_of_the_very_bytes(joblib_file):
     """Its digest pins the file."""
 
     assert hashlib.sha256(joblib_file.read_bytes()).hexdigest() == report_on(joblib_file).sha256
-
-
-@pytest.mark.parametrize(
-    ("cells", "kinds"),
-    [
-        (["10115", "2A"], ["text", "boolean"]),
-        (["10115", "20"], ["any", "boolean"]),
-    ],
-)
-def test_a_sample_tells_texts_and_booleans(tmp_path, cells, kinds):
-    """Of a column whose kind the model does not store; digits may be a number or a code."""
-    frame = pd.DataFrame({"zip": cells * 20, "on": [True, False] * 20})
-    zips = make_column_transformer(
-        (FunctionTransformer(pd.DataFrame.isin, kw_args={"values": ["10115"]}), ["zip"]),
-        (StandardScaler(), ["on"]),
-    )
-    joblib.dump(make_pipeline(zips, LogisticRegression()).fit(frame, [1, 0] * 20), tmp_path / "m.joblib")
-    frame.to_csv(tmp_path / "rows.csv", index=False)
-    run(
-        *(
-            "pack",
-            tmp_path / "m.joblib",
-            "--sample",
-            tmp_path / "rows.csv",
-            "--trusted",
-            "--format",
-            "joblib",
-        ),
-    )
-    digest = hashlib.sha256((tmp_path / "m.mgpkg").read_bytes()).hexdigest()
-    package = ModelPackage.load(tmp_path / "m.mgpkg", sha256=digest, allow_pickle=True)
-
-    assert kinds == [column.kind for column in package.schema]
-
-
-def test_a_sample_that_is_no_text_is_refused(tmp_path, joblib_file):
-    """With its name."""
-    (tmp_path / "rows.csv").write_bytes(b"age,plan\n\xff,free\n")
-
-    assert (
-        "rows.csv" in run("pack", joblib_file, "--sample", tmp_path / "rows.csv", "--trusted", code=2).output
-    )

@@ -17,6 +17,8 @@ KEY = "mg_the-key-of-the-replay"
 GENERATED = f"shop_s3cret_{'5' * 26}_{'a' * 6}"
 
 APP = f"""
+import time
+
 from modelgate import Deployment, Gate, Schema
 
 def made(factor):
@@ -25,6 +27,17 @@ def made(factor):
     return Gate([deployment], keys={{"{KEY}": "price"}})
 
 old, new = made(2), made(3)
+
+class Slow:
+    def load(self, name):
+        time.sleep(0.2)
+        return old.deployments["price"].model
+
+slow = Gate(
+    [Deployment("price", "store:price", schema=Schema.of(age=float), target="price"),
+     Deployment("gone", "store:gone", state="paused")],
+    keys={{"{KEY}": "price"}}, store=Slow(), load_timeout=0.01,
+)
 """
 
 REQUESTS = [
@@ -60,6 +73,13 @@ def run(tmp_path, monkeypatch):
         return done
 
     return run
+
+
+def test_models_that_take_long_to_load_are_waited_for(run, tmp_path):
+    """Also where a request would not wait; what is paused is left alone."""
+    run(REQUESTS, "old", "--record", "answers.jsonl")
+
+    assert "0 answered in another way" in run((tmp_path / "answers.jsonl").read_text(), "slow").stdout
 
 
 def test_recorded_and_replayed(run, tmp_path):
@@ -131,10 +151,10 @@ def test_nobody_there(run):
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("{", "line 2: "),
-        ("[]", "line 2: "),
-        ('{"method": "GET"}', "`path`"),
-        ('{"path": "/x", "boddy": ""}', "`boddy`"),
+        ("{", "line 2: Input data was truncated"),
+        ("[]", "line 2: Expected `object`"),
+        ('{"method": "GET"}', "line 2: Object missing required field `path`"),
+        ('{"path": "/x", "boddy": ""}', "line 2: Object contains unknown field `boddy`"),
         ('{"path": "x"}', "line 2: accepts a path from / on"),
         ('{"path": "/x", "json": 1, "body": ""}', "headers in ASCII, and json or body"),
         ('{"path": "/x", "headers": {"X-API-Key": "mg_s3cret"}}', "line 2: has the header X-API-Key"),

@@ -7,19 +7,17 @@ import sys
 import pytest
 
 from modelgate.flow import forks
-from waiting import SOON
+
+SOON = 60
 
 FORKED = """
 import os, signal, sys
-from modelgate import Admission, Concurrency, Metrics, RateLimit, ResultCache, Schema, drive
-from modelgate.flow.forks import ForkSafeLock
+from modelgate import Admission, Concurrency, Metrics, RateLimit, drive
 from modelgate.limiting import MemoryLimiter, Rate
 from modelgate.limiting.breaker import Breaker
-from modelgate.scoring import Predictor, Query
 from modelgate.scoring.tally import Tally
 from modelgate.testing import Inner, request
 from modelgate.flow.threads import Threads
-from modelgate.layers.look_ups import Slots, Turns
 
 def hit(limiter):
     assert limiter.hit(rate, "a").passes
@@ -29,16 +27,6 @@ def fail(breaker):
 
 def ask(layer):
     drive(layer(request(), Inner()))
-
-def take(lock):
-    with lock:
-        pass
-
-def cached(cache):
-    schema = Schema.of(x=float)
-    predictor = Predictor(lambda table: table["x"], schema)
-    query = Query({"x": 1}, predictor=predictor, table=schema.read({"x": 1}))
-    drive(cache(query, lambda query: predictor.predict(query.table)))
 
 def refused(limit):
     try:
@@ -55,11 +43,7 @@ thing, use = {
     "Admission": lambda: (Admission(1), ask),
     "Metrics": lambda: (Metrics(), ask),
     "Tally": lambda: (Tally(), lambda tally: tally.timed("idle", 1, int)),
-    "ResultCache": lambda: (ResultCache(), cached),
-    "ForkSafeLock": lambda: (ForkSafeLock(), take),
-    "Threads": lambda: (Threads(1), lambda threads: threads.share().submit(int).result(300)),
-    "Slots": lambda: (Slots(1, 1), lambda slots: (slots.leave("a"), slots.enter("a"))),
-    "Turns": lambda: (Turns(1, 2), lambda turns: turns.queue("a", None).result(300)),
+    "Threads": lambda: (Threads(1), lambda threads: threads.share().submit(int).result(20)),
 }[sys.argv[1]]()
 flying = request()
 if use is ask:
@@ -68,7 +52,7 @@ with thing._lock:
     child = os.fork()
     if child == 0:
         # An end by a signal, should the lock never be free.
-        signal.alarm(300)
+        signal.alarm(20)
         try:
             use(thing)
             flying.close()
@@ -80,20 +64,7 @@ with thing._lock:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
-KINDS = [
-    "MemoryLimiter",
-    "Breaker",
-    "RateLimit",
-    "Concurrency",
-    "Admission",
-    "Metrics",
-    "Tally",
-    "Threads",
-    "ResultCache",
-    "ForkSafeLock",
-    "Slots",
-    "Turns",
-]
+KINDS = ["MemoryLimiter", "Breaker", "RateLimit", "Concurrency", "Admission", "Metrics", "Tally", "Threads"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

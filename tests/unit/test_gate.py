@@ -57,6 +57,10 @@ def ages(**options):
         (lambda: Gate(keys="open", dialects=[]), "dialects"),
         (lambda: Gate(keys="open", limits="often"), "rate"),
         (lambda: Gate(keys="open", cache_size=0), "maxsize"),
+        (
+            lambda: Gate(keys="open", load_timeout=0),
+            r"^load_timeout must be a number of seconds above 0 \(got 0\)",
+        ),
         (lambda: Gate(keys="open", threads=0), "threads"),
         (lambda: Gate(keys="open", store="no/such/folder"), "folder"),
         (lambda: Gate(layers=[BodyLimit()]), "no KeyAuth"),

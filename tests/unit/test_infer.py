@@ -598,7 +598,7 @@ def test_a_second_transformer_may_select_by_name():
         ([("a", SimpleImputer(add_indicator=True)), ("b", "drop")], [replace(AGE, nullable=True), INCOME]),
         ([("a", SimpleImputer()), ("b", "passthrough")], [replace(AGE, nullable=True), INCOME]),
         (
-            [("a", SimpleImputer()), ("b", KBinsDiscretizer(2, encode="ordinal", strategy="uniform"))],
+            [("a", SimpleImputer()), ("b", KBinsDiscretizer(2, encode="ordinal", quantile_method="linear"))],
             [AGE],
         ),
     ],

@@ -15,11 +15,10 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from closeness import assert_equal_but_for_blas
 from modelgate.errors import ConfigurationError, InvalidInput, PredictionError
 from modelgate.flow import Workers, adrive, drive
 from modelgate.flow.bounded import bounded
@@ -28,13 +27,13 @@ from modelgate.scoring import Output, Prediction, Predictor, estimator
 from modelgate.scoring.pace import LIGHT
 from modelgate.scoring.tally import Tally
 from modelgate.testing import Clock
-from waiting import SOON
 
 FRAME = pandas.DataFrame(np.random.default_rng(0).normal(size=(40, 2)), columns=["a", "b"])
 LABELS = np.where(FRAME["a"] > 0, "yes", "no")
 PAIRS = np.column_stack([LABELS, np.where(FRAME["b"] > 0, "x", "y")])
 SCHEMA = Schema.of(a=float, b=float)
 TABLE = SCHEMA.read(FRAME)
+SOON = 30
 
 
 @pytest.fixture(params=["drive", "adrive", "adrive in a thread"])
@@ -53,11 +52,7 @@ def predict(request):
 # Estimators
 
 
-@pytest.mark.parametrize(
-    "data",
-    [FRAME, np.ascontiguousarray(FRAME), np.asfortranarray(FRAME)],
-    ids=["frame", "array by rows", "array by columns"],
-)
+@pytest.mark.parametrize("data", [FRAME, FRAME.to_numpy()], ids=["frame", "array"])
 def test_a_classifier_gives_labels_and_probabilities(predict, data):
     """Its own, in the order of classes_."""
     model = LogisticRegression().fit(data, LABELS)
@@ -66,7 +61,7 @@ def test_a_classifier_gives_labels_and_probabilities(predict, data):
 
     assert ("churned", ["no", "yes"]) == (output.name, output.classes)
     assert np.array_equal(model.predict(data), prediction.values)
-    assert_equal_but_for_blas(model.predict_proba(data), prediction.probabilities)
+    assert np.array_equal(model.predict_proba(data), prediction.probabilities)
     assert len(FRAME) == len(prediction)
 
 
@@ -75,7 +70,7 @@ def test_a_regressor_gives_numbers(predict):
     model = LinearRegression().fit(FRAME, FRAME["a"] * 2)
     prediction = predict(model)
 
-    assert_equal_but_for_blas(model.predict(FRAME), prediction.values)
+    assert np.array_equal(model.predict(FRAME), prediction.values)
     assert ("prediction", None, None) == (
         prediction.outputs[0].name,
         prediction.classes,
@@ -126,7 +121,7 @@ def test_a_regressor_of_one_column(predict):
     """A target of shape (rows, 1) is one output."""
     model = LinearRegression().fit(FRAME, FRAME[["a"]])
 
-    assert_equal_but_for_blas(model.predict(FRAME)[:, 0], predict(model).values)
+    assert np.array_equal(model.predict(FRAME)[:, 0], predict(model).values)
 
 
 def test_a_classifier_of_several_labels(predict):
@@ -161,19 +156,19 @@ def test_the_schema_of_an_estimator_is_its_own():
 @pytest.mark.parametrize(
     ("sample", "asked"),
     [
-        (FRAME.to_dict("records"), FRAME[:3]),
-        ([{"a": "no number"}, *FRAME.to_dict("records")], FRAME[:3]),
+        (FRAME.to_dict("records"), FRAME[:1]),
+        ([{"a": "no number"}, *FRAME.to_dict("records")], FRAME[:1]),
         ((), pandas.DataFrame([SCHEMA.example])),
         ([{"a": "no number"}], pandas.DataFrame([SCHEMA.example])),
     ],
 )
 def test_what_an_estimator_is_warmed_with(sample, asked):
-    """Rows as they will come, where there are any that the schema takes."""
+    """A row as it will come, where there is one that the schema takes."""
     model = LinearRegression().fit(FRAME, FRAME["a"])
     scored = Predictor(model, SCHEMA, plans=False, sample=sample)
     own, given = model.predict, []
     model.predict = lambda rows: (given.append(rows), own(rows))[1]
-    drive(scored.warm())
+    scored.warm()
 
     assert [asked.astype(float).to_numpy().tolist()] == [rows.to_numpy().tolist() for rows in given]
 
@@ -429,7 +424,7 @@ def test_how_likely_each_of_several_labels_is(predict, kind):
 
     assert [[0, 1], [0, 1]] == [output.classes for output in outputs]
     for at, output in enumerate(outputs):
-        assert_equal_but_for_blas(np.column_stack([1 - there[:, at], there[:, at]]), output.probabilities)
+        assert np.array_equal(np.column_stack([1 - there[:, at], there[:, at]]), output.probabilities)
 
 
 @pytest.mark.parametrize(
@@ -458,19 +453,6 @@ def test_many_rows_are_scored_in_parts(monkeypatch, targets):
             np.testing.assert_array_equal(one.probabilities, other.probabilities)
 
 
-def test_rows_of_one_request_are_one_frame_however_many_they_are(monkeypatch):
-    """A null in the last row decides the dtype of the first one too, as in a frame of all of them."""
-    first = FunctionTransformer(lambda frame: frame.astype(str) == "75001.0", validate=False)
-    model = make_pipeline(first, DecisionTreeClassifier()).fit(
-        pandas.DataFrame({"zip": [75001.0, 2.0]}), ["yes", "no"]
-    )
-    scored = Predictor(model)
-    table = scored.schema.read([{"zip": 75001}, {"zip": 2}, {"zip": None}])
-    monkeypatch.setattr(estimator, "_AT_ONCE", 2)
-
-    assert ["yes", "no", "no"] == drive(scored.predict(table)).values.tolist()
-
-
 @pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("plans", [True, False])
 def test_a_model_that_changes_its_input_answers_as_ever(named, plans):
@@ -482,7 +464,7 @@ def test_a_model_that_changes_its_input_answers_as_ever(named, plans):
     table = scored.schema.read(rows[:5])
     told = drive(scored.predict(table))
 
-    assert_equal_but_for_blas(model.predict_proba(frame[:5].copy()), told.probabilities)
+    np.testing.assert_array_equal(model.predict_proba(frame[:5].copy()), told.probabilities)
     np.testing.assert_array_equal(rows[:5], table.numbers)
 
 

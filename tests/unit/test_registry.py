@@ -12,14 +12,13 @@ import pytest
 
 from modelgate import ConfigurationError, Deployment, Gate, MemoryStore, NotFound, Rollout, Schema
 from modelgate.cli.root import cli
-from modelgate.database import sa
-from modelgate.gate.registry import _METADATA, Registered, SqlRegistry
+from modelgate.gate.registry import Registered, SqlRegistry
 from modelgate.testing import Client, Clock
 from releases import release
-from waiting import SOON, wait_until
 
 ROW = {"x0": 1.0}
 NEVER = 10_000
+SOON = 30
 
 
 GATES = []
@@ -94,28 +93,16 @@ def test_what_is_kept(registry):
 @pytest.mark.parametrize(
     ("act", "error", "told"),
     [
-        (
-            lambda it: it.set("churn", "churn.skops/../x"),
-            ConfigurationError,
-            "model must name models in the store",
-        ),
-        (
-            lambda it: it.set("churn", "/etc/passwd"),
-            ConfigurationError,
-            "model must name models in the store",
-        ),
+        (lambda it: it.set("churn", "churn.skops/../x"), ConfigurationError, "accepts what is in a store"),
+        (lambda it: it.set("churn", "/etc/passwd"), ConfigurationError, "accepts what is in a store"),
         (
             lambda it: it.set("churn", rollout=Rollout({"x.mgpkg": 1, "/y.mgpkg": 1})),
             ConfigurationError,
-            "percents must name models in the store",
+            "accepts what is in a store",
         ),
         (lambda it: it.set("../x", "store:churn"), ConfigurationError, "name="),
         (lambda it: it.set_state("../x", "paused"), ConfigurationError, "name="),
-        (
-            lambda it: it.set_state("churn", "off"),
-            ConfigurationError,
-            "state must be one of active, paused, draining",
-        ),
+        (lambda it: it.set_state("churn", "off"), ConfigurationError, "state='off': accepts active, paused"),
         (lambda it: it.remove("churn"), NotFound, "Nothing is registered of churn"),
     ],
 )
@@ -173,8 +160,6 @@ def test_a_deployment_no_app_knows(registry):
     assert [3, 404, 404, 503, 4, 404] == seen
     assert (2, 1) == (kept, gate.cache.cache_info().currsize)
     assert {"churn": "active"} == gate.states()
-    assert 'deployment="new"' not in gate.metrics.text()
-    assert ["churn"] == list(gate._loader.tallies)
 
 
 def test_all_else_the_app_says_stays(registry):
@@ -265,117 +250,6 @@ def test_what_could_not_be_served_and_is_taken_back(registry):
     assert [4, 4, 503, 503, 4, 4, 503, 3] == seen
 
 
-def write(registry, name="churn", **values):
-    """Change a row as another program would."""
-    with registry._transaction() as connection:
-        table = _METADATA.tables["modelgate_deployments"]
-        connection.execute(sa.update(table).where(table.c.name == name).values(**values))
-
-
-@pytest.fixture
-def upload(tmp_path):
-    """A package outside the store, which says 9."""
-    path = tmp_path / "upload.mgpkg"
-    release(9).save(path)
-    return str(path)
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        lambda upload: {"model": upload},
-        lambda upload: {"model": f"store:{upload}"},
-        lambda upload: {"model": "store:../churn@4"},
-        lambda upload: {"percents": json.dumps({upload: 100})},
-        lambda upload: {"percents": json.dumps({"store:churn@4": 100, f"store:{upload}": 0})},
-        lambda upload: {"percents": '{"store:churn@4": 200}'},
-        lambda upload: {"percents": '{"store:churn@4": 100}', "by": "chance"},
-        lambda upload: {"percents": '["store:churn@4"]'},
-        lambda upload: {"percents": "{"},
-        lambda upload: {"percents": "[" * 100_000},
-    ],
-    ids=lambda values: "",
-)
-@pytest.mark.parametrize("running", [True, False])
-def test_a_row_that_another_program_wrote(registry, caplog, upload, values, running):
-    """It is rejected and logged once; its state and all other rows are followed."""
-    registry.set("churn", "store:churn@3")
-    registry.set("price", "store:churn@3")
-    gate = gate_of(registry, OWN, Deployment("price", "store:churn@3"))
-    seen = [said(gate)] if running else []
-    write(registry, **values(upload))
-    registry.set("price", "store:churn@5")
-    seen += [look(gate), look(gate), said(gate, "price")]
-    registry.set_state("churn", "paused")
-    seen.append(look(gate))
-    told = [line for line in caplog.messages if "does not become what the registry says" in line]
-    registry.remove("churn")
-    seen.append(look(gate))
-
-    assert [3, 3, 5, 503, 3] == seen[-5:]
-    assert ["deployment churn"] * 2 == [line[:16] for line in told]
-
-
-def test_a_row_for_an_unknown_name_cannot_name_a_file(registry, upload):
-    """No deployment is served for it."""
-    registry.set("new", "store:churn@4")
-    write(registry, "new", model=upload)
-
-    assert 404 == said(gate_of(registry, OWN), "new")
-
-
-def test_an_unknown_state_serves_nothing(registry, caplog):
-    """The deployment is paused, as far as this version of the gate can tell, and the log says why."""
-    gate = gate_of(registry, OWN)
-    registry.set("churn", "store:churn@4")
-    seen = [said(gate)]
-    write(registry, state="Paused")
-    seen += [look(gate), look(gate), gate.states()["churn"]]
-    late = gate_of(registry, OWN)
-    seen.append(said(late))
-    registry.set_state("churn", "active")
-    seen += [look(gate), look(late)]
-
-    assert [4, 503, 503, "paused", 503, 4, 4] == seen
-    assert 2 == caplog.text.count("state must be one of active, paused, draining (got 'Paused')")
-
-
-def test_a_time_that_cannot_be_read(tmp_path):
-    """SQLite stores what is written by hand: the row is followed all the same."""
-    registry = SqlRegistry(f"sqlite:///{tmp_path}/models.db")
-    registry.set("churn", "store:churn@4")
-    with registry._transaction() as connection:
-        connection.execute(sa.text("update modelgate_deployments set changed = datetime('now')"))
-    kept = registry.list()
-    registry.close()
-
-    assert [Registered("churn", "store:churn@4", percents={})] == kept
-    assert None is kept[0].changed
-
-
-def test_a_pin_survives_there_and_back(registry, tmp_path):
-    """The digest and the version in the app hold whenever the registry names the app's own model."""
-    digests = {version: release(version).save(tmp_path / f"churn@{version}.mgpkg") for version in (3, 4)}
-    own = Deployment("churn", "store:churn@3", sha256=digests[3], version="three")
-    gates = [Gate([own], keys="open", store=tmp_path, registry=registry, watch=NEVER) for _ in range(2)]
-    GATES.extend(gates)
-    original = (tmp_path / "churn@3.mgpkg").read_bytes()
-    seen = [said(gates[0])]
-    registry.set("churn", "store:churn@4", rollout=Rollout({"store:churn@3": 1}))
-    gates[0]._look()
-    seen.append(gates[0].describe("churn").version)
-    release(9).save(tmp_path / "churn@3.mgpkg")
-    registry.set("churn", "store:churn@3")
-    seen += [look(gate) for gate in gates]
-
-    assert [3, "4", 4, 503] == seen
-    (tmp_path / "churn@3.mgpkg").write_bytes(original)
-    for gate in gates:
-        gate.cache._failures.clear()
-    assert [3, 3] == [look(gate) for gate in gates]
-    assert ["three"] * 2 == [gate.describe("churn").version for gate in gates]
-
-
 def test_models_that_are_registered_and_broken_from_the_start(registry):
     """Are failed, where what the app says is too."""
     registry.set("churn", "store:churn@6")
@@ -404,7 +278,10 @@ def test_workers_hear_of_it_by_themselves(registry, url):
     gate = gate_of(followed, OWN, watch=0.05)
     before = said(gate)
     registry.set("churn", "store:churn@4")
-    wait_until(lambda: said(gate) == 4)
+    end = time.monotonic() + SOON
+    while said(gate) != 4 and time.monotonic() < end:
+        time.sleep(0.01)
+
     after = said(gate)
     gate.close()
     followed.close()
@@ -492,9 +369,8 @@ def test_changes_under_load(registry):
             version = 3 + turn % 3
             registry.set("churn", f"store:churn@{version}", rollout=Rollout({"store:churn@5": 5 * turn}))
             seen = len(answers)
-            wait_until(
-                lambda told=(seen, str(version)): any(answer[1] == told[1] for answer in answers[told[0] :])
-            )
+            while not any(answer[1] == str(version) for answer in answers[seen:]):
+                over.wait(0.005)
     finally:
         over.set()
         for thread in threads:
@@ -546,25 +422,11 @@ def test_a_name_that_is_not_registered(run):
     assert "chrun\t-\tactive\t-" in run("list").stdout
 
 
-def test_a_rejected_row_is_listed(run, tmp_path):
-    """The command says that no gate follows the row, and why."""
-    run("set", "churn", "store:churn@7", "--percent", "store:churn@8=5")
-    run("set", "price", "store:price")
-    registry = SqlRegistry(f"sqlite:///{tmp_path}/models.db")
-    write(registry, percents="{")
-    registry.close()
-    told = run("list").stdout.splitlines()
-
-    assert "churn\tstore:churn@7\tactive\trejected by every gate: percents='{': accepts" in told[1]
-    assert "price\tstore:price\tactive\t-" == told[2]
-    assert "{" == json.loads(run("list", "--json").stdout)[0]["percents"]
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
         (["remove", "churn"], 3, "Nothing is registered of churn"),
-        (["set", "churn", "churn.skops"], 2, "model must name models in the store"),
+        (["set", "churn", "churn.skops"], 2, "accepts what is in a store"),
         (["set", "churn", "--percent", "store:churn@8"], 2, "accepts store:name@version=5"),
         (
             ["set", "churn", "--percent", "store:c@8=5", "--percent", "store:c@8=7"],

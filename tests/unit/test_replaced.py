@@ -21,10 +21,10 @@ from modelgate.models import SqlModelStore
 from modelgate.scoring import model as scoring_model
 from modelgate.testing import Client
 from releases import release
-from waiting import SOON
 
 ROW = {"x0": 1.0}
 NEVER = 10_000
+SOON = 30
 
 
 def put(folder, version, **how):

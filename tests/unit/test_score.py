@@ -144,7 +144,7 @@ class Source:
     def __init__(self, error=None):
         self.asked, self.error = 0, error
 
-    def __call__(self):
+    def __call__(self, timeout):
         self.asked += 1
         if self.error:
             raise self.error
@@ -197,4 +197,4 @@ def test_a_model_that_cannot_be_had(error):
 def test_a_predictor_that_is_held_is_always_a_hit():
     """It is in memory for good."""
 
-    assert (PREDICTOR, True) == held(PREDICTOR)()
+    assert (PREDICTOR, True) == held(PREDICTOR)(None)

@@ -19,11 +19,9 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from modelgate import ConfigurationError, Deployment, FolderStore, Gate, ModelPackage, NotFound, StoreError
-from modelgate.database import sa
 from modelgate.models import MemoryStore, SharedStore, SqlModelStore
 from modelgate.models.seal import Seal
 from modelgate.testing import Client
-from waiting import SOON
 
 KEY = "a-secret-that-is-kept-elsewhere"
 ROWS = np.random.default_rng(0).normal(size=(60, 2))
@@ -94,9 +92,7 @@ def make(redis_server):
     scope = next(scopes)
 
     def made(primary, **options):
-        return SharedStore(
-            primary, redis_server.uri, **{"key": KEY, "scope": scope, "timeout": SOON, **options}
-        )
+        return SharedStore(primary, redis_server.uri, **{"key": KEY, "scope": scope, **options})
 
     made.scope = scope
     return made
@@ -110,7 +106,7 @@ def admin(redis_server):
 
 def settled(store):
     """Wait until *store* has written what it was to write."""
-    store._workers._share.submit(lambda: None).result(SOON)
+    store._workers._share.submit(lambda: None).result(30)
 
 
 def place(make, kind="model", version="churn@1"):
@@ -172,23 +168,6 @@ def test_what_a_name_means_is_asked_of_the_primary_store(make, sql):
 
     assert (["1", "1"], ["2", "2"]) == (before, after)
     assert "2" == store.describe("churn@production").manifest.version
-
-
-def test_a_word_that_was_a_version(make, sql):
-    """It is found in Redis as long as it is one; once it is an alias, it means what the primary store says."""
-    sql.save(package("production"))
-    primary = Watched(sql)
-    kept(make, primary, "churn@production")
-    before = [make(primary).load("churn@production").manifest.version, *primary.fetched]
-    with sql._transaction() as connection:
-        connection.execute(sa.text("delete from modelgate_models where version = 'production'"))
-    sql.alias("churn", "production", "1")
-    store = make(primary)
-
-    assert ["production"] == before
-    assert "1" == store.load("churn@production").manifest.version
-    assert "1" == store.describe("churn@production").manifest.version
-    assert store.mark("churn@1") == store.mark("churn@production")
 
 
 def test_what_bears_no_version_is_not_kept(make, folder, admin, tmp_path):
@@ -270,7 +249,7 @@ def test_how_long_it_is_kept(make, primary, admin):
         admin.delete(place(make, kind))
     kept(make, primary, ttl=100.0)
 
-    assert {True} == {0 < admin.pttl(place(make, kind)) <= 100_000 for kind in ("model", "sidecars")}
+    assert {True} == {99_000 < admin.pttl(place(make, kind)) <= 100_000 for kind in ("model", "sidecars")}
 
 
 def test_a_load_does_not_wait_for_redis_to_be_written(make, primary, monkeypatch):
@@ -280,12 +259,12 @@ def test_a_load_does_not_wait_for_redis_to_be_written(make, primary, monkeypatch
 
     def slow(*args, **options):
         began.set()
-        assert go.wait(SOON)
+        assert go.wait(30)
         return write(*args, **options)
 
     monkeypatch.setattr(store._writer, "set", slow)
     loaded = store.load("churn@1")
-    assert began.wait(SOON)
+    assert began.wait(30)
     store.load("churn@1")
     writing = set(store._writing)
     go.set()
@@ -311,7 +290,7 @@ def test_a_forked_process(make, primary):
 
     process = context.Process(target=child)
     process.start()
-    process.join(SOON)
+    process.join(60)
 
     assert 0 == process.exitcode
     assert ("1", []) == told.get()
@@ -355,7 +334,7 @@ def test_whatever_lies_in_redis(redis_server, tmp_path_factory, change):
         folder.mkdir()
         package().save(folder / "churn@1.mgpkg")
     primary = Watched(FolderStore(folder))
-    store = SharedStore(primary, redis_server.uri, key=KEY, scope=scope, timeout=SOON)
+    store = SharedStore(primary, redis_server.uri, key=KEY, scope=scope)
     store.load("churn@1")
     settled(store)
     with redis.Redis.from_url(redis_server.uri) as admin:

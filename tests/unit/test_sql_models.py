@@ -20,7 +20,6 @@ from modelgate import ConfigurationError, Deployment, Gate, ModelPackage, NotFou
 from modelgate.models import SqlModelStore
 from modelgate.models.within import within
 from modelgate.testing import Client, Clock
-from waiting import SOON
 
 KEY = "a-secret-that-is-kept-elsewhere"
 ROWS = np.random.default_rng(0).normal(size=(60, 2))
@@ -317,7 +316,7 @@ def test_a_forked_process_asks_by_itself(store):
     told = context.SimpleQueue()
     child = context.Process(target=lambda: told.put(store.describe("churn").manifest.name))
     child.start()
-    child.join(SOON)
+    child.join(60)
 
     assert (0, "churn") == (child.exitcode, told.get())
     assert "churn" == store.describe("churn").manifest.name

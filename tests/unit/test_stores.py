@@ -17,7 +17,6 @@ from sklearn.linear_model import LogisticRegression
 from modelgate import ConfigurationError, Deployment, FolderStore, Gate, ModelPackage, NotFound, StoreError
 from modelgate.models import FsspecStore, SharedStore, SqlModelStore
 from modelgate.testing import Client
-from waiting import SOON
 
 KEY = "a-secret-that-is-kept-elsewhere"
 ROWS = np.random.default_rng(0).normal(size=(60, 2))
@@ -277,9 +276,9 @@ def test_redis_before_it(kept, redis_server):
     kept.put(package())
     scope = next(folders)
     for _ in range(2):
-        store = SharedStore(kept.store(), redis_server.uri, key=KEY, scope=scope, timeout=SOON)
+        store = SharedStore(kept.store(), redis_server.uri, key=KEY, scope=scope)
         assert "1" == store.load("churn").manifest.version
-        store._workers._share.submit(lambda: None).result(SOON)
+        store._workers._share.submit(lambda: None).result(30)
 
     assert store._get("model", "churn@1").startswith(b".mgpkg\n")
 
@@ -290,7 +289,7 @@ def watched(request, kept):
     if request.param == "alone":
         return kept.store
     uri, scope = request.getfixturevalue("redis_server").uri, next(folders)
-    return lambda: SharedStore(kept.store(), uri, key=KEY, scope=scope, timeout=SOON)
+    return lambda: SharedStore(kept.store(), uri, key=KEY, scope=scope)
 
 
 def test_marks(kept, watched):
@@ -447,7 +446,7 @@ class Odd(MemoryFileSystem):
         if act in self.fails:
             raise OSError("the bucket's own secret")
         if f"hang {act}" in self.fails:
-            self.hangs.wait(SOON)
+            self.hangs.wait(30)
 
     def ls(self, *args, **options):
         self._trouble("ls")
@@ -512,8 +511,8 @@ def test_a_storage_that_hangs_takes_few_threads(odd, monkeypatch):
     Odd.fails.clear()
     Odd.hangs.set()
     for thread in threads:
-        thread.join(SOON)
-    odd._timeout = SOON
+        thread.join(30)
+    odd._timeout = 30
 
     assert 3 == len(threads)
     assert odd.mark("churn")
@@ -555,7 +554,7 @@ def test_a_forked_process_asks_by_itself(tmp_path):
     told = context.SimpleQueue()
     child = context.Process(target=lambda: told.put(store.load("churn").manifest.name))
     child.start()
-    child.join(SOON)
+    child.join(60)
 
     assert (0, "churn") == (child.exitcode, told.get())
 

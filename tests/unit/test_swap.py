@@ -1,6 +1,5 @@
 """A deployment gets another model, and back; and is paused, resumed, drained."""
 
-import asyncio
 import gc
 import logging
 import threading
@@ -25,10 +24,8 @@ from modelgate import (
 from modelgate.testing import Client
 from releases import broken, release
 from tampering import rewrite
-from waiting import SOON
 
 ROW = {"x0": 1.0}
-SOON = 60
 
 
 @pytest.fixture
@@ -64,61 +61,6 @@ def test_swap_and_rollback(gate):
         seen.append((*said(gate), fields["version"], *paths))
 
     assert [(6, "6", "6", 200, 404), (7, "7", "7", 404, 200)] * 2 == seen
-
-
-@pytest.mark.parametrize("stored", [False, True])
-def test_what_was_replaced_takes_no_threads(stored):
-    """A gate with one deployment has all of its threads for the model that serves, and after a rollback too."""
-    together = threading.Barrier(2)
-
-    def first(table):
-        together.wait(SOON)
-        return table["x"]
-
-    def second(table):
-        together.wait(SOON)
-        return table["x"] + 1
-
-    store = MemoryStore({"f@1": first, "f@2": second})
-    models = ("store:f@1", "store:f@2") if stored else (first, second)
-    gate = Gate(
-        [Deployment("f", models[0], schema=Schema.of(x=float))],
-        keys="open",
-        store=store,
-        threads=2,
-        deadline=SOON,
-    )
-
-    async def ask():
-        client, fields = Client(gate.asgi), {"content-type": "application/json"}
-        asked = [client._ask_asgi("POST", "/predict/f", "", fields, [b'{"x": 1}']) for _ in range(2)]
-        return [answer.json()["result"] for answer in await asyncio.gather(*asked)]
-
-    seen = [asyncio.run(ask())]
-    for change in (lambda: gate.swap("f", models[1]), lambda: gate.rollback("f")):
-        change()
-        seen.append(asyncio.run(ask()))
-
-    assert [[1.0] * 2, [2.0] * 2, [1.0] * 2] == seen
-
-
-def test_of_two_rollbacks_at_once_one_is_made(gate):
-    """What served before them is still there to go back to."""
-    gate.swap("churn", "store:churn@7")
-    commit, seen = gate._serving._commit, []
-
-    def commit_second(*args, **options):
-        gate._serving._commit = commit
-        gate.rollback("churn")
-        commit(*args, **options)
-
-    gate._serving._commit = commit_second
-    gate.rollback("churn")
-    seen.append(said(gate))
-    gate.rollback("churn")
-    seen.append(said(gate))
-
-    assert [(6, "6"), (7, "7")] == seen
 
 
 def test_a_cold_deployment_tells_the_version_of_its_package(gate):
@@ -188,7 +130,7 @@ def half(path):
     [
         (lambda path: "store:churn@99", NotFound, "could not be found"),
         (half, ConfigurationError, r"churn@7\.mgpkg"),
-        (lambda path: broken(), ConfigurationError, "does not predict: no answer"),
+        (lambda path: broken(), ConfigurationError, r"must answer a row .*no answer"),
         (lambda path: object(), ConfigurationError, "accepts a fitted estimator"),
         (lambda path: "store:churn@7", ConfigurationError, "example"),
     ],
@@ -317,7 +259,7 @@ def test_the_old_model_ends_with_its_last_request(store):
 
     def slow(table):
         going.set()
-        assert go.wait(SOON)
+        assert go.wait(30)
         return np.full(len(table), 5.0)
 
     gone = weakref.ref(slow)
@@ -325,13 +267,13 @@ def test_the_old_model_ends_with_its_last_request(store):
     answers = []
     asking = threading.Thread(target=lambda: answers.append(said(gate)))
     asking.start()
-    assert going.wait(SOON)
+    assert going.wait(30)
     del slow
     gate.swap("churn", lambda table: table["x0"], version="6", keep=False)
     new = said(gate)
     held = gone() is not None
     go.set()
-    asking.join(SOON)
+    asking.join(30)
     gc.collect()
 
     assert ([(5.0, "5")], (1.0, "6")) == (answers, new)
@@ -392,7 +334,7 @@ def test_draining_waits_for_the_last_answer(interface):
 
     def slow(table):
         going.set()
-        assert go.wait(SOON)
+        assert go.wait(30)
         return table["x0"]
 
     gate = Gate([Deployment("churn", slow, schema=Schema.of(x0=float))], keys="open")
@@ -405,7 +347,7 @@ def test_draining_waits_for_the_last_answer(interface):
 
     asking = threading.Thread(target=ask)
     asking.start()
-    assert going.wait(SOON)
+    assert going.wait(30)
     early = gate.drain("churn", timeout=0.01)
     refused = Client(gate.wsgi).post("/simple/churn", json=ROW).status
     drained = []
@@ -413,7 +355,7 @@ def test_draining_waits_for_the_last_answer(interface):
     draining.start()
     go.set()
     for thread in (asking, draining):
-        thread.join(SOON)
+        thread.join(30)
 
     assert (False, 503, [1.0]) == (early, refused, answers)
     assert True is drained[0][0]
@@ -460,11 +402,11 @@ def test_two_may_wait_for_the_same_drain(gate):
     asking, drained = object(), []
     in_flight = gate._entries["churn"].in_flight
     in_flight.begin(asking)
-    waiting = [threading.Thread(target=lambda: drained.append(gate.drain("churn", SOON))) for _ in range(2)]
+    waiting = [threading.Thread(target=lambda: drained.append(gate.drain("churn", 30))) for _ in range(2)]
     for thread in waiting:
         thread.start()
     in_flight.end(asking)
     for thread in waiting:
-        thread.join(SOON)
+        thread.join(30)
 
     assert [True, True] == drained

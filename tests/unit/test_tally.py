@@ -23,9 +23,9 @@ from modelgate.scoring.pace import LIGHT_ROWS
 from modelgate.scoring.query import Output, Prediction
 from modelgate.scoring.tally import Tally
 from modelgate.testing import Clock
-from waiting import SOON, wait_until
 
 SCHEMA = Schema.of(a=float)
+SOON = 30
 
 
 def table(*values):
@@ -61,7 +61,7 @@ def test_a_model_that_is_idle_is_called_at_once():
     assert {"idle": 1, "large": 1} == made(tally)
     assert (2, 6.0) == (sum(tally.rows.counts), tally.rows.sum)
     assert 2 == sum(tally.seconds.counts)
-    assert 0 < tally.seconds.sum
+    assert 0 < tally.seconds.sum < SOON
 
 
 def test_what_came_to_an_event_loop():
@@ -143,10 +143,9 @@ def test_time_by_the_clock(monkeypatch):
 
 def test_who_gives_up_makes_no_failure_of_a_call():
     """Neither on a loop, nor in a thread when the time is over."""
-    tally, begun = Tally(), []
+    tally = Tally()
 
     async def waits(rows):
-        begun.append(rows)
         await asyncio.Event().wait()
 
     scored = Predictor(waits, SCHEMA, tally=tally)
@@ -157,14 +156,9 @@ def test_who_gives_up_makes_no_failure_of_a_call():
         task.cancel()
         await asyncio.wait([task])
 
-    def late():
-        with pytest.raises(DeadlineExceeded):
-            drive(bounded(scored.predict(table(1)), perf_counter() + 0.01))
-        # On a busy machine its time may be over before it begins.
-        return len(begun) == 2
-
     asyncio.run(cancelled())
-    wait_until(late)
+    with pytest.raises(DeadlineExceeded):
+        drive(bounded(scored.predict(table(1)), perf_counter() + 0.01))
 
     assert ({"unbatched": 2}, 0) == (made(tally), tally.failed)
 

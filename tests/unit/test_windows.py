@@ -7,7 +7,6 @@ import pytest
 from modelgate.errors import ConfigurationError
 from modelgate.limiting import MemoryLimiter, Rate, parse_windows
 from modelgate.testing import Clock
-from waiting import SOON
 
 
 @pytest.fixture
@@ -220,14 +219,14 @@ def test_64_threads_pass_exactly_as_often_as_allowed(strategy):
     together, passed = threading.Barrier(64), []
 
     def ask():
-        together.wait(SOON)
+        together.wait(20)
         passed.extend(counted.passed("a" * 20))
 
     threads = [threading.Thread(target=ask) for _ in range(64)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(SOON)
+        thread.join(20)
 
     assert (700, 64 * 20) == (passed.count(True), len(passed))
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from ..errors import ConfigurationError
 from .tables import print_json, print_table
 
 if TYPE_CHECKING:
@@ -129,9 +128,5 @@ def _set_state(registry: "SqlRegistry", name: str, state: "State") -> None:
 
 
 def _row(it: "Registered") -> list[str]:
-    try:
-        it.check()
-    except ConfigurationError as error:
-        return [str(it.name), str(it.model or "-"), str(it.state), f"rejected by every gate: {error}"]
     shares = [f"{model} {percent:g} %" for model, percent in (it.percents or {}).items()]
     return [it.name, it.model or "-", it.state, f"{', '.join(shares)} by {it.by}" if shares else "-"]

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from ..errors import ConfigurationError
-from .tables import plain, print_json, print_table
+from .tables import print_json, print_table
 
 if TYPE_CHECKING:
     from ..models.report import FileReport
@@ -88,7 +88,8 @@ def inspect(
 def _plan(report: "FileReport", trusted: bool) -> str | None:
     """Whether an exact plan would answer, or why none would; None where there is no telling.
 
-    To tell the model must predict: as it does in any case for the example of a package, and else where it is trusted.
+    To tell the model must predict: as it does in any case for the example of a package, and else where it is
+    trusted. Whether it can answer shows too, and is a warning where it cannot.
     """
     package = report.package
     if package is None or not (trusted or report.manifest is not None):
@@ -96,27 +97,31 @@ def _plan(report: "FileReport", trusted: bool) -> str | None:
     from ..models.onnx import OnnxModel
     from ..scoring import Predictor
 
-    if isinstance(package.model, OnnxModel):
-        return None
     try:
-        plan = Predictor(package.model, report.schema, sample=package.sample).plan
+        predictor = Predictor(package.model, report.schema, sample=package.sample)
+        doubt = predictor.warm()
     except ConfigurationError as error:
         report.warnings.append(f"a gate would refuse it: {error}")
         return None
+    if doubt is not None:
+        report.warnings.append(f"not known whether it can answer: {doubt}")
+    if isinstance(package.model, OnnxModel):
+        return None
+    plan = predictor.plan
     return f"none: {plan}" if isinstance(plan, str) else "exact"
 
 
 def _show(path: Path, report: "FileReport", plan: str | None) -> None:
     for name, value in _facts(path, report, plan).items():
-        click.echo(f"{name:10} {plain(value)}")
+        click.echo(f"{name:10} {value}")
     if report.schema is not None:
         click.echo()
         print_table(_COLUMNS, [_row(column) for column in report.schema], whole=("column",))
         click.echo()
     for name in report.runs:
-        click.echo(f"{'runs':10} {plain(name)}")
+        click.echo(f"{'runs':10} {name}")
     for warning in report.warnings:
-        click.echo(f"{'warning':10} {plain(warning)}")
+        click.echo(f"{'warning':10} {warning}")
 
 
 def _facts(path: Path, report: "FileReport", plan: str | None) -> dict[str, str]:

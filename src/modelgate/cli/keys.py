@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from ..keys.record import KeyRecord, NewKey
-from .tables import plain, print_json, print_table
+from .tables import print_json, print_table
 from .times import ago, coming, moment, span
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _show(record: KeyRecord, as_json: bool) -> None:
         return
     for name, value in members.items():
         told = " ".join(value) if name == "scopes" else value
-        click.echo(f"{name:12} {plain(str(told)) if told is not None else '-'}")
+        click.echo(f"{name:12} {told if told is not None else '-'}")
 
 
 def _members(record: KeyRecord) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from .inspect import file_argument, key_option, trusted_option
 
 if TYPE_CHECKING:
     from ..models import ModelPackage
-    from ..schema import Schema
 
 __all__ = ["pack"]
 
@@ -82,16 +81,15 @@ def pack(
     from ..models import ModelPackage
     from ..models.package import PACKAGE
     from ..schema import CSV, Schema
-    from ..schema.ways import stored_names
 
     output = output or path.with_suffix(PACKAGE)
     _check_output(output, path, force)
     given = _load(path, trusted)
     model, told = given.model, given.manifest
-    raw = sample.read_bytes()
-    rules = Schema.load(schema) if schema is not None else given.schema or _schema_of(model, raw, sample)
+    rules = Schema.load(schema) if schema is not None else given.schema or Schema.from_model(model)
     # What a package says goes on to be said.
     options = {option: getattr(told, option) if value is None else value for option, value in options.items()}
+    raw = sample.read_bytes()
     try:
         # A caller may not send the truth, and here it stands beside the columns.
         table = rules.reading(extra="ignore").read(CSV(raw))
@@ -100,7 +98,7 @@ def pack(
         raise ConfigurationError(f"--sample {sample}: {error}") from None
     package = ModelPackage.from_estimator(
         model,
-        table.to_array() if stored_names(model) is None else table.to_pandas(),
+        table.to_pandas() if hasattr(model, "feature_names_in_") else table.to_array(),
         truth,
         name=name or (told.name if given.schema is not None else path.stem),
         schema=rules,
@@ -134,17 +132,6 @@ def _load(path: Path, trusted: bool) -> "ModelPackage":
         )
     content = (path / MANIFEST if path.is_dir() else path).read_bytes()
     return ModelPackage.load(path, sha256=hashlib.sha256(content).hexdigest(), allow_pickle=trusted)
-
-
-def _schema_of(model: Any, raw: bytes, sample: Path) -> "Schema":
-    from ..schema import Schema
-    from ..schema.training import certain_columns
-
-    try:
-        columns = certain_columns(raw)
-    except (ValueError, csv.Error) as error:
-        raise ConfigurationError(f"--sample {sample}: {error}") from None
-    return Schema.from_model(model, columns)
 
 
 def _labels(model: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """``modelgate replay``: recorded requests, asked of a gate again."""
 
+import contextlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,10 +8,10 @@ from typing import Any, NamedTuple
 import click
 import msgspec
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, ModelgateError
 from .inspect import from_environment
 from .recorded import Recorded, differences, recorded
-from .tables import plain, print_json
+from .tables import print_json
 from .targets import gate_at
 
 __all__ = ["replay"]
@@ -92,7 +93,12 @@ def _client(target: str) -> Any:
     httpx = httpx_package()
     if target.startswith(("http://", "https://")):
         return httpx.Client(base_url=target, timeout=60.0)
-    return httpx.Client(base_url="http://gate", transport=httpx.WSGITransport(gate_at(target).wsgi))
+    gate = gate_at(target)
+    for name in gate.deployments:
+        # What cannot be loaded is answered so; what takes long to load is waited for.
+        with contextlib.suppress(ModelgateError):
+            gate.predictor(name)
+    return httpx.Client(base_url="http://gate", transport=httpx.WSGITransport(gate.wsgi))
 
 
 def _ask(http: Any, request: Recorded, key: str | None) -> tuple[int, Any]:
@@ -133,7 +139,6 @@ def _report(found: list[Difference], requests: int, as_json: bool) -> None:
         print_json({"requests": requests, "differences": told})
         return
     for difference in found:
-        line = f"line {difference.line}  {difference.method} {difference.path}  {difference.what}"
-        click.echo(plain(line))
+        click.echo(f"line {difference.line}  {difference.method} {difference.path}  {difference.what}")
     lines = len({difference.line for difference in found})
     click.echo(f"{requests} requests, {lines} answered in another way")

@@ -13,7 +13,6 @@ from .pack import pack
 from .replay import replay
 from .score import score
 from .serve import serve
-from .tables import plain
 
 __all__ = ["cli"]
 
@@ -27,12 +26,12 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except tuple(_CODES) as error:
-            click.echo(f"Error: {plain(_told(error))}", err=True)
+            click.echo(f"Error: {_told(error)}", err=True)
             ctx.exit(_CODES[type(error)])
         except BrokenPipeError:
             raise  # of who reads what is printed: click ends the command
         except OSError as error:
-            click.echo(f"Error: {plain(str(error))}", err=True)
+            click.echo(f"Error: {error}", err=True)
             ctx.exit(2)
 
 

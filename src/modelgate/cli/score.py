@@ -8,19 +8,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import click
 
-from ..errors import (
-    ConfigurationError,
-    Forbidden,
-    ModelgateError,
-    RateLimitExceeded,
-    ServingError,
-    Unauthorized,
-)
+from ..errors import Forbidden, ModelgateError, RateLimitExceeded, ServingError, Unauthorized
 from .checkpoint import Checkpoint
-from .csv_file import COMPRESSED
 from .inspect import from_environment
 from .progress import Show, progress, told
-from .tables import plain, print_json
+from .tables import print_json
 
 if TYPE_CHECKING:
     from ..client.session import Session
@@ -53,7 +45,7 @@ _LONG = 3.0
     "--output",
     "-o",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="By default FILE with .predictions before its ending, and without that of its compression.",
+    help="By default FILE with .predictions before its ending.",
 )
 @click.option("--overwrite", is_flag=True, help="Begin anew, whatever is there.")
 @click.option(
@@ -71,19 +63,17 @@ _LONG = 3.0
 def score(
     path: Path, url: str, key: str | None, output: Path | None, overwrite: bool, as_json: bool, **options: Any
 ) -> None:
-    """Score the rows of a CSV file, which gzip, bzip2 or xz may have compressed.
+    """Score the rows of a CSV file.
 
     A line of predictions is written for each row, in their order; one that is refused has empty cells, and
     stands in a second file with its line and the reason. What was begun and stopped is gone on with.
 
-    Exit codes: 0 all rows scored; 1 some refused; 2 the command, the file or the URL cannot work, or there are no
-    rows; 3 the key or a limit refuses it; 4 the server fails.
+    Exit codes: 0 all rows scored; 1 some refused; 2 the command, the file or the URL cannot work; 3 the key or a
+    limit refuses it; 4 the server fails.
     """
     from .score_output import alone, begun, check_paths
 
-    if output is None:
-        plain = path.with_suffix("") if path.suffix in COMPRESSED else path
-        output = plain.with_name(f"{plain.stem}.predictions{plain.suffix}")
+    output = output or path.with_name(f"{path.stem}.predictions{path.suffix}")
     check_paths(path, output)
     anew = Checkpoint(url=url, chunk=options["chunk"])
     with alone(output) as file:
@@ -162,34 +152,27 @@ class _Job:
         now = time.monotonic()
         if seconds >= _LONG and now >= self._told_until:
             self._told_until = now + seconds
-            click.echo(
-                f"{self._path.name}  waiting {seconds:.0f} s for the server: {plain(str(error))}", err=True
-            )
+            click.echo(f"{self._path.name}  waiting {seconds:.0f} s for the server: {error}", err=True)
 
     async def _score(self, source: "Input", session: "Session", output: "Output", show: Show) -> None:
-        from ..client.scored import check_header, scored
+        from ..client.scored import scored
         from ..flow import adrive
 
-        chunks = source.chunks(self._chunk, self._done)
+        begun, chunks = self._done.offset / source.size, source.chunks(self._chunk, self._done)
         # The first alone: what is wrong with all of them is told once.
         flying, room = deque[Any](), 1
         chunk = next(chunks, None)
-        if chunk is None and not self._done.rows:
-            # What else is wrong with the file comes first.
-            await adrive(check_header(session, source.header))
-            raise ConfigurationError(f"{self._path} has a header line and no rows: nothing was scored")
         try:
             while chunk is not None or flying:
                 while chunk is not None and len(flying) < room:
-                    flow = scored(session, chunk.rows, is_first=not self._done.rows)
-                    flying.append((chunk, asyncio.ensure_future(adrive(flow))))
+                    flying.append((chunk, asyncio.ensure_future(adrive(scored(session, chunk.rows)))))
                     chunk = next(chunks, None)
                 first, answer = flying[0]
                 output.add(first, await answer)
                 flying.popleft()
                 room, self._is_reached = self._in_flight, True
-                rows, now = self._done.rows, time.monotonic()
-                show(first.part, told(first.part, rows, self._resumed, self._since, source.begun, now))
+                part, now = self._done.offset / source.size, time.monotonic()
+                show(part, told(part, self._done.rows, self._resumed, self._since, begun, now))
         finally:
             for _, answer in flying:
                 answer.cancel()
@@ -203,7 +186,7 @@ class _Job:
         if self._done.offset:
             same = "the same command, without --overwrite," if overwrite else "the same command"
             lines.append(f"{self._done.rows:,} rows are done: {same} goes on with the next")
-        click.echo("\n".join(map(plain, lines)), err=True)
+        click.echo("\n".join(lines), err=True)
         raise click.exceptions.Exit(code_of(error))
 
     def report(self, as_json: bool) -> None:
@@ -226,7 +209,7 @@ class _Job:
         if as_json:
             print_json(summary)
         else:
-            click.echo(plain(_sentence(summary)))
+            click.echo(_sentence(summary))
         raise click.exceptions.Exit(1 if self._done.refused else 0)
 
 

@@ -8,7 +8,6 @@ from typing import BinaryIO, NamedTuple
 from ..client.rows import Rows, csv_rows, records
 from ..errors import ConfigurationError
 from .checkpoint import Checkpoint
-from .csv_file import CSVFile, open_csv
 
 __all__ = ["Chunk", "Input"]
 
@@ -22,10 +21,9 @@ class Chunk(NamedTuple):
     Args:
         rows: themselves.
         lines: for each, the line of the file it begins in.
-        offset: where in the file, decompressed, the next chunk begins.
+        offset: where in the file the next chunk begins.
         digest: of the file up to there.
         line: that begins there.
-        part: The part of the file that has been read, from 0 to 1.
     """
 
     rows: Rows
@@ -33,31 +31,25 @@ class Chunk(NamedTuple):
     offset: int
     digest: str
     line: int
-    part: float
 
 
 class Input:
-    """A file of CSV that may be larger than the memory, and compressed.
+    """A file of CSV that may be larger than the memory.
 
     Args:
         path: of the file.
 
-    Attributes:
-        header: Its first line.
-        begun: The part of the file that was done before `chunks` began, from 0 to 1.
-
     Raises:
-        ConfigurationError: It is empty, damaged, or of another format.
+        ConfigurationError: it is empty.
         MalformedBody: its first line cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.begun = 0.0
-        self._size = path.stat().st_size
+        self.size = path.stat().st_size
         self._offset, self._digest, self._line = 0, hashlib.sha256(), 1
-        with open_csv(path) as opened:
-            self.header = next(records(opened.content), (1, b""))[1]
+        with path.open("rb") as file:
+            self.header = next(records(file), (1, b""))[1]
         if not self.header:
             raise ConfigurationError(f"{path} is empty: a header line with the column names comes first")
 
@@ -65,13 +57,12 @@ class Input:
         """The chunks of at most *rows* rows that follow what is done.
 
         Raises:
-            ConfigurationError: what is done is no longer what it was, or the file is damaged.
+            ConfigurationError: what is done is no longer what it was.
             MalformedBody: a row cannot be read; the message says the line.
         """
-        with open_csv(self.path) as opened:
-            self._skip(opened.content, begun)
-            self.begun = self._part(opened)
-            found = records(self._counted(opened.content), begun.line)
+        with self.path.open("rb") as file:
+            self._skip(file, begun)
+            found = records(self._counted(file), begun.line)
             if not begun.offset:
                 next(found)
             lines: list[int] = []
@@ -82,19 +73,13 @@ class Input:
                 part.append(record)
                 size += len(record)
                 if len(part) == rows or size > _BYTES:
-                    yield self._chunk(part, lines, opened)
+                    yield self._chunk(part, lines)
                     lines, part, size = [], [], 0
             if part:
-                yield self._chunk(part, lines, opened)
+                yield self._chunk(part, lines)
 
-    def _chunk(self, part: list[bytes], lines: list[int], opened: CSVFile) -> Chunk:
-        digest = self._digest.hexdigest()
-        rows = csv_rows(self.header, part)
-        return Chunk(rows, lines, self._offset, digest, self._line, self._part(opened))
-
-    def _part(self, opened: CSVFile) -> float:
-        # How long it is, decompressed, is not known.
-        return (opened.file.tell() if opened.is_compressed else self._offset) / self._size
+    def _chunk(self, part: list[bytes], lines: list[int]) -> Chunk:
+        return Chunk(csv_rows(self.header, part), lines, self._offset, self._digest.hexdigest(), self._line)
 
     def _skip(self, file: BinaryIO, begun: Checkpoint) -> None:
         left = begun.offset

@@ -12,7 +12,6 @@ from ..client.errors import UnexpectedAnswer
 from ..client.scored import Refused, Scored
 from ..errors import ConfigurationError
 from .checkpoint import Checkpoint, checkpoint_path
-from .csv_file import COMPRESSED
 from .score_input import Chunk
 
 try:
@@ -36,10 +35,6 @@ def check_paths(source: Path, output: Path) -> None:
     """
     if not source.is_file():
         raise ConfigurationError(f"{source} is no regular file: what is gone on with later is read again")
-    if output.suffix in COMPRESSED:
-        raise ConfigurationError(
-            f"--output must not end in {output.suffix} (got {output}): it is not compressed"
-        )
     for path in (output, errors_path(output), checkpoint_path(output)):
         if path.exists() and not path.is_file():
             raise ConfigurationError(f"{path} is no regular file: take another --output")

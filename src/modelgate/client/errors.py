@@ -149,6 +149,7 @@ _ATTRIBUTES: dict[type[AnswerableError], dict[str, Any]] = {
     tree.BodyTooLarge: {"limit": None},
     tree.BatchTooLarge: {"limit": None},
     tree.KeyInactive: {"key_id": None, "state": None},
+    tree.DeploymentLoading: {"seconds": None},
 }
 
 

@@ -16,7 +16,7 @@ from .errors import LINE, UnexpectedAnswer, rows_at_fault
 from .rows import Rows, csv_rows, records
 from .session import Session, is_too_large
 
-__all__ = ["Refused", "Scored", "check_header", "scored"]
+__all__ = ["Refused", "Scored", "scored"]
 
 
 class Refused(str):
@@ -42,14 +42,8 @@ class Scored(NamedTuple):
     versions: frozenset[str] = frozenset()
 
 
-def scored(session: Session, rows: Rows, *, is_first: bool = False) -> Flow[Scored]:
+def scored(session: Session, rows: Rows) -> Flow[Scored]:
     """Score *rows* of CSV: those that are refused are told, and the others are scored.
-
-    Args:
-        session: Sends them.
-        rows: The rows, under their header.
-        is_first: Whether no rows under this header have been accepted yet. Then a rejection that names
-            no row may be the fault of the header, which is checked by itself.
 
     Raises:
         ModelgateError: what is not the fault of single rows: a column that lacks in all of them, a key,
@@ -60,31 +54,22 @@ def scored(session: Session, rows: Rows, *, is_first: bool = False) -> Flow[Scor
     try:
         response = yield from session.ask(rows.body(), rows.media_type, "text/csv")
     except RequestError as error:
-        if not _is_of_rows(error, rows):
+        if not _is_of_rows(error):
             raise
-        found = {} if is_too_large(error) else _found(error, rows)
-        if is_first and not found and not is_too_large(error):
-            yield from check_header(session, rows.header)
         if len(rows) == 1:
             return Scored(None, [Refused(_reason(error))])
+        found = {} if is_too_large(error) else _found(error, rows)
         return (yield from (_without(session, rows, found) if found else _halves(session, rows)))
     header, lines = yield from run(_parted, response.content, len(rows))
     told = response.headers.get("x-model-version")
     return Scored(header, lines, frozenset() if told is None else frozenset({told}))
 
 
-def check_header(session: Session, header: bytes) -> Flow[None]:
-    """Send a header line without rows. Raises what is wrong with it, as `scored` does."""
-    yield from session.ask(header, "text/csv", "text/csv")
-
-
-def _is_of_rows(error: RequestError, rows: Rows) -> bool:
+def _is_of_rows(error: RequestError) -> bool:
     """Whether *error* may be that of some rows, and not of all."""
     if isinstance(error, MissingColumns) or error.details.get("unexpected_columns"):
         return False  # A column stands in the header, and so for every row.
-    if isinstance(error, MalformedBody):
-        return bool(_found(error, rows))
-    return isinstance(error, InvalidInput | BodyTooLarge) or is_too_large(error)
+    return isinstance(error, InvalidInput | MalformedBody | BodyTooLarge) or is_too_large(error)
 
 
 def _found(error: RequestError, rows: Rows) -> dict[int, str]:

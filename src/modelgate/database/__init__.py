@@ -1,10 +1,9 @@
 """The way to a database: SQLite or PostgreSQL, through SQLAlchemy Core. What is here blocks."""
 
-from .database import Database, Moment, from_timestamp, sa
+from .database import Database, Moment, sa
 
 __all__ = [
     "Database",
     "Moment",
-    "from_timestamp",
     "sa",
 ]

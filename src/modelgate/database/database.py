@@ -14,7 +14,7 @@ try:
 except ImportError:
     raise ConfigurationError('a database needs SQLAlchemy: pip install "modelgate[sql]"') from None
 
-__all__ = ["Database", "Moment", "from_timestamp", "sa"]
+__all__ = ["Database", "Moment", "sa"]
 
 # A database that does not answer must not hold a request for minutes. A URL may say otherwise.
 _PATIENCE = {"connect_timeout": "5", "tcp_user_timeout": "5000"}
@@ -39,13 +39,10 @@ class Moment(sa.types.TypeDecorator[datetime]):
         return value.timestamp() if value is not None else None
 
     def process_result_value(self, value: float | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
-        return from_timestamp(value) if value is not None else None
-
-
-def from_timestamp(seconds: float) -> datetime:
-    """Return the moment *seconds* after the epoch, in UTC, or the nearest one that a datetime can be."""
-    # The last microseconds of the year 9999 are rounded up; and a row that cannot be read hides all others.
-    return datetime.fromtimestamp(max(seconds, _FIRST), UTC) if seconds < _END else _LAST
+        if value is None:
+            return None
+        # The last microseconds of the year 9999 are rounded up; and a row that cannot be read hides all others.
+        return datetime.fromtimestamp(max(value, _FIRST), UTC) if value < _END else _LAST
 
 
 class Database:
@@ -175,7 +172,6 @@ def _engine_of(url: sa.URL) -> sa.Engine:
     except ImportError:
         raise ConfigurationError('PostgreSQL needs psycopg: pip install "modelgate[postgresql]"') from None
     if url.get_backend_name() == "sqlite":
-        sa.event.listen(engine, "do_connect", _make_private)
         sa.event.listen(engine, "connect", _set_up_sqlite)
     else:
         sa.event.listen(engine, "do_connect", _connect_to_postgresql)
@@ -186,15 +182,6 @@ def _connect_to_postgresql(_: object, __: object, args: Sequence[Any], options: 
     from .patience import PatientConnection
 
     return PatientConnection.connect(*args, **options)
-
-
-def _make_private(_: object, __: object, args: Sequence[Any], ___: object) -> None:
-    """Make the file, if there is none, for its owner alone: SQLite would let others read it."""
-    path = str(args[0])
-    # A URI may name what is no file. What else cannot be made is left for SQLite to report.
-    if not path.startswith("file:"):
-        with contextlib.suppress(OSError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _set_up_sqlite(connection: Any, _: object) -> None:

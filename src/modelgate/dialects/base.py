@@ -54,7 +54,7 @@ class Route:
             `Request.params`; ``{deployment}`` also says which deployment is asked, and
             ``{version}`` which version of it.
         answer: what answers where nothing is scored.
-        open: whether anyone is answered, with no key, no limit and no layer but `Deadline`: for health.
+        open: whether anyone is answered, with no key, no limit and no other layer: for health.
     """
 
     method: str

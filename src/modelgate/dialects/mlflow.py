@@ -82,7 +82,7 @@ _NAN = re.compile(rb'NaN|"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 
 def _ping(request: Request, catalog: Catalog) -> Flow[Response]:
-    """Whether the deployment, or with none named every one, can score."""
+    """Whether the deployment, or with none named every one, can score: whoever asks needs no key."""
     try:
         ready = yield from catalog.ready(request.deployment)
     except (NotFound, DeploymentInactive):
@@ -97,13 +97,11 @@ def _version(request: Request, catalog: Catalog) -> Flow[Response]:  # noqa: ARG
 
 def _routes(environ: Mapping[str, str]) -> Iterator[Route]:
     for prefix in ("/mlflow/{deployment}", "/endpoints/{deployment}", ""):
-        # Without a key nobody learns which names there are, or has a model loaded by its name.
-        unnamed = not prefix
         yield Route("POST", f"{prefix}/invocations")
-        yield Route("GET", f"{prefix}/ping", _ping, open=unnamed)
+        yield Route("GET", f"{prefix}/ping", _ping, open=True)
         if not prefix.startswith("/endpoints"):
-            yield Route("GET", f"{prefix}/health", _ping, open=unnamed)
-            yield Route("GET", f"{prefix}/version", _version, open=unnamed)
+            yield Route("GET", f"{prefix}/health", _ping, open=True)
+            yield Route("GET", f"{prefix}/version", _version, open=True)
     # Vertex AI, "Custom container requirements for prediction".
     if predict := environ.get("AIP_PREDICT_ROUTE"):
         yield Route("POST", predict.rstrip("/"))

@@ -129,6 +129,7 @@ _STATUS = {
     "insufficient_scope": (403, "forbidden"),
     "key_inactive": (403, "forbidden"),
     "deployment_inactive": (503, "deployment_unavailable"),
+    "deployment_loading": (503, "deployment_unavailable"),
 }
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Generator
 from time import perf_counter
 from types import CoroutineType
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ..errors import DeadlineExceeded
 from .flow import Flow, Wait
 
-__all__ = ["TimeIsUp", "bounded", "bounded_wait"]
+__all__ = ["bounded"]
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ def bounded(
             wait = _Bounded(wait, until)  # type: ignore[assignment]  # it has all that a Wait has
         try:
             step, value = flow.send, (yield wait)
-        except TimeIsUp as over:
+        except _Over as over:
             # That of a flow within, which is bounded too, is told there.
             step, value = flow.throw, over
             if over.until == until:
@@ -51,18 +51,7 @@ def bounded(
             step, value = flow.throw, error
 
 
-def bounded_wait(wait: Wait, until: float, on_wait: Callable[[], None]) -> Wait:
-    """Return *wait* with an end at *until*, where it raises `TimeIsUp`.
-
-    Args:
-        wait: What to bound; see `bounded` for its end under WSGI.
-        until: End, on the clock of `time.perf_counter`.
-        on_wait: Called when it has to wait, always under WSGI. It may raise an error in its place.
-    """
-    return _Bounded(wait, until, on_wait)  # type: ignore[return-value]  # it has all that a Wait has
-
-
-class TimeIsUp(Exception):
+class _Over(Exception):
     """The time until a moment is over."""
 
     def __init__(self, until: float) -> None:
@@ -76,13 +65,12 @@ class _Bounded:
     gate's work on a request: here what does not suspend needs no timer, and the others share one.
     """
 
-    __slots__ = ("_cancelling", "_on_wait", "_over", "_task", "_wait", "until")
+    __slots__ = ("_cancelling", "_over", "_task", "_wait", "until")
     bounded = True
 
-    def __init__(self, wait: Wait, until: float, on_wait: Callable[[], None] | None = None) -> None:
+    def __init__(self, wait: Wait, until: float) -> None:
         self._wait = wait
         self.until = until
-        self._on_wait = on_wait
 
     def sync(self) -> Any:
         return self.within(math.inf)
@@ -90,9 +78,7 @@ class _Bounded:
     def within(self, seconds: float) -> Any:
         left = self.until - perf_counter()
         if left <= 0:
-            raise TimeIsUp(self.until)
-        if self._on_wait is not None:
-            self._on_wait()
+            raise _Over(self.until)
         if self._wait.within is None:
             return self._wait.sync()
         try:
@@ -101,22 +87,20 @@ class _Bounded:
             # Of the wait itself, where it has a bound of its own.
             if perf_counter() < self.until - _EARLY:
                 raise
-            raise TimeIsUp(self.until) from None
+            raise _Over(self.until) from None
 
     def aio(self) -> Awaitable[Any]:
         return self
 
     def __await__(self) -> Generator[Any, Any, Any]:
         if self.until <= perf_counter():
-            raise TimeIsUp(self.until)
+            raise _Over(self.until)
         awaited = self._wait.aio()
         steps = awaited.__await__() if isinstance(awaited, _PLAIN) else _awaited(awaited)
         try:
             signal = steps.send(None)
         except StopIteration as stop:
             return stop.value
-        if self._on_wait is not None:
-            _call_or_close(self._on_wait, steps)
         # It has suspended: what follows is `yield from`, and what it ends with where the time is over.
         task = asyncio.current_task()
         assert task is not None
@@ -134,7 +118,7 @@ class _Bounded:
             return stop.value
         except asyncio.CancelledError:
             if self._over and task.cancelling() - 1 <= self._cancelling:
-                raise TimeIsUp(self.until) from None
+                raise _Over(self.until) from None
             raise
         finally:
             watch.waiting.discard(self)
@@ -145,16 +129,6 @@ class _Bounded:
         """The time is over."""
         self._over = True
         self._task.cancel()
-
-
-def _call_or_close(
-    function: Callable[[], None], steps: Generator[Any, Any, Any] | Coroutine[Any, Any, Any]
-) -> None:
-    try:
-        function()
-    except BaseException:
-        steps.close()
-        raise
 
 
 _PLAIN = (CoroutineType, asyncio.Future)

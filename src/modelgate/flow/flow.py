@@ -18,7 +18,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, partial
 from types import FunctionType
 from typing import Any, ParamSpec, TypeAlias, TypeVar
-from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -209,13 +208,6 @@ class Workers:
         context = contextvars.copy_context()
         return self._share.result(partial(context.run, call), seconds, rows)
 
-    def set_serving(self, serving: bool) -> None:
-        """Count this share among those that leave each other half of the threads, or no longer.
-
-        A share counts from the beginning; that of a replaced model need not be left any.
-        """
-        self._share.set_serving(serving)
-
     @property
     def rows_waiting(self) -> int:
         """How many rows wait for a thread."""
@@ -263,26 +255,8 @@ def run_coroutine(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return pool.submit(contextvars.copy_context().run, lambda: asyncio.run(function())).result()
 
 
-_workers = Workers(patience=60)
-_functions: WeakKeyDictionary[Any, Workers] = WeakKeyDictionary()
-"""A share of those threads for each function, by its code: one that hangs takes none from the others."""
-
-
-def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
-    """Call *function*: here under WSGI, in a thread under ASGI.
-
-    The call sees the caller's context variables. A call whose request is cancelled while it still
-    queues is never made.
-
-    Raises:
-        Overloaded: half of the threads have been in calls of this function for more than a minute.
-    """
-    key = getattr(function, "__code__", None) or type(function)
-    workers = _functions.get(key)
-    if workers is None:
-        workers = _functions[key] = _workers.share()
-    call = partial(contained, function, *args, **kwargs)
-    return (yield workers.wait(call, light=True))  # type: ignore[no-any-return]
+_workers = Workers()
+run = _workers.run
 
 
 def wait_for(future: Future[T], timeout: float | None = None) -> Flow[T]:
@@ -303,9 +277,6 @@ def wait_for(future: Future[T], timeout: float | None = None) -> Flow[T]:
 
 
 async def _settled(future: Future[T], timeout: float | None) -> T:
-    if future.done() or (timeout is not None and timeout <= 0):
-        # A future that hangs must not keep a callback of everybody who comes too late to wait for it.
-        return future.result(0)
     loop = asyncio.get_running_loop()
     settled = loop.create_future()
 

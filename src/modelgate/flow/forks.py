@@ -1,12 +1,11 @@
 """What a forked child must not go on with: a lock held by a thread that the child does not have."""
 
 import os
-import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-__all__ = ["ForkSafeLock", "renew_in_child"]
+__all__ = ["renew_in_child"]
 
 T = TypeVar("T")
 
@@ -16,23 +15,6 @@ _renewed: WeakKeyDictionary[Any, Callable[[Any], None]] = WeakKeyDictionary()
 def renew_in_child(thing: T, renew: Callable[[T], None]) -> None:
     """Have every forked child begin with ``renew(thing)``, which is a function of its class."""
     _renewed[thing] = renew
-
-
-class ForkSafeLock:
-    """A lock that is free in every forked child."""
-
-    def __init__(self) -> None:
-        self._renew()
-        renew_in_child(self, ForkSafeLock._renew)
-
-    def _renew(self) -> None:
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
 
 
 def _renew_all() -> None:

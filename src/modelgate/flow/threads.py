@@ -1,6 +1,5 @@
 """Threads that several models share, so that none of them takes all there are."""
 
-import contextlib
 import os
 import threading
 import time
@@ -20,25 +19,14 @@ __all__ = ["MAX_WAITING", "Share", "Threads"]
 MAX_WAITING = 65_536
 """How many rows may wait for a model."""
 
-_SLOW = 1.0
-"""After how many seconds a call is slow, at most."""
-
-_SLOW_PART = 30
-"""A call is slow after this part of the patience: 40 shares that hang at once then have given up their
-threads in two thirds of it, though each of them may take half of the threads."""
-
 T = TypeVar("T")
 
 
 class Threads:
-    """Run at most *number* calls at once, those of several shares in turn.
+    """At most *number* calls at once, those of several shares in turn.
 
-    No thread starts before the first call. One that hangs keeps no program from ending.
-
-    A call that runs for a second, or for a thirtieth of *patience*, is slow. It leaves its place to the
-    shares that have no slow call, so that shares which hang together never take the last thread. A call
-    that runs for longer than *patience* is overdue and leaves its place to all shares. There are at most
-    *number* threads, and *number* more for each share that hangs.
+    No thread starts before the first call. One that hangs keeps no program from ending, and a call
+    that has run for longer than *patience* counts no longer: another thread takes its place.
 
     Args:
         number: how many calls may run at once; by default four more than there are cores, and 32 at most.
@@ -48,9 +36,7 @@ class Threads:
     def __init__(self, number: int | None = None, patience: float | None = None) -> None:
         self.number = number or min(32, (os.cpu_count() or 1) + 4)
         self.patience = patience
-        self._slow_after = _SLOW if patience is None else min(_SLOW, patience / _SLOW_PART)
         self._shares: weakref.WeakSet[Share] = weakref.WeakSet()
-        self._serving: weakref.WeakSet[Share] = weakref.WeakSet()
         self._forget()
         renew_in_child(self, Threads._forget)
 
@@ -58,13 +44,10 @@ class Threads:
         """There is no thread: at the beginning, and in a forked child."""
         self._lock = threading.Lock()
         self._begun: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        # Not at exit: a hook registered earlier runs later, and may still submit a call.
-        weakref.finalize(self, self._begun.put, None).atexit = False
+        weakref.finalize(self, self._begun.put, None)
         self._idle = 0
-        # Each in the order of their beginning; overdue calls are in neither.
-        self._fresh: dict[_Call, None] = {}
-        self._slow: dict[_Call, None] = {}
-        self._watched = False
+        # In the order of their beginning, but for those that are overdue.
+        self._running: dict[_Call, None] = {}
         # The shares that have calls waiting, the one whose turn it is first.
         self._turns: deque[Share] = deque()
         for share in self._shares:
@@ -74,16 +57,11 @@ class Threads:
         """A share of the threads, for one model."""
         share = Share(self)
         self._shares.add(share)
-        self._serving.add(share)
         return share
 
-    def set_serving(self, share: "Share", serving: bool) -> None:
-        """Count *share* among those that others leave threads to, or no longer."""
-        (self._serving.add if serving else self._serving.discard)(share)
-
     def most(self) -> int:
-        """Return how many calls of one share may run at once: half of the threads where several serve."""
-        return self.number if len(self._serving) <= 1 else max(1, self.number // 2)
+        """How many calls of one share may run at once: where there are others, half of the threads."""
+        return self.number if len(self._shares) == 1 else max(1, self.number // 2)
 
     def queue(self, call: "_Call") -> None:
         """Begin *call* when a thread is free, and it is its share's turn.
@@ -103,11 +81,6 @@ class Threads:
             self._turns.append(share)
         share.waiting[call] = None
         share.rows_waiting += call.rows
-        first = next(iter(share.waiting))
-        if first.rows and not call.rows:
-            # A batch, for which many may wait: of the large tables only the first goes before it.
-            share.waiting.move_to_end(call, last=False)
-            share.waiting.move_to_end(first, last=False)
         try:
             self._begin_next()
         except Overloaded:
@@ -135,7 +108,7 @@ class Threads:
         """Nobody waits for *call* any more."""
         if not call.cancel():
             with self._lock:
-                if (call in self._fresh or call in self._slow) and not call.left:
+                if call in self._running and not call.left:
                     call.left = True
                     call.share.left += 1
 
@@ -154,41 +127,33 @@ class Threads:
 
     def find_overdue(self) -> None:
         """Count the calls no longer that have run for too long."""
-        with self._lock:
-            self._age()
-
-    def _age(self) -> None:
-        """Find the calls that have become slow or overdue."""
-        now = time.monotonic()
-        while self._fresh and (call := next(iter(self._fresh))).began < now - self._slow_after:
-            del self._fresh[call]
-            self._slow[call] = None
-            call.share.slow += 1
         if self.patience is not None:
-            while self._slow and (call := next(iter(self._slow))).began < now - self.patience:
-                self._end(call)
-                call.share.overdue += 1
+            with self._lock:
+                self._find_overdue(self.patience)
+
+    def _find_overdue(self, patience: float) -> None:
+        since = time.monotonic() - patience
+        while self._running and (call := next(iter(self._running))).began < since:
+            self._end(call)
+            call.share.overdue += 1
 
     def _end(self, call: "_Call") -> None:
         """*call* counts no longer."""
-        if call in self._slow:
-            del self._slow[call]
-            call.share.slow -= 1
-        else:
-            del self._fresh[call]
+        del self._running[call]
         call.share.live -= 1
         call.share.left -= call.left
 
     def _begin_next(self) -> None:
-        self._age()
+        if self.patience is not None:
+            self._find_overdue(self.patience)
         most, passed_over = self.most(), 0
-        while passed_over < len(self._turns) and len(self._fresh) < self.number:
-            passed_over = 0 if self._may_begin(self._turns[0], most) else passed_over + 1
+        while passed_over < len(self._turns) and len(self._running) < self.number:
+            passed_over = passed_over + 1 if self._turns[0].live >= most else 0
             if not passed_over:
                 try:
                     self._have_thread()
                 except Overloaded:
-                    if not (self._fresh or self._slow):
+                    if not self._running:
                         raise
                     # The first of them that ends begins what waits.
                     return
@@ -199,28 +164,6 @@ class Threads:
                 self._begin(call)
             if share.waiting:
                 self._turns.append(share)
-        if self._turns and not self._watched:
-            self._watch()
-
-    def _may_begin(self, share: "Share", most: int) -> bool:
-        return share.live < most and (not share.slow or len(self._fresh) + len(self._slow) < self.number)
-
-    def _watch(self) -> None:
-        """Begin waiting calls when others become slow, which no event announces."""
-        thread = threading.Thread(target=self._begin_waiting, name="modelgate queue", daemon=True)
-        # Without that thread they begin when the next call comes or ends.
-        with contextlib.suppress(RuntimeError):
-            thread.start()
-            self._watched = True
-
-    def _begin_waiting(self) -> None:
-        waiting = True
-        while waiting:
-            time.sleep(self._slow_after)
-            with self._lock:
-                with contextlib.suppress(Overloaded):
-                    self._begin_next()
-                waiting = self._watched = bool(self._turns)
 
     def _have_thread(self) -> None:
         """One is idle from now on. Raises `Overloaded` where the system gives no more."""
@@ -238,7 +181,7 @@ class Threads:
         if not call.set_running_or_notify_cancel():
             return
         call.began = time.monotonic()
-        self._fresh[call] = None
+        self._running[call] = None
         call.share.live += 1
         self._begun.put(partial(self._run, call))
         self._idle -= 1
@@ -249,7 +192,7 @@ class Threads:
         except BaseException as error:
             settle = partial(call.set_exception, error)
         with self._lock:
-            if call in self._fresh or call in self._slow:
+            if call in self._running:
                 self._end(call)
             else:
                 call.share.overdue -= 1
@@ -265,7 +208,6 @@ class Share:
         waiting: its calls that wait for a thread.
         rows_waiting: how many rows they have.
         live: how many run.
-        slow: how many of these are slow.
         left: how many of these run for nobody: who waited for them has given up.
         overdue: how many have run for so long that nobody waits for them any more.
     """
@@ -279,7 +221,6 @@ class Share:
         self.waiting: OrderedDict[_Call, None] = OrderedDict()
         self.rows_waiting = 0
         self.live = 0
-        self.slow = 0
         self.left = 0
         self.overdue = 0
 
@@ -312,10 +253,6 @@ class Share:
         except TimeoutError:
             self._threads.leave(call)
             raise
-
-    def set_serving(self, serving: bool) -> None:
-        """See `Threads.set_serving`."""
-        self._threads.set_serving(self, serving)
 
     def remove(self, call: "_Call") -> None:
         """Have *call*, which is cancelled, wait no longer."""

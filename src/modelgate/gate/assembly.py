@@ -107,8 +107,7 @@ class Assembly:
             told = release.deployment
             if release.answers is not answers:
                 continue
-            pinned = (told.version, told.sha256) == (deployment.version, deployment.sha256)
-            if pinned and is_same_model(told.model, deployment.model):
+            if told.version == deployment.version and is_same_model(told.model, deployment.model):
                 return replace(release, score=self._scored(deployment, release.model, innermost))
         self._loader.check(deployment)
         tally = None if answers else Tally()

@@ -1,7 +1,7 @@
 """A model under a name that callers use."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -66,6 +66,8 @@ class Deployment:
         shadow: another model that scores what its own one does, and answers nobody.
         max_rows: the most rows one request may bring; by default as many as the service whose wire
             format is spoken takes, and 10,000 where it names no number.
+        example: A row that the model answers, checked when it is loaded. By default that of its package,
+            or synthetic rows; a function is called with an example alone.
 
     Raises:
         ConfigurationError: an option cannot work.
@@ -89,6 +91,7 @@ class Deployment:
     batch: bool = True
     plans: bool | Literal["onnx"] = True
     max_rows: int | None = None
+    example: Mapping[str, Any] | None = None
     rollout: Rollout | None = None
     shadow: Shadow | None = None
 
@@ -101,6 +104,7 @@ class Deployment:
         _check_kind("schema", self.schema, Schema, "Schema.of(…), Schema.load(path)")
         _check_kind("rollout", self.rollout, Rollout, 'Rollout({"store:churn@4": 5})')
         _check_kind("shadow", self.shadow, Shadow, 'Shadow("store:churn@4")')
+        _check_kind("example", self.example, Mapping, '{"age": 41, "plan": "pro"}')
         names = [self.target] if isinstance(self.target, str) else self.target
         if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
             raise ConfigurationError(f"target={self.target!r}: accepts a name, or one for each output")

@@ -1,14 +1,18 @@
 """The deployments of a gate: added, swapped, paused."""
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import ConfigurationError, DeploymentUnavailable, NotFound
+from ..counts import require_seconds
+from ..errors import ConfigurationError, DeploymentLoading, DeploymentUnavailable, NotFound
 from ..flow import Flow, Handler, Workers, checked_layers, drive
 from ..http import Request, Response
 from ..models import FolderStore, ModelCache, ModelStore
+from ..models.model_thread import in_model_thread
 from ..schema import Schema
 from ..scoring import Agreement, Description, Known, Prediction, Predictor, Query, Rollout, Shadow
 from .assembly import Assembly
@@ -36,6 +40,7 @@ class Deployments:
         public_keys: Sequence[str | Path] | None,
         cache_size: int,
         cache_bytes: int | None,
+        load_timeout: float,
         workers: Workers,
         scoring: Sequence[ScoringLayer] | None,
     ) -> None:
@@ -43,11 +48,16 @@ class Deployments:
         with naming("store"):
             kept = FolderStore(store, public_keys=public_keys) if isinstance(store, str | Path) else store
         self._loader = Loader(kept, workers, public_keys)
+        require_seconds("load_timeout", load_timeout)
         with naming("cache_size, cache_bytes"):
             self.cache: ModelCache[Predictor] = ModelCache(
-                self._loader.load, cache_size, maxbytes=cache_bytes, sizeof=lambda predictor: predictor.size
+                self._loader.load,
+                cache_size,
+                maxbytes=cache_bytes,
+                sizeof=lambda predictor: predictor.size,
+                load_timeout=load_timeout,
             )
-        self._described: ModelCache[Known | None] = ModelCache(self._loader.describe, 1000, patience=2)
+        self._described: ModelCache[Known | None] = ModelCache(self._loader.describe, 1000, load_timeout=2)
         layers = None if scoring is None else checked_layers(scoring)
         assembly = Assembly(self._loader, self.cache, self._described, layers, self._score)
         self._serving = Serving(self._entries, assembly, self._loader, self.cache)
@@ -97,27 +107,37 @@ class Deployments:
             NotFound, DeploymentInactive, DeploymentUnavailable: as for `score`.
             Forbidden: its schema is not to be seen.
         """
-        return drive(self._entries.describe(name))
+        try:
+            return in_model_thread(drive, self._entries.describe(name))
+        except DeploymentLoading:
+            # Nothing but the model can tell.
+            self.predictor(name)
+            return in_model_thread(drive, self._entries.describe(name))
 
     def predictor(self, name: str) -> Predictor:
-        """What predicts for deployment *name*, loaded where it is not: its plan, its schema.
+        """What predicts for deployment *name*, loaded where it is not, however long that takes: its plan, its schema.
 
         Raises:
             NotFound, DeploymentInactive, DeploymentUnavailable: as for `score`.
         """
-        return drive(self._entries.active(name).model.predictor())
+        return drive(self._entries.active(name).model.predictor(math.inf))
 
-    def warm(self) -> None:
+    def warm(self, timeout: float | None = None) -> None:
         """Load every model now, as far as the cache holds them, and not when it is first asked for.
 
         But those of shadows, which nobody waits for.
 
+        Args:
+            timeout: Seconds to wait for all of them; None to wait until they are loaded.
+
         Raises:
-            NotFound, DeploymentUnavailable: a model cannot be loaded; the cause says why.
+            NotFound, DeploymentUnavailable: a model cannot be loaded, or cannot answer; the cause says why.
+            DeploymentLoading: a model is still being loaded after *timeout* seconds.
         """
+        until = math.inf if timeout is None else time.monotonic() + timeout
         for entry in list(self._entries.values()):
             for release in entry.releases:
-                drive(release.model.predictor())
+                drive(release.model.predictor(max(until - time.monotonic(), 0)))
 
     def swap(
         self,
@@ -134,7 +154,7 @@ class Deployments:
 
         A rollout and a shadow end by it, unless they are given here.
 
-        It is loaded, answers the example it was packed with, predicts once, and takes the place of
+        It is loaded, answers the example it was packed with or another row, and takes the place of
         the old one in one step. No request fails for it, and each is answered by one of the two
         alone. Where any of that fails the old one goes on.
 
@@ -150,7 +170,7 @@ class Deployments:
 
         Raises:
             NotFound: there is no such deployment or model.
-            ConfigurationError: the model cannot be loaded, or does not predict.
+            ConfigurationError: the model cannot be loaded, or cannot answer.
             StoreError: the store cannot be asked.
         """
         entry = self._entries.named(name)
@@ -215,7 +235,7 @@ class Deployments:
         return self._serving.set_state(name, "draining").in_flight.wait(timeout)
 
     def states(self) -> dict[str, str]:
-        """By deployment: active, paused, draining; or failed, where its model could not be loaded."""
+        """By deployment: active, paused, draining; or failed, where its model could not be loaded or cannot answer."""
         return {
             name: "failed" if entry.state == "active" and entry.model.failed else entry.state
             for name, entry in list(self._entries.items())

@@ -159,11 +159,11 @@ class Entries(dict[str, Entry]):
             DeploymentUnavailable: it is being drained.
         """
         entry = self.named(name)
-        if entry.state == "active":
-            return entry
+        if entry.state == "paused":
+            raise DeploymentInactive
         if entry.state == "draining":
             raise DeploymentUnavailable(_RETRY_DRAINED, "This deployment takes no new requests just now")
-        raise DeploymentInactive
+        return entry
 
     def enter(self, name: str, asking: object) -> Entry:
         """As `active`; what asks is in flight from now on, until `InFlight.end`."""

@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Protocol, get_args
+from typing import Protocol
 
 from .deployment import Deployment
-from .entries import Entries, Entry, State
+from .entries import Entries, State
 
 __all__ = ["Following", "Registry", "Wanted"]
 
@@ -34,7 +34,6 @@ class Serving(Protocol):
 
     def become(self, name: str, deployment: Deployment | None, state: State, *, load: bool) -> None: ...
     def prove(self, name: str) -> None: ...
-    def set_state(self, name: str, state: State) -> Entry: ...
 
 
 class Following:
@@ -97,12 +96,7 @@ class Following:
             self._serving.become(name, own, own.state if own is not None else "active", load=load)
             self._applied.pop(name, None)
             return
-        # Only a state that is known may serve.
-        state = now.state if now.state in get_args(State) else "paused"
-        if name in self._entries:
-            # Also where the rest of the row is rejected: a pause must reach every gate.
-            self._serving.set_state(name, state)
-        self._serving.become(name, now.deployment(own), state, load=load)
+        self._serving.become(name, now.deployment(own), now.state, load=load)
         self._applied[name] = now
 
     def _prove(self, name: str) -> None:
@@ -113,7 +107,7 @@ class Following:
         try:
             self._serving.prove(name)
         except Exception as error:
-            self._serving.become(name, own, self._entries[name].state, load=False)
+            self._serving.become(name, own, now.state, load=False)
             del self._applied[name]
             self._fail(name, now, error)
 

@@ -1,6 +1,8 @@
 """A gate: deployments, the layers around them, and the dialects in which they are asked."""
 
+import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +15,7 @@ from ..dialects import Dialect, Route
 from ..errors import (
     AnswerableError,
     ConfigurationError,
+    DeploymentUnavailable,
     InsufficientScope,
     InvalidInput,
     NotFound,
@@ -23,8 +26,9 @@ from ..errors import (
 from ..flow import Flow, Handler, Workers, drive, run, stack
 from ..http import PLAIN, Request, Response, http_stack, refusal
 from ..keys import KeyStore
-from ..layers import AccessLog, Deadline, KeyAuth, Metrics, RateLimit, RequestId, ServerTiming, TrustedProxies
+from ..layers import AccessLog, KeyAuth, Metrics, RateLimit, RequestId, ServerTiming, TrustedProxies
 from ..models import ModelStore
+from ..models.model_thread import in_model_thread
 from ..mount import asgi, wsgi
 from ..openapi import OpenAPI
 from ..scoring import Prediction, Query
@@ -85,14 +89,15 @@ class Gate(Deployments):
             package that is loaded from a file or a folder; a *store* of its own asks for signatures itself.
         cache_size: how many models to keep in memory of those that are loaded from files.
         cache_bytes: how large their files may be together; None for no bound.
+        load_timeout: Seconds a request waits for a model that is being loaded, counted from the start of
+            the load; then it is answered with 503. `warm` and `score` wait until the model is loaded.
         watch: every how many seconds to look whether what is loaded has changed where it is kept, and
             to swap what has; None to never look.
         registry: what says which models to serve, for many processes alike: a `SqlRegistry`, or the
             URL of its database. It is looked at every *watch* seconds, or every 10.
         threads: how many predictions may run at once under ASGI, of all deployments together; by
             default four more than there are cores, and 32 at most. Deployments take turns, and none
-            has more than half of the threads where there are several. A call that takes longer than a
-            second leaves its place to the other deployments.
+            has more than half of the threads where there are several.
         console: whether ``GET /deployments/{deployment}/console`` is a page from which to ask a deployment.
 
     Attributes:
@@ -120,6 +125,7 @@ class Gate(Deployments):
         public_keys: Sequence[str | Path] | None = None,
         cache_size: int = 16,
         cache_bytes: int | None = None,
+        load_timeout: float = 10.0,
         watch: float | None = None,
         registry: Registry | str | None = None,
         threads: int | None = None,
@@ -127,11 +133,11 @@ class Gate(Deployments):
     ) -> None:
         if layers is None:
             failures = failures_of(auth_failures, trusted_proxies) if keys != "open" else []
-            layers = standard_layers(keys, limits, failures, deadline, trusted_proxies)
+            layers = standard_layers(keys, limits, failures, deadline)
         else:
             layers = given_layers(layers, keys, limits)
         workers = Workers(threads, patience=deadline_of(layers))
-        super().__init__(store, public_keys, cache_size, cache_bytes, workers, scoring)
+        super().__init__(store, public_keys, cache_size, cache_bytes, load_timeout, workers, scoring)
         self._dialects = spoken(dialects)
         self._first = next(iter(self._dialects.values()))
         keyed = any(isinstance(layer, KeyAuth) for layer in layers)
@@ -141,7 +147,6 @@ class Gate(Deployments):
         proxies: list[HTTPLayer] = [] if trusted_proxies is None else [TrustedProxies(trusted_proxies)]
         self.layers = (*proxies, *layers)
         self._guarded = http_stack(layers, self._answer)
-        self._open = http_stack((layer for layer in layers if isinstance(layer, Deadline)), self._answer)
         self._poll = self._watching(watch, registry)
         outermost: list[HTTPLayer] = [*([] if self._poll is None else [self._poll]), *proxies, RequestId()]
         self.metrics: Operations | None = None
@@ -150,7 +155,7 @@ class Gate(Deployments):
             outermost.append(counts)
             self.metrics = Operations(counts, self._loader.tallies, self.cache, workers.patience)
             self._routes.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN)
-        outermost += [AccessLog(self._entries), ServerTiming(everyone=keys == "open")]
+        outermost += [AccessLog(), ServerTiming(everyone=keys == "open")]
         self._handler = stack(outermost, self._guard)
         self.asgi = asgi.app(self._handler)
         self.wsgi = wsgi.app(self._handler)
@@ -205,21 +210,22 @@ class Gate(Deployments):
         if not self._routes.add(Route("POST", path), self._dialects["simple"], {"deployment": name}):
             raise ConfigurationError(f"endpoint={path!r}: is taken")
 
-    def score(self, name: str, rows: Any) -> Prediction:
+    def score(self, name: str, rows: Any, *, timeout: float | None = None) -> Prediction:
         """The prediction of deployment *name* for *rows*: no server, no event loop, no key.
 
         Args:
             rows: see `modelgate.Schema.read`.
+            timeout: Seconds to wait for a model that is being loaded; None to wait until it is.
 
         Raises:
             NotFound, DeploymentInactive: there is no such deployment, or it is paused.
-            DeploymentUnavailable: it is being drained, or its model cannot be loaded.
+            DeploymentUnavailable: it is being drained, or its model cannot be loaded; the cause says why.
             MissingColumns, InvalidValues, InvalidInput, MalformedBody: the rows break the schema.
             PredictionError: the model failed.
         """
         if self._poll is not None:
             drive(self._poll.begin())
-        query = Query(rows, deployment=name)
+        query = Query(rows, deployment=name, load_timeout=math.inf if timeout is None else timeout)
         entry = self._entries.enter(name, query)
         try:
             return drive(entry.score(query))
@@ -235,8 +241,11 @@ class Gate(Deployments):
             NotFound, DeploymentInactive, DeploymentUnavailable: as for `score`.
             Forbidden: the schema is not for callers to see.
         """
-        document: dict[str, Any] = msgspec.json.decode(drive(self._documents.document(name, self._entries)))
-        return document
+        # Its examples are the model's answers, and shown where it is in memory.
+        with contextlib.suppress(DeploymentUnavailable):
+            self.predictor(name)
+        document = in_model_thread(drive, self._documents.document(name, self._entries))
+        return msgspec.json.decode(document, type=dict[str, Any])
 
     def close(self) -> None:
         """Look no more for what *watch* and *registry* ask; what serves goes on. Nothing else needs closing."""
@@ -285,7 +294,7 @@ class Gate(Deployments):
             if request.wire is PLAIN:
                 self._route(request)
             route = request.route
-            guarded = self._guarded if route is None or not route.open else self._open
+            guarded = self._guarded if route is None or not route.open else self._answer
             response = yield from guarded(request)
             if not isinstance(response, Response):
                 raise TypeError(f"a layer returned {response!r} instead of a Response")
@@ -315,11 +324,7 @@ class Gate(Deployments):
             if version is not None:
                 yield from self._refuse_other_versions(request, version)
             if request.route is not None and request.route.answer is not None:
-                response = yield from request.route.answer(request, self._entries)
-                if not request.route.open and response.header("cache-control") is None:
-                    # No cache knows by itself that an answer is for one x-api-key alone.
-                    response.headers.append(("cache-control", "private, no-store"))
-                return response
+                return (yield from request.route.answer(request, self._entries))
             dialect: Dialect = request.wire  # type: ignore[assignment]  # a route that scores has one
             query = request.query = yield from dialect.decode(request)
             query.deployment = request.deployment = self._named(request, query.deployment)

@@ -5,6 +5,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -12,6 +13,7 @@ from ..errors import ConfigurationError
 from ..flow import Workers
 from ..models import ModelCache, ModelPackage, ModelStore
 from ..models.manifest import Manifest, Sidecars
+from ..models.model_thread import in_model_thread
 from ..models.package import check_file, open_package, sidecars_of
 from ..models.rules import Rules
 from ..models.store import mark_of
@@ -19,7 +21,6 @@ from ..models.versions import LATEST, is_version
 from ..scoring import Predictor, Target, Threshold
 from ..scoring.model import Known
 from ..scoring.query import output_names
-from ..scoring.sklearn_config import configured, current_config
 from ..scoring.tally import Tally
 from ..scoring.threshold import is_for
 from .deployment import Deployment
@@ -54,8 +55,6 @@ class Loader:
             raise ConfigurationError("public_keys: the store does not ask for signatures: give it keys too")
         self._store = store
         self._workers = workers
-        # Models are loaded in other threads than the app's, where scikit-learn would use its defaults.
-        self._config = current_config()
         self.tallies: dict[str, Tally] = {}
         self._admitted: WeakValueDictionary[str, Supply] = WeakValueDictionary()
         self._counts: dict[str, count[int]] = {}
@@ -86,12 +85,21 @@ class Loader:
 
     def load(self, name: str) -> Predictor:
         """What predicts for the deployment admitted as *name*, from its file or the store. It may block."""
-        supply = self._admitted[name]
+        supply, start = self._admitted[name], monotonic()
+        deployment = supply.deployment.name
+        logger.info("deployment %s: loading model", deployment)
+        try:
+            predictor = self._load(supply)
+        except BaseException:
+            logger.info("deployment %s: model not loaded after %.1f s", deployment, monotonic() - start)
+            raise
+        logger.info("deployment %s: model loaded in %.1f s", deployment, monotonic() - start)
+        return predictor
+
+    def _load(self, supply: Supply) -> Predictor:
         # Before it is read: what changes meanwhile is read once more.
         mark = self._mark(supply.deployment) if self.watching or supply.deployment.path is not None else None
-        with configured(self._config):
-            opened = self._opened(supply.deployment)
-        predictor = self.predictor(supply.deployment, opened, supply.tally)
+        predictor = self.predictor(supply.deployment, self._opened(supply.deployment), supply.tally)
         _warn_of_names(supply.deployment, predictor.version)
         supply.mark, supply.version, supply.schema = mark, predictor.version, predictor.schema
         return predictor
@@ -154,23 +162,35 @@ class Loader:
         Its calls are counted by *tally*, or else with those of the deployment.
 
         Raises:
-            ConfigurationError: they do not go together.
+            ConfigurationError: they do not go together, or the model cannot answer.
         """
+        return in_model_thread(self._predictor, deployment, model, tally)
+
+    def _predictor(self, deployment: Deployment, model: Any, tally: Tally | None) -> Predictor:
         package = model if isinstance(model, ModelPackage) else None
         manifest = package.manifest if package is not None else None
-        with configured(self._config):
-            predictor = Predictor(
-                package.model if package is not None else model,
-                deployment.schema or (package.schema if package is not None else None),
-                target=_target(deployment, manifest),
-                version=deployment.version or _version(deployment, manifest),
-                model_id=deployment.model_id or deployment.name,
-                workers=None if deployment.offload is False else self._workers,
-                plans=deployment.plans,
-                batch=deployment.batch,
-                inline=None if deployment.offload is None else False,
-                tally=tally or self.tallies.setdefault(deployment.name, Tally()),
-                sample=package.sample if package is not None else (),
+        predictor = Predictor(
+            package.model if package is not None else model,
+            deployment.schema or (package.schema if package is not None else None),
+            target=_target(deployment, manifest),
+            version=deployment.version or _version(deployment, manifest),
+            model_id=deployment.model_id or deployment.name,
+            workers=None if deployment.offload is False else self._workers,
+            plans=deployment.plans,
+            batch=deployment.batch,
+            inline=None if deployment.offload is None else False,
+            tally=tally or self.tallies.setdefault(deployment.name, Tally()),
+            sample=package.sample if package is not None else (),
+        )
+        try:
+            doubt = predictor.warm(deployment.example)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"deployment {deployment.name}: {error}") from error.__cause__
+        if doubt is not None:
+            logger.warning(
+                "deployment %s: not known whether the model can answer: %s: give example=",
+                deployment.name,
+                doubt,
             )
         threshold, wanted = deployment.threshold, deployment.positive_class
         if manifest is not None:

@@ -29,7 +29,6 @@ def standard_layers(
     limits: str | HTTPLayer | Sequence[HTTPLayer] | None,
     failures: Sequence[HTTPLayer],
     deadline: float | None,
-    proxies: Sequence[str] | None,
 ) -> list[HTTPLayer]:
     """The layers of a gate that is given none.
 
@@ -38,7 +37,6 @@ def standard_layers(
         limits: as for `Gate`.
         failures: what bounds failed authentication.
         deadline: as for `Gate`.
-        proxies: ``trusted_proxies`` of `Gate`.
 
     Raises:
         ConfigurationError: there are no keys, or an option cannot be read.
@@ -49,7 +47,7 @@ def standard_layers(
         guards: list[HTTPLayer] = [] if deadline is None else [Deadline(deadline)]
     guards += [Admission(), BodyLimit(), *failures]
     if keys != "open":
-        guards.append(KeyAuth(keys, spare_forwarded=proxies is None))
+        guards.append(KeyAuth(keys))
     with naming("limits"):
         return [*guards, *_limits(DEFAULT_RATE if limits is None else limits)]
 

@@ -1,6 +1,5 @@
 """What many gates are to serve, in a database: SQLite or PostgreSQL. What is here blocks."""
 
-import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,11 +8,10 @@ from typing import Any, get_args
 
 import msgspec
 
-from ..database import Database, Moment, from_timestamp, sa
+from ..database import Database, Moment, sa
 from ..errors import ConfigurationError, NotFound
 from ..models.store import TOKEN
 from ..scoring import Rollout
-from .assembly import is_same_model
 from .deployment import Deployment
 from .entries import State
 
@@ -34,15 +32,15 @@ _DEPLOYMENTS = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A row of the registry: how gates are to serve one deployment.
+    """What is kept of a deployment.
 
     Args:
-        name: Deployment name.
-        model: ``"store:name"``, ``"store:name@version"`` or an alias; None to keep the app's own model.
-        state: Whether the deployment takes requests.
-        percents: As for `Rollout`; empty for no rollout, None to keep the app's own.
-        by: As for `Rollout`.
-        changed: When the row was last written; None if that is not known.
+        name: of it.
+        model: ``"store:name"``, ``"store:name@version"`` or with an alias; None for what the app says.
+        state: whether it takes requests.
+        percents: as of a `Rollout`; there is none where they are empty, and the app's where they are None.
+        by: as of a `Rollout`.
+        changed: when any of this was set.
     """
 
     name: str
@@ -52,55 +50,22 @@ class Registered:
     by: str = "request"
     changed: datetime | None = field(default=None, compare=False)
 
-    def check(self) -> None:
-        """Raise `ConfigurationError` unless gates may follow this row.
-
-        Rows are checked before they are written and again after they are read: write access to the
-        table must not be enough to load a file from outside the store.
-        """
-        Deployment(self.name, None)
-        if self.state not in get_args(State):
-            raise ConfigurationError(
-                f"state must be one of {', '.join(get_args(State))} (got {self.state!r})"
-            )
-        if self.model is not None:
-            _check_stored("model", self.model)
-        if self.percents not in (None, {}):
-            for model in Rollout(self.percents, self.by).percents:
-                _check_stored("percents", model)
-
     def deployment(self, own: Deployment | None) -> Deployment:
-        """Return the deployment to serve.
-
-        Args:
-            own: The app's own deployment of this name, or None if it has none.
+        """The deployment that this asks for, where the app says *own* of it, if anything.
 
         Raises:
-            ConfigurationError: The row fails `check`, or names no model for a deployment that the app does
-                not know.
+            ConfigurationError: nothing says what its model is, or what is kept cannot work.
         """
-        self.check()
         options: dict[str, Any] = {}
         if self.percents is not None:
             options = {"rollout": Rollout(self.percents, self.by) if self.percents else None}
         if self.model is not None:
-            options = {"rollout": None, **options}
-            if own is None or not is_same_model(own.model, self.model):
-                # The app's pin and version belong to the app's own model.
-                options |= {"model": self.model, "version": None, "sha256": None}
+            options = {"rollout": None, **options, "model": self.model, "version": None, "sha256": None}
         if own is not None:
             return replace(own, **options)
         if self.model is None:
             raise ConfigurationError(f"{self.name}: there is no such deployment, and no model for one")
         return Deployment(self.name, **options)
-
-
-def _check_stored(option: str, model: object) -> None:
-    token = model.removeprefix("store:") if isinstance(model, str) else None
-    if token is None or token == model or not TOKEN.fullmatch(token):
-        raise ConfigurationError(
-            f'{option} must name models in the store, as "store:name@version" (got {model!r})'
-        )
 
 
 class SqlRegistry(Database):
@@ -120,18 +85,15 @@ class SqlRegistry(Database):
         super().__init__(url, _METADATA, option="registry")
 
     def list(self) -> Sequence[Registered]:
-        """Return all rows by name, including rows that fail `Registered.check`.
+        """All that is kept, by name.
 
         Raises:
-            StoreError: The database cannot be queried.
+            StoreError: the database cannot be asked.
         """
-        # Converted in `_row`, as SQLAlchemy would fail the whole query for one value.
-        changed = sa.type_coerce(_DEPLOYMENTS.c.changed, sa.types.NullType()).label("changed")
-        columns = [column for column in _DEPLOYMENTS.c if column.name != "changed"]
-        chosen = sa.select(*columns, changed).order_by(_DEPLOYMENTS.c.name)
+        chosen = sa.select(_DEPLOYMENTS).order_by(_DEPLOYMENTS.c.name)
         with self._transaction() as connection:
             rows = connection.execute(chosen).mappings().all()
-        return [_row(row) for row in rows]
+        return [Registered(**{**row, "percents": msgspec.json.decode(row["percents"])}) for row in rows]
 
     def set(self, name: str, model: str | None = None, *, rollout: Rollout | None = None) -> None:
         """Have every gate serve deployment *name* so; its state stays.
@@ -145,11 +107,14 @@ class SqlRegistry(Database):
             ConfigurationError: an option cannot work.
             StoreError: the database cannot be asked.
         """
+        for told in filter(None, (model, *(rollout.percents if rollout is not None else ()))):
+            token = told.removeprefix("store:") if isinstance(told, str) else told
+            if token == told or not TOKEN.fullmatch(token):
+                raise ConfigurationError(f'model={told!r}: accepts what is in a store: "store:name@version"')
+        Deployment(name, model)
         values: dict[str, Any] = {"percents": "{}", "by": "request"}
         if rollout is not None:
-            Registered(name, model, percents=rollout.percents, by=rollout.by).check()
             values = {"percents": msgspec.json.encode(rollout.percents).decode(), "by": rollout.by}
-        Registered(name, model).check()
         self._write(name, values if model is None else {**values, "model": model})
 
     def set_state(self, name: str, state: State) -> None:
@@ -159,7 +124,9 @@ class SqlRegistry(Database):
             ConfigurationError: *state* is none.
             StoreError: the database cannot be asked.
         """
-        Registered(name, state=state).check()
+        if state not in get_args(State):
+            raise ConfigurationError(f"state={state!r}: accepts {', '.join(get_args(State))}")
+        Deployment(name, None)
         self._write(name, {"state": state})
 
     def remove(self, name: str) -> None:
@@ -181,16 +148,3 @@ class SqlRegistry(Database):
             if not connection.execute(sa.update(_DEPLOYMENTS).where(own).values(**values)).rowcount:
                 new = {"state": "active", "percents": "null", "by": "request", **values}
                 connection.execute(sa.insert(_DEPLOYMENTS).values(name=name, **new))
-
-
-def _row(row: sa.RowMapping) -> Registered:
-    """Return *row* as it is stored: `Registered.check` rejects what cannot be followed."""
-    values = dict(row)
-    # Text that is not JSON stays text, which `Rollout` rejects.
-    with contextlib.suppress(msgspec.DecodeError, RecursionError, TypeError):
-        values["percents"] = msgspec.json.decode(values["percents"])
-    try:
-        values["changed"] = from_timestamp(values["changed"])
-    except TypeError:
-        values["changed"] = None
-    return Registered(**values)

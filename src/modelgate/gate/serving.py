@@ -1,10 +1,11 @@
 """What serves is changed while it serves."""
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..errors import ConfigurationError, NotFound, PredictionError, RequestError
+from ..errors import ConfigurationError, NotFound
 from ..flow import drive
 from ..flow.forks import renew_in_child
 from ..models import ModelCache
@@ -52,7 +53,6 @@ class Serving:
         with self._changing:
             self._previous.pop(name, None)
             self._cache.rename(name, None)
-            self._loader.tallies.pop(name, None)
             entry = self._entries.pop(name, None)
             for supply in entry.supplies if entry is not None else ():
                 supply.retire()
@@ -90,14 +90,13 @@ class Serving:
             self._commit(self._assembly.entry(deployment, entry.every), (), keep=True)
 
     def prove(self, name: str) -> None:
-        """Load and try the models that answer for *name*.
+        """Load the models that answer for *name*.
 
         Raises:
-            NotFound, DeploymentUnavailable: a model cannot be loaded.
-            ConfigurationError: it does not predict.
+            NotFound, DeploymentUnavailable: a model cannot be loaded, or cannot answer.
         """
         for release in self._entries.named(name).releases:
-            self._tried(release, known=True)
+            self._loaded(release, known=True)
 
     def install(
         self,
@@ -107,7 +106,7 @@ class Serving:
         keep: bool = True,
         instead_of: Entry | None = None,
     ) -> None:
-        """Load and try what *deployment* asks for, but the releases *known*; then have it serve.
+        """Load what *deployment* asks for, but the releases *known*; then have it serve.
 
         Args:
             deployment: what is to serve.
@@ -118,13 +117,13 @@ class Serving:
 
         Raises:
             NotFound: there is no such deployment, or no such model.
-            ConfigurationError: a model cannot be loaded, does not predict, or is older than the one
+            ConfigurationError: a model cannot be loaded, cannot answer, or is older than the one
                 whose place it would take by itself.
             StoreError: the store cannot be asked.
         """
         entry = self._assembly.entry(deployment, known)
         supplies = {release.supply for release in known}
-        loaded = [self._tried(release, release.supply in supplies) for release in entry.every]
+        loaded = [self._loaded(release, release.supply in supplies) for release in entry.every]
         if instead_of is not None:
             for release, predictor, old in zip(entry.every, loaded, instead_of.every, strict=True):
                 _refuse_older(release, predictor.version, drive(old.model.version()))
@@ -151,23 +150,13 @@ class Serving:
             for new in now.supplies:
                 if is_same_model(old.deployment.model, new.deployment.model):
                     old.mark = new.mark
-        # Of two that roll back at once one does.
-        self._commit(previous, loaded, keep=True, instead_of=now)
+        self._commit(previous, loaded, keep=True)
 
-    def _tried(self, release: Release, known: bool) -> Predictor:
+    def _loaded(self, release: Release, known: bool) -> Predictor:
         if release.supply is None or known:
-            predictor = drive(release.model.predictor())
-        else:
-            # Not by the cache: what serves must not be dropped for what may prove no good.
-            predictor = self._loader.load(release.supply.name)
-        try:
-            drive(predictor.warm())
-        except (RequestError, PredictionError) as error:
-            told = release.deployment.model
-            raise ConfigurationError(
-                f"model={told!r}: does not predict: {error.__cause__ or error}"
-            ) from error
-        return predictor
+            return drive(release.model.predictor(math.inf))
+        # Not by the cache: what serves must not be dropped for what may prove no good.
+        return self._loader.load(release.supply.name)
 
     def _commit(
         self, entry: Entry, loaded: Sequence[Predictor], *, keep: bool, instead_of: Entry | None = None
@@ -180,14 +169,9 @@ class Serving:
             # First, as the cache may have no place for both.
             for supply in set(now.supplies).difference(entry.supplies):
                 supply.retire()
-            for release in set(now.every).difference(entry.every):
-                if release.supply is None:
-                    drive(release.model.predictor()).set_serving(False)
             for release, predictor in zip(entry.every, loaded, strict=bool(loaded)):
                 if release.supply is not None:
                     release.supply.serve(predictor)
-                else:
-                    predictor.set_serving(True)
             own = entry.releases[0].supply
             self._cache.rename(name, own.name if own is not None else name)
             self._entries[name] = replace(entry, state=now.state, in_flight=now.in_flight)
@@ -207,10 +191,8 @@ def _refuse_older(release: Release, version: str, served: str) -> None:
 
 
 def _is_same(one: Deployment, other: Deployment) -> bool:
-    """Whether they have the same models, pinned alike, and the same shares of them."""
-    told = [
-        (it.version, it.sha256, it.rollout and (it.rollout.percents, it.rollout.by)) for it in (one, other)
-    ]
+    """Whether they have the same models, and the same shares of them."""
+    told = [(it.rollout.percents, it.rollout.by) if it.rollout is not None else None for it in (one, other)]
     return is_same_model(one.model, other.model) and told[0] == told[1]
 
 
@@ -218,7 +200,7 @@ def _as_before(release: Release) -> Predictor:
     """The model of a *release* that has served. Raises `ConfigurationError` where it is another by now."""
     supply = release.supply
     before = (supply.version, supply.mark) if supply is not None else (None, None)
-    predictor = drive(release.model.predictor())
+    predictor = drive(release.model.predictor(math.inf))
     if supply is not None and before[0] is not None and before != (supply.version, supply.mark):
         raise ConfigurationError(
             f"model={release.deployment.model!r}: is version {predictor.version} by now, and version {before[0]},"

@@ -46,18 +46,17 @@ class Supply:
         """The model where it is in memory."""
         return self._cache.peek(self.name) if self._held is None else self._held
 
-    def get(self) -> Flow[tuple[Predictor, bool]]:
-        """The model, and whether it was in memory. Raises as `ModelCache.get`."""
+    def get(self, timeout: float | None = None) -> Flow[tuple[Predictor, bool]]:
+        """The model, and whether it was in memory. Waits and raises as `ModelCache.get`."""
         if self._held is not None:
             return self._held, True
-        predictor, hit = yield from self._cache.get(self.name)
+        predictor, hit = yield from self._cache.get(self.name, timeout)
         if self._retired:
             self._hold(predictor)
         return predictor, hit
 
     def serve(self, predictor: Predictor) -> None:
         """Have the cache keep *predictor*, but one that was replaced before: its name may mean another by now."""
-        predictor.set_serving(True)
         if self._held is None:
             self._retired = False
             self._cache.put(self.name, predictor)
@@ -69,8 +68,6 @@ class Supply:
             self._hold(self._cache.peek(self.name))
 
     def _hold(self, predictor: Predictor | None) -> None:
-        if predictor is not None:
-            predictor.set_serving(False)
         # In this order: whoever asks meanwhile finds it in one of the two.
         self._held = predictor
         self._cache.drop(self.name)

@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from ..errors import ConfigurationError, NotFound
 from ..flow import Flow, Handler, wait_for
@@ -24,10 +24,6 @@ logger = logging.getLogger("modelgate")
 
 _JITTER = 0.25
 """By how much of the interval a look may come early, so that many processes do not look at once."""
-
-
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 600.0
-"""For how many seconds an install that failed is not tried again, at first and at most."""
 
 
 class Install(Protocol):
@@ -63,7 +59,6 @@ class Poll:
         self._look = weakref.WeakMethod(look)
         self._interval = interval
         self._patience = patience
-        self._closed = False
         self._renew()
         renew_in_child(self, Poll._renew)
 
@@ -73,7 +68,7 @@ class Poll:
         self._first: Future[None] = Future()
         self._started: float | None = None
         self._thread: threading.Thread | None = None
-        self._begun = self._closed
+        self._begun = False
         self._stop = threading.Event()
         weakref.finalize(self, self._stop.set)
 
@@ -102,7 +97,6 @@ class Poll:
 
     def close(self, timeout: float = 5.0) -> None:
         """Look no more, and wait for a look that is under way, for *timeout* seconds at most."""
-        self._closed = self._begun = True
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout)
@@ -130,19 +124,10 @@ def _poll(
             return
 
 
-class _Failure(NamedTuple):
-    state: Hashable
-    message: str
-    pause: float
-    until: float
-
-
 class Watch:
-    """Swap in what has changed in the store.
+    """Swaps in what has changed where it is kept.
 
-    A model that cannot be loaded is logged, once for each distinct failure, and tried again: at once when
-    the stored model changes again, and else after a second, two, four, and so on up to ten minutes. The
-    model that serves continues to serve.
+    What cannot be loaded is told in the log, once for each state of it, and what serves goes on.
 
     Args:
         entries: the deployments.
@@ -154,42 +139,33 @@ class Watch:
         self._entries = entries
         self._loader = loader
         self._install = install
-        self._failed: dict[str, _Failure] = {}
-        self._unreachable: dict[str, str] = {}
+        self._refused: dict[str, Hashable] = {}
+        self._failing: set[str] = set()
 
     def look(self) -> None:
         """Look once at everything that is loaded."""
-        for names in (self._failed, self._unreachable):
-            for name in names.keys() - self._entries.keys():
-                del names[name]
         for name, entry in list(self._entries.items()):
             try:
                 self._look_at(name, entry)
             except Exception as error:
-                # A store that cannot be reached is asked again at each look.
-                if self._unreachable.get(name) != repr(error):
-                    self._unreachable[name] = repr(error)
+                # A store that cannot be asked is asked again, and that is told once.
+                if name not in self._failing:
+                    self._failing.add(name)
                     logger.warning("deployment %s goes on as it is", name, exc_info=error)
             else:
-                self._unreachable.pop(name, None)
+                self._failing.discard(name)
 
     def _look_at(self, name: str, entry: Entry) -> None:
         marks = {supply: self._loader.changed(supply) for supply in entry.supplies}
         changed = {supply: mark for supply, mark in marks.items() if mark is not None}
         state = tuple(changed.values())
-        failure = self._failed.get(name)
-        if failure is not None and failure.state != state:
-            failure = None
-        if not changed or (failure is not None and time.monotonic() < failure.until):
+        if not changed or self._refused.get(name) == state:
             return
         try:
             known = [release for release in entry.every if release.supply not in changed]
             self._install(entry.deployment, known, instead_of=entry)
         except (ConfigurationError, NotFound) as error:
-            if failure is None or failure.message != str(error):
-                logger.warning("deployment %s goes on as it is: %s", name, error)
-            pause = _FIRST_PAUSE if failure is None else min(2 * failure.pause, _LONGEST_PAUSE)
-            self._failed[name] = _Failure(state, str(error), pause, time.monotonic() + pause)
+            self._refused[name] = state
+            logger.warning("deployment %s goes on as it is: %s", name, error)
         else:
-            self._failed.pop(name, None)
             logger.info("deployment %s was swapped: what is kept had changed", name)

@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from ..errors import ConfigurationError
 from .messages import Headers
 
-__all__ = ["TrustedNetworks", "client_address", "counted_address", "forwarded_hop"]
+__all__ = ["TrustedNetworks", "client_address", "counted_address"]
 
 # RFC 7239, section 4: elements parted by commas, pairs by semicolons; both may stand in a quoted string.
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
@@ -78,15 +78,6 @@ def client_address(peer: str | None, headers: Headers, trusted: TrustedNetworks)
         elements = [hop for hop in elements if hop is not None]
     told = [_caller(peer, [hop or "" for hop in hops], trusted) for hops in (elements, listed) if hops]
     return told[0] if told and told.count(told[0]) == len(told) else peer
-
-
-def forwarded_hop(headers: Headers) -> str | None:
-    """Return the last hop that the headers name, or None if there is none.
-
-    It was written by the peer, if the peer is a proxy, and otherwise by the caller.
-    """
-    hops = _listed(headers.get("x-forwarded-for")) or _forwarded(headers.get("forwarded"))
-    return counted_address(_address(hops[-1] or "")) if hops else None
 
 
 def _caller(peer: str | None, hops: list[str], trusted: TrustedNetworks) -> str | None:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ..dialects import Route
     from ..flow.timing import Timing
     from ..keys import Principal
-    from ..layers.look_ups import FailureCount
     from ..scoring import Query
     from ..scoring.query import RowCheck
 
@@ -126,10 +125,6 @@ class Request:
         body_read: the body as it was sent, once a layer or the dialect has read it.
         content: the body without its content coding, once that is undone.
         max_body: the largest body to read, in bytes; None for any.
-        around_read: Reads the body while the key is not accepted yet, given what it has to wait for.
-        body_slot: Address whose slot it holds for a body that is read while its key is not accepted yet.
-        auth_failures: Counts failed authentication, if the layer `AuthFailures` is there.
-        failure_counted: Whether it has counted this request already.
         on_rows: each is called with the number of rows once these are checked, before a model sees
             them, and may refuse them.
         whole_response: for an app with layers around it: whether a layer needs the body of its
@@ -139,16 +134,12 @@ class Request:
     __slots__ = (
         "_deferred",
         "action",
-        "around_read",
-        "auth_failures",
         "body_read",
-        "body_slot",
         "client",
         "content",
         "deployment",
         "envelope",
         "error_code",
-        "failure_counted",
         "headers",
         "id",
         "key_id",
@@ -201,10 +192,6 @@ class Request:
         self.wire: Wire = PLAIN
         self.envelope: Any = None
         self.max_body: int | None = None
-        self.around_read: Callable[[Request, Wait], Flow[bytes]] | None = None
-        self.body_slot: str | None = None
-        self.auth_failures: FailureCount | None = None
-        self.failure_counted = False
         self.on_rows: tuple[RowCheck, ...] = ()
         self.whole_response = False
         self.body_read: bytes | None = None
@@ -230,10 +217,7 @@ class Request:
             MalformedBody: the server could not read it, or the caller went away.
         """
         if self.body_read is None:
-            wait = Wait(sync=self._read, aio=self._aread)
-            self.body_read = (
-                (yield wait) if self.around_read is None else (yield from self.around_read(self, wait))
-            )
+            self.body_read = yield Wait(sync=self._read, aio=self._aread)
         return self.body_read
 
     def _read(self) -> bytes:

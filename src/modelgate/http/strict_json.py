@@ -53,8 +53,8 @@ def decode_json(raw: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") ->
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
         raise MalformedBody(f"The JSON body has the wrong shape: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise MalformedBody(_syntax_fault(raw, error)) from None
+    except msgspec.DecodeError as error:
+        raise MalformedBody(f"The body is not valid JSON: {error}") from None
     except (RecursionError, ValueError, MemoryError) as error:
         raise MalformedBody(f"The body is not readable as JSON: {_why(error)}") from None
 
@@ -83,15 +83,6 @@ def _whole(digits: str) -> int | float:
 
 def _no_number(name: str) -> None:
     raise ValueError(name)
-
-
-def _syntax_fault(raw: bytes | msgspec.Raw, error: Exception) -> str:
-    """Describe the *error* in *raw*. How msgspec reports invalid UTF-8 depends on its version."""
-    try:
-        bytes(raw).decode()
-    except UnicodeDecodeError as undecodable:
-        return f"The body is not readable as JSON: {_why(undecodable)}"
-    return f"The body is not valid JSON: {error}"
 
 
 def _why(error: BaseException) -> str:

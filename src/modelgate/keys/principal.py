@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import ConfigurationError, InsufficientScope
 
-__all__ = ["ACTIONS", "Principal", "is_scope", "parse_scopes"]
+__all__ = ["ACTIONS", "Principal", "parse_scopes"]
 
 ACTIONS = ("predict", "explain", "read")
 """What can be done with a deployment; to read is to see what it is, not what it predicts."""
@@ -56,11 +56,6 @@ class Principal:
         if not self.may_use(deployment, action):
             raise InsufficientScope
 
-    def covers(self, scope: str) -> bool:
-        """Return whether the key opens all that *scope* names, which may be ``"*"`` for everything."""
-        name, _, action = scope.partition(":")
-        return all(self.may_use(name, each) for each in ([action] if action else ACTIONS))
-
 
 def parse_scopes(scopes: str | Iterable[str], *, option: str = "keys") -> tuple[str, ...]:
     """The scopes ``"churn"`` (every action), ``"churn:predict"``, ``"*"`` and ``"*:read"``, checked, each once.
@@ -74,7 +69,7 @@ def parse_scopes(scopes: str | Iterable[str], *, option: str = "keys") -> tuple[
     """
     several = isinstance(scopes, Iterable) and not isinstance(scopes, str)
     told: Sequence[Any] = tuple(scopes) if several else (scopes,)
-    wrong = [scope for scope in told if not is_scope(scope)]
+    wrong = [scope for scope in told if not _is_scope(scope)]
     if wrong or not told:
         raise ConfigurationError(
             f'{option}: a key opens {wrong or "nothing"}: accepts names of deployments, "*" for every one,'
@@ -83,8 +78,7 @@ def parse_scopes(scopes: str | Iterable[str], *, option: str = "keys") -> tuple[
     return tuple(dict.fromkeys(told))
 
 
-def is_scope(scope: object) -> bool:
-    """Return whether *scope* is a name or ``*``, with an action or without."""
+def _is_scope(scope: object) -> bool:
     if not isinstance(scope, str):
         return False
     name, colon, action = scope.partition(":")

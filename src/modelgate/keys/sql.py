@@ -5,16 +5,15 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from time import monotonic
 from typing import Any, TypeVar
 
 from cachetools import FIFOCache
 
 from ..counts import require_count
-from ..errors import ConfigurationError, Overloaded, StoreError
+from ..errors import ConfigurationError, StoreError
 from ..flow import Flow, wait_for
 from ..flow.threads import Threads
 from .digest import digest_of
@@ -31,8 +30,8 @@ T = TypeVar("T")
 
 _NOTED_EVERY = 60.0
 _THREADS = 4
-_TIMEOUT = 2.0
-"""Seconds a look-up may take once a thread has taken it, and seconds it may wait for a thread."""
+_PATIENCE = 2.0
+"""For how many seconds a request waits for the database."""
 _TO_CLOSE = 5.0
 """For how many seconds, at most, what is under way is waited for in the end."""
 
@@ -52,32 +51,13 @@ class _Found:
     note_at: float
 
 
-@dataclass(slots=True, eq=False)
-class _LookUp:
-    """Look-up of one key, for all requests that came with it.
-
-    Args:
-        began: When a thread took it, on the clock of `time.monotonic`; None while it is queued.
-        future: Its result.
-    """
-
-    began: float | None = None
-    future: "Future[_Found | None]" = field(init=False)
-
-    def seconds_left(self) -> float:
-        """Return how long it may still run."""
-        return 0.0 if self.began is None else self.began + _TIMEOUT - monotonic()
-
-
 class SqlKeyStore(KeyTable):
     """Keys in SQLite or PostgreSQL.
 
     What the database said of a key, that nobody has it included, is told again for *staleness*
     seconds; after that it is asked anew. So a revocation reaches every process within that time,
     and a database that is down, or hangs, refuses everybody, with 503, as soon as it is over. However
-    many requests come with a key, it is looked up once, by a thread of the store's own. The database is
-    taken to be down when a look-up fails, or takes two seconds; a look-up that finds no free thread
-    within two seconds rejects its own requests alone, as `Overloaded`.
+    many requests come with a key, it is looked up once, by a thread of the store's own.
 
     Args:
         url: see `KeyTable`.
@@ -115,7 +95,7 @@ class SqlKeyStore(KeyTable):
         self._under_way: set[Future[Any]] = set()
         self._closed = False
         self._lock = threading.Lock()
-        self._loading: dict[bytes, _LookUp] = {}
+        self._loading: dict[bytes, Future[_Found | None]] = {}
         self._used: dict[str, datetime] = {}
         self._failures = 0
         self._down_until: float | None = None
@@ -153,28 +133,18 @@ class SqlKeyStore(KeyTable):
     def _look_up(self, digest: bytes) -> Flow[_Found]:
         with self._lock:
             failures = self._failures
-            look_up = self._asked(digest)
-        found, seconds = None, _TIMEOUT
-        while seconds > 0:
-            try:
-                found = yield from wait_for(look_up.future, seconds)
-                break
-            except TimeoutError:
-                seconds = look_up.seconds_left()
-            except CancelledError:
-                break
-        else:
-            self._give_up(digest, look_up)
-            if look_up.began is not None:
-                self._fail(failures)
-        if found is not None:
-            return found
-        # A look-up that no thread had time for says nothing of the database.
-        if look_up.began is None and self._down_until is None:
-            raise Overloaded
-        raise _unavailable()
+            future = self._asked(digest)
+        try:
+            found = yield from wait_for(future, _PATIENCE)
+        except (TimeoutError, CancelledError):
+            self._give_up(digest, future)
+            self._fail(failures)
+            found = None
+        if found is None:
+            raise _unavailable()
+        return found
 
-    def _asked(self, digest: bytes) -> _LookUp:
+    def _asked(self, digest: bytes) -> Future[_Found | None]:
         """The look-up of a key, begun where nobody has yet.
 
         While the database is down, one look-up a second asks for all.
@@ -184,12 +154,9 @@ class SqlKeyStore(KeyTable):
             if now < self._down_until <= now + 1:
                 raise _unavailable()
             self._down_until = now + 1
-        look_up = self._loading.get(digest)
-        if look_up is None:
-            look_up = _LookUp()
-            look_up.future = self._submit(partial(self._load, digest, look_up, self._failures))
-            self._loading[digest] = look_up
-        return look_up
+        if digest not in self._loading:
+            self._loading[digest] = self._submit(partial(self._load, digest, self._failures))
+        return self._loading[digest]
 
     def _submit(self, function: Callable[[], T]) -> Future[T]:
         """Have a thread call *function*. Who asks holds the lock."""
@@ -200,8 +167,7 @@ class SqlKeyStore(KeyTable):
         call.add_done_callback(self._under_way.discard)
         return call
 
-    def _load(self, digest: bytes, look_up: _LookUp, failures: int) -> _Found | None:
-        look_up.began = monotonic()
+    def _load(self, digest: bytes, failures: int) -> _Found | None:
         found = None
         now = self._clock()
         try:
@@ -221,11 +187,11 @@ class SqlKeyStore(KeyTable):
                     self._cache[digest] = found
         return found
 
-    def _give_up(self, digest: bytes, look_up: _LookUp) -> None:
+    def _give_up(self, digest: bytes, future: Future[_Found | None]) -> None:
         """Let the next one ask anew, by another thread; a look-up that still queues is never made."""
         with self._lock:
-            look_up.future.cancel()
-            if self._loading.get(digest) is look_up:
+            future.cancel()
+            if self._loading.get(digest) is future:
                 del self._loading[digest]
 
     def _fail(self, failures: int, error: StoreError | None = None) -> None:
@@ -236,7 +202,7 @@ class SqlKeyStore(KeyTable):
             self._failures += 1
             self._down_until = self._clock() + 1
         if error is None:
-            logger.error("the key store does not answer within %g s", _TIMEOUT)
+            logger.error("the key store does not answer within %g s", _PATIENCE)
         else:
             logger.error("the key store cannot be asked", exc_info=error)
 

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Container
 
 from ..flow import Flow, Handler
 from ..http import Request, Response, answered
@@ -28,15 +27,9 @@ class AccessLog:
     What is not known is ``-``; a *status* of ``-`` means that no answer was made.
 
     No key stands in it: the query is left out, the part of the path that a route names ``key`` is
-    ``{key}``, and any other part as long as a key is ``***``, unless it is one of *deployments*.
-    What a caller sends is escaped and cut off.
-
-    Args:
-        deployments: Names of the deployments, which are never masked.
+    ``{key}``, and of a path any other part as long as a key is ``***``, unless it is the name of the
+    deployment that answered. What a caller sends is escaped and cut off.
     """
-
-    def __init__(self, deployments: Container[str] = ()) -> None:
-        self._deployments = deployments
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         if not logger.isEnabledFor(logging.INFO):
@@ -51,38 +44,39 @@ class AccessLog:
             return response
         finally:
             milliseconds = round((time.perf_counter() - start) * 1e3, 3)
-            name = request.deployment if request.deployment in self._deployments else None
-            told = {**_told(request, status, name), "milliseconds": milliseconds}
+            told = {**_told(request, status), "milliseconds": milliseconds}
             logger.info(_LINE, told, extra=told)
 
 
-def _told(request: Request, status: int | None, name: str | None) -> dict[str, object]:
+def _told(request: Request, status: int | None) -> dict[str, object]:
+    # Only where it answered is it sure that what stands for a deployment is the name of one.
+    served = request.deployment if status is not None and status < 400 else None
     predictor = request.query.predictor if request.query is not None else None
     return {
         "client": _plain(request.client),
         "method": _plain(_masked(request.method, None)),
-        "path": _plain(masked_path(request.root_path + request.path, request.params.get("key"), name)),
+        "path": _plain(masked_path(request.root_path + request.path, request.params.get("key"), served)),
         "status": status if status is not None else "-",
         "key_id": _plain(request.principal.id if request.principal is not None else request.key_id),
-        "deployment": _plain(_masked(request.deployment or "", name) or None),
+        "deployment": _plain(_masked(request.deployment or "", served) or None),
         "version": predictor.version if predictor is not None else "-",
         "request_id": _plain(request.id),
     }
 
 
-def masked_path(path: str, key: str | None, name: str | None) -> str:
-    """Return *path* without the parts that may be a key.
+def masked_path(path: str, key: str | None, served: str | None) -> str:
+    """*path* without what may be a key.
 
     Args:
-        path: Percent-decoded path.
-        key: Part of the path that its route calls a key.
-        name: Name of a deployment, which is shown.
+        path: percent-decoded.
+        key: the part of it that its route calls a key.
+        served: a part of it that is surely none.
     """
-    return "/".join("{key}" if part == key else _masked(part, name) for part in path.split("/"))
+    return "/".join("{key}" if part == key else _masked(part, served) for part in path.split("/"))
 
 
-def _masked(part: str, name: str | None) -> str:
-    return part if len(part) < SHORTEST or part == name else "***"
+def _masked(part: str, served: str | None) -> str:
+    return part if len(part) < SHORTEST or part == served else "***"
 
 
 def _plain(text: str | None) -> str:

@@ -34,8 +34,7 @@ class Admission:
 
     def _renew(self) -> None:
         """Nothing is in flight: at the beginning, and in a forked child."""
-        # Garbage that is collected while it is held may end a request, which takes it too.
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self.in_flight = 0
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:

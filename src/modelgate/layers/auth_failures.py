@@ -23,8 +23,8 @@ class AuthFailures:
     up. Keys that are missing, unknown, inactive or not for what they ask are counted, which are answers
     of 401 and of 403 with ``WWW-Authenticate``, in buckets of their own, in this process.
 
-    To be put outside `KeyAuth`, which looks up no more keys of an address at once than it may fail.
-    Callers who share an address share the count, whose good keys are then refused as well.
+    To be put outside `KeyAuth`. Callers who share an address share the count, whose good keys are
+    then refused as well.
 
     Args:
         rate: one window or more, as for `RateLimit`.
@@ -49,47 +49,24 @@ class AuthFailures:
         self._counts = MemoryLimiter(self._rate, clock=clock)
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
-        self.check(request)
-        request.auth_failures = self
+        address = _ADDRESS(request)
+        stands = self._counts.peek(address)
+        if stands is not None and not stands.passes:
+            self._refuse(request, stands)
         try:
             response = yield from call_next(request)
         except (Unauthorized, KeyInactive, InsufficientScope):
-            self._count_once(request)
+            self._count(request, address)
             raise
         if response.status == 401 or (response.status == 403 and response.header("www-authenticate")):
-            self._count_once(request)
+            self._count(request, address)
         return response
 
-    def check(self, request: Request) -> None:
-        """Raise `RateLimitExceeded` if the address of *request* may have no more failures."""
-        stands = self._counts.peek(_ADDRESS(request))
-        if stands is not None and not stands.passes:
-            self._refuse(request, stands)
-
-    def left(self, request: Request) -> int:
-        """Return how many more failures the address of *request* may have."""
-        stands = self._counts.peek(_ADDRESS(request))
-        if stands is None or (self._spare_forwarded and _is_forwarded(request)):
-            return self._rate.capacity
-        return min(stands.free)
-
-    def count(self, request: Request) -> None:
-        """Count a failure: for `KeyAuth`, before the next key of the address is looked up.
-
-        Raises:
-            RateLimitExceeded: there were too many.
-        """
-        request.failure_counted = True
-        stands = self._counts.hit(self._rate, _ADDRESS(request))
+    def _count(self, request: Request, address: str) -> None:
+        stands = self._counts.hit(self._rate, address)
         # Others may have failed since this one began: no more failures are told than the rate has.
         if not stands.passes:
             self._refuse(request, stands)
-
-    def _count_once(self, request: Request) -> None:
-        if not request.failure_counted:
-            self.count(request)
-        # Another count of failures further out has not counted it.
-        request.failure_counted = False
 
     def _refuse(self, request: Request, stands: Verdict) -> None:
         if self._spare_forwarded and _is_forwarded(request):

@@ -35,8 +35,7 @@ class Concurrency:
 
     def _renew(self) -> None:
         """Nothing is in flight: at the beginning, and in a forked child."""
-        # Garbage that is collected while it is held may end a request, which takes it too.
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         # Who has nothing in flight is not kept.
         self._in_flight: dict[str, int] = {}
 

@@ -45,8 +45,7 @@ class Metrics:
 
     def _forget(self) -> None:
         """Nothing was asked: at the beginning, and in a forked child."""
-        # Garbage that is collected while it is held may end the flow of a request, which counts.
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._under_way: set[Request] = set()
         self._answers: dict[tuple[str, str, int | None], _Answers] = {}
         self._errors: Counter[Labels] = Counter()
@@ -81,7 +80,6 @@ class Metrics:
             self._under_way.discard(request)
             answers = self._answers.get(key)
             if answers is None:
-                self._forget_removed()
                 answers = self._answers[key] = _Answers(SECONDS)
             answers.counts[bisect_left(SECONDS, took)] += 1
             answers.sum += took
@@ -90,22 +88,12 @@ class Metrics:
             elif table is not None and status is not None:
                 answers.rows += len(table)
 
-    def _forget_removed(self) -> None:
-        """Drop the counts of deployments that are no longer there."""
-        names = {name for name, *_ in [*self._answers, *self._errors] if name}
-        removed = {name for name in names if name not in self._deployments}
-        if removed:
-            self._answers = {key: told for key, told in list(self._answers.items()) if key[0] not in removed}
-            self._errors = Counter({key: n for key, n in list(self._errors.items()) if key[0] not in removed})
-
     def families(self) -> Iterator[Family]:
         """What was counted so far."""
         with self._lock:
-            self._forget_removed()
-            counted = list(self._answers.items())
-            answers = {key: told.copy() for key, told in counted}
+            answers = {key: told.copy() for key, told in self._answers.items()}
             rows, errors = Counter[Labels](), dict(self._errors)
-            for (name, *_), told in counted:
+            for (name, *_), told in self._answers.items():
                 rows[name,] += told.rows
         requests: dict[Labels, int] = {
             (*names, _code(status)): told.count for (*names, status), told in answers.items()

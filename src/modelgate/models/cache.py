@@ -8,16 +8,14 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 from cachetools import TTLCache
 
-from ..counts import require_count
-from ..errors import ConfigurationError, DeploymentUnavailable, NotFound, Overloaded
+from ..counts import require_count, require_seconds
+from ..errors import DeploymentLoading, DeploymentUnavailable, NotFound
 from ..flow import Flow, wait_for
 from ..flow.forks import renew_in_child
-from ..flow.threads import Threads
 
 __all__ = ["CacheInfo", "ModelCache"]
 
@@ -27,8 +25,6 @@ logger = logging.getLogger("modelgate")
 
 _FAILED_FOR = 1.0
 _FAILURES = 1000
-_LOADS = 8
-"""How many loads run at once: all cold models of a gate at once would need the memory of all of them."""
 
 
 class CacheInfo(NamedTuple):
@@ -59,9 +55,9 @@ class _Load(NamedTuple, Generic[T]):
 class ModelCache(Generic[T]):
     """The models used last, by name; the least recently used one goes first.
 
-    However many callers ask for a model at once, it is loaded once, in a thread of the cache, and all
-    of them only wait for it. So a cancelled caller takes nothing from the others. Eight loads run at once
-    and the others queue; a load that hangs holds up nobody for longer than *patience*. A load that fails
+    However many callers ask for a model at once, it is loaded once: the load has a thread of its
+    own and all of them, the first too, only wait for it. So a cancelled caller takes nothing from
+    the others, and a load that hangs holds up nobody for longer than *load_timeout*. A load that fails
     is logged once, told to all who waited and to all who ask within a second, and then tried again.
     A model that is dropped lives until the last request that uses it ends.
 
@@ -71,7 +67,8 @@ class ModelCache(Generic[T]):
             caching", has it.
         maxbytes: how large they may be together; None for no bound. A larger one is kept alone.
         sizeof: the size of a model in bytes; the models of a gate have that of what they are read from.
-        patience: for how many seconds a caller waits for a load, from when it was first asked for.
+        load_timeout: Seconds a caller waits for a load, counted from the start of the load; callers of `get`
+            may choose another bound.
         clock: gives the time in seconds.
 
     Attributes:
@@ -90,19 +87,18 @@ class ModelCache(Generic[T]):
         *,
         maxbytes: int | None = None,
         sizeof: Callable[[T], int] = lambda _: 0,
-        patience: float = 10.0,
+        load_timeout: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         require_count("maxsize", maxsize)
         if maxbytes is not None:
             require_count("maxbytes", maxbytes)
-        if not isinstance(patience, int | float) or not patience > 0:
-            raise ConfigurationError(f"patience={patience!r}: accepts seconds above 0")
+        require_seconds("load_timeout", load_timeout)
         self._load = load
         self._maxsize = maxsize
         self._maxbytes = maxbytes
         self._sizeof = sizeof
-        self._patience = patience
+        self._load_timeout = load_timeout
         self._clock = clock
         self._kept: OrderedDict[str, _Kept[T]] = OrderedDict()
         self._pinned: set[str] = set()
@@ -110,7 +106,6 @@ class ModelCache(Generic[T]):
         self._failures: TTLCache[str, _Failure] = TTLCache(_FAILURES, _FAILED_FOR, timer=clock)
         self._hits = self._misses = self._bytes = 0
         self.loads = self.failures = self.evictions = 0
-        self._threads = Threads(_LOADS, patience).share()
         self._renew()
         renew_in_child(self, ModelCache._renew)
 
@@ -119,12 +114,18 @@ class ModelCache(Generic[T]):
         self._lock = threading.Lock()
         self._loading: dict[str, _Load[T]] = {}
 
-    def get(self, name: str) -> Flow[tuple[T, bool]]:
+    def get(self, name: str, timeout: float | None = None) -> Flow[tuple[T, bool]]:
         """The model *name*, and whether it was in the cache.
+
+        Args:
+            name: Name of the model.
+            timeout: Seconds to wait for a load from now on, `math.inf` for no bound; None for the
+                cache's *load_timeout*, which counts from the start of the load.
 
         Raises:
             NotFound: the load found no such model.
-            DeploymentUnavailable: it failed in another way, which is the cause, or it takes too long.
+            DeploymentLoading: the model is still being loaded.
+            DeploymentUnavailable: the load failed in another way, which is the cause.
         """
         with self._lock:
             kept = self._kept.get(name)
@@ -134,7 +135,7 @@ class ModelCache(Generic[T]):
                 return kept.model, True
             self._misses += 1
             load = self._begin(name)
-        return (yield from self._outcome(load)), False
+        return (yield from self._outcome(name, load, timeout)), False
 
     def peek(self, name: str) -> T | None:
         """The model *name* where it is in the cache, which is a hit; a miss is counted by `get`."""
@@ -154,16 +155,16 @@ class ModelCache(Generic[T]):
         """
         with self._lock:
             load = self._begin(name)
-        return (yield from self._outcome(load))
+        return (yield from self._outcome(name, load))
 
     def prewarm(self, *names: str) -> Flow[None]:
-        """Load the models *names* that are not there, one after the other.
+        """Load the models *names* that are not there, one after the other, however long it takes.
 
         Raises:
             NotFound, DeploymentUnavailable: see `get`.
         """
         for name in names:
-            yield from self.get(self._meant.get(name, name))
+            yield from self.get(self._meant.get(name, name), math.inf)
 
     def put(self, name: str, model: T) -> None:
         """Keep a *model* that was loaded elsewhere."""
@@ -201,29 +202,30 @@ class ModelCache(Generic[T]):
         failed = self._failures.get(name)
         return failed or self._loading.get(name) or self._start(name)
 
-    def _outcome(self, load: _Load[T] | _Failure) -> Flow[T]:
+    def _outcome(self, name: str, load: _Load[T] | _Failure, timeout: float | None = None) -> Flow[T]:
         outcome: T | _Failure
         if isinstance(load, _Failure):
             outcome = load
         else:
+            if timeout is None:
+                timeout = max(self._load_timeout - (self._clock() - load.since), 0)
             try:
-                left = self._patience - (self._clock() - load.since)
-                outcome = yield from wait_for(load.future, max(left, 0))
+                outcome = yield from wait_for(load.future, None if timeout == math.inf else timeout)
             except TimeoutError:
-                raise DeploymentUnavailable from None
+                taken = self._clock() - load.since
+                cause = TimeoutError(f"the load of model {name} has taken {taken:.1f} s and continues")
+                raise DeploymentLoading(taken) from cause
         # Each caller has an error of its own: one that many raise grows a traceback with each of them.
         if isinstance(outcome, _Failure):
             if isinstance(outcome.error, NotFound):
-                raise NotFound(outcome.error.message)
+                raise NotFound(outcome.error.message) from outcome.error
             raise DeploymentUnavailable from outcome.error
         return outcome
 
     def _start(self, name: str) -> _Load[T]:
         load: _Load[T] = _Load(Future(), self._clock())
-        try:
-            self._threads.submit(partial(self._run, name, load))
-        except Overloaded as error:
-            raise DeploymentUnavailable from error
+        thread = threading.Thread(target=self._run, args=(name, load), name=f"load {name}", daemon=True)
+        thread.start()
         self._loading[name] = load
         return load
 

@@ -1,21 +1,17 @@
 """Estimators as bytes, read without running what nobody vouched for."""
 
-import bz2
-import gzip
-import importlib
 import io
-import lzma
 import math
 import re
+import threading
+import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 import numpy as np
 
 from ..errors import ConfigurationError
-from .file_readers import check_opens_no_files
 from .onnx import OnnxModel
 from .rules import Rules
 
@@ -28,7 +24,6 @@ _TRUSTED = (
     "sklearn._loss.loss.HalfTweedieLossIdentity",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
-    "sklearn.compose._column_transformer._RemainderColsList",  # scikit-learn 1.6
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.feature_selection._univariate_selection.f_classif",
     "sklearn.metrics._dist_metrics.EuclideanDistance64",
@@ -40,25 +35,10 @@ _TRUSTED = (
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
     "sklearn.utils._bunch.Bunch",
-    "sklearn.utils._metadata_requests.MetadataRequest",
-    "sklearn.utils._metadata_requests.MethodMetadataRequest",
 )
 
 _LARGEST_RATIO = 100
 _SKOPS_VERSION = re.compile(rb'"_sklearn_version":\s*{[^{}]*"content":\s*"\\"([^"\\]+)\\""')
-_PICKLED_VERSION = re.compile(rb"_sklearn_version.{1,12}?(\d+(?:\.\d+)+)", re.DOTALL)
-"""The version of scikit-learn in a pickle; between key and value there are at most 12 bytes of opcodes."""
-
-_DECOMPRESS: Mapping[bytes, Callable[[bytes], bytes]] = {
-    b"\x78": zlib.decompress,
-    b"\x1f\x8b": gzip.decompress,
-    b"BZ": bz2.decompress,
-    b"\x5d\x00": lzma.decompress,
-    b"\xfd7zXZ": lzma.decompress,
-    b"\x04\x22\x4d\x18": lambda content: importlib.import_module("lz4.frame").decompress(content),
-}
-"""By the first bytes: what joblib compresses with. A pickle begins with none of them."""
-
 _HEADERS: Mapping[tuple[int, int], Callable[..., Any]] = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -69,17 +49,10 @@ def read_estimator(content: bytes, suffix: str, rules: Rules) -> Any:
     """The estimator that *content* is, of the kind *suffix*.
 
     Raises:
-        ConfigurationError: a package is missing, it holds what is not trusted or opens files that callers
-            name, or it is of another version of scikit-learn.
+        ConfigurationError: a package is missing, it holds what is not trusted, or it is of another
+            version of scikit-learn.
     """
-    try:
-        model = _READERS[suffix](content, rules)
-    except SystemError:
-        # "AST constructor recursion depth mismatch": CPython 3.11 counts one depth for all threads
-        # (gh-106905), and numpy reads the headers of arrays with ast.
-        model = _READERS[suffix](content, rules)
-    check_opens_no_files(model)
-    return model
+    return _READERS[suffix](content, rules)
 
 
 def check_version(version: str, rules: Rules) -> None:
@@ -143,17 +116,20 @@ def _check_array(member: IO[bytes], size: int) -> None:
 
 
 def _read_joblib(content: bytes, rules: Rules) -> Any:
-    # Not from scikit-learn's warning: to record warnings takes a lock for all loads of the process.
-    for version in sorted(set(_PICKLED_VERSION.findall(_decompressed(content)))):
-        check_version(version.decode(), rules)
-    return _joblib().load(io.BytesIO(content))
+    # A pickle tells the version by a warning alone, and to record warnings is nothing for two threads.
+    with _lock, warnings.catch_warnings(record=True) as told:
+        warnings.filterwarnings("always", module="sklearn")
+        model = _joblib().load(io.BytesIO(content))
+    for warning in told:
+        version = getattr(warning.message, "original_sklearn_version", None)
+        if version is not None:
+            check_version(version, rules)
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return model
 
 
-def _decompressed(content: bytes) -> bytes:
-    for prefix, decompress in _DECOMPRESS.items():
-        if content.startswith(prefix):
-            return decompress(content)
-    return content
+_lock = threading.Lock()
 
 
 def _joblib() -> Any:
@@ -181,10 +157,8 @@ def dump(model: Any, suffix: str) -> tuple[bytes, Any]:
     """The estimator *model* as bytes, and what `read_estimator` makes of them.
 
     Raises:
-        ConfigurationError: it cannot be written in that way; another one is named. Or it opens files that
-            callers name.
+        ConfigurationError: it cannot be written in that way; another one is named.
     """
-    check_opens_no_files(model)
     if suffix == ".onnx":
         return model.content, model
     if suffix == ".joblib":

@@ -1,5 +1,6 @@
 """scikit-learn estimators as ONNX graphs, and how far they then answer otherwise."""
 
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +9,6 @@ import msgspec
 import numpy as np
 
 from ..errors import ConfigurationError
-from ..flow.forks import ForkSafeLock
 from ..schema import Schema
 from ..schema.infer import outputs_of
 from .onnx import TOLD, OnnxModel, Told
@@ -18,7 +18,7 @@ __all__ = ["Difference", "difference", "measured_onnx", "to_onnx"]
 
 _LONGEST_REASON = 200
 
-_lock = ForkSafeLock()
+_lock = threading.Lock()
 
 
 class Difference(msgspec.Struct, frozen=True):

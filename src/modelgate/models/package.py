@@ -15,7 +15,6 @@ import numpy as np
 from ..errors import ConfigurationError, StoreError
 from ..schema import Schema
 from ..schema.files import plain
-from ..schema.model_input import spelled_names
 from . import ed25519
 from .archive import (
     ED25519,
@@ -30,6 +29,7 @@ from .archive import (
 )
 from .files import check_version, dump, read_estimator
 from .manifest import Label, Manifest, Sidecars, make_manifest, read_member, read_sidecars
+from .model_thread import in_model_thread
 from .onnx import OnnxModel
 from .onnx_export import measured_onnx
 from .rules import Mismatch, Rules, sign
@@ -114,7 +114,7 @@ class ModelPackage:
             y: what is to be predicted for them, for figures of it.
             name: of the model: letters, digits, ``_``, ``-`` and single dots.
             version: of the model.
-            schema: of its input; by default read from the estimator, and from *X* where that stores no kind.
+            schema: of its input; by default read from the estimator.
             target: the name of what is predicted, or of each output.
             positive_class: of two classes the one that is looked for.
             threshold: from which probability on that is predicted.
@@ -133,7 +133,7 @@ class ModelPackage:
             raise ConfigurationError(f"y: accepts a value for each of the {len(X)} rows of X")
         if not len(X):
             raise ConfigurationError("X: accepts at least one row")
-        schema = schema or Schema.from_model(model, X)
+        schema = schema or Schema.from_model(model)
         rows = background(X, schema)
         estimator, told = model, None
         if isinstance(model, OnnxModel):
@@ -303,22 +303,15 @@ def _sidecars(path: Path, rules: Rules) -> Sidecars | None:
     else:
         with path.open("rb") as file:
             sidecars = read_sidecars(ZipArchive(file), rules)
-    _check_identity(path, sidecars.manifest, rules)
+    _check_version(path, sidecars.manifest, rules)
     return sidecars
 
 
-def _check_identity(path: Path, manifest: Manifest, rules: Rules) -> None:
-    """Raise `ConfigurationError` unless a signed package is the one that its file is named after.
-
-    Write access to the folder must not be enough to serve another signed model, or an old version of it.
-    """
-    if not rules.demands_signature:
-        return
+def _check_version(path: Path, manifest: Manifest, rules: Rules) -> None:
+    """Whoever can write where packages are must not put an old signed one in the place of a newer one."""
     told = f"{manifest.name}@{manifest.version}"
-    if path.stem.partition("@")[0] != manifest.name:
-        raise ConfigurationError(f"holds the package {told}: name the file {manifest.name}{PACKAGE}")
     # Of a link, both what it is called and what it leads to.
-    for stem in (path.stem, path.resolve().stem):
+    for stem in (path.stem, path.resolve().stem) if rules.demands_signature else ():
         if is_version(stem) and stem != told:
             raise ConfigurationError(f"holds the package {told}")
 
@@ -340,7 +333,7 @@ def sidecars_in(name: str, file: IO[bytes], rules: Rules, *, alone: bool = False
     path = Path(name)
     with naming(path):
         sidecars = read_sidecars(ZipArchive(file), rules, alone=alone)
-        _check_identity(path, sidecars.manifest, rules)
+        _check_version(path, sidecars.manifest, rules)
         return sidecars
 
 
@@ -351,7 +344,7 @@ def open_package(path: Path, rules: Rules) -> ModelPackage:
         if path.is_dir():
             archive = FolderArchive(path)
             package = _read(archive, _digest(archive.read(MANIFEST)), rules)
-            _check_identity(path, package.manifest, rules)
+            _check_version(path, package.manifest, rules)
             return package
         return _open_content(path, path.read_bytes(), rules)
 
@@ -367,11 +360,11 @@ def _open_content(path: Path, content: bytes, rules: Rules) -> ModelPackage:
     suffix = path.suffix
     if suffix == PACKAGE:
         package = read_package(content, rules)
-        _check_identity(path, package.manifest, rules)
+        _check_version(path, package.manifest, rules)
         return package
     _check_bare(suffix, lambda: content, rules)
     digest = rules.check_digest(content)
-    model = read_estimator(content, suffix, rules)
+    model = in_model_thread(read_estimator, content, suffix, rules)
     return ModelPackage(model, Manifest(name="model", format=1), size=len(content), sha256=digest)
 
 
@@ -392,7 +385,7 @@ def _read(archive: Archive, digest: str, rules: Rules) -> ModelPackage:
     rows = read_member(archive, manifest, "background.json")
     background = msgspec.json.decode(rows, type=list[dict[str, Any]] | None) or ()
     content = read_member(archive, manifest, manifest.model)
-    model = read_estimator(content, Path(manifest.model).suffix, rules)
+    model = in_model_thread(read_estimator, content, Path(manifest.model).suffix, rules)
     _check_columns(model, schema, rules)
     check_example(model, schema, told["example"])
     size = sum(member.size for member in manifest.members.values())
@@ -400,9 +393,11 @@ def _read(archive: Archive, digest: str, rules: Rules) -> ModelPackage:
 
 
 def _check_columns(model: Any, schema: Schema, rules: Rules) -> None:
-    needed = spelled_names(model, schema.names)
-    if needed is not None and set(needed) != set(schema.names):
-        other = ", ".join(sorted(set(needed).symmetric_difference(schema.names)))
+    if not hasattr(model, "feature_names_in_"):
+        return
+    needed = set(Schema.from_model(model).names)
+    if needed != set(schema.names):
+        other = ", ".join(sorted(needed.symmetric_difference(schema.names)))
         rules.settle(f"has other columns than its schema ({other})")
 
 

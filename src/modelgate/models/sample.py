@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from ..errors import ConfigurationError, RequestError
 from ..schema import Column, Schema
-from ..schema.model_input import ModelInput
+from ..schema.infer import none_columns
+from ..schema.ways import takes_texts
+from .model_thread import in_model_thread
 from .onnx import OnnxModel
 
 __all__ = ["answers", "background", "check_example", "places", "statistics"]
@@ -86,7 +88,7 @@ def answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> di
     Raises:
         ConfigurationError: it predicts what is no number.
     """
-    told = _answers(model, schema, rows)
+    told = in_model_thread(_answers, model, schema, rows)
     if not all(np.isfinite(part).all() for part in map(np.asarray, told.values()) if part.dtype.kind == "f"):
         raise ConfigurationError(
             "model: predicts NaN or an infinity for its own rows, which JSON cannot hold"
@@ -99,10 +101,12 @@ def _answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> d
     if isinstance(model, OnnxModel):
         values, likely = model.answer(table)
         return {"predict": values.tolist()} | ({} if likely is None else {"predict_proba": likely.tolist()})
-    given = ModelInput(model, schema.columns)
-    told = {"predict": np.asarray(model.predict(given(table))).tolist()}
+    given: Any = table.texts[0] if takes_texts(model) else table.to_array()
+    if hasattr(model, "feature_names_in_"):
+        given = table.to_pandas(none_columns(model))[list(Schema.from_model(model).names)]
+    told = {"predict": np.asarray(model.predict(given)).tolist()}
     if hasattr(model, "predict_proba"):
-        likely = model.predict_proba(given(table))
+        likely = model.predict_proba(given)
         told["predict_proba"] = [part.tolist() for part in likely]
     return told
 

@@ -22,7 +22,7 @@ from .package import SUFFIXES, ModelPackage, sidecars_part
 from .rules import Rules
 from .seal import Seal
 from .store import TOKEN, Packed, PackedStore
-from .versions import is_version
+from .versions import LATEST
 from .within import within
 
 __all__ = ["SharedStore"]
@@ -45,9 +45,8 @@ class SharedStore:
     """Keeps in Redis what a primary store gave once, so that the next process finds it there.
 
     A version, ``churn@7``, is what never changes: it is taken from Redis without a question to the
-    primary store, also while that is down. What ``churn``, ``churn@latest`` and any word such as
-    ``churn@production`` mean just now is asked of the primary store each time, and the version it is may
-    come from Redis. What
+    primary store, also while that is down. What ``churn``, ``churn@latest`` and aliases mean just
+    now is asked of the primary store each time, and the version it is may come from Redis. What
     bears no version always comes from the primary store.
 
     What is in Redis is signed, and read only where the signature is good for that version; then all
@@ -119,26 +118,25 @@ class SharedStore:
 
     def describe(self, name: str) -> Sidecars | None:
         """What is known of a model before it is loaded. Raises as the primary store does."""
-        part = self._get("sidecars", name) if _never_changes(name) else None
+        part = self._get("sidecars", name) if _is_version(name) else None
         told = self._tried(name, partial(self._primary.tell, name, part)) if part is not None else None
         return told or self._primary.describe(name)
 
     def mark(self, name: str) -> Hashable:
         """What is another whenever `load` would give another model. Raises as it does."""
-        if _never_changes(name) and self._get("sidecars", name) is not None:
+        if _is_version(name) and self._get("sidecars", name) is not None:
             return name
         return self._primary.version(name) or self._primary.mark(name)
 
     def load(self, name: str, *, sha256: str | None = None) -> ModelPackage:
         """The model *name*, and what is known of it. Raises as the primary store does."""
-        known = name if _never_changes(name) else None
-        package = self._shared(name, known, sha256) if known is not None else None
+        package = self._shared(name, name, sha256) if _is_version(name) else None
         if package is not None:
             return package
         version = self._primary.version(name)
         if version is None:
             return self._primary.load(name, sha256=sha256)
-        package = self._shared(name, version, sha256) if version != known else None
+        package = self._shared(name, version, sha256) if version != name else None
         if package is not None:
             return package
         packed = self._primary.fetch(version)
@@ -250,9 +248,9 @@ def _check_options(key: str | bytes, scope: str, ttl: float | None, max_bytes: i
         raise ConfigurationError(f"max_bytes={max_bytes!r}: accepts a whole number from 1 to {_LARGEST}")
 
 
-def _never_changes(name: str) -> bool:
-    """Return whether *name* is that of a version: only the primary store knows what any other word means."""
-    return TOKEN.fullmatch(name) is not None and is_version(name)
+def _is_version(name: str) -> bool:
+    """Whether *name* may be that of a version: Redis has no aliases."""
+    return TOKEN.fullmatch(name) is not None and name.partition("@")[2] not in ("", LATEST)
 
 
 def _overhead() -> int:

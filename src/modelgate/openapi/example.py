@@ -59,7 +59,8 @@ class Example:
         return dialect.encode(request, request.query, prediction)
 
     def _prediction(self, query: Query) -> Flow[Prediction]:
-        query.deployment = self._told.name
+        # A document needs no example so much that it would wait for the model.
+        query.deployment, query.load_timeout = self._told.name, 0.0
         if query.decimals not in self._scored:
             prediction = yield from self._catalog.score(self._told.name, query)
             self._scored[query.decimals] = prediction, query.predictor

@@ -41,6 +41,7 @@ def _made() -> Iterator[AnswerableError]:
     yield errors.UnsupportedMediaType("application/json")
     yield errors.UnsupportedMediaType("gzip, deflate, bz2", field="Content-Encoding")
     yield errors.RateLimitExceeded("60/minute", 17)
+    yield errors.DeploymentLoading(12)
 
 
 def faults(schema: Schema, max_body: int, *, keyed: bool) -> Iterator[AnswerableError]:

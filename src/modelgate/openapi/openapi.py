@@ -33,7 +33,7 @@ class OpenAPI:
     def document(self, name: str, catalog: Catalog) -> Flow[bytes]:
         """The OpenAPI 3.1 document of a deployment, as JSON.
 
-        Its example is scored, unless a function predicts, which may have effects.
+        Its example is scored where the model is in memory, unless a function predicts, which may have effects.
 
         Raises:
             Forbidden, NotFound, DeploymentInactive, DeploymentUnavailable: see `Catalog.describe`.

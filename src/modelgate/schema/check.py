@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidInput, MalformedBody
-from .coerce import as_kind, from_text, guess_warnings
+from .coerce import as_kind, from_text
 from .columns import Column
 from .policy import Policy
 from .report import Report
@@ -74,7 +74,6 @@ class _Cells:
         # A level without characters could not be sent otherwise; of null and such a level it is null.
         self._empty_is_null = text and (column.nullable or column.levels is None or not column.has_level(""))
         self._from_text = text or (policy.lenient and column.kind != "any")
-        self._is_csv = text
         self._unknown_levels = policy.unknown_levels
 
     def read(self, rows: Sequence[Mapping[str, Any]], report: Report, warnings: list[str]) -> list[Any]:
@@ -101,8 +100,6 @@ class _Cells:
                     values.append(as_kind(column, value))
                 else:
                     report.add(column, column.rule, at, value)
-        if self._is_csv and rows and column.name in rows[0]:
-            warnings += guess_warnings(column, values)
         if unknown and self._unknown_levels == "warn":
             warnings.append(f"{column.name} has values the model was not trained with")
         return values

@@ -3,14 +3,13 @@
 import datetime
 import math
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from .columns import EXACT, Column
 
-__all__ = ["JSON_NUMBER", "as_json", "as_kind", "from_text", "guess_warnings"]
+__all__ = ["JSON_NUMBER", "as_json", "as_kind", "from_text"]
 
 # RFC 8259, section 6.
 JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
@@ -37,16 +36,6 @@ def from_text(column: Column, text: str) -> Any:
     if column.kind != "boolean" and _NUMBER.fullmatch(bare):
         return int(bare) if bare.lstrip("+-").isdigit() else float(bare)
     return text
-
-
-def guess_warnings(column: Column, values: Iterable[Any]) -> list[str]:
-    """Return the warning for *values*, read from CSV in *column*, if some of them may have been text."""
-    if column.kind != "any" or column.levels is not None:
-        return []
-    if all(value is None or isinstance(value, str) for value in values):
-        return []
-    what = "CSV cells that look like numbers or booleans were read as such: send JSON if they are text"
-    return [f"{column.name}: {what}"]
 
 
 def as_kind(column: Column, value: Any) -> Any:

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from ..http.strict_json import occurrences
-from .coerce import from_text, guess_warnings
+from .coerce import from_text
 from .columns import EXACT, Column
 from .csv_numbers import Numbers, block_of, blocks_of, has_short_cells
 from .policy import Policy
@@ -90,21 +90,20 @@ class Plan:
         """The table of *cells*, a row each; None where it is for `check` to say."""
         if not self._fits:
             return None
-        texts, warnings = [], list[str]()
+        texts = []
         for column, at in self._texts:
             kept = [column.default] * len(cells) if at is None else _texts(column, [row[at] for row in cells])
             if kept is None:
                 return None
             texts.append(kept)
-            warnings += guess_warnings(column, kept) if at is not None else []
         if not self._places:
-            return self._table(np.empty((len(cells), 0)), len(cells), texts, warnings)
+            return self._table(np.empty((len(cells), 0)), len(cells), texts)
         pick: Callable[[list[str]], Sequence[str]] = (
             itemgetter(*self._places) if len(self._places) > 1 else lambda row: (row[self._places[0]],)
         )
         lines = "\n".join([",".join(pick(row)) for row in cells]).encode()
         numbers = self._decode(lines, len(cells))
-        return self._table(numbers, len(cells), texts, warnings) if numbers is not None else None
+        return self._table(numbers, len(cells), texts) if numbers is not None else None
 
     def _decode(self, lines: bytes, rows: int) -> Numbers | None:
         """The numbers in *lines*. Each cell comes out as one value or the whole does not come out."""
@@ -123,15 +122,13 @@ class Plan:
         except (msgspec.MsgspecError, ValueError):
             return None
 
-    def _table(
-        self, numbers: Numbers, rows: int, texts: list[list[Any]], warnings: Sequence[str] = ()
-    ) -> Table | None:
+    def _table(self, numbers: Numbers, rows: int, texts: list[list[Any]]) -> Table | None:
         if not self._rules.keep(numbers):
             return None
         if len(self._sent) < len(self._unsent):
             sent, numbers = numbers, np.tile(np.array(self._unsent, dtype=np.float64), (rows, 1))
             numbers[:, self._sent] = sent
-        return Table(self._columns, numbers, texts, warnings)
+        return Table(self._columns, numbers, texts)
 
 
 class _Rules:

@@ -32,10 +32,6 @@ def kind_told(step: Any, at: int | None) -> Kind | list[Any] | None:
         return None
     if is_vectorizer(step):
         return "text"
-    if hasattr(step, "get_cat_feature_indices"):
-        # CatBoost: its tags say that any column may be categorical, and of texts it makes categories too.
-        categorical = [*step.get_cat_feature_indices(), *step.get_text_feature_indices()]
-        return "any" if at is None or at in categorical else "number"
     if not type(step).__module__.startswith("sklearn."):
         return "any" if hasattr(step, "transform") or tag(step, "categorical", "string") else "number"
     if getattr(step, "func", None) is not None or takes_anything(step):

@@ -10,7 +10,7 @@ from ..errors import ConfigurationError
 from .coerce import as_kind
 from .columns import Column, Kind, Level
 from .estimators import figures, fills, kind_told, knows_none, passes, tag, takes_anything
-from .ways import Path, input_names, paths_through, stored_names, wrapped
+from .ways import Path, input_names, paths_through, wrapped
 
 __all__ = ["columns_of", "none_columns", "outputs_of"]
 
@@ -29,7 +29,7 @@ def columns_of(model: Any) -> list[Column]:
         column = _column(path)
         found[path.name] = column if path.name not in found else _both(found[path.name], column)
     names = input_names(model)
-    if stored_names(model) != names:
+    if not hasattr(model, "feature_names_in_"):
         # An array has all its places, also those that are dropped.
         kind: Kind = "number" if all(column.numeric for column in found.values()) else "any"
         return [found.get(name) or Column(name, kind, required=False, nullable=True) for name in names]

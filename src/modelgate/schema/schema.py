@@ -20,7 +20,6 @@ from .policy import Policy
 from .rows import Split, by_row
 from .sources import columns_of_pandera, columns_of_sample, columns_of_signature
 from .table import Table
-from .training import trained_columns
 
 __all__ = ["Schema"]
 
@@ -67,7 +66,7 @@ class Schema:
         return cls([_column(name, told) for name, told in columns.items()])
 
     @classmethod
-    def from_model(cls, model: object, X: object = None) -> "Schema":  # noqa: N803  scikit-learn's word
+    def from_model(cls, model: object) -> "Schema":
         """The schema a fitted scikit-learn estimator tells of itself.
 
         The names come from ``feature_names_in_`` (``x0``, ``x1``, … for a model fitted on an
@@ -78,14 +77,12 @@ class Schema:
 
         Args:
             model: an estimator, or a pipeline, a search or an ensemble of them.
-            X: Rows as in training, a DataFrame or an array. A column of which the model does not store the
-                kind is then of the kind it has there: text, boolean, number or integer.
 
         Raises:
             ConfigurationError: the model tells neither names nor number of its inputs, or encodes a
                 column of dates, or of other values that no request can hold.
         """
-        return cls(columns_of(model) if X is None else trained_columns(model, X))
+        return cls(columns_of(model))
 
     @classmethod
     def from_sample(cls, frame: object, *, max_levels: int = 20) -> "Schema":

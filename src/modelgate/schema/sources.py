@@ -14,7 +14,7 @@ from ..errors import ConfigurationError
 from .coerce import as_json
 from .columns import EXACT, Column, Kind
 
-__all__ = ["columns_of_pandera", "columns_of_sample", "columns_of_signature", "sampled"]
+__all__ = ["columns_of_pandera", "columns_of_sample", "columns_of_signature"]
 
 _ROWS_PER_LEVEL = 5
 """A text is taken for one of a few levels where each came this often. No source: a guess that errs to free text."""
@@ -37,14 +37,13 @@ def columns_of_sample(frame: Any, max_levels: int = 20) -> list[Column]:
     if type(max_levels) is not int or max_levels < 0:
         raise ConfigurationError(f"max_levels={max_levels!r}: accepts a whole number from 0")
     if hasattr(frame, "iter_columns"):
-        return [sampled(series.name, series, max_levels) for series in frame.iter_columns()]
+        return [_sampled(series.name, series, max_levels) for series in frame.iter_columns()]
     if hasattr(frame, "items") and hasattr(frame, "columns"):
-        return [sampled(name, series, max_levels) for name, series in frame.items()]
+        return [_sampled(name, series, max_levels) for name, series in frame.items()]
     raise ConfigurationError(f"sample: accepts a pandas or polars DataFrame, not a {type(frame).__name__}")
 
 
-def sampled(name: Any, series: Any, max_levels: int) -> Column:
-    """Return the column *name* as the values of *series* are, a column of a DataFrame or an array."""
+def _sampled(name: Any, series: Any, max_levels: int) -> Column:
     values = _values(series)
     present = [_as_level(name, value) for value in values if value is not None]
     nullable = len(present) < len(values)
@@ -75,8 +74,7 @@ def _values(series: Any) -> list[Any]:
     if hasattr(series, "isna"):
         nulls = series.isna().tolist()
         return [None if null else value for value, null in zip(series.tolist(), nulls, strict=True)]
-    values = series.tolist() if hasattr(series, "tolist") else series.to_list()
-    return [None if _is_nan(value) else value for value in values]
+    return [None if _is_nan(value) else value for value in series.to_list()]
 
 
 def _is_nan(value: Any) -> bool:

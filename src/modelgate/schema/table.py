@@ -116,13 +116,11 @@ class Table:
             block[:, at] = self[name]
         return block
 
-    def to_pandas(self, none: Collection[str] = (), *, plain: Collection[str] = ()) -> "pandas.DataFrame":
+    def to_pandas(self, none: Collection[str] = ()) -> "pandas.DataFrame":
         """The table as a DataFrame. Needs the extra ``pandas``.
 
         Args:
             none: the text columns in which null is None; in all others it is NaN.
-            plain: Text columns that get the dtype pandas itself gives text, ``str`` from pandas 3 on; all
-                others are of objects.
         """
         import pandas
 
@@ -134,9 +132,5 @@ class Table:
             if not column.numeric and column.name not in none:
                 values[values == np.array(None)] = np.nan
             series = pandas.Series(values, dtype=values.dtype, copy=False)
-            if column.kind == "any":
-                series = series.infer_objects()
-            elif column.name in plain:
-                series = series.astype(pandas.Series(["text"]).dtype)
-            columns[column.name] = series
+            columns[column.name] = series.infer_objects() if column.kind == "any" else series
         return pandas.DataFrame(columns, copy=False)

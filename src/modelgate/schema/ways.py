@@ -4,23 +4,13 @@ Every column is sent into pipelines, the branches of column transformers and the
 ensembles, until an estimator ends its way. Nothing is imported for it, and no data go through it.
 """
 
-from collections import UserList
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from ..errors import ConfigurationError
 from .estimators import has_base, is_imputer, is_vectorizer, passes, tag
 
-__all__ = [
-    "Path",
-    "are_placeholders",
-    "has_renamed",
-    "input_names",
-    "paths_through",
-    "stored_names",
-    "takes_texts",
-    "wrapped",
-]
+__all__ = ["Path", "input_names", "paths_through", "takes_texts", "wrapped"]
 
 
 class Path(NamedTuple):
@@ -50,72 +40,18 @@ def input_names(model: Any) -> list[str]:
     Raises:
         ConfigurationError: it tells neither names nor number.
     """
-    names = stored_names(model)
-    if names is not None and not are_placeholders(names):
-        return names
+    names = getattr(model, "feature_names_in_", None)
+    if names is not None:
+        return [str(name) for name in names]
     if takes_texts(model):
         return ["text"]
-    count = getattr(model, "n_features_in_", None) if names is None else len(names)
+    count = getattr(model, "n_features_in_", None)
     if count is None:
         raise ConfigurationError(
             f"schema: {type(model).__name__} is not fitted, or does not tell its input columns:"
             " give schema=Schema.of(…)"
         )
     return [f"x{at}" for at in range(count)]
-
-
-def stored_names(model: Any) -> list[str] | None:
-    """Return the column names that *model* stores, or the first estimator in it that does; None if none does.
-
-    scikit-learn has them in ``feature_names_in_``, CatBoost in ``feature_names_``, a ``lightgbm.Booster`` in
-    ``feature_name()``, xgboost in ``feature_names``.
-    """
-    names = _own_names(model)
-    inner = _first_inside(model) if names is None else None
-    return names if inner is None else stored_names(inner)
-
-
-def _own_names(model: Any) -> list[str] | None:
-    names: Any = getattr(model, "feature_names_in_", None)
-    if names is None and hasattr(model, "predict"):
-        names = getattr(model, "feature_names_", None) or getattr(model, "feature_names", None)
-        stored = getattr(model, "feature_name", None)
-        names = stored() if not names and callable(stored) else names
-    # Anybody may call anything so.
-    listed = isinstance(names, list | tuple) or hasattr(names, "tolist")
-    return [str(name) for name in names] if listed else None
-
-
-def last_names(model: Any) -> list[str] | None:
-    """Return the names that the last step of a pipeline stores, if its first one stores nothing of its input."""
-    if hasattr(model, "n_features_in_"):
-        return None
-    if getattr(model, "steps", None):
-        return stored_names(model.steps[-1][1])
-    inner = wrapped(model)
-    return None if inner is None else last_names(inner)
-
-
-def has_renamed(model: Any) -> bool:
-    """Whether the names that *model* stores are of LightGBM, which writes ``a b`` as ``a_b`` and takes both."""
-    if type(model).__module__.startswith("lightgbm"):
-        return True
-    inner = _first_inside(model)
-    return inner is not None and has_renamed(inner)
-
-
-def are_placeholders(names: Sequence[str]) -> bool:
-    """Whether *names* are those that CatBoost or LightGBM gives the columns of an array."""
-    return any(list(names) == [f"{prefix}{at}" for at in range(len(names))] for prefix in ("", "Column_"))
-
-
-def _first_inside(model: Any) -> Any:
-    """Return the first estimator inside *model* that is given its input as it is, or None if it has none."""
-    if getattr(model, "steps", None):
-        parts = (part for _, part in model.steps if part not in (None, "passthrough"))
-        return next((part for part in parts if not hasattr(part, "fit_resample")), None)
-    members = getattr(model, "estimators_", None)
-    return members[0] if isinstance(members, list) and members else wrapped(model)
 
 
 def takes_texts(model: Any) -> bool:
@@ -208,9 +144,8 @@ class _Ways:
 
 def _as_wide_as(step: Any, lanes: list[_Lane]) -> list[_Lane]:
     """*lanes* as *step* counts its columns; where it counts otherwise, each may be made of all."""
-    # CatBoost counts none after it was loaded from a file.
-    width = getattr(step, "n_features_in_", None) or len(lanes)
-    return lanes if width == len(lanes) else [_pool(lanes)] * int(width)
+    width = getattr(step, "n_features_in_", None)
+    return lanes if width is None or width == len(lanes) else [_pool(lanes)] * int(width)
 
 
 def _pool(lanes: Iterable[_Lane]) -> _Lane:
@@ -268,9 +203,6 @@ def _is_composite(step: Any) -> bool:
 
 def _selected(selected: Any, names: Sequence[str], width: int) -> list[int]:
     """The places that a ColumnTransformer's selection means, in whichever way it is written."""
-    if isinstance(selected, UserList):
-        # The columns of the remainder in scikit-learn 1.6, which warns where they are read in another way.
-        selected = selected.data
     if isinstance(selected, str):
         return [names.index(selected)]
     if isinstance(selected, slice):

@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from queue import Empty
 from typing import NamedTuple
@@ -72,7 +72,6 @@ class Batcher:
         max_rows: how many rows one call scores at most; a table of as many has a call of its own,
             and waits for none.
         max_waiting: how many rows may wait; beyond, `Overloaded`.
-        key: Returns a key of a table: one call scores tables of equal keys only. None if all may be joined.
         tally: counts the calls. They are made because the model was ``idle`` for a thread, or for an
             event ``loop``; for what came while it was ``busy``, as far as it did not have more than
             enough (``full``); for a ``large`` table alone; and for a part of what failed (``split``).
@@ -89,7 +88,6 @@ class Batcher:
         inline: bool | None = None,
         max_rows: int = 1024,
         max_waiting: int = MAX_WAITING,
-        key: Callable[[Table], Hashable] | None = None,
         tally: Tally | None = None,
     ) -> None:
         for name, value in (("max_rows", max_rows), ("max_waiting", max_waiting)):
@@ -99,7 +97,6 @@ class Batcher:
         self._inline = inline
         self._max_rows = max_rows
         self._max_waiting = max_waiting
-        self._key = key
         self._requests = self._batches = self._inlined = self._failed = self._shed = 0
         self._pace = Pace()
         self._tally = tally or Tally()
@@ -150,12 +147,12 @@ class Batcher:
 
     def wait(self, table: Table) -> Outcome:
         """What comes of *table*."""
-        return self._wait(InThread(table, self._key_of(table)), None)
+        return self._wait(InThread(table), None)
 
     def wait_within(self, table: Table, seconds: float) -> Outcome:
         """As `wait`, but that this thread, which has no time to lose, runs no model that may take much of it."""
         leads = self._light(len(table), max(LIGHT, seconds * _SMALL))
-        return self._wait(InThread(table, self._key_of(table), leads=leads), seconds)
+        return self._wait(InThread(table, leads=leads), seconds)
 
     def _wait(self, waiting: InThread, seconds: float | None) -> Outcome:
         if self._leads(waiting):
@@ -176,9 +173,6 @@ class Batcher:
                 self._run()
         return waiting.outcome
 
-    def _key_of(self, table: Table) -> Hashable:
-        return None if self._key is None else self._key(table)
-
     def _give_up(self, waiting: InThread) -> None:
         with self._lock:
             waiting.given_up = True
@@ -188,7 +182,7 @@ class Batcher:
 
     def outcome(self, table: Table) -> Awaitable[Outcome]:
         """What will come of *table*, on the running event loop."""
-        waiting = InLoop(table, self._key_of(table))
+        waiting = InLoop(table)
         if self._leads(waiting):
             with self._lock:
                 loop = self._scheduled = self._only_loop()
@@ -285,24 +279,19 @@ class Batcher:
         self._settle(batch, outcomes, loop)
 
     def _take(self) -> list[Waiting]:
-        """Return the first table that waits and those of the same key that fit with it, without who has given up."""
-        batch, rows, others = list[Waiting](), 0, list[Waiting]()
+        """The first of those that wait, and as many as fit with it. Who has given up is left out."""
+        batch, rows = list[Waiting](), 0
         with self._lock:
             while self._waiting and (
-                not batch
-                or (len(batch) + len(others) < _MOST and rows + self._waiting[0].rows <= self._max_rows)
+                not batch or (len(batch) < _MOST and rows + self._waiting[0].rows <= self._max_rows)
             ):
                 first = self._waiting.popleft()
-                if batch and first.key != batch[0].key:
-                    others.append(first)
-                    continue
                 self._rows -= first.rows
                 if not first.gone():
                     batch.append(first)
                     rows += first.rows
             if self._waiting:
                 self._reason = "full"
-            self._waiting.extendleft(reversed(others))
         return batch
 
     def _isolate_beside(self, loop: asyncio.AbstractEventLoop | None, batch: list[Waiting]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import NamedTuple, TypeAlias
 
-from ..errors import DeploymentUnavailable, NotFound
+from ..errors import DeploymentLoading, DeploymentUnavailable, NotFound
 from ..flow import Flow, Handler, run
 from ..schema import Schema
 from .predictor import Predictor
@@ -15,7 +15,7 @@ from .validate import read_rows
 __all__ = ["Known", "Model", "held"]
 
 _Found: TypeAlias = tuple[Predictor, bool]
-Source: TypeAlias = Callable[[], _Found | Flow[_Found]]
+Source: TypeAlias = Callable[[float | None], _Found | Flow[_Found]]
 
 _TOLD_FOR = 1.0
 """For how many seconds a description holds: what is kept may be replaced at any time."""
@@ -36,12 +36,13 @@ class Model:
 
     Args:
         source: gives the predictor, and whether it was in memory, at once or as a flow:
-            ``partial(cache.get, name)`` of a `ModelCache` of predictors, or `held`.
+            ``partial(cache.get, name)`` of a `ModelCache` of predictors, or `held`. It is called with
+            `Query.load_timeout`.
         describe: tells of a model without loading it, or None where only the model can.
         peek: gives the predictor where it is in memory; by default *source* is asked.
 
     Attributes:
-        failed: whether it could not be loaded when it was asked for last.
+        failed: Whether the last load failed. A load that goes on has not failed.
     """
 
     scores = True
@@ -101,13 +102,13 @@ class Model:
         return (yield from self._teller(Query(b""))).version
 
     def ready(self) -> Flow[None]:
-        """Load the model, if it never was: raises what that raises."""
-        if not self._loaded:
+        """Load the model, if it never was or the last load failed: raises what that raises."""
+        if self.failed or not self._loaded:
             yield from self.predictor()
 
-    def predictor(self) -> Flow[Predictor]:
-        """The model itself, loaded if it is not in memory."""
-        query = Query(b"")
+    def predictor(self, timeout: float | None = None) -> Flow[Predictor]:
+        """The model itself, loaded if it is not in memory; for *timeout* see `ModelCache.get`."""
+        query = Query(b"", load_timeout=timeout)
         return self._taken(query) or (yield from self._load(query))
 
     def _teller(self, query: Query) -> Flow[Predictor | Known]:
@@ -141,12 +142,12 @@ class Model:
 
     def _load(self, query: Query) -> Flow[Predictor]:
         try:
-            found = self._source()
+            found = self._source(query.load_timeout)
             if not isinstance(found, tuple):
                 found = yield from found
             predictor, query.cache_hit = found
-        except (NotFound, DeploymentUnavailable):
-            self.failed = True
+        except (NotFound, DeploymentUnavailable) as error:
+            self.failed = self.failed or not isinstance(error, DeploymentLoading)
             raise
         if query.timing is not None:
             query.timing.mark("cache")
@@ -158,4 +159,4 @@ class Model:
 
 def held(predictor: Predictor) -> Source:
     """The source of a predictor that is in memory for good."""
-    return lambda: (predictor, True)
+    return lambda _: (predictor, True)

@@ -12,7 +12,6 @@ import numpy as np
 
 from ..errors import AnswerableError, ConfigurationError, PredictionError, RequestError
 from ..flow import Flow, Wait, Workers, contained, run, run_coroutine
-from ..models.file_readers import check_opens_no_files
 from ..schema import Schema, Table
 from .batcher import Batcher
 from .estimator import Estimator
@@ -21,11 +20,9 @@ from .plans import Plan
 from .query import Output, Prediction, Target, as_prediction
 from .tally import Tally
 from .threshold import Threshold
+from .trial import first_answer
 
 __all__ = ["Predictor"]
-
-_WARM_ROWS = 3
-"""How many rows of a sample an estimator predicts once before anybody asks: as many as a package's example has."""
 
 
 class Predictor:
@@ -55,8 +52,8 @@ class Predictor:
         decision: which class is predicted from which probability on; None to leave it to the model.
 
     Raises:
-        ConfigurationError: *model* is neither, or opens files that callers name, a function comes without a
-            schema, or the schema lacks columns that the estimator needs.
+        ConfigurationError: *model* is neither, a function comes without a schema, or the schema
+            lacks columns that the estimator needs.
     """
 
     def __init__(
@@ -88,7 +85,6 @@ class Predictor:
         self._function: Callable[[Table], Any]
         if isinstance(model, type):
             raise ConfigurationError(f"model={model.__name__}: accepts a fitted estimator: this is its class")
-        check_opens_no_files(model)
         if hasattr(model, "predict"):
             self.schema = schema or Schema.from_model(model)
             named = model_id or type(model).__name__
@@ -108,8 +104,7 @@ class Predictor:
             )
         self.batcher: Batcher | None = None
         if batch and self._workers is not None and isinstance(self._function, Estimator):
-            key = self._function.dtype_key
-            self.batcher = Batcher(self._score, self._workers, inline=inline, key=key, tally=self._tally)
+            self.batcher = Batcher(self._score, self._workers, inline=inline, tally=self._tally)
         self._async = inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
 
     @cached_property
@@ -128,21 +123,32 @@ class Predictor:
         """The plan that answers for the estimator, or the reason why there is none."""
         return self._function.plan if isinstance(self._function, Estimator) else "a function"
 
-    def set_serving(self, serving: bool) -> None:
-        """Have the other models leave threads to this one, or no longer: see `Workers.set_serving`."""
-        if self._workers is not None:
-            self._workers.set_serving(serving)
+    def warm(self, example: Mapping[str, Any] | None = None) -> str | None:
+        """Have the model answer a row before any caller's, see `modelgate.scoring.trial`.
 
-    def warm(self) -> Flow[None]:
-        """Have an estimator predict once. A function is not called: it may do more than to predict.
+        Args:
+            example: The row. Without one, an estimator is called with a row of its sample, or else with
+                synthetic rows, and a function is not called: it may do more than predict.
+
+        Returns:
+            None, or the reason why it is not known whether the model can answer.
 
         Raises:
-            RequestError, PredictionError: it cannot.
+            ConfigurationError: *example* breaks the schema, or the model cannot answer.
         """
-        if isinstance(self._function, Estimator):
-            sample = self._sample
-            table = self.schema.read(self.schema.example) if sample is None else sample.part(0, _WARM_ROWS)
-            yield from self.predict(table)
+        estimator = isinstance(self._function, Estimator)
+        if example is None and not estimator:
+            return None
+        try:
+            sample = self._sample if example is None else self.schema.read([example])
+        except RequestError as error:
+            raise ConfigurationError(f"example must be a row of the schema (got {error})") from error
+        told = first_answer(self._score_blocking, self.schema, sample)
+        if isinstance(told, str):
+            return told
+        if estimator:
+            self.targets = [Target.of(output) for output in told.outputs]
+        return None
 
     def predict(self, table: Table) -> Flow[Prediction]:
         """The prediction for *table*. No rows, no call.
@@ -166,6 +172,12 @@ class Predictor:
 
     def _score(self, table: Table) -> Prediction:
         return as_prediction(self._function(table), len(table), self.target)
+
+    def _score_blocking(self, table: Table) -> Prediction:
+        if not self._async:
+            return self._score(table)
+        result = run_coroutine(partial(self._function, table))
+        return as_prediction(result, len(table), self.target)
 
     def _call(self, table: Table) -> Wait:
         if self._workers is not None and not self._async:

@@ -24,6 +24,7 @@ __all__ = [
     "Prediction",
     "Query",
     "RowCheck",
+    "ShapeError",
     "Target",
     "as_prediction",
     "check_prediction",
@@ -98,6 +99,7 @@ class Query(msgspec.Struct, eq=False):
         keep: the columns to give back as they came, ``"all"`` for every one, None for none.
         on_rows: what wants to know how many rows there are once they are validated, and may refuse.
         timing: where the time of the request goes, where somebody asked.
+        load_timeout: Seconds to wait for a model that is being loaded, see `ModelCache.get`.
     """
 
     rows: Any
@@ -113,6 +115,7 @@ class Query(msgspec.Struct, eq=False):
     version: str | None = None
     caller: str | None = None
     timing: Timing | None = None
+    load_timeout: float | None = None
 
 
 class Output(msgspec.Struct, eq=False):
@@ -195,6 +198,10 @@ class Prediction(msgspec.Struct, eq=False):
         return self.outputs[0].probabilities
 
 
+class ShapeError(ValueError):
+    """A model returned something else than a value for each row."""
+
+
 def as_prediction(result: Any, rows: int, target: str | Sequence[str]) -> Prediction:
     """The prediction that *result* means: what a model or a handler may return.
 
@@ -239,7 +246,7 @@ def _check(prediction: Prediction, rows: int) -> None:
 def _check_values(output: Output, rows: int) -> None:
     values = output.values
     if not isinstance(values, np.ndarray) or values.shape != (rows,):
-        raise ValueError(f"output {output.name!r}: no array with a value for each of {rows} rows")
+        raise ShapeError(f"output {output.name!r}: no array with a value for each of {rows} rows")
     kind = values.dtype.kind
     if not (
         kind in "biuU" or (kind == "f" and _finite(values)) or (kind == "O" and all(map(_spelled, values)))

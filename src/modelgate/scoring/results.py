@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from ..counts import require_count
 from ..errors import ConfigurationError
 from ..flow import Flow, Handler
-from ..flow.forks import renew_in_child
 from ..schema import Table
 from .predictor import Predictor
 from .query import Output, Prediction, Query
@@ -47,10 +46,6 @@ class ResultCache:
             raise ConfigurationError(f"ttl={ttl!r}: accepts seconds above 0")
         self._make: Callable[[], _Results] = lambda: TTLCache(maxsize, ttl, clock)
         self._results: WeakKeyDictionary[Predictor, _Results] = WeakKeyDictionary()
-        self._renew()
-        renew_in_child(self, ResultCache._renew)
-
-    def _renew(self) -> None:
         self._lock = threading.Lock()
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:

@@ -65,8 +65,7 @@ class Tally:
 
     def _forget(self) -> None:
         """Nothing was done: at the beginning, and in a forked child."""
-        # Garbage that is collected while it is held may end a request, which takes it too.
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self.calls = dict.fromkeys(REASONS, 0)
         self.failed = 0
         self.rows = Histogram(ROWS)

@@ -1,7 +1,7 @@
 """Who waits for a batch: a thread, or a task of an event loop."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import TypeAlias
 
@@ -18,7 +18,6 @@ class InThread:
 
     Args:
         table: the table.
-        key: Tables of the same key may be scored in one call.
         leads: whether the thread may run the model itself.
 
     Attributes:
@@ -27,12 +26,11 @@ class InThread:
         woken: has an item for each time the thread is woken.
     """
 
-    __slots__ = ("given_up", "key", "leads", "outcome", "rows", "table", "woken")
+    __slots__ = ("given_up", "leads", "outcome", "rows", "table", "woken")
     loop = None
 
-    def __init__(self, table: Table, key: Hashable = None, *, leads: bool = True) -> None:
+    def __init__(self, table: Table, *, leads: bool = True) -> None:
         self.table = table
-        self.key = key
         self.rows = len(table)
         self.leads = leads
         self.given_up = False
@@ -52,11 +50,10 @@ class InThread:
 class InLoop:
     """A table whose prediction a task of an event loop waits for."""
 
-    __slots__ = ("future", "key", "loop", "rows", "table")
+    __slots__ = ("future", "loop", "rows", "table")
 
-    def __init__(self, table: Table, key: Hashable = None) -> None:
+    def __init__(self, table: Table) -> None:
         self.table = table
-        self.key = key
         self.rows = len(table)
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Outcome] = self.loop.create_future()

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...schema import Column, Schema, Table
-from ...schema.ways import stored_names
 from . import bayes, boosting, clusters, compose, encoders, hist_boosting, imputers, linear, scalers, trees
 from .jobs import use_one_job
 from .onnx import OnnxPlan, onnx_plan
@@ -70,7 +69,9 @@ def _refuse_other_versions(model: Any) -> None:
 
 
 def _is_block(model: Any, schema: Schema) -> bool:
-    return stored_names(model) is None or all(column.kind == "number" for column in schema.columns)
+    return not hasattr(model, "feature_names_in_") or all(
+        column.kind == "number" for column in schema.columns
+    )
 
 
 def _source(model: Any, schema: Schema, order: Order) -> Source:
@@ -79,7 +80,7 @@ def _source(model: Any, schema: Schema, order: Order) -> Source:
     for column in schema.columns:
         lanes[column.name] = Lane(column, counts[column.numeric])
         counts[column.numeric] += 1
-    names = stored_names(model) or lanes
+    names = getattr(model, "feature_names_in_", lanes)
     # What the schema lacks is dropped by the model: nothing reads it.
     absent = Lane(Column("dropped", "any"), 0)
-    return Source(lanes=tuple(lanes.get(name, absent) for name in names), order=order)
+    return Source(lanes=tuple(lanes.get(str(name), absent) for name in names), order=order)

@@ -7,11 +7,13 @@ import numpy as np
 
 from ...schema import Column, Schema, Table
 
-__all__ = ["ODD", "MadeUp"]
+__all__ = ["ODD", "MadeUp", "varied_rows"]
 
 _LARGE = (0.0, -0.0, 1e10, -1e30, 5e-324, 2.0**53)
 _TOO_LARGE = (1e300, -1e300)  # for float32, which trees read
 _UNKNOWN = ("?", "", "an unknown level")
+_VARIED = ("a", 1, "1", 0.5, "2024-01-06", -1, "2024-01-06T10:00:00", 50, True, 2000, False, 1e6)
+"""Values of many kinds and sizes: of most rules that a model may have for its values, some keep it."""
 
 
 class MadeUp:
@@ -70,6 +72,22 @@ class MadeUp:
             return values
         chosen = self._random.integers(3 * len(odd), size=len(values)).tolist()
         return [odd[at] if at < len(odd) else value for at, value in zip(chosen, values, strict=True)]
+
+
+def varied_rows(schema: Schema) -> list[dict[str, Any]]:
+    """A few rows that share no value where a column allows several; the first one is the schema's example."""
+    values = [_varied(column) for column in schema]
+    return [
+        {column.name: those[at % len(those)] for column, those in zip(schema, values, strict=True)}
+        for at in range(max(map(len, values)))
+    ]
+
+
+def _varied(column: Column) -> list[Any]:
+    nulls = [None] if column.nullable or column.example is None else []
+    if column.levels is not None:
+        return [column.example, *column.levels[: len(_VARIED)], *nulls]
+    return [column.example, *(value for value in _VARIED if column.allows(value)), *nulls]
 
 
 def _tells(column: Column) -> bool:

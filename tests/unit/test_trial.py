@@ -1,0 +1,272 @@
+"""Whether a model can answer is known before it serves."""
+
+import hashlib
+import logging
+import math
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
+from sklearn.feature_extraction import DictVectorizer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, PowerTransformer
+
+from modelgate import (
+    Column,
+    ConfigurationError,
+    Deployment,
+    DeploymentUnavailable,
+    Gate,
+    ModelPackage,
+    Schema,
+)
+from modelgate.scoring import Predictor
+from modelgate.testing import Client
+
+FRAME = pd.DataFrame({"age": np.arange(40.0) % 7 + 20, "income": np.arange(40.0) * 3 + 1})
+DATES = pd.DataFrame({"when": pd.date_range("2024-01-01", periods=40), "load": np.arange(40.0)})
+PLANS = pd.DataFrame({"plan": ["free", "pro"] * 20, "age": np.arange(40.0)})
+LABELS = np.arange(40) % 2
+
+
+class Own(RegressorMixin, BaseEstimator):
+    """A model of one's own: a function of the rows."""
+
+    n_features_in_ = 1
+
+    def __init__(self, function=None):
+        self.function = function
+
+    def predict(self, X):
+        return self.function(X)
+
+
+class Picks(TransformerMixin, BaseEstimator):
+    """Needs a DataFrame and keeps no names."""
+
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        return X[["age", "income"]]
+
+
+def refuse(text="no answer", error=ValueError):
+    raise error(text)
+
+
+def quarters(frame):
+    return pd.DataFrame({"quarter": frame["when"].dt.quarter, "load": frame["load"]})
+
+
+def mapped(frame):
+    return frame.assign(plan=frame["plan"].map({"free": 0, "pro": 1}))
+
+
+def vectorized():
+    rows = [{"contract": "a", "tenure": 1}, {"contract": "b", "tenure": 2}] * 20
+    return make_pipeline(DictVectorizer(), LogisticRegression()).fit(rows, LABELS)
+
+
+NEVER = {
+    "raises": (Own(lambda X: refuse()), Schema.of(x0=float)),
+    "levels": (Own(lambda X: refuse(f"unknown {X}")), Schema.of(x0=[1, 2], on=bool)),
+    "too many values": (Own(lambda X: np.zeros(len(X) + 1)), None),
+    "a scalar": (Own(lambda X: 3.0), None),
+    "not finite": (Own(lambda X: np.full(len(X), math.nan)), None),
+    "wrong shape for text": (Own(lambda X: np.zeros(7)), Schema.of(x0=str)),
+    "exits": (Own(lambda X: refuse("3", SystemExit)), None),
+}
+
+
+@pytest.mark.parametrize(("model", "schema"), NEVER.values(), ids=NEVER)
+def test_an_estimator_that_answers_nothing(model, schema):
+    """Is refused when the gate is made, or it is added or swapped in; its own error is the cause."""
+    good = Deployment("good", LinearRegression().fit(FRAME, LABELS))
+    gate = Gate([good], keys="open")
+    attempts = [
+        lambda: Gate([Deployment("m", model, schema=schema)], keys="open"),
+        lambda: gate.add(Deployment("m", model, schema=schema)),
+    ]
+    for attempt in attempts:
+        with pytest.raises(
+            ConfigurationError, match="deployment m: model must answer a row of its schema"
+        ) as info:
+            attempt()
+
+        assert info.value.__cause__ is not None
+        assert not isinstance(info.value.__cause__, ConfigurationError)
+    assert {"good": "active"} == gate.states()
+
+
+ODD = {
+    "no names": (lambda: make_pipeline(Picks(), LogisticRegression()).fit(FRAME, LABELS), FRAME),
+    "dates": (
+        lambda: make_pipeline(FunctionTransformer(quarters), LogisticRegression()).fit(DATES, LABELS),
+        DATES,
+    ),
+    "dictionaries": (vectorized, pd.DataFrame({"contract": ["a", "b"] * 20, "tenure": [1.0, 2.0] * 20})),
+}
+
+
+@pytest.mark.parametrize(("make", "frame"), ODD.values(), ids=ODD)
+def test_what_is_ready_answers(make, frame):
+    """Models that need another kind of input than a gate gives are refused, unless they answer their own rows."""
+    try:
+        gate = Gate([Deployment("m", make(), schema=Schema.from_sample(frame))], keys="open")
+    except ConfigurationError as error:
+        assert "model must answer a row of its schema" in str(error)
+    else:
+        assert 2 == len(gate.score("m", frame[:2]))
+
+
+HEALTHY = {
+    "levels that the schema lacks": (
+        lambda: make_pipeline(FunctionTransformer(mapped), LogisticRegression()).fit(PLANS, LABELS),
+        Schema.of(plan=str, age=float),
+        {"plan": "pro", "age": 3.0},
+    ),
+    "any value": (
+        lambda: make_pipeline(FunctionTransformer(mapped), LogisticRegression()).fit(PLANS, LABELS),
+        None,
+        {"plan": "pro", "age": 3.0},
+    ),
+    "a pattern": (
+        lambda: make_pipeline(FunctionTransformer(mapped), LogisticRegression()).fit(PLANS, LABELS),
+        Schema.of(plan=Column("plan", "text", pattern="^(free|pro)$"), age=float),
+        {"plan": "pro", "age": 3.0},
+    ),
+    "numbers above 0": (
+        lambda: make_pipeline(PowerTransformer("box-cox"), LogisticRegression()).fit(FRAME, LABELS),
+        None,
+        {"age": 20.0, "income": 30.0},
+    ),
+    "years": (
+        lambda: Own(lambda X: X[:, 0] if (X > 1900).all() else refuse("year out of range")),
+        None,
+        {"x0": 1984.0},
+    ),
+    "a few codes": (
+        lambda: Own(lambda X: np.array([{4711: 1.0}[value] for value in X[:, 0].tolist()])),
+        None,
+        {"x0": 4711.0},
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "schema", "row"), HEALTHY.values(), ids=HEALTHY)
+def test_a_model_that_answers_rows_of_its_own_alone_serves(make, schema, row):
+    """That synthetic rows are refused for their values proves nothing."""
+    gate = Gate([Deployment("m", make(), schema=schema)], keys="open")
+
+    assert 1 == len(gate.score("m", row))
+    assert {"m": "active"} == gate.states()
+
+
+def test_what_is_not_known_is_in_the_log(caplog):
+    """With the model's own words, and what to give."""
+    model, schema, _ = HEALTHY["levels that the schema lacks"]
+    Gate([Deployment("m", model(), schema=schema)], keys="open")
+    Gate([Deployment("n", model(), schema=HEALTHY["a pattern"][1])], keys="open")
+    doubts = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+    assert 2 == len(doubts)
+    assert doubts[0].startswith("deployment m: not known whether the model can answer: no synthetic row")
+    assert "contains NaN" in doubts[0]
+    assert "deployment n: not known whether the model can answer: no synthetic row can be made" in doubts[1]
+
+
+def test_an_example_settles_it(caplog):
+    """The model is called with it alone: one that answers it is good, one that does not is refused."""
+    model, schema, row = HEALTHY["levels that the schema lacks"]
+    Gate([Deployment("m", model(), schema=schema, example=row)], keys="open")
+    with pytest.raises(ConfigurationError, match="for its example") as info:
+        Gate([Deployment("m", model(), schema=schema, example={**row, "plan": "gold"})], keys="open")
+
+    assert "" == caplog.text
+    assert "contains NaN" in str(info.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("example", "told"),
+    [
+        (
+            {"age": 3.0},
+            r"deployment m: example must be a row of the schema \(got missing input columns: plan\)",
+        ),
+        ([1], "example=.*accepts a Mapping"),
+    ],
+)
+def test_what_is_no_example(example, told):
+    """Is refused when the deployment, or its gate, is made."""
+    model, schema, _ = HEALTHY["levels that the schema lacks"]
+    with pytest.raises(ConfigurationError, match=told):
+        Gate([Deployment("m", model(), schema=schema, example=example)], keys="open")
+
+
+@pytest.mark.parametrize("form", ["sync", "async"])
+def test_a_function_is_called_with_an_example_alone(form):
+    """Without one it is not called before a request: it may do more than predict."""
+    calls = []
+
+    def double(table):
+        calls.append(table["x"].tolist())
+        return table["x"] * 2 if len(calls) == 1 else refuse()
+
+    async def awaited(table):
+        return double(table)
+
+    function = {"sync": double, "async": awaited}[form]
+    schema = Schema.of(x=float)
+    Gate([Deployment("m", function, schema=schema)], keys="open").warm()
+    before = list(calls)
+    Gate([Deployment("m", function, schema=schema, example={"x": 7.0})], keys="open")
+    with pytest.raises(ConfigurationError, match="no answer"):
+        Gate([Deployment("m", function, schema=schema, example={"x": 8.0})], keys="open")
+
+    assert ([], [[7.0], [8.0]]) == (before, calls)
+
+
+def test_a_package_is_tried_with_its_example():
+    """And not with synthetic rows."""
+    rows, calls = np.arange(10.0).reshape(10, 1), []
+    package = ModelPackage.from_estimator(LinearRegression().fit(rows, rows[:, 0]), rows)
+    own = package.model.predict
+    package.model.predict = lambda X: (calls.append(X.tolist()), own(X))[1]
+    Gate([Deployment("m", package, plans=False)], keys="open")
+
+    assert [[[0.0]]] == calls
+
+
+def test_what_it_predicts_is_known_from_the_trial():
+    """Its outputs are told without another call."""
+    model = Own(lambda X: np.column_stack([X[:, 0], X[:, 0]]))
+    predictor = Predictor(model)
+    predictor.warm()
+    model.function = lambda X: refuse()
+
+    assert ["prediction_0", "prediction_1"] == [target.name for target in predictor.targets]
+
+
+def test_a_model_that_fails_later_is_not_ready(tmp_path):
+    """One that was loaded, dropped, and cannot be loaded again."""
+    joblib.dump(LinearRegression().fit(FRAME, LABELS), tmp_path / "m.joblib")
+    good = (tmp_path / "m.joblib").read_bytes()
+    digest = hashlib.sha256(good).hexdigest()
+    gate = Gate([Deployment("m", tmp_path / "m.joblib", sha256=digest)], keys="open")
+    gate.warm()
+    (tmp_path / "m.joblib").write_bytes(b"no model")
+    gate.cache.cache_clear()
+    with pytest.raises(DeploymentUnavailable):
+        gate.score("m", FRAME[:1])
+    client = Client(gate.wsgi)
+    broken = client.get("/health/ready").status, gate.states()["m"]
+    (tmp_path / "m.joblib").write_bytes(good)
+    gate.cache.cache_clear()
+    mended = client.get("/health/ready").status, gate.states()["m"]
+
+    assert ((503, "failed"), (200, "active")) == (broken, mended)
