@@ -13,8 +13,6 @@ from modelgate.errors import ConfigurationError
 from modelgate.flow import Wait, Workers, adrive, checked_layers, drive, run, stack, wait_for
 from waiting import SOON
 
-SOON = 60
-
 
 def under_asyncio(flow):
     return asyncio.run(asyncio.wait_for(adrive(flow), SOON))

@@ -18,8 +18,8 @@ from sklearn.preprocessing import StandardScaler
 from modelgate import ConfigurationError, ModelPackage
 from modelgate.models.files import read_estimator
 from modelgate.models.rules import Rules
+from waiting import SOON
 
-SOON = 60
 LZ4 = b"\x04\x22\x4d\x18"
 
 

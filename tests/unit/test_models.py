@@ -682,14 +682,14 @@ def test_so_many_models_load_at_once():
         finally:
             running.remove(name)
 
-    cache = ModelCache(counted, maxsize=2, patience=60)
+    cache = ModelCache(counted, maxsize=2, patience=SOON)
 
     async def main():
         tasks = [asyncio.create_task(adrive(cache.get(f"m{at}"))) for at in range(30)]
         while len(running) < 8:
             await asyncio.sleep(0.001)
         load.go.set()
-        return await asyncio.wait_for(asyncio.gather(*tasks), 60)
+        return await asyncio.wait_for(asyncio.gather(*tasks), SOON)
 
     assert [[f"m{at}"] for at in range(30)] == [model for model, _ in asyncio.run(main())]
     assert 8 == max(most)

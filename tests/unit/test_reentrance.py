@@ -7,8 +7,7 @@ import pytest
 from modelgate import Admission, Concurrency, Metrics, drive
 from modelgate.scoring.tally import Tally
 from modelgate.testing import Inner, request
-
-SOON = 60
+from waiting import SOON
 
 
 def end_request(layer, asked):

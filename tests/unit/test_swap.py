@@ -28,7 +28,6 @@ from tampering import rewrite
 from waiting import SOON
 
 ROW = {"x0": 1.0}
-SOON = 60
 
 
 @pytest.fixture

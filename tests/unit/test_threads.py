@@ -330,17 +330,17 @@ def test_what_hangs_keeps_no_program_from_ending():
 
 AT_EXIT = """
 import atexit
-atexit.register(lambda: print(share.submit(lambda: "answer").result(30)))
+atexit.register(lambda: print(share.submit(lambda: "answer").result(300)))
 from modelgate.flow.threads import Threads
 share = Threads(1).share()
-share.submit(int).result(30)
+share.submit(int).result(300)
 """
 
 
 def test_hooks_at_exit_are_answered():
     """Those too that were registered before there were threads, and so run last."""
     done = subprocess.run(
-        [sys.executable, "-c", AT_EXIT], timeout=60, check=False, capture_output=True, text=True
+        [sys.executable, "-c", AT_EXIT], timeout=SOON, check=False, capture_output=True, text=True
     )
 
     assert ("answer\n", "") == (done.stdout, done.stderr)
