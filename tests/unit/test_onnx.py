@@ -472,7 +472,13 @@ def test_a_graph_of_somebody_else_is_packed(tmp_path):
             np.column_stack([YES, YES[::-1]]),
             "several outputs",
         ),
-        (make_pipeline(FunctionTransformer(np.abs), Ridge()), ROWS, ROWS[:, 0], "may hold anything: x0"),
+        (make_pipeline(FunctionTransformer(np.abs), Ridge()), ROWS, ROWS[:, 0], "FunctionTransformer is not"),
+        (
+            make_pipeline(FunctionTransformer(np.abs), Ridge()),
+            np.array([[True, 1.0], *ROWS[1:, :2].tolist()], dtype=object),
+            ROWS[:, 0],
+            "may hold anything: x0$",
+        ),
     ],
 )
 def test_what_cannot_be_converted(model, X, y, told):
