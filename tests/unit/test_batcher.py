@@ -598,6 +598,28 @@ def test_an_interrupt_in_the_search_for_the_guilty_ends_it_for_its_own_thread(mo
     assert scored._run is None
 
 
+def test_who_is_woken_to_lead_before_the_run_is_assigned_leads(model):
+    """The thread that wakes it may be held up in between."""
+    scored = Batcher(model, Workers(1))
+    model.go_on.clear()
+
+    class Slow(SimpleQueue):
+        def put(self, item):
+            super().put(item)
+            time.sleep(0.05)
+
+    waiting = InThread(table(2))
+    waiting.woken = Slow()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(lambda: drive(scored.predict(table(1))))
+        assert model.entered.acquire(timeout=SOON)
+        second = pool.submit(scored._wait, waiting, None)
+        queued(scored, 1)
+        model.go_on.set()
+
+        assert [[2.0], [4.0]] == [values(asked.result(SOON)) for asked in (first, second)]
+
+
 TENANT = ContextVar("tenant", default=None)
 
 
