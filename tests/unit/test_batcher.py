@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
 from queue import SimpleQueue
 
 import numpy as np
@@ -624,6 +625,117 @@ def test_an_interrupt_in_the_search_for_the_guilty_ends_it_for_its_own_thread(mo
     assert scored._run is None
 
 
+def test_who_is_woken_to_lead_before_the_run_is_assigned_leads(model):
+    """The thread that wakes it may be held up in between."""
+    scored = Batcher(model, Workers(1))
+    model.go_on.clear()
+
+    class Slow(SimpleQueue):
+        def put(self, item):
+            super().put(item)
+            time.sleep(0.05)
+
+    waiting = InThread(table(2))
+    waiting.woken = Slow()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(lambda: drive(scored.predict(table(1))))
+        assert model.entered.acquire(timeout=SOON)
+        second = pool.submit(scored._wait, waiting, None)
+        queued(scored, 1)
+        model.go_on.set()
+
+        assert [[2.0], [4.0]] == [values(asked.result(SOON)) for asked in (first, second)]
+
+
+TENANT = ContextVar("tenant", default=None)
+
+
+def test_a_shared_call_has_nobodys_context(model):
+    """Nor does what the model sets in it reach a caller, or the next call; a table alone has its caller's."""
+    seen = []
+
+    def see(rows):
+        seen.append((len(rows), TENANT.get()))
+        TENANT.set("leaked")
+        return model(rows)
+
+    scored = Batcher(see, Workers(1))
+    model.go_on.clear()
+
+    def asked(tenant, value):
+        TENANT.set(tenant)
+        drive(scored.predict(table(value)))
+        return TENANT.get()
+
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(copy_context().run, asked, "a", 1)
+        assert model.entered.acquire(timeout=SOON)
+        rest = [pool.submit(copy_context().run, asked, tenant, 2) for tenant in ("b", "c")]
+        queued(scored, 2)
+        model.go_on.set()
+        left = [asked.result(SOON) for asked in rest]
+        first.result(SOON)
+
+    assert [(1, "a"), (2, None)] == seen
+    assert ["b", "c"] == left
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_a_table_alone_has_its_callers_context_on_a_loop(model, inline):
+    """Also where the one that came first, for which the call was scheduled, has gone."""
+    seen = []
+
+    def see(rows):
+        seen.append(TENANT.get())
+        return model(rows)
+
+    scored = Batcher(see, Workers(1), inline=inline)
+
+    async def asked(tenant, value):
+        TENANT.set(tenant)
+        return await adrive(scored.predict(table(value)))
+
+    async def both():
+        gone, stays = (asyncio.create_task(asked(tenant, 1)) for tenant in ("gone", "stays"))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.wait_for(stays, SOON)
+
+    asyncio.run(both())
+
+    assert ["stays"] == seen
+
+
+def test_a_table_that_another_thread_scores_has_its_callers_context(model):
+    """Where a call for two of them fails, each is scored alone."""
+    seen = {}
+
+    def see(rows):
+        if len(rows) == 1:
+            seen[rows["a"][0]] = TENANT.get()
+        return model(rows)
+
+    scored = Batcher(see, Workers(1))
+    model.go_on.clear()
+
+    def asked(tenant, value):
+        TENANT.set(tenant)
+        return drive(scored.predict(table(value)))
+
+    with ThreadPoolExecutor(3) as pool:
+        futures = [pool.submit(copy_context().run, asked, "a", 1)]
+        assert model.entered.acquire(timeout=SOON)
+        futures += [
+            pool.submit(copy_context().run, asked, tenant, at) for tenant, at in (("b", 2), ("c", -1))
+        ]
+        queued(scored, 2)
+        model.go_on.set()
+        errors = [future.exception(SOON) for future in futures]
+
+    assert {1.0: "a", 2.0: "b", -1.0: "c"} == seen
+    assert [type(None), type(None), ValueError] == list(map(type, errors))
+
+
 class NoWorkers(Workers):
     """Threads that cannot be had, as long as there are to be none."""
 
@@ -721,8 +833,8 @@ def test_only_the_guilty_request_fails(model, inline, guilty):
 
 
 def test_a_model_that_wants_to_leave_is_an_error(model):
-    """SystemExit takes nobody with it, an interrupt only the thread it was meant for."""
-    raising = iter([SystemExit, KeyboardInterrupt])
+    """SystemExit takes nobody with it, an interrupt only the main thread, which it may have been meant for."""
+    raising = iter([SystemExit, KeyboardInterrupt, KeyboardInterrupt])
 
     def leaving(rows):
         model.entered.release()
@@ -734,6 +846,8 @@ def test_a_model_that_wants_to_leave_is_an_error(model):
         drive(scored.predict(table(1)))
     with pytest.raises(KeyboardInterrupt):
         drive(scored.predict(table(1)))
+    with ThreadPoolExecutor(1) as pool, pytest.raises(RuntimeError, match="KeyboardInterrupt"):
+        pool.submit(drive, scored.predict(table(1))).result(SOON)
     assert scored._run is None
 
 

@@ -497,3 +497,29 @@ def test_no_rows_have_the_outputs_rows_would_have():
         (output.name, output.classes, output.values.shape, output.probabilities.shape)
         for output in told.outputs
     ]
+
+
+def test_a_coroutine_whose_event_loop_is_closed_has_not_failed(caplog):
+    """It is closed with GeneratorExit, which is neither logged nor counted; one that it raises itself is."""
+    tally, waits = Tally(), True
+
+    async def predict(table):
+        if waits:
+            await asyncio.Event().wait()
+        raise GeneratorExit
+
+    scored = Predictor(predict, SCHEMA, workers=Workers(1), tally=tally)
+    loop = asyncio.new_event_loop()
+    flow = adrive(scored.predict(TWO))
+    loop.call_soon(flow.send, None)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    flow.close()
+    closed = tally.failed, len(tally.running)
+    waits = False
+    with pytest.raises(PredictionError):
+        asyncio.run(adrive(scored.predict(TWO)))
+
+    assert ((0, 0), 1) == (closed, tally.failed)
+    assert not caplog.records

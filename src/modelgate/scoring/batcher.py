@@ -181,6 +181,9 @@ class Batcher:
                     waiting.woken.get(timeout=None if until is None else max(until - time.monotonic(), 0))
                 except Empty:
                     raise TimeoutError from None
+                with self._lock:
+                    # The thread that woke this one to lead sets `_run` afterwards, and holds the lock until then.
+                    pass
 
     def _leave(self, waiting: InThread) -> None:
         """*waiting* has stopped waiting: a run that it was to score is another's."""
