@@ -170,8 +170,8 @@ class Batcher:
             raise
 
     def _outcome(self, waiting: InThread, until: float | None) -> Outcome:
+        run = self._run
         while True:
-            run = self._run
             if run is not None and run.thread is waiting:
                 self._lead(run)
             elif waiting.outcome is not None:
@@ -181,9 +181,9 @@ class Batcher:
                     waiting.woken.get(timeout=None if until is None else max(until - time.monotonic(), 0))
                 except Empty:
                     raise TimeoutError from None
-                with self._lock:
-                    # The thread that woke this one to lead sets `_run` afterwards, and holds the lock until then.
-                    pass
+            with self._lock:
+                # The thread that wakes this one to lead sets `_run` afterwards, and holds the lock until then.
+                run = self._run
 
     def _leave(self, waiting: InThread) -> None:
         """*waiting* has stopped waiting: a run that it was to score is another's."""
