@@ -9,8 +9,8 @@ import pytest
 from modelgate import Deployment, Gate, Schema
 from modelgate.flow import run_coroutine
 from modelgate.testing import Client
+from waiting import SOON
 
-SOON = 60
 SCHEMA = Schema.of(x=float)
 FIELDS = {"content-type": "application/json"}
 
@@ -79,8 +79,11 @@ def test_who_waits_before_a_batch_is_handed_to_the_threads_scores_it(deadline, w
         entered.release()
         assert go_on.wait(SOON)
 
-    base = Deployment("base", Base(before), schema=SCHEMA, offload=True)
-    gate = Gate([base], keys="open", threads=4, deadline=deadline)
+    base = Base()
+    gate = Gate(
+        [Deployment("base", base, schema=SCHEMA, offload=True)], keys="open", threads=4, deadline=deadline
+    )
+    base.before = before
     tally = gate._loader.tallies["base"]
 
     @gate.handler("plus", schema=SCHEMA)
