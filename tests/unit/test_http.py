@@ -322,3 +322,24 @@ def test_a_meter_refuses_the_byte_beyond_its_limit():
 
     assert 3 == info.value.limit
     assert meter.exceeded
+
+
+def test_what_was_deferred_is_called_when_the_request_is_over():
+    """The last one first, each once, though one of them raises; that one is called again by the next close."""
+    over, called = request(), []
+    failing = iter([ValueError("it failed")])
+
+    def fails():
+        called.append("fails")
+        for error in failing:
+            raise error
+
+    over.defer(lambda: called.append("first"))
+    over.defer(fails)
+    over.defer(lambda: called.append("last"))
+    with pytest.raises(ValueError, match="it failed"):
+        over.close()
+    over.close()
+    over.close()
+
+    assert ["last", "fails", "first", "fails"] == called
