@@ -8,8 +8,8 @@ import pytest
 
 from conformance.conftest import OTHER_KEY, Mounted, make_gate
 from modelgate import Deployment, Schema
+from waiting import SOON
 
-SOON = 60
 SCHEMA = Schema.of(x=float)
 KEYS = {OTHER_KEY: "*"}
 TENANT = ContextVar("tenant", default=None)

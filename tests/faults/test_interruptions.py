@@ -14,8 +14,8 @@ import pytest
 import modelgate
 from modelgate import Admission, Concurrency, Deployment, Gate, Schema
 from modelgate.testing import Client
+from waiting import SOON
 
-SOON = 60
 SCHEMA = Schema.of(x=float)
 # What may come of a request that is interrupted: an exception, or an error of the gate's.
 ENDS = (None, 400, 500, 503)

@@ -9,8 +9,8 @@ import pytest
 from modelgate import Deployment, Gate, Schema
 from modelgate.flow import run_coroutine
 from modelgate.testing import Client
+from waiting import SOON
 
-SOON = 60
 SCHEMA = Schema.of(x=float)
 FIELDS = {"content-type": "application/json"}
 
