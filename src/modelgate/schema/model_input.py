@@ -7,7 +7,7 @@ from ..errors import ConfigurationError
 from .columns import Column
 from .infer import columns_of, none_columns
 from .table import Table
-from .ways import are_placeholders, has_renamed, last_names, stored_names, takes_texts
+from .ways import has_placeholders, has_renamed, last_names, stored_names, takes_texts
 
 __all__ = ["DtypeKey", "ModelInput", "needed_names", "spelled_names"]
 
@@ -74,7 +74,7 @@ def spelled_names(model: Any, known: Collection[str]) -> list[str] | None:
         # A last step that stores the schema's names was fitted on a frame of them, and so was the first one.
         last = last_names(model)
         return last if last is not None and sorted(last) == sorted(known) else None
-    if are_placeholders(names):
+    if has_placeholders(model):
         return names if set(names) <= set(known) else None
     needed = [column.name for column in columns_of(model)]
     if has_renamed(model):
