@@ -150,6 +150,20 @@ HEALTHY = {
         None,
         {"x0": 1984.0},
     ),
+    "a function of numpy over an array": (
+        lambda: make_pipeline(FunctionTransformer(np.log1p), LogisticRegression()).fit(
+            FRAME.to_numpy(), LABELS
+        ),
+        None,
+        {"x0": 20, "x1": 30.5},
+    ),
+    "nulls in an array": (
+        lambda: make_pipeline(FunctionTransformer(np.nan_to_num), LogisticRegression()).fit(
+            FRAME.to_numpy(), LABELS
+        ),
+        None,
+        {"x0": 20, "x1": None},
+    ),
     "a few codes": (
         lambda: Own(lambda X: np.array([{4711: 1.0}[value] for value in X[:, 0].tolist()])),
         None,
