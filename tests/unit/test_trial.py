@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import math
+import re
 
 import joblib
 import numpy as np
@@ -163,6 +164,21 @@ HEALTHY = {
         ),
         None,
         {"x0": 20, "x1": None},
+    ),
+    "texts with a part": (
+        lambda: Own(lambda X: np.array([float(text.split(",")[1]) for text in X[:, 0]])),
+        Schema.of(x0=str),
+        {"x0": "a,1"},
+    ),
+    "texts with a match": (
+        lambda: Own(lambda X: np.array([float(re.match(r"A-(\d+)", text).group(1)) for text in X[:, 0]])),
+        Schema.of(x0=str),
+        {"x0": "A-1"},
+    ),
+    "a few codes or nothing": (
+        lambda: Own(lambda X: np.array([{4711: 1.0}.get(value) * 2 for value in X[:, 0].tolist()])),
+        None,
+        {"x0": 4711.0},
     ),
     "a few codes": (
         lambda: Own(lambda X: np.array([{4711: 1.0}[value] for value in X[:, 0].tolist()])),

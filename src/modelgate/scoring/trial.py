@@ -80,4 +80,7 @@ def _proves(columns: Sequence[Column], errors: Sequence[Exception]) -> bool:
         return True
     if len({(type(error), str(error)) for error in errors}) > 1:
         return False
+    # A look-up or a regular expression that finds nothing returns None.
+    if "NoneType" in str(errors[0]):
+        return False
     return isinstance(errors[0], _STRUCTURAL) or all(column.numeric for column in unknown)
