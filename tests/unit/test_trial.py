@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, PowerTransformer
+from sklearn.preprocessing import FunctionTransformer, PowerTransformer, SplineTransformer
 
 from modelgate import (
     Column,
@@ -164,6 +164,13 @@ HEALTHY = {
         ),
         None,
         {"x0": 20, "x1": None},
+    ),
+    "numbers between knots": (
+        lambda: make_pipeline(SplineTransformer(extrapolation="error"), LogisticRegression()).fit(
+            FRAME * 1000, LABELS
+        ),
+        None,
+        {"age": 20000.0, "income": 30000.0},
     ),
     "texts with a part": (
         lambda: Own(lambda X: np.array([float(text.split(",")[1]) for text in X[:, 0]])),
