@@ -32,6 +32,8 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
 
+_JSON = re.compile(rb'\s*(\[\s*)?\{\s*"')
+
 _FORMATS = (
     (b"PK\3\4", "a zip archive, such as an Excel workbook", "read_excel"),
     (b"\xd0\xcf\x11\xe0", "an Excel workbook", "read_excel"),
@@ -105,6 +107,10 @@ def _check_format(path: Path, head: bytes) -> None:
             raise ConfigurationError(
                 f"{path} is {name}, and the rows must be UTF-8: iconv -f {name} -t UTF-8 converts it"
             )
+    if _JSON.match(head):
+        raise ConfigurationError(
+            f'{path} is JSON, and the rows must be CSV: pandas.read_json(…).to_csv("rows.csv", index=False) converts it'
+        )
     if b"\0" in head:
         for magic, name, reader in _FORMATS:
             if head.startswith(magic):

@@ -82,7 +82,7 @@ def score(
     from .score_output import alone, begun, check_paths
 
     if output is None:
-        plain = path.with_suffix("") if path.suffix in COMPRESSED else path
+        plain = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
         output = plain.with_name(f"{plain.stem}.predictions{plain.suffix}")
     check_paths(path, output)
     anew = Checkpoint(url=url, chunk=options["chunk"])

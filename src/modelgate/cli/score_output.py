@@ -36,7 +36,7 @@ def check_paths(source: Path, output: Path) -> None:
     """
     if not source.is_file():
         raise ConfigurationError(f"{source} is no regular file: what is gone on with later is read again")
-    if output.suffix in COMPRESSED:
+    if output.suffix.lower() in COMPRESSED:
         raise ConfigurationError(
             f"--output must not end in {output.suffix} (got {output}): it is not compressed"
         )
