@@ -1,4 +1,4 @@
-"""CSV files as they are found on disks: plain or compressed. Other formats are rejected by name."""
+"""Reader for CSV files, plain or compressed; other formats are rejected by name."""
 
 import codecs
 import re
@@ -11,9 +11,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 from ..errors import ConfigurationError
 
-__all__ = ["COMPRESSED", "CSVFile", "open_csv"]
+__all__ = ["COMPRESSED_SUFFIXES", "CSVFile", "open_csv"]
 
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 
 _HEAD = 4096
 
@@ -75,7 +75,7 @@ def open_csv(path: Path) -> Iterator[CSVFile]:
             yield CSVFile(content, file, module is not None)
         except damaged as error:
             if getattr(error, "errno", None) is not None:
-                raise  # Of the disk.
+                raise  # An error of the disk, not of the content.
             raise ConfigurationError(f"{path} is damaged or incomplete: {error}") from None
 
 

@@ -79,7 +79,7 @@ def needed_names(model: Any, columns: Sequence[Column]) -> list[str] | None:
 
 
 def spelled_names(model: Any, known: Collection[str]) -> list[str] | None:
-    """As `needed_names`, with the spelling of *known* where LightGBM has another, and without a check."""
+    """Return what `needed_names` returns, without its check; LightGBM's ``a_b`` is spelled ``a b`` if *known* has that."""
     names = stored_names(model)
     if names is None:
         # A last step that stores the schema's names was fitted on a frame of them, and so was the first one.

@@ -98,7 +98,7 @@ def last_names(model: Any) -> list[str] | None:
 
 
 def has_renamed(model: Any) -> bool:
-    """Whether the names that *model* stores are of LightGBM, which writes ``a b`` as ``a_b`` and takes both."""
+    """Return whether LightGBM stores the names of *model*: it stores ``a b`` as ``a_b`` and accepts both."""
     if _is_of_lightgbm(model):
         return True
     inner = _first_inside(model)
