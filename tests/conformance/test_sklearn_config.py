@@ -15,7 +15,18 @@ from sklearn.preprocessing import StandardScaler
 
 from conformance.conftest import Mounted
 from conftest import KEY
-from modelgate import Deployment, FolderStore, Gate, ModelPackage, Predictor, Shadow, Workers, drive, score
+from modelgate import (
+    Deployment,
+    FolderStore,
+    Gate,
+    ModelPackage,
+    Predictor,
+    Schema,
+    Shadow,
+    Workers,
+    drive,
+    score,
+)
 from modelgate.scoring import Agreement
 from modelgate.scoring.plans import Plan
 from modelgate.scoring.sklearn_config import current_config
@@ -62,6 +73,15 @@ def test_a_model_is_called_under_the_configuration_of_the_app(mount, model, opti
 
     assert [200] * 3 == [answer.status for answer in answers]
     assert all([True] == answer.json()["predictions"] for answer in answers)
+
+
+def test_a_function_is_called_under_the_configuration_of_the_app(mount, model):
+    """In the threads of the gate and of the server: it may call an estimator itself."""
+    gate = Gate(keys={KEY: "f"})
+    gate.handler("f", schema=Schema.of(a=float, b=float))(lambda table: model.predict(table.to_pandas()))
+    answer = asked_elsewhere(lambda: Mounted(mount, gate).predict(ROW))
+
+    assert (200, [True]) == (answer.status, answer.json()["predictions"])
 
 
 def test_a_model_is_loaded_under_the_configuration_of_the_app(mount, model, tmp_path):

@@ -581,6 +581,8 @@ def workbook():
         (gzip.compress(b""), "is empty: a header line"),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "is not readable"),
         (b"\x7fELF\x02\x01\x01\x00\x00\x00", "is no text file"),
+        (b'[\n  {"age": 1}\n]', "is JSON, and the rows must be CSV: pandas.read_json(…).to_csv"),
+        (b'{"age": 1}\n{"age": 2}\n', "is JSON, and"),
     ],
     # Not of the content: the time is in it, and every worker of pytest names tests alike.
     ids=[
@@ -594,6 +596,8 @@ def workbook():
         "compressed nothing",
         "image",
         "program",
+        "json",
+        "json lines",
     ],
 )
 def test_a_file_of_another_format(to, out, content, told):
@@ -615,6 +619,16 @@ def test_columns_called_as_formats_begin(to, out):
         score(path, "--overwrite")
 
         assert "churn_PREDICTION\n3.0\n" == out.with_name("rows.predictions.csv").read_text()
+
+
+def test_a_compression_in_capitals(to, out):
+    """Some programs write it so: its predictions are plain CSV all the same."""
+    to(gate_of())
+    path = out.with_name("big.csv.GZ")
+    path.write_bytes(gzip.compress(rows_of(*AGES).encode()))
+    score(path, code=1)
+
+    assert lines(*DONE) == out.with_name("big.predictions.csv").read_text()
 
 
 def test_a_compressed_output(to, run):

@@ -144,6 +144,23 @@ def test_names_that_are_numbers_are_names_where_the_schema_has_them():
     )
 
 
+@pytest.mark.parametrize("wrap", [lambda model: model, lambda model: make_pipeline("passthrough", model)])
+def test_names_that_are_numbers_are_names_to_scikit_learn(wrap):
+    """It makes up no names: these are of a DataFrame, as ``X.columns.astype(str)`` makes them."""
+    model = wrap(LinearRegression()).fit(FRAME.set_axis(["0", "1"], axis=1), TARGET)
+
+    assert ("0", "1") == Schema.from_model(model).names
+    np.testing.assert_allclose([4.0 + 39.0 * 3], score(model, {"1": 39.0, "0": 4.0}).values, rtol=1e-12)
+
+
+@pytest.mark.parametrize("names", [{"feature_names": []}, {"feature_name": lambda self, at: "x"}], ids=list)
+def test_attributes_of_other_meaning_name_no_columns(names):
+    """A model of one's own may have an empty list, or a method that needs an argument."""
+    model = type("Own", (), {"predict": lambda self, X: X[:, 0] + X[:, 1], **names})()
+
+    assert [43.0] == score(model, ROW, schema=Schema.of(a=float, b=float)).values.tolist()
+
+
 @pytest.mark.parametrize("wrap", [lambda model: model, lambda model: GridSearchCV(model, {}, cv=2)])
 def test_the_last_step_has_the_names_where_the_first_one_stores_nothing(wrap):
     """Where they are the schema's, both were fitted on a frame."""

@@ -33,7 +33,7 @@ from modelgate import (
     Schema,
 )
 from modelgate.cli.root import cli
-from modelgate.models import files
+from modelgate.models import files, package
 from modelgate.models.manifest import Manifest
 from modelgate.testing import Client
 
@@ -181,10 +181,11 @@ def path(request, reader, tmp_path, monkeypatch):
     for text in TEXTS:
         Path(text).write_text(text)
     format_ = "skops" if request.param == "package" else "joblib"
-    package = ModelPackage.from_estimator(reader, pd.DataFrame({"text": TEXTS}), format=format_)
     with monkeypatch.context() as patch:
-        patch.setattr(files, "check_opens_no_files", lambda model: None)
-        package.save(tmp_path / "m.mgpkg")
+        for module in (files, package):
+            patch.setattr(module, "check_opens_no_files", lambda model: None)
+        packed = ModelPackage.from_estimator(reader, pd.DataFrame({"text": TEXTS}), format=format_)
+        packed.save(tmp_path / "m.mgpkg")
     return tmp_path / "m.mgpkg"
 
 
@@ -228,14 +229,19 @@ def test_doctor_reports_it(path, tmp_path, monkeypatch):
     assert "opens files that callers name" in found[0]["what"]
 
 
-def test_a_package_is_not_written(reader, tmp_path, monkeypatch):
-    """What no gate would load is not packed."""
-    monkeypatch.chdir(tmp_path)
-    for text in TEXTS:
-        Path(text).write_text(text)
-    package = ModelPackage.from_estimator(reader, pd.DataFrame({"text": TEXTS}))
+def test_a_package_is_not_made(reader):
+    """What no gate would load is not packed, and none of the files that its rows name is opened."""
     with pytest.raises(ConfigurationError, match="opens files that callers name"):
-        package.save("m.mgpkg")
+        ModelPackage.from_estimator(reader, pd.DataFrame({"text": TEXTS}))
+
+
+def test_a_package_is_not_written(reader, tmp_path):
+    """A model may be changed after it was packed."""
+    reader[0].set_params(input="content")
+    packed = ModelPackage.from_estimator(reader, pd.DataFrame({"text": TEXTS}))
+    reader[0].set_params(input="filename")
+    with pytest.raises(ConfigurationError, match="opens files that callers name"):
+        packed.save(tmp_path / "m.mgpkg")
 
 
 @pytest.mark.parametrize(

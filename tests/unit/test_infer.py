@@ -51,6 +51,7 @@ from sklearn.preprocessing import (
     OrdinalEncoder,
     QuantileTransformer,
     RobustScaler,
+    SplineTransformer,
     StandardScaler,
     TargetEncoder,
 )
@@ -766,6 +767,8 @@ def test_a_level_none_is_known_behind_a_passthrough():
         (MaxAbsScaler(), None, (-23.0, 23.0)),
         (QuantileTransformer(n_quantiles=24), 11.5, (0.0, 23.0)),
         (KBinsDiscretizer(2, strategy="uniform"), None, (0.0, 23.0)),
+        (SplineTransformer(4, degree=0), 11.5, (0.0, 23.0)),
+        (SplineTransformer(4, degree=3), 11.5, (0.0, 23.0)),
         (Normalizer(), None, None),
         (make_pipeline("passthrough", StandardScaler()), 11.5, None),
     ],

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import math
+import re
 
 import joblib
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, PowerTransformer
+from sklearn.preprocessing import FunctionTransformer, PowerTransformer, SplineTransformer
 
 from modelgate import (
     Column,
@@ -149,6 +150,42 @@ HEALTHY = {
         lambda: Own(lambda X: X[:, 0] if (X > 1900).all() else refuse("year out of range")),
         None,
         {"x0": 1984.0},
+    ),
+    "a function of numpy over an array": (
+        lambda: make_pipeline(FunctionTransformer(np.log1p), LogisticRegression()).fit(
+            FRAME.to_numpy(), LABELS
+        ),
+        None,
+        {"x0": 20, "x1": 30.5},
+    ),
+    "nulls in an array": (
+        lambda: make_pipeline(FunctionTransformer(np.nan_to_num), LogisticRegression()).fit(
+            FRAME.to_numpy(), LABELS
+        ),
+        None,
+        {"x0": 20, "x1": None},
+    ),
+    "numbers between knots": (
+        lambda: make_pipeline(SplineTransformer(extrapolation="error"), LogisticRegression()).fit(
+            FRAME * 1000, LABELS
+        ),
+        None,
+        {"age": 20000.0, "income": 30000.0},
+    ),
+    "texts with a part": (
+        lambda: Own(lambda X: np.array([float(text.split(",")[1]) for text in X[:, 0]])),
+        Schema.of(x0=str),
+        {"x0": "a,1"},
+    ),
+    "texts with a match": (
+        lambda: Own(lambda X: np.array([float(re.match(r"A-(\d+)", text).group(1)) for text in X[:, 0]])),
+        Schema.of(x0=str),
+        {"x0": "A-1"},
+    ),
+    "a few codes or nothing": (
+        lambda: Own(lambda X: np.array([{4711: 1.0}.get(value) * 2 for value in X[:, 0].tolist()])),
+        None,
+        {"x0": 4711.0},
     ),
     "a few codes": (
         lambda: Own(lambda X: np.array([{4711: 1.0}[value] for value in X[:, 0].tolist()])),

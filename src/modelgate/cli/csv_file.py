@@ -1,4 +1,4 @@
-"""CSV files as they are found on disks: plain or compressed. Other formats are rejected by name."""
+"""Reader for CSV files, plain or compressed; other formats are rejected by name."""
 
 import codecs
 import re
@@ -11,9 +11,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 from ..errors import ConfigurationError
 
-__all__ = ["COMPRESSED", "CSVFile", "open_csv"]
+__all__ = ["COMPRESSED_SUFFIXES", "CSVFile", "open_csv"]
 
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 
 _HEAD = 4096
 
@@ -31,6 +31,8 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "UTF-16"),
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
+
+_JSON = re.compile(rb'\s*(\[\s*)?\{\s*"')
 
 _FORMATS = (
     (b"PK\3\4", "a zip archive, such as an Excel workbook", "read_excel"),
@@ -73,7 +75,7 @@ def open_csv(path: Path) -> Iterator[CSVFile]:
             yield CSVFile(content, file, module is not None)
         except damaged as error:
             if getattr(error, "errno", None) is not None:
-                raise  # Of the disk.
+                raise  # An error of the disk, not of the content.
             raise ConfigurationError(f"{path} is damaged or incomplete: {error}") from None
 
 
@@ -105,6 +107,10 @@ def _check_format(path: Path, head: bytes) -> None:
             raise ConfigurationError(
                 f"{path} is {name}, and the rows must be UTF-8: iconv -f {name} -t UTF-8 converts it"
             )
+    if _JSON.match(head):
+        raise ConfigurationError(
+            f'{path} is JSON, and the rows must be CSV: pandas.read_json(…).to_csv("rows.csv", index=False) converts it'
+        )
     if b"\0" in head:
         for magic, name, reader in _FORMATS:
             if head.startswith(magic):

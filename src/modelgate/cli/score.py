@@ -17,7 +17,7 @@ from ..errors import (
     Unauthorized,
 )
 from .checkpoint import Checkpoint
-from .csv_file import COMPRESSED
+from .csv_file import COMPRESSED_SUFFIXES
 from .inspect import from_environment
 from .progress import Show, progress, told
 from .tables import plain, print_json
@@ -82,8 +82,8 @@ def score(
     from .score_output import alone, begun, check_paths
 
     if output is None:
-        plain = path.with_suffix("") if path.suffix in COMPRESSED else path
-        output = plain.with_name(f"{plain.stem}.predictions{plain.suffix}")
+        uncompressed = path.with_suffix("") if path.suffix.lower() in COMPRESSED_SUFFIXES else path
+        output = uncompressed.with_name(f"{uncompressed.stem}.predictions{uncompressed.suffix}")
     check_paths(path, output)
     anew = Checkpoint(url=url, chunk=options["chunk"])
     with alone(output) as file:

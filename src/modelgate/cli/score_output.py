@@ -12,7 +12,7 @@ from ..client.errors import UnexpectedAnswer
 from ..client.scored import Refused, Scored
 from ..errors import ConfigurationError
 from .checkpoint import Checkpoint, checkpoint_path
-from .csv_file import COMPRESSED
+from .csv_file import COMPRESSED_SUFFIXES
 from .score_input import Chunk
 
 try:
@@ -36,7 +36,7 @@ def check_paths(source: Path, output: Path) -> None:
     """
     if not source.is_file():
         raise ConfigurationError(f"{source} is no regular file: what is gone on with later is read again")
-    if output.suffix in COMPRESSED:
+    if output.suffix.lower() in COMPRESSED_SUFFIXES:
         raise ConfigurationError(
             f"--output must not end in {output.suffix} (got {output}): it is not compressed"
         )

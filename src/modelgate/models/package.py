@@ -28,6 +28,7 @@ from .archive import (
     pack_sidecars,
     write,
 )
+from .file_readers import check_opens_no_files
 from .files import check_version, dump, read_estimator
 from .manifest import Label, Manifest, Sidecars, make_manifest, read_member, read_sidecars
 from .model_thread import in_model_thread
@@ -124,7 +125,7 @@ class ModelPackage:
                 what is packed. How much is measured on the rows kept, see `Manifest.difference`.
 
         Raises:
-            ConfigurationError: an option cannot work, or rows of *X* break the schema.
+            ConfigurationError: an option cannot work, rows of *X* break the schema, or *model* opens files.
         """
         if format not in ("skops", "joblib", "onnx"):
             raise ConfigurationError(f"format={format!r}: accepts skops, joblib or onnx")
@@ -134,6 +135,7 @@ class ModelPackage:
             raise ConfigurationError(f"y: accepts a value for each of the {len(X)} rows of X")
         if not len(X):
             raise ConfigurationError("X: accepts at least one row")
+        check_opens_no_files(model)
         schema = schema or Schema.from_model(model, X)
         rows = background(X, schema)
         estimator, told = model, None

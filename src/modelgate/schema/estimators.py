@@ -150,6 +150,11 @@ def _range(step: Any, at: int) -> tuple[float | None, float | None, float | None
         return _number(column[0]), _number(middle), _number(column[-1])
     if hasattr(step, "bin_edges_"):
         return _number(step.bin_edges_[at][0]), None, _number(step.bin_edges_[at][-1])
+    if hasattr(step, "bsplines_"):
+        # Its knots lie around those that it chose among the values.
+        knots = step.bsplines_[at].t[step.degree : -step.degree or None]
+        least, greatest = _number(knots[0]), _number(knots[-1])
+        return least, None if least is None or greatest is None else least / 2 + greatest / 2, greatest
     center = {"StandardScaler": "mean_", "RobustScaler": "center_"}.get(type(step).__name__)
     centers = None if center is None else getattr(step, center, None)
     return None, None if centers is None else _number(centers[at]), None

@@ -1,13 +1,16 @@
 """Tables in the form that a fitted model takes."""
 
 from collections.abc import Callable, Collection, Hashable, Sequence
+from itertools import chain
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from ..errors import ConfigurationError
 from .columns import Column
 from .infer import columns_of, none_columns
 from .table import Table
-from .ways import are_placeholders, has_renamed, last_names, stored_names, takes_texts
+from .ways import has_placeholders, has_renamed, last_names, stored_names, takes_texts
 
 __all__ = ["DtypeKey", "ModelInput", "needed_names", "spelled_names"]
 
@@ -38,17 +41,25 @@ class ModelInput:
             stores = stored_names(model) is not None
             self._none = none_columns(model) if stores else frozenset()
             # No encoder reads them: they are as in the DataFrame of the training.
-            kinds = {column.name: column.kind for column in columns_of(model)} if stores else {}
-            self._plain = {c.name for c in columns if c.kind == "text" and kinds.get(c.name, "any") == "any"}
+            told = {column.name: column.kind for column in columns_of(model)} if stores else {}
+            self._plain = {c.name for c in columns if c.kind == "text" and told.get(c.name, "any") == "any"}
         self._texts = takes_texts(model)
         if self._texts and [column.kind for column in columns] != ["text"]:
             raise ConfigurationError("schema: the model takes texts: accepts one column, Schema.of(text=str)")
-        self.dtype_key = None if self._texts else _dtype_key(columns, framed=self._names is not None)
+        kinds = {column.kind for column in columns}
+        self._infers_dtype = self._names is None and "any" in kinds and kinds <= {"any", "number"}
+        if self._infers_dtype:
+            self.dtype_key: DtypeKey | None = _array_dtype
+        else:
+            self.dtype_key = None if self._texts else _dtype_key(columns, framed=self._names is not None)
 
     def __call__(self, table: Table) -> Any:
         """Return the rows of *table* for the estimator's methods; they may change it."""
+        if self._texts:
+            return table.texts[0]
         if self._names is None:
-            return table.texts[0] if self._texts else table.to_array()
+            array = table.to_array()
+            return array.astype(_array_dtype(table), copy=False) if self._infers_dtype else array
         frame = table.to_pandas(self._none, plain=self._plain)
         return frame if list(frame.columns) == self._names else frame[self._names]
 
@@ -68,13 +79,13 @@ def needed_names(model: Any, columns: Sequence[Column]) -> list[str] | None:
 
 
 def spelled_names(model: Any, known: Collection[str]) -> list[str] | None:
-    """As `needed_names`, with the spelling of *known* where LightGBM has another, and without a check."""
+    """Return what `needed_names` returns, without its check; LightGBM's ``a_b`` is spelled ``a b`` if *known* has that."""
     names = stored_names(model)
     if names is None:
         # A last step that stores the schema's names was fitted on a frame of them, and so was the first one.
         last = last_names(model)
         return last if last is not None and sorted(last) == sorted(known) else None
-    if are_placeholders(names):
+    if has_placeholders(model):
         return names if set(names) <= set(known) else None
     needed = [column.name for column in columns_of(model)]
     if has_renamed(model):
@@ -114,6 +125,19 @@ def _dtype_key(columns: Sequence[Column], *, framed: bool) -> DtypeKey | None:
         return nulls, *(_types(table.texts[at]) for at in unknown)
 
     return key
+
+
+def _array_dtype(table: Table) -> type:
+    """Return the dtype of *table* as an array: of numbers where it holds nothing else, as numpy infers it.
+
+    numpy's own functions, such as ``log1p``, reject an array of objects.
+    """
+    types = set(map(type, chain.from_iterable(table.texts)))
+    if not types <= {int, float, type(None)}:
+        return object
+    if types == {int} and not table.numbers.shape[1]:
+        return np.int64 if all(cell in _INT64 for cell in chain.from_iterable(table.texts)) else object
+    return float
 
 
 def _may_be_null(column: Column) -> bool:

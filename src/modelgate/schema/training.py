@@ -18,14 +18,14 @@ __all__ = ["certain_columns", "trained_columns"]
 
 
 def trained_columns(model: Any, X: Any) -> list[Column]:  # noqa: N803  scikit-learn's word
-    """Return the columns that *model* needs, with what only its training rows *X* tell.
+    """Return the columns that *model* needs, completed from its training rows *X*.
 
-    That is the kind of a column that no estimator knows more about than that it is a number, or anything;
-    and the spelling of a name that LightGBM changed.
+    A column of the kind ``any`` or ``number`` gets the kind that it has in *X*, and a name that LightGBM
+    changed its spelling there.
 
     Args:
         model: Fitted estimator.
-        X: DataFrame, array of (rows, columns), or what `certain_columns` returns.
+        X: DataFrame, array of (rows, columns), or the mapping that `certain_columns` returns.
 
     Raises:
         ConfigurationError: As for `columns_of`, or a column holds what a single value of JSON cannot say.

@@ -13,7 +13,7 @@ from .estimators import has_base, is_imputer, is_vectorizer, passes, tag
 
 __all__ = [
     "Path",
-    "are_placeholders",
+    "has_placeholders",
     "has_renamed",
     "input_names",
     "last_names",
@@ -52,7 +52,7 @@ def input_names(model: Any) -> list[str]:
         ConfigurationError: it tells neither names nor number.
     """
     names = stored_names(model)
-    if names is not None and not are_placeholders(names):
+    if names is not None and not has_placeholders(model):
         return names
     if takes_texts(model):
         return ["text"]
@@ -80,11 +80,11 @@ def _own_names(model: Any) -> list[str] | None:
     names: Any = getattr(model, "feature_names_in_", None)
     if names is None and hasattr(model, "predict"):
         names = getattr(model, "feature_names_", None) or getattr(model, "feature_names", None)
-        stored = getattr(model, "feature_name", None)
-        names = stored() if not names and callable(stored) else names
-    # Anybody may call anything so.
+        if not names and _is_of_lightgbm(model) and hasattr(model, "feature_name"):
+            names = model.feature_name()
+    # Any model may use these attributes for something else.
     listed = isinstance(names, list | tuple) or hasattr(names, "tolist")
-    return [str(name) for name in names] if listed else None
+    return [str(name) for name in names] or None if listed else None
 
 
 def last_names(model: Any) -> list[str] | None:
@@ -98,16 +98,28 @@ def last_names(model: Any) -> list[str] | None:
 
 
 def has_renamed(model: Any) -> bool:
-    """Whether the names that *model* stores are of LightGBM, which writes ``a b`` as ``a_b`` and takes both."""
-    if type(model).__module__.startswith("lightgbm"):
+    """Return whether LightGBM stores the names of *model*: it stores ``a b`` as ``a_b`` and accepts both."""
+    if _is_of_lightgbm(model):
         return True
     inner = _first_inside(model)
     return inner is not None and has_renamed(inner)
 
 
-def are_placeholders(names: Sequence[str]) -> bool:
-    """Whether *names* are those that CatBoost or LightGBM gives the columns of an array."""
-    return any(list(names) == [f"{prefix}{at}" for at in range(len(names))] for prefix in ("", "Column_"))
+def has_placeholders(model: Any) -> bool:
+    """Return whether the names that *model* stores are those that CatBoost or LightGBM gives an array's columns.
+
+    scikit-learn makes up none: there, ``0``, ``1``, … are the names of a DataFrame.
+    """
+    names = _own_names(model)
+    if names is None:
+        inner = _first_inside(model)
+        return inner is not None and has_placeholders(inner)
+    prefixes = ("Column_",) if hasattr(model, "feature_names_in_") else ("Column_", "")
+    return any(names == [f"{prefix}{at}" for at in range(len(names))] for prefix in prefixes)
+
+
+def _is_of_lightgbm(model: Any) -> bool:
+    return type(model).__module__.startswith("lightgbm")
 
 
 def _first_inside(model: Any) -> Any:

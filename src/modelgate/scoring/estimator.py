@@ -48,7 +48,7 @@ class Estimator:
         self.plan: Plan | str = "it is an ONNX graph"
         self.dtype_key: DtypeKey | None = None
         if isinstance(model, OnnxModel):
-            needed_names(model, schema.columns)
+            needed_names(model, schema.columns)  # raises if the schema lacks one
             self._ask: Answering = model.answer
             return
         self._input = ModelInput(model, schema.columns)

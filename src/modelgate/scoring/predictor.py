@@ -20,6 +20,7 @@ from .estimator import Estimator
 from .pace import LIGHT, Pace
 from .plans import Plan
 from .query import Output, Prediction, Target, as_prediction
+from .sklearn_config import Config, configured, current_config
 from .tally import Tally
 from .threshold import Threshold
 from .trial import first_answer
@@ -85,6 +86,8 @@ class Predictor:
             self._tally.queues.add(self._workers)
         self._pace = Pace() if inline is None else None
         self._function: Callable[[Table], Any]
+        self._config: Config = None
+        self._async = inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
         if isinstance(model, type):
             raise ConfigurationError(f"model={model.__name__}: accepts a fitted estimator: this is its class")
         check_opens_no_files(model)
@@ -101,6 +104,8 @@ class Predictor:
             if schema is None:
                 raise ConfigurationError(f"schema: the function {model!r} needs one: Schema.of(…)")
             self.schema, self._function = schema, model
+            # An estimator has its own. It is local to a thread, which a coroutine shares with others.
+            self._config = None if self._async else current_config()
         else:
             raise ConfigurationError(
                 f"model={model!r}: accepts a fitted estimator with predict, or a function of a Table"
@@ -109,7 +114,6 @@ class Predictor:
         if batch and self._workers is not None and isinstance(self._function, Estimator):
             key = self._function.dtype_key
             self.batcher = Batcher(self._score, self._workers, inline=inline, key=key, tally=self._tally)
-        self._async = inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
 
     @cached_property
     def targets(self) -> list[Target]:
@@ -180,7 +184,8 @@ class Predictor:
             raise PredictionError from error
 
     def _score(self, table: Table) -> Prediction:
-        return as_prediction(self._function(table), len(table), self.target)
+        with configured(self._config):
+            return as_prediction(self._function(table), len(table), self.target)
 
     def _score_blocking(self, table: Table) -> Prediction:
         if not self._async:

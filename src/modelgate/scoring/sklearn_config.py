@@ -16,7 +16,7 @@ Config: TypeAlias = Mapping[str, Any] | None
 
 
 def current_config() -> Config:
-    """Return the configuration of this thread. Where nobody has imported scikit-learn it is the default."""
+    """Return the configuration of this thread: the default one if scikit-learn has not been imported."""
     get_config = getattr(sys.modules.get("sklearn"), "get_config", None)
     if get_config is None:
         return None

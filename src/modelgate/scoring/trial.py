@@ -1,4 +1,4 @@
-"""Whether a model can answer: it is called with rows before any caller's, and must answer one of them."""
+"""Trial call of a model before it serves: it must answer one row."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -65,9 +65,9 @@ def _synthetic(schema: Schema) -> Iterator[Table]:
 
 
 def _proves(columns: Sequence[Column], errors: Sequence[Exception]) -> bool:
-    """Whether *errors*, one for each synthetic row, prove that the model answers no row at all.
+    """Return whether *errors*, one for each synthetic row, prove that the model answers no row at all.
 
-    They do where every column's values are known: levels, booleans, a value as in training. Elsewhere a
+    They do if the values of every column are known: levels, booleans, a value as in training. Otherwise a
     model may reject values that it does not know. The same error for values of every kind is not about
     values, unless it is a ValueError over texts: an encoder knows its categories, and the schema may not.
     """
@@ -79,5 +79,8 @@ def _proves(columns: Sequence[Column], errors: Sequence[Exception]) -> bool:
     if not unknown:
         return True
     if len({(type(error), str(error)) for error in errors}) > 1:
+        return False
+    # A look-up or a regular expression that finds nothing returns None.
+    if "NoneType" in str(errors[0]):
         return False
     return isinstance(errors[0], _STRUCTURAL) or all(column.numeric for column in unknown)

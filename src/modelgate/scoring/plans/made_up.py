@@ -12,7 +12,10 @@ __all__ = ["ODD", "MadeUp", "varied_rows"]
 _LARGE = (0.0, -0.0, 1e10, -1e30, 5e-324, 2.0**53)
 _TOO_LARGE = (1e300, -1e300)  # for float32, which trees read
 _UNKNOWN = ("?", "", "an unknown level")
-_VARIED = ("a", 1, "1", 0.5, "2024-01-06", -1, "2024-01-06T10:00:00", 50, True, 2000, False, 1e6)
+_PARTS = "0 0,0;0:0-0_0/0=0|0@0.0"
+"""A text that has parts, whichever separator a model splits it at."""
+
+_VARIED = ("a", 1, "1", 0.5, "2024-01-06", -1, "2024-01-06T10:00:00", 50, _PARTS, True, 2000, False, 1e6)
 """Values of many kinds and sizes: of most rules that a model may have for its values, some keep it."""
 
 
