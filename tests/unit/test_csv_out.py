@@ -70,7 +70,7 @@ def test_numbers_come_back(values):
     raw = csv_of([("x", np.array(values)), ("y", values)], len(values))
 
     assert [[repr(value)] * 2 for value in values] == read(raw)[1:]
-    assert values == pandas.read_csv(io.BytesIO(raw))["x"].tolist()
+    assert values == pandas.read_csv(io.BytesIO(raw), converters={"x": float})["x"].tolist()
 
 
 @pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])

@@ -13,8 +13,6 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..http.strict_json import occurrences
-
 __all__ = ["Numbers", "block_of", "blocks_of", "has_short_cells"]
 
 Numbers: TypeAlias = npt.NDArray[np.float64]
@@ -59,8 +57,14 @@ def blocks_of(raw: bytes, start: int, end: int, width: int, rows: int) -> Iterat
     if min(end - start, 2 * rows * width) < LARGE or lines.odd or not has_short_cells(raw, start, end):
         yield None
         return
-    # Before 3.0 only "round_trip" was exact; since then all is, and to say so is deprecated.
-    exact = {} if int(pandas.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
+    exact = {}
+    if int(pandas.__version__.split(".")[0]) < 3:
+        # Only "round_trip" was exact then; since 3.0 every parser is, and the option is deprecated.
+        exact = {"float_precision": "round_trip"}
+        # A chunk that began with a line of too many cells had no error, and lost one of them.
+        if not lines.even:
+            yield None
+            return
     if end - start > 2 * rows * width:
         np.empty(_FREED, np.uint8)
     options = {"header": None, "dtype": np.float64, "skip_blank_lines": False, "low_memory": False, **exact}
@@ -129,15 +133,22 @@ class _Lines:
 
     def leave_doubt_of(self, numbers: Numbers) -> bool:
         """Whether *numbers*, read from them, may be others than `from_text` makes."""
-        if numbers.shape[1] != self._width or (np.isnan(numbers.max()) and not self._even):
+        if numbers.shape[1] != self._width or (np.isnan(numbers.max()) and not self.even):
             return True
         return bool((numbers.view(np.int64) == _MINUS_ZERO_BITS).any()) and self._has_minus_zero
 
     @cached_property
-    def _even(self) -> bool:
-        """Whether they have *width* cells each, none of them more."""
-        commas, ends = (sum(occurrences(part, byte) for part in self._parts()) for byte in (b",", b"\n"))
-        return commas == (ends + 1) * (self._width - 1)
+    def even(self) -> bool:
+        """Whether each line has *width* cells."""
+        unfinished = 0
+        for part in self._parts():
+            characters = np.frombuffer(part, np.uint8)
+            commas, ends = (np.flatnonzero(characters == ord(character)) for character in ",\n")
+            before = np.searchsorted(commas, ends)
+            if (np.diff(before, prepend=-unfinished) != self._width - 1).any():
+                return False
+            unfinished = len(commas) - int(before[-1]) if len(ends) else unfinished + len(commas)
+        return unfinished == self._width - 1
 
     @cached_property
     def _has_minus_zero(self) -> bool:
