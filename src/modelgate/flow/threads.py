@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from ..errors import Overloaded
 from .forks import renew_in_child
 
-__all__ = ["MAX_WAITING", "Share", "Threads"]
+__all__ = ["MAX_WAITING", "Share", "Threads", "in_worker"]
 
 MAX_WAITING = 65_536
 """How many rows may wait for a model."""
@@ -347,7 +347,20 @@ class _Call(Future[Any]):
         return cancelled
 
 
+class _Thread(threading.local):
+    in_worker = False
+
+
+_thread = _Thread()
+
+
+def in_worker() -> bool:
+    """Return whether this is a thread of some `Threads`."""
+    return _thread.in_worker
+
+
 def _work(begun: SimpleQueue[Callable[[], None] | None]) -> None:
+    _thread.in_worker = True
     while (call := begun.get()) is not None:
         call()
         # What was called is not kept alive while there is nothing to do.
