@@ -79,22 +79,25 @@ class Calls:
         self.made += 1
         outer = _thread.in_call
         try:
-            _thread.in_call = True
-            if len(batch) == 1:
-                table, context = batch[0].table, None if batch[0] is own else batch[0].context
-            else:
-                table, context = Table.joined([waiting.table for waiting in batch]), Context()
-            call = partial(contained, self._score, table)
-            if context is not None:
-                call = partial(context.run, call)
-            rows = len(table)
-            whole, took = self._tally.timed(reason, rows, call)
-            predictions = whole.parted([waiting.rows for waiting in batch])
+            try:
+                _thread.in_call = True
+                if len(batch) == 1:
+                    table, context = batch[0].table, None if batch[0] is own else batch[0].context
+                else:
+                    table, context = Table.joined([waiting.table for waiting in batch]), Context()
+                call = partial(contained, self._score, table)
+                if context is not None:
+                    call = partial(context.run, call)
+                rows = len(table)
+                whole, took = self._tally.timed(reason, rows, call)
+                predictions = whole.parted([waiting.rows for waiting in batch])
+            finally:
+                _thread.in_call = outer
         except BaseException:
+            # As in `Tally.timed`.
+            _thread.in_call = outer
             self.failed += 1
             raise
-        finally:
-            _thread.in_call = outer
         self.pace.note(took, rows)
         self.requests += len(batch)
         return predictions
