@@ -7,12 +7,14 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import modelgate
 from modelgate import Admission, Concurrency, Deployment, Gate, Schema
+from modelgate.flow.threads import Share, Threads
 from modelgate.testing import Client
 from waiting import SOON
 
@@ -20,7 +22,7 @@ SCHEMA = Schema.of(x=float)
 # What may come of a request that is interrupted: an exception, or an error of the gate's.
 ENDS = (None, 400, 500, 503)
 PACKAGE = str(Path(modelgate.__file__).parent)
-# The threads of a gate: a signal interrupts none of them, and `Workers` are a subject of their own.
+# Of the threads of a gate no line is safe, but all points at which a signal interrupts: see the last test.
 LEFT_OUT = ("threads.py", "testing.py")
 
 
@@ -81,14 +83,15 @@ POINTS = {"line": is_line, "signal": is_signal_point}
 class Interruption:
     """Raises *error* in this thread at the *number*-th point of modelgate's code."""
 
-    def __init__(self, kind, error, number):
+    def __init__(self, kind, error, number, left_out):
+        self.left_out = left_out
         self.is_point, self.opcodes = POINTS[kind], kind == "signal"
         self.error, self.left = error, number
         self.where = None
 
     def _call(self, frame, event, arg):
         name = frame.f_code.co_filename
-        if not name.startswith(PACKAGE) or name.endswith(LEFT_OUT):
+        if not name.startswith(PACKAGE) or name.endswith(self.left_out):
             return None
         frame.f_trace_opcodes = self.opcodes
         return self._step
@@ -113,16 +116,16 @@ class Interruption:
             sys.settrace(before)
 
 
-def each_interruption(kind, error, attempt):
+def each_interruption(kind, error, attempt, left_out=LEFT_OUT, least=50):
     """Call *attempt* with an interruption at each point it comes to, until it comes to the end."""
     number = 0
     while True:
-        interruption = Interruption(kind, error, number)
+        interruption = Interruption(kind, error, number, left_out)
         attempt(interruption)
         if interruption.where is None:
             break
         number += 1
-    assert number > 50
+    assert number > least
 
 
 class Doubler:
@@ -234,6 +237,35 @@ def test_an_interruption_is_for_one_caller_alone(pool, model, kind, error, way):
         check(gate, pool, interruption.where)
 
     each_interruption(kind, error, attempt)
+
+
+@pytest.mark.parametrize("busy", [True, False])
+@pytest.mark.parametrize(
+    "call", [Share.submit, partial(Share.submit, now=True), partial(Share.result, seconds=SOON)]
+)
+def test_threads_survive_a_signal_anywhere(call, busy):
+    """What others queued is called, and as many calls at once as there are threads."""
+
+    def attempt(interruption):
+        threads = Threads(2)
+        shares = one, other = threads.share(), threads.share()
+        go_on, both = threading.Event(), threading.Barrier(3)
+        calls = [share.submit(partial(go_on.wait, SOON)) for share in shares]
+        calls.append(other.submit(lambda: True))
+        if not busy:
+            go_on.set()
+            wait_until(lambda: not (one.live or other.live))
+        interruption.run(lambda: call(one, lambda: None))
+        go_on.set()
+        told = [asked.result(SOON) for asked in calls]
+        wait_until(lambda: not (one.live or other.live))
+        at_once = [share.submit(partial(both.wait, SOON)) for share in shares]
+        both.wait(SOON)
+
+        assert [True] * 3 == told, interruption.where
+        assert {0, 1, 2} > {asked.result(SOON) for asked in at_once}, interruption.where
+
+    each_interruption("signal", Interrupt, attempt, left_out=(), least=10)
 
 
 def wait_until(condition):

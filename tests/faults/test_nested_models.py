@@ -37,12 +37,12 @@ async def ask_all(gate, asked):
     return [answer.json().get("result") for answer in await asyncio.wait_for(asyncio.gather(*flows), SOON)]
 
 
-def by_score(gate, x):
-    return gate.score("base", {"x": x}).values[0]
+def by_score(gate, x, name="base"):
+    return gate.score(name, {"x": x}).values[0]
 
 
-def by_wsgi(gate, x):
-    return Client(gate.wsgi).post("/predict/base", json=[{"x": float(x)}]).json()["result"][0]
+def by_wsgi(gate, x, name="base"):
+    return Client(gate.wsgi).post(f"/predict/{name}", json=[{"x": float(x)}]).json()["result"][0]
 
 
 @pytest.mark.parametrize("threads", [4, 6])
@@ -130,8 +130,8 @@ class AsksItself:
         return [self.way(self.gate, x - 1) + 1 if x else 0.0 for x in rows[:, 0]]
 
 
-def by_loop(gate, x):
-    [[value]] = run_coroutine(lambda: ask_all(gate, [("base", x)]))
+def by_loop(gate, x, name="base"):
+    [[value]] = run_coroutine(lambda: ask_all(gate, [(name, x)]))
     return value
 
 
@@ -166,3 +166,76 @@ def test_an_estimator_that_asks_itself_for_ever_fails(caplog):
     told = [client.post("/predict/base", json=[{"x": x}]).status for x in (0, 1, 0)]
 
     assert [200, 500, 200] == told
+
+
+@pytest.mark.parametrize("deadline", [None, SOON])
+@pytest.mark.parametrize("way", [by_score, by_wsgi, by_loop])
+def test_estimators_that_ask_each_other_do_not_wait_for_each_other(deadline, way):
+    """Each is asked by the other while it predicts: both answer."""
+    both = threading.Barrier(2)
+    gate = Gate([], keys="open", deadline=deadline)
+
+    class AsksTheOther:
+        n_features_in_ = 1
+
+        def __init__(self, other):
+            self.other = other
+
+        def predict(self, rows):
+            if rows[0, 0] == 0:
+                return [0.0]
+            both.wait(SOON)
+            return [way(gate, 0, self.other) + 1]
+
+    for name, other in (("one", "other"), ("other", "one")):
+        gate.add(Deployment(name, AsksTheOther(other), schema=SCHEMA, plans=False))
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(by_wsgi, gate, 1, name) for name in ("one", "other")]
+
+        assert [1.0, 1.0] == [result.result(SOON) for result in asked]
+
+
+def test_handlers_with_an_event_loop_of_their_own_do_not_starve_an_estimator():
+    """All threads wait in such a loop for the estimator: it is called in another one."""
+    entered, go_on = threading.Semaphore(0), threading.Event()
+    model = Base()
+    base = Deployment("base", model, schema=SCHEMA, offload=True)
+    gate = Gate([base], keys="open", threads=2)
+
+    def before():
+        entered.release()
+        assert go_on.wait(SOON)
+
+    # Only now: a model is tried when it is loaded.
+    model.before = before
+    tally = gate._loader.tallies["base"]
+
+    @gate.handler("plus", schema=SCHEMA)
+    def plus(table):
+        return [by_loop(gate, table["x"][0]) + 1]
+
+    @gate.handler("minus", schema=SCHEMA)
+    def minus(table):
+        return [by_loop(gate, table["x"][0]) - 1]
+
+    async def asked():
+        tasks = [asyncio.create_task(ask_all(gate, [("base", 7)]))]
+        while tally.rows_waiting < 1:
+            await asyncio.sleep(0.001)
+        tasks.append(asyncio.create_task(ask_all(gate, [("plus", 7), ("minus", 7)])))
+        while tally.rows_waiting < 3:
+            await asyncio.sleep(0.001)
+        go_on.set()
+        return [result for answers in await asyncio.gather(*tasks) for result in answers]
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(gate.score, "base", {"x": 1})
+        assert entered.acquire(timeout=SOON)
+
+        try:
+            told = asyncio.run(asyncio.wait_for(asked(), SOON))
+        finally:
+            go_on.set()
+
+        assert [[14.0], [15.0], [13.0]] == told
+        assert [2.0] == first.result(SOON).values.tolist()

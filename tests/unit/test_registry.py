@@ -353,6 +353,21 @@ def test_a_time_that_cannot_be_read(tmp_path):
     assert None is kept[0].changed
 
 
+@pytest.mark.parametrize("column", ["model", "state", "percents", "by", "changed"])
+def test_text_that_is_not_utf_8_hides_no_other_row(tmp_path, column):
+    """SQLite stores any bytes as text."""
+    registry = SqlRegistry(f"sqlite:///{tmp_path}/models.db")
+    registry.set("churn", "store:churn@4")
+    registry.set("price", "store:price@1")
+    with registry._transaction() as connection:
+        spoil = f"update modelgate_deployments set \"{column}\" = cast(x'ff41' as text) where name = 'price'"
+        connection.execute(sa.text(spoil))
+    kept = registry.list()
+    registry.close()
+
+    assert [Registered("churn", "store:churn@4", percents={}), "price"] == [kept[0], kept[1].name]
+
+
 def test_a_pin_survives_there_and_back(registry, tmp_path):
     """The digest and the version in the app hold whenever the registry names the app's own model."""
     digests = {version: release(version).save(tmp_path / f"churn@{version}.mgpkg") for version in (3, 4)}

@@ -198,6 +198,22 @@ def test_a_version_that_could_not_be_read_is_tried_again(folder, caplog, monkeyp
     ]
 
 
+def test_a_model_that_exits_ends_no_look(folder, monkeypatch):
+    """A `SystemExit` of a model that is loaded is a failure of that model, which is tried again."""
+    gate = gate_of(folder)
+    said(gate)
+    put(folder, 4, "churn@4")
+
+    def leave(*args):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(package, "read_estimator", leave)
+        gate._look()
+
+    assert (4, "4") == look(gate)
+
+
 def test_nothing_is_kept_of_deployments_that_are_gone(folder, monkeypatch):
     """Neither that one could not be read, nor that its store could not be reached."""
     gate = gate_of(folder)

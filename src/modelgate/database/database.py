@@ -5,6 +5,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from ..errors import ConfigurationError, StoreError
@@ -198,6 +199,8 @@ def _make_private(_: object, __: object, args: Sequence[Any], ___: object) -> No
 
 
 def _set_up_sqlite(connection: Any, _: object) -> None:
+    # SQLite stores any bytes as text. One row of them must not fail the query for all.
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
     # Readers and the writer do not wait for each other; two writers wait, instead of failing.
     connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
     connection.execute("PRAGMA journal_mode=WAL")

@@ -1,6 +1,7 @@
 """Threads that several models share, so that none of them takes all there are."""
 
 import contextlib
+import math
 import os
 import threading
 import time
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 from ..errors import Overloaded
 from .forks import renew_in_child
 
-__all__ = ["MAX_WAITING", "Share", "Threads"]
+__all__ = ["MAX_WAITING", "Share", "Threads", "in_worker"]
 
 MAX_WAITING = 65_536
 """How many rows may wait for a model."""
@@ -99,10 +100,10 @@ class Threads:
         # One without rows makes nobody's wait longer, and may be what those of others wait for.
         if call.rows and share.waiting and share.rows_waiting + call.rows > MAX_WAITING:
             raise Overloaded
-        if not share.waiting:
-            self._turns.append(share)
         share.waiting[call] = None
         share.rows_waiting += call.rows
+        if share not in self._turns:
+            self._turns.append(share)
         first = next(iter(share.waiting))
         if first.rows and not call.rows:
             # A batch, for which many may wait: of the large tables only the first goes before it.
@@ -149,7 +150,7 @@ class Threads:
         share = call.share
         del share.waiting[call]
         share.rows_waiting -= call.rows
-        if not share.waiting:
+        if not share.waiting and share in self._turns:
             self._turns.remove(share)
 
     def find_overdue(self) -> None:
@@ -166,11 +167,10 @@ class Threads:
             call.share.slow += 1
         if self.patience is not None:
             while self._slow and (call := next(iter(self._slow))).began < now - self.patience:
-                self._end(call)
-                call.share.overdue += 1
+                self._end(call, overdue=1)
 
-    def _end(self, call: "_Call") -> None:
-        """*call* counts no longer."""
+    def _end(self, call: "_Call", overdue: int = 0) -> None:
+        """*call* counts no longer, unless as *overdue*."""
         if call in self._slow:
             del self._slow[call]
             call.share.slow -= 1
@@ -178,27 +178,28 @@ class Threads:
             del self._fresh[call]
         call.share.live -= 1
         call.share.left -= call.left
+        call.share.overdue += overdue
 
     def _begin_next(self) -> None:
         self._age()
         most, passed_over = self.most(), 0
         while passed_over < len(self._turns) and len(self._fresh) < self.number:
-            passed_over = 0 if self._may_begin(self._turns[0], most) else passed_over + 1
-            if not passed_over:
+            share = self._turns[0]
+            if share.waiting and self._may_begin(share, most):
                 try:
-                    self._have_thread()
+                    self._begin(next(iter(share.waiting)))
                 except Overloaded:
                     if not (self._fresh or self._slow):
                         raise
                     # The first of them that ends begins what waits.
                     return
-            share = self._turns.popleft()
-            if not passed_over:
-                call, _ = share.waiting.popitem(last=False)
-                share.rows_waiting -= call.rows
-                self._begin(call)
+                passed_over = 0
+            elif share.waiting:
+                passed_over += 1
             if share.waiting:
-                self._turns.append(share)
+                self._turns.rotate(-1)
+            else:
+                self._turns.popleft()
         if self._turns and not self._watched:
             self._watch()
 
@@ -235,19 +236,24 @@ class Threads:
     def _begin(self, call: "_Call") -> None:
         # Before anything is counted.
         self._have_thread()
-        if not call.set_running_or_notify_cancel():
-            return
-        call.began = time.monotonic()
+        run, now = partial(self._run, call), time.monotonic()
+        # A signal handler, which may raise, runs after a Python call or in a loop: not until `put` is done.
+        share, call.began = call.share, now
+        if call in share.waiting:
+            del share.waiting[call]
+            share.rows_waiting -= call.rows
         self._fresh[call] = None
-        call.share.live += 1
-        self._begun.put(partial(self._run, call))
+        share.live += 1
         self._idle -= 1
+        self._begun.put(run)
 
     def _run(self, call: "_Call") -> None:
-        try:
-            settle: Callable[[], None] = partial(call.set_result, call.function())
-        except BaseException as error:
-            settle = partial(call.set_exception, error)
+        settle: Callable[[], None] | None = None
+        if call.set_running_or_notify_cancel():
+            try:
+                settle = partial(call.set_result, call.function())
+            except BaseException as error:
+                settle = partial(call.set_exception, error)
         with self._lock:
             if call in self._fresh or call in self._slow:
                 self._end(call)
@@ -255,7 +261,8 @@ class Threads:
                 call.share.overdue -= 1
             self._idle += 1
             self._begin_next()
-        settle()
+        if settle is not None:
+            settle()
 
 
 class Share:
@@ -306,10 +313,10 @@ class Share:
             Overloaded: too many rows wait.
         """
         call = _Call(self, function, rows)
-        self._threads.begin_within(call)
         try:
+            self._threads.begin_within(call)
             return call.result(seconds)  # type: ignore[no-any-return]
-        except TimeoutError:
+        except BaseException:
             self._threads.leave(call)
             raise
 
@@ -337,17 +344,30 @@ class _Call(Future[Any]):
         self.share = share
         self.function = function
         self.rows = rows
-        self.began = 0.0
+        self.began = math.inf
         self.left = False
 
     def cancel(self) -> bool:
-        cancelled = super().cancel()
+        cancelled = self.began == math.inf and super().cancel()
         if cancelled:
             self.share.remove(self)
         return cancelled
 
 
+class _Thread(threading.local):
+    in_worker = False
+
+
+_thread = _Thread()
+
+
+def in_worker() -> bool:
+    """Return whether this is a thread of some `Threads`."""
+    return _thread.in_worker
+
+
 def _work(begun: SimpleQueue[Callable[[], None] | None]) -> None:
+    _thread.in_worker = True
     while (call := begun.get()) is not None:
         call()
         # What was called is not kept alive while there is nothing to do.

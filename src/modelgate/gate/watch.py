@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import NamedTuple, Protocol
 
 from ..errors import ConfigurationError, NotFound
-from ..flow import Flow, Handler, wait_for
+from ..flow import Flow, Handler, contained, wait_for
 from ..flow.forks import renew_in_child
 from ..http import Request, Response
 from .deployment import Deployment
@@ -119,7 +119,7 @@ def _poll(
         if call is None:
             return
         try:
-            call()
+            contained(call)
         except Exception as error:
             logger.error("what is served cannot be looked after", exc_info=error)
         # What it belongs to may end while nothing is done.
@@ -164,7 +164,7 @@ class Watch:
                 del names[name]
         for name, entry in list(self._entries.items()):
             try:
-                self._look_at(name, entry)
+                contained(self._look_at, name, entry)
             except Exception as error:
                 # A store that cannot be reached is asked again at each look.
                 if self._unreachable.get(name) != repr(error):

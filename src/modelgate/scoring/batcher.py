@@ -23,7 +23,7 @@ from ..flow import Flow, Workers, contained
 from ..flow.forks import renew_in_child
 from ..flow.threads import MAX_WAITING
 from ..schema import Table
-from .calls import Calls
+from .calls import Calls, in_call
 from .pace import LIGHT
 from .query import Prediction
 from .tally import Tally
@@ -157,9 +157,8 @@ class Batcher:
     def _wait(self, waiting: InThread, until: float | None) -> Outcome:
         try:
             try:
-                if self._runs_here():
+                if self._runs_here() or not self._enter(waiting):
                     return self._calls.outcomes([waiting], "unbatched", waiting)[0]
-                self._enter(waiting)
                 return self._outcome(waiting, until)
             except BaseException:
                 self._leave(waiting)
@@ -197,10 +196,8 @@ class Batcher:
         """What will come of *table*, on the running event loop."""
         waiting = InLoop(table, self._key_of(table))
         try:
-            if self._runs_here():
+            if self._runs_here() or not self._enter(waiting):
                 waiting.settle(self._calls.outcomes([waiting], "unbatched")[0])
-            else:
-                self._enter(waiting)
         except BaseException:
             waiting.future.cancel()
             raise
@@ -215,28 +212,37 @@ class Batcher:
         run = self._run
         return run is not None and run.ident == threading.get_ident()
 
-    def _enter(self, waiting: Waiting) -> None:
-        """Let *waiting* wait, and assign the next run if nobody is sure to begin it."""
+    def _enter(self, waiting: Waiting) -> bool:
+        """Let *waiting* wait, and assign the next run if nobody is sure to begin it.
+
+        Returns:
+            Whether it waits. A thread that makes a call itself does not wait for a run that has begun:
+            the model of that run may wait for this thread's.
+        """
         with self._lock:
             run = self._run
             if run is None and not self._queue.waiting and isinstance(waiting, InThread) and waiting.leads:
                 run = self._run = Run("idle", thread=waiting, batch=(waiting,))
                 run.begin()
-                return
-            if (run is not None and self._hangs(run)) or not self._queue.add(waiting):
+                return True
+            hangs = run is not None and self._hangs(run)
+            if run is not None and run.since is not None and not hangs and in_call():
+                return False
+            if hangs or not self._queue.add(waiting):
                 self._shed += 1
                 raise Overloaded
+            if run is not None and run.sure:
+                return True
             if isinstance(waiting, InThread):
-                if run is not None and run.sure:
-                    return
                 if waiting.leads:
                     self._run = Run("idle", thread=waiting)
                 else:
                     self._submit("idle")
-            elif run is None or not (run.sure or run.loop in (None, waiting.loop)):
+            elif run is None or (run.loop is not waiting.loop and (run.loop or waiting.in_worker)):
                 # Waiting for further requests pays for a call that takes long.
                 seen = waiting.rows if self._light(waiting.rows) else 0
                 self._assign("loop", waiting.loop, seen)
+            return True
 
     def _hangs(self, run: Run) -> bool:
         since, patience = run.since, self._workers.patience
@@ -297,7 +303,7 @@ class Batcher:
     def _submit(self, reason: str, batch: Sequence[Waiting] = ()) -> None:
         """Have a worker score *batch*, or the next one, under the lock. If there is none, reject the tables."""
         # A waiting thread may be one of the workers: if all of them were, no other would become free.
-        now = bool(batch) or any(isinstance(waiting, InThread) for waiting in self._queue.waiting)
+        now = bool(batch) or any(waiting.in_worker for waiting in self._queue.waiting)
         run = Run(reason, sure=now, batch=batch)
         try:
             self._workers.submit(partial(self._lead, run), now=now)

@@ -1,5 +1,6 @@
 """Calls of a model for a batch, and the search for the table at which one fails."""
 
+import threading
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from functools import partial
@@ -11,7 +12,19 @@ from .query import Prediction
 from .tally import Tally
 from .waiting import Outcome, Waiting
 
-__all__ = ["Calls"]
+__all__ = ["Calls", "in_call"]
+
+
+class _Thread(threading.local):
+    in_call = False
+
+
+_thread = _Thread()
+
+
+def in_call() -> bool:
+    """Return whether this thread makes a call for a batch, so that the caller is a model."""
+    return _thread.in_call
 
 
 class Calls:
@@ -64,18 +77,25 @@ class Calls:
             Exception: the error that the model raised.
         """
         self.made += 1
+        outer = _thread.in_call
         try:
-            if len(batch) == 1:
-                table, context = batch[0].table, None if batch[0] is own else batch[0].context
-            else:
-                table, context = Table.joined([waiting.table for waiting in batch]), Context()
-            call = partial(contained, self._score, table)
-            if context is not None:
-                call = partial(context.run, call)
-            rows = len(table)
-            whole, took = self._tally.timed(reason, rows, call)
-            predictions = whole.parted([waiting.rows for waiting in batch])
+            try:
+                _thread.in_call = True
+                if len(batch) == 1:
+                    table, context = batch[0].table, None if batch[0] is own else batch[0].context
+                else:
+                    table, context = Table.joined([waiting.table for waiting in batch]), Context()
+                call = partial(contained, self._score, table)
+                if context is not None:
+                    call = partial(context.run, call)
+                rows = len(table)
+                whole, took = self._tally.timed(reason, rows, call)
+                predictions = whole.parted([waiting.rows for waiting in batch])
+            finally:
+                _thread.in_call = outer
         except BaseException:
+            # As in `Tally.timed`.
+            _thread.in_call = outer
             self.failed += 1
             raise
         self.pace.note(took, rows)

@@ -9,6 +9,7 @@ from threading import get_ident
 from time import monotonic
 from typing import TypeAlias
 
+from ..flow.threads import in_worker
 from ..schema import Table
 from .query import Prediction
 
@@ -30,6 +31,7 @@ class InThread:
 
     Attributes:
         context: a copy of the caller's context variables.
+        in_worker: whether the thread may be a worker thread.
         given_up: whether the thread has stopped waiting.
         outcome: the prediction or the error; None until there is one.
         woken: receives an item for each time the thread is woken.
@@ -37,6 +39,7 @@ class InThread:
 
     __slots__ = ("context", "given_up", "key", "leads", "outcome", "rows", "table", "woken")
     loop = None
+    in_worker = True
 
     def __init__(self, table: Table, key: Hashable = None, *, leads: bool = True) -> None:
         self.table = table
@@ -64,9 +67,10 @@ class InLoop:
     Attributes:
         context: a copy of the caller's context variables.
         future: receives the prediction or the error as its result.
+        in_worker: whether the loop runs in a worker thread.
     """
 
-    __slots__ = ("context", "future", "key", "loop", "rows", "table")
+    __slots__ = ("context", "future", "in_worker", "key", "loop", "rows", "table")
 
     def __init__(self, table: Table, key: Hashable = None) -> None:
         self.table = table
@@ -75,6 +79,7 @@ class InLoop:
         self.context = copy_context()
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Outcome] = self.loop.create_future()
+        self.in_worker = in_worker()
 
     def gone(self) -> bool:
         """See `InThread.gone`."""
