@@ -316,6 +316,27 @@ def test_a_row_that_another_program_wrote(registry, caplog, upload, values, runn
     assert ["deployment churn"] * 2 == [line[:16] for line in told]
 
 
+def test_a_model_that_exits_blocks_no_other_row(registry, monkeypatch):
+    """Its `SystemExit` is a failure of that row."""
+    registry.set("churn", "store:churn@3")
+    registry.set("price", "store:churn@3")
+    gate = gate_of(registry, OWN, Deployment("price", "store:churn@3"))
+    seen = [said(gate), said(gate, "price")]
+    load, exits = Store.load, iter([SystemExit])
+
+    def leave_once(store, name):
+        for error in exits:
+            raise error
+        return load(store, name)
+
+    monkeypatch.setattr(Store, "load", leave_once)
+    registry.set("churn", "store:churn@4")
+    registry.set("price", "store:churn@5")
+    seen += [look(gate), said(gate, "price"), look(gate)]
+
+    assert [3, 3, 3, 5, 4] == seen
+
+
 def test_a_row_for_an_unknown_name_cannot_name_a_file(registry, upload):
     """No deployment is served for it."""
     registry.set("new", "store:churn@4")

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Protocol, get_args
 
+from ..flow import contained
 from .deployment import Deployment
 from .entries import Entries, Entry, State
 
@@ -83,7 +84,7 @@ class Following:
             if now == self._applied.get(name) and name not in self._failing:
                 continue
             try:
-                self._change(name, now, load=load)
+                contained(self._change, name, now, load=load)
             except Exception as error:
                 self._fail(name, now, error)
             else:
@@ -111,7 +112,7 @@ class Following:
         if self._entries[name].deployment is own:
             return
         try:
-            self._serving.prove(name)
+            contained(self._serving.prove, name)
         except Exception as error:
             self._serving.become(name, own, self._entries[name].state, load=False)
             del self._applied[name]
