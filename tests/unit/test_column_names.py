@@ -55,6 +55,13 @@ class Listed(CatBoost):
         return np.asarray(X[self.feature_names], float) @ self.weights_
 
 
+class Indexed(Listed):
+    """Takes an array alone, and has the names for its own reports."""
+
+    def predict(self, X):
+        return X[:, : len(self.feature_names)] @ self.weights_
+
+
 class Unknown(TransformerMixin, BaseEstimator):
     """A transformer that stores nothing of its input."""
 
@@ -101,6 +108,16 @@ def test_columns_are_given_in_the_order_of_the_model(model, schema):
     np.testing.assert_allclose(
         model.predict(pandas.DataFrame([ROW])), score(model, row, schema=schema).values, rtol=1e-12
     )
+
+
+@pytest.mark.parametrize("schema", [Schema.of(a=float, b=float), Schema.of(b=float, c=float, a=float), None])
+def test_a_model_that_answers_no_frame_is_given_an_array(schema):
+    """Its columns are in the order of the names that the model stores."""
+    model = Indexed().fit(FRAME, TARGET)
+    row = ROW if schema is None or "c" not in schema.names else ROW | {"c": 1.0}
+    expected = model.predict(np.array([[ROW["a"], ROW["b"]]]))
+
+    np.testing.assert_allclose(expected, score(model, row, schema=schema).values, rtol=1e-12)
 
 
 def test_the_columns_of_the_schema_are_those_of_the_model(model):

@@ -29,6 +29,7 @@ class ModelInput:
 
     Attributes:
         dtype_key: Key by which tables may be joined, or None if any may be: see `DtypeKey`.
+        framed: Whether the model is given a DataFrame. Set it to False for an array of the same columns.
 
     Raises:
         ConfigurationError: The schema lacks columns of the model, or pandas is not installed.
@@ -36,6 +37,7 @@ class ModelInput:
 
     def __init__(self, model: Any, columns: Sequence[Column]) -> None:
         self._names = needed_names(model, columns)
+        self.framed = self._names is not None
         if self._names is not None:
             _require_pandas()
             stores = stored_names(model) is not None
@@ -61,7 +63,8 @@ class ModelInput:
             array = table.to_array()
             return array.astype(_array_dtype(table), copy=False) if self._infers_dtype else array
         frame = table.to_pandas(self._none, plain=self._plain)
-        return frame if list(frame.columns) == self._names else frame[self._names]
+        frame = frame if list(frame.columns) == self._names else frame[self._names]
+        return frame if self.framed else frame.to_numpy()
 
 
 def needed_names(model: Any, columns: Sequence[Column]) -> list[str] | None:

@@ -1,5 +1,6 @@
 """A fitted scikit-learn estimator, or what answers in its place."""
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -53,6 +54,8 @@ class Estimator:
             return
         self._input = ModelInput(model, schema.columns)
         use_one_job(model)
+        if self._input.framed and not hasattr(model, "feature_names_in_"):
+            self._choose_form(schema, sample)
         self._ask = self._asked
         self.plan = self._plan(schema, plans, name, sample)
         # An exact plan computes with values and knows no dtypes.
@@ -60,6 +63,16 @@ class Estimator:
             self.dtype_key = self._input.dtype_key
         if self._probabilities and isinstance(self.plan, str):
             self._ask = asking_once(model, schema, self._input, self._asked, sample)
+
+    def _choose_form(self, schema: Schema, sample: Table | None) -> None:
+        """Choose an array for a model that stores column names and yet answers no DataFrame."""
+        for framed in (True, False):
+            self._input.framed = framed
+            with contextlib.suppress(Exception), np.errstate(all="ignore"):
+                self._asked(schema.read([schema.example]) if sample is None else sample.part(0, 1))
+                return
+        # It answers neither: its error for a DataFrame is the one to report.
+        self._input.framed = True
 
     def _plan(
         self, schema: Schema, plans: bool | Literal["onnx"], name: str, sample: Table | None
