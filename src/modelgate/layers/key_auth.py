@@ -1,13 +1,12 @@
 """Whoever asks must have a key."""
 
 import logging
-import math
 import re
 import traceback
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from ..counts import require_count
+from ..counts import require_count, require_seconds
 from ..errors import (
     AnswerableError,
     ConfigurationError,
@@ -94,9 +93,7 @@ class KeyAuth:
             )
         for name, value in (("max_bodies", max_bodies), ("max_look_ups", max_look_ups)):
             require_count(name, value)
-        number = isinstance(body_timeout, int | float) and not isinstance(body_timeout, bool)
-        if not number or not 0 < body_timeout < math.inf:
-            raise ConfigurationError(f"body_timeout must be seconds above 0 (got {body_timeout!r})")
+        require_seconds("body_timeout", body_timeout)
         self.keys = key_store(keys)
         self._scope = scope
         self._bodies = Slots(max_bodies, max(1, max_bodies // 4))
