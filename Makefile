@@ -1,13 +1,13 @@
-# One verb a target. Each makes the virtual environment it needs, and installs what it needs in it:
-# a stamp file for each set of dependencies, out of date when pyproject.toml has changed.
+# Each target creates its virtual environment and installs its dependencies. Stamp files, one per group of
+# dependencies, are out of date when pyproject.toml has changed.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lowest lint bench docs
+.PHONY: demo test quick lowest lint bench docs
 
-# Serve an example app, and print its console's address and a curl line that asks it. PORT=… for another port than 8000.
+# Serve an example app; prints the URL of its console and a curl command. PORT=… sets the port (default 8000).
 demo: $(VENV)/installed
 	$(BIN)/python examples/starlette_app/app.py
 
@@ -17,7 +17,11 @@ test: $(VENV)/installed-test
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
-# The tests with the lowest versions that pyproject.toml allows.
+# Tests without servers and browser, and a part of the long matrices: about a minute on two cores.
+quick: $(VENV)/installed-test
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m 'not slow'
+
+# All tests, with the lowest versions that pyproject.toml allows.
 lowest:
 	mkdir -p .venv-lowest
 	$(PYTHON) .ci/lowest.py > .venv-lowest/constraints.txt
@@ -28,8 +32,8 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-# BLAS with threads of its own makes the figures of two runs differ. PEERS=1 measures other servers too:
-# 3 GB of environments below .bench/, made once.
+# BLAS threads would make figures differ between runs. PEERS=1 also measures other servers, in environments
+# below .bench/ that are created once and take 3 GB.
 bench: $(VENV)/installed-bench
 	for script in bench/*.py; do \
 	  OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python $$script || exit 1; \
@@ -40,7 +44,7 @@ docs: $(VENV)/installed-docs
 
 $(VENV)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "modelgate needs Python 3.11 or later: make PYTHON=python3.11"; exit 1; }
+	  { echo "modelgate needs Python 3.11 or later: run make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	touch $@

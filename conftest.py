@@ -1,4 +1,4 @@
-"""The Python examples of the README and the docs are tests; and in CI no test may be skipped."""
+"""Run the examples of README and docs as tests, and fail on skipped tests in CI."""
 
 import contextlib
 import doctest
@@ -11,8 +11,8 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
-# An example may take any time: a machine may be busy with other things. In CI the examples are the same each time,
-# so that a change is judged by what it changed; elsewhere new ones.
+# No deadline: the machine may be busy. CI uses the same examples in each run, so that an unrelated change
+# cannot fail there; other runs explore new ones.
 hypothesis.settings.register_profile(
     "modelgate",
     deadline=None,
@@ -22,48 +22,51 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("modelgate")
 
 
-def _enter(namespace):
-    """Each document has a folder of its own to work in."""
+def _enter_temporary_folder(namespace):
+    """Run each document in a folder of its own."""
     namespace["__name__"] = "__main__"
     namespace["_stack"] = stack = contextlib.ExitStack()
     stack.enter_context(contextlib.chdir(stack.enter_context(tempfile.TemporaryDirectory())))
 
 
-def _leave(namespace):
+def _leave_temporary_folder(namespace):
     namespace["_stack"].close()
 
 
-_ALIKE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+_COMPARISON = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def _run_commands(example):
-    """A block of console: each ``$ modelgate …`` is run, and what follows it is what it prints; … is any text."""
+    """Run each ``$ modelgate …`` of a console block and compare its output; ``…`` matches any text.
+
+    A command may be continued on the next line with a backslash.
+    """
     import click.testing
 
     from modelgate.cli.root import cli
 
-    for shown in example.parsed.split("$ modelgate ")[1:]:
-        command, _, expected = shown.partition("\n")
-        done = click.testing.CliRunner().invoke(cli, shlex.split(command))
-        told = "".join(line.rstrip() + "\n" for line in done.output.splitlines())
-        if not doctest.OutputChecker().check_output(expected.replace("…", "..."), told, _ALIKE):
-            return f"modelgate {command}\n{told}"
+    for text in example.parsed.replace("\\\n", "").split("$ modelgate ")[1:]:
+        command, _, expected = text.partition("\n")
+        result = click.testing.CliRunner().invoke(cli, shlex.split(command))
+        output = "".join(line.rstrip() + "\n" for line in result.output.splitlines())
+        if not doctest.OutputChecker().check_output(expected.replace("…", "..."), output, _COMPARISON):
+            return f"modelgate {command}\n{output}"
     return None
 
 
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser(), CodeBlockParser("console", _run_commands)],
     patterns=["README.md", "docs/*.md", "docs/*/*.md"],
-    setup=_enter,
-    teardown=_leave,
+    setup=_enter_temporary_folder,
+    teardown=_leave_temporary_folder,
 ).pytest()
 
 
 def pytest_sessionfinish(session):
-    """A skipped test names a program that is missing, and CI has to have them all."""
+    """Fail a CI run with skipped tests: each means that a program is missing."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped") if reporter is not None else None
     if os.environ.get("CI") and skipped:
         for report in skipped:
-            reporter.write_line(f"skipped, and CI allows none: {report.nodeid}: {report.longrepr}")
+            reporter.write_line(f"skipped, which CI does not allow: {report.nodeid}: {report.longrepr}")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

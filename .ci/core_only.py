@@ -1,4 +1,4 @@
-"""Run where the wheel is installed with the core dependencies alone: what must work there, does."""
+"""Test a wheel that is installed with the core dependencies only."""
 
 import importlib.util
 import pathlib
@@ -12,7 +12,7 @@ from modelgate.testing import Client  # noqa: E402
 seconds = time.perf_counter() - started
 
 for extra in ("sklearn", "pandas", "flask", "fastapi", "skops", "onnx", "joblib", "sqlalchemy", "click"):
-    assert importlib.util.find_spec(extra) is None, f"{extra} is installed: this proves nothing"
+    assert importlib.util.find_spec(extra) is None, f"{extra} is installed, so this test proves nothing"
 assert "site-packages" in modelgate.__file__, modelgate.__file__
 assert pathlib.Path(modelgate.__file__).with_name("py.typed").is_file()
 
@@ -22,14 +22,16 @@ gate = modelgate.Gate(keys={KEY: "double"})
 
 @gate.handler("double", schema=modelgate.Schema.of(amount=float))
 def double(table):
-    """A handler that needs numpy alone."""
+    """Double the amount; needs only numpy."""
     return table["amount"] * 2
 
 
 for app in (gate.wsgi, gate.asgi):
-    answer = Client(app).post("/api/predict", json={"api_key": KEY, "input_data": {"amount": 2.5}})
-    assert (200, {"predictions": [5.0]}) == (answer.status, answer.json()), answer
-    assert 200 == Client(app).get("/deployments/double/console").status, "the page is not in the wheel"
+    response = Client(app).post("/api/predict", json={"api_key": KEY, "input_data": {"amount": 2.5}})
+    assert (200, {"predictions": [5.0]}) == (response.status, response.json()), response
+    assert 200 == Client(app).get("/deployments/double/console").status, (
+        "the console is missing from the wheel"
+    )
 
 for name, extra in (
     ("model.skops", "modelgate[skops]"),
@@ -50,6 +52,13 @@ try:
 except modelgate.ConfigurationError as error:
     assert "modelgate[sql]" in str(error), error
 else:
-    sys.exit("a database of keys was opened without SQLAlchemy")
+    sys.exit("a key database was opened without SQLAlchemy")
 
-print(f"the wheel works with the core dependencies alone; imported in {seconds:.2f} s")
+try:
+    modelgate.RateLimit(storage="memcached://127.0.0.1:11211")
+except modelgate.ConfigurationError as error:
+    assert "modelgate[memcached]" in str(error), error
+else:
+    sys.exit("Memcached was used without a client library")
+
+print(f"the wheel works with the core dependencies only; imported in {seconds:.2f} s")

@@ -1,7 +1,6 @@
-"""What batching is worth: many requests at once against a gate that scores them one by one.
+"""Compare concurrent requests with batching on and off.
 
-In process, under ASGI, in wall time: both gates take turns in one run, and a figure is the median
-of the rounds. Run with BLAS and OpenMP threads pinned::
+In process, under ASGI, in wall time. Both gates take turns in one run; figures are the median of the rounds. Run with BLAS and OpenMP threads pinned::
 
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python bench/batching.py
 """
@@ -20,11 +19,11 @@ from sklearn.preprocessing import StandardScaler
 
 from modelgate import Deployment, Gate
 
-ROUNDS, AT_ONCE, ALONE = 7, 64, 40
+ROUNDS, CONCURRENT, SINGLE = 7, 64, 40
 
 
 def models() -> dict[str, tuple[Any, Any]]:
-    """A light and a heavy model, each with a row."""
+    """Return a light and a heavy model, each with a row."""
     cancer, target = load_breast_cancer(return_X_y=True)
     diabetes, progression = load_diabetes(return_X_y=True)
     return {
@@ -36,8 +35,8 @@ def models() -> dict[str, tuple[Any, Any]]:
     }
 
 
-def asker(model: Any, row: Any, batch: bool) -> Any:
-    """What asks a gate around *model*, without its plan, so many times at once, and gives the seconds it took."""
+def make_timer(model: Any, row: Any, batch: bool) -> Any:
+    """Return a function that sends concurrent requests to a gate without plans and returns seconds per request."""
     gate = Gate([Deployment("model", model, batch=batch, plans=False)], keys="open", limits="1000000000/day")
     body = msgspec.json.encode(row.tolist())
     scope = {
@@ -53,25 +52,25 @@ def asker(model: Any, row: Any, batch: bool) -> Any:
     async def send(message: Any) -> None:
         assert message.get("status", 200) == 200
 
-    async def ask(count: int, rounds: int) -> float:
+    async def time_requests(count: int, rounds: int) -> float:
         start = time.perf_counter()
         for _ in range(rounds):
             await asyncio.gather(*(gate.asgi(dict(scope), receive, send) for _ in range(count)))
         return (time.perf_counter() - start) / (count * rounds)
 
-    return ask
+    return time_requests
 
 
 async def compare(model: Any, row: Any) -> tuple[float, float]:
-    """How many times as fast batching is with 64 requests at once; how long one alone takes, against without."""
-    off, on = asker(model, row, False), asker(model, row, True)
+    """Return the speed-up by batching of 64 concurrent requests, and the relative time of a single one."""
+    off, on = make_timer(model, row, False), make_timer(model, row, True)
     times: dict[str, list[float]] = {"off": [], "on": [], "off alone": [], "on alone": []}
     for _ in range(ROUNDS):
-        for name, ask in (("off", off), ("on", on)):
-            times[name].append(await ask(AT_ONCE, 2))
-            times[f"{name} alone"].append(await ask(1, ALONE))
-    middle = {name: statistics.median(told) for name, told in times.items()}
-    return middle["off"] / middle["on"], middle["on alone"] / middle["off alone"]
+        for name, time_requests in (("off", off), ("on", on)):
+            times[name].append(await time_requests(CONCURRENT, 2))
+            times[f"{name} alone"].append(await time_requests(1, SINGLE))
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
+    return medians["off"] / medians["on"], medians["on alone"] / medians["off alone"]
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
-"""What the wire formats cost: one row in and out of each, and 50 MB of CSV in and out.
+"""Measure the wire formats: one row in and out of each, and 50 MB of CSV in and out.
 
-In process, no server. One row is CPU time, without scoring, the formats taking turns in one run; the
-figure is the median of the rounds. 50 MB have a process each way, for their memory. Run with BLAS and
-OpenMP threads pinned::
+In process, without a server. One row: CPU time without scoring; the formats take turns, and figures are the
+median of the rounds. 50 MB: one process per variant, to measure memory. Run with BLAS and OpenMP threads
+pinned::
 
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python bench/dialects.py
 """
@@ -28,14 +28,14 @@ from sklearn.preprocessing import StandardScaler
 
 from modelgate import Deployment, Gate, Output, Prediction, Schema, drive
 from modelgate.dialects import DIALECTS
-from modelgate.scoring import Predictor
+from modelgate.inference import Predictor
 from modelgate.testing import request
 
 ROUNDS, REQUESTS, CSV_ROUNDS = 15, 1_000, 5
 CSV_BYTES = 50_000_000
 GOAL_US, GOAL_RATIO, GOAL_TIMES = 25, 0.4, 3
 
-ROW = {f"column {at}": round(at * 1.2345, 4) for at in range(30)}
+ROW = {f"column {index}": round(index * 1.2345, 4) for index in range(30)}
 SCHEMA = Schema.of(**dict.fromkeys(ROW, float))
 
 BODIES: dict[str, tuple[str, object]] = {
@@ -51,87 +51,89 @@ BODIES: dict[str, tuple[str, object]] = {
     "mlflow": ("/invocations", {"dataframe_split": {"columns": list(ROW), "data": [list(ROW.values())]}}),
     "datarobot": ("/predApi/v1.0/deployments/model/predictions", [ROW]),
 }
-"""For each dialect that speaks JSON a path, and a body with one row."""
+"""Path and body of a one-row request for each JSON dialect."""
 
 
 def one_row() -> None:
-    """The dialect alone, and with what reads the row."""
-    asked = {name: round_trip(name, *told) for name, told in BODIES.items() if name in DIALECTS}
-    found = compare([trip for trips in asked.values() for trip in trips])
+    """Print the cost of one row: the dialect alone, and with the schema."""
+    trips = {name: round_trips(name, *request) for name, request in BODIES.items() if name in DIALECTS}
+    times = compare([trip for pair in trips.values() for trip in pair])
     print(f"{'us of CPU for one row of 30 columns':40}{'dialect':>10}{'and schema':>12}{'goal':>8}")
-    for at, name in enumerate(asked):
-        print(f"{name:40}{found[2 * at]:10.1f}{found[2 * at + 1]:12.1f}{f'< {GOAL_US}':>8}")
+    for index, name in enumerate(trips):
+        print(f"{name:40}{times[2 * index]:10.1f}{times[2 * index + 1]:12.1f}{f'< {GOAL_US}':>8}")
 
 
-def round_trip(name: str, path: str, value: object) -> tuple[Callable[[], object], Callable[[], object]]:
-    """Decoding and encoding one row: without, and with the schema's reading of it."""
+def round_trips(name: str, path: str, value: object) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Return functions that decode and encode one row, without and with the schema."""
     dialect, body = DIALECTS[name](), msgspec.json.encode(value)
-    asked = request(path=path, headers={"content-type": "application/json"}, body=body)
+    http_request = request(path=path, headers={"content-type": "application/json"}, body=body)
     output = Output("diagnosis", np.array(["benign"]), ["benign", "malignant"], np.array([[0.75, 0.25]]))
     prediction, predictor = Prediction([output], cache_hit=True), Predictor(len, SCHEMA, model_id="model")
 
     def trip(read: Callable[[object], object]) -> None:
-        asked.envelope = asked.content = None
-        query = drive(dialect.decode(asked))
+        http_request.context.envelope = http_request.content = None
+        query = drive(dialect.decode(http_request))
         query.predictor = predictor
         read(query.rows)
-        dialect.encode(asked, query, prediction)
+        dialect.encode(http_request, query, prediction)
 
     return lambda: trip(type), lambda: trip(SCHEMA.read)
 
 
-def compare(asked: list[Callable[[], object]]) -> list[float]:
-    """Microseconds of CPU of each, taking turns."""
-    times: list[list[float]] = [[] for _ in asked]
+def compare(functions: list[Callable[[], object]]) -> list[float]:
+    """Return the microseconds of CPU of each function; the functions take turns."""
+    times: list[list[float]] = [[] for _ in functions]
     for turn in range(ROUNDS + 1):
-        for ask, spent in zip(asked, times, strict=True):
+        for function, spent in zip(functions, times, strict=True):
             start = time.process_time()
             for _ in range(REQUESTS):
-                ask()
-            if turn:  # the first turn warms up
+                function()
+            if turn:  # The first turn warms up.
                 spent.append((time.process_time() - start) / REQUESTS * 1e6)
     return [statistics.median(spent) for spent in times]
 
 
 def large_csv() -> None:
-    """50 MB of CSV to CSV, against what one would write: rows a second, and memory."""
-    told: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    """Print speed and memory of scoring 50 MB of CSV, compared to hand-written code."""
+    runs: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
     for _ in range(CSV_ROUNDS):
-        for way, found in told.items():
-            done = subprocess.run([sys.executable, __file__, way], check=True, capture_output=True)
-            found.append(json.loads(done.stdout))
+        for variant, figures in runs.items():
+            done = subprocess.run([sys.executable, __file__, variant], check=True, capture_output=True)
+            figures.append(json.loads(done.stdout))
     median = {
-        way: {key: statistics.median(run[key] for run in found) for key in found[0]}
-        for way, found in told.items()
+        variant: {key: statistics.median(run[key] for run in figures) for key in figures[0]}
+        for variant, figures in runs.items()
     }
     base = median["read_csv + predict + to_csv"]
     heads = "".join(f"{head:>10}" for head in ("krows/s", "of base", "CPU s", "MiB more", "MiB out"))
     print(f"\n{'50 MB of CSV to predictions':32}{heads}")
-    for way, run in median.items():
+    for variant, run in median.items():
         speed, ratio = run["rows"] / run["seconds"] / 1000, base["seconds"] / run["seconds"]
-        print(f"{way:32}{speed:10.0f}{ratio:10.2f}{run['cpu']:10.2f}{run['mib']:10.0f}{run['out_mib']:10.1f}")
+        print(
+            f"{variant:32}{speed:10.0f}{ratio:10.2f}{run['cpu']:10.2f}{run['mib']:10.0f}{run['out_mib']:10.1f}"
+        )
     allowed = GOAL_TIMES * base["body_mib"]
     print(f"{'goal, of CSV to CSV':32}{'':10}{f'>= {GOAL_RATIO}':>10}{'':10}{f'< {allowed:.0f}':>10}")
 
 
 def by_hand(body: bytes, model: Any) -> bytes:
-    """What one would write: the label alone."""
+    """Return what simple hand-written code returns: the labels."""
     predicted = model.predict(pandas.read_csv(io.BytesIO(body)))
     return pandas.DataFrame({"prediction": predicted}).to_csv(index=False).encode()
 
 
 def by_hand_with_probabilities(body: bytes, model: Any) -> bytes:
-    """The same columns as the dialect gives."""
+    """Return the same columns as the dialect."""
     frame = pandas.read_csv(io.BytesIO(body))
-    told = pandas.DataFrame(
+    output = pandas.DataFrame(
         model.predict_proba(frame), columns=["target_1_PREDICTION", "target_0_PREDICTION"]
     )
-    told["target_PREDICTION"], told["THRESHOLD"], told["POSITIVE_CLASS"] = model.predict(frame), 0.5, 1
-    return told.to_csv(index=False).encode()
+    output["target_PREDICTION"], output["THRESHOLD"], output["POSITIVE_CLASS"] = model.predict(frame), 0.5, 1
+    return output.to_csv(index=False).encode()
 
 
 def by_gate(body: bytes, model: Any, accept: str = "text/csv") -> bytes:
-    """The gate, without a server."""
+    """Return the answer of a gate, without a server."""
     gate = Gate([Deployment("model", model)], keys="open", dialects=["datarobot"])
     headers = {"content-type": "text/csv", "accept": accept}
     response = drive(gate(request(path=BODIES["datarobot"][0], headers=headers, body=body)))
@@ -140,7 +142,7 @@ def by_gate(body: bytes, model: Any, accept: str = "text/csv") -> bytes:
     return response.body
 
 
-WAYS: dict[str, Callable[[bytes, Any], bytes]] = {
+VARIANTS: dict[str, Callable[[bytes, Any], bytes]] = {
     "read_csv + predict + to_csv": by_hand,
     "the same, with probabilities": by_hand_with_probabilities,
     "datarobot, CSV to CSV": by_gate,
@@ -148,24 +150,26 @@ WAYS: dict[str, Callable[[bytes, Any], bytes]] = {
 }
 
 
-def measure(way: str) -> None:
-    """Run one way over 50 MB in this process, and say in JSON what it took."""
-    answer = WAYS[way]
+def measure(variant: str) -> None:
+    """Run one variant over 50 MB in this process and print the figures as JSON."""
+    answer = VARIANTS[variant]
     frame, target = load_breast_cancer(return_X_y=True, as_frame=True)
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(frame, target)
     head, _, lines = frame.to_csv(index=False).encode().partition(b"\n")
-    # The libraries' own start is no part of it.
+    # Warm up, to leave out the start of the libraries.
     answer(head + b"\n" + lines * 3, model)
-    body = b"".join([head, b"\n", *[lines] * (CSV_BYTES // len(lines))])  # no second copy: memory is measured
+    body = b"".join(
+        [head, b"\n", *[lines] * (CSV_BYTES // len(lines))]
+    )  # A second copy would distort the memory figure.
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     size = len(answer(body, model))
     more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    # Memory is what the first time takes, and speed what a server has that has been up for a while.
+    # Memory is measured on the first run, speed on the second, like that of a warm server.
     cpu, start = time.process_time(), time.perf_counter()
     answer(body, model)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    told = {"rows": body.count(b"\n"), "seconds": seconds, "cpu": cpu, "mib": more}
-    print(json.dumps({**told, "out_mib": size / 2**20, "body_mib": len(body) / 2**20}))
+    figures = {"rows": body.count(b"\n"), "seconds": seconds, "cpu": cpu, "mib": more}
+    print(json.dumps({**figures, "out_mib": size / 2**20, "body_mib": len(body) / 2**20}))
 
 
 def main() -> None:

@@ -1,13 +1,12 @@
-"""What a whole request costs here, against the two stacks that are usually written by hand.
+"""Compare a whole request with the two usual hand-written stacks.
 
-In process, without a model: key, two rate limits, validation of a row of 30 columns, an answer in
-JSON. The gate's ASGI app against FastAPI with a pydantic body, a dependency for the key and slowapi,
-in its usual sync form, whose endpoint runs in a thread; the gate's WSGI app against Flask with a key
-check and Flask-Limiter. The gate also does what these do not: request ids, a bound on bodies and on
-requests in flight, headers that tell of the limits.
+In process, without a model: key, two rate limits, validation of a row of 30 columns, a JSON answer. The gate's
+ASGI app is compared with FastAPI: pydantic body, dependency for the key, slowapi, and a sync endpoint, which
+runs in a thread. The WSGI app is compared with Flask, a key check and Flask-Limiter. Only the gate adds request
+ids, limits on body size and requests in flight, and rate limit headers.
 
-CPU time of the process, threads included, above a raw handler that decodes and encodes the same; all
-take turns in one run, and a figure is the median of the rounds. Run with BLAS and OpenMP threads
+Figures are CPU time of the process with its threads, above a raw handler that decodes and encodes the same. All
+take turns in one run; figures are the median of the rounds. Run with BLAS and OpenMP threads
 pinned::
 
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python bench/frameworks.py
@@ -28,12 +27,12 @@ from overhead import (
     ANSWER,
     COLUMNS,
     KEY,
-    asgi_requests,
     compare,
     floor_asgi,
     floor_wsgi,
-    the_gate,
-    wsgi_requests,
+    make_gate,
+    send_asgi,
+    send_wsgi,
 )
 
 LIMITS = "1000000/minute;10000000/day"
@@ -41,9 +40,9 @@ HEADER = "x-api-key"
 
 
 def fastapi_app() -> Any:
-    """As the documentation of FastAPI and slowapi has it."""
+    """Return an app as in the documentation of FastAPI and slowapi."""
     fields: dict[str, Any] = {
-        f"column_{at}": (float, pydantic.Field(alias=name)) for at, name in enumerate(COLUMNS)
+        f"column_{index}": (float, pydantic.Field(alias=name)) for index, name in enumerate(COLUMNS)
     }
     row_model = pydantic.create_model("Row", **fields)
     body_model = pydantic.create_model("Body", input_data=(row_model, ...))
@@ -64,7 +63,7 @@ def fastapi_app() -> Any:
 
 
 def flask_app() -> Any:
-    """As the documentation of Flask and Flask-Limiter has it."""
+    """Return an app as in the documentation of Flask and Flask-Limiter."""
     app = flask.Flask("peer")
     limiter = flask_limiter.Limiter(lambda: flask.request.headers[HEADER], app=app, storage_uri="memory://")
 
@@ -86,16 +85,16 @@ def flask_app() -> Any:
 
 def main() -> None:
     """Print the table."""
-    gate, headers = the_gate(), {HEADER: KEY}
+    gate, headers = make_gate(), {HEADER: KEY}
     rows: dict[str, tuple[Any, Any, Any, Any, int]] = {
-        "FastAPI, slowapi": (asgi_requests, floor_asgi, gate.asgi, fastapi_app(), 25),
-        "Flask, Flask-Limiter": (wsgi_requests, floor_wsgi, gate.wsgi, flask_app(), 12),
+        "FastAPI, slowapi": (send_asgi, floor_asgi, gate.asgi, fastapi_app(), 25),
+        "Flask, Flask-Limiter": (send_wsgi, floor_wsgi, gate.wsgi, flask_app(), 12),
     }
     heads = "".join(f"{head:>9}" for head in ("floor", "gate", "theirs", "times", "goal"))
     print(f"{'us of CPU above the floor':32}{heads}")
-    for name, (ask, floor, ours, theirs, goal) in rows.items():
+    for name, (send, floor, ours, theirs, goal) in rows.items():
         base, gate_us, peer_us = compare(
-            *(partial(ask, app, headers=headers) for app in (floor, ours, theirs))
+            *(partial(send, app, headers=headers) for app in (floor, ours, theirs))
         )
         times = (peer_us - base) / (gate_us - base)
         print(f"{name:32}{base:9.1f}{gate_us - base:9.1f}{peer_us - base:9.1f}{times:9.1f}{f'>= {goal}':>9}")

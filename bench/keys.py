@@ -1,7 +1,7 @@
-"""What the check of a key costs, with its look-up in memory.
+"""Measure a key check whose look-up is cached.
 
-The floor is what no check can do without: the digest of the key, and looking that up in a dict. All take
-turns in one run; the figure is the least of the rounds, in CPU time. Run pinned::
+The floor is the minimum that any check needs: the digest of the key, and a dict look-up. All take turns in one
+run; figures are the minimum of the rounds, in CPU time. Run on one core::
 
     taskset -c 0 python bench/keys.py
 """
@@ -20,8 +20,8 @@ ROUNDS, CHECKS = 30, 20_000
 GOAL = 1.5
 
 
-def per_call(function: Callable[[], Any]) -> float:
-    """Microseconds of CPU time."""
+def time_calls(function: Callable[[], Any]) -> float:
+    """Return the microseconds of CPU time per call."""
     start = time.process_time_ns()
     for _ in range(CHECKS):
         function()
@@ -29,19 +29,19 @@ def per_call(function: Callable[[], Any]) -> float:
 
 
 def finish(flow: Any) -> Any:
-    """Runs a flow that does not wait, as ``yield from`` in a layer does, without a driver's loop."""
+    """Run a flow that does not wait, without a driver, like ``yield from`` in a layer."""
     try:
         next(flow)
     except StopIteration as stop:
         return stop.value
-    raise AssertionError("the look-up was not in memory")
+    raise AssertionError("the look-up was not cached")
 
 
 def measure(folder: str) -> None:
     """Print the table."""
-    # An hour: what is measured is the look-up in memory.
-    plain = SqlKeyStore(f"sqlite:///{folder}/plain.db", staleness=3600)
-    pepper = SqlKeyStore(f"sqlite:///{folder}/pepper.db", staleness=3600, pepper="a-pepper-for-the-benchmark")
+    # A long ttl, so that only cached look-ups are measured.
+    plain = SqlKeyStore(f"sqlite:///{folder}/plain.db", cache_ttl=3600)
+    pepper = SqlKeyStore(f"sqlite:///{folder}/pepper.db", cache_ttl=3600, pepper="a-pepper-for-the-benchmark")
     key, peppered = (store.create(owner="bench", scopes="churn").key for store in (plain, pepper))
     memory = MemoryKeyStore({key: "churn"})
     assert drive(plain.find(key)) and drive(pepper.find(peppered))
@@ -52,23 +52,25 @@ def measure(folder: str) -> None:
         "SQL, warm": lambda: finish(plain.find(key)),
         "SQL, warm, pepper": lambda: finish(pepper.find(peppered)),
     }
-    times = {name: min(taken) for name, taken in _rounds(checks).items()}
+    times = {name: min(rounds) for name, rounds in _run_rounds(checks).items()}
     floor = times["sha256, dict (floor)"]
     print(f"{'us':24}{'check':>10}{'ratio':>10}{'goal':>10}")
-    for name, taken in times.items():
-        print(f"{name:24}{taken:10.2f}{taken / floor:10.2f}{GOAL if name == 'SQL, warm' else '':>10}")
+    for name, microseconds in times.items():
+        print(
+            f"{name:24}{microseconds:10.2f}{microseconds / floor:10.2f}{GOAL if name == 'SQL, warm' else '':>10}"
+        )
     plain.close()
     pepper.close()
 
 
-def _rounds(checks: dict[str, Callable[[], Any]]) -> dict[str, list[float]]:
+def _run_rounds(checks: dict[str, Callable[[], Any]]) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in checks}
     for _ in range(ROUNDS):
         for name, check in checks.items():
-            times[name].append(per_call(check))
+            times[name].append(time_calls(check))
     return times
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as made:
-        measure(str(Path(made)))
+    with tempfile.TemporaryDirectory() as folder:
+        measure(str(Path(folder)))

@@ -1,7 +1,7 @@
-"""What the gate costs a request, above a raw handler that does the same decoding and encoding.
+"""Measure what the gate adds to a request, above a raw handler that decodes and encodes the same.
 
-In process, in CPU time: no server, no socket, no model. The floor and the gate take turns in one
-run, and the figure is the median of the rounds. Run with BLAS and OpenMP threads pinned::
+In process, in CPU time: no server, no socket, no model. The floor and the gate take turns in one run; figures
+are the median of the rounds. Run with BLAS and OpenMP threads pinned::
 
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python bench/overhead.py
 """
@@ -18,8 +18,8 @@ import numpy as np
 from modelgate import Deployment, Gate, MemoryStore, Output, Prediction, Schema, Table, drive, stack
 
 KEY = "a-key-for-the-benchmark"
-COLUMNS = [f"column {at}" for at in range(30)]
-ROW = {name: at * 1.25 for at, name in enumerate(COLUMNS)}
+COLUMNS = [f"column {index}" for index in range(30)]
+ROW = {name: index * 1.25 for index, name in enumerate(COLUMNS)}
 BODY = msgspec.json.encode({"api_key": KEY, "input_data": ROW})
 CLASSES = ["benign", "malignant"]
 PROBABILITIES = np.array([[0.25, 0.75]])
@@ -29,7 +29,7 @@ NONE: Mapping[str, str] = {}
 
 
 class Document(msgspec.Struct):
-    """What the floor decodes."""
+    """Request body, as decoded by the floor."""
 
     api_key: str
     input_data: dict[str, float]
@@ -40,7 +40,7 @@ ANSWER = {"predictions": ["malignant"], "confidence_intervals": [0.25, 0.75]}
 
 
 async def floor_asgi(scope: Any, receive: Any, send: Any) -> None:
-    """A raw ASGI app that decodes with msgspec, and encodes."""
+    """Raw ASGI app that decodes and encodes with msgspec."""
     message = await receive()
     DECODER.decode(message["body"])
     body = msgspec.json.encode(ANSWER)
@@ -50,7 +50,7 @@ async def floor_asgi(scope: Any, receive: Any, send: Any) -> None:
 
 
 def floor_wsgi(environ: Any, start_response: Any) -> Iterable[bytes]:
-    """The same in WSGI."""
+    """Raw WSGI app that decodes and encodes with msgspec."""
     DECODER.decode(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
     body = msgspec.json.encode(ANSWER)
     start_response("200 OK", [("content-type", "application/json"), ("content-length", str(len(body)))])
@@ -58,19 +58,19 @@ def floor_wsgi(environ: Any, start_response: Any) -> Iterable[bytes]:
 
 
 def no_model(table: Table) -> Prediction:
-    """Stands where a model would: the stack is measured, not scikit-learn."""
+    """Replace the model, to leave out the time of scikit-learn."""
     return Prediction([Output("diagnosis", np.array(["malignant"]), CLASSES, PROBABILITIES)])
 
 
-def the_gate() -> Gate:
-    """Key, two windows, validation, cache, format, rounding, request id, admission, body limit."""
+def make_gate() -> Gate:
+    """Return a gate with all default layers: keys, two rate windows, validation, cache, rounding and more."""
     schema = Schema.of(**dict.fromkeys(COLUMNS, float))
     deployment = Deployment("model", "store:no-model", schema=schema, offload=False)
     return Gate([deployment], keys={KEY: "model"}, store=MemoryStore({"no-model": no_model}))
 
 
-def asgi_requests(app: Any, count: int, headers: Mapping[str, str] = NONE) -> None:
-    """Ask *app* *count* times on one event loop, with *headers* beside the usual ones."""
+def send_asgi(app: Any, count: int, headers: Mapping[str, str] = NONE) -> None:
+    """Send *count* requests to *app* on one event loop, with extra *headers*."""
     scope = {
         "type": "http",
         "method": "POST",
@@ -94,28 +94,28 @@ def asgi_requests(app: Any, count: int, headers: Mapping[str, str] = NONE) -> No
     async def send(message: Any) -> None:
         assert message.get("status", 200) == 200
 
-    async def ask() -> None:
+    async def send_all() -> None:
         for _ in range(count):
             await app(dict(scope), receive, send)
 
-    asyncio.run(ask())
+    asyncio.run(send_all())
 
 
 class Input:
-    """A body that can be read again and again."""
+    """Body that can be read repeatedly."""
 
     def read(self, size: int) -> bytes:
-        """All of it."""
+        """Return the whole body."""
         return BODY
 
 
 def start_response(status: str, headers: Any, exc_info: Any = None) -> None:
-    """Take the head of an answer, which must be a good one."""
+    """Check that the status is 200."""
     assert status == "200 OK"
 
 
-def wsgi_requests(app: Any, count: int, headers: Mapping[str, str] = NONE) -> None:
-    """Ask *app* *count* times, with *headers* beside the usual ones."""
+def send_wsgi(app: Any, count: int, headers: Mapping[str, str] = NONE) -> None:
+    """Send *count* requests to *app*, with extra *headers*."""
     environ = {
         "REQUEST_METHOD": "POST",
         "SCRIPT_NAME": "",
@@ -134,8 +134,8 @@ def wsgi_requests(app: Any, count: int, headers: Mapping[str, str] = NONE) -> No
         b"".join(app(dict(environ), start_response))
 
 
-def six_empty_layers() -> tuple[Callable[[int], None], Callable[[int], None]]:
-    """A handler alone, and with six layers around it that do nothing."""
+def make_empty_layers() -> tuple[Callable[[int], None], Callable[[int], None]]:
+    """Return functions that call a handler alone, and within six layers that do nothing."""
 
     def answer(request: int) -> Any:
         yield from ()
@@ -146,39 +146,39 @@ def six_empty_layers() -> tuple[Callable[[int], None], Callable[[int], None]]:
 
     layered = stack([layer] * 6, answer)
 
-    def ask(handler: Any) -> Callable[[int], None]:
-        def asked(count: int) -> None:
-            for at in range(count):
-                drive(handler(at))
+    def repeat(handler: Any) -> Callable[[int], None]:
+        def call(count: int) -> None:
+            for request in range(count):
+                drive(handler(request))
 
-        return asked
+        return call
 
-    return ask(answer), ask(layered)
+    return repeat(answer), repeat(layered)
 
 
-def compare(*asked: Callable[[int], None]) -> list[float]:
-    """Microseconds of CPU a request, of each, taking turns."""
-    times: list[list[float]] = [[] for _ in asked]
+def compare(*functions: Callable[[int], None]) -> list[float]:
+    """Return the microseconds of CPU per request of each function; the functions take turns."""
+    times: list[list[float]] = [[] for _ in functions]
     for turn in range(ROUNDS + 1):
-        for ask, spent in zip(asked, times, strict=True):
+        for function, spent in zip(functions, times, strict=True):
             start = time.process_time()
-            ask(REQUESTS)
-            if turn:  # the first turn warms up
+            function(REQUESTS)
+            if turn:  # The first turn warms up.
                 spent.append((time.process_time() - start) / REQUESTS * 1e6)
     return [statistics.median(spent) for spent in times]
 
 
 def main() -> None:
     """Print the table."""
-    gate = the_gate()
+    gate = make_gate()
     rows = {
         "ASGI: raw + msgspec, the gate": compare(
-            lambda count: asgi_requests(floor_asgi, count), lambda count: asgi_requests(gate.asgi, count)
+            lambda count: send_asgi(floor_asgi, count), lambda count: send_asgi(gate.asgi, count)
         ),
         "WSGI: raw + msgspec, the gate": compare(
-            lambda count: wsgi_requests(floor_wsgi, count), lambda count: wsgi_requests(gate.wsgi, count)
+            lambda count: send_wsgi(floor_wsgi, count), lambda count: send_wsgi(gate.wsgi, count)
         ),
-        "six empty layers": compare(*six_empty_layers()),
+        "six empty layers": compare(*make_empty_layers()),
     }
     goals = (12.0, 12.0, 5.0)
     print(f"{'us of CPU a request':32}{'floor':>8}{'full':>8}{'above':>8}{'goal':>8}")

@@ -1,7 +1,7 @@
-"""How long a refusal takes while every thread predicts and more predictions queue.
+"""Measure how long it takes to reject a key while all threads are busy and predictions queue.
 
-200 clients keep a model of 50 ms busy on one event loop; beside them a caller with a wrong key asks
-once every 5 ms. In process: no server, no socket. Run::
+200 clients keep a model of 50 ms busy on one event loop, while a caller with a wrong key sends a request every
+5 ms. In process: no server, no socket. Run::
 
     python bench/refusals.py
 """
@@ -20,13 +20,13 @@ CLIENTS, SECONDS = 200, 5.0
 
 
 def slow(table: Table) -> Any:
-    """A model of 50 ms that leaves the processor alone, as one waiting for its turn does."""
+    """Take 50 ms without using the CPU."""
     time.sleep(0.05)
     return np.zeros(len(table))
 
 
-async def ask(app: Any, key: str) -> int:
-    """One request; its status."""
+async def send_request(app: Any, key: str) -> int:
+    """Send one request and return its status."""
     body = msgspec.json.encode({"api_key": key, "input_data": {"x": 1.0}})
     sent: list[Any] = []
 
@@ -52,24 +52,24 @@ async def measure() -> None:
     """Print the quantiles."""
     gate = Gate([Deployment("slow", slow, schema=Schema.of(x=float))], keys={KEY: "slow"})
     end = time.perf_counter() + SECONDS
-    served, refused = [], []
+    served, rejected = [], []
 
     async def client() -> None:
         while time.perf_counter() < end:
             start = time.perf_counter()
-            assert await ask(gate.asgi, KEY) == 200
+            assert await send_request(gate.asgi, KEY) == 200
             served.append((time.perf_counter() - start) * 1e3)
 
     async def stranger() -> None:
         while time.perf_counter() < end:
             start = time.perf_counter()
-            assert await ask(gate.asgi, "a-wrong-key-of-some-length") == 401
-            refused.append((time.perf_counter() - start) * 1e3)
+            assert await send_request(gate.asgi, "a-wrong-key-of-some-length") == 401
+            rejected.append((time.perf_counter() - start) * 1e3)
             await asyncio.sleep(0.005)
 
     await asyncio.gather(stranger(), *(client() for _ in range(CLIENTS)))
     print(f"{'ms':12}{'count':>8}{'p50':>10}{'p99':>10}{'goal p99':>10}")
-    for name, times, goal in (("served", served, ""), ("401", refused, "5")):
+    for name, times, goal in (("served", served, ""), ("401", rejected, "5")):
         p50, p99 = np.quantile(times, [0.5, 0.99])
         print(f"{name:12}{len(times):8}{p50:10.3f}{p99:10.3f}{goal:>10}")
 

@@ -1,4 +1,4 @@
-"""How fast ``modelgate score`` is, and how much memory it takes: a million rows, asked of the Starlette example.
+"""Measure speed and memory of ``modelgate score``: a million rows against the Starlette example.
 
 python bench/score.py [ROWS]
 """
@@ -19,7 +19,7 @@ COMMAND = "from modelgate.cli import main; main()"
 
 
 def main(rows: int) -> None:
-    """Score *rows* rows, and tell how it went."""
+    """Score *rows* rows and print the figures."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -46,18 +46,18 @@ def _wait_for(port: int) -> None:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.1)
-    sys.exit("the example does not start")
+    sys.exit("the example app did not start within 60 seconds")
 
 
 def _score(folder: Path, rows: int, port: int, environ: dict[str, str]) -> None:
     source = folder / "wines.csv"
     with source.open("w") as file:
         file.write(HEADER)
-        file.writelines(f"13.2,1.7,3.0,1.0,{at % 1500},deep,full\n" for at in range(rows))
+        file.writelines(f"13.2,1.7,3.0,1.0,{index % 1500},deep,full\n" for index in range(rows))
     url = f"http://127.0.0.1:{port}/ml/wine"
-    told = ["score", str(source), "--to", url, "--key-env", "MODELGATE_DEMO_KEY", "--json"]
+    arguments = ["score", str(source), "--url", url, "--key-env", "MODELGATE_DEMO_KEY", "--json"]
     process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *told],
+        [sys.executable, "-c", COMMAND, *arguments],
         cwd=ROOT,
         env=environ,
         stdout=subprocess.PIPE,
@@ -65,10 +65,10 @@ def _score(folder: Path, rows: int, port: int, environ: dict[str, str]) -> None:
     )
     assert process.stdout is not None
     summary = json.loads(process.stdout.read())
-    _, _, used = os.wait4(process.pid, 0)
+    _, _, usage = os.wait4(process.pid, 0)
     print(
         f"{summary['rows']:,} rows in {summary['seconds']:.1f} s, {summary['rows_per_second']:,} rows/s;"
-        f" the command took {used.ru_utime + used.ru_stime:.1f} s of CPU and {used.ru_maxrss / 1000:.0f} MB"
+        f" the command took {usage.ru_utime + usage.ru_stime:.1f} s of CPU and {usage.ru_maxrss / 1000:.0f} MB"
     )
 
 

@@ -1,8 +1,8 @@
-"""The full stack behind real servers and under load, against a bare server and what else serves models.
+"""Compare the full stack under load with a bare server and with other model servers.
 
-The servers run on one core, `wrk` on another; they take turns in every round, and a figure is the
-median of the rounds. Each peer has a virtual environment of its own below ``.bench/``, made when it is
-first needed: 3 GB for all of them, so they are asked for by name. Needs `wrk` and `taskset` (Debian:
+The servers run on one core, `wrk` on another. They take turns in every round; figures are the median of the
+rounds. Each peer has its own virtual environment below ``.bench/``, created when it is first needed. All of them
+take 3 GB, so they run only with PEERS=1. Needs `wrk` and `taskset` (Debian:
 wrk, util-linux) and two cores::
 
     python bench/serve.py            # against bare Starlette and msgspec
@@ -58,16 +58,16 @@ REQUIREMENTS = {
 }
 
 
-# ---- what is asked
+# ---- requests
 
 
-def by_name(rows: Sequence[dict[str, Any]]) -> object:
-    """An object a row; of one row, the object."""
+def json_rows(rows: Sequence[dict[str, Any]]) -> object:
+    """Return one JSON object per row; for a single row, the object itself."""
     return rows[0] if len(rows) == 1 else rows
 
 
-def tensor(rows: Sequence[dict[str, Any]]) -> object:
-    """The Open Inference Protocol's."""
+def tensor_body(rows: Sequence[dict[str, Any]]) -> object:
+    """Return a body of the Open Inference Protocol."""
     data = [list(row.values()) for row in rows]
     shape = [len(rows), len(rows[0])]
     return {"inputs": [{"name": "rows", "shape": shape, "datatype": "FP64", "data": data}]}
@@ -75,23 +75,23 @@ def tensor(rows: Sequence[dict[str, Any]]) -> object:
 
 @dataclass(frozen=True)
 class Server:
-    """A server that can be started: *command* is of its environment, with a port and a folder to fill in."""
+    """Server to start. *command* runs in *environment*; it has placeholders for a port and a folder."""
 
     environment: str
     command: Sequence[str]
     path: str = "/predict"
-    body: Callable[[Sequence[dict[str, Any]]], object] = by_name
+    body: Callable[[Sequence[dict[str, Any]]], object] = json_rows
     options: dict[str, str] = field(default_factory=dict)
     prepare: Sequence[str] = ()
 
 
 def uvicorn(app: str) -> list[str]:
-    """On uvloop and httptools."""
+    """Return the command of uvicorn, with uvloop and httptools."""
     return ["uvicorn", app, "--port", "{port}", "--no-access-log", "--log-level", "warning"]
 
 
 def gunicorn(app: str) -> list[str]:
-    """A process of eight threads."""
+    """Return the command of gunicorn, with one process of eight threads."""
     return [
         "gunicorn",
         app,
@@ -131,7 +131,7 @@ SERVERS = {
         "mlserver",
         ["mlserver", "start", "{folder}"],
         "/v2/models/model/infer",
-        tensor,
+        tensor_body,
         prepare=["python", "mlserver_app.py", "{folder}", "{port}"],
     ),
     "MLflow": Server(
@@ -157,7 +157,7 @@ VARIANTS = ["bare", "ours", "ours, no plan", "ours, no plan, no batch"]
 
 @dataclass(frozen=True)
 class Load:
-    """What *servers* are asked at once: so many connections, each request of so many rows."""
+    """Load on *servers*: number of connections, and rows per request."""
 
     servers: Sequence[str]
     connections: int = 64
@@ -183,8 +183,8 @@ LOADS = {
 # ---- models and environments
 
 
-def fitted() -> dict[str, tuple[Any, dict[str, Any]]]:
-    """The models by name, each with a row."""
+def fit_models() -> dict[str, tuple[Any, dict[str, Any]]]:
+    """Return the models by name, each with a row."""
     cancer, ill = load_breast_cancer(return_X_y=True)
     diabetes, progress = load_diabetes(return_X_y=True)
     wine, kind = load_wine(return_X_y=True, as_frame=True)
@@ -198,45 +198,48 @@ def fitted() -> dict[str, tuple[Any, dict[str, Any]]]:
         parts = [("numbers", StandardScaler(), names), ("texts", encoder, ["colour", "strength"])]
         return make_pipeline(ColumnTransformer(parts), model).fit(wine, labels)
 
-    def numbered(row: Any) -> dict[str, float]:
-        return {f"x{at}": value for at, value in enumerate(row.tolist())}
+    def number_columns(row: Any) -> dict[str, float]:
+        return {f"x{index}": value for index, value in enumerate(row.tolist())}
 
-    sys.path.insert(0, str(APPS))  # where the server finds the class too
+    sys.path.insert(0, str(APPS))  # The server imports the class from there, too.
     second = importlib.import_module("second").Second()
     row = {name: value.item() if hasattr(value, "item") else value for name, value in wine.iloc[0].items()}
     return {
         "logistic": (
             make_pipeline(StandardScaler(), LogisticRegression()).fit(cancer, ill),
-            numbered(cancer[0]),
+            number_columns(cancer[0]),
         ),
-        "forest": (RandomForestRegressor(100, random_state=0).fit(diabetes, progress), numbered(diabetes[0])),
+        "forest": (
+            RandomForestRegressor(100, random_state=0).fit(diabetes, progress),
+            number_columns(diabetes[0]),
+        ),
         "columns, forest": (columns(RandomForestClassifier(100, random_state=0)), row),
         "columns, HistGradientBoosting": (columns(HistGradientBoostingClassifier(random_state=0)), row),
         "a second": (second.fit([[0.0]], [0.0]), {"x0": 1.5}),
     }
 
 
-def saved(folder: Path, name: str, model: Any, row: dict[str, Any]) -> Path:
-    """The file of *model*, with a row of its input beside it."""
+def save_model(folder: Path, name: str, model: Any, row: dict[str, Any]) -> Path:
+    """Save *model*, with a row of its input in a JSON file, and return its path."""
     file = folder / f"{name}.joblib"
     joblib.dump(model, file)
     file.with_suffix(".json").write_text(json.dumps(row))
     return file
 
 
-def installed(name: str) -> bool:
-    """Whether the environment *name* is there, made if need be; what fails is told."""
+def install(name: str) -> bool:
+    """Create the environment *name* if needed; print pip's error and return False if that fails."""
     folder = CACHE / name
-    wanted = [*REQUIREMENTS[name], f"scikit-learn=={sklearn.__version__}", "pandas"]
+    requirements = [*REQUIREMENTS[name], f"scikit-learn=={sklearn.__version__}", "pandas"]
     stamp = folder / "installed.json"
-    if not stamp.exists() or json.loads(stamp.read_text()) != wanted:
+    if not stamp.exists() or json.loads(stamp.read_text()) != requirements:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *wanted]
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *requirements]
         done = subprocess.run(pip, capture_output=True, text=True)
         if done.returncode:
             print(f"{name} cannot be installed: {done.stderr.strip().splitlines()[-1]}")
             return False
-        stamp.write_text(json.dumps(wanted))
+        stamp.write_text(json.dumps(requirements))
     return True
 
 
@@ -244,58 +247,58 @@ def installed(name: str) -> bool:
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
+    """Return a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
     return port
 
 
-def family(server: int) -> set[int]:
-    """The processes of a server: those of its session, which is named after its first, and what came of them."""
-    told = {}
+def processes_of(server: int) -> set[int]:
+    """Return the processes of a server: those of its session, and all their descendants."""
+    processes = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            # proc(5): the name may have spaces.
+            # proc(5): the name of a program may have spaces.
             parent, _, session = map(int, stat.read_text().rpartition(")")[2].split()[1:4])
-            told[int(stat.parent.name)] = parent, session
-    found, more = set[int](), {process for process, (_, session) in told.items() if session == server}
-    while more:
-        found |= more
-        more = {process for process, (parent, _) in told.items() if parent in more} - found
-    return found
+            processes[int(stat.parent.name)] = parent, session
+    members, added = set[int](), {process for process, (_, session) in processes.items() if session == server}
+    while added:
+        members |= added
+        added = {process for process, (parent, _) in processes.items() if parent in added} - members
+    return members
 
 
 def cpu_seconds(server: int) -> float:
-    """What the processes of a server have used so far."""
+    """Return the CPU seconds that the processes of a server have used so far."""
     ticks = 0
-    for process in family(server):
+    for process in processes_of(server):
         with contextlib.suppress(OSError):
-            told = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(told[11]) + int(told[12])
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def send(server: int, what: signal.Signals) -> None:
+def send_signal(server: int, number: signal.Signals) -> None:
     """Send a signal to the processes of a server."""
-    for process in family(server):
+    for process in processes_of(server):
         with contextlib.suppress(ProcessLookupError):
-            os.kill(process, what)
+            os.kill(process, number)
 
 
 @contextlib.contextmanager
-def awake(process: int) -> Iterator[None]:
-    """A server goes on for so long, and then stands still again: idle ones ask their queues again and again."""
-    send(process, signal.SIGCONT)
+def resumed(process: int) -> Iterator[None]:
+    """Let a stopped server run for the duration of the context. Idle servers poll their queues, which takes CPU."""
+    send_signal(process, signal.SIGCONT)
     try:
         yield
     finally:
-        send(process, signal.SIGSTOP)
+        send_signal(process, signal.SIGSTOP)
 
 
 @contextlib.contextmanager
-def serving(server: Server, model: Path) -> Iterator[tuple[int, int]]:
-    """The port and the process of *server*, started on the first core, and stopped at the end."""
+def run_server(server: Server, model: Path) -> Iterator[tuple[int, int]]:
+    """Run *server* on the first core; yields its port and process id."""
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
         environment = CACHE / server.environment / "bin"
@@ -307,11 +310,11 @@ def serving(server: Server, model: Path) -> Iterator[tuple[int, int]]:
             "PATH": f"{environment}:{os.environ['PATH']}",
             "PYTHONPATH": str(APPS),
         }
-        told = {"port": port, "folder": folder}
+        placeholders = {"port": port, "folder": folder}
         if server.prepare:
-            prepare = [part.format(**told) for part in server.prepare]
+            prepare = [part.format(**placeholders) for part in server.prepare]
             subprocess.run(prepare, check=True, cwd=APPS, env=variables, capture_output=True)
-        command = ["taskset", "-c", "0", *(part.format(**told) for part in server.command)]
+        command = ["taskset", "-c", "0", *(part.format(**placeholders) for part in server.command)]
         with (CACHE / f"{server.environment}.server.log").open("w") as log:
             process = subprocess.Popen(
                 command, cwd=APPS, env=variables, stdout=log, stderr=log, start_new_session=True
@@ -319,32 +322,32 @@ def serving(server: Server, model: Path) -> Iterator[tuple[int, int]]:
         try:
             yield port, process.pid
         finally:
-            send(process.pid, signal.SIGCONT)
-            send(process.pid, signal.SIGTERM)
+            send_signal(process.pid, signal.SIGCONT)
+            send_signal(process.pid, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(10)
-            send(process.pid, signal.SIGKILL)
+            send_signal(process.pid, signal.SIGKILL)
             process.wait()
 
 
-def ask(port: int, path: str, body: bytes | None = None) -> bytes:
-    """One request, answered with 200."""
+def send_request(port: int, path: str, body: bytes | None = None) -> bytes:
+    """Send one request and return the body of the answer, whose status must be 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     headers = {"content-type": "application/json", "x-api-key": KEY}
     connection.request("GET" if body is None else "POST", path, body, headers)
-    answer = connection.getresponse()
-    told = answer.read()
-    if answer.status != 200:
-        raise RuntimeError(f"{path}: {answer.status} {told[:200]!r}")
-    return told
+    response = connection.getresponse()
+    content = response.read()
+    if response.status != 200:
+        raise RuntimeError(f"{path}: {response.status} {content[:200]!r}")
+    return content
 
 
 def wait_for(port: int, server: Server, row: dict[str, Any]) -> None:
-    """Returns when *server* answers. Raises what it says last where it does not within two minutes."""
+    """Wait until *server* answers; after two minutes, raise its last error."""
     end = time.monotonic() + 120
     while True:
         try:
-            ask(port, server.path, json.dumps(server.body([row])).encode())
+            send_request(port, server.path, json.dumps(server.body([row])).encode())
         except (OSError, http.client.HTTPException, RuntimeError):
             if time.monotonic() > end:
                 raise
@@ -365,79 +368,79 @@ end
 """
 
 
-def loaded(
+def measure_load(
     port: int, server: Server, load: Load, row: dict[str, Any], seconds: float = SECONDS
 ) -> dict[str, float]:
-    """Requests a second and milliseconds of latency of *server* under *load*, from the second core."""
+    """Put *load* on *server* from the second core; return requests per second and latencies in milliseconds."""
     with tempfile.TemporaryDirectory() as folder:
         script, body = Path(folder, "post.lua"), Path(folder, "body")
         script.write_text(WRK)
         body.write_text(json.dumps(server.body([row] * load.rows)))
-        asked = [f"-c{load.connections}", f"-d{seconds}s", "--timeout=30s", f"-s{script}"]
+        options = [f"-c{load.connections}", f"-d{seconds}s", "--timeout=30s", f"-s{script}"]
         done = subprocess.run(
-            ["taskset", "-c", "1", "wrk", "-t1", *asked, f"http://127.0.0.1:{port}{server.path}"],
+            ["taskset", "-c", "1", "wrk", "-t1", *options, f"http://127.0.0.1:{port}{server.path}"],
             env={**os.environ, "BODY": str(body), "KEY": KEY},
             check=True,
             capture_output=True,
             text=True,
         )
-    told: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return told
+    figures: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return figures
 
 
 Figures = dict[tuple[str, str, int, int], dict[str, float]]
-"""By model, server, connections and rows."""
+"""Figures by model, server, connections and rows."""
 
 
-def measured(name: str, model: Path, row: dict[str, Any], loads: Sequence[Load]) -> Figures:
-    """The medians of all rounds for one model; its servers are asked in turns, and only the one asked runs."""
-    found: dict[tuple[str, str, int, int], list[dict[str, float]]] = {}
+def measure_model(name: str, model: Path, row: dict[str, Any], loads: Sequence[Load]) -> Figures:
+    """Return the medians of all rounds for one model. Its servers take turns; the others are stopped meanwhile."""
+    rounds: dict[tuple[str, str, int, int], list[dict[str, float]]] = {}
     with contextlib.ExitStack() as started:
-        running: dict[str, tuple[int, int]] = {}  # ports and processes
-        for told in dict.fromkeys(told for load in loads for told in load.servers):
-            server = SERVERS[told]
-            if installed(server.environment):
-                running[told] = started.enter_context(serving(server, model))
-        for told, (port, process) in running.items():
-            wait_for(port, SERVERS[told], row)
-            loaded(port, SERVERS[told], Load([], 8), row, 1)
-            send(process, signal.SIGSTOP)
+        running: dict[str, tuple[int, int]] = {}  # port and process
+        for server_name in dict.fromkeys(name for load in loads for name in load.servers):
+            server = SERVERS[server_name]
+            if install(server.environment):
+                running[server_name] = started.enter_context(run_server(server, model))
+        for server_name, (port, process) in running.items():
+            wait_for(port, SERVERS[server_name], row)
+            measure_load(port, SERVERS[server_name], Load([], 8), row, 1)
+            send_signal(process, signal.SIGSTOP)
         for _ in range(ROUNDS):
             for load in loads:
-                for told in dict.fromkeys(told for told in load.servers if told in running):
-                    port, process = running[told]
-                    with awake(process):
-                        # One that sheds load by the time calls took has to forget that it stood still.
+                for server_name in dict.fromkeys(name for name in load.servers if name in running):
+                    port, process = running[server_name]
+                    with resumed(process):
+                        # A server that adapts to measured latencies must first forget the time when it was stopped.
                         for _ in range(10):
-                            if not loaded(port, SERVERS[told], load, row, 1)["errors"]:
+                            if not measure_load(port, SERVERS[server_name], load, row, 1)["errors"]:
                                 break
                         before = cpu_seconds(process)
-                        figures = loaded(port, SERVERS[told], load, row)
-                        used = cpu_seconds(process) - before
+                        figures = measure_load(port, SERVERS[server_name], load, row)
+                        cpu = cpu_seconds(process) - before
                     if figures["errors"] or not figures["rate"]:
-                        raise RuntimeError(f"{told}: {figures}")
-                    figures["cpu"] = used / figures["rate"] / SECONDS
-                    found.setdefault((name, told, load.connections, load.rows), []).append(figures)
+                        raise RuntimeError(f"{server_name}: {figures}")
+                    figures["cpu"] = cpu / figures["rate"] / SECONDS
+                    rounds.setdefault((name, server_name, load.connections, load.rows), []).append(figures)
     return {
         key: {figure: statistics.median(run[figure] for run in runs) for figure in runs[0]}
-        for key, runs in found.items()
+        for key, runs in rounds.items()
     }
 
 
-def beside_a_long_predict(model: Path, row: dict[str, Any]) -> list[float]:
-    """Milliseconds of each ``/health/live`` while another connection's predict takes a second."""
-    body, taken = json.dumps(row).encode(), []
-    with serving(OURS, model) as (port, _):
+def measure_health_checks(model: Path, row: dict[str, Any]) -> list[float]:
+    """Return the milliseconds of each ``/health/live`` while a prediction on another connection takes a second."""
+    body, times = json.dumps(row).encode(), []
+    with run_server(OURS, model) as (port, _):
         wait_for(port, OURS, row)
-        predict = threading.Thread(target=ask, args=(port, OURS.path, body))
+        predict = threading.Thread(target=send_request, args=(port, OURS.path, body))
         predict.start()
         time.sleep(0.1)
         while predict.is_alive():
             start = time.perf_counter()
-            ask(port, "/health/live")
-            taken.append((time.perf_counter() - start) * 1000)
+            send_request(port, "/health/live")
+            times.append((time.perf_counter() - start) * 1000)
             time.sleep(0.02)
-    return taken
+    return times
 
 
 # ---- the table
@@ -446,12 +449,12 @@ def beside_a_long_predict(model: Path, row: dict[str, Any]) -> list[float]:
 def print_line(
     name: str, ours: float, theirs: float, unit: str, ratio: float, goal: str, cpu: str = ""
 ) -> None:
-    """A line of the table."""
+    """Print a line of the table."""
     print(f"{name:72}{f'{ours:,.4g} {unit}':>14}{f'{theirs:,.4g} {unit}':>14}{ratio:8.2f}{goal:>9}{cpu:>8}")
 
 
 def print_rates(figures: Figures) -> None:
-    """Requests a second, ours against theirs."""
+    """Print requests per second, ours and theirs."""
     for model, mine, other, connections, rows, goal in (
         ("logistic", "no model", "bare", 64, 1, ""),
         ("logistic", "ours, no plan, inline", "bare", 64, 1, ">= 0.95"),
@@ -469,7 +472,7 @@ def print_rates(figures: Figures) -> None:
         ("columns, forest", "ours", "bare", 64, 1, ""),
         ("columns, HistGradientBoosting", "ours", "bare", 64, 1, ""),
     ):
-        keys = [(model, who, connections, rows) for who in (mine, other)]
+        keys = [(model, server, connections, rows) for server in (mine, other)]
         if all(key in figures for key in keys):
             ours, theirs = (figures[key]["rate"] for key in keys)
             by_cpu = figures[keys[1]]["cpu"] / figures[keys[0]]["cpu"]
@@ -479,14 +482,14 @@ def print_rates(figures: Figures) -> None:
 
 
 def print_latencies(figures: Figures) -> None:
-    """Milliseconds, ours against theirs."""
+    """Print latencies in milliseconds, ours and theirs."""
     for model, figure, mine, other, connections, goal in (
         ("forest", "p50", "ours", "bare", 1, "<= 0.1"),
         ("logistic", "p50", "ours, no plan", "ours, no plan, no batch", 1, "<= 1.05"),
         ("forest", "p50", "ours, no plan", "ours, no plan, no batch", 1, "<= 1.05"),
         ("columns, forest", "p99", "ours, no plan", "bare", 64, "<= 0.15"),
     ):
-        ours, theirs = (figures[model, who, connections, 1][figure] for who in (mine, other))
+        ours, theirs = (figures[model, server, connections, 1][figure] for server in (mine, other))
         name = f"{model}, {connections} connections, {figure}: {mine} / {other}"
         print_line(name, ours, theirs, "ms", ours / theirs, goal)
 
@@ -500,24 +503,24 @@ def main() -> None:
             sys.exit(f"needs the program {program}")
     os.sched_setaffinity(0, {1})
     for ending in (signal.SIGTERM, signal.SIGHUP):
-        # Servers that stand still would stay behind.
+        # Exit normally, or stopped servers would be left behind.
         signal.signal(ending, lambda *_: sys.exit(1))
     CACHE.mkdir(exist_ok=True)
-    if not installed("ours"):
+    if not install("ours"):
         sys.exit(1)
     figures: Figures = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, (model, row) in fitted().items():
-            file = saved(Path(folder), name, model, row)
+        for name, (model, row) in fit_models().items():
+            file = save_model(Path(folder), name, model, row)
             if name in LOADS:
-                figures |= measured(name, file, row, LOADS[name])
+                figures |= measure_model(name, file, row, LOADS[name])
         print(f"{'':72}{'ours':>14}{'theirs':>14}{'ratio':>8}{'goal':>9}{'by CPU':>8}")
         print_rates(figures)
         print_latencies(figures)
-        taken = beside_a_long_predict(file, row)
-    for name, figure in (("the median", statistics.median(taken)), ("the slowest", max(taken))):
+        times = measure_health_checks(file, row)
+    for name, figure in (("the median", statistics.median(times)), ("the slowest", max(times))):
         print(
-            f"{f'/health/live beside a predict of 1 s: {name}':72}{f'{figure:.3g} ms':>14}{'':22}{'< 5 ms':>9}"
+            f"{f'/health/live during a prediction of 1 s: {name}':72}{f'{figure:.3g} ms':>14}{'':22}{'< 5 ms':>9}"
         )
 
 

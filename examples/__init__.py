@@ -1,1 +1,1 @@
-"""Small real apps with a gate mounted in them."""
+"""Small apps with a gate mounted in them."""

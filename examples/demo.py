@@ -1,4 +1,4 @@
-"""What the example apps share: the gate and its key, and what their pages say."""
+"""Shared parts of the example apps: the gate, its key and their pages."""
 
 import json
 import os
@@ -14,13 +14,13 @@ from .training import SAMPLES, train
 __all__ = ["CELLAR", "CELSIUS", "KEY", "SERVING", "curl", "greet", "not_found_page", "port", "start_page"]
 
 KEY = os.environ.setdefault("MODELGATE_DEMO_KEY", keys.generate())
-"""From the environment, or a new one, which goes to the environment of child processes."""
+"""API key from the environment, or a new one, which is set there for child processes."""
 
 CELSIUS = {"light": 8.0, "medium": 12.0, "deep": 16.0}
-"""At what temperature a wine of 12 % is served, by its colour."""
+"""Serving temperature of a wine with 12 % alcohol, by colour."""
 
 SERVING = Schema.of(alcohol=float, colour=list(CELSIUS))
-"""The input of the custom handler ``serving-temperature``, which each app writes for itself."""
+"""Input of the function ``serving-temperature``, which each app defines itself."""
 
 CELLAR = [
     {"name": "Barolo 2016", "alcohol": 14.2, "colour": "deep"},
@@ -29,17 +29,17 @@ CELLAR = [
 ]
 
 _SAMPLES = {**SAMPLES, "serving-temperature": {"alcohol": 13.1, "colour": "medium"}}
-_TOLD = {
-    "wine": "the cultivar of a wine: a classifier over numbers and text",
-    "diabetes": "how far the disease progresses in a year: a regressor; any value may be null",
-    "serving-temperature": "how warm to serve a wine, in °C: a function of this app, and no model",
+_DESCRIPTIONS = {
+    "wine": "the cultivar of a wine: a classifier with numbers and text as inputs",
+    "diabetes": "the progression of the disease within a year: a regressor; any value may be null",
+    "serving-temperature": "the serving temperature of a wine in °C: a function of this app, not a model",
 }
 _CONSOLE = "ml/deployments/{}/console"
 _PAGE = Template((Path(__file__).parent / "page.html").read_text("utf-8"))
 
 
 def gate() -> Gate:
-    """A gate with the two trained models."""
+    """Return a gate with the two trained models."""
     models = train()
     return Gate(
         [
@@ -52,17 +52,17 @@ def gate() -> Gate:
 
 
 def port() -> int:
-    """Where to listen."""
+    """Return the port to listen on."""
     return int(os.environ.get("PORT", "8000"))
 
 
 def curl(base: str, deployment: str, key: str | None = None) -> str:
-    """The command that asks *deployment* for a prediction.
+    """Return a command that requests a prediction.
 
     Args:
-        base: the address of the app.
-        deployment: its name.
-        key: by default left to the shell, for whoever shall not see it.
+        base: URL of the app.
+        deployment: Deployment name.
+        key: API key; by default the command reads it from the environment, so that it is not shown.
     """
     url = shlex.quote(base.rstrip("/") + "/ml/api/predict")
     header = "Authorization: Bearer "
@@ -72,18 +72,18 @@ def curl(base: str, deployment: str, key: str | None = None) -> str:
 
 
 def greet(port: int) -> None:
-    """Say where the app and its console are, and how to ask it."""
+    """Print the URLs of the app and its console, and an example request."""
     base = f"http://127.0.0.1:{port}/"
     print(f"Start page: {base}\nConsole: {base}{_CONSOLE.format('wine')}, with the key {KEY}\n")
     print(f"{curl(base, 'wine', KEY)}\n", flush=True)
 
 
 def start_page(base: str, made_with: str) -> str:
-    """The start page of an app at *base*: its deployments, each with a command to paste."""
+    """Return the start page of an app at *base*: its deployments, each with a command to paste."""
     sections = [
-        f'<h2>{name}</h2><p>Tells {told}. <a href="{_CONSOLE.format(name)}">Ask it in the browser</a></p>'
+        f'<h2>{name}</h2><p>Predicts {text}. <a href="{_CONSOLE.format(name)}">Try it in the browser</a></p>'
         f"<pre>{escape(curl(base, name))}</pre>"
-        for name, told in _TOLD.items()
+        for name, text in _DESCRIPTIONS.items()
     ]
     return _PAGE.substitute(
         title="The cellar",
@@ -94,7 +94,7 @@ def start_page(base: str, made_with: str) -> str:
 
 
 def not_found_page(path: str) -> str:
-    """The app's own page for a path it does not have."""
+    """Return the app's own page for an unknown path."""
     return _PAGE.substitute(
         title="No such shelf",
         main=f'<p>There is nothing at <code>{escape(path)}</code>. <a href="/">Back</a></p>',

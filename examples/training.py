@@ -1,4 +1,4 @@
-"""Two real models, trained on data that comes with scikit-learn and saved for the example apps."""
+"""Train two models on data sets of scikit-learn and save them for the example apps."""
 
 import os
 from collections.abc import Callable
@@ -44,13 +44,13 @@ SAMPLES: dict[str, dict[str, object]] = {
         "s6": 87,
     },
 }
-"""A row for each model, as a caller would send it."""
+"""Example row for each model."""
 
 
 def train() -> Path:
-    """The folder of the trained models. What is missing in it is trained first.
+    """Return the folder of the models, after training those that are missing.
 
-    It is named after the version of scikit-learn: another version trains its own.
+    Each version of scikit-learn has its own folder.
     """
     folder = Path(__file__).parent / "models" / f"scikit-learn-{sklearn.__version__}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def train() -> Path:
 
 
 def fit_wine() -> Any:
-    """Tells the cultivar of a wine, from a DataFrame of numbers and text."""
+    """Return a classifier that predicts the cultivar of a wine from numbers and text."""
     frame = load_wine(as_frame=True).frame
     frame["colour"] = _levels(frame["color_intensity"], [3.5, 5.5], ["light", "medium", "deep"])
     frame["body"] = _levels(frame["alcohol"], [12.5, 13.5], ["light", "medium", "full"])
@@ -77,7 +77,7 @@ def fit_wine() -> Any:
 
 
 def fit_diabetes() -> Any:
-    """Tells how far the disease will have progressed in a year; a value may be missing."""
+    """Return a regressor that predicts the progression of diabetes; values may be missing."""
     data = load_diabetes(as_frame=True, scaled=False)
     forest = RandomForestRegressor(n_estimators=50, min_samples_leaf=3, n_jobs=1, random_state=0)
     return make_pipeline(SimpleImputer(), forest).fit(data.data, data.target)
@@ -92,10 +92,10 @@ def _levels(values: "pd.Series[float]", bounds: list[float], names: list[str]) -
 
 
 def _save(model: object, path: Path) -> None:
-    # Several workers may start at once: each writes a file of its own, and the last one stays.
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    unfinished.write_bytes(skops.io.dumps(model))
-    unfinished.replace(path)
+    # Several workers may start at once: each writes its own file, and then replaces the model.
+    temporary = path.with_suffix(f".{os.getpid()}")
+    temporary.write_bytes(skops.io.dumps(model))
+    temporary.replace(path)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Models, keys and gates that many tests use."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.compose import ColumnTransformer
@@ -9,12 +11,39 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from modelgate.models import cache
-from postgres import Postgres, programs
-from redis_server import redis_serving
-from waiting import SOON
+from support.postgresql import Postgres, find_programs
+from support.redis_server import run_redis
+from support.signing import write_key_pair
+from support.waiting import SOON
 
-KEY = "a-key-for-the-wine-deployment"
-OTHER_KEY = "a-key-for-some-other-deployments"
+TESTS = Path(__file__).parent
+SLOW_FOLDERS = {"browser", "faults", "properties", "servers", "typing"}
+SERVERS = {"postgres", "postgresql", "redis", "redis_server", "behind Redis"}
+"""Fixtures that start a server, and the parameters that request one of them."""
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests that `make quick` leaves out, besides those marked where they are written."""
+    for item in items:
+        if is_in_slow_folder(item.path) or uses_server(item):
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave slow folders unread where they would be deselected: importing them takes longer than many tests."""
+    return True if config.option.markexpr == "not slow" and is_in_slow_folder(collection_path) else None
+
+
+def is_in_slow_folder(path):
+    """Return whether *path* is in a folder whose tests all are slow."""
+    return path.is_relative_to(TESTS) and not SLOW_FOLDERS.isdisjoint(path.relative_to(TESTS).parts[:1])
+
+
+def uses_server(item):
+    """Return whether *item* requests a fixture that starts a server, itself or by a parameter."""
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    names = {*getattr(item, "fixturenames", ()), *(value for value in parameters if isinstance(value, str))}
+    return not SERVERS.isdisjoint(names)
 
 
 @pytest.fixture(autouse=True)
@@ -24,8 +53,14 @@ def unhurried(monkeypatch):
     monkeypatch.setattr(
         cache, "wait_for", lambda load, left: wait_for(load, SOON if left is None or left > 1 else left)
     )
-    monkeypatch.setattr("modelgate.keys.sql._TIMEOUT", SOON)
-    monkeypatch.setattr("modelgate.gate.gate._FIRST_LOOK", SOON)
+    monkeypatch.setattr("modelgate.keys.sql_store._TIMEOUT", SOON)
+    monkeypatch.setattr("modelgate.gate.gate._FIRST_POLL_TIMEOUT", SOON)
+
+
+@pytest.fixture(scope="session")
+def key_pair(tmp_path_factory):
+    """The files of an Ed25519 key to sign packages with, and of its public key."""
+    return write_key_pair(tmp_path_factory.mktemp("keys"), "signer")
 
 
 @pytest.fixture(scope="session")
@@ -61,8 +96,8 @@ def wine_row(wine):
 
 @pytest.fixture(scope="session")
 def postgres():
-    """A PostgreSQL that runs, for this session."""
-    folder = programs()
+    """A PostgreSQL server for this session."""
+    folder = find_programs()
     if folder is None:
         pytest.skip("PostgreSQL is not installed: no initdb on PATH or in /usr/lib/postgresql")
     server = Postgres(folder)
@@ -75,5 +110,5 @@ def postgres():
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory):
     """A Redis server that many tests use, each with names of its own."""
-    with redis_serving(tmp_path_factory.mktemp("redis")) as server:
+    with run_redis(tmp_path_factory.mktemp("redis")) as server:
         yield server

@@ -1,4 +1,4 @@
-"""The floor: Starlette and msgspec, and nothing else. Of ours it has neither key nor limits nor the report."""
+"""Bare server: Starlette and msgspec, without keys, limits or validation errors."""
 
 import msgspec
 from shared import COLUMNS, ROW, score
@@ -8,8 +8,8 @@ from starlette.routing import Route
 
 Row = msgspec.defstruct(
     "Row",
-    [(f"f{at}", type(ROW[name])) for at, name in enumerate(COLUMNS)],
-    rename={f"f{at}": name for at, name in enumerate(COLUMNS)},
+    [(f"f{index}", type(ROW[name])) for index, name in enumerate(COLUMNS)],
+    rename={f"f{index}": name for index, name in enumerate(COLUMNS)},
 )
 DECODER = msgspec.json.Decoder(Row | list[Row])
 
@@ -17,8 +17,8 @@ DECODER = msgspec.json.Decoder(Row | list[Row])
 async def predict(request):
     rows = DECODER.decode(await request.body())
     rows = rows if isinstance(rows, list) else [rows]
-    told = score([dict(zip(COLUMNS, msgspec.structs.astuple(row), strict=True)) for row in rows])
-    return Response(msgspec.json.encode(told), media_type="application/json")
+    answer = score([dict(zip(COLUMNS, msgspec.structs.astuple(row), strict=True)) for row in rows])
+    return Response(msgspec.json.encode(answer), media_type="application/json")
 
 
 async def live(request):

@@ -1,4 +1,4 @@
-"""BentoML with its adaptive batching: 64 rows, and no request shed."""
+"""BentoML with adaptive batching of 64 rows; no request is rejected."""
 
 import bentoml
 from shared import score

@@ -1,4 +1,4 @@
-"""FastAPI as one would write it: pydantic, a key as a dependency, slowapi, a sync handler."""
+"""Typical FastAPI app: pydantic, a key as a dependency, slowapi, a sync handler."""
 
 import secrets
 
@@ -10,7 +10,8 @@ from slowapi import Limiter, _rate_limit_exceeded_handler
 from slowapi.errors import RateLimitExceeded
 
 Row = pydantic.create_model(
-    "Row", **{f"f{at}": (type(ROW[name]), pydantic.Field(alias=name)) for at, name in enumerate(COLUMNS)}
+    "Row",
+    **{f"f{index}": (type(ROW[name]), pydantic.Field(alias=name)) for index, name in enumerate(COLUMNS)},
 )
 
 
@@ -19,10 +20,10 @@ class Answer(pydantic.BaseModel):
     confidence: float | None = None
 
 
-def key(given: str = Depends(APIKeyHeader(name="X-API-Key"))):
-    if not secrets.compare_digest(given, KEY):
+def check_key(key: str = Depends(APIKeyHeader(name="X-API-Key"))):
+    if not secrets.compare_digest(key, KEY):
         raise HTTPException(401)
-    return given
+    return key
 
 
 limiter = Limiter(key_func=lambda request: request.headers.get("x-api-key", ""))
@@ -31,7 +32,7 @@ app.state.limiter = limiter
 app.add_exception_handler(RateLimitExceeded, _rate_limit_exceeded_handler)
 
 
-@app.post("/predict", dependencies=[Depends(key)])
+@app.post("/predict", dependencies=[Depends(check_key)])
 @limiter.limit(";".join(LIMITS))
 def predict(request: Request, rows: Row | list[Row]) -> list[Answer]:
     rows = rows if isinstance(rows, list) else [rows]

@@ -1,4 +1,4 @@
-"""Flask as one would write it: a key in a hook, Flask-Limiter."""
+"""Typical Flask app: a key check in a hook, Flask-Limiter."""
 
 import secrets
 
@@ -11,7 +11,7 @@ limiter = Limiter(lambda: request.headers.get("x-api-key", ""), app=app, storage
 
 
 @app.before_request
-def key():
+def check_key():
     if not secrets.compare_digest(request.headers.get("x-api-key", ""), KEY):
         abort(401)
 

@@ -1,4 +1,4 @@
-"""LitServe with its batching: 64 rows, or 2 ms."""
+"""LitServe with batching of 64 rows or 2 ms."""
 
 import sys
 
@@ -16,8 +16,8 @@ class Api(litserve.LitAPI):
     def predict(self, rows):
         return score(rows)
 
-    def encode_response(self, told):
-        return told
+    def encode_response(self, output):
+        return output
 
 
 if __name__ == "__main__":

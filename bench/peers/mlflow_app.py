@@ -1,4 +1,4 @@
-"""The model as MLflow saves it, for ``mlflow models serve``. It has no batching."""
+"""Save the model for ``mlflow models serve``, which does not batch."""
 
 import sys
 

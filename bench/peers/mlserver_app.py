@@ -1,4 +1,4 @@
-"""MLServer's settings for its adaptive batching, 64 rows or 2 ms; its own runtime for scikit-learn would predict only."""
+"""MLServer with adaptive batching of 64 rows or 2 ms. (Its own scikit-learn runtime returns no probabilities.)"""
 
 import json
 import sys
@@ -18,13 +18,13 @@ class Model(MLModel):
 
     async def predict(self, payload):
         rows = NumpyCodec.decode_input(payload.inputs[0])
-        told = (
+        output = (
             self.model.predict_proba(rows)
             if hasattr(self.model, "predict_proba")
             else self.model.predict(rows)
         )
         return InferenceResponse(
-            model_name=self.name, outputs=[NumpyCodec.encode_output("predict", told.round(4))]
+            model_name=self.name, outputs=[NumpyCodec.encode_output("predict", output.round(4))]
         )
 
 

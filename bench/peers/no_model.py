@@ -1,4 +1,4 @@
-"""What the server itself takes: an ASGI app that decodes the row with msgspec and answers, with no model."""
+"""Server without a model: an ASGI app that decodes the row with msgspec and answers."""
 
 import msgspec
 

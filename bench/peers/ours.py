@@ -1,6 +1,6 @@
-"""The full stack: key, two windows, schema, cache, batches, plans, labels, confidences, rounding, request id.
+"""The full stack of a gate: key, two rate windows, schema, cache, batches, plans, labels, rounding, request id.
 
-``PLANS``, ``BATCH`` and ``OFFLOAD`` turn off what they name.
+The environment variables ``PLANS``, ``BATCH`` and ``OFFLOAD`` switch these off.
 """
 
 import os

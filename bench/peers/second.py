@@ -1,4 +1,4 @@
-"""A model whose predict takes a second, most of it outside the interpreter's lock, as scikit-learn's does."""
+"""Model that takes a second to predict, mostly without the GIL, like scikit-learn."""
 
 import time
 
@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 
 class Second(RegressorMixin, BaseEstimator):
-    """Sorts numbers for a second."""
+    """Sort numbers for a second."""
 
     def fit(self, rows, target):
         self.n_features_in_ = np.shape(rows)[1]

@@ -1,6 +1,6 @@
-"""What every server has in common: the model, and how a request and an answer are to look.
+"""Shared by all servers: the model, and the format of requests and answers.
 
-``MODEL`` names the file of the model, ``SINGLE`` says that a request has a row.
+The environment variable ``MODEL`` holds the path of the model.
 """
 
 import gc
@@ -21,8 +21,8 @@ FRAMES = any(isinstance(value, str) for value in ROW.values())
 CLASSES = MODEL.classes_.tolist() if hasattr(MODEL, "classes_") else None
 
 
-def given(rows):
-    """*rows*, objects, as the model was fitted on them."""
+def to_model_input(rows):
+    """Convert JSON objects to the input that the model was fitted on."""
     if FRAMES:
         import pandas
 
@@ -31,14 +31,17 @@ def given(rows):
 
 
 def score(rows):
-    """An answer a row: label and confidence, or a number; rounded."""
+    """Return one answer per row, rounded: label and confidence, or a number."""
     if CLASSES is None:
-        return [{"prediction": value} for value in MODEL.predict(given(rows)).round(4).tolist()]
-    told = MODEL.predict_proba(given(rows))
-    labels, sure = told.argmax(axis=1).tolist(), told.max(axis=1).round(4).tolist()
-    return [{"prediction": CLASSES[at], "confidence": value} for at, value in zip(labels, sure, strict=True)]
+        return [{"prediction": value} for value in MODEL.predict(to_model_input(rows)).round(4).tolist()]
+    probabilities = MODEL.predict_proba(to_model_input(rows))
+    labels, confidences = probabilities.argmax(axis=1).tolist(), probabilities.max(axis=1).round(4).tolist()
+    return [
+        {"prediction": CLASSES[label], "confidence": confidence}
+        for label, confidence in zip(labels, confidences, strict=True)
+    ]
 
 
-# What every app with such imports does well to do: see "Pauses of the garbage collector" in docs/operations.md.
+# Recommended for apps with such imports: see "Pauses of the garbage collector" in docs/operations.md.
 gc.collect()
 gc.freeze()

@@ -1,4 +1,4 @@
-"""``python -m examples.flask_app``, from the folder of the project."""
+"""Run the app: ``python -m examples.flask_app`` in the root folder of the project."""
 
 from .app import main
 

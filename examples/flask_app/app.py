@@ -1,4 +1,4 @@
-"""A Flask app with pages and routes of its own, and a gate at ``/ml``."""
+"""Flask app with its own pages and routes, and a gate at ``/ml``."""
 
 import sys
 from pathlib import Path
@@ -17,14 +17,14 @@ gate = demo.gate()
 
 @gate.handler("serving-temperature", schema=demo.SERVING, target="celsius", decimals=1)
 def serving_temperature(table: Table) -> list[float]:
-    """At what temperature to serve a wine: the stronger, the warmer."""
+    """Return the serving temperature of each wine: the stronger, the warmer."""
     pairs = zip(table["alcohol"], table["colour"], strict=True)
     return [demo.CELSIUS[colour] + 0.5 * (alcohol - 12) for alcohol, colour in pairs]
 
 
 app = Flask(__name__)
 mount_flask.mount(app, "/ml", gate)
-gate.warm()
+gate.deployments.warm()
 
 
 @app.get("/")
@@ -44,9 +44,9 @@ def cellar() -> Response:
 
 @app.post("/which-cultivar")
 def which_cultivar() -> Response:
-    """An ordinary route of the app, answered by the gate."""
-    answer: Response = gate.handle(request, "wine")
-    return answer
+    """Pass the request of an ordinary route to the gate."""
+    response: Response = gate.handle(request, "wine")
+    return response
 
 
 @app.errorhandler(404)
@@ -55,7 +55,7 @@ def not_found(error: Exception) -> tuple[str, int]:  # noqa: ARG001
 
 
 def main() -> None:
-    """Serve the app on this machine alone, with Flask's own development server."""
+    """Serve the app on localhost with Flask's development server."""
     demo.greet(demo.port())
     app.run("127.0.0.1", demo.port())
 

@@ -1,4 +1,4 @@
-"""A Starlette app with pages and routes of its own, and a gate at ``/ml``."""
+"""Starlette app with its own pages and routes, and a gate at ``/ml``."""
 
 import asyncio
 import contextlib
@@ -24,14 +24,14 @@ gate = demo.gate()
 
 @gate.handler("serving-temperature", schema=demo.SERVING, target="celsius", decimals=1)
 async def serving_temperature(table: Table) -> list[float]:
-    """At what temperature to serve a wine: the stronger, the warmer."""
-    celsius = await temperatures()
+    """Return the serving temperature of each wine: the stronger, the warmer."""
+    celsius = await load_temperatures()
     pairs = zip(table["alcohol"], table["colour"], strict=True)
     return [celsius[colour] + 0.5 * (alcohol - 12) for alcohol, colour in pairs]
 
 
-async def temperatures() -> dict[str, float]:
-    """By colour: what a real app would ask its database."""
+async def load_temperatures() -> dict[str, float]:
+    """Return the temperature by colour. A real app would query its database."""
     await asyncio.sleep(0)
     return demo.CELSIUS
 
@@ -49,9 +49,9 @@ async def cellar(request: Request) -> Response:  # noqa: ARG001
 
 
 async def which_cultivar(request: Request) -> Response:
-    """An ordinary route of the app, answered by the gate."""
-    answer: Response = await gate.handle(request, "wine")
-    return answer
+    """Pass the request of an ordinary route to the gate."""
+    response: Response = await gate.handle(request, "wine")
+    return response
 
 
 async def not_found(request: Request, error: Exception) -> Response:  # noqa: ARG001
@@ -60,7 +60,7 @@ async def not_found(request: Request, error: Exception) -> Response:  # noqa: AR
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:  # noqa: ARG001
-    gate.warm()
+    gate.deployments.warm()
     yield
 
 
@@ -78,14 +78,14 @@ app = Starlette(
 
 
 def main() -> None:
-    """Serve the app on this machine alone."""
-    # The port is open before the command is shown: whoever pastes it at once only waits.
+    """Serve the app on localhost."""
+    # The port is open before the command is printed, so that a request sent at once waits instead of failing.
     with (
-        socket.create_server(("127.0.0.1", demo.port())) as listening,
+        socket.create_server(("127.0.0.1", demo.port())) as server_socket,
         contextlib.suppress(KeyboardInterrupt),
     ):
-        demo.greet(listening.getsockname()[1])
-        uvicorn.Server(uvicorn.Config(app)).run(sockets=[listening])
+        demo.greet(server_socket.getsockname()[1])
+        uvicorn.Server(uvicorn.Config(app)).run(sockets=[server_socket])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""A trained model as a production prediction endpoint inside the web app you already have.
+"""Serve trained models as production prediction endpoints inside your existing web app.
 
-The names of this module are found when they are first asked for: what is not used costs no time to import.
+The public names are imported on first use, so that unused parts cost no import time.
 """
 
 from importlib import import_module
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import keys, mount
+    from .context import RequestContext
+    from .deployments import Deployment, Rollout, Shadow
     from .errors import (
         BatchTooLarge,
         BodyTooLarge,
@@ -37,51 +39,39 @@ if TYPE_CHECKING:
         UnknownColumns,
         UnsupportedMediaType,
     )
-    from .flow import Flow, Handler, Layer, Wait, Workers, adrive, drive, run, stack
-    from .gate import Deployment, Gate
+    from .flow import Flow, Handler, Layer, Wait, WorkerPool, adrive, drive, run, stack
+    from .gate import Gate
     from .http import Request, Response
+    from .inference import Output, Prediction, Predictor
     from .layers import (
         AccessLog,
         Admission,
-        AuthFailures,
+        AuthFailureLimit,
         BodyLimit,
-        Concurrency,
+        ConcurrencyLimit,
         Deadline,
         KeyAuth,
         Metrics,
         RateLimit,
         RequestId,
-        Scored,
         ServerTiming,
         TrustedProxies,
+        WithScoring,
     )
     from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore
-    from .schema import CSV, Column, Schema, Split, Table
-    from .scoring import (
-        Model,
-        Output,
-        Prediction,
-        Predictor,
-        Query,
-        ResultCache,
-        Rollout,
-        Round,
-        Shadow,
-        Threshold,
-        Validate,
-        score,
-    )
+    from .schema import CSV, Column, Schema, SplitRows, Table
+    from .scoring import LoadModel, Query, ResultCache, Round, Threshold, Validate, score
 
 __all__ = [
     "CSV",
     "AccessLog",
     "Admission",
-    "AuthFailures",
+    "AuthFailureLimit",
     "BatchTooLarge",
     "BodyLimit",
     "BodyTooLarge",
     "Column",
-    "Concurrency",
+    "ConcurrencyLimit",
     "ConfigurationError",
     "ConflictingCredentials",
     "Deadline",
@@ -101,12 +91,12 @@ __all__ = [
     "KeyAuth",
     "KeyInactive",
     "Layer",
+    "LoadModel",
     "MalformedBody",
     "MemoryStore",
     "MethodNotAllowed",
     "Metrics",
     "MissingColumns",
-    "Model",
     "ModelCache",
     "ModelPackage",
     "ModelStore",
@@ -121,6 +111,7 @@ __all__ = [
     "RateLimit",
     "RateLimitExceeded",
     "Request",
+    "RequestContext",
     "RequestError",
     "RequestId",
     "Response",
@@ -128,11 +119,10 @@ __all__ = [
     "Rollout",
     "Round",
     "Schema",
-    "Scored",
     "ServerTiming",
     "ServingError",
     "Shadow",
-    "Split",
+    "SplitRows",
     "StoreError",
     "Table",
     "Threshold",
@@ -142,7 +132,8 @@ __all__ = [
     "UnsupportedMediaType",
     "Validate",
     "Wait",
-    "Workers",
+    "WithScoring",
+    "WorkerPool",
     "adrive",
     "drive",
     "keys",
@@ -152,25 +143,37 @@ __all__ = [
     "stack",
 ]
 
-_ROOMS = ("errors", "flow", "http", "schema", "models", "scoring", "layers", "gate")
-"""The modules that have the names, from below: none is imported before those it imports itself."""
+_PACKAGES = (
+    "errors",
+    "flow",
+    "http",
+    "schema",
+    "models",
+    "inference",
+    "scoring",
+    "context",
+    "deployments",
+    "layers",
+    "gate",
+)
+"""Modules that define the public names, each after those it imports: the search for a name loads no others."""
 
 
-if not TYPE_CHECKING:  # A checker that saw it would take any name for one that is here.
+if not TYPE_CHECKING:  # With a module __getattr__, type checkers would accept any name.
 
     def __getattr__(name: str) -> Any:
-        """Find a public name, and keep it (PEP 562)."""
-        if name in (*_ROOMS, "dialects", "keys", "mount"):
-            return _room(name)
+        """Import and cache a public name (PEP 562)."""
+        if name in (*_PACKAGES, "dialects", "keys", "mount"):
+            return _import_package(name)
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        room = next(room for room in map(_room, _ROOMS) if name in room.__all__)
-        return globals().setdefault(name, getattr(room, name))
+        package = next(package for package in map(_import_package, _PACKAGES) if name in package.__all__)
+        return globals().setdefault(name, getattr(package, name))
 
 
 def __dir__() -> list[str]:
     return [*globals(), *__all__]
 
 
-def _room(name: str) -> Any:
+def _import_package(name: str) -> Any:
     return import_module(f"{__name__}.{name}")

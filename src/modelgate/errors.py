@@ -1,8 +1,8 @@
-"""Everything modelgate raises.
+"""Exceptions.
 
 * ModelgateError
   + ConfigurationError                at construction only
-  + RequestError                4xx   the caller can mend it
+  + RequestError                4xx   the caller can fix it
     - MalformedBody             400
     - ConflictingCredentials    400
     - InvalidInput              400
@@ -20,7 +20,7 @@
     - BatchTooLarge             413
     - UnsupportedMediaType      415
     - RateLimitExceeded         429
-  + ServingError                5xx   the caller can only try again
+  + ServingError                5xx   the caller can only retry
     - PredictionError           500
     - Overloaded                503
     - DeploymentUnavailable     503
@@ -28,11 +28,12 @@
     - StoreError                503
     - DeadlineExceeded          504
 
-An error says what is wrong and hints at a status; the dialect spoken gives it its wire form. Its
-message is written for the caller: never internals, keys, or values of other people's data.
+An error has a message, a status and a code; the dialect of the request encodes it as a response. Its
+message is written for callers: it never contains internals, keys or values of other callers.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 __all__ = [
@@ -65,28 +66,34 @@ __all__ = [
     "UnsupportedMediaType",
 ]
 
-SHOWN_ERRORS = 100
-"""How many columns with wrong values one answer tells."""
-
 
 class ModelgateError(Exception):
-    """The root of the tree."""
+    """Base class of all exceptions of modelgate."""
 
 
 class ConfigurationError(ModelgateError, ValueError):
-    """An option that cannot work, found at construction. Names the option and what it accepts."""
+    """An option has an invalid value, found at construction. The message says which values are valid."""
+
+
+@contextlib.contextmanager
+def error_context(option: str) -> Iterator[None]:
+    """Prefix the message of a `ConfigurationError` raised inside with *option*, the user's name for it."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{option}: {error}") from error.__cause__
 
 
 class AnswerableError(ModelgateError):
-    """An error with an answer: the common part of `RequestError` and `ServingError`.
+    """Error that becomes a response: base class of `RequestError` and `ServingError`.
 
     Attributes:
-        status: the HTTP status the core suggests; a dialect may choose another.
-        code: a stable name for programs.
-        message: one sentence for the caller.
-        details: further members of the answer, by name.
-        headers: further headers of the answer.
-        request_id: of the request that failed, where `modelgate.client` raises it.
+        status: Default HTTP status; a dialect may use another one.
+        code: Stable name of the error, for programs.
+        message: One sentence for the caller.
+        details: Additional members of the response body, by name.
+        headers: Additional header fields of the response.
+        request_id: Id of the failed request, set by `modelgate.client`.
     """
 
     status: ClassVar[int]
@@ -108,84 +115,88 @@ class AnswerableError(ModelgateError):
 
 
 class RequestError(AnswerableError):
-    """The request is at fault, and the caller can mend it."""
+    """The request is at fault; the caller can fix it."""
 
     status = 400
     code = "bad_request"
 
 
 class MalformedBody(RequestError):
-    """The body cannot be read as what it says it is."""
+    """The body cannot be read, or is not in the format that its ``Content-Type`` names."""
 
     code = "malformed_body"
 
 
 class ConflictingCredentials(RequestError):
-    """Two different keys in one request (RFC 6750, section 3.1: ``invalid_request``)."""
+    """The request has two different API keys (RFC 6750, section 3.1: ``invalid_request``)."""
 
     code = "conflicting_credentials"
     default_message = "Two different API keys were sent: send one"
 
 
 class InvalidInput(RequestError):
-    """The body reads well and says something the deployment cannot score."""
+    """The body is well-formed, but the deployment cannot score its rows."""
 
     code = "invalid_input"
 
     def hide(self) -> None:
-        """Keep what the schema is like from the caller; the attributes still tell the program."""
+        """Remove details of the schema from the response. Other attributes keep them, for logs."""
         self.message, self.details = "Invalid input data", {}
         self.args = (self.message,)
 
 
 class InvalidValues(InvalidInput):
-    """Values that break a column's rule, or columns that are not expected.
+    """Values are not valid for their columns, or there are unexpected columns.
 
     Attributes:
-        errors: by column, what its values must be.
+        errors: Rule that the values of a column must follow, by column name.
     """
 
     code = "invalid_values"
 
-    def __init__(self, errors: Mapping[str, str], details: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, errors: Mapping[str, str], message: str = "", *, details: Mapping[str, object] | None = None
+    ) -> None:
         self.errors = dict(errors)
-        further = _told({"errors": _first(self.errors), **(details or {})})
-        told = [f"{column} {rule}" for column, rule in _first(self.errors).items()]
-        told += [f"{column} is not expected" for column in further.get("unexpected_columns", ())]
-        super().__init__(f"Invalid input data: {'; '.join(told)}", details=further)
+        message = message or "Invalid input data: " + "; ".join(map(" ".join, self.errors.items()))
+        super().__init__(message, details={"errors": self.errors} if details is None else details)
 
 
 class MissingColumns(InvalidInput):
-    """The input lacks columns the model needs.
+    """The input lacks columns that the model needs.
 
     Attributes:
-        missing_columns: all of them, in the order of the schema.
-        errors: by column, what the values that did come must be.
+        missing_columns: Names of all missing columns, in the order of the schema.
+        errors: Rule that the values of a column must follow, by name, for columns with invalid values.
     """
 
     code = "missing_columns"
+    # From "Error Responses" of the ML Clever Prediction API.
+    default_message = "Prediction failed due to missing input data"
 
     def __init__(
         self,
         missing_columns: Sequence[str],
         errors: Mapping[str, str] | None = None,
+        *,
         details: Mapping[str, object] | None = None,
     ) -> None:
         self.missing_columns = list(missing_columns)
         self.errors = dict(errors or {})
-        further = {"missing_columns": self.missing_columns, "errors": _first(self.errors), **(details or {})}
-        # The words of the ML Clever Prediction API, "Error Responses".
-        super().__init__("Prediction failed due to missing input data", details=_told(further))
+        if details is None:
+            members = {"missing_columns": self.missing_columns, "errors": self.errors}
+            details = {name: value for name, value in members.items() if value}
+        super().__init__(details=details)
 
     def __str__(self) -> str:
         return f"missing input columns: {', '.join(self.missing_columns)}"
 
 
 class UnknownColumns(InvalidInput):
-    """The caller asked to have columns given back that were not sent.
+    """The request names passthrough columns that are not in its rows.
 
     Attributes:
-        columns: their names.
+        columns: Names of these columns.
     """
 
     code = "unknown_columns"
@@ -195,16 +206,8 @@ class UnknownColumns(InvalidInput):
         super().__init__(f"Columns expected but not found: {', '.join(self.columns)}")
 
 
-def _first(errors: Mapping[str, str]) -> dict[str, str]:
-    return dict(list(errors.items())[:SHOWN_ERRORS])
-
-
-def _told(details: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in details.items() if value}
-
-
 class Unauthorized(RequestError):
-    """No key, or one nobody knows. RFC 9110, section 11.6.1: a 401 must carry a challenge."""
+    """The API key is missing or unknown. `KeyAuth` adds the challenge that a 401 must have (RFC 9110, 11.6.1)."""
 
     status = 401
     code = "unauthorized"
@@ -212,15 +215,15 @@ class Unauthorized(RequestError):
 
 
 class Forbidden(RequestError):
-    """The key is known, and not for this."""
+    """The key is valid, but does not permit this request."""
 
     status = 403
     code = "forbidden"
-    default_message = "This API key does not serve this deployment"
+    default_message = "This API key has no access to this deployment"
 
 
 class InsufficientScope(Forbidden):
-    """The key is good, and opens other deployments or for other actions (RFC 6750, section 3.1)."""
+    """The key is valid, but for other deployments or actions (RFC 6750, section 3.1)."""
 
     code = "insufficient_scope"
 
@@ -229,13 +232,13 @@ class InsufficientScope(Forbidden):
 
 
 class KeyInactive(Forbidden):
-    """The key is known, and not valid now.
+    """The key is known, but not valid at this time.
 
-    The issue of a key is no secret to who holds it, so it is told apart from a key nobody knows;
-    RFC 6750, section 3.1, names the error ``invalid_token`` and would have a 401.
+    Its holder knows that the key exists, so the error may differ from that of an unknown key. The error
+    ``invalid_token`` is that of RFC 6750, section 3.1, which uses it with a 401.
 
     Attributes:
-        key_id: names the key in logs.
+        key_id: Id of the key, for logs.
         state: ``"revoked"``, ``"expired"``, ``"replaced"`` or ``"pending"``.
     """
 
@@ -248,14 +251,14 @@ class KeyInactive(Forbidden):
 
 
 class DeploymentInactive(Forbidden):
-    """The deployment is there and switched off."""
+    """The deployment exists, but is switched off."""
 
     code = "deployment_inactive"
     default_message = "This deployment is not active"
 
 
 class NotFound(RequestError):
-    """Nothing is there."""
+    """There is no such path or deployment."""
 
     status = 404
     code = "not_found"
@@ -263,21 +266,21 @@ class NotFound(RequestError):
 
 
 class MethodNotAllowed(RequestError):
-    """The path is there, the method is not. RFC 9110, section 15.5.6: a 405 must carry Allow."""
+    """The path does not support the method. A 405 must have ``Allow`` (RFC 9110, section 15.5.6)."""
 
     status = 405
     code = "method_not_allowed"
 
     def __init__(self, allowed: Sequence[str]) -> None:
         names = ", ".join(allowed)
-        super().__init__(f"This path answers to {names} only", headers={"allow": names})
+        super().__init__(f"This path supports only {names}", headers={"allow": names})
 
 
 class BodyTooLarge(RequestError):
-    """The body is larger than the gate reads.
+    """The body is too large.
 
     Attributes:
-        limit: the largest body read, in bytes.
+        limit: Largest accepted body, in bytes.
     """
 
     status = 413
@@ -285,14 +288,14 @@ class BodyTooLarge(RequestError):
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        super().__init__(f"The body is larger than the {limit} bytes accepted here")
+        super().__init__(f"The body is larger than the limit of {limit} bytes")
 
 
 class BatchTooLarge(RequestError):
-    """The request costs more than a limit ever lets pass at once: waiting does not help.
+    """The request costs more than a rate limit ever allows at once, so waiting does not help.
 
     Attributes:
-        limit: the most one request may cost.
+        limit: Highest cost of one request.
     """
 
     status = 413
@@ -301,27 +304,27 @@ class BatchTooLarge(RequestError):
     def __init__(self, cost: int, limit: int, unit: str = "rows") -> None:
         self.limit = limit
         super().__init__(
-            f"The request has {cost} {unit}, and the rate limit lets no more than {limit} pass at once:"
-            f" send at most {limit} {unit} a request"
+            f"The request has {cost} {unit}, but the rate limit allows at most {limit} at once:"
+            f" send at most {limit} {unit} per request"
         )
 
 
 class UnsupportedMediaType(RequestError):
-    """The body is of a kind, or in a coding, that is not read here. RFC 9110, section 15.5.16."""
+    """The media type or content coding of the body is not supported (RFC 9110, section 15.5.16)."""
 
     status = 415
     code = "unsupported_media_type"
 
     def __init__(self, accepted: str, *, field: str = "Content-Type") -> None:
-        answer = "accept-encoding" if field == "Content-Encoding" else "accept"
-        super().__init__(f"Send the body with {field}: {accepted}", headers={answer: accepted})
+        response_field = "accept-encoding" if field == "Content-Encoding" else "accept"
+        super().__init__(f"Send the body with {field}: {accepted}", headers={response_field: accepted})
 
 
 class RateLimitExceeded(RequestError):
-    """Too many requests.
+    """A rate limit is exceeded.
 
     Attributes:
-        retry_after: whole seconds until the next one may pass; at least one.
+        retry_after: Whole seconds until the next request may be allowed, at least one.
     """
 
     status = 429
@@ -336,7 +339,7 @@ class RateLimitExceeded(RequestError):
 
 
 class ServingError(AnswerableError):
-    """The server is at fault. What happened is in the log; the answer shows none of it."""
+    """The server is at fault. The cause is in the log, not in the response."""
 
     status = 500
     code = "internal_error"
@@ -344,17 +347,17 @@ class ServingError(AnswerableError):
 
 
 class PredictionError(ServingError):
-    """The model failed; its own exception is the ``__cause__``, for the log alone."""
+    """The model failed. Its own exception is the ``__cause__``, which only the log shows."""
 
     code = "prediction_error"
     default_message = "The model failed to score this request"
 
 
 class Overloaded(ServingError):
-    """As many requests are in flight as the gate takes.
+    """The server has reached its limit of concurrent or queued work.
 
     Attributes:
-        retry_after: whole seconds to wait before the next try.
+        retry_after: Whole seconds to wait before the next attempt.
     """
 
     status = 503
@@ -368,10 +371,10 @@ class Overloaded(ServingError):
 
 
 class DeploymentUnavailable(ServingError):
-    """The deployment's model cannot be loaded just now, or takes no new requests.
+    """The model of the deployment cannot be loaded at the moment, or accepts no new requests.
 
     Attributes:
-        retry_after: whole seconds to wait before the next try.
+        retry_after: Whole seconds to wait before the next attempt.
     """
 
     status = 503
@@ -380,16 +383,16 @@ class DeploymentUnavailable(ServingError):
     def __init__(self, retry_after: int = 1, message: str = "") -> None:
         self.retry_after = retry_after
         super().__init__(
-            message or "This deployment's model is not available just now",
+            message or f"This deployment's model is temporarily unavailable: try again in {retry_after} s",
             headers={"retry-after": str(retry_after)},
         )
 
 
 class DeploymentLoading(DeploymentUnavailable):
-    """The deployment's model is being loaded, and has taken longer than the caller waits.
+    """The model of the deployment takes longer to load than callers wait for it.
 
     Attributes:
-        seconds: how long the load has taken so far.
+        seconds: Duration of the load so far.
     """
 
     code = "deployment_loading"
@@ -402,10 +405,10 @@ class DeploymentLoading(DeploymentUnavailable):
 
 
 class StoreError(ServingError):
-    """A store that the answer depends on, of keys for one, cannot be asked just now.
+    """A store that the request depends on, such as the key store, is unavailable.
 
     Attributes:
-        retry_after: whole seconds to wait before the next try.
+        retry_after: Whole seconds to wait before the next attempt.
     """
 
     status = 503
@@ -414,14 +417,15 @@ class StoreError(ServingError):
     def __init__(self, message: str = "", *, retry_after: int = 1) -> None:
         self.retry_after = retry_after
         super().__init__(
-            message or f"A store this service needs is not available just now: try again in {retry_after} s",
+            message
+            or f"A store that this service needs is temporarily unavailable: try again in {retry_after} s",
             headers={"retry-after": str(retry_after)},
         )
 
 
 class DeadlineExceeded(ServingError):
-    """The time this request had is over, and it is given up."""
+    """The request was not finished before its deadline."""
 
     status = 504
     code = "deadline_exceeded"
-    default_message = "This request took longer than it may"
+    default_message = "This request took longer than allowed"

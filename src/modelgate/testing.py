@@ -1,13 +1,13 @@
-"""What tests of modelgate, and of apps that use it, need: no socket, no thread, no mock library.
+"""Test tools for layers, gates and apps, without sockets, threads or mock libraries.
 
-* `Client` asks a WSGI or an ASGI app, a gate or a whole web app, without a server.
-* `request` makes a `modelgate.Request` for a layer; `Inner` is a handler to put inside one::
+* `Client` sends requests to a WSGI or ASGI app without a server.
+* `request` creates a `modelgate.Request`, and `StubHandler` is a handler, for tests of layers::
 
-      inner = Inner()
-      response = modelgate.drive(RateLimit("1/minute")(request(), inner))
-      assert inner.requests
+      handler = StubHandler()
+      response = modelgate.drive(RateLimit("1/minute")(request(), handler))
+      assert handler.requests
 
-* `Clock` is a clock to turn by hand: ``RateLimit("1/minute", clock=clock)``.
+* `FakeClock` is a clock that a test advances: ``RateLimit("1/minute", clock=clock)``.
 """
 
 import asyncio
@@ -16,23 +16,24 @@ import io
 import sys
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 from urllib.parse import unquote
 
 import msgspec
 
+from .context import RequestContext
 from .errors import BodyTooLarge
 from .flow import Flow
 from .http import Request, Response
 
-__all__ = ["Answer", "Client", "Clock", "Inner", "request"]
+__all__ = ["Client", "ClientResponse", "FakeClock", "StubHandler", "request"]
 
 
-class Clock:
-    """A clock that stands still until it is turned. Call it for the time, in seconds.
+class FakeClock:
+    """Clock that stands still until it is advanced. Call it to get the time in seconds.
 
     Args:
-        now: the time it shows first.
+        now: Initial time.
     """
 
     def __init__(self, now: float = 1_700_000_000.0) -> None:
@@ -42,19 +43,19 @@ class Clock:
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Turn it on by *seconds*."""
+        """Advance the clock by *seconds*."""
         self.now += seconds
 
 
 class _Fields(dict[str, str]):
-    """Header fields whose names are lower case."""
+    """Header fields with lower-case names."""
 
 
 class _MemoryRequest(Request):
     __slots__ = ("_content",)
 
     def __init__(self, content: bytes, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, context=RequestContext(), **kwargs)
         self._content = content
 
     def _read(self) -> bytes:
@@ -74,21 +75,29 @@ def request(
     body: bytes = b"",
     client: str | None = "192.0.2.1",
 ) -> Request:
-    """A request with its body in memory."""
+    """Return a request with its body in memory.
+
+    Args:
+        method: HTTP method, upper case.
+        path: Path, percent-decoded.
+        headers: Header fields; ``Content-Length`` is added if there is a body.
+        body: Body of the request.
+        client: Address of the caller.
+    """
     fields = _Fields({name.lower(): value for name, value in (headers or {}).items()})
     if body:
         fields.setdefault("content-length", str(len(body)))
     return _MemoryRequest(body, method, path, fields, client=client)
 
 
-class Inner:
-    """A handler that answers whatever it is asked, and remembers it.
+class StubHandler:
+    """Handler that records requests and always returns the same result.
 
     Args:
-        result: what it answers, or the error it raises; an empty 200 by default.
+        result: Value to return, or exception to raise; None for an empty response with status 200.
 
     Attributes:
-        requests: what it was asked, in order.
+        requests: Received requests, in order.
     """
 
     def __init__(self, result: Any = None) -> None:
@@ -104,13 +113,13 @@ class Inner:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a `Client` was answered.
+class ClientResponse:
+    """Response to a request of `Client`.
 
     Args:
-        status: the HTTP status.
-        headers: pairs of field name (lower case) and value, in the order sent.
-        body: all of it.
+        status: HTTP status.
+        headers: Pairs of field name (lower case) and value, in the order sent.
+        body: The whole body.
     """
 
     status: int
@@ -118,22 +127,30 @@ class Answer:
     body: bytes
 
     def header(self, name: str) -> str | None:
-        """The value of the field *name* (lower case), None where it was not sent."""
+        """Return the value of the field *name* (lower case), or None if it was not sent."""
         return dict(self.headers).get(name)
 
     def json(self) -> Any:
-        """The body, decoded. Raises `msgspec.DecodeError` where it is no JSON."""
+        """Return the decoded JSON body. Raises `msgspec.DecodeError` if it is not JSON."""
         return msgspec.json.decode(self.body)
 
 
+class _Options(TypedDict, total=False):
+    """Options of `Client.request`."""
+
+    json: Any
+    body: bytes | Iterable[bytes]
+    headers: Mapping[str, str] | None
+
+
 class Client:
-    """Asks an app without a server.
+    """Client that calls an app directly, without a server.
 
     Args:
-        app: a WSGI or an ASGI app.
-        headers: sent with every request.
-        address: where the requests seem to come from.
-        interface: ``"wsgi"`` or ``"asgi"``; by default what *app* looks like.
+        app: WSGI or ASGI app.
+        headers: Header fields sent with every request.
+        address: Address that the requests come from.
+        interface: ``"wsgi"`` or ``"asgi"``; by default detected from *app*.
     """
 
     def __init__(
@@ -149,12 +166,12 @@ class Client:
         self._address = address
         self._asgi = _looks_like_asgi(app) if interface is None else interface == "asgi"
 
-    def get(self, path: str, **options: Any) -> Answer:
-        """Ask with GET; see `request`."""
+    def get(self, path: str, **options: Unpack[_Options]) -> ClientResponse:
+        """Send a GET request, see `request`."""
         return self.request("GET", path, **options)
 
-    def post(self, path: str, **options: Any) -> Answer:
-        """Ask with POST; see `request`."""
+    def post(self, path: str, **options: Unpack[_Options]) -> ClientResponse:
+        """Send a POST request, see `request`."""
         return self.request("POST", path, **options)
 
     def request(
@@ -165,15 +182,15 @@ class Client:
         json: Any = msgspec.UNSET,
         body: bytes | Iterable[bytes] = b"",
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        """Ask.
+    ) -> ClientResponse:
+        """Send a request and return the response.
 
         Args:
-            method: upper case.
-            path: percent-encoded, with the query string.
-            json: sent as a JSON body with its content type.
-            body: sent as it is; as an iterable, in pieces, with no length told.
-            headers: beside the client's own, and before them.
+            method: HTTP method, upper case.
+            path: Path, percent-encoded, with the query string.
+            json: Value to send as a JSON body, with ``Content-Type``.
+            body: Body as bytes, or as an iterable of chunks that are sent without ``Content-Length``.
+            headers: Additional header fields, which override those of the client.
         """
         fields = {name.lower(): value for name, value in {**self._headers, **(headers or {})}.items()}
         if json is not msgspec.UNSET:
@@ -181,15 +198,15 @@ class Client:
             fields.setdefault("content-type", "application/json")
         if isinstance(body, bytes) and (body or method != "GET"):
             fields.setdefault("content-length", str(len(body)))
-        pieces = [body] if isinstance(body, bytes) else list(body)
+        chunks = [body] if isinstance(body, bytes) else list(body)
         path, _, query = path.partition("?")
         if self._asgi:
-            return asyncio.run(self._ask_asgi(method, path, query, fields, pieces))
-        return self._ask_wsgi(method, path, query, fields, pieces)
+            return asyncio.run(self._call_asgi(method, path, query, fields, chunks))
+        return self._call_wsgi(method, path, query, fields, chunks)
 
-    def _ask_wsgi(
-        self, method: str, path: str, query: str, fields: Mapping[str, str], pieces: list[bytes]
-    ) -> Answer:
+    def _call_wsgi(
+        self, method: str, path: str, query: str, fields: Mapping[str, str], chunks: list[bytes]
+    ) -> ClientResponse:
         environ = {
             "REQUEST_METHOD": method,
             "SCRIPT_NAME": "",
@@ -201,7 +218,7 @@ class Client:
             "REMOTE_ADDR": self._address,
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(b"".join(pieces)),
+            "wsgi.input": io.BytesIO(b"".join(chunks)),
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": False,
             "wsgi.multiprocess": False,
@@ -212,22 +229,22 @@ class Client:
         for name, value in fields.items():
             key = name.upper().replace("-", "_")
             environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = value
-        started: list[Any] = []
+        starts: list[Any] = []
 
         def start_response(*start: Any) -> Any:
-            started.append(start)
+            starts.append(start)
 
         body = self._app(environ, start_response)
         try:
             content = b"".join(body)
         finally:
             getattr(body, "close", lambda: None)()
-        status, headers = started[-1][:2]
-        return Answer(int(status[:3]), [(name.lower(), value) for name, value in headers], content)
+        status, headers = starts[-1][:2]
+        return ClientResponse(int(status[:3]), [(name.lower(), value) for name, value in headers], content)
 
-    async def _ask_asgi(
-        self, method: str, path: str, query: str, fields: Mapping[str, str], pieces: list[bytes]
-    ) -> Answer:
+    async def _call_asgi(
+        self, method: str, path: str, query: str, fields: Mapping[str, str], chunks: list[bytes]
+    ) -> ClientResponse:
         scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -243,14 +260,14 @@ class Client:
             "client": (self._address, 1234),
             "server": ("testserver", 80),
         }
-        waiting = [
-            {"type": "http.request", "body": piece, "more_body": at < len(pieces)}
-            for at, piece in enumerate(pieces, 1)
+        messages = [
+            {"type": "http.request", "body": chunk, "more_body": number < len(chunks)}
+            for number, chunk in enumerate(chunks, 1)
         ]
         sent: list[Mapping[str, Any]] = []
 
         async def receive() -> Mapping[str, Any]:
-            return waiting.pop(0) if waiting else {"type": "http.disconnect"}
+            return messages.pop(0) if messages else {"type": "http.disconnect"}
 
         async def send(message: Mapping[str, Any]) -> None:
             sent.append(message)
@@ -260,14 +277,16 @@ class Client:
         headers = [
             (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in start["headers"]
         ]
-        return Answer(start["status"], headers, b"".join(message.get("body", b"") for message in bodies))
+        return ClientResponse(
+            start["status"], headers, b"".join(message.get("body", b"") for message in bodies)
+        )
 
 
 def _looks_like_asgi(app: Any) -> bool:
     call = app if inspect.isroutine(app) else getattr(app, "__call__", app)  # noqa: B004
-    return inspect.iscoroutinefunction(call) or _is_awaitable_annotation(call)
+    return inspect.iscoroutinefunction(call) or _returns_awaitable(call)
 
 
-def _is_awaitable_annotation(call: Any) -> bool:
-    told = getattr(call, "__annotations__", {}).get("return")
-    return (told is not None and "Awaitable" in str(told)) or told is Awaitable
+def _returns_awaitable(call: Any) -> bool:
+    annotation = getattr(call, "__annotations__", {}).get("return")
+    return (annotation is not None and "Awaitable" in str(annotation)) or annotation is Awaitable

@@ -1,4 +1,4 @@
-"""The console of both example apps, in a browser: filled in, asked, given a file, and its code run in a shell."""
+"""The consoles of both example apps in a browser: form, files, and example code that is run in a shell."""
 
 import csv
 import io
@@ -10,10 +10,18 @@ import sys
 
 import pytest
 
-from browser.conftest import console_of, downloaded, drop, enter, opened, predict, screenshot
-from closeness import assert_equal_but_for_blas
-from servers.serving import BEARER, KEY, PREDICT, WINE
-from waiting import SOON
+from support.arrays import assert_equal_but_for_blas
+from support.browser import (
+    console_url,
+    download_result,
+    drop_file,
+    open_console,
+    open_page,
+    press_predict,
+    save_screenshot,
+)
+from support.servers import BEARER, KEY, PREDICT, WINE
+from support.waiting import SOON
 
 DIALECTS = [
     "mlclever", "plexe", "datarobot", "peltarion", "simple", "open_inference", "tf_serving", "mlflow",
@@ -24,8 +32,8 @@ ENVIRON = {**os.environ, "MODELGATE_KEY": KEY, "no_proxy": "*"}
 
 @pytest.fixture
 def wine(page, example):
-    """The console of the wine deployment, opened with its key."""
-    enter(page, f"http://127.0.0.1:{example.port}/ml", "wine", KEY)
+    """Return the console of the wine deployment, opened with its key."""
+    open_console(page, f"http://127.0.0.1:{example.port}/ml", "wine", KEY)
     return page
 
 
@@ -38,8 +46,8 @@ def type_in(page, row):
             field.fill(str(value))
 
 
-def bars(page):
-    """The share of each class, as it is told."""
+def read_bars(page):
+    """Return the share of each class as shown_response."""
     return dict(
         zip(
             page.locator(".bars .label").all_inner_texts(),
@@ -49,39 +57,39 @@ def bars(page):
     )
 
 
-def test_a_prediction(wine, example):
-    """Values typed in are predicted, a bar for each class; nothing but the app's own host is asked."""
+def test_prediction_of_entered_values(wine, example):
+    """It has a bar for each class; the page only sends requests to its own host."""
     type_in(wine, WINE)
-    predict(wine)
+    press_predict(wine)
 
     assert "cultivar-1" == wine.locator(".value").inner_text()
-    assert {"cultivar-1", "cultivar-2", "cultivar-3"} == bars(wine).keys()
-    assert "cultivar-1" == next(iter(bars(wine)))
-    assert 100 == pytest.approx(sum(float(share.removesuffix(" %")) for share in bars(wine).values()))
+    assert {"cultivar-1", "cultivar-2", "cultivar-3"} == read_bars(wine).keys()
+    assert "cultivar-1" == next(iter(read_bars(wine)))
+    assert 100 == pytest.approx(sum(float(share.removesuffix(" %")) for share in read_bars(wine).values()))
     facts = wine.locator("#facts").inner_text()
     assert re.search(r"59\d of 600 left", facts)
     assert wine.locator("#facts code").inner_text() in wine.locator("#received pre").text_content()
     assert [] == wine.watched.errors
     assert {f"http://127.0.0.1:{example.port}"} == wine.watched.hosts()
-    screenshot(wine, f"{example.name}-prediction")
+    save_screenshot(wine, f"{example.name}-prediction")
 
 
-def test_a_typical_row(page, example):
-    """Is filled in from the training data, of a regressor too, whose number is shown."""
-    enter(page, f"http://127.0.0.1:{example.port}/ml", "diabetes", KEY)
+def test_typical_row_comes_from_the_training_data(page, example):
+    """Also for a regressor, whose number is shown."""
+    open_console(page, f"http://127.0.0.1:{example.port}/ml", "diabetes", KEY)
     placeholders = page.locator("#fields input").evaluate_all(
         "fields => fields.map(field => field.placeholder)"
     )
     page.get_by_role("button", name="Fill with a typical row").click()
     filled = page.locator("#fields input").evaluate_all("fields => fields.map(field => field.value)")
-    predict(page)
+    press_predict(page)
 
     assert placeholders == filled
     assert 25 < float(page.locator(".value").inner_text()) < 350
-    assert {} == bars(page)
+    assert {} == read_bars(page)
 
 
-def wines(rows):
+def wine_rows(rows):
     text = io.StringIO()
     writer = csv.DictWriter(text, ["id", *WINE])
     writer.writeheader()
@@ -89,9 +97,9 @@ def wines(rows):
     return text.getvalue()
 
 
-def test_a_file_of_10000_rows(wine, example, tmp_path):
-    """Is previewed and scored with progress; the result has every row, in order, with its probabilities."""
-    drop(wine, "wines.csv", wines(10_000))
+def test_file_of_10000_rows_is_scored(wine, example, tmp_path):
+    """With a preview and progress; the result has every row, in order, with its probabilities."""
+    drop_file(wine, "wines.csv", wine_rows(10_000))
     preview = wine.locator("#batch table").inner_text()
     wine.evaluate(
         """() => {
@@ -103,7 +111,7 @@ def test_a_file_of_10000_rows(wine, example, tmp_path):
     wine.get_by_role("button", name="Score 10,000 rows").click()
     wine.get_by_role("button", name="Download the result").wait_for()
     progress = [value for value in wine.evaluate("seen") if value is not None]
-    rows = list(csv.DictReader(io.StringIO(downloaded(wine, tmp_path))))
+    rows = list(csv.DictReader(io.StringIO(download_result(wine, tmp_path))))
 
     assert "id\talcohol" in preview.replace("\n", "")
     assert sorted(progress) == progress
@@ -116,27 +124,27 @@ def test_a_file_of_10000_rows(wine, example, tmp_path):
         assert told["predictions"] == [rows[at]["cultivar"]]
         assert_equal_but_for_blas(told["confidence_intervals"], shares)
     assert [] == wine.watched.errors
-    screenshot(wine, f"{example.name}-file")
+    save_screenshot(wine, f"{example.name}-file")
 
 
-def test_code_of_every_dialect(wine, example):
-    """What is shown works as it stands: in a shell, in Python, and in JavaScript; and tells no key."""
+def test_curl_commands_work_in_every_dialect(wine, example):
+    """They do not contain the key."""
     type_in(wine, WINE)
     for dialect in DIALECTS:
         wine.get_by_label("Wire format").select_option(dialect)
-        predict(wine)
+        press_predict(wine)
         told = code(wine, "curl")
 
         assert "cultivar-1" == wine.locator(".value").inner_text(), dialect
-        assert WITHOUT_PROBABILITIES.get(dialect, 3) == len(bars(wine)), dialect
+        assert WITHOUT_PROBABILITIES.get(dialect, 3) == len(read_bars(wine)), dialect
         assert KEY not in told
-        assert (200, shown(wine)) == in_a_shell(told), dialect
+        assert (200, shown_response(wine)) == run_in_shell(told), dialect
     assert DIALECTS == wine.locator("#dialect option").all_inner_texts()
     assert [] == wine.watched.errors
 
 
-def test_programs_of_every_dialect(wine, example):
-    """The same in the other languages."""
+def test_programs_work_in_every_dialect(wine, example):
+    """In Python and JavaScript."""
     type_in(wine, WINE)
     for dialect in DIALECTS:
         wine.get_by_label("Wire format").select_option(dialect)
@@ -164,22 +172,22 @@ def code(page, language):
     return page.locator("#code").inner_text()
 
 
-def shown(page):
-    """The answer under "On the wire", without what differs each time."""
+def shown_response(page):
+    """Return the response under "On the wire", without the parts that differ each time."""
     text = page.locator("#received pre").text_content()
-    return steady(json.loads(text.partition("\n\n")[2]))
+    return without_varying_parts(json.loads(text.partition("\n\n")[2]))
 
 
-def in_a_shell(command):
+def run_in_shell(command):
     ran = subprocess.run(
         ["sh", "-c", f"{command} --silent --max-time {SOON} --write-out '\\n%{{http_code}}'"],
         env=ENVIRON, capture_output=True, text=True, check=True,
     )  # fmt: skip
     body, _, status = ran.stdout.rpartition("\n")
-    return int(status), steady(json.loads(body))
+    return int(status), without_varying_parts(json.loads(body))
 
 
-def steady(answer):
+def without_varying_parts(answer):
     if isinstance(answer, dict):
         return {
             name: value for name, value in answer.items() if name not in ("request_id", "processing_time_ms")
@@ -189,31 +197,31 @@ def steady(answer):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_accessible(chromium, example, scheme, width):
-    """Axe finds no fault: before a key, with a prediction, with faults, and with a file scored."""
+def test_page_is_accessible(chromium, example, scheme, width):
+    """Axe finds no violation: before a key, with a prediction, with errors, and with a scored file."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     found, name = [], f"{example.name}-{scheme}-{width}"
-    with opened(chromium, color_scheme=scheme, viewport={"width": width, "height": 900}) as page:
-        page.goto(console_of(f"http://127.0.0.1:{example.port}/ml", "wine"))
+    with open_page(chromium, color_scheme=scheme, viewport={"width": width, "height": 900}) as page:
+        page.goto(console_url(f"http://127.0.0.1:{example.port}/ml", "wine"))
         page.get_by_label("API key").wait_for()
         found.append(axe.run(page))
-        screenshot(page, f"{name}-key")
+        save_screenshot(page, f"{name}-key")
         page.get_by_label("API key").fill(KEY)
         page.keyboard.press("Enter")
         page.get_by_role("button", name="Fill with a typical row").click()
-        predict(page)
-        drop(page, "wines.csv", wines(20).replace(",deep,", ",green,", 2))
+        press_predict(page)
+        drop_file(page, "wines.csv", wine_rows(20).replace(",deep,", ",green,", 2))
         page.get_by_role("button", name="Score 20 rows").click()
         page.get_by_role("button", name="Download the result").wait_for()
         for part in page.locator("summary").all()[1:]:
             part.click()
         found.append(axe.run(page))
-        screenshot(page, f"{name}-answered")
+        save_screenshot(page, f"{name}-answered")
         page.get_by_label("alcohol").fill("strong")
-        predict(page)
+        press_predict(page)
         page.locator(".problem").wait_for()
         found.append(axe.run(page))
-        screenshot(page, f"{name}-refused")
+        save_screenshot(page, f"{name}-refused")
         wide = page.evaluate("document.documentElement.scrollWidth")
 
     assert [] == [violation["id"] for result in found for violation in result.response["violations"]]

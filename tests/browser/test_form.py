@@ -8,15 +8,15 @@ import subprocess
 import numpy as np
 import pytest
 
-from browser.conftest import console_of, drop, enter, opened, predict, served
-from browser.gates import KEY, ROW, SCHEMA, make_gate
 from modelgate import Column, Gate, Output, Prediction, Schema
 from modelgate.dialects import Simple
+from support.browser import console_url, drop_file, open_console, open_page, press_predict, serve_wsgi
+from support.console_gate import KEY, ROW, SCHEMA, make_gate
 
 
 @pytest.fixture
 def recorded():
-    """A gate that anyone may use, with the rows it was given."""
+    """Return an open gate, and the list of the rows that it receives."""
     rows = []
 
     def predict(table):
@@ -29,15 +29,15 @@ def recorded():
     return make_gate(predict), rows
 
 
-def test_a_gate_without_keys_below_a_long_prefix(page, recorded):
-    """Opens at once, and asks nobody but the gate below that prefix."""
+def test_open_gate_below_a_prefix(page, recorded):
+    """The page opens at once, and only sends requests below that prefix."""
     gate, rows = recorded
-    with served(gate.wsgi, "/tools/ml") as address:
-        enter(page, address, "sum")
+    with serve_wsgi(gate.wsgi, "/tools/ml") as address:
+        open_console(page, address, "sum")
         for name, value in ROW.items():
             field = page.get_by_label(name, exact=True)
             field.select_option(str(value).lower()) if name in ("plan", "member") else field.fill(str(value))
-        predict(page)
+        press_predict(page)
 
         assert ("total", "25") == (
             page.locator(".output .muted").first.inner_text(),
@@ -50,13 +50,13 @@ def test_a_gate_without_keys_below_a_long_prefix(page, recorded):
         assert "KEY" not in page.locator("#code").inner_text()
 
 
-def test_what_is_left_empty(page, recorded):
-    """Is null where that may be, the default where there is one, and otherwise missing, which is told there."""
+def test_empty_fields(page, recorded):
+    """Are null if the column is nullable, the default if it has one, and otherwise reported as missing."""
     gate, rows = recorded
-    with served(gate.wsgi) as address:
-        enter(page, address, "sum")
+    with serve_wsgi(gate.wsgi) as address:
+        open_console(page, address, "sum")
         page.get_by_label("amount", exact=True).fill("1")
-        predict(page)
+        press_predict(page)
         missing = {name: page.get_by_label(name, exact=True).get_attribute("aria-invalid") for name in ROW}
         told = page.locator(".error:not(:empty)").all_inner_texts()
         focused = page.evaluate("document.activeElement.labels[0].innerText")
@@ -72,7 +72,7 @@ def test_what_is_left_empty(page, recorded):
     assert [
         {**ROW, "amount": 1, "count": None, "plan": "free", "member": False, "note": None, "region": "north"}
     ] == [{name: None if value != value else value for name, value in row.items()} for row in rows]
-    assert "in euros · from 0 to 90" == page.locator("#field-0-hint").inner_text()
+    assert "in euros · must be a number between 0 and 90" == page.locator("#field-0-hint").inner_text()
     assert ["4.5", "3"] == [
         page.get_by_label(name, exact=True).get_attribute("placeholder") for name in ("amount", "count")
     ]
@@ -81,8 +81,8 @@ def test_what_is_left_empty(page, recorded):
 LOSSY = {"size": "1e400", "count": "9007199254740993", "code": "007", "id": "12345678901234567891"}
 
 
-def test_numbers_that_javascript_does_not_hold(page, tmp_path):
-    """Are refused, or stay the text they are, and never become others; typed in, in a file and in code."""
+def test_numbers_that_javascript_cannot_represent(page, tmp_path):
+    """Are rejected or sent as text, and never rounded: in the form, in files and in code."""
     names = {"size": "number", "count": "integer", "code": "any", "id": "any"}
     schema = Schema([Column(name, kind, nullable=True) for name, kind in names.items()])
     rows = []
@@ -91,18 +91,18 @@ def test_numbers_that_javascript_does_not_hold(page, tmp_path):
         rows.extend([table["code"][0], table["id"][0]])
         return np.zeros(len(table["code"]))
 
-    with served(make_gate(keep, schema).wsgi) as address:
-        enter(page, address, "sum")
+    with serve_wsgi(make_gate(keep, schema).wsgi) as address:
+        open_console(page, address, "sum")
         for name, text in LOSSY.items():
             page.get_by_label(name, exact=True).fill(text)
-        predict(page)
+        press_predict(page)
         errors = page.locator(".error").all_inner_texts()
-        drop(page, "rows.csv", f"{','.join(LOSSY)}\n{','.join(LOSSY.values())}\n")
+        drop_file(page, "rows.csv", f"{','.join(LOSSY)}\n{','.join(LOSSY.values())}\n")
         page.get_by_role("button", name="Score 1 row").click()
         refused = page.locator(".lines li").inner_text()
         for name in ("size", "count"):
             page.get_by_label(name, exact=True).fill("9007199254740992")
-        predict(page)
+        press_predict(page)
         page.get_by_role("tab", name="Python").click()
         code = page.locator("#code").inner_text()
 
@@ -113,8 +113,8 @@ def test_numbers_that_javascript_does_not_hold(page, tmp_path):
     assert '"code": "007",' in code
 
 
-def test_columns_named_as_what_every_object_has(page):
-    """Are columns like others: typed in, in a file, and in the code shown."""
+def test_columns_with_names_of_object_members(page):
+    """Such as __proto__: in the form, in files and in code."""
     names = ["__proto__", "constructor"]
     schema = Schema([Column(name, "number", nullable=True) for name in names])
     rows = []
@@ -123,16 +123,16 @@ def test_columns_named_as_what_every_object_has(page):
         rows.append([table[name].tolist() for name in names])
         return np.zeros(len(table["constructor"]))
 
-    with served(make_gate(keep, schema, dialects=["simple", "mlflow"]).wsgi) as address:
-        enter(page, address, "sum")
+    with serve_wsgi(make_gate(keep, schema, dialects=["simple", "mlflow"]).wsgi) as address:
+        open_console(page, address, "sum")
         page.get_by_label("__proto__", exact=True).fill("1")
         page.get_by_label("constructor", exact=True).fill("2")
         for dialect in ("simple", "mlflow"):
             page.get_by_label("Wire format").select_option(dialect)
-            predict(page)
+            press_predict(page)
             page.get_by_role("tab", name="JavaScript").click()
             page.evaluate(f"async () => {{{page.locator('#code').inner_text()}}}")
-        drop(page, "rows.csv", "__proto__,constructor\n1,2\n")
+        drop_file(page, "rows.csv", "__proto__,constructor\n1,2\n")
         page.get_by_role("button", name="Score 1 row").click()
         page.get_by_role("button", name="Download the result").wait_for()
 
@@ -143,15 +143,15 @@ def test_columns_named_as_what_every_object_has(page):
     "dialect",
     ["mlclever", "plexe", "datarobot", "peltarion", "simple", "open_inference", "tf_serving", "mlflow"],
 )
-def test_wrong_values_are_told_at_their_fields(chromium, recorded, dialect):
-    """In whatever words the service spoken has for it."""
-    with served(recorded[0].wsgi) as address, opened(chromium) as page:
-        enter(page, address, "sum")
+def test_errors_are_shown_at_their_fields(chromium, recorded, dialect):
+    """In the error format of any service."""
+    with serve_wsgi(recorded[0].wsgi) as address, open_page(chromium) as page:
+        open_console(page, address, "sum")
         page.get_by_role("button", name="Fill with a typical row").click()
         page.get_by_label("Wire format").select_option(dialect)
         page.get_by_label("amount", exact=True).fill("120")
         page.get_by_label("count", exact=True).fill("some")
-        predict(page)
+        press_predict(page)
         told = {
             name: page.get_by_label(name, exact=True).get_attribute("aria-invalid") == "true" for name in ROW
         }
@@ -163,17 +163,15 @@ def test_wrong_values_are_told_at_their_fields(chromium, recorded, dialect):
     assert "whole number" in errors[1]
 
 
-def predicting(page):
-    """The wire formats, each once its prediction stands there."""
+def predict_in_each_dialect(page):
+    """Yield each wire format once its prediction is shown."""
     for dialect in page.locator("#dialect option").all_inner_texts():
         page.get_by_label("Wire format").select_option(dialect)
-        predict(page)
+        press_predict(page)
         yield dialect
 
 
-def test_several_outputs(page):
-    """Each has its own name, value and bars."""
-
+def test_several_outputs_are_shown_separately(page):
     def predict_both(table):
         size = len(table["amount"])
         shares = np.tile([0.2, 0.7, 0.1], (size, 1))
@@ -184,11 +182,11 @@ def test_several_outputs(page):
 
     gate = Gate(keys="open")
     gate.handler("both", schema=Schema.of(amount=float), target=["risk", "price"])(predict_both)
-    with served(gate.wsgi) as address:
-        enter(page, address, "both")
+    with serve_wsgi(gate.wsgi) as address:
+        open_console(page, address, "both")
         page.get_by_label("amount", exact=True).fill("2")
         told = {}
-        for dialect in predicting(page):
+        for dialect in predict_in_each_dialect(page):
             told[dialect] = (
                 page.locator(".value").all_inner_texts(),
                 page.locator(".bars .label").all_inner_texts(),
@@ -199,33 +197,33 @@ def test_several_outputs(page):
 
 
 @pytest.mark.parametrize("names", [["high"], ["high", "low"]])
-def test_outputs_that_the_deployment_does_not_name(page, names):
-    """Stand as they came, or their value alone; nothing is made up of them, and no bar."""
+def test_unnamed_outputs_are_shown_as_received(page, names):
+    """Or their value alone, without bars."""
     gate = Gate(keys="open")
     gate.handler("sum", schema=Schema.of(amount=float))(lambda table: dict.fromkeys(names, table["amount"]))
-    with served(gate.wsgi) as address:
-        enter(page, address, "sum")
+    with serve_wsgi(gate.wsgi) as address:
+        open_console(page, address, "sum")
         page.get_by_label("amount", exact=True).fill("82")
         told = {}
-        for dialect in predicting(page):
+        for dialect in predict_in_each_dialect(page):
             told[dialect] = page.locator(".value").all_inner_texts() or page.locator("#result p").inner_text()
             assert 0 == page.locator(".bars").count(), dialect
-        drop(page, "rows.csv", "amount\n82\n")
+        drop_file(page, "rows.csv", "amount\n82\n")
         page.get_by_label("Wire format").select_option("peltarion")
         page.get_by_role("button", name="Score 1 row").click()
         refused = page.get_by_role("alert").inner_text()
 
-    assert "cannot be read here" in refused
+    assert "This page cannot read the responses of this wire format" in refused
     for dialect, shown in told.items():
-        assert shown == ["82"] or "stands below, as it came" in shown, dialect
+        assert shown == ["82"] or "shown below as received" in shown, dialect
     assert len(names) == 1 or ["82"] not in told.values()
 
 
 AWKWARD = 'it\'s "$HOME" `id` \\ !! %s € {row}'
 
 
-def test_awkward_values_in_code(page, tmp_path):
-    """Reach the gate as they were typed, through a shell and through every dialect."""
+def test_special_characters_in_code(page, tmp_path):
+    """Reach the gate as entered, through a shell and every dialect."""
     rows = []
 
     def predict_note(table):
@@ -233,8 +231,8 @@ def test_awkward_values_in_code(page, tmp_path):
         return np.zeros(len(table["note"]))
 
     gate = make_gate(predict_note, Schema.of(note=str), keys={KEY: "*"})
-    with served(gate.wsgi) as address:
-        enter(page, address, "sum", KEY)
+    with serve_wsgi(gate.wsgi) as address:
+        open_console(page, address, "sum", KEY)
         page.get_by_label("note", exact=True).fill(AWKWARD)
         dialects = page.locator("#dialect option").all_inner_texts()
         for dialect in dialects:
@@ -248,17 +246,17 @@ def test_awkward_values_in_code(page, tmp_path):
     assert [AWKWARD] * len(dialects) == rows
 
 
-def test_a_dialect_of_ones_own(page):
-    """Is asked by its sample, and its answer shown as it came; a file has to be scored in another one."""
+def test_custom_dialect(page):
+    """Its sample is used for requests, and its response shown as received; files need another dialect."""
 
     class Ours(Simple):
         name = "ours"
 
-    with served(make_gate(schema=Schema.of(amount=float), dialects=[Ours()]).wsgi) as address:
-        enter(page, address, "sum")
+    with serve_wsgi(make_gate(schema=Schema.of(amount=float), dialects=[Ours()]).wsgi) as address:
+        open_console(page, address, "sum")
         page.get_by_label("amount", exact=True).fill("2")
-        predict(page)
-        drop(page, "rows.csv", "amount\n2\n")
+        press_predict(page)
+        drop_file(page, "rows.csv", "amount\n2\n")
         page.get_by_role("button", name="Score 1 row").click()
         told = page.get_by_role("alert").inner_text()
 
@@ -267,8 +265,8 @@ def test_a_dialect_of_ones_own(page):
     assert "choose another one" in told
 
 
-def test_facts_of_an_answer(page):
-    """Where the gate tells the time went, and every window of a limit."""
+def test_facts_of_a_response(page):
+    """Time by phase, and every window of a limit."""
 
     def limited(request, call_next):
         response = yield from call_next(request)
@@ -276,10 +274,10 @@ def test_facts_of_an_answer(page):
         response.set("ratelimit", '"10 per 1 day";r=9;t=80000, "5 per 1 minute";r=4;t=59')
         return response
 
-    with served(make_gate(layers=[limited]).wsgi) as address:
-        enter(page, address, "sum")
+    with serve_wsgi(make_gate(layers=[limited]).wsgi) as address:
+        open_console(page, address, "sum")
         page.get_by_role("button", name="Fill with a typical row").click()
-        predict(page)
+        press_predict(page)
 
     phases = [re.sub(r"[\d.]+ ms", "0 ms", told) for told in page.locator(".timing li").all_inner_texts()]
     assert ["auth 0 ms", "checks 0 ms", "cache (hit) 0 ms", "model 0 ms", "encode 0 ms"] == phases
@@ -290,8 +288,8 @@ def test_facts_of_an_answer(page):
     ] == [row.inner_text() for row in page.locator("dl div", has_text="Limit").locator("dd").all()]
 
 
-def test_the_line_of_times_is_full(page):
-    """Also where all of them together are less than a millisecond."""
+def test_time_bar_is_full(page):
+    """Also if the phases take less than a millisecond together."""
 
     gate = make_gate()
 
@@ -304,20 +302,19 @@ def test_the_line_of_times_is_full(page):
 
         return gate.wsgi(environ, told)
 
-    with served(app) as address:
-        enter(page, address, "sum")
+    with serve_wsgi(app) as address:
+        open_console(page, address, "sum")
         page.get_by_role("button", name="Fill with a typical row").click()
-        predict(page)
+        press_predict(page)
         whole, auth, model = (element.bounding_box() for element in page.locator(".stack, .stack span").all())
 
     assert whole["x"] + whole["width"] == pytest.approx(model["x"] + model["width"])
     assert 3 == pytest.approx(model["width"] / auth["width"], rel=0.05)
 
 
-def test_the_openapi_document(page, tmp_path):
-    """Is downloaded with the key that the page has."""
-    with served(make_gate(keys={KEY: "*"}).wsgi) as address:
-        enter(page, address, "sum", KEY)
+def test_openapi_document_is_downloaded_with_the_key(page, tmp_path):
+    with serve_wsgi(make_gate(keys={KEY: "*"}).wsgi) as address:
+        open_console(page, address, "sum", KEY)
         with page.expect_download() as download:
             page.get_by_role("button", name="Download OpenAPI").click()
         download.value.save_as(tmp_path / "openapi.json")
@@ -326,23 +323,21 @@ def test_the_openapi_document(page, tmp_path):
     assert "3.1.0" == json.loads((tmp_path / "openapi.json").read_text("utf-8"))["openapi"]
 
 
-def test_copying(chromium):
-    """The code goes to the clipboard as it is shown."""
+def test_copy_puts_the_code_on_the_clipboard(chromium):
     allowed = ["clipboard-read", "clipboard-write"]
-    with served(make_gate().wsgi) as address, opened(chromium, permissions=allowed) as page:
-        enter(page, address, "sum")
+    with serve_wsgi(make_gate().wsgi) as address, open_page(chromium, permissions=allowed) as page:
+        open_console(page, address, "sum")
         page.get_by_role("button", name="Copy").click()
         page.get_by_role("button", name="Copied").wait_for()
 
         assert page.locator("#code").inner_text() == page.evaluate("navigator.clipboard.readText()")
 
 
-def test_the_keyboard_alone(page):
-    """Reaches everything: from the key to the prediction, and the languages with the arrows."""
-    with served(
+def test_keyboard_reaches_everything(page):
+    with serve_wsgi(
         make_gate(schema=Schema.of(amount=float, plan=["free", "pro"]), keys={KEY: "*"}).wsgi
     ) as address:
-        page.goto(console_of(address, "sum"))
+        page.goto(console_url(address, "sum"))
         page.keyboard.type(KEY)
         page.keyboard.press("Enter")
         page.get_by_role("button", name="Predict").wait_for()
@@ -362,9 +357,8 @@ def test_the_keyboard_alone(page):
         assert "import requests" in page.get_by_role("tabpanel").inner_text()
 
 
-def test_without_javascript(chromium):
-    """The page says that it needs it."""
-    with served(make_gate().wsgi) as address, opened(chromium, java_script_enabled=False) as page:
-        page.goto(console_of(address, "sum"))
+def test_page_without_javascript_says_so(chromium):
+    with serve_wsgi(make_gate().wsgi) as address, open_page(chromium, java_script_enabled=False) as page:
+        page.goto(console_url(address, "sum"))
 
         assert "This console works with JavaScript" in page.locator("main").inner_text()

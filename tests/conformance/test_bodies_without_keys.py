@@ -5,23 +5,23 @@ import threading
 
 import pytest
 
-from conformance.conftest import Mounted, make_gate
-from conftest import KEY
-from modelgate import AuthFailures, Deadline, KeyAuth
-from waiting import SOON
+from modelgate import AuthFailureLimit, Deadline, KeyAuth
+from support.keys import KEY
+from support.mounts import Mounted, make_gate
+from support.waiting import SOON
 
 BEGINNING = b'{"input_data": {'
 
 
 class Caller:
-    """Sends the beginning of a body, and the end of it never; in a thread, where *mounted* is asked."""
+    """Caller that sends the beginning of a body and never the rest, in a thread of its own."""
 
     def __init__(self, mounted, address="192.0.2.1", **headers):
         self.reading, self.gone, self.status = threading.Event(), threading.Event(), None
         fields = {"content-type": "application/json", **{k.replace("_", "-"): v for k, v in headers.items()}}
-        ask = self._ask_asgi if mounted.client._asgi else self._ask_wsgi
+        send = self._ask_asgi if mounted.client._asgi else self._ask_wsgi
         path, app = f"{mounted.prefix}/api/predict", mounted.client._app
-        self._thread = threading.Thread(target=ask, args=(app, path, address, fields))
+        self._thread = threading.Thread(target=send, args=(app, path, address, fields))
         self._thread.start()
 
     def answered(self):
@@ -88,21 +88,23 @@ class Caller:
 
 @pytest.fixture
 def callers():
-    """Makes callers, and has them leave in the end."""
-    made = []
+    """Return a function that starts callers; all of them disconnect after the test."""
+    started = []
 
     def caller(*args, **options):
-        made.append(Caller(*args, **options))
-        return made[-1]
+        started.append(Caller(*args, **options))
+        return started[-1]
 
     yield caller
-    for each in made:
-        each.leave()
+    for one in started:
+        one.leave()
 
 
-def test_they_are_bounded(mount, wine, wine_row, callers):
-    """By address: one over the bound is answered 503, and a key in a header field is not held up."""
-    gate = make_gate(wine, keys=None, layers=[AuthFailures("9/day"), KeyAuth({KEY: "wine"}, max_bodies=4)])
+def test_bodies_without_keys_are_limited_by_address(mount, wine, wine_row, callers):
+    """One body too many gets 503. A key in a header is not affected."""
+    gate = make_gate(
+        wine, keys=None, layers=[AuthFailureLimit("9/day"), KeyAuth({KEY: "wine"}, max_bodies=4)]
+    )
     mounted = Mounted(mount, gate)
     first = callers(mounted)
     assert first.reading.wait(SOON)
@@ -122,13 +124,13 @@ def test_they_are_bounded(mount, wine, wine_row, callers):
 @pytest.mark.parametrize(
     "layers",
     [
-        [AuthFailures, lambda: KeyAuth({KEY: "wine"}, body_timeout=0.05)],
-        [lambda: Deadline(0.05), AuthFailures, lambda: KeyAuth({KEY: "wine"})],
+        [AuthFailureLimit, lambda: KeyAuth({KEY: "wine"}, body_timeout=0.05)],
+        [lambda: Deadline(0.05), AuthFailureLimit, lambda: KeyAuth({KEY: "wine"})],
     ],
 )
-def test_one_that_comes_too_late_is_a_failure(mount, wine, callers, layers):
-    """It is answered 401, and counted, whether its own time is over or that of its request."""
-    made = [layer("1/day") if layer is AuthFailures else layer() for layer in layers]
+def test_bodies_that_time_out_count_as_auth_failures(mount, wine, callers, layers):
+    """Both for the body's own time limit and for the deadline of the request."""
+    made = [layer("1/day") if layer is AuthFailureLimit else layer() for layer in layers]
     mounted = Mounted(mount, make_gate(wine, keys=None, layers=made))
 
     assert [401, 429] == [callers(mounted).answered() for _ in range(2)]

@@ -4,15 +4,15 @@ import base64
 import hashlib
 import re
 
-from conformance.conftest import Mounted, make_gate
-from conftest import KEY
+from support.keys import KEY
+from support.mounts import Mounted, make_gate
 
 LARGEST = 60_000
 PATH = "/deployments/wine/console"
 
 
-def test_the_page_needs_no_key_and_tells_nothing(mounted):
-    """It is the same for whatever name."""
+def test_console_needs_no_key_and_reveals_nothing(mounted):
+    """The page is the same for any name."""
     answers = [
         mounted.request("GET", f"/deployments/{name}/console") for name in ("wine", "paused", "nothing")
     ]
@@ -22,8 +22,8 @@ def test_the_page_needs_no_key_and_tells_nothing(mounted):
     assert "text/html; charset=utf-8" == answers[0].header("content-type")
 
 
-def test_the_policy_lets_in_nothing_but_the_page_itself(mounted):
-    """Its script and its style are named by their digests, and nobody else is asked but the gate's own host."""
+def test_console_content_security_policy(mounted):
+    """Script and style are allowed by digest, connections only to the gate's own host."""
     answer = mounted.request("GET", PATH)
     page = answer.body.decode()
     policy = dict(part.split(" ", 1) for part in answer.header("content-security-policy").split("; "))
@@ -51,8 +51,7 @@ def test_the_policy_lets_in_nothing_but_the_page_itself(mounted):
     assert [] == re.findall(forbidden, page)
 
 
-def test_the_page_is_small_and_fetched_once(mounted):
-    """A browser that has it asks whether it is still the same."""
+def test_console_is_small_and_cached(mounted):
     answer = mounted.request("GET", PATH)
     again = mounted.request("GET", PATH, headers={"if-none-match": answer.header("etag")})
     other = mounted.request("GET", PATH, headers={"if-none-match": '"of-another-version"'})
@@ -63,16 +62,14 @@ def test_the_page_is_small_and_fetched_once(mounted):
     assert (200, answer.body) == (other.status, other.body)
 
 
-def test_the_page_knows_whether_a_key_is_asked_for(mount, wine):
-    """So that it asks for one first, or for none."""
+def test_console_knows_whether_a_key_is_needed(mount, wine):
     keyed, opened = (Mounted(mount, make_gate(wine, keys=keys)) for keys in ({KEY: "wine"}, "open"))
 
     assert b'data-keyed="yes"' in keyed.request("GET", PATH).body
     assert b'data-keyed="no"' in opened.request("GET", PATH).body
 
 
-def test_a_gate_without_a_console(mount, wine):
-    """There is nothing at its path."""
+def test_console_can_be_turned_off(mount, wine):
     mounted = Mounted(mount, make_gate(wine, console=False))
 
     assert 404 == mounted.request("GET", PATH).status

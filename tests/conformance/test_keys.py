@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from conformance.conftest import Mounted, make_gate
 from modelgate import keys
 from modelgate.errors import AnswerableError
-from modelgate.testing import Clock
+from modelgate.testing import FakeClock
+from support.mounts import Mounted, make_gate
 
 WHERE = {
     "bearer": lambda key: {"headers": {"authorization": f"Bearer {key}"}},
@@ -35,10 +35,10 @@ CASES = ["right", "wrong", "misspelled", "expired", "revoked", "of another scope
 
 
 @pytest.fixture
-def kept(tmp_path):
-    """A store, and a key for each case."""
-    store = keys.SqlKeyStore(f"sqlite:///{tmp_path}/keys.db", clock=Clock())
-    past = datetime.fromtimestamp(Clock()(), UTC) - timedelta(days=1)
+def key_store(tmp_path):
+    """Return a store, and a key in each state."""
+    store = keys.SqlKeyStore(f"sqlite:///{tmp_path}/keys.db", clock=FakeClock())
+    past = datetime.fromtimestamp(FakeClock()(), UTC) - timedelta(days=1)
     revoked = store.create(owner="us", scopes="wine")
     store.revoke(revoked.record.id)
     made = {
@@ -66,25 +66,27 @@ def kept(tmp_path):
     ],
 )
 @pytest.mark.parametrize("named", [{}, {"deployment": "wine"}], ids=["by key", "by name"])
-def test_what_the_caller_is_told(mount, wine, wine_row, kept, caplog, case, status, challenge, named):
-    """A status of its own for each key, and the challenge of RFC 6750; the log names the key."""
-    store, made = kept
+def test_key_states_have_status_and_challenge(
+    mount, wine, wine_row, key_store, caplog, case, status, challenge, named
+):
+    """RFC 6750. The log has the id of the key."""
+    store, made = key_store
     with caplog.at_level(logging.INFO, "modelgate"):
         answer = Mounted(mount, make_gate(wine, keys=store)).predict(wine_row, made[case], **named)
     refused = [record.getMessage() for record in caplog.records if record.name == "modelgate"]
 
     assert (status, challenge) == (answer.status, answer.header("www-authenticate"))
-    assert (case in ("expired", "revoked")) == any(f"is {case}" in line for line in refused)
+    assert (case in ("expired", "revoked")) == any(line.endswith(f": {case}") for line in refused)
     (logged,) = [record.key_id for record in caplog.records if record.name == "modelgate.access"]
-    known = {each.id for each in store.list()}
+    known = {record.id for record in store.list()}
     assert (case not in ("wrong", "misspelled")) == (logged in known)
 
 
 @pytest.mark.parametrize("where", WHERE)
-def test_no_key_leaks(mount, wine, wine_row, kept, caplog, monkeypatch, where):
-    """Sent anywhere, good or bad, it appears nowhere."""
+def test_keys_are_never_shown(mount, wine, wine_row, key_store, caplog, monkeypatch, where):
+    """Valid or not, wherever they were sent."""
     caplog.set_level(logging.DEBUG)
-    store, made = kept
+    store, made = key_store
     seen = []
 
     def watching(request, call_next):
@@ -112,33 +114,33 @@ def test_no_key_leaks(mount, wine, wine_row, kept, caplog, monkeypatch, where):
             json={"input_data": row, **sent["body"]},
             headers=sent["headers"],
         )
-        told = [answer, store, gate, gate.cache]
-        for each in seen:
-            told += [each, getattr(each, "principal", None), getattr(each, "details", None)]
+        shown = [answer, store, gate, gate.deployments.cache]
+        for item in seen:
+            shown += [item, getattr(item, "principal", None), getattr(item, "details", None)]
         log = [f"{record.getMessage()} {vars(record)} {record.exc_text}" for record in caplog.records]
 
         assert answer.status < 600
         # The part that is random: no piece of it that would be of use either.
-        assert key[12:30] not in repr(told) + caplog.text + repr(log)
+        assert key[12:30] not in repr(shown) + caplog.text + repr(log)
     assert any(record.name == "modelgate.access" for record in caplog.records)
 
 
-def routes_of(gate):
-    """Each method and path pattern that the gate answers, those of dialects and its own."""
-    for path, methods in gate._routes._fixed.items():
+def list_routes(gate):
+    """Yield the method and path pattern of each route, of the dialects and of the gate."""
+    for path, methods in gate._router._fixed.items():
         yield from ((method, path) for method in methods)
-    for patterns in gate._routes._variable.values():
+    for patterns in gate._router._variable.values():
         for path, (_, methods) in patterns.items():
             yield from ((method, path) for method in methods)
 
 
 @pytest.mark.parametrize("case", ["right", "wrong"])
-def test_no_route_logs_a_key(mount, wine, kept, caplog, case):
-    """Sent as any variable of the path of any route, in its query, a header field or the body."""
+def test_keys_are_not_logged_by_any_route(mount, wine, key_store, caplog, case):
+    """Sent as any variable of the path, in the query, a header or the body."""
     caplog.set_level(logging.DEBUG)
-    key = kept[1][case]
-    mounted = Mounted(mount, make_gate(wine, keys=kept[0], auth_failures=None))
-    routes = list(routes_of(mounted.gate))
+    key = key_store[1][case]
+    mounted = Mounted(mount, make_gate(wine, keys=key_store[0], auth_failure_limit=None))
+    routes = list(list_routes(mounted.gate))
     for method, path in routes:
         for variable in ["", *re.findall(r"{\w+}", path)]:
             filled = re.sub(r"{\w+}", "wine", path.replace(variable, key) if variable else path)

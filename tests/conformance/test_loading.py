@@ -9,17 +9,24 @@ import pandas
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from conformance.conftest import Mounted
 from conformance.test_deadlines import ASKED
-from modelgate import ConfigurationError, Deployment, DeploymentUnavailable, FolderStore, Gate, ModelPackage
-from waiting import SOON
+from modelgate import (
+    ConfigurationError,
+    Deployment,
+    DeploymentUnavailable,
+    FolderStore,
+    Gate,
+    ModelPackage,
+)
+from support.mounts import Mounted
+from support.waiting import SOON
 
 FRAME = pandas.DataFrame({"x": [1.0, 2.0, 3.0]})
 BY_DIALECT = pytest.mark.parametrize(("path", "body", "message"), ASKED.values(), ids=ASKED)
 
 
-class Held(FolderStore):
-    """A folder whose models are loaded when the test lets them."""
+class BlockingStore(FolderStore):
+    """Folder whose models are loaded when the test allows it."""
 
     def __init__(self, folder):
         super().__init__(folder)
@@ -30,15 +37,13 @@ class Held(FolderStore):
         return super().load(name, **pin)
 
 
-class Raising(LinearRegression):
-    """Predicts nothing."""
-
+class RaisingModel(LinearRegression):
     def predict(self, X):
         raise ValueError("the secret recipe is missing")
 
 
-class Misshapen(LinearRegression):
-    """Predicts one value too many."""
+class MisshapenModel(LinearRegression):
+    """Model that returns one value too many."""
 
     def predict(self, X):
         return [0.0] * (len(X) + 1)
@@ -46,23 +51,23 @@ class Misshapen(LinearRegression):
 
 @pytest.fixture
 def loading(mount, tmp_path):
-    """A gate whose only model, a package, is not loaded before the test lets it."""
+    """Return a gate whose only model, a package, is loaded when the test allows it."""
     package = ModelPackage.from_estimator(LinearRegression().fit(FRAME, [2.0, 4.0, 6.0]), FRAME)
     package.save(tmp_path / "double.mgpkg")
-    store = Held(tmp_path)
+    store = BlockingStore(tmp_path)
     deployment = Deployment("hangs", "store:double")
     yield Mounted(mount, Gate([deployment], keys="open", store=store, load_timeout=0.02)), store.go
     store.go.set()
 
 
 @BY_DIALECT
-def test_a_model_that_is_being_loaded(loading, path, body, message):
-    """It is a 503 that says so and when to try again, in the dialect spoken, and no failure."""
+def test_loading_model_is_503_with_retry_after(loading, path, body, message):
+    """In the dialect's form. It is not counted as a failure."""
     mounted, go = loading
     answer = mounted.post(path, json=body)
-    ready, states = mounted.client.get(mounted.prefix + "/health/ready"), mounted.gate.states()
+    ready, states = mounted.client.get(mounted.prefix + "/health/ready"), mounted.gate.deployments.states()
     go.set()
-    mounted.gate.warm()
+    mounted.gate.deployments.warm()
     loaded = mounted.post(path, json=body)
 
     assert re.fullmatch(
@@ -73,36 +78,36 @@ def test_a_model_that_is_being_loaded(loading, path, body, message):
     assert 200 == loaded.status
 
 
-def test_a_package_is_described_without_its_model(loading):
-    """Its metadata, its OpenAPI document and its console, while the model is being loaded."""
+def test_loading_package_is_already_described(loading):
+    """Its metadata, OpenAPI document and console need no model."""
     mounted, _ = loading
     base = f"{mounted.prefix}/deployments/hangs"
-    told = mounted.client.get(base)
+    metadata = mounted.client.get(base)
     document = mounted.client.get(f"{base}/openapi.json")
     console = mounted.client.get(f"{base}/console")
 
-    assert (200, ["x"]) == (told.status, [column["name"] for column in told.json()["input"]])
+    assert (200, ["x"]) == (metadata.status, [column["name"] for column in metadata.json()["input"]])
     assert (200, "hangs") == (document.status, document.json()["info"]["title"])
     assert 200 == console.status
-    assert 0 == mounted.gate.cache.cache_info().currsize
+    assert 0 == mounted.gate.deployments.cache.cache_info().currsize
 
 
-@pytest.mark.parametrize("kind", [Raising, Misshapen])
+@pytest.mark.parametrize("model_type", [RaisingModel, MisshapenModel])
 @BY_DIALECT
-def test_a_model_that_cannot_answer(mount, tmp_path, kind, path, body, message):
-    """It is failed, not ready, and 503 in the dialect spoken; `warm` raises with the reason."""
-    joblib.dump(kind().fit(FRAME, [2.0, 4.0, 6.0]), tmp_path / "m.joblib")
+def test_loading_failed_model_is_503(mount, tmp_path, model_type, path, body, message):
+    """It is not ready, and `warm` raises the reason."""
+    joblib.dump(model_type().fit(FRAME, [2.0, 4.0, 6.0]), tmp_path / "m.joblib")
     digest = hashlib.sha256((tmp_path / "m.joblib").read_bytes()).hexdigest()
     deployment = Deployment("hangs", tmp_path / "m.joblib", sha256=digest)
     mounted = Mounted(mount, Gate([deployment], keys="open"))
     answer = mounted.post(path, json=body)
     ready = mounted.client.get(mounted.prefix + "/health/ready")
     with pytest.raises(DeploymentUnavailable) as info:
-        mounted.gate.warm()
+        mounted.gate.deployments.warm()
 
-    assert "This deployment's model is not available just now" == message(answer.json())
+    assert "This deployment's model is temporarily unavailable: try again in 1 s" == message(answer.json())
     assert (503, 503) == (answer.status, ready.status)
-    assert {"hangs": "failed"} == mounted.gate.states()
+    assert {"hangs": "failed"} == mounted.gate.deployments.states()
     assert isinstance(info.value.__cause__, ConfigurationError)
     assert "deployment hangs: model must answer a row of its schema" in str(info.value.__cause__)
     assert isinstance(info.value.__cause__.__cause__, ValueError)

@@ -4,18 +4,17 @@ from urllib.parse import urljoin
 
 import pytest
 
-from conformance.conftest import Mounted, make_gate
-from conftest import KEY, OTHER_KEY
 from modelgate import Deployment, Gate, Schema
 from modelgate.schema import Column
+from support.keys import KEY, OTHER_KEY
+from support.mounts import Mounted, make_gate
 
 
 def get(mounted, path, key=KEY):
     return mounted.request("GET", path, headers={"authorization": f"Bearer {key}"} if key else {})
 
 
-def test_the_fields_of_a_deployment(mount):
-    """What it takes and gives, with its rules and an example."""
+def test_metadata_of_deployment(mount):
     gate = Gate(
         [
             Deployment(
@@ -23,7 +22,7 @@ def test_the_fields_of_a_deployment(mount):
                 lambda table: table["amount"],
                 schema=Schema.of(
                     amount=Column(
-                        "amount", "number", minimum=0, maximum=9, description="in euros", typical=4.5
+                        "amount", "number", minimum=0, maximum=9, description="in euros", typical_value=4.5
                     ),
                     plan=["free", "pro"],
                     note=Column(
@@ -34,7 +33,7 @@ def test_the_fields_of_a_deployment(mount):
                 version="7",
                 model_id="sum-7",
             ),
-            Deployment("hidden", len, schema=Schema.of(a=float).reading(reveal=False)),
+            Deployment("hidden", len, schema=Schema.of(a=float).with_options(show_schema=False)),
         ],
         keys="open",
         dialects=["plexe"],
@@ -48,12 +47,13 @@ def test_the_fields_of_a_deployment(mount):
         "input": [
             {
                 "name": "amount", "type": "number", "required": True, "nullable": False,
-                "minimum": 0, "maximum": 9, "description": "in euros", "example": 4.5,
+                "rule": "must be a number between 0 and 9", "minimum": 0, "maximum": 9, "description": "in euros", "example": 4.5,
             },
-            {"name": "plan", "type": "text", "required": True, "nullable": False, "levels": ["free", "pro"],
-             "example": "free"},
-            {"name": "note", "type": "text", "required": False, "nullable": True, "pattern": "^[a-z]",
-             "max_length": 80, "example": "text"},
+            {"name": "plan", "type": "text", "required": True, "nullable": False,
+             "rule": "must be one of free, pro", "levels": ["free", "pro"], "example": "free"},
+            {"name": "note", "type": "text", "required": False, "nullable": True,
+             "rule": "must be text of at most 80 characters that matches ^[a-z]",
+             "pattern": "^[a-z]", "max_length": 80, "example": "text"},
         ],
         "output": [{"name": "total"}],
         "requests": [
@@ -64,9 +64,7 @@ def test_the_fields_of_a_deployment(mount):
     assert 403 == get(mounted, "/deployments/hidden", None).status
 
 
-def test_the_classes_of_a_classifier(mounted):
-    """As the model tells them."""
-
+def test_metadata_has_classes_of_the_model(mounted):
     assert [{"name": "prediction", "classes": ["barbera", "barolo", "grignolino"]}] == get(
         mounted, "/deployments/wine"
     ).json()["output"]
@@ -83,14 +81,12 @@ def test_the_classes_of_a_classifier(mounted):
         ("/health/nothing", None, 404),
     ],
 )
-def test_who_may_see_what(mounted, path, key, status):
-    """The key decides, as for a request to score."""
-
+def test_metadata_needs_a_key_for_the_deployment(mounted, path, key, status):
     assert status == get(mounted, path, key).status
 
 
-def test_the_server_of_the_openapi_document(mounted):
-    """Its address is relative, and right below any prefix: the example asked there is answered."""
+def test_openapi_server_is_relative(mounted):
+    """The example request works under any prefix."""
     path = "/deployments/wine/openapi.json"
     document = get(mounted, path).json()
     server = urljoin(mounted.prefix + path, document["servers"][0]["url"])
@@ -106,8 +102,8 @@ def test_the_server_of_the_openapi_document(mounted):
 @pytest.mark.parametrize(
     "path", ["/deployments/wine", "/deployments/wine/openapi.json", "/metrics", "/v2/models/wine"]
 )
-def test_what_needs_a_key_is_for_no_cache(mount, wine, path):
-    """A cache in between does not know what is for the key of one caller alone."""
+def test_metadata_is_not_cached_by_proxies(mount, wine, path):
+    """Unless it is public."""
     mounted = Mounted(mount, make_gate(wine, keys={KEY: "*"}))
     answer, health = get(mounted, path), get(mounted, "/health/live", None)
 
@@ -115,18 +111,16 @@ def test_what_needs_a_key_is_for_no_cache(mount, wine, path):
     assert None is health.header("cache-control")
 
 
-def test_health_needs_no_key(mounted):
-    """And no model: whoever watches the process has none of them."""
-
+def test_health_needs_no_key_and_no_model(mounted):
     assert (200, {"live": True}) == ((answer := get(mounted, "/health/live", None)).status, answer.json())
     assert (200, {"ready": True}) == ((answer := get(mounted, "/health/ready", None)).status, answer.json())
 
 
-def test_a_model_that_cannot_be_loaded_is_not_ready(mounted, tmp_path):
-    """Live all the same; a paused one is not asked."""
+def test_readiness_fails_for_broken_model(mounted, tmp_path):
+    """The gate is still live; a paused deployment is not checked."""
     broken = tmp_path / "broken.skops"
     broken.write_bytes(b"no model")
-    mounted.gate.add(Deployment("corrupt", broken))
+    mounted.gate.deployments.add(Deployment("corrupt", broken))
 
     assert (503, {"ready": False}) == ((answer := get(mounted, "/health/ready", None)).status, answer.json())
     assert 200 == get(mounted, "/health/live", None).status

@@ -5,13 +5,13 @@ import pytest
 import starlette.applications
 
 import modelgate
-from conformance.conftest import MOUNTS, Mounted, host, make_gate
-from conftest import KEY, OTHER_KEY
 from modelgate.testing import Client
+from support.keys import KEY, OTHER_KEY
+from support.mounts import MOUNTS, Mounted, make_gate, mount_gate
 
 
-def test_classifier(mounted, wine, wine_row):
-    """A classifier answers its label, and its probabilities in the order of classes_."""
+def test_classifier_returns_label_and_probabilities(mounted, wine, wine_row):
+    """In the order of classes_."""
     model, _ = wine
     answer = mounted.predict(wine_row)
     expected = model.predict_proba(pandas.DataFrame([wine_row]))[0].tolist()
@@ -23,8 +23,8 @@ def test_classifier(mounted, wine, wine_row):
     assert pytest.approx(expected, abs=1e-12) == answer.json()["confidence_intervals"]
 
 
-def test_cells_that_may_have_been_texts_are_warned_of(mount):
-    """CSV has no kinds, and the column may hold anything."""
+def test_csv_cells_that_may_be_text_have_a_warning(mount):
+    """CSV has no types, and the column accepts any."""
     gate = modelgate.Gate(keys={KEY: "code"})
 
     @gate.handler("code", schema=modelgate.Schema([modelgate.Column("code", "any")]))
@@ -50,83 +50,77 @@ def test_cells_that_may_have_been_texts_are_warned_of(mount):
     ]
 
 
-def test_sync_handler(mounted):
-    """A decorated function answers, rounded to two decimals, with no confidences."""
+def test_function_is_scored(mounted):
+    """Rounded to two decimals, without confidences."""
     answer = mounted.predict({"amount": 1.23456}, OTHER_KEY, deployment="double")
 
     assert answer.json() == {"predictions": [2.47]}
 
 
-def test_async_handler(mounted):
-    """A decorated coroutine function answers behind every mount."""
+def test_coroutine_function_is_scored(mounted):
     answer = mounted.predict({"amount": 2}, OTHER_KEY, deployment="triple")
 
     assert answer.json() == {"predictions": [6.0]}
 
 
-def test_rows(mounted):
-    """An array of rows is answered with an item a row, in their order."""
+def test_rows_are_answered_in_order(mounted):
     rows = [{"amount": amount} for amount in (3, 1, 2)]
     answer = mounted.predict(rows, OTHER_KEY, deployment="double")
 
     assert answer.json() == {"predictions": [6.0, 2.0, 4.0]}
 
 
-def test_no_rows(mounted):
-    """No rows are no mistake: there is nothing to say of them."""
+def test_rows_can_be_empty(mounted):
     answer = mounted.predict([], OTHER_KEY, deployment="double")
 
     assert (answer.status, answer.json()) == (200, {"predictions": []})
 
 
 @pytest.mark.parametrize("path", ["/api/predict", "/api/predict/"])
-def test_slash(mounted, path, wine_row):
-    """A slash at the end of a path changes nothing, and redirects nobody."""
+def test_slash_at_the_end_is_ignored(mounted, path, wine_row):
+    """Without a redirect."""
     answer = mounted.post(path, json={"api_key": KEY, "input_data": wine_row})
 
     assert answer.status == 200
 
 
-def test_request_id(mounted, wine_row):
-    """The caller's request id is echoed on answers and errors; an odd one is replaced."""
+def test_request_id_is_echoed(mounted, wine_row):
+    """On success and errors; an invalid one is replaced."""
     body = {"api_key": KEY, "input_data": wine_row}
     own = mounted.post("/api/predict", json=body, headers={"x-request-id": "abc-1.2_3"})
-    odd = mounted.post("/api/predict", json={}, headers={"x-request-id": "a b\x1b[31m"})
+    replaced = mounted.post("/api/predict", json={}, headers={"x-request-id": "a b\x1b[31m"})
 
     assert own.header("x-request-id") == "abc-1.2_3"
-    assert len(odd.header("x-request-id")) == 32
+    assert len(replaced.header("x-request-id")) == 32
 
 
-def test_cache_hit(mounted, wine_row):
-    """The answer says whether its model was in memory."""
+def test_cache_hit_header(mounted, wine_row):
     assert mounted.predict(wine_row).header("x-model-cache-hit") == "true"
 
 
-def test_nothing_below_the_prefix_reaches_the_host(mounted):
-    """An unknown path below the mount is the gate's 404, in JSON."""
+def test_unknown_path_below_the_prefix_is_404(mounted):
+    """The request does not reach the host."""
     answer = mounted.post("/no/such/path", json={})
 
     assert (answer.status, answer.json()) == (404, {"error": "Not found"})
     assert answer.header("x-request-id")
 
 
-def test_method(mounted):
-    """A method no route has is refused, and told which one there is."""
+def test_method_not_allowed_lists_methods(mounted):
     answer = mounted.request("GET", "/api/predict")
 
     assert (answer.status, answer.header("allow")) == (405, "POST")
 
 
-def test_head(mounted):
-    """HEAD is answered without a body, whose length is told."""
+def test_head_has_length_and_no_body(mounted):
     answer = mounted.request("HEAD", "/api/predict")
 
-    assert (405, b"", "42") == (answer.status, answer.body, answer.header("content-length"))
+    assert (405, b"", "40") == (answer.status, answer.body, answer.header("content-length"))
 
 
 @pytest.mark.parametrize("mount", MOUNTS[2:])
-def test_host_is_untouched(mount, wine):
-    """The host's own page and its own 404 are what they were, also beside the prefix."""
+def test_host_pages_are_unchanged(mount, wine):
+    """Including its 404 page and paths that begin like the prefix."""
     client = Mounted(mount, make_gate(wine)).client
 
     assert client.get("/").body == b"the host's page"
@@ -134,8 +128,7 @@ def test_host_is_untouched(mount, wine):
 
 
 @pytest.mark.parametrize("mount", MOUNTS)
-def test_two_gates_share_nothing(mount, wine, wine_row):
-    """The limit of one gate does not touch another's in the same process."""
+def test_two_gates_have_separate_limits(mount, wine, wine_row):
     gates = [make_gate(wine, limits="1/minute") for _ in range(2)]
     first, second = (Mounted(mount, gate) for gate in gates)
 
@@ -143,10 +136,10 @@ def test_two_gates_share_nothing(mount, wine, wine_row):
     assert second.predict(wine_row).status == 200
 
 
-def test_under_a_deeper_prefix(wine, wine_row):
-    """A gate answers under any prefix, and behind a proxy's root path."""
+def test_prefix_can_be_deep(wine, wine_row):
+    """Also behind a proxy's root path."""
     gate = make_gate(wine)
-    inner, _ = host("starlette", gate)
+    inner, _ = mount_gate("starlette", gate)
     app = starlette.applications.Starlette()
     app.mount("/deep/er", inner)
     answer = Client(app).post("/deep/er/ml/api/predict", json={"api_key": KEY, "input_data": wine_row})
@@ -158,8 +151,8 @@ def test_under_a_deeper_prefix(wine, wine_row):
     ("root_path", "path"),
     [("/proxy", "/proxy/api/predict"), ("/proxy/", "/proxy/api/predict"), ("/proxy", "/api/predict")],
 )
-def test_root_path(wine, wine_row, root_path, path):
-    """A root path is taken off the path where it stands in it, and left where it does not."""
+def test_root_path_is_removed_from_the_path(wine, wine_row, root_path, path):
+    """If the path begins with it."""
     gate = make_gate(wine)
 
     async def proxied(scope, receive, send):
@@ -170,9 +163,9 @@ def test_root_path(wine, wine_row, root_path, path):
     assert answer.status == 200
 
 
-def test_a_proxy_that_takes_its_part_off(wine, wine_row):
-    """Below a mount, a root path that the proxy stripped is taken off the mount's part alone."""
-    inner, _ = host("fastapi", make_gate(wine))
+def test_root_path_stripped_by_proxy(wine, wine_row):
+    """Only the prefix of the mount is removed."""
+    inner, _ = mount_gate("fastapi", make_gate(wine))
     inner.root_path = "/proxy"
     for path in ("/ml/api/predict", "/proxy/ml/api/predict"):
         answer = Client(inner).post(path, json={"api_key": KEY, "input_data": wine_row})
@@ -180,8 +173,7 @@ def test_a_proxy_that_takes_its_part_off(wine, wine_row):
         assert 200 == answer.status
 
 
-def test_both_interfaces_answer_the_same_bytes(wine, wine_row):
-    """WSGI and ASGI give the same status, body and header fields."""
+def test_wsgi_and_asgi_responses_are_identical(wine, wine_row):
     gate = make_gate(wine)
     bodies = [
         {"api_key": KEY, "input_data": wine_row},

@@ -6,9 +6,10 @@ from contextvars import ContextVar, copy_context
 
 import pytest
 
-from conformance.conftest import OTHER_KEY, Mounted, make_gate
 from modelgate import Deployment, Schema
-from waiting import SOON
+from support.keys import OTHER_KEY
+from support.mounts import Mounted, make_gate
+from support.waiting import SOON
 
 SCHEMA = Schema.of(x=float)
 KEYS = {OTHER_KEY: "*"}
@@ -16,7 +17,7 @@ TENANT = ContextVar("tenant", default=None)
 
 
 class Estimator:
-    """A fitted estimator that calls something for each of its calls."""
+    """Fitted estimator that runs a function on each call."""
 
     n_features_in_ = 1
 
@@ -28,8 +29,8 @@ class Estimator:
         return rows[:, 0]
 
 
-def deployments(call):
-    """One of each kind that does *call*: batched and not, on an event loop and in a thread, sync and async."""
+def build_deployments(call):
+    """Return deployments of each type that run *call*: batched or not, in a thread or on an event loop."""
 
     def function(table):
         call()
@@ -54,54 +55,54 @@ def deployments(call):
     ]
 
 
-def mounted_with(mount, wine, call, **options):
+def mount_gate(mount, wine, call, **options):
     gate = make_gate(wine, keys=KEYS, **options)
     names = []
-    for deployment in deployments(call):
-        gate.add(deployment)
+    for deployment in build_deployments(call):
+        gate.deployments.add(deployment)
         names.append(deployment.name)
     return Mounted(mount, gate), names
 
 
 @pytest.mark.parametrize("deadline", [None, SOON])
-def test_a_request_alone_is_scored_in_its_callers_context(mount, wine, deadline):
-    """The first call of a model, of which nothing is known, and later ones alike."""
+def test_single_request_has_the_callers_context(mount, wine, deadline):
+    """Both the first call of a model and later ones."""
     seen = []
-    mounted, names = mounted_with(mount, wine, lambda: seen.append(TENANT.get()), deadline=deadline)
+    mounted, names = mount_gate(mount, wine, lambda: seen.append(TENANT.get()), deadline=deadline)
     # Each estimator has answered an example when it was added.
     seen.clear()
 
-    def ask(tenant):
+    def send(tenant):
         TENANT.set(tenant)
         for name in names:
             assert 200 == mounted.predict({"x": 1}, OTHER_KEY, deployment=name).status
 
     for tenant in ("acme", "globex"):
-        copy_context().run(ask, tenant)
+        copy_context().run(send, tenant)
 
     assert ["acme"] * len(names) + ["globex"] * len(names) == seen
 
 
-def test_an_interrupt_that_a_model_raises_is_its_failure(mount, wine):
-    """Nobody pressed Ctrl-C: in a thread that is not the main one it is answered 500."""
+def test_keyboard_interrupt_of_model_is_500(mount, wine):
+    """Outside the main thread, it cannot come from the user."""
     raising = []
 
     def call():
         if raising:
             raise KeyboardInterrupt
 
-    mounted, names = mounted_with(mount, wine, call)
+    mounted, names = mount_gate(mount, wine, call)
 
-    def ask(name):
+    def send(name):
         return mounted.predict({"x": 1}, OTHER_KEY, deployment=name).status
 
-    told = {}
+    statuses = {}
     with ThreadPoolExecutor(1) as pool:
         for name in names:
-            first = pool.submit(ask, name).result(SOON)
+            first = pool.submit(send, name).result(SOON)
             raising.append(True)
-            failed = pool.submit(ask, name).result(SOON)
+            failed = pool.submit(send, name).result(SOON)
             raising.clear()
-            told[name] = first, failed, pool.submit(ask, name).result(SOON)
+            statuses[name] = first, failed, pool.submit(send, name).result(SOON)
 
-    assert dict.fromkeys(names, (200, 500, 200)) == told
+    assert dict.fromkeys(names, (200, 500, 200)) == statuses

@@ -1,4 +1,4 @@
-"""What the tests of every dialect share."""
+"""Fixtures that the tests of all dialects share."""
 
 import pytest
 

@@ -19,8 +19,9 @@ import pytest
 
 from modelgate import Column, ConfigurationError, Deployment, Gate, Output, Prediction, Schema
 from modelgate import errors as tree
-from modelgate.dialects import DataRobot, datarobot, row_bodies
-from modelgate.http import PLAIN
+from modelgate.dialects import DataRobot, datarobot
+from modelgate.dialects import _row_body as row_bodies
+from modelgate.http import PLAIN_JSON
 from modelgate.testing import Client, request
 
 KEY = "the-API-key-of-a-deployment"
@@ -117,37 +118,34 @@ PASSTHROUGH_RESPONSE = """
 """
 
 
-def classifier(*likely, classes=(0, 1), positive=1):
-    """A model that finds the second class as likely as told, row by row."""
+def build_classifier(*probabilities, classes=(0, 1), positive=1):
+    """Return a model that predicts the given probabilities of the second class, row by row."""
 
     def predict(table):
-        told = np.array([[round(1 - value, 10), value] for value in likely[: len(table)]])
-        labels = np.array(classes, dtype=object)[told.argmax(1)]
-        return Prediction([Output("readmitted", labels, list(classes), told, positive)])
+        table_probabilities = np.array(
+            [[round(1 - value, 10), value] for value in probabilities[: len(table)]]
+        )
+        labels = np.array(classes, dtype=object)[table_probabilities.argmax(1)]
+        return Prediction([Output("readmitted", labels, list(classes), table_probabilities, positive)])
 
     return predict
 
 
-FILE_MODEL = classifier(0.2570950924, 0.7631880558)
+FILE_MODEL = build_classifier(0.2570950924, 0.7631880558)
 
 
-@pytest.fixture(params=["wsgi", "asgi"])
-def interface(request):
-    return request.param
-
-
-def client_of(function, interface, *, dialect=None, schema=SCHEMA, limits=None, **options):
+def build_client(function, interface, *, dialect=None, schema=SCHEMA, limits=None, **options):
     deployment = Deployment("5f4e1b", function, schema=schema, **{"decimals": None, **options})
     gate = Gate([deployment], keys={KEY: "5f4e1b"}, dialects=[dialect or DataRobot()], limits=limits)
     return Client(getattr(gate, interface), headers=BEARER)
 
 
-def compact(document):
+def compact_json(document):
     return msgspec.json.encode(json.loads(document))
 
 
-def form(*parts, boundary="---form"):
-    """The body of a form and its content type; a part is (disposition and further headers, content)."""
+def build_form(*parts, boundary="---form"):
+    """Return the body of a form and its content type; a part is (disposition and further headers, content)."""
     body = b"".join(
         b"--%b\r\nContent-Disposition: form-data; %b\r\n\r\n%b\r\n" % (boundary.encode(), head, content)
         for head, content in parts
@@ -155,7 +153,7 @@ def form(*parts, boundary="---form"):
     return body + b"--%b--\r\n" % boundary.encode(), f"multipart/form-data; boundary={boundary}"
 
 
-FORM, FORM_TYPE = form(
+FORM, FORM_TYPE = build_form(
     (b'name="file"; filename="dataset.csv"\r\nContent-Type: application/octet-stream', CSV)
 )
 
@@ -172,28 +170,30 @@ FORM, FORM_TYPE = form(
         (FORM_TYPE, FORM),
     ],
 )
-def test_inputs(interface, content_type, body):
-    """ "JSON input", "File input", "In-body text input", "Request schema": one answer, that of the example."""
-    answer = client_of(FILE_MODEL, interface).post(PREDICT, body=body, headers={"content-type": content_type})
+def test_request_formats(interface, content_type, body):
+    """ "JSON input", "File input", "In-body text input", "Request schema"."""
+    answer = build_client(FILE_MODEL, interface).post(
+        PREDICT, body=body, headers={"content-type": content_type}
+    )
 
-    assert (200, compact(FILE_RESPONSE)) == (answer.status, answer.body)
+    assert (200, compact_json(FILE_RESPONSE)) == (answer.status, answer.body)
     assert "application/json" == answer.header("content-type")
 
 
 @pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("bz2", bz2.compress)])
-def test_content_encodings(interface, coding, pack):
+def test_request_content_encodings(interface, coding, pack):
     """ "Request schema", Content-Encoding."""
-    answer = client_of(FILE_MODEL, interface).post(
+    answer = build_client(FILE_MODEL, interface).post(
         PREDICT, body=pack(CSV), headers={"content-type": "text/csv", "content-encoding": coding}
     )
 
-    assert compact(FILE_RESPONSE) == answer.body
+    assert compact_json(FILE_RESPONSE) == answer.body
 
 
-def test_session_snippet(interface):
-    """ "Using persistent HTTP connections": one bare object each time, as text/json."""
+def test_request_of_session_snippet(interface):
+    """ "Using persistent HTTP connections": one bare object per request, as text/json."""
     schema = Schema.of(Feature1=float, Feature2=str)
-    client = client_of(classifier(0.75), interface, schema=schema)
+    client = build_client(build_classifier(0.75), interface, schema=schema)
     row = json.dumps({"Feature1": 42, "Feature2": "text value 1"}).encode()
     answer = client.post(PREDICT, body=row, headers={"content-type": "text/json"})
 
@@ -201,8 +201,8 @@ def test_session_snippet(interface):
 
 
 def test_response_headers(interface):
-    """ "File input": the fields of the example, but for those that are the server's."""
-    answer = client_of(FILE_MODEL, interface, model_id="5ebad473").post(PREDICT, json=ROWS)
+    """ "File input": the headers of the example, except those of the server itself."""
+    answer = build_client(FILE_MODEL, interface, model_id="5ebad473").post(PREDICT, json=ROWS)
 
     assert answer.header("x-datarobot-execution-time").isdigit()
     assert "true" == answer.header("x-datarobot-model-cache-hit")
@@ -223,8 +223,7 @@ CORS = {
 
 
 @pytest.mark.parametrize("path", [PREDICT, "/deployments/5f4e1b/predictions"])
-def test_preflight(interface, path):
-    """A browser asks first, and without a key."""
+def test_preflight_needs_no_key(interface, path):
     gate = Gate([Deployment("5f4e1b", FILE_MODEL, schema=SCHEMA)], keys={KEY: "*"})
     answer = Client(getattr(gate, interface)).request("OPTIONS", path)
 
@@ -232,36 +231,36 @@ def test_preflight(interface, path):
     assert CORS.items() <= dict(answer.headers).items()
 
 
-def test_cold_model(interface):
-    """ "Model caching": the field says whether the model was in the cache, and tells the truth."""
+def test_model_cache_hit_header(interface):
+    """ "Model caching"."""
     from modelgate import MemoryStore
 
     store = MemoryStore({"readmitted": FILE_MODEL})
     deployment = Deployment("5f4e1b", "store:readmitted", schema=SCHEMA)
     gate = Gate([deployment], keys={KEY: "*"}, dialects=["datarobot"], store=store)
     client = Client(getattr(gate, interface), headers=BEARER)
-    told = [client.post(PREDICT, json=ROWS).header("x-datarobot-model-cache-hit") for _ in range(2)]
+    cache_hits = [client.post(PREDICT, json=ROWS).header("x-datarobot-model-cache-hit") for _ in range(2)]
 
-    assert ["false", "true"] == told
+    assert ["false", "true"] == cache_hits
 
 
 GEO = Schema.of(Latitude=float)
 GEO_CSV = b"Longitude,Latitude,Name\n22.759397,-25.433508,\n14.49598,41.051128,x\n"
-GEO_MODEL = classifier(0.6856798909, 0.765656753)
+GEO_MODEL = build_classifier(0.6856798909, 0.765656753)
 
 
-def test_passthrough_columns(interface):
-    """ "Response schema": the columns asked for, as they were sent, whether the model knows them or not."""
-    client = client_of(GEO_MODEL, interface, schema=GEO)
+def test_passthrough_columns_are_echoed(interface):
+    """ "Response schema": unchanged, whether the model uses them or not."""
+    client = build_client(GEO_MODEL, interface, schema=GEO)
     path = f"{PREDICT}?passthroughColumns=Latitude&passthroughColumns=Longitude"
     answer = client.post(path, body=GEO_CSV, headers={"content-type": "text/csv"})
 
-    assert compact(PASSTHROUGH_RESPONSE) == answer.body
+    assert compact_json(PASSTHROUGH_RESPONSE) == answer.body
 
 
-def test_passthrough_of_all_columns(interface):
+def test_passthrough_columns_set_echoes_all(interface):
     """ "Request schema", passthroughColumnsSet=all."""
-    client = client_of(GEO_MODEL, interface, schema=GEO)
+    client = build_client(GEO_MODEL, interface, schema=GEO)
     headers = {"content-type": "text/csv"}
     answer = client.post(f"{PREDICT}?passthroughColumnsSet=all", body=GEO_CSV, headers=headers)
 
@@ -272,26 +271,28 @@ def test_passthrough_of_all_columns(interface):
     assert expected == [row["passthroughValues"] for row in answer.json()["data"]]
 
 
-def test_passthrough_of_json(interface):
-    """A column keeps its digits, and may be missing in a row; its name may be any text."""
+def test_passthrough_columns_keep_json_digits(interface):
+    """A column may be missing in a row, and its name may be any text."""
     rows = b'[{"Latitude": 1.50, "\xc3\xa9t\xc3\xa9 1": "=x"}, {"Latitude": 2}]'
-    client = client_of(GEO_MODEL, interface, schema=GEO)
+    client = build_client(GEO_MODEL, interface, schema=GEO)
     path = f"{PREDICT}?passthroughColumns=%C3%A9t%C3%A9+1&passthroughColumns=Latitude"
-    told = client.post(path, body=rows).body
+    body = client.post(path, body=rows).body
     as_csv = client.post(path, body=rows, headers={"accept": "text/csv"}).body
 
-    assert b'"passthroughValues":{"\xc3\xa9t\xc3\xa9 1":"=x","Latitude":1.50}' in told
-    assert b'"passthroughValues":{"\xc3\xa9t\xc3\xa9 1":null,"Latitude":2}' in told
-    assert [b",=x,1.50", b",,2"] == [line[-len(end) :] for line, end in cut(as_csv, b",=x,1.50", b",,2")]
+    assert b'"passthroughValues":{"\xc3\xa9t\xc3\xa9 1":"=x","Latitude":1.50}' in body
+    assert b'"passthroughValues":{"\xc3\xa9t\xc3\xa9 1":null,"Latitude":2}' in body
+    assert [b",=x,1.50", b",,2"] == [
+        line[-len(end) :] for line, end in cut_fields(as_csv, b",=x,1.50", b",,2")
+    ]
 
 
-def cut(body, *ends):
+def cut_fields(body, *ends):
     return zip(body.splitlines()[1:], ends, strict=True)
 
 
-def test_regression(interface):
+def test_response_of_regression(interface):
     """ "Making predictions with humility monitoring", the first example without its rule."""
-    client = client_of(lambda table: [122.8034057617], interface, target="length")
+    client = build_client(lambda table: [122.8034057617], interface, target="length")
     answer = client.post(PREDICT, json=ROWS[:1])
 
     expected = (
@@ -301,9 +302,9 @@ def test_regression(interface):
     assert expected == answer.body
 
 
-def test_positive_class_comes_first(interface):
-    """Whichever the positive class is; and the threshold is the deployment's."""
-    client = client_of(classifier(0.25, classes=("no", "yes"), positive=0), interface, threshold=0.8)
+def test_response_has_positive_class_first(interface):
+    """The threshold is that of the deployment."""
+    client = build_client(build_classifier(0.25, classes=("no", "yes"), positive=0), interface, threshold=0.8)
     row = client.post(PREDICT, json=ROWS[:1]).json()["data"][0]
     as_csv = client.post(PREDICT, json=ROWS[:1], headers={"accept": "text/csv"}).body
 
@@ -315,19 +316,19 @@ def test_positive_class_comes_first(interface):
     )
 
 
-def multiclass(table):
-    told = np.tile([0.5, 0.25, 0.25], (len(table), 1))
-    return Prediction([Output("kind", np.array(["a"] * len(table)), ["a", "b", "c"], told)])
+def predict_multiclass(table):
+    probabilities = np.tile([0.5, 0.25, 0.25], (len(table), 1))
+    return Prediction([Output("kind", np.array(["a"] * len(table)), ["a", "b", "c"], probabilities)])
 
 
-def without_probabilities(table):
+def predict_without_probabilities(table):
     return Prediction([Output("kind", np.array(["a"] * len(table)), ["a", "b"])])
 
 
-def several(table):
-    told = np.tile([0.75, 0.25], (len(table), 1))
-    kind = Output("kind", np.array(["a"] * len(table)), ["a", "b"], told)
-    return Prediction([kind, Output("size", np.full(len(table), 1.5))])
+def predict_several(table):
+    probabilities = np.tile([0.75, 0.25], (len(table), 1))
+    output = Output("kind", np.array(["a"] * len(table)), ["a", "b"], probabilities)
+    return Prediction([output, Output("size", np.full(len(table), 1.5))])
 
 
 @pytest.mark.parametrize(
@@ -335,7 +336,7 @@ def several(table):
     [
         (lambda table: [1.5, 1e-7], b"y_PREDICTION\n1.5\n1e-07\n"),
         (lambda table: [None, "x"], b'y_PREDICTION\n""\nx\n'),
-        (without_probabilities, b"kind_PREDICTION\na\na\n"),
+        (predict_without_probabilities, b"kind_PREDICTION\na\na\n"),
         (
             FILE_MODEL,
             (
@@ -344,14 +345,14 @@ def several(table):
             ),
         ),
         (
-            multiclass,
+            predict_multiclass,
             (
                 b"kind_a_PREDICTION,kind_b_PREDICTION,kind_c_PREDICTION,kind_PREDICTION\n"
                 b"0.5,0.25,0.25,a\n0.5,0.25,0.25,a\n"
             ),
         ),
         (
-            several,
+            predict_several,
             (
                 b"kind_b_PREDICTION,kind_a_PREDICTION,kind_PREDICTION,size_PREDICTION\n"
                 b"0.25,0.75,a,1.5\n0.25,0.75,a,1.5\n"
@@ -359,9 +360,9 @@ def several(table):
         ),
     ],
 )
-def test_csv_output(interface, function, expected):
-    """ "Output format": the names of the columns, of regression, of two classes and of more."""
-    answer = client_of(function, interface, target="y").post(
+def test_csv_response_columns(interface, function, expected):
+    """ "Output format": for regression, binary and multiclass models."""
+    answer = build_client(function, interface, target="y").post(
         PREDICT, json=ROWS, headers={"accept": "text/csv"}
     )
 
@@ -372,10 +373,10 @@ def test_csv_output(interface, function, expected):
 @pytest.mark.parametrize(
     ("function", "expected"),
     [
-        (multiclass, {"value": [0.5, 0.25, 0.25], "label": ["a", "b", "c"], "prediction": "a"}),
-        (without_probabilities, {"value": [], "label": [], "prediction": "a"}),
+        (predict_multiclass, {"value": [0.5, 0.25, 0.25], "label": ["a", "b", "c"], "prediction": "a"}),
+        (predict_without_probabilities, {"value": [], "label": [], "prediction": "a"}),
         (
-            several,
+            predict_several,
             {
                 "value": [0.25, 0.75, 1.5],
                 "label": ["kind_b", "kind_a", "size"],
@@ -384,51 +385,54 @@ def test_csv_output(interface, function, expected):
         ),
     ],
 )
-def test_other_models(interface, function, expected):
-    """More classes than two have no threshold; of several outputs the prediction is an object."""
-    row = client_of(function, interface).post(PREDICT, json=ROWS).json()["data"][0]
+def test_response_of_other_models(interface, function, expected):
+    """Multiclass models have no threshold; for several outputs, the prediction is an object."""
+    row = build_client(function, interface).post(PREDICT, json=ROWS).json()["data"][0]
 
-    told = {name: [value[name] for value in row["predictionValues"]] for name in ("value", "label")}
-    assert expected == {**told, "prediction": row["prediction"]}
+    prediction_values = {
+        name: [value[name] for value in row["predictionValues"]] for name in ("value", "label")
+    }
+    assert expected == {**prediction_values, "prediction": row["prediction"]}
     assert "predictionThreshold" not in row
 
 
-def test_many_rows(interface):
-    """Rows are answered in their order, however many; the document has no limit to them."""
+@pytest.mark.slow
+def test_response_keeps_row_order(interface):
+    """The document has no limit of rows."""
     rows = 20_000
-    body = b"a,b,c\n" + b"".join(b"%d,2,3\n" % at for at in range(rows))
-    client = client_of(lambda table: table["a"], interface)
+    body = b"a,b,c\n" + b"".join(b"%d,2,3\n" % index for index in range(rows))
+    client = build_client(lambda table: table["a"], interface)
     headers = {"content-type": "text/csv"}
-    told = client.post(PREDICT, body=body, headers=headers).json()["data"]
+    data = client.post(PREDICT, body=body, headers=headers).json()["data"]
     as_csv = client.post(PREDICT, body=body, headers={**headers, "accept": "text/csv"}).body
 
-    assert [(at, float(at)) for at in range(rows)] == [(row["rowId"], row["prediction"]) for row in told]
-    assert [b"prediction_PREDICTION", *(b"%d.0" % at for at in range(rows))] == as_csv.splitlines()
+    assert [(index, float(index)) for index in range(rows)] == [
+        (row["rowId"], row["prediction"]) for row in data
+    ]
+    assert [b"prediction_PREDICTION", *(b"%d.0" % index for index in range(rows))] == as_csv.splitlines()
 
 
-@pytest.mark.parametrize(("body", "kind"), [(b"[]", "application/json"), (b"a,b,c\n", "text/csv")])
-def test_no_rows(interface, body, kind):
-    """No rows are answered with none."""
-    client = client_of(FILE_MODEL, interface)
-    told = client.post(PREDICT, body=body, headers={"content-type": kind})
-    as_csv = client.post(PREDICT, body=body, headers={"content-type": kind, "accept": "text/csv"})
+@pytest.mark.parametrize(("body", "content_type"), [(b"[]", "application/json"), (b"a,b,c\n", "text/csv")])
+def test_response_of_no_rows(interface, body, content_type):
+    client = build_client(FILE_MODEL, interface)
+    as_json = client.post(PREDICT, body=body, headers={"content-type": content_type})
+    as_csv = client.post(PREDICT, body=body, headers={"content-type": content_type, "accept": "text/csv"})
 
-    assert (b'{"data":[]}', b"prediction_PREDICTION\n") == (told.body, as_csv.body)
+    assert (b'{"data":[]}', b"prediction_PREDICTION\n") == (as_json.body, as_csv.body)
 
 
-def test_warnings_are_told(interface):
-    """What a row passed with stands beside the rows."""
-    schema = Schema.of(plan=["free"]).reading(unknown_levels="warn")
-    answer = client_of(lambda table: [1], interface, schema=schema).post(PREDICT, json={"plan": "pro"})
+def test_response_has_warnings(interface):
+    schema = Schema.of(plan=["free"]).with_options(unknown_levels="warn")
+    answer = build_client(lambda table: [1], interface, schema=schema).post(PREDICT, json={"plan": "pro"})
 
     assert ["plan has values the model was not trained with"] == answer.json()["warnings"]
 
 
-def test_formulas_are_escaped_where_asked(interface):
-    """A spreadsheet takes no cell of text for a formula; numbers stay what they are."""
+def test_csv_response_escapes_formulas(interface):
+    """Numbers are not changed."""
     schema = Schema.of(a=float, note=Column("note", "text"))
     rows = [{"a": -1, "note": "=1+1"}, {"a": -2, "note": '@"x'}]
-    client = client_of(
+    client = build_client(
         lambda table: ["-label", "plain"], interface, schema=schema, dialect=DataRobot(escape_formulas=True)
     )
     answer = client.post(f"{PREDICT}?passthroughColumnsSet=all", json=rows, headers={"accept": "text/csv"})
@@ -437,7 +441,7 @@ def test_formulas_are_escaped_where_asked(interface):
     assert expected == answer.body
 
 
-def basic(text):
+def basic_auth(text):
     return "Basic " + base64.b64encode(text.encode()).decode()
 
 
@@ -448,12 +452,12 @@ def basic(text):
         f"bearer {KEY}",
         f"Token {KEY}",
         f"TOKEN   {KEY}",
-        basic(f"user@example.com:{KEY}"),
+        basic_auth(f"user@example.com:{KEY}"),
     ],
 )
-def test_authorization(interface, authorization):
+def test_authorization_schemes(interface, authorization):
     """ "Request schema": Bearer, and the deprecated API token alone or with a user name."""
-    client = client_of(FILE_MODEL, interface)
+    client = build_client(FILE_MODEL, interface)
 
     assert 200 == client.post(PREDICT, json=ROWS, headers={"authorization": authorization}).status
 
@@ -464,8 +468,8 @@ def test_authorization(interface, authorization):
         (None, "Invalid API token"),
         ("Bearer another-API-key-of-nobody", "Invalid API token"),
         (f"Digest {KEY}", "Invalid API token"),
-        (basic(f"{KEY}:user"), "Invalid API token"),
-        (basic(KEY), "Invalid API token"),
+        (basic_auth(f"{KEY}:user"), "Invalid API token"),
+        (basic_auth(KEY), "Invalid API token"),
         ("Basic user:token", "Invalid API token"),
         ("Basic " + base64.b64encode(b"user:\xff").decode(), "Invalid API token"),
         (f"Bearer {KEY},Bearer {KEY}", "Invalid API token"),
@@ -473,9 +477,9 @@ def test_authorization(interface, authorization):
         ("Token ", "Invalid Authorization header. No credentials provided."),
     ],
 )
-def test_wrong_authorization(interface, authorization, message):
+def test_authorization_errors(interface, authorization, message):
     """ "Prediction API reference", 401."""
-    client = client_of(FILE_MODEL, interface)
+    client = build_client(FILE_MODEL, interface)
     client._headers = {} if authorization is None else {"authorization": authorization}
     answer = client.post(PREDICT, json=ROWS)
 
@@ -485,13 +489,12 @@ def test_wrong_authorization(interface, authorization, message):
 
 @pytest.mark.parametrize("keys", [{KEY: "*"}, "open"])
 @pytest.mark.parametrize(
-    ("told", "status"), [("a-datarobot-key", 200), (None, 401), ("", 401), ("A-datarobot-key", 401)]
+    ("value", "status"), [("a-datarobot-key", 200), (None, 401), ("", 401), ("A-datarobot-key", 401)]
 )
-def test_datarobot_key(interface, keys, told, status):
-    """The field is asked for where it is configured, beside the key of the caller."""
+def test_datarobot_key_is_required_if_configured(interface, keys, value, status):
     dialect = DataRobot(datarobot_key="a-datarobot-key")
     gate = Gate([Deployment("5f4e1b", FILE_MODEL, schema=SCHEMA)], keys=keys, dialects=[dialect])
-    headers = BEARER if told is None else {**BEARER, "datarobot-key": told}
+    headers = BEARER if value is None else {**BEARER, "datarobot-key": value}
     answer = Client(getattr(gate, interface), headers=headers).post(PREDICT, json=ROWS)
 
     assert status == answer.status
@@ -499,17 +502,16 @@ def test_datarobot_key(interface, keys, told, status):
         assert {"message": "The datarobot-key header is missing"} == answer.json()
 
 
-def test_datarobot_key_is_kept_secret():
-    """Only its digest is kept."""
+def test_datarobot_key_is_stored_as_digest():
     dialect = DataRobot(datarobot_key="a-datarobot-key")
 
     assert "a-datarobot-key" not in repr(dialect) + repr(vars(dialect))
 
 
 @pytest.mark.parametrize("wrong", ["", " key", "ke\ny", "schlüssel", 5])
-def test_datarobot_key_that_cannot_be_sent(wrong):
-    """What no header field can hold is refused, and not shown."""
-    with pytest.raises(ConfigurationError, match="datarobot_key: accepts printable ASCII"):
+def test_datarobot_key_must_fit_a_header(wrong):
+    """The error does not show it."""
+    with pytest.raises(ConfigurationError, match="datarobot_key must be printable ASCII"):
         DataRobot(datarobot_key=wrong)
 
 
@@ -557,9 +559,9 @@ TIME_SERIES = "time series predictions are not available for this deployment"
         ("predictionsEndDate=1900-01-01", 422, f"'predictionsEndDate': {TIME_SERIES}"),
     ],
 )
-def test_query_parameters(interface, query, status, message):
-    """ "Prediction API reference", 400 and 422; what no deployment has is refused and never ignored."""
-    answer = client_of(FILE_MODEL, interface).post(f"{PREDICT}?{query}", json=ROWS)
+def test_query_parameter_errors(interface, query, status, message):
+    """ "Prediction API reference", 400 and 422."""
+    answer = build_client(FILE_MODEL, interface).post(f"{PREDICT}?{query}", json=ROWS)
 
     assert (status, {"message": message}) == (answer.status, answer.json())
 
@@ -574,25 +576,24 @@ def test_query_parameters(interface, query, status, message):
         "relaxKnownInAdvanceFeaturesCheck=False",
     ],
 )
-def test_query_parameters_that_ask_for_nothing(interface, query):
-    """datarobot-predict says maxExplanations=0 each time."""
-    answer = client_of(FILE_MODEL, interface).post(f"{PREDICT}?{query}", json=ROWS)
+def test_query_parameters_that_turn_features_off(interface, query):
+    """datarobot-predict always sends maxExplanations=0."""
+    answer = build_client(FILE_MODEL, interface).post(f"{PREDICT}?{query}", json=ROWS)
 
-    assert compact(FILE_RESPONSE) == answer.body
+    assert compact_json(FILE_RESPONSE) == answer.body
 
 
-def test_prediction_explanations(interface):
-    """Their own path says what the parameter says."""
+def test_prediction_explanations_are_rejected(interface):
     path = PREDICT.replace("predictions", "predictionExplanations")
-    answer = client_of(FILE_MODEL, interface).post(path, json=ROWS)
+    answer = build_client(FILE_MODEL, interface).post(path, json=ROWS)
 
     expected = {"message": "Prediction explanations are not available for this deployment"}
     assert (422, expected) == (answer.status, answer.json())
 
 
-def test_error_response(interface):
-    """ "Error responses": the example, byte for byte but for its white space."""
-    answer = client_of(FILE_MODEL, interface).post(PREDICT.removesuffix("/predictions"), body=b"")
+def test_error_of_unknown_url(interface):
+    """ "Error responses": the example, apart from white space."""
+    answer = build_client(FILE_MODEL, interface).post(PREDICT.removesuffix("/predictions"), body=b"")
 
     expected = (
         b'{"message":"The requested URL was not found on the server.  If you entered the URL manually,'
@@ -604,7 +605,7 @@ def test_error_response(interface):
     assert answer.header("x-request-id") == answer.header("x-datarobot-request-id")
 
 
-def raising(table):
+def raise_error(table):
     raise ValueError("the secret recipe")
 
 
@@ -612,7 +613,7 @@ CSV_TYPE = {"content-type": "text/csv"}
 
 
 @pytest.mark.parametrize(
-    ("options", "path", "asked", "status", "message"),
+    ("options", "path", "request_options", "status", "message"),
     [
         ({}, PREDICT, {"json": [{"a": 1, "b": 2}]}, 422, "missing input data: c"),
         (
@@ -636,9 +637,9 @@ CSV_TYPE = {"content-type": "text/csv"}
         ({}, PREDICT, {"body": b""}, 400, "empty"),
         ({"max_rows": 1}, PREDICT, {"json": ROWS}, 422, "1"),
         ({"state": "paused"}, PREDICT, {"json": ROWS}, 403, "not active"),
-        ({}, PREDICT.replace("5f4e1b", "other"), {"json": ROWS}, 403, "does not serve"),
+        ({}, PREDICT.replace("5f4e1b", "other"), {"json": ROWS}, 403, "no access to this deployment"),
         ({}, "/predApi/v1.0/nothing", {"json": ROWS}, 404, "Not found"),
-        ({"model": raising}, PREDICT, {"json": ROWS}, 500, "failed to score"),
+        ({"model": raise_error}, PREDICT, {"json": ROWS}, 500, "failed to score"),
         ({}, PREDICT, {"body": CSV, "headers": {"content-type": "text/html"}}, 415, "text/csv"),
         ({}, PREDICT, {"body": CSV, "headers": {"content-type": "text/csv; charset=zlib"}}, 415, "utf-8"),
         ({}, PREDICT, {"body": CSV, "headers": {**CSV_TYPE, "content-encoding": "zip"}}, 415, "gzip"),
@@ -652,10 +653,10 @@ CSV_TYPE = {"content-type": "text/csv"}
         ({}, PREDICT, {"body": FORM, "headers": {"content-type": "multipart/form-data"}}, 400, "boundary"),
     ],
 )
-def test_errors(interface, options, path, asked, status, message):
-    """Each fault in the one form of the service, its message telling all: clients show nothing else."""
+def test_errors_have_one_form(interface, options, path, request_options, status, message):
+    """The message has all details: clients show nothing else."""
     options = {"model": FILE_MODEL, **options}
-    answer = client_of(options.pop("model"), interface, **options).post(path, **asked)
+    answer = build_client(options.pop("model"), interface, **options).post(path, **request_options)
 
     assert status == answer.status
     assert ["message"] == list(answer.json())
@@ -665,48 +666,44 @@ def test_errors(interface, options, path, asked, status, message):
     assert "application/json" == answer.header("content-type")
 
 
-def test_problem_details(interface):
-    """RFC 9457: whoever accepts it is told an error in all its parts; the request id is in the field."""
-    client = client_of(FILE_MODEL, interface)
-    told = client.post(
+def test_errors_as_problem_details(interface):
+    """RFC 9457, for a client that accepts it."""
+    client = build_client(FILE_MODEL, interface)
+    response = client.post(
         PREDICT, json=[{"a": "x", "b": 2}], headers={"accept": "text/csv, application/problem+json"}
     )
 
-    assert (422, "application/problem+json") == (told.status, told.header("content-type"))
+    assert (422, "application/problem+json") == (response.status, response.header("content-type"))
     assert {
         "status": 422,
         "code": "missing_columns",
         "detail": "Prediction failed due to missing input data: c; a must be a number",
         "missing_columns": ["c"],
         "errors": {"a": "must be a number"},
-    } == told.json()
+    } == response.json()
 
 
-def test_version(interface):
-    """Each answer tells which version of the model scored."""
-
-    assert "7" == client_of(FILE_MODEL, interface, version="7").post(PREDICT, json=ROWS).header(
+def test_response_has_model_version(interface):
+    assert "7" == build_client(FILE_MODEL, interface, version="7").post(PREDICT, json=ROWS).header(
         "x-model-version"
     )
 
 
-def test_hidden_schema_stays_hidden(interface):
-    """Where the deployment shows nothing of its schema, the message names no column."""
-    client = client_of(FILE_MODEL, interface, schema=SCHEMA.reading(reveal=False))
+def test_errors_of_hidden_schema_name_no_columns(interface):
+    client = build_client(FILE_MODEL, interface, schema=SCHEMA.with_options(show_schema=False))
 
     assert {"message": "Invalid input data"} == client.post(PREDICT, json=[{"a": 1}]).json()
 
 
-def test_method_not_allowed(interface):
-    """405 says what is allowed."""
-    answer = client_of(FILE_MODEL, interface).get(PREDICT)
+def test_errors_of_method_list_allowed_methods(interface):
+    answer = build_client(FILE_MODEL, interface).get(PREDICT)
 
     assert (405, "OPTIONS, POST") == (answer.status, answer.header("allow"))
 
 
-def test_rate_limit(interface):
-    """429 keeps the fields that say when to come back: datarobot-predict waits for as long."""
-    client = client_of(FILE_MODEL, interface, limits="1/minute")
+def test_errors_of_rate_limit_keep_headers(interface):
+    """datarobot-predict waits for Retry-After."""
+    client = build_client(FILE_MODEL, interface, limits="1/minute")
     answer = [client.post(PREDICT, json=ROWS) for _ in range(2)][1]
 
     assert 429 == answer.status
@@ -737,32 +734,32 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_every_error_has_its_form(error):
-    """Any error of the tree, also where no id was given to the request."""
-    asked = request(path=PREDICT)
-    told = DataRobot().encode_error(asked, error)
+def test_errors_without_request_id(error):
+    bare_request = request(path=PREDICT)
+    response = DataRobot().encode_error(bare_request, error)
 
-    assert ["message"] == list(msgspec.json.decode(told.body))
-    assert set(error.headers.items()) <= set(told.headers)
-    assert PLAIN is asked.wire
+    assert ["message"] == list(msgspec.json.decode(response.body))
+    assert set(error.headers.items()) <= set(response.headers)
+    assert PLAIN_JSON is bare_request.wire
 
 
-def test_request_line(interface):
+def test_request_line_limit(interface):
     """ "Knowing the limitations": at most 8192 bytes."""
-    client = client_of(FILE_MODEL, interface)
+    client = build_client(FILE_MODEL, interface)
 
-    def asked(length):
+    def send(length):
         rest = len(f"POST {PREDICT}?passthroughColumns= HTTP/1.1")
         return client.post(f"{PREDICT}?passthroughColumns={'x' * (length - rest)}", json=ROWS)
 
-    assert 400 == asked(8192).status
-    assert 414 == asked(8193).status
-    assert "longer than 8192 bytes" in asked(8193).json()["message"]
+    assert 400 == send(8192).status
+    assert 414 == send(8193).status
+    assert "longer than 8192 bytes" in send(8193).json()["message"]
 
 
-def test_body_of_the_largest_size(interface):
-    """ "Knowing the limitations": 50 MB, as they are sent and as they unpack to."""
-    client = client_of(FILE_MODEL, interface)
+@pytest.mark.slow
+def test_body_limit(interface):
+    """ "Knowing the limitations": 50 MB, as sent and after decompression."""
+    client = build_client(FILE_MODEL, interface)
     limit = 50 * 1024 * 1024
     largest = CSV + b"\n" * (limit - len(CSV))
 
@@ -778,11 +775,11 @@ def test_body_of_the_largest_size(interface):
     ("content_type", "pack"),
     [
         ("text/csv; charset=cp1252", lambda raw: raw),
-        ("multipart/form-data; boundary=b", lambda raw: form((b'name="file"', raw), boundary="b")[0]),
+        ("multipart/form-data; boundary=b", lambda raw: build_form((b'name="file"', raw), boundary="b")[0]),
     ],
 )
-def test_large_work_is_not_done_on_the_event_loop(monkeypatch, content_type, pack):
-    """Neither reading a large body nor answering with what was in it, be it one row."""
+def test_large_bodies_leave_the_event_loop_free(monkeypatch, content_type, pack):
+    """Both reading and writing, even of a single row."""
     on_loop = []
 
     def watched(function):
@@ -792,10 +789,10 @@ def test_large_work_is_not_done_on_the_event_loop(monkeypatch, content_type, pac
 
         return call
 
-    monkeypatch.setattr(row_bodies, "in_utf8", watched(row_bodies.in_utf8))
-    monkeypatch.setattr(row_bodies, "file_of", watched(row_bodies.file_of))
-    monkeypatch.setattr(datarobot, "as_json", watched(datarobot.as_json))
-    client = client_of(FILE_MODEL, "asgi")
+    monkeypatch.setattr(row_bodies, "to_utf8", watched(row_bodies.to_utf8))
+    monkeypatch.setattr(row_bodies, "extract_file", watched(row_bodies.extract_file))
+    monkeypatch.setattr(datarobot, "rows_to_json", watched(datarobot.rows_to_json))
+    client = build_client(FILE_MODEL, "asgi")
     headers = {"content-type": content_type}
     large = b"a,b,c,note\n1,2,3," + b"x" * 100_000 + b"\n"
     path = f"{PREDICT}?passthroughColumns=note"
@@ -806,12 +803,13 @@ def test_large_work_is_not_done_on_the_event_loop(monkeypatch, content_type, pac
     assert on_loop[-1]
 
 
-def test_passthrough_takes_no_more_than_its_columns():
-    """Of a wide body one column is given back, without all other cells in memory at once."""
+@pytest.mark.slow
+def test_passthrough_columns_take_little_memory():
+    """Of a wide body, only the echoed column is in memory."""
     width, rows = 200, 2_000
-    names = ",".join(f"n{at}" for at in range(width))
+    names = ",".join(f"n{index}" for index in range(width))
     body = f"a,{names}\n".encode() + (b"1" + b",12345" * width + b"\n") * rows
-    client = client_of(lambda table: table["a"], "wsgi", schema=Schema.of(a=float))
+    client = build_client(lambda table: table["a"], "wsgi", schema=Schema.of(a=float))
     path, headers = f"{PREDICT}?passthroughColumns=n7", {**CSV_TYPE, "accept": "text/csv"}
     client.post(path, body=body[: 100 * 1024].rpartition(b"\n")[0], headers=headers)
     tracemalloc.start()

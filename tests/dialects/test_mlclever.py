@@ -19,12 +19,12 @@ INPUT_DATA = {"feature1_name": "value1", "feature2_name": 123.45, "categorical_f
 DOCUMENT = {"api_key": KEY, "input_data": INPUT_DATA}
 
 
-def client_of(function, interface, schema=SCHEMA, **options):
+def build_client(function, interface, schema=SCHEMA, **options):
     gate = Gate([Deployment("d", function, schema=schema, **options)], keys={KEY: "d"})
     return Client(getattr(gate, interface))
 
 
-def labelled(table):
+def predict_label_and_number(table):
     probabilities = np.array([[0.95, 0.85, 0.10]])
     classes = ["PredictedClassA", "PredictedClassB", "PredictedClassC"]
     return Prediction(
@@ -35,25 +35,25 @@ def labelled(table):
     )
 
 
-def test_success_response(interface):
-    """ "Success Response": a label and a number of a multi-output model, byte for byte."""
-    answer = client_of(labelled, interface).post("/api/predict", json=DOCUMENT)
+def test_response_of_several_outputs(interface):
+    """ "Success Response": a label and a number, byte for byte."""
+    answer = build_client(predict_label_and_number, interface).post("/api/predict", json=DOCUMENT)
 
     expected = b'{"predictions":["PredictedClassA",0.85],"confidence_intervals":[0.95,0.85,0.1]}'
     assert (200, expected) == (answer.status, answer.body)
 
 
-def test_url_with_the_key(interface):
-    """ "Endpoint Details" shows the key in the URL, the example request has it in the body: both work."""
-    client = client_of(labelled, interface)
+def test_key_in_path_or_body(interface):
+    """ "Endpoint Details" has the key in the URL, the example request in the body."""
+    client = build_client(predict_label_and_number, interface)
 
     assert client.post(f"/api/predict/{KEY}", json={"input_data": INPUT_DATA}).status == 200
     assert client.post(f"/api/predict/{KEY}", json=DOCUMENT).status == 200
 
 
-def test_regression(interface):
+def test_response_rounds_regression(interface):
     """ "For regression, it's the predicted numerical value (rounded to 2 decimal places if numeric)"."""
-    answer = client_of(lambda table: [2.675], interface).post("/api/predict", json=DOCUMENT)
+    answer = build_client(lambda table: [2.675], interface).post("/api/predict", json=DOCUMENT)
 
     assert answer.body == b'{"predictions":[2.67]}'
 
@@ -71,18 +71,17 @@ def test_regression(interface):
         ({"a": [1.239], "b": ["x"]}, b'1.24,"x"'),
     ],
 )
-def test_values_keep_their_type(interface, result, body):
-    """Whole numbers, labels and booleans stay what they are; numbers are rounded as Python rounds."""
-    answer = client_of(lambda table: result, interface).post("/api/predict", json=DOCUMENT)
+def test_response_keeps_value_types(interface, result, body):
+    answer = build_client(lambda table: result, interface).post("/api/predict", json=DOCUMENT)
 
     assert b'{"predictions":[%s]}' % body == answer.body
 
 
-def test_missing_columns(interface):
-    """ "Error Responses", the first example: the words and the field are its own."""
+def test_error_of_missing_columns(interface):
+    """ "Error Responses", the first example."""
     schema = Schema.of(feature1_name=str, feature3_name=float, feature4_name=float)
     document = {"api_key": KEY, "input_data": {"feature1_name": "value1"}}
-    answer = client_of(labelled, interface, schema).post("/api/predict", json=document)
+    answer = build_client(predict_label_and_number, interface, schema).post("/api/predict", json=document)
 
     expected = (
         b'{"error":"Prediction failed due to missing input data",'
@@ -91,14 +90,16 @@ def test_missing_columns(interface):
     assert (400, expected) == (answer.status, answer.body)
 
 
-def test_invalid_key(interface):
+def test_error_of_invalid_key(interface):
     """ "Error Responses", the second example."""
-    answer = client_of(labelled, interface).post("/api/predict", json={**DOCUMENT, "api_key": "wrong"})
+    answer = build_client(predict_label_and_number, interface).post(
+        "/api/predict", json={**DOCUMENT, "api_key": "wrong"}
+    )
 
     assert (answer.status, answer.body) == (401, b'{"error":"Invalid API key"}')
 
 
-def raising(table):
+def raise_error(table):
     raise ValueError
 
 
@@ -112,18 +113,18 @@ def raising(table):
         (401, {}, {"input_data": INPUT_DATA}),
         (401, {}, {**DOCUMENT, "api_key": "wrong"}),
         (403, {"state": "paused"}, DOCUMENT),
-        (500, {"model": raising}, DOCUMENT),
+        (500, {"model": raise_error}, DOCUMENT),
     ],
 )
-def test_status_codes(interface, status, options, document):
-    """ "Common HTTP Status Codes", but for 404 and 429, which follow."""
-    options = {"model": labelled, **options}
-    client = client_of(options.pop("model"), interface, **options)
+def test_error_status_codes(interface, status, options, document):
+    """ "Common HTTP Status Codes", except 404 and 429, which follow."""
+    options = {"model": predict_label_and_number, **options}
+    client = build_client(options.pop("model"), interface, **options)
 
     assert status == client.post("/api/predict", json=document).status
 
 
-def test_model_not_found(interface):
+def test_error_of_unknown_model(interface):
     """404: "The model associated with the API key could not be found"."""
     gate = Gate([], keys={KEY: "gone"})
     answer = Client(getattr(gate, interface)).post("/api/predict", json=DOCUMENT)
@@ -131,9 +132,9 @@ def test_model_not_found(interface):
     assert (answer.status, answer.json()["error"]) == (404, "The model of this deployment could not be found")
 
 
-def test_default_rate_limits():
-    """ "Rate Limiting": 1,000,000 a minute and 10,000,000 a day, unless told otherwise."""
-    answer = client_of(labelled, "wsgi").post("/api/predict", json=DOCUMENT)
+def test_rate_limit_defaults():
+    """ "Rate Limiting": 1,000,000 a minute and 10,000,000 a day."""
+    answer = build_client(predict_label_and_number, "wsgi").post("/api/predict", json=DOCUMENT)
 
     assert (
         answer.header("x-ratelimit-limit"),
@@ -141,18 +142,15 @@ def test_default_rate_limits():
     ) == ("1000000", "999999")
 
 
-def test_rows_of_several_outputs(interface):
-    """Of several rows and outputs, each row is a list."""
-
+def test_response_of_several_rows_and_outputs(interface):
     def both(table):
         return {"a": table["feature2_name"], "b": ["x"] * len(table)}
 
     rows = [{**INPUT_DATA, "feature2_name": number} for number in (1, 2)]
-    answer = client_of(both, interface).post("/api/predict", json={"api_key": KEY, "input_data": rows})
+    answer = build_client(both, interface).post("/api/predict", json={"api_key": KEY, "input_data": rows})
 
     assert answer.json() == {"predictions": [[1.0, "x"], [2.0, "x"]]}
 
 
-def test_names_are_public():
-    """The dialect is found by its name."""
+def test_dialect_is_found_by_name():
     assert modelgate.Gate(dialects=["mlclever"], keys="open")

@@ -24,36 +24,31 @@ INFER = "/v2/models/mymodel/infer"
 BINARY = "application/octet-stream"
 
 
-def summed(table):
+def predict_sums(table):
     return table["a"] + table["b"]
 
 
-def gate_of(function=summed, schema=PAIR, *, gate=None, **options):
+def build_gate(function=predict_sums, schema=PAIR, *, gate=None, **options):
     options = {"target": "output0", **options}
     return Gate([Deployment("mymodel", function, schema=schema, **options)], **(gate or {"keys": "open"}))
 
 
-@pytest.fixture(params=["wsgi", "asgi"])
-def interface(request):
-    return request.param
+@pytest.fixture
+def build_client(interface):
+    return lambda *args, **options: Client(getattr(build_gate(*args, **options), interface))
 
 
 @pytest.fixture
-def client_of(interface):
-    return lambda *told, **options: Client(getattr(gate_of(*told, **options), interface))
+def client(build_client):
+    return build_client()
 
 
-@pytest.fixture
-def client(client_of):
-    return client_of()
-
-
-def tensor(name, *data, shape=None, datatype="FP64", **members):
+def build_tensor(name, *data, shape=None, datatype="FP64", **members):
     return {"name": name, "shape": shape or [len(data)], "datatype": datatype, "data": list(data), **members}
 
 
-def framed(document, *parts):
-    """A body with binary tensors, and the header fields that belong to it."""
+def frame(document, *parts):
+    """Return a body with binary tensors, and its headers."""
     head = json.dumps(document).encode()
     return {
         "body": head + b"".join(parts),
@@ -61,7 +56,7 @@ def framed(document, *parts):
     }
 
 
-def binary(name, raw, shape, datatype="FP64"):
+def build_binary_tensor(name, raw, shape, datatype="FP64"):
     return {
         "name": name,
         "shape": shape,
@@ -79,7 +74,7 @@ EXAMPLE = {
 
 
 def test_inference_request_example(client):
-    """REST, "Inference Request Examples": one tensor of rows and columns, the id given back."""
+    """REST, "Inference Request Examples": one tensor of rows and columns; the id is returned."""
     answer = client.post(INFER, json=EXAMPLE)
 
     expected = (
@@ -90,24 +85,24 @@ def test_inference_request_example(client):
     assert "application/json" == answer.header("content-type")
 
 
-def test_inference_request_example_as_it_is_printed(client):
-    """There its second input has the shape [3] and one element: the tensor at fault is named."""
+def test_inference_request_example_as_printed(client):
+    """Its second input has the shape [3] but one element: the error names that tensor."""
     second = {"name": "input1", "shape": [3], "datatype": "BOOL", "data": [True]}
     answer = client.post(INFER, json={**EXAMPLE, "inputs": [*EXAMPLE["inputs"], second]})
 
-    told = "Tensor 'input1': the shape is that of 3 elements, and data has 1"
-    assert (400, {"error": told}) == (answer.status, answer.json())
+    message = "Tensor 'input1': data must have 3 elements, to fit the shape (got 1)"
+    assert (400, {"error": message}) == (answer.status, answer.json())
 
 
-def test_binary_example(client):
-    """BINARY, "Examples": the same input as 16 bytes, and the output asked for as bytes."""
+def test_binary_request_example(client):
+    """BINARY, "Examples": the same input as 16 bytes, and a binary output."""
     raw = struct.pack("<4I", 1, 2, 3, 4)
     document = {
         "model_name": "mymodel",
-        "inputs": [binary("input0", raw, [2, 2], "UINT32")],
+        "inputs": [build_binary_tensor("input0", raw, [2, 2], "UINT32")],
         "outputs": [{"name": "output0", "parameters": {"binary_data": True}}],
     }
-    answer = client.post(INFER, **framed(document, raw))
+    answer = client.post(INFER, **frame(document, raw))
 
     head = (
         b'{"model_name":"mymodel","model_version":"1","outputs":[{"name":"output0","shape":[2],'
@@ -129,25 +124,25 @@ def test_binary_example(client):
         ("/v2/models/mymodel/versions/2/ready", 404, {"error": "This deployment has version 1"}),
         ("/v2/models/other/ready", 404, {"error": "The model of this deployment could not be found"}),
         ("/v2/repository/index", 404, {"error": "Not found"}),
-        ("/v2/models/mymodel/infer", 405, {"error": "This path answers to POST only"}),
+        ("/v2/models/mymodel/infer", 405, {"error": "This path supports only POST"}),
     ],
 )
 def test_metadata_and_health(client, path, status, body):
-    """REST, "Server Metadata", "Server Live", "Server Ready", "Model Ready"; what is not there says so."""
+    """REST, "Server Metadata", "Server Live", "Server Ready", "Model Ready"."""
     answer = client.get(path)
-    told = answer.json()
+    received = answer.json()
 
     assert status == answer.status
     assert "application/json" == answer.header("content-type")
-    assert body == {name: told[name] for name in body}
-    assert set(told) - set(body) == ({"version"} if path == "/v2" else set())
+    assert body == {name: received[name] for name in body}
+    assert set(received) - set(body) == ({"version"} if path == "/v2" else set())
 
 
 @pytest.mark.parametrize("path", ["/v2/models/mymodel", "/v2/models/mymodel/versions/1"])
-def test_model_metadata(client_of, path):
-    """REST, "Model Metadata": every kind of column has its datatype."""
+def test_metadata_of_model(build_client, path):
+    """REST, "Model Metadata": the datatype of each column type."""
     schema = Schema.of(age=float, visits=int, member=bool, plan=["free", "pro"])
-    answer = client_of(lambda table: [1.0], schema).get(path)
+    answer = build_client(lambda table: [1.0], schema).get(path)
 
     assert answer.json() == {
         "name": "mymodel",
@@ -163,157 +158,153 @@ def test_model_metadata(client_of, path):
     }
 
 
-def test_metadata_of_a_classifier_is_what_it_answers(interface, wine, wine_row):
-    """The outputs of the metadata are those of an answer: names, datatypes and sizes."""
+def test_metadata_matches_the_outputs_of_a_response(interface, wine, wine_row):
+    """Names, datatypes and shapes."""
     client = Client(getattr(Gate([Deployment("wine", wine[0])], keys="open"), interface))
     inputs = [
-        tensor(name, value, datatype="BYTES" if isinstance(value, str) else "FP32")
+        build_tensor(name, value, datatype="BYTES" if isinstance(value, str) else "FP32")
         for name, value in wine_row.items()
     ]
     outputs = client.post("/v2/models/wine/infer", json={"inputs": inputs}).json()["outputs"]
-    told = client.get("/v2/models/wine").json()["outputs"]
+    metadata = client.get("/v2/models/wine").json()["outputs"]
 
-    assert [{**each, "shape": [-1, *each["shape"][1:]]} for each in told] == told
-    assert [(each["name"], each["datatype"], each["shape"][1:]) for each in outputs] == [
-        (each["name"], each["datatype"], each["shape"][1:]) for each in told
+    assert [{**tensor, "shape": [-1, *tensor["shape"][1:]]} for tensor in metadata] == metadata
+    assert [(tensor["name"], tensor["datatype"], tensor["shape"][1:]) for tensor in outputs] == [
+        (tensor["name"], tensor["datatype"], tensor["shape"][1:]) for tensor in metadata
     ]
     assert outputs[1]["parameters"] == {"classes": ["barbera", "barolo", "grignolino"]}
     assert pytest.approx(1) == sum(outputs[1]["data"])
 
 
-def test_metadata_of_a_classifier_without_probabilities(client_of):
-    """There is no tensor for what the model does not tell."""
+def test_metadata_without_probabilities(build_client):
     model = RidgeClassifier().fit([[0, 0], [1, 1]], [0, 1])
 
-    assert [{"name": "output0", "datatype": "INT64", "shape": [-1]}] == client_of(model, None).get(
+    assert [{"name": "output0", "datatype": "INT64", "shape": [-1]}] == build_client(model, None).get(
         "/v2/models/mymodel"
     ).json()["outputs"]
 
 
-def test_metadata_of_a_hidden_schema(client_of):
-    """A deployment that does not show what it takes does not show it here, and is ready."""
-    client = client_of(summed, PAIR.reading(reveal=False))
+def test_metadata_of_hidden_schema_is_not_shown(build_client):
+    """Readiness is."""
+    client = build_client(predict_sums, PAIR.with_options(show_schema=False))
 
     assert 403 == client.get("/v2/models/mymodel").status
     assert 200 == client.get("/v2/models/mymodel/ready").status
 
 
-def sum_of(client, *inputs, **options):
+def request_sums(client, *inputs, **options):
     answer = client.post(INFER, json={"inputs": list(inputs)}, **options)
-    told = answer.json()
-    return told["outputs"][0]["data"] if answer.status == 200 else told["error"]
+    body = answer.json()
+    return body["outputs"][0]["data"] if answer.status == 200 else body["error"]
 
 
 @pytest.mark.parametrize(
     "inputs",
     [
-        [tensor("a", 1, 3), tensor("b", 2, 4)],
-        [tensor("b", 2, 4, shape=[2, 1]), tensor("a", 1, 3)],
-        [tensor("a", [1], [3], shape=[2, 1]), tensor("b", 2, 4, datatype="INT8")],
-        [tensor("x", 1, 2, 3, 4, shape=[2, 2], datatype="FP16")],
-        [tensor("a", [1, 2], [3, 4], shape=[2, 2])],
+        [build_tensor("a", 1, 3), build_tensor("b", 2, 4)],
+        [build_tensor("b", 2, 4, shape=[2, 1]), build_tensor("a", 1, 3)],
+        [build_tensor("a", [1], [3], shape=[2, 1]), build_tensor("b", 2, 4, datatype="INT8")],
+        [build_tensor("x", 1, 2, 3, 4, shape=[2, 2], datatype="FP16")],
+        [build_tensor("a", [1, 2], [3, 4], shape=[2, 2])],
     ],
 )
-def test_layouts_of_inputs(client, inputs):
-    """A tensor a column, by name, in any order; or one of all columns: flat or nested."""
+def test_inputs_by_column_or_as_one_tensor(client, inputs):
+    """One tensor per column in any order, or one of all columns, flat or nested."""
 
-    assert [3.0, 7.0] == sum_of(client, *inputs)
-
-
-def test_the_tensor_of_a_model_with_one_column(client_of):
-    """May be called anything; where it is called after the column, it is that as well."""
-    client = client_of(lambda table: table["a"] * 2, Schema.of(a=float))
-
-    assert [2.0, 4.0] == sum_of(client, tensor("input-0", 1, 2))
-    assert [2.0, 4.0] == sum_of(client, tensor("a", 1, 2, shape=[2, 1]))
+    assert [3.0, 7.0] == request_sums(client, *inputs)
 
 
-def test_a_lone_tensor_of_a_model_with_more_columns(client):
-    """Is the column it is called after, and the others are missing."""
+def test_inputs_of_one_column_can_have_any_name(build_client):
+    client = build_client(lambda table: table["a"] * 2, Schema.of(a=float))
 
-    assert "Prediction failed due to missing input data: b" == sum_of(client, tensor("a", 1))
+    assert [2.0, 4.0] == request_sums(client, build_tensor("input-0", 1, 2))
+    assert [2.0, 4.0] == request_sums(client, build_tensor("a", 1, 2, shape=[2, 1]))
 
 
-def test_values_of_every_kind(client_of):
-    """Whole floats are integers, null and NaN are null, and texts are texts; binary or not."""
+def test_inputs_of_a_single_column_among_several(client):
+    """The other columns are missing."""
+
+    assert "Prediction failed due to missing input data: b" == request_sums(client, build_tensor("a", 1))
+
+
+def test_inputs_of_all_types(build_client):
+    """Whole floats are integers; null and NaN are null."""
     schema = Schema.of(n=int, m=float, t=str, f=bool).columns
     schema = Schema([schema[0], type(schema[1])("m", nullable=True), *schema[2:]])
     seen = []
-    client = client_of(lambda table: seen.append(table.rows()) or [0.0], schema)
-    rest = [tensor("t", "né", datatype="BYTES"), tensor("f", True, datatype="BOOL")]
-    plain = client.post(INFER, json={"inputs": [tensor("n", 2.0), tensor("m", None), *rest]})
+    client = build_client(lambda table: seen.append(table.rows()) or [0.0], schema)
+    rest = [build_tensor("t", "né", datatype="BYTES"), build_tensor("f", True, datatype="BOOL")]
+    plain = client.post(INFER, json={"inputs": [build_tensor("n", 2.0), build_tensor("m", None), *rest]})
     parts = [struct.pack("<d", 2), struct.pack("<f", float("nan")), b"\x03\0\0\0n\xc3\xa9", b"\1"]
     inputs = [
-        binary(name, raw, [1], datatype)
+        build_binary_tensor(name, raw, [1], datatype)
         for name, raw, datatype in zip("nmtf", parts, ["FP64", "FP32", "BYTES", "BOOL"], strict=True)
     ]
-    packed = client.post(INFER, **framed({"inputs": inputs}, *parts))
+    packed = client.post(INFER, **frame({"inputs": inputs}, *parts))
 
     assert (200, 200) == (plain.status, packed.status)
     assert [[{"n": 2, "m": None, "t": "né", "f": True}]] * 2 == seen
 
 
-def test_binary_and_json_tensors_together(client):
-    """Only some tensors of a request may be binary."""
+def test_inputs_can_mix_binary_and_json(client):
     raw = struct.pack("<2q", 2, 4)
     answer = client.post(
-        INFER, **framed({"inputs": [tensor("a", 1, 3), binary("b", raw, [2], "INT64")]}, raw)
+        INFER,
+        **frame({"inputs": [build_tensor("a", 1, 3), build_binary_tensor("b", raw, [2], "INT64")]}, raw),
     )
 
     assert [3.0, 7.0] == answer.json()["outputs"][0]["data"]
 
 
 @pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-def test_compressed_body(client, coding, pack):
+def test_body_compressed(client, coding, pack):
     """The length of the JSON is that before compression."""
     raw = struct.pack("<2d", 1, 2)
-    told = framed({"inputs": [binary("x", raw, [1, 2])]}, raw)
-    headers = {**told["headers"], "content-encoding": coding}
-    answer = client.post(INFER, body=pack(told["body"]), headers=headers)
+    request_options = frame({"inputs": [build_binary_tensor("x", raw, [1, 2])]}, raw)
+    headers = {**request_options["headers"], "content-encoding": coding}
+    answer = client.post(INFER, body=pack(request_options["body"]), headers=headers)
 
     assert [3.0] == answer.json()["outputs"][0]["data"]
 
 
-@pytest.mark.parametrize("told", [{}, {"content-type": BINARY}, {"content-type": "application/json"}])
-def test_content_type(client, told):
-    """tritonclient names no type, its asynchronous twin that of bytes: JSON all the same."""
-    answer = client.post(INFER, body=json.dumps(EXAMPLE).encode(), headers=told)
+@pytest.mark.parametrize("headers", [{}, {"content-type": BINARY}, {"content-type": "application/json"}])
+def test_content_types_of_tritonclient(client, headers):
+    """It sends none; its asynchronous client sends that of binary data even for JSON."""
+    answer = client.post(INFER, body=json.dumps(EXAMPLE).encode(), headers=headers)
 
     assert 200 == answer.status
 
 
-def test_content_type_of_something_else(client):
-    """A body of another kind is refused."""
+def test_content_type_other_is_rejected(client):
     answer = client.post(INFER, body=b"a,b\n1,2\n", headers={"content-type": "text/csv"})
 
     assert (415, ["error"]) == (answer.status, list(answer.json()))
 
 
-def test_version(client):
-    """The version in the path is the deployment's, or there is nothing."""
-
+def test_version_in_path(client):
     assert 200 == client.post("/v2/models/mymodel/versions/1/infer", json=EXAMPLE).status
     assert 404 == client.post("/v2/models/mymodel/versions/2/infer", json=EXAMPLE).status
 
 
-def labelled(table):
-    told = np.array([[0.75, 0.25]] * len(table))
+def predict_labels(table):
+    probabilities = np.array([[0.75, 0.25]] * len(table))
     return Prediction(
-        [Output("y", np.array(["no"] * len(table)), ["no", "yes"], told), Output("z", table["a"] / 4)]
+        [
+            Output("y", np.array(["no"] * len(table)), ["no", "yes"], probabilities),
+            Output("z", table["a"] / 4),
+        ]
     )
 
 
-def outputs_of(client, **members):
-    document = {"inputs": [tensor("x", 1, 2, shape=[1, 2])], **members}
+def request_outputs(client, **members):
+    document = {"inputs": [build_tensor("x", 1, 2, shape=[1, 2])], **members}
     answer = client.post(INFER, json=document)
     length = int(answer.header("inference-header-content-length") or len(answer.body))
     return json.loads(answer.body[:length])["outputs"], answer.body[length:]
 
 
-def test_all_outputs(client_of):
-    """Each output has its tensor, and probabilities one of theirs, with the classes beside it."""
-
-    assert outputs_of(client_of(labelled)) == (
+def test_outputs_with_probabilities_and_classes(build_client):
+    assert request_outputs(build_client(predict_labels)) == (
         [
             {"name": "y", "shape": [1], "datatype": "BYTES", "data": ["no"]},
             {
@@ -329,10 +320,16 @@ def test_all_outputs(client_of):
     )
 
 
-def test_binary_by_output(client_of):
-    """Each output is binary or not as it says itself, and else as the request says; in the order asked."""
-    asked = [{"name": "z"}, {"name": "y_probabilities", "parameters": {"binary_data": False}}, {"name": "y"}]
-    outputs, raw = outputs_of(client_of(labelled), outputs=asked, parameters={"binary_data_output": True})
+def test_outputs_binary_by_output_or_by_request(build_client):
+    """In the requested order."""
+    requested = [
+        {"name": "z"},
+        {"name": "y_probabilities", "parameters": {"binary_data": False}},
+        {"name": "y"},
+    ]
+    outputs, raw = request_outputs(
+        build_client(predict_labels), outputs=requested, parameters={"binary_data_output": True}
+    )
 
     assert ["z", "y_probabilities", "y"] == [output["name"] for output in outputs]
     assert ["data" in output for output in outputs] == [False, True, False]
@@ -343,13 +340,16 @@ def test_binary_by_output(client_of):
 
 
 @pytest.mark.parametrize(
-    ("members", "told"),
+    ("members", "message"),
     [
-        ({"outputs": [{"name": "q"}]}, "Output 'q' is none of the model's, or named twice"),
-        ({"outputs": [{"name": "z"}, {"name": "z"}]}, "Output 'z' is none of the model's, or named twice"),
+        ({"outputs": [{"name": "q"}]}, "Output 'q': the model has no such output, or it is named twice"),
+        (
+            {"outputs": [{"name": "z"}, {"name": "z"}]},
+            "Output 'z': the model has no such output, or it is named twice",
+        ),
         (
             {"outputs": [{"name": "z", "parameters": {"classification": 2}}]},
-            "Output 'z': the parameter classification is not served here",
+            "Output 'z': the parameter classification is not supported",
         ),
         (
             {"outputs": [{"name": "z", "parameters": {"binary_data": 1}}]},
@@ -361,11 +361,12 @@ def test_binary_by_output(client_of):
         ),
     ],
 )
-def test_outputs_that_cannot_be_given(client_of, members, told):
-    """An output that is not there, or is wanted as it is not served, is refused."""
-    answer = client_of(labelled).post(INFER, json={"inputs": [tensor("x", 1, 2, shape=[1, 2])], **members})
+def test_outputs_unknown_or_unsupported_are_rejected(build_client, members, message):
+    answer = build_client(predict_labels).post(
+        INFER, json={"inputs": [build_tensor("x", 1, 2, shape=[1, 2])], **members}
+    )
 
-    assert (400, {"error": told}) == (answer.status, answer.json())
+    assert (400, {"error": message}) == (answer.status, answer.json())
 
 
 @pytest.mark.parametrize(
@@ -381,16 +382,15 @@ def test_outputs_that_cannot_be_given(client_of, members, told):
         (np.array([10**400], dtype=object), "BYTES", [str(10**400)]),
     ],
 )
-def test_datatypes_of_outputs(client_of, values, datatype, data):
-    """By the values; what no datatype holds is text, as JSON spells it."""
-    outputs, _ = outputs_of(client_of(lambda table: values))
+def test_outputs_have_datatypes_of_their_values(build_client, values, datatype, data):
+    """Mixed types become text, as JSON."""
+    outputs, _ = request_outputs(build_client(lambda table: values))
 
     assert [{"name": "output0", "shape": [1], "datatype": datatype, "data": data}] == outputs
 
 
-def test_no_rows(client):
-    """No rows, no values: JSON or binary."""
-    document = {"inputs": [tensor("a", shape=[0]), tensor("b", shape=[0])]}
+def test_response_of_no_rows(client):
+    document = {"inputs": [build_tensor("a", shape=[0]), build_tensor("b", shape=[0])]}
     plain = client.post(INFER, json=document)
     packed = client.post(INFER, json={**document, "parameters": {"binary_data_output": True}})
 
@@ -400,111 +400,123 @@ def test_no_rows(client):
     assert str(len(packed.body)) == packed.header("inference-header-content-length")
 
 
-def test_warnings(client_of):
-    """What the caller should know of rows that passed stands among the parameters."""
-    schema = Schema.of(a=float, b=[1.0, 2.0]).reading(unknown_levels="warn")
-    answer = client_of(summed, schema).post(INFER, json={"inputs": [tensor("x", 1, 7, shape=[1, 2])]})
+def test_response_has_warnings_as_parameters(build_client):
+    schema = Schema.of(a=float, b=[1.0, 2.0]).with_options(unknown_levels="warn")
+    answer = build_client(predict_sums, schema).post(
+        INFER, json={"inputs": [build_tensor("x", 1, 7, shape=[1, 2])]}
+    )
 
     assert {"warnings": ["b has values the model was not trained with"]} == answer.json()["parameters"]
 
 
 SIZED = {"binary_data_size": 8}
 BAD_TENSORS = {
-    "no shape": (tensor("x", 1, 2, shape=[]) | {"shape": []}, "the shape must be"),
-    "a cube": (tensor("x", 1, 2, shape=[1, 1, 2]), "the shape must be"),
-    "negative": (tensor("x", 1, 2, shape=[-1, -2]), "the shape must be"),
-    "no columns": (tensor("x", shape=[10**18, 0]), "the shape must be"),
-    "over 64 bits": (tensor("x", 1, 2, shape=[2**64, 2]), "the shape must be"),
-    "huge": (tensor("x", 1, 2, shape=[2**62, 2**62]), "elements, and data has 2"),
-    "too few": (tensor("x", 1, shape=[1, 2]), "that of 2 elements, and data has 1"),
-    "too many": (tensor("x", 1, 2, 3, shape=[1, 2]), "that of 2 elements, and data has 3"),
-    "ragged": (tensor("x", [1, 2], [3], shape=[2, 2]), "flat, or 2 arrays of 2"),
-    "half nested": (tensor("x", [1, 2], 3, shape=[2, 2]), "flat, or 2 arrays of 2"),
-    "nested in the other order": (tensor("x", [1, 2], [3, 4], [5, 6], shape=[2, 3]), "2 arrays of 3"),
-    "nested too deeply": (tensor("x", [[1, 2]], shape=[1, 2]), "flat, or 1 arrays of 2"),
-    "an object": (tensor("x", {}, {}, shape=[1, 2]), "must be numbers"),
-    "no array": (tensor("x", shape=[1, 2]) | {"data": "12"}, "data must be an array"),
-    "unknown datatype": (tensor("x", 1, 2, shape=[1, 2], datatype="FP8"), "datatype must be one of BOOL"),
-    "text for numbers": (tensor("x", "1", "2", shape=[1, 2]), "must be numbers"),
-    "true for numbers": (tensor("x", True, 1, shape=[1, 2]), "must be numbers"),
-    "half for whole": (tensor("x", 1.5, 2, shape=[1, 2], datatype="INT32"), "must be whole numbers"),
-    "over": (tensor("x", 1, 256, shape=[1, 2], datatype="UINT8"), "whole numbers from 0 to 255"),
-    "under": (tensor("x", 1, -1, shape=[1, 2], datatype="UINT64"), "whole numbers from 0 to"),
-    "infinite as FP16": (tensor("x", 1, 65520, shape=[1, 2], datatype="FP16"), "from -65504.0 to 65504.0"),
-    "number for text": (tensor("x", 1, 2, shape=[1, 2], datatype="BYTES"), "must be text"),
-    "number for bool": (tensor("x", 1, 0, shape=[1, 2], datatype="BOOL"), "must be true or false"),
+    "no shape": (build_tensor("x", 1, 2, shape=[]) | {"shape": []}, "the shape must be"),
+    "a cube": (build_tensor("x", 1, 2, shape=[1, 1, 2]), "the shape must be"),
+    "negative": (build_tensor("x", 1, 2, shape=[-1, -2]), "the shape must be"),
+    "no columns": (build_tensor("x", shape=[10**18, 0]), "the shape must be"),
+    "over 64 bits": (build_tensor("x", 1, 2, shape=[2**64, 2]), "the shape must be"),
+    "huge": (build_tensor("x", 1, 2, shape=[2**62, 2**62]), "elements, to fit the shape (got 2)"),
+    "too few": (build_tensor("x", 1, shape=[1, 2]), "must have 2 elements, to fit the shape (got 1)"),
+    "too many": (build_tensor("x", 1, 2, 3, shape=[1, 2]), "must have 2 elements, to fit the shape (got 3)"),
+    "ragged": (build_tensor("x", [1, 2], [3], shape=[2, 2]), "flat, or 2 arrays of 2"),
+    "half nested": (build_tensor("x", [1, 2], 3, shape=[2, 2]), "flat, or 2 arrays of 2"),
+    "nested in the other order": (build_tensor("x", [1, 2], [3, 4], [5, 6], shape=[2, 3]), "2 arrays of 3"),
+    "nested too deeply": (build_tensor("x", [[1, 2]], shape=[1, 2]), "flat, or 1 arrays of 2"),
+    "an object": (build_tensor("x", {}, {}, shape=[1, 2]), "must be numbers"),
+    "no array": (build_tensor("x", shape=[1, 2]) | {"data": "12"}, "data must be an array"),
+    "unknown datatype": (
+        build_tensor("x", 1, 2, shape=[1, 2], datatype="FP8"),
+        "datatype must be one of BOOL",
+    ),
+    "text for numbers": (build_tensor("x", "1", "2", shape=[1, 2]), "must be numbers"),
+    "true for numbers": (build_tensor("x", True, 1, shape=[1, 2]), "must be numbers"),
+    "half for whole": (build_tensor("x", 1.5, 2, shape=[1, 2], datatype="INT32"), "must be whole numbers"),
+    "over": (build_tensor("x", 1, 256, shape=[1, 2], datatype="UINT8"), "whole numbers from 0 to 255"),
+    "under": (build_tensor("x", 1, -1, shape=[1, 2], datatype="UINT64"), "whole numbers from 0 to"),
+    "infinite as FP16": (
+        build_tensor("x", 1, 65520, shape=[1, 2], datatype="FP16"),
+        "from -65504.0 to 65504.0",
+    ),
+    "number for text": (build_tensor("x", 1, 2, shape=[1, 2], datatype="BYTES"), "must be text"),
+    "number for bool": (build_tensor("x", 1, 0, shape=[1, 2], datatype="BOOL"), "must be true or false"),
     "no data": ({"name": "x", "shape": [1, 2], "datatype": "FP64"}, "either data or the parameter"),
     "shared memory": (
         {"name": "x", "shape": [1], "datatype": "FP64", "parameters": {"shared_memory_region": "r"}},
         "either data or the parameter",
     ),
-    "both": (tensor("x", 1, shape=[1], parameters=SIZED), "either data or the parameter"),
-    "bytes that are not there": (binary("x", b" " * 8, [1]), "1 elements of FP64 are 8 bytes, and it has 0"),
+    "both": (build_tensor("x", 1, shape=[1], parameters=SIZED), "either data or the parameter"),
+    "bytes that are not there": (
+        build_binary_tensor("x", b" " * 8, [1]),
+        "1 elements of FP64 must be 8 bytes (got 0)",
+    ),
     "size is no number": (
-        {**binary("x", b"", [1]), "parameters": {"binary_data_size": True}},
+        {**build_binary_tensor("x", b"", [1]), "parameters": {"binary_data_size": True}},
         "must be a whole number",
     ),
     "size is negative": (
-        {**binary("x", b"", [1]), "parameters": {"binary_data_size": -8}},
+        {**build_binary_tensor("x", b"", [1]), "parameters": {"binary_data_size": -8}},
         "must be a whole number",
     ),
 }
 
 
-@pytest.mark.parametrize(("bad", "told"), BAD_TENSORS.values(), ids=BAD_TENSORS)
-def test_bad_tensor(client, bad, told):
-    """Whatever is wrong with a tensor, it is named."""
+@pytest.mark.parametrize(("bad", "message"), BAD_TENSORS.values(), ids=BAD_TENSORS)
+def test_tensor_errors_name_the_tensor(client, bad, message):
     answer = client.post(INFER, json={"inputs": [bad]})
 
     assert (400, ["error"]) == (answer.status, list(answer.json()))
     assert answer.json()["error"].startswith("Tensor 'x': ")
-    assert told in answer.json()["error"]
+    assert message in answer.json()["error"]
 
 
 BAD_BINARY = {
-    "short": (b" " * 15, [1, 2], "FP64", "2 elements of FP64 are 16 bytes, and it has 15"),
-    "long": (b" " * 17, [1, 2], "FP64", "2 elements of FP64 are 16 bytes, and it has 17"),
-    "huge": (b" " * 16, [2**62, 2**62], "BYTES", "end within element 0"),
+    "short": (b" " * 15, [1, 2], "FP64", "2 elements of FP64 must be 16 bytes (got 15)"),
+    "long": (b" " * 17, [1, 2], "FP64", "2 elements of FP64 must be 16 bytes (got 17)"),
+    "huge": (b" " * 16, [2**62, 2**62], "BYTES", "ends inside element 0"),
     "infinity": (struct.pack("<2f", 1, float("-inf")), [1, 2], "FP32", "an infinity"),
     "no boolean": (b"\1\2", [1, 2], "BOOL", "a byte 0 or 1"),
-    "text cut short": (b"\2\0\0\0ab\2\0\0\0a", [1, 2], "BYTES", "end within element 1"),
-    "length cut short": (b"\2\0\0\0ab\2\0\0", [1, 2], "BYTES", "end within element 1"),
-    "text left over": (b"\1\0\0\0a\1\0\0\0b!", [1, 2], "BYTES", "1 bytes are left after its 2 elements"),
+    "text cut short": (b"\2\0\0\0ab\2\0\0\0a", [1, 2], "BYTES", "ends inside element 1"),
+    "length cut short": (b"\2\0\0\0ab\2\0\0", [1, 2], "BYTES", "ends inside element 1"),
+    "text left over": (b"\1\0\0\0a\1\0\0\0b!", [1, 2], "BYTES", "has 1 bytes after its 2 elements"),
     "not UTF-8": (b"\1\0\0\0a\1\0\0\0\xff", [1, 2], "BYTES", "element 1 is not UTF-8"),
 }
 
 
-@pytest.mark.parametrize(("raw", "shape", "datatype", "told"), BAD_BINARY.values(), ids=BAD_BINARY)
-def test_bad_binary_tensor(client, raw, shape, datatype, told):
-    """The same of one that is bytes."""
-    answer = client.post(INFER, **framed({"inputs": [binary("x", raw, shape, datatype)]}, raw))
+@pytest.mark.parametrize(("raw", "shape", "datatype", "message"), BAD_BINARY.values(), ids=BAD_BINARY)
+def test_binary_tensor_errors_name_the_tensor(client, raw, shape, datatype, message):
+    answer = client.post(INFER, **frame({"inputs": [build_binary_tensor("x", raw, shape, datatype)]}, raw))
 
     assert 400 == answer.status
     assert answer.json()["error"].startswith("Tensor 'x': ")
-    assert told in answer.json()["error"]
+    assert message in answer.json()["error"]
 
 
 @pytest.mark.parametrize(
-    ("inputs", "told"),
+    ("inputs", "message"),
     [
-        ([], "inputs must have a tensor for each column, or one of [rows, columns]"),
-        ([tensor("a", 1), tensor("b", 1, 2)], "Tensor 'b': has 2 rows, and 'a' 1"),
+        ([], "inputs must have a tensor for each column, or one of shape [rows, columns]"),
         (
-            [tensor("a", 1), tensor("b", 1, 2, shape=[1, 2])],
-            "Tensor 'b': beside others it must have one column",
+            [build_tensor("a", 1), build_tensor("b", 1, 2)],
+            "Tensor 'b': must have the same number of rows as 'a', 1 (got 2)",
         ),
-        ([tensor("a", 1), tensor("a", 1)], "Column 'a' is named twice"),
-        ([tensor("x", 1, 2, 3, shape=[1, 3])], "Row 0 has 3 values: send 2, one for each column"),
-        ([tensor("a", "x", datatype="BYTES"), tensor("b", 1)], "Invalid input data: a must be a number"),
+        (
+            [build_tensor("a", 1), build_tensor("b", 1, 2, shape=[1, 2])],
+            "Tensor 'b': must have one column, because there are several tensors",
+        ),
+        ([build_tensor("a", 1), build_tensor("a", 1)], "Column 'a' is named twice"),
+        ([build_tensor("x", 1, 2, 3, shape=[1, 3])], "Row 0 has 3 values: send 2, one for each column"),
+        (
+            [build_tensor("a", "x", datatype="BYTES"), build_tensor("b", 1)],
+            "Invalid input data: a must be a number",
+        ),
     ],
 )
-def test_tensors_that_are_no_rows(client, inputs, told):
-    """Tensors must be rows together, and the schema's."""
-
-    assert told == sum_of(client, *inputs)
+def test_tensors_must_form_rows_of_the_schema(client, inputs, message):
+    assert message == request_sums(client, *inputs)
 
 
-GOOD = json.dumps({"inputs": [tensor("x", 1, 2, shape=[1, 2])]}).encode()
+GOOD = json.dumps({"inputs": [build_tensor("x", 1, 2, shape=[1, 2])]}).encode()
 BAD_BODIES = {
     "none": b"",
     "broken": GOOD[:-1],
@@ -537,23 +549,21 @@ BAD_BODIES = {
 
 
 @pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES)
-def test_bad_body(client, body):
-    """Whatever is wrong with a body, the answer is a 400 in the protocol's shape."""
+def test_body_errors_have_the_protocols_form(client, body):
     answer = client.post(INFER, body=body)
 
     assert (400, ["error"]) == (answer.status, list(answer.json()))
     assert "application/json" == answer.header("content-type")
 
 
-def test_members_nobody_reads(client):
-    """A member that the protocol does not have, and colons inside texts, change nothing."""
+def test_body_ignores_unknown_members(client):
+    """Colons in texts are not counted as members."""
     document = {**EXAMPLE, "id": "a:b", "note": {"by": ["x:y"]}}
 
     assert "a:b" == client.post(INFER, json=document).json()["id"]
 
 
-def test_members_that_are_null(client):
-    """Are as good as left out: not every client leaves out what it does not use."""
+def test_body_reads_null_members_as_missing(client):
     document = {**EXAMPLE, "id": None, "parameters": None, "outputs": None}
     document["inputs"] = [{**EXAMPLE["inputs"][0], "parameters": {"content_type": None}}]
 
@@ -561,8 +571,7 @@ def test_members_that_are_null(client):
 
 
 @pytest.mark.parametrize("length", ["-1", "+9", "1_0", "abc", "9" * 30, "99999", "٣"])
-def test_header_length_that_lies(client, length):
-    """A length that is none, or is more than there is."""
+def test_header_length_must_be_within_the_body(client, length):
     headers = {"inference-header-content-length": length.encode().decode("latin-1")}
     answer = client.post(INFER, body=GOOD, headers=headers)
 
@@ -571,31 +580,30 @@ def test_header_length_that_lies(client, length):
 
 
 @pytest.mark.parametrize("by", [-1, 1])
-def test_header_length_off_by_one(client, by):
-    """The JSON then ends too early or too late."""
+def test_header_length_off_by_one_is_rejected(client, by):
     raw = struct.pack("<2d", 1, 2)
-    told = framed({"inputs": [binary("x", raw, [1, 2])]}, raw)
-    length = int(told["headers"]["inference-header-content-length"]) + by
-    headers = {**told["headers"], "inference-header-content-length": str(length)}
+    request_options = frame({"inputs": [build_binary_tensor("x", raw, [1, 2])]}, raw)
+    length = int(request_options["headers"]["inference-header-content-length"]) + by
+    headers = {**request_options["headers"], "inference-header-content-length": str(length)}
 
-    assert 400 == client.post(INFER, body=told["body"], headers=headers).status
-
-
-def test_bytes_that_belong_to_no_tensor(client):
-    """What follows the JSON must be the tensors' alone."""
-    told = framed({"inputs": [tensor("x", 1, 2, shape=[1, 2])]}, b"tail")
-    answer = client.post(INFER, **told)
-
-    assert {"error": "The tensors are 0 bytes together, and 4 follow the JSON"} == answer.json()
+    assert 400 == client.post(INFER, body=request_options["body"], headers=headers).status
 
 
-def test_too_many_rows(client):
-    """More rows than a request may bring."""
+def test_binary_data_without_tensor_is_rejected(client):
+    request_options = frame({"inputs": [build_tensor("x", 1, 2, shape=[1, 2])]}, b"tail")
+    answer = client.post(INFER, **request_options)
 
-    assert "10001 rows are more than the 10000" in sum_of(client, tensor("x", *[1] * 20002, shape=[10001, 2]))
+    message = "The binary_data_size of all tensors must add up to the 4 bytes after the JSON (got 0)"
+    assert {"error": message} == answer.json()
 
 
-def failing(table):
+def test_row_limit(client):
+    assert "10001 rows are more than the 10000" in request_sums(
+        client, build_tensor("x", *[1] * 20002, shape=[10001, 2])
+    )
+
+
+def fail(table):
     raise RuntimeError("the secret recipe is missing")
 
 
@@ -606,12 +614,12 @@ def failing(table):
         (403, {"gate": {"keys": {"k" * 20: "other"}}}, {"x-api-key": "k" * 20}, None),
         (403, {"state": "paused"}, {}, None),
         (429, {"gate": {"keys": "open", "limits": "1/minute"}}, {}, "retry-after"),
-        (500, {"function": failing}, {}, None),
+        (500, {"function": fail}, {}, None),
     ],
 )
-def test_errors(client_of, status, options, headers, field):
-    """Every error is ``{"error": …}`` of exactly application/json, with the fields that belong to it."""
-    client = client_of(**options)
+def test_errors_have_the_protocols_form(build_client, status, options, headers, field):
+    """``{"error": …}`` with exactly the content type application/json, and the headers of the error."""
+    client = build_client(**options)
     client.post(INFER, json=EXAMPLE, headers=headers)
     answer = client.post(INFER, json=EXAMPLE, headers=headers)
 
@@ -621,65 +629,65 @@ def test_errors(client_of, status, options, headers, field):
     assert b"secret" not in answer.body
 
 
-def test_overloaded(client_of):
-    """503, and when to come back."""
-
+def test_error_of_overload_has_retry_after(build_client):
     def busy(request, call_next):
         raise Overloaded(3)
 
-    answer = client_of(layers=[busy]).post(INFER, json=EXAMPLE)
+    answer = build_client(layers=[busy]).post(INFER, json=EXAMPLE)
 
     assert (503, "3") == (answer.status, answer.header("retry-after"))
     assert "The server is busy: try again in 3 s" == answer.json()["error"]
 
 
-def test_missing_columns_hidden(client_of):
-    """A schema that is not for callers to see is not told by the sentence either."""
-    client = client_of(summed, PAIR.reading(reveal=False))
+def test_error_of_hidden_schema_names_no_columns(build_client):
+    client = build_client(predict_sums, PAIR.with_options(show_schema=False))
 
-    assert "Invalid input data" == sum_of(client, tensor("a", 1))
+    assert "Invalid input data" == request_sums(client, build_tensor("a", 1))
 
 
-def test_health_needs_no_key(client_of):
-    """Health is open to anyone, also above the limit; metadata is not."""
-    client = client_of(gate={"keys": {"k" * 20: "mymodel"}, "limits": "1/minute"})
+def test_health_needs_no_key(build_client):
+    """Nor does it count towards a limit. Metadata does both."""
+    client = build_client(gate={"keys": {"k" * 20: "mymodel"}, "limits": "1/minute"})
 
     assert [200] * 3 == [client.get("/v2/health/live").status for _ in range(3)]
     assert 401 == client.get("/v2").status == client.get("/v2/models/mymodel/ready").status
 
 
-def test_large_tensors(client):
-    """A body of many elements, off the event loop: binary both ways."""
+def test_large_tensors_are_read_and_written(client):
+    """Off the event loop, in binary."""
     raw = np.arange(20_000, dtype="<f4").tobytes()
-    document = {"inputs": [binary("x", raw, [10_000, 2], "FP32")], "parameters": {"binary_data_output": True}}
-    answer = client.post(INFER, **framed(document, raw))
+    document = {
+        "inputs": [build_binary_tensor("x", raw, [10_000, 2], "FP32")],
+        "parameters": {"binary_data_output": True},
+    }
+    answer = client.post(INFER, **frame(document, raw))
     length = int(answer.header("inference-header-content-length"))
 
     expected = np.arange(20_000.0).reshape(-1, 2).sum(axis=1)
     assert np.array_equal(expected, np.frombuffer(answer.body[length:]))
 
 
-def test_an_ordinary_route():
-    """The dialect is found by its name, also for a route of the app's own."""
+def test_dialect_is_found_by_name():
+    """Also for a route of the app itself."""
 
     assert [OpenInference.name] == list(
-        gate_of(gate={"keys": "open", "dialects": ["open_inference"]})._dialects
+        build_gate(gate={"keys": "open", "dialects": ["open_inference"]})._dialects
     )
 
 
-DAMAGED = Client(gate_of().wsgi)
+DAMAGED = Client(build_gate().wsgi)
 RAW = struct.pack("<2d", 1, 2)
-FRAMED = framed({"inputs": [binary("x", RAW, [1, 2])]}, RAW)
+FRAMED = frame({"inputs": [build_binary_tensor("x", RAW, [1, 2])]}, RAW)
 
 
 @settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(st.data())
-def test_any_bytes_are_answered(data):
-    """Damage anywhere in a body, or its length, is a 200 or a 400."""
+@pytest.mark.slow
+def test_damaged_bodies_get_200_or_400(data):
     body = bytearray(FRAMED["body"])
     for _ in range(data.draw(st.integers(0, 4))):
-        at = data.draw(st.integers(0, len(body)))
-        body[at : at + data.draw(st.integers(0, 3))] = data.draw(
+        start = data.draw(st.integers(0, len(body)))
+        body[start : start + data.draw(st.integers(0, 3))] = data.draw(
             st.binary(max_size=4) | st.sampled_from([b"-", b'"', b"[", b"}", b"9", b'"INT8"'])
         )
     length = data.draw(st.sampled_from([FRAMED["headers"]["inference-header-content-length"], "0", "7"]))

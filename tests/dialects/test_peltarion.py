@@ -47,32 +47,27 @@ PATH = "/deployment/d/forward"
 OPENAPI = "/deployment/d/openapi.json"
 
 
-@pytest.fixture(params=["wsgi", "asgi"])
-def interface(request):
-    return request.param
-
-
-def client_of(model, interface, schema=THINGS, target="Weight", **options):
+def build_client(model, interface, schema=THINGS, target="Weight", **options):
     gate = Gate([Deployment("d", model, schema=schema, target=target, **options)], keys={TOKEN: "d"})
     return Client(getattr(gate, interface), headers={"authorization": f"Bearer {TOKEN}"})
 
 
-def weights(table):
+def predict_weights(table):
     return {"Weight": [1.2, 4.7, 900000, 3000][: len(table)]}
 
 
-def sizes(table):
+def predict_sizes(table):
     return table["Size"]
 
 
-def digits(table):
+def predict_digits(table):
     scores = np.array([[3.3823929e-12, 0.99999976]] * len(table))
     return Prediction([Output("target", np.array([1] * len(table)), [0, 1], scores)])
 
 
-def test_tabular_data(interface):
+def test_request_and_response_examples(interface):
     """ "Structure of a prediction request" and of its response, byte for byte."""
-    answer = client_of(weights, interface).post(PATH, json={"rows": ROWS})
+    answer = build_client(predict_weights, interface).post(PATH, json={"rows": ROWS})
 
     expected = b'{"rows":[{"Weight":1.2},{"Weight":4.7},{"Weight":900000.0},{"Weight":3000.0}]}'
     assert (200, expected) == (answer.status, answer.body)
@@ -85,36 +80,34 @@ def test_tabular_data(interface):
         # "Regression problem"
         (lambda table: Prediction([Output("target", np.array([0.3740423]))]), b'{"target":0.3740423}'),
         # "Classification problem": "a JSON object that contains the score of each class"
-        (digits, b'{"target":{"0":3.3823929e-12,"1":0.99999976}}'),
+        (predict_digits, b'{"target":{"0":3.3823929e-12,"1":0.99999976}}'),
         # Beyond the document: a classifier that tells no scores
         (lambda table: Prediction([Output("target", np.array([True]), [False, True])]), b'{"target":"true"}'),
         # "There can be more than one output feature"
         (lambda table: {"Weight": [4.7], "Name": ["dog"]}, b'{"Weight":4.7,"Name":"dog"}'),
     ],
 )
-def test_outputs(interface, model, expected):
-    """ "Interpreting the API output": a number, the scores of the classes, or several outputs."""
-    answer = client_of(model, interface).post(PATH, json={"rows": ROWS[:1]})
+def test_response_of_all_model_types(interface, model, expected):
+    """ "Interpreting the API output": a number, scores of classes, several outputs."""
+    answer = build_client(model, interface).post(PATH, json={"rows": ROWS[:1]})
 
     assert b'{"rows":[%s]}' % expected == answer.body
 
 
-def test_no_rows(interface):
-    """No rows, no predictions."""
-
-    assert b'{"rows":[]}' == client_of(weights, interface).post(PATH, json={"rows": []}).body
+def test_response_of_no_rows(interface):
+    assert b'{"rows":[]}' == build_client(predict_weights, interface).post(PATH, json={"rows": []}).body
 
 
-def test_warnings_stand_beside_the_rows(interface):
-    """What the caller should know of rows that passed; sidekick reads past it."""
-    client = client_of(sizes, interface, THINGS.reading(unknown_levels="warn"))
+def test_response_has_warnings(interface):
+    """sidekick ignores them."""
+    client = build_client(predict_sizes, interface, THINGS.with_options(unknown_levels="warn"))
     answer = client.post(PATH, json={"rows": [{**ROWS[0], "Type": "plant"}]})
 
     assert ["Type has values the model was not trained with"] == answer.json()["warnings"]
 
 
-def npy(array):
-    """An array as sidekick's NumpyEncoder sends it."""
+def encode_npy(array):
+    """Encode an array as sidekick's NumpyEncoder does."""
     with io.BytesIO() as buffer:
         np.save(buffer, array)
         encoded = base64.b64encode(buffer.getvalue()).decode()
@@ -130,23 +123,23 @@ ONE = np.array([1.5], dtype=np.float32)
         {"shape": [1], "data": [1.5]},
         {"data": [1.5], "shape": [1, 1]},
         {"shape": [], "data": [1.5]},
-        npy(ONE),
-        npy(ONE.reshape(1, 1)),
-        npy(np.array(1.5)),
-        npy(np.array([1.5], dtype=">f8")),
+        encode_npy(ONE),
+        encode_npy(ONE.reshape(1, 1)),
+        encode_npy(np.array(1.5)),
+        encode_npy(np.array([1.5], dtype=">f8")),
     ],
 )
-def test_a_tensor_of_one_element_is_a_number(interface, size):
+def test_tensors_of_one_element_are_numbers(interface, size):
     """sidekick's FloatTensorEncoder and NumpyEncoder."""
     rows = [{**ROWS[0], "Size": size}, ROWS[1]]
 
     assert {"rows": [{"Weight": 1.5}, {"Weight": 1.2}]} == (
-        client_of(sizes, interface).post(PATH, json={"rows": rows}).json()
+        build_client(predict_sizes, interface).post(PATH, json={"rows": rows}).json()
     )
 
 
-def damaged(url, at, by):
-    return url[:at] + by + url[at + len(by) :]
+def damage_url(url, start, piece):
+    return url[:start] + piece + url[start + len(piece) :]
 
 
 @pytest.mark.parametrize(
@@ -159,31 +152,29 @@ def damaged(url, at, by):
         {"shape": [1], "data": [1.5], "more": 1},
         {"shape": [1], "data": [[1.5]]},
         {"shape": [1], "data": ["1.5"]},
-        npy(np.array([1.5, 2])),
-        npy(np.array([np.nan])),
-        npy(np.array([np.inf])),
-        npy(np.array(["1.5"])),
-        npy(np.array([1.5 + 1j])),
-        npy(ONE)[:-8],
-        npy(ONE) + "AAAA",
-        npy(ONE) + "*",
-        damaged(npy(ONE), 60, "AAAA"),
+        encode_npy(np.array([1.5, 2])),
+        encode_npy(np.array([np.nan])),
+        encode_npy(np.array([np.inf])),
+        encode_npy(np.array(["1.5"])),
+        encode_npy(np.array([1.5 + 1j])),
+        encode_npy(ONE)[:-8],
+        encode_npy(ONE) + "AAAA",
+        encode_npy(ONE) + "*",
+        damage_url(encode_npy(ONE), 60, "AAAA"),
         "data:application/x.peltarion.npy;base64,",
         "data:application/x.peltarion.npy;base64,é",
         "data:image/png;base64,iVBORw0KGgo=",
     ],
 )
-def test_any_other_tensor_is_no_number(interface, size):
-    """The schema refuses it by its column, as it refuses an image."""
-    answer = client_of(sizes, interface).post(PATH, json={"rows": [{**ROWS[0], "Size": size}]})
+def test_tensors_of_other_sizes_are_rejected_by_the_schema(interface, size):
+    answer = build_client(predict_sizes, interface).post(PATH, json={"rows": [{**ROWS[0], "Size": size}]})
 
     assert (400, {"Size": "must be a number"}) == (answer.status, answer.json()["errors"])
 
 
-def test_a_text_that_speaks_of_tensors_stays(interface):
-    """Only a whole tensor is one."""
+def test_tensors_in_text_are_unchanged(interface):
     sound = 'the "shape" of an x.peltarion.npy'
-    answer = client_of(lambda table: table["Sound"], interface).post(
+    answer = build_client(lambda table: table["Sound"], interface).post(
         PATH, json={"rows": [{**ROWS[0], "Sound": sound}]}
     )
 
@@ -192,28 +183,28 @@ def test_a_text_that_speaks_of_tensors_stays(interface):
 
 @settings(max_examples=200)
 @given(st.integers(40, 240), st.text("ABab+/=019", max_size=8), st.binary(max_size=90))
-def test_any_data_url_is_a_number_or_refused(at, by, data):
-    """Nothing of an array's header is evaluated, and nothing of it can fail."""
-    url = damaged(npy(ONE), at, by)
+def test_data_urls_are_numbers_or_rejected(start, piece, data):
+    """The header of an array is never evaluated."""
+    url = damage_url(encode_npy(ONE), start, piece)
     other = (
         "data:application/x.peltarion.npy;base64," + base64.b64encode(b"\x93NUMPY\x01\x00" + data).decode()
     )
-    client = client_of(sizes, "wsgi")
+    client = build_client(predict_sizes, "wsgi")
 
     for size in (url, other):
         assert client.post(PATH, json={"rows": [{**ROWS[0], "Size": size}]}).status in (200, 400)
 
 
-def raising(table):
+def raise_error(table):
     raise ValueError("a secret of the model")
 
 
-def unavailable(table):
+def raise_unavailable(table):
     raise DeploymentUnavailable(3)
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "options", "asked"),
+    ("status", "code", "options", "request_options"),
     [
         (400, "BadData", {}, {"json": {"rows": {}}}),
         (400, "BadData", {}, {"json": {}}),
@@ -226,21 +217,21 @@ def unavailable(table):
         (403, "InsufficientScopeTokenError", {}, {"path": "/deployment/e/forward"}),
         (404, "ResourceNotFound", {}, {"path": "/deployment/d/backward"}),
         (415, "UnsupportedContentType", {}, {"headers": {"content-type": "image/png"}}),
-        (500, "InternalError", {"model": raising}, {}),
+        (500, "InternalError", {"model": raise_error}, {}),
         # Beyond the document
         (405, "MethodNotAllowed", {}, {"method": "PUT"}),
         (413, "BodyTooLarge", {}, {"json": {"rows": "x" * 1024 * 1024}}),
         (429, "RateLimitExceeded", {"layers": [RateLimit("1/minute")]}, {}),
-        (503, "InternalError", {"model": unavailable}, {}),
+        (503, "InternalError", {"model": raise_unavailable}, {}),
     ],
 )
-def test_error_codes(interface, status, code, options, asked):
-    """ "Error responses from the API": the names of its table, with their statuses."""
-    client = client_of(**{"model": weights, "interface": interface, **options})
-    body = {} if "body" in asked else {"json": {"rows": ROWS}}
-    asked = {"method": "POST", "path": PATH, **body, **asked}
-    client.request(**asked)
-    answer = client.request(**asked)
+def test_error_codes(interface, status, code, options, request_options):
+    """ "Error responses from the API": names and statuses."""
+    client = build_client(**{"model": predict_weights, "interface": interface, **options})
+    body = {} if "body" in request_options else {"json": {"rows": ROWS}}
+    request_options = {"method": "POST", "path": PATH, **body, **request_options}
+    client.request(**request_options)
+    answer = client.request(**request_options)
 
     assert (status, code) == (answer.status, answer.json()["errorCode"])
     assert "application/json" == answer.header("content-type")
@@ -249,9 +240,8 @@ def test_error_codes(interface, status, code, options, asked):
     assert status not in wanted or answer.header(wanted[status])
 
 
-def test_missing_columns(interface):
-    """They stand beside the two members of the document."""
-    answer = client_of(weights, interface).post(PATH, json={"rows": [{"Type": "animal"}]})
+def test_error_of_missing_columns(interface):
+    answer = build_client(predict_weights, interface).post(PATH, json={"rows": [{"Type": "animal"}]})
 
     assert {
         "errorCode": "FeatureNotFound",
@@ -261,7 +251,7 @@ def test_missing_columns(interface):
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         (b"", "empty"),
         (b"[]", "object"),
@@ -277,12 +267,11 @@ def test_missing_columns(interface):
         (b'{"rows": [{"shape": "\xff"}]}', "UTF-8|valid JSON"),
     ],
 )
-def test_bodies_that_are_refused(interface, body, told):
-    """Each is a 400 in Peltarion's words that says what is wrong."""
-    answer = client_of(weights, interface).post(PATH, body=body)
+def test_bodies_with_errors_are_rejected(interface, body, message):
+    answer = build_client(predict_weights, interface).post(PATH, body=body)
 
     assert 400 == answer.status
-    assert re.search(told, answer.json()["errorMessage"])
+    assert re.search(message, answer.json()["errorMessage"])
 
 
 @pytest.mark.parametrize(
@@ -294,9 +283,8 @@ def test_bodies_that_are_refused(interface, body, told):
         (415, "br", b""),
     ],
 )
-def test_content_codings(interface, status, coding, body):
-    """They are undone under the limit of the body."""
-    client = client_of(weights, interface)
+def test_body_limit_holds_after_decompression(interface, status, coding, body):
+    client = build_client(predict_weights, interface)
 
     assert status == client.post(PATH, body=body, headers={"content-encoding": coding}).status
 
@@ -309,35 +297,35 @@ COLUMNS = Schema(
         Column("d", "text", max_length=5),
         Column("e", "text", levels=("x", "y"), nullable=True),
         Column("f", "any"),
-        Column("g", "any", typical="word"),
+        Column("g", "any", typical_value="word"),
         Column("h", "integer", levels=(1, 2)),
     ]
 )
 VALUES = {"a": 1.5, "b": 1, "c": True, "d": "word", "e": "x", "f": 0.5, "g": "word", "h": 2}
 
 
-def document_of(model, interface, schema, **options):
-    answer = client_of(model, interface, schema, **options).get(OPENAPI)
+def get_document(model, interface, schema, **options):
+    answer = build_client(model, interface, schema, **options).get(OPENAPI)
     assert 200 == answer.status
     return answer.json()
 
 
-def features(properties):
+def read_features(properties):
     return {
-        name: (told["x-peltarion"]["type"], *told["x-peltarion"]["shape"])
-        for name, told in properties.items()
+        name: (schema["x-peltarion"]["type"], *schema["x-peltarion"]["shape"])
+        for name, schema in properties.items()
     }
 
 
-def test_inputs_of_the_document(interface):
-    """sidekick's get_feature_specs: a number is numeric and needs the shape [1], a string is text."""
-    schemas = document_of(sizes, interface, COLUMNS)["components"]["schemas"]
+def test_openapi_inputs(interface):
+    """sidekick's get_feature_specs: a number is numeric with the shape [1], a string is text."""
+    schemas = get_document(predict_sizes, interface, COLUMNS)["components"]["schemas"]
 
     kinds = dict.fromkeys("abcfh", ("numeric", 1)) | dict.fromkeys("deg", ("text", 1))
-    assert kinds == features(schemas["input-row"]["properties"])
+    assert kinds == read_features(schemas["input-row"]["properties"])
     assert list("acdefgh") == schemas["input-row"]["required"]
     assert {
-        "type": ["number"],
+        "type": "number",
         "minimum": 0,
         "maximum": 9.5,
         "description": "how much",
@@ -363,24 +351,24 @@ PLAIN = Schema.of(x0=float, x1=float)
         (lambda table: {"y": table["x0"]}, {"y": ("numeric", 1)}),
     ],
 )
-def test_outputs_of_the_document(interface, model, expected):
-    """sidekick reads them in the array itself, and an answer is what they say."""
-    client = client_of(model, interface, PLAIN, target="y")
+def test_openapi_outputs_match_a_response(interface, model, expected):
+    """sidekick reads them in the array itself."""
+    client = build_client(model, interface, PLAIN, target="y")
     document = client.get(OPENAPI).json()
     answer = client.post(PATH, json={"rows": [{"x0": 1, "x1": 2}] * 2}).json()
     schemas = document["components"]["schemas"]
     rows = schemas["output-row-batch"]["properties"]["rows"]
 
-    assert expected == features(rows["properties"])
+    assert expected == read_features(rows["properties"])
     assert {"$ref": "#/components/schemas/output-row"} == rows["items"]
     assert rows["properties"] == schemas["output-row"]["properties"]
     valid = {"$ref": "#/components/schemas/output-row-batch", "components": document["components"]}
     jsonschema.validate(answer, valid)
 
 
-def test_the_document_is_openapi(interface):
-    """It is valid, names its server relatively, and describes the request it was made for."""
-    document = document_of(sizes, interface, COLUMNS, version="3")
+def test_openapi_is_valid(interface):
+    """Its server is relative."""
+    document = get_document(predict_sizes, interface, COLUMNS, version="3")
     body = {"$ref": "#/components/schemas/input-row-batch", "components": document["components"]}
 
     validate(document)
@@ -393,17 +381,20 @@ def test_the_document_is_openapi(interface):
         jsonschema.validate({"rows": [{**VALUES, "a": 10}]}, body)
 
 
-def test_the_document_needs_the_key(interface):
-    """It shows the schema: nobody without a key sees it, and nobody where the schema is not shown."""
-    client = client_of(sizes, interface)
-    hidden = client_of(sizes, interface, THINGS.reading(reveal=False))
+def test_openapi_needs_a_key(interface):
+    """It is also not shown if the schema is hidden."""
+    client = build_client(predict_sizes, interface)
+    hidden = build_client(predict_sizes, interface, THINGS.with_options(show_schema=False))
 
     assert 401 == client.get(OPENAPI, headers={"authorization": ""}).status
     assert 403 == hidden.get(OPENAPI).status
 
 
-CLIENT = client_of(sizes, "wsgi")
-GOOD = [json.dumps({"rows": ROWS}).encode(), json.dumps({"rows": [{**ROWS[0], "Size": npy(ONE)}]}).encode()]
+CLIENT = build_client(predict_sizes, "wsgi")
+GOOD = [
+    json.dumps({"rows": ROWS}).encode(),
+    json.dumps({"rows": [{**ROWS[0], "Size": encode_npy(ONE)}]}).encode(),
+]
 
 
 @settings(max_examples=300)
@@ -413,11 +404,10 @@ GOOD = [json.dumps({"rows": ROWS}).encode(), json.dumps({"rows": [{**ROWS[0], "S
     st.binary(max_size=9)
     | st.sampled_from([b"NaN", b"[[", b'"', b"{", b'{"shape":[1],"data":[1]}', b"1e999"]),
 )
-def test_any_bytes_are_answered_in_the_dialect(good, data, damage):
-    """A damaged body is a prediction or a 400, and nothing else."""
-    at = data.draw(st.integers(0, len(good)))
-    until = data.draw(st.integers(at, len(good)))
-    answer = CLIENT.post(PATH, body=good[:at] + damage + good[until:])
+def test_damaged_bodies_get_predictions_or_400(good, data, damage):
+    start = data.draw(st.integers(0, len(good)))
+    end = data.draw(st.integers(start, len(good)))
+    answer = CLIENT.post(PATH, body=good[:start] + damage + good[end:])
 
     assert answer.status in (200, 400)
     assert "rows" in answer.json() or {"errorCode", "errorMessage"} <= answer.json().keys()

@@ -23,7 +23,7 @@ ROW = {"feature1": "value1", "feature2": 42, "feature3": True}
 INFER, PREDICT = "/models/your_model_name/1/infer", "/predict/your_model_name"
 
 
-def classifier(table):
+def predict_classes(table):
     classes = ["category_a", "category_b"]
     return Prediction(
         [
@@ -37,15 +37,15 @@ def classifier(table):
     )
 
 
-def client_of(interface, function=classifier, schema=SCHEMA, gate=None, **options):
+def build_client(interface, function=predict_classes, schema=SCHEMA, gate=None, **options):
     deployment = Deployment("your_model_name", function, schema=schema, **options)
     return Client(getattr(Gate([deployment], keys={KEY: "*"}, **(gate or {})), interface))
 
 
 @pytest.mark.parametrize("path", [INFER, PREDICT])
-def test_response(interface, path):
-    """ "Using cURL", byte for byte but for the id and the time, at both URLs the page shows."""
-    client = client_of(interface, model_id="model_789xyz")
+def test_response_example(interface, path):
+    """ "Using cURL", byte for byte apart from the id and the time, at both URLs."""
+    client = build_client(interface, model_id="model_789xyz")
     answer = client.post(path, json=ROW, headers={**HEADERS, "x-request-id": "req_789012"})
 
     expected = (
@@ -56,9 +56,9 @@ def test_response(interface, path):
     assert 0 <= answer.json()["processing_time_ms"] < 10_000
 
 
-def test_error(interface):
-    """ "Handling Errors": code, message and details by feature, byte for byte."""
-    client = client_of(interface)
+def test_error_example(interface):
+    """ "Handling Errors", byte for byte."""
+    client = build_client(interface)
     answer = client.post(
         INFER, json={**ROW, "feature2": 101}, headers={**HEADERS, "x-request-id": "req_789012"}
     )
@@ -71,9 +71,8 @@ def test_error(interface):
     assert "application/json" == answer.header("content-type")
 
 
-def test_details_name_every_fault(interface):
-    """What is missing, what is wrong and what is not expected, each below its feature."""
-    client = client_of(interface, schema=SCHEMA.reading(extra="forbid"))
+def test_error_details_name_all_features(interface):
+    client = build_client(interface, schema=SCHEMA.with_options(extra_columns="forbid"))
     answer = client.post(INFER, json={"feature1": 1, "feature_2": 42, "feature3": None}, headers=HEADERS)
 
     assert {
@@ -84,24 +83,23 @@ def test_details_name_every_fault(interface):
     } == answer.json()["error"]["details"]
 
 
-def test_a_schema_that_is_hidden_stays_hidden(interface):
-    """`Policy.reveal` holds here too."""
-    client = client_of(interface, schema=SCHEMA.reading(reveal=False))
+def test_error_of_hidden_schema_names_no_columns(interface):
+    client = build_client(interface, schema=SCHEMA.with_options(show_schema=False))
     answer = client.post(INFER, json={"feature2": "?"}, headers=HEADERS)
 
     assert {"code": "invalid_input", "message": "Invalid input data"} == answer.json()["error"]
 
 
-def failing(table):
+def fail(table):
     raise RuntimeError("the secret recipe")
 
 
-def refuse(request, call_next):
+def raise_overloaded(request, call_next):
     raise Overloaded(3)
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "options", "asked"),
+    ("status", "code", "options", "request_options"),
     [
         (400, "invalid_input", {}, {"json": {}}),
         (400, "invalid_input", {}, {"body": b"{"}),
@@ -118,28 +116,32 @@ def refuse(request, call_next):
         (413, "body_too_large", {}, {"body": b" " * (1024 * 1024 + 1)}),
         (415, "unsupported_media_type", {}, {"headers": {**HEADERS, "content-type": "text/csv"}}),
         (429, "rate_limit_exceeded", {"gate": {"limits": RateLimit("1/day", by=lambda request: "all")}}, {}),
-        (500, "prediction_error", {"function": failing}, {}),
+        (500, "prediction_error", {"function": fail}, {}),
         (503, "deployment_unavailable", {"state": "paused"}, {}),
-        (503, "overloaded", {"layers": [refuse]}, {}),
+        (503, "overloaded", {"layers": [raise_overloaded]}, {}),
     ],
 )  # fmt: skip
-def test_error_codes(interface, status, code, options, asked):
-    """ "Common Error Codes", and beside them those of faults the page does not have."""
+def test_error_codes(interface, status, code, options, request_options):
+    """ "Common Error Codes", and the codes of errors that the page does not have."""
     options = {**options, "gate": {"keys": {KEY: "*"}, **options.get("gate", {})}}
     deployment = {name: value for name, value in options.items() if name not in ("gate", "function")}
     gate = Gate(
-        [Deployment("your_model_name", options.get("function", classifier), schema=SCHEMA, **deployment)],
+        [
+            Deployment(
+                "your_model_name", options.get("function", predict_classes), schema=SCHEMA, **deployment
+            )
+        ],
         dialects=["plexe"],
         **options["gate"],
     )
     client = Client(getattr(gate, interface))
-    asked = {"method": "POST", "path": INFER, "json": ROW, "headers": HEADERS, **asked}
-    if "body" in asked:
-        del asked["json"]
-    method, path = asked.pop("method"), asked.pop("path")
+    request_options = {"method": "POST", "path": INFER, "json": ROW, "headers": HEADERS, **request_options}
+    if "body" in request_options:
+        del request_options["json"]
+    method, path = request_options.pop("method"), request_options.pop("path")
     if status == 429:
-        client.request(method, path, **asked)
-    answer = client.request(method, path, **asked)
+        client.request(method, path, **request_options)
+    answer = client.request(method, path, **request_options)
 
     error = answer.json()
     assert (status, code) == (answer.status, error["error"]["code"])
@@ -157,22 +159,21 @@ def test_error_codes(interface, status, code, options, asked):
     ],
     ids=["a number", "a whole number", "several outputs", "a label without probabilities"],
 )
-def test_results_of_other_models(interface, result, expected):
-    """The page shows a classifier alone."""
-    answer = client_of(interface, lambda table: result).post(INFER, json=ROW, headers=HEADERS)
+def test_response_of_other_models(interface, result, expected):
+    """The page only has a classifier."""
+    answer = build_client(interface, lambda table: result).post(INFER, json=ROW, headers=HEADERS)
 
     assert expected == answer.json()["result"]
 
 
-def test_several_rows(interface):
-    """Beyond the page: an array of rows has an array of results."""
-    answer = client_of(interface).post(INFER, json=[ROW, ROW], headers=HEADERS)
+def test_response_of_several_rows(interface):
+    answer = build_client(interface).post(INFER, json=[ROW, ROW], headers=HEADERS)
 
     assert [{"predicted_class": "category_b", "confidence": 0.87}] * 2 == answer.json()["result"]
 
 
-def test_identical_inputs_are_answered_from_memory(interface):
-    """ "Consider caching prediction results for identical inputs": each deployment has its own."""
+def test_result_cache_answers_identical_inputs(interface):
+    """ "Consider caching prediction results for identical inputs": per deployment."""
     calls = []
 
     def counted(name, value):
@@ -180,7 +181,7 @@ def test_identical_inputs_are_answered_from_memory(interface):
             calls.append(name)
             return [value] * len(table)
 
-        return Deployment(name, function, schema=SCHEMA, scoring=[Round(1), shared])
+        return Deployment(name, function, schema=SCHEMA, scoring_layers=[Round(1), shared])
 
     shared = ResultCache()
     gate = Gate([counted("one", 1.26), counted("two", 2.0)], keys={KEY: "*"})

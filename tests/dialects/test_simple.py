@@ -16,13 +16,13 @@ VALUES = [5.1, 3.5, 1.4, 0.2]
 ROW = dict(zip(IRIS.names, VALUES, strict=True))
 
 
-def cat(table):
+def predict_cat(table):
     assert VALUES == table.to_array()[0].tolist()
     probabilities = np.array([[0.08, 0.92]] * len(table))
     return Prediction([Output("animal", np.array(["cat"] * len(table)), ["dog", "cat"], probabilities)])
 
 
-def client_of(interface, function=cat, schema=IRIS, **options):
+def build_client(interface, function=predict_cat, schema=IRIS, **options):
     gate = Gate([Deployment("animal", function, schema=schema, **options)], keys={KEY: "animal"})
     return Client(getattr(gate, interface))
 
@@ -32,9 +32,9 @@ def client_of(interface, function=cat, schema=IRIS, **options):
     [{"data": VALUES}, VALUES, ROW, {"data": ROW}],
     ids=["the article's client", "the article's server", "by name", "by name, as data"],
 )
-def test_one_row(interface, body):
-    """ "Why JSON Is Used in ML APIs": the typical response, byte for byte, whichever way it is asked."""
-    answer = client_of(interface).post("/simple/animal", json=body, headers=HEADERS)
+def test_response_of_one_row(interface, body):
+    """ "Why JSON Is Used in ML APIs": the typical response, byte for byte, for each form of a request."""
+    answer = build_client(interface).post("/simple/animal", json=body, headers=HEADERS)
 
     assert (200, b'{"prediction":"cat","confidence":0.92}') == (answer.status, answer.body)
 
@@ -50,17 +50,17 @@ def test_one_row(interface, body):
         ({"data": []}, 0),
     ],
 )
-def test_many_rows(interface, body, rows):
-    """An array of rows has an array of answers, also where it has one row or none."""
-    answer = client_of(interface).post("/simple/animal", json=body, headers=HEADERS)
+def test_response_of_many_rows_is_an_array(interface, body, rows):
+    """Also for one row, or none."""
+    answer = build_client(interface).post("/simple/animal", json=body, headers=HEADERS)
 
     assert (200, rows) == (answer.status, len(answer.json()))
     assert all(row["prediction"] == "cat" for row in answer.json())
 
 
-def test_a_path_of_its_own(interface):
+def test_deployment_endpoint(interface):
     """ "Common Use Cases of ML APIs": POST /detect-fraud."""
-    client = client_of(interface, endpoint="/detect-fraud")
+    client = build_client(interface, endpoint="/detect-fraud")
 
     assert 200 == client.post("/detect-fraud", json={"data": VALUES}, headers=HEADERS).status
     assert 401 == client.post("/detect-fraud", json={"data": VALUES}).status
@@ -85,15 +85,14 @@ def test_a_path_of_its_own(interface):
     ],
     ids=["a number", "a whole number", "several outputs", "several outputs, one a class"],
 )
-def test_other_models(interface, result, expected):
-    """A number has no confidence; several outputs are told by name."""
-    answer = client_of(interface, lambda table: result).post("/simple/animal", json=ROW, headers=HEADERS)
+def test_response_of_other_models(interface, result, expected):
+    answer = build_client(interface, lambda table: result).post("/simple/animal", json=ROW, headers=HEADERS)
 
     assert expected == answer.body
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         (b"[5.1, 3.5]", "Row 0 has 2 values: send 4, one for each column"),
         (b"[[5.1, 3.5, 1.4, 0.2], [1]]", "Row 1 has 1 values: send 4, one for each column"),
@@ -106,17 +105,15 @@ def test_other_models(interface, result, expected):
         (b"", "The body is empty: send a JSON object"),
     ],
 )  # fmt: skip
-def test_refusals(interface, body, told):
-    """Each says what to change."""
-    answer = client_of(interface).post("/simple/animal", body=body, headers=HEADERS)
+def test_errors_say_what_to_send(interface, body, message):
+    answer = build_client(interface).post("/simple/animal", body=body, headers=HEADERS)
 
-    assert (400, told) == (answer.status, answer.json()["error"])
+    assert (400, message) == (answer.status, answer.json()["error"])
 
 
-def test_a_list_among_which_one_item_is_no_row(interface):
-    """The error has msgspec's description of where it is."""
+def test_error_of_mixed_items_names_the_position(interface):
     body = b"[[5.1, 3.5, 1.4, 0.2], 7]"
-    answer = client_of(interface).post("/simple/animal", body=body, headers=HEADERS)
+    answer = build_client(interface).post("/simple/animal", body=body, headers=HEADERS)
     with pytest.raises(msgspec.ValidationError) as info:
         msgspec.json.decode(body, type=list[list])
 
@@ -126,30 +123,40 @@ def test_a_list_among_which_one_item_is_no_row(interface):
     )
 
 
-def test_a_column_called_data(interface):
-    """Its value is no array and no object, so that it is told from rows."""
-    client = client_of(interface, lambda table: table["data"] + 1, Schema.of(data=float))
+def test_column_named_data(interface):
+    """Its value is neither an array nor an object, unlike rows."""
+    client = build_client(interface, lambda table: table["data"] + 1, Schema.of(data=float))
 
     assert {"prediction": 42.0} == client.post("/simple/animal", json={"data": 41}, headers=HEADERS).json()
 
 
 @pytest.mark.parametrize(
-    ("deployments", "options", "told"),
+    ("deployments", "options", "message"),
     [
-        ([{"endpoint": "detect"}], {}, "endpoint='detect': accepts a path such as '/detect-fraud'"),
-        ([{"endpoint": "/{key}"}], {}, "endpoint='/{key}': accepts a path"),
-        ([{"endpoint": "/a"}, {"endpoint": "/a"}], {}, "endpoint='/a': is taken"),
-        ([{"endpoint": "/api/predict"}], {}, "endpoint='/api/predict': is taken"),
-        ([{"endpoint": "/a"}], {"dialects": ["plexe"]}, "endpoint='/a': needs the dialect simple"),
+        ([{"endpoint": "detect"}], {}, "endpoint must be a path such as '/detect-fraud'"),
+        ([{"endpoint": "/{key}"}], {}, "endpoint must be a path such as '/detect-fraud' (got '/{key}')"),
+        (
+            [{"endpoint": "/a"}, {"endpoint": "/a"}],
+            {},
+            "endpoint must be a path that is not in use (got '/a'",
+        ),
+        (
+            [{"endpoint": "/api/predict"}],
+            {},
+            "endpoint must be a path that is not in use (got '/api/predict'",
+        ),
+        ([{"endpoint": "/a"}], {"dialects": ["plexe"]}, "endpoint '/a' needs the dialect simple"),
     ],
 )
-def test_endpoints_that_cannot_be(deployments, options, told):
-    """At construction."""
+def test_deployment_endpoints_are_checked(deployments, options, message):
     with pytest.raises(ConfigurationError) as info:
         Gate(
-            [Deployment(f"d{at}", cat, schema=IRIS, **more) for at, more in enumerate(deployments)],
+            [
+                Deployment(f"d{index}", predict_cat, schema=IRIS, **more)
+                for index, more in enumerate(deployments)
+            ],
             keys="open",
             **options,
         )
 
-    assert str(info.value).startswith(told)
+    assert str(info.value).startswith(message)

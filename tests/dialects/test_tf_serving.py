@@ -18,40 +18,35 @@ X = Schema.of(x=float)
 PAIR = Schema.of(tag=["foo", "bar"], signal=float)
 
 
-def half_plus_three(table):
+def predict_half_plus_three(table):
     return table["x"] / 2 + 3
 
 
-def gate_of(function=half_plus_three, schema=X, *, gate=None, **options):
+def build_gate(function=predict_half_plus_three, schema=X, *, gate=None, **options):
     options = {"version": "123", **options}
     return Gate(
         [Deployment("half_plus_three", function, schema=schema, **options)], **(gate or {"keys": "open"})
     )
 
 
-@pytest.fixture(params=["wsgi", "asgi"])
-def interface(request):
-    return request.param
+@pytest.fixture
+def build_client(interface):
+    return lambda *args, **options: Client(getattr(build_gate(*args, **options), interface))
 
 
 @pytest.fixture
-def client_of(interface):
-    return lambda *told, **options: Client(getattr(gate_of(*told, **options), interface))
+def client(build_client):
+    return build_client()
 
 
-@pytest.fixture
-def client(client_of):
-    return client_of()
-
-
-def told_by(client, document):
+def request_predictions(client, document):
     answer = client.post(PREDICT, json=document)
     assert "application/json" == answer.header("content-type")
     return answer.json()
 
 
-def test_predict_call(client):
-    """ "Make REST API calls to ModelServer": as `curl -d` sends it, which calls it a form."""
+def test_request_of_curl(client):
+    """ "Make REST API calls to ModelServer": `curl -d` sends the content type of a form."""
     headers = {"content-type": "application/x-www-form-urlencoded"}
     answer = client.post(PREDICT, body=b'{"instances": [1.0,2.0,5.0]}', headers=headers)
 
@@ -59,13 +54,13 @@ def test_predict_call(client):
 
 
 @pytest.mark.parametrize("path", ["/v1/models/half_plus_three", "/v1/models/half_plus_three/versions/123"])
-def test_status_of_the_model(client, path):
-    """The same section: the status, with what KServe reads beside it."""
+def test_status_of_model(client, path):
+    """The same section, and what KServe adds."""
     answer = client.get(path)
-    told = answer.json()
+    status = answer.json()
 
-    assert (200, True) == (answer.status, told.pop("ready"))
-    assert "half_plus_three" == told.pop("name")
+    assert (200, True) == (answer.status, status.pop("ready"))
+    assert "half_plus_three" == status.pop("name")
     assert (
         json.loads(
             """{
@@ -81,12 +76,12 @@ def test_status_of_the_model(client, path):
  ]
 }"""
         )
-        == told
+        == status
     )
 
 
-def test_status_of_a_model_that_cannot_be_loaded(interface, tmp_path):
-    """503, which is all that KServe's client reads."""
+def test_status_of_broken_model_is_503(interface, tmp_path):
+    """KServe's client reads nothing else."""
     (tmp_path / "half_plus_three.skops").write_bytes(b"no model")
     gate = Gate([Deployment("half_plus_three", tmp_path / "half_plus_three.skops")], keys="open")
     answer = Client(getattr(gate, interface)).get("/v1/models/half_plus_three")
@@ -94,7 +89,7 @@ def test_status_of_a_model_that_cannot_be_loaded(interface, tmp_path):
     assert (503, ["error"]) == (answer.status, [name for name in answer.json() if name != "request_id"])
 
 
-def test_no_such_model(client):
+def test_error_of_unknown_model(client):
     """The same section, its last example: 404, and the error as text."""
     answer = client.post("/v1/models/half:predict", json={"instances": [1.0, 5.0]})
 
@@ -103,17 +98,17 @@ def test_no_such_model(client):
 
 
 @pytest.mark.parametrize(("version", "status"), [("123", 200), ("124", 404)])
-def test_version(client, version, status):
-    """ "Predict API": the version in the path is the deployment's, or there is nothing."""
+def test_version_in_path(client, version, status):
+    """ "Predict API"."""
     path = f"/v1/models/half_plus_three/versions/{version}"
 
     assert status == client.post(f"{path}:predict", json={"instances": [1.0]}).status
     assert status == client.get(path).status
 
 
-def test_alive(client_of):
-    """KServe's client asks the root; health needs no key."""
-    client = client_of(gate={"keys": {"k" * 20: "half_plus_three"}})
+def test_alive_needs_no_key(build_client):
+    """KServe's client requests the root."""
+    client = build_client(gate={"keys": {"k" * 20: "half_plus_three"}})
 
     assert {"status": "alive"} == client.get("/").json()
     assert 401 == client.get("/v1/models/half_plus_three").status
@@ -128,73 +123,76 @@ def test_alive(client_of):
         {"inputs": [["foo", 1], ["bar", 3]], "signature_name": "serving_default"},
     ],
 )
-def test_row_and_column_format(client_of, rows):
-    """ "Specifying input tensors in row format", "… in column format": the answer is of the same."""
-    client = client_of(lambda table: table["tag"], PAIR)
+def test_response_has_the_format_of_the_request(build_client, rows):
+    """ "Specifying input tensors in row format", "… in column format"."""
+    client = build_client(lambda table: table["tag"], PAIR)
 
-    assert {"predictions" if "instances" in rows else "outputs": ["foo", "bar"]} == told_by(client, rows)
-
-
-def two(table):
-    told = np.array([[0.75, 0.25]] * len(table))
-    return Prediction(
-        [Output("y", np.array(["no"] * len(table)), ["no", "yes"], told), Output("z", table["x"])]
+    assert {"predictions" if "instances" in rows else "outputs": ["foo", "bar"]} == request_predictions(
+        client, rows
     )
 
 
-def test_several_outputs(client_of):
-    """ "Response format": an object a row, or an object of columns."""
-    client = client_of(two)
+def predict_two_outputs(table):
+    probabilities = np.array([[0.75, 0.25]] * len(table))
+    return Prediction(
+        [Output("y", np.array(["no"] * len(table)), ["no", "yes"], probabilities), Output("z", table["x"])]
+    )
 
-    assert {"predictions": [{"y": "no", "z": 1.0}, {"y": "no", "z": 2.0}]} == told_by(
+
+def test_response_of_several_outputs(build_client):
+    """ "Response format": an object per row, or an object of columns."""
+    client = build_client(predict_two_outputs)
+
+    assert {"predictions": [{"y": "no", "z": 1.0}, {"y": "no", "z": 2.0}]} == request_predictions(
         client, {"instances": [1, 2]}
     )
-    assert {"outputs": {"y": ["no", "no"], "z": [1.0, 2.0]}} == told_by(client, {"inputs": {"x": [1, 2]}})
+    assert {"outputs": {"y": ["no", "no"], "z": [1.0, 2.0]}} == request_predictions(
+        client, {"inputs": {"x": [1, 2]}}
+    )
 
 
-def test_instances_of_text(client_of):
+def test_request_with_text_instances(build_client):
     """ "List of 3 scalar tensors"."""
-    client = client_of(lambda table: table["t"], Schema.of(t=str))
+    client = build_client(lambda table: table["t"], Schema.of(t=str))
 
-    assert {"predictions": ["foo", "bar", "baz"]} == told_by(client, {"instances": ["foo", "bar", "baz"]})
-
-
-def test_no_rows(client):
-    """No rows, no predictions."""
-
-    assert {"predictions": []} == told_by(client, {"instances": []})
-    assert {"outputs": []} == told_by(client, {"inputs": {"x": []}})
+    assert {"predictions": ["foo", "bar", "baz"]} == request_predictions(
+        client, {"instances": ["foo", "bar", "baz"]}
+    )
 
 
-def test_warnings(client_of):
-    """What the caller should know of rows that passed stands beside."""
-    client = client_of(schema=Schema.of(x=[1.0]).reading(unknown_levels="warn"))
+def test_response_of_no_rows(client):
+    assert {"predictions": []} == request_predictions(client, {"instances": []})
+    assert {"outputs": []} == request_predictions(client, {"inputs": {"x": []}})
+
+
+def test_response_has_warnings(build_client):
+    client = build_client(schema=Schema.of(x=[1.0]).with_options(unknown_levels="warn"))
 
     assert {
         "predictions": [4.0],
         "warnings": ["x has values the model was not trained with"],
-    } == told_by(client, {"instances": [2]})
+    } == request_predictions(client, {"instances": [2]})
 
 
 @pytest.mark.parametrize("rows", [1_000, 20_000])
-def test_many_rows(client_of, rows):
-    """Bodies that are no work for the event loop give the same answers."""
-    client, numbers = client_of(max_rows=rows), list(range(rows))
+def test_large_bodies_give_the_same_predictions(build_client, rows):
+    """They are decoded off the event loop."""
+    client, numbers = build_client(max_rows=rows), list(range(rows))
     expected = [number / 2 + 3 for number in numbers]
 
-    assert expected == told_by(client, {"instances": numbers})["predictions"]
-    assert expected == told_by(client, {"instances": [[n] for n in numbers]})["predictions"]
-    assert expected == told_by(client, {"inputs": {"x": numbers}})["outputs"]
+    assert expected == request_predictions(client, {"instances": numbers})["predictions"]
+    assert expected == request_predictions(client, {"instances": [[n] for n in numbers]})["predictions"]
+    assert expected == request_predictions(client, {"inputs": {"x": numbers}})["outputs"]
 
 
 @pytest.mark.parametrize(
-    ("document", "told"),
+    ("document", "message"),
     [
         ({}, "Send either instances"),
         ({"instances": [1], "inputs": [1]}, "Send either instances"),
         ({"instances": 1}, "instances must be an array"),
         ({"instances": {"x": 1}}, "instances must be an array"),
-        ({"inputs": 1}, "inputs that or columns by name"),
+        ({"inputs": 1}, "inputs such an array or an object"),
         ({"inputs": {}}, "all of one length"),
         ({"inputs": {"x": [1], "y": [1, 2]}}, "all of one length"),
         ({"inputs": {"x": 1}}, "wrong shape"),
@@ -210,12 +208,11 @@ def test_many_rows(client_of, rows):
         ({"instances": [1], "signature_name": None}, "signature_name must be"),
     ],
 )
-def test_what_is_refused(client, document, told):
-    """In one sentence, as ``error``."""
+def test_request_errors(client, document, message):
     answer = client.post(PREDICT, json=document)
 
     assert 400 == answer.status
-    assert told in answer.json()["error"]
+    assert message in answer.json()["error"]
 
 
 BAD_BODIES = {
@@ -238,19 +235,18 @@ BAD_BODIES = {
 
 
 @pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES)
-def test_bad_body(client, body):
-    """Whatever is wrong with a body, the answer is a 400 in the API's shape."""
+def test_body_errors_have_the_protocols_form(client, body):
     answer = client.post(PREDICT, body=body)
 
     assert (400, "application/json") == (answer.status, answer.header("content-type"))
     assert isinstance(answer.json()["error"], str)
 
 
-def failing(table):
+def fail(table):
     raise RuntimeError("the secret recipe is missing")
 
 
-def busy(request, call_next):
+def raise_overloaded(request, call_next):
     raise Overloaded(3)
 
 
@@ -262,13 +258,13 @@ def busy(request, call_next):
         (403, {"state": "paused"}, {}, None),
         (415, {}, {"content-type": "text/csv"}, "accept"),
         (429, {"gate": {"keys": "open", "limits": "1/minute"}}, {}, "retry-after"),
-        (500, {"function": failing}, {}, None),
-        (503, {"layers": [busy]}, {}, "retry-after"),
+        (500, {"function": fail}, {}, None),
+        (503, {"layers": [raise_overloaded]}, {}, "retry-after"),
     ],
 )
-def test_errors(client_of, status, options, headers, field):
-    """Every error is ``{"error": …}`` of exactly application/json, with the fields that belong to it."""
-    client, body = client_of(**options), b'{"instances": [1]}'
+def test_errors_have_the_protocols_form(build_client, status, options, headers, field):
+    """``{"error": …}`` with exactly the content type application/json, and the headers of the error."""
+    client, body = build_client(**options), b'{"instances": [1]}'
     client.post(PREDICT, body=body, headers=headers)
     answer = client.post(PREDICT, body=body, headers=headers)
 
@@ -278,7 +274,7 @@ def test_errors(client_of, status, options, headers, field):
     assert b"secret" not in answer.body
 
 
-DAMAGED = Client(gate_of(lambda table: table["tag"], PAIR).wsgi)
+DAMAGED = Client(build_gate(lambda table: table["tag"], PAIR).wsgi)
 
 
 @settings(max_examples=200)
@@ -292,10 +288,9 @@ DAMAGED = Client(gate_of(lambda table: table["tag"], PAIR).wsgi)
     ),
     st.lists(st.tuples(st.integers(0, 50), st.integers(0, 3), st.binary(max_size=3) | st.sampled_from([b"[", b'"', b"1"]))),
 )  # fmt: skip
-def test_any_bytes_are_answered(body, damage):
-    """Damage anywhere in a body is a 200 or a 400."""
+def test_damaged_bodies_get_200_or_400(body, damage):
     damaged = bytearray(body)
-    for at, length, piece in damage:
-        damaged[at : at + length] = piece
+    for start, length, piece in damage:
+        damaged[start : start + length] = piece
 
     assert DAMAGED.post(PREDICT, body=bytes(damaged)).status in (200, 400)

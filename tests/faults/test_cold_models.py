@@ -1,4 +1,4 @@
-"""A model that is not in memory, and everybody asks."""
+"""Many requests arrive for a model that is not in memory."""
 
 import asyncio
 import itertools
@@ -24,15 +24,15 @@ from modelgate import (
     adrive,
     drive,
 )
-from modelgate.testing import Client, Clock
-from waiting import SOON, wait_until
+from modelgate.testing import Client, FakeClock
+from support.waiting import SOON, wait_until
 
 SECRET = "the exception's own text"
 BODY = b'{"input_data": {"x0": 1, "x1": 2}}'
 
 
-class Slow:
-    """A store that loads when everybody waits, and counts its loads."""
+class SlowStore:
+    """Store that loads once all requests wait, and counts its loads."""
 
     def __init__(self, store):
         self.store, self.loads, self.go, self.failures = store, 0, threading.Event(), []
@@ -49,7 +49,7 @@ class Slow:
 def slow(tmp_path):
     model = LinearRegression().fit(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), [0.0, 1.0, 1.0])
     skops.io.dump(model, tmp_path / "sum.skops")
-    return Slow(FolderStore(tmp_path))
+    return SlowStore(FolderStore(tmp_path))
 
 
 @pytest.fixture
@@ -57,8 +57,8 @@ def gate(slow):
     return Gate([Deployment("sum", model="store:sum")], keys="open", store=slow)
 
 
-async def ask(gate, path="/api/predict", body=BODY):
-    """Status, header fields and body of one answer."""
+async def send_request(gate, path="/api/predict", body=BODY):
+    """Return status, headers and body of a response."""
     sent, asked = [], [{"type": "http.request", "body": body, "more_body": False}]
     scope = {
         "type": "http",
@@ -78,12 +78,12 @@ async def ask(gate, path="/api/predict", body=BODY):
     return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
 
 
-def ask_all_over_asgi(gate, count, go):
-    """The answers to *count* requests that all wait before *go* is set."""
+def send_all_over_asgi(gate, count, go):
+    """Return the responses to *count* requests, all of which wait before *go* is set."""
 
     async def main():
-        tasks = [asyncio.create_task(ask(gate)) for _ in range(count)]
-        while gate.cache.cache_info().misses < count:
+        tasks = [asyncio.create_task(send_request(gate)) for _ in range(count)]
+        while gate.deployments.cache.cache_info().misses < count:
             await asyncio.sleep(0)
         go.set()
         return await asyncio.wait_for(asyncio.gather(*tasks), SOON)
@@ -91,8 +91,8 @@ def ask_all_over_asgi(gate, count, go):
     return asyncio.run(main())
 
 
-def ask_all_over_wsgi(gate, count, go):
-    """The same over threads."""
+def send_all_over_wsgi(gate, count, go):
+    """Do the same in threads."""
     answers = []
 
     def one():
@@ -102,7 +102,7 @@ def ask_all_over_wsgi(gate, count, go):
     threads = [threading.Thread(target=one) for _ in range(count)]
     for thread in threads:
         thread.start()
-    wait_until(lambda: gate.cache.cache_info().misses >= count)
+    wait_until(lambda: gate.deployments.cache.cache_info().misses >= count)
     go.set()
     for thread in threads:
         thread.join(SOON)
@@ -110,13 +110,13 @@ def ask_all_over_wsgi(gate, count, go):
 
 
 BOTH = pytest.mark.parametrize(
-    ("ask_all", "count"), [(ask_all_over_asgi, 1000), (ask_all_over_wsgi, 64)], ids=["asgi", "wsgi"]
+    ("ask_all", "count"), [(send_all_over_asgi, 1000), (send_all_over_wsgi, 64)], ids=["asgi", "wsgi"]
 )
 
 
 @BOTH
-def test_a_stampede_on_a_cold_model_loads_it_once(gate, slow, ask_all, count):
-    """One load, an answer for everybody, and none of them says it came from the cache."""
+def test_stampede_on_a_cold_model_loads_it_once(gate, slow, ask_all, count):
+    """No response says that it came from the cache."""
     answers = ask_all(gate, count, slow.go)
 
     assert (1, count) == (slow.loads, len(answers))
@@ -126,10 +126,10 @@ def test_a_stampede_on_a_cold_model_loads_it_once(gate, slow, ask_all, count):
     assert "true" == Client(gate.wsgi).post("/api/predict", body=BODY).header("x-model-cache-hit")
 
 
-@pytest.mark.parametrize("ask_all", [ask_all_over_asgi, ask_all_over_wsgi], ids=["asgi", "wsgi"])
-def test_a_failing_load_is_a_503_for_all_and_is_tried_again(slow, ask_all, caplog, monkeypatch, count=64):
-    """JSON with Retry-After and none of the exception's text; the next request has a model."""
-    monkeypatch.setattr("modelgate.models.cache._FAILED_FOR", SOON)
+@pytest.mark.parametrize("ask_all", [send_all_over_asgi, send_all_over_wsgi], ids=["asgi", "wsgi"])
+def test_failing_load_is_a_503_for_all_waiting_requests(slow, ask_all, caplog, monkeypatch, count=64):
+    """With Retry-After, and without the text of the exception; the next request loads again."""
+    monkeypatch.setattr("modelgate.models.cache._FAILURE_TTL", SOON)
     gate = Gate([Deployment("sum", model="store:sum")], keys="open", store=slow)
     slow.failures.append(OSError(SECRET))
     answers = ask_all(gate, count, slow.go)
@@ -138,18 +138,18 @@ def test_a_failing_load_is_a_503_for_all_and_is_tried_again(slow, ask_all, caplo
     for status, headers, body in answers:
         assert (503, b"application/json") == (status, headers[b"content-type"])
         assert int(headers[b"retry-after"]) >= 1
-        assert b"not available just now" in body
+        assert b"temporarily unavailable" in body
         assert SECRET.encode() not in body + b"".join(headers.values())
     assert SECRET in caplog.text
     early = Client(gate.asgi).post("/api/predict", body=BODY)
-    gate.cache.cache_clear()
+    gate.deployments.cache.cache_clear()
     again = Client(gate.asgi).post("/api/predict", body=BODY)
     assert (503, 200, 2) == (early.status, again.status, slow.loads)
 
 
-@pytest.mark.parametrize("ask_all", [ask_all_over_asgi, ask_all_over_wsgi], ids=["asgi", "wsgi"])
-def test_what_a_failing_load_costs_does_not_grow_with_the_square_of_those_who_wait(slow, ask_all, caplog):
-    """They share one exception; its traceback is not longer in the log for each of them than for the last."""
+@pytest.mark.parametrize("ask_all", [send_all_over_asgi, send_all_over_wsgi], ids=["asgi", "wsgi"])
+def test_failing_load_logs_tracebacks_of_constant_length(slow, ask_all, caplog):
+    """Raising one exception instance for each waiter would make each traceback longer."""
     lengths = []
     for count in (1, 50):
         gate = Gate([Deployment("sum", model="store:sum")], keys="open", store=slow)
@@ -167,13 +167,13 @@ def test_what_a_failing_load_costs_does_not_grow_with_the_square_of_those_who_wa
     "error",
     [MemoryError, StopIteration, SystemExit, TimeoutError],
 )
-def test_whatever_a_load_raises_is_a_503(gate, slow, interface, error, caplog):
-    """No error of a load ends the server, hangs a caller, or is shown to one."""
+def test_any_exception_of_a_load_is_a_503(gate, slow, interface, error, caplog):
+    """It neither ends the server nor hangs a caller, and is not shown."""
     slow.go.set()
     slow.failures.append(error(SECRET))
 
     async def over_asgi():
-        return await asyncio.wait_for(ask(gate), SOON)
+        return await asyncio.wait_for(send_request(gate), SOON)
 
     if interface == "asgi":
         status, _, body = asyncio.run(over_asgi())
@@ -185,34 +185,33 @@ def test_whatever_a_load_raises_is_a_503(gate, slow, interface, error, caplog):
     assert SECRET.encode() not in body
 
 
-def test_a_faulty_row_is_told_while_the_model_is_gone(gate, slow):
-    """By the schema that was known last, where the model cannot be had."""
+def test_invalid_row_is_reported_while_the_model_is_missing(gate, slow):
+    """With the schema of the last load."""
     slow.go.set()
     client = Client(gate.asgi)
     client.post("/api/predict", body=BODY)
-    gate.cache.cache_clear()
+    gate.deployments.cache.cache_clear()
     slow.failures.append(OSError(SECRET))
     answer = client.post("/api/predict", json={"input_data": {"x0": 1}})
 
     assert (400, ["x1"]) == (answer.status, answer.json()["missing_columns"])
 
 
-def test_a_file_replaced_by_rubbish_is_a_503(tmp_path, slow):
-    """A model file that cannot be read is the server's fault, and the next good one is served."""
+def test_broken_file_is_a_503(tmp_path, slow):
+    """The next valid file is served."""
     good = (tmp_path / "sum.skops").read_bytes()
     gate = Gate([Deployment("sum", model=tmp_path / "sum.skops")], keys="open")
     client = Client(gate.wsgi)
     statuses = []
     for content in (good[: len(good) // 2], b"", good):
         (tmp_path / "sum.skops").write_bytes(content)
-        gate.cache.cache_clear()
+        gate.deployments.cache.cache_clear()
         statuses.append(client.post("/api/predict", body=BODY).status)
 
     assert [503, 503, 200] == statuses
 
 
-def test_a_file_that_is_gone_is_a_503(tmp_path, slow):
-    """It was there when the gate was made."""
+def test_deleted_file_is_a_503(tmp_path, slow):
     gate = Gate([Deployment("sum", model=tmp_path / "sum.skops")], keys="open")
     (tmp_path / "sum.skops").unlink()
     answer = Client(gate.asgi).post("/api/predict", body=BODY)
@@ -221,9 +220,9 @@ def test_a_file_that_is_gone_is_a_503(tmp_path, slow):
     assert str(tmp_path).encode() not in answer.body
 
 
-def test_a_failing_load_is_tried_once_a_second_however_many_ask():
-    """A hundred ask ten times a second, for ten seconds."""
-    clock, tries = Clock(), []
+def test_failing_load_is_tried_once_a_second():
+    """With a hundred callers that send ten requests a second, for ten seconds."""
+    clock, tries = FakeClock(), []
 
     def load(name):
         tries.append(clock.now)
@@ -244,21 +243,21 @@ def test_a_failing_load_is_tried_once_a_second_however_many_ask():
     assert all(later - earlier >= 1 for earlier, later in itertools.pairwise(tries))
 
 
-def test_a_store_that_hangs_troubles_no_other_model(slow, monkeypatch):
-    """Its callers are told 503 once they waited long enough; a warm model answers while they wait."""
+def test_hanging_store_does_not_affect_other_models(slow, monkeypatch):
+    """Its own callers get 503 after the load timeout."""
     warm = LinearRegression().fit(np.array([[0.0, 0.0], [1.0, 1.0]]), [0.0, 2.0])
     gate = Gate([Deployment("sum", "store:sum"), Deployment("warm", warm)], keys="open", store=slow)
     row = b'{"x0": 1, "x1": 2}'
 
     async def main():
-        monkeypatch.setattr(gate.cache, "_load_timeout", SOON)
-        waiting = [asyncio.create_task(ask(gate, "/simple/sum", row)) for _ in range(900)]
-        while gate.cache.cache_info().misses < 900:
+        monkeypatch.setattr(gate.deployments.cache, "_load_timeout", SOON)
+        waiting = [asyncio.create_task(send_request(gate, "/simple/sum", row)) for _ in range(900)]
+        while gate.deployments.cache.cache_info().misses < 900:
             await asyncio.sleep(0)
-        warm = [(await ask(gate, "/simple/warm", row))[0] for _ in range(20)]
+        warm = [(await send_request(gate, "/simple/warm", row))[0] for _ in range(20)]
         assert not any(task.done() for task in waiting)
-        monkeypatch.setattr(gate.cache, "_load_timeout", 0.1)
-        late = await asyncio.gather(*(ask(gate, "/simple/sum", row) for _ in range(20)))
+        monkeypatch.setattr(gate.deployments.cache, "_load_timeout", 0.1)
+        late = await asyncio.gather(*(send_request(gate, "/simple/sum", row) for _ in range(20)))
         slow.go.set()
         return warm, late, [await task for task in waiting]
 
@@ -270,8 +269,8 @@ def test_a_store_that_hangs_troubles_no_other_model(slow, monkeypatch):
     assert 1 == slow.loads
 
 
-def test_a_file_replaced_while_it_serves(tmp_path, slow):
-    """The last good copy goes on where the new one cannot be read; a good one takes its place."""
+def test_file_replaced_while_it_serves(tmp_path, slow):
+    """A broken file keeps the current model; a valid one replaces it."""
     path = tmp_path / "sum.skops"
     good = path.read_bytes()
     gate = Gate([Deployment("sum", model=path)], keys="open")
@@ -280,62 +279,62 @@ def test_a_file_replaced_while_it_serves(tmp_path, slow):
     for content in (b"", good[:100], None):
         path.unlink() if content is None else path.write_bytes(content)
         with pytest.raises(DeploymentUnavailable):
-            gate.reload("sum")
+            gate.deployments.reload("sum")
         answers.append(client.post("/api/predict", body=BODY))
     twice = LinearRegression().fit(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), [0.0, 2.0, 2.0])
     skops.io.dump(twice, path)
-    gate.cache._failures.clear()
-    gate.reload("sum")
+    gate.deployments.cache._failures.clear()
+    gate.deployments.reload("sum")
     new = client.post("/api/predict", body=BODY)
 
     assert [(200, b'{"predictions":[3.0]}')] * 4 == [(answer.status, answer.body) for answer in answers]
     assert (200, b'{"predictions":[6.0]}') == (new.status, new.body)
 
 
-def resident():
-    """The memory of this process, in bytes."""
+def resident_bytes():
+    """Return the memory of this process in bytes."""
     pages = Path("/proc/self/statm").read_text().split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="there is no /proc here")
-def test_rotating_models_does_not_grow_memory():
-    """Ten thousand loads of a hundred models, of which a third fit."""
+def test_memory_does_not_grow_while_models_rotate():
+    """Ten thousand loads of a hundred models, a third of which fit into the cache."""
     megabyte = 2**20
     cache = ModelCache(
         lambda _: np.ones(megabyte // 8), 100, maxbytes=32 * megabyte, sizeof=lambda it: it.nbytes
     )
-    before, peak = resident(), 0
+    before, peak = resident_bytes(), 0
     for turn in range(10_000):
         drive(cache.get(f"m{turn % 100}"))
         if turn % 50 == 0:
-            peak = max(peak, resident())
+            peak = max(peak, resident_bytes())
 
     assert (0, 10_000, 100, 32, 32 * megabyte, 32 * megabyte) == cache.cache_info()
     assert peak - before < 1.5 * 32 * megabyte + 64 * megabyte
 
 
-def patient(slow, **options):
-    """A gate whose requests hardly wait for a load."""
+def make_impatient_gate(slow, **options):
+    """Return a gate whose requests hardly wait for a load."""
     return Gate([Deployment("sum", "store:sum")], keys="open", store=slow, load_timeout=0.01, **options)
 
 
 WAITING = {
-    "warm": lambda gate: gate.warm(),
-    "warm for long": lambda gate: gate.warm(timeout=600),
+    "warm": lambda gate: gate.deployments.warm(),
+    "warm for long": lambda gate: gate.deployments.warm(timeout=600),
     "score": lambda gate: gate.score("sum", {"x0": 1, "x1": 2}),
     "score for long": lambda gate: gate.score("sum", {"x0": 1, "x1": 2}, timeout=600),
-    "predictor": lambda gate: gate.predictor("sum"),
-    "describe": lambda gate: gate.describe("sum"),
+    "predictor": lambda gate: gate.deployments.predictor("sum"),
+    "describe": lambda gate: gate.deployments.describe("sum"),
     "openapi": lambda gate: gate.openapi("sum"),
-    "prewarm": lambda gate: drive(gate.cache.prewarm("sum")),
+    "prewarm": lambda gate: drive(gate.deployments.cache.prewarm("sum")),
 }
 
 
 @pytest.mark.parametrize("call", WAITING.values(), ids=WAITING)
-def test_what_is_no_request_waits_for_a_load(slow, call):
-    """However long it takes, and also where requests are told 503 by now."""
-    gate, outcomes = patient(slow), []
+def test_score_and_warm_wait_for_a_load(slow, call):
+    """Even while requests get 503."""
+    gate, outcomes = make_impatient_gate(slow), []
     refused = Client(gate.wsgi).post("/api/predict", body=BODY)
 
     def run():
@@ -345,9 +344,9 @@ def test_what_is_no_request_waits_for_a_load(slow, call):
             outcomes.append(error)
 
     thread = threading.Thread(target=run)
-    misses = gate.cache.cache_info().misses
+    misses = gate.deployments.cache.cache_info().misses
     thread.start()
-    while gate.cache.cache_info().misses == misses and not outcomes:
+    while gate.deployments.cache.cache_info().misses == misses and not outcomes:
         thread.join(0.001)
     slow.go.set()
     thread.join(SOON)
@@ -359,25 +358,28 @@ def test_what_is_no_request_waits_for_a_load(slow, call):
 
 @pytest.mark.parametrize(
     "call",
-    [lambda gate: gate.warm(timeout=0.01), lambda gate: gate.score("sum", {"x0": 1, "x1": 2}, timeout=0.01)],
+    [
+        lambda gate: gate.deployments.warm(timeout=0.01),
+        lambda gate: gate.score("sum", {"x0": 1, "x1": 2}, timeout=0.01),
+    ],
     ids=["warm", "score"],
 )
-def test_a_load_that_takes_longer_than_its_caller_waits(slow, call):
-    """Is no failure of the model: its error says that it is being loaded, and has a cause."""
-    gate = patient(slow)
+def test_load_timeout_is_no_failure_of_the_model(slow, call):
+    """The error says that the model is being loaded, and has a cause."""
+    gate = make_impatient_gate(slow)
     with pytest.raises(DeploymentLoading, match="is being loaded") as info:
         call(gate)
-    states = gate.states()
+    states = gate.deployments.states()
     slow.go.set()
-    gate.warm()
+    gate.deployments.warm()
 
     assert "the load of model sum has taken" in str(info.value.__cause__)
     assert {"sum": "active"} == states
-    assert 0 == gate.cache.failures
+    assert 0 == gate.deployments.cache.failures
 
 
-def test_a_deadline_ends_the_wait_for_a_load(slow):
-    """Where it is over before the load_timeout is."""
+def test_deadline_ends_the_wait_for_a_load(slow):
+    """If it is shorter than load_timeout."""
     gate = Gate([Deployment("sum", "store:sum")], keys="open", store=slow, deadline=0.05, load_timeout=600)
     answers = [Client(each).post("/api/predict", body=BODY).status for each in (gate.wsgi, gate.asgi)]
     slow.go.set()
@@ -385,33 +387,32 @@ def test_a_deadline_ends_the_wait_for_a_load(slow):
     assert [504, 504] == answers
 
 
-def test_every_failure_to_load_has_its_cause(slow):
-    """What the store raised, also where it says that there is no such model."""
+def test_failed_load_has_the_exception_of_the_store_as_cause(slow):
     slow.go.set()
     for error, kind in ((OSError(SECRET), DeploymentUnavailable), (NotFound("none"), NotFound)):
         slow.failures.append(error)
         with pytest.raises(kind) as info:
-            patient(slow).warm()
+            make_impatient_gate(slow).deployments.warm()
 
         assert error is info.value.__cause__
 
 
-def test_a_load_is_in_the_log(slow, caplog):
-    """Its beginning and its end, with how long it took; so is one that fails, and a swap."""
+def test_loads_are_logged(slow, caplog):
+    """Start and end, with the duration; also failed loads and swaps."""
     caplog.set_level(logging.INFO, "modelgate")
     slow.go.set()
-    gate = patient(slow)
+    gate = make_impatient_gate(slow)
     slow.failures.append(OSError(SECRET))
     with pytest.raises(DeploymentUnavailable):
-        gate.warm()
-    gate.cache.cache_clear()
-    gate.warm()
-    gate.swap("sum", "store:sum")
-    told = [
+        gate.deployments.warm()
+    gate.deployments.cache.cache_clear()
+    gate.deployments.warm()
+    gate.deployments.swap("sum", "store:sum")
+    logged = [
         re.sub(r"\d+\.\d", "0.0", record.getMessage())
         for record in caplog.records
         if record.levelno == logging.INFO
     ]
     begun, ended = "deployment sum: loading model", "deployment sum: model loaded in 0.0 s"
 
-    assert [begun, "deployment sum: model not loaded after 0.0 s", begun, ended, begun, ended] == told
+    assert [begun, "deployment sum: model not loaded after 0.0 s", begun, ended, begun, ended] == logged

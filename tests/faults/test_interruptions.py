@@ -1,4 +1,4 @@
-"""An exception from a signal handler, wherever it comes, leaves the deployment as it was."""
+"""Exceptions from signal handlers, at any point, leave a deployment intact."""
 
 import dis
 import functools
@@ -13,21 +13,21 @@ from pathlib import Path
 import pytest
 
 import modelgate
-from modelgate import Admission, Concurrency, Deployment, Gate, Schema
-from modelgate.flow.threads import Share, Threads
+from modelgate import Admission, ConcurrencyLimit, Deployment, Gate, Schema
+from modelgate.flow.fair_pool import FairThreadPool, PoolQuota
 from modelgate.testing import Client
-from waiting import SOON
+from support.waiting import SOON
 
 SCHEMA = Schema.of(x=float)
-# What may come of a request that is interrupted: an exception, or an error of the gate's.
+# Outcomes of an interrupted request: an exception (None), or an error status.
 ENDS = (None, 400, 500, 503)
 PACKAGE = str(Path(modelgate.__file__).parent)
-# Of the threads of a gate no line is safe, but all points at which a signal interrupts: see the last test.
-LEFT_OUT = ("threads.py", "testing.py")
+# The thread pool is not safe at every line, only where signal handlers run: see the last test.
+EXCLUDED = ("fair_pool.py", "testing.py")
 
 
 class Interrupt(BaseException):
-    """Like KeyboardInterrupt, which passes in the main thread alone."""
+    """Like KeyboardInterrupt, which only the main thread lets pass."""
 
 
 class SoftLimit(Exception):
@@ -35,23 +35,24 @@ class SoftLimit(Exception):
 
 
 @functools.cache
-def with_exits(code):
-    """The offsets at which a line event tells of the end of a ``with``: no signal handler runs there."""
-    begun, exits, line = set(), set(), None
+def with_exit_offsets(code):
+    """Return the offsets of line events at the end of a ``with``: no signal handler runs there."""
+    started, exits, line = set(), set(), None
     for instruction in dis.get_instructions(code):
         if instruction.starts_line is not None:
             line = instruction.positions.lineno
-            if line in begun:
+            if line in started:
                 exits.add(instruction.offset)
         if instruction.opname == "BEFORE_WITH":
-            begun.add(line)
+            started.add(line)
     return exits
 
 
 @functools.cache
-def signal_points(code):
-    """The offsets before which CPython runs signal handlers, where an exception has the same handler as a
-    signal's would.
+def signal_offsets(code):
+    """Return the offsets at which CPython runs signal handlers.
+
+    Only those at which an exception has the same handler as a signal's would have.
     """
     table = dis._parse_exception_table(code)
 
@@ -70,11 +71,11 @@ def signal_points(code):
 
 
 def is_line(frame, event):
-    return event == "line" and frame.f_lasti not in with_exits(frame.f_code)
+    return event == "line" and frame.f_lasti not in with_exit_offsets(frame.f_code)
 
 
 def is_signal_point(frame, event):
-    return event == "opcode" and frame.f_lasti in signal_points(frame.f_code)
+    return event == "opcode" and frame.f_lasti in signal_offsets(frame.f_code)
 
 
 POINTS = {"line": is_line, "signal": is_signal_point}
@@ -83,29 +84,29 @@ POINTS = {"line": is_line, "signal": is_signal_point}
 class Interruption:
     """Raises *error* in this thread at the *number*-th point of modelgate's code."""
 
-    def __init__(self, kind, error, number, left_out):
-        self.left_out = left_out
+    def __init__(self, kind, error, number, excluded):
+        self.excluded = excluded
         self.is_point, self.opcodes = POINTS[kind], kind == "signal"
-        self.error, self.left = error, number
+        self.error, self.remaining = error, number
         self.where = None
 
     def _call(self, frame, event, arg):
         name = frame.f_code.co_filename
-        if not name.startswith(PACKAGE) or name.endswith(self.left_out):
+        if not name.startswith(PACKAGE) or name.endswith(self.excluded):
             return None
         frame.f_trace_opcodes = self.opcodes
         return self._step
 
     def _step(self, frame, event, arg):
         if self.where is None and self.is_point(frame, event):
-            self.left -= 1
-            if self.left < 0:
+            self.remaining -= 1
+            if self.remaining < 0:
                 self.where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
                 raise self.error
         return self._step
 
     def run(self, call):
-        """What *call* returns; None where it is interrupted."""
+        """Return the result of *call*; None if it is interrupted."""
         before = sys.gettrace()
         sys.settrace(self._call)
         try:
@@ -116,11 +117,11 @@ class Interruption:
             sys.settrace(before)
 
 
-def each_interruption(kind, error, attempt, left_out=LEFT_OUT, least=50):
-    """Call *attempt* with an interruption at each point it comes to, until it comes to the end."""
+def interrupt_everywhere(kind, error, attempt, excluded=EXCLUDED, least=50):
+    """Call *attempt* with an interruption at each point of its code, in turn."""
     number = 0
     while True:
-        interruption = Interruption(kind, error, number, left_out)
+        interruption = Interruption(kind, error, number, excluded)
         attempt(interruption)
         if interruption.where is None:
             break
@@ -129,8 +130,6 @@ def each_interruption(kind, error, attempt, left_out=LEFT_OUT, least=50):
 
 
 class Doubler:
-    """A fitted estimator."""
-
     n_features_in_ = 1
 
     def __init__(self):
@@ -157,8 +156,8 @@ def model():
 
 
 def make_gate(deployed):
-    """A gate with layers that count what is in flight."""
-    layers = [Admission(2), Concurrency(2, by="address")]
+    """Create a gate with layers that count requests in flight."""
+    layers = [Admission(2), ConcurrencyLimit(2, by="address")]
     return Gate([Deployment("double", deployed, schema=SCHEMA, plans=False)], layers=layers, keys="open")
 
 
@@ -166,27 +165,27 @@ def function(table):
     return table["x"] * 2
 
 
-def ask(gate, x):
+def score(gate, x):
     return gate.score("double", {"x": x}).values.tolist()
 
 
-def ask_by_http(gate, x):
+def post(gate, x):
     answer = Client(gate.wsgi).post("/predict/double", json=[{"x": x}])
     return answer.json()["result"] if answer.status == 200 else answer.status
 
 
-def check(gate, pool, where):
-    """The deployment answers any thread, and nothing of what was interrupted is left."""
-    told = pool.submit(ask, gate, 3).result(SOON), ask(gate, 4), ask_by_http(gate, 5)
-    drained = gate.drain("double", SOON)
-    gate.resume("double")
-    tally = gate._loader.tallies["double"]
+def check_intact(gate, pool, where):
+    """Check that any thread can score, and that nothing of the interrupted call is left."""
+    results = pool.submit(score, gate, 3).result(SOON), score(gate, 4), post(gate, 5)
+    drained = gate.deployments.drain("double", SOON)
+    gate.deployments.resume("double")
+    metrics = gate.deployments.loader.model_metrics["double"]
     admission, concurrency = gate.layers
-    left = [tally.running, tally.rows_waiting, gate._entries["double"].in_flight._asking]
-    left += [admission.in_flight, concurrency._in_flight, gate.metrics._requests._under_way]
+    leftovers = [metrics.running, metrics.rows_waiting, gate._catalog["double"].in_flight._requests]
+    leftovers += [admission.in_flight, concurrency._in_flight, gate.metrics._requests._under_way]
 
-    assert ([6.0], [8.0], [10.0], True) == (*told, drained), where
-    assert not any(left), where
+    assert ([6.0], [8.0], [10.0], True) == (*results, drained), where
+    assert not any(leftovers), where
 
 
 KINDS = pytest.mark.parametrize("kind", POINTS)
@@ -197,75 +196,80 @@ DEPLOYED = pytest.mark.parametrize("deployed", ["estimator", "function"])
 @KINDS
 @ERRORS
 @DEPLOYED
-@pytest.mark.parametrize("way", [ask, ask_by_http])
-def test_a_deployment_survives_an_interruption_anywhere(pool, model, kind, error, deployed, way):
-    """The next request is answered, a drain ends, and nothing is counted as running or in flight."""
+@pytest.mark.parametrize("send", [score, post])
+def test_deployment_survives_an_interruption_anywhere(pool, model, kind, error, deployed, send):
+    """Later requests are served, a drain ends, and nothing counts as running or in flight."""
     gate = make_gate(model if deployed == "estimator" else function)
-    ask(gate, 1)
+    score(gate, 1)
 
     def attempt(interruption):
-        assert interruption.run(lambda: way(gate, 1)) in ([2.0], *ENDS), interruption.where
-        check(gate, pool, interruption.where)
+        assert interruption.run(lambda: send(gate, 1)) in ([2.0], *ENDS), interruption.where
+        check_intact(gate, pool, interruption.where)
 
-    each_interruption(kind, error, attempt)
+    interrupt_everywhere(kind, error, attempt)
 
 
 @KINDS
 @ERRORS
-@pytest.mark.parametrize("way", [ask, ask_by_http])
-def test_an_interruption_is_for_one_caller_alone(pool, model, kind, error, way):
-    """Another thread, whose table is in the same batch, gets its own answer."""
+@pytest.mark.parametrize("send", [score, post])
+def test_interruption_affects_only_its_own_caller(pool, model, kind, error, send):
+    """Another thread, whose table is in the same batch, gets its own prediction."""
     gate = make_gate(model)
-    tally = gate._loader.tallies["double"]
-    ask(gate, 1)
+    metrics = gate.deployments.loader.model_metrics["double"]
+    score(gate, 1)
 
     def attempt(interruption):
         model.go_on.clear()
         while model.entered.acquire(blocking=False):
             pass
-        first = pool.submit(ask, gate, 1)
+        first = pool.submit(score, gate, 1)
         assert model.entered.acquire(timeout=SOON)
-        second = pool.submit(interruption.run, lambda: way(gate, 2))
-        wait_until(lambda: tally.rows_waiting == 1 or second.done())
-        waiting = tally.rows_waiting
-        third = pool.submit(ask, gate, 3)
-        wait_until(lambda: tally.rows_waiting == waiting + 1)
+        second = pool.submit(interruption.run, lambda: send(gate, 2))
+        wait_until(lambda: metrics.rows_waiting == 1 or second.done())
+        waiting = metrics.rows_waiting
+        third = pool.submit(score, gate, 3)
+        wait_until(lambda: metrics.rows_waiting == waiting + 1)
         model.go_on.set()
 
-        assert [[2.0], [6.0]] == [asked.result(SOON) for asked in (first, third)], interruption.where
+        assert [[2.0], [6.0]] == [future.result(SOON) for future in (first, third)], interruption.where
         assert second.result(SOON) in ([4.0], *ENDS), interruption.where
-        check(gate, pool, interruption.where)
+        check_intact(gate, pool, interruption.where)
 
-    each_interruption(kind, error, attempt)
+    interrupt_everywhere(kind, error, attempt)
 
 
 @pytest.mark.parametrize("busy", [True, False])
 @pytest.mark.parametrize(
-    "call", [Share.submit, partial(Share.submit, now=True), partial(Share.result, seconds=SOON)]
+    "call",
+    [
+        PoolQuota.submit,
+        partial(PoolQuota.submit, immediate=True),
+        partial(PoolQuota.run_with_timeout, timeout=SOON),
+    ],
 )
-def test_threads_survive_a_signal_anywhere(call, busy):
-    """What others queued is called, and as many calls at once as there are threads."""
+def test_thread_pool_survives_a_signal_anywhere(call, busy):
+    """Queued calls are made, and all threads can still be used."""
 
     def attempt(interruption):
-        threads = Threads(2)
+        threads = FairThreadPool(2)
         shares = one, other = threads.share(), threads.share()
         go_on, both = threading.Event(), threading.Barrier(3)
         calls = [share.submit(partial(go_on.wait, SOON)) for share in shares]
         calls.append(other.submit(lambda: True))
         if not busy:
             go_on.set()
-            wait_until(lambda: not (one.live or other.live))
+            wait_until(lambda: not (one.running or other.running))
         interruption.run(lambda: call(one, lambda: None))
         go_on.set()
-        told = [asked.result(SOON) for asked in calls]
-        wait_until(lambda: not (one.live or other.live))
+        results = [future.result(SOON) for future in calls]
+        wait_until(lambda: not (one.running or other.running))
         at_once = [share.submit(partial(both.wait, SOON)) for share in shares]
         both.wait(SOON)
 
-        assert [True] * 3 == told, interruption.where
-        assert {0, 1, 2} > {asked.result(SOON) for asked in at_once}, interruption.where
+        assert [True] * 3 == results, interruption.where
+        assert {0, 1, 2} > {future.result(SOON) for future in at_once}, interruption.where
 
-    each_interruption("signal", Interrupt, attempt, left_out=(), least=10)
+    interrupt_everywhere("signal", Interrupt, attempt, excluded=(), least=10)
 
 
 def wait_until(condition):
@@ -273,4 +277,4 @@ def wait_until(condition):
         if condition():
             return
         time.sleep(0.001)
-    raise AssertionError("it does not come to be")
+    raise AssertionError("the condition did not become true")

@@ -1,4 +1,4 @@
-"""Keys that change, and a database that goes, while everybody asks."""
+"""Keys that change and databases that fail while requests arrive."""
 
 import logging
 import subprocess
@@ -10,62 +10,62 @@ import pytest
 
 from modelgate import Deployment, Gate, RateLimit, Schema, drive
 from modelgate.flow import wait_for
-from modelgate.keys import SqlKeyStore, generate, sql
-from modelgate.testing import Client, Clock
-from waiting import SOON, wait_until
+from modelgate.keys import SqlKeyStore, generate
+from modelgate.keys import sql_store as sql
+from modelgate.testing import Client, FakeClock
+from support.databases import DATABASES, make_database
+from support.waiting import SOON, wait_until
 
 LIMIT = 1_000_000
 ASKING = 4
 THREADS = sql._THREADS
 
 
-def counted(request):
-    """What limits count by."""
-    return request.principal.counted_as or request.principal.id
+def get_bucket(request):
+    """Return the id under which limits count the caller."""
+    return request.context.principal.limit_bucket or request.context.principal.id
 
 
 def make_gate(store):
     double = Deployment("double", lambda table: table["x"] * 2, schema=Schema.of(x=float))
-    return Gate([double], keys=store, limits=RateLimit(f"{LIMIT}/day", by=counted))
+    return Gate([double], keys=store, limits=RateLimit(f"{LIMIT}/day", by=get_bucket))
 
 
-def ask(client, key):
+def send(client, key):
     return client.post("/api/predict", json={"input_data": {"x": 1}}, headers={"x-api-key": key})
 
 
 @pytest.fixture
 def limit_look_ups(monkeypatch):
-    """A function that sets for how many seconds a look-up is waited for."""
-    return lambda seconds: monkeypatch.setattr("modelgate.keys.sql._TIMEOUT", seconds)
+    """Return a function that sets the timeout of look-ups in seconds."""
+    return lambda seconds: monkeypatch.setattr("modelgate.keys.sql_store._TIMEOUT", seconds)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path):
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/keys.db"
-    return request.getfixturevalue("postgres").emptied()
+@pytest.fixture(params=DATABASES)
+def url(request):
+    return make_database(request.param, request)
 
 
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
 def test_rotation_under_load(url, interface):
-    """While keys are replaced no request fails, and no request is counted twice or not at all."""
-    # Each request is looked up anew at nearly every turn: the changes meet the look-ups.
-    store, admin = SqlKeyStore(url, staleness=0.001), SqlKeyStore(url)
+    """No request fails, and every request is counted exactly once."""
+    # Requests rarely use the cache, so that changes and look-ups coincide.
+    store, admin = SqlKeyStore(url, cache_ttl=0.001), SqlKeyStore(url)
     new = admin.create(owner="us", scopes="double")
     gate, answers, over = make_gate(store), [], threading.Event()
     current, failures = [new.key], []
 
-    def asking():
+    def send_requests():
         client = Client(getattr(gate, interface))
         try:
             while not over.is_set():
-                # Those who have not heard of the new key yet go on with the old one.
+                # Callers that do not have the new key yet still use the old one.
                 for key in (current[-1], current[max(0, len(current) - 2)]):
-                    answers.append((key, ask(client, key)))
+                    answers.append((key, send(client, key)))
         except BaseException as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=asking) for _ in range(ASKING)]
+    threads = [threading.Thread(target=send_requests) for _ in range(ASKING)]
     for thread in threads:
         thread.start()
     try:
@@ -89,66 +89,68 @@ def test_rotation_under_load(url, interface):
 
 
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
-def test_a_database_that_goes_and_comes_back(postgres, interface, caplog):
-    """Look-ups are told for their two seconds; then 503, with a reason in the log; then all is as it was."""
-    clock = Clock()
-    store = SqlKeyStore(postgres.emptied(), clock=clock)
+def test_unavailable_database_is_503_after_cache_ttl(postgres, interface, caplog):
+    """The reason is logged, and requests succeed again afterwards."""
+    clock = FakeClock()
+    store = SqlKeyStore(postgres.clear_tables(), clock=clock)
     client = Client(getattr(make_gate(store), interface))
     key, other = (store.create(owner="us", scopes="double").key for _ in range(2))
 
-    assert ask(client, key).status == 200
+    assert send(client, key).status == 200
     postgres.stop()
     try:
         with caplog.at_level(logging.ERROR, "modelgate"):
-            told, unknown = ask(client, key), ask(client, other)
+            cached, unknown = send(client, key), send(client, other)
             clock.advance(2)
-            refused = ask(client, key)
+            refused = send(client, key)
     finally:
         postgres.start()
-    early = ask(client, key)
+    early = send(client, key)
     clock.advance(1)
-    late = ask(client, key)
+    late = send(client, key)
     store.close()
 
-    assert [told.status, unknown.status, refused.status] == [200, 503, 503]
+    assert [cached.status, unknown.status, refused.status] == [200, 503, 503]
     assert refused.header("retry-after") == "1"
     assert refused.json()["error"] == "API keys cannot be checked just now: try again in 1 s"
-    # That the use of a key could not be noted may be told too, as a warning, if it was not noted by then.
+    # There may be a warning too, if the last use of a key was not written by then.
     errors = {record.message for record in caplog.records if record.levelno == logging.ERROR}
-    assert {"the key store cannot be asked"} == errors
+    assert {"key store: look-up failed"} == errors
     assert postgres.password not in caplog.text
     assert [early.status, late.status] == [503, 200]
 
 
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
-def test_a_database_that_hangs(postgres, interface, caplog, limit_look_ups, monkeypatch):
-    """Who waits for it is told 503, whoever comes then without a look-up; it is as before when it answers."""
-    clock = Clock()
-    store = SqlKeyStore(postgres.emptied(), clock=clock)
+def test_hanging_database_is_503(postgres, interface, caplog, limit_look_ups, monkeypatch):
+    """Further requests are rejected without a look-up until it responds again."""
+    clock = FakeClock()
+    store = SqlKeyStore(postgres.clear_tables(), clock=clock)
     client = Client(getattr(make_gate(store), interface))
     key, other = (store.create(owner="us", scopes="double").key for _ in range(2))
 
     submit, looked_up = store._submit, []
     monkeypatch.setattr(store, "_submit", lambda call: (looked_up.append(call), submit(call))[1])
 
-    assert ask(client, key).status == 200
-    with postgres.hanging(), caplog.at_level(logging.ERROR, "modelgate"):
+    assert send(client, key).status == 200
+    with postgres.suspend(), caplog.at_level(logging.ERROR, "modelgate"):
         limit_look_ups(0.3)
         clock.advance(2)
-        waited = ask(client, key)
+        waited = send(client, key)
         looked_up.clear()
-        at_once = [ask(client, each).status for each in (key, other) * 10]
+        at_once = [send(client, candidate).status for candidate in (key, other) * 10]
         look_ups = len(looked_up)
         clock.advance(1)
-        again = ask(client, other)
+        again = send(client, other)
     limit_look_ups(SOON)
     clock.advance(1)
-    late = ask(client, key)
+    late = send(client, key)
     store.close()
 
     assert (503, "1") == (waited.status, waited.header("retry-after"))
     assert ([503] * 20, 0, 503) == (at_once, look_ups, again.status)
-    assert ["the key store does not answer within 0.3 s"] * 2 == [record.message for record in caplog.records]
+    assert ["key store: timeout: no response within 0.3 s"] * 2 == [
+        record.message for record in caplog.records
+    ]
     assert 200 == late.status
 
 
@@ -167,52 +169,51 @@ except StoreError:
 """
 
 
-def test_a_database_that_hangs_keeps_no_program_from_ending(tmp_path):
-    """Its threads are left behind."""
+def test_hanging_database_does_not_keep_process_alive(tmp_path):
     command = [sys.executable, "-c", HANGING, f"sqlite:///{tmp_path}/keys.db"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SOON)
 
     assert (0, "refused\n") == (done.returncode, done.stdout)
 
 
-def test_a_store_that_hangs_serves_others_still(tmp_path, monkeypatch, limit_look_ups):
-    """A look-up that hangs takes one thread, and nobody waits for it twice; the next key is looked up."""
-    clock = Clock()
+def test_hanging_look_up_does_not_block_others(tmp_path, monkeypatch, limit_look_ups):
+    """It occupies one thread, and is not repeated."""
+    clock = FakeClock()
     store = SqlKeyStore(f"sqlite:///{tmp_path}/keys.db", clock=clock)
     client, over = Client(make_gate(store).wsgi), threading.Event()
     slow, other = (store.create(owner="us", scopes="double").key for _ in range(2))
-    fetch, asked = store.fetch, []
+    fetch, digests = store.fetch, []
 
     def hang_once(digest):
-        asked.append(digest)
-        if len(asked) == 1:
+        digests.append(digest)
+        if len(digests) == 1:
             over.wait(SOON)
         return fetch(digest)
 
     monkeypatch.setattr(store, "fetch", hang_once)
     limit_look_ups(0.3)
-    statuses = [ask(client, slow).status]
+    statuses = [send(client, slow).status]
     limit_look_ups(SOON)
     clock.advance(1)
-    statuses += [ask(client, other).status, ask(client, slow).status]
+    statuses += [send(client, other).status, send(client, slow).status]
     over.set()
     store.close()
 
     assert [503, 200, 200] == statuses
 
 
-class TestALookUpThatQueues:
-    """The time of a look-up begins when a thread takes it."""
+class TestQueuedLookUp:
+    """The timeout of a look-up starts when a thread takes it."""
 
     @pytest.fixture
     def store(self, tmp_path):
-        store = SqlKeyStore(f"sqlite:///{tmp_path}/keys.db", clock=Clock())
+        store = SqlKeyStore(f"sqlite:///{tmp_path}/keys.db", clock=FakeClock())
         yield store
         store.close()
 
     @pytest.fixture
     def go_on(self, store, monkeypatch):
-        """Holds every thread of the store with a look-up until it is set."""
+        """Event that ends the look-ups which occupy every thread of the store."""
         go_on, entered, fetch = threading.Event(), threading.Semaphore(0), store.fetch
 
         def held(digest):
@@ -232,32 +233,32 @@ class TestALookUpThatQueues:
             flow.close()
 
     @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
-    def test_is_rejected_alone(self, store, go_on, monkeypatch, caplog, interface):
-        """When it gets no thread: the store is not taken to be down, and the next look-up is made."""
+    def test_look_up_without_thread_is_rejected(self, store, go_on, monkeypatch, caplog, interface):
+        """The database does not count as down, and the next look-up is made."""
         client, key = (
             Client(getattr(make_gate(store), interface)),
             store.create(owner="us", scopes="double").key,
         )
         monkeypatch.setattr(sql, "_TIMEOUT", 0.01)
-        waited = ask(client, key)
+        waited = send(client, key)
         monkeypatch.setattr(sql, "_TIMEOUT", SOON)
         go_on.set()
-        served = ask(client, key)
+        served = send(client, key)
 
         assert (503, "1") == (waited.status, waited.header("retry-after"))
         assert "The server is busy: try again in 1 s" == waited.json()["error"]
         assert 200 == served.status
         assert [] == [record for record in caplog.records if record.levelno >= logging.ERROR]
 
-    def test_has_all_its_time(self, store, go_on, monkeypatch):
-        """Though a request has waited for it as long as a look-up may take."""
+    def test_queued_look_up_has_full_timeout(self, store, go_on, monkeypatch):
+        """Although its request has already waited as long."""
         key, timeouts = store.create(owner="us", scopes="double").key, []
 
         def waiting(future, seconds):
             timeouts.append(seconds)
             if len(timeouts) == 1:
                 go_on.set()
-                # Until it is under way, or over.
+                # Wait until it has started or ended.
                 while future._state == "PENDING":
                     time.sleep(0.001)
                 raise TimeoutError

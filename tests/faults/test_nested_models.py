@@ -1,4 +1,4 @@
-"""Models that ask other deployments, or their own, while they predict."""
+"""Models that call other deployments, or their own, while they predict."""
 
 import asyncio
 import threading
@@ -9,14 +9,14 @@ import pytest
 from modelgate import Deployment, Gate, Schema
 from modelgate.flow import run_coroutine
 from modelgate.testing import Client
-from waiting import SOON
+from support.waiting import SOON
 
 SCHEMA = Schema.of(x=float)
 FIELDS = {"content-type": "application/json"}
 
 
 class Base:
-    """A fitted estimator that takes long, as it is not known to be light."""
+    """Fitted estimator that is not known to be light."""
 
     n_features_in_ = 1
 
@@ -28,11 +28,12 @@ class Base:
         return rows[:, 0] * 2
 
 
-async def ask_all(gate, asked):
-    """The results of requests that are all under way at once on one event loop."""
+async def predict_together(gate, requests):
+    """Send requests at the same time on one event loop, and return their results."""
     client = Client(gate.asgi)
     flows = [
-        client._ask_asgi("POST", f"/predict/{name}", "", FIELDS, [b'[{"x": %d}]' % x]) for name, x in asked
+        client._call_asgi("POST", f"/predict/{name}", "", FIELDS, [b'[{"x": %d}]' % x])
+        for name, x in requests
     ]
     return [answer.json().get("result") for answer in await asyncio.wait_for(asyncio.gather(*flows), SOON)]
 
@@ -48,8 +49,8 @@ def by_wsgi(gate, x, name="base"):
 @pytest.mark.parametrize("threads", [4, 6])
 @pytest.mark.parametrize("deadline", [None, SOON])
 @pytest.mark.parametrize("way", [by_score, by_wsgi])
-def test_handlers_that_ask_an_estimator_do_not_starve_it(threads, deadline, way):
-    """Sixty requests at once, for two such handlers and for the estimator itself: all are answered right."""
+def test_handlers_that_call_an_estimator_do_not_starve_it(threads, deadline, way):
+    """Sixty requests at once, for two handlers and for the estimator itself."""
     busy = threading.Semaphore(0)
     base = Deployment("base", Base(lambda: busy.acquire(timeout=0.02)), schema=SCHEMA, offload=True)
     gate = Gate([base], keys="open", threads=threads, deadline=deadline)
@@ -62,17 +63,17 @@ def test_handlers_that_ask_an_estimator_do_not_starve_it(threads, deadline, way)
     def minus(table):
         return [way(gate, x) - 1 for x in table["x"]]
 
-    asked = [(("plus", "base", "minus")[x % 3], x) for x in range(60)]
+    requests = [(("plus", "base", "minus")[x % 3], x) for x in range(60)]
 
-    assert [[2 * x + {"plus": 1, "base": 0, "minus": -1}[name]] for name, x in asked] == asyncio.run(
-        ask_all(gate, asked)
+    assert [[2 * x + {"plus": 1, "base": 0, "minus": -1}[name]] for name, x in requests] == asyncio.run(
+        predict_together(gate, requests)
     )
 
 
 @pytest.mark.parametrize("deadline", [None, SOON])
 @pytest.mark.parametrize("way", [by_score, by_wsgi])
-def test_who_waits_before_a_batch_is_handed_to_the_threads_scores_it(deadline, way):
-    """All threads wait for the estimator already when it becomes free, and an event loop is first in its queue."""
+def test_waiting_thread_scores_a_batch_before_it_is_submitted_to_workers(deadline, way):
+    """All workers wait for the estimator when it becomes idle, and an event loop is first in its queue."""
     entered, go_on = threading.Semaphore(0), threading.Event()
 
     def before():
@@ -84,7 +85,7 @@ def test_who_waits_before_a_batch_is_handed_to_the_threads_scores_it(deadline, w
         [Deployment("base", base, schema=SCHEMA, offload=True)], keys="open", threads=4, deadline=deadline
     )
     base.before = before
-    tally = gate._loader.tallies["base"]
+    metrics = gate.deployments.loader.model_metrics["base"]
 
     @gate.handler("plus", schema=SCHEMA)
     def plus(table):
@@ -94,13 +95,13 @@ def test_who_waits_before_a_batch_is_handed_to_the_threads_scores_it(deadline, w
     def minus(table):
         return [way(gate, table["x"][0]) - 1]
 
-    async def asked():
-        tasks = [asyncio.create_task(ask_all(gate, [("base", 7)]))]
-        while tally.rows_waiting < 1:
+    async def run_requests():
+        tasks = [asyncio.create_task(predict_together(gate, [("base", 7)]))]
+        while metrics.rows_waiting < 1:
             await asyncio.sleep(0.001)
         for name in ("plus", "minus") * 2:
-            tasks.append(asyncio.create_task(ask_all(gate, [(name, 7)])))
-        while tally.rows_waiting < 5:
+            tasks.append(asyncio.create_task(predict_together(gate, [(name, 7)])))
+        while metrics.rows_waiting < 5:
             await asyncio.sleep(0.001)
         go_on.set()
         return [result for answers in await asyncio.gather(*tasks) for result in answers]
@@ -110,16 +111,16 @@ def test_who_waits_before_a_batch_is_handed_to_the_threads_scores_it(deadline, w
         assert entered.acquire(timeout=SOON)
 
         try:
-            told = asyncio.run(asyncio.wait_for(asked(), SOON))
+            results = asyncio.run(asyncio.wait_for(run_requests(), SOON))
         finally:
             go_on.set()
 
-        assert [[14.0], [15.0], [13.0], [15.0], [13.0]] == told
+        assert [[14.0], [15.0], [13.0], [15.0], [13.0]] == results
         assert [2.0] == first.result(SOON).values.tolist()
 
 
-class AsksItself:
-    """A fitted estimator that asks its own deployment for another row."""
+class CallsItself:
+    """Fitted estimator that calls its own deployment for another row."""
 
     n_features_in_ = 1
 
@@ -131,51 +132,50 @@ class AsksItself:
 
 
 def by_loop(gate, x, name="base"):
-    [[value]] = run_coroutine(lambda: ask_all(gate, [(name, x)]))
+    [[value]] = run_coroutine(lambda: predict_together(gate, [(name, x)]))
     return value
 
 
 @pytest.mark.parametrize("offload", [True, False, None])
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
 @pytest.mark.parametrize("way", [by_score, by_wsgi, by_loop])
-def test_an_estimator_may_ask_its_own_deployment(offload, interface, way):
-    """It is answered in the same thread, and the deployment serves on."""
+def test_estimator_can_call_its_own_deployment(offload, interface, way):
+    """It is scored in the same thread, and the deployment keeps serving."""
     if way is by_loop and interface == "asgi":
-        # A running event loop has it run in another thread.
+        # A running event loop requires another thread.
         offload = True
-    model = AsksItself(way)
+    model = CallsItself(way)
     model.gate = gate = Gate([], keys="open")
-    gate.add(Deployment("base", model, schema=SCHEMA, plans=False, offload=offload))
+    gate.deployments.add(Deployment("base", model, schema=SCHEMA, plans=False, offload=offload))
     client = Client(getattr(gate, interface))
-    told = [client.post("/predict/base", json=[{"x": x}]).json()["result"] for x in (0, 1, 0)]
+    results = [client.post("/predict/base", json=[{"x": x}]).json()["result"] for x in (0, 1, 0)]
 
-    assert [[0.0], [1.0], [0.0]] == told
-    assert gate.drain("base", SOON)
+    assert [[0.0], [1.0], [0.0]] == results
+    assert gate.deployments.drain("base", SOON)
 
 
-def test_an_estimator_that_asks_itself_for_ever_fails(caplog):
-    """With an error, after which the deployment serves on."""
+def test_endless_recursion_of_an_estimator_fails(caplog):
+    """The deployment keeps serving."""
 
-    class Endless(AsksItself):
+    class Endless(CallsItself):
         def predict(self, rows):
             return [self.way(self.gate, x) if x else 0.0 for x in rows[:, 0]]
 
     model = Endless(by_score)
     model.gate = gate = Gate([Deployment("base", model, schema=SCHEMA, plans=False)], keys="open")
     client = Client(gate.wsgi)
-    told = [client.post("/predict/base", json=[{"x": x}]).status for x in (0, 1, 0)]
+    statuses = [client.post("/predict/base", json=[{"x": x}]).status for x in (0, 1, 0)]
 
-    assert [200, 500, 200] == told
+    assert [200, 500, 200] == statuses
 
 
 @pytest.mark.parametrize("deadline", [None, SOON])
 @pytest.mark.parametrize("way", [by_score, by_wsgi, by_loop])
-def test_estimators_that_ask_each_other_do_not_wait_for_each_other(deadline, way):
-    """Each is asked by the other while it predicts: both answer."""
+def test_estimators_that_call_each_other_do_not_deadlock(deadline, way):
     both = threading.Barrier(2)
     gate = Gate([], keys="open", deadline=deadline)
 
-    class AsksTheOther:
+    class CallsTheOther:
         n_features_in_ = 1
 
         def __init__(self, other):
@@ -188,15 +188,15 @@ def test_estimators_that_ask_each_other_do_not_wait_for_each_other(deadline, way
             return [way(gate, 0, self.other) + 1]
 
     for name, other in (("one", "other"), ("other", "one")):
-        gate.add(Deployment(name, AsksTheOther(other), schema=SCHEMA, plans=False))
+        gate.deployments.add(Deployment(name, CallsTheOther(other), schema=SCHEMA, plans=False))
     with ThreadPoolExecutor(2) as pool:
-        asked = [pool.submit(by_wsgi, gate, 1, name) for name in ("one", "other")]
+        futures = [pool.submit(by_wsgi, gate, 1, name) for name in ("one", "other")]
 
-        assert [1.0, 1.0] == [result.result(SOON) for result in asked]
+        assert [1.0, 1.0] == [future.result(SOON) for future in futures]
 
 
-def test_handlers_with_an_event_loop_of_their_own_do_not_starve_an_estimator():
-    """All threads wait in such a loop for the estimator: it is called in another one."""
+def test_handlers_with_their_own_event_loop_do_not_starve_an_estimator():
+    """All workers wait in such a loop for the estimator, which is called in another thread."""
     entered, go_on = threading.Semaphore(0), threading.Event()
     model = Base()
     base = Deployment("base", model, schema=SCHEMA, offload=True)
@@ -206,9 +206,9 @@ def test_handlers_with_an_event_loop_of_their_own_do_not_starve_an_estimator():
         entered.release()
         assert go_on.wait(SOON)
 
-    # Only now: a model is tried when it is loaded.
+    # Set only now: a model is tried when it is loaded.
     model.before = before
-    tally = gate._loader.tallies["base"]
+    metrics = gate.deployments.loader.model_metrics["base"]
 
     @gate.handler("plus", schema=SCHEMA)
     def plus(table):
@@ -218,12 +218,12 @@ def test_handlers_with_an_event_loop_of_their_own_do_not_starve_an_estimator():
     def minus(table):
         return [by_loop(gate, table["x"][0]) - 1]
 
-    async def asked():
-        tasks = [asyncio.create_task(ask_all(gate, [("base", 7)]))]
-        while tally.rows_waiting < 1:
+    async def run_requests():
+        tasks = [asyncio.create_task(predict_together(gate, [("base", 7)]))]
+        while metrics.rows_waiting < 1:
             await asyncio.sleep(0.001)
-        tasks.append(asyncio.create_task(ask_all(gate, [("plus", 7), ("minus", 7)])))
-        while tally.rows_waiting < 3:
+        tasks.append(asyncio.create_task(predict_together(gate, [("plus", 7), ("minus", 7)])))
+        while metrics.rows_waiting < 3:
             await asyncio.sleep(0.001)
         go_on.set()
         return [result for answers in await asyncio.gather(*tasks) for result in answers]
@@ -233,9 +233,9 @@ def test_handlers_with_an_event_loop_of_their_own_do_not_starve_an_estimator():
         assert entered.acquire(timeout=SOON)
 
         try:
-            told = asyncio.run(asyncio.wait_for(asked(), SOON))
+            results = asyncio.run(asyncio.wait_for(run_requests(), SOON))
         finally:
             go_on.set()
 
-        assert [[14.0], [15.0], [13.0]] == told
+        assert [[14.0], [15.0], [13.0]] == results
         assert [2.0] == first.result(SOON).values.tolist()

@@ -1,4 +1,4 @@
-"""Packages that are served, and what happens to them meanwhile."""
+"""Served packages, and changes to their files."""
 
 import zipfile
 
@@ -16,12 +16,11 @@ from modelgate import (
     ModelPackage,
     Schema,
 )
-from modelgate.models.package import sidecars_of
+from modelgate.models.package_files import read_package_metadata
 from modelgate.testing import Client
 
 ROWS = np.random.default_rng(0).normal(size=(100, 2))
 YES = np.where(ROWS[:, 0] > 0, "yes", "no")
-KEY = "a-secret-that-is-kept-elsewhere"
 UNSURE = {"x0": -0.1, "x1": 0.0}
 
 
@@ -52,8 +51,8 @@ MODELS = {
 
 
 @pytest.mark.parametrize("way", MODELS)
-def test_a_package_is_served_as_it_says(path, way):
-    """Its target, its positive class and its threshold, wherever it is."""
+def test_gate_uses_the_package_metadata(path, way):
+    """Target, positive class and threshold."""
     model, store = MODELS[way](path)
     gate = Gate([Deployment("churn", model)], keys="open", store=store)
     output = gate.score("churn", UNSURE).outputs[0]
@@ -68,15 +67,14 @@ def test_a_package_is_served_as_it_says(path, way):
     assert [{"name": "churned", "classes": ["no", "yes"]}] == fields["output"]
 
 
-def test_a_deployment_has_the_last_word(path):
-    """What it says is said in place of the package's own."""
+def test_deployment_overrides_the_package_metadata(path):
     deployment = Deployment(
         "churn",
         path,
         target="left",
         positive_class="no",
         threshold=0.99,
-        schema=Schema.of(x0=float, x1=float).reading(extra="forbid"),
+        schema=Schema.of(x0=float, x1=float).with_options(extra_columns="forbid"),
     )
     gate = Gate([deployment], keys="open")
     output = gate.score("churn", UNSURE).outputs[0]
@@ -91,8 +89,8 @@ def test_a_deployment_has_the_last_word(path):
 
 
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
-def test_a_faulty_row_needs_no_model(path, interface):
-    """The schema is read apart: a caller's mistake on a cold model loads nothing, and asks no file twice."""
+def test_invalid_row_loads_no_model(path, interface):
+    """The schema is read without the model, and once only."""
     for model, store in (MODELS["path"](path), MODELS["store"](path)):
         gate = Gate([Deployment("churn", model)], keys="open", store=store)
         answers = [ask(gate, row={"x1": 1}, interface=interface)]
@@ -103,37 +101,35 @@ def test_a_faulty_row_needs_no_model(path, interface):
         path.write_bytes(content)
 
         assert [(400, ["x0"])] * 2 == [(a.status, a.json()["missing_columns"]) for a in answers]
-        assert (0, 0) == gate.cache.cache_info()[:2]
+        assert (0, 0) == gate.deployments.cache.cache_info()[:2]
         assert 200 == Client(gate.wsgi).get("/deployments/churn").status
-        assert 0 == gate.cache.cache_info().currsize
+        assert 0 == gate.deployments.cache.cache_info().currsize
 
 
-def test_metadata_needs_no_model(path):
-    """Also where the deployment has a schema of its own."""
+def test_metadata_endpoint_loads_no_model(path):
     schema = Schema.of(x0=float, x1=float)
     gate = Gate([Deployment("churn", path, schema=schema)], keys="open")
-    told = Client(gate.wsgi).get("/deployments/churn").json()
+    described = Client(gate.wsgi).get("/deployments/churn").json()
 
-    assert [{"name": "churned", "classes": ["no", "yes"]}] == told["output"]
-    assert 0 == gate.cache.cache_info().misses
+    assert [{"name": "churned", "classes": ["no", "yes"]}] == described["output"]
+    assert 0 == gate.deployments.cache.cache_info().misses
 
 
-def test_ready_is_who_can_score(path):
-    """To know the schema is not enough."""
+def test_readiness_needs_a_loaded_model(path):
     gate = Gate([Deployment("churn", path)], keys="open")
     ask(gate, row={"x1": 1})
     content = path.read_bytes()
-    at = content.index(b"coef_")
-    path.write_bytes(content[:at] + b"C" + content[at + 1 :])
+    index = content.index(b"coef_")
+    path.write_bytes(content[:index] + b"C" + content[index + 1 :])
     early = Client(gate.wsgi).get("/health/ready").status
     path.write_bytes(content)
-    gate.cache.cache_clear()
+    gate.deployments.cache.cache_clear()
 
     assert (503, 200) == (early, Client(gate.wsgi).get("/health/ready").status)
 
 
-def test_a_cache_bounded_in_bytes(tmp_path, package):
-    """The sizes are those of the packages; bare files count too."""
+def test_cache_bytes_count_package_sizes(tmp_path, package):
+    """Sizes of bare files count too."""
     size = [
         package.save(tmp_path / f"{name}.mgpkg") and (tmp_path / f"{name}.mgpkg").stat().st_size
         for name in "ab"
@@ -143,70 +139,69 @@ def test_a_cache_bounded_in_bytes(tmp_path, package):
     gate = Gate(deployments, keys="open", store=tmp_path, cache_bytes=size[0] + 100)
     for name in "ab":
         gate.score(name, UNSURE)
-    two = gate.cache.cache_info()
+    two = gate.deployments.cache.cache_info()
     gate.score("c", UNSURE)
 
     assert (1, size[0] + 100) == (two.currsize, two.maxbytes)
     assert size[0] - 2000 < two.currbytes <= size[0]
-    assert (tmp_path / "c.skops").stat().st_size == gate.cache.cache_info().currbytes
+    assert (tmp_path / "c.skops").stat().st_size == gate.deployments.cache.cache_info().currbytes
 
 
 @pytest.mark.parametrize(
-    ("option", "told"), [({"cache_bytes": 0}, "cache_bytes: maxbytes=0"), ({"cache_size": 0}, "cache_size")]
+    ("option", "message"),
+    [({"cache_bytes": 0}, "cache_bytes: maxbytes must be"), ({"cache_size": 0}, "cache_size")],
 )
-def test_a_cache_that_cannot_be(option, told):
-    """The option is named."""
-    with pytest.raises(ConfigurationError, match=told):
+def test_gate_rejects_invalid_cache_options(option, message):
+    with pytest.raises(ConfigurationError, match=message):
         Gate(keys="open", **option)
 
 
-def bad_files(path):
-    """What may become of a package, by name."""
+def make_bad_files(path):
+    """Return damaged packages by name."""
     good = path.read_bytes()
     members = {}
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    at = good.index(members["model.skops"]) + 2000
+    index = good.index(members["model.skops"]) + 2000
     return {
         "empty": b"",
         "half": good[: len(good) // 2],
         "garbage": b"\x00\xff" * 1000,
         "another kind": members["model.skops"],
-        "tampered": good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :],
+        "tampered": good[:index] + bytes([good[index] ^ 1]) + good[index + 1 :],
     }
 
 
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
-def test_a_package_replaced_while_it_serves(path, interface, caplog):
-    """The last good copy goes on; without one it is 503 with Retry-After, and others are not concerned."""
+def test_damaged_replacement_keeps_the_last_good_model(path, interface, caplog):
+    """Without a good model the answer is 503 with Retry-After; other deployments are not affected."""
     other = LinearRegression().fit(ROWS, ROWS[:, 0])
     gate = Gate([Deployment("churn", path), Deployment("other", other)], keys="open")
     client = Client(getattr(gate, interface))
     good, statuses = path.read_bytes(), {}
-    for name, content in bad_files(path).items():
+    for name, content in make_bad_files(path).items():
         path.write_bytes(good)
-        gate.cache.cache_clear()
-        gate.warm()
+        gate.deployments.cache.cache_clear()
+        gate.deployments.warm()
         path.write_bytes(content)
         with pytest.raises(DeploymentUnavailable):
-            gate.reload("churn")
-        kept = ask(gate, interface=interface)
-        gate.cache.cache_clear()
+            gate.deployments.reload("churn")
+        warm = ask(gate, interface=interface)
+        gate.deployments.cache.cache_clear()
         cold = ask(gate, interface=interface)
-        statuses[name] = (kept.status, cold.status, cold.header("retry-after"), ask(gate, "other").status)
+        statuses[name] = (warm.status, cold.status, cold.header("retry-after"), ask(gate, "other").status)
 
         assert str(path) not in cold.body.decode()
-        assert cold.json()["error"] == "This deployment's model is not available just now"
+        assert cold.json()["error"] == "This deployment's model is temporarily unavailable: try again in 1 s"
     assert {(200, 503, "1", 200)} == set(statuses.values())
     path.write_bytes(good)
-    gate.cache.cache_clear()
+    gate.deployments.cache.cache_clear()
     assert 200 == client.post("/simple/churn", json=UNSURE).status
 
 
-def test_what_cannot_be_served_is_told_at_the_start(path, tmp_path, package):
-    """A package that is not whole, or holds a pickle, does not wait for the first request."""
-    for content in bad_files(path).values():
-        if content != bad_files(path)["tampered"]:
+def test_gate_rejects_unusable_packages_at_startup(path, tmp_path, package):
+    for content in make_bad_files(path).values():
+        if content != make_bad_files(path)["tampered"]:
             (tmp_path / "bad.mgpkg").write_bytes(content)
             for model in (tmp_path / "bad.mgpkg", "store:bad"):
                 with pytest.raises(ConfigurationError, match=r"bad\.mgpkg"):
@@ -221,37 +216,35 @@ def test_what_cannot_be_served_is_told_at_the_start(path, tmp_path, package):
     assert 200 == ask(gate, "pickled").status
 
 
-def test_a_signed_package_in_the_place_of_another(path, tmp_path, package):
-    """Is refused by a store that has the key: so is one that is not signed."""
-    package.save(tmp_path / "price.mgpkg", key=KEY)
-    package.save(tmp_path / "churn@1.mgpkg", key=KEY)
-    store = FolderStore(tmp_path, key=KEY)
+def test_misplaced_signed_package_is_rejected(path, tmp_path, package, key_pair):
+    package.save(tmp_path / "price.mgpkg", sign_key=key_pair.private)
+    package.save(tmp_path / "churn@1.mgpkg", sign_key=key_pair.private)
+    store = FolderStore(tmp_path, public_keys=[key_pair.public])
 
     assert "churn" == store.load("churn@1").manifest.name
-    with pytest.raises(ConfigurationError, match="holds the package churn@"):
+    with pytest.raises(ConfigurationError, match="contains the package churn@"):
         store.load("price")
     for act in (store.load, store.describe, store.check):
         with pytest.raises(ConfigurationError, match="not signed"):
             act("churn")
 
 
-def test_other_columns_after_a_reload(path, tmp_path):
-    """Rows are read by the schema of the model that scores them, also where the one before asked for less."""
+def test_reload_changes_the_columns(path, tmp_path):
+    """Rows are read by the schema of the model that scores them."""
     gate = Gate([Deployment("churn", path)], keys="open")
     before = ask(gate).status
     rows = np.column_stack([ROWS, ROWS])
     ModelPackage.from_estimator(LogisticRegression().fit(rows, YES), rows, YES).save(path)
-    gate.reload("churn")
+    gate.deployments.reload("churn")
     first, second = ask(gate), ask(gate, row={"x0": 1, "x1": 1, "x2": 1, "x3": 1})
 
     assert (200, 400, 200) == (before, first.status, second.status)
     assert ["x2", "x3"] == first.json()["missing_columns"]
 
 
-def test_sidecars_of_a_bare_file(path, tmp_path, package):
-    """There are none: the model has to be asked."""
-    from modelgate.models.rules import Rules
+def test_bare_file_has_no_metadata(path, tmp_path, package):
+    from modelgate.models.load_policy import LoadPolicy
 
     skops.io.dump(package.model, tmp_path / "m.skops")
 
-    assert sidecars_of(tmp_path / "m.skops", Rules()) is None
+    assert read_package_metadata(tmp_path / "m.skops", LoadPolicy()) is None

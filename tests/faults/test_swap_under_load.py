@@ -1,4 +1,4 @@
-"""Models are swapped, and everybody asks."""
+"""Models are swapped under load."""
 
 import asyncio
 import json
@@ -12,15 +12,15 @@ import pytest
 
 from modelgate import Deployment, Gate
 from modelgate.testing import Client
-from releases import release
-from waiting import SOON, wait_until
+from support.packages import make_package
+from support.waiting import SOON, wait_until
 
 SWAPS = 20
 ROWS = [{"x0": 1.0, "x1": 2.0}] * 3
 
 
-class Asked:
-    """The answers of all who ask, each its status, version and predictions."""
+class Responses:
+    """Status, version and predictions of all responses."""
 
     def __init__(self):
         self.answers, self.over = [], threading.Event()
@@ -34,14 +34,14 @@ class Asked:
         wait_until(lambda: len(self.answers) >= seen + count)
 
 
-def over_threads(gate, asked):
+def send_from_threads(gate, responses):
     client = Client(gate.wsgi)
-    while not asked.over.is_set():
+    while not responses.over.is_set():
         answer = client.post("/predict/churn", json=ROWS)
-        asked.note(answer.status, answer.json())
+        responses.note(answer.status, answer.json())
 
 
-def over_a_loop(gate, asked):
+def send_from_a_loop(gate, responses):
     body = json.dumps(ROWS).encode()
     scope = {
         "type": "http",
@@ -52,7 +52,7 @@ def over_a_loop(gate, asked):
     }
 
     async def ask_on():
-        while not asked.over.is_set():
+        while not responses.over.is_set():
             sent = []
 
             async def receive():
@@ -62,7 +62,7 @@ def over_a_loop(gate, asked):
                 sent.append(message)
 
             await gate.asgi(dict(scope), receive, send)
-            asked.note(sent[0]["status"], json.loads(sent[1]["body"]))
+            responses.note(sent[0]["status"], json.loads(sent[1]["body"]))
             await asyncio.sleep(0)
 
     async def main():
@@ -71,44 +71,44 @@ def over_a_loop(gate, asked):
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(("asking", "callers"), [(over_threads, 4), (over_a_loop, 1)])
-def test_swaps_under_load(tmp_path, asking, callers):
-    """No request fails, and each is answered by one version alone, of which the schemas differ too."""
+@pytest.mark.parametrize(("asking", "callers"), [(send_from_threads, 4), (send_from_a_loop, 1)])
+def test_swaps_under_load_fail_no_request(tmp_path, asking, callers):
+    """Each response is from one version only; their schemas differ, too."""
     for version in (6, 7):
-        release(version, columns=version - 5).save(tmp_path / f"churn@{version}.mgpkg")
+        make_package(version, columns=version - 5).save(tmp_path / f"churn@{version}.mgpkg")
     # So few are kept that the models are dropped and loaded meanwhile.
     gate = Gate([Deployment("churn", "store:churn@6")], keys="open", store=tmp_path, cache_size=1)
-    asked = Asked()
-    threads = [threading.Thread(target=asking, args=(gate, asked)) for _ in range(callers)]
+    responses = Responses()
+    threads = [threading.Thread(target=asking, args=(gate, responses)) for _ in range(callers)]
     for thread in threads:
         thread.start()
     try:
         for turn in range(SWAPS):
-            asked.more()
+            responses.more()
             if turn % 3 == 2:
-                gate.rollback("churn")
+                gate.deployments.rollback("churn")
             else:
-                gate.swap("churn", f"store:churn@{7 - turn % 2}")
-        asked.more()
-        gate.drain("churn", timeout=SOON)
-        gate.resume("churn")
-        asked.more()
+                gate.deployments.swap("churn", f"store:churn@{7 - turn % 2}")
+        responses.more()
+        gate.deployments.drain("churn", timeout=SOON)
+        gate.deployments.resume("churn")
+        responses.more()
     finally:
-        asked.over.set()
+        responses.over.set()
         for thread in threads:
             thread.join(SOON)
-    served = [answer for answer in asked.answers if answer[0] != 503]
+    served = [answer for answer in responses.answers if answer[0] != 503]
 
     assert {(200, "6", (6.0,) * 3), (200, "7", (7.0,) * 3)} == set(served)
     # Those alone that came while it was drained were refused.
-    assert all(status == 503 for status, version, _ in asked.answers if version is None)
+    assert all(status == 503 for status, version, _ in responses.answers if version is None)
 
 
 FORKED = """
 import os, signal, sys, threading
 from modelgate import Deployment, Gate
 from modelgate.testing import Client
-from releases import release
+from support.packages import make_package
 
 class Slow:
     def __init__(self):
@@ -117,7 +117,7 @@ class Slow:
     def load(self, name):
         self.begun.set()
         assert self.go.wait(300)
-        return release(6)
+        return make_package(6)
 
 def ask():
     return Client(gate.wsgi).post("/predict/churn", json={"x0": 1}).json().get("model_version")
@@ -127,16 +127,16 @@ gate = Gate([Deployment("churn", "store:churn")], keys="open", store=slow)
 asking = threading.Thread(target=ask)
 asking.start()
 slow.begun.wait(300)
-with gate._serving._changing, gate.cache._lock:
+with gate.deployments._controller._changing, gate.deployments.cache._lock:
     child = os.fork()
 slow.go.set()
 if child == 0:
     signal.alarm(300)
     told = [ask()]
-    gate.swap("churn", release(7))
+    gate.deployments.swap("churn", make_package(7))
     told.append(ask())
     # What was in flight in the parent is not in flight here.
-    told.append(gate.drain("churn", timeout=0))
+    told.append(gate.deployments.drain("churn", timeout=0))
     os._exit(told != ["6", "7", True])
 asking.join(300)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
@@ -144,8 +144,8 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_a_fork_during_a_load():
-    """The child loads for itself; what its parent waited for it does not."""
+def test_fork_during_a_load():
+    """The child loads the model itself."""
     tests = str(Path(__file__).parents[1])
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])}
     run = [sys.executable, "-W", "ignore", "-c", FORKED]

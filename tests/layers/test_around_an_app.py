@@ -1,4 +1,4 @@
-"""Each layer alone, around an app that is there already."""
+"""Each layer alone, around an app."""
 
 import asyncio
 import contextvars
@@ -11,14 +11,12 @@ import starlette.background
 import starlette.responses
 import starlette.routing
 
-from conftest import KEY
-from layers.conftest import asgi_app, wsgi_app
 from modelgate import (
     Admission,
     BodyLimit,
     ConfigurationError,
     KeyAuth,
-    Model,
+    LoadModel,
     ModelCache,
     Predictor,
     RateLimit,
@@ -26,26 +24,27 @@ from modelgate import (
     Response,
     Round,
     Schema,
-    Scored,
     ServerTiming,
     Validate,
+    WithScoring,
     mount,
 )
-from modelgate.testing import Client, Clock
+from modelgate.testing import Client, FakeClock
+from support.apps import asgi_app, wsgi_app
+from support.keys import KEY
 
 KEYS = {KEY: "*"}
 BEARER = {"authorization": f"Bearer {KEY}"}
 
 
-def test_no_layers(wrap):
-    """Without layers an app is what it was."""
+def test_app_without_layers_is_unchanged(wrap):
     answer = Client(wrap()).post("/", body=b"hello")
 
     assert (answer.status, answer.json()["body"]) == (200, "hello")
 
 
-def test_key_auth(wrap):
-    """Without a key the app is not called; with one it knows whose it is."""
+def test_key_auth_requires_key(wrap):
+    """The app gets the principal of a valid key."""
     client = Client(wrap(KeyAuth(KEYS)))
     refused, passed = client.post("/raise"), client.post("/", headers=BEARER)
 
@@ -66,24 +65,24 @@ def test_key_auth(wrap):
         ("*:read", {"*", "*:read"}),
     ],
 )
-def test_a_key_must_cover_the_scope(wrap, scope, opens):
-    """Without a scope only a key for everything opens an app, which has no deployments."""
+def test_key_auth_requires_scope(wrap, scope, opens):
+    """Without a scope, only a key for everything is accepted."""
     scopes = ["*", "churn", "churn:predict", "churn:predict churn:read churn:explain"]
     scopes += ["churn:read", "*:predict", "*:read", "price"]
-    keys = {f"a-key-for-the-scope-{at}": each.split() for at, each in enumerate(scopes)}
+    keys = {f"a-key-for-the-scope-{index}": scope.split() for index, scope in enumerate(scopes)}
     client = Client(wrap(KeyAuth(keys, scope=scope)))
     answers = {
-        each: client.post("/", headers={"x-api-key": key}) for each, key in zip(scopes, keys, strict=True)
+        scope: client.post("/", headers={"x-api-key": key}) for scope, key in zip(scopes, keys, strict=True)
     }
     refused = answers["price"]
 
-    assert opens == {each for each, answer in answers.items() if answer.status == 200}
+    assert opens == {scope for scope, answer in answers.items() if answer.status == 200}
     assert (403, 'Bearer error="insufficient_scope"') == (refused.status, refused.header("www-authenticate"))
     assert f"send one with the scope {scope or '*'}" in refused.json()["error"]
 
 
-def test_a_key_store_that_fails(wrap, caplog):
-    """Is told as text, so that no log handler finds the key among the local variables of a traceback."""
+def test_key_auth_logs_store_error_as_text(wrap, caplog):
+    """Log handlers that store local variables therefore get no key."""
 
     class Broken:
         def find(self, key):
@@ -100,8 +99,8 @@ def test_a_key_store_that_fails(wrap, caplog):
     assert record.exc_info is None
 
 
-def test_server_timing(wrap):
-    """Who asks, and has a key, is told how long it took."""
+def test_server_timing_is_sent_on_request(wrap):
+    """The caller must have a key."""
     client = Client(wrap(ServerTiming(), KeyAuth(KEYS)), headers={"prefer": "server-timing"})
     answer, refused = client.post("/", headers=BEARER), client.post("/")
 
@@ -109,9 +108,9 @@ def test_server_timing(wrap):
     assert (200, 401, None) == (answer.status, refused.status, refused.header("server-timing"))
 
 
-def test_rate_limit(wrap):
-    """The limit holds by address, says how it stands on every answer, and ends when the window does."""
-    clock = Clock()
+def test_rate_limit_counts_by_address(wrap):
+    """Every response has the state of the limit, which ends with the window."""
+    clock = FakeClock()
     app = wrap(RateLimit("2/minute; 3/hour", clock=clock))
     client, neighbour = Client(app), Client(app, address="192.0.2.2")
     first, second, third = (client.get("/") for _ in range(3))
@@ -127,16 +126,16 @@ def test_rate_limit(wrap):
     assert neighbour.get("/").status == 200
 
 
-def test_rate_limit_by_key(wrap):
-    """Behind KeyAuth a limit counts by key, wherever the requests come from."""
+def test_rate_limit_counts_by_key(wrap):
+    """Behind `KeyAuth`, from any address."""
     app = wrap(KeyAuth(KEYS), RateLimit("1/minute"))
-    statuses = [Client(app, address=f"192.0.2.{at}", headers=BEARER).get("/").status for at in (1, 2)]
+    statuses = [Client(app, address=f"192.0.2.{host}", headers=BEARER).get("/").status for host in (1, 2)]
 
     assert statuses == [200, 429]
 
 
-def test_request_id(wrap):
-    """The app knows the id, and the answer has it, also the answer of a layer within."""
+def test_request_id_is_passed_to_app_and_response(wrap):
+    """Responses of inner layers included."""
     client = Client(wrap(RequestId(), KeyAuth(KEYS)), headers={"x-request-id": "mine"})
     refused, passed = client.get("/"), client.get("/", headers=BEARER)
 
@@ -145,8 +144,8 @@ def test_request_id(wrap):
 
 
 @pytest.mark.parametrize("streams", [False, True])
-def test_body_limit(wrap, streams):
-    """A body over the limit is a 413, whether or not its length is told."""
+def test_body_limit_rejects_large_bodies(wrap, streams):
+    """With and without a Content-Length."""
     client = Client(wrap(BodyLimit(10)))
     body = [b"123456", b"123456"] if streams else b"123456123456"
 
@@ -154,8 +153,8 @@ def test_body_limit(wrap, streams):
     assert client.post("/", body=b"1234567890").json()["body"] == "1234567890"
 
 
-def test_body_limit_overrules_what_the_app_made_of_it():
-    """An app that turns the broken body into a 500 of its own is overruled, and nothing is raised."""
+def test_body_limit_replaces_error_of_app():
+    """An app that turns the truncated body into a 500 of its own still gets a 413."""
 
     async def endpoint(request):
         return starlette.responses.PlainTextResponse(await request.body())
@@ -166,8 +165,8 @@ def test_body_limit_overrules_what_the_app_made_of_it():
     assert answer.status == 413
 
 
-def test_admission_counts_what_streams():
-    """A request is in flight until its answer has been sent."""
+def test_admission_counts_streamed_responses():
+    """A request is in flight until its response has been sent."""
     admission = Admission(1)
     app = mount.wsgi.wrap(wsgi_app, admission)
     client = Client(app)
@@ -181,8 +180,8 @@ def test_admission_counts_what_streams():
     assert admission.in_flight == 0
 
 
-def test_admission_under_asgi():
-    """The same on the event loop: what waits is counted, what is over is not."""
+def test_admission_limits_asgi_requests():
+    """Waiting requests are counted, rejected ones are not."""
 
     async def scenario():
         release = asyncio.Event()
@@ -192,7 +191,7 @@ def test_admission_under_asgi():
             await asgi_app(scope, receive, send)
 
         client = Client(mount.asgi.wrap(slow, Admission(1)))
-        ask = partial(client._ask_asgi, "GET", "/", "", {}, [b""])
+        ask = partial(client._call_asgi, "GET", "/", "", {}, [b""])
         first = asyncio.create_task(ask())
         await asyncio.sleep(0)
         second = await ask()
@@ -202,8 +201,8 @@ def test_admission_under_asgi():
     assert asyncio.run(scenario()) == (200, 503, 200)
 
 
-def test_streams_unbuffered_under_asgi():
-    """Each piece of a body passes on as it comes, both ways."""
+def test_asgi_streams_are_not_buffered():
+    """In both directions."""
     seen = []
 
     async def app(scope, receive, send):
@@ -235,15 +234,15 @@ def test_streams_unbuffered_under_asgi():
     assert [("out", None), *pieces] == seen
 
 
-def test_streams_unbuffered_under_wsgi():
-    """No piece of an answer is made before the one before it is taken."""
+def test_wsgi_streams_are_not_buffered():
+    """No piece is produced before the previous one was sent."""
     made = []
 
     def app(environ, start_response):
         start_response("200 OK", [])
-        for at in range(3):
-            made.append(at)
-            yield b"%d" % at
+        for index in range(3):
+            made.append(index)
+            yield b"%d" % index
 
     body = mount.wsgi.wrap(app, RequestId())({"REQUEST_METHOD": "GET"}, lambda *start: None)
     pieces = iter(body)
@@ -253,16 +252,16 @@ def test_streams_unbuffered_under_wsgi():
     body.close()
 
 
-def test_what_the_app_sends_is_untouched(wrap):
-    """Status, repeated fields and body of the app are as they were; layers only add."""
+def test_response_of_app_is_unchanged(wrap):
+    """Layers only add headers."""
     answer = Client(wrap(RequestId())).get("/stream")
 
     assert (answer.status, answer.body) == (206, b"0,1,2,")
     assert [name for name, _ in answer.headers] == ["x-own", "set-cookie", "set-cookie", "x-request-id"]
 
 
-def test_the_apps_own_error_passes(wrap):
-    """An error of the app goes to whom it would have gone to, and frees what the layers hold."""
+def test_error_of_app_reaches_server(wrap):
+    """The layers release their resources."""
     admission = Admission(1)
     client = Client(wrap(admission))
 
@@ -272,8 +271,8 @@ def test_the_apps_own_error_passes(wrap):
     assert admission.in_flight == 0
 
 
-def test_a_layer_may_answer_in_place_of_the_app(wrap):
-    """What a layer gives back is what is sent, also after the app has answered."""
+def test_layer_may_replace_response(wrap):
+    """Also after the app has responded."""
 
     def instead(request, call_next):
         response = yield from call_next(request)
@@ -284,8 +283,7 @@ def test_a_layer_may_answer_in_place_of_the_app(wrap):
     assert (answer.status, answer.body, answer.header("x-was")) == (418, b"tea", "206")
 
 
-def test_a_response_may_start_without_headers():
-    """ASGI leaves them out where there are none."""
+def test_asgi_response_may_start_without_headers():
 
     async def app(scope, receive, send):
         await send({"type": "http.response.start", "status": 200})
@@ -296,21 +294,21 @@ def test_a_response_may_start_without_headers():
     assert (200, b"hello") == (answer.status, answer.body)
 
 
-def test_of_two_limits_the_tighter_one_is_told(wrap):
-    """One set of fields, of the limit that will refuse first."""
+def test_rate_limit_headers_describe_tightest_limit(wrap):
+    """There is one set of headers."""
     for layers in (
         [RateLimit("9/minute"), RateLimit("2/hour")],
         [RateLimit("2/hour"), RateLimit("9/minute")],
     ):
         answer = Client(wrap(*layers)).get("/")
-        told = [value for name, value in answer.headers if name == "x-ratelimit-remaining"]
+        remaining = [value for name, value in answer.headers if name == "x-ratelimit-remaining"]
 
-        assert ["1"] == told
+        assert ["1"] == remaining
         assert "2" == answer.header("x-ratelimit-limit")
 
 
-def test_context_and_background_tasks():
-    """The app runs in the caller's own task: what it sets is seen outside, its background work is done."""
+def test_asgi_app_runs_in_task_of_server():
+    """Context variables are visible outside, and background tasks run."""
     variable = contextvars.ContextVar("variable", default="unset")
     done = []
 
@@ -330,8 +328,8 @@ def test_context_and_background_tasks():
     assert (seen, done) == (["set by the app"], ["done"])
 
 
-def test_other_scopes_pass():
-    """Lifespan and websockets are the app's own affair."""
+def test_other_asgi_scopes_reach_app():
+    """Lifespan and websockets."""
     seen = []
 
     async def app(scope, receive, send):
@@ -343,11 +341,11 @@ def test_other_scopes_pass():
     assert seen == ["lifespan", "websocket"]
 
 
-class TestScored:
-    def test_validate(self, wrap):
-        """A faulty row is refused before the app sees it; a good one the app has as a table too."""
+class TestWithScoring:
+    def test_validate_rejects_invalid_rows(self, wrap):
+        """The app gets valid rows as a table."""
         app = wrap(
-            BodyLimit(), Scored(Validate(Schema.of(age=float, plan=["free", "pro"])), predictions=None)
+            BodyLimit(), WithScoring(Validate(Schema.of(age=float, plan=["free", "pro"])), predictions=None)
         )
         refused = Client(app).post("/", json={"input_data": {"age": "x"}})
         passed = Client(app).post("/", json={"input_data": {"age": 41, "plan": "pro"}})
@@ -360,9 +358,8 @@ class TestScored:
         assert passed.json()["table"] == [{"age": 41.0, "plan": "pro"}]
         assert passed.json()["body"] == '{"input_data":{"age":41,"plan":"pro"}}'
 
-    def test_rows_are_the_body(self, wrap):
-        """The body may be the rows themselves."""
-        app = wrap(Scored(Validate(Schema.of(age=float)), rows=None))
+    def test_rows_may_be_the_body(self, wrap):
+        app = wrap(WithScoring(Validate(Schema.of(age=float)), rows=None))
 
         assert Client(app).post("/", json=[{"age": 1}, {"age": 2}]).json()["table"] == [
             {"age": 1.0},
@@ -370,15 +367,15 @@ class TestScored:
         ]
         assert Client(app).post("/", json=[{}]).status == 400
 
-    def test_round(self, wrap):
-        """Numbers among the predictions of the app's answer are rounded, and its length is true."""
-        answer = Client(wrap(Scored(Round(2)))).post("/predict", json={"input_data": {}})
+    def test_round_changes_predictions(self, wrap):
+        """The content length is updated."""
+        answer = Client(wrap(WithScoring(Round(2)))).post("/predict", json={"input_data": {}})
 
         assert answer.json() == {"predictions": [0.12, "a"], "rows": 17}
         assert str(len(answer.body)) == answer.header("content-length")
 
-    def test_model(self, wrap):
-        """A model is taken from a cache and given to the app with the request."""
+    def test_load_model_sets_predictor(self, wrap):
+        """The app gets it with the request."""
         loads = []
 
         def load(name):
@@ -386,26 +383,25 @@ class TestScored:
             return Predictor(lambda table: table["age"], Schema.of(age=float))
 
         cache = ModelCache(load)
-        layers = [Model(partial(cache.get, "ages")), Validate(Schema.of(age=float))]
-        client = Client(wrap(Scored(*layers, predictions=None)))
+        layers = [LoadModel(partial(cache.get, "ages")), Validate(Schema.of(age=float))]
+        client = Client(wrap(WithScoring(*layers, predictions=None)))
         for _ in range(2):
             assert client.post("/", json={"input_data": {"age": 1}}).status == 200
 
         assert (loads, cache.cache_info().hits) == (["ages"], 1)
 
-    def test_round_rows_of_several_outputs(self):
-        """A list a row is rounded too."""
+    def test_round_changes_lists_per_row(self):
 
         def app(environ, start_response):
             start_response("200 OK", [("Content-Type", "application/json")])
             return [b'{"predictions": [[1.236, 2, "a"], [0.005, 3, "b"]]}']
 
-        answer = Client(mount.wsgi.wrap(app, Scored(Round(2)))).post("/", json={"input_data": {}})
+        answer = Client(mount.wsgi.wrap(app, WithScoring(Round(2)))).post("/", json={"input_data": {}})
 
         assert {"predictions": [[1.24, 2, "a"], [0.01, 3, "b"]]} == answer.json()
 
-    def test_an_answer_without_predictions_has_an_empty_output(self):
-        """A layer sees a prediction of no rows, and the answer is untouched: no length is told of a 204."""
+    def test_response_without_predictions_is_unchanged(self):
+        """Layers get a prediction without rows. A 204 gets no content length."""
         seen = []
 
         def look(query, call_next):
@@ -417,21 +413,20 @@ class TestScored:
             start_response("204 No Content", [])
             return []
 
-        answer = Client(mount.wsgi.wrap(app, Scored(look))).post("/", json={"input_data": {}})
+        answer = Client(mount.wsgi.wrap(app, WithScoring(look))).post("/", json={"input_data": {}})
 
         assert (204, [], [0]) == (answer.status, answer.headers, seen)
 
     @pytest.mark.parametrize("path", ["/stream", "/"])
-    def test_other_answers_pass(self, wrap, path):
-        """An answer without predictions is untouched."""
+    def test_other_responses_are_unchanged(self, wrap, path):
         plain = Client(wrap()).post(path, json={"input_data": {}})
-        scored = Client(wrap(Scored(Round(2)))).post(path, json={"input_data": {}})
+        scored = Client(wrap(WithScoring(Round(2)))).post(path, json={"input_data": {}})
 
         assert (plain.status, plain.body) == (scored.status, scored.body)
 
-    def test_other_paths_pass(self, wrap):
-        """Only the paths named are concerned, and only POST."""
-        client = Client(wrap(Scored(Validate(Schema.of(age=float)), paths=["/score"])))
+    def test_other_paths_are_unchanged(self, wrap):
+        """And other methods than POST."""
+        client = Client(wrap(WithScoring(Validate(Schema.of(age=float)), paths=["/score"])))
 
         assert client.post("/other", body=b"hello").json()["body"] == "hello"
         assert client.get("/score").status == 200
@@ -440,9 +435,8 @@ class TestScored:
     @pytest.mark.parametrize(
         "body", [b"", b"[", b"{}", b'{"input_data": 1}', b'{"input_data": {}, "input_data": {}}']
     )
-    def test_bad_body(self, wrap, body):
-        """Whatever is wrong with the body, the answer is a 400."""
-        assert Client(wrap(Scored(Validate(Schema.of(age=float))))).post("/", body=body).status == 400
+    def test_invalid_body_is_400(self, wrap, body):
+        assert Client(wrap(WithScoring(Validate(Schema.of(age=float))))).post("/", body=body).status == 400
 
 
 @pytest.mark.parametrize(
@@ -472,15 +466,15 @@ class TestScored:
         (lambda: Round(True), "decimals"),
         (lambda: Validate("age"), "schema"),
         (lambda: Validate(Schema.of(age=float), max_rows=0), "max_rows"),
-        (lambda: Scored("Validate"), "layers"),
-        (lambda: mount.wsgi.wrap(wsgi_app, Validate(Schema.of(a=float))), r"Validate.*Scored"),
-        (lambda: mount.asgi.wrap(asgi_app, Round(2)), r"Round.*Scored"),
+        (lambda: WithScoring("Validate"), "layers"),
+        (lambda: mount.wsgi.wrap(wsgi_app, Validate(Schema.of(a=float))), r"Validate.*WithScoring"),
+        (lambda: mount.asgi.wrap(asgi_app, Round(2)), r"Round.*WithScoring"),
         (lambda: KeyAuth({KEY: "wine,beer"}), "wine,beer"),
         (lambda: mount.wsgi.wrap(wsgi_app, RequestId), "layers"),
         (lambda: mount.asgi.wrap(asgi_app, "KeyAuth"), "layers"),
     ],
 )
-def test_bad_options(make, named):
-    """A layer that cannot work is refused when it is made, and the option named."""
+def test_layers_reject_invalid_options(make, named):
+    """When they are created."""
     with pytest.raises(ConfigurationError, match=named):
         make()

@@ -1,4 +1,4 @@
-"""A bound on the time one request may take."""
+"""Deadlines of requests."""
 
 import asyncio
 import threading
@@ -6,14 +6,14 @@ import threading
 import pytest
 
 from modelgate import ConfigurationError, Deadline, DeadlineExceeded, Gate, drive, mount, run
-from modelgate.layers.deadline import seconds_asked
-from modelgate.testing import Client, Inner, request
-from waiting import SOON
+from modelgate.layers.deadline import parse_prefer_wait
+from modelgate.testing import Client, StubHandler, request
+from support.waiting import SOON
 
 
 @pytest.mark.parametrize("seconds", [0, -1, "30", None, True, float("inf"), float("nan")])
-def test_what_is_no_time_is_refused(seconds):
-    """At construction, by name; a gate without a deadline is asked for by None."""
+def test_deadline_rejects_invalid_seconds(seconds):
+    """A gate without a deadline uses None."""
     with pytest.raises(ConfigurationError, match="seconds"):
         Deadline(seconds)
     if seconds is not None:
@@ -39,16 +39,16 @@ def test_what_is_no_time_is_refused(seconds):
         ("", None),
     ],
 )
-def test_what_a_caller_prefers(preferences, seconds):
-    """Whole seconds from one; what is anything else changes nothing (RFC 7240, section 2)."""
+def test_prefer_wait_sets_seconds(preferences, seconds):
+    """Invalid values are ignored (RFC 7240, section 2)."""
 
-    assert (float("inf") if seconds is None else seconds) == seconds_asked(preferences)
+    assert (float("inf") if seconds is None else seconds) == parse_prefer_wait(preferences)
 
 
-def test_the_time_counts_from_when_the_request_came():
-    """What other layers have waited for before is part of it."""
-    asked, inner = request(), Inner()
-    asked.started -= 10
+def test_deadline_starts_with_arrival_of_request():
+    """It includes the time in outer layers."""
+    old_request, inner = request(), StubHandler()
+    old_request.started -= 10
     layer = Deadline(5)
 
     def waits(request, call_next):
@@ -56,15 +56,15 @@ def test_the_time_counts_from_when_the_request_came():
         return (yield from call_next(request))
 
     with pytest.raises(DeadlineExceeded, match="the 5 s it may take"):
-        drive(layer(asked, lambda request: waits(request, inner)))
+        drive(layer(old_request, lambda request: waits(request, inner)))
     assert [] == inner.requests
 
 
-def test_around_an_app_its_layers_are_bounded(wrap):
-    """A key store that hangs is given up, and the app is not called."""
+def test_deadline_ends_hanging_key_store(wrap):
+    """The app is not called."""
     go_on = threading.Event()
 
-    app = wrap(Deadline(0.05), Hangs(go_on))
+    app = wrap(Deadline(0.05), HangingLayer(go_on))
     answer = Client(app).post("/raise", headers={"x-api-key": "some-key-that-is-long-enough"})
     go_on.set()
 
@@ -72,26 +72,26 @@ def test_around_an_app_its_layers_are_bounded(wrap):
     assert "took longer" in answer.json()["error"]
 
 
-class Hangs:
-    """A layer that waits for what does not come, in a form that both interfaces can give up."""
+class HangingLayer:
+    """Layer that waits forever, on both interfaces."""
 
     def __init__(self, event):
         self._event = event
 
     def __call__(self, request, call_next):
-        from modelgate import Workers
+        from modelgate import WorkerPool
 
-        yield from Workers(1, patience=30).run(self._event.wait, 30)
+        yield from WorkerPool(1, hang_timeout=30).run(self._event.wait, 30)
         return (yield from call_next(request))
 
 
-def test_a_body_that_does_not_come():
-    """A caller who sends one byte and no more is answered, and holds nothing."""
+def test_deadline_ends_incomplete_body():
+    """The caller gets a response and uses no more resources."""
 
     async def silent():
         await asyncio.Event().wait()
 
-    async def asked():
+    async def send_request():
         sent, scope = [], {"type": "http", "method": "POST", "path": "/api/predict", "headers": []}
 
         async def send(message):
@@ -100,17 +100,16 @@ def test_a_body_that_does_not_come():
         await asyncio.wait_for(Gate(keys="open", deadline=0.05).asgi(scope, silent, send), SOON)
         return sent[0]["status"]
 
-    assert 504 == asyncio.run(asked())
+    assert 504 == asyncio.run(send_request())
 
 
-def test_around_an_app_its_body_streams_for_as_long_as_it_likes():
-    """The time of the app is its own."""
+def test_deadline_does_not_end_streamed_response():
 
     async def slow(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        for at in range(3):
+        for index in range(3):
             await asyncio.sleep(0.03)
-            await send({"type": "http.response.body", "body": b"%d" % at, "more_body": at < 2})
+            await send({"type": "http.response.body", "body": b"%d" % index, "more_body": index < 2})
 
     answer = Client(mount.asgi.wrap(slow, Deadline(0.05))).get("/")
 

@@ -1,4 +1,4 @@
-"""The layers that limit, each alone."""
+"""The limiting layers, each alone."""
 
 import json
 import re
@@ -6,11 +6,10 @@ from functools import partial
 
 import pytest
 
-from conftest import KEY
 from modelgate import (
-    AuthFailures,
+    AuthFailureLimit,
     BatchTooLarge,
-    Concurrency,
+    ConcurrencyLimit,
     ConfigurationError,
     DeploymentInactive,
     InsufficientScope,
@@ -20,34 +19,37 @@ from modelgate import (
     RateLimit,
     Response,
     Schema,
-    Scored,
     TrustedProxies,
     Unauthorized,
     Validate,
+    WithScoring,
     drive,
     stack,
 )
-from modelgate.http import answered
+from modelgate.http import call_encoding_errors
 from modelgate.keys import Principal
 from modelgate.layers import key_auth
-from modelgate.layers.auth_failures import _warn
-from modelgate.limiting.limiter import _warn as _warn_of_workers
-from modelgate.limiting.workers import visible_workers
-from modelgate.testing import Client, Clock, Inner, request
+from modelgate.layers.auth_failure_limit import _warn_once
+from modelgate.limiting.limiter import _warn_once as _warn_of_workers
+from modelgate.limiting.worker_count import detect_worker_count
+from modelgate.testing import Client, FakeClock, StubHandler, request
+from support.keys import KEY
 
 
-def asked(client="192.0.2.1", principal=None, deployment=None, **headers):
+def make_request(client="192.0.2.1", principal=None, deployment=None, **headers):
     made = request(client=client, headers={name.replace("_", "-"): value for name, value in headers.items()})
-    made.principal, made.deployment = principal, deployment
+    made.context.principal, made.context.deployment = principal, deployment
     return made
 
 
-def answer(layer, told=None, inner=None):
-    return drive(answered(told or asked(), partial(layer, call_next=inner or Inner())))
+def respond(layer, http_request=None, inner=None):
+    return drive(
+        call_encoding_errors(http_request or make_request(), partial(layer, call_next=inner or StubHandler()))
+    )
 
 
-def statuses(layer, *asked, inner=None):
-    return [answer(layer, told, inner).status for told in asked]
+def statuses(layer, *requests, inner=None):
+    return [respond(layer, http_request, inner).status for http_request in requests]
 
 
 def len_of(request):
@@ -62,132 +64,162 @@ A, B = principal("a"), principal("b")
 
 
 @pytest.mark.parametrize(
-    ("by", "asking", "expected"),
+    ("by", "requests", "expected"),
     [
-        ("caller", [asked(principal=A), asked("192.0.2.2", A), asked(principal=B)], [200, 429, 200]),
-        ("caller", [asked(), asked(principal=A), asked()], [200, 200, 429]),
-        ("key", [asked(principal=A), asked("192.0.2.2", A), asked(principal=B)], [200, 429, 200]),
-        ("key", [asked("192.0.2.1"), asked("192.0.2.2")], [200, 429]),
+        (
+            "caller",
+            [make_request(principal=A), make_request("192.0.2.2", A), make_request(principal=B)],
+            [200, 429, 200],
+        ),
+        ("caller", [make_request(), make_request(principal=A), make_request()], [200, 200, 429]),
         (
             "key",
-            [asked(principal=principal(name, counted_as="first")) for name in ("first", "second")],
+            [make_request(principal=A), make_request("192.0.2.2", A), make_request(principal=B)],
+            [200, 429, 200],
+        ),
+        ("key", [make_request("192.0.2.1"), make_request("192.0.2.2")], [200, 429]),
+        (
+            "key",
+            [make_request(principal=principal(name, limit_bucket="first")) for name in ("first", "second")],
             [200, 429],
         ),
-        ("owner", [asked(principal=principal(name, owner="acme")) for name in "ab"], [200, 429]),
-        ("owner", [asked(principal=A), asked(principal=B), asked(principal=A)], [200, 200, 429]),
-        ("owner", [asked(), asked("192.0.2.2")], [200, 429]),
-        ("address", [asked(principal=A), asked(principal=B), asked("192.0.2.2")], [200, 429, 200]),
-        ("address", [asked("2001:db8::1"), asked("2001:db8::2"), asked("2001:db8:0:1::1")], [200, 429, 200]),
-        ("address", [asked("::ffff:192.0.2.1"), asked("192.0.2.1")], [200, 429]),
-        ("address", [asked(None), asked("")], [200, 429]),
+        ("owner", [make_request(principal=principal(name, owner="acme")) for name in "ab"], [200, 429]),
+        (
+            "owner",
+            [make_request(principal=A), make_request(principal=B), make_request(principal=A)],
+            [200, 200, 429],
+        ),
+        ("owner", [make_request(), make_request("192.0.2.2")], [200, 429]),
+        (
+            "address",
+            [make_request(principal=A), make_request(principal=B), make_request("192.0.2.2")],
+            [200, 429, 200],
+        ),
+        (
+            "address",
+            [make_request("2001:db8::1"), make_request("2001:db8::2"), make_request("2001:db8:0:1::1")],
+            [200, 429, 200],
+        ),
+        ("address", [make_request("::ffff:192.0.2.1"), make_request("192.0.2.1")], [200, 429]),
+        ("address", [make_request(None), make_request("")], [200, 429]),
         (
             "deployment",
-            [asked(deployment="x"), asked("192.0.2.2", A, "x"), asked(deployment="y")],
+            [make_request(deployment="x"), make_request("192.0.2.2", A, "x"), make_request(deployment="y")],
             [200, 429, 200],
         ),
-        ("deployment", [asked(), asked("192.0.2.2")], [200, 429]),
-        ("header:X-User", [asked(x_user="1"), asked(x_user="1"), asked(x_user="2")], [200, 429, 200]),
-        ("header:X-User", [asked(), asked(x_user="")], [200, 429]),
-        ("header:X-User", [asked(x_user="x" * 5000), asked(x_user="x" * 5000 + "y")], [200, 200]),
-        (lambda request: request.path, [asked(), asked("192.0.2.2")], [200, 429]),
+        ("deployment", [make_request(), make_request("192.0.2.2")], [200, 429]),
+        (
+            "header:X-User",
+            [make_request(x_user="1"), make_request(x_user="1"), make_request(x_user="2")],
+            [200, 429, 200],
+        ),
+        ("header:X-User", [make_request(), make_request(x_user="")], [200, 429]),
+        (
+            "header:X-User",
+            [make_request(x_user="x" * 5000), make_request(x_user="x" * 5000 + "y")],
+            [200, 200],
+        ),
+        (lambda request: request.path, [make_request(), make_request("192.0.2.2")], [200, 429]),
         (
             lambda request: request.headers.get("x-id"),
-            [asked(), asked(x_id=""), asked(x_id="7")],
+            [make_request(), make_request(x_id=""), make_request(x_id="7")],
             [200, 429, 200],
         ),
-        (lambda request: 7, [asked(), asked()], [200, 429]),
+        (lambda request: 7, [make_request(), make_request()], [200, 429]),
     ],
 )
-def test_whose_requests_are_counted_together(by, asking, expected):
-    """As *by* says; who has no name shares the bucket of all who have none."""
+def test_rate_limit_identifies_callers(by, requests, expected):
+    """Callers without a name share one bucket."""
 
-    assert expected == statuses(RateLimit("1/minute", by=by), *asking)
+    assert expected == statuses(RateLimit("1/minute", by=by), *requests)
 
 
 @pytest.mark.parametrize("storage", ["memory", "redis"])
 @pytest.mark.parametrize("strategy", ["fixed", "sliding", "moving"])
-def test_a_limit_in_any_storage(request, storage, strategy):
-    """Costs what it costs, tells how it stands and when more may pass."""
+def test_rate_limit_charges_cost_in_any_storage(request, storage, strategy):
+    """The headers have the remaining cost and the time of the reset."""
     uri = "memory://" if storage == "memory" else request.getfixturevalue("redis_server").uri
-    clock = Clock()
+    clock = FakeClock()
     limit = RateLimit(
-        "10/minute", cost=lambda request: 4, strategy=strategy, storage=uri, clock=clock, scope=strategy
+        "10/minute", cost=lambda request: 4, strategy=strategy, storage=uri, clock=clock, name=strategy
     )
-    first, second, third = (answer(limit) for _ in range(3))
+    first, second, third = (respond(limit) for _ in range(3))
 
     assert [200, 200, 429] == [first.status, second.status, third.status]
     assert ["6", "2", "2"] == [a.header("x-ratelimit-remaining") for a in (first, second, third)]
     assert {"10"} == {a.header("x-ratelimit-limit") for a in (first, second, third)}
     assert [None, None] == [a.header("retry-after") for a in (first, second)]
     reset, wait = int(third.header("x-ratelimit-reset")), int(third.header("retry-after"))
-    # A sliding window has room for four when its eight have the weight of six.
+    # A sliding window has room for 4 once its count of 8 is weighted as 6.
     assert {"fixed": 60, "moving": 75, "sliding": 75}[strategy] == wait
     assert clock.now + wait - 1 < reset <= clock.now + wait
     clock.advance(wait)
-    assert 200 == answer(limit).status
+    assert 200 == respond(limit).status
 
 
-def test_an_answer_that_does_not_count_is_not_charged():
-    """In either storage the charge is taken back, and the answer tells so."""
+def test_rate_limit_refunds_uncounted_responses():
+    """The headers show the refund."""
     failures = RateLimit("2/minute", charge_when=lambda response: response.status >= 400)
-    fine, bad = Inner(), Inner(NotFound())
+    fine, bad = StubHandler(), StubHandler(NotFound())
 
-    assert [200] * 5 == statuses(failures, *[asked()] * 5, inner=fine)
-    assert "2" == answer(failures, inner=fine).header("x-ratelimit-remaining")
-    assert [404, 404, 429] == statuses(failures, *[asked()] * 3, inner=bad)
+    assert [200] * 5 == statuses(failures, *[make_request()] * 5, inner=fine)
+    assert "2" == respond(failures, inner=fine).header("x-ratelimit-remaining")
+    assert [404, 404, 429] == statuses(failures, *[make_request()] * 3, inner=bad)
 
 
-def test_an_answer_that_does_not_count_is_not_charged_in_redis(redis_server):
-    """As in memory."""
+def test_rate_limit_refunds_uncounted_responses_in_redis(redis_server):
     limit = RateLimit(
         "2/minute",
         charge_when=lambda response: response.status >= 400,
         storage=redis_server.uri,
-        scope="back",
+        name="back",
     )
 
-    assert [200] * 5 == statuses(limit, *[asked()] * 5)
-    assert [404, 404, 429] == statuses(limit, *[asked()] * 3, inner=Inner(NotFound()))
+    assert [200] * 5 == statuses(limit, *[make_request()] * 5)
+    assert [404, 404, 429] == statuses(limit, *[make_request()] * 3, inner=StubHandler(NotFound()))
 
 
-def test_who_is_exempt_is_neither_counted_nor_refused():
-    """And is told of no limit."""
+def test_rate_limit_ignores_exempt_requests():
+    """Their responses have no headers of the limit."""
     limit = RateLimit("1/minute", exempt=lambda request: request.headers.get("x-probe") == "1")
-    told = [answer(limit, asked(x_probe="1")) for _ in range(3)]
+    responses = [respond(limit, make_request(x_probe="1")) for _ in range(3)]
 
-    assert [(200, None)] * 3 == [(each.status, each.header("x-ratelimit-limit")) for each in told]
-    assert [200, 429] == statuses(limit, asked(), asked())
-
-
-def test_a_shadow_counts_and_refuses_nobody():
-    """Its callers see nothing of it; who would have been refused is counted."""
-    limit = RateLimit("1/minute", shadow=True)
-    told = [answer(limit) for _ in range(3)]
-
-    assert [(200, None)] * 3 == [(each.status, each.header("x-ratelimit-limit")) for each in told]
-    assert 2 == limit.refused
+    assert [(200, None)] * 3 == [
+        (response.status, response.header("x-ratelimit-limit")) for response in responses
+    ]
+    assert [200, 429] == statuses(limit, make_request(), make_request())
 
 
-def test_limits_of_a_key_take_the_place_of_the_gates():
-    """More or fewer; a row that cannot be read leaves the gate's in force."""
+def test_rate_limit_dry_run_rejects_nobody():
+    """Responses are unchanged, and `rejected` counts what would have been rejected."""
+    limit = RateLimit("1/minute", dry_run=True)
+    responses = [respond(limit) for _ in range(3)]
+
+    assert [(200, None)] * 3 == [
+        (response.status, response.header("x-ratelimit-limit")) for response in responses
+    ]
+    assert 2 == limit.rejected
+
+
+def test_rate_limit_uses_limits_of_key():
+    """The gate's rate is used instead of an invalid one."""
     limit = RateLimit("2/minute")
-    few, many, odd = (principal(text, limits=text) for text in ("1/minute", "3/minute; 100/day", "often"))
+    low, high, invalid = (principal(text, limits=text) for text in ("1/minute", "3/minute; 100/day", "often"))
 
-    assert [200, 429] == statuses(limit, *[asked(principal=few)] * 2)
-    assert [200, 200, 200, 429] == statuses(limit, *[asked(principal=many)] * 4)
-    assert "3" == answer(limit, asked(principal=many)).header("x-ratelimit-limit")
-    assert [200, 200, 429] == statuses(limit, *[asked(principal=odd)] * 3)
+    assert [200, 429] == statuses(limit, *[make_request(principal=low)] * 2)
+    assert [200, 200, 200, 429] == statuses(limit, *[make_request(principal=high)] * 4)
+    assert "3" == respond(limit, make_request(principal=high)).header("x-ratelimit-limit")
+    assert [200, 200, 429] == statuses(limit, *[make_request(principal=invalid)] * 3)
 
 
-def test_limits_of_a_key_that_cannot_be_read_are_told_once(caplog):
-    """Not at each request."""
+def test_rate_limit_logs_invalid_limits_of_key_once(caplog):
     limit = RateLimit("9/minute")
     for _ in range(3):
-        answer(limit, asked(principal=principal("a", limits="often")))
+        respond(limit, make_request(principal=principal("a", limits="often")))
 
     (record,) = caplog.records
     assert (
-        "own limits cannot be read, and the gate's hold: rate='often': 'often' is no" in record.getMessage()
+        "unusable limits of a key" in record.getMessage() and "'often' is not a window" in record.getMessage()
     )
 
 
@@ -195,68 +227,69 @@ def test_limits_of_a_key_that_cannot_be_read_are_told_once(caplog):
     "options",
     [{"key_limits": False}, {"by": "owner"}, {"by": "address"}, {"cost": lambda request: 1}],
 )
-def test_limits_of_a_key_leave_other_limits_alone(options):
-    """Those by something else, of something else, or that say so."""
-    told = [asked(principal=principal("a", limits="9/minute"))] * 2
+def test_rate_limit_ignores_limits_of_key(options):
+    """If it does not count requests by caller or key, or `key_limits` is False."""
+    requests = [make_request(principal=principal("a", limits="9/minute"))] * 2
 
-    assert [200, 429] == statuses(RateLimit("1/minute", **options), *told)
+    assert [200, 429] == statuses(RateLimit("1/minute", **options), *requests)
 
 
-def test_keys_of_one_owner_share_the_gates_limit():
-    """Whatever limits each has of its own."""
-    told = [
-        asked(principal=principal(limits, owner="acme", limits=limits)) for limits in ("5/minute", "6/minute")
+def test_rate_limit_by_owner_ignores_limits_of_keys():
+    requests = [
+        make_request(principal=principal(limits, owner="acme", limits=limits))
+        for limits in ("5/minute", "6/minute")
     ]
 
-    assert [200, 429] == statuses(RateLimit("1/minute", by="owner"), *told)
+    assert [200, 429] == statuses(RateLimit("1/minute", by="owner"), *requests)
 
 
-def test_two_limits_charge_a_key_with_limits_of_its_own_once_each(redis_server):
-    """In Redis, where their own rates tell them apart."""
-    limits = [RateLimit(rate, storage=redis_server.uri, scope="twice") for rate in ("9/minute", "99/day")]
-    handler = stack(limits, Inner())
-    told = [asked(principal=principal("twice", limits="2/minute"))] * 3
+def test_two_rate_limits_charge_limits_of_key_separately(redis_server):
+    """In Redis, their own rates distinguish them."""
+    limits = [RateLimit(rate, storage=redis_server.uri, name="twice") for rate in ("9/minute", "99/day")]
+    handler = stack(limits, StubHandler())
+    requests = [make_request(principal=principal("twice", limits="2/minute"))] * 3
 
-    assert [200, 200, 429] == [drive(answered(each, handler)).status for each in told]
+    assert [200, 200, 429] == [drive(call_encoding_errors(request, handler)).status for request in requests]
 
 
-def test_functions_of_limits_in_redis_do_not_share_a_bucket(redis_server):
-    """Each limit has a scope of its own."""
+def test_rate_limit_names_separate_functions_in_redis(redis_server):
+    """Limits with the same name share their counts."""
     first, second = (
-        RateLimit("1/minute", by=by, storage=redis_server.uri, scope=scope)
-        for scope, by in (("paths", lambda asked: asked.path), ("methods", lambda asked: asked.method))
+        RateLimit("1/minute", by=by, storage=redis_server.uri, name=scope)
+        for scope, by in (
+            ("paths", lambda request: request.path),
+            ("methods", lambda request: request.method),
+        )
     )
-    alike = RateLimit("1/minute", by=lambda asked: "/", storage=redis_server.uri, scope="paths")
+    alike = RateLimit("1/minute", by=lambda request: "/", storage=redis_server.uri, name="paths")
 
     assert ([200], [200], [429]) == (
-        statuses(first, asked()),
-        statuses(second, asked()),
-        statuses(alike, asked()),
+        statuses(first, make_request()),
+        statuses(second, make_request()),
+        statuses(alike, make_request()),
     )
 
 
 @pytest.mark.parametrize("options", [{"by": len_of}, {"cost": len_of}])
-def test_a_function_in_redis_needs_a_scope(options):
-    """Nothing else tells it from another one."""
-    with pytest.raises(ConfigurationError, match="scope='': accepts a name"):
+def test_rate_limit_requires_name_for_function_in_redis(options):
+    with pytest.raises(ConfigurationError, match="name must be set"):
         RateLimit("2/minute", storage="redis://nowhere.invalid", **options)
     RateLimit("2/minute", storage="memory://", **options)
 
 
-async def of_request(asked):
+async def of_request(request):
     return "a"
 
 
 class AsyncCall:
-    async def __call__(self, asked):
+    async def __call__(self, request):
         return "a"
 
 
 @pytest.mark.parametrize("option", ["by", "cost", "exempt", "charge_when"])
 @pytest.mark.parametrize("function", [of_request, partial(of_request), AsyncCall()])
-def test_an_async_function_is_refused(option, function):
-    """Its coroutine would be true, and name nobody."""
-    with pytest.raises(ConfigurationError, match=f"{option}=.*: accepts a function that is not async"):
+def test_rate_limit_rejects_async_functions(option, function):
+    with pytest.raises(ConfigurationError, match=f"{option} must be a function that is not async"):
         RateLimit("1/minute", **{option: function})
 
 
@@ -269,65 +302,63 @@ def test_an_async_function_is_refused(option, function):
     ],
 )
 @pytest.mark.parametrize("cost", ["request", "rows"])
-def test_an_app_that_raises_is_a_500(charge_when, expected, cost):
-    """Its request is charged where an answer of 500 would be."""
+def test_rate_limit_counts_failed_app_as_500(charge_when, expected, cost):
     limit = RateLimit("1/minute", cost=cost, charge_when=charge_when)
 
     def raises(request):
         yield from ()
-        for check in request.on_rows:
+        for check in request.context.on_rows:
             yield from check(1)
         raise LookupError
 
     def outcome():
         try:
-            return answer(limit, inner=raises).status
+            return respond(limit, inner=raises).status
         except LookupError:
             return "raised"
 
     assert expected == [outcome() for _ in range(3)]
 
 
-def test_what_can_never_fit_is_told_so():
-    """413 with the most there may be, and no time to wait: a client would try again for nothing."""
+def test_rate_limit_rejects_cost_above_capacity_with_413():
+    """Without Retry-After, since a retry cannot succeed."""
     limit = RateLimit("100/day; 10/minute", cost=lambda request: 11)
-    with pytest.raises(BatchTooLarge, match="no more than 10 pass at once") as info:
-        drive(limit(asked(), Inner()))
+    with pytest.raises(BatchTooLarge, match="allows at most 10 at once") as info:
+        drive(limit(make_request(), StubHandler()))
 
     assert (413, 10, {}) == (info.value.status, info.value.limit, info.value.headers)
 
 
 @pytest.mark.parametrize("cost", [-1, 1.5, None, True])
-def test_a_cost_is_a_whole_number(cost):
-    """A function that gives something else is at fault."""
-    with pytest.raises(ValueError, match="cost gave"):
-        drive(RateLimit("1/day", cost=lambda request: cost)(asked(), Inner()))
+def test_rate_limit_rejects_invalid_cost(cost):
+    with pytest.raises(ValueError, match="cost must return"):
+        drive(RateLimit("1/day", cost=lambda request: cost)(make_request(), StubHandler()))
 
 
-def test_the_drafts_fields_speak_of_all_windows():
-    """On request, beside the others, and after a refusal."""
-    limit = RateLimit("2/minute; 5/day", ietf_headers=True, clock=Clock())
-    first, _, refused = (answer(limit) for _ in range(3))
+def test_ietf_headers_describe_all_windows():
+    """They are optional, and are sent with rejections too."""
+    limit = RateLimit("2/minute; 5/day", ietf_headers=True, clock=FakeClock())
+    first, _, refused = (respond(limit) for _ in range(3))
 
     policy = '"5 per 1 day";q=5;w=86400, "2 per 1 minute";q=2;w=60'
     assert (policy, policy) == (first.header("ratelimit-policy"), refused.header("ratelimit-policy"))
     assert '"5 per 1 day";r=4;t=86400, "2 per 1 minute";r=1;t=60' == first.header("ratelimit")
     assert '"5 per 1 day";r=3;t=86400, "2 per 1 minute";r=0;t=60' == refused.header("ratelimit")
-    assert None is answer(RateLimit("2/minute")).header("ratelimit")
+    assert None is respond(RateLimit("2/minute")).header("ratelimit")
 
 
-def test_the_drafts_fields_of_two_limits_are_joined():
-    """The one further in first."""
+def test_ietf_headers_of_two_limits_are_joined():
+    """The inner limit comes first."""
     outer, inner = (
         RateLimit(rate, ietf_headers=True, cost=cost)
         for rate, cost in (("9/day", len_of), ("5/minute", "request"))
     )
-    told = drive(stack([outer, inner], Inner())(asked()))
+    response = drive(stack([outer, inner], StubHandler())(make_request()))
 
-    assert '"5 per 1 minute";q=5;w=60, "9 per 1 day";q=9;w=86400;qu="units"' == told.header(
+    assert '"5 per 1 minute";q=5;w=60, "9 per 1 day";q=9;w=86400;qu="units"' == response.header(
         "ratelimit-policy"
     )
-    assert ("5", "4") == (told.header("x-ratelimit-limit"), told.header("x-ratelimit-remaining"))
+    assert ("5", "4") == (response.header("x-ratelimit-limit"), response.header("x-ratelimit-remaining"))
 
 
 AGE = Schema.of(age=float)
@@ -338,74 +369,83 @@ def rows(count, column="age"):
     return request(body=body, headers={"content-type": "application/json"})
 
 
-def by_rows(**options):
-    """A limit by rows around an app whose rows are validated."""
-    return stack([RateLimit(cost="rows", **options), Scored(Validate(AGE), predictions=None)], Inner())
+def limit_rows(**options):
+    """Return a limit by rows around an app whose rows are validated."""
+    return stack(
+        [RateLimit(cost="rows", **options), WithScoring(Validate(AGE), predictions=None)], StubHandler()
+    )
 
 
 @pytest.mark.parametrize("storage", ["memory", "redis"])
-def test_a_limit_by_rows(request, storage):
-    """A batch is charged whole or not at all, and only once its rows have been checked."""
+def test_rate_limit_counts_rows(request, storage):
+    """A batch is charged as a whole, after its rows were validated."""
     uri = "memory://" if storage == "memory" else request.getfixturevalue("redis_server").uri
-    handler = by_rows(rate="10/minute", storage=uri)
-    told = [
-        drive(answered(asked, handler)) for asked in (rows(4), rows(5, "wrong"), rows(7), rows(6), rows(1))
+    handler = limit_rows(rate="10/minute", storage=uri)
+    responses = [
+        drive(call_encoding_errors(http_request, handler))
+        for http_request in (rows(4), rows(5, "wrong"), rows(7), rows(6), rows(1))
     ]
 
-    assert [200, 400, 429, 200, 429] == [each.status for each in told]
-    assert ["6", None, "6", "0", "0"] == [each.header("x-ratelimit-remaining") for each in told]
+    assert [200, 400, 429, 200, 429] == [response.status for response in responses]
+    assert ["6", None, "6", "0", "0"] == [response.header("x-ratelimit-remaining") for response in responses]
 
 
-def test_a_batch_of_more_rows_than_ever_fit():
-    """413 names the number."""
-    told = drive(answered(rows(11), by_rows(rate="10/minute")))
+def test_rate_limit_rejects_too_many_rows_with_413():
+    """The message has the number."""
+    response = drive(call_encoding_errors(rows(11), limit_rows(rate="10/minute")))
 
-    assert 413 == told.status
-    assert b"The request has 11 rows" in told.body and b"send at most 10 rows a request" in told.body
+    assert 413 == response.status
+    assert (
+        b"The request has 11 rows" in response.body and b"send at most 10 rows per request" in response.body
+    )
 
 
-def test_a_limit_by_rows_whose_answer_does_not_count():
-    """The rows are given back."""
-    handler = by_rows(rate="10/minute", charge_when=lambda response: response.status != 200)
+def test_rate_limit_refunds_rows():
+    handler = limit_rows(rate="10/minute", charge_when=lambda response: response.status != 200)
 
     assert ["10"] * 3 == [drive(handler(rows(10))).header("x-ratelimit-remaining") for _ in range(3)]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
-def test_a_limit_by_rows_that_hears_of_none_says_so(method):
-    """It would let everything pass: better that nothing does."""
+def test_rate_limit_requires_validated_rows(method):
+    """Otherwise it would let everything pass."""
     limit = RateLimit("10/minute", cost="rows")
 
     with pytest.raises(RuntimeError, match="nothing validates the rows"):
-        drive(limit(request(method), Inner()))
-    assert 404 == answer(limit, inner=Inner(NotFound())).status
-    assert 200 == answer(limit, request("GET")).status
+        drive(limit(request(method), StubHandler()))
+    assert 404 == respond(limit, inner=StubHandler(NotFound())).status
+    assert 200 == respond(limit, request("GET")).status
 
 
-def failing(*, rate="2/minute", **options):
-    """Failures limited around KeyAuth, and the inner handler."""
-    inner = Inner()
-    return stack([AuthFailures(rate, **options), KeyAuth({KEY: "*"})], inner), inner
+def limit_failures(*, rate="2/minute", **options):
+    """Return `AuthFailureLimit` around `KeyAuth`, and the inner handler."""
+    inner = StubHandler()
+    return stack([AuthFailureLimit(rate, **options), KeyAuth({KEY: "*"})], inner), inner
 
 
-def test_failed_authentication_is_limited_by_address():
-    """Beyond the limit not even a good key is looked up; other addresses are untouched."""
-    clock = Clock()
-    handler, _ = failing(clock=clock)
+def test_auth_failure_limit_counts_by_address():
+    """Above the limit even a valid key is not looked up."""
+    clock = FakeClock()
+    handler, _ = limit_failures(clock=clock)
     wrong, right = {"x_api_key": "wrong"}, {"x_api_key": KEY}
-    told = [asked(**right), asked(**wrong), asked(), asked(**right), asked("192.0.2.2", **right)]
-    answers = [drive(answered(each, handler)) for each in told]
+    requests = [
+        make_request(**right),
+        make_request(**wrong),
+        make_request(),
+        make_request(**right),
+        make_request("192.0.2.2", **right),
+    ]
+    responses = [drive(call_encoding_errors(request, handler)) for request in requests]
 
-    assert [200, 401, 401, 429, 200] == [each.status for each in answers]
-    assert "60" == answers[3].header("retry-after")
-    assert b"failed authentication" in answers[3].body
+    assert [200, 401, 401, 429, 200] == [response.status for response in responses]
+    assert "60" == responses[3].header("retry-after")
+    assert b"failed authentication" in responses[3].body
     clock.advance(60)
-    assert 200 == drive(answered(asked(**right), handler)).status
+    assert 200 == drive(call_encoding_errors(make_request(**right), handler)).status
 
 
 @pytest.mark.parametrize("accepted", [False, True])
-def test_a_key_that_is_inactive_is_counted_once(accepted):
-    """Whether or not it was accepted before."""
+def test_auth_failure_limit_counts_inactive_key_once(accepted):
 
     class Store:
         active = accepted
@@ -417,159 +457,162 @@ def test_a_key_that_is_inactive_is_counted_once(accepted):
             return Principal("a", None)
 
     store = Store()
-    handler = stack([AuthFailures("2/minute"), KeyAuth(store)], Inner())
-    before = [drive(answered(asked(x_api_key=KEY), handler)).status for _ in range(3 * accepted)]
+    handler = stack([AuthFailureLimit("2/minute"), KeyAuth(store)], StubHandler())
+    before = [
+        drive(call_encoding_errors(make_request(x_api_key=KEY), handler)).status for _ in range(3 * accepted)
+    ]
     store.active = False
 
     assert [200] * (3 * accepted) == before
-    assert [403, 403, 429] == [drive(answered(asked(x_api_key=KEY), handler)).status for _ in range(3)]
+    assert [403, 403, 429] == [
+        drive(call_encoding_errors(make_request(x_api_key=KEY), handler)).status for _ in range(3)
+    ]
 
 
-def test_more_keys_than_are_remembered(monkeypatch):
-    """Are good all the same."""
-    monkeypatch.setattr(key_auth, "_ACCEPTED", 2)
-    keys = [f"a-key-of-some-length-{at}" for at in range(5)]
-    layer, inner = KeyAuth(dict.fromkeys(keys, "*")), Inner()
+def test_key_auth_accepts_more_keys_than_it_remembers(monkeypatch):
+    monkeypatch.setattr(key_auth, "_MAX_ACCEPTED", 2)
+    keys = [f"a-key-of-some-length-{index}" for index in range(5)]
+    layer, inner = KeyAuth(dict.fromkeys(keys, "*")), StubHandler()
     for key in keys * 2:
-        drive(layer(asked(x_api_key=key), inner))
+        drive(layer(make_request(x_api_key=key), inner))
 
     assert 10 == len(inner.requests)
     assert len(layer._accepted) <= 2
 
 
-def test_two_counts_of_failures():
-    """Each counts the failures of all keys, whichever of them is outside."""
-    handler = stack([AuthFailures("1/day"), AuthFailures("9/minute"), KeyAuth({KEY: "*"})], Inner())
+def test_two_auth_failure_limits_both_count():
+    handler = stack(
+        [AuthFailureLimit("1/day"), AuthFailureLimit("9/minute"), KeyAuth({KEY: "*"})], StubHandler()
+    )
 
-    assert [401, 429] == [drive(answered(asked(x_api_key="wrong"), handler)).status for _ in range(2)]
+    assert [401, 429] == [
+        drive(call_encoding_errors(make_request(x_api_key="wrong"), handler)).status for _ in range(2)
+    ]
 
 
-def test_good_keys_are_not_counted():
-    """However often they are used."""
-    handler, inner = failing()
+def test_auth_failure_limit_does_not_count_valid_keys():
+    handler, inner = limit_failures()
     for _ in range(100):
-        drive(handler(asked(x_api_key=KEY)))
+        drive(handler(make_request(x_api_key=KEY)))
 
     assert 100 == len(inner.requests)
 
 
-def test_the_failures_told_are_never_more_than_allowed():
-    """Of those that fail at once, too: who is over the limit is not told that the key was wrong."""
-    limit = AuthFailures("1/minute")
+def test_auth_failure_limit_counts_concurrent_failures():
+    """A caller over the limit is not told that the key was wrong."""
+    limit = AuthFailureLimit("1/minute")
 
     def fails(request):
-        # Another failed while this one was looked up.
-        answer(limit, inner=Inner(Unauthorized()))
+        # Another request failed while this key was looked up.
+        respond(limit, inner=StubHandler(Unauthorized()))
         raise Unauthorized
         yield
 
-    assert 429 == answer(limit, inner=fails).status
+    assert 429 == respond(limit, inner=fails).status
 
 
 @pytest.mark.parametrize("error", [KeyInactive("a", "revoked", "It is revoked"), InsufficientScope()])
 @pytest.mark.parametrize("layers", [[], [RateLimit("9/minute")]])
-def test_a_key_that_does_not_open_this_is_a_failure(error, layers):
-    """Whether the error comes through, or a layer in between has made an answer of it."""
-    handler = stack([AuthFailures("1/minute"), *layers], Inner(error))
+def test_auth_failure_limit_counts_missing_permission(error, layers):
+    """Whether the error is raised or already encoded by a layer in between."""
+    handler = stack([AuthFailureLimit("1/minute"), *layers], StubHandler(error))
 
-    assert [403, 429] == [drive(answered(asked(), handler)).status for _ in range(2)]
-
-
-def test_other_refusals_are_no_failed_authentication():
-    """A deployment that is switched off, for one."""
-    limit = AuthFailures("1/minute")
-
-    assert [403] * 3 == statuses(limit, *[asked()] * 3, inner=Inner(DeploymentInactive()))
-    assert [403] * 3 == statuses(limit, *[asked()] * 3, inner=Inner(Response(403)))
+    assert [403, 429] == [drive(call_encoding_errors(make_request(), handler)).status for _ in range(2)]
 
 
-def test_an_app_s_own_401_is_counted():
-    """Around an app that authenticates by itself."""
-    limit = AuthFailures("1/minute")
+def test_auth_failure_limit_does_not_count_other_rejections():
+    """Such as an inactive deployment."""
+    limit = AuthFailureLimit("1/minute")
 
-    assert [401, 429] == statuses(limit, asked(), asked(), inner=Inner(Response(401)))
+    assert [403] * 3 == statuses(limit, *[make_request()] * 3, inner=StubHandler(DeploymentInactive()))
+    assert [403] * 3 == statuses(limit, *[make_request()] * 3, inner=StubHandler(Response(403)))
 
 
-def test_a_proxy_that_is_not_known_is_not_locked_out(caplog):
-    """Where nothing has been said of proxies, its callers' failures are counted, told, and not refused."""
-    _warn.cache_clear()
-    handler, _ = failing(rate="1/minute", spare_forwarded=True)
+def test_auth_failure_limit_counts_401_of_app():
+    limit = AuthFailureLimit("1/minute")
+
+    assert [401, 429] == statuses(limit, make_request(), make_request(), inner=StubHandler(Response(401)))
+
+
+def test_auth_failure_limit_does_not_reject_unknown_proxy(caplog):
+    """Failures behind it are counted and logged once."""
+    _warn_once.cache_clear()
+    handler, _ = limit_failures(rate="1/minute", skip_forwarded=True)
     forwarded = {"x_forwarded_for": "203.0.113.9"}
-    told = [asked(x_api_key="wrong", **forwarded)] * 3 + [
-        asked(x_api_key=KEY, **forwarded),
-        asked(x_api_key=KEY),
+    requests = [make_request(x_api_key="wrong", **forwarded)] * 3 + [
+        make_request(x_api_key=KEY, **forwarded),
+        make_request(x_api_key=KEY),
     ]
 
-    assert [401, 401, 401, 200, 429] == [drive(answered(each, handler)).status for each in told]
+    assert [401, 401, 401, 200, 429] == [
+        drive(call_encoding_errors(request, handler)).status for request in requests
+    ]
     assert ["trusted_proxies=[…]" in record.getMessage() for record in caplog.records] == [True]
 
 
-def test_concurrency():
-    """A caller has so many requests in flight, and one more when one of them is over."""
-    limit = Concurrency(2)
-    first, second, third, other = (asked(principal=who) for who in (A, A, A, B))
+def test_concurrency_limit_rejects_further_requests():
+    """There is room again after a request has ended."""
+    limit = ConcurrencyLimit(2)
+    first, second, third, other = (make_request(principal=who) for who in (A, A, A, B))
 
     assert [200, 200, 429, 200] == statuses(limit, first, second, third, other)
     first.close()
-    again = answer(limit, asked(principal=A))
+    again = respond(limit, make_request(principal=A))
     assert 200 == again.status
-    for each in (second, other):
-        each.close()
+    for http_request in (second, other):
+        http_request.close()
 
 
-def test_concurrency_keeps_nothing_of_who_is_gone():
-    """Memory is bounded by what is in flight."""
-    limit = Concurrency(1, by="address")
-    told = asked()
-    refused = [answer(limit, each) for each in (told, asked())][1]
-    told.close()
+def test_concurrency_limit_removes_idle_callers():
+    limit = ConcurrencyLimit(1, by="address")
+    first = make_request()
+    _, rejected = (respond(limit, http_request) for http_request in (first, make_request()))
+    first.close()
 
-    assert (429, "1") == (refused.status, refused.header("retry-after"))
+    assert (429, "1") == (rejected.status, rejected.header("retry-after"))
     assert {} == limit._in_flight
 
 
-def test_trusted_proxies_say_who_asks(wrap):
-    """Everything within counts by that address."""
+def test_trusted_proxies_set_address_of_caller(wrap):
+    """Inner layers use that address."""
     app = wrap(TrustedProxies(["192.0.2.0/24"]), RateLimit("1/minute"))
-    told = [Client(app, headers={"x-forwarded-for": f"203.0.113.{at}"}) for at in (1, 2, 1)]
+    clients = [Client(app, headers={"x-forwarded-for": f"203.0.113.{host}"}) for host in (1, 2, 1)]
     stranger = Client(app, address="198.51.100.1", headers={"x-forwarded-for": "203.0.113.3"})
 
-    assert [200, 200, 429] == [client.get("/").status for client in told]
+    assert [200, 200, 429] == [client.get("/").status for client in clients]
     assert [200, 429] == [stranger.get("/").status for _ in range(2)]
 
 
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"rate": "5 per fortnite"}, "'fortnite' is no unit"),
-        ({"by": "color"}, "by='color': accepts caller, key, owner, address, deployment, header:NAME"),
-        ({"by": "header:"}, "by='header:'"),
-        ({"by": ["key"]}, "by="),
-        ({"cost": "bytes"}, "cost='bytes': accepts request, rows"),
-        ({"strategy": "rolling"}, "strategy='rolling': accepts fixed, sliding, moving"),
-        ({"storage": "memcached://x"}, 'storage: accepts "memory://"'),
-        ({"storage": None}, 'storage: accepts "memory://"'),
-        ({"fail": "open"}, "fail='open': accepts local or closed"),
-        ({"rate": "5/999999999 year"}, "'5/999999999 year' lasts for more than 10 years"),
-        ({"rate": "1 per 11 years"}, "lasts for more than 10 years"),
-        ({"scope": None}, "scope=None: accepts text"),
-        ({"scope": 7, "storage": "redis://nowhere.invalid"}, "scope=7: accepts text"),
-        ({"processes": 0}, "processes=0: accepts a whole number from 1"),
-        ({"exempt": "key"}, "exempt='key': accepts a function"),
-        ({"charge_when": 200}, "charge_when=200: accepts a function"),
+        ({"rate": "5 per fortnite"}, "'fortnite' is not a unit"),
+        ({"by": "color"}, "by must be caller, key, owner, address, deployment, header:NAME"),
+        ({"by": "header:"}, "(got 'header:')"),
+        ({"by": ["key"]}, "by must be"),
+        ({"cost": "bytes"}, "cost must be request, rows"),
+        ({"strategy": "rolling"}, "strategy must be one of fixed, sliding, moving (got 'rolling')"),
+        ({"storage": "memcached://x"}, "storage must be memcached://host:port"),
+        ({"storage": None}, 'storage must be "memory://"'),
+        ({"on_storage_error": "open"}, "on_storage_error must be local or deny (got 'open')"),
+        ({"rate": "5/999999999 year"}, "'5/999999999 year' is longer than 10 years"),
+        ({"rate": "1 per 11 years"}, "is longer than 10 years"),
+        ({"name": None}, "name must be a string (got None)"),
+        ({"name": 7, "storage": "redis://nowhere.invalid"}, "name must be a string (got 7)"),
+        ({"processes": 0}, "processes"),
+        ({"exempt": "key"}, "exempt must be a function (got 'key')"),
+        ({"charge_when": 200}, "charge_when must be a function (got 200)"),
     ],
 )
-def test_an_option_that_cannot_work_is_refused(options, named):
-    """At construction, by its name."""
+def test_rate_limit_rejects_invalid_options(options, named):
     with pytest.raises(ConfigurationError, match=re.escape(named)):
         RateLimit(**options)
 
 
 @pytest.mark.parametrize("limit", [0, True, "2"])
-def test_a_cap_is_a_whole_number(limit):
-    """From one."""
-    with pytest.raises(ConfigurationError, match="limit="):
-        Concurrency(limit)
+def test_concurrency_limit_rejects_invalid_limit(limit):
+    with pytest.raises(ConfigurationError, match="limit"):
+        ConcurrencyLimit(limit)
 
 
 @pytest.mark.parametrize(
@@ -588,14 +631,14 @@ def test_a_cap_is_a_whole_number(limit):
         ({}, ["pytest", "-w", "3"], 1),
     ],
 )
-def test_workers_that_can_be_seen(environ, argv, workers):
-    """In the environment, and in what a known server was told."""
+def test_worker_count_is_detected(environ, argv, workers):
+    """In the environment and in the options of known servers."""
 
-    assert workers == visible_workers(environ, argv)
+    assert workers == detect_worker_count(environ, argv)
 
 
-def test_memory_of_several_workers_is_warned_of(monkeypatch, caplog):
-    """Once, when the app starts, with the remedy; not where the counts are shared."""
+def test_rate_limit_warns_of_memory_with_several_workers(monkeypatch, caplog):
+    """Once, with the remedy."""
     _warn_of_workers.cache_clear()
     monkeypatch.setenv("WEB_CONCURRENCY", "4")
     RateLimit("1/day")

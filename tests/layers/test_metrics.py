@@ -1,70 +1,72 @@
-"""Counts of what was asked."""
+"""Metrics of requests."""
 
 import threading
 
 import pytest
 
-from conftest import KEY
 from modelgate import KeyAuth, Metrics, NotFound, Query, RequestId, Response, Schema, drive
-from modelgate.metrics import exposition
-from modelgate.testing import Client, Inner, request
-from scraping import sample, samples
-from waiting import SOON
+from modelgate.prometheus import render_metrics
+from modelgate.testing import Client, StubHandler, request
+from support.keys import KEY
+from support.prometheus import parse_samples, read_sample
+from support.waiting import SOON
 
 
 def text(layer):
-    return exposition(layer.families())
+    return render_metrics(layer.families())
 
 
-def test_around_an_app(wrap):
-    """What the layers within refuse is counted with its reason, and what the app answers by its status."""
+def test_metrics_count_responses_and_rejections(wrap):
+    """Rejections are counted by reason, responses by status."""
     layer = Metrics()
     client = Client(wrap(RequestId(), layer, KeyAuth({KEY: "*"})))
     client.post("/")
     for _ in range(2):
         client.post("/stream", headers={"x-api-key": KEY})
-    told = text(layer)
+    output = text(layer)
 
-    assert 1 == sample(told, "modelgate_requests_total", deployment="", dialect="", code="401")
-    assert 2 == sample(told, "modelgate_requests_total", deployment="", dialect="", code="206")
-    assert 1 == sample(told, "modelgate_errors_total", deployment="", reason="unauthorized")
-    assert 0 == sample(told, "modelgate_requests_in_flight")
-    assert 2 == sample(told, "modelgate_request_duration_seconds_count", deployment="", **{"class": "2xx"})
+    assert 1 == read_sample(output, "modelgate_requests_total", deployment="", dialect="", code="401")
+    assert 2 == read_sample(output, "modelgate_requests_total", deployment="", dialect="", code="206")
+    assert 1 == read_sample(output, "modelgate_errors_total", deployment="", reason="unauthorized")
+    assert 0 == read_sample(output, "modelgate_requests_in_flight")
+    assert 2 == read_sample(
+        output, "modelgate_request_duration_seconds_count", deployment="", **{"class": "2xx"}
+    )
 
 
-def test_what_a_caller_names_is_no_label():
-    """Of four hundred names one is known, and the others share a series."""
+def test_metrics_have_no_labels_from_callers():
+    """Four hundred unknown names share one series."""
     layer = Metrics({"churn"})
-    for at in range(400):
-        asked = request()
-        asked.deployment = "churn" if at == 7 else f"name-{at}"
+    for index in range(400):
+        http_request = request()
+        http_request.context.deployment = "churn" if index == 7 else f"name-{index}"
         with pytest.raises(NotFound):
-            drive(layer(asked, Inner(NotFound())))
-    told = {dict(key[1:]).get("deployment") for key in samples(text(layer))}
+            drive(layer(http_request, StubHandler(NotFound())))
+    labels = {dict(key[1:]).get("deployment") for key in parse_samples(text(layer))}
 
-    assert {None, "", "churn"} == told
-    assert 399 == sample(text(layer), "modelgate_errors_total", deployment="", reason="not_found")
+    assert {None, "", "churn"} == labels
+    assert 399 == read_sample(text(layer), "modelgate_errors_total", deployment="", reason="not_found")
 
 
-def test_counts_of_a_removed_deployment_are_dropped():
-    """When they are read, and when something new is counted; those of the others stay."""
+def test_metrics_discard_removed_deployments():
+    """The counts of the other deployments stay."""
     deployments = {"churn", "price"}
     layer = Metrics(deployments)
 
     def ask(name):
-        asked = request()
-        asked.deployment = name
+        http_request = request()
+        http_request.context.deployment = name
         with pytest.raises(NotFound):
-            drive(layer(asked, Inner(NotFound())))
+            drive(layer(http_request, StubHandler(NotFound())))
 
     def counted():
-        return {name for name, *_ in [*layer._answers, *layer._errors]}
+        return {name for name, *_ in [*layer._responses, *layer._errors]}
 
     ask("churn")
     ask("price")
     deployments.remove("churn")
-    told = {dict(key[1:]).get("deployment") for key in samples(text(layer))}
-    seen = [told, counted()]
+    labels = {dict(key[1:]).get("deployment") for key in parse_samples(text(layer))}
+    seen = [labels, counted()]
     deployments.remove("price")
     ask("other")
     seen.append(counted())
@@ -72,49 +74,49 @@ def test_counts_of_a_removed_deployment_are_dropped():
     assert [{None, "price"}, {"price"}, {""}] == seen
 
 
-def test_who_waits_is_in_flight():
-    """And one who leaves without an answer is cancelled, and was given no row."""
-    layer, asked = Metrics(), request()
-    asked.query = Query(b"", table=Schema.of(a=float).read({"a": 1}))
-    flow = layer(asked, lambda asked: (yield))
+def test_metrics_count_requests_in_flight():
+    """A request whose caller disconnects is cancelled, without rows."""
+    layer, http_request = Metrics(), request()
+    http_request.context.query = Query(b"", table=Schema.of(a=float).read({"a": 1}))
+    flow = layer(http_request, lambda _: (yield))
     next(flow)
-    waiting = sample(text(layer), "modelgate_requests_in_flight")
+    waiting = read_sample(text(layer), "modelgate_requests_in_flight")
     flow.close()
 
-    assert (1, 0) == (waiting, sample(text(layer), "modelgate_requests_in_flight"))
-    assert 1 == sample(text(layer), "modelgate_requests_total", deployment="", dialect="", code="cancelled")
-    assert 0 == sample(text(layer), "modelgate_rows_total", deployment="")
+    assert (1, 0) == (waiting, read_sample(text(layer), "modelgate_requests_in_flight"))
+    assert 1 == read_sample(
+        text(layer), "modelgate_requests_total", deployment="", dialect="", code="cancelled"
+    )
+    assert 0 == read_sample(text(layer), "modelgate_rows_total", deployment="")
 
 
-def test_an_app_that_raises_has_failed():
-    """The server answers 500: nobody has left."""
+def test_metrics_count_failed_app_as_500():
+    """Not as cancelled."""
     layer = Metrics()
     with pytest.raises(RuntimeError):
-        drive(layer(request(), Inner(RuntimeError("bug"))))
-    told = text(layer)
+        drive(layer(request(), StubHandler(RuntimeError("bug"))))
+    output = text(layer)
 
-    assert 1 == sample(told, "modelgate_requests_total", deployment="", dialect="", code="500")
-    assert 1 == sample(told, "modelgate_errors_total", deployment="", reason="internal_error")
+    assert 1 == read_sample(output, "modelgate_requests_total", deployment="", dialect="", code="500")
+    assert 1 == read_sample(output, "modelgate_errors_total", deployment="", reason="internal_error")
 
 
-def test_time_since_the_request_came():
-    """In the bucket that holds it."""
-    layer, asked = Metrics(), request()
-    asked.started -= 2
-    drive(layer(asked, Inner(Response(200))))
-    told = samples(text(layer))
+def test_metrics_measure_duration_from_arrival():
+    layer, http_request = Metrics(), request()
+    http_request.started -= 2
+    drive(layer(http_request, StubHandler(Response(200))))
+    samples = parse_samples(text(layer))
     buckets = {
         dict(key[1:])["le"]: value
-        for key, value in told.items()
+        for key, value in samples.items()
         if key[0] == "modelgate_request_duration_seconds_bucket"
     }
 
     assert (0, 1, 1) == (buckets["1"], buckets["2.5"], buckets["+Inf"])
 
 
-def test_no_request_is_lost_among_threads():
-    """Eight threads, and every request of theirs is counted."""
-    layer, inner = Metrics(), Inner()
+def test_metrics_count_exactly_with_threads():
+    layer, inner = Metrics(), StubHandler()
 
     def ask():
         for _ in range(500):
@@ -126,4 +128,4 @@ def test_no_request_is_lost_among_threads():
     for thread in threads:
         thread.join(SOON)
 
-    assert 4000 == sample(text(layer), "modelgate_requests_total", deployment="", dialect="", code="200")
+    assert 4000 == read_sample(text(layer), "modelgate_requests_total", deployment="", dialect="", code="200")

@@ -1,20 +1,20 @@
-"""Apps and servers that use the corners of WSGI and ASGI."""
+"""Apps and servers that use rare features of WSGI and ASGI."""
 
 import io
 import sys
 
 import pytest
 
-from conftest import KEY
 from modelgate import BodyLimit, Gate, RequestId, Schema, mount
 from modelgate.testing import Client
+from support.keys import KEY
 
 
-def asked(app, **environ):
-    """The status, and the body, of a WSGI app asked with an environ of its own."""
+def call_wsgi(app, **environ):
+    """Call a WSGI app with an environ of its own, and return the status and the body."""
     started = []
-    told = {"REQUEST_METHOD": "POST", "PATH_INFO": "/", "wsgi.input": io.BytesIO(), **environ}
-    body = app(told, lambda *start: started.append(start))
+    full_environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/", "wsgi.input": io.BytesIO(), **environ}
+    body = app(full_environ, lambda *start: started.append(start))
     content = b"".join(body)
     getattr(body, "close", lambda: None)()
     return started[-1][0], content
@@ -31,8 +31,8 @@ def asked(app, **environ):
     ids=["readline", "readlines", "iteration", "read"],
 )
 @pytest.mark.parametrize(("limit", "status"), [(100, "200 OK"), (7, "413 Request Entity Too Large")])
-def test_a_body_is_counted_however_it_is_read(read, limit, status):
-    """By line, by piece or at once."""
+def test_body_limit_counts_all_ways_of_reading(read, limit, status):
+    """By line, in pieces or at once."""
 
     def app(environ, start_response):
         body = read(environ["wsgi.input"])
@@ -40,7 +40,7 @@ def test_a_body_is_counted_however_it_is_read(read, limit, status):
         return [body]
 
     body = io.BytesIO(b"one\ntwo\n")
-    answer = asked(
+    answer = call_wsgi(
         mount.wsgi.wrap(app, BodyLimit(limit)), **{"wsgi.input": body, "wsgi.input_terminated": True}
     )
 
@@ -48,7 +48,7 @@ def test_a_body_is_counted_however_it_is_read(read, limit, status):
     assert (b"one\ntwo\n" == answer[1]) is (limit == 100)
 
 
-def test_an_app_may_change_its_mind_before_it_has_answered():
+def test_wsgi_app_may_replace_status_with_exc_info():
     """start_response is called again with exc_info: the second status counts."""
 
     def app(environ, start_response):
@@ -59,11 +59,11 @@ def test_an_app_may_change_its_mind_before_it_has_answered():
             start_response("500 Broken", [], sys.exc_info())
         return [b"broken"]
 
-    assert ("500 Broken", b"broken") == asked(mount.wsgi.wrap(app, RequestId()))
+    assert ("500 Broken", b"broken") == call_wsgi(mount.wsgi.wrap(app, RequestId()))
 
 
-def test_an_app_that_fails_while_it_streams():
-    """Its status is sent by then: the error goes to the server, as PEP 3333 has it."""
+def test_wsgi_app_error_while_streaming_reaches_server():
+    """The status has already been sent (PEP 3333)."""
 
     def app(environ, start_response):
         start_response("200 OK", [])
@@ -74,64 +74,61 @@ def test_an_app_that_fails_while_it_streams():
             start_response("500 Broken", [], sys.exc_info())
 
     with pytest.raises(LookupError, match="too late"):
-        asked(mount.wsgi.wrap(app, RequestId()))
+        call_wsgi(mount.wsgi.wrap(app, RequestId()))
 
 
-def test_an_app_may_write():
-    """The old write() of start_response comes before the body."""
+def test_wsgi_app_may_use_write():
+    """The text passed to write() comes before the body."""
 
     def app(environ, start_response):
         write = start_response("200 OK", [])
         write(b"one ")
         return [b"two"]
 
-    assert ("200 OK", b"one two") == asked(mount.wsgi.wrap(app, RequestId()))
+    assert ("200 OK", b"one two") == call_wsgi(mount.wsgi.wrap(app, RequestId()))
 
 
-def test_an_app_that_starts_no_response():
-    """That is the app's mistake, and is said so."""
+def test_wsgi_app_without_start_response_is_reported():
     with pytest.raises(RuntimeError, match="without calling start_response"):
-        asked(mount.wsgi.wrap(lambda environ, start_response: [b"body"], RequestId()))
+        call_wsgi(mount.wsgi.wrap(lambda environ, start_response: [b"body"], RequestId()))
 
 
-def test_an_asgi_app_that_starts_no_response():
-    """The same."""
+def test_asgi_app_without_response_start_is_reported():
 
     async def app(scope, receive, send):
         pass
 
-    with pytest.raises(RuntimeError, match="without answering"):
+    with pytest.raises(RuntimeError, match="without a response"):
         Client(mount.asgi.wrap(app, RequestId())).get("/")
 
 
-class Breaking(io.RawIOBase):
-    """A body whose reading fails, as gunicorn's does where the chunks are malformed."""
+class FailingBody(io.RawIOBase):
+    """Body that cannot be read, such as malformed chunks in gunicorn."""
 
     def read(self, size=-1):
         raise OSError("invalid chunk size")
 
 
-@pytest.mark.parametrize("told", [{"wsgi.input_terminated": True}, {"CONTENT_LENGTH": "7"}])
-def test_a_body_that_cannot_be_read(told):
-    """Whatever the server raises, the caller's body is at fault: 400."""
+@pytest.mark.parametrize("environ", [{"wsgi.input_terminated": True}, {"CONTENT_LENGTH": "7"}])
+def test_unreadable_body_is_400(environ):
     gate = Gate(keys={KEY: "ages"})
     gate.handler("ages", schema=Schema.of(age=float))(lambda table: table["age"])
-    status, body = asked(gate.wsgi, PATH_INFO="/api/predict", **{"wsgi.input": Breaking(), **told})
+    status, body = call_wsgi(gate.wsgi, PATH_INFO="/api/predict", **{"wsgi.input": FailingBody(), **environ})
 
     assert ("400 Bad Request", b'{"error":"The body could not be read"}') == (status, body)
 
 
-def test_without_a_length_there_is_no_body():
-    """A server that does not end its input must not be read to the end."""
+def test_body_without_length_is_empty():
+    """Reading could block forever if the server does not end its input."""
     gate = Gate(keys="open")
     gate.handler("ages", schema=Schema.of(age=float))(lambda table: table["age"])
-    status, _ = asked(gate.wsgi, PATH_INFO="/api/predict", **{"wsgi.input": Breaking()})
+    status, _ = call_wsgi(gate.wsgi, PATH_INFO="/api/predict", **{"wsgi.input": FailingBody()})
 
     assert "400 Bad Request" == status
 
 
-def test_a_layer_may_stream():
-    """Under ASGI the pieces of an iterable are made beside the event loop, and it is closed."""
+def test_asgi_layer_may_stream_iterable():
+    """Its pieces are produced in a thread, and it is closed."""
     from modelgate import Response
 
     closed = []
@@ -153,8 +150,8 @@ def test_a_layer_may_stream():
     assert [True, True] == closed
 
 
-def test_header_fields_that_repeat():
-    """Under ASGI they are joined, as WSGI servers join them."""
+def test_asgi_joins_repeated_headers():
+    """As WSGI servers do."""
 
     async def app(scope, receive, send):
         scope["headers"] = [(b"x-a", b"1"), (b"x-a", b"2")]

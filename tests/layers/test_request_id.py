@@ -1,27 +1,27 @@
-"""Which request ids are taken over, and that no key is one of them."""
+"""Request ids from callers."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import KEY
 from modelgate import RequestId, drive
 from modelgate.http import Response
 from modelgate.keys import generate
-from modelgate.testing import Inner, request
+from modelgate.testing import StubHandler, request
+from support.keys import KEY
 
 
-def given_id(told):
-    """The id of a request whose caller sent *told*."""
-    sent = request(headers={"x-request-id": told})
-    response = drive(RequestId()(sent, Inner(Response(200))))
+def assign_id(sent):
+    """Return the request id if the caller sent *sent*."""
+    sent = request(headers={"x-request-id": sent})
+    response = drive(RequestId()(sent, StubHandler(Response(200))))
 
     assert sent.id == dict(response.headers)["x-request-id"]
     return sent.id
 
 
 @pytest.mark.parametrize(
-    "told",
+    "sent",
     [
         "r1",
         "req_789012",
@@ -37,14 +37,14 @@ def given_id(told):
         "e" * 64,
     ],
 )
-def test_an_id_is_taken_over(told):
-    """Short ones, hexadecimal digits in groups, numbers, ULIDs."""
+def test_request_id_accepts_common_forms(sent):
+    """Short ids, groups of hexadecimal digits, numbers and ULIDs."""
 
-    assert told == given_id(told)
+    assert sent == assign_id(sent)
 
 
 @pytest.mark.parametrize(
-    "told",
+    "sent",
     [
         "",
         "a b",
@@ -58,11 +58,11 @@ def test_an_id_is_taken_over(told):
         "acme_live_of_our_own",
     ],
 )
-def test_another_is_replaced(told):
-    """What breaks a line, and what may be a key of any form."""
-    made = given_id(told)
+def test_request_id_replaces_other_forms(sent):
+    """Text that breaks a log line, or may be a key."""
+    made = assign_id(sent)
 
-    assert made != told
+    assert made != sent
     assert 32 == len(made)
 
 
@@ -72,8 +72,8 @@ def test_another_is_replaced(told):
     st.sampled_from(["", "Bearer-", "x", "1-"]),
     st.integers(16, 41),
 )
-def test_a_generated_key_is_none(key, case, before, length):
-    """Nor is one in another case, with something before it, or with its end cut off."""
-    told = f"{before}{case(key)[:length]}"
+def test_request_id_replaces_generated_keys(key, case, before, length):
+    """Also in another case, with a prefix, or truncated."""
+    sent = f"{before}{case(key)[:length]}"
 
-    assert told != given_id(told)
+    assert sent != assign_id(sent)

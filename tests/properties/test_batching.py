@@ -1,4 +1,4 @@
-"""N requests at once are answered as N one after the other."""
+"""Concurrent requests get the same predictions as sequential ones."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -13,33 +13,33 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from modelgate import Column, Predictor, Schema, Workers, adrive, drive
+from modelgate import Column, Predictor, Schema, WorkerPool, adrive, drive
 
 ROWS, TARGET = load_iris(return_X_y=True)
 MODELS = {
     "forest": RandomForestClassifier(10, max_depth=4, random_state=0).fit(ROWS, TARGET),
     "logistic": make_pipeline(StandardScaler(), LogisticRegression()).fit(ROWS, TARGET),
 }
-WORKERS = Workers(2)
+WORKERS = WorkerPool(2)
 
 
-class Describes:
-    """Predicts the dtype and the value of each cell as it was given."""
+class InputDescriber:
+    """Predicts the dtype and the value of each cell that it gets."""
 
     def __init__(self, names=None):
         if names is not None:
             self.feature_names_in_ = np.array(names, dtype=object)
 
-    def predict(self, given):
-        dtypes = list(map(str, given.dtypes)) if hasattr(given, "dtypes") else [str(given.dtype)]
-        rows = given.to_numpy(dtype=object).tolist() if hasattr(given, "dtypes") else given.tolist()
+    def predict(self, data):
+        dtypes = list(map(str, data.dtypes)) if hasattr(data, "dtypes") else [str(data.dtype)]
+        rows = data.to_numpy(dtype=object).tolist() if hasattr(data, "dtypes") else data.tolist()
         return np.array([f"{dtypes} {row!r}" for row in rows], dtype=object)
 
 
 COLUMNS = [
-    Column(f"{kind}{at}", kind, required=required, nullable=nullable)
+    Column(f"{kind}{index}", kind, required=required, nullable=nullable)
     for kind in ("number", "integer", "boolean", "text", "any")
-    for at, (required, nullable) in enumerate([(True, False), (True, True), (False, False)])
+    for index, (required, nullable) in enumerate([(True, False), (True, True), (False, False)])
 ]
 VALUES = {
     "number": st.sampled_from([0.5, 2.0]),
@@ -52,7 +52,7 @@ VALUES = {
 
 @st.composite
 def requests(draw):
-    """Some columns, and rows of several callers that fit them."""
+    """Draw columns, and the rows of several callers that fit them."""
     columns = draw(st.lists(st.sampled_from(COLUMNS), min_size=1, max_size=3, unique=True))
     row = st.fixed_dictionaries(
         {c.name: VALUES[c.kind] | st.none() if c.nullable else VALUES[c.kind] for c in columns if c.required},
@@ -62,10 +62,10 @@ def requests(draw):
 
 
 def by_loop(predictor, tables):
-    async def asked():
+    async def run_requests():
         return await asyncio.gather(*(adrive(predictor.predict(table)) for table in tables))
 
-    return asyncio.run(asked())
+    return asyncio.run(run_requests())
 
 
 def by_threads(predictor, tables):
@@ -81,8 +81,8 @@ def by_threads(predictor, tables):
 )
 @settings(max_examples=30)
 @given(st.lists(st.lists(st.integers(0, len(ROWS) - 1), min_size=1, max_size=5), min_size=1, max_size=20))
-def test_at_once_or_one_after_the_other(name, inline, ask, picks):
-    """Trees bit for bit; what goes through BLAS within 1e-12, for it adds up in another order."""
+def test_concurrent_requests_equal_sequential_ones(name, inline, ask, picks):
+    """Bit for bit for trees; within 1e-12 for models that use BLAS, which adds up in another order."""
     alone = Predictor(MODELS[name], batch=False)
     together = Predictor(MODELS[name], workers=WORKERS, inline=inline)
     tables = [alone.schema.read(ROWS[pick]) for pick in picks]
@@ -100,10 +100,10 @@ def test_at_once_or_one_after_the_other(name, inline, ask, picks):
 @pytest.mark.parametrize("framed", [True, False])
 @settings(max_examples=200)
 @given(requests())
-def test_a_row_is_given_to_the_model_as_if_it_were_alone(framed, request):
-    """Neighbors of other callers change neither the dtype of a column nor a value, whatever kinds they are of."""
+def test_batching_changes_neither_dtypes_nor_values(framed, request):
+    """This holds for any values in the rows of other callers."""
     columns, bodies = request
-    model, schema = Describes([c.name for c in columns] if framed else None), Schema(columns)
+    model, schema = InputDescriber([c.name for c in columns] if framed else None), Schema(columns)
     alone = Predictor(model, schema, batch=False)
     together = Predictor(model, schema, workers=WORKERS, inline=True)
     tables = [schema.read(rows) for rows in bodies]

@@ -1,15 +1,15 @@
-"""Both drivers, on any script of effects."""
+"""Both drivers return the same results for random scripts of effects."""
 
 import asyncio
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelgate.flow import Wait, Workers, adrive, drive, stack
-from waiting import SOON
+from modelgate.flow import Wait, WorkerPool, adrive, drive, stack
+from support.waiting import SOON
 
 ERRORS = (KeyError, ValueError, SystemExit, asyncio.CancelledError)
-WORKERS = Workers(1)
+WORKERS = WorkerPool(1)
 
 values = st.integers(0, 9)
 errors = st.sampled_from(ERRORS)
@@ -38,12 +38,12 @@ layers = st.recursive(
 )
 
 
-def wait(log, kind, told):
+def make_wait(log, kind, value):
     def sync():
         log.append(kind)
         if kind == "raise":
-            raise told
-        return told
+            raise value
+        return value
 
     async def aio():
         await asyncio.sleep(0)
@@ -53,24 +53,24 @@ def wait(log, kind, told):
 
 
 def perform(log, script):
-    for kind, told in script:
+    for kind, value in script:
         if kind == "run":
-            log.append((yield from WORKERS.run(int, told)))
+            log.append((yield from WORKERS.run(int, value)))
         elif kind == "run raising":
-            yield from WORKERS.run(_fail, told)
+            yield from WORKERS.run(_fail, value)
         else:
-            log.append((yield wait(log, kind, told)))
+            log.append((yield make_wait(log, kind, value)))
 
 
 def _fail(error):
     raise error
 
 
-def layer(log, name, script):
+def make_layer(log, name, script):
     if isinstance(script, list):
-        # A stack within the stack is a layer of its own.
+        # A nested stack as a layer.
         return lambda request, call_next: stack(
-            [layer(log, f"{name}.{at}", part) for at, part in enumerate(script)], call_next
+            [make_layer(log, f"{name}.{index}", part) for index, part in enumerate(script)], call_next
         )(request)
 
     def generator(request, call_next):
@@ -97,37 +97,37 @@ def layer(log, name, script):
     return plain if script["plain"] else generator
 
 
-def outcome(driver, scripts, inner):
-    """The log of one run, and how it ended."""
+def run_script(driver, scripts, inner):
+    """Return the log of a run, and its result or error."""
     log = []
 
     def handler(request):
         yield from perform(log, inner)
         return f"answer to {request}"
 
-    flow = stack([layer(log, str(at), script) for at, script in enumerate(scripts)], handler)(0)
+    flow = stack([make_layer(log, str(index), script) for index, script in enumerate(scripts)], handler)(0)
     try:
         return log, driver(flow)
     except BaseException as error:
-        # A StopIteration is a RuntimeError under both; who noticed it words it.
+        # A StopIteration becomes a RuntimeError under both drivers, with different messages.
         return log, type(error), "" if isinstance(error, RuntimeError) else str(error)
 
 
 def under_asyncio(flow):
     async def main():
-        # What a task ends with may end its loop: it is caught where it leaves the driver.
+        # SystemExit would end the event loop, so errors are caught inside the task.
         try:
-            return await asyncio.wait_for(_caught(flow), SOON)
+            return await asyncio.wait_for(_catch_errors(flow), SOON)
         finally:
             await asyncio.sleep(0)
 
-    kind, told = asyncio.run(main())
+    kind, value = asyncio.run(main())
     if kind == "error":
-        raise told
-    return told
+        raise value
+    return value
 
 
-async def _caught(flow):
+async def _catch_errors(flow):
     try:
         return "value", await adrive(flow)
     except BaseException as error:
@@ -136,17 +136,15 @@ async def _caught(flow):
 
 @settings(max_examples=150)
 @given(st.lists(layers, max_size=4), st.lists(effects, max_size=4))
-def test_both_drivers_agree(scripts, inner):
-    """Any script of values, errors, recoveries and nested stacks has one log and one outcome."""
-
-    assert outcome(drive, scripts, inner) == outcome(under_asyncio, scripts, inner)
+def test_drivers_agree(scripts, inner):
+    assert run_script(drive, scripts, inner) == run_script(under_asyncio, scripts, inner)
 
 
 @settings(max_examples=100)
 @given(st.lists(layers, max_size=4), st.lists(effects, max_size=4))
-def test_every_way_in_has_a_way_out(scripts, inner):
-    """Whatever happens, each layer that was entered is left, the innermost first."""
-    log = outcome(drive, scripts, inner)[0]
+def test_drivers_leave_every_layer_they_enter(scripts, inner):
+    """The innermost layer is left first."""
+    log = run_script(drive, scripts, inner)[0]
     open_layers = []
     for entry in log:
         if isinstance(entry, str) and entry.endswith(" in"):

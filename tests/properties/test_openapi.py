@@ -1,4 +1,4 @@
-"""What JSON Schema says of rows is what the schema does."""
+"""The JSON Schema of rows accepts the same rows as the schema."""
 
 from dataclasses import replace
 
@@ -16,8 +16,8 @@ VALUES = st.none() | st.booleans() | NUMBERS | TEXTS | st.sampled_from([[], {}, 
 
 
 @st.composite
-def bounded(draw, kind):
-    """A column of numbers, with bounds or without."""
+def number_columns(draw, kind):
+    """Return number columns, with or without bounds."""
     least, greatest = sorted(draw(st.tuples(st.integers(-3, 3), st.integers(-3, 3))))
     bounds = draw(st.sampled_from([(None, None), (least, None), (None, greatest), (least, greatest)]))
     return Column("a", kind, minimum=bounds[0], maximum=bounds[1])
@@ -25,10 +25,10 @@ def bounded(draw, kind):
 
 @st.composite
 def columns(draw):
-    """A column of any kind, with or without each rule it may have."""
+    """Return columns of any kind, with or without each of their rules."""
     return draw(
-        bounded("number")
-        | bounded("integer")
+        number_columns("number")
+        | number_columns("integer")
         | st.just(Column("a", "boolean"))
         | st.just(Column("a", "any"))
         | st.builds(
@@ -44,7 +44,7 @@ def columns(draw):
     )
 
 
-def takes(schema, row):
+def is_valid(schema, row):
     try:
         schema.read(msgspec.json.encode(row))
     except RequestError:
@@ -61,10 +61,10 @@ def takes(schema, row):
 )
 @example(Column("a", "integer"), True, False, "ignore", {"a": 3.0})
 @example(Column("a", "number", (1, 2.5)), True, False, "ignore", {"a": True})
-def test_a_row_that_one_takes_the_other_takes(column, required, nullable, extra, row):
-    """Kinds, levels, bounds, lengths, patterns, null, what is left out, and what is not asked for."""
-    schema = Schema([replace(column, required=required, nullable=nullable)]).reading(extra=extra)
-    told = row_schemas(schema)["Row"]
+def test_json_schema_accepts_the_same_rows_as_the_schema(column, required, nullable, extra, row):
+    """Kinds, levels, bounds, lengths, patterns, nulls, missing and additional columns."""
+    schema = Schema([replace(column, required=required, nullable=nullable)]).with_options(extra_columns=extra)
+    document = row_schemas(schema)["Row"]
 
-    Draft202012Validator.check_schema(told)
-    assert takes(schema, row) == Draft202012Validator(told).is_valid(row)
+    Draft202012Validator.check_schema(document)
+    assert is_valid(schema, row) == Draft202012Validator(document).is_valid(row)

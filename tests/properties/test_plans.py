@@ -1,4 +1,4 @@
-"""Plans against their estimators, over models and rows."""
+"""Plans compared with their estimators, for random models and rows."""
 
 import warnings
 
@@ -30,9 +30,9 @@ from sklearn.tree import DecisionTreeClassifier
 
 from modelgate.errors import PredictionError
 from modelgate.flow import drive
+from modelgate.inference import Predictor
+from modelgate.inference.plans import Plan
 from modelgate.schema import Column, Schema
-from modelgate.scoring import Predictor
-from modelgate.scoring.plans import Plan
 
 LEVELS = ["red", "green", "blue"]
 SCALERS = [StandardScaler, RobustScaler, MaxAbsScaler, MinMaxScaler, lambda: MinMaxScaler(clip=True), None]
@@ -67,10 +67,10 @@ SPECIAL = [0.0, -0.0, 1.0, -1e30, 1e300, 5e-324, 2.0**53]
 
 @st.composite
 def models(draw):
-    """A fitted pipeline over some numbers and some texts, and its columns."""
+    """Draw a fitted pipeline of numbers and texts, and its columns."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    numbers = [f"n{at}" for at in range(draw(st.integers(0, 9)))]
-    texts = [f"t{at}" for at in range(draw(st.integers(0 if numbers else 1, 3)))]
+    numbers = [f"n{index}" for index in range(draw(st.integers(0, 9)))]
+    texts = [f"t{index}" for index in range(draw(st.integers(0 if numbers else 1, 3)))]
     rows = draw(st.integers(20, 60))
     frame = pandas.DataFrame(
         {name: random.normal(random.normal(scale=50), 10 ** random.normal(), rows) for name in numbers}
@@ -96,8 +96,8 @@ def _branches(draw, numbers, texts, *, imputed):
     scaler, encoder = draw(st.sampled_from(SCALERS)), draw(st.sampled_from(ENCODERS))
     strategies = {"n": st.sampled_from(["mean", "median"]), "t": st.just("most_frequent")}
     branches = []
-    for kind, names, made in (("n", numbers, scaler), ("t", texts, encoder)):
-        step = "passthrough" if made is None else made()
+    for kind, names, create in (("n", numbers, scaler), ("t", texts, encoder)):
+        step = "passthrough" if create is None else create()
         if imputed:
             imputer = SimpleImputer(
                 strategy=draw(strategies[kind]), add_indicator=kind == "n" and draw(st.booleans())
@@ -111,13 +111,13 @@ def _branches(draw, numbers, texts, *, imputed):
 
 @st.composite
 def tables(draw, columns, *, special):
-    """Rows of *columns*, with nulls, unknown levels and odd numbers among them."""
+    """Draw rows of *columns*, some with nulls, unknown levels and unusual numbers."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     count = draw(st.one_of(st.integers(1, 12), st.integers(1, 300)))
-    odd = draw(st.sampled_from([0, 0.02, 0.3]))
+    unusual_share = draw(st.sampled_from([0, 0.02, 0.3]))
 
     def cell(name):
-        if random.random() < odd:
+        if random.random() < unusual_share:
             return random.choice([None, "pink"] if name[0] == "t" else [None, *special])
         return random.choice(LEVELS) if name[0] == "t" else random.normal(scale=60)
 
@@ -131,14 +131,18 @@ def answer(predictor, table):
             [output] = drive(predictor.predict(table)).outputs
     except PredictionError as error:
         return type(error.__cause__), str(error.__cause__)
-    told = output.probabilities
-    return output.values.dtype.str, output.values.tolist(), None if told is None else told.tolist()
+    probabilities = output.probabilities
+    return (
+        output.values.dtype.str,
+        output.values.tolist(),
+        None if probabilities is None else probabilities.tolist(),
+    )
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.data())
-def test_a_plan_is_its_estimator(data):
-    """Any answer and any refusal, whatever the rows."""
+def test_plan_equals_its_estimator(data):
+    """In any prediction and any error."""
     model, columns = data.draw(models())
     schema = Schema([Column(name, "text" if name[0] == "t" else "number", nullable=True) for name in columns])
     planned, alone = Predictor(model, schema), Predictor(model, schema, plans=False)

@@ -1,4 +1,4 @@
-"""Reading rows: the fast way against the slow one, and any bytes at all."""
+"""Validation of rows: the typed decoder against row validation, and arbitrary bytes."""
 
 import json
 
@@ -32,8 +32,8 @@ def schemas(draw):
     return Schema(columns)
 
 
-# Literals as JSON spells them: each is a fault for one kind of column or another.
-literals = st.one_of(
+# JSON literals. Each is invalid for at least one kind of column.
+LITERALS = st.one_of(
     st.sampled_from(TEXTS).map(json.dumps),
     st.integers(-3, 3).map(str),
     st.sampled_from(
@@ -53,26 +53,26 @@ FITTING = {
 }
 
 
-def value(column):
-    """What fits *column*, and now and then what may not."""
+def values_for(column):
+    """Values that mostly fit *column*."""
     fitting = (
         FITTING[column.kind] if column.levels is None else st.sampled_from(column.levels).map(json.dumps)
     )
-    return st.one_of(*[fitting] * 9, literals)
+    return st.one_of(*[fitting] * 9, LITERALS)
 
 
 @st.composite
-def row(draw, schema):
-    """A row as text: mostly what fits, in any order, with members left out, added, and doubled."""
+def row_texts(draw, schema):
+    """JSON text of rows that mostly fit, in any order, with missing, extra and duplicate members."""
     members = []
     for column in schema:
         if draw(st.integers(0, 15 if column.required else 2)) == 0:
             continue
-        members.append((column.name, draw(value(column))))
-    # In place of each that is left out, what nobody asked for or a second of a name: as many members as columns.
+        members.append((column.name, draw(values_for(column))))
+    # Replace missing members by extra or duplicate ones, so that there may be as many members as columns.
     for _ in range(len(schema) - len(members) if draw(st.booleans()) else draw(st.integers(0, 1))):
         column = draw(st.none() | st.sampled_from(schema.columns))
-        members.append((column.name, draw(value(column))) if column else ("unknown", draw(literals)))
+        members.append((column.name, draw(values_for(column))) if column else ("unknown", draw(LITERALS)))
     space = draw(st.sampled_from(["", " ", "\n\t"]))
     return (
         "{" + ",".join(f"{space}{json.dumps(n)}:{space}{v}" for n, v in draw(st.permutations(members))) + "}"
@@ -82,12 +82,12 @@ def row(draw, schema):
 @st.composite
 def bodies(draw, schema):
     if draw(st.booleans()):
-        return draw(row(schema)).encode()
-    return ("[" + ",".join(draw(st.lists(row(schema), max_size=4))) + "]").encode()
+        return draw(row_texts(schema)).encode()
+    return ("[" + ",".join(draw(st.lists(row_texts(schema), max_size=4))) + "]").encode()
 
 
-def outcome(read, raw):
-    """What *read* makes of *raw*, so that two can be compared."""
+def read_outcome(read, raw):
+    """Return a comparable result of *read*: the content of the table, or the error."""
     try:
         table = read(raw)
     except RequestError as error:
@@ -97,34 +97,33 @@ def outcome(read, raw):
 
 @settings(max_examples=1500)
 @given(st.data())
-def test_the_fast_way_and_the_slow_one_agree(data):
-    """What reading makes of JSON is what checking it cell by cell makes: the same table or the same error."""
+def test_typed_decoder_agrees_with_row_validation(data):
+    """The same table or the same error."""
     schema = data.draw(schemas())
     raw = data.draw(bodies(schema))
 
-    slow = Schema(schema.columns, schema.policy)
-    slow._decoder._typed = False
+    untyped = Schema(schema.columns, schema.options)
+    untyped._decoder._typed = False
 
-    assert outcome(slow.read, raw) == outcome(schema.read, raw)
+    assert read_outcome(untyped.read, raw) == read_outcome(schema.read, raw)
 
 
 @settings(max_examples=200)
 @given(st.data())
-def test_json_and_python_values_agree(data):
-    """Rows sent and rows given are the same table, or the same faults."""
+def test_json_agrees_with_python_values(data):
+    """The same table or the same errors."""
     schema = data.draw(schemas())
     raw = data.draw(bodies(schema))
-    sent = outcome(schema.read, raw)
+    sent = read_outcome(schema.read, raw)
     assume(isinstance(sent[0], list) or "errors" in sent[2] or "missing_columns" in sent[2])
 
     rows = json.loads(raw)
-    assert sent == outcome(schema.read, rows if isinstance(rows, list) else [rows])
+    assert sent == read_outcome(schema.read, rows if isinstance(rows, list) else [rows])
 
 
 @settings(max_examples=200)
 @given(st.data())
-def test_a_table_has_the_schemas_columns_order_and_dtypes(data):
-    """Whatever is read fits the schema: kinds, levels and nulls."""
+def test_table_matches_the_schema(data):
     schema = data.draw(schemas())
     try:
         table = schema.read(data.draw(bodies(schema)))
@@ -132,9 +131,9 @@ def test_a_table_has_the_schemas_columns_order_and_dtypes(data):
         assume(False)
 
     assert list(schema.names) == list(table)
-    for found in table.rows():
+    for row in table.rows():
         for column in schema:
-            value = found[column.name]
+            value = row[column.name]
             if value is not None:
                 assert column.allows(value)
             else:
@@ -150,17 +149,16 @@ VALID = b'[{"a":1.5,"t":"x","i":null},{"a":-2,"t":"y","i":3}]'
     st.binary(max_size=60)
     | st.text(alphabet='{}[]":,\\atix 0123456789eE.-+nulrfs', max_size=60).map(str.encode)
 )
-def test_any_bytes_give_a_table_or_a_request_error(raw):
-    """Nothing else ever leaves."""
-    assert isinstance(outcome(FIXED.read, raw), tuple)
+def test_arbitrary_bytes_give_a_table_or_a_request_error(raw):
+    assert isinstance(read_outcome(FIXED.read, raw), tuple)
 
 
 @settings(max_examples=500)
 @given(st.integers(0, len(VALID)), st.integers(0, 5), st.binary(max_size=4), st.integers(1, 400))
-def test_a_damaged_body_gives_a_table_or_a_request_error(at, cut, put, times):
-    """A valid body with bytes cut out of it and others put in."""
-    raw = VALID[:at] + put * times + VALID[at + cut :]
-    assert isinstance(outcome(FIXED.read, raw), tuple)
+def test_damaged_body_gives_a_table_or_a_request_error(index, removed, inserted, times):
+    """A valid body with bytes removed and others inserted."""
+    raw = VALID[:index] + inserted * times + VALID[index + removed :]
+    assert isinstance(read_outcome(FIXED.read, raw), tuple)
 
 
 VALUES = st.recursive(
@@ -174,16 +172,14 @@ VALUES = st.recursive(
 
 @settings(max_examples=300)
 @given(VALUES)
-def test_any_python_values_give_a_table_or_a_request_error(value):
-    """Rows, columns, or neither."""
-    assert isinstance(outcome(FIXED.read, value), tuple)
+def test_arbitrary_python_values_give_a_table_or_a_request_error(value):
+    assert isinstance(read_outcome(FIXED.read, value), tuple)
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (1, 3), (5, 3)])
-def test_tables_of_arrays_keep_every_bit(shape):
-    """An array read by position comes out as it went in."""
+def test_array_is_restored_exactly(shape):
     values = np.random.default_rng(0).normal(size=shape)
-    table = Schema([Column(f"c{at}") for at in range(3)]).read(values)
+    table = Schema([Column(f"c{index}") for index in range(3)]).read(values)
 
     assert isinstance(table, Table)
     assert values.tobytes() == table.to_array().tobytes()

@@ -1,4 +1,4 @@
-"""Limiters, against a plain counter that keeps every charge, on a clock turned by hand."""
+"""Limiters compared with a simple counter that stores every charge, with a fake clock."""
 
 import itertools
 import math
@@ -8,190 +8,189 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from modelgate import drive
-from modelgate.limiting import MemoryLimiter, Rate, Verdict, limiter
-from modelgate.testing import Clock
+from modelgate.limiting import MemoryLimiter, Rate, RateLimitDecision, create_limiter
+from modelgate.testing import FakeClock
 
 UNITS = {"second": 1, "minute": 60, "hour": 3600}
 strategies = st.sampled_from(["fixed", "sliding", "moving"])
 sizes = st.tuples(st.integers(1, 5), st.integers(1, 3), st.sampled_from(list(UNITS)))
 rates = st.lists(sizes, min_size=1, max_size=3)
-# Fractions of two, so that the edges are exact; and backwards too.
-turns = st.sampled_from([0, 0, 0, 0.125, 0.5, 1, 2, 7.5, 30, 59, 60, 61, 75, 180, 3600, -1, -100])
-steps = st.tuples(st.sampled_from("abc"), st.sampled_from([1, 1, 1, 2, 3, 5]), turns, st.booleans())
+# Sums of powers of two, so that the ends of windows are exact. Negative values set the clock back.
+advances = st.sampled_from([0, 0, 0, 0.125, 0.5, 1, 2, 7.5, 30, 59, 60, 61, 75, 180, 3600, -1, -100])
+steps = st.tuples(st.sampled_from("abc"), st.sampled_from([1, 1, 1, 2, 3, 5]), advances, st.booleans())
 
 
-def written(sizes):
+def format_rate(sizes):
     return "; ".join(f"{amount} per {count} {unit}" for amount, count, unit in sizes)
 
 
 class PlainWindow:
-    """The rules as they are said: a list of charges, each with the number of the step it fell in."""
+    """Reference implementation: a list of charges with the numbers of their steps."""
 
     def __init__(self, strategy, amount, span):
         self.strategy, self.amount, self.span = strategy, amount, span
         self.steps = {"fixed": 1, "sliding": 2, "moving": 5}[strategy]
         self.length = span / 4 if strategy == "moving" else span
-        self.number, self.begun, self.charges = 0, 0, []
+        self.number, self.step_start, self.charges = 0, 0, []
 
-    def turn(self, now):
-        """Go on to *now*, and forget what is no longer counted."""
-        passed = int((now - self.begun) // self.length) if now > self.begun else 0
-        self.number += passed
-        self.begun = min(now, self.begun + passed * self.length)
+    def advance(self, now):
+        """Advance to *now*, and discard charges that are no longer counted."""
+        elapsed = int((now - self.step_start) // self.length) if now > self.step_start else 0
+        self.number += elapsed
+        self.step_start = min(now, self.step_start + elapsed * self.length)
         self.charges = [charge for charge in self.charges if self.number - charge[0] < self.steps]
         if not self.charges:
-            self.begun = now
+            self.step_start = now
 
-    def free(self, now):
+    def available(self, now):
         current = sum(cost for number, cost in self.charges if number == self.number)
-        before = sum(cost for number, cost in self.charges if number != self.number)
+        previous = sum(cost for number, cost in self.charges if number != self.number)
         if self.strategy == "sliding":
-            before = int(before * (1 - (now - self.begun) / self.span))
-        return self.amount - current - before
+            previous = int(previous * (1 - (now - self.step_start) / self.span))
+        return self.amount - current - previous
 
 
-class Plain:
-    """All windows tested, and then all charged."""
+class PlainLimiter:
+    """Reference implementation: test all windows, then charge all of them."""
 
     def __init__(self, sizes, strategy):
-        told = [(amount, count * UNITS[unit]) for amount, count, unit in sizes]
-        # The longest first, as the limiter has them.
-        self.told = sorted(told, key=lambda size: -size[1])
+        spans = [(amount, count * UNITS[unit]) for amount, count, unit in sizes]
+        # Longest first, as in the limiter.
+        self.sizes = sorted(spans, key=lambda size: -size[1])
         self.strategy, self.windows = strategy, {}
 
     def hit(self, caller, cost, now):
         windows = self.windows.setdefault(
-            caller, [PlainWindow(self.strategy, amount, span) for amount, span in self.told]
+            caller, [PlainWindow(self.strategy, amount, span) for amount, span in self.sizes]
         )
         for window in windows:
-            window.turn(now)
-        free = [window.free(now) for window in windows]
-        passes = cost <= min(free)
-        for window in windows if passes else ():
+            window.advance(now)
+        available = [window.available(now) for window in windows]
+        allowed = cost <= min(available)
+        for window in windows if allowed else ():
             window.charges.append((window.number, cost))
-        return passes, free
+        return allowed, available
 
-    def give_back(self, caller, cost, charged):
-        """Take the charges numbered *charged* from the windows that still count them."""
-        for window, number in zip(self.windows[caller], charged, strict=True):
+    def refund(self, caller, cost, numbers):
+        """Remove the charge in the steps with these *numbers* from the windows that still count it."""
+        for window, number in zip(self.windows[caller], numbers, strict=True):
             if (number, cost) in window.charges:
                 window.charges.remove((number, cost))
 
-    def numbers(self, caller):
+    def step_numbers(self, caller):
         return [window.number for window in self.windows[caller]]
 
 
 @settings(max_examples=400)
 @given(strategies, rates, st.lists(steps, max_size=40))
-def test_limiters_agree_with_a_plain_counter(strategy, told, script):
-    """For any strategy, windows, callers, costs and turns of the clock, also backwards."""
-    clock, rate = Clock(10_000.0), Rate.parse(written(told), strategy)
-    counted, plain = MemoryLimiter(rate, clock=clock), Plain(told, strategy)
-    for caller, cost, turn, _ in script:
-        clock.advance(turn)
-        verdict = counted.hit(rate, caller, cost)
+def test_memory_limiter_agrees_with_plain_limiter(strategy, sizes, script):
+    """Also when the clock is set back."""
+    clock, rate = FakeClock(10_000.0), Rate.parse(format_rate(sizes), strategy)
+    limiter, plain = MemoryLimiter(rate, clock=clock), PlainLimiter(sizes, strategy)
+    for caller, cost, seconds, _ in script:
+        clock.advance(seconds)
+        decision = limiter.hit(rate, caller, cost)
 
-        assert plain.hit(caller, cost, clock()) == (verdict.passes, verdict.free)
+        assert plain.hit(caller, cost, clock()) == (decision.allowed, decision.available)
 
 
 @settings(max_examples=200)
 @given(strategies, rates, st.lists(steps, max_size=30))
-def test_what_is_given_back_was_never_charged(strategy, told, script):
-    """As far as it is still counted: the clock being turned forwards alone."""
-    clock, rate = Clock(10_000.0), Rate.parse(written(told), strategy)
-    counted, plain, charged = MemoryLimiter(rate, clock=clock), Plain(told, strategy), []
-    for caller, cost, turn, back in script:
-        clock.advance(abs(turn))
-        if back and charged:
-            verdict, who, paid, numbers = charged.pop()
-            counted.give_back(rate, who, paid, verdict.now)
-            plain.give_back(who, paid, numbers)
-        verdict = counted.hit(rate, caller, cost)
+def test_refund_undoes_a_charge(strategy, sizes, script):
+    """If it is still counted, and the clock is never set back."""
+    clock, rate = FakeClock(10_000.0), Rate.parse(format_rate(sizes), strategy)
+    limiter, plain, charges = MemoryLimiter(rate, clock=clock), PlainLimiter(sizes, strategy), []
+    for caller, cost, seconds, refund in script:
+        clock.advance(abs(seconds))
+        if refund and charges:
+            charged, charged_caller, charged_cost, numbers = charges.pop()
+            limiter.refund(rate, charged_caller, charged_cost, charged.now)
+            plain.refund(charged_caller, charged_cost, numbers)
+        decision = limiter.hit(rate, caller, cost)
 
-        assert plain.hit(caller, cost, clock()) == (verdict.passes, verdict.free)
-        if verdict.passes:
-            charged.append((verdict, caller, cost, plain.numbers(caller)))
+        assert plain.hit(caller, cost, clock()) == (decision.allowed, decision.available)
+        if decision.allowed:
+            charges.append((decision, caller, cost, plain.step_numbers(caller)))
 
 
 @settings(max_examples=200)
 @given(strategies, rates, st.lists(steps, max_size=40))
-def test_the_time_told_is_true(strategy, told, script):
-    """What was refused passes when Retry-After is over, if it can pass at all; at least a second on."""
-    clock, rate = Clock(10_000.0), Rate.parse(written(told), strategy)
-    counted = MemoryLimiter(rate, clock=clock)
-    for _, cost, turn, _ in script:
-        clock.advance(abs(turn))
-        verdict = counted.hit(rate, "a", cost)
-        if not verdict.passes and cost <= rate.capacity:
-            assert 1 <= verdict.retry_after <= math.ceil(rate.kept)
-            clock.advance(verdict.retry_after)
-            assert counted.hit(rate, "a", cost).passes
+def test_rejected_request_passes_after_retry_after(strategy, sizes, script):
+    """If its cost can pass at all."""
+    clock, rate = FakeClock(10_000.0), Rate.parse(format_rate(sizes), strategy)
+    limiter = MemoryLimiter(rate, clock=clock)
+    for _, cost, seconds, _ in script:
+        clock.advance(abs(seconds))
+        decision = limiter.hit(rate, "a", cost)
+        if not decision.allowed and cost <= rate.capacity:
+            assert 1 <= decision.retry_after <= math.ceil(rate.retention)
+            clock.advance(decision.retry_after)
+            assert limiter.hit(rate, "a", cost).allowed
 
 
 @settings(max_examples=200)
 @given(
     sizes, st.lists(st.tuples(st.integers(1, 3), st.sampled_from([0, 0.125, 1, 7, 30, 60, 67])), max_size=60)
 )
-def test_a_moving_window_keeps_its_word(size, script):
-    """No more than its amount in any span; and none refused for what is a quarter of a span older."""
-    clock, rate = Clock(0.0), Rate.parse(written([size]), "moving")
-    counted, log, window = MemoryLimiter(rate, clock=clock), [], rate.windows[0]
+def test_moving_window_limits_every_period(size, script):
+    """It never lets more pass than its amount, and rejects nothing because of charges past its retention."""
+    clock, rate = FakeClock(0.0), Rate.parse(format_rate([size]), "moving")
+    limiter, charges, window = MemoryLimiter(rate, clock=clock), [], rate.windows[0]
 
-    def passed_since(when):
-        return sum(cost for cost, at in log if at > when)
+    def cost_since(start):
+        return sum(cost for cost, charged_at in charges if charged_at > start)
 
-    for cost, turn in script:
-        clock.advance(turn)
-        if counted.hit(rate, "a", cost).passes:
-            log.append((cost, clock()))
-            assert passed_since(clock() - window.span) <= window.amount
+    for cost, seconds in script:
+        clock.advance(seconds)
+        if limiter.hit(rate, "a", cost).allowed:
+            charges.append((cost, clock()))
+            assert cost_since(clock() - window.span) <= window.amount
         else:
-            assert passed_since(clock() - window.kept) + cost > window.amount
+            assert cost_since(clock() - window.retention) + cost > window.amount
 
 
 @settings(max_examples=100)
 @given(rates, st.integers(1, 100), st.sampled_from([0, 0.25, 1, 7, 60]))
-def test_no_more_pass_in_a_fixed_window_than_allowed(told, requests, step):
-    """In the first length of each window at most its amount passes."""
-    clock, rate = Clock(0.0), Rate.parse(written(told))
-    counted, passed = MemoryLimiter(rate, clock=clock), []
+def test_fixed_window_limits_its_first_period(sizes, requests, step):
+    clock, rate = FakeClock(0.0), Rate.parse(format_rate(sizes))
+    limiter, passed_at = MemoryLimiter(rate, clock=clock), []
     for _ in range(requests):
-        if counted.hit(rate, "a").passes:
-            passed.append(clock())
+        if limiter.hit(rate, "a").allowed:
+            passed_at.append(clock())
         clock.advance(step)
 
-    for amount, count, unit in told:
-        assert amount >= sum(at < count * UNITS[unit] for at in passed)
+    for amount, count, unit in sizes:
+        assert amount >= sum(time < count * UNITS[unit] for time in passed_at)
 
 
 _names = itertools.count()
 
 
-def judged(limiter, rate, caller, cost):
-    verdict = limiter.hit(rate, caller, cost)
-    return verdict if isinstance(verdict, Verdict) else drive(verdict)
+def hit(limiter, rate, caller, cost):
+    decision = limiter.hit(rate, caller, cost)
+    return decision if isinstance(decision, RateLimitDecision) else drive(decision)
 
 
 @pytest.mark.parametrize("strategy", ["fixed", "sliding", "moving"])
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(told=rates, script=st.lists(steps, max_size=25))
-# What is refused while the clock is set back takes the window along.
-@example(told=[(2, 1, "hour")], script=[("a", 1, 0, False), ("a", 2, -1, False), ("a", 1, 1, False)])
-def test_redis_counts_as_memory_does(redis_server, strategy, told, script):
-    """The same verdicts, with the same times, of charges and of what is given back."""
-    clock, rate = Clock(1_700_000_000.0), Rate.parse(written(told), strategy)
-    here = MemoryLimiter(rate, clock=clock)
+@given(windows=rates, script=st.lists(steps, max_size=25))
+# A rejection after the clock was set back moves the start of the window too.
+@example(windows=[(2, 1, "hour")], script=[("a", 1, 0, False), ("a", 2, -1, False), ("a", 1, 1, False)])
+def test_redis_limiter_agrees_with_memory_limiter(redis_server, strategy, windows, script):
+    """Decisions, times and refunds are the same."""
+    clock, rate = FakeClock(1_700_000_000.0), Rate.parse(format_rate(windows), strategy)
+    memory = MemoryLimiter(rate, clock=clock)
     options = {"clock": clock, "processes": 1, "closed": False}
-    there = limiter(rate, redis_server.uri, name=f"property{next(_names)}", **options)
-    for caller, cost, turn, back in script:
-        clock.advance(turn)
-        expected, verdict = here.hit(rate, caller, cost), judged(there, rate, caller, cost)
+    redis = create_limiter(rate, redis_server.uri, name=f"property{next(_names)}", **options)
+    for caller, cost, seconds, refund in script:
+        clock.advance(seconds)
+        expected, decision = memory.hit(rate, caller, cost), hit(redis, rate, caller, cost)
 
-        assert (expected.passes, expected.free) == (verdict.passes, verdict.free)
-        assert expected.retry_after == verdict.retry_after
-        if expected.passes:
-            assert expected == verdict
-        if back and expected.passes:
-            clock.advance(abs(turn))
-            here.give_back(rate, caller, cost, expected.now)
-            drive(there.give_back(rate, caller, cost, verdict.now))
+        assert (expected.allowed, expected.available) == (decision.allowed, decision.available)
+        assert expected.retry_after == decision.retry_after
+        if expected.allowed:
+            assert expected == decision
+        if refund and expected.allowed:
+            clock.advance(abs(seconds))
+            memory.refund(rate, caller, cost, expected.now)
+            drive(redis.refund(rate, caller, cost, decision.now))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from servers.serving import ROOT, Server, serving
+from support.servers import ROOT, Server, run_server
 
 GUNICORN = ["-m", "gunicorn", "app:app", "--chdir", "examples/flask_app", "--bind", "127.0.0.1:PORT"]
 
@@ -19,8 +19,8 @@ COMMANDS = {
 
 @pytest.fixture(scope="session", params=COMMANDS)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """An example app, served."""
+    """Serve an example app."""
     name = request.param
     cwd = ROOT / "examples/flask_app" if name == "waitress" else ROOT
-    with serving(name, COMMANDS[name], tmp_path_factory.mktemp(name), cwd=cwd) as running:
+    with run_server(name, COMMANDS[name], tmp_path_factory.mktemp(name), cwd=cwd) as running:
         yield running

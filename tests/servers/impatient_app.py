@@ -1,15 +1,15 @@
-"""A gate that rejects many requests: every other one exceeds its limit, and the first of the rest finds it busy."""
+"""Gate that rejects every other request with 429, and the first of the others with 503."""
 
 import os
 
 from modelgate import Gate, Overloaded, RateLimit, RateLimitExceeded, Schema, Table
-from modelgate.testing import Clock
+from modelgate.testing import FakeClock
 
-clock = Clock()
+clock = FakeClock()
 
 
-def let_a_second_pass(request, call_next):
-    """Turn the clock after a request that exceeded the limit."""
+def advance_clock(request, call_next):
+    """Advance the clock after a request that exceeded the limit."""
     try:
         return (yield from call_next(request))
     except RateLimitExceeded:
@@ -19,17 +19,17 @@ def let_a_second_pass(request, call_next):
 
 gate = Gate(
     keys={os.environ["MODELGATE_DEMO_KEY"]: "*"},
-    limits=[let_a_second_pass, RateLimit("1/second", clock=clock)],
+    limits=[advance_clock, RateLimit("1/second", clock=clock)],
     dialects=["datarobot"],
 )
 app = gate.asgi
-_refused: list[bool] = []
+_rejected: list[bool] = []
 
 
 @gate.handler("double", schema=Schema.of(amount=float), target="amount")
 def double(table: Table) -> list[float]:
-    if not _refused:
-        _refused.append(True)
+    if not _rejected:
+        _rejected.append(True)
         raise Overloaded
     doubled: list[float] = (table["amount"] * 2).tolist()
     return doubled

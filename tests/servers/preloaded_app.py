@@ -1,4 +1,4 @@
-"""A gate that is made and warmed before the server forks; its model is read from a file, and given as an object."""
+"""Gate that is created and warmed up before the server forks."""
 
 import os
 
@@ -7,7 +7,7 @@ import joblib
 from modelgate import Deployment, Gate
 
 gate = Gate([Deployment("m", joblib.load(os.environ["PRELOADED_MODEL"]))], keys="open", dialects=["simple"])
-gate.warm()
-gate.describe("m")
+gate.deployments.warm()
+gate.deployments.describe("m")
 gate.openapi("m")
 app = gate.wsgi

@@ -1,4 +1,4 @@
-"""A gate each of whose deployments refuses every other request, the first one included."""
+"""Gate whose deployments reject every other request, beginning with the first."""
 
 import itertools
 import os
@@ -6,19 +6,22 @@ import os
 from modelgate import Deployment, Gate, Overloaded, RateLimitExceeded, Schema
 
 
-def refusing(error, *told):
-    """An HTTP layer that refuses every other request."""
-    asked = itertools.count()
+def make_rejecting_layer(error, *arguments):
+    """Return an HTTP layer that rejects every other request."""
+    requests = itertools.count()
 
-    def refuse(request, call_next):
-        if next(asked) % 2 == 0:
-            raise error(*told)
+    def reject(request, call_next):
+        if next(requests) % 2 == 0:
+            raise error(*arguments)
         return call_next(request)
 
-    return refuse
+    return reject
 
 
-LAYERS = {"limited": refusing(RateLimitExceeded, "1/second", 1), "busy": refusing(Overloaded, 1)}
+LAYERS = {
+    "limited": make_rejecting_layer(RateLimitExceeded, "1/second", 1),
+    "busy": make_rejecting_layer(Overloaded, 1),
+}
 
 gate = Gate(
     [

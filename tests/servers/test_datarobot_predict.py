@@ -1,4 +1,4 @@
-"""datarobot-predict, the client of DataRobot's prediction servers, and the snippets of its documents."""
+"""datarobot-predict, the client of DataRobot's prediction servers, and snippets from its documentation."""
 
 import json
 import shutil
@@ -17,8 +17,8 @@ from datarobot.errors import ClientError
 from datarobot.rest import RESTClientObject
 from datarobot_predict import deployment as datarobot_predict
 
-from servers.serving import BEARER, KEY, WINE, Server, serving
-from waiting import SOON
+from support.servers import BEARER, KEY, WINE, Server, run_server
+from support.waiting import SOON
 
 PREDAPI = "/ml/predApi/v1.0/deployments"
 DIABETES = ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
@@ -26,7 +26,7 @@ OTHER_WINE = {**WINE, "alcohol": 12.0, "proline": 400, "colour": "light", "body"
 FRAME = pandas.DataFrame([WINE, OTHER_WINE])
 CSV = FRAME.to_csv(index=False)
 
-# The client says to urllib3 what a later version will understand otherwise.
+# The client passes an option whose meaning urllib3 will change.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Using an empty collection for 'allowed_methods':FutureWarning"
 )
@@ -34,13 +34,12 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The servers are on this machine."""
     monkeypatch.setenv("NO_PROXY", "*")
 
 
 @contextmanager
-def client(server: Server, key: str = KEY, scheme: str | None = None) -> Iterator[str]:
-    """The client set up as its users do, but for asking DataRobot its version; gives the address."""
+def open_client(server: Server, key: str = KEY, scheme: str | None = None) -> Iterator[str]:
+    """Set up the client as its users do, except for the request of DataRobot's version; yields the base URL."""
     base = f"http://127.0.0.1:{server.port}"
     account = RESTClientObject(auth=key, endpoint=f"{base}/api/v2", authentication_type=scheme)
     datarobot.client.set_client(account)
@@ -54,67 +53,64 @@ def client(server: Server, key: str = KEY, scheme: str | None = None) -> Iterato
 
 @pytest.mark.parametrize("scheme", [None, "Token", "Bearer"])
 @pytest.mark.parametrize("path", ["/ml/predApi/v1.0", "/ml"])
-def test_classes(server: Server, path: str, scheme: str | None) -> None:
-    """A DataFrame in, a DataFrame out, in its order."""
-    with client(server, scheme=scheme) as base:
-        told = datarobot_predict.predict("wine", FRAME, prediction_endpoint=base + path)
+def test_classifier(server: Server, path: str, scheme: str | None) -> None:
+    """A DataFrame in, a DataFrame out, in the same order."""
+    with open_client(server, scheme=scheme) as base:
+        result = datarobot_predict.predict("wine", FRAME, prediction_endpoint=base + path)
 
-    names = [f"cultivar_cultivar-{at}_PREDICTION" for at in (1, 2, 3)]
-    assert [*names, "cultivar_PREDICTION"] == list(told.dataframe.columns)
-    assert ["cultivar-1", "cultivar-2"] == told.dataframe["cultivar_PREDICTION"].tolist()
-    assert pytest.approx([1, 1]) == told.dataframe[names].sum(axis=1).tolist()
-    assert "true" == told.response_headers["X-DataRobot-Model-Cache-Hit"]
-    assert "wine" == told.response_headers["X-DataRobot-Model-Id"]
+    names = [f"cultivar_cultivar-{number}_PREDICTION" for number in (1, 2, 3)]
+    assert [*names, "cultivar_PREDICTION"] == list(result.dataframe.columns)
+    assert ["cultivar-1", "cultivar-2"] == result.dataframe["cultivar_PREDICTION"].tolist()
+    assert pytest.approx([1, 1]) == result.dataframe[names].sum(axis=1).tolist()
+    assert "true" == result.response_headers["X-DataRobot-Model-Cache-Hit"]
+    assert "wine" == result.response_headers["X-DataRobot-Model-Id"]
 
 
-def test_numbers(server: Server) -> None:
-    """A regressor; what is missing in the DataFrame is null."""
+def test_regressor_takes_missing_values(server: Server) -> None:
     frame = pandas.DataFrame([dict.fromkeys(DIABETES), dict.fromkeys(DIABETES, 1.5)])
-    with client(server) as base:
-        told = datarobot_predict.predict("diabetes", frame, prediction_endpoint=f"{base}/ml/predApi/v1.0")
+    with open_client(server) as base:
+        result = datarobot_predict.predict("diabetes", frame, prediction_endpoint=f"{base}/ml/predApi/v1.0")
 
-    assert ["progression_PREDICTION"] == list(told.dataframe.columns)
-    assert told.dataframe["progression_PREDICTION"].between(25, 346).all()
+    assert ["progression_PREDICTION"] == list(result.dataframe.columns)
+    assert result.dataframe["progression_PREDICTION"].between(25, 346).all()
 
 
-def test_deployment_of_the_path(server: Server) -> None:
-    """Without a deployment, as for the Portable Prediction Server, the address says it."""
-    with client(server) as base:
-        told = datarobot_predict.predict(None, FRAME, prediction_endpoint=f"{base}{PREDAPI}/wine")
+def test_deployment_in_the_url(server: Server) -> None:
+    """As for the Portable Prediction Server."""
+    with open_client(server) as base:
+        result = datarobot_predict.predict(None, FRAME, prediction_endpoint=f"{base}{PREDAPI}/wine")
 
-    assert 2 == len(told.dataframe)
+    assert 2 == len(result.dataframe)
 
 
 @pytest.mark.parametrize("columns", ["all", {"alcohol", "colour"}, {"name of it"}])
 def test_passthrough_columns(server: Server, columns: str | set[str]) -> None:
-    """Columns come back as they were, those too that the model does not know."""
+    """Including columns that the model does not know."""
     frame = FRAME.assign(**{"name of it": ["é, ü", "line\nbreak"]})
-    with client(server) as base:
-        told = datarobot_predict.predict(
+    with open_client(server) as base:
+        result = datarobot_predict.predict(
             "wine", frame, passthrough_columns=columns, prediction_endpoint=f"{base}/ml/predApi/v1.0"
         )
 
-    wanted = list(frame.columns) if columns == "all" else sorted(columns)
-    pandas.testing.assert_frame_equal(frame[wanted], told.dataframe[wanted])
+    expected = list(frame.columns) if columns == "all" else sorted(columns)
+    pandas.testing.assert_frame_equal(frame[expected], result.dataframe[expected])
 
 
-def test_many_rows(server: Server) -> None:
-    """A body of some megabytes is answered in its order."""
+def test_many_rows_keep_their_order(server: Server) -> None:
     frame = pandas.concat([FRAME] * 30_000, ignore_index=True)
-    with client(server) as base:
-        told = datarobot_predict.predict("wine", frame, prediction_endpoint=f"{base}/ml/predApi/v1.0")
+    with open_client(server) as base:
+        result = datarobot_predict.predict("wine", frame, prediction_endpoint=f"{base}/ml/predApi/v1.0")
 
-    assert ["cultivar-1", "cultivar-2"] * 30_000 == told.dataframe["cultivar_PREDICTION"].tolist()
+    assert ["cultivar-1", "cultivar-2"] * 30_000 == result.dataframe["cultivar_PREDICTION"].tolist()
 
 
-def test_errors(server: Server) -> None:
-    """The client has the message, whatever letters are in it."""
+def test_errors_with_any_letters(server: Server) -> None:
     frame = FRAME.rename(columns={"hue": "teinté"})
-    with client(server) as base, pytest.raises(ClientError, match="missing input data: hue") as info:
+    with open_client(server) as base, pytest.raises(ClientError, match="missing input data: hue") as info:
         datarobot_predict.predict("wine", frame, prediction_endpoint=f"{base}/ml/predApi/v1.0")
 
     assert 422 == info.value.status_code
-    with client(server) as base, pytest.raises(ClientError, match=r"\[u'teinté'\]") as info:
+    with open_client(server) as base, pytest.raises(ClientError, match=r"\[u'teinté'\]") as info:
         datarobot_predict.predict(
             "wine", FRAME, passthrough_columns={"teinté"}, prediction_endpoint=f"{base}/ml/predApi/v1.0"
         )
@@ -122,9 +118,12 @@ def test_errors(server: Server) -> None:
     assert 400 == info.value.status_code
 
 
-def test_explanations_are_refused(server: Server) -> None:
-    """They are never left out in silence."""
-    with client(server) as base, pytest.raises(ClientError, match="explanations are not available") as info:
+def test_explanations_are_rejected(server: Server) -> None:
+    """Rather than silently omitted."""
+    with (
+        open_client(server) as base,
+        pytest.raises(ClientError, match="explanations are not available") as info,
+    ):
         datarobot_predict.predict(
             "wine", FRAME, max_explanations=3, prediction_endpoint=f"{base}/ml/predApi/v1.0"
         )
@@ -133,72 +132,72 @@ def test_explanations_are_refused(server: Server) -> None:
 
 
 def test_wrong_key(server: Server) -> None:
-    """The client has words of its own for it, and keeps the answer."""
-    with client(server, "mg_nobody-knows-this-key") as base, pytest.raises(ClientError) as info:
+    with open_client(server, "mg_nobody-knows-this-key") as base, pytest.raises(ClientError) as info:
         datarobot_predict.predict("wine", FRAME, prediction_endpoint=f"{base}/ml/predApi/v1.0")
 
     assert (401, {"message": "Invalid API token"}) == (info.value.status_code, info.value.json)
 
 
-def test_retries(tmp_path: Path) -> None:
-    """After a 503 and a 429 the client asks again, when it was told to, and then has its answer."""
+def test_client_retries_503_and_429(tmp_path: Path) -> None:
     command = ["-m", "uvicorn", "servers.impatient_app:app", "--app-dir", "tests", "--port", "PORT"]
     frame = pandas.DataFrame({"amount": [1.5, 2.0]})
-    with serving("impatient", command, tmp_path) as running, client(running) as base:
+    with run_server("impatient", command, tmp_path) as running, open_client(running) as base:
         answers = [
             datarobot_predict.predict("double", frame, prediction_endpoint=f"{base}/predApi/v1.0")
             for _ in range(2)
         ]
         log = running.log.read_text("utf-8")
 
-    assert [[3.0, 4.0]] * 2 == [told.dataframe["amount_PREDICTION"].tolist() for told in answers]
+    assert [[3.0, 4.0]] * 2 == [result.dataframe["amount_PREDICTION"].tolist() for result in answers]
     assert 1 == log.count(" 503 ")
     assert " 429 " in log
 
 
-def url(server: Server) -> str:
+def predictions_url(server: Server) -> str:
     return f"http://127.0.0.1:{server.port}{PREDAPI}/wine/predictions"
 
 
-def cultivars(response: requests.Response) -> list[str]:
+def read_cultivars(response: requests.Response) -> list[str]:
     assert (200, "application/json") == (response.status_code, response.headers["Content-Type"])
     return [row["prediction"] for row in response.json()["data"]]
 
 
 def test_session_snippet(server: Server) -> None:
-    """ "Using persistent HTTP connections": a row at a time as text/json."""
+    """ "Using persistent HTTP connections": one row at a time as text/json."""
     with requests.Session() as session:
         session.headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "text/json"}
-        told = [cultivars(session.post(url(server), data=json.dumps(row))) for row in (WINE, OTHER_WINE)]
+        labels = [
+            read_cultivars(session.post(predictions_url(server), data=json.dumps(row)))
+            for row in (WINE, OTHER_WINE)
+        ]
 
-    assert [["cultivar-1"], ["cultivar-2"]] == told
+    assert [["cultivar-1"], ["cultivar-2"]] == labels
 
 
 def test_retrying_snippet(server: Server) -> None:
-    """ "Knowing the limitations": with an adapter that retries (its option is now allowed_methods)."""
+    """ "Knowing the limitations": an adapter that retries (its option is now allowed_methods)."""
     retry = urllib3.Retry(total=3, allowed_methods=frozenset(["GET", "POST", "HEAD"]))
     with requests.Session() as session:
         session.mount("http://", requests.adapters.HTTPAdapter(max_retries=retry))
         headers = {**BEARER, "DataRobot-Key": "any", "Content-Type": "text/csv"}
-        response = session.post(url(server), headers=headers, data=CSV)
+        response = session.post(predictions_url(server), headers=headers, data=CSV)
 
-    assert ["cultivar-1", "cultivar-2"] == cultivars(response)
+    assert ["cultivar-1", "cultivar-2"] == read_cultivars(response)
 
 
-def test_file_of_requests(server: Server) -> None:
-    """A form that names no kind of file."""
+def test_file_upload_without_content_type(server: Server) -> None:
     response = requests.post(
-        url(server), headers=BEARER, files={"file": ("wines.csv", BytesIO(CSV.encode()))}
+        predictions_url(server), headers=BEARER, files={"file": ("wines.csv", BytesIO(CSV.encode()))}
     )
 
-    assert ["cultivar-1", "cultivar-2"] == cultivars(response)
+    assert ["cultivar-1", "cultivar-2"] == read_cultivars(response)
 
 
 def test_basic_authentication(server: Server) -> None:
     """ "Request schema": the user name with the API token."""
-    response = requests.post(url(server), auth=("user@example.com", KEY), json=[WINE])
+    response = requests.post(predictions_url(server), auth=("user@example.com", KEY), json=[WINE])
 
-    assert ["cultivar-1"] == cultivars(response)
+    assert ["cultivar-1"] == read_cultivars(response)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +236,7 @@ def test_curl_snippets(server: Server, tmp_path: Path, path: str, options: list[
         str(SOON),
         "-X",
         "POST",
-        url(server) + path,
+        predictions_url(server) + path,
     ]
     output = subprocess.run(
         [*command, "-H", f"Authorization: Bearer {KEY}", *options],

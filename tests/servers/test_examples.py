@@ -1,4 +1,4 @@
-"""The example apps, started as their READMEs say."""
+"""The example apps, started as in their READMEs."""
 
 import json
 import shlex
@@ -8,44 +8,42 @@ from pathlib import Path
 
 import pytest
 
-from servers.serving import BEARER, PREDICT, ROOT, WINE, Server, serving
-from waiting import SOON
+from support.servers import BEARER, PREDICT, ROOT, WINE, Server, run_server
+from support.waiting import SOON
 
-ASKED = {"deployment": "wine", "input_data": WINE}
+REQUEST = {"deployment": "wine", "input_data": WINE}
 
 
 @pytest.mark.parametrize("app", ["starlette", "flask"])
-def test_key_of_environment(tmp_path: Path, app: str) -> None:
-    """The app listens on PORT and takes the key of MODELGATE_DEMO_KEY."""
-    with serving(app, [f"examples/{app}_app/app.py"], tmp_path) as server:
-        answer = server.post(PREDICT, ASKED)
+def test_example_takes_port_and_key_from_the_environment(tmp_path: Path, app: str) -> None:
+    with run_server(app, [f"examples/{app}_app/app.py"], tmp_path) as server:
+        answer = server.post(PREDICT, REQUEST)
 
     assert (answer.status, answer.json()["predictions"]) == (200, ["cultivar-1"])
 
 
 @pytest.mark.parametrize("app", ["starlette", "flask"])
-def test_printed_command(tmp_path: Path, app: str) -> None:
-    """Without a key in the environment the app makes one, and prints a command that works."""
-    with serving(app, ["-m", f"examples.{app}_app"], tmp_path, key=None) as server:
-        status, told = run(printed_command(server), server)
+def test_printed_command_works(tmp_path: Path, app: str) -> None:
+    """Without a key in the environment the app generates one."""
+    with run_server(app, ["-m", f"examples.{app}_app"], tmp_path, key=None) as server:
+        status, answer = run_curl(read_printed_command(server), server)
 
-        assert server.post(PREDICT, ASKED, BEARER).status == 401
+        assert server.post(PREDICT, REQUEST, BEARER).status == 401
     assert status == 200
-    assert told["predictions"] == ["cultivar-1"]
+    assert answer["predictions"] == ["cultivar-1"]
 
 
-def test_start_page_command(tmp_path: Path) -> None:
-    """The commands of the start page work in a shell that has the key."""
-    with serving("page", ["examples/starlette_app/app.py"], tmp_path) as server:
+def test_start_page_shows_commands(tmp_path: Path) -> None:
+    with run_server("page", ["examples/starlette_app/app.py"], tmp_path) as server:
         page = server.get("/").body.decode()
 
     assert page.count("-H &quot;Authorization: Bearer $MODELGATE_DEMO_KEY&quot;") == 3
     assert page.count(f"curl http://127.0.0.1:{server.port}/ml/api/predict") == 3
-    assert page.count('/console">Ask it in the browser</a>') == 3
+    assert page.count('/console">Try it in the browser</a>') == 3
 
 
-def printed_command(server: Server) -> list[str]:
-    """The command, as a shell would read it."""
+def read_printed_command(server: Server) -> list[str]:
+    """Return the curl command as a shell would parse it."""
     lines = server.log.read_text("utf-8").splitlines()
 
     assert f"Start page: http://127.0.0.1:{server.port}/" in lines
@@ -55,8 +53,8 @@ def printed_command(server: Server) -> list[str]:
     return shlex.split(next(line for line in lines if line.startswith("curl ")))
 
 
-def run(command: list[str], server: Server) -> tuple[int, dict[str, object]]:
-    """What *command* is answered: by curl, or where there is none by the same request."""
+def run_curl(command: list[str], server: Server) -> tuple[int, dict[str, object]]:
+    """Run a curl command, or send the same request if curl is not installed; return status and answer."""
     if shutil.which("curl"):
         output = subprocess.run(
             [
@@ -76,7 +74,7 @@ def run(command: list[str], server: Server) -> tuple[int, dict[str, object]]:
         ).stdout
         body, _, status = output.rpartition("\n")
         return int(status), json.loads(body)
-    headers = [command[at + 1] for at, part in enumerate(command) if part == "-H"]
+    headers = [command[index + 1] for index, part in enumerate(command) if part == "-H"]
     answer = server.post(
         PREDICT,
         json.loads(command[command.index("-d") + 1]),

@@ -1,6 +1,6 @@
-"""What KServe's ``InferenceRESTClient`` sends and reads, against the example apps under their servers.
+"""Requests and answers of KServe's ``InferenceRESTClient``, against the example apps under their servers.
 
-The package brings gRPC, pandas and a web server with it, so its calls are written here, after
+The package depends on gRPC, pandas and a web server, so its calls are reproduced here, from
 kserve/kserve, python/kserve/kserve/inference_client.py and protocol/infer_type.py (0.21).
 """
 
@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from servers.serving import BEARER, WINE, Answer, Server, ask
+from support.servers import BEARER, WINE, Response, Server, send_request
 
-# What httpx sends of its own accord.
+# Headers that httpx sends by default.
 FIELDS = {
     "Accept": "*/*",
     "Accept-Encoding": "gzip, deflate",
@@ -25,60 +25,64 @@ OTHER = {**WINE, "alcohol": 12.0, "proline": 400, "colour": "light", "body": "li
 CULTIVARS = ["cultivar-1", "cultivar-2"]
 
 
-def get(server: Server, path: str, headers: dict[str, str] = FIELDS) -> Answer:
+def get(server: Server, path: str, headers: dict[str, str] = FIELDS) -> Response:
     with server.connection() as connection:
-        return ask(connection, "GET", f"/ml{path}", headers=headers)
+        return send_request(connection, "GET", f"/ml{path}", headers=headers)
 
 
-def post(server: Server, path: str, body: bytes, kind: str = "application/json", **headers: str) -> Answer:
+def post(server: Server, path: str, body: bytes, kind: str = "application/json", **headers: str) -> Response:
     with server.connection() as connection:
-        return ask(connection, "POST", f"/ml{path}", body, {**FIELDS, "content-type": kind, **headers})
+        return send_request(
+            connection, "POST", f"/ml{path}", body, {**FIELDS, "content-type": kind, **headers}
+        )
 
 
 def infer(server: Server, *parts: bytes, **members: Any) -> dict[str, Any]:
-    """The outputs by name, read as ``InferResponse.from_bytes`` reads them."""
+    """Return the outputs by name, read as in ``InferResponse.from_bytes``."""
     head = json.dumps({"id": str(uuid.uuid4()), "model_name": "wine", **members}).encode()
     fields = {"inference-header-content-length": str(len(head))} if parts else {}
     kind = "application/octet-stream" if parts else "application/json"
     answer = post(server, "/v2/models/wine/infer", head + b"".join(parts), kind, **fields)
     assert answer.status == 200, answer.body
     length = int(answer.headers.get("inference-header-content-length", len(answer.body)))
-    told, rest = json.loads(answer.body[:length]), answer.body[length:]
-    assert "wine" == told["model_name"]
+    document, rest = json.loads(answer.body[:length]), answer.body[length:]
+    assert "wine" == document["model_name"]
     outputs = {}
-    for output in told["outputs"]:
+    for output in document["outputs"]:
         size = output.get("parameters", {}).get("binary_data_size")
         outputs[output["name"]] = output["data"] if size is None else rest[:size]
         rest = rest if size is None else rest[size:]
     return outputs
 
 
-def tensor(name: str, values: list[Any]) -> dict[str, Any]:
+def make_tensor(name: str, values: list[Any]) -> dict[str, Any]:
     datatype = "BYTES" if isinstance(values[0], str) else "FP64"
     return {"name": name, "shape": [len(values)], "datatype": datatype, "data": values}
 
 
 @pytest.mark.parametrize("rows", [[WINE], [WINE, OTHER] * 250], ids=["single", "batch"])
-def test_infer(server: Server, rows: list[dict[str, Any]]) -> None:
-    """Version 2 in JSON."""
-    outputs = infer(server, inputs=[tensor(name, [row[name] for row in rows]) for name in WINE])
+def test_infer_in_json(server: Server, rows: list[dict[str, Any]]) -> None:
+    """Version 2 of the protocol."""
+    outputs = infer(server, inputs=[make_tensor(name, [row[name] for row in rows]) for name in WINE])
 
     assert (CULTIVARS * len(rows))[: len(rows)] == outputs["cultivar"]
     assert 3 * len(rows) == len(outputs["cultivar_probabilities"])
 
 
-def test_infer_binary(server: Server) -> None:
-    """Version 2 in bytes, both ways: of the requests some tensors, of the answer the output asked for."""
+def test_infer_with_binary_tensors(server: Server) -> None:
+    """Some inputs and the requested output are binary."""
     raw = struct.pack("<d", WINE["proline"])
-    inputs = [tensor(name, [value]) for name, value in WINE.items() if name != "proline"]
+    inputs = [make_tensor(name, [value]) for name, value in WINE.items() if name != "proline"]
     sized = {"name": "proline", "shape": [1], "datatype": "FP64", "parameters": {"binary_data_size": 8}}
-    asked = [{"name": "cultivar", "parameters": {"binary_data": True}}]
+    requested = [{"name": "cultivar", "parameters": {"binary_data": True}}]
 
-    assert {"cultivar": b"\x0a\0\0\0cultivar-1"} == infer(server, raw, inputs=[*inputs, sized], outputs=asked)
+    assert {"cultivar": b"\x0a\0\0\0cultivar-1"} == infer(
+        server, raw, inputs=[*inputs, sized], outputs=requested
+    )
 
 
-def test_predict(server: Server) -> None:
-    """Version 1: rows by name, and in the schema's order."""
+def test_predict_version_1(server: Server) -> None:
+    """Rows as objects, and as lists in schema order."""
     for rows in ([WINE, OTHER], [list(WINE.values()), list(OTHER.values())]):
         answer = post(server, "/v1/models/wine:predict", json.dumps({"instances": rows}).encode())
 
@@ -94,30 +98,29 @@ def test_predict(server: Server) -> None:
         ("/v1/models/wine", "ready"),
     ],
 )
-def test_ready(server: Server, path: str, member: str) -> None:
-    """The client reads JSON: ``is_server_live``, ``is_server_ready``, ``is_model_ready`` of both versions."""
+def test_health_endpoints(server: Server, path: str, member: str) -> None:
+    """The client reads the JSON: ``is_server_live``, ``is_server_ready``, ``is_model_ready``."""
     answer = get(server, path)
 
     assert (200, True) == (answer.status, answer.json()[member])
 
 
-def test_alive(server: Server) -> None:
-    """``is_server_live`` of version 1, which has no key to send."""
+def test_version_1_liveness_needs_no_key(server: Server) -> None:
     assert {"status": "alive"} == get(server, "/", {}).json()
 
 
 @pytest.mark.parametrize(
-    ("path", "document", "status", "told"),
+    ("path", "document", "status", "message"),
     [
         ("/v1/models/wine:predict", {"instances": [{}]}, 400, "missing input data: alcohol"),
         ("/v1/models/beer:predict", {"instances": [WINE]}, 404, "could not be found"),
         ("/v2/models/wine/infer", {"inputs": []}, 400, "inputs must have a tensor"),
-        ("/v2/models/wine/versions/7/infer", {"inputs": [tensor("hue", [1])]}, 404, "has version 1"),
+        ("/v2/models/wine/versions/7/infer", {"inputs": [make_tensor("hue", [1])]}, 404, "has version 1"),
     ],
 )
-def test_errors(server: Server, path: str, document: object, status: int, told: str) -> None:
-    """The client shows ``error`` where the Content-Type is application/json and nothing more."""
+def test_errors(server: Server, path: str, document: object, status: int, message: str) -> None:
+    """The client shows ``error`` only if the Content-Type is exactly application/json."""
     answer = post(server, path, json.dumps(document).encode())
 
     assert (status, "application/json") == (answer.status, answer.headers["content-type"])
-    assert told in answer.json()["error"]
+    assert message in answer.json()["error"]

@@ -1,7 +1,7 @@
-"""MLflow's scoring client, written after ``mlflow/pyfunc/scoring_server/client.py`` of MLflow 3.17.
+"""MLflow's scoring client, reproduced from ``mlflow/pyfunc/scoring_server/client.py`` of MLflow 3.17.
 
-The package itself is no dependency of the tests: even mlflow-skinny brings forty others, bounds what
-versions some of modelgate's own may have, and warns when it is imported.
+The package is no dependency of the tests: even mlflow-skinny brings forty others, restricts versions of
+modelgate's dependencies, and warns on import.
 """
 
 import json
@@ -13,15 +13,15 @@ import pandas as pd
 import pytest
 import requests
 
-from servers.serving import KEY, WINE, Server
-from waiting import SOON
+from support.servers import KEY, WINE, Server
+from support.waiting import SOON
 
 DIABETES = ("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")
 TEMPERATURE = {"alcohol": 14.0, "colour": "light"}
 
 
 class ScoringServerClient:
-    """Asks with the requests that MLflow's client makes, and reads their answers as it does."""
+    """Send the same requests as MLflow's client, and read the answers in the same way."""
 
     def __init__(self, host: str, port: str) -> None:
         self.url_prefix = f"http://{host}:{port}"
@@ -36,14 +36,14 @@ class ScoringServerClient:
 
     def invoke(self, data: Any, params: dict[str, Any] | None = None) -> Any:
         if isinstance(data, pd.DataFrame):
-            told: Any = {"dataframe_split": data.to_dict(orient="split")}
+            body: Any = {"dataframe_split": data.to_dict(orient="split")}
         else:
-            told = {"inputs": data.tolist() if isinstance(data, np.ndarray) else data}
+            body = {"inputs": data.tolist() if isinstance(data, np.ndarray) else data}
         if params is not None:
-            told["params"] = params
+            body["params"] = params
         response = requests.post(
             url=self.url_prefix + "/invocations",
-            data=json.dumps(told),
+            data=json.dumps(body),
             headers={"Content-Type": "application/json"},
             timeout=SOON,
         )
@@ -55,51 +55,46 @@ class ScoringServerClient:
 
 
 @pytest.fixture
-def client_of(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A client of a deployment. It can send a key only if requests finds it in the file netrc."""
+def make_client(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that makes a client of a deployment. Its key can only come from netrc."""
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     (tmp_path / "netrc").write_text(f"machine 127.0.0.1 login anyone password {KEY}\n")
     return lambda name: ScoringServerClient("127.0.0.1", f"{server.port}/ml/mlflow/{name}")
 
 
-def test_dataframe(client_of: Any) -> None:
-    """One row and many, as a DataFrame."""
-
-    assert client_of("wine").invoke(pd.DataFrame([WINE])) == ["cultivar-1"]
-    assert client_of("wine").invoke(pd.DataFrame([WINE] * 500)) == ["cultivar-1"] * 500
+def test_dataframe(make_client: Any) -> None:
+    assert make_client("wine").invoke(pd.DataFrame([WINE])) == ["cultivar-1"]
+    assert make_client("wine").invoke(pd.DataFrame([WINE] * 500)) == ["cultivar-1"] * 500
 
 
-def test_array_and_list(client_of: Any) -> None:
-    """An array is rows in the schema's order, a list of objects is rows by name."""
+def test_array_and_list(make_client: Any) -> None:
+    """Arrays are rows in schema order; lists of objects are rows by name."""
 
-    assert len(client_of("diabetes").invoke(np.zeros((3, 10)))) == 3
-    assert client_of("serving-temperature").invoke([TEMPERATURE]) == [9.0]
+    assert len(make_client("diabetes").invoke(np.zeros((3, 10)))) == 3
+    assert make_client("serving-temperature").invoke([TEMPERATURE]) == [9.0]
 
 
-def test_missing_values(client_of: Any) -> None:
-    """NaN in a DataFrame goes out as NaN, and is null."""
-    client, row = client_of("diabetes"), dict.fromkeys(DIABETES, 0.0)
+def test_nan_in_a_dataframe_is_null(make_client: Any) -> None:
+    client, row = make_client("diabetes"), dict.fromkeys(DIABETES, 0.0)
     frame = pd.DataFrame([row, {**row, "bmi": np.nan}])
 
     assert client.invoke(frame) == client.invoke([row, {**row, "bmi": None}])
 
 
-def test_health(client_of: Any) -> None:
-    """The deployment is ready, and MLflow's version is told."""
-    client_of("wine").ping()
+def test_ping_and_version(make_client: Any) -> None:
+    make_client("wine").ping()
 
-    assert client_of("wine").get_version() == "2.0.0"
+    assert make_client("wine").get_version() == "2.0.0"
     with pytest.raises(Exception, match="error code 503"):
-        client_of("cellar").ping()
+        make_client("cellar").ping()
 
 
-def test_errors(client_of: Any, tmp_path: Path) -> None:
-    """A refusal is the client's exception, with the status and the words of the gate."""
+def test_errors_are_raised_with_status_and_message(make_client: Any, tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"error code 400.*BAD_REQUEST.*\"missing_columns\":\[\"colour\"\]"):
-        client_of("wine").invoke(pd.DataFrame([WINE]).drop(columns="colour"))
+        make_client("wine").invoke(pd.DataFrame([WINE]).drop(columns="colour"))
     with pytest.raises(Exception, match=r"error code 400.*params must be left out or empty"):
-        client_of("wine").invoke(pd.DataFrame([WINE]), params={"temperature": 0.5})
+        make_client("wine").invoke(pd.DataFrame([WINE]), params={"temperature": 0.5})
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login anyone password wrong\n")
     with pytest.raises(Exception, match=r"error code 401.*Invalid API key"):
-        client_of("wine").invoke(pd.DataFrame([WINE]))
+        make_client("wine").invoke(pd.DataFrame([WINE]))

@@ -1,4 +1,4 @@
-"""A gate that is made before the server forks."""
+"""A gate that is created before the server forks."""
 
 import http.client
 import json
@@ -13,8 +13,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
-from servers.serving import ROOT, serving
-from waiting import SOON
+from support.servers import ROOT, run_server
+from support.waiting import SOON
 
 COMMAND = [
     *("-m", "gunicorn", "servers.preloaded_app:app", "--pythonpath", "tests", "--preload"),
@@ -23,19 +23,19 @@ COMMAND = [
 ]
 
 
-def test_forked_workers_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each worker answers several requests of a model that uses OpenMP, which the gate called before the fork."""
+def test_forked_workers_make_predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model uses OpenMP, and the gate called it before the fork."""
     rows = np.random.default_rng(0).normal(size=(400, 3))
     model = make_pipeline(PolynomialFeatures(), HistGradientBoostingClassifier(max_iter=20))
     joblib.dump(model.fit(rows, rows[:, 0] > 0), tmp_path / "model.joblib")
     monkeypatch.setenv("PRELOADED_MODEL", str(tmp_path / "model.joblib"))
-    # scikit-learn then uses as many threads on any machine.
+    # Use the same number of threads on any machine.
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     body = json.dumps([dict(zip(("x0", "x1", "x2"), row, strict=True)) for row in rows.tolist()])
     statuses: list[int] = []
     answered: Counter[str] = Counter()
     until = time.monotonic() + SOON
-    with serving("gunicorn", COMMAND, tmp_path, cwd=ROOT) as server:
+    with run_server("gunicorn", COMMAND, tmp_path, cwd=ROOT) as server:
         while (len(answered) < 2 or min(answered.values()) < 4) and time.monotonic() < until:
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=SOON)
             connection.request("POST", "/simple/m", body, {"Content-Type": "application/json"})

@@ -1,4 +1,4 @@
-"""boto3's client of SageMaker's runtime, whose endpoint_url is that of the gate."""
+"""boto3's client of the SageMaker runtime, with the gate as endpoint_url."""
 
 import json
 from typing import Any
@@ -10,14 +10,14 @@ from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from servers.serving import KEY, WINE, Server, serving
-from waiting import SOON
+from support.servers import KEY, WINE, Server, run_server
+from support.waiting import SOON
 
 CSV = ",".join(WINE) + "\n" + ",".join(map(str, WINE.values())) + "\n"
 
 
-def client_of(url: str, key: str = KEY, **options: Any) -> BaseClient:
-    """A client as its users make it; a hook adds the key, for which SageMaker has no place."""
+def make_client(url: str, key: str = KEY, **options: Any) -> BaseClient:
+    """Return a client as its users make it. A hook adds the key, which SageMaker has no option for."""
     unsigned = {"signature_version": UNSIGNED} if not options else {}
     config = Config(proxies={}, connect_timeout=SOON, read_timeout=SOON, **unsigned)
     client = boto3.client(
@@ -30,15 +30,15 @@ def client_of(url: str, key: str = KEY, **options: Any) -> BaseClient:
 
 
 @pytest.fixture(scope="module")
-def refusing(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def rejecting(tmp_path_factory: pytest.TempPathFactory) -> Any:
     command = ["-m", "uvicorn", "refusing_app:app", "--app-dir", "tests/servers", "--port", "PORT"]
-    with serving("refusing", command, tmp_path_factory.mktemp("refusing")) as running:
+    with run_server("refusing", command, tmp_path_factory.mktemp("refusing")) as running:
         yield running
 
 
 def invoke(client: Any, name: str, body: object, **options: str) -> Any:
-    told = body if isinstance(body, str) else json.dumps(body)
-    answer = client.invoke_endpoint(EndpointName=name, Body=told.encode(), **options)
+    content = body if isinstance(body, str) else json.dumps(body)
+    answer = client.invoke_endpoint(EndpointName=name, Body=content.encode(), **options)
     return answer["ContentType"], answer["Body"].read().decode()
 
 
@@ -48,8 +48,8 @@ def invoke(client: Any, name: str, body: object, **options: str) -> Any:
     ids=["unsigned", "signed"],
 )
 def test_json(server: Server, options: dict[str, str]) -> None:
-    """One row and many, whether or not the request is signed, and whether or not it tells its type."""
-    client = client_of(f"http://127.0.0.1:{server.port}/ml", **options)
+    """Signed and unsigned, with and without a content type."""
+    client = make_client(f"http://127.0.0.1:{server.port}/ml", **options)
     one = invoke(client, "wine", {"instances": [WINE]}, ContentType="application/json")
     many = invoke(client, "wine", {"dataframe_records": [WINE] * 500})
 
@@ -58,8 +58,8 @@ def test_json(server: Server, options: dict[str, str]) -> None:
 
 
 def test_csv(server: Server) -> None:
-    """CSV in and out, as SageMaker's own containers speak it, but for the header."""
-    client = client_of(f"http://127.0.0.1:{server.port}/ml")
+    """Like SageMaker's own containers, except for the header line."""
+    client = make_client(f"http://127.0.0.1:{server.port}/ml")
     answer = invoke(client, "wine", CSV, ContentType="text/csv", Accept="text/csv")
 
     assert answer == ("text/csv; charset=utf-8", "cultivar-1\n")
@@ -73,19 +73,19 @@ def test_csv(server: Server) -> None:
         (404, "could not be found", KEY, "cellar", {"instances": [WINE]}),
     ],
 )
-def test_errors(server: Server, status: int, message: str, key: str, name: str, body: object) -> None:
-    """A refusal is a ClientError with its status and its words."""
+def test_errors_are_raised_with_status_and_message(
+    server: Server, status: int, message: str, key: str, name: str, body: object
+) -> None:
     with pytest.raises(ClientError) as info:
-        invoke(client_of(f"http://127.0.0.1:{server.port}/ml", key), name, body)
+        invoke(make_client(f"http://127.0.0.1:{server.port}/ml", key), name, body)
 
     assert status == info.value.response["ResponseMetadata"]["HTTPStatusCode"]
     assert message in info.value.response["Error"]["Message"]
 
 
 @pytest.mark.parametrize("name", ["limited", "busy"])
-def test_retries(refusing: Server, name: str) -> None:
-    """After a 429, and after a 503, the client asks again and is answered."""
-    client = client_of(f"http://127.0.0.1:{refusing.port}")
+def test_client_retries_429_and_503(rejecting: Server, name: str) -> None:
+    client = make_client(f"http://127.0.0.1:{rejecting.port}")
     answer = client.invoke_endpoint(EndpointName=name, Body=b'{"instances": [1.5]}')
 
     assert answer["Body"].read() == b'{"predictions":[1.5]}'

@@ -1,4 +1,4 @@
-"""The example apps, asked over a socket, under each server."""
+"""The example apps over a socket, under each server."""
 
 import http.client
 import json
@@ -8,23 +8,23 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from servers.serving import BEARER, KEY, PREDICT, WINE, Answer, Server, post
+from support.servers import BEARER, KEY, PREDICT, WINE, Response, Server, post
 
-ASKED = {"deployment": "wine", "input_data": WINE}
-GOOD = json.dumps(ASKED).encode()
+REQUEST = {"deployment": "wine", "input_data": WINE}
+GOOD = json.dumps(REQUEST).encode()
 OVER = 1024 * 1024 + 1
 PIECE = 16 * 1024
 
 
-def assert_cultivar(answer: Answer) -> None:
-    told = answer.json()
+def assert_cultivar(answer: Response) -> None:
+    body = answer.json()
 
-    assert (answer.status, told["predictions"]) == (200, ["cultivar-1"])
-    assert pytest.approx(1) == sum(told["confidence_intervals"])
+    assert (answer.status, body["predictions"]) == (200, ["cultivar-1"])
+    assert pytest.approx(1) == sum(body["confidence_intervals"])
 
 
 @pytest.mark.parametrize(
-    ("path", "beside", "headers"),
+    ("path", "extra", "headers"),
     [
         (PREDICT, {"api_key": KEY}, {}),
         (PREDICT, {}, BEARER),
@@ -34,19 +34,18 @@ def assert_cultivar(answer: Answer) -> None:
     ids=["body", "bearer", "x-api-key", "path"],
 )
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_key_places(
-    server: Server, path: str, slash: str, beside: dict[str, str], headers: dict[str, str]
+def test_key_in_body_header_or_path(
+    server: Server, path: str, slash: str, extra: dict[str, str], headers: dict[str, str]
 ) -> None:
-    """The key may stand in the body, a header field or the path, and the path may end in a slash."""
-    answer = server.post(path + slash, {**ASKED, **beside}, headers)
+    """With and without a slash at the end of the path."""
+    answer = server.post(path + slash, {**REQUEST, **extra}, headers)
 
     assert_cultivar(answer)
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-model-cache-hit"] == "true"
 
 
-def test_regressor(server: Server) -> None:
-    """The second model answers a number, and its imputer takes null."""
+def test_regressor_takes_null(server: Server) -> None:
     row = dict.fromkeys(("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"))
     answer = server.post(PREDICT, {"deployment": "diabetes", "input_data": row})
 
@@ -55,16 +54,14 @@ def test_regressor(server: Server) -> None:
     assert 25 < answer.json()["predictions"][0] < 346
 
 
-def test_many_rows(server: Server) -> None:
-    """A thousand rows are answered in order."""
+def test_many_rows_keep_their_order(server: Server) -> None:
     rows = [WINE, {**WINE, "alcohol": 12.0, "proline": 400, "colour": "light", "body": "light"}] * 500
     answer = server.post(PREDICT, {"deployment": "wine", "input_data": rows})
 
     assert answer.json()["predictions"] == ["cultivar-1", "cultivar-2"] * 500
 
 
-def test_missing_columns(server: Server) -> None:
-    """A row that lacks columns is told all of them."""
+def test_missing_columns_are_all_listed(server: Server) -> None:
     row = {name: value for name, value in WINE.items() if name not in ("hue", "colour")}
     answer = server.post(PREDICT, {"deployment": "wine", "input_data": row})
 
@@ -72,26 +69,24 @@ def test_missing_columns(server: Server) -> None:
     assert answer.json()["missing_columns"] == ["hue", "colour"]
 
 
-def test_handler(server: Server) -> None:
-    """A function of the app's own, sync or async, is asked like a model."""
+def test_handler_is_called_like_a_model(server: Server) -> None:
+    """Sync or async."""
     rows = [{"alcohol": 14, "colour": "deep"}, {"alcohol": 12, "colour": "light"}]
     answer = server.post(PREDICT, {"deployment": "serving-temperature", "input_data": rows})
 
     assert (answer.status, answer.json()) == (200, {"predictions": [17.0, 8.0]})
 
 
-def test_ordinary_route(server: Server) -> None:
-    """A route of the app may have the gate answer, and needs no deployment named."""
+def test_own_route_can_use_the_gate(server: Server) -> None:
+    """It needs no deployment in the body."""
     assert_cultivar(server.post("/which-cultivar", {"input_data": WINE}))
 
 
-def test_ordinary_route_needs_key(server: Server) -> None:
-    """A route that hands over to the gate is guarded as the gate is."""
+def test_own_route_requires_a_key(server: Server) -> None:
     assert server.post("/which-cultivar", {"input_data": WINE}, {}).status == 401
 
 
-def test_ordinary_route_keeps_its_deployment(server: Server) -> None:
-    """A body cannot ask a route of the app for another deployment than the route's own."""
+def test_own_route_rejects_other_deployments(server: Server) -> None:
     answer = server.post("/which-cultivar", {"deployment": "diabetes", "input_data": WINE})
 
     assert answer.status == 400
@@ -99,18 +94,16 @@ def test_ordinary_route_keeps_its_deployment(server: Server) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_ordinary_route_body_limit(server: Server, chunked: bool) -> None:
-    """A body over the gate's limit is refused in a route of the app too."""
+def test_own_route_has_the_body_limit(server: Server, chunked: bool) -> None:
     body = GOOD + b" " * OVER
     with server.connection() as connection:
         answer = post(connection, "/which-cultivar", [body[:PIECE], body[PIECE:]] if chunked else body)
 
     assert answer.status == 413
-    assert_cultivar(server.post("/which-cultivar", ASKED))
+    assert_cultivar(server.post("/which-cultivar", REQUEST))
 
 
-def test_own_pages(server: Server) -> None:
-    """The app's own pages and routes know nothing of the gate."""
+def test_own_pages_do_not_pass_the_gate(server: Server) -> None:
     start, cellar = server.get("/"), server.get("/cellar")
 
     assert (start.status, start.headers["content-type"]) == (200, "text/html; charset=utf-8")
@@ -121,91 +114,84 @@ def test_own_pages(server: Server) -> None:
 
 
 @pytest.mark.parametrize("path", ["/no-such-shelf", "/mlx", "/mlx/api/predict", "/api/predict"])
-def test_own_not_found_page(server: Server, path: str) -> None:
-    """A path outside the gate is the app's own 404 page."""
+def test_own_404_page_outside_the_gate(server: Server, path: str) -> None:
     answer = server.get(path)
 
     assert answer.status == 404
     assert b"<title>No such shelf</title>" in answer.body
 
 
-def test_not_found_in_gate(server: Server) -> None:
-    """An unknown path inside the gate is answered by the gate, in JSON."""
+def test_unknown_path_in_the_gate_is_a_json_404(server: Server) -> None:
     answer = server.get("/ml/no-such-shelf")
 
     assert (answer.status, answer.headers["content-type"]) == (404, "application/json")
     assert "error" in answer.json()
 
 
-def test_get_is_not_allowed(server: Server) -> None:
-    """A prediction is asked with POST alone."""
+def test_predictions_require_post(server: Server) -> None:
     answer = server.get(PREDICT)
 
     assert (answer.status, answer.headers["allow"]) == (405, "POST")
 
 
-def test_request_id(server: Server) -> None:
-    """The request id the caller sent comes back; without one there is a new one each time."""
-    told = server.post(PREDICT, ASKED, {**BEARER, "X-Request-ID": "cask-17"})
-    made = {server.post(PREDICT, ASKED).headers["x-request-id"] for _ in range(2)}
+def test_request_id_is_returned_or_generated(server: Server) -> None:
+    answer = server.post(PREDICT, REQUEST, {**BEARER, "X-Request-ID": "cask-17"})
+    generated = {server.post(PREDICT, REQUEST).headers["x-request-id"] for _ in range(2)}
 
-    assert told.headers["x-request-id"] == "cask-17"
-    assert len(made) == 2
+    assert answer.headers["x-request-id"] == "cask-17"
+    assert len(generated) == 2
 
 
-def test_at_once(server: Server) -> None:
-    """Requests that come at once are each given their own answer."""
-
-    def ask(at: int) -> list[float]:
-        row = {"alcohol": 12 + at, "colour": "light"}
+def test_concurrent_requests_get_their_own_answers(server: Server) -> None:
+    def predict(number: int) -> list[float]:
+        row = {"alcohol": 12 + number, "colour": "light"}
         answer = server.post(PREDICT, {"deployment": "serving-temperature", "input_data": row})
-        told: list[float] = answer.json()["predictions"]
-        return told
+        predictions: list[float] = answer.json()["predictions"]
+        return predictions
 
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(ask, range(40)))
+        answers = list(threads.map(predict, range(40)))
 
-    assert answers == [[8 + at / 2] for at in range(40)]
+    assert answers == [[8 + number / 2] for number in range(40)]
 
 
-def test_caller_who_leaves(server: Server) -> None:
-    """A caller who leaves in the middle of a body disturbs nobody."""
+def test_caller_that_disconnects_does_not_disturb_others(server: Server) -> None:
     head = f"POST {PREDICT} HTTP/1.1\r\nHost: cellar\r\nAuthorization: Bearer {KEY}\r\n"
     with socket.create_connection(("127.0.0.1", server.port)) as caller:
         caller.sendall(f"{head}Content-Length: {len(GOOD)}\r\n\r\n".encode() + GOOD[:20])
 
-    assert_cultivar(server.post(PREDICT, ASKED))
+    assert_cultivar(server.post(PREDICT, REQUEST))
 
 
-def wrong_key(connection: http.client.HTTPConnection) -> Answer:
+def wrong_key(connection: http.client.HTTPConnection) -> Response:
     return post(connection, PREDICT, GOOD, {"Authorization": "Bearer mg_nobody-knows-this-key"})
 
 
-def no_key(connection: http.client.HTTPConnection) -> Answer:
+def no_key(connection: http.client.HTTPConnection) -> Response:
     return post(connection, PREDICT, GOOD, {})
 
 
-def broken_json(connection: http.client.HTTPConnection) -> Answer:
+def broken_json(connection: http.client.HTTPConnection) -> Response:
     return post(connection, PREDICT, GOOD[:-1])
 
 
-def no_body(connection: http.client.HTTPConnection) -> Answer:
+def no_body(connection: http.client.HTTPConnection) -> Response:
     return post(connection, PREDICT, b"")
 
 
-def wrong_type(connection: http.client.HTTPConnection) -> Answer:
+def wrong_type(connection: http.client.HTTPConnection) -> Response:
     return post(connection, PREDICT, GOOD, {**BEARER, "Content-Type": "text/csv"})
 
 
-def too_large(connection: http.client.HTTPConnection) -> Answer:
+def too_large(connection: http.client.HTTPConnection) -> Response:
     return post(connection, PREDICT, GOOD + b" " * OVER)
 
 
-def too_large_chunked(connection: http.client.HTTPConnection) -> Answer:
+def too_large_chunked(connection: http.client.HTTPConnection) -> Response:
     return post(connection, PREDICT, [GOOD, *[b" " * PIECE] * (OVER // PIECE + 1)])
 
 
-def too_large_without_key(connection: http.client.HTTPConnection) -> Answer:
+def too_large_without_key(connection: http.client.HTTPConnection) -> Response:
     return post(connection, PREDICT, GOOD + b" " * OVER, {})
 
 
@@ -215,48 +201,47 @@ BAD = {
     broken_json: (400, "not valid JSON"),
     no_body: (400, "is empty"),
     wrong_type: (415, "application/json"),
-    too_large: (413, "larger than the 1048576 bytes"),
-    too_large_chunked: (413, "larger than the 1048576 bytes"),
-    too_large_without_key: (413, "larger than the 1048576 bytes"),
+    too_large: (413, "larger than the limit of 1048576 bytes"),
+    too_large_chunked: (413, "larger than the limit of 1048576 bytes"),
+    too_large_without_key: (413, "larger than the limit of 1048576 bytes"),
 }
 bad_requests = pytest.mark.parametrize(
-    ("ask_badly", "expected"), BAD.items(), ids=[function.__name__ for function in BAD]
+    ("send_bad_request", "expected"), BAD.items(), ids=[function.__name__ for function in BAD]
 )
 
 
 @bad_requests
-def test_bad_request(
+def test_bad_request_gets_a_json_error(
     server: Server,
-    ask_badly: Callable[[http.client.HTTPConnection], Answer],
+    send_bad_request: Callable[[http.client.HTTPConnection], Response],
     expected: tuple[int, str],
 ) -> None:
-    """A bad request is refused in JSON, and a good one after it, on a new connection, is answered."""
+    """A good request on a new connection still works."""
     with server.connection() as connection:
-        answer = ask_badly(connection)
+        answer = send_bad_request(connection)
 
     assert expected[0] == answer.status
     assert answer.headers["content-type"] == "application/json"
     assert expected[1] in answer.json()["error"]
-    assert_cultivar(server.post(PREDICT, ASKED))
+    assert_cultivar(server.post(PREDICT, REQUEST))
 
 
 @bad_requests
-def test_connection_after_bad_request(
+def test_connection_is_usable_after_a_bad_request(
     server: Server,
-    ask_badly: Callable[[http.client.HTTPConnection], Answer],
+    send_bad_request: Callable[[http.client.HTTPConnection], Response],
     expected: tuple[int, str],
 ) -> None:
-    """A connection that stays open after a bad request answers the next good one.
+    """A connection that stays open after a bad request serves the next good one.
 
-    gunicorn's sync worker closes every connection, and says so. Its gthread worker says nothing and
-    yet closes one on which much of a body was left unread: there the next request may find the
-    connection closed, and then gets no answer at all.
+    gunicorn's sync worker announces that it closes every connection. Its gthread worker closes one without
+    notice if much of a body is unread, so the next request may fail.
     """
     with server.connection() as connection:
-        kept = ask_badly(connection).kept
+        is_open = send_bad_request(connection).kept
 
-        assert kept is (server.name != "gunicorn-sync")
-        if not kept:
+        assert is_open is (server.name != "gunicorn-sync")
+        if not is_open:
             return
         try:
             answer = post(connection, PREDICT, GOOD)
@@ -267,6 +252,6 @@ def test_connection_after_bad_request(
             assert_cultivar(answer)
 
 
-def test_nothing_went_wrong(server: Server) -> None:
-    """After all of this the server's log holds no traceback. (Keep this test the last one.)"""
+def test_log_has_no_traceback(server: Server) -> None:
+    """Keep this test the last one."""
     assert "Traceback" not in server.log.read_text("utf-8", "replace")

@@ -1,9 +1,9 @@
-"""One limit, counted by several servers in one Redis."""
+"""A rate limit in Redis, shared by several servers."""
 
 import collections
 from concurrent.futures import ThreadPoolExecutor
 
-from servers.serving import BEARER, PREDICT, ROOT, serving
+from support.servers import BEARER, PREDICT, ROOT, run_server
 
 LIMIT = 200
 
@@ -18,22 +18,21 @@ wsgi, asgi = gate.wsgi, gate.asgi
 """
 
 
-def test_four_workers_and_an_asgi_app_share_one_limit(redis_server, tmp_path):
-    """Of twice as many requests exactly the limit passes, wherever they arrive."""
+def test_redis_limit_is_shared_by_several_servers(redis_server, tmp_path):
     (tmp_path / "shared.py").write_text(APP.format(limit=LIMIT, uri=redis_server.uri))
     gunicorn = ["-m", "gunicorn", "shared:wsgi", "--workers", "4", "--chdir", str(tmp_path), "--bind"]
     uvicorn = ["-m", "uvicorn", "shared:asgi", "--app-dir", str(tmp_path), "--port", "PORT"]
     with (
-        serving("workers", [*gunicorn, "127.0.0.1:PORT"], tmp_path, cwd=ROOT) as workers,
-        serving("loop", uvicorn, tmp_path, cwd=ROOT) as loop,
+        run_server("workers", [*gunicorn, "127.0.0.1:PORT"], tmp_path, cwd=ROOT) as workers,
+        run_server("loop", uvicorn, tmp_path, cwd=ROOT) as loop,
         ThreadPoolExecutor(16) as pool,
     ):
         path = PREDICT.removeprefix("/ml")
 
-        def ask(at):
-            server = (workers, loop)[at % 3 == 0]
-            return server.post(path, {"input_data": {"age": at}}, BEARER).status
+        def send_request(number):
+            server = (workers, loop)[number % 3 == 0]
+            return server.post(path, {"input_data": {"age": number}}, BEARER).status
 
-        told = collections.Counter(pool.map(ask, range(2 * LIMIT)))
+        statuses = collections.Counter(pool.map(send_request, range(2 * LIMIT)))
 
-    assert {200: LIMIT, 429: LIMIT} == told
+    assert {200: LIMIT, 429: LIMIT} == statuses

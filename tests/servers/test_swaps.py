@@ -1,4 +1,4 @@
-"""New models in several processes at once, while everybody asks them."""
+"""Models that are replaced in several processes at once, under load."""
 
 import contextlib
 import itertools
@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import pytest
 
-from modelgate.gate.registry import SqlRegistry
-from releases import release
-from servers.serving import ROOT, serving
-from waiting import SOON
+from modelgate.deployments.sql_registry import SqlRegistry
+from support.packages import make_package
+from support.servers import ROOT, run_server
+from support.waiting import SOON
 
 WATCH = 1.0
 VERSIONS = ("6", "7", "8")
@@ -22,14 +22,15 @@ APP = """
 import os
 from modelgate import Deployment, Gate
 
-def tell_process(request, call_next):
+def add_process_id(request, call_next):
     response = yield from call_next(request)
     response.set("x-process", str(os.getpid()))
     return response
 
 deployments = [Deployment("watched", "store:churn"), Deployment("registered", "store:churn@6")]
 gate = Gate(
-    deployments, keys="open", limits=[tell_process], store="{models}", watch={watch}, registry="{registry}"
+    deployments, keys="open", limits=[add_process_id], store="{models}", poll_interval={watch},
+    deployment_registry="{registry}"
 )
 wsgi, asgi = gate.wsgi, gate.asgi
 """
@@ -42,27 +43,27 @@ COMMANDS = {
 }
 
 
-class Told(NamedTuple):
-    """An answer: who gave it when, and what was said."""
+class Answer(NamedTuple):
+    """Answer to a prediction request: times, process, model version and values."""
 
     deployment: str
     process: str
-    begun: float
-    ended: float
+    started_at: float
+    ended_at: float
     status: int
     version: str
-    said: tuple
+    values: tuple
 
 
-class Asking:
-    """Some who ask a server on and on, and what they were told."""
+class Load:
+    """Threads that send requests until the end of the context, and the answers."""
 
     def __init__(self, server):
         self._server = server
-        self._over = threading.Event()
-        self._more = threading.Condition()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(4)]
-        self.told, self.errors, self.seen = [], [], set()
+        self._stop = threading.Event()
+        self._changed = threading.Condition()
+        self._threads = [threading.Thread(target=self._send_requests) for _ in range(4)]
+        self.answers, self.errors, self.seen = [], [], set()
 
     def __enter__(self):
         for thread in self._threads:
@@ -70,69 +71,72 @@ class Asking:
         return self
 
     def __exit__(self, *_):
-        self._over.set()
+        self._stop.set()
         for thread in self._threads:
             thread.join(SOON)
 
-    def _ask(self):
+    def _send_requests(self):
         for deployment in itertools.cycle(DEPLOYMENTS):
-            if self._over.is_set():
+            if self._stop.is_set():
                 return
-            begun = time.monotonic()
+            started_at = time.monotonic()
             try:
-                answer = self._server.post(f"/predict/{deployment}", ROWS)
-                body, process = answer.json(), answer.headers["x-process"]
-                version, said = body["model_version"], tuple(body["result"])
+                response = self._server.post(f"/predict/{deployment}", ROWS)
+                body, process = response.json(), response.headers["x-process"]
+                version, values = body["model_version"], tuple(body["result"])
             except Exception as error:
                 self.errors.append(error)
                 continue
-            told = Told(deployment, process, begun, time.monotonic(), answer.status, version, said)
-            with self._more:
-                self.told.append(told)
+            answer = Answer(
+                deployment, process, started_at, time.monotonic(), response.status, version, values
+            )
+            with self._changed:
+                self.answers.append(answer)
                 self.seen.add((version, deployment, process))
-                self._more.notify_all()
+                self._changed.notify_all()
 
     def wait_for(self, version):
-        """Until both processes have answered by it, of both deployments."""
-        with self._more:
-            assert self._more.wait_for(lambda: sum(seen[0] == version for seen in self.seen) == 4, SOON)
+        """Wait until both processes have used *version* for both deployments."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: sum(seen[0] == version for seen in self.seen) == 4, SOON)
 
-    def of(self, version):
-        """By deployment and process: when it was asked last, and when it had first answered."""
-        asked, answered = {}, {}
-        for told in self.told:
-            if told.version == version:
-                asked[told[:2]] = max(asked.get(told[:2], told.begun), told.begun)
-                answered[told[:2]] = min(answered.get(told[:2], told.ended), told.ended)
-        return asked, answered
+    def times_of(self, version):
+        """Return the last start and the first end of a request, by deployment and process."""
+        last_start, first_end = {}, {}
+        for answer in self.answers:
+            if answer.version == version:
+                key = answer.deployment, answer.process
+                last_start[key] = max(last_start.get(key, answer.started_at), answer.started_at)
+                first_end[key] = min(first_end.get(key, answer.ended_at), answer.ended_at)
+        return last_start, first_end
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_swaps_in_all_processes(name, tmp_path):
-    """No request fails, each is answered by one version alone, and no process goes back to an older one."""
+def test_models_are_replaced_in_all_processes(name, tmp_path):
+    """No request fails or mixes versions, and no process returns to an older version."""
     models, url = tmp_path / "models", f"sqlite:///{tmp_path}/registry.db"
     models.mkdir()
     # The schemas differ, too.
-    packages = {version: release(version, columns=int(version) - 5) for version in VERSIONS}
+    packages = {version: make_package(version, columns=int(version) - 5) for version in VERSIONS}
     packages["6"].save(models / "churn@6.mgpkg")
     (tmp_path / "swapped.py").write_text(APP.format(models=models, watch=WATCH, registry=url))
     command = [*COMMANDS[name], str(tmp_path)]
     with (
         contextlib.closing(SqlRegistry(url)) as registry,
-        serving(name, command, tmp_path, cwd=ROOT) as server,
-        Asking(server) as asking,
+        run_server(name, command, tmp_path, cwd=ROOT) as server,
+        Load(server) as load,
     ):
-        asking.wait_for("6")
+        load.wait_for("6")
         for version in VERSIONS[1:]:
             packages[version].save(models / f"churn@{version}.mgpkg")
             registry.set("registered", f"store:churn@{version}")
-            asking.wait_for(version)
+            load.wait_for(version)
 
-    assert [] == asking.errors
+    assert [] == load.errors
     assert {(200, version, (float(version),) * 3) for version in VERSIONS} == {
-        told[4:] for told in asking.told
+        answer[4:] for answer in load.answers
     }
     for before, after in itertools.pairwise(VERSIONS):
-        asked, _ = asking.of(before)
-        _, answered = asking.of(after)
-        assert all(asked[who] <= answered[who] for who in answered)
+        last_start, _ = load.times_of(before)
+        _, first_end = load.times_of(after)
+        assert all(last_start[key] <= first_end[key] for key in first_end)

@@ -1,4 +1,4 @@
-"""Triton's client, which speaks the Open Inference Protocol, against the example apps under their servers."""
+"""Triton's client of the Open Inference Protocol, against the example apps under their servers."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,51 +10,51 @@ import pytest
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 
-from servers.serving import BEARER, WINE, Server, serving
-from waiting import SOON
+from support.servers import BEARER, WINE, Server, run_server
+from support.waiting import SOON
 
 PATIENT = {"connection_timeout": SOON, "network_timeout": SOON}
 CULTIVARS = ["cultivar-1", "cultivar-2"]
 OTHER = {**WINE, "alcohol": 12.0, "proline": 400, "colour": "light", "body": "light"}
 
 
-def key() -> dict[str, str]:
-    """A new dictionary each time: the client leaves header fields of its own in the one it is given."""
+def make_headers() -> dict[str, str]:
+    """Return a new dictionary: the client adds headers to the one it is given."""
     return dict(BEARER)
 
 
 @pytest.fixture
 def client(server: Server) -> Iterator[Any]:
-    """The client as its users make it: an address with a prefix, and no scheme."""
+    """A client with a prefix in its address, and no scheme."""
     with triton.InferenceServerClient(f"127.0.0.1:{server.port}/ml", **PATIENT) as client:
         yield client
 
 
-def tensors(rows: list[dict[str, Any]], *, binary: bool = True) -> list[Any]:
-    """A tensor for each column."""
-    made = []
+def make_tensors(rows: list[dict[str, Any]], *, binary: bool = True) -> list[Any]:
+    """Return a tensor for each column."""
+    inputs = []
     for name in rows[0]:
         values = np.array([row[name] for row in rows])
         values = values.astype(object) if values.dtype.kind == "U" else values.astype(np.float32)
         tensor = triton.InferInput(name, list(values.shape), triton.np_to_triton_dtype(values.dtype))
-        made.append(tensor.set_data_from_numpy(values, binary_data=binary))
-    return made
+        inputs.append(tensor.set_data_from_numpy(values, binary_data=binary))
+    return inputs
 
 
-def labels(result: Any) -> list[str]:
-    told = result.as_numpy("cultivar").tolist()
-    return [label.decode() if isinstance(label, bytes) else label for label in told]
+def read_labels(result: Any) -> list[str]:
+    values = result.as_numpy("cultivar").tolist()
+    return [label.decode() if isinstance(label, bytes) else label for label in values]
 
 
 @pytest.mark.parametrize("rows", [[WINE], [WINE, OTHER] * 250], ids=["single", "batch"])
-def test_infer_as_by_default(client: Any, rows: list[dict[str, Any]]) -> None:
-    """Binary both ways, which is what the client does unless it is told otherwise."""
-    result = client.infer("wine", tensors(rows), headers=key(), request_id="cask-17")
+def test_infer_with_binary_tensors(client: Any, rows: list[dict[str, Any]]) -> None:
+    """The client's default."""
+    result = client.infer("wine", make_tensors(rows), headers=make_headers(), request_id="cask-17")
 
-    told = result.as_numpy("cultivar_probabilities")
-    assert (CULTIVARS * len(rows))[: len(rows)] == labels(result)
-    assert (len(rows), 3) == told.shape
-    assert np.allclose(1, told.sum(axis=1))
+    probabilities = result.as_numpy("cultivar_probabilities")
+    assert (CULTIVARS * len(rows))[: len(rows)] == read_labels(result)
+    assert (len(rows), 3) == probabilities.shape
+    assert np.allclose(1, probabilities.sum(axis=1))
     assert "cask-17" == result.get_response()["id"]
     assert "wine" == result.get_response()["model_name"]
     assert ["cultivar-1", "cultivar-2", "cultivar-3"] == result.get_output("cultivar_probabilities")[
@@ -63,72 +63,74 @@ def test_infer_as_by_default(client: Any, rows: list[dict[str, Any]]) -> None:
 
 
 def test_infer_in_json(client: Any) -> None:
-    """JSON both ways, of the output asked for alone, from a version named."""
-    asked = [triton.InferRequestedOutput("cultivar", binary_data=False)]
+    """With a requested output and a model version."""
+    requested = [triton.InferRequestedOutput("cultivar", binary_data=False)]
     result = client.infer(
-        "wine", tensors([WINE, OTHER], binary=False), model_version="1", outputs=asked, headers=key()
+        "wine",
+        make_tensors([WINE, OTHER], binary=False),
+        model_version="1",
+        outputs=requested,
+        headers=make_headers(),
     )
 
-    assert CULTIVARS == labels(result)
+    assert CULTIVARS == read_labels(result)
     assert result.get_output("cultivar_probabilities") is None
     assert CULTIVARS == result.get_output("cultivar")["data"]
 
 
-def test_infer_one_tensor(client: Any) -> None:
-    """All columns in one tensor, where NaN is a value that is missing."""
+def test_infer_with_one_tensor_of_all_columns(client: Any) -> None:
+    """NaN is a missing value."""
     values = np.full((2, 10), np.nan)
     values[1] = 1
     tensor = triton.InferInput("rows", [2, 10], "FP64").set_data_from_numpy(values)
-    told = client.infer("diabetes", [tensor], headers=key()).as_numpy("progression")
+    values = client.infer("diabetes", [tensor], headers=make_headers()).as_numpy("progression")
 
-    assert (2,) == told.shape
-    assert (25 < told).all()
+    assert (2,) == values.shape
+    assert (25 < values).all()
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-def test_infer_compressed(client: Any, coding: str) -> None:
-    """The request compressed, and an answer asked for that may be."""
+def test_infer_with_compression(client: Any, coding: str) -> None:
     result = client.infer(
         "wine",
-        tensors([WINE]),
-        headers=key(),
+        make_tensors([WINE]),
+        headers=make_headers(),
         request_compression_algorithm=coding,
         response_compression_algorithm=coding,
     )
 
-    assert ["cultivar-1"] == labels(result)
+    assert ["cultivar-1"] == read_labels(result)
 
 
-def test_infer_asynchronously(server: Server) -> None:
-    """The client for asyncio, which names another content type."""
+def test_infer_with_the_asyncio_client(server: Server) -> None:
+    """It sends another content type."""
 
     async def infer() -> Any:
         async with triton_aio.InferenceServerClient(
             f"127.0.0.1:{server.port}/ml", conn_timeout=SOON
         ) as client:
             assert await client.is_server_ready()
-            return await client.infer("wine", tensors([WINE, OTHER]), headers=key())
+            return await client.infer("wine", make_tensors([WINE, OTHER]), headers=make_headers())
 
-    assert CULTIVARS == labels(asyncio.run(infer()))
+    assert CULTIVARS == read_labels(asyncio.run(infer()))
 
 
 def test_health_and_metadata(client: Any) -> None:
-    """What the client asks before it infers."""
     assert client.is_server_live()
     assert client.is_server_ready()
-    assert client.is_model_ready("wine", headers=key())
-    assert not client.is_model_ready("wine", "2", headers=key())
-    assert not client.is_model_ready("beer", headers=key())
-    assert ["binary_tensor_data"] == client.get_server_metadata(headers=key())["extensions"]
-    told = client.get_model_metadata("wine", headers=key())
-    assert list(WINE) == [tensor["name"] for tensor in told["inputs"]]
+    assert client.is_model_ready("wine", headers=make_headers())
+    assert not client.is_model_ready("wine", "2", headers=make_headers())
+    assert not client.is_model_ready("beer", headers=make_headers())
+    assert ["binary_tensor_data"] == client.get_server_metadata(headers=make_headers())["extensions"]
+    metadata = client.get_model_metadata("wine", headers=make_headers())
+    assert list(WINE) == [tensor["name"] for tensor in metadata["inputs"]]
     assert [("cultivar", "BYTES", [-1]), ("cultivar_probabilities", "FP64", [-1, 3])] == [
-        (tensor["name"], tensor["datatype"], tensor["shape"]) for tensor in told["outputs"]
+        (tensor["name"], tensor["datatype"], tensor["shape"]) for tensor in metadata["outputs"]
     ]
 
 
 @pytest.mark.parametrize(
-    ("model", "row", "headers", "status", "told"),
+    ("model", "row", "headers", "status", "message"),
     [
         ("wine", WINE, {}, "401", "Missing API key"),
         ("beer", WINE, BEARER, "404", "The model of this deployment could not be found"),
@@ -144,7 +146,7 @@ def test_health_and_metadata(client: Any) -> None:
             {**WINE, "hue": float("inf")},
             BEARER,
             "400",
-            "Tensor 'hue': an infinity is among its elements",
+            "Tensor 'hue': elements must be finite numbers, or NaN for null (got an infinity)",
         ),
         (
             "wine",
@@ -155,24 +157,23 @@ def test_health_and_metadata(client: Any) -> None:
         ),
     ],
 )
-def test_errors(
-    client: Any, model: str, row: dict[str, Any], headers: dict[str, str], status: str, told: str
+def test_errors_are_raised_with_status_and_message(
+    client: Any, model: str, row: dict[str, Any], headers: dict[str, str], status: str, message: str
 ) -> None:
-    """What goes wrong is raised with our sentence, and the status as text."""
     with pytest.raises(triton.InferenceServerException) as info:
-        client.infer(model, tensors([row]), headers=dict(headers))
+        client.infer(model, make_tensors([row]), headers=dict(headers))
 
-    assert (told, status) == (info.value.message(), info.value.status())
+    assert (message, status) == (info.value.message(), info.value.status())
 
 
 BUSY = """
 from modelgate import Deployment, Gate, Overloaded, RateLimitExceeded, Schema
 
-refusals = [Overloaded(1), RateLimitExceeded("1 per 1 minute", 1)]
+errors = [Overloaded(1), RateLimitExceeded("1 per 1 minute", 1)]
 
 def busy(request, call_next):
-    if refusals and request.method == "POST":
-        raise refusals.pop()
+    if errors and request.method == "POST":
+        raise errors.pop()
     return call_next(request)
 
 double = Deployment("double", lambda table: table["x"] * 2, schema=Schema.of(x=float), layers=[busy])
@@ -183,23 +184,23 @@ gate = Gate([double], keys="open")
 @pytest.mark.parametrize(
     "command", ["uvicorn busy:gate.asgi --port PORT", "waitress --port=PORT busy:gate.wsgi"]
 )
-def test_retry(tmp_path: Path, command: str) -> None:
-    """The client itself never tries again; its user, who reads 429 and 503, does, on the same connection."""
+def test_connection_is_usable_after_429_and_503(tmp_path: Path, command: str) -> None:
+    """The client does not retry by itself."""
     (tmp_path / "busy.py").write_text(BUSY)
-    told = []
+    errors = []
     with (
-        serving("busy", ["-m", *command.split()], tmp_path, cwd=tmp_path) as server,
+        run_server("busy", ["-m", *command.split()], tmp_path, cwd=tmp_path) as server,
         triton.InferenceServerClient(f"127.0.0.1:{server.port}", **PATIENT) as client,
     ):
-        while len(told) < 3:
+        while len(errors) < 3:
             try:
-                values = client.infer("double", tensors([{"x": 4}])).as_numpy("prediction").tolist()
+                values = client.infer("double", make_tensors([{"x": 4}])).as_numpy("prediction").tolist()
                 break
             except triton.InferenceServerException as error:
-                told.append((error.status(), error.message()))
+                errors.append((error.status(), error.message()))
 
     assert [8.0] == values
     assert [
         ("429", "Rate limit of 1 per 1 minute exceeded: try again in 1 s"),
         ("503", "The server is busy: try again in 1 s"),
-    ] == told
+    ] == errors

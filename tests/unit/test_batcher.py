@@ -1,4 +1,4 @@
-"""Tables that wait for the same model are scored in one call."""
+"""Batching of tables that wait for the same model."""
 
 import asyncio
 import subprocess
@@ -12,17 +12,17 @@ from queue import SimpleQueue
 import numpy as np
 import pytest
 
-from modelgate import ConfigurationError, Schema, Workers, adrive, drive
+from modelgate import ConfigurationError, Schema, WorkerPool, adrive, drive
 from modelgate.errors import Overloaded
 from modelgate.flow import run_coroutine
-from modelgate.flow.bounded import bounded
-from modelgate.flow.threads import MAX_WAITING
-from modelgate.scoring import Output, Prediction, tally
-from modelgate.scoring.batcher import Batcher
-from modelgate.scoring.pace import LIGHT, LIGHT_ROWS
-from modelgate.scoring.waiting import InThread
-from modelgate.testing import Clock
-from waiting import SOON
+from modelgate.flow.deadline import with_deadline
+from modelgate.flow.fair_pool import MAX_WAITING
+from modelgate.inference import Output, Prediction, model_metrics
+from modelgate.inference.batching.batcher import Batcher
+from modelgate.inference.batching.latency import LIGHT, LIGHT_ROWS
+from modelgate.inference.batching.waiters import ThreadWaiter
+from modelgate.testing import FakeClock
+from support.waiting import SOON
 
 SCHEMA = Schema.of(a=float, plan=str)
 
@@ -32,7 +32,7 @@ def table(*values):
 
 
 class Model:
-    """Doubles; remembers what it was given and in which thread; waits where it is told to."""
+    """Doubles its input; records its calls and their threads, and blocks while *go_on* is clear."""
 
     def __init__(self):
         self.calls, self.threads = [], []
@@ -45,7 +45,7 @@ class Model:
         self.entered.release()
         assert self.go_on.wait(SOON)
         assert [f"p{value:g}" for value in rows["a"]] == [
-            str(told).removesuffix(".0") for told in rows["plan"]
+            str(plan).removesuffix(".0") for plan in rows["plan"]
         ]
         if -1 in rows["a"]:
             raise ValueError("poison")
@@ -62,386 +62,391 @@ def model():
     return Model()
 
 
-def ask(scored, *tables):
-    """The answers to tables that are all asked in one pass of an event loop."""
+def predict_together(batcher, *tables):
+    """Score *tables* in the same pass of an event loop; return their predictions or errors."""
 
     async def all_of_them():
-        flows = [adrive(scored.predict(each)) for each in tables]
+        flows = [adrive(batcher.predict(rows)) for rows in tables]
         return await asyncio.wait_for(asyncio.gather(*flows, return_exceptions=True), SOON)
 
     return asyncio.run(all_of_them())
 
 
-def asking(scored, *rows):
-    """The task of a request for a table of *rows*."""
-    return asyncio.create_task(adrive(scored.predict(table(*rows))))
+def start_request(batcher, *rows):
+    """Start a request for a table of *rows* on the running loop, and return its task."""
+    return asyncio.create_task(adrive(batcher.predict(table(*rows))))
 
 
-async def begun(scored, model):
-    """The task of a request that the model is at work on."""
-    task = asking(scored, 1)
+async def start_running_request(batcher, model):
+    """Start a request, wait until the model is scoring it, and return its task."""
+    task = start_request(batcher, 1)
     await asyncio.to_thread(model.entered.acquire)
     return task
 
 
-def queued(scored, count):
-    """Wait until so many tables wait."""
+def wait_for_queue(batcher, count):
+    """Wait until *count* tables are queued."""
     until = threading.Event()
     for _ in range(SOON * 1000):
-        if len(scored._queue.waiting) == count:
+        if len(batcher._queue.waiters) == count:
             return
         until.wait(0.001)
-    raise AssertionError(f"{len(scored._queue.waiting)} wait, not {count}")
+    raise AssertionError(f"{len(batcher._queue.waiters)} wait, not {count}")
 
 
-def test_one_alone_is_scored_at_once(model):
-    """In its own thread under WSGI, in a worker under ASGI as long as nothing is known of the model."""
-    scored = Batcher(model, Workers(1))
+def test_batcher_scores_a_single_table_at_once(model):
+    """In its own thread under WSGI; in a worker under ASGI, as long as the latency is unknown."""
+    batcher = Batcher(model, WorkerPool(1))
 
-    assert [2.0, 4.0] == values(drive(scored.predict(table(1, 2))))
-    assert [[6.0]] == [values(told) for told in ask(Batcher(model, Workers(1)), table(3))]
+    assert [2.0, 4.0] == values(drive(batcher.predict(table(1, 2))))
+    assert [[6.0]] == [
+        values(results) for results in predict_together(Batcher(model, WorkerPool(1)), table(3))
+    ]
     assert threading.current_thread() is model.threads[0]
     assert threading.current_thread() is not model.threads[1]
 
 
-def test_one_pass_of_the_event_loop_is_one_call(model):
-    """Each gets its own rows back, and the model runs on the loop."""
-    scored = Batcher(model, Workers(1), inline=True)
-    told = ask(scored, table(1), table(2, 3), table(4))
+def test_batcher_joins_the_tables_of_one_loop_pass(model):
+    """Each caller gets its own rows back, and the model runs on the loop."""
+    batcher = Batcher(model, WorkerPool(1), inline=True)
+    results = predict_together(batcher, table(1), table(2, 3), table(4))
 
-    assert [[2.0], [4.0, 6.0], [8.0]] == list(map(values, told))
+    assert [[2.0], [4.0, 6.0], [8.0]] == list(map(values, results))
     assert [[1.0, 2.0, 3.0, 4.0]] == model.calls
     assert [threading.current_thread()] == model.threads
-    assert (3, 1, 1, 0, 0) == scored.info()
+    assert (3, 1, 1, 0, 0) == batcher.info()
 
 
 @pytest.mark.parametrize("inline", [True, False])
-def test_what_comes_in_the_next_passes_of_the_loop_is_in_the_call(model, inline):
-    """Where others came in the one before: there is more on its way."""
-    scored = Batcher(model, Workers(1), inline=inline)
+def test_batcher_waits_for_the_tables_of_further_loop_passes(model, inline):
+    """If tables arrived in one pass, more may arrive in the next."""
+    batcher = Batcher(model, WorkerPool(1), inline=inline)
 
-    async def asked():
+    async def run_requests():
         tasks = []
         for rows in ([1, 2], [3], [4]):
-            tasks += [asking(scored, at) for at in rows]
+            tasks += [start_request(batcher, value) for value in rows]
             await asyncio.sleep(0)
         return await asyncio.wait_for(asyncio.gather(*tasks), SOON)
 
-    assert [[2.0], [4.0], [6.0], [8.0]] == list(map(values, asyncio.run(asked())))
+    assert [[2.0], [4.0], [6.0], [8.0]] == list(map(values, asyncio.run(run_requests())))
     assert [[1.0, 2.0, 3.0, 4.0]] == model.calls
 
 
-def test_a_light_one_alone_waits_for_a_single_pass(model):
-    """It may have come with others, and nothing says so."""
-    scored = Batcher(model, Workers(1), inline=True)
+def test_batcher_puts_off_a_single_light_table_for_one_loop_pass(model):
+    batcher = Batcher(model, WorkerPool(1), inline=True)
 
-    async def asked():
-        task = asking(scored, 1)
+    async def run_requests():
+        task = start_request(batcher, 1)
         await asyncio.sleep(0)
         before = len(model.calls)
         await asyncio.sleep(0)
         return before, len(model.calls), await task
 
-    assert (0, 1) == asyncio.run(asked())[:2]
+    assert (0, 1) == asyncio.run(run_requests())[:2]
 
 
-def test_who_has_an_answer_and_asks_again_is_in_the_next_call(model):
-    """With those who waited for that: they wait until the answers are sent, and the next requests read."""
-    scored = Batcher(model, Workers(1), inline=False)
+def test_batcher_joins_follow_up_requests_with_queued_ones(model):
+    """The next call waits until the results are returned and the next requests are read."""
+    batcher = Batcher(model, WorkerPool(1), inline=False)
     model.go_on.clear()
 
     async def twice():
-        return [await adrive(scored.predict(table(at))) for at in (1, 3)]
+        return [await adrive(batcher.predict(table(value))) for value in (1, 3)]
 
-    async def asked():
+    async def run_requests():
         first = asyncio.create_task(twice())
         await asyncio.to_thread(model.entered.acquire)
-        other = asking(scored, 2)
+        other = start_request(batcher, 2)
         await asyncio.sleep(0)
         model.go_on.set()
         await asyncio.wait_for(asyncio.gather(first, other), SOON)
 
-    asyncio.run(asked())
+    asyncio.run(run_requests())
 
     assert [[1.0], [2.0, 3.0]] == model.calls
 
 
-def test_what_queues_while_a_worker_is_busy_is_the_next_call(model):
-    """The first goes at once, the rest together."""
-    scored = Batcher(model, Workers(1), inline=False)
+def test_batcher_joins_the_tables_queued_while_a_worker_is_busy(model):
+    batcher = Batcher(model, WorkerPool(1), inline=False)
     model.go_on.clear()
 
-    async def asked():
-        first = await begun(scored, model)
-        rest = [asking(scored, at) for at in (2, 3, 4)]
+    async def run_requests():
+        first = await start_running_request(batcher, model)
+        rest = [start_request(batcher, value) for value in (2, 3, 4)]
         await asyncio.sleep(0)
         model.go_on.set()
         return await asyncio.wait_for(asyncio.gather(first, *rest), SOON)
 
-    assert [[2.0], [4.0], [6.0], [8.0]] == list(map(values, asyncio.run(asked())))
+    assert [[2.0], [4.0], [6.0], [8.0]] == list(map(values, asyncio.run(run_requests())))
     assert [[1.0], [2.0, 3.0, 4.0]] == model.calls
 
 
-def test_a_thread_scores_what_others_have_queued(model):
-    """The first leads; the first of those that wait leads them."""
-    scored = Batcher(model, Workers(1))
+def test_batcher_lets_one_waiting_thread_score_for_the_others(model):
+    """The first thread leads the first call; the first waiting thread leads the next."""
+    batcher = Batcher(model, WorkerPool(1))
     model.go_on.clear()
     with ThreadPoolExecutor(5) as pool:
-        first = pool.submit(lambda: drive(scored.predict(table(1))))
+        first = pool.submit(lambda: drive(batcher.predict(table(1))))
         model.entered.acquire()
-        rest = [pool.submit(lambda at=at: drive(scored.predict(table(at)))) for at in (2, 3, 4, 5)]
-        queued(scored, 4)
+        rest = [
+            pool.submit(lambda value=value: drive(batcher.predict(table(value)))) for value in (2, 3, 4, 5)
+        ]
+        wait_for_queue(batcher, 4)
         model.go_on.set()
-        told = [values(future.result(SOON)) for future in (first, *rest)]
+        results = [values(future.result(SOON)) for future in (first, *rest)]
 
-    assert [[2.0], [4.0], [6.0], [8.0], [10.0]] == told
+    assert [[2.0], [4.0], [6.0], [8.0], [10.0]] == results
     assert ([1.0], [2.0, 3.0, 4.0, 5.0]) == (model.calls[0], sorted(model.calls[1]))
     assert model.threads[0] is not model.threads[1]
 
 
-def test_threads_and_an_event_loop_share_a_model(model):
-    """Whoever comes first."""
-    scored = Batcher(model, Workers(1))
+def test_batcher_joins_the_tables_of_threads_and_event_loops(model):
+    batcher = Batcher(model, WorkerPool(1))
     model.go_on.clear()
     with ThreadPoolExecutor(3) as pool:
-        thread = pool.submit(lambda: drive(scored.predict(table(1))))
+        thread = pool.submit(lambda: drive(batcher.predict(table(1))))
         model.entered.acquire()
-        loop = pool.submit(ask, scored, table(2), table(3))
-        queued(scored, 2)
-        other = pool.submit(lambda: drive(scored.predict(table(4))))
-        queued(scored, 3)
+        loop = pool.submit(predict_together, batcher, table(2), table(3))
+        wait_for_queue(batcher, 2)
+        other = pool.submit(lambda: drive(batcher.predict(table(4))))
+        wait_for_queue(batcher, 3)
         model.go_on.set()
-        told = [values(thread.result(SOON)), *map(values, loop.result(SOON)), values(other.result(SOON))]
+        results = [values(thread.result(SOON)), *map(values, loop.result(SOON)), values(other.result(SOON))]
 
-    assert [[2.0], [4.0], [6.0], [8.0]] == told
+    assert [[2.0], [4.0], [6.0], [8.0]] == results
     assert [[1.0], [2.0, 3.0, 4.0]] == model.calls
 
 
-def test_rows_count_and_not_requests(model):
-    """A call has *max_rows* at most, and a table of as many does not wait."""
-    scored = Batcher(model, Workers(1), inline=False, max_rows=4)
+def test_batcher_limits_the_rows_of_a_call(model):
+    """A call has at most *max_rows* rows; a table with as many is not queued."""
+    batcher = Batcher(model, WorkerPool(1), inline=False, max_rows=4)
     model.go_on.clear()
 
-    async def asked():
-        first = await begun(scored, model)
-        rest = [asking(scored, *at) for at in ((1, 2), (3,), (4, 5), (6,))]
+    async def run_requests():
+        first = await start_running_request(batcher, model)
+        rest = [start_request(batcher, *rows) for rows in ((1, 2), (3,), (4, 5), (6,))]
         await asyncio.sleep(0)
         model.go_on.set()
         await asyncio.wait_for(asyncio.gather(first, *rest), SOON)
 
-    asyncio.run(asked())
+    asyncio.run(run_requests())
 
     assert [[1.0], [1.0, 2.0, 3.0], [4.0, 5.0, 6.0]] == model.calls
-    assert [2.0, 4.0, 6.0, 8.0] == values(drive(scored.predict(table(1, 2, 3, 4))))
-    assert 5 == scored.info().requests
+    assert [2.0, 4.0, 6.0, 8.0] == values(drive(batcher.predict(table(1, 2, 3, 4))))
+    assert 5 == batcher.info().requests
 
 
 @pytest.mark.parametrize("inline", [True, False])
-def test_a_call_has_tables_of_one_key(model, inline):
-    """Those of the key of the first one that waits, in their order; the others go out next."""
-    scored = Batcher(model, Workers(1), inline=inline, key=lambda rows: rows["a"][0] % 2)
-    told = ask(scored, *map(table, range(1, 7)))
+def test_batcher_joins_only_tables_with_equal_keys(model, inline):
+    """The tables with the key of the first one, in their order; the others are in the next call."""
+    batcher = Batcher(model, WorkerPool(1), inline=inline, key=lambda rows: rows["a"][0] % 2)
+    results = predict_together(batcher, *map(table, range(1, 7)))
 
-    assert [[float(2 * value)] for value in range(1, 7)] == list(map(values, told))
+    assert [[float(2 * value)] for value in range(1, 7)] == list(map(values, results))
     assert [[1.0, 3.0, 5.0], [2.0, 4.0, 6.0]] == model.calls
-    assert (6, 2) == scored.info()[:2]
+    assert (6, 2) == batcher.info()[:2]
 
 
-def test_threads_lead_calls_of_their_own_key(model):
-    """No thread waits for a call that its table cannot be in."""
-    scored = Batcher(model, Workers(1), key=lambda rows: rows["a"][0] % 2)
+def test_batcher_lets_threads_lead_calls_for_their_own_key(model):
+    """No thread waits for a call that cannot contain its table."""
+    batcher = Batcher(model, WorkerPool(1), key=lambda rows: rows["a"][0] % 2)
     model.go_on.clear()
     with ThreadPoolExecutor(4) as pool:
-        told = [pool.submit(drive, scored.predict(table(1)))]
+        futures = [pool.submit(drive, batcher.predict(table(1)))]
         assert model.entered.acquire(timeout=SOON)
-        for at, value in enumerate((2, 3, 4), 1):
-            told.append(pool.submit(drive, scored.predict(table(value))))
-            queued(scored, at)
+        for count, value in enumerate((2, 3, 4), 1):
+            futures.append(pool.submit(drive, batcher.predict(table(value))))
+            wait_for_queue(batcher, count)
         model.go_on.set()
 
-        assert [[2.0], [4.0], [6.0], [8.0]] == [values(each.result(SOON)) for each in told]
+        assert [[2.0], [4.0], [6.0], [8.0]] == [values(future.result(SOON)) for future in futures]
     assert [[1.0], [2.0, 4.0], [3.0]] == model.calls
 
 
-def test_who_leads_on_an_event_loop_and_is_cancelled_leads_all_the_same(model):
-    """The others of the pass have their answers, and it is not scored itself."""
-    scored = Batcher(model, Workers(1), inline=True)
+def test_cancelled_leader_on_a_loop_still_runs_the_batch(model):
+    """The other tables of the pass are scored; its own is not."""
+    batcher = Batcher(model, WorkerPool(1), inline=True)
 
-    async def asked():
-        tasks = [asking(scored, value) for value in (1, 2)]
+    async def run_requests():
+        tasks = [start_request(batcher, value) for value in (1, 2)]
         asyncio.get_running_loop().call_soon(tasks[0].cancel)
         return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), SOON)
 
-    first, second = asyncio.run(asked())
+    first, second = asyncio.run(run_requests())
 
     assert isinstance(first, asyncio.CancelledError)
     assert ([4.0], [[2.0]]) == (values(second), model.calls)
 
 
-def test_where_the_model_runs_follows_the_time_it_takes(model, monkeypatch):
-    """On the loop when it is light; one spike sends it to a thread, until it is forgotten."""
-    clock, took = Clock(0), [LIGHT / 4]
+def test_batcher_runs_on_the_loop_while_the_model_is_light(model, monkeypatch):
+    """After one spike it runs in a worker, until the spike has decayed."""
+    clock, seconds = FakeClock(0), [LIGHT / 4]
 
     def timed(rows):
-        clock.advance(took[0])
+        clock.advance(seconds[0])
         return model(rows)
 
-    monkeypatch.setattr(tally, "perf_counter", clock)
-    scored, here = Batcher(timed, Workers(1)), []
+    monkeypatch.setattr(model_metrics, "perf_counter", clock)
+    batcher, on_loop = Batcher(timed, WorkerPool(1)), []
 
-    def asked(count):
+    def run_calls(count):
         for _ in range(count):
-            ask(scored, table(1))
-            here.append(model.threads[-1] is threading.current_thread())
-        return here[-count:]
+            predict_together(batcher, table(1))
+            on_loop.append(model.threads[-1] is threading.current_thread())
+        return on_loop[-count:]
 
-    assert [False, True, True] == asked(3)
-    took[0] = LIGHT * 2
-    assert [True, False] == asked(2)
-    took[0] = LIGHT / 4
-    assert [False] * 5 == asked(5)
-    assert asked(20)[-1]
-    ask(scored, table(*[1] * (LIGHT_ROWS + 1)))
+    assert [False, True, True] == run_calls(3)
+    seconds[0] = LIGHT * 2
+    assert [True, False] == run_calls(2)
+    seconds[0] = LIGHT / 4
+    assert [False] * 5 == run_calls(5)
+    assert run_calls(20)[-1]
+    predict_together(batcher, table(*[1] * (LIGHT_ROWS + 1)))
     assert model.threads[-1] is not threading.current_thread()
 
 
-def test_many_rows_run_on_the_loop_once_known_to_be_light(model, monkeypatch):
-    """Few rows tell at most what a call of more takes; what may take too long goes to a thread, and tells."""
-    clock, row = Clock(0), [LIGHT / 4]
+def test_batcher_runs_many_rows_on_the_loop_once_they_are_known_to_be_light(model, monkeypatch):
+    """Few rows give an upper bound for larger calls; calls that may take too long run in a worker and are measured."""
+    clock, row = FakeClock(0), [LIGHT / 4]
 
     def timed(rows):
         clock.advance(LIGHT / 4 + row[0] * len(rows))
         return model(rows)
 
-    monkeypatch.setattr(tally, "perf_counter", clock)
-    scored = Batcher(timed, Workers(1))
+    monkeypatch.setattr(model_metrics, "perf_counter", clock)
+    batcher = Batcher(timed, WorkerPool(1))
 
-    def here(*sizes):
-        ask(scored, *(table(*[1] * size) for size in sizes))
+    def runs_on_loop(*sizes):
+        predict_together(batcher, *(table(*[1] * size) for size in sizes))
         return model.threads[-1] is threading.current_thread()
 
-    drive(scored.predict(table(1)))
+    drive(batcher.predict(table(1)))
 
-    assert [True, False] == [here(1), here(200)]
+    assert [True, False] == [runs_on_loop(1), runs_on_loop(200)]
     for _ in range(500):
-        drive(scored.predict(table(1)))
-    assert [True, False] == [here(1), here(200)]
+        drive(batcher.predict(table(1)))
+    assert [True, False] == [runs_on_loop(1), runs_on_loop(200)]
     row[0] = LIGHT / 1000
     for _ in range(500):
-        drive(scored.predict(table(1)))
-    assert [True, False, False, True] == [here(1), here(*[1] * 20), here(*[1] * 200), here(200)]
+        drive(batcher.predict(table(1)))
+    assert [True, False, False, True] == [
+        runs_on_loop(1),
+        runs_on_loop(*[1] * 20),
+        runs_on_loop(*[1] * 200),
+        runs_on_loop(200),
+    ]
 
 
-def soon(scored, rows):
-    """The answer to a thread that has a deadline."""
-    return drive(bounded(scored.predict(rows), time.perf_counter() + SOON))
+def predict_with_deadline(batcher, rows):
+    """Score *rows* in a thread that has a deadline."""
+    return drive(with_deadline(batcher.predict(rows), time.perf_counter() + SOON))
 
 
-def test_a_thread_with_a_deadline_runs_what_takes_little_of_it(model, monkeypatch):
-    """Once that is known; it need not be as light as on an event loop."""
-    clock, took = Clock(0), [LIGHT * 2]
+def test_thread_with_a_deadline_runs_short_calls_itself(model, monkeypatch):
+    """Once the latency is known. The limit is higher than on an event loop."""
+    clock, duration = FakeClock(0), [LIGHT * 2]
 
     def timed(rows):
-        clock.advance(took[0])
+        clock.advance(duration[0])
         return model(rows)
 
-    monkeypatch.setattr(tally, "perf_counter", clock)
-    scored, here = Batcher(timed, Workers(1, patience=SOON)), []
+    monkeypatch.setattr(model_metrics, "perf_counter", clock)
+    batcher, in_caller = Batcher(timed, WorkerPool(1, hang_timeout=SOON)), []
     for seconds, rows in ((LIGHT * 2, 1), (LIGHT * 2, 1), (LIGHT * 2, LIGHT_ROWS + 1), (SOON, 1), (0, 1)):
-        took[0] = seconds
-        soon(scored, table(*[1] * rows))
-        here.append(model.threads[-1] is threading.current_thread())
+        duration[0] = seconds
+        predict_with_deadline(batcher, table(*[1] * rows))
+        in_caller.append(model.threads[-1] is threading.current_thread())
 
-    assert [False, True, False, True, False] == here
+    assert [False, True, False, True, False] == in_caller
 
 
-def test_threads_with_a_deadline_take_turns_at_a_light_model(model):
-    """Who waited leads the next batch: none of them waits for a thread of the gate's."""
-    scored = Batcher(model, Workers(1, patience=SOON), max_rows=2)
-    drive(scored.predict(table(0)))
+def test_threads_with_a_deadline_lead_in_turn(model):
+    """A waiting thread leads the next batch; none waits for a worker."""
+    batcher = Batcher(model, WorkerPool(1, hang_timeout=SOON), max_rows=2)
+    drive(batcher.predict(table(0)))
     with ThreadPoolExecutor(3) as pool:
         model.go_on.clear()
-        first = pool.submit(soon, scored, table(1))
+        first = pool.submit(predict_with_deadline, batcher, table(1))
         assert model.entered.acquire(timeout=SOON)
         assert model.entered.acquire(timeout=SOON)
-        others = [pool.submit(soon, scored, table(value)) for value in (2, 3)]
-        queued(scored, 2)
+        others = [pool.submit(predict_with_deadline, batcher, table(value)) for value in (2, 3)]
+        wait_for_queue(batcher, 2)
         model.go_on.set()
-        told = [values(asked.result(SOON)) for asked in (first, *others)]
+        results = [values(future.result(SOON)) for future in (first, *others)]
 
-        assert [[2.0], [4.0], [6.0]] == told
+        assert [[2.0], [4.0], [6.0]] == results
         assert 3 == len(model.calls)
         assert pool._threads >= set(model.threads[1:])
 
 
-def test_who_gives_up_when_told_to_lead_has_the_next_one_lead(model):
-    """Whoever waits behind is scored all the same."""
-    scored = Batcher(model, Workers(1), max_rows=1)
-    waiting = [InThread(table(value)) for value in (1, 2, 3)]
+def test_leader_that_gives_up_hands_over_to_the_next_waiter(model):
+    batcher = Batcher(model, WorkerPool(1), max_rows=1)
+    waiting = [ThreadWaiter(table(value)) for value in (1, 2, 3)]
     for one in waiting:
-        scored._enter(one)
+        batcher._enqueue(one)
     leaders = []
     for _ in range(2):
-        leaders.append(scored._run.thread)
-        scored._lead(scored._run)
-        if scored._run is not None and scored._run.thread is waiting[1]:
-            scored._leave(waiting[1])
+        leaders.append(batcher._run.thread)
+        batcher._lead(batcher._run)
+        if batcher._run is not None and batcher._run.thread is waiting[1]:
+            batcher._abandon(waiting[1])
     assert [waiting[0], waiting[2]] == leaders
 
     assert [[1.0], [3.0]] == model.calls
-    assert [True, False, True] == [one.outcome is not None for one in waiting]
+    assert [True, False, True] == [one.result is not None for one in waiting]
 
 
-def test_more_rows_than_may_wait_are_refused_at_once(model):
-    """Those that wait already are served."""
-    scored = Batcher(model, Workers(1), inline=False, max_waiting=2)
+def test_batcher_rejects_tables_when_the_queue_is_full(model):
+    """Queued tables are still scored."""
+    batcher = Batcher(model, WorkerPool(1), inline=False, max_waiting=2)
     model.go_on.clear()
 
-    async def asked():
-        first = await begun(scored, model)
-        second = asking(scored, 2, 3)
+    async def run_requests():
+        first = await start_running_request(batcher, model)
+        second = start_request(batcher, 2, 3)
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
-            await adrive(scored.predict(table(4)))
+            await adrive(batcher.predict(table(4)))
         model.go_on.set()
         return await asyncio.wait_for(asyncio.gather(first, second), SOON)
 
-    assert [[2.0], [4.0, 6.0]] == list(map(values, asyncio.run(asked())))
-    assert 1 == scored.info().shed
+    assert [[2.0], [4.0, 6.0]] == list(map(values, asyncio.run(run_requests())))
+    assert 1 == batcher.info().rejected
 
 
-def test_who_gives_up_makes_room_for_others(model):
-    """Though the model is at work on what came before; nor do their rows count as waiting."""
-    scored = Batcher(model, Workers(1), inline=False, max_waiting=3)
+def test_cancelled_requests_free_their_place_in_the_queue(model):
+    """Even while the model is running; their rows no longer count as waiting."""
+    batcher = Batcher(model, WorkerPool(1), inline=False, max_waiting=3)
     model.go_on.clear()
 
-    async def asked():
-        first = await begun(scored, model)
-        gone, stays = (asking(scored, *rows) for rows in ([2, 3], [4]))
+    async def run_requests():
+        first = await start_running_request(batcher, model)
+        cancelled, active = (start_request(batcher, *rows) for rows in ([2, 3], [4]))
         await asyncio.sleep(0)
-        told = [scored.rows_waiting]
-        gone.cancel()
+        results = [batcher.rows_waiting]
+        cancelled.cancel()
         await asyncio.sleep(0)
-        last = asking(scored, 5)
+        last = start_request(batcher, 5)
         await asyncio.sleep(0)
-        told.append(scored.rows_waiting)
+        results.append(batcher.rows_waiting)
         model.go_on.set()
-        await asyncio.wait_for(asyncio.gather(first, stays, last), SOON)
-        return told
+        await asyncio.wait_for(asyncio.gather(first, active, last), SOON)
+        return results
 
-    assert [3, 2] == asyncio.run(asked())
+    assert [3, 2] == asyncio.run(run_requests())
     assert [[1.0], [4.0, 5.0]] == model.calls
-    assert 0 == scored.info().shed
+    assert 0 == batcher.info().rejected
 
 
-def test_who_gives_up_is_not_scored(model):
+def test_cancelled_requests_are_not_scored(model):
     """Neither in the middle of the queue nor at its head."""
-    scored = Batcher(model, Workers(1), inline=False)
+    batcher = Batcher(model, WorkerPool(1), inline=False)
     model.go_on.clear()
 
-    async def asked():
-        first = await begun(scored, model)
-        rest = [asking(scored, at) for at in (2, 3, 4)]
+    async def run_requests():
+        first = await start_running_request(batcher, model)
+        rest = [start_request(batcher, value) for value in (2, 3, 4)]
         await asyncio.sleep(0)
         rest[0].cancel()
         rest[2].cancel()
@@ -449,60 +454,58 @@ def test_who_gives_up_is_not_scored(model):
         model.go_on.set()
         return await asyncio.wait_for(asyncio.gather(first, rest[1]), SOON)
 
-    assert [[2.0], [6.0]] == list(map(values, asyncio.run(asked())))
+    assert [[2.0], [6.0]] == list(map(values, asyncio.run(run_requests())))
     assert [[1.0], [3.0]] == model.calls
-    assert [[10.0]] == list(map(values, ask(scored, table(5))))
+    assert [[10.0]] == list(map(values, predict_together(batcher, table(5))))
 
 
 @pytest.mark.parametrize("closed", [True, False])
-def test_a_loop_that_does_not_run_holds_nobody_up(model, closed):
-    """One that ended before it ran its batch: who comes next leads, in a thread or on another loop."""
-    scored = Batcher(model, Workers(1), inline=True)
+def test_next_caller_leads_if_the_leading_loop_has_stopped(model, closed):
+    """In a thread or on another loop."""
+    batcher = Batcher(model, WorkerPool(1), inline=True)
     loop = asyncio.new_event_loop()
 
     async def left_behind():
-        return asking(scored, 1)
+        return start_request(batcher, 1)
 
     loop.run_until_complete(left_behind())
     loop._run_once()  # the task begins, and what it has scheduled does not
     if closed:
         loop.close()
     with ThreadPoolExecutor(2) as pool:
-        assert [4.0] == values(pool.submit(lambda: drive(scored.predict(table(2)))).result(SOON))
-        assert [[6.0]] == list(map(values, pool.submit(ask, scored, table(3)).result(SOON)))
+        assert [4.0] == values(pool.submit(lambda: drive(batcher.predict(table(2)))).result(SOON))
+        assert [[6.0]] == list(map(values, pool.submit(predict_together, batcher, table(3)).result(SOON)))
     if not closed:
         loop.close()
 
 
-def test_a_thread_that_holds_up_a_loop_is_not_held_up_by_it(model):
-    """Scoring without await inside a coroutine, while others of its loop wait for the same model."""
-    scored = Batcher(model, Workers(1), inline=True)
+def test_coroutine_can_score_without_await_while_its_loop_waits(model):
+    batcher = Batcher(model, WorkerPool(1), inline=True)
 
-    async def asked():
-        others = [asking(scored, at) for at in (1, 2)]
+    async def run_requests():
+        others = [start_request(batcher, value) for value in (1, 2)]
         await asyncio.sleep(0)
-        own = drive(scored.predict(table(3)))
+        own = drive(batcher.predict(table(3)))
         return [own, *await asyncio.wait_for(asyncio.gather(*others), SOON)]
 
-    assert [[6.0], [2.0], [4.0]] == list(map(values, asyncio.run(asked())))
-    assert scored._run is None
+    assert [[6.0], [2.0], [4.0]] == list(map(values, asyncio.run(run_requests())))
+    assert batcher._run is None
 
 
-def test_a_loop_that_is_gone_holds_nobody_up(model):
-    """Its tables are left out, and the next is served."""
-    scored = Batcher(model, Workers(1), inline=False)
+def test_tables_of_a_closed_loop_are_left_out(model):
+    batcher = Batcher(model, WorkerPool(1), inline=False)
     model.go_on.clear()
 
     async def abandoned():
-        first = await begun(scored, model)
-        second = asking(scored, 2)
+        first = await start_running_request(batcher, model)
+        second = start_request(batcher, 2)
         await asyncio.sleep(0)
         return [task.cancel() for task in (first, second)]
 
     asyncio.run(abandoned())
     with ThreadPoolExecutor(1) as pool:
-        other = pool.submit(lambda: drive(scored.predict(table(3))))
-        queued(scored, 2)
+        other = pool.submit(lambda: drive(batcher.predict(table(3))))
+        wait_for_queue(batcher, 2)
         model.go_on.set()
 
         assert [6.0] == values(other.result(SOON))
@@ -511,22 +514,22 @@ def test_a_loop_that_is_gone_holds_nobody_up(model):
 
 @pytest.mark.parametrize("inline", [True, False])
 @pytest.mark.parametrize("closed", [True, False])
-def test_who_waits_on_another_loop_does_not_wait_for_one_that_stops(model, inline, closed):
-    """It has a batch to run, and stops in the middle of it, its requests neither answered nor cancelled."""
-    scored, asked = Batcher(model, Workers(1), inline=inline), threading.Event()
+def test_other_loop_does_not_wait_for_a_loop_that_stops(model, inline, closed):
+    """The stopped loop was to run a batch; its requests are neither finished nor cancelled."""
+    batcher, requested = Batcher(model, WorkerPool(1), inline=inline), threading.Event()
     loop = asyncio.new_event_loop()
 
     async def other():
-        task = asking(scored, 2)
+        task = start_request(batcher, 2)
         await asyncio.sleep(0)
-        asked.set()
+        requested.set()
         return await asyncio.wait_for(task, SOON)
 
     async def stops():
-        task = asking(scored, 1)
+        task = start_request(batcher, 1)
         await asyncio.sleep(0)
         answer = pool.submit(asyncio.run, other())
-        assert asked.wait(SOON)
+        assert requested.wait(SOON)
         return task, answer
 
     with ThreadPoolExecutor(1) as pool:
@@ -540,22 +543,22 @@ def test_who_waits_on_another_loop_does_not_wait_for_one_that_stops(model, inlin
         loop.close()
 
 
-def test_a_loop_that_stopped_does_not_lead_who_is_left(model):
-    """Both waited while the model was busy."""
-    scored, loop = Batcher(model, Workers(1), inline=False), asyncio.new_event_loop()
+def test_stopped_loop_does_not_lead_the_next_batch(model):
+    """Both loops waited while the model was busy."""
+    batcher, loop = Batcher(model, WorkerPool(1), inline=False), asyncio.new_event_loop()
     model.go_on.clear()
 
     async def stops():
-        tasks = [asking(scored, 1)]
+        tasks = [start_request(batcher, 1)]
         await asyncio.to_thread(model.entered.acquire)
-        tasks.append(asking(scored, 2))
+        tasks.append(start_request(batcher, 2))
         await asyncio.sleep(0)
         return tasks
 
     tasks = loop.run_until_complete(stops())
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(ask, scored, table(3))
-        queued(scored, 2)
+        answer = pool.submit(predict_together, batcher, table(3))
+        wait_for_queue(batcher, 2)
         model.go_on.set()
 
         assert [[6.0]] == list(map(values, answer.result(SOON)))
@@ -563,45 +566,45 @@ def test_a_loop_that_stopped_does_not_lead_who_is_left(model):
     loop.close()
 
 
-def test_a_loop_that_is_held_up_by_another_leads_nobody(model):
-    """A coroutine waits, without await, for one that asks the same model on a loop of its own."""
-    scored = Batcher(model, Workers(1), inline=False)
+def test_blocked_loop_does_not_lead_a_nested_loop(model):
+    """A coroutine waits, without await, for one that calls the same model on a loop of its own."""
+    batcher = Batcher(model, WorkerPool(1), inline=False)
 
-    async def asked():
-        own = asking(scored, 1)
+    async def run_requests():
+        own = start_request(batcher, 1)
         await asyncio.sleep(0)
-        nested = run_coroutine(lambda: asyncio.wait_for(adrive(scored.predict(table(2))), SOON))
+        nested = run_coroutine(lambda: asyncio.wait_for(adrive(batcher.predict(table(2))), SOON))
         return [nested, await own]
 
-    assert [[4.0], [2.0]] == list(map(values, asyncio.run(asked())))
+    assert [[4.0], [2.0]] == list(map(values, asyncio.run(run_requests())))
 
 
-def test_who_is_interrupted_while_it_waits_does_not_lead(model):
-    """A signal's handler raised just when it was told to: whoever waits behind is."""
-    scored = Batcher(model, Workers(1), max_rows=1)
-    leading, interrupted, behind = (InThread(table(value)) for value in (1, 2, 3))
+def test_waiter_interrupted_when_woken_to_lead_hands_over(model):
+    """A signal handler raises just when the thread is to lead; the next waiter leads."""
+    batcher = Batcher(model, WorkerPool(1), max_rows=1)
+    leading, interrupted, behind = (ThreadWaiter(table(value)) for value in (1, 2, 3))
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(scored._enter, leading).result(SOON)
+        pool.submit(batcher._enqueue, leading).result(SOON)
 
     class Interrupted(SimpleQueue):
         def get(self, timeout=None):
-            scored._enter(behind)
-            scored._lead(scored._run)
+            batcher._enqueue(behind)
+            batcher._lead(batcher._run)
             raise KeyboardInterrupt
 
-    interrupted.woken = Interrupted()
+    interrupted.wakeups = Interrupted()
     with pytest.raises(KeyboardInterrupt):
-        scored._wait(interrupted, None)
-    assert scored._run.thread is behind
-    assert not behind.woken.empty()
-    scored._lead(scored._run)
+        batcher._wait(interrupted, None)
+    assert batcher._run.thread is behind
+    assert not behind.wakeups.empty()
+    batcher._lead(batcher._run)
 
     assert [[1.0], [3.0]] == model.calls
-    assert scored._run is None
+    assert batcher._run is None
 
 
-def test_an_interrupt_in_the_search_for_the_guilty_ends_it_for_its_own_thread(model):
-    """The others of the batch wait again, and are scored by the next thread."""
+def test_interruption_of_a_split_ends_it_for_its_own_thread_only(model):
+    """The others of the batch are queued again and scored by the next thread."""
     raised = iter([ValueError("poison"), KeyboardInterrupt])
 
     def interrupted(rows):
@@ -610,24 +613,24 @@ def test_an_interrupt_in_the_search_for_the_guilty_ends_it_for_its_own_thread(mo
                 raise error
         return model(rows)
 
-    scored = Batcher(interrupted, Workers(1))
-    first, second, third = (InThread(table(value)) for value in (1, 2, 3))
+    batcher = Batcher(interrupted, WorkerPool(1))
+    first, second, third = (ThreadWaiter(table(value)) for value in (1, 2, 3))
     for one in (first, second, third):
-        scored._enter(one)
-    scored._lead(scored._run)
+        batcher._enqueue(one)
+    batcher._lead(batcher._run)
     with pytest.raises(KeyboardInterrupt):
-        scored._outcome(second, None)
-    scored._leave(second)
-    scored._lead(scored._run)
+        batcher._wait_for_result(second, None)
+    batcher._abandon(second)
+    batcher._lead(batcher._run)
 
-    assert second.outcome is None
-    assert [6.0] == values(third.outcome)
-    assert scored._run is None
+    assert second.result is None
+    assert [6.0] == values(third.result)
+    assert batcher._run is None
 
 
-def test_who_is_woken_to_lead_before_the_run_is_assigned_leads(model):
-    """The thread that wakes it may be held up in between."""
-    scored = Batcher(model, Workers(1))
+def test_waiter_woken_before_its_run_is_assigned_leads(model):
+    """The thread that wakes it may be delayed in between."""
+    batcher = Batcher(model, WorkerPool(1))
     model.go_on.clear()
 
     class Slow(SimpleQueue):
@@ -635,23 +638,23 @@ def test_who_is_woken_to_lead_before_the_run_is_assigned_leads(model):
             super().put(item)
             time.sleep(0.05)
 
-    waiting = InThread(table(2))
-    waiting.woken = Slow()
+    waiting = ThreadWaiter(table(2))
+    waiting.wakeups = Slow()
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(lambda: drive(scored.predict(table(1))))
+        first = pool.submit(lambda: drive(batcher.predict(table(1))))
         assert model.entered.acquire(timeout=SOON)
-        second = pool.submit(scored._wait, waiting, None)
-        queued(scored, 1)
+        second = pool.submit(batcher._wait, waiting, None)
+        wait_for_queue(batcher, 1)
         model.go_on.set()
 
-        assert [[2.0], [4.0]] == [values(asked.result(SOON)) for asked in (first, second)]
+        assert [[2.0], [4.0]] == [values(future.result(SOON)) for future in (first, second)]
 
 
 TENANT = ContextVar("tenant", default=None)
 
 
-def test_a_shared_call_has_nobodys_context(model):
-    """Nor does what the model sets in it reach a caller, or the next call; a table alone has its caller's."""
+def test_joint_call_has_an_empty_context(model):
+    """Variables that the model sets reach neither a caller nor the next call. A single table has its caller's context."""
     seen = []
 
     def see(rows):
@@ -659,55 +662,55 @@ def test_a_shared_call_has_nobodys_context(model):
         TENANT.set("leaked")
         return model(rows)
 
-    scored = Batcher(see, Workers(1))
+    batcher = Batcher(see, WorkerPool(1))
     model.go_on.clear()
 
-    def asked(tenant, value):
+    def predict_as(tenant, value):
         TENANT.set(tenant)
-        drive(scored.predict(table(value)))
+        drive(batcher.predict(table(value)))
         return TENANT.get()
 
     with ThreadPoolExecutor(3) as pool:
-        first = pool.submit(copy_context().run, asked, "a", 1)
+        first = pool.submit(copy_context().run, predict_as, "a", 1)
         assert model.entered.acquire(timeout=SOON)
-        rest = [pool.submit(copy_context().run, asked, tenant, 2) for tenant in ("b", "c")]
-        queued(scored, 2)
+        rest = [pool.submit(copy_context().run, predict_as, tenant, 2) for tenant in ("b", "c")]
+        wait_for_queue(batcher, 2)
         model.go_on.set()
-        left = [asked.result(SOON) for asked in rest]
+        tenants = [future.result(SOON) for future in rest]
         first.result(SOON)
 
     assert [(1, "a"), (2, None)] == seen
-    assert ["b", "c"] == left
+    assert ["b", "c"] == tenants
 
 
 @pytest.mark.parametrize("inline", [True, False])
-def test_a_table_alone_has_its_callers_context_on_a_loop(model, inline):
-    """Also where the one that came first, for which the call was scheduled, has gone."""
+def test_single_table_has_its_callers_context_on_a_loop(model, inline):
+    """Also if the request that scheduled the call was cancelled."""
     seen = []
 
     def see(rows):
         seen.append(TENANT.get())
         return model(rows)
 
-    scored = Batcher(see, Workers(1), inline=inline)
+    batcher = Batcher(see, WorkerPool(1), inline=inline)
 
-    async def asked(tenant, value):
+    async def predict_as(tenant, value):
         TENANT.set(tenant)
-        return await adrive(scored.predict(table(value)))
+        return await adrive(batcher.predict(table(value)))
 
     async def both():
-        gone, stays = (asyncio.create_task(asked(tenant, 1)) for tenant in ("gone", "stays"))
+        cancelled, active = (asyncio.create_task(predict_as(tenant, 1)) for tenant in ("cancelled", "active"))
         await asyncio.sleep(0)
-        gone.cancel()
-        await asyncio.wait_for(stays, SOON)
+        cancelled.cancel()
+        await asyncio.wait_for(active, SOON)
 
     asyncio.run(both())
 
-    assert ["stays"] == seen
+    assert ["active"] == seen
 
 
-def test_a_table_that_another_thread_scores_has_its_callers_context(model):
-    """Where a call for two of them fails, each is scored alone."""
+def test_table_scored_by_another_thread_has_its_callers_context(model):
+    """If a call for two tables fails, each is scored alone."""
     seen = {}
 
     def see(rows):
@@ -715,20 +718,21 @@ def test_a_table_that_another_thread_scores_has_its_callers_context(model):
             seen[rows["a"][0]] = TENANT.get()
         return model(rows)
 
-    scored = Batcher(see, Workers(1))
+    batcher = Batcher(see, WorkerPool(1))
     model.go_on.clear()
 
-    def asked(tenant, value):
+    def predict_as(tenant, value):
         TENANT.set(tenant)
-        return drive(scored.predict(table(value)))
+        return drive(batcher.predict(table(value)))
 
     with ThreadPoolExecutor(3) as pool:
-        futures = [pool.submit(copy_context().run, asked, "a", 1)]
+        futures = [pool.submit(copy_context().run, predict_as, "a", 1)]
         assert model.entered.acquire(timeout=SOON)
         futures += [
-            pool.submit(copy_context().run, asked, tenant, at) for tenant, at in (("b", 2), ("c", -1))
+            pool.submit(copy_context().run, predict_as, tenant, value)
+            for tenant, value in (("b", 2), ("c", -1))
         ]
-        queued(scored, 2)
+        wait_for_queue(batcher, 2)
         model.go_on.set()
         errors = [future.exception(SOON) for future in futures]
 
@@ -736,43 +740,43 @@ def test_a_table_that_another_thread_scores_has_its_callers_context(model):
     assert [type(None), type(None), ValueError] == list(map(type, errors))
 
 
-class NoWorkers(Workers):
-    """Threads that cannot be had, as long as there are to be none."""
+class NoWorkers(WorkerPool):
+    """Workers that fail to start a thread while *none* is True."""
 
     none = False
 
-    def submit(self, call, *, now=False):
+    def submit(self, call, *, immediate=False):
         if self.none:
             raise RuntimeError("can't start new thread")
-        super().submit(call, now=now)
+        super().submit(call, immediate=immediate)
 
 
-def test_without_a_worker_who_waits_is_told_so(model):
-    """And who comes later is served again."""
+def test_waiters_get_an_error_if_there_is_no_worker(model):
+    """Later requests are served again."""
     workers = NoWorkers(1)
-    scored = Batcher(model, workers, inline=False)
+    batcher = Batcher(model, workers, inline=False)
     workers.none = True
-    told = ask(scored, table(1), table(2))
+    results = predict_together(batcher, table(1), table(2))
     workers.none = False
 
-    assert ["can't start new thread"] * 2 == [str(error.__cause__) for error in told]
-    assert told[0] is not told[1]
-    assert [[6.0]] == list(map(values, ask(scored, table(3))))
+    assert ["can't start new thread"] * 2 == [str(error.__cause__) for error in results]
+    assert results[0] is not results[1]
+    assert [[6.0]] == list(map(values, predict_together(batcher, table(3))))
 
 
-def test_without_a_worker_the_guilty_is_not_found_and_others_are_served(model):
-    """Who was in the call that failed is told so; who came behind needs no thread."""
+def test_failed_batch_is_rejected_if_there_is_no_worker_to_split_it(model):
+    """Requests in the failed call are rejected; queued ones need no worker."""
     workers = NoWorkers(1)
     workers.none = True
-    scored = Batcher(model, workers, inline=True, max_rows=4)
-    told = ask(scored, *(table(value) for value in (1, -1, 3, 4, 5, 6)))
+    batcher = Batcher(model, workers, inline=True, max_rows=4)
+    results = predict_together(batcher, *(table(value) for value in (1, -1, 3, 4, 5, 6)))
 
-    assert [Overloaded] * 4 == list(map(type, told[:4]))
-    assert [[10.0], [12.0]] == list(map(values, told[4:]))
+    assert [Overloaded] * 4 == list(map(type, results[:4]))
+    assert [[10.0], [12.0]] == list(map(values, results[4:]))
 
 
-def test_large_calls_that_wait_do_not_refuse_a_batch():
-    """One is let in alone, however many rows it has; a batch is those of requests that count already."""
+def test_queued_large_tables_do_not_make_a_batch_rejected():
+    """One large table is admitted whatever its size; a batch consists of requests that are counted already."""
     go_on = threading.Event()
     large = SCHEMA.read([{"a": 1, "plan": "p"}] * (MAX_WAITING + 1))
 
@@ -780,60 +784,59 @@ def test_large_calls_that_wait_do_not_refuse_a_batch():
         assert len(rows) == 1 or go_on.wait(SOON)
         return Prediction([Output("a", rows["a"])])
 
-    scored = Batcher(slow, Workers(1), inline=False)
+    batcher = Batcher(slow, WorkerPool(1), inline=False)
 
-    async def asked():
-        first = asyncio.create_task(adrive(scored.predict(large.part(0, 2000))))
+    async def run_requests():
+        first = asyncio.create_task(adrive(batcher.predict(large.slice(0, 2000))))
         await asyncio.sleep(0)
-        rest = [asyncio.create_task(adrive(scored.predict(rows))) for rows in (large, large.part(0, 1))]
+        rest = [asyncio.create_task(adrive(batcher.predict(rows))) for rows in (large, large.slice(0, 1))]
         asyncio.get_running_loop().call_later(0.01, go_on.set)
         return await asyncio.wait_for(asyncio.gather(first, *rest), SOON)
 
-    assert [2000, MAX_WAITING + 1, 1] == [len(told) for told in asyncio.run(asked())]
+    assert [2000, MAX_WAITING + 1, 1] == [len(prediction) for prediction in asyncio.run(run_requests())]
 
 
-def test_a_batch_has_no_more_requests_than_a_loop_can_go_on_with(model):
-    """They all have their answers in one pass."""
-    scored = Batcher(model, Workers(1), inline=True)
-    told = ask(scored, *(table(at) for at in range(600)))
+def test_batcher_limits_the_requests_of_a_call(model):
+    """An event loop resumes all of them in one pass."""
+    batcher = Batcher(model, WorkerPool(1), inline=True)
+    results = predict_together(batcher, *(table(value) for value in range(600)))
 
-    assert [[at * 2.0] for at in range(600)] == list(map(values, told))
+    assert [[value * 2.0] for value in range(600)] == list(map(values, results))
     assert [256, 256, 88] == list(map(len, model.calls))
 
 
-def test_where_all_have_gone_there_is_no_call(model):
-    """Nor is one counted."""
-    scored = Batcher(model, Workers(1), inline=True)
+def test_batcher_makes_no_call_if_all_requests_are_cancelled(model):
+    batcher = Batcher(model, WorkerPool(1), inline=True)
 
-    async def asked():
-        tasks = [asking(scored, at) for at in range(3)]
+    async def run_requests():
+        tasks = [start_request(batcher, value) for value in range(3)]
         await asyncio.sleep(0)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    asyncio.run(asked())
+    asyncio.run(run_requests())
 
-    assert (0, 0, 0, 0, 0) == scored.info()
+    assert (0, 0, 0, 0, 0) == batcher.info()
 
 
 @pytest.mark.parametrize("inline", [True, False])
-@pytest.mark.parametrize("guilty", [0, 7, 15])
-def test_only_the_guilty_request_fails(model, inline, guilty):
-    """Sixteen at once, one of which makes the model raise: fifteen answers, and not many more calls."""
-    scored = Batcher(model, Workers(1), inline=inline)
-    told = ask(scored, *(table(-1 if at == guilty else at) for at in range(16)))
+@pytest.mark.parametrize("failing", [0, 7, 15])
+def test_only_the_table_at_fault_fails(model, inline, failing):
+    """Of sixteen requests fifteen get a prediction, within a few further calls."""
+    batcher = Batcher(model, WorkerPool(1), inline=inline)
+    results = predict_together(batcher, *(table(-1 if index == failing else index) for index in range(16)))
 
-    assert isinstance(told[guilty], ValueError)
-    assert [[at * 2.0] for at in range(16) if at != guilty] == [
-        values(prediction) for at, prediction in enumerate(told) if at != guilty
+    assert isinstance(results[failing], ValueError)
+    assert [[index * 2.0] for index in range(16) if index != failing] == [
+        values(prediction) for index, prediction in enumerate(results) if index != failing
     ]
-    assert max(sum(at in call for call in model.calls) for at in range(16)) <= 5
-    assert [[2.0]] == list(map(values, ask(scored, table(1))))
+    assert max(sum(index in call for call in model.calls) for index in range(16)) <= 5
+    assert [[2.0]] == list(map(values, predict_together(batcher, table(1))))
 
 
-def test_a_model_that_wants_to_leave_is_an_error(model):
-    """SystemExit takes nobody with it, an interrupt only the main thread, which it may have been meant for."""
+def test_exit_raised_by_a_model_is_an_error(model):
+    """SystemExit always; KeyboardInterrupt outside of the main thread, for which it may be meant."""
     raising = iter([SystemExit, KeyboardInterrupt, KeyboardInterrupt])
 
     def leaving(rows):
@@ -841,21 +844,21 @@ def test_a_model_that_wants_to_leave_is_an_error(model):
         assert model.go_on.wait(SOON)
         raise next(raising)
 
-    scored = Batcher(leaving, Workers(1))
+    batcher = Batcher(leaving, WorkerPool(1))
     with pytest.raises(RuntimeError):
-        drive(scored.predict(table(1)))
+        drive(batcher.predict(table(1)))
     with pytest.raises(KeyboardInterrupt):
-        drive(scored.predict(table(1)))
+        drive(batcher.predict(table(1)))
     with ThreadPoolExecutor(1) as pool, pytest.raises(RuntimeError, match="KeyboardInterrupt"):
-        pool.submit(drive, scored.predict(table(1))).result(SOON)
-    assert scored._run is None
+        pool.submit(drive, batcher.predict(table(1))).result(SOON)
+    assert batcher._run is None
 
 
 FORKED = """
 import os, threading, sys
-from modelgate import Schema, Workers, drive
-from modelgate.scoring.batcher import Batcher
-from modelgate.scoring import Output, Prediction
+from modelgate import Schema, WorkerPool, drive
+from modelgate.inference.batching.batcher import Batcher
+from modelgate.inference import Output, Prediction
 
 entered, go_on = threading.Event(), threading.Event()
 parent = os.getpid()
@@ -866,14 +869,14 @@ def model(rows):
         go_on.wait()
     return Prediction([Output("a", rows["a"])])
 
-scored = Batcher(model, Workers(1))
+batcher = Batcher(model, WorkerPool(1))
 table = Schema.of(a=float).read({"a": 7})
-thread = threading.Thread(target=lambda: drive(scored.predict(table)))
+thread = threading.Thread(target=lambda: drive(batcher.predict(table)))
 thread.start()
 entered.wait()
 child = os.fork()
 if child == 0:
-    os._exit(int(drive(scored.predict(table)).values[0]))
+    os._exit(int(drive(batcher.predict(table)).values[0]))
 status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 go_on.set()
 thread.join()
@@ -881,8 +884,8 @@ sys.exit(status)
 """
 
 
-def test_a_forked_child_begins_anew():
-    """What ran in the parent never ends in the child."""
+def test_forked_child_starts_with_an_empty_queue():
+    """The call that runs in the parent never ends in the child."""
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], timeout=SOON, check=False)
 
     assert 7 == done.returncode
@@ -891,7 +894,6 @@ def test_a_forked_child_begins_anew():
 @pytest.mark.parametrize(
     "options", [{"max_rows": 0}, {"max_rows": 2.5}, {"max_waiting": 0}, {"max_waiting": True}]
 )
-def test_options_that_cannot_be(options):
-    """At construction, by name."""
+def test_batcher_rejects_invalid_options(options):
     with pytest.raises(ConfigurationError, match=next(iter(options))):
-        Batcher(len, Workers(1), **options)
+        Batcher(len, WorkerPool(1), **options)

@@ -1,4 +1,4 @@
-"""The command, as people and programs call it."""
+"""``modelgate keys``, and what all commands share."""
 
 import json
 import os
@@ -11,11 +11,11 @@ import click
 import click.testing
 import pytest
 
-from modelgate.cli import times
+from modelgate.cli import durations
 from modelgate.cli.root import cli
 from modelgate.flow import drive
-from modelgate.keys import SqlKeyStore, is_intact
-from waiting import SOON
+from modelgate.keys import SqlKeyStore, has_valid_checksum
+from support.waiting import SOON
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -27,7 +27,7 @@ def url(tmp_path):
 
 @pytest.fixture
 def run(url):
-    """Runs ``modelgate keys …``."""
+    """Run ``modelgate keys …``."""
 
     def run(*arguments, code=0, **options):
         done = click.testing.CliRunner(env={"MODELGATE_KEYS_URL": url}).invoke(
@@ -45,8 +45,8 @@ def created(run):
     return json.loads(run("create", "--owner", "billing team", "--scope", "churn", "--json").stdout)
 
 
-def test_a_key_is_printed_once(run, url):
-    """Alone on standard output, so that a variable can take it; what it is called goes beside it."""
+def test_create_prints_the_key_once(run, url):
+    """Standard output holds only the key, so that a variable can take it."""
     done = run(
         "create", "--owner", "us", "--scope", "churn:predict", "--scope", "*:read", "--limits", "5/minute"
     )
@@ -55,15 +55,14 @@ def test_a_key_is_printed_once(run, url):
     principal = drive(store.find(key))
     store.close()
 
-    assert is_intact(key)
+    assert has_valid_checksum(key)
     assert (("churn:predict", "*:read"), "5/minute") == (principal.scopes, principal.limits)
-    assert f"{principal.id}: this key is shown once" in done.stderr
+    assert f"{principal.id}: this key is shown only once" in done.stderr
     for act in (["list"], ["list", "--json"], ["show", principal.id], ["revoke", principal.id, "--json"]):
         assert key[12:30] not in run(*act).output
 
 
-def test_keys_are_listed(run, created):
-    """For people a line each, for programs JSON."""
+def test_list_prints_lines_or_json(run, created):
     run("create", "--owner", "sales", "--limits", "5/minute;\n9/day", "--scope", "*", "--expires", "90d")
     head, first, second = run("list").stdout.splitlines()
     listed = json.loads(run("list", "--json").stdout)
@@ -91,17 +90,16 @@ def test_keys_are_listed(run, created):
     assert 1 == len(json.loads(run("list", "--json", "--owner", "billing team").stdout))
 
 
-def test_keys_are_listed_in_a_terminal(run, created, monkeypatch):
-    """In a table that shows the ids whole, for they are to be copied."""
-    monkeypatch.setattr("modelgate.cli.tables.is_terminal", lambda: True)
+def test_list_in_a_terminal_does_not_wrap_ids(run, created, monkeypatch):
+    """Ids are copied from the table."""
+    monkeypatch.setattr("modelgate.cli.output_tables.is_terminal", lambda: True)
     shown = run("list", color=True).stdout
 
     assert created["id"] in shown
     assert "\t" not in shown
 
 
-def test_a_key_is_shown(run, created):
-    """All that is kept of it."""
+def test_show_prints_the_key_record(run, created):
     lines = dict(line.split(maxsplit=1) for line in run("show", created["id"]).stdout.splitlines())
 
     assert lines["owner"] == "billing team"
@@ -109,21 +107,19 @@ def test_a_key_is_shown(run, created):
     assert created.keys() - {"key"} == lines.keys()
 
 
-def test_a_key_is_rotated(run, created):
-    """The new one is printed once; the old one goes on for the time of grace."""
+def test_rotate_prints_a_new_key_and_keeps_the_old_one_for_the_grace_period(run, created):
     new = json.loads(run("rotate", created["id"], "--grace", "2h", "--json").stdout)
     old = json.loads(run("show", created["id"], "--json").stdout)
-    left = datetime.fromisoformat(old["expires"]) - datetime.now(UTC)
+    remaining = datetime.fromisoformat(old["expires"]) - datetime.now(UTC)
 
     assert (old["state"], old["replaced_by"]) == ("active", new["id"])
-    assert timedelta(hours=1.9) < left <= timedelta(hours=2)
+    assert timedelta(hours=1.9) < remaining <= timedelta(hours=2)
     assert new["counted_as"] == created["id"]
-    assert is_intact(run("rotate", new["id"]).stdout.strip())
+    assert has_valid_checksum(run("rotate", new["id"]).stdout.strip())
     run("rotate", created["id"], code=3)
 
 
-def test_a_key_is_ended(run, created):
-    """Now, at a moment, or for good."""
+def test_expire_and_revoke_end_a_key(run, created):
     later = json.loads(run("expire", created["id"], "--at", "2099-01-31", "--json").stdout)
     now = json.loads(run("expire", created["id"], "--json").stdout)
     gone = run("revoke", created["id"]).stdout
@@ -134,43 +130,48 @@ def test_a_key_is_ended(run, created):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         (["show", "mg_live_no-id-but-a-key"], 3, "no key with this id"),
         (["create", "--owner", "us", "--scope", "a:b"], 2, "churn:predict"),
-        (["create", "--owner", "us", "--scope", "a", "--limits", "often"], 2, "limits='often'"),
-        (["create", "--owner", "us", "--scope", "a", "--expires", "soon"], 2, "as 90d, or a date"),
+        (
+            ["create", "--owner", "us", "--scope", "a", "--limits", "often"],
+            2,
+            "limits must be one or more windows",
+        ),
+        (
+            ["create", "--owner", "us", "--scope", "a", "--expires", "soon"],
+            2,
+            "a duration such as 90d, or a date",
+        ),
         (
             ["create", "--owner", "us", "--scope", "a", "--expires", "2020-01-01"],
             2,
-            "2020-01-01': has passed",
+            "must be in the future, such as 90d (got '2020-01-01')",
         ),
-        (["rotate", "k_1", "--expires", "2020-01-01"], 2, "has passed: accepts what is to come"),
-        (["rotate", "k_1", "--grace", "long"], 2, "as 90d"),
+        (["rotate", "k_1", "--expires", "2020-01-01"], 2, "must be in the future"),
+        (["rotate", "k_1", "--grace", "long"], 2, "such as 90d (got 'long')"),
         (["create", "--owner", "us"], 2, "--scope"),
-        (["list", "--db", "mysql://me:s3cret@host/keys"], 2, "accepts sqlite:///"),
-        (["list", "--db", "postgresql://me:s3cret@127.0.0.1:1/keys"], 4, "cannot be asked"),
+        (["list", "--db", "mysql://me:s3cret@host/keys"], 2, "must be sqlite:///"),
+        (["list", "--db", "postgresql://me:s3cret@127.0.0.1:1/keys"], 4, "database unavailable: "),
         (["list", "--db", "sqlite:////no/such/folder/keys.db"], 4, "unable to open database file"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else str(value),
 )
-def test_what_cannot_be_done(run, arguments, code, told):
-    """Is told in a line on standard error, and by the exit code; neither key nor password is shown."""
+def test_keys_errors_are_one_line_without_secrets(run, arguments, code, message):
     done = run(*arguments, code=code)
 
-    assert told in done.stderr
+    assert message in done.stderr
     assert "" == done.stdout
     assert not re.search("s3cret|no-id-but-a-key|Traceback", done.output)
 
 
-def test_no_database_is_named(run):
-    """Neither by the option nor by the environment."""
-
+def test_keys_without_a_database(run):
     assert "MODELGATE_KEYS_URL" in run("list", code=2, env={"MODELGATE_KEYS_URL": None}).stderr
 
 
 @pytest.mark.parametrize(
-    ("told", "span"),
+    ("text", "duration"),
     [
         ("90s", timedelta(seconds=90)),
         ("5m", timedelta(minutes=5)),
@@ -178,19 +179,16 @@ def test_no_database_is_named(run):
         ("2w", timedelta(14)),
     ],
 )
-def test_spans(told, span):
-    """A number and a unit."""
-
-    assert span == times.span(told)
-    assert abs(times.moment(told) - span - datetime.now(UTC)) < timedelta(minutes=1)
+def test_durations_are_parsed(text, duration):
+    assert duration == durations.parse_duration(text)
+    assert abs(durations.parse_time(text) - duration - datetime.now(UTC)) < timedelta(minutes=1)
 
 
-@pytest.mark.parametrize("told", ["", "h", "1", "1y", "-1d", "1.5h", "1 d", "9999999d", "\u0661d"])
-def test_what_is_no_span(told):
-    """Is refused with an example."""
-    for read in (times.span, times.moment):
+@pytest.mark.parametrize("text", ["", "h", "1", "1y", "-1d", "1.5h", "1 d", "9999999d", "\u0661d"])
+def test_invalid_durations_are_rejected_with_an_example(text):
+    for parse in (durations.parse_duration, durations.parse_time):
         with pytest.raises(click.BadParameter, match="90d"):
-            read(told)
+            parse(text)
 
 
 @pytest.mark.parametrize(
@@ -202,8 +200,8 @@ def test_what_is_no_span(told):
         ("expire", "{id}", "--at", "0001-01-01T00:00:00+12:00"),
     ],
 )
-def test_a_time_beyond_all_years(run, created, arguments):
-    """Is refused in a line; nothing is changed, and the keys can be listed."""
+def test_times_out_of_range_are_rejected(run, created, arguments):
+    """Nothing is changed, and the keys can still be listed."""
     before = run("list", "--json").stdout
     done = run(*(argument.format(**created) for argument in arguments), code=2)
 
@@ -211,27 +209,23 @@ def test_a_time_beyond_all_years(run, created, arguments):
     assert before == run("list", "--json").stdout
 
 
-def test_moments():
-    """Of UTC where no zone is told."""
-
-    assert datetime(2027, 1, 31, tzinfo=UTC) == times.moment("2027-01-31")
-    assert datetime(2027, 1, 31, 8, tzinfo=UTC) == times.moment("2027-01-31T09:00+01:00")
+def test_times_default_to_utc():
+    assert datetime(2027, 1, 31, tzinfo=UTC) == durations.parse_time("2027-01-31")
+    assert datetime(2027, 1, 31, 8, tzinfo=UTC) == durations.parse_time("2027-01-31T09:00+01:00")
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "age"),
     [(-5, "5 s ago"), (-90, "2 min ago"), (7200, "in 2 h"), (-86_400 * 3, "3 d ago"), (0, "0 s ago")],
 )
-def test_ago(seconds, told):
-    """In the largest unit that fits."""
-
-    assert told == times.ago(NOW + timedelta(seconds=seconds), NOW)
-    assert "-" == times.ago(None, NOW)
+def test_ages_use_the_largest_unit_that_fits(seconds, age):
+    assert age == durations.format_age(NOW + timedelta(seconds=seconds), NOW)
+    assert "-" == durations.format_age(None, NOW)
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no terminals here")
-def test_a_missing_rich(url):
-    """Is told as a missing click is; only a terminal needs it."""
+def test_missing_rich_is_reported_in_a_terminal(url):
+    """Other output does not need rich."""
     shown, terminal = os.openpty()
     code = RUNNING.format(missing=["rich"], arguments=("keys", "list", "--db", url))
     done = subprocess.run(
@@ -241,7 +235,7 @@ def test_a_missing_rich(url):
     os.close(shown)
 
     assert (1, MISSING_CLI) == (done.returncode, done.stderr)
-    assert 0 == started("keys", "list", "--db", url, missing=["rich"]).returncode
+    assert 0 == run_in_new_process("keys", "list", "--db", url, missing=["rich"]).returncode
 
 
 MISSING_CLI = 'The command modelgate needs click and rich: pip install "modelgate[cli]"\n'
@@ -258,19 +252,19 @@ finally:
 """
 
 
-def started(*arguments, missing=()):
-    """What the command does in an interpreter of its own, some packages missing."""
+def run_in_new_process(*arguments, missing=()):
+    """Run the command in a new interpreter without the packages *missing*."""
     code = RUNNING.format(missing=missing, arguments=arguments)
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SOON)
 
 
-def test_help_imports_little():
-    """Whatever it does not need to be quick: no database, no table, no model."""
-    done = started("--help")
+def test_help_imports_few_modules():
+    """Importing databases, tables or models would slow it down."""
+    done = run_in_new_process("--help")
 
     assert done.returncode == 0
     assert "keys" in done.stdout
-    # All of them: some 200, of which most are Python's own and click's.
+    # About 200 in all, mostly of the standard library and click.
     modules = re.findall(r"'(\w+)'", done.stdout)
     unused = {"sqlalchemy", "rich", "sklearn", "pandas", "polars", "flask", "numpy", "httpx", "uvicorn"}
     assert set() == unused & set(modules)
@@ -278,7 +272,7 @@ def test_help_imports_little():
 
 
 @pytest.mark.parametrize(
-    ("missing", "code", "told"),
+    ("missing", "code", "message"),
     [
         (["click"], 1, MISSING_CLI),
         (["sqlalchemy"], 2, 'Error: a database needs SQLAlchemy: pip install "modelgate[sql]"\n'),
@@ -286,8 +280,7 @@ def test_help_imports_little():
     ],
     ids=str,
 )
-def test_a_missing_extra(missing, code, told):
-    """Is told in one line that says what to install."""
-    done = started("keys", "list", "--db", "postgresql://127.0.0.1:1/keys", missing=missing)
+def test_missing_extras_are_reported_with_the_install_command(missing, code, message):
+    done = run_in_new_process("keys", "list", "--db", "postgresql://127.0.0.1:1/keys", missing=missing)
 
-    assert (code, told) == (done.returncode, done.stderr)
+    assert (code, message) == (done.returncode, done.stderr)

@@ -1,4 +1,4 @@
-"""``modelgate doctor``: each check over facts, and the command over gates."""
+"""``modelgate doctor``: each check with made-up facts, and the command with real gates."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -12,12 +12,12 @@ from sklearn.preprocessing import OneHotEncoder
 
 from modelgate import Column, Deployment, KeyAuth, RateLimit, Schema, TrustedProxies
 from modelgate.cli import checks
-from modelgate.cli.checks import CHECKS, Facts, Finding, Loaded
+from modelgate.cli.checks import CHECKS, Facts, Finding, LoadedModel
+from modelgate.cli.gate_import import import_gate
 from modelgate.cli.root import cli
-from modelgate.cli.targets import gate_at
 from modelgate.errors import ConfigurationError
 from modelgate.keys import SqlKeyStore
-from modelgate.keys.record import KeyRecord
+from modelgate.keys.key_record import KeyRecord
 from modelgate.models.cache import CacheInfo
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -25,14 +25,14 @@ SCHEMA = Schema.of(age=float)
 KUBERNETES = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
 
 
-def found(check, **facts):
-    """What *check* tells: level and text of each finding."""
+def run_check(check, **facts):
+    """Return the level and the text of each finding of *check*."""
     return [(finding.level, f"{finding.about}: {finding.what}") for finding in check(Facts(now=NOW, **facts))]
 
 
-def record(**options):
-    told = {"id": "k_1", "counted_as": "k_1", "prefix": "mg_live_abcd", "owner": "sales", "scopes": ("*",)}
-    return KeyRecord(**told, limits=None, created=NOW, **options)
+def make_record(**options):
+    members = {"id": "k_1", "counted_as": "k_1", "prefix": "mg_live_abcd", "owner": "sales", "scopes": ("*",)}
+    return KeyRecord(**members, limits=None, created=NOW, **options)
 
 
 @pytest.fixture
@@ -42,36 +42,34 @@ def sqlite(tmp_path):
     store.close()
 
 
-def test_limits_in_memory():
-    """Bite where several processes count, and nowhere else."""
+def test_limit_storage_is_checked_for_several_processes():
     alone, shared = RateLimit("5/minute"), RateLimit("5/minute", storage="redis://127.0.0.1:1")
-    told = found(checks.limits_of_one_process, layers=[alone, shared], workers=4)
+    findings = run_check(checks.check_limit_storage, layers=[alone, shared], workers=4)
 
     assert [
         (
             "wrong",
             "limits: 5/minute: counted in memory by each of 4 processes: a caller gets up to 4 times as much",
         )
-    ] == told
-    assert "10000000/day (where nothing is said of limits): counted" in str(
-        found(checks.limits_of_one_process, layers=[RateLimit()], workers=4)
+    ] == findings
+    assert "10000000/day (the default): counted" in str(
+        run_check(checks.check_limit_storage, layers=[RateLimit()], workers=4)
     )
-    assert [] == found(checks.limits_of_one_process, layers=[alone], workers=1)
-    assert [] == found(checks.limits_of_one_process, layers=[shared], workers=4)
+    assert [] == run_check(checks.check_limit_storage, layers=[alone], workers=1)
+    assert [] == run_check(checks.check_limit_storage, layers=[shared], workers=4)
 
 
-@pytest.mark.parametrize(("told", "levels"), [("abc", ["wrong"]), ("-1", ["wrong"]), ("4", []), ("", [])])
-def test_a_number_of_workers_that_is_none(told, levels):
-    """Is told: what is checked for one process may not hold."""
+@pytest.mark.parametrize(("workers", "levels"), [("abc", ["wrong"]), ("-1", ["wrong"]), ("4", []), ("", [])])
+def test_worker_count_must_be_a_number(workers, levels):
+    assert levels == [
+        level for level, _ in run_check(checks.check_worker_count, environ={"WEB_CONCURRENCY": workers})
+    ]
 
-    assert levels == [level for level, _ in found(checks.workers_not_told, environ={"WEB_CONCURRENCY": told})]
 
-
-def test_proxies():
-    """Are wrong to be unknown where there is one, and otherwise to be known of; to say so ends it."""
-    assert "Kubernetes" in found(checks.unknown_proxies, environ=KUBERNETES)[0][1]
+def test_proxies_are_wrong_on_a_platform_and_a_note_elsewhere():
+    assert "Kubernetes" in run_check(checks.check_proxies, environ=KUBERNETES)[0][1]
     assert [["wrong"], ["wrong"], ["note"], []] == [
-        [level for level, _ in found(checks.unknown_proxies, environ=environ, layers=layers)]
+        [level for level, _ in run_check(checks.check_proxies, environ=environ, layers=layers)]
         for environ, layers in (
             (KUBERNETES, []),
             ({"FORWARDED_ALLOW_IPS": "*"}, []),
@@ -81,116 +79,111 @@ def test_proxies():
     ]
 
 
-def test_no_keys():
-    """Anyone may ask."""
-    assert [("wrong", "keys: anyone may ask, without a key")] == found(checks.no_keys)
-    assert [] == found(checks.no_keys, layers=[KeyAuth({"mg_a-key-of-the-doctor": "*"})])
+def test_missing_key_auth_is_found():
+    assert [("wrong", "keys: are not required: anyone can call the gate")] == run_check(
+        checks.check_keys_required
+    )
+    assert [] == run_check(checks.check_keys_required, layers=[KeyAuth({"mg_a-key-of-the-doctor": "*"})])
 
 
-def test_keys_in_sqlite(sqlite):
-    """Are those of one host."""
+def test_keys_in_sqlite_are_wrong_on_a_platform(sqlite):
     layers = [KeyAuth(sqlite)]
 
-    assert ["note"] == [level for level, _ in found(checks.keys_of_one_host, layers=layers)]
+    assert ["note"] == [level for level, _ in run_check(checks.check_key_storage, layers=layers)]
     assert ["wrong"] == [
-        level for level, _ in found(checks.keys_of_one_host, layers=layers, environ=KUBERNETES)
+        level for level, _ in run_check(checks.check_key_storage, layers=layers, environ=KUBERNETES)
     ]
-    assert [] == found(checks.keys_of_one_host, layers=[KeyAuth({"mg_a-key-of-the-doctor": "*"})])
+    assert [] == run_check(checks.check_key_storage, layers=[KeyAuth({"mg_a-key-of-the-doctor": "*"})])
 
 
 @pytest.mark.parametrize(
-    ("records", "told"),
+    ("records", "expected"),
     [
         (None, []),
-        (OSError("refused"), [("wrong", "keys: their database cannot be asked: refused")]),
-        ([], [("wrong", "keys: there is none that is active")]),
-        ([record()], []),
-        ([record(), record(expires=NOW)], [("note", "keys: 1 expired")]),
-        ([record(expires=NOW + timedelta(days=3))], [("wrong", "keys: k_1 of sales ends in 3 d")]),
-        ([record(revoked=NOW)], [("wrong", "keys: there is none that is active")]),
+        (OSError("refused"), [("wrong", "keys: database unavailable: refused")]),
+        ([], [("wrong", "keys: none is active")]),
+        ([make_record()], []),
+        ([make_record(), make_record(expires=NOW)], [("note", "keys: 1 expired")]),
+        ([make_record(expires=NOW + timedelta(days=3))], [("wrong", "keys: k_1 of sales expires in 3 d")]),
+        ([make_record(revoked=NOW)], [("wrong", "keys: none is active")]),
     ],
     ids=str,
 )
-def test_keys_that_end(records, told):
-    """Those that have ended, those that will, and none that is left."""
-    assert told == found(checks.keys_that_end, records=records)
+def test_key_expiry_is_checked(records, expected):
+    assert expected == run_check(checks.check_key_expiry, records=records)
 
 
-def test_models_that_cannot_be_loaded():
-    """Are told with the reason."""
-    models = {"churn": ValueError("no such file"), "price": Loaded(None, SCHEMA, None)}
+def test_models_that_cannot_be_loaded_are_found():
+    models = {"churn": ValueError("no such file"), "price": LoadedModel(None, SCHEMA, None)}
 
-    assert [("wrong", "churn: cannot be loaded: no such file")] == found(
-        checks.models_not_loaded, models=models
+    assert [("wrong", "churn: cannot be loaded: no such file")] == run_check(
+        checks.check_model_loading, models=models
     )
 
 
-def test_a_cache_too_small(tmp_path, diabetes):
-    """For the deployments that load their models; those in memory for good need none."""
+def test_cache_size_counts_deployments_that_load_a_model(tmp_path, diabetes):
     skops.io.dump(diabetes[0], tmp_path / "d.skops")
     deployments = {name: Deployment(name, tmp_path / "d.skops") for name in "abc"}
-    deployments["held"] = Deployment("held", diabetes[0])
-    few, enough = CacheInfo(0, 0, 2, 0, None, 0), CacheInfo(0, 0, 3, 0, None, 0)
+    deployments["in_memory"] = Deployment("in_memory", diabetes[0])
+    small, sufficient = CacheInfo(0, 0, 2, 0, None, 0), CacheInfo(0, 0, 3, 0, None, 0)
 
     assert ["wrong"] == [
-        level for level, _ in found(checks.cache_too_small, deployments=deployments, cache=few)
+        level for level, _ in run_check(checks.check_cache_size, deployments=deployments, cache=small)
     ]
-    assert [] == found(checks.cache_too_small, deployments=deployments, cache=enough)
+    assert [] == run_check(checks.check_cache_size, deployments=deployments, cache=sufficient)
 
 
-def test_pickles(tmp_path):
-    """Are to be known of."""
+def test_pickles_are_noted(tmp_path):
     (tmp_path / "p.joblib").write_bytes(b"")
     deployments = {"p": Deployment("p", tmp_path / "p.joblib", sha256="0" * 64), "f": Deployment("f", len)}
 
-    assert ["p: is a pickle, which runs the code in it when it is loaded; its digest is pinned"] == [
-        what for _, what in found(checks.pickles, deployments=deployments)
+    assert ["p: is a pickle: loading it runs the code in it; its digest is pinned"] == [
+        what for _, what in run_check(checks.check_pickles, deployments=deployments)
     ]
 
 
-def test_estimators_without_a_plan():
-    """Are told with the reason; a function needs none."""
+def test_missing_plans_are_noted_for_estimators_only():
     models = {
-        "slow": Loaded(LogisticRegression(), SCHEMA, "Odd is not known"),
-        "fast": Loaded(LogisticRegression(), SCHEMA, object()),
-        "function": Loaded(len, SCHEMA, "a function"),
+        "slow": LoadedModel(LogisticRegression(), SCHEMA, "Unplanned is not known"),
+        "fast": LoadedModel(LogisticRegression(), SCHEMA, object()),
+        "function": LoadedModel(len, SCHEMA, "a function"),
     }
 
-    assert [("note", "slow: has no exact plan: Odd is not known")] == found(checks.no_plans, models=models)
+    assert [("note", "slow: has no exact plan: Unplanned is not known")] == run_check(
+        checks.check_plans, models=models
+    )
 
 
-def test_levels_that_are_ignored(wine):
-    """Only where the schema lets through what the encoder does not know."""
+def test_unknown_levels_are_found_where_schema_and_encoder_accept_them(wine):
     rows, labels = [["free"], ["pro"], ["free"]], [0, 1, 1]
     ignoring, strict = (
-        make_pipeline(OneHotEncoder(handle_unknown=told), LogisticRegression()).fit(rows, labels)
-        for told in ("ignore", "error")
+        make_pipeline(OneHotEncoder(handle_unknown=value), LogisticRegression()).fit(rows, labels)
+        for value in ("ignore", "error")
     )
     guarded, text = Schema.from_model(ignoring), Schema([Column("x0", "text")])
     models = {
-        "text": Loaded(ignoring, text, None),
-        "accepted": Loaded(ignoring, guarded.reading(unknown_levels="accept"), None),
-        "warned": Loaded(ignoring, guarded.reading(unknown_levels="warn"), None),
-        "guarded": Loaded(ignoring, guarded, None),
-        "strict": Loaded(strict, text, None),
-        "function": Loaded(len, text, None),
+        "text": LoadedModel(ignoring, text, None),
+        "accepted": LoadedModel(ignoring, guarded.with_options(unknown_levels="accept"), None),
+        "warned": LoadedModel(ignoring, guarded.with_options(unknown_levels="warn"), None),
+        "guarded": LoadedModel(ignoring, guarded, None),
+        "strict": LoadedModel(strict, text, None),
+        "function": LoadedModel(len, text, None),
     }
-    told = found(checks.levels_ignored, models=models)
+    findings = run_check(checks.check_unknown_levels, models=models)
 
-    assert [("wrong", "text: values of x0"), ("wrong", "accepted: values of x0")] == [
-        (level, what.partition(" that")[0]) for level, what in told
+    assert [("wrong", "text: unknown values of x0"), ("wrong", "accepted: unknown values of x0")] == [
+        (level, what.partition(" are")[0]) for level, what in findings
     ]
 
 
-def test_what_is_wrong_comes_first():
-    """And every check is asked."""
-    told = checks.findings(
-        Facts(models={"a": ValueError("x"), "b": Loaded(LogisticRegression(), SCHEMA, "odd")})
+def test_problems_come_before_notes():
+    findings = checks.run_checks(
+        Facts(models={"a": ValueError("x"), "b": LoadedModel(LogisticRegression(), SCHEMA, "no plan")})
     )
 
-    assert ["wrong", "wrong", "note", "note"] == [finding.level for finding in told]
+    assert ["wrong", "wrong", "note", "note"] == [finding.level for finding in findings]
     assert 11 == len(set(CHECKS))
-    assert all(finding.do for finding in told)
+    assert all(finding.do for finding in findings)
 
 
 # ---- the command
@@ -202,7 +195,7 @@ import time
 from sklearn.linear_model import LinearRegression
 from modelgate import Deployment, Gate, KeyAuth, RateLimit, Schema
 
-class Odd(LinearRegression):
+class Unplanned(LinearRegression):
     pass
 
 class Slow:
@@ -213,7 +206,7 @@ class Slow:
 class shop:
     good = Gate([Deployment("twice", lambda table: table["age"] * 2, schema=Schema.of(age=float))],
                 keys={"mg_a-key-of-the-doctor": "twice"}, trusted_proxies=[])
-    bad = Gate([Deployment("odd", Odd().fit([[1.0], [2.0]], [1.0, 2.0])),
+    bad = Gate([Deployment("unplanned", Unplanned().fit([[1.0], [2.0]], [1.0, 2.0])),
                 Deployment("gone", "store:gone"), Deployment("off", len, schema=Schema.of(a=int), state="paused")],
                keys="sqlite:///keys.db", limits=RateLimit("5/minute"), store=".", cache_size=1)
     broken = Gate([Deployment("broken", "broken.skops")], keys="open")
@@ -226,13 +219,13 @@ number = 5
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, request):
-    """Runs the command beside a module with gates, which has a name of its own in each test."""
+    """Run the command in a folder with a module of gates, whose name is unique to the test."""
     (tmp_path / "keys.db").touch()
     (tmp_path / "broken.skops").write_bytes(b"no zip")
     module = f"app_{abs(hash(request.node.name))}"
     (tmp_path / f"{module}.py").write_text(APP)
     monkeypatch.chdir(tmp_path)
-    for variable in (*checks._HOSTED, "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS"):
+    for variable in (*checks._PLATFORMS, "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS"):
         monkeypatch.delenv(variable, raising=False)
 
     def run(name, *arguments, code):
@@ -244,21 +237,19 @@ def run(tmp_path, monkeypatch, request):
     return run
 
 
-def test_nothing_found(run):
-    """Exit code 0."""
-    assert "Nothing found\n" == run("shop.good", code=0).stdout
+def test_no_problems_exit_with_0(run):
+    assert "No problems found\n" == run("shop.good", code=0).stdout
 
 
-def test_a_model_that_takes_long_to_load(run):
-    """Is waited for, also where a request would not wait."""
-    assert "Nothing found\n" == run("shop.slow", code=0).stdout
+def test_slow_models_are_waited_for(run):
+    """Requests to it would time out."""
+    assert "No problems found\n" == run("shop.slow", code=0).stdout
 
 
-def test_what_is_found(run, monkeypatch):
-    """Exit code 1; a line each, or JSON; what stands in the environment is taken into account."""
+def test_problems_exit_with_1_and_consider_the_environment(run, monkeypatch):
     monkeypatch.setenv("WEB_CONCURRENCY", "3")
     lines = [line.split("\t") for line in run("shop.bad", code=1).stdout.splitlines()]
-    told = [
+    findings = [
         Finding(**finding)
         for finding in json.loads(run("shop.bad", "--json", "--workers", "1", code=1).stdout)
     ]
@@ -270,13 +261,12 @@ def test_what_is_found(run, monkeypatch):
         ["wrong", "limits"],
         ["note", "keys"],
         ["note", "trusted_proxies"],
-        ["note", "odd"],
+        ["note", "unplanned"],
     ] == [line[:2] for line in lines[1:]]
-    assert "limits" not in {finding.about for finding in told}
+    assert "limits" not in {finding.about for finding in findings}
 
 
-def test_a_model_that_is_broken(run):
-    """Is told in one line, with its file; the log stays out of it."""
+def test_broken_models_are_reported_in_one_line(run):
     done = run("shop.broken", code=1)
 
     assert "broken\tcannot be loaded: " in done.stdout
@@ -284,33 +274,34 @@ def test_a_model_that_is_broken(run):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
-    [("number", "is a int, and no Gate"), ("nothing", "AttributeError"), ("", "accepts module:gate")],
+    ("name", "message"),
+    [
+        ("number", "must be a Gate (got int)"),
+        ("nothing", "AttributeError"),
+        ("", "gate must be module:attribute, such as app:gate"),
+    ],
 )
-def test_what_is_no_gate(run, name, told):
-    """Exit code 2."""
-    assert told in run(name, code=2).stderr
+def test_invalid_targets_exit_with_2(run, name, message):
+    assert message in run(name, code=2).stderr
 
 
-def test_a_module_that_fails(tmp_path, monkeypatch):
-    """Is told with what it raised: a gate that cannot be made, for one."""
+def test_modules_that_fail_to_import_are_reported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "failing_app.py").write_text("from modelgate import Gate\ngate = Gate()")
 
     with pytest.raises(
-        ConfigurationError, match="failing_app:gate: ConfigurationError: keys: a gate without keys"
+        ConfigurationError, match=r"failing_app:gate: ConfigurationError: keys must be .* a gate without keys"
     ):
-        gate_at("failing_app:gate")
+        import_gate("failing_app:gate")
     (tmp_path / "ending_app.py").write_text("import sys\nsys.exit(3)")
 
     with pytest.raises(ConfigurationError, match="ending_app:gate: SystemExit: 3"):
-        gate_at("ending_app:gate")
+        import_gate("ending_app:gate")
     with pytest.raises(ConfigurationError, match="no_such_app:gate: ModuleNotFoundError"):
-        gate_at("no_such_app:gate")
+        import_gate("no_such_app:gate")
 
 
-def test_a_database_that_does_not_answer(run, tmp_path):
-    """Is a finding, and no failure."""
+def test_unavailable_database_is_a_finding(run, tmp_path):
     (tmp_path / "keys.db").write_bytes(b"no database, and long enough to be seen as none" * 9)
 
-    assert "keys\ttheir database cannot be asked" in run("shop.bad", code=1).stdout
+    assert "keys\tdatabase unavailable: " in run("shop.bad", code=1).stdout

@@ -1,4 +1,4 @@
-"""``modelgate inspect`` and ``modelgate pack``, as people and programs call them."""
+"""``modelgate inspect`` and ``modelgate pack``."""
 
 import dataclasses
 import hashlib
@@ -21,10 +21,10 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 
 from modelgate import ModelPackage, Schema
 from modelgate.cli.root import cli
-from modelgate.models.report import report_on
-from releases import broken
+from modelgate.models.inspection import report_on
+from support.packages import fit_broken_model
+from support.signing import write_key_pair
 
-KEY = "a-secret-that-is-kept-elsewhere"
 FRAME = pd.DataFrame({"age": np.arange(100.0), "plan": ["free", "pro"] * 50})
 CHURNED = (FRAME["age"] > 60).astype(int)
 
@@ -34,7 +34,7 @@ def mapped(frame):
 
 
 def run(*arguments, code=0, **options):
-    done = click.testing.CliRunner(env={"MODELS_KEY": KEY}).invoke(cli, list(map(str, arguments)), **options)
+    done = click.testing.CliRunner().invoke(cli, list(map(str, arguments)), **options)
 
     assert done.exit_code == code, done.output
     return done
@@ -59,42 +59,43 @@ def joblib_file(tmp_path, pipeline):
 
 
 @pytest.fixture
-def packed(joblib_file, sample):
+def packed(joblib_file, sample, key_pair):
     done = run(
-        *("pack", joblib_file, "--sample", sample, "--trusted", "--version", "7", "--key-env", "MODELS_KEY"),
+        *("pack", joblib_file, "--sample", sample, "--load-pickle", "--version", "7"),
+        *("--sign-key", key_pair.private),
         *("--target", "churned", "--positive-class", "1", "--threshold", "0.3"),
     )
     return joblib_file.with_suffix(".mgpkg"), done
 
 
-def test_a_model_is_packed(packed, pipeline):
-    """The digest alone on standard output; how to serve it beside it."""
+def test_pack_writes_a_package_and_prints_its_digest(packed, pipeline, key_pair):
+    """Standard output holds only the digest."""
     path, done = packed
     digest = done.stdout.removesuffix("\n")
-    package = ModelPackage.load(path, sha256=digest, key=KEY)
-    told = package.manifest
+    package = ModelPackage.load(path, sha256=digest, public_keys=[key_pair.public])
+    manifest = package.manifest
 
     assert f'sha256="{digest}"' in done.stderr
     assert ("churn", "7", "churned", 1, 0.3) == (
-        told.name,
-        told.version,
-        told.target,
-        told.positive_class,
-        told.threshold,
+        manifest.name,
+        manifest.version,
+        manifest.target,
+        manifest.positive_class,
+        manifest.threshold,
     )
     assert [[0, 61], [1, 39]] == package.statistics["target"][0]["levels"]
     assert np.array_equal(pipeline.predict_proba(FRAME), package.model.predict_proba(FRAME))
 
 
-def test_a_file_that_is_there_is_kept(packed, joblib_file, sample):
-    """Another one is replaced by --force; that of the model never."""
+def test_pack_replaces_files_only_with_force(packed, joblib_file, sample):
+    """It never replaces its input."""
     path, content = packed[0], packed[0].read_bytes()
-    arguments = ("pack", joblib_file, "--sample", sample, "--trusted", "--version", "8")
-    for again, told in (
-        (("pack", path, "--sample", sample, "--force"), "takes another --output"),
-        (arguments, "or --force"),
+    arguments = ("pack", joblib_file, "--sample", sample, "--load-pickle", "--version", "8")
+    for again, message in (
+        (("pack", path, "--sample", sample, "--force"), "choose another --output"),
+        (arguments, "or pass --force"),
     ):
-        assert told in run(*again, code=2).stderr
+        assert message in run(*again, code=2).stderr
         assert content == path.read_bytes()
     run(*arguments, "--force")
 
@@ -102,25 +103,23 @@ def test_a_file_that_is_there_is_kept(packed, joblib_file, sample):
 
 
 @pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
-def test_a_package_is_packed_again(packed, sample, tmp_path, folder):
-    """What no option says is as it was, the schema too."""
+def test_pack_takes_missing_options_from_a_package(packed, sample, tmp_path, folder):
     before = ModelPackage.load(packed[0])
-    schema = before.schema.reading(extra="forbid")
+    schema = before.schema.with_options(extra_columns="forbid")
     path, other = tmp_path / "before.mgpkg", tmp_path / "other.mgpkg"
     dataclasses.replace(before, schema=schema).save(path, folder=folder)
     run("pack", path, "--sample", sample, "-o", other, "--threshold", "0.4")
     again = ModelPackage.load(other)
-    kept = ("name", "version", "target", "positive_class")
+    inherited = ("name", "version", "target", "positive_class")
 
-    assert [getattr(before.manifest, each) for each in kept] == [
-        getattr(again.manifest, each) for each in kept
+    assert [getattr(before.manifest, name) for name in inherited] == [
+        getattr(again.manifest, name) for name in inherited
     ]
-    assert (0.4, schema.policy) == (again.manifest.threshold, again.schema.policy)
+    assert (0.4, schema.options) == (again.manifest.threshold, again.schema.options)
     assert before.statistics["target"] == again.statistics["target"]
 
 
-def test_a_regressor_on_an_array(tmp_path):
-    """Packed as a pickle by choice, under another name, with a schema of its own."""
+def test_pack_regressor_fitted_on_an_array(tmp_path):
     rows = np.random.default_rng(0).normal(size=(30, 2))
     skops.io.dump(LinearRegression().fit(rows, rows[:, 0]), tmp_path / "m.skops")
     Schema.of(a=float, b=float).save(tmp_path / "schema.toml")
@@ -144,38 +143,38 @@ def test_a_regressor_on_an_array(tmp_path):
     assert "target" not in ModelPackage.from_estimator(package.model, rows).statistics
 
 
-def test_what_cannot_be_packed(tmp_path, joblib_file, sample):
-    """A pickle nobody trusts, rows of something else, a target that is none."""
+def test_pack_reports_unusable_input(tmp_path, joblib_file, sample):
     other = tmp_path / "other.csv"
     other.write_text("shoe\n1\n")
     words = tmp_path / "words.csv"
     words.write_text("x0,y\n1,many\n")
     skops.io.dump(LinearRegression().fit([[1], [2]], [1, 2]), tmp_path / "m.skops")
-    for arguments, told in (
-        ((joblib_file, "--sample", sample), "--trusted"),
-        ((joblib_file, "--sample", other, "--trusted"), "missing input columns: age, plan"),
+    for arguments, message in (
+        ((joblib_file, "--sample", sample), "--load-pickle"),
+        ((joblib_file, "--sample", other, "--load-pickle"), "missing input columns: age, plan"),
         ((tmp_path / "m.skops", "--sample", words, "--target", "y"), "many"),
-        ((joblib_file, "--sample", sample, "--trusted", "--positive-class", "9"), "positive_class='9'"),
+        (
+            (joblib_file, "--sample", sample, "--load-pickle", "--positive-class", "9"),
+            "positive_class must be one of",
+        ),
         ((tmp_path / "none.skops", "--sample", sample), "does not exist"),
-        ((joblib_file, "--sample", sample, "--key-env", "NONE"), "NONE is not set"),
     ):
         done = run("pack", *arguments, code=2)
 
-        assert told in done.stderr
+        assert message in done.stderr
         assert "" == done.stdout
 
 
-def test_a_package_is_inspected(packed):
-    """For people lines, for programs JSON."""
+def test_inspect_package(packed, key_pair):
     path, done = packed
-    shown = run("inspect", path, "--key-env", "MODELS_KEY").stdout
-    told = json.loads(run("inspect", path, "--json").stdout)
+    shown = run("inspect", path, "--public-key", key_pair.public).stdout
+    report = json.loads(run("inspect", path, "--json").stdout)
 
     assert f"sha256     {done.stdout}" in shown
     for line in (
         "model      ColumnTransformer > LogisticRegression",
         "plan       exact",
-        "package    churn 7  signed",
+        "package    churn 7  signed by Ed25519 key ",
         "task       binary of churned",
         "classes    0, 1",
         "threshold  0.3 for 1",
@@ -184,24 +183,23 @@ def test_a_package_is_inspected(packed):
     ):
         assert line in shown
     assert "warning" not in shown
-    assert (True, "skops", [], []) == (told["signed"], told["format"], told["runs"], told["warnings"])
-    assert "exact" == told["plan"]
+    assert ("skops", [], []) == (report["format"], report["runs"], report["warnings"])
+    assert f"signed by Ed25519 key {report['signer']}\n" in shown
+    assert "exact" == report["plan"]
     assert ("churn", ["age", "plan"]) == (
-        told["package"]["name"],
-        [column["name"] for column in told["schema"]["column"]],
+        report["package"]["name"],
+        [column["name"] for column in report["schema"]["column"]],
     )
 
 
-def test_a_folder_is_inspected(packed, tmp_path):
-    """As a file is."""
+def test_inspect_folder(packed, tmp_path):
     folder = tmp_path / "folder.mgpkg"
     digest = ModelPackage.load(packed[0]).save(folder, folder=True)
 
     assert digest in run("inspect", folder).stdout
 
 
-def test_a_bare_file_is_inspected(tmp_path, pipeline):
-    """It tells its columns once it is loaded; a schema file to edit is written where it is asked for."""
+def test_inspect_bare_file_and_write_its_schema(tmp_path, pipeline):
     skops.io.dump(pipeline, tmp_path / "m.skops")
     shown = run("inspect", tmp_path / "m.skops", "--schema", tmp_path / "m.toml").stdout
 
@@ -210,7 +208,7 @@ def test_a_bare_file_is_inspected(tmp_path, pipeline):
 
 
 class Bomb:
-    """Makes a folder where it is unpickled."""
+    """Create a folder when unpickled."""
 
     def __init__(self, path):
         self._path = str(path)
@@ -220,8 +218,7 @@ class Bomb:
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_what_a_pickle_would_run(tmp_path, protocol):
-    """Is told without running it."""
+def test_inspect_lists_pickle_imports_without_running_them(tmp_path, protocol):
     path = tmp_path / "m.joblib"
     path.write_bytes(pickle.dumps([LinearRegression(), Bomb(tmp_path / "crater"), Bomb("b")], protocol))
     shown = run("inspect", path).stdout
@@ -232,64 +229,64 @@ def test_what_a_pickle_would_run(tmp_path, protocol):
     assert not (tmp_path / "crater").exists()
 
 
-def test_a_model_that_cannot_answer(tmp_path):
-    """Is told as what a gate would refuse, and why; one of which that is not known is told too."""
-    joblib.dump(broken(), tmp_path / "broken.joblib")
+def test_inspect_warns_if_the_model_cannot_predict(tmp_path):
+    joblib.dump(fit_broken_model(), tmp_path / "broken.joblib")
     doubtful = make_pipeline(FunctionTransformer(mapped), LogisticRegression()).fit(FRAME, CHURNED)
     joblib.dump(doubtful, tmp_path / "doubtful.joblib")
-    refused = run("inspect", tmp_path / "broken.joblib", "--trusted").stdout
-    doubted = run("inspect", tmp_path / "doubtful.joblib", "--trusted").stdout
+    rejected = run("inspect", tmp_path / "broken.joblib", "--load-pickle").stdout
+    doubted = run("inspect", tmp_path / "doubtful.joblib", "--load-pickle").stdout
 
-    assert "a gate would refuse it: model must answer a row of its schema" in refused
-    assert "no answer" in refused
-    assert "not known whether it can answer: no synthetic row was answered" in doubted
+    assert "a gate would reject it: model must answer a row of its schema" in rejected
+    assert "no answer" in rejected
+    assert "not known whether it can make predictions: no synthetic row was answered" in doubted
 
 
-def test_a_pickle_that_is_trusted(joblib_file):
-    """Is loaded; one that is not tells what it holds as far as that can be read."""
+def test_inspect_loads_pickles_only_with_the_option(joblib_file):
     joblib.dump(1, joblib_file.with_name("compressed.joblib"), compress=3)
     for path in (joblib_file, joblib_file.with_name("compressed.joblib")):
-        assert "cannot be told" in run("inspect", path).stdout
+        assert "list of imports may be incomplete" in run("inspect", path).stdout
     assert "age\tnumber" not in run("inspect", joblib_file).stdout
-    assert "age\tnumber" in run("inspect", joblib_file, "--trusted").stdout
-    assert "plan       exact" in run("inspect", joblib_file, "--trusted").stdout
+    assert "age\tnumber" in run("inspect", joblib_file, "--load-pickle").stdout
+    assert "plan       exact" in run("inspect", joblib_file, "--load-pickle").stdout
 
 
-def test_a_bare_file_is_not_asked_for_its_plan(tmp_path):
-    """Its model would predict, and what somebody else's takes for that nobody knows."""
+def test_inspect_does_not_call_the_model_of_a_bare_file(tmp_path):
+    """A plan can only be found by a prediction, which may run untrusted code."""
     skops.io.dump(
         make_pipeline(StandardScaler(), LinearRegression()).fit(FRAME[["age"]], FRAME["age"]),
         tmp_path / "m.skops",
     )
 
     assert "plan " not in run("inspect", tmp_path / "m.skops").stdout
-    assert "plan       exact" in run("inspect", tmp_path / "m.skops", "--trusted").stdout
+    assert "plan       exact" in run("inspect", tmp_path / "m.skops", "--load-pickle").stdout
 
 
-def test_what_a_gate_would_refuse(tmp_path, packed):
-    """Types that are not trusted, a tampered member, another key: each is told."""
+def test_inspect_warns_of_what_a_gate_would_reject(tmp_path, packed):
+    """Untrusted types, a tampered member, and a signature by another key."""
     skops.io.dump(make_pipeline(FunctionTransformer(os.mkdir), LinearRegression()), tmp_path / "m.skops")
     shown = run("inspect", tmp_path / "m.skops").stdout
 
     assert f"runs       {os.mkdir.__module__}.mkdir" in shown
-    assert "a gate would refuse it" in shown
+    assert "a gate would reject it" in shown
     assert "plan " not in shown
     skops.io.dump(StandardScaler().fit(FRAME[["age"]]), tmp_path / "m.skops")
-    assert "a gate would refuse it: model=" in run("inspect", tmp_path / "m.skops", "--trusted").stdout
+    assert (
+        "a gate would reject it: model must be"
+        in run("inspect", tmp_path / "m.skops", "--load-pickle").stdout
+    )
     path = packed[0]
     content = path.read_bytes()
-    at = content.index(b"predict_proba")
-    path.write_bytes(content[:at] + b"P" + content[at + 1 :])
-    assert "a gate would refuse it" in run("inspect", path).stdout
-    done = click.testing.CliRunner(env={"OTHER": "a-secret-of-somebody"}).invoke(
-        cli, ["inspect", str(path), "--key-env", "OTHER"]
-    )
-    assert (2, True) == (done.exit_code, "signature" in done.stderr)
+    position = content.index(b"predict_proba")
+    path.write_bytes(content[:position] + b"P" + content[position + 1 :])
+    assert "a gate would reject it" in run("inspect", path).stdout
+    other = write_key_pair(tmp_path, "other")
+    done = run("inspect", path, "--public-key", other.public, code=2)
+    assert "which is not one of public_keys" in done.stderr
+    assert 1 == done.stderr.count("model=")
 
 
 @pytest.mark.parametrize("name", ["m.txt", "m.mgpkg", "m.skops"])
-def test_what_is_no_model_file(tmp_path, name):
-    """Is told in a line."""
+def test_inspect_rejects_other_files(tmp_path, name):
     (tmp_path / name).write_bytes(b"no model")
     done = run("inspect", tmp_path / name, code=2)
 
@@ -297,15 +294,14 @@ def test_what_is_no_model_file(tmp_path, name):
     assert "Traceback" not in done.stderr
 
 
-def test_many_levels_and_figures(tmp_path, monkeypatch):
-    """Are shown in part, also in a terminal."""
-    frame = pd.DataFrame({"town": [f"town {at % 8}" for at in range(80)], "age": np.arange(80.0)})
+def test_inspect_shortens_long_lists_of_levels(tmp_path, monkeypatch):
+    frame = pd.DataFrame({"town": [f"town {index % 8}" for index in range(80)], "age": np.arange(80.0)})
     schema = Schema.from_sample(frame)
     columns = make_column_transformer((OneHotEncoder(), ["town"]), remainder="passthrough")
     model = make_pipeline(columns, LinearRegression()).fit(frame, frame["age"])
     ModelPackage.from_estimator(model, frame, schema=schema, target=["age"]).save(tmp_path / "m.mgpkg")
     plain = run("inspect", tmp_path / "m.mgpkg").stdout
-    monkeypatch.setattr("modelgate.cli.tables.is_terminal", lambda: True)
+    monkeypatch.setattr("modelgate.cli.output_tables.is_terminal", lambda: True)
 
     assert "town 0 | town 1 | town 2 | town 3 | town 4 | … (8)" in plain
     assert "0 to 79 in training" in plain
@@ -316,39 +312,37 @@ HOSTILE = "\x1b[2J\r\nplan       exact\x9b1m\x07\u202e"
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_what_a_file_says_stays_in_its_line(tmp_path, monkeypatch, terminal):
-    """Nothing in a file moves the cursor, forges a line or turns the text round; letters are shown."""
+def test_inspect_escapes_control_characters(tmp_path, monkeypatch, terminal):
+    """Nothing in a file may move the cursor, forge a line or reverse the text."""
     frame = pd.DataFrame({f"größe{HOSTILE}": ["a", f"b{HOSTILE}"] * 10})
     model = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(frame, [f"no{HOSTILE}", "yes"] * 10)
     package = ModelPackage.from_estimator(model, frame, target=f"churned{HOSTILE}")
     package.save(tmp_path / "m.mgpkg")
-    monkeypatch.setattr("modelgate.cli.tables.is_terminal", lambda: terminal)
+    monkeypatch.setattr("modelgate.cli.output_tables.is_terminal", lambda: terminal)
     monkeypatch.setenv("COLUMNS", "400")
     shown = run("inspect", tmp_path / "m.mgpkg").stdout
     as_json = run("inspect", tmp_path / "m.mgpkg", "--json").stdout
 
-    for told in (shown, as_json):
-        assert all(character.isprintable() or character in "\t\n" for character in told)
-        assert "größe" in told
+    for text in (shown, as_json):
+        assert all(character.isprintable() or character in "\t\n" for character in text)
+        assert "größe" in text
     assert 1 == sum(line.startswith("plan ") for line in shown.splitlines())
     assert f"größe{HOSTILE}" == json.loads(as_json)["schema"]["column"][0]["name"]
 
 
-def test_what_a_file_says_in_an_error_stays_in_its_line(tmp_path, sample):
-    """The message names types as the file spells them."""
+def test_pack_escapes_control_characters_in_errors(tmp_path, sample):
+    """The message quotes the file's type names."""
     content = skops.io.dumps(LinearRegression().fit([[1.0]], [1.0]))
     with zipfile.ZipFile(io.BytesIO(content)) as good, zipfile.ZipFile(tmp_path / "m.skops", "w") as bad:
         for name in good.namelist():
             bad.writestr(name, good.read(name).replace(b'"LinearRegression"', json.dumps(HOSTILE).encode()))
-    told = run("pack", tmp_path / "m.skops", "--sample", sample, code=2).stderr
+    error = run("pack", tmp_path / "m.skops", "--sample", sample, code=2).stderr
 
-    assert "holds types that are not trusted" in told
-    assert all(character.isprintable() for character in told.removesuffix("\n"))
+    assert "contains types that are not trusted" in error
+    assert all(character.isprintable() for character in error.removesuffix("\n"))
 
 
-def test_a_report_is_of_the_very_bytes(joblib_file):
-    """Its digest pins the file."""
-
+def test_report_digest_is_that_of_the_file(joblib_file):
     assert hashlib.sha256(joblib_file.read_bytes()).hexdigest() == report_on(joblib_file).sha256
 
 
@@ -359,8 +353,8 @@ def test_a_report_is_of_the_very_bytes(joblib_file):
         (["10115", "20"], ["any", "boolean"]),
     ],
 )
-def test_a_sample_tells_texts_and_booleans(tmp_path, cells, kinds):
-    """Of a column whose kind the model does not store; digits may be a number or a code."""
+def test_pack_infers_text_and_boolean_columns_from_the_sample(tmp_path, cells, kinds):
+    """Used where the model does not store the column type. Digits may be a number or a code."""
     frame = pd.DataFrame({"zip": cells * 20, "on": [True, False] * 20})
     zips = make_column_transformer(
         (FunctionTransformer(pd.DataFrame.isin, kw_args={"values": ["10115"]}), ["zip"]),
@@ -374,7 +368,7 @@ def test_a_sample_tells_texts_and_booleans(tmp_path, cells, kinds):
             tmp_path / "m.joblib",
             "--sample",
             tmp_path / "rows.csv",
-            "--trusted",
+            "--load-pickle",
             "--format",
             "joblib",
         ),
@@ -385,10 +379,10 @@ def test_a_sample_tells_texts_and_booleans(tmp_path, cells, kinds):
     assert kinds == [column.kind for column in package.schema]
 
 
-def test_a_sample_that_is_no_text_is_refused(tmp_path, joblib_file):
-    """With its name."""
+def test_pack_rejects_a_sample_that_is_not_utf8(tmp_path, joblib_file):
     (tmp_path / "rows.csv").write_bytes(b"age,plan\n\xff,free\n")
 
     assert (
-        "rows.csv" in run("pack", joblib_file, "--sample", tmp_path / "rows.csv", "--trusted", code=2).output
+        "rows.csv"
+        in run("pack", joblib_file, "--sample", tmp_path / "rows.csv", "--load-pickle", code=2).output
     )

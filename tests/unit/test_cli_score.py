@@ -25,12 +25,12 @@ from modelgate import Deployment, Gate, Output, Prediction, Schema, client, driv
 from modelgate.cli import progress
 from modelgate.cli.checkpoint import Checkpoint, checkpoint_path
 from modelgate.cli.root import cli
-from modelgate.cli.score import code_of
+from modelgate.cli.score import exit_code
 from modelgate.client.retry import Retry
 from modelgate.client.rows import csv_rows
-from modelgate.client.scored import Refused, scored
+from modelgate.client.score_rows import RejectedRow, score_rows
 from modelgate.client.session import Session
-from waiting import SOON
+from support.waiting import SOON
 
 KEY = "mg_the-key-of-the-score-tests"
 URL = "http://app/churn"
@@ -39,13 +39,15 @@ HEADER = "age,plan,note\n"
 ANSWER = "churn_yes_PREDICTION,churn_no_PREDICTION,churn_PREDICTION,THRESHOLD,POSITIVE_CLASS\n"
 
 
-def churn(table):
-    likely = np.clip(table["age"] / 100, 0, 1)
-    labels = np.where(likely > 0.1, "yes", "no").astype(object)
-    return Prediction([Output("churn", labels, ["no", "yes"], np.column_stack([1 - likely, likely]))])
+def predict_churn(table):
+    probabilities = np.clip(table["age"] / 100, 0, 1)
+    labels = np.where(probabilities > 0.1, "yes", "no").astype(object)
+    return Prediction(
+        [Output("churn", labels, ["no", "yes"], np.column_stack([1 - probabilities, probabilities]))]
+    )
 
 
-def gate_of(model=churn, schema=SCHEMA, limits="100000/minute", **options):
+def make_gate(model=predict_churn, schema=SCHEMA, limits="100000/minute", **options):
     return Gate(
         [Deployment("churn", model, schema=schema, target="churn", **options)],
         keys={KEY: "churn"},
@@ -55,26 +57,28 @@ def gate_of(model=churn, schema=SCHEMA, limits="100000/minute", **options):
 
 @pytest.fixture
 def to(monkeypatch):
-    """Has the command ask a gate, or whatever transport is given."""
-    made = httpx.AsyncClient
+    """Connect the command to a gate or a transport."""
+    original = httpx.AsyncClient
 
     def to(gate):
         transport = httpx.ASGITransport(gate.asgi) if isinstance(gate, Gate) else gate
-        monkeypatch.setattr(httpx, "AsyncClient", partial(made, transport=transport))
+        monkeypatch.setattr(httpx, "AsyncClient", partial(original, transport=transport))
 
     return to
 
 
 @pytest.fixture
 def run(tmp_path):
-    """Runs the command over a text of rows; its output is ``out.csv``."""
+    """Run the command with the text as input; the output is ``out.csv``."""
 
     def run(text, *arguments, code=0, url=URL, key=KEY):
         (tmp_path / "big.csv").write_text(text, newline="")
-        told = [str(tmp_path / "big.csv"), "--to", url, "-o", str(tmp_path / "out.csv"), *arguments]
+        command = [str(tmp_path / "big.csv"), "--url", url, "-o", str(tmp_path / "out.csv"), *arguments]
         environ = {} if key is None else {"CHURN_KEY": key}
         runner = click.testing.CliRunner(env=environ)
-        done = runner.invoke(cli, ["score", *told, "--key-env", "CHURN_KEY"] if key else ["score", *told])
+        done = runner.invoke(
+            cli, ["score", *command, "--key-env", "CHURN_KEY"] if key else ["score", *command]
+        )
 
         assert code == done.exit_code, done.output
         return done
@@ -87,12 +91,12 @@ def out(tmp_path):
     return tmp_path / "out.csv"
 
 
-def rows_of(*ages, note="x"):
+def make_rows(*ages, note="x"):
     return HEADER + "".join(f"{age},pro,{note}\n" for age in ages)
 
 
-def lines(*ages):
-    """What the gate answers of these ages; of None, of a row it refuses."""
+def expected_output(*ages):
+    """Return the output for rows with these ages; None for a rejected row."""
     return ANSWER + "".join(
         f"{age / 100},{1 - age / 100},{'yes' if age > 10 else 'no'},0.5,yes\n"
         if age is not None
@@ -102,14 +106,14 @@ def lines(*ages):
 
 
 class Failing(httpx.AsyncBaseTransport):
-    """The gate, until a number of requests; then what *fault* makes of one."""
+    """Pass a number of requests to the gate, then answer with *fault*."""
 
     def __init__(self, gate, requests, fault):
-        self.inner, self.left, self.fault = httpx.ASGITransport(gate.asgi), requests, fault
+        self.inner, self.remaining, self.fault = httpx.ASGITransport(gate.asgi), requests, fault
 
     async def handle_async_request(self, request):
-        self.left -= 1
-        if self.left < 0:
+        self.remaining -= 1
+        if self.remaining < 0:
             return self.fault(request)
         return await self.inner.handle_async_request(request)
 
@@ -118,158 +122,153 @@ def page(request, status=200, **headers):
     return httpx.Response(status, text="<html>", headers={"content-type": "text/html", **headers})
 
 
-def test_every_row_is_scored_in_order(to, run, out):
-    """Chunk by chunk, several at once; what is done leaves no checkpoint."""
-    to(gate_of())
-    ages = [at % 100 for at in range(95)]
-    done = run(rows_of(*ages), "--rows", "10")
+def test_rows_are_scored_in_order_and_the_checkpoint_is_deleted(to, run, out):
+    to(make_gate())
+    ages = [index % 100 for index in range(95)]
+    done = run(make_rows(*ages), "--rows", "10")
 
-    assert lines(*ages) == out.read_text()
+    assert expected_output(*ages) == out.read_text()
     assert f"{out}: 95 rows" in done.stdout
     assert {"big.csv", "out.csv"} == {path.name for path in out.parent.iterdir()}
 
 
-def test_quoted_line_ends(to, run, out):
-    """A row of three lines is one row; lines are those of the file; empty ones are no rows."""
-    to(gate_of())
+def test_quoted_cells_may_hold_line_ends(to, run, out):
+    """Reported lines are those of the file. Empty lines are not rows."""
+    to(make_gate())
     text = HEADER + '1,pro,"a\n\nb, ""c"""\r\n\n2,pro,5" pipe\nold,pro,"x\ny"\n3,pro,x'
     run(text, "--rows", "2", code=1)
 
-    assert lines(1, 2, None, 3) == out.read_text()
-    assert [["line", "reason", "row"], ["7", "age must be a number", 'old,pro,"x\ny"']] == refused(out)
+    assert expected_output(1, 2, None, 3) == out.read_text()
+    assert [["line", "reason", "row"], ["7", "age must be a number", 'old,pro,"x\ny"']] == read_errors(out)
 
 
-def refused(out):
+def read_errors(out):
     path = out.with_name("out.errors.csv")
     return list(csv.reader(io.StringIO(path.read_text(), newline="")))
 
 
-def test_rows_that_are_refused(to, run, out):
-    """Keep none of the others back; each stands with its line and all that is wrong with it, in order."""
-    to(gate_of())
-    text = rows_of(1, "a", 2) + "3,team,x\n4,pro\nb,team,x\n" + "c,pro,x\n" * 40 + "5,pro,x\n"
+def test_rejected_rows_are_listed_with_line_and_reasons(to, run, out):
+    """The other rows of their chunk are scored."""
+    to(make_gate())
+    text = make_rows(1, "a", 2) + "3,team,x\n4,pro\nb,team,x\n" + "c,pro,x\n" * 40 + "5,pro,x\n"
     done = run(text, "--rows", "20", "--json", code=1)
-    told = json.loads(done.stdout)
+    summary = json.loads(done.stdout)
 
-    assert lines(1, None, 2, *[None] * 43, 5) == out.read_text()
+    assert expected_output(1, None, 2, *[None] * 43, 5) == out.read_text()
     assert [
         ["line", "reason", "row"],
         ["3", "age must be a number", "a,pro,x"],
         ["5", "plan must be one of free, pro", "3,team,x"],
         ["6", "has 2 cells, and the header 3", "4,pro"],
         ["7", "age must be a number; plan must be one of free, pro", "b,team,x"],
-    ] == refused(out)[:5]
-    assert 1 + 44 == len(refused(out))
+    ] == read_errors(out)[:5]
+    assert 1 + 44 == len(read_errors(out))
     assert (47, 3, 44, str(out.with_name("out.errors.csv"))) == (
-        told["rows"],
-        told["scored"],
-        told["refused"],
-        told["errors"],
+        summary["rows"],
+        summary["scored"],
+        summary["refused"],
+        summary["errors"],
     )
 
 
-def test_the_first_rows_are_refused(to, run, out):
-    """They have their empty lines once it is known how many cells a line has."""
-    to(gate_of())
-    run(rows_of("a", "b", "c", 1), "--rows", "2", code=1)
+def test_first_rows_rejected(to, run, out):
+    """Their empty lines are written once the number of cells is known."""
+    to(make_gate())
+    run(make_rows("a", "b", "c", 1), "--rows", "2", code=1)
 
-    assert lines(None, None, None, 1) == out.read_text()
-
-
-def test_every_row_is_refused(to, run, out):
-    """Nothing is written but why."""
-    to(gate_of())
-    run(rows_of("a", "b"), "--rows", "1", code=1)
-
-    assert ("", 3) == (out.read_text(), len(refused(out)))
+    assert expected_output(None, None, None, 1) == out.read_text()
 
 
-def test_one_column(to, run, out):
-    """An empty cell alone is written so that it is a row."""
-    to(gate_of(lambda table: table["age"] * 2))
-    run(rows_of(1, "a", 2), code=1)
+def test_all_rows_rejected(to, run, out):
+    to(make_gate())
+    run(make_rows("a", "b"), "--rows", "1", code=1)
+
+    assert ("", 3) == (out.read_text(), len(read_errors(out)))
+
+
+def test_single_empty_cell_is_quoted(to, run, out):
+    """Most CSV readers skip an empty line."""
+    to(make_gate(lambda table: table["age"] * 2))
+    run(make_rows(1, "a", 2), code=1)
 
     assert 'churn_PREDICTION\n2.0\n""\n4.0\n' == out.read_text()
 
 
-def test_labels_with_line_ends(to, run, out):
-    """The lines of an answer are its records."""
-    to(gate_of(lambda table: np.array(["a\nb" if age > 1 else 'c"' for age in table["age"]], dtype=object)))
-    run(rows_of(1, 2, 3), "--rows", "2")
+def test_labels_may_hold_line_ends(to, run, out):
+    to(make_gate(lambda table: np.array(["a\nb" if age > 1 else 'c"' for age in table["age"]], dtype=object)))
+    run(make_rows(1, 2, 3), "--rows", "2")
 
     assert 'churn_PREDICTION\n"c"""\n"a\nb"\n"a\nb"\n' == out.read_text()
 
 
-def test_a_hidden_schema(to, run, out):
-    """Names no rows: they are found by halving."""
-    to(gate_of(schema=SCHEMA.reading(reveal=False)))
-    run(rows_of(*[1] * 9, "a", *[2] * 9), code=1)
+def test_rejected_rows_of_a_hidden_schema_are_found_by_halving(to, run, out):
+    to(make_gate(schema=SCHEMA.with_options(show_schema=False)))
+    run(make_rows(*[1] * 9, "a", *[2] * 9), code=1)
 
-    assert lines(*[1] * 9, None, *[2] * 9) == out.read_text()
-    assert ["11", "Invalid input data", "a,pro,x"] == refused(out)[1]
+    assert expected_output(*[1] * 9, None, *[2] * 9) == out.read_text()
+    assert ["11", "Invalid input data", "a,pro,x"] == read_errors(out)[1]
 
 
-def test_a_chunk_too_large(to, run, out):
-    """Is sent in halves; a row that is too large alone is refused."""
-    to(gate_of(max_rows=3))
-    run(rows_of(*range(10)))
-    assert lines(*range(10)) == out.read_text()
+def test_chunks_that_are_too_large_are_split(to, run, out):
+    """A single row that is too large is rejected."""
+    to(make_gate(max_rows=3))
+    run(make_rows(*range(10)))
+    assert expected_output(*range(10)) == out.read_text()
 
     out.unlink()
     to(
         Failing(
-            gate_of(),
+            make_gate(),
             0,
             lambda request: httpx.Response(413, text="") if len(request.content) > 60 else page(request, 500),
         )
     )
-    run(rows_of(1, note="x" * 60), code=1)
-    assert "app answered 413" == refused(out)[1][1]
+    run(make_rows(1, note="x" * 60), code=1)
+    assert "app returned 413" == read_errors(out)[1][1]
 
 
-GATE = gate_of()
+GATE = make_gate()
 
 
 @given(st.lists(st.sampled_from(["1", "2.5", "a", "", "3,pro"]), min_size=1, max_size=40))
-def test_exactly_the_bad_rows_are_refused(ages):
-    """Wherever they stand, and however many there are."""
+def test_only_invalid_rows_are_rejected(ages):
     http = httpx.Client(transport=httpx.WSGITransport(GATE.wsgi))
     session = Session(URL, KEY, Retry(), http, batch_rows=1000, batch_bytes=10**9)
     rows = csv_rows(HEADER.encode(), [f"{age},pro,x\n".encode() for age in ages])
-    told = drive(scored(session, rows))
+    scored = drive(score_rows(session, rows))
 
     assert [age not in ("1", "2.5") for age in ages] == [
-        isinstance(result, Refused) for result in told.results
+        isinstance(result, RejectedRow) for result in scored.results
     ]
     assert [float(age) / 100 for age in ages if age in ("1", "2.5")] == [
-        float(result.split(b",")[0]) for result in told.results if not isinstance(result, Refused)
+        float(result.split(b",")[0]) for result in scored.results if not isinstance(result, RejectedRow)
     ]
 
 
-# ---- stopped and gone on with
+# ---- resumed runs
 
 
-AGES = [at % 50 if at % 7 else "a" for at in range(60)]
+AGES = [index % 50 if index % 7 else "a" for index in range(60)]
 DONE = [age if age != "a" else None for age in AGES]
 
 
 @pytest.mark.parametrize("requests", [3, 9, 15])
-def test_resumed(to, run, out, requests):
-    """What was stopped and gone on with is what it would have been, byte for byte."""
-    to(gate_of())
-    run(rows_of(*AGES), "--rows", "5", code=1)
-    whole, faults = out.read_bytes(), out.with_name("out.errors.csv").read_bytes()
-    to(Failing(gate_of(), requests, partial(page, status=500)))
-    stopped = run(rows_of(*AGES), "--rows", "5", "--overwrite", code=4)
-    # What a killed run had written beyond its checkpoint.
+def test_resumed_run_gives_the_same_output(to, run, out, requests):
+    """Byte for byte."""
+    to(make_gate())
+    run(make_rows(*AGES), "--rows", "5", code=1)
+    output, errors_file = out.read_bytes(), out.with_name("out.errors.csv").read_bytes()
+    to(Failing(make_gate(), requests, partial(page, status=500)))
+    stopped = run(make_rows(*AGES), "--rows", "5", "--overwrite", code=4)
+    # A killed run may have written more than its checkpoint says.
     with out.open("ab") as more:
         more.write(b"0.1,0.")
-    to(gate_of())
-    done = run(rows_of(*AGES), "--rows", "5", "--json", code=1)
+    to(make_gate())
+    done = run(make_rows(*AGES), "--rows", "5", "--json", code=1)
 
-    assert lines(*DONE).encode() == whole == out.read_bytes()
-    assert faults == out.with_name("out.errors.csv").read_bytes()
-    assert "rows are done: the same command, without --overwrite, goes on" in stopped.stderr
+    assert expected_output(*DONE).encode() == output == out.read_bytes()
+    assert errors_file == out.with_name("out.errors.csv").read_bytes()
+    assert "rows are done: run the same command without --overwrite to continue" in stopped.stderr
     assert "100 %  60 rows" in done.stderr
     assert 0 < json.loads(done.stdout)["resumed_at"] < 60
     assert not checkpoint_path(out).exists()
@@ -277,140 +276,133 @@ def test_resumed(to, run, out, requests):
 
 @pytest.fixture
 def stopped(to, run):
-    """A run that was stopped after two chunks; the gate is there again."""
-    to(Failing(gate_of(), 2, partial(page, status=502)))
-    run(rows_of(*range(30)), "--rows", "5", code=4)
-    to(gate_of())
+    """Stop a run after two chunks."""
+    to(Failing(make_gate(), 2, partial(page, status=502)))
+    run(make_rows(*range(30)), "--rows", "5", code=4)
+    to(make_gate())
 
 
 @pytest.mark.parametrize(
-    ("ages", "arguments", "told"),
+    ("ages", "arguments", "message"),
     [
-        ([9, *range(1, 30)], ["--rows", "5"], "no longer what it was when scoring began"),
-        (range(3), ["--rows", "5"], "no longer what it was"),
-        (range(30), ["--rows", "6"], "was begun with --to http://app/churn --rows 5"),
-        (range(30), ["--rows", "5", "--to", "http://app/price"], "was begun with --to"),
+        ([9, *range(1, 30)], ["--rows", "5"], "has changed since scoring started"),
+        (range(3), ["--rows", "5"], "has changed since scoring started"),
+        (range(30), ["--rows", "6"], "was started with --url http://app/churn --rows 5"),
+        (range(30), ["--rows", "5", "--url", "http://app/price"], "was started with --url"),
     ],
 )
-def test_what_cannot_be_gone_on_with(stopped, run, out, ages, arguments, told):
-    """Is told, and changes nothing; --overwrite begins anew."""
+def test_changed_input_or_options_cannot_be_resumed(stopped, run, out, ages, arguments, message):
     before = out.read_bytes()
 
-    assert told in run(rows_of(*ages), *arguments, code=2).stderr
+    assert message in run(make_rows(*ages), *arguments, code=2).stderr
     assert before == out.read_bytes()
-    run(rows_of(*ages), "--overwrite")
-    assert lines(*ages) == out.read_text()
+    run(make_rows(*ages), "--overwrite")
+    assert expected_output(*ages) == out.read_text()
 
 
-def test_the_rest_of_the_input_may_change(stopped, run, out):
-    """What was not scored yet is scored as it is now."""
-    run(rows_of(*range(10), *range(50, 60)), "--rows", "5")
+def test_remaining_input_may_change(stopped, run, out):
+    run(make_rows(*range(10), *range(50, 60)), "--rows", "5")
 
-    assert lines(*range(10), *range(50, 60)) == out.read_text()
+    assert expected_output(*range(10), *range(50, 60)) == out.read_text()
 
 
-def test_an_output_that_lost_rows(stopped, run, out):
-    """Is no output to go on with; a checkpoint that cannot be read is none either."""
+def test_damaged_output_or_checkpoint_cannot_be_resumed(stopped, run, out):
     out.write_text("")
-    assert "has lost rows" in run(rows_of(*range(30)), "--rows", "5", code=2).stderr
+    assert "has lost rows" in run(make_rows(*range(30)), "--rows", "5", code=2).stderr
 
     checkpoint_path(out).write_text("{")
-    assert "--overwrite begins anew" in run(rows_of(*range(30)), "--rows", "5", code=2).stderr
+    assert "start over with --overwrite" in run(make_rows(*range(30)), "--rows", "5", code=2).stderr
 
 
-def test_an_output_that_is_done(to, run, out):
-    """Is not written over unless that is asked for; refused rows of another time do not stay."""
-    to(gate_of())
-    run(rows_of(1, "a"), code=1)
+def test_existing_output_needs_overwrite(to, run, out):
+    to(make_gate())
+    run(make_rows(1, "a"), code=1)
 
-    assert "is there already" in run(rows_of(1), code=2).stderr
-    run(rows_of(1), "--overwrite")
+    assert "already exists" in run(make_rows(1), code=2).stderr
+    run(make_rows(1), "--overwrite")
     assert not out.with_name("out.errors.csv").exists()
 
 
-def test_begun_anew_and_stopped_at_once(stopped, to, run, out):
-    """Leaves what was there until the first rows are answered: it can be gone on with."""
-    to(Failing(gate_of(), 0, partial(page, status=502)))
+def test_overwrite_changes_nothing_before_the_first_rows_are_scored(stopped, to, run, out):
+    to(Failing(make_gate(), 0, partial(page, status=502)))
     before = {path.name: path.read_bytes() for path in out.parent.iterdir()}
-    run(rows_of(*range(30)), "--rows", "5", "--overwrite", code=4)
+    run(make_rows(*range(30)), "--rows", "5", "--overwrite", code=4)
 
     assert before == {path.name: path.read_bytes() for path in out.parent.iterdir()}
-    to(gate_of())
-    run(rows_of(*range(30)), "--rows", "5")
-    assert lines(*range(30)) == out.read_text()
+    to(make_gate())
+    run(make_rows(*range(30)), "--rows", "5")
+    assert expected_output(*range(30)) == out.read_text()
 
 
-def test_two_runs_on_one_output(to, run, out):
-    """The second is told, and changes nothing: the first ends as if it were alone."""
-    told = []
+def test_second_run_on_one_output_is_rejected(to, run, out):
+    second_runs = []
 
     class Meanwhile(httpx.ASGITransport):
         async def handle_async_request(self, request):
-            if len(told) < 2:
-                told.append(None)
-                more = [] if len(told) == 1 else ["--overwrite"]
-                told[-1] = await asyncio.to_thread(run, rows_of(*range(10)), "--rows", "5", *more, code=2)
+            if len(second_runs) < 2:
+                second_runs.append(None)
+                more = [] if len(second_runs) == 1 else ["--overwrite"]
+                second_runs[-1] = await asyncio.to_thread(
+                    run, make_rows(*range(10)), "--rows", "5", *more, code=2
+                )
             return await super().handle_async_request(request)
 
-    to(Meanwhile(gate_of().asgi))
-    run(rows_of(*range(10)), "--rows", "5", "--in-flight", "1")
+    to(Meanwhile(make_gate().asgi))
+    run(make_rows(*range(10)), "--rows", "5", "--in-flight", "1")
 
-    assert ["another run" in done.stderr for done in told] == [True, True]
-    assert lines(*range(10)) == out.read_text()
+    assert ["another run" in done.stderr for done in second_runs] == [True, True]
+    assert expected_output(*range(10)) == out.read_text()
     assert {"big.csv", "out.csv"} == {path.name for path in out.parent.iterdir()}
 
 
 @pytest.mark.parametrize("name", ["big.csv", "out.errors.csv", "out.csv.checkpoint"])
-def test_an_output_that_is_the_input(to, out, name):
-    """Or whose errors or checkpoint are: is refused, also with --overwrite, and by another name of the file."""
-    to(gate_of())
+def test_input_is_never_overwritten(to, out, name):
+    """Neither by the output nor by its companion files, nor through a link."""
+    to(make_gate())
     source = out.with_name(name)
-    source.write_text(rows_of(1))
+    source.write_text(make_rows(1))
     output = out if name.startswith("out") else out.with_name("link.csv")
     if output != out:
         output.symlink_to(source)
-    told = ["score", str(source), "--to", URL, "-o", str(output), "--overwrite"]
-    done = click.testing.CliRunner().invoke(cli, told)
+    command = ["score", str(source), "--url", URL, "-o", str(output), "--overwrite"]
+    done = click.testing.CliRunner().invoke(cli, command)
 
     assert 2 == done.exit_code
-    assert "is what is scored: take another --output" in done.stderr
-    assert rows_of(1) == source.read_text()
+    assert "is the input and would be overwritten: choose another --output" in done.stderr
+    assert make_rows(1) == source.read_text()
 
 
-def test_an_errors_file_of_another(to, run, out):
-    """Is not taken for that of this work, and stays."""
-    to(gate_of())
+def test_existing_errors_file_needs_overwrite(to, run, out):
+    to(make_gate())
     errors_file = out.with_name("out.errors.csv")
     errors_file.write_text("mine")
 
-    assert "out.errors.csv is there already" in run(rows_of(1), code=2).stderr
+    assert "out.errors.csv already exists" in run(make_rows(1), code=2).stderr
     assert "mine" == errors_file.read_text()
 
 
-def test_begun_anew_with_a_wrong_key(to, run, out):
-    """Takes nothing of what is done."""
-    to(gate_of())
-    run(rows_of(1, "a"), code=1)
-    run(rows_of(2), "--overwrite", key="mg_another-key", code=3)
+def test_overwrite_with_a_wrong_key_keeps_the_output(to, run, out):
+    to(make_gate())
+    run(make_rows(1, "a"), code=1)
+    run(make_rows(2), "--overwrite", key="mg_another-key", code=3)
 
-    assert lines(1, None) == out.read_text()
-    assert 2 == len(refused(out))
+    assert expected_output(1, None) == out.read_text()
+    assert 2 == len(read_errors(out))
 
 
 @pytest.mark.parametrize("arguments", [[], ["--overwrite"]])
-def test_a_header_without_rows(to, run, out, arguments):
-    """Nothing scored is no success; what was there stays."""
-    to(gate_of())
+def test_header_without_rows_is_an_error(to, run, out, arguments):
+    to(make_gate())
     if arguments:
-        run(rows_of(1))
-    told = run(HEADER, *arguments, code=2).stderr
+        run(make_rows(1))
+    error = run(HEADER, *arguments, code=2).stderr
 
-    assert "big.csv has a header line and no rows: nothing was scored" in told
-    assert (lines(1) if arguments else "") == out.read_text()
+    assert "big.csv has a header line but no rows: nothing was scored" in error
+    assert (expected_output(1) if arguments else "") == out.read_text()
 
 
 @pytest.mark.parametrize(
-    ("header", "told"),
+    ("header", "message"),
     [
         ("age,note", "missing input columns: plan"),
         ("age;plan;note", "The separator of the CSV body is a semicolon"),
@@ -421,37 +413,36 @@ def test_a_header_without_rows(to, run, out, arguments):
     ],
 )
 @pytest.mark.parametrize("rows", [0, 1, 7])
-def test_a_header_that_cannot_work(to, run, out, header, told, rows):
-    """It ends the command at the first request, and not each of the rows."""
-    gate = Failing(gate_of(), 1, page)
+def test_invalid_header_ends_the_command_at_the_first_request(to, run, out, header, message, rows):
+    gate = Failing(make_gate(), 1, page)
     to(gate)
     text = "\n".join([header, *[header.replace("age", "1")] * rows])
     out.with_name("latin.csv").write_bytes(text.encode("latin-1"))
     done = score(out.with_name("latin.csv"), "-o", str(out), "--rows", "2", code=2)
 
-    assert told in done.stderr
-    assert 0 == gate.left
+    assert message in done.stderr
+    assert 0 == gate.remaining
     assert "" == out.read_text()
 
 
 @pytest.mark.parametrize("row", ["1,x", "a,x"])
-def test_a_header_that_a_hidden_schema_rejects(to, run, out, row):
-    """It is checked by itself when a rejection names no row: the rows are not tried one by one."""
-    gate = Failing(gate_of(schema=SCHEMA.reading(reveal=False)), 2, page)
+def test_header_rejected_by_a_hidden_schema(to, run, out, row):
+    """It is checked separately if an error names no row."""
+    gate = Failing(make_gate(schema=SCHEMA.with_options(show_schema=False)), 2, page)
     to(gate)
     run("age,note\n" + f"{row}\n" * 7, code=2)
 
-    assert gate.left >= 0
+    assert gate.remaining >= 0
     assert not out.with_name("out.errors.csv").exists()
 
 
-# ---- formats of the file
+# ---- file formats
 
 
 def score(path, *arguments, code=0):
-    """Run the command over a file that is there."""
-    told = ["score", str(path), "--to", URL, "--key-env", "CHURN_KEY", *arguments]
-    done = click.testing.CliRunner(env={"CHURN_KEY": KEY}).invoke(cli, told)
+    """Run the command with an existing file."""
+    command = ["score", str(path), "--url", URL, "--key-env", "CHURN_KEY", *arguments]
+    done = click.testing.CliRunner(env={"CHURN_KEY": KEY}).invoke(cli, command)
 
     assert code == done.exit_code, done.output
     return done
@@ -462,65 +453,62 @@ COMPRESSIONS = {"gz": gzip, "bz2": bz2, "xz": lzma}
 
 @pytest.mark.parametrize("suffix", COMPRESSIONS)
 @pytest.mark.parametrize("name", ["big.csv", None])
-def test_a_compressed_file(to, out, suffix, name):
-    """It is read whatever it is called; its predictions are plain CSV, and called so."""
-    to(gate_of())
+def test_compressed_input(to, out, suffix, name):
+    """Recognized by its content. The predictions are plain CSV."""
+    to(make_gate())
     path = out.with_name(f"big.csv.{suffix}" if name is None else name)
-    path.write_bytes(COMPRESSIONS[suffix].compress(rows_of(*AGES).encode()))
+    path.write_bytes(COMPRESSIONS[suffix].compress(make_rows(*AGES).encode()))
     done = score(path, "--rows", "5", code=1)
 
-    assert lines(*DONE) == out.with_name("big.predictions.csv").read_text()
+    assert expected_output(*DONE) == out.with_name("big.predictions.csv").read_text()
     assert "rows/s" in done.stderr
 
 
-def test_several_compressed_files_in_one(to, out):
-    """Joined gzip files are one file."""
-    to(gate_of())
+def test_concatenated_gzip_files_are_one_file(to, out):
+    to(make_gate())
     path = out.with_name("big.csv.gz")
-    path.write_bytes(gzip.compress(rows_of(1).encode()) + gzip.compress(b"2,pro,x\n"))
+    path.write_bytes(gzip.compress(make_rows(1).encode()) + gzip.compress(b"2,pro,x\n"))
     score(path)
 
-    assert lines(1, 2) == out.with_name("big.predictions.csv").read_text()
+    assert expected_output(1, 2) == out.with_name("big.predictions.csv").read_text()
 
 
 @pytest.mark.parametrize("suffix", COMPRESSIONS)
-def test_a_compressed_file_is_resumed(to, out, suffix):
-    """By what is in it, so that it may be compressed again in another way meanwhile."""
+def test_compressed_input_is_resumed(to, out, suffix):
+    """Even if it was compressed again in another format."""
     path = out.with_name(f"big.csv.{suffix}")
-    path.write_bytes(COMPRESSIONS[suffix].compress(rows_of(*AGES).encode()))
-    to(Failing(gate_of(), 9, partial(page, status=500)))
+    path.write_bytes(COMPRESSIONS[suffix].compress(make_rows(*AGES).encode()))
+    to(Failing(make_gate(), 9, partial(page, status=500)))
     score(path, "-o", str(out), "--rows", "5", code=4)
-    to(gate_of())
-    path.write_bytes(gzip.compress(rows_of(*AGES).encode(), 1))
+    to(make_gate())
+    path.write_bytes(gzip.compress(make_rows(*AGES).encode(), 1))
     done = score(path, "-o", str(out), "--rows", "5", "--json", code=1)
 
-    assert lines(*DONE) == out.read_text()
+    assert expected_output(*DONE) == out.read_text()
     assert 0 < json.loads(done.stdout)["resumed_at"] < 60
 
 
 @pytest.mark.parametrize("suffix", COMPRESSIONS)
-@pytest.mark.parametrize("left", [10, 25_000])
-def test_a_compressed_file_that_is_cut_off(to, out, suffix, left):
-    """Its rows are not taken for all there are; once it is whole, the command goes on."""
-    to(gate_of())
+@pytest.mark.parametrize("size", [10, 25_000])
+def test_truncated_compressed_input_can_be_resumed_once_complete(to, out, suffix, size):
+    to(make_gate())
     rng = np.random.default_rng(0)
     ages = rng.random(20_000).round(5).tolist()
-    whole = COMPRESSIONS[suffix].compress(rows_of(*ages).encode())
+    content = COMPRESSIONS[suffix].compress(make_rows(*ages).encode())
     path = out.with_name(f"big.csv.{suffix}")
-    path.write_bytes(whole[:left])
+    path.write_bytes(content[:size])
     done = score(path, "--rows", "100", code=2)
 
     assert f"big.csv.{suffix} is damaged or incomplete: " in done.stderr
-    path.write_bytes(whole)
+    path.write_bytes(content)
     score(path, "--rows", "100")
     assert 20_001 == len(out.with_name("big.predictions.csv").read_text().splitlines())
 
 
-def test_a_compressed_file_that_is_damaged(to, out):
-    """It is told as one, by any of the errors that the modules raise."""
-    to(gate_of())
+def test_damaged_compressed_input_is_reported(to, out):
+    to(make_gate())
     for suffix, module in COMPRESSIONS.items():
-        content = bytearray(module.compress(rows_of(*range(5000)).encode()))
+        content = bytearray(module.compress(make_rows(*range(5000)).encode()))
         content[20:60] = b"?" * 40
         path = out.with_name(f"big.csv.{suffix}")
         path.write_bytes(content)
@@ -528,37 +516,35 @@ def test_a_compressed_file_that_is_damaged(to, out):
         assert "is damaged or incomplete" in score(path, code=2).stderr
 
 
-def test_a_disk_that_cannot_be_read(to, out, monkeypatch):
-    """It is told as the disk's error, and not as one of the file."""
-    to(gate_of())
+def test_io_errors_are_not_reported_as_damage(to, out, monkeypatch):
+    to(make_gate())
     path = out.with_name("big.csv")
-    path.write_text(rows_of(1))
+    path.write_text(make_rows(1))
 
     def fail(*_):
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr("modelgate.cli.csv_file._check_format", fail)
-    told = score(path, code=2).stderr
+    error = score(path, code=2).stderr
 
-    assert "Input/output error" in told
-    assert "damaged" not in told
+    assert "Input/output error" in error
+    assert "damaged" not in error
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="zstd can be read here")
-def test_a_compression_that_cannot_be_read(to, out):
-    """It is named, with the remedy."""
+def test_unsupported_compression_is_reported(to, out):
     path = out.with_name("big.csv.zst")
     path.write_bytes(b"\x28\xb5\x2f\xfd\x04\x00\x19\x00\x00abc\x01")
 
     assert "no module compression.zstd to read it: decompress it first" in score(path, code=2).stderr
 
 
-def parquet():
-    # Its first bytes are those that pyarrow writes.
+def make_parquet():
+    # The first bytes as pyarrow writes them.
     return b"PAR1\x15\x04\x15\x20\x15\x24L\x15\x04\x15\x00\x12\x00\x00" + b"PAR1"
 
 
-def workbook():
+def make_workbook():
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("xl/worksheets/sheet1.xml", "<worksheet/>")
@@ -566,25 +552,25 @@ def workbook():
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
-        (parquet(), "is a Parquet file, and the rows must be CSV: pandas.read_parquet(…).to_csv"),
+        (make_parquet(), "is a Parquet file, and the rows must be CSV: pandas.read_parquet(…).to_csv"),
         (
-            workbook(),
+            make_workbook(),
             "is a zip archive, such as an Excel workbook, and the rows must be CSV: pandas.read_excel",
         ),
-        (rows_of(1).encode("utf-16"), "is UTF-16, and the rows must be UTF-8: iconv -f UTF-16 -t UTF-8"),
-        (rows_of(1).encode("utf-32"), "is UTF-32, and"),
-        (rows_of(1).encode("utf-16-le"), "is no text file"),
-        (gzip.compress(gzip.compress(rows_of(1).encode())), "is no text file"),
-        (gzip.compress(parquet()), "is a Parquet file"),
-        (gzip.compress(b""), "is empty: a header line"),
-        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "is not readable"),
-        (b"\x7fELF\x02\x01\x01\x00\x00\x00", "is no text file"),
+        (make_rows(1).encode("utf-16"), "is UTF-16, and the rows must be UTF-8: iconv -f UTF-16 -t UTF-8"),
+        (make_rows(1).encode("utf-32"), "is UTF-32, and"),
+        (make_rows(1).encode("utf-16-le"), "is not a text file"),
+        (gzip.compress(gzip.compress(make_rows(1).encode())), "is not a text file"),
+        (gzip.compress(make_parquet()), "is a Parquet file"),
+        (gzip.compress(b""), "is empty: it must begin with a header line"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "cannot be read"),
+        (b"\x7fELF\x02\x01\x01\x00\x00\x00", "is not a text file"),
         (b'[\n  {"age": 1}\n]', "is JSON, and the rows must be CSV: pandas.read_json(…).to_csv"),
         (b'{"age": 1}\n{"age": 2}\n', "is JSON, and"),
     ],
-    # Not of the content: the time is in it, and every worker of pytest names tests alike.
+    # Ids made from the content would differ between pytest workers: zip files hold the time.
     ids=[
         "parquet",
         "workbook",
@@ -600,19 +586,17 @@ def workbook():
         "json lines",
     ],
 )
-def test_a_file_of_another_format(to, out, content, told):
-    """It is named, and what to do; nothing is ever "0 rows" and a success."""
-    to(gate_of())
+def test_other_formats_are_named_with_a_remedy(to, out, content, message):
+    to(make_gate())
     path = out.with_name("rows.data")
     path.write_bytes(content)
 
-    assert told in score(path, code=2).stderr
+    assert message in score(path, code=2).stderr
 
 
-def test_columns_called_as_formats_begin(to, out):
-    """Text is text: PAR1 may be a column."""
+def test_column_names_may_look_like_magic_bytes(to, out):
     schema = Schema.of(PAR1=float, ORC=float)
-    to(gate_of(lambda table: table["PAR1"] + table["ORC"], schema))
+    to(make_gate(lambda table: table["PAR1"] + table["ORC"], schema))
     for header in ("PAR1,ORC", "ORC,PAR1"):
         path = out.with_name("rows.csv")
         path.write_text(f"{header}\n1,2\n")
@@ -621,57 +605,53 @@ def test_columns_called_as_formats_begin(to, out):
         assert "churn_PREDICTION\n3.0\n" == out.with_name("rows.predictions.csv").read_text()
 
 
-def test_a_compression_in_capitals(to, out):
-    """Some programs write it so: its predictions are plain CSV all the same."""
-    to(gate_of())
+def test_compression_suffix_in_capitals(to, out):
+    to(make_gate())
     path = out.with_name("big.csv.GZ")
-    path.write_bytes(gzip.compress(rows_of(*AGES).encode()))
+    path.write_bytes(gzip.compress(make_rows(*AGES).encode()))
     score(path, code=1)
 
-    assert lines(*DONE) == out.with_name("big.predictions.csv").read_text()
+    assert expected_output(*DONE) == out.with_name("big.predictions.csv").read_text()
 
 
-def test_a_compressed_output(to, run):
-    """Is not written, and not called so either."""
+def test_output_must_not_have_a_compression_suffix(to, run):
     assert (
-        "--output must not end in .gz (got out.csv.gz)" in run(rows_of(1), "-o", "out.csv.gz", code=2).stderr
+        "--output must not end in .gz (got out.csv.gz)"
+        in run(make_rows(1), "-o", "out.csv.gz", code=2).stderr
     )
 
 
-def test_versions_of_the_model(to, run):
-    """Are told where there was more than one: gone on with later, or replaced meanwhile."""
-    to(Failing(gate_of(version="3"), 2, partial(page, status=502)))
-    run(rows_of(*range(30)), "--rows", "5", code=4)
-    to(gate_of(version="4"))
-    told = run(rows_of(*range(30)), "--rows", "5").stdout
-    alone = json.loads(run(rows_of(1, "a"), "--json", "--overwrite", code=1).stdout)
+def test_several_model_versions_are_reported(to, run):
+    to(Failing(make_gate(version="3"), 2, partial(page, status=502)))
+    run(make_rows(*range(30)), "--rows", "5", code=4)
+    to(make_gate(version="4"))
+    output = run(make_rows(*range(30)), "--rows", "5").stdout
+    alone = json.loads(run(make_rows(1, "a"), "--json", "--overwrite", code=1).stdout)
 
-    assert "by the versions 3, 4 of the model" in told
+    assert "scored by model versions 3, 4" in output
     assert ["4"] == alone["versions"]
 
 
-def test_what_is_no_regular_file(to, run, out, tmp_path):
-    """A pipe cannot be gone on with, and a device keeps nothing."""
-    to(gate_of())
+def test_special_files_are_rejected(to, run, out, tmp_path):
+    """A pipe cannot be read again, and a device stores nothing."""
+    to(make_gate())
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     runner = click.testing.CliRunner()
-    source = runner.invoke(cli, ["score", str(pipe), "--to", URL, "-o", str(out)])
+    source = runner.invoke(cli, ["score", str(pipe), "--url", URL, "-o", str(out)])
 
-    assert (2, True) == (source.exit_code, "pipe is no regular file" in source.stderr)
-    assert "/dev/full is no regular file" in run(rows_of(1), "-o", "/dev/full", code=2).stderr
-
-
-def test_an_output_in_no_folder(to, run, tmp_path):
-    """Is told by its path, without a traceback."""
-    to(gate_of())
-
-    assert "nowhere/out.csv" in run(rows_of(1), "-o", str(tmp_path / "nowhere/out.csv"), code=2).stderr
+    assert (2, True) == (source.exit_code, "pipe must be a regular file" in source.stderr)
+    assert "/dev/full must be a regular file" in run(make_rows(1), "-o", "/dev/full", code=2).stderr
 
 
-def test_a_disk_that_is_full(to, run, out, monkeypatch):
-    """Stops the command, which can be gone on with."""
-    to(gate_of())
+def test_output_in_a_missing_folder(to, run, tmp_path):
+    to(make_gate())
+
+    assert "nowhere/out.csv" in run(make_rows(1), "-o", str(tmp_path / "nowhere/out.csv"), code=2).stderr
+
+
+def test_full_disk_stops_the_run_and_can_be_resumed(to, run, out, monkeypatch):
+    to(make_gate())
     saved = Checkpoint.save
 
     def save(self, path):
@@ -680,148 +660,139 @@ def test_a_disk_that_is_full(to, run, out, monkeypatch):
         saved(self, path)
 
     monkeypatch.setattr(Checkpoint, "save", save)
-    assert "No space left" in run(rows_of(*range(10)), "--rows", "5", code=2).stderr
+    assert "No space left" in run(make_rows(*range(10)), "--rows", "5", code=2).stderr
     monkeypatch.undo()
-    to(gate_of())
-    run(rows_of(*range(10)), "--rows", "5")
-    assert lines(*range(10)) == out.read_text()
+    to(make_gate())
+    run(make_rows(*range(10)), "--rows", "5")
+    assert expected_output(*range(10)) == out.read_text()
 
 
-# ---- what goes wrong
+# ---- errors
 
 
 @pytest.mark.parametrize(
-    ("text", "options", "code", "told"),
+    ("text", "options", "code", "message"),
     [
-        (rows_of(1), {"key": "mg_another-key"}, 3, "Invalid API token. See that the key is whole"),
-        (rows_of(1), {"key": None}, 3, "No key was sent: give key=…, or --key-env VARIABLE"),
-        (rows_of(1), {"url": "http://app/price"}, 3, "does not serve this deployment"),
-        (rows_of(1), {"url": "http://app/x/y/churn"}, 2, "https://host/ml/churn"),
-        (rows_of(1), {"url": "app/churn"}, 2, "url='app/churn': accepts that of a deployment"),
+        (make_rows(1), {"key": "mg_another-key"}, 3, "Invalid API token. Check that the key is complete"),
+        (make_rows(1), {"key": None}, 3, "No key was sent: pass key=…, or --key-env VARIABLE"),
+        (make_rows(1), {"url": "http://app/price"}, 3, "has no access to this deployment"),
+        (make_rows(1), {"url": "http://app/x/y/churn"}, 2, "https://host/ml/churn"),
+        (
+            make_rows(1),
+            {"url": "app/churn"},
+            2,
+            "url must be that of a deployment, such as https://host/ml/churn (got 'app/churn')",
+        ),
         ("age,note\n1,x\n", {}, 2, "missing input columns: plan"),
-        ("", {}, 2, "is empty: a header line"),
-        (HEADER + '1,pro,"x\n' + "1,pro,x\n" * 20_000, {}, 2, "Line 2 of the CSV is not readable"),
+        ("", {}, 2, "is empty: it must begin with a header line"),
+        (HEADER + '1,pro,"x\n' + "1,pro,x\n" * 20_000, {}, 2, "Line 2 of the CSV cannot be read"),
     ],
 )
-def test_what_is_told_and_the_exit_code(to, run, text, options, code, told):
-    """2 what cannot work, 3 what is not allowed; and what to do."""
-    to(gate_of())
+def test_caller_errors_and_exit_codes(to, run, text, options, code, message):
+    to(make_gate())
     done = run(text, code=code, **options)
 
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.output
     assert KEY not in done.output
 
 
 @pytest.mark.parametrize(
-    ("fault", "code", "told"),
+    ("fault", "code", "message"),
     [
-        (page, 2, "no answer of a gate"),
-        (partial(page, status=302, location="https://else.where/"), 2, "The key is not sent there"),
-        (partial(page, status=429, **{"retry-after": "90000"}), 3, "answered 429"),
-        (partial(page, status=504), 4, "answered 504"),
+        (page, 2, "not a response of a gate"),
+        (partial(page, status=302, location="https://else.where/"), 2, "It was not followed"),
+        (partial(page, status=429, **{"retry-after": "90000"}), 3, "returned 429"),
+        (partial(page, status=504), 4, "returned 504"),
     ],
 )
-def test_a_server_that_refuses(to, run, fault, code, told):
-    """3 a limit that is reached for longer than one waits; 4 a server that fails."""
-    to(Failing(gate_of(), 0, fault))
+def test_server_errors_and_exit_codes(to, run, fault, code, message):
+    to(Failing(make_gate(), 0, fault))
 
-    assert told in run(rows_of(1), code=code).stderr
+    assert message in run(make_rows(1), code=code).stderr
 
 
-def test_what_a_server_says_stays_in_its_line(to, run):
-    """Its message moves no cursor and forges no line."""
-
+def test_server_messages_are_escaped(to, run):
     def hostile(request):
-        told = json.dumps({"message": "\x1b[2J\nbig.csv: 1 rows", "code": "invalid_input"})
+        text = json.dumps({"message": "\x1b[2J\nbig.csv: 1 rows", "code": "invalid_input"})
         return httpx.Response(
-            422, text=told, headers={"content-type": "application/json", "x-request-id": "1"}
+            422, text=text, headers={"content-type": "application/json", "x-request-id": "1"}
         )
 
-    to(Failing(gate_of(), 0, hostile))
+    to(Failing(make_gate(), 0, hostile))
 
-    assert "Error: \\x1b[2J\\nbig.csv: 1 rows" in run(rows_of(1), code=2).stderr
+    assert "Error: \\x1b[2J\\nbig.csv: 1 rows" in run(make_rows(1), code=2).stderr
 
 
-def raising(table):
+def raise_error(table):
     raise ValueError
 
 
-def test_a_failing_model(to, run):
-    """Is the server's fault, and its log has more."""
-    to(gate_of(raising))
+def test_model_errors_show_the_request_id(to, run):
+    to(make_gate(raise_error))
 
-    assert "request id" in run(rows_of(1), code=4).stderr
+    assert "request id" in run(make_rows(1), code=4).stderr
 
 
-def test_codes():
-    """Whatever else may be raised has its code too."""
-
+def test_exit_codes_of_other_errors():
     assert [130, 4, 4, 3, 2] == [
-        code_of(error)
+        exit_code(error)
         for error in (
             KeyboardInterrupt(),
             client.ConnectionFailed("cut", retried=True),
-            client.UnexpectedAnswer(502, "x"),
+            client.UnexpectedResponse(502, "x"),
             errors.KeyInactive("k", "expired", "x"),
-            client.UnexpectedAnswer(404, "x"),
+            client.UnexpectedResponse(404, "x"),
         )
     ]
 
 
-def test_an_interrupt(to, run):
-    """Ends as interrupted commands do, and says that one can go on."""
-
+def test_interrupt_exits_with_130_and_explains_how_to_resume(to, run):
     def interrupt(request):
         raise KeyboardInterrupt
 
-    to(Failing(gate_of(), 2, interrupt))
-    done = run(rows_of(*range(30)), "--rows", "5", "--in-flight", "1", code=130)
+    to(Failing(make_gate(), 2, interrupt))
+    done = run(make_rows(*range(30)), "--rows", "5", "--in-flight", "1", code=130)
 
     assert [
         "Stopped",
-        "10 rows are done: the same command goes on with the next",
+        "10 rows are done: run the same command to continue",
     ] == done.stderr.splitlines()[-2:]
 
 
-def test_columns_that_change(to, run):
-    """A model replaced by another one meanwhile is noticed."""
+def test_model_replaced_during_the_run_is_detected(to, run):
     calls = count()
-    to(gate_of(lambda table: {f"churn_{next(calls)}": table["age"]}))
+    to(make_gate(lambda table: {f"churn_{next(calls)}": table["age"]}))
 
     assert (
-        "the model was replaced" in run(rows_of(*range(4)), "--rows", "2", "--in-flight", "1", code=2).stderr
+        "the model was replaced"
+        in run(make_rows(*range(4)), "--rows", "2", "--in-flight", "1", code=2).stderr
     )
 
 
-def test_an_answer_of_another_length(to, run):
-    """Is no answer."""
-
+def test_answer_with_too_few_rows_is_rejected(to, run):
     def short(request):
         return httpx.Response(200, text="a\n1\n", headers={"content-type": "text/csv"})
 
-    to(Failing(gate_of(), 0, short))
+    to(Failing(make_gate(), 0, short))
 
-    assert "2 rows were answered with 1 predictions" in run(rows_of(1, 2), code=2).stderr
+    assert "The response to 2 rows has 1 predictions" in run(make_rows(1, 2), code=2).stderr
 
 
-def test_a_key_that_is_not_set(run):
-    """Is told by the name of the variable."""
-    done = click.testing.CliRunner().invoke(cli, ["score", __file__, "--to", URL, "--key-env", "NO_SUCH"])
+def test_unset_key_variable_is_named(run):
+    done = click.testing.CliRunner().invoke(cli, ["score", __file__, "--url", URL, "--key-env", "NO_SUCH"])
 
     assert 2 == done.exit_code
     assert "the environment variable NO_SUCH is not set" in done.stderr
 
 
-def test_waits_are_told(to, run, monkeypatch):
-    """How often the server said to wait."""
-
+def test_waits_are_reported_and_counted(to, run, monkeypatch):
     def sleep(seconds):
         assert seconds >= 5
         yield from ()
 
     monkeypatch.setattr("modelgate.client.session.sleep", sleep)
-    gate, answers = gate_of(), iter([429, 503])
+    gate, answers = make_gate(), iter([429, 503])
 
     class Busy(httpx.ASGITransport):
         async def handle_async_request(self, request):
@@ -832,37 +803,36 @@ def test_waits_are_told(to, run, monkeypatch):
 
     to(Busy(gate.asgi))
 
-    done = run(rows_of(1))
+    done = run(make_rows(1))
     assert "2 waits for the server" in done.stdout
     assert 1 == done.stderr.count("waiting ")
-    assert "s for the server: app answered 429" in done.stderr
+    assert "s for the server: app returned 429" in done.stderr
 
 
 def no_sleep(_seconds):
     yield from ()
 
 
-def test_a_server_that_is_not_there(to, run, monkeypatch):
-    """Is given up soon, with the reason: the address is wrong, mostly."""
+def test_unreachable_server_is_abandoned_soon(to, run, monkeypatch):
+    """Its address is probably wrong."""
     monkeypatch.setattr("modelgate.client.session.sleep", no_sleep)
-    asked = count()
+    requests = count()
 
     def refuse(request):
-        next(asked)
+        next(requests)
         raise httpx.ConnectError("refused")
 
-    to(Failing(gate_of(), 0, refuse))
-    done = run(rows_of(1), code=4)
+    to(Failing(make_gate(), 0, refuse))
+    done = run(make_rows(1), code=4)
 
     assert "app cannot be reached (refused)" in done.stderr
-    assert "given up after 5 attempts: it has never answered" in done.stderr
-    assert 5 == next(asked)
+    assert "gave up after 5 attempts without any response" in done.stderr
+    assert 5 == next(requests)
 
 
-def test_a_server_that_starts_anew(to, run, out, monkeypatch):
-    """Is waited for, once it has answered."""
+def test_restarting_server_is_waited_for(to, run, out, monkeypatch):
     monkeypatch.setattr("modelgate.client.session.sleep", no_sleep)
-    gate, calls = gate_of(), count()
+    gate, calls = make_gate(), count()
 
     class Restarting(httpx.ASGITransport):
         async def handle_async_request(self, request):
@@ -871,30 +841,30 @@ def test_a_server_that_starts_anew(to, run, out, monkeypatch):
             return await super().handle_async_request(request)
 
     to(Restarting(gate.asgi))
-    run(rows_of(1, 2), "--rows", "1", "--in-flight", "1")
+    run(make_rows(1, 2), "--rows", "1", "--in-flight", "1")
 
-    assert lines(1, 2) == out.read_text()
+    assert expected_output(1, 2) == out.read_text()
 
 
-def test_requests_in_flight(to, run, out):
-    """After the first, as many at once as is said, and no more; their answers keep their order."""
+def test_concurrent_requests_keep_their_order(to, run, out):
+    """The first is sent alone."""
 
     class Counting(httpx.ASGITransport):
-        flying = most = seen = 0
+        in_flight = most = seen = 0
 
         async def handle_async_request(self, request):
             Counting.seen += 1
-            Counting.flying += 1
-            Counting.most = max(Counting.most, Counting.flying)
+            Counting.in_flight += 1
+            Counting.most = max(Counting.most, Counting.in_flight)
             if Counting.seen == 1:
                 assert await asyncio.wait_for(alone(), SOON)
             elif Counting.seen <= 4:
-                # Not before three are there; and the last of them first.
+                # Wait until three are in flight, and answer the last of them first.
                 async with asyncio.timeout(SOON):
-                    while Counting.seen < 4 or (Counting.flying > 1 and b"\n2" in request.content[:20]):
+                    while Counting.seen < 4 or (Counting.in_flight > 1 and b"\n2" in request.content[:20]):
                         await asyncio.sleep(0)
             answer = await super().handle_async_request(request)
-            Counting.flying -= 1
+            Counting.in_flight -= 1
             return answer
 
     async def alone():
@@ -902,37 +872,37 @@ def test_requests_in_flight(to, run, out):
             await asyncio.sleep(0)
         return Counting.seen == 1
 
-    to(Counting(gate_of().asgi))
-    run(rows_of(*range(20)), "--rows", "2", "--in-flight", "3")
+    to(Counting(make_gate().asgi))
+    run(make_rows(*range(20)), "--rows", "2", "--in-flight", "3")
 
     assert 3 == Counting.most
-    assert lines(*range(20)) == out.read_text()
+    assert expected_output(*range(20)) == out.read_text()
 
 
 # ---- progress
 
 
-def test_progress_in_lines(to, run):
-    """Where there is no terminal: one for every tenth, with rows, rate and the time left."""
-    to(gate_of())
-    told = run(rows_of(*[10] * 100), "--rows", "1").stderr.splitlines()
+def test_progress_lines_without_a_terminal(to, run):
+    to(make_gate())
+    progress_lines = run(make_rows(*[10] * 100), "--rows", "1").stderr.splitlines()
 
-    assert 10 == len(told)
-    assert all("rows/s" in line and line.endswith("left") for line in told)
-    assert "100 rows" in told[-1]
+    assert 10 == len(progress_lines)
+    assert all("rows/s" in line and line.endswith("left") for line in progress_lines)
+    assert "100 rows" in progress_lines[-1]
 
 
-def test_progress_in_a_terminal(monkeypatch, capsys):
-    """A bar that moves."""
+def test_progress_bar_in_a_terminal(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    with progress.progress("big.csv") as show:
+    with progress.show_progress("big.csv") as show:
         show(0.5, " 50 %  5 rows")
 
     assert "big.csv" in capsys.readouterr().err
 
 
-def test_progress_told():
-    """Rows are those of all runs; their rate, and the time left, that of this one."""
+def test_progress_text():
+    """Rows are those of all runs; rate and remaining time those of this run."""
 
-    assert " 50 %  1,500 rows  100 rows/s  0:00:20 left" == progress.told(0.5, 1500, 500, 5.0, 0.25, 15.0)
-    assert "  0 %  0 rows  0 rows/s  - left" == progress.told(0.0, 0, 0, 5.0, 0.0, 5.0)
+    assert " 50 %  1,500 rows  100 rows/s  0:00:20 left" == progress.format_progress(
+        0.5, 1500, 500, 5.0, 0.25, 15.0
+    )
+    assert "  0 %  0 rows  0 rows/s  - left" == progress.format_progress(0.0, 0, 0, 5.0, 0.0, 5.0)

@@ -1,4 +1,4 @@
-"""``modelgate serve``, as people start it."""
+"""``modelgate serve``."""
 
 import json
 import shlex
@@ -16,15 +16,15 @@ import skops.io
 
 from modelgate import ConfigurationError, Deployment, Gate, ModelPackage, Schema
 from modelgate.cli.root import cli
-from modelgate.cli.serve import gate_of, greeting, is_loopback, models_in
-from waiting import SOON
+from modelgate.cli.serve import build_gate, find_models, format_greeting, is_loopback
+from support.waiting import SOON
 
 COMMAND = "from modelgate.cli import main; main()"
 
 
 @pytest.fixture(scope="module")
 def folder(wine, diabetes, tmp_path_factory):
-    """A folder of models: of wine two versions, and others that are no models."""
+    """A folder with two versions of wine, another model, and a file that is not a model."""
     folder = tmp_path_factory.mktemp("models")
     for name in ("wine@9.skops", "wine@10.skops"):
         skops.io.dump(wine[0], folder / name)
@@ -42,8 +42,7 @@ def serve(*arguments, code=2):
     return done
 
 
-def test_what_is_printed_works(folder):
-    """The address, a key for this run, and for each deployment a command that asks it."""
+def test_printed_commands_work(folder):
     command = [sys.executable, "-c", COMMAND, "serve", str(folder), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         lines, limit = [], threading.Timer(SOON, process.kill)
@@ -51,20 +50,19 @@ def test_what_is_printed_works(folder):
         while sum(line.startswith("curl ") for line in lines) < 2:
             lines.append(process.stdout.readline())
             assert lines[-1], process.stderr.read()
-        answers = [ask(line) for line in lines if line.startswith("curl ")]
+        answers = [run_curl(line) for line in lines if line.startswith("curl ")]
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=SOON)
         limit.cancel()
 
     assert (0, "", "") == (process.returncode, rest, errors)
     assert lines[0].startswith("Serving at http://127.0.0.1:")
-    assert lines[1].startswith("Key, for this run alone: mg_live_")
+    assert lines[1].startswith("Key for this run only: mg_live_")
     assert [{"prediction"}, {"prediction", "confidence"}] == [answer.keys() for answer in answers]
 
 
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
-def test_where_it_listens(folder, monkeypatch, host, shown):
-    """On the address that is printed, until it is interrupted."""
+def test_serve_listens_on_the_printed_address(folder, monkeypatch, host, shown):
     bound = []
 
     def run(server, sockets):
@@ -76,62 +74,60 @@ def test_where_it_listens(folder, monkeypatch, host, shown):
         socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError:
         pytest.skip(f"this machine has no {host}")
-    told = serve(folder, "--host", host, "--port", "0", code=0).stdout
+    output = serve(folder, "--host", host, "--port", "0", code=0).stdout
 
-    assert f"Serving at http://{shown}:{bound[0]} until Ctrl-C" in told
+    assert f"Serving at http://{shown}:{bound[0]} until Ctrl-C" in output
 
 
-def ask(line):
-    """What the curl command *line* is answered."""
+def run_curl(line):
+    """Send the request of a curl command and return the answer."""
     _, url, *options = shlex.split(line)
-    told = dict(zip(options[1::2], options[::2], strict=True))
-    headers = dict(text.split(": ", 1) for text, option in told.items() if option == "-H")
-    body = next(text for text, option in told.items() if option == "-d").encode()
-    opened = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opened.open(urllib.request.Request(url, body, headers), timeout=SOON) as answer:
+    values = dict(zip(options[1::2], options[::2], strict=True))
+    headers = dict(text.split(": ", 1) for text, option in values.items() if option == "-H")
+    body = next(text for text, option in values.items() if option == "-d").encode()
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(urllib.request.Request(url, body, headers), timeout=SOON) as answer:
         return json.loads(answer.read())
 
 
-def test_names_and_versions(folder):
-    """Of a folder the newest version of each, of a file what it is called."""
-    told = models_in([folder])
+def test_newest_version_in_a_folder_is_served(folder):
+    models = find_models([folder])
 
     assert {"diabetes": "diabetes.mgpkg", "wine": "wine@10.skops"} == {
-        name: file.name for name, file in told.items()
+        name: file.name for name, file in models.items()
     }
-    assert {"wine": folder / "wine@9.skops"} == models_in([folder / "wine@9.skops"])
+    assert {"wine": folder / "wine@9.skops"} == find_models([folder / "wine@9.skops"])
 
 
 @pytest.mark.parametrize(
-    ("paths", "told"),
+    ("paths", "message"),
     [
-        (["."], "has no model file, ending in .mgpkg, .skops, .joblib"),
-        (["wine@9.skops", "wine@10.skops"], "is called wine too"),
-        (["notes.txt"], "accepts files ending in"),
+        (["."], "contains no model file (.mgpkg, .skops, .joblib"),
+        (["wine@9.skops", "wine@10.skops"], "have the same name, wine"),
+        (["notes.txt"], "its name must end in"),
     ],
 )
-def test_what_cannot_be_served(folder, tmp_path, paths, told):
-    """Is told with the name of the file."""
+def test_unusable_paths_are_reported(folder, tmp_path, paths, message):
     paths = [tmp_path if path == "." else folder / path for path in paths]
 
-    assert told in serve(*paths).stderr
+    assert message in serve(*paths).stderr
 
 
-def test_a_pickle(folder, tmp_path, diabetes):
-    """Is loaded by whoever says so, alone or in a package."""
+def test_pickles_need_load_pickle(folder, tmp_path, diabetes):
+    """Alone and in a package."""
     joblib.dump(diabetes[0], tmp_path / "plain.joblib")
     package = ModelPackage.from_estimator(diabetes[0], diabetes[1][:20], None, name="packed", format="joblib")
     package.save(tmp_path / "packed.mgpkg", folder=True)
 
     assert "is a pickle" in serve(tmp_path / "plain.joblib").stderr
-    assert "holds a pickle" in serve(tmp_path / "packed.mgpkg").stderr
+    assert "contains a pickle" in serve(tmp_path / "packed.mgpkg").stderr
     assert ["packed", "plain"] == list(
-        gate_of([tmp_path], "open", limits="9/minute", trusted=True).deployments
+        build_gate([tmp_path], "open", limits="9/minute", load_pickle=True).deployments
     )
 
 
 @pytest.mark.parametrize(
-    ("host", "only_here"),
+    ("host", "expected"),
     [
         ("127.0.0.1", True),
         ("::1", True),
@@ -141,53 +137,47 @@ def test_a_pickle(folder, tmp_path, diabetes):
         ("host", False),
     ],
 )
-def test_loopback(host, only_here):
-    """Whether other machines reach it."""
-
-    assert only_here is is_loopback(host)
+def test_loopback_addresses(host, expected):
+    assert expected is is_loopback(host)
 
 
 @pytest.mark.parametrize("keys", [[], ["--keys", "open"]])
-def test_other_machines(folder, keys):
-    """Are not let in by a key that stands on a screen, or by none, unless that is said."""
-
-    assert "or say --expose" in serve(folder, "--host", "0.0.0.0", *keys).stderr
+def test_other_machines_need_expose_or_keys(folder, keys):
+    assert "or pass --expose" in serve(folder, "--host", "0.0.0.0", *keys).stderr
 
 
-def test_a_port_that_is_taken(folder):
-    """Is told."""
+def test_taken_port_is_reported(folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
         assert f"port {port}: Address already in use" in serve(folder, "--port", port).stderr
 
 
-def test_a_missing_uvicorn(folder, monkeypatch):
-    """Is told with the extra."""
+def test_missing_uvicorn_is_reported_with_its_extra(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
 
     assert 'pip install "modelgate[serve]"' in serve(folder).stderr
 
 
-def test_keys_of_ones_own(folder):
-    """Are not shown; a gate for anyone asks for none; a schema that is hidden gives no example."""
+def test_greeting_shows_no_configured_keys_and_no_hidden_schema(folder):
     schema = Schema.of(age=float)
     shown, hidden = (
         Gate([Deployment("twice", lambda table: table["age"] * 2, schema=schema)], keys="open")
-        for schema in (schema, schema.reading(reveal=False))
+        for schema in (schema, schema.with_options(show_schema=False))
     )
-    own, anyone = ("\n".join(greeting(shown, "http://h", None, is_open=told)) for told in (False, True))
+    with_keys, without_keys = (
+        "\n".join(format_greeting(shown, "http://h", None, is_open=is_open)) for is_open in (False, True)
+    )
 
-    assert "'Authorization: Bearer <key>'" in own
-    assert "Bearer" not in anyone
-    assert "Key, for" not in own + anyone
-    assert list(greeting(hidden, "http://h", None))[-1].endswith(" -d '{}'")
+    assert "'Authorization: Bearer <key>'" in with_keys
+    assert "Bearer" not in without_keys
+    assert "Key for" not in with_keys + without_keys
+    assert list(format_greeting(hidden, "http://h", None))[-1].endswith(" -d '{}'")
 
 
-def test_options_that_cannot_work(folder, monkeypatch):
-    """Are told as those of a gate."""
+def test_gate_options_are_validated(folder, monkeypatch):
     monkeypatch.delenv("NO_SUCH", raising=False)
 
-    assert "is no window" in serve(folder, "--limits", "often").stderr
+    assert "is not a window" in serve(folder, "--limits", "often").stderr
     with pytest.raises(ConfigurationError, match="NO_SUCH"):
-        gate_of([folder], "env:NO_SUCH", limits="9/minute", trusted=False)
+        build_gate([folder], "env:NO_SUCH", limits="9/minute", load_pickle=False)

@@ -1,4 +1,4 @@
-"""A model that stores the names of its columns is given them by name, whatever the order of the schema."""
+"""Column names stored in models. The order of the schema does not matter for such models."""
 
 import lightgbm
 import numpy as np
@@ -18,7 +18,7 @@ ROW = {"a": 4.0, "b": 39.0}
 
 
 class CatBoost(RegressorMixin, BaseEstimator):
-    """Stores names as CatBoost does: also those of an array, and of a frame in ``feature_names_`` alone."""
+    """Stores names like CatBoost: for arrays too, and for DataFrames only in ``feature_names_``."""
 
     def fit(self, X, y):
         columns = getattr(X, "columns", range(X.shape[1]))
@@ -33,8 +33,8 @@ class CatBoost(RegressorMixin, BaseEstimator):
         return np.asarray(X, float) @ self.weights_
 
 
-class Loaded(CatBoost):
-    """As CatBoost after it was read from a file."""
+class LoadedCatBoost(CatBoost):
+    """CatBoost model loaded from a file."""
 
     def fit(self, X, y):
         super().fit(X, y)
@@ -42,8 +42,8 @@ class Loaded(CatBoost):
         return self
 
 
-class Listed(CatBoost):
-    """Has the names in ``feature_names``, and no number."""
+class WithFeatureNames(CatBoost):
+    """Stores names in ``feature_names``, and no number of columns."""
 
     def fit(self, X, y):
         super().fit(X, y)
@@ -55,15 +55,15 @@ class Listed(CatBoost):
         return np.asarray(X[self.feature_names], float) @ self.weights_
 
 
-class Indexed(Listed):
-    """Takes an array alone, and has the names for its own reports."""
+class ArrayOnly(WithFeatureNames):
+    """Accepts only arrays, and uses its names for reports."""
 
     def predict(self, X):
         return X[:, : len(self.feature_names)] @ self.weights_
 
 
-class Unknown(TransformerMixin, BaseEstimator):
-    """A transformer that stores nothing of its input."""
+class WithoutInputNames(TransformerMixin, BaseEstimator):
+    """Transformer that stores nothing about its input."""
 
     def fit(self, X, y=None):
         self.fitted_ = True
@@ -73,16 +73,16 @@ class Unknown(TransformerMixin, BaseEstimator):
         return X
 
 
-def boosted(frame=FRAME):
+def fit_lightgbm(frame=FRAME):
     return lightgbm.LGBMRegressor(n_estimators=5, min_child_samples=1, verbose=-1).fit(frame, TARGET)
 
 
 MODELS = {
-    "lightgbm": boosted,
-    "lightgbm booster": lambda: boosted().booster_,
+    "lightgbm": fit_lightgbm,
+    "lightgbm booster": lambda: fit_lightgbm().booster_,
     "catboost": lambda: CatBoost().fit(FRAME, TARGET),
-    "loaded": lambda: Loaded().fit(FRAME, TARGET),
-    "listed": lambda: Listed().fit(FRAME, TARGET),
+    "loaded": lambda: LoadedCatBoost().fit(FRAME, TARGET),
+    "listed": lambda: WithFeatureNames().fit(FRAME, TARGET),
     "pipeline": lambda: make_pipeline("passthrough", CatBoost()).fit(FRAME, TARGET),
     "passthrough": lambda: make_pipeline("passthrough", LinearRegression()).fit(FRAME, TARGET),
     "search": lambda: GridSearchCV(CatBoost(), {}, cv=2).fit(FRAME, TARGET),
@@ -101,8 +101,8 @@ def model(request):
     "schema",
     [Schema.of(a=float, b=float), Schema.of(b=float, a=float), Schema.of(b=float, c=float, a=float), None],
 )
-def test_columns_are_given_in_the_order_of_the_model(model, schema):
-    """The schema may have another order, and further columns."""
+def test_columns_have_the_order_of_the_model(model, schema):
+    """The schema may have another order and extra columns."""
     row = ROW if schema is None or "c" not in schema.names else ROW | {"c": 1.0}
 
     np.testing.assert_allclose(
@@ -111,30 +111,30 @@ def test_columns_are_given_in_the_order_of_the_model(model, schema):
 
 
 @pytest.mark.parametrize("schema", [Schema.of(a=float, b=float), Schema.of(b=float, c=float, a=float), None])
-def test_a_model_that_answers_no_frame_is_given_an_array(schema):
-    """Its columns are in the order of the names that the model stores."""
-    model = Indexed().fit(FRAME, TARGET)
+def test_model_without_dataframe_support_gets_an_array(schema):
+    """Its columns have the order of the names in the model."""
+    model = ArrayOnly().fit(FRAME, TARGET)
     row = ROW if schema is None or "c" not in schema.names else ROW | {"c": 1.0}
     expected = model.predict(np.array([[ROW["a"], ROW["b"]]]))
 
     np.testing.assert_allclose(expected, score(model, row, schema=schema).values, rtol=1e-12)
 
 
-def test_the_columns_of_the_schema_are_those_of_the_model(model):
-    """They are read from the model."""
-
+def test_schema_has_the_columns_of_the_model(model):
     assert ("a", "b") == Schema.from_model(model).names
 
 
-def test_a_schema_with_other_names_is_refused(model):
-    """When the gate is made."""
-    with pytest.raises(ConfigurationError, match="schema: lacks columns the model needs: b"):
+def test_schema_with_other_names_is_rejected(model):
+    """When the gate is created."""
+    with pytest.raises(ConfigurationError, match="schema must have all columns the model needs: add b"):
         Gate([Deployment("m", model, schema=Schema.of(a=float, z=float))], keys="open")
 
 
-@pytest.mark.parametrize("make", [CatBoost, Loaded, lightgbm.LGBMRegressor], ids=lambda make: make.__name__)
-def test_a_model_fitted_on_an_array_knows_its_columns_by_place(make):
-    """The names it makes up are not its columns' names, and a schema may name them."""
+@pytest.mark.parametrize(
+    "make", [CatBoost, LoadedCatBoost, lightgbm.LGBMRegressor], ids=lambda make: make.__name__
+)
+def test_model_fitted_on_an_array_identifies_columns_by_position(make):
+    """Its placeholders are not column names, so a schema may use any."""
     options = (
         {"n_estimators": 5, "min_child_samples": 1, "verbose": -1} if make.__module__ != __name__ else {}
     )
@@ -149,8 +149,8 @@ def test_a_model_fitted_on_an_array_knows_its_columns_by_place(make):
     np.testing.assert_allclose(expected, score(booster, {"x0": 4.0, "x1": 39.0}).values, rtol=1e-12)
 
 
-def test_names_that_are_numbers_are_names_where_the_schema_has_them():
-    """A frame whose columns are numbered cannot be told from an array."""
+def test_placeholders_are_names_if_the_schema_has_them():
+    """A DataFrame with numbered columns looks like an array."""
     model = CatBoost().fit(FRAME.to_numpy(), TARGET)
     schema = Schema.of(**{"1": float, "0": float})
 
@@ -162,26 +162,28 @@ def test_names_that_are_numbers_are_names_where_the_schema_has_them():
 
 
 @pytest.mark.parametrize("wrap", [lambda model: model, lambda model: make_pipeline("passthrough", model)])
-def test_names_that_are_numbers_are_names_to_scikit_learn(wrap):
-    """It makes up no names: these are of a DataFrame, as ``X.columns.astype(str)`` makes them."""
+def test_numeric_names_of_scikit_learn_are_names(wrap):
+    """They come from a DataFrame with ``X.columns.astype(str)``."""
     model = wrap(LinearRegression()).fit(FRAME.set_axis(["0", "1"], axis=1), TARGET)
 
     assert ("0", "1") == Schema.from_model(model).names
     np.testing.assert_allclose([4.0 + 39.0 * 3], score(model, {"1": 39.0, "0": 4.0}).values, rtol=1e-12)
 
 
-@pytest.mark.parametrize("names", [{"feature_names": []}, {"feature_name": lambda self, at: "x"}], ids=list)
-def test_attributes_of_other_meaning_name_no_columns(names):
-    """A model of one's own may have an empty list, or a method that needs an argument."""
+@pytest.mark.parametrize(
+    "names", [{"feature_names": []}, {"feature_name": lambda self, index: "x"}], ids=list
+)
+def test_unrelated_attributes_are_not_names(names):
+    """A custom model may have an empty list, or a method with a parameter."""
     model = type("Own", (), {"predict": lambda self, X: X[:, 0] + X[:, 1], **names})()
 
     assert [43.0] == score(model, ROW, schema=Schema.of(a=float, b=float)).values.tolist()
 
 
 @pytest.mark.parametrize("wrap", [lambda model: model, lambda model: GridSearchCV(model, {}, cv=2)])
-def test_the_last_step_has_the_names_where_the_first_one_stores_nothing(wrap):
-    """Where they are the schema's, both were fitted on a frame."""
-    model = wrap(make_pipeline(Unknown(), CatBoost())).fit(FRAME, TARGET)
+def test_last_step_provides_the_names_if_the_first_has_none(wrap):
+    """If they are the names of the schema, both steps were fitted on a DataFrame."""
+    model = wrap(make_pipeline(WithoutInputNames(), CatBoost())).fit(FRAME, TARGET)
     schema = Schema.of(b=float, a=float)
 
     np.testing.assert_allclose(
@@ -189,10 +191,10 @@ def test_the_last_step_has_the_names_where_the_first_one_stores_nothing(wrap):
     )
 
 
-def test_the_last_step_is_not_asked_where_it_has_other_names():
-    """They are then what the steps before made of an array."""
+def test_last_step_with_other_names_is_ignored():
+    """An earlier step created these names from an array."""
 
-    class Named(Unknown):
+    class Named(WithoutInputNames):
         def transform(self, X):
             return pandas.DataFrame(np.asarray(X), columns=["p", "q"])
 
@@ -207,14 +209,14 @@ def test_the_last_step_is_not_asked_where_it_has_other_names():
 @pytest.mark.parametrize(
     "make",
     [
-        boosted,
-        lambda frame: boosted(frame).booster_,
-        lambda frame: make_pipeline("passthrough", boosted(frame)),
+        fit_lightgbm,
+        lambda frame: fit_lightgbm(frame).booster_,
+        lambda frame: make_pipeline("passthrough", fit_lightgbm(frame)),
     ],
     ids=["estimator", "booster", "pipeline"],
 )
-def test_lightgbm_takes_the_names_of_the_training_that_it_renamed(make):
-    """It writes a space as an underscore."""
+def test_lightgbm_accepts_the_original_names(make):
+    """It stores a space as an underscore."""
     frame = FRAME.rename(columns={"a": "a b"})
     model = make(frame)
     schema = Schema.from_sample(frame[["b", "a b"]])
@@ -225,15 +227,14 @@ def test_lightgbm_takes_the_names_of_the_training_that_it_renamed(make):
     )
 
 
-def test_a_package_of_such_a_model_answers_its_example(model):
-    """Its rows are given as they will be when it is served."""
+def test_package_of_a_model_with_array_names_predicts_its_example(model):
     package = ModelPackage.from_estimator(model, FRAME, format="joblib")
 
     np.testing.assert_allclose(model.predict(FRAME[:3]), package.example["expected"]["predict"], rtol=1e-12)
 
 
-def test_catboost_takes_texts_and_numbers_as_categories():
-    """Its other columns are numbers, whatever its tags say."""
+def test_catboost_accepts_texts_and_numbers_as_categories():
+    """Its other columns are numbers, although its tags claim categories."""
 
     class Categories(CatBoost):
         def get_cat_feature_indices(self):

@@ -1,4 +1,4 @@
-"""The tree of errors."""
+"""Exceptions."""
 
 import re
 
@@ -21,64 +21,59 @@ CLASSES = {
     for name, value in vars(errors).items()
     if isinstance(value, type) and issubclass(value, ModelgateError)
 }
-JOINT = "AnswerableError"
-"""The common part of the two halves of the tree, which the drawing leaves out."""
+COMMON_BASE = "AnswerableError"
+"""Base class of both halves of the tree, which is not in the docstring."""
 
 
-def drawn():
-    """What the docstring draws: for each class its parent, and the status beside it."""
+def parse_docstring():
+    """Return the parent and the status of each class in the module docstring."""
     tree, path = {}, []
     for line in errors.__doc__.splitlines():
-        found = re.fullmatch(r"( *)[*+.-] (\w+)(?: {2,}(.*))?", line)
-        if found is None:
+        match = re.fullmatch(r"( *)[*+.-] (\w+)(?: {2,}(.*))?", line)
+        if match is None:
             continue
-        depth = len(found[1]) // 2
-        path[depth:] = [found[2]]
-        tree[found[2]] = path[depth - 1] if depth else None, re.match(r"\d{3}|", found[3] or "")[0]
+        depth = len(match[1]) // 2
+        path[depth:] = [match[2]]
+        tree[match[2]] = path[depth - 1] if depth else None, re.match(r"\d{3}|", match[3] or "")[0]
     return tree
 
 
-def parent(name):
-    """The nearest class above that is drawn."""
-    above = [cls.__name__ for cls in CLASSES[name].__mro__[1:] if cls.__name__ in CLASSES]
-    return next((cls for cls in above if cls != JOINT), None)
+def find_parent(name):
+    """Return the nearest base class that is in the docstring."""
+    bases = [cls.__name__ for cls in CLASSES[name].__mro__[1:] if cls.__name__ in CLASSES]
+    return next((cls for cls in bases if cls != COMMON_BASE), None)
 
 
-def test_the_tree_is_the_one_drawn():
-    """The classes, and what they derive from, are those the docstring draws."""
-
-    assert {name: above for name, (above, _) in drawn().items()} == {
-        name: parent(name) for name in CLASSES if name != JOINT
+def test_docstring_shows_the_class_tree():
+    assert {name: base for name, (base, _) in parse_docstring().items()} == {
+        name: find_parent(name) for name in CLASSES if name != COMMON_BASE
     }
 
 
-def test_the_statuses_are_those_drawn():
-    """Each class has the status drawn beside it; where none is, its parent's."""
-    tree = drawn()
+def test_docstring_shows_the_statuses():
+    """A class without a status in the docstring has that of its parent."""
+    tree = parse_docstring()
     for name in ("ModelgateError", "ConfigurationError", "RequestError", "ServingError"):
         del tree[name]
-    for name, (above, status) in tree.items():
-        expected = int(status) if status else CLASSES[above].status
+    for name, (base, status) in tree.items():
+        expected = int(status) if status else CLASSES[base].status
 
         assert expected == CLASSES[name].status, name
 
 
 @pytest.mark.parametrize("name", sorted(CLASSES))
-def test_a_status_says_whose_fault_it_is(name):
+def test_status_class_matches_the_base_class(name):
     """4xx is the caller's fault, 5xx the server's."""
     for half, hundred in ((RequestError, 4), (ServingError, 5)):
         if issubclass(CLASSES[name], half):
             assert hundred == CLASSES[name].status // 100
 
 
-def test_all_is_the_tree():
-    """Everything drawn is exported."""
-
-    assert sorted(drawn()) == sorted(errors.__all__)
+def test_all_contains_the_class_tree():
+    assert sorted(parse_docstring()) == sorted(errors.__all__)
 
 
 def test_codes_are_distinct():
-    """A program tells errors apart by their code."""
     codes = [cls.code for name, cls in CLASSES.items() if hasattr(cls, "code") and name != "RequestError"]
 
     assert sorted(set(codes)) == sorted(codes)
@@ -98,22 +93,21 @@ def test_codes_are_distinct():
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_an_error_says_what_is_wrong_in_attributes(error, attributes):
-    """Nobody need parse a message."""
+def test_errors_have_attributes(error, attributes):
+    """So nobody needs to parse messages."""
 
     assert attributes == {name: getattr(error, name) for name in attributes}
 
 
-def test_missing_columns_are_named_in_the_text_too():
-    """A traceback names them; the message for the caller is the documented one."""
+def test_missing_columns_are_in_the_traceback():
+    """The message for the caller is the documented one."""
     error = MissingColumns(["a", "b"])
 
     assert "missing input columns: a, b" == str(error)
     assert "Prediction failed due to missing input data" == error.message
 
 
-def test_details_are_the_errors_own():
-    """A mapping given to two errors is not changed through one of them."""
+def test_details_are_copied():
     details = {"a": 1}
     RequestError("x", details=details).details["b"] = 2
 

@@ -1,4 +1,4 @@
-"""What is public, and what importing it costs."""
+"""Public names, and the cost of importing them."""
 
 import ast
 import inspect
@@ -9,23 +9,18 @@ import sys
 import pytest
 
 import modelgate
-from waiting import SOON
+from support.waiting import SOON
 
 
 def test_all_is_sorted_and_distinct():
-    """A list that is sorted shows what was added."""
-
     assert sorted(set(modelgate.__all__), key=lambda name: (not name.isupper(), name)) == modelgate.__all__
 
 
-def test_everything_public_exists():
-    """Each name exported is there."""
-
+def test_public_names_exist():
     assert [] == [name for name in modelgate.__all__ if not hasattr(modelgate, name)]
 
 
-def test_every_error_is_public():
-    """Whatever can be raised can be caught by its public name."""
+def test_errors_are_public():
     from modelgate import errors
 
     assert set(errors.__all__) <= set(modelgate.__all__)
@@ -50,22 +45,22 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def imported():
-    """What a fresh interpreter holds after ``from modelgate import *``, and after ``import modelgate`` alone."""
+    """Modules loaded by ``from modelgate import *``, and by ``import modelgate`` alone."""
     done = subprocess.run(
         [sys.executable, "-c", IMPORTING], capture_output=True, text=True, check=True, timeout=SOON
     )
     return json.loads(done.stdout)
 
 
-def test_what_is_not_used_is_not_imported(imported):
-    """``import modelgate`` alone imports no other module of it, and numpy with none."""
+def test_import_loads_no_other_module(imported):
+    """``import modelgate`` alone does not load numpy."""
 
     assert ["modelgate"] == imported["light"][1]
     assert imported["light"][0] < 20
 
 
-def test_names_are_kept_when_they_are_found():
-    """And told before: by ``dir``, and by what is said of one that is not there."""
+def test_public_names_are_cached():
+    """``dir`` lists them before."""
     with pytest.raises(AttributeError, match="module 'modelgate' has no attribute 'Gates'"):
         _ = modelgate.Gates
 
@@ -74,14 +69,14 @@ def test_names_are_kept_when_they_are_found():
     assert "modelgate.dialects" == modelgate.dialects.__name__
 
 
-def test_the_names_are_those_a_type_checker_sees():
-    """Each is imported once in the block that only it reads, and so from the same module."""
+def test_type_checkers_see_the_same_names():
+    """The TYPE_CHECKING block imports each from the same module."""
     block = next(node for node in ast.parse(inspect.getsource(modelgate)).body if isinstance(node, ast.If))
     seen = {alias.name: node.module for node in block.body for alias in node.names}
 
     assert set(modelgate.__all__) == seen.keys()
-    for name, room in seen.items():
-        home = modelgate if room is None else getattr(modelgate, room)
+    for name, package in seen.items():
+        home = modelgate if package is None else getattr(modelgate, package)
         assert getattr(modelgate, name) is getattr(home, name)
 
 
@@ -103,19 +98,13 @@ def test_the_names_are_those_a_type_checker_sees():
         "scipy",
     ],
 )
-def test_importing_imports_no_extra(imported, package):
-    """``import modelgate`` needs the core dependencies alone."""
-
+def test_import_loads_no_optional_package(imported, package):
     assert package not in imported["modules"]
 
 
-def test_importing_starts_no_thread(imported):
-    """Only the main thread runs afterwards."""
-
+def test_import_starts_no_thread(imported):
     assert 1 == imported["threads"]
 
 
-def test_importing_configures_no_logging(imported):
-    """Neither a handler nor a level is set, and records propagate."""
-
+def test_import_does_not_configure_logging(imported):
     assert [0, 0, 0, True] == imported["logging"]

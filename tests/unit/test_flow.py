@@ -1,4 +1,4 @@
-"""Flows: the order of layers, and the two drivers."""
+"""Flows, stacks of layers, and the two drivers."""
 
 import asyncio
 import contextvars
@@ -10,8 +10,8 @@ from concurrent.futures import Future
 import pytest
 
 from modelgate.errors import ConfigurationError
-from modelgate.flow import Wait, Workers, adrive, checked_layers, drive, run, stack, wait_for
-from waiting import SOON
+from modelgate.flow import Wait, WorkerPool, adrive, drive, run, stack, validate_layers, wait_for
+from support.waiting import SOON
 
 
 def under_asyncio(flow):
@@ -20,7 +20,7 @@ def under_asyncio(flow):
 
 @pytest.fixture(params=[drive, under_asyncio], ids=["drive", "adrive"])
 def perform(request):
-    """Either driver."""
+    """Run a flow with one of the drivers."""
     return request.param
 
 
@@ -29,12 +29,12 @@ async def _value(value):
 
 
 def wait(value):
-    """A wait that gives *value*."""
+    """Return a wait with the result *value*."""
     return Wait(sync=lambda: value, aio=lambda: _value(value))
 
 
-def failing(error):
-    """A wait that fails."""
+def fail_with(error):
+    """Return a wait that raises *error*."""
 
     def fail():
         raise error
@@ -51,7 +51,7 @@ def echo(request):
 
 
 class Named:
-    """A layer that logs its way in and out."""
+    """Layer that logs when it is entered and left."""
 
     def __init__(self, name, log):
         self.name, self.log = name, log
@@ -64,8 +64,7 @@ class Named:
             self.log.append(f"{self.name} out")
 
 
-def test_the_first_layer_is_outermost(perform):
-    """Layers run in their order on the way in, and in the opposite order on the way out."""
+def test_stack_puts_the_first_layer_outermost(perform):
     log = []
     answer = perform(stack([Named("a", log), Named("b", log)], echo)(">"))
 
@@ -73,12 +72,11 @@ def test_the_first_layer_is_outermost(perform):
     assert ["a in", "b in", "b out", "a out"] == log
 
 
-def test_finally_runs_where_the_handler_fails(perform):
-    """The way out of every layer runs where the handler raises."""
+def test_finally_of_layers_runs_if_the_handler_fails(perform):
     log = []
 
     def handler(request):
-        yield failing(KeyError("inner"))
+        yield fail_with(KeyError("inner"))
 
     with pytest.raises(KeyError, match="inner"):
         perform(stack([Named("a", log), Named("b", log)], handler)(""))
@@ -86,12 +84,10 @@ def test_finally_runs_where_the_handler_fails(perform):
     assert ["a in", "b in", "b out", "a out"] == log
 
 
-def test_a_layer_recovers(perform):
-    """What a layer catches from a wait is over; the flow goes on."""
-
+def test_flow_can_catch_the_error_of_a_wait(perform):
     def handler(request):
         try:
-            yield failing(KeyError("inner"))
+            yield fail_with(KeyError("inner"))
         except KeyError:
             return (yield wait("recovered"))
 
@@ -99,8 +95,8 @@ def test_a_layer_recovers(perform):
 
 
 @pytest.mark.parametrize("request_", ["good", "bad"])
-def test_a_layer_that_only_checks_is_a_plain_function(perform, request_):
-    """A layer may be a plain function that raises or returns the call."""
+def test_layer_may_be_a_plain_function(perform, request_):
+    """It raises an error, or returns the flow of the next handler."""
 
     def only_good(request, call_next):
         if request == "bad":
@@ -116,31 +112,25 @@ def test_a_layer_that_only_checks_is_a_plain_function(perform, request_):
         assert "bad" + "aA" == perform(handler("bad"))
 
 
-def test_a_stack_of_no_layers_is_the_handler(perform):
-    """Without layers nothing stands around the handler."""
-
+def test_stack_without_layers_is_the_handler(perform):
     assert stack([], echo) is echo
 
 
 @pytest.mark.parametrize("layer", [None, "key", 3, Named, int], ids=repr)
-@pytest.mark.parametrize("build", [lambda layers: stack(layers, echo), checked_layers])
-def test_what_is_no_layer_is_refused_at_construction(build, layer):
-    """A value that cannot be called, and a class in place of its instance, are refused by name."""
+@pytest.mark.parametrize("build", [lambda layers: stack(layers, echo), validate_layers])
+def test_stack_rejects_values_that_are_not_layers(build, layer):
+    """Among them a class in place of its instance."""
     with pytest.raises(ConfigurationError) as info:
         build([Named("a", []), layer])
 
     assert repr(layer) in str(info.value)
 
 
-def test_run_calls_in_this_thread_under_drive():
-    """The driver for WSGI calls where it stands."""
-
+def test_run_calls_in_the_same_thread_under_drive():
     assert threading.get_ident() == drive(run(threading.get_ident))
 
 
 def test_run_calls_in_another_thread_under_adrive():
-    """The driver for ASGI never runs a call on the event loop."""
-
     async def main():
         return threading.get_ident(), await adrive(run(threading.get_ident))
 
@@ -152,9 +142,7 @@ def test_run_calls_in_another_thread_under_adrive():
 variable = contextvars.ContextVar("variable", default="default")
 
 
-def test_run_sees_the_callers_context_variables(perform):
-    """A call sees the context variables of whoever asked."""
-
+def test_run_has_the_context_variables_of_the_caller(perform):
     def flow():
         token = variable.set("caller's")
         try:
@@ -165,92 +153,86 @@ def test_run_sees_the_callers_context_variables(perform):
     assert "caller's" == perform(flow())
 
 
-def test_a_function_that_hangs_leaves_threads_to_the_others():
-    """Whatever layers and gates they are of: each function has at most half of the threads."""
-    go_on = threading.Event()
+def test_run_reserves_threads_for_functions_that_do_not_hang():
+    """Each function occupies half of the threads at most."""
+    may_end = threading.Event()
 
     def hang():
-        assert go_on.wait(SOON)
+        assert may_end.wait(SOON)
 
     async def main():
         hanging = [asyncio.create_task(adrive(run(hang))) for _ in range(64)]
         try:
             return await asyncio.wait_for(adrive(run(len, "abc")), SOON)
         finally:
-            go_on.set()
+            may_end.set()
             await asyncio.gather(*hanging)
 
     assert 3 == asyncio.run(main())
 
 
-def test_run_hands_over_arguments(perform):
-    """Positional and keyword arguments reach the function."""
-
+def test_run_passes_arguments(perform):
     assert 17 == perform(run(int, "11", base=16))
 
 
-def test_workers_bound_concurrency():
-    """Two threads run two calls at once, and never a third."""
-    workers, pair, lock = Workers(threads=2), threading.Barrier(2), threading.Lock()
-    running, most = set(), []
+def test_worker_pool_limits_concurrency():
+    workers, pair, lock = WorkerPool(threads=2), threading.Barrier(2), threading.Lock()
+    running, counts = set(), []
 
-    def call(at):
+    def call(number):
         with lock:
-            running.add(at)
-            most.append(len(running))
+            running.add(number)
+            counts.append(len(running))
         pair.wait(SOON)
         with lock:
-            running.discard(at)
+            running.discard(number)
         pair.wait(SOON)
 
     async def main():
-        await asyncio.gather(*(adrive(workers.run(call, at)) for at in range(10)))
+        await asyncio.gather(*(adrive(workers.run(call, number)) for number in range(10)))
 
     asyncio.run(main())
 
-    assert 2 == max(most)
-    assert 10 == len(most)
+    assert 2 == max(counts)
+    assert 10 == len(counts)
 
 
 @pytest.mark.parametrize("threads", [0, -1])
-def test_workers_refuse_no_threads(threads):
-    """A pool without threads would never answer."""
+def test_worker_pool_rejects_less_than_one_thread(threads):
     with pytest.raises(ConfigurationError, match="threads"):
-        Workers(threads)
+        WorkerPool(threads)
 
 
-def test_workers_start_no_thread_before_their_first_use():
-    """Making workers, and using them under WSGI, starts nothing."""
+def test_worker_pool_starts_threads_on_demand():
+    """Under WSGI it needs none."""
     before = threading.active_count()
-    drive(Workers(4).run(int))
+    drive(WorkerPool(4).run(int))
 
     assert before == threading.active_count()
 
 
 FORKING = """
 import asyncio, os, signal
-from modelgate.flow import Workers, adrive
-workers = Workers(1)
+from modelgate.flow import WorkerPool, adrive
+workers = WorkerPool(1)
 assert asyncio.run(adrive(workers.run(os.getpid))) == os.getpid()
 child = os.fork()
 if not child:
-    signal.alarm(300)  # dies where it would hang
+    signal.alarm(300)  # ends the child if it hangs
     os._exit(0 if asyncio.run(adrive(workers.run(os.getpid))) == os.getpid() else 3)
 raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="there is no fork here")
-def test_workers_survive_a_fork():
-    """A forked child makes threads of its own: those of its parent are not there."""
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs os.fork")
+def test_worker_pool_works_in_a_forked_child():
     done = subprocess.run([sys.executable, "-c", FORKING], timeout=SOON, check=False)
 
     assert 0 == done.returncode
 
 
-def test_a_call_that_still_queues_is_never_made_once_cancelled():
-    """Cancelling a request whose call waits for a thread spares the call."""
-    workers, started, released, made = Workers(threads=1), threading.Event(), threading.Event(), []
+def test_cancellation_drops_queued_calls():
+    workers, started, released, made = WorkerPool(threads=1), threading.Event(), threading.Event(), []
 
     def first():
         started.set()
@@ -272,14 +254,13 @@ def test_a_call_that_still_queues_is_never_made_once_cancelled():
     assert ["third"] == made
 
 
-def test_stop_iteration_from_a_call_is_a_runtime_error(perform):
-    """StopIteration out of a call neither ends the flow nor hangs it (PEP 479)."""
+def test_stop_iteration_of_a_call_becomes_a_runtime_error(perform):
+    """It must not end the flow (PEP 479)."""
     with pytest.raises(RuntimeError):
         perform(run(next, iter(())))
 
 
-def test_stop_iteration_from_a_future_is_a_runtime_error(perform):
-    """StopIteration that a future carries neither ends the flow nor hangs it."""
+def test_stop_iteration_of_a_future_becomes_a_runtime_error(perform):
     future = Future()
     future.set_running_or_notify_cancel()
     future.set_exception(StopIteration())
@@ -288,13 +269,12 @@ def test_stop_iteration_from_a_future_is_a_runtime_error(perform):
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), SystemExit(3), GeneratorExit()], ids=repr)
-def test_any_exception_of_a_wait_reaches_the_flow(perform, error):
-    """What a wait raises is raised in the flow, even what is no Exception."""
+def test_exceptions_of_waits_are_raised_in_the_flow(perform, error):
     caught = []
 
     def flow():
         try:
-            yield failing(error)
+            yield fail_with(error)
         except BaseException as found:
             caught.append(found)
 
@@ -304,7 +284,6 @@ def test_any_exception_of_a_wait_reaches_the_flow(perform, error):
 
 
 def test_cancellation_runs_finally_blocks():
-    """A cancelled request leaves through every finally, innermost first."""
     log = []
 
     async def main():
@@ -324,8 +303,7 @@ def test_cancellation_runs_finally_blocks():
     assert ["a in", "b in", "b out", "a out"] == log
 
 
-def test_a_cancelled_flow_may_still_wait_on_its_way_out():
-    """A finally block may wait, for instance to give something back."""
+def test_cancelled_flow_can_wait_in_finally():
     log = []
 
     async def main():
@@ -335,7 +313,7 @@ def test_a_cancelled_flow_may_still_wait_on_its_way_out():
             try:
                 yield Wait(sync=lambda: None, aio=blocked.wait)
             finally:
-                log.append((yield from run(lambda: "given back")))
+                log.append((yield from run(lambda: "released")))
 
         task = asyncio.create_task(adrive(flow()))
         await asyncio.sleep(0)
@@ -344,11 +322,10 @@ def test_a_cancelled_flow_may_still_wait_on_its_way_out():
 
     asyncio.run(main())
 
-    assert ["given back"] == log
+    assert ["released"] == log
 
 
-def test_one_cancelled_waiter_leaves_the_others():
-    """Cancelling one that waits for a running future takes nothing from the rest."""
+def test_wait_for_is_not_affected_by_other_cancelled_waiters():
     future = Future()
     future.set_running_or_notify_cancel()
 
@@ -366,8 +343,8 @@ def test_one_cancelled_waiter_leaves_the_others():
     assert ["loaded", "loaded"] == others
 
 
-def test_who_comes_too_late_leaves_nothing_on_a_future():
-    """A load that hangs costs nothing for each request that is refused because of it."""
+def test_wait_for_without_time_adds_no_callback():
+    """Otherwise a load that hangs would cost memory for each rejected request."""
     callbacks = []
 
     class Counting(Future):
@@ -384,17 +361,14 @@ def test_who_comes_too_late_leaves_nothing_on_a_future():
     assert [] == callbacks
 
 
-def test_a_finished_future_is_not_waited_for(perform):
-    """The result of a future that is done is there at once."""
+def test_wait_for_a_finished_future(perform):
     future = Future()
     future.set_result(7)
 
     assert 7 == perform(wait_for(future))
 
 
-def test_forgetting_yield_from_before_run_is_an_error_at_once(perform):
-    """A flow yielded in place of a wait is refused where it is yielded."""
-
+def test_yield_in_place_of_yield_from_is_an_error(perform):
     def flow():
         return (yield run(int))
 
@@ -402,9 +376,7 @@ def test_forgetting_yield_from_before_run_is_an_error_at_once(perform):
         perform(flow())
 
 
-def test_a_layer_that_returns_no_flow_is_an_error_at_once(perform):
-    """A layer that returns its answer plainly is found out by the layer around it."""
-
+def test_layer_that_returns_no_flow_is_an_error(perform):
     def plain(request, call_next):
         return 200
 
@@ -414,7 +386,7 @@ def test_a_layer_that_returns_no_flow_is_an_error_at_once(perform):
         perform(stack([plain], echo)(""))
 
 
-def _waiting():
+def _suspend_flow():
     log = []
 
     def flow():
@@ -424,30 +396,27 @@ def _waiting():
             log.append(error)
         return (yield wait("last"))
 
-    waiting = flow()
-    next(waiting)
-    return waiting, log
+    suspended = flow()
+    next(suspended)
+    return suspended, log
 
 
-def test_adrive_continues_a_flow_that_waits():
-    """The value given is what the waiting flow receives."""
-    flow, log = _waiting()
+def test_adrive_resumes_a_suspended_flow():
+    flow, log = _suspend_flow()
 
     assert "last" == asyncio.run(adrive(flow, "first"))
     assert ["first"] == log
 
 
-def test_adrive_continues_a_flow_with_an_exception():
-    """An exception given is thrown into the waiting flow."""
-    flow, log = _waiting()
+def test_adrive_resumes_a_suspended_flow_with_an_exception():
+    flow, log = _suspend_flow()
     error = KeyError("thrown")
 
     assert "last" == asyncio.run(adrive(flow, error))
     assert [error] == log
 
 
-def test_a_flow_is_stepped_by_hand():
-    """What a flow waits for can be looked at, and answered, without a driver."""
+def test_flow_can_be_stepped_without_a_driver():
     flow = stack([Named("a", [])], lambda request: run(int, "5"))("")
     effect = next(flow)
 
@@ -455,3 +424,25 @@ def test_a_flow_is_stepped_by_hand():
     with pytest.raises(StopIteration) as stop:
         flow.send("answer")
     assert "answerA" == stop.value.value
+
+
+def _request_named_otherwise(item, inner):
+    return inner(item + "b")
+
+
+def _any_arguments(*args):
+    item, inner = args
+    return inner(item + "b")
+
+
+def _no_keywords(item, inner, /):
+    return inner(item + "b")
+
+
+@pytest.mark.parametrize("layer", [_request_named_otherwise, _any_arguments, _no_keywords])
+def test_stack_passes_the_next_handler_whatever_its_parameter_is_called(layer):
+    def handler(item):
+        yield from ()
+        return item + "c"
+
+    assert drive(stack([layer], handler)("a")) == "abc"

@@ -1,4 +1,4 @@
-"""Deployments and gates: what they are made of, and what they refuse to be."""
+"""Gates and deployments: options, layers, dialects and `Gate.handle`."""
 
 import asyncio
 import hashlib
@@ -17,10 +17,9 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 import modelgate
-from conftest import KEY
 from modelgate import (
     BodyLimit,
-    Concurrency,
+    ConcurrencyLimit,
     ConfigurationError,
     Deployment,
     Gate,
@@ -35,6 +34,7 @@ from modelgate import (
 )
 from modelgate.dialects import Simple
 from modelgate.testing import Client
+from support.keys import KEY
 
 AGE = Schema.of(age=float)
 DOCUMENT = {"api_key": KEY, "input_data": {"age": 1.239}}
@@ -44,12 +44,12 @@ def own_age(table):
     return table["age"]
 
 
-def ages(**options):
+def predict_ages(**options):
     return Gate([Deployment("ages", own_age, schema=AGE)], **{"keys": {KEY: "ages"}, **options})
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda: Gate(), "keys.*would serve anyone"),
         (lambda: Gate(keys={}), "keys"),
@@ -63,11 +63,11 @@ def ages(**options):
         ),
         (lambda: Gate(keys="open", threads=0), "threads"),
         (lambda: Gate(keys="open", store="no/such/folder"), "folder"),
-        (lambda: Gate(layers=[BodyLimit()]), "no KeyAuth"),
+        (lambda: Gate(layers=[BodyLimit()]), "must contain KeyAuth"),
         (lambda: Gate(layers=[KeyAuth({KEY: "*"})], limits="1/day"), "layers"),
         (lambda: Gate(layers=[KeyAuth({KEY: "*"})], keys={KEY: "*"}), "layers"),
         (lambda: Gate([Deployment("a", own_age)], keys="open"), "schema"),
-        (lambda: Gate([Deployment("a", 7)], keys="open"), "model=7"),
+        (lambda: Gate([Deployment("a", 7)], keys="open"), "got 7"),
         (lambda: Gate([Deployment("a", "store:a")], keys="open"), "store"),
         (lambda: Gate([Deployment("a", own_age, schema=AGE)] * 2, keys="open"), "'a'"),
         (lambda: Gate([Deployment("a", own_age, schema=AGE, decimals=-1)], keys="open"), "decimals"),
@@ -78,8 +78,8 @@ def ages(**options):
         (lambda: Gate(keys="open", limits=[RateLimit("1/day"), "1/day"]), "limits: .*'1/day'"),
         (lambda: Gate(keys="open", limits=RateLimit), "limits: .*RateLimit"),
         (lambda: Gate(keys="open", limits=5), "limits: "),
-        (lambda: Gate(keys={KEY: "*"}, auth_failures="often"), "auth_failures: .*often"),
-        (lambda: Gate(keys="open", trusted_proxies="10.0.0.0/8"), "trusted_proxies="),
+        (lambda: Gate(keys={KEY: "*"}, auth_failure_limit="often"), "auth_failure_limit: .*often"),
+        (lambda: Gate(keys="open", trusted_proxies="10.0.0.0/8"), "trusted_proxies must be"),
         (lambda: Gate(keys="open", threads="4"), "threads"),
         (lambda: Gate(layers=RateLimit("1/day"), keys="open"), "layers"),
         (lambda: Gate(layers=[Round(2)], keys="open"), "Round is a scoring layer"),
@@ -89,33 +89,33 @@ def ages(**options):
         ),
         (lambda: Gate([Deployment("a", LinearRegression())], keys="open"), "not fitted"),
         (lambda: Gate([Deployment("a", LinearRegression)], keys="open"), "its class"),
-        (lambda: Deployment("a", own_age, schema="age"), "schema='age'"),
+        (lambda: Deployment("a", own_age, schema="age"), "schema must be a Schema.*got 'age'"),
         (lambda: Deployment("a", own_age, target=[]), "target"),
         (lambda: Deployment("a", own_age, target=5), "target"),
         (lambda: Deployment("../a", own_age), "name"),
         (lambda: Deployment("a" * 65, own_age), "name"),
         (lambda: Deployment("a", own_age, state="on"), "state"),
         (lambda: Deployment("a", own_age, sha256="0" * 64), "sha256"),
-        (lambda: Deployment("a", own_age, version=1), "version=1"),
-        (lambda: Deployment("a", own_age, version="1/2"), "version='1/2'"),
-        (lambda: Deployment("a", own_age, model_id=""), "model_id=''"),
-        (lambda: Gate(keys="open", dialects="english"), "dialects='english'"),
+        (lambda: Deployment("a", own_age, version=1), "version must be .*got 1"),
+        (lambda: Deployment("a", own_age, version="1/2"), "version must be .*got '1/2'"),
+        (lambda: Deployment("a", own_age, model_id=""), "model_id must be .*got ''"),
+        (lambda: Gate(keys="open", dialects="english"), "dialects must be .*got 'english'"),
         (lambda: Gate(keys="open", dialects=[]), "dialects"),
         (lambda: Gate(keys="open", dialects=["simple", "simple"]), "each once"),
         (lambda: Gate(keys="open", dialects=[Simple]), "dialects"),
         (lambda: Gate(keys="open", dialects=[7]), "dialects"),
-        (lambda: Deployment("a", "a.pickle"), "ending in"),
+        (lambda: Deployment("a", "a.pickle"), "must end in"),
         (lambda: Deployment("a", "no-such.skops"), "no such file"),
     ],
 )
-def test_refuses(make, told):
-    """What cannot work is refused when it is made, and the option named."""
-    with pytest.raises(ConfigurationError, match=told):
+def test_gate_rejects_invalid_options(make, message):
+    """Errors name the option."""
+    with pytest.raises(ConfigurationError, match=message):
         make()
 
 
-def test_joblib_needs_a_pin(tmp_path, diabetes):
-    """A pickle is refused without its digest, which the refusal tells."""
+def test_joblib_file_needs_a_digest(tmp_path, diabetes):
+    """The error contains the digest of the file."""
     path = tmp_path / "model.joblib"
     joblib.dump(diabetes[0], path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -125,8 +125,7 @@ def test_joblib_needs_a_pin(tmp_path, diabetes):
     assert Deployment("d", path, sha256=digest)
 
 
-def test_files_and_store(tmp_path, diabetes, wine, wine_row):
-    """Models come from files and stores, are loaded when first asked for, and kept."""
+def test_models_are_loaded_from_files_and_stores_on_demand(tmp_path, diabetes, wine, wine_row):
     skops.io.dump(wine[0], tmp_path / "wine.skops")
     gate = Gate(
         [
@@ -140,15 +139,15 @@ def test_files_and_store(tmp_path, diabetes, wine, wine_row):
     client = Client(gate.wsgi)
     document = {"deployment": "wine", "input_data": wine_row}
     hits = [client.post("/api/predict", json=document).header("x-model-cache-hit") for _ in range(2)]
-    gate.warm()
+    gate.deployments.warm()
 
     assert hits == ["false", "true"]
-    assert gate.cache.cache_info().currsize == 2
+    assert gate.deployments.cache.cache_info().currsize == 2
     assert gate.score("wine", wine_row).values == gate.score("stored", wine_row).values
 
 
-def test_store_object(diabetes):
-    """Any object that loads by name is a store; a name it does not know is a 404."""
+def test_store_may_be_any_object_with_load(diabetes):
+    """An unknown name is a 404."""
     store = MemoryStore({"known": diabetes[0]})
     gate = Gate([Deployment("a", "store:known"), Deployment("b", "store:unknown")], keys="open", store=store)
 
@@ -157,8 +156,7 @@ def test_store_object(diabetes):
         gate.score("b", diabetes[1][:1])
 
 
-def test_a_store_of_pickles(tmp_path, diabetes):
-    """A pickle in a store is refused when the gate is built, and pinned by its deployment."""
+def test_store_with_pickles_needs_a_digest(tmp_path, diabetes):
     joblib.dump(diabetes[0], tmp_path / "d.joblib")
     digest = hashlib.sha256((tmp_path / "d.joblib").read_bytes()).hexdigest()
 
@@ -168,14 +166,13 @@ def test_a_store_of_pickles(tmp_path, diabetes):
     assert 1 == len(gate.score("d", diabetes[1][:1]))
 
 
-def test_a_model_that_was_replaced(tmp_path):
-    """Loaded anew, a model is asked as it wants to be, though its columns are others."""
+def test_reloaded_model_uses_its_own_columns(tmp_path):
     frame = pandas.DataFrame({"a": [1.0, 2, 3], "b": [1.0, 0, 1]})
     skops.io.dump(LinearRegression().fit(frame[["a"]], frame["a"]), tmp_path / "m.skops")
     gate = Gate([Deployment("m", "store:m", decimals=6)], keys="open", store=tmp_path)
     before = gate.score("m", {"a": 2}).values.tolist()
     skops.io.dump(LinearRegression().fit(frame, frame["a"] + frame["b"]), tmp_path / "m.skops")
-    gate.cache.cache_clear()
+    gate.deployments.cache.cache_clear()
 
     assert [2.0] == before
     assert [5.0] == gate.score("m", {"a": 2, "b": 3}).values.tolist()
@@ -183,9 +180,9 @@ def test_a_model_that_was_replaced(tmp_path):
         gate.score("m", {"a": 2})
 
 
-def test_score_inside_a_loop():
-    """An async handler is scored from inside a coroutine too: a notebook, an async test."""
-    gate = ages(keys={KEY: ["ages", "later"]})
+def test_score_runs_inside_an_event_loop():
+    """An async handler is scored inside a coroutine, as in a notebook or an async test."""
+    gate = predict_ages(keys={KEY: ["ages", "later"]})
 
     @gate.handler("later", schema=AGE)
     async def later(table):
@@ -198,8 +195,7 @@ def test_score_inside_a_loop():
     assert [2.0] == asyncio.run(test())
 
 
-def test_score(wine, wine_row):
-    """Scoring needs no server, no event loop and no key, and raises the errors of the tree."""
+def test_score_needs_no_server_loop_or_key(wine, wine_row):
     gate = Gate([Deployment("wine", wine[0])], keys={KEY: "wine"})
 
     assert wine[0].classes_.tolist() == gate.score("wine", wine_row).classes
@@ -210,59 +206,58 @@ def test_score(wine, wine_row):
         gate.score("beer", wine_row)
 
 
-def test_schema_outlives_the_model(tmp_path, wine):
-    """Once a model was loaded its columns are known: a faulty row does not load it again."""
+def test_schema_is_known_after_the_model_was_evicted(tmp_path, wine):
+    """An invalid row does not load the model again."""
     skops.io.dump(wine[0], tmp_path / "wine.skops")
     gate = Gate([Deployment("wine", tmp_path / "wine.skops")], keys="open")
     gate.score("wine", [])
-    gate.cache.cache_clear()
+    gate.deployments.cache.cache_clear()
 
     with pytest.raises(MissingColumns):
         gate.score("wine", {})
-    assert gate.cache.cache_info().misses == 0
+    assert gate.deployments.cache.cache_info().misses == 0
 
 
-def test_open():
-    """A gate that is open by name asks for no key, and its only deployment needs no naming."""
-    assert Client(ages(keys="open").wsgi).post("/api/predict", json={"input_data": {"age": 1}}).status == 200
+def test_open_gate_needs_no_key():
+    """Its only deployment need not be named."""
+    assert (
+        Client(predict_ages(keys="open").wsgi).post("/api/predict", json={"input_data": {"age": 1}}).status
+        == 200
+    )
 
 
-def test_keys_from_the_environment(monkeypatch):
-    """Keys may come from an environment variable."""
+def test_keys_are_read_from_an_environment_variable(monkeypatch):
     monkeypatch.setenv("THE_KEYS", f"{KEY}=ages,others")
 
     assert (
-        Client(ages(keys="env:THE_KEYS").wsgi)
+        Client(predict_ages(keys="env:THE_KEYS").wsgi)
         .post("/api/predict", json=DOCUMENT | {"deployment": "ages"})
         .status
         == 200
     )
 
 
-def test_layers_given_whole():
-    """Layers given whole are the only ones."""
-    gate = ages(keys=None, layers=[KeyAuth({KEY: "ages"}), RateLimit("1/day")])
+def test_custom_layers_replace_the_standard_ones():
+    gate = predict_ages(keys=None, layers=[KeyAuth({KEY: "ages"}), RateLimit("1/day")])
     client = Client(gate.asgi)
 
     assert [client.post("/api/predict", json=DOCUMENT).status for _ in range(2)] == [200, 429]
 
 
-def test_layers_that_can_be_read_once():
-    """All of them are kept, KeyAuth too."""
-    gate = ages(
+def test_custom_layers_may_be_an_iterator():
+    gate = predict_ages(
         keys=None,
         layers=(layer for layer in [KeyAuth({KEY: "ages"}), RateLimit("1/day")]),
-        scoring=(layer for layer in [Round(1)]),
+        scoring_layers=(layer for layer in [Round(1)]),
     )
-    gate.add(Deployment("more", own_age, schema=AGE))
+    gate.deployments.add(Deployment("more", own_age, schema=AGE))
 
     assert 401 == Client(gate.wsgi).post("/api/predict", json={"input_data": {"age": 1}}).status
     assert [1.2] == gate.score("ages", {"age": 1.239}).values == gate.score("more", {"age": 1.239}).values
 
 
-def test_several_limits():
-    """Each of them holds."""
-    gate = ages(limits=[RateLimit("9/day"), Concurrency(5), RateLimit("1/day", by="address")])
+def test_limits_may_be_several_layers():
+    gate = predict_ages(limits=[RateLimit("9/day"), ConcurrencyLimit(5), RateLimit("1/day", by="address")])
     client = Client(gate.asgi)
 
     assert [client.post("/api/predict", json=DOCUMENT).status for _ in range(2)] == [200, 429]
@@ -274,69 +269,68 @@ def test_several_limits():
         ({"trusted_proxies": []}, 429),
         ({"trusted_proxies": ["10.0.0.0/8"]}, 429),
         ({}, 200),
-        ({"trusted_proxies": [], "auth_failures": None}, 200),
+        ({"trusted_proxies": [], "auth_failure_limit": None}, 200),
     ],
 )
-def test_who_is_locked_out_by_wrong_keys(options, expected):
-    """Where nothing is said of proxies, nobody is whose address may be that of one."""
+def test_auth_failure_limit_skips_forwarded_requests_by_default(options, expected):
+    """Without trusted_proxies their address may be that of a proxy."""
     client = Client(
-        ages(**{"auth_failures": "1/day", **options}).wsgi, headers={"x-forwarded-for": "9.9.9.9"}
+        predict_ages(**{"auth_failure_limit": "1/day", **options}).wsgi,
+        headers={"x-forwarded-for": "9.9.9.9"},
     )
     client.post("/api/predict", json=DOCUMENT | {"api_key": "wrong"})
 
     assert expected == client.post("/api/predict", json=DOCUMENT).status
 
 
-def test_a_deployment_as_a_whole_may_be_limited():
-    """By its name, which the key alone may have told."""
+def test_rate_limit_by_deployment():
+    """Also if only the key names the deployment."""
     limit = RateLimit("1/day", by="deployment")
     gate = Gate(
         [Deployment(name, own_age, schema=AGE, layers=[limit]) for name in ("ages", "others")],
         keys={KEY: "ages", KEY + "2": "ages", KEY + "3": "others"},
     )
-    told = [
+    responses = [
         Client(gate.wsgi).post("/api/predict", json=DOCUMENT | {"api_key": KEY + end})
         for end in ("", "2", "3")
     ]
 
-    assert [200, 429, 200] == [answer.status for answer in told]
+    assert [200, 429, 200] == [answer.status for answer in responses]
 
 
-def test_scoring_given_whole():
-    """Scoring layers given whole take the place of the rounding."""
-
+def test_custom_scoring_layers_replace_rounding():
     def doubled(query, call_next):
         prediction = yield from call_next(query)
         prediction.outputs[0].values = prediction.values * 2
         return prediction
 
-    rounded = Client(ages(scoring=[Round(1)]).wsgi).post("/api/predict", json=DOCUMENT).json()
-    custom = Client(ages(scoring=[doubled]).wsgi).post("/api/predict", json=DOCUMENT).json()
+    rounded = Client(predict_ages(scoring_layers=[Round(1)]).wsgi).post("/api/predict", json=DOCUMENT).json()
+    custom = Client(predict_ages(scoring_layers=[doubled]).wsgi).post("/api/predict", json=DOCUMENT).json()
 
     assert (rounded, custom) == ({"predictions": [1.2]}, {"predictions": [2.478]})
 
 
-def test_what_a_scoring_layer_makes_is_checked(caplog):
-    """A layer that lets NaN out is a failure: null would be another answer."""
+def test_scoring_layers_must_not_return_nan(caplog):
+    """As JSON null would be a different prediction."""
 
     def spoil(query, call_next):
         prediction = yield from call_next(query)
         prediction.outputs[0].values = prediction.values * float("nan")
         return prediction
 
-    answer = Client(ages(scoring=[spoil]).wsgi).post("/api/predict", json=DOCUMENT)
+    answer = Client(predict_ages(scoring_layers=[spoil]).wsgi).post("/api/predict", json=DOCUMENT)
 
     assert 500 == answer.status
-    assert "JSON cannot spell" in caplog.text
+    assert "JSON cannot represent" in caplog.text
 
 
-def test_a_layer_that_returns_nothing(caplog):
-    """A layer that forgets its return is a 500 with the request id, and its name is in the log."""
+def test_layer_without_return_is_a_500(caplog):
+    """The log names the layer, and the response has the request id."""
 
     def forgetful(request, call_next):
         yield from call_next(request)
 
-    answer = Client(ages(keys="open", layers=[forgetful]).asgi).post("/api/predict", json=DOCUMENT)
+    answer = Client(predict_ages(keys="open", layers=[forgetful]).asgi).post("/api/predict", json=DOCUMENT)
 
     assert 500 == answer.status
     assert answer.json()["request_id"] == answer.header("x-request-id")
@@ -344,23 +338,22 @@ def test_a_layer_that_returns_nothing(caplog):
 
 
 @pytest.mark.parametrize(
-    ("model", "told"),
+    ("model", "message"),
     [
-        ("store:../../etc/passwd", 'accepts "store:name"'),
-        ("store:http://x", 'accepts "store:name"'),
-        ("store:", 'accepts "store:name"'),
-        ("https://x/y.skops", "no URL"),
+        ("store:../../etc/passwd", 'model must be "store:name"'),
+        ("store:http://x", 'model must be "store:name"'),
+        ("store:", 'model must be "store:name"'),
+        ("https://x/y.skops", "not a URL"),
     ],
 )
-def test_a_model_that_is_nowhere(model, told):
-    """Is told when the deployment is made."""
-    with pytest.raises(ConfigurationError, match=told):
+def test_model_names_are_checked_at_construction(model, message):
+    with pytest.raises(ConfigurationError, match=message):
         Deployment("a", model)
 
 
 @pytest.mark.parametrize("streams", [False, True])
-def test_a_handler_may_have_a_tighter_body_limit(streams):
-    """Its limit holds also where the body has been read by then."""
+def test_body_limit_of_a_deployment_rejects_large_bodies(streams):
+    """Also if the body was read before."""
     gate = Gate([Deployment("ages", own_age, schema=AGE, layers=[BodyLimit(10)])], keys="open")
     body = b'{"input_data": {"age": 1}}'
     answer = Client(gate.asgi).post("/api/predict", body=[body] if streams else body)
@@ -368,28 +361,27 @@ def test_a_handler_may_have_a_tighter_body_limit(streams):
     assert 413 == answer.status
 
 
-def test_layers_around_a_handler():
-    """A decorated handler may have layers of its own, and stays an ordinary function."""
-    gate = ages(keys={KEY: ["ages", "price"]})
+def test_handler_accepts_layers():
+    """The function remains an ordinary function."""
+    gate = predict_ages(keys={KEY: ["ages", "price"]})
 
-    @gate.handler("price", schema=AGE, layers=[RateLimit("1/day")], scoring=[Round(0)])
+    @gate.handler("price", schema=AGE, layers=[RateLimit("1/day")], scoring_layers=[Round(0)])
     def price(table):
         return table["age"] * 2
 
     client = Client(gate.asgi)
-    asked = [
+    responses = [
         client.post("/api/predict", json=DOCUMENT | {"deployment": name})
         for name in ("price", "price", "ages")
     ]
 
-    assert [answer.status for answer in asked] == [200, 429, 200]
-    assert asked[0].json() == {"predictions": [2.0]}
+    assert [answer.status for answer in responses] == [200, 429, 200]
+    assert responses[0].json() == {"predictions": [2.0]}
     assert price({"age": 2}) == 4
 
 
 @pytest.mark.parametrize("offload", [True, False])
-def test_offload(offload):
-    """A model runs beside the event loop, unless it is told not to."""
+def test_offload_runs_models_outside_the_event_loop(offload):
     import threading
 
     threads = []
@@ -404,13 +396,13 @@ def test_offload(offload):
     assert [not offload] == threads
 
 
-def test_a_broken_layer_is_a_500(caplog):
-    """A mistake in a layer is a 500 in the dialect's shape with the request id, and is logged."""
+def test_layer_error_is_a_500_of_the_dialect(caplog):
+    """It has the request id, and is logged."""
 
     def broken(request, call_next):
         raise KeyError("a mistake")
 
-    answer = Client(ages(keys="open", layers=[broken]).asgi).post("/api/predict", json=DOCUMENT)
+    answer = Client(predict_ages(keys="open", layers=[broken]).asgi).post("/api/predict", json=DOCUMENT)
 
     assert answer.status == 500
     assert answer.header("x-request-id") == answer.json()["request_id"]
@@ -451,7 +443,7 @@ class TestHandle:
 
     @pytest.fixture(params=["flask_app", "starlette_app"])
     def client(self, request):
-        return Client(getattr(self, request.param)(ages()))
+        return Client(getattr(self, request.param)(predict_ages()))
 
     @pytest.mark.parametrize("path", ["/score", "/any"])
     def test_answers(self, client, path):
@@ -508,7 +500,7 @@ class TestHandle:
             "HTTP_TRANSFER_ENCODING": "chunked",
         }
         started = []
-        app = self.flask_app(ages(keys="open"))
+        app = self.flask_app(predict_ages(keys="open"))
         b"".join(app(environ, lambda *start: started.append(start)))
 
         assert started[0][0].startswith("413")
@@ -517,31 +509,28 @@ class TestHandle:
     def test_unknown_dialect(self):
         """A dialect the gate does not speak is a mistake in the program."""
         with pytest.raises(ConfigurationError, match="dialect"):
-            ages().handle(None, dialect="esperanto")
+            predict_ages().handle(None, dialect="esperanto")
 
     def test_unknown_framework(self):
         """So is a request of no framework known."""
         with pytest.raises(TypeError, match="int"):
-            ages().handle(7)
+            predict_ages().handle(7)
 
 
-def test_flask_prefix():
-    """A prefix that could not be mounted is refused."""
+def test_flask_mount_rejects_invalid_prefixes():
     for prefix in ("ml", "/ml/", "/"):
         with pytest.raises(ConfigurationError, match="prefix"):
-            modelgate.mount.flask.mount(flask.Flask("host"), prefix, ages())
+            modelgate.mount.flask.mount(flask.Flask("host"), prefix, predict_ages())
 
 
-def test_starlette_mount():
-    """`mount.starlette.mount` is the twin of Flask's."""
+def test_starlette_mount_serves_the_gate():
     app = starlette.applications.Starlette()
-    modelgate.mount.starlette.mount(app, "/ml", ages())
+    modelgate.mount.starlette.mount(app, "/ml", predict_ages())
 
     assert Client(app).post("/ml/api/predict", json=DOCUMENT).status == 200
 
 
-def test_alone_under_a_server():
-    """Run alone, a gate takes part in the lifespan and declines websockets."""
+def test_asgi_app_handles_lifespan_and_rejects_websockets():
     import asyncio
 
     sent = []
@@ -555,7 +544,7 @@ def test_alone_under_a_server():
         async def send(message):
             sent.append(message["type"])
 
-        await ages().asgi({"type": kind}, receive, send)
+        await predict_ages().asgi({"type": kind}, receive, send)
 
     asyncio.run(play("lifespan", "startup", "shutdown"))
     asyncio.run(play("websocket", "connect"))
@@ -563,8 +552,8 @@ def test_alone_under_a_server():
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete", "websocket.close"]
 
 
-def test_dialects_are_chosen_by_name_or_given():
-    """The first one also speaks where no other is meant; one that is near a path speaks there."""
+def test_dialects_are_names_or_objects():
+    """The first one answers unknown paths, unless they are similar to those of another."""
     gate = Gate([Deployment("age", own_age, schema=AGE)], keys={KEY: "age"}, dialects=[Simple(), "plexe"])
     client = Client(gate.wsgi)
 
@@ -574,8 +563,7 @@ def test_dialects_are_chosen_by_name_or_given():
     assert "not_found" == client.post("/predict/age/x", json={}).json()["error"]["code"]
 
 
-def test_a_large_answer_is_made_beside_the_event_loop():
-    """Encoding many rows would hold up everybody else."""
+def test_large_responses_are_encoded_in_a_thread():
     threads = set()
 
     class Watched(Simple):
@@ -604,14 +592,14 @@ def test_a_large_answer_is_made_beside_the_event_loop():
         ),
     ],
 )
-def test_what_a_model_predicts_is_known_before_it_is_asked(model, target, expected):
-    """From an example row, for estimators tell it in a dozen ways."""
+def test_targets_are_known_before_the_first_request(model, target, expected):
+    """They come from an example row."""
 
-    assert expected == [(told.name, told.classes) for told in Predictor(model, target=target).targets]
+    assert expected == [(known.name, known.classes) for known in Predictor(model, target=target).targets]
 
 
-def test_what_a_function_predicts_is_what_it_was_said_to():
-    """And of a model that cannot score the example too."""
+def test_targets_of_a_function_come_from_its_options():
+    """Also those of a model that cannot score the example."""
 
     class Broken:
         n_features_in_ = 1
@@ -619,18 +607,18 @@ def test_what_a_function_predicts_is_what_it_was_said_to():
         def predict(self, rows):
             raise RuntimeError
 
-    assert ["a", "b"] == [told.name for told in Predictor(own_age, AGE, target=["a", "b"]).targets]
-    assert ["y"] == [told.name for told in Predictor(Broken(), AGE, target="y").targets]
+    assert ["a", "b"] == [known.name for known in Predictor(own_age, AGE, target=["a", "b"]).targets]
+    assert ["y"] == [known.name for known in Predictor(Broken(), AGE, target="y").targets]
 
 
-def test_numbers_are_rounded_as_the_service_spoken_does():
-    """ML Clever to two decimals, and no other; a deployment may say otherwise for all."""
+def test_decimals_default_to_those_of_the_service():
+    """ML Clever rounds to two decimals, and no other service rounds."""
     gate = Gate(
         [Deployment("age", own_age, schema=AGE), Deployment("exact", own_age, schema=AGE, decimals=1)],
         keys="open",
     )
     client = Client(gate.wsgi)
-    told = [
+    rounded = [
         (
             client.post("/api/predict", json={"deployment": name, "input_data": {"age": 1.239}}).json()[
                 "predictions"
@@ -641,11 +629,11 @@ def test_numbers_are_rounded_as_the_service_spoken_does():
         for name in ("age", "exact")
     ]
 
-    assert [([1.24], 1.239, [1.239]), ([1.2], 1.2, [1.2])] == told
+    assert [([1.24], 1.239, [1.239]), ([1.2], 1.2, [1.2])] == rounded
 
 
-def test_head_is_answered_as_get():
-    """Without the body, whose length it tells."""
+def test_head_returns_the_headers_of_get():
+    """With the length of the body."""
     client = Client(Gate(keys="open").asgi)
     answer = client.request("HEAD", "/health/live")
 

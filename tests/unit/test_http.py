@@ -1,4 +1,4 @@
-"""Requests and responses, as the layers see them."""
+"""HTTP requests, responses and credentials."""
 
 import msgspec
 import pytest
@@ -17,17 +17,17 @@ from modelgate.errors import (
 )
 from modelgate.flow import drive
 from modelgate.http import (
-    PLAIN,
-    BodyMeter,
+    PLAIN_JSON,
+    BodySizeLimiter,
     Request,
     Response,
-    answered,
+    call_encoding_errors,
+    credentials_from_headers,
     error_response,
-    head_credentials,
-    token_of,
+    parse_authorization,
 )
-from modelgate.http.bodies import json_body, require_json
-from modelgate.testing import Inner, request
+from modelgate.http.body import read_json, require_json
+from modelgate.testing import StubHandler, request
 
 KEY = "k" * 16
 BOTH = {"authorization": f"Bearer {KEY}", "x-api-key": KEY}
@@ -49,22 +49,19 @@ BOTH = {"authorization": f"Bearer {KEY}", "x-api-key": KEY}
         ({"authorization": "Bearer"}, ""),
     ],
 )
-def test_the_key_in_the_header_fields(headers, key):
-    """A bearer token of any case or x-api-key, and nothing else, is the key."""
-
-    assert key == head_credentials(request(headers=headers))
-    assert key == drive(PLAIN.credentials(request(headers=headers)))
+def test_credentials_from_headers(headers, key):
+    assert key == credentials_from_headers(headers)
+    assert key == drive(PLAIN_JSON.credentials(request(headers=headers)))
 
 
 @pytest.mark.parametrize("token", ["other", "", KEY + "x", KEY.upper()])
-def test_two_different_keys_are_refused(token):
-    """Which of two keys counts is not for the server to guess."""
+def test_credentials_from_headers_rejects_two_different_keys(token):
     with pytest.raises(ConflictingCredentials):
-        head_credentials(request(headers={**BOTH, "authorization": f"Bearer {token}"}))
+        credentials_from_headers({**BOTH, "authorization": f"Bearer {token}"})
 
 
 @pytest.mark.parametrize(
-    ("told", "key"),
+    ("authorization", "key"),
     [
         (None, None),
         ("", None),
@@ -82,78 +79,71 @@ def test_two_different_keys_are_refused(token):
         ("Basic dXNlcjpwYTpzcw==, Basic dXNlcjpwYTpzcw==", ""),
     ],
 )
-def test_the_key_under_other_schemes(told, key):
-    """A scheme that is not asked for holds no key, and what cannot be read is a key nobody has."""
-    asked = request(headers={} if told is None else {"authorization": told})
+def test_parse_authorization_of_other_schemes(authorization, key):
+    """Unreadable credentials are an empty key, which matches no key record."""
+    headers = {} if authorization is None else {"authorization": authorization}
 
-    assert key == token_of(asked, ("token", "basic"))
+    assert key == parse_authorization(headers, ("token", "basic"))
 
 
 @pytest.mark.parametrize(
-    ("told", "length"), [(None, None), ("", None), ("0", 0), ("42", 42), ("007", 7), ("9" * 19, 10**19 - 1)]
+    ("value", "length"), [(None, None), ("", None), ("0", 0), ("42", 42), ("007", 7), ("9" * 19, 10**19 - 1)]
 )
-def test_a_content_length_is_read(told, length):
-    """Digits are a length; none told is None."""
-    headers = {} if told is None else {"content-length": told}
+def test_content_length(value, length):
+    headers = {} if value is None else {"content-length": value}
 
     assert length == request(headers=headers).content_length
 
 
-@pytest.mark.parametrize("told", ["+5", "-5", "1_0", " 5", "5.0", "0x5", "٣", "²", "5, 5", "1" * 30, "five"])
-def test_what_is_no_content_length_is_refused(told):
-    """RFC 9110 has ASCII digits only."""
+@pytest.mark.parametrize("value", ["+5", "-5", "1_0", " 5", "5.0", "0x5", "٣", "²", "5, 5", "1" * 30, "five"])
+def test_content_length_accepts_only_ascii_digits(value):
     with pytest.raises(MalformedBody, match="Content-Length"):
-        _ = request(headers={"content-length": told}).content_length
+        _ = request(headers={"content-length": value}).content_length
 
 
-def test_a_body_is_read_once():
-    """What has been read is kept."""
-    asked = request(body=b"body")
-    first = drive(asked.read())
-    asked._content = b"another"
+def test_request_reads_its_body_once():
+    request_ = request(body=b"body")
+    first = drive(request_.read())
+    request_._content = b"another"
 
-    assert first is drive(asked.read())
+    assert first is drive(request_.read())
     assert b"body" == first
 
 
 @pytest.mark.parametrize("method", ["_read", "_aread"])
-def test_reading_belongs_to_the_mounts(method):
-    """A bare request has no body to read."""
+def test_request_without_mount_has_no_body(method):
     with pytest.raises(NotImplementedError):
         getattr(Request("GET", "/", {}), method)()
 
 
-def test_deferred_calls_are_made_once():
-    """What waits for the end of a request is called once, the last first, however often it is closed."""
-    asked, log = request(), []
-    asked.defer(lambda: log.append("first"))
-    asked.defer(lambda: log.append("second"))
+def test_close_calls_deferred_callbacks_once():
+    """The last one is called first."""
+    request_, log = request(), []
+    request_.defer(lambda: log.append("first"))
+    request_.defer(lambda: log.append("second"))
 
     assert [] == log
-    asked.close()
-    asked.close()
+    request_.close()
+    request_.close()
     assert ["second", "first"] == log
 
 
-def test_a_request_without_deferred_calls_closes():
-    """Nothing deferred, nothing called."""
-
+def test_close_without_deferred_callbacks():
     assert request().close() is None
 
 
-def test_a_failing_deferred_call_keeps_none_from_the_others():
-    """Every deferred call is made: an Admission slot that is not given back is lost for good."""
-    asked, log = request(), []
+def test_close_calls_the_other_callbacks_after_an_error():
+    request_, log = request(), []
 
     def fail():
         raise KeyError("deferred")
 
-    asked.defer(lambda: log.append("given back"))
-    asked.defer(fail)
+    request_.defer(lambda: log.append("released"))
+    request_.defer(fail)
     with pytest.raises(KeyError):
-        asked.close()
+        request_.close()
 
-    assert ["given back"] == log
+    assert ["released"] == log
 
 
 @pytest.mark.parametrize(
@@ -168,14 +158,11 @@ def test_a_failing_deferred_call_keeps_none_from_the_others():
         (Response(200, reason=""), "200 "),
     ],
 )
-def test_the_status_line_always_has_a_phrase(response, line):
-    """The standard phrase, the one given, or one that says at least which kind it is."""
-
+def test_status_line_always_has_a_phrase(response, line):
     assert line == response.status_line
 
 
-def test_set_replaces_every_field_of_the_name():
-    """One field stays, whatever its case and however many there were."""
+def test_set_replaces_all_fields_of_a_name():
     response = Response(200, headers=[("X-A", "1"), ("x-b", "2"), ("x-a", "3")])
     response.set("x-a", "4")
 
@@ -183,14 +170,13 @@ def test_set_replaces_every_field_of_the_name():
 
 
 @pytest.mark.parametrize(("name", "value"), [("x-a", "1"), ("x-b", "2"), ("x-c", None)])
-def test_a_field_is_found_whatever_its_case(name, value):
-    """The first field of the name counts."""
+def test_header_ignores_case(name, value):
+    """The first field of a name counts."""
 
     assert value == Response(200, headers=[("X-A", "1"), ("x-b", "2"), ("x-a", "3")]).header(name)
 
 
-def test_responses_do_not_share_their_fields():
-    """A list of fields given to two responses is not changed through one of them."""
+def test_response_copies_its_headers():
     fields = [("x-a", "1")]
     Response(200, headers=fields).set("x-a", "2")
 
@@ -198,7 +184,7 @@ def test_responses_do_not_share_their_fields():
 
 
 @pytest.mark.parametrize(
-    "told",
+    "content_type",
     [
         None,
         "",
@@ -212,35 +198,35 @@ def test_responses_do_not_share_their_fields():
         'application/json; charset="UTF8"',
     ],
 )
-def test_json_passes_for_json(told):
-    """Every kind of JSON passes, and a body that says nothing."""
-
-    assert require_json(request(headers={} if told is None else {"content-type": told})) is None
+def test_require_json_accepts_json(content_type):
+    assert (
+        require_json(request(headers={} if content_type is None else {"content-type": content_type})) is None
+    )
 
 
 @pytest.mark.parametrize(
-    "told", ["text/plain", "application/jsonp", "text/csv", "; charset=utf-8", "json", "*/*"]
+    "content_type", ["text/plain", "application/jsonp", "text/csv", "; charset=utf-8", "json", "*/*"]
 )
-def test_another_kind_is_refused(told):
-    """The answer says what would be read."""
+def test_require_json_rejects_other_media_types(content_type):
+    """The response names the accepted one."""
     with pytest.raises(UnsupportedMediaType) as info:
-        require_json(request(headers={"content-type": told}))
+        require_json(request(headers={"content-type": content_type}))
 
     assert {"accept": "application/json"} == info.value.headers
 
 
-def test_json_body_reads_and_decodes():
-    """The body of a request, decoded; another kind is refused before it is read."""
+def test_read_json():
+    """A body of another media type is not read."""
     decoder = msgspec.json.Decoder(dict[str, int])
-    refused = request(body=b'{"a": 1}', headers={"content-type": "text/csv"})
+    other = request(body=b'{"a": 1}', headers={"content-type": "text/csv"})
 
-    assert {"a": 1} == drive(json_body(request(body=b'{"a": 1}'), decoder))
+    assert {"a": 1} == drive(read_json(request(body=b'{"a": 1}'), decoder))
     with pytest.raises(UnsupportedMediaType):
-        drive(json_body(refused, decoder))
-    assert refused.body_read is None
+        drive(read_json(other, decoder))
+    assert other.body_read is None
 
 
-def members(response):
+def decode_body(response):
     return msgspec.json.decode(response.body)
 
 
@@ -264,69 +250,59 @@ def members(response):
         (PredictionError(), {"error": "The model failed to score this request", "request_id": "id-1"}),
     ],
 )
-def test_errors_tell_their_details_and_serving_errors_the_request_id(error, expected):
-    """Only the server's fault names the request: its caller cannot mend it and must ask."""
-    asked = request()
-    asked.id = "id-1"
-    response = error_response(asked, error)
+def test_error_response_members(error, expected):
+    """Only errors of the server have the request id."""
+    response = error_response(error, "id-1")
 
-    assert expected == members(response)
+    assert expected == decode_body(response)
     assert error.status == response.status
     assert "application/json" == response.header("content-type")
 
 
-def test_a_wire_format_has_words_of_its_own():
-    """They stand where the error does, and the details beside them."""
-    response = error_response(request(), NotFound(details={"a": 1}), {"code": 5, "text": "Nothing"})
+def test_error_response_with_other_message_members():
+    response = error_response(NotFound(details={"a": 1}), None, {"code": 5, "text": "Nothing"})
 
-    assert {"code": 5, "text": "Nothing", "a": 1} == members(response)
+    assert {"code": 5, "text": "Nothing", "a": 1} == decode_body(response)
 
 
-def test_a_serving_error_without_request_id_names_none():
-    """No id, no member."""
-
-    assert "request_id" not in members(error_response(request(), ServingError()))
+def test_error_response_without_request_id():
+    assert "request_id" not in decode_body(error_response(ServingError()))
 
 
 @pytest.mark.parametrize("error", [Overloaded(3), RateLimitExceeded("1/minute", 3)])
-def test_an_error_brings_its_headers(error):
-    """Retry-After and the like are sent."""
-
-    assert "3" == error_response(request(), error).header("retry-after")
+def test_error_response_has_the_headers_of_the_error(error):
+    assert "3" == error_response(error).header("retry-after")
 
 
-def test_answered_makes_a_response_of_an_error():
-    """A layer that touches every answer sees refusals as answers too."""
+def test_call_encoding_errors():
+    """Errors that are not meant for callers propagate."""
 
-    assert 404 == drive(answered(request(), Inner(NotFound()))).status
-    assert 200 == drive(answered(request(), Inner())).status
+    assert 404 == drive(call_encoding_errors(request(), StubHandler(NotFound()))).status
+    assert 200 == drive(call_encoding_errors(request(), StubHandler())).status
     with pytest.raises(KeyError):
-        drive(answered(request(), Inner(KeyError("a bug"))))
+        drive(call_encoding_errors(request(), StubHandler(KeyError("a bug"))))
 
 
 @pytest.mark.parametrize("limit", [None, 4, 5])
-def test_a_meter_lets_a_body_within_its_limit_pass(limit):
-    """Up to the limit every chunk comes back as it is."""
-    meter = BodyMeter(limit)
+def test_body_size_limiter_accepts_bodies_up_to_its_limit(limit):
+    limiter = BodySizeLimiter(limit)
 
-    assert [b"ab", b"", b"cd"] == [meter.count(chunk) for chunk in (b"ab", b"", b"cd")]
-    assert (4, False) == (meter.seen, meter.exceeded)
+    assert [b"ab", b"", b"cd"] == [limiter.count(chunk) for chunk in (b"ab", b"", b"cd")]
+    assert (4, False) == (limiter.received, limiter.exceeded)
 
 
-def test_a_meter_refuses_the_byte_beyond_its_limit():
-    """The chunk that goes over is refused, and the meter remembers."""
-    meter = BodyMeter(3)
-    meter.count(b"abc")
+def test_body_size_limiter_rejects_bodies_above_its_limit():
+    limiter = BodySizeLimiter(3)
+    limiter.count(b"abc")
     with pytest.raises(BodyTooLarge) as info:
-        meter.count(b"d")
+        limiter.count(b"d")
 
     assert 3 == info.value.limit
-    assert meter.exceeded
+    assert limiter.exceeded
 
 
-def test_what_was_deferred_is_called_when_the_request_is_over():
-    """The last one first, each once, though one of them raises; that one is called again by the next close."""
-    over, called = request(), []
+def test_close_retries_only_callbacks_that_failed():
+    request_, called = request(), []
     failing = iter([ValueError("it failed")])
 
     def fails():
@@ -334,12 +310,12 @@ def test_what_was_deferred_is_called_when_the_request_is_over():
         for error in failing:
             raise error
 
-    over.defer(lambda: called.append("first"))
-    over.defer(fails)
-    over.defer(lambda: called.append("last"))
+    request_.defer(lambda: called.append("first"))
+    request_.defer(fails)
+    request_.defer(lambda: called.append("last"))
     with pytest.raises(ValueError, match="it failed"):
-        over.close()
-    over.close()
-    over.close()
+        request_.close()
+    request_.close()
+    request_.close()
 
     assert ["last", "fails", "first", "fails"] == called

@@ -1,6 +1,7 @@
-"""Who imports whom."""
+"""Imports between the packages of modelgate."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -8,14 +9,17 @@ import pytest
 import modelgate
 
 SOURCE = Path(modelgate.__file__).parent
-RANKS = [
-    ["errors", "metrics"],
-    ["counts", "database"],
-    ["flow"],
-    ["http"],
-    ["schema", "limiting"],
-    ["models", "keys"],
+LEVELS = [
+    ["errors", "prometheus"],
+    ["validation"],
+    ["codecs", "flow"],
+    ["http", "schema", "backends"],
+    ["limiting"],
+    ["keys", "models"],
+    ["inference"],
     ["scoring"],
+    ["context"],
+    ["deployments"],
     ["layers", "dialects", "mount"],
     ["openapi", "console"],
     ["gate"],
@@ -23,13 +27,13 @@ RANKS = [
     ["client"],
     ["cli"],
 ]
-RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
+LEVEL = {package: level for level, packages in enumerate(LEVELS) for package in packages}
 FORBIDDEN = {
     "layers": {"dialects", "mount"},
     "dialects": {"layers", "mount"},
     "mount": {"layers", "dialects", "scoring", "models", "schema", "keys"},
 }
-TESTING = {"errors", "flow", "http"}
+TESTING = {"context", "errors", "flow", "http"}
 FRAMEWORKS = {"flask", "starlette", "fastapi", "werkzeug"}
 HEAVY = {
     "sklearn",
@@ -39,6 +43,11 @@ HEAVY = {
     "joblib",
     "rich",
     "redis",
+    "valkey",
+    "pymemcache",
+    "memcachio",
+    "pymongo",
+    "motor",
     "cryptography",
     "httpx",
     "uvicorn",
@@ -50,16 +59,25 @@ HEAVY = {
 FILES = sorted(SOURCE.rglob("*.py"))
 
 
-class Imports(ast.NodeVisitor):
-    """Collects what a module imports: the dotted name, and whether inside a function."""
+@functools.cache
+def parse(path):
+    """Return the syntax tree of *path*."""
+    return ast.parse(path.read_text())
 
-    def __init__(self, path):
-        self.found, self._inside = [], 0
+
+class Imports(ast.NodeVisitor):
+    """Collects the imports of a module: the dotted name, and whether inside a function.
+
+    Imports under `if TYPE_CHECKING` do not count unless *types* is set.
+    """
+
+    def __init__(self, path, *, types=False):
+        self.found, self._inside, self._types = [], 0, types
         self._package = ["modelgate", *path.relative_to(SOURCE).parts[:-1]]
-        self.visit(ast.parse(path.read_text()))
+        self.visit(parse(path))
 
     def visit_If(self, node):
-        if ast.unparse(node.test) not in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+        if self._types or ast.unparse(node.test) not in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             self.generic_visit(node)
 
     def visit_FunctionDef(self, node):
@@ -76,70 +94,136 @@ class Imports(ast.NodeVisitor):
         base = self._package[: len(self._package) - node.level + 1] if node.level else []
         module = ".".join(base + (node.module.split(".") if node.module else []))
         # "from . import keys" imports a module by each name.
-        names = [f"{module}.{alias.name}" for alias in node.names] if module == "modelgate" else [module]
+        names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
         self.found += [(name, self._inside > 0) for name in names]
 
 
-def room(path):
-    """The module or folder of the house that *path* belongs to."""
+def package_of(path):
+    """Return the package or module directly below modelgate that *path* belongs to."""
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
-def rooms_imported(path):
-    names = [name.split(".") for name, _ in Imports(path).found]
-    return {parts[1] for parts in names if parts[0] == "modelgate" and len(parts) > 1} - {room(path)}
+def list_imported_packages(path, *, types=False):
+    """Return the other packages of modelgate that *path* imports."""
+    names = [name.split(".") for name, _ in Imports(path, types=types).found]
+    return {parts[1] for parts in names if parts[0] == "modelgate" and len(parts) > 1} - {package_of(path)}
 
 
-def packages_imported(path, *, top_level_only):
+def list_imported_distributions(path, *, top_level_only):
+    """Return the top-level packages that *path* imports."""
     found = Imports(path).found
     return {name.partition(".")[0] for name, inside in found if not (top_level_only and inside)}
 
 
-def shown(path):
+def find_upward_imports(path, *, types=False):
+    """Return the packages of the same level or above that *path* imports."""
+    imported = list_imported_packages(path, types=types)
+    if package_of(path) == "testing":
+        return imported - TESTING
+    return {other for other in imported if LEVEL.get(other, 99) >= LEVEL[package_of(path)]}
+
+
+def module_name(path):
+    """Return the dotted name of *path*; that of a package for its `__init__.py`."""
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def build_import_graph():
+    """Map each module to the modules it imports, also for types and inside functions.
+
+    A package does not count as imported by its own modules: Python runs it before them anyway.
+    """
+    paths = {module_name(path): path for path in FILES}
+    return {
+        module: {
+            name
+            for name, _ in Imports(path, types=True).found
+            if name in paths and not f"{module}.".startswith(f"{name}.")
+        }
+        for module, path in paths.items()
+    }
+
+
+def find_circles(graph):
+    """Return the strongly connected components of *graph* that have more than one node."""
+    reached = {node: find_reachable(graph, node) for node in graph}
+    circles = {frozenset(other for other in reached[node] if node in reached[other]) for node in graph}
+    return sorted(sorted(circle) for circle in circles if len(circle) > 1)
+
+
+def find_reachable(graph, start):
+    """Return the nodes that can be reached from *start*."""
+    found, pending = set(), [start]
+    while pending:
+        new = graph[pending.pop()] - found
+        found |= new
+        pending += new
+    return found
+
+
+def relative_path(path):
     return str(path.relative_to(SOURCE))
 
 
-def test_every_room_has_a_rank():
-    """A new module must be given its place in the house."""
-
-    assert set(RANK) | {"testing"} == {room(path) for path in FILES}
+def test_levels_contain_every_package():
+    assert set(LEVEL) | {"testing"} == {package_of(path) for path in FILES}
 
 
-def test_the_walk_sees_imports():
-    """The walk finds what is known to be imported, so that an empty walk cannot pass."""
+def test_imports_finds_known_imports():
+    """The other tests would pass if no imports were found."""
 
-    assert {"errors", "flow", "schema"} <= rooms_imported(SOURCE / "scoring" / "predictor.py")
-    assert {"keys", "mount", "errors"} <= rooms_imported(SOURCE / "gate" / "gate.py")
-    assert "joblib" in packages_imported(SOURCE / "models" / "files.py", top_level_only=False)
-
-
-@pytest.mark.parametrize("path", FILES, ids=shown)
-def test_arrows_point_down(path):
-    """No module imports one of its own rank or above."""
-    if room(path) == "testing":
-        assert rooms_imported(path) <= TESTING
-        return
-    upwards = {other for other in rooms_imported(path) if RANK.get(other, 99) >= RANK[room(path)]}
-
-    assert set() == upwards
+    assert {"errors", "flow", "schema"} <= list_imported_packages(SOURCE / "inference" / "predictor.py")
+    assert {"keys", "mount", "errors"} <= list_imported_packages(SOURCE / "gate" / "gate.py")
+    assert "joblib" in list_imported_distributions(SOURCE / "models" / "serializers.py", top_level_only=False)
 
 
-@pytest.mark.parametrize("path", FILES, ids=shown)
-def test_neighbours_do_not_know_each_other(path):
-    """Layers know no wire format, dialects no policy, and mounts neither."""
+def test_imports_reads_type_checking_blocks_on_request(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "SOURCE", tmp_path)
+    module = tmp_path / "module.py"
+    module.write_text("if TYPE_CHECKING:\n    from modelgate.gate import Gate\n")
+    found = [{name for name, _ in Imports(module, types=types).found} for types in (False, True)]
 
-    assert set() == rooms_imported(path) & FORBIDDEN.get(room(path), set())
-
-
-@pytest.mark.parametrize("path", FILES, ids=shown)
-def test_only_mounts_know_frameworks(path):
-    """A framework is imported inside mount/ alone."""
-    if room(path) != "mount":
-        assert set() == packages_imported(path, top_level_only=False) & FRAMEWORKS
+    assert [set(), {"modelgate.gate", "modelgate.gate.Gate"}] == found
 
 
-@pytest.mark.parametrize("path", FILES, ids=shown)
-def test_heavy_packages_are_imported_where_they_are_used(path):
-    """scikit-learn, DataFrames and model files cost nothing until they are needed."""
+def test_find_circles():
+    """A module that only imports modules of a circle does not belong to it."""
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"e"}, "e": {"f"}, "f": {"d"}}
 
-    assert set() == packages_imported(path, top_level_only=True) & HEAVY
+    assert [["b", "c"], ["d", "e", "f"]] == find_circles(graph)
+
+
+def test_modules_do_not_import_each_other_in_circles():
+    """Imports for types and inside functions count too."""
+
+    assert [] == find_circles(build_import_graph())
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative_path)
+def test_modules_import_only_lower_levels(path):
+    assert set() == find_upward_imports(path)
+
+
+def test_modules_import_only_lower_levels_for_types():
+    upwards = {relative_path(path): find_upward_imports(path, types=True) for path in FILES}
+
+    assert {} == {file: packages for file, packages in upwards.items() if packages}
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative_path)
+def test_layers_dialects_and_mounts_are_independent(path):
+    assert set() == list_imported_packages(path) & FORBIDDEN.get(package_of(path), set())
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative_path)
+def test_frameworks_are_imported_only_by_mounts(path):
+    if package_of(path) != "mount":
+        assert set() == list_imported_distributions(path, top_level_only=False) & FRAMEWORKS
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative_path)
+def test_heavy_packages_are_imported_inside_functions(path):
+    """They cost no import time until they are needed."""
+
+    assert set() == list_imported_distributions(path, top_level_only=True) & HEAVY

@@ -1,4 +1,4 @@
-"""What every store of keys does, and what the one in a database does beyond that."""
+"""Behaviour of all key stores, and of `SqlKeyStore`."""
 
 import asyncio
 import contextlib
@@ -17,36 +17,27 @@ import sqlalchemy as sa
 from modelgate.errors import ConfigurationError, KeyInactive, NotFound, StoreError
 from modelgate.flow import adrive, drive
 from modelgate.keys import MemoryKeyStore, SqlKeyStore, generate, key_store
-from modelgate.testing import Clock
-from waiting import SOON
+from modelgate.testing import FakeClock
+from support.databases import DATABASES, make_database
+from support.waiting import SOON
 
 PEPPER = "a-pepper-of-sixteen-or-more"
 HOUR = timedelta(hours=1)
 
 
-DATABASES = ["sqlite", "postgresql"]
-
-
-def empty(database, request):
-    """The URL of an empty database."""
-    if database == "sqlite":
-        return f"sqlite:///{request.getfixturevalue('tmp_path')}/keys.db"
-    return request.getfixturevalue("postgres").emptied()
-
-
 @pytest.fixture(params=DATABASES)
 def url(request):
-    return empty(request.param, request)
+    return make_database(request.param, request)
 
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return FakeClock()
 
 
 @pytest.fixture
 def make(url, clock):
-    """Makes stores over the one database, and closes them."""
+    """Return a function that opens stores on the same database. They are closed afterwards."""
     with contextlib.ExitStack() as stores:
 
         def opened(**options):
@@ -67,31 +58,31 @@ def now(clock):
     return datetime.fromtimestamp(clock(), UTC)
 
 
-def found(store, key):
+def find(store, key):
     return drive(store.find(key))
 
 
-def refused(store, key):
-    """In what state a key is refused, and what its holder is told."""
+def find_error(store, key):
+    """Return the state of a rejected key and the message for the caller."""
     with pytest.raises(KeyInactive) as info:
-        found(store, key)
+        find(store, key)
     return info.value.state, info.value.message
 
 
-def settled(store):
-    """Waits until the store has written what it had to."""
+def wait_for_writes(store):
+    """Wait until the store has finished its calls."""
     wait(store._under_way, 30)
 
 
 class TestEveryStore:
-    """The contract of `find`."""
+    """Contract of `find`."""
 
     @pytest.fixture(params=["memory", "digests", "environment", *DATABASES])
-    def kept(self, request, monkeypatch):
-        """A store of each kind, and a key that is for churn alone."""
+    def store_and_key(self, request, monkeypatch):
+        """A store of each kind, and a key for churn only."""
         key = generate()
         if request.param in DATABASES:
-            store = key_store(empty(request.param, request))
+            store = key_store(make_database(request.param, request))
             request.addfinalizer(store.close)
             key = store.create(owner="us", scopes="churn").key
         elif request.param == "environment":
@@ -102,13 +93,13 @@ class TestEveryStore:
             store = MemoryKeyStore({entry: "churn", generate(): "price"})
         return store, key
 
-    def test_a_key_is_found(self, kept):
-        """Its principal opens what the key is for."""
-        store, key = kept
+    def test_store_finds_key(self, store_and_key):
+        """The principal has the scope of the key."""
+        store, key = store_and_key
 
-        assert ("churn",) == found(store, key).deployments
-        assert found(store, key) == found(store, key) == asyncio.run(adrive(store.find(key)))
-        assert key not in repr(found(store, key))
+        assert ("churn",) == find(store, key).deployments
+        assert find(store, key) == find(store, key) == asyncio.run(adrive(store.find(key)))
+        assert key not in repr(find(store, key))
 
     @pytest.mark.parametrize(
         "spoil",
@@ -132,48 +123,46 @@ class TestEveryStore:
             lambda key: _sha256(key),
         ],
     )
-    def test_anything_else_is_nobodys_key(self, kept, spoil):
-        """Any text at all may be asked for."""
-        store, key = kept
+    def test_store_finds_nothing_for_other_text(self, store_and_key, spoil):
+        store, key = store_and_key
 
-        assert found(store, spoil(key)) is None
-        assert found(store, key) is not None
+        assert find(store, spoil(key)) is None
+        assert find(store, key) is not None
 
 
 def _sha256(key):
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def test_a_row_holds_no_key(store, url):
-    """Nothing in the database spells the key, or more of it than is shown; its digest is SHA-256."""
+def test_row_contains_no_key(store, url):
+    """The database contains the display prefix and the SHA-256 digest."""
     new = store.create(owner="billing", scopes=["churn:predict", "*:read"], limits="5/minute")
-    with contextlib.closing(sa.create_engine(store._url).connect()) as connection:
+    with contextlib.closing(sa.create_engine(store._db.url).connect()) as connection:
         rows = [tuple(row) for row in connection.execute(sa.text("SELECT * FROM modelgate_keys"))]
         connection.close()
         connection.engine.dispose()
-    told = [bytes(item) if isinstance(item, memoryview) else item for item in rows[0]]
+    values = [bytes(item) if isinstance(item, memoryview) else item for item in rows[0]]
 
     assert 1 == len(rows)
-    assert bytes.fromhex(_sha256(new.key)) in told
+    assert bytes.fromhex(_sha256(new.key)) in values
     assert new.key[:12] == new.record.prefix
-    assert not any(new.key[12:20] in str(item) for item in told)
+    assert not any(new.key[12:20] in str(item) for item in values)
     assert new.key not in f"{new!r} {new.record!r} {store!r} {vars(store)!r}"
 
 
-def test_a_principal_has_what_the_row_says(store):
-    """Owner, scopes, limits, and what limits count by."""
+def test_principal_has_values_of_row(store):
     new = store.create(owner="billing", scopes=["churn:predict", "*:read"], limits="5/minute")
-    principal = found(store, new.key)
+    principal = find(store, new.key)
 
     assert (new.record.id, "billing", "5/minute") == (principal.id, principal.owner, principal.limits)
-    assert new.record.id == principal.counted_as
-    assert principal.may_use("churn")
-    assert not principal.may_use("price")
-    assert principal.may_use("price", "read")
+    assert new.record.id == principal.limit_bucket
+    assert principal.can_access("churn")
+    assert not principal.can_access("price")
+    assert principal.can_access("price", "read")
 
 
-def test_what_was_made_is_listed_and_shown(store, clock, now):
-    """The oldest first, of one owner or of all."""
+def test_list_and_show_return_created_keys(store, clock, now):
+    """Oldest first, of one owner or of all."""
     first = store.create(owner="billing", scopes="churn", not_before=now - HOUR, expires=now + HOUR).record
     clock.advance(1)
     second = store.create(owner="sales", scopes="*").record
@@ -185,8 +174,8 @@ def test_what_was_made_is_listed_and_shown(store, clock, now):
 
 
 @pytest.mark.parametrize("act", ["show", "rotate", "revoke", "expire"])
-def test_a_key_that_is_not_there(store, act):
-    """Is not found, whatever is to be done with it; and what may be a key is not shown."""
+def test_unknown_id_is_not_found(store, act):
+    """The message does not quote the id, which may be a key."""
     key = generate()
     with pytest.raises(NotFound, match="no key with this id") as info:
         getattr(store, act)(key)
@@ -217,16 +206,15 @@ def test_a_key_that_is_not_there(store, act):
         ("expires", datetime(1, 1, 1, tzinfo=timezone(HOUR))),
     ],
 )
-def test_a_key_that_cannot_work_is_not_made(store, option, value):
-    """The option is named, and the table is as it was."""
+def test_create_rejects_invalid_options(store, option, value):
+    """The table is unchanged."""
     with pytest.raises(ConfigurationError, match=f"^{option}"):
         store.create(**{"owner": "us", "scopes": "churn", option: value})
 
     assert [] == list(store.list())
 
 
-def test_a_key_that_ends_before_it_begins_is_not_made(store, now):
-    """Nor one that ends as it begins."""
+def test_create_rejects_empty_validity(store, now):
     with pytest.raises(ConfigurationError, match="not_before"):
         store.create(owner="us", scopes="*", not_before=now, expires=now)
 
@@ -234,12 +222,12 @@ def test_a_key_that_ends_before_it_begins_is_not_made(store, now):
 
 
 @pytest.mark.parametrize(("moment", "beyond"), [(datetime.max, 1e20), (datetime.min, -1e20)])
-def test_the_first_and_the_last_moment(store, moment, beyond):
-    """Can be kept and read again, though seconds are not as fine; what lies beyond is read as they are."""
+def test_first_and_last_time_are_stored(store, moment, beyond):
+    """Later times in the database are read as the last time."""
     expires = moment.replace(tzinfo=UTC)
     for _ in range(2):
         made = store.create(owner="us", scopes="*", expires=expires)
-    with store._transaction() as connection:
+    with store._db.transaction() as connection:
         connection.execute(
             sa.text("UPDATE modelgate_keys SET expires = :at WHERE id = :id"),
             {"at": beyond, "id": made.record.id},
@@ -248,124 +236,122 @@ def test_the_first_and_the_last_moment(store, moment, beyond):
     assert [expires] * 2 == [record.expires for record in store.list()]
 
 
-def test_a_row_that_cannot_be_read(store, caplog, monkeypatch):
-    """Refuses its own key, with 503 and a reason in the log, and no other."""
-    broken, whole = (store.create(owner="us", scopes="*").key for _ in range(2))
-    fetch, asked = store.fetch, []
+def test_unreadable_row_rejects_only_its_key(store, caplog, monkeypatch):
+    """With 503, and the reason in the log."""
+    broken, intact = (store.create(owner="us", scopes="*").key for _ in range(2))
+    fetch, digests = store.fetch, []
 
-    def failing(digest):
-        asked.append(digest)
-        if len(asked) == 1:
+    def fail_once(digest):
+        digests.append(digest)
+        if len(digests) == 1:
             raise ValueError
         return fetch(digest)
 
-    monkeypatch.setattr(store, "fetch", failing)
+    monkeypatch.setattr(store, "fetch", fail_once)
     with caplog.at_level(logging.ERROR, "modelgate"), pytest.raises(StoreError):
-        found(store, broken)
+        find(store, broken)
 
-    assert found(store, whole) is not None
-    assert ["what is kept of a key cannot be read"] == [record.message for record in caplog.records]
+    assert find(store, intact) is not None
+    assert ["key store: unreadable key record"] == [record.message for record in caplog.records]
 
 
-def test_a_closed_store(make):
-    """Finds no key, whether or not it knew it."""
+def test_closed_store_raises_store_error(make):
+    """Also for keys it had cached."""
     store = make()
     key = store.create(owner="us", scopes="*").key
-    found(store, key)
+    find(store, key)
     store.close()
-    for each in (key, generate()):
+    for candidate in (key, generate()):
         with pytest.raises(StoreError, match="closed"):
-            found(store, each)
+            find(store, candidate)
 
 
 class TestStates:
-    def test_before_it_begins(self, store, clock, now):
-        """A key is refused until its time has come, and not a moment longer."""
+    def test_key_is_pending_until_not_before(self, store, clock, now):
         key = store.create(owner="us", scopes="*", not_before=now + HOUR).key
-        state, message = refused(store, key)
+        state, message = find_error(store, key)
         clock.advance(3599)
 
-        assert ("pending", "pending") == (state, refused(store, key)[0])
+        assert ("pending", "pending") == (state, find_error(store, key)[0])
         assert "2023-11-14 23:13:20+00:00" in message
         clock.advance(1)
-        assert found(store, key) is not None
+        assert find(store, key) is not None
 
-    def test_when_it_ends(self, store, clock, now):
-        """A key is good until it expires, and not a moment longer, though its look-up is young."""
+    def test_key_expires_on_time(self, store, clock, now):
+        """Although its look-up is still cached."""
         key = store.create(owner="us", scopes="*", expires=now + timedelta(seconds=1.5)).key
 
-        assert found(store, key) is not None
+        assert find(store, key) is not None
         clock.advance(1.4)
-        assert found(store, key) is not None
+        assert find(store, key) is not None
         clock.advance(0.1)
-        assert "expired" == refused(store, key)[0]
+        assert "expired" == find_error(store, key)[0]
 
-    def test_revoked(self, store, clock):
-        """A revoked key ends within the time for which look-ups are told, without a restart."""
+    def test_revocation_takes_effect_after_cache_ttl(self, store, clock):
         new = store.create(owner="us", scopes="*")
-        found(store, new.key)
+        find(store, new.key)
         revoked = store.revoke(new.record.id).revoked
         clock.advance(1.9)
 
-        assert found(store, new.key) is not None
+        assert find(store, new.key) is not None
         clock.advance(0.1)
-        assert "revoked" == refused(store, new.key)[0]
+        assert "revoked" == find_error(store, new.key)[0]
         assert revoked == store.revoke(new.record.id).revoked
 
-    def test_expired_by_hand(self, store, clock, now):
-        """Now, or at a moment."""
+    def test_expire_sets_end(self, store, clock, now):
+        """Now, or at a given time."""
         new = store.create(owner="us", scopes="*")
 
         assert now + HOUR == store.expire(new.record.id, now + HOUR).expires
-        assert found(store, new.key) is not None
+        assert find(store, new.key) is not None
         store.expire(new.record.id)
         clock.advance(2)
-        assert "expired" == refused(store, new.key)[0]
+        assert "expired" == find_error(store, new.key)[0]
 
-    def test_what_is_over_does_not_come_back(self, store, now):
-        """A replaced key ends sooner by `expire`, not later; a revoked one stays so; an expired one is renewed."""
+    def test_expire_does_not_revive_replaced_or_revoked_keys(self, store, now):
+        """A replaced key can end earlier but not later, and an expired key can be renewed."""
         old, revoked, expired = (store.create(owner="us", scopes="*") for _ in range(3))
         store.rotate(old.record.id, grace=HOUR)
         store.revoke(revoked.record.id)
         store.expire(expired.record.id, now - HOUR)
         with pytest.raises(KeyInactive, match="was replaced"):
             store.expire(old.record.id, now + 2 * HOUR)
-        for each in (revoked, expired):
-            store.expire(each.record.id, now + HOUR)
+        for new in (revoked, expired):
+            store.expire(new.record.id, now + HOUR)
 
         assert now + HOUR == store.show(old.record.id).expires
         assert now == store.expire(old.record.id).expires
-        assert "revoked" == refused(store, revoked.key)[0]
-        assert found(store, expired.key) is not None
+        assert "revoked" == find_error(store, revoked.key)[0]
+        assert find(store, expired.key) is not None
 
-    def test_a_clock_set_back(self, store, clock):
-        """Does not keep a look-up for longer."""
+    def test_clock_set_back_does_not_extend_cache(self, store, clock):
         new = store.create(owner="us", scopes="*")
-        found(store, new.key)
+        find(store, new.key)
         store.revoke(new.record.id)
         clock.advance(-3600)
 
-        assert "revoked" == refused(store, new.key)[0]
+        assert "revoked" == find_error(store, new.key)[0]
 
 
 class TestRotation:
-    def test_both_are_good_for_the_time_of_grace(self, store, clock):
-        """And the counts go on, over several rotations."""
+    def test_both_keys_are_valid_during_grace(self, store, clock):
+        """They share their counts, over several rotations."""
         old = store.create(owner="us", scopes=["churn:predict"], limits="5/minute")
         new = store.rotate(old.record.id, grace=HOUR)
         newest = store.rotate(new.record.id, grace=HOUR)
 
-        told = [found(store, each.key) for each in (old, new, newest)]
-        assert 3 == len({principal.id for principal in told})
+        principals = [find(store, created.key) for created in (old, new, newest)]
+        assert 3 == len({principal.id for principal in principals})
         assert {(("churn",), "us", "5/minute", old.record.id)} == {
-            (each.deployments, each.owner, each.limits, each.counted_as) for each in told
+            (principal.deployments, principal.owner, principal.limits, principal.limit_bucket)
+            for principal in principals
         }
         clock.advance(3600)
-        assert "replaced" == refused(store, old.key)[0]
-        assert found(store, newest.key) is not None
+        assert "replaced" == find_error(store, old.key)[0]
+        assert find(store, newest.key) is not None
 
-    def test_what_is_kept(self, store, now):
-        """The old key names the new one, and ends no later than it would have."""
+    def test_old_key_names_its_replacement(self, store, now):
+        """It never ends later than before."""
         old = store.create(owner="us", scopes="*", expires=now + HOUR)
         new = store.rotate(old.record.id)
 
@@ -378,8 +364,7 @@ class TestRotation:
         assert (now, now + 2 * HOUR) == (store.show(new.record.id).expires, later.record.expires)
 
     @pytest.mark.parametrize("end", ["revoke", "expire"])
-    def test_what_has_ended_is_not_rotated(self, store, end):
-        """It would come to life again."""
+    def test_inactive_key_is_not_rotated(self, store, end):
         record = store.create(owner="us", scopes="*").record
         getattr(store, end)(record.id)
         with pytest.raises(KeyInactive):
@@ -387,24 +372,22 @@ class TestRotation:
 
         assert 1 == len(store.list())
 
-    def test_a_successor_revoked(self, store, clock):
-        """Takes nothing from its predecessor, and the other way round."""
+    def test_revocation_does_not_affect_other_key(self, store, clock):
         old = store.create(owner="us", scopes="*")
         new = store.rotate(old.record.id)
         store.revoke(old.record.id)
 
-        assert "revoked" == refused(store, old.key)[0]
-        assert found(store, new.key) is not None
+        assert "revoked" == find_error(store, old.key)[0]
+        assert find(store, new.key) is not None
 
-    def test_twice_at_once(self, make):
-        """Of many rotations of one key, one succeeds."""
-        record = make().create(owner="us", scopes="*").record
+    def test_one_of_concurrent_rotations_succeeds(self, make):
+        old = make().create(owner="us", scopes="*").record
         outcomes, stores, barrier = [], [make() for _ in range(4)], threading.Barrier(4)
 
         def rotate(store):
             barrier.wait()
             try:
-                outcomes.append(store.rotate(record.id).record.id)
+                outcomes.append(store.rotate(old.id).record.id)
             except KeyInactive as error:
                 outcomes.append(error.state)
 
@@ -416,115 +399,111 @@ class TestRotation:
         made = {outcome for outcome in outcomes if outcome != "replaced"}
 
         assert ["replaced"] * 3 == [outcome for outcome in outcomes if outcome == "replaced"]
-        assert made == {each.id for each in stores[0].list()} - {record.id}
+        assert made == {record.id for record in stores[0].list()} - {old.id}
 
     @pytest.mark.parametrize("grace", [-HOUR, timedelta.max, 5, None])
-    def test_what_is_no_grace(self, store, grace):
-        """A time below zero, one beyond all years, and what is no time."""
+    def test_invalid_grace_is_rejected(self, store, grace):
         record = store.create(owner="us", scopes="*").record
         with pytest.raises(ConfigurationError, match="grace"):
             store.rotate(record.id, grace=grace)
 
 
-class Counting:
-    """Counts what a store asks its database."""
+class CountingFetch:
+    """Counts the queries of a store."""
 
     def __init__(self, store, monkeypatch):
-        self.asked, self._fetch = 0, store.fetch
+        self.count, self._fetch = 0, store.fetch
         self.go = threading.Event()
         self.go.set()
         monkeypatch.setattr(store, "fetch", self)
 
     def __call__(self, digest):
-        self.asked += 1
+        self.count += 1
         assert self.go.wait(SOON)
         return self._fetch(digest)
 
 
 @pytest.fixture
-def counting(store, monkeypatch):
-    return Counting(store, monkeypatch)
+def counted_fetch(store, monkeypatch):
+    return CountingFetch(store, monkeypatch)
 
 
 class TestLookUps:
-    def test_an_answer_is_told_again(self, store, clock, counting):
-        """For two seconds, whether the key is known or not."""
+    def test_look_up_is_cached_for_two_seconds(self, store, clock, counted_fetch):
+        """Unknown keys too."""
         known, unknown = store.create(owner="us", scopes="*").key, generate()
         for _ in range(5):
-            assert found(store, known) is not None
-            assert found(store, unknown) is None
-        assert 2 == counting.asked
+            assert find(store, known) is not None
+            assert find(store, unknown) is None
+        assert 2 == counted_fetch.count
         clock.advance(2)
-        found(store, known)
+        find(store, known)
 
-        assert 3 == counting.asked
+        assert 3 == counted_fetch.count
 
-    def test_without_staleness(self, make, monkeypatch):
-        """Each request asks."""
-        store = make(staleness=0)
-        counting = Counting(store, monkeypatch)
+    def test_zero_cache_ttl_disables_cache(self, make, monkeypatch):
+        store = make(cache_ttl=0)
+        counted_fetch = CountingFetch(store, monkeypatch)
         key = store.create(owner="us", scopes="*").key
         for _ in range(3):
-            found(store, key)
+            find(store, key)
 
-        assert 3 == counting.asked
+        assert 3 == counted_fetch.count
 
-    def test_what_cannot_be_a_key_is_not_looked_up(self, store, counting):
-        """A wrong checksum costs no look-up."""
+    def test_invalid_checksum_is_not_looked_up(self, store, counted_fetch):
         for key in ("", "x" * 20, "k" * 300, generate()[:-1] + "-", generate() + "0", "\u00e9" * 20):
-            assert found(store, key) is None
+            assert find(store, key) is None
 
-        assert 0 == counting.asked
+        assert 0 == counted_fetch.count
 
-    def test_no_more_is_kept_than_allowed(self, make):
-        """Keys nobody has do not fill the memory."""
+    def test_cache_size_is_limited(self, make):
+        """Unknown keys do not fill the memory."""
         store = make(maxsize=10)
         for _ in range(30):
-            found(store, generate())
+            find(store, generate())
 
         assert 10 == len(store._cache)
 
-    def test_many_who_ask_at_once_wait_for_one_look_up(self, store, counting):
-        """Threads and tasks alike; who gives up takes nothing from the others."""
+    def test_concurrent_requests_share_one_look_up(self, store, counted_fetch):
+        """From threads and tasks. A cancelled request does not affect the others."""
         key = store.create(owner="us", scopes="*").key
-        counting.go.clear()
+        counted_fetch.go.clear()
 
         async def main():
             tasks = [asyncio.create_task(adrive(store.find(key))) for _ in range(50)]
-            threads = [asyncio.create_task(asyncio.to_thread(found, store, key)) for _ in range(4)]
-            while not counting.asked:
+            threads = [asyncio.create_task(asyncio.to_thread(find, store, key)) for _ in range(4)]
+            while not counted_fetch.count:
                 await asyncio.sleep(0)
             tasks.pop(0).cancel()
             await asyncio.sleep(0)
-            counting.go.set()
+            counted_fetch.go.set()
             return await asyncio.wait_for(asyncio.gather(*tasks, *threads), SOON)
 
         answers = asyncio.run(main())
 
         assert 53 == len(answers)
         assert None not in answers
-        assert 1 == counting.asked
+        assert 1 == counted_fetch.count
 
     @pytest.mark.parametrize(
         "options",
         [
-            {"staleness": -1},
-            {"staleness": "2"},
+            {"cache_ttl": -1},
+            {"cache_ttl": "2"},
             {"maxsize": 0},
             {"maxsize": 1.5},
             {"pepper": "short"},
             {"pepper": b"x" * 16},
         ],
     )
-    def test_an_option_that_cannot_work(self, make, options):
-        """Is named."""
+    def test_invalid_option_is_rejected(self, make, options):
         with pytest.raises(ConfigurationError, match=next(iter(options))):
             make(**options)
 
 
 class TestLastUse:
-    def test_is_written_once_a_minute(self, store, clock, now, monkeypatch):
-        """By a thread of its own; none for a key that was refused."""
+    def test_last_use_is_written_once_a_minute(self, store, clock, now, monkeypatch):
+        """By another thread, and not for rejected keys."""
         written = []
         monkeypatch.setattr(
             store,
@@ -534,32 +513,32 @@ class TestLastUse:
         new = store.create(owner="us", scopes="*")
         ended = store.create(owner="us", scopes="*", expires=now - HOUR)
         with contextlib.suppress(KeyInactive):
-            found(store, ended.key)
+            find(store, ended.key)
         for _ in range(59):
-            found(store, new.key)
-            settled(store)
+            find(store, new.key)
+            wait_for_writes(store)
             clock.advance(1)
 
         assert [{new.record.id: now}] == written
         assert now == store.show(new.record.id).last_used
         assert store.show(ended.record.id).last_used is None
         clock.advance(1)
-        found(store, new.key)
-        settled(store)
+        find(store, new.key)
+        wait_for_writes(store)
         assert now + timedelta(minutes=1) == store.show(new.record.id).last_used
 
-    def test_is_written_once_a_minute_by_all_processes_together(self, make, clock, now):
-        """The younger note of another process is left."""
-        one, other = make(), make(clock=Clock(clock() + 30))
+    def test_last_use_is_written_once_a_minute_by_all_processes(self, make, clock, now):
+        """A later time from another process is not overwritten."""
+        one, other = make(), make(clock=FakeClock(clock() + 30))
         new = one.create(owner="us", scopes="*")
-        found(other, "") or found(one, new.key)
-        settled(one)
+        find(other, "") or find(one, new.key)
+        wait_for_writes(one)
         other.note_use({new.record.id: now + timedelta(seconds=30)}, at_most_every=timedelta(minutes=1))
 
         assert now == one.show(new.record.id).last_used
 
-    def test_is_written_before_the_store_is_closed(self, make, now, monkeypatch):
-        """Also where that had only begun."""
+    def test_last_use_is_written_before_close(self, make, now, monkeypatch):
+        """Also if the write had only just started."""
         store, other, begun = make(), make(), threading.Event()
         new = store.create(owner="us", scopes="*")
 
@@ -570,14 +549,14 @@ class TestLastUse:
             SqlKeyStore.note_use(store, uses, **options)
 
         monkeypatch.setattr(store, "note_use", note_late)
-        found(store, new.key)
+        find(store, new.key)
         assert begun.wait(SOON)
         store.close()
 
         assert now == other.show(new.record.id).last_used
 
-    def test_that_cannot_be_written(self, store, monkeypatch, caplog):
-        """Is logged, and troubles nobody."""
+    def test_failed_write_of_last_use_is_logged(self, store, monkeypatch, caplog):
+        """Requests are not affected."""
 
         def fail(*args, **options):
             raise StoreError
@@ -585,48 +564,47 @@ class TestLastUse:
         key = store.create(owner="us", scopes="*").key
         monkeypatch.setattr(store, "note_use", fail)
         with caplog.at_level(logging.WARNING, "modelgate"):
-            assert found(store, key) is not None
-            settled(store)
+            assert find(store, key) is not None
+            wait_for_writes(store)
 
-        assert ["when keys were used could not be written"] == [record.message for record in caplog.records]
+        assert ["key store: last use of keys not written"] == [record.message for record in caplog.records]
 
 
-def test_a_pepper(make, monkeypatch):
-    """Without it the digests are of no use; it comes as an option or from the environment."""
+def test_pepper_is_required_to_find_keys(make, monkeypatch):
+    """It is an option or an environment variable."""
     peppered, plain = make(pepper=PEPPER), make()
     key = peppered.create(owner="us", scopes="*").key
     monkeypatch.setenv("MODELGATE_KEYS_PEPPER", PEPPER)
 
-    assert found(peppered, key) is not None
-    assert found(plain, key) is None
-    assert found(make(), key) is not None
-    assert PEPPER not in repr(vars(peppered)["_url"]) + repr(peppered)
+    assert find(peppered, key) is not None
+    assert find(plain, key) is None
+    assert find(make(), key) is not None
+    assert PEPPER not in repr(peppered._db.url) + repr(peppered)
 
 
-def test_an_app_with_few_rights(postgres):
-    """Where the table is there, it is enough to read it, and to write when keys were used."""
-    admin = SqlKeyStore(postgres.emptied())
+def test_app_needs_select_and_update_of_last_use(postgres):
+    """If the table exists."""
+    admin = SqlKeyStore(postgres.clear_tables())
     key = admin.create(owner="us", scopes="*").key
-    with admin._transaction() as connection:
+    with admin._db.transaction() as connection:
         connection.execute(sa.text("DROP ROLE IF EXISTS app"))
         connection.execute(sa.text("CREATE ROLE app LOGIN PASSWORD 'app'"))
         connection.execute(sa.text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
         connection.execute(sa.text("GRANT SELECT, UPDATE (last_used) ON modelgate_keys TO app"))
     store = SqlKeyStore(f"postgresql://app:app@127.0.0.1:{postgres.port}/postgres")
-    principal = found(store, key)
-    settled(store)
+    principal = find(store, key)
+    wait_for_writes(store)
 
     assert admin.show(principal.id).last_used is not None
     with pytest.raises(StoreError):
         store.revoke(principal.id)
-    with admin._transaction() as connection:
+    with admin._db.transaction() as connection:
         connection.execute(sa.text("DROP OWNED BY app"))
     store.close()
     admin.close()
 
 
-def test_many_make_the_table_at_once(make):
-    """Workers that start together do not trip over each other."""
+def test_stores_create_table_concurrently(make):
     stores, barrier, failures = [make() for _ in range(6)], threading.Barrier(6), []
 
     def ask(store):
@@ -645,10 +623,10 @@ def test_many_make_the_table_at_once(make):
     assert [] == failures
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="requires os.fork")
 @pytest.mark.skipif(os.name != "posix", reason="has no modes of files")
-def test_a_new_file_is_for_its_owner(tmp_path):
-    """One that is there keeps its mode."""
+def test_new_sqlite_file_is_private(tmp_path):
+    """An existing file keeps its mode."""
     made, other = tmp_path / "keys.db", tmp_path / "others.db"
     other.touch(0o644)
     other.chmod(0o644)
@@ -659,19 +637,19 @@ def test_a_new_file_is_for_its_owner(tmp_path):
     assert (0o600, 0o644) == (made.stat().st_mode & 0o777, other.stat().st_mode & 0o777)
 
 
-def test_a_forked_process_asks_by_itself(store):
-    """A store used before a fork answers in parent and child, and the child touches no connection of the parent."""
+def test_forked_child_uses_own_connections(store):
+    """The store works in the parent and in the child."""
     new = store.create(owner="us", scopes="*")
-    # No look-up: it would be noted by a thread, and a fork beside a thread that connects may inherit its locks.
+    # Without a look-up, whose use a thread would write: a fork could inherit the locks of that thread.
     store.list()
     context = multiprocessing.get_context("fork")
-    told = context.SimpleQueue()
-    child = context.Process(target=lambda: told.put(found(store, new.key)))
+    queue = context.SimpleQueue()
+    child = context.Process(target=lambda: queue.put(find(store, new.key)))
     child.start()
     child.join(SOON)
 
     assert 0 == child.exitcode
-    assert found(store, new.key) == told.get()
+    assert find(store, new.key) == queue.get()
 
 
 @pytest.mark.parametrize(
@@ -683,20 +661,20 @@ def test_a_forked_process_asks_by_itself(store):
         "sqlite:////no/such/folder/s3cret.db",
     ],
 )
-def test_a_database_that_is_not_there(url, caplog):
-    """The caller is told 503 and when to try again; neither the error nor the log shows a password."""
+def test_unavailable_database_is_store_error(url, caplog):
+    """With Retry-After; neither the error nor the log contains the password."""
     store = key_store(url)
     with caplog.at_level(logging.DEBUG), pytest.raises(StoreError) as info:
-        found(store, generate())
+        find(store, generate())
     store.close()
 
     assert (503, "1") == (info.value.status, info.value.headers["retry-after"])
-    assert ["the key store cannot be asked"] == [record.message for record in caplog.records]
+    assert ["key store: look-up failed"] == [record.message for record in caplog.records]
     assert "s3cret" not in caplog.text + repr(store) + str(info.value)
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
-def test_a_database_in_memory(url):
-    """Would be another one for each connection."""
+def test_database_in_memory_is_rejected(url):
+    """Each connection would have a database of its own."""
     with pytest.raises(ConfigurationError, match="sqlite:///path"):
         key_store(url)

@@ -1,4 +1,4 @@
-"""Calls of models outside of a request."""
+"""Model calls outside of a request."""
 
 import contextvars
 import hashlib
@@ -17,8 +17,7 @@ ROWS = np.arange(10.0).reshape(10, 1)
 tenant = contextvars.ContextVar("tenant", default="nobody")
 
 
-def test_a_call_has_the_context_and_the_configuration_of_its_caller():
-    """Its context variables, and what scikit-learn keeps for each thread; and it runs in another thread."""
+def test_in_model_thread_copies_context_and_configuration():
     token = tenant.set("us")
     with sklearn.config_context(transform_output="pandas"):
         seen = in_model_thread(
@@ -31,9 +30,7 @@ def test_a_call_has_the_context_and_the_configuration_of_its_caller():
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, StopIteration], ids=lambda it: it.__name__)
-def test_a_call_that_raises(error):
-    """Raises the same in its caller."""
-
+def test_in_model_thread_raises_in_the_caller(error):
     def call(text):
         raise error(text)
 
@@ -41,8 +38,8 @@ def test_a_call_that_raises(error):
         in_model_thread(call, "no answer")
 
 
-class Noting(LinearRegression):
-    """Notes which threads unpickle and call it."""
+class ThreadRecorder(LinearRegression):
+    """Records the threads that unpickle and call it."""
 
     def __setstate__(self, state):
         super().__setstate__(state)
@@ -56,35 +53,34 @@ class Noting(LinearRegression):
 unpickled = []
 
 
-def noting(threads):
-    model = Noting().fit(ROWS, ROWS[:, 0])
+def make_recorder(threads):
+    model = ThreadRecorder().fit(ROWS, ROWS[:, 0])
     model.threads_ = threads
     return model
 
 
-def test_no_model_is_unpickled_by_the_thread_that_loads_it(tmp_path):
-    """For the app, or to swap it in."""
-    path = tmp_path / "noting.joblib"
-    joblib.dump(noting([]), path)
+def test_model_is_unpickled_in_another_thread(tmp_path):
+    path = tmp_path / "make_recorder.joblib"
+    joblib.dump(make_recorder([]), path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     ModelPackage.load(path, sha256=digest)
-    gate = Gate([Deployment("a", noting([]))], keys="open")
-    gate.swap("a", path, sha256=digest)
+    gate = Gate([Deployment("a", make_recorder([]))], keys="open")
+    gate.deployments.swap("a", path, sha256=digest)
 
     assert 2 == len(unpickled)
     assert threading.get_ident() not in unpickled
 
 
-def test_no_model_is_called_by_the_thread_that_makes_or_changes_a_gate():
-    """Not at construction, nor by `warm`, `add`, `swap`, `describe`, `openapi`, nor for a package's example."""
+def test_model_is_called_in_another_thread():
+    """By the constructor, `warm`, `add`, `swap`, `describe`, `openapi`, and for a package's example."""
     threads = []
-    package = ModelPackage.from_estimator(noting(threads), ROWS)
-    gate = Gate([Deployment("a", noting(threads)), Deployment("b", package)], keys="open")
-    gate.warm()
-    gate.add(Deployment("c", noting(threads), schema=Schema.of(x0=float)))
-    gate.swap("a", noting(threads))
-    gate.rollback("a")
-    gate.describe("a")
+    package = ModelPackage.from_estimator(make_recorder(threads), ROWS)
+    gate = Gate([Deployment("a", make_recorder(threads)), Deployment("b", package)], keys="open")
+    gate.deployments.warm()
+    gate.deployments.add(Deployment("c", make_recorder(threads), schema=Schema.of(x0=float)))
+    gate.deployments.swap("a", make_recorder(threads))
+    gate.deployments.rollback("a")
+    gate.deployments.describe("a")
     gate.openapi("c")
 
     assert len(threads) >= 6

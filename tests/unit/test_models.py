@@ -1,4 +1,4 @@
-"""Model files, stores, and the cache."""
+"""Model files, model stores and the model cache."""
 
 import asyncio
 import hashlib
@@ -12,9 +12,6 @@ import joblib
 import numpy as np
 import pytest
 import skops.io
-from hypothesis import given
-from hypothesis import strategies as st
-from packaging.version import Version
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -23,9 +20,8 @@ import modelgate.models.store
 from modelgate.errors import ConfigurationError, DeploymentUnavailable, NotFound
 from modelgate.flow import adrive, drive
 from modelgate.models import FolderStore, MemoryStore, ModelCache, load_model
-from modelgate.models.versions import is_older, meant
-from modelgate.testing import Clock
-from waiting import SOON, wait_until
+from modelgate.testing import FakeClock
+from support.waiting import SOON, wait_until
 
 ROWS = np.random.default_rng(0).normal(size=(40, 3))
 
@@ -56,23 +52,21 @@ def digest(path):
 
 @pytest.mark.parametrize("convert", [str, lambda path: path])
 @pytest.mark.parametrize("change", [None, str.lower, str.upper], ids=["unpinned", "pinned", "upper"])
-def test_a_skops_file_is_loaded(skops_file, model, convert, change):
-    """What was saved predicts as before, with a pin and without."""
+def test_skops_file_is_loaded(skops_file, model, convert, change):
     sha256 = None if change is None else change(digest(skops_file))
     loaded = load_model(convert(skops_file), sha256=sha256)
 
     assert np.array_equal(model.predict_proba(ROWS), loaded.predict_proba(ROWS))
 
 
-def test_a_pinned_joblib_file_is_loaded(joblib_file, model):
-    """The pin vouches for it."""
+def test_joblib_file_is_loaded_with_a_pin(joblib_file, model):
     loaded = load_model(joblib_file, sha256=digest(joblib_file))
 
     assert np.array_equal(model.predict_proba(ROWS), loaded.predict_proba(ROWS))
 
 
-def test_a_joblib_file_needs_a_pin(joblib_file):
-    """The message holds the digest to pin."""
+def test_joblib_file_needs_a_pin(joblib_file):
+    """The message contains the digest to pin."""
     with pytest.raises(ConfigurationError) as info:
         load_model(joblib_file)
 
@@ -80,22 +74,21 @@ def test_a_joblib_file_needs_a_pin(joblib_file):
 
 
 @pytest.mark.parametrize("fixture", ["skops_file", "joblib_file"])
-def test_another_file_than_the_one_pinned_is_refused(request, fixture):
-    """The message tells the digest found."""
+def test_load_model_rejects_another_digest(request, fixture):
+    """The message contains the actual digest."""
     path = request.getfixturevalue(fixture)
     with pytest.raises(ConfigurationError, match=digest(path)):
         load_model(path, sha256="0" * 64)
 
 
 @pytest.mark.parametrize("sha256", ["", "0" * 63, "g" * 64, "sha256:" + "0" * 64, "0" * 65])
-def test_what_is_no_digest_is_refused(joblib_file, sha256):
-    """A pin that cannot fit says so, and is no pin."""
+def test_load_model_rejects_invalid_digests(joblib_file, sha256):
     with pytest.raises(ConfigurationError, match="64 hexadecimal digits"):
         load_model(joblib_file, sha256=sha256)
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("churn.pkl", "joblib or .onnx"),
         ("churn", "skops"),
@@ -103,16 +96,16 @@ def test_what_is_no_digest_is_refused(joblib_file, sha256):
         ("d.skops", "no such"),
     ],
 )
-def test_what_is_no_model_file_is_refused(tmp_path, name, told):
-    """Another kind, a missing file, a folder."""
+def test_load_model_rejects_other_files(tmp_path, name, message):
+    """Another suffix, a missing file, a folder."""
     (tmp_path / "churn.pkl").write_bytes(b"")
     (tmp_path / "d.skops").mkdir()
-    with pytest.raises(ConfigurationError, match=told):
+    with pytest.raises(ConfigurationError, match=message):
         load_model(tmp_path / name)
 
 
 class Bomb:
-    """Makes a folder where it is unpickled."""
+    """Creates a folder when it is unpickled."""
 
     def __init__(self, path):
         self._path = str(path)
@@ -129,8 +122,8 @@ def crater(tmp_path):
 @pytest.mark.parametrize(
     ("name", "sha256"), [("m.joblib", None), ("m.joblib", "0" * 64), ("m.skops", None), ("m.skops", "right")]
 )
-def test_a_hostile_pickle_is_never_executed(tmp_path, crater, name, sha256):
-    """Neither without its pin, nor under another name."""
+def test_hostile_pickle_is_not_executed(tmp_path, crater, name, sha256):
+    """Neither without a pin nor under another suffix."""
     path = tmp_path / name
     path.write_bytes(pickle.dumps(Bomb(crater)))
     with pytest.raises(Exception):  # noqa: B017
@@ -139,8 +132,8 @@ def test_a_hostile_pickle_is_never_executed(tmp_path, crater, name, sha256):
     assert not crater.exists()
 
 
-def test_the_bomb_is_one(tmp_path, crater):
-    """The pickle of the test above does run once it is pinned: the pin is what stands between."""
+def test_hostile_pickle_is_executed_once_pinned(tmp_path, crater):
+    """Proves that the pickle of the test above works: only the pin protects from it."""
     path = tmp_path / "m.joblib"
     path.write_bytes(pickle.dumps(Bomb(crater)))
     load_model(path, sha256=digest(path))
@@ -148,8 +141,8 @@ def test_the_bomb_is_one(tmp_path, crater):
     assert crater.exists()
 
 
-def test_a_skops_file_of_foreign_types_is_refused(tmp_path, crater):
-    """A function of the interpreter in a scikit-learn estimator is named, and not called."""
+def test_skops_file_with_foreign_types_is_rejected(tmp_path, crater):
+    """A function of the interpreter in an estimator is named, and not called."""
     path = tmp_path / "m.skops"
     skops.io.dump(FunctionTransformer(os.mkdir), path)
     with pytest.raises(ConfigurationError, match=r"not trusted.*mkdir"):
@@ -157,8 +150,7 @@ def test_a_skops_file_of_foreign_types_is_refused(tmp_path, crater):
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04" + bytes(100)])
-def test_a_corrupt_skops_file_is_refused(tmp_path, content):
-    """A file that is of another kind than its name says is named in the error."""
+def test_corrupt_skops_file_is_rejected(tmp_path, content):
     path = tmp_path / "m.skops"
     path.write_bytes(content)
     with pytest.raises(ConfigurationError, match=r"m\.skops"):
@@ -168,8 +160,7 @@ def test_a_corrupt_skops_file_is_refused(tmp_path, content):
 # Stores
 
 
-def test_a_memory_store_has_its_models():
-    """Those it was given, and no others."""
+def test_memory_store_returns_its_models():
     models = {"churn": object()}
     store = MemoryStore(models)
     models["late"] = object()
@@ -180,15 +171,13 @@ def test_a_memory_store_has_its_models():
 
 
 @pytest.mark.parametrize("name", ["churn", "churn@7", "Churn-2_b", "a.b.c", "churn@1.0.3", "0"])
-def test_a_folder_store_loads_by_name(tmp_path, skops_file, name):
-    """Models, and versions of them, each in a file of its name."""
+def test_folder_store_loads_by_name(tmp_path, skops_file, name):
     skops_file.rename(tmp_path / f"{name}.skops")
 
     assert 40 == len(FolderStore(str(tmp_path)).load(name).model.predict(ROWS))
 
 
-def test_a_folder_store_pins_by_name(tmp_path, joblib_file):
-    """A joblib file is loaded where its name has the pin."""
+def test_folder_store_pins_by_name(tmp_path, joblib_file):
     pinned = FolderStore(tmp_path, sha256={"churn": digest(joblib_file)})
 
     assert 40 == len(pinned.load("churn").model.predict(ROWS))
@@ -205,20 +194,25 @@ def test_a_folder_store_pins_by_name(tmp_path, joblib_file):
         ("churn@latest", ["churn@v2", "churn@v10", "churn@production"], "churn@v10"),
         ("churn", ["churn@1.0", "churn@1.0rc1", "churn@1.0.dev1", "churn@1.0-beta.2"], "churn@1.0"),
         ("churn", ["churn@1.0", "churn@2.0rc1", "churn@2-nightly"], "churn@2.0rc1"),
+        ("churn", ["churn@1.0", "churn@2-nightly", "churn@1.9"], "churn@2-nightly"),
+        ("churn", ["churn@2-nightly", "churn@2"], "churn@2"),
+        ("churn", ["churn@7-run9", "churn@7-run10"], "churn@7-run10"),
+        ("churn", ["churn@1.9", "churn@1.10.dev1"], "churn@1.10.dev1"),
         ("churn", ["churn@1.0", "churn@1.0.post1", "churn@v0.9"], "churn@1.0.post1"),
+        ("churn", ["churn@2024-05-01", "churn@2024-12-01", "churn@2024-11"], "churn@2024-12-01"),
         ("churn@7", ["churn@7", "churn@8"], "churn@7"),
         ("churn@production", ["churn@production", "churn@8"], "churn@production"),
         ("churn@6", ["churn@7", "churn"], None),
         ("churn", ["churn@production", "price"], None),
     ],
 )
-def test_which_version_is_meant(tmp_path, skops_file, name, names, meant):
-    """The one named, or the newest; an alias is not newer than anything."""
+def test_names_resolve_to_versions(tmp_path, skops_file, name, names, meant):
+    """An alias is never the newest version."""
     content = skops_file.read_bytes()
     skops_file.unlink()
-    for told in names:
-        (tmp_path / f"{told}.skops").write_bytes(content)
-    folder, memory = FolderStore(tmp_path), MemoryStore({told: told for told in names})
+    for stored in names:
+        (tmp_path / f"{stored}.skops").write_bytes(content)
+    folder, memory = FolderStore(tmp_path), MemoryStore({stored: stored for stored in names})
     if meant is None:
         for store in (folder, memory):
             with pytest.raises(NotFound):
@@ -228,34 +222,14 @@ def test_which_version_is_meant(tmp_path, skops_file, name, names, meant):
         assert 40 == len(folder.load(name).model.predict(ROWS))
 
 
-PHASES = ["", ".dev1", "a1", "-beta.2", "rc1", "rc1.dev2", ".post1", ".post1.dev3", "a1.post2"]
-VERSIONS = st.builds(
-    "{}{}".format,
-    st.from_regex(r"(0|[1-9][0-9]?)(\.(0|[1-9][0-9]?)){0,2}", fullmatch=True),
-    st.sampled_from(PHASES),
-)
-
-
-@given(VERSIONS, VERSIONS)
-def test_versions_are_ordered_as_packaging_does(one, other):
-    """The newer of two by PEP 440 is what is meant, and the other one is older."""
-    older = Version(one) < Version(other)
-
-    assert older is is_older(one, other)
-    if older:
-        assert f"churn@{other}" == meant("churn", [f"churn@{one}", f"churn@{other}"])
-
-
-def test_a_version_that_is_meant_has_its_own_pin(tmp_path, joblib_file):
-    """Also where it is asked for as the newest one."""
+def test_folder_store_pins_resolved_versions(tmp_path, joblib_file):
     joblib_file.rename(tmp_path / "churn@7.joblib")
     store = FolderStore(tmp_path, sha256={"churn@7": digest(tmp_path / "churn@7.joblib")})
 
     assert 40 == len(store.load("churn").model.predict(ROWS))
 
 
-def test_a_link_is_an_alias(tmp_path, skops_file):
-    """It means what it leads to."""
+def test_folder_store_follows_links(tmp_path, skops_file):
     skops_file.rename(tmp_path / "churn@7.skops")
     (tmp_path / "churn@production.skops").symlink_to("churn@7.skops")
 
@@ -303,16 +277,15 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
-def test_a_hostile_name_is_not_found_and_nothing_read(tmp_path, monkeypatch, name):
-    """A name is a token: it spells no path and no URL, and no file is opened for it."""
+def test_folder_store_reads_nothing_for_hostile_names(tmp_path, monkeypatch, name):
     folder = tmp_path / "models"
     (folder / "sub").mkdir(parents=True)
     for place in (tmp_path, folder, folder / "sub"):
         for stem in ("secret", ".hidden", "-churn", "churn ", " churn", "churn\n"):
             (place / f"{stem}.skops").write_bytes(b"secret")
     read = []
-    for reader in ("open_package", "sidecars_of", "check_file"):
-        monkeypatch.setattr(modelgate.models.store, reader, lambda path, rules: read.append(path))
+    for reader in ("open_package", "read_package_metadata", "check_file"):
+        monkeypatch.setattr(modelgate.models.store, reader, lambda path, policy: read.append(path))
     store = FolderStore(folder)
     store.check(name)
     for method in (store.load, store.describe):
@@ -322,17 +295,16 @@ def test_a_hostile_name_is_not_found_and_nothing_read(tmp_path, monkeypatch, nam
     assert [] == read
 
 
-def test_a_name_without_a_file_is_not_found(tmp_path):
-    """A folder of the name is no file."""
+def test_folder_store_raises_not_found(tmp_path):
+    """A folder with the name of a bare file is not a model."""
     (tmp_path / "folder.skops").mkdir()
     for name in ("none", "folder"):
         with pytest.raises(NotFound):
             FolderStore(tmp_path).load(name)
 
 
-def test_a_folder_store_needs_a_folder(tmp_path):
-    """One that exists."""
-    with pytest.raises(ConfigurationError, match="folder="):
+def test_folder_store_needs_an_existing_folder(tmp_path):
+    with pytest.raises(ConfigurationError, match="folder must"):
         FolderStore(tmp_path / "none")
 
 
@@ -340,7 +312,7 @@ def test_a_folder_store_needs_a_folder(tmp_path):
 
 
 class Loader:
-    """Loads objects, and remembers the names asked."""
+    """Loads objects, and records the requested names."""
 
     def __init__(self):
         self.names, self.failures = [], []
@@ -361,8 +333,7 @@ def get(cache, name):
     return drive(cache.get(name))
 
 
-def test_the_least_recently_used_model_goes_first(loader):
-    """A hit makes a model recent."""
+def test_cache_evicts_the_least_recently_used_model(loader):
     cache = ModelCache(loader, maxsize=2)
     hits = [get(cache, name)[1] for name in "abacab"]
 
@@ -370,15 +341,13 @@ def test_the_least_recently_used_model_goes_first(loader):
     assert ["a", "b", "c", "b"] == loader.names
 
 
-def test_a_hit_is_the_same_model(loader):
-    """It is made once."""
+def test_cache_returns_the_same_object(loader):
     cache = ModelCache(loader)
 
     assert get(cache, "a")[0] is get(cache, "a")[0]
 
 
-def test_a_model_in_memory_is_there_at_once(loader):
-    """Which is a hit; what is not there is no miss yet."""
+def test_peek_counts_hits_only(loader):
     cache = ModelCache(loader)
     before = cache.peek("a")
     loaded = get(cache, "a")[0]
@@ -387,8 +356,7 @@ def test_a_model_in_memory_is_there_at_once(loader):
     assert (1, 1) == cache.cache_info()[:2]
 
 
-def test_cache_info_counts(loader):
-    """Hits, misses and sizes, as functools.lru_cache tells them; cache_clear starts anew."""
+def test_cache_info_counts_like_lru_cache(loader):
     cache = ModelCache(loader, maxsize=2)
     for name in "aabc":
         get(cache, name)
@@ -409,32 +377,31 @@ def test_cache_info_counts(loader):
         *(("load_timeout", value) for value in (0, -1, "10", math.nan, math.inf, True)),
     ],
 )
-def test_an_option_of_a_cache_that_cannot_work(loader, option, value):
-    """Is refused, and named."""
+def test_cache_rejects_invalid_options(loader, option, value):
     with pytest.raises(ConfigurationError, match=option):
         ModelCache(loader, **{option: value})
 
 
-def kept(cache, names):
-    """Which of *names* are in the cache, without asking for them."""
-    return "".join(name for name in names if name in cache._kept)
+def cached_names(cache, names):
+    """Return the characters of *names* that are cached, without counting lookups."""
+    return "".join(name for name in names if name in cache._models)
 
 
-def test_models_are_dropped_by_their_bytes(loader):
-    """The least recently used ones, until the rest fits; one that is too large stays alone."""
+def test_cache_evicts_by_size(loader):
+    """A model that is too large is cached alone."""
     sizes = {"a": 4, "b": 3, "c": 2, "d": 9, "e": 1}
     cache = ModelCache(loader, maxbytes=8, sizeof=lambda model: sizes[model[0]])
     seen = []
     for name in "abacde":
         get(cache, name)
-        seen.append((kept(cache, "abcde"), cache.cache_info().currbytes))
+        seen.append((cached_names(cache, "abcde"), cache.cache_info().currbytes))
 
     assert [("a", 4), ("ab", 7), ("ab", 7), ("ac", 6), ("d", 9), ("e", 1)] == seen
     assert 8 == cache.cache_info().maxbytes
 
 
-def test_loads_failures_and_evictions_are_counted(loader):
-    """A model that is loaded anew takes its own place, and is dropped for no other."""
+def test_cache_counts_loads_failures_and_evictions(loader):
+    """Replacing a model by a reload is not an eviction."""
     cache = ModelCache(loader, maxsize=1)
     for name in "aab":
         get(cache, name)
@@ -446,22 +413,21 @@ def test_loads_failures_and_evictions_are_counted(loader):
     assert (4, 1, 1) == (cache.loads, cache.failures, cache.evictions)
 
 
-def test_a_pinned_model_is_dropped_for_no_other(loader):
-    """It counts, so that there is less room for the others; unpinned it goes as any other."""
+def test_pinned_models_are_not_evicted(loader):
+    """Their size still counts."""
     cache = ModelCache(loader, maxsize=2)
     cache.pin("a", "b")
     drive(cache.prewarm(*"abcd"))
-    pinned = kept(cache, "abcd")
+    pinned = cached_names(cache, "abcd")
     cache.unpin("a", "b")
     get(cache, "e")
 
     assert "abd" == pinned
-    assert "de" == kept(cache, "abcde")
+    assert "de" == cached_names(cache, "abcde")
     assert list("abcde") == loader.names
 
 
-def test_an_evicted_model_is_usable_by_its_holder(loader):
-    """Dropping a model takes it from nobody."""
+def test_evicted_models_stay_usable(loader):
     cache = ModelCache(loader, maxsize=1)
     held, _ = get(cache, "a")
     get(cache, "b")
@@ -471,9 +437,9 @@ def test_an_evicted_model_is_usable_by_its_holder(loader):
 
 
 @pytest.mark.parametrize("error", [OSError("disk"), NotFound("no such model")], ids=repr)
-def test_a_failure_is_remembered_for_a_second(loader, error):
-    """Who asks within it is told the same, in an error of his own; then there is another try."""
-    clock = Clock()
+def test_cache_remembers_failures_for_a_second(loader, error):
+    """Each caller gets a new exception."""
+    clock = FakeClock()
     cache = ModelCache(loader, clock=clock)
     loader.failures.append(error)
     raised = []
@@ -484,17 +450,17 @@ def test_a_failure_is_remembered_for_a_second(loader, error):
         raised.append(info.value)
     clock.advance(0.2)
 
-    assert 3 == len({id(told) for told in raised})
-    assert {error} == {told.__cause__ for told in raised} or {error.message} == {
-        told.message for told in raised
+    assert 3 == len({id(caught) for caught in raised})
+    assert {error} == {caught.__cause__ for caught in raised} or {error.message} == {
+        caught.message for caught in raised
     }
     assert ["a"] == loader.names
     assert (["a"], False) == get(cache, "a")
     assert (["a"], True) == get(cache, "a")
 
 
-def test_a_remembered_failure_holds_nothing_that_was_being_read():
-    """The locals of its traceback are gone, also where it has causes, and a cause that is itself."""
+def test_remembered_failure_releases_local_variables():
+    """Also those of its causes, which may form a circle."""
 
     class Content:
         pass
@@ -518,9 +484,9 @@ def test_a_remembered_failure_holds_nothing_that_was_being_read():
     assert seen[0]() is None
 
 
-def test_a_reload_takes_the_place_of_what_was_there(loader):
-    """Who holds the old one keeps it; one that fails leaves the last good copy."""
-    clock = Clock()
+def test_reload_replaces_the_cached_model(loader):
+    """A failed reload keeps the last good model."""
+    clock = FakeClock()
     cache = ModelCache(loader, maxbytes=3, sizeof=lambda _: 2, clock=clock)
     old, _ = get(cache, "a")
     new = drive(cache.reload("a"))
@@ -537,9 +503,9 @@ def test_a_reload_takes_the_place_of_what_was_there(loader):
 
 
 @pytest.mark.parametrize("way", ["sync", "async"])
-def test_a_load_that_hangs_holds_nobody_up_for_ever(way):
-    """Its callers wait for load_timeout, from its beginning on; what it loads at last is kept."""
-    load, clock, loaded = Held(), Clock(), threading.Event()
+def test_callers_of_a_hung_load_time_out(way):
+    """The time-out counts from the start of the load; a late result is still cached."""
+    load, clock, loaded = Held(), FakeClock(), threading.Event()
     cache = ModelCache(
         lambda name: load(name), load_timeout=0.02, sizeof=lambda _: loaded.set() or 1, clock=clock
     )
@@ -559,7 +525,7 @@ def test_a_load_that_hangs_holds_nobody_up_for_ever(way):
 
 
 class Held:
-    """A load that waits until it is let go."""
+    """A load that waits until it is released."""
 
     def __init__(self, error=None):
         self.calls, self.go, self.error = [], threading.Event(), error
@@ -572,8 +538,8 @@ class Held:
         return [name]
 
 
-def outcomes_of_threads(cache, count, go):
-    """What *count* threads get that all ask before *go* is set."""
+def run_threads(cache, count, go):
+    """Return the results of *count* threads that all call before *go* is set."""
     outcomes = []
 
     def ask():
@@ -592,8 +558,8 @@ def outcomes_of_threads(cache, count, go):
     return outcomes
 
 
-def outcomes_of_tasks(cache, count, go):
-    """What *count* asyncio tasks get that all ask before *go* is set."""
+def run_tasks(cache, count, go):
+    """Return the results of *count* asyncio tasks that all call before *go* is set."""
 
     async def main():
         tasks = [asyncio.create_task(adrive(cache.get("a"))) for _ in range(count)]
@@ -606,13 +572,12 @@ def outcomes_of_tasks(cache, count, go):
 
 
 STAMPEDES = pytest.mark.parametrize(
-    ("stampede", "count"), [(outcomes_of_threads, 64), (outcomes_of_tasks, 1000)], ids=["threads", "tasks"]
+    ("stampede", "count"), [(run_threads, 64), (run_tasks, 1000)], ids=["threads", "tasks"]
 )
 
 
 @STAMPEDES
-def test_however_many_ask_at_once_it_is_loaded_once(stampede, count):
-    """One load for all of them, and one model."""
+def test_concurrent_callers_share_one_load(stampede, count):
     load = Held()
     outcomes = stampede(ModelCache(load), count, load.go)
 
@@ -622,34 +587,32 @@ def test_however_many_ask_at_once_it_is_loaded_once(stampede, count):
 
 
 @STAMPEDES
-def test_a_failed_load_is_told_to_all_who_wait(stampede, count, caplog):
-    """Each has an error of its own, the log has one; then it is tried again."""
+def test_failed_load_is_raised_for_all_waiting_callers(stampede, count, caplog):
+    """Each gets a new exception; the log has one entry; the next call loads again."""
     error = OSError("disk")
     load = Held(error)
-    clock = Clock()
+    clock = FakeClock()
     cache = ModelCache(load, clock=clock)
     outcomes = stampede(cache, count, load.go)
     load.error = None
     clock.advance(1)
 
-    assert {(DeploymentUnavailable, error)} == {(type(told), told.__cause__) for told in outcomes}
-    assert (count, 1) == (len({id(told) for told in outcomes}), caplog.text.count("OSError: disk"))
+    assert {(DeploymentUnavailable, error)} == {(type(outcome), outcome.__cause__) for outcome in outcomes}
+    assert (count, 1) == (len({id(outcome) for outcome in outcomes}), caplog.text.count("OSError: disk"))
     assert ["a"] == load.calls
     assert (["a"], False) == get(cache, "a")
 
 
 @pytest.mark.parametrize("error", [StopIteration(), SystemExit(3), KeyboardInterrupt()], ids=repr)
-@pytest.mark.parametrize("stampede", [outcomes_of_threads, outcomes_of_tasks], ids=["threads", "tasks"])
-def test_no_error_of_a_load_leaves_a_caller_waiting(stampede, error):
-    """Whatever the load raises, each of its callers is told."""
+@pytest.mark.parametrize("stampede", [run_threads, run_tasks], ids=["threads", "tasks"])
+def test_any_exception_of_a_load_reaches_its_callers(stampede, error):
     load = Held(error)
     outcomes = stampede(ModelCache(load), 3, load.go)
 
     assert [DeploymentUnavailable] * 3 == [type(outcome) for outcome in outcomes]
 
 
-def test_different_models_load_side_by_side():
-    """A slow load holds up no other model, and no model that is there."""
+def test_different_models_load_concurrently():
     slow, started = threading.Event(), threading.Event()
 
     def load(name):
@@ -670,8 +633,8 @@ def test_different_models_load_side_by_side():
     assert get(cache, "slow")[1]
 
 
-def test_so_many_models_load_at_once():
-    """Eight at most: the others queue, and are loaded as well."""
+def test_cache_limits_concurrent_loads():
+    """Eight run at once; the others queue."""
     load, running, most = Held(), [], []
 
     def counted(name):
@@ -685,19 +648,19 @@ def test_so_many_models_load_at_once():
     cache = ModelCache(counted, maxsize=2, load_timeout=60)
 
     async def main():
-        tasks = [asyncio.create_task(adrive(cache.get(f"m{at}"))) for at in range(30)]
+        tasks = [asyncio.create_task(adrive(cache.get(f"m{index}"))) for index in range(30)]
         while len(running) < 8:
             await asyncio.sleep(0.001)
         load.go.set()
         return await asyncio.wait_for(asyncio.gather(*tasks), SOON)
 
-    assert [[f"m{at}"] for at in range(30)] == [model for model, _ in asyncio.run(main())]
+    assert [[f"m{index}"] for index in range(30)] == [model for model, _ in asyncio.run(main())]
     assert 8 == max(most)
 
 
 @pytest.mark.parametrize("way", ["sync", "async"])
-def test_a_cold_model_where_the_system_gives_no_thread(way, monkeypatch):
-    """It is unavailable, and is loaded as soon as there is a thread."""
+def test_cold_model_is_unavailable_without_a_thread(way, monkeypatch):
+    """It is loaded as soon as a thread can be started."""
 
     class NoThread(threading.Thread):
         def start(self):
@@ -706,15 +669,14 @@ def test_a_cold_model_where_the_system_gives_no_thread(way, monkeypatch):
     cache = ModelCache(lambda name: [name])
     ask = get if way == "sync" else lambda cache, name: asyncio.run(adrive(cache.get(name)))
     with monkeypatch.context() as patched:
-        patched.setattr("modelgate.flow.threads.threading.Thread", NoThread)
+        patched.setattr("modelgate.flow.fair_pool.threading.Thread", NoThread)
         with pytest.raises(DeploymentUnavailable):
             ask(cache, "a")
 
     assert (["a"], False) == ask(cache, "a")
 
 
-def test_a_cancelled_first_caller_takes_nothing_from_the_others():
-    """The load belongs to none of its callers."""
+def test_cancelling_one_caller_does_not_cancel_the_load():
     load = Held()
     cache = ModelCache(load)
 
@@ -733,8 +695,7 @@ def test_a_cancelled_first_caller_takes_nothing_from_the_others():
     assert ["a"] == load.calls
 
 
-def test_a_load_that_everybody_left_still_fills_the_cache():
-    """Its result is there for the next."""
+def test_load_without_callers_fills_the_cache():
     load, loaded = Held(), threading.Event()
     cache = ModelCache(lambda name: (load(name), loaded.set())[0])
 
@@ -751,7 +712,6 @@ def test_a_load_that_everybody_left_still_fills_the_cache():
     assert ["a"] == load.calls
 
 
-def test_a_model_that_is_not_there_is_not_found():
-    """A store's NotFound passes through the cache as it is."""
+def test_cache_passes_not_found_through():
     with pytest.raises(NotFound):
         get(ModelCache(MemoryStore({}).load), "none")

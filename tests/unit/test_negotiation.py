@@ -1,10 +1,10 @@
-"""Which media type a caller would rather have."""
+"""Content negotiation and the Prefer field."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelgate.http.negotiation import preference, preferred
+from modelgate.http.negotiation import best_media_type, parse_prefer
 
 JSON, CSV = OFFERED = ("application/json", "text/csv")
 
@@ -33,21 +33,19 @@ JSON, CSV = OFFERED = ("application/json", "text/csv")
         ("image/png," * 64 + "text/csv", JSON),
     ],
 )
-def test_preferred(accept, expected):
-    """RFC 9110, section 12.5.1; the first offered where nothing is said or accepted."""
+def test_best_media_type(accept, expected):
+    """RFC 9110, section 12.5.1. The first one is the default."""
 
-    assert expected == preferred(accept, OFFERED)
+    assert expected == best_media_type(accept, OFFERED)
 
 
 @given(st.text(st.sampled_from("atextcsvplijon/*;,q=.019 \t"), max_size=60))
-def test_any_text_gives_one_of_the_offered(accept):
-    """No header field makes it fail."""
-
-    assert preferred(accept, OFFERED) in OFFERED
+def test_best_media_type_of_any_text_is_an_offered_one(accept):
+    assert best_media_type(accept, OFFERED) in OFFERED
 
 
 @pytest.mark.parametrize(
-    ("told", "value"),
+    ("field", "value"),
     [
         ("wait=5", "5"),
         ("a, Wait = 5 ; x=1, wait=6", "5"),
@@ -63,7 +61,7 @@ def test_any_text_gives_one_of_the_offered(accept):
         ('foo="a" , "", wait=2', "2"),
     ],
 )
-def test_preferences(told, value):
-    """The first of a name counts, in whatever case; parameters are passed over."""
+def test_parse_prefer(field, value):
+    """The first one of a name counts, in any case. Parameters are ignored."""
 
-    assert value == preference(told, "wait")
+    assert value == parse_prefer(field, "wait")

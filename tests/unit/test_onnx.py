@@ -1,4 +1,4 @@
-"""ONNX graphs: bare, in packages, and as a plan by choice."""
+"""ONNX graphs in bare files, in packages and as plans."""
 
 import hashlib
 import json
@@ -41,11 +41,11 @@ from modelgate import (
 )
 from modelgate.cli.root import cli
 from modelgate.flow import drive
+from modelgate.inference import Predictor
+from modelgate.inference.plans import OnnxPlan
 from modelgate.models import load_model
 from modelgate.models.onnx import OnnxModel
 from modelgate.models.onnx_export import Difference, difference, to_onnx
-from modelgate.scoring import Predictor
-from modelgate.scoring.plans import OnnxPlan
 from modelgate.testing import Client
 
 RANDOM = np.random.default_rng(0)
@@ -65,21 +65,21 @@ def columns():
     )
 
 
-def converted(model, **options):
-    """The file that somebody else has made of *model*."""
+def convert(model, **options):
+    """Return an ONNX model converted by skl2onnx alone, without modelgate's metadata."""
     with warnings.catch_warnings(action="ignore"):
         options = {id(model): options} if options else None
         types = [("X", FloatTensorType([None, 3]))]
         return skl2onnx.convert_sklearn(model, initial_types=types, options=options)
 
 
-def graph(nodes, inputs, outputs, tensors=()):
-    """A model of one's own."""
+def make_graph(nodes, inputs, outputs, tensors=()):
+    """Return a hand-written ONNX model."""
     made = helper.make_graph(nodes, "graph", inputs, outputs, list(tensors))
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def info(name, kind=TensorProto.FLOAT, shape=(None, 1)):
+def make_info(name, kind=TensorProto.FLOAT, shape=(None, 1)):
     return helper.make_tensor_value_info(name, kind, shape)
 
 
@@ -98,11 +98,11 @@ def info(name, kind=TensorProto.FLOAT, shape=(None, 1)):
     ],
     ids=lambda it: type(it).__name__,
 )
-def test_a_classifier_in_a_bare_file(tmp_path, estimator, labels, zipmap):
-    """Tells its columns, labels, and how likely they are, however skl2onnx wrote that."""
+def test_classifier_in_a_bare_file(tmp_path, estimator, labels, zipmap):
+    """With columns, labels and probabilities, in each output format of skl2onnx."""
     model = estimator.fit(ROWS, labels)
     options = {} if zipmap is None else {"zipmap": zipmap}
-    onnx.save(converted(model, **options), tmp_path / "m.onnx")
+    onnx.save(convert(model, **options), tmp_path / "m.onnx")
     loaded = load_model(tmp_path / "m.onnx")
     prediction = drive(Predictor(loaded).predict(Schema.from_model(loaded).read(ROWS)))
 
@@ -116,24 +116,23 @@ def test_a_classifier_in_a_bare_file(tmp_path, estimator, labels, zipmap):
     ]
 
 
-def test_probabilities_are_between_0_and_1():
-    """What 32 bits make a little more, or less, of them is not."""
+def test_probabilities_are_clipped():
+    """32-bit arithmetic may exceed 0 and 1 slightly."""
     forest = RandomForestClassifier(20, random_state=0).fit(ROWS, YES)
     graph = to_onnx(forest, Schema.from_model(forest))
     raw = graph._run({"X": ROWS})[1]
-    likely = graph.predict_proba(ROWS)
+    probabilities = graph.predict_proba(ROWS)
 
     assert raw.min() < 0 and raw.max() > 1
-    assert (0, 1) == (likely.min(), likely.max())
-    assert np.allclose(raw, likely, atol=1e-6, rtol=0)
+    assert (0, 1) == (probabilities.min(), probabilities.max())
+    assert np.allclose(raw, probabilities, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
-def test_a_regressor_in_a_bare_file(tmp_path, outputs):
-    """One number a row, or several."""
+def test_regressor_in_a_bare_file(tmp_path, outputs):
     y = ROWS[:, 0] if outputs == 1 else ROWS[:, :2]
     model = LinearRegression().fit(ROWS, y)
-    onnx.save(converted(model), tmp_path / "m.onnx")
+    onnx.save(convert(model), tmp_path / "m.onnx")
     loaded = load_model(tmp_path / "m.onnx")
 
     np.testing.assert_allclose(y, loaded.predict(ROWS), **CLOSE)
@@ -144,19 +143,17 @@ def test_a_regressor_in_a_bare_file(tmp_path, outputs):
 @pytest.mark.parametrize(
     "model", [KMeans(3, n_init=1, random_state=0), LinearSVC()], ids=lambda it: type(it).__name__
 )
-def test_scores_that_are_no_probabilities(model):
-    """Are told to nobody as such."""
+def test_scores_that_are_not_probabilities_are_ignored(model):
     model.fit(ROWS, YES)
-    loaded = OnnxModel(converted(model).SerializeToString())
+    loaded = OnnxModel(convert(model).SerializeToString())
 
     assert model.predict(ROWS).tolist() == loaded.predict(ROWS).tolist()
     assert not hasattr(loaded, "predict_proba")
 
 
-def test_classes_that_a_file_does_not_tell():
-    """Then it predicts labels, and no probabilities."""
+def test_graph_without_classes_predicts_labels_only():
     model = KNeighborsClassifier().fit(ROWS, YES)
-    loaded = OnnxModel(converted(model, zipmap=False).SerializeToString())
+    loaded = OnnxModel(convert(model, zipmap=False).SerializeToString())
 
     assert model.predict(ROWS).tolist() == loaded.predict(ROWS).tolist()
     assert (False, False) == (hasattr(loaded, "classes_"), hasattr(loaded, "predict_proba"))
@@ -172,12 +169,11 @@ KINDS = [
 
 
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
-def test_inputs_with_names(tmp_path, interface):
-    """Are columns of their kinds."""
+def test_named_inputs_are_columns(tmp_path, interface):
     casts = [helper.make_node("Cast", [name], [name * 2], to=TensorProto.FLOAT) for name, *_ in KINDS]
     total = helper.make_node("Sum", [name * 2 for name, *_ in KINDS], ["y"])
-    inputs = [info(name, kind) for name, kind, _ in KINDS] + [info("text", TensorProto.STRING)]
-    onnx.save(graph([*casts, total], inputs, [info("y")]), tmp_path / "sum.onnx")
+    inputs = [make_info(name, kind) for name, kind, _ in KINDS] + [make_info("text", TensorProto.STRING)]
+    onnx.save(make_graph([*casts, total], inputs, [make_info("y")]), tmp_path / "sum.onnx")
     gate = Gate([Deployment("sum", tmp_path / "sum.onnx")], keys="open")
     client = Client(getattr(gate, interface))
     row = {"a": 1.5, "b": 2.5, "c": 3, "d": 4, "e": True, "text": "free"}
@@ -186,29 +182,30 @@ def test_inputs_with_names(tmp_path, interface):
 
     assert (200, 12.0) == (answer.status, answer.json()["prediction"])
     assert 400 == faulty.status
-    told = Schema.from_model(load_model(tmp_path / "sum.onnx"))
-    assert [(name, kind) for name, _, kind in KINDS] + [("text", "text")] == [(c.name, c.kind) for c in told]
+    schema = Schema.from_model(load_model(tmp_path / "sum.onnx"))
+    assert [(name, kind) for name, _, kind in KINDS] + [("text", "text")] == [
+        (c.name, c.kind) for c in schema
+    ]
     assert 12.0 == load_model(tmp_path / "sum.onnx").predict(pd.DataFrame([row]))[0]
 
 
-def test_labels_alone():
-    """A graph that has no scores has no classes."""
+def test_graph_without_scores_has_no_classes():
     cast = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.INT64)
-    made = graph([cast], [info("x")], [info("y", TensorProto.INT64)])
+    made = make_graph([cast], [make_info("x")], [make_info("y", TensorProto.INT64)])
     loaded = OnnxModel(made.SerializeToString())
 
     assert [1, -2] == loaded.predict(np.array([[1.5], [-2.5]])).tolist()
     assert (False, False) == (hasattr(loaded, "classes_"), hasattr(loaded, "predict_proba"))
 
 
-def test_a_graph_that_refuses_unknown_text(caplog):
-    """Tells its probabilities where it was converted here; of another's nobody knows, and that is told."""
+def test_graph_that_rejects_unknown_text(caplog):
+    """Its probabilities are known only from modelgate's metadata; otherwise this is logged."""
     model = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(FRAME[["plan"]], YES)
     strict = make_pipeline(make_column_transformer((model[0], ["plan"])), model[1]).fit(FRAME[["plan"]], YES)
     loaded = to_onnx(strict, Schema.from_model(strict))
-    told = onnx.load_model_from_string(loaded.content)
-    del told.metadata_props[:]
-    other = OnnxModel(told.SerializeToString())
+    stripped = onnx.load_model_from_string(loaded.content)
+    del stripped.metadata_props[:]
+    other = OnnxModel(stripped.SerializeToString())
 
     np.testing.assert_allclose(
         strict.predict_proba(FRAME[["plan"]]), loaded.predict_proba(FRAME[["plan"]]), **CLOSE
@@ -216,26 +213,25 @@ def test_a_graph_that_refuses_unknown_text(caplog):
     assert strict.predict(FRAME[["plan"]]).tolist() == other.predict(FRAME[["plan"]].to_numpy()).tolist()
     assert ("plan",) == Schema.from_model(loaded).names
     assert not hasattr(other, "predict_proba")
-    assert "refuses unknown text" in caplog.text
+    assert "the graph rejects unknown text" in caplog.text
 
 
-def test_a_file_is_pinned(tmp_path):
-    """As others are; a store serves it by its name."""
-    onnx.save(converted(LinearRegression().fit(ROWS, ROWS[:, 0])), tmp_path / "m@1.onnx")
+def test_bare_onnx_file_is_pinned(tmp_path):
+    onnx.save(convert(LinearRegression().fit(ROWS, ROWS[:, 0])), tmp_path / "m@1.onnx")
     digest = hashlib.sha256((tmp_path / "m@1.onnx").read_bytes()).hexdigest()
     store = FolderStore(tmp_path)
 
     assert digest == store.load("m", sha256=digest).sha256
-    for options, told in (
+    for options, message in (
         ({"sha256": "0" * 64}, "digest"),
-        ({"key": "a-secret-kept-elsewhere"}, "not signed"),
+        ({"public_keys": ["A" * 43 + "="]}, "not signed"),
     ):
-        with pytest.raises(ConfigurationError, match=told):
+        with pytest.raises(ConfigurationError, match=message):
             ModelPackage.load(tmp_path / "m@1.onnx", **options)
 
 
-def external(**changes):
-    """A tensor whose data are somewhere else on this machine."""
+def make_external(**changes):
+    """Return a tensor whose data are in another file."""
     tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1], **changes)
     tensor.external_data.add(key="location", value="/etc/hostname")
     return tensor
@@ -245,69 +241,90 @@ IDENTITY = helper.make_node("Identity", ["x"], ["y"])
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "cannot be read"),
         (b"no graph", "cannot be read"),
         (b"\x08\x08" * 5000, "cannot be read"),
         (
-            lambda: graph(
-                [IDENTITY], [info("x")], [info("y")], [external(data_location=TensorProto.EXTERNAL)]
+            lambda: make_graph(
+                [IDENTITY],
+                [make_info("x")],
+                [make_info("y")],
+                [make_external(data_location=TensorProto.EXTERNAL)],
             ),
-            "other files",
+            "has external data",
         ),
-        (lambda: graph([IDENTITY], [info("x")], [info("y")], [external()]), "other files"),
         (
-            lambda: graph(
+            lambda: make_graph([IDENTITY], [make_info("x")], [make_info("y")], [make_external()]),
+            "has external data",
+        ),
+        (
+            lambda: make_graph(
                 [
                     helper.make_node(
-                        "Constant", [], ["w"], value=external(data_location=TensorProto.EXTERNAL)
+                        "Constant", [], ["w"], value=make_external(data_location=TensorProto.EXTERNAL)
                     ),
                     IDENTITY,
                 ],
-                [info("x")],
-                [info("y")],
+                [make_info("x")],
+                [make_info("y")],
             ),
-            "other files",
+            "has external data",
         ),
         (
-            lambda: graph([IDENTITY], [info("x", TensorProto.UINT8)], [info("y", TensorProto.UINT8)]),
-            "input x is",
+            lambda: make_graph(
+                [IDENTITY], [make_info("x", TensorProto.UINT8)], [make_info("y", TensorProto.UINT8)]
+            ),
+            "input x must be",
         ),
         (
-            lambda: graph([IDENTITY], [info("x", shape=(1, 1))], [info("y", shape=(1, 1))]),
+            lambda: make_graph([IDENTITY], [make_info("x", shape=(1, 1))], [make_info("y", shape=(1, 1))]),
             "dynamic first dimension",
         ),
-        (lambda: graph([IDENTITY], [info("x", shape=(None,))], [info("y", shape=(None,))]), "input x is"),
-        (lambda: graph([IDENTITY], [info("x", shape=(None, None))], [info("y")]), "input x is"),
-        (lambda: graph([IDENTITY], [info("x", shape=(None, 2)), info("z")], [info("y")]), "several columns"),
         (
-            lambda: graph(
-                [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.UINT8)],
-                [info("x")],
-                [info("y", TensorProto.UINT8)],
-            ),
-            "output y is",
+            lambda: make_graph([IDENTITY], [make_info("x", shape=(None,))], [make_info("y", shape=(None,))]),
+            "input x must be",
         ),
         (
-            lambda: graph(
+            lambda: make_graph([IDENTITY], [make_info("x", shape=(None, None))], [make_info("y")]),
+            "input x must be",
+        ),
+        (
+            lambda: make_graph(
+                [IDENTITY], [make_info("x", shape=(None, 2)), make_info("z")], [make_info("y")]
+            ),
+            "with several columns",
+        ),
+        (
+            lambda: make_graph(
+                [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.UINT8)],
+                [make_info("x")],
+                [make_info("y", TensorProto.UINT8)],
+            ),
+            "output y must be",
+        ),
+        (
+            lambda: make_graph(
                 [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.INT64)],
-                [info("x", shape=(None, 2))],
-                [info("y", TensorProto.INT64, (None, 2))],
+                [make_info("x", shape=(None, 2))],
+                [make_info("y", TensorProto.INT64, (None, 2))],
             ),
             "several labels",
         ),
         (
-            lambda: graph([helper.make_node("Nonsense", ["x"], ["y"])], [info("x")], [info("y")]),
+            lambda: make_graph(
+                [helper.make_node("Nonsense", ["x"], ["y"])], [make_info("x")], [make_info("y")]
+            ),
             "cannot be read",
         ),
     ],
 )
-def test_what_is_refused(tmp_path, content, told, capfd):
-    """With the name of the file, and nothing on the host's own output."""
+def test_unsupported_graphs_are_rejected(tmp_path, content, message, capfd):
+    """Nothing is printed to the host's own output."""
     path = tmp_path / "m.onnx"
     path.write_bytes(content if isinstance(content, bytes) else content().SerializeToString())
-    with pytest.raises(ConfigurationError, match=told) as info:
+    with pytest.raises(ConfigurationError, match=message) as info:
         load_model(path)
 
     assert str(path) in str(info.value)
@@ -315,35 +332,32 @@ def test_what_is_refused(tmp_path, content, told, capfd):
 
 
 @pytest.mark.parametrize(
-    ("entry", "told"),
+    ("entry", "message"),
     [
         ("{", "cannot be read"),
-        ('{"columns": ["a"]}', "other columns"),
-        ('{"classes": ["a", "b"]}', "other classes"),
+        ('{"columns": ["a"]}', "names 1 columns, but it has 3"),
+        ('{"classes": ["a", "b"]}', "classes in its metadata differ"),
         ('{"extra": 1}', "cannot be read"),
     ],
 )
-def test_a_graph_that_tells_what_is_not_so(tmp_path, entry, told):
-    """Of itself: it is refused."""
-    model = converted(LogisticRegression().fit(ROWS, YES), zipmap=False)
+def test_false_metadata_is_rejected(tmp_path, entry, message):
+    model = convert(LogisticRegression().fit(ROWS, YES), zipmap=False)
     helper.set_model_props(model, {"modelgate": entry})
     onnx.save(model, tmp_path / "m.onnx")
-    with pytest.raises(ConfigurationError, match=told):
+    with pytest.raises(ConfigurationError, match=message):
         load_model(tmp_path / "m.onnx")
 
 
-def test_one_thread(tmp_path, monkeypatch):
-    """A server has other requests for its cores."""
-    loaded = OnnxModel(converted(LinearRegression().fit(ROWS, ROWS[:, 0])).SerializeToString())
+def test_session_uses_one_thread(tmp_path, monkeypatch):
+    loaded = OnnxModel(convert(LinearRegression().fit(ROWS, ROWS[:, 0])).SerializeToString())
     options = loaded._session.get_session_options()
 
     assert (1, 1) == (options.intra_op_num_threads, options.inter_op_num_threads)
 
 
 @pytest.mark.parametrize("package", ["onnxruntime", "onnx"])
-def test_without_the_extra_it_is_named(tmp_path, monkeypatch, package):
-    """In one line."""
-    onnx.save(converted(LinearRegression().fit(ROWS, ROWS[:, 0])), tmp_path / "m.onnx")
+def test_onnx_names_the_missing_extra(tmp_path, monkeypatch, package):
+    onnx.save(convert(LinearRegression().fit(ROWS, ROWS[:, 0])), tmp_path / "m.onnx")
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigurationError, match=r'pip install "modelgate\[onnx\]"'):
         load_model(tmp_path / "m.onnx")
@@ -373,31 +387,31 @@ FAMILIES = [
 
 
 @pytest.mark.parametrize(("model", "X", "y"), FAMILIES, ids=lambda it: type(it).__name__)
-def test_a_package(tmp_path, model, X, y):
-    """The graph is packed, its classes keep their types, and how far it is off is stated."""
+def test_onnx_package_round_trip(tmp_path, model, X, y):
+    """Classes keep their types, and the difference is measured."""
     model.fit(X, y)
     package = ModelPackage.from_estimator(model, X, y, format="onnx")
     digest = package.save(tmp_path / "m.mgpkg")
     loaded = ModelPackage.load(tmp_path / "m.mgpkg", sha256=digest)
-    told, given = loaded.manifest, X[list(loaded.schema.names)] if isinstance(X, pd.DataFrame) else X
+    manifest, rows = loaded.manifest, X[list(loaded.schema.names)] if isinstance(X, pd.DataFrame) else X
 
-    assert ("model.onnx", 200, 0) == (told.model, told.difference.rows, told.difference.labels)
-    assert told.difference.largest <= 1e-5 * max(1, told.difference.greatest or 1)
-    np.testing.assert_allclose(_numbers(model.predict(X)), _numbers(loaded.model.predict(given)), **CLOSE)
+    assert ("model.onnx", 200, 0) == (manifest.model, manifest.difference.rows, manifest.difference.labels)
+    assert manifest.difference.largest <= 1e-5 * max(1, manifest.difference.greatest or 1)
+    np.testing.assert_allclose(to_numbers(model.predict(X)), to_numbers(loaded.model.predict(rows)), **CLOSE)
     if hasattr(model, "predict_proba"):
-        classes = told.classes[0]
+        classes = manifest.classes[0]
         assert [type(label) for label in model.classes_.tolist()] == [type(label) for label in classes]
         assert model.classes_.tolist() == classes == loaded.model.classes_.tolist()
-        np.testing.assert_allclose(model.predict_proba(X), loaded.model.predict_proba(given), **CLOSE)
+        np.testing.assert_allclose(model.predict_proba(X), loaded.model.predict_proba(rows), **CLOSE)
 
 
-def _numbers(values):
+def to_numbers(values):
     return values if values.dtype.kind in "biuf" else values == "yes"
 
 
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
-def test_a_gate_serves_a_package(tmp_path, interface):
-    """Without the estimator: columns in any order, labels and probabilities, faults told as ever."""
+def test_gate_serves_an_onnx_package(tmp_path, interface):
+    """Without the estimator; columns may come in any order."""
     model = make_pipeline(columns(), LogisticRegression()).fit(FRAME, YES)
     ModelPackage.from_estimator(model, FRAME, format="onnx").save(tmp_path / "m.mgpkg")
     gate = Gate([Deployment("m", tmp_path / "m.mgpkg")], keys="open")
@@ -412,8 +426,7 @@ def test_a_gate_serves_a_package(tmp_path, interface):
     assert expected.max() == pytest.approx(answer.json()["confidence"], abs=1e-5)
 
 
-def test_columns_in_another_order_than_the_schema():
-    """Reach a graph by their names."""
+def test_columns_are_matched_by_name():
     model = LogisticRegression().fit(NAMED, YES)
     schema = Schema.of(visits=float, extra=float, income=float, age=float)
     predictor = Predictor(to_onnx(model, schema), schema)
@@ -421,29 +434,29 @@ def test_columns_in_another_order_than_the_schema():
     prediction = drive(predictor.predict(schema.read(rows)))
 
     np.testing.assert_allclose(model.predict_proba(NAMED), prediction.probabilities, **CLOSE)
-    with pytest.raises(ConfigurationError, match="lacks columns the model needs: income"):
+    with pytest.raises(ConfigurationError, match="all columns the model needs: add income"):
         Predictor(to_onnx(model, schema), Schema.of(age=float, visits=float))
 
 
-def test_columns_of_any_name():
-    """skl2onnx calls them otherwise where a program could not, and some of them alike."""
+def test_columns_may_have_any_name():
+    """skl2onnx renames some, and may give several the same name."""
     names = dict(zip(FRAME, ["a/b", "a b", "1\u00e9", "plan", "rooms", "?"], strict=True))
-    odd = FRAME.rename(columns=names)
+    renamed = FRAME.rename(columns=names)
     model = make_pipeline(
         make_column_transformer(
             (StandardScaler(), ["1\u00e9", "a/b"]), (OneHotEncoder(), ["plan"]), (StandardScaler(), ["a b"])
         ),
         LogisticRegression(),
-    ).fit(odd, YES)
+    ).fit(renamed, YES)
     made = to_onnx(model, Schema.from_model(model))
 
     assert {"a/b", "a b", "1\u00e9", "plan"} == set(made.feature_names_in_)
-    np.testing.assert_allclose(model.predict_proba(odd), made.predict_proba(odd), **CLOSE)
+    np.testing.assert_allclose(model.predict_proba(renamed), made.predict_proba(renamed), **CLOSE)
 
 
-def test_a_graph_of_somebody_else_is_packed(tmp_path):
-    """As it is, with an example that is replayed; nothing is known of an estimator."""
-    content = converted(LogisticRegression().fit(ROWS, YES), zipmap=False).SerializeToString()
+def test_foreign_graph_is_packaged(tmp_path):
+    """Unchanged, with an example and without a difference."""
+    content = convert(LogisticRegression().fit(ROWS, YES), zipmap=False).SerializeToString()
     package = ModelPackage.from_estimator(OnnxModel(content), ROWS, YES)
     package.save(tmp_path / "m.mgpkg")
     loaded = ModelPackage.load(tmp_path / "m.mgpkg")
@@ -455,16 +468,16 @@ def test_a_graph_of_somebody_else_is_packed(tmp_path):
     )
     assert content == loaded.model.content
     other = ModelPackage.from_estimator(
-        OnnxModel(converted(LogisticRegression(C=1e-4).fit(ROWS, YES), zipmap=False).SerializeToString()),
+        OnnxModel(convert(LogisticRegression(C=1e-4).fit(ROWS, YES), zipmap=False).SerializeToString()),
         ROWS,
     )
     object.__setattr__(other, "example", package.example)
-    with pytest.raises(ConfigurationError, match="does not answer the example"):
+    with pytest.raises(ConfigurationError, match="differs from the example"):
         other.save(tmp_path / "other.mgpkg")
 
 
 @pytest.mark.parametrize(
-    ("model", "X", "y", "told"),
+    ("model", "X", "y", "message"),
     [
         (
             MultiOutputClassifier(LogisticRegression()),
@@ -477,19 +490,17 @@ def test_a_graph_of_somebody_else_is_packed(tmp_path):
             make_pipeline(FunctionTransformer(np.abs), Ridge()),
             np.array([[True, 1.0], *ROWS[1:, :2].tolist()], dtype=object),
             ROWS[:, 0],
-            "may hold anything: x0$",
+            "have no type: x0:",
         ),
     ],
 )
-def test_what_cannot_be_converted(model, X, y, told):
-    """Is refused at packing, with the reason."""
+def test_package_reports_why_a_model_cannot_be_converted(model, X, y, message):
     model.fit(X, y)
-    with pytest.raises(ConfigurationError, match=told):
+    with pytest.raises(ConfigurationError, match=message):
         ModelPackage.from_estimator(model, X, format="onnx")
 
 
-def test_how_far_answers_are_apart():
-    """Labels are counted, numbers measured; what cannot be compared is refused."""
+def test_difference():
     labels = np.array(["a", "b", "a"]), np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
     other = np.array(["a", "b", "b"]), labels[1] + [[0, 0], [0, 0], [-0.25, 0.25]]
     numbers = np.array([1.0, -4.0])
@@ -506,8 +517,8 @@ def test_how_far_answers_are_apart():
 # As a plan
 
 
-def test_a_plan_by_choice(caplog):
-    """It answers, what it is off by is told in the log, and the estimator has what it would refuse."""
+def test_onnx_plan(caplog):
+    """The difference is logged; the estimator predicts rows that it might reject."""
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(ROWS, YES)
     predictor = Predictor(model, plans="onnx", model_id="churn")
     prediction = drive(predictor.predict(predictor.schema.read(ROWS)))
@@ -515,7 +526,7 @@ def test_a_plan_by_choice(caplog):
     assert isinstance(predictor.plan, OnnxPlan)
     assert (200, 0) == (predictor.plan.difference.rows, predictor.plan.difference.labels)
     assert 0 < predictor.plan.difference.largest < 1e-5
-    assert [f"churn is answered for by ONNX: {predictor.plan.difference}"] == [
+    assert [f"model churn: ONNX graph used: {predictor.plan.difference}"] == [
         record.getMessage() for record in caplog.records if record.levelno == logging.WARNING
     ]
     assert model.predict(ROWS).tolist() == prediction.outputs[0].values.tolist()
@@ -523,8 +534,8 @@ def test_a_plan_by_choice(caplog):
     assert not np.array_equal(model.predict_proba(ROWS), prediction.probabilities)
 
 
-def test_nulls_are_left_to_the_estimator():
-    """A graph has an answer for what an estimator refuses, or imputes."""
+def test_onnx_plan_leaves_nulls_to_the_estimator():
+    """A graph predicts what an estimator rejects or imputes."""
     model = make_pipeline(SimpleImputer(), Ridge()).fit(ROWS, ROWS[:, 0])
     predictor = Predictor(model, plans="onnx")
     rows = np.array([[np.nan, 0.5, 1.0], [0.25, 0.5, np.nan]])
@@ -533,9 +544,8 @@ def test_nulls_are_left_to_the_estimator():
     assert model.predict(rows).tolist() == prediction.outputs[0].values.tolist()
 
 
-def test_a_row_is_answered_for_whatever_is_beside_it():
-    """What a graph cannot answer for as the estimator does is left to that, row by row."""
-    X = np.array([[20_000_000.0 + at, at % 7] for at in range(50)])
+def test_onnx_plan_decides_row_by_row():
+    X = np.array([[20_000_000.0 + index, index % 7] for index in range(50)])
     model = make_pipeline(SimpleImputer(), LinearRegression()).fit(X, X.sum(axis=1))
     predictor = Predictor(model, plans="onnx")
     rows = np.array([[20_000_001.0, 5.0], [np.nan, 5.0], [1e39, 5.0], [3e38, 3e38]])
@@ -548,53 +558,51 @@ def test_a_row_is_answered_for_whatever_is_beside_it():
     assert np.isfinite(alone).all()
 
 
-def test_what_an_estimator_refuses_its_graph_does_not_answer():
-    """A tree has no answer beyond the numbers of 32 bits."""
+def test_onnx_plan_leaves_large_numbers_to_the_estimator():
+    """A tree rejects numbers beyond 32 bits."""
     model = DecisionTreeClassifier(random_state=0).fit(ROWS, YES)
     predictor = Predictor(model, plans="onnx")
-    told = drive(predictor.predict(predictor.schema.read(ROWS[:1])))
+    output = drive(predictor.predict(predictor.schema.read(ROWS[:1])))
 
     assert isinstance(predictor.plan, OnnxPlan)
-    assert model.predict(ROWS[:1]).tolist() == told.values.tolist()
+    assert model.predict(ROWS[:1]).tolist() == output.values.tolist()
     with pytest.raises(PredictionError):
         drive(predictor.predict(predictor.schema.read(np.array([[1e39, 0.0, 0.0], [0.0, 0.0, 0.0]]))))
 
 
-def test_what_is_not_measured_is_not_told(caplog):
-    """Where nothing tells the range of a column, rows made up say nothing of those that will come."""
+def test_onnx_plan_without_ranges_is_not_measured(caplog):
+    """Synthetic rows would not represent real ones."""
     model = LinearRegression().fit(ROWS, ROWS[:, 0])
-    schema = Schema([Column("x0"), Column("x1", seen=(0, 1)), Column("x2", minimum=0, maximum=1)])
+    schema = Schema([Column("x0"), Column("x1", observed_range=(0, 1)), Column("x2", minimum=0, maximum=1)])
     plan = Predictor(model, schema, plans="onnx", model_id="churn").plan
 
     assert isinstance(plan, OnnxPlan)
     assert plan.difference is None
     assert (
-        "churn is answered for by ONNX: how exactly is not measured: the range of x0 is not known"
-        in caplog.text
+        "model churn: ONNX graph used: difference not measured: the range of x0 is not known" in caplog.text
     )
 
 
 @pytest.mark.parametrize(
-    ("model", "given", "rows"),
+    ("model", "inputs", "rows"),
     [
         (LogisticRegression(), ROWS, 67),
         (make_pipeline(StandardScaler(), LogisticRegression()), ROWS, 200 + 67),
         (make_pipeline(SimpleImputer(), LogisticRegression()), HOLED, 200 + 3 + 32),
     ],
-    ids=["no range is told", "ranges are told", "nulls"],
+    ids=["no ranges", "ranges", "nulls"],
 )
-def test_a_graph_is_measured_on_the_rows_of_a_package(model, given, rows, caplog):
-    """On those made up too, where ranges are told; on none that it does not answer."""
-    package = ModelPackage.from_estimator(model.fit(given, YES), given)
-    plan = Gate([Deployment("churn", package, plans="onnx")], keys="open").predictor("churn").plan
+def test_onnx_plan_is_measured_on_package_rows(model, inputs, rows, caplog):
+    """Also on synthetic rows if the ranges are known."""
+    package = ModelPackage.from_estimator(model.fit(inputs, YES), inputs)
+    plan = Gate([Deployment("churn", package, plans="onnx")], keys="open").deployments.predictor("churn").plan
 
     assert (rows, 0) == (plan.difference.rows, plan.difference.labels)
     assert 0 < plan.difference.largest < 1e-5
-    assert f"churn is answered for by ONNX: on {rows} rows 0 labels differ" in caplog.text
+    assert f"model churn: ONNX graph used: on {rows} rows 0 labels differ" in caplog.text
 
 
-def test_a_graph_that_answers_none_of_the_sample():
-    """Is measured on none."""
+def test_onnx_plan_that_predicts_no_sample_row_is_not_measured():
     model = LinearRegression().fit(ROWS, ROWS[:, 0])
     schema = Schema([Column(name, nullable=True) for name in ("x0", "x1", "x2")])
     plan = Predictor(model, schema, plans="onnx", sample=[dict.fromkeys(schema.names)]).plan
@@ -603,32 +611,30 @@ def test_a_graph_that_answers_none_of_the_sample():
     assert plan.difference is None
 
 
-def test_where_there_is_no_graph(caplog):
-    """The exact plan answers, and that is told too."""
+def test_onnx_plan_falls_back_to_an_exact_plan(caplog):
     model = make_pipeline(StandardScaler(), FunctionTransformer(np.abs), Ridge()).fit(ROWS, ROWS[:, 0])
     predictor = Predictor(model, plans="onnx")
 
     assert not isinstance(predictor.plan, OnnxPlan)
-    assert "Pipeline is not answered for by ONNX: skl2onnx cannot convert it" in caplog.text
+    assert "model Pipeline: ONNX graph not used: skl2onnx cannot convert it" in caplog.text
 
 
-def test_a_deployment(caplog):
-    """Chooses it; other words are refused."""
+def test_deployment_selects_the_onnx_plan(caplog):
     model = LogisticRegression().fit(ROWS, YES)
     gate = Gate([Deployment("churn", model, plans="onnx")], keys="open")
     answer = Client(gate.wsgi).post("/simple/churn", json={"x0": 2, "x1": 1, "x2": 0})
 
     assert (200, "yes") == (answer.status, answer.json()["prediction"])
     assert (
-        "churn is answered for by ONNX: how exactly is not measured: the range of x0, x1, x2 is not known"
+        "model churn: ONNX graph used: difference not measured: the range of x0, x1, x2 is not known"
         in caplog.text
     )
-    with pytest.raises(ConfigurationError, match="plans='pmml': accepts True, False or 'onnx'"):
+    with pytest.raises(ConfigurationError, match=r"plans must be True, False or 'onnx' .got 'pmml'"):
         Deployment("churn", model, plans="pmml")
 
 
-def test_an_estimator_that_refuses_the_sample(caplog):
-    """Is asked all the same, when rows come: no plan is no reason not to start."""
+def test_estimator_that_rejects_the_sample(caplog):
+    """A missing plan does not prevent the start."""
 
     class Choosy(LinearRegression):
         def predict(self, X):
@@ -638,18 +644,17 @@ def test_an_estimator_that_refuses_the_sample(caplog):
 
     predictor = Predictor(Choosy().fit(ROWS, ROWS[:, 0]), plans="onnx")
 
-    assert "Choosy is not answered for by ONNX" in caplog.text
+    assert "model Choosy: ONNX graph not used" in caplog.text
     assert 1 == len(drive(predictor.predict(predictor.schema.read(ROWS[:1]))).outputs[0].values)
 
 
-def test_a_function_has_no_graph():
-    """To ask for one is a mistake."""
-    with pytest.raises(ConfigurationError, match="plans='onnx'"):
+def test_onnx_plan_of_a_function_is_rejected():
+    with pytest.raises(ConfigurationError, match="plans must be True or False for a function"):
         Predictor(lambda table: table["a"], Schema.of(a=float), plans="onnx")
 
 
-def test_without_skl2onnx(monkeypatch, caplog):
-    """A plan falls back and says so; a package is refused."""
+def test_onnx_plan_without_skl2onnx(monkeypatch, caplog):
+    """A plan falls back and logs it; packaging fails."""
     model = LogisticRegression().fit(ROWS, YES)
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
     predictor = Predictor(model, plans="onnx")
@@ -660,8 +665,7 @@ def test_without_skl2onnx(monkeypatch, caplog):
         ModelPackage.from_estimator(model, ROWS, format="onnx")
 
 
-def test_a_graph_has_no_plan():
-    """It is computed by onnxruntime whatever is chosen."""
+def test_onnx_graph_has_no_plan():
     loaded = to_onnx(LogisticRegression().fit(ROWS, YES), Schema.of(x0=float, x1=float, x2=float))
 
     assert {"it is an ONNX graph"} == {Predictor(loaded, plans=plans).plan for plans in (True, False, "onnx")}
@@ -671,8 +675,7 @@ def test_a_graph_has_no_plan():
 
 
 @pytest.mark.parametrize("option", [["--onnx"], ["--format", "onnx"]], ids=" ".join)
-def test_packed_and_inspected(tmp_path, option):
-    """What it is off by is told when it is packed, and whenever it is looked at."""
+def test_cli_shows_the_difference(tmp_path, option):
     model = make_pipeline(columns(), LogisticRegression()).fit(FRAME, YES)
     ModelPackage.from_estimator(model, FRAME).save(tmp_path / "m.mgpkg")
     FRAME.to_csv(tmp_path / "rows.csv", index=False)
@@ -688,18 +691,17 @@ def test_packed_and_inspected(tmp_path, option):
     ]
     packed = run(cli, list(map(str, arguments)))
     shown = run(cli, ["inspect", str(tmp_path / "o.mgpkg")])
-    told = json.loads(run(cli, ["inspect", str(tmp_path / "o.mgpkg"), "--json"]).stdout)
+    report = json.loads(run(cli, ["inspect", str(tmp_path / "o.mgpkg"), "--json"]).stdout)
 
     assert (0, 0) == (packed.exit_code, shown.exit_code), packed.output + shown.output
     assert "ONNX and the estimator: on 200 rows 0 labels differ" in packed.stderr
     assert "converted  on 200 rows 0 labels differ, and probabilities by at most" in shown.stdout
     assert "kB  onnx" in shown.stdout
-    assert ("onnx", 200) == (told["format"], told["package"]["difference"]["rows"])
+    assert ("onnx", 200) == (report["format"], report["package"]["difference"]["rows"])
 
 
-def test_a_bare_file_is_inspected(tmp_path):
-    """It tells its columns, and loading it runs nothing."""
-    onnx.save(converted(LogisticRegression().fit(ROWS, YES)), tmp_path / "m.onnx")
+def test_inspect_shows_a_bare_onnx_file(tmp_path):
+    onnx.save(convert(LogisticRegression().fit(ROWS, YES)), tmp_path / "m.onnx")
     shown = click.testing.CliRunner().invoke(cli, ["inspect", str(tmp_path / "m.onnx")])
 
     assert (0, True) == (shown.exit_code, "kB  onnx" in shown.stdout)

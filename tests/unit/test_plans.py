@@ -48,16 +48,24 @@ from sklearn.preprocessing import (
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from closeness import assert_equal_but_for_blas
 from modelgate import Deployment, Gate, ModelPackage
 from modelgate.cli.root import cli
 from modelgate.errors import PredictionError
 from modelgate.flow import drive
+from modelgate.inference import Predictor, plans
+from modelgate.inference.plans import (
+    Plan,
+    encoders,
+    hist_gradient_boosting,
+    linear,
+    merged_trees,
+    trees,
+)
+from modelgate.inference.plans.synthetic_rows import UNUSUAL_VALUES, SyntheticRows
 from modelgate.schema import Column, Schema
-from modelgate.scoring import Predictor, plans
-from modelgate.scoring.plans import Plan, encoders, grove, hist_boosting, linear, trees
-from modelgate.scoring.plans.made_up import ODD, MadeUp
-from waiting import SOON
+from support.arrays import assert_equal_but_for_blas
+from support.marks import slow
+from support.waiting import SOON
 
 RANDOM = np.random.default_rng(0)
 ROWS = 150
@@ -86,7 +94,7 @@ PAIRS = np.column_stack([THREE, TWO])
 
 
 def columns(*more, scaler=None, encoder=None):
-    """Numbers and texts, in an order that is not the table's."""
+    """Return a transformer of numbers and texts, in another order than the table's."""
     return ColumnTransformer(
         [
             ("texts", OneHotEncoder() if encoder is None else encoder, TEXTS),
@@ -97,7 +105,7 @@ def columns(*more, scaler=None, encoder=None):
 
 
 def imputed():
-    """Nulls filled in among numbers and texts."""
+    """Return a transformer that fills in nulls in numbers and texts."""
     texts = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore"))
     return columns(scaler=make_pipeline(SimpleImputer(add_indicator=True), StandardScaler()), encoder=texts)
 
@@ -262,42 +270,40 @@ FITS = {
 
 @pytest.fixture(scope="module", params=FITS)
 def fit(request):
-    """A fitted model, and the rows it was fitted on as callers send them."""
-    model, given, target = FITS[request.param]
-    model = model.fit(given, target)
-    rows = (
-        given if isinstance(given, pandas.DataFrame) else pandas.DataFrame(given, columns=["x0", "x1", "x2"])
-    )
+    """Fitted model, and the rows it was fitted on as callers send them."""
+    model, data, target = FITS[request.param]
+    model = model.fit(data, target)
+    rows = data if isinstance(data, pandas.DataFrame) else pandas.DataFrame(data, columns=["x0", "x1", "x2"])
     return model, rows
 
 
-def asked(predictor, table):
-    """All a prediction says."""
+def predict_outputs(predictor, table):
+    """Return all outputs of *predictor* for *table*."""
     outputs = drive(predictor.predict(table)).outputs
     return [(output.name, output.classes, output.values, output.probabilities) for output in outputs]
 
 
 def assert_same(one, other):
     assert len(one) == len(other)
-    for (name, classes, values, told), (its_name, its_classes, its_values, its_told) in zip(
+    for (name, classes, values, probabilities), (its_name, its_classes, its_values, its_probabilities) in zip(
         one, other, strict=True
     ):
         assert (name, classes) == (its_name, its_classes)
         assert values.dtype == its_values.dtype
         assert np.array_equal(values, its_values)
-        assert (told is None) == (its_told is None)
-        if told is not None:
-            assert told.dtype == its_told.dtype
-            assert np.array_equal(told, its_told)
+        assert (probabilities is None) == (its_probabilities is None)
+        if probabilities is not None:
+            assert probabilities.dtype == its_probabilities.dtype
+            assert np.array_equal(probabilities, its_probabilities)
 
 
-# The law
+# Equality with the estimator
 
 
 @pytest.mark.filterwarnings("ignore:Found unknown categories")
-@pytest.mark.parametrize("count", [1, 2, 9, 70, 300])
-def test_a_plan_answers_as_its_estimator(fit, count):
-    """Values, labels, their types, and probabilities, bit for bit, of any number of rows."""
+@pytest.mark.parametrize("count", [9, *slow(1, 2, 70, 300)])
+def test_plan_predicts_exactly_as_its_estimator(fit, count):
+    """Values, labels, dtypes and probabilities, for any number of rows."""
     model, rows = fit
     planned, alone = Predictor(model), Predictor(model, plans=False)
     chosen = rows[list(planned.schema.names)].sample(count, replace=True, random_state=count)
@@ -306,21 +312,20 @@ def test_a_plan_answers_as_its_estimator(fit, count):
     assert isinstance(planned.plan, Plan)
     # The plan itself: the estimator would hide that it fails.
     planned.plan(table)
-    assert_same(asked(alone, table), asked(planned, table))
+    assert_same(predict_outputs(alone, table), predict_outputs(planned, table))
 
 
-def test_many_threads_at_once_get_their_own_answers():
-    """Nothing of a call is kept."""
+def test_plan_is_thread_safe():
     predictor = Predictor(RandomForestRegressor(15, random_state=0).fit(ARRAY, NUMBER))
-    tables = [predictor.schema.read(ARRAY[at : at + 3]) for at in range(30)]
-    expected = [asked(predictor, table) for table in tables]
+    tables = [predictor.schema.read(ARRAY[start : start + 3]) for start in range(30)]
+    expected = [predict_outputs(predictor, table) for table in tables]
     found = [None] * len(tables)
 
-    def ask(at):
+    def predict(index):
         for _ in range(20):
-            found[at] = asked(predictor, tables[at])
+            found[index] = predict_outputs(predictor, tables[index])
 
-    threads = [threading.Thread(target=ask, args=(at,)) for at in range(len(tables))]
+    threads = [threading.Thread(target=predict, args=(index,)) for index in range(len(tables))]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -330,35 +335,39 @@ def test_many_threads_at_once_get_their_own_answers():
         assert_same(one, other)
 
 
-@pytest.mark.parametrize("module", [trees, hist_boosting])
-def test_large_ensembles_are_asked_tree_by_tree(module, monkeypatch):
-    """Their trees are not kept twice."""
-    monkeypatch.setattr(module, "MOST_NODES", 10)
-    family = {trees: RandomForestClassifier(15), hist_boosting: HistGradientBoostingClassifier(max_iter=10)}
+@pytest.mark.slow
+@pytest.mark.parametrize("module", [trees, hist_gradient_boosting])
+def test_large_ensembles_are_not_merged(module, monkeypatch):
+    """Merged trees are a second copy in memory."""
+    monkeypatch.setattr(module, "MAX_NODES", 10)
+    family = {
+        trees: RandomForestClassifier(15),
+        hist_gradient_boosting: HistGradientBoostingClassifier(max_iter=10),
+    }
     model = family[module].fit(ARRAY, THREE)
-    monkeypatch.setattr(grove, "planted", None)
+    monkeypatch.setattr(merged_trees, "merge_trees", None)
     predictor = Predictor(model)
     table = predictor.schema.read(ARRAY[:5])
 
     assert isinstance(predictor.plan, Plan)
-    assert_same(asked(Predictor(model, plans=False), table), asked(predictor, table))
+    assert_same(predict_outputs(Predictor(model, plans=False), table), predict_outputs(predictor, table))
 
 
 # No plan
 
 
 class Own(LogisticRegression):
-    """It might do anything."""
+    """Subclass, which might do anything."""
 
 
-def misled(model):
-    """A model that answers otherwise than its class."""
+def mislead(model):
+    """Return *model* with other predictions than those of its class."""
     model.predict = lambda rows: np.zeros(len(rows))
     return model
 
 
-def without(model, name):
-    """A model as another version of scikit-learn might have it."""
+def without_attribute(model, name):
+    """Return *model* as another version of scikit-learn might have it."""
     delattr(model, name)
     return model
 
@@ -380,25 +389,25 @@ REASONS = [
         make_pipeline(OneHotEncoder(dtype=np.float32), LOGISTIC),
         FRAME[TEXTS],
         TWO,
-        "OneHotEncoder gives float32",
+        "OneHotEncoder returns float32",
     ),
     (
         make_pipeline(OneHotEncoder(), MaxAbsScaler(), LOGISTIC),
         FRAME[TEXTS],
         TWO,
-        "a sparse matrix reaches MaxAbs",
+        "MaxAbsScaler gets a sparse matrix",
     ),
     (
         make_pipeline(OneHotEncoder(), GradientBoostingRegressor()),
         FRAME[TEXTS],
         NUMBER,
-        "sparse matrix reaches Gr",
+        "GradientBoostingRegressor gets a sparse matrix",
     ),
     (
         make_pipeline(OneHotEncoder(), PoissonRegressor()),
         FRAME[TEXTS],
         NUMBER**2,
-        "sparse matrix reaches Poisson",
+        "PoissonRegressor gets a sparse matrix",
     ),
     (
         make_pipeline(StandardScaler(), ColumnTransformer([("a", StandardScaler(), [0])]), LOGISTIC),
@@ -417,31 +426,30 @@ REASONS = [
 ]
 
 
-@pytest.mark.parametrize(("model", "given", "target", "reason"), REASONS, ids=lambda value: str(value)[:40])
-def test_an_estimator_without_a_plan_answers_itself(model, given, target, reason):
-    """And why is told."""
-    model = model.fit(given, target)
+@pytest.mark.parametrize(("model", "data", "target", "reason"), REASONS, ids=lambda value: str(value)[:40])
+def test_estimator_without_a_plan_predicts_itself(model, data, target, reason):
+    """The reason is in `Predictor.plan`."""
+    model = model.fit(data, target)
     predictor = Predictor(model)
-    table = predictor.schema.read(given)
+    table = predictor.schema.read(data)
 
     with pytest.raises(AssertionError, match=reason):
         assert isinstance(predictor.plan, Plan), predictor.plan
-    assert model.predict(given).tolist() == drive(predictor.predict(table)).values.tolist()
+    assert model.predict(data).tolist() == drive(predictor.predict(table)).values.tolist()
 
 
 @pytest.mark.parametrize(
     ("break_it", "reason"),
     [
-        (misled, "its plan answers otherwise than the estimator"),
-        (lambda model: without(model, "intercept_"), "its plan cannot be made: AttributeError"),
+        (mislead, "its plan and the estimator predict differently"),
+        (lambda model: without_attribute(model, "intercept_"), "its plan cannot be built: AttributeError"),
         (lambda model: setattr(model, "intercept_", np.array(["a"])) or model, "its plan fails: "),
     ],
 )
-def test_a_plan_that_is_not_exact_is_not_used(break_it, reason):
-    """It is found out before a request is."""
+def test_inexact_plan_is_not_used(break_it, reason):
     model = LinearRegression().fit(ARRAY, NUMBER)
     honest = model.predict(ARRAY)
-    if break_it is not misled:
+    if break_it is not mislead:
         model.predict = lambda rows: honest[: len(rows)]
     plan = Predictor(break_it(model)).plan
 
@@ -449,8 +457,7 @@ def test_a_plan_that_is_not_exact_is_not_used(break_it, reason):
     assert plan.startswith(reason)
 
 
-def test_a_plan_must_refuse_what_the_estimator_refuses():
-    """An answer in place of an error would be another answer."""
+def test_plan_is_not_used_if_it_predicts_what_the_estimator_rejects():
     model = LinearRegression().fit(ARRAY, NUMBER)
     own = model.predict
 
@@ -461,72 +468,70 @@ def test_a_plan_must_refuse_what_the_estimator_refuses():
 
     model.predict = predict
 
-    assert Predictor(model).plan == "its plan answers otherwise than the estimator"
+    assert Predictor(model).plan == "its plan and the estimator predict differently"
 
 
-# Rows as they will come
+# Samples
 
 NEAR = np.linspace(-1, 1, 250)[:, None]
 FAR = np.linspace(40, 60, 50)[:, None]
 LINE = LinearRegression().fit(np.concatenate([NEAR, FAR]), np.arange(300.0))
-OTHERWISE = "its plan answers otherwise than the estimator"
+DIFFERENT = "its plan and the estimator predict differently"
 
 
 @pytest.fixture
 def wrong_when_far(monkeypatch):
-    """Plans are wrong for the rows of `FAR`, and for none that is made up."""
-    right = plans.answered
+    """Makes plans wrong for the rows of `FAR`, which no synthetic row is near to."""
+    plan_predictor = plans.plan_predictor
 
-    def answered(model, source):
-        answering = right(model, source)
+    def plan_wrongly(model, source):
+        exact = plan_predictor(model, source)
 
-        def answer(table):
-            values, told = answering(table)
-            return values + ((table.numbers > 30) & (table.numbers < 70)).any(axis=1), told
+        def predict(table):
+            values, probabilities = exact(table)
+            return values + ((table.numbers > 30) & (table.numbers < 70)).any(axis=1), probabilities
 
-        return answer
+        return predict
 
-    monkeypatch.setattr(plans, "answered", answered)
+    monkeypatch.setattr(plans, "plan_predictor", plan_wrongly)
 
 
-def sample_of(rows):
+def make_sample(rows):
     return [{"x0": value} for (value,) in rows]
 
 
-def packed(rows):
+def make_package(rows):
     return ModelPackage.from_estimator(LINE, rows)
 
 
 @pytest.mark.usefixtures("wrong_when_far")
-def test_a_plan_must_be_exact_on_the_sample_too():
-    """Rows made up do not go where it is wrong."""
-    without, near, far = (Predictor(LINE, sample=sample_of(rows)) for rows in ((), NEAR, FAR))
+def test_plan_must_be_exact_on_the_sample():
+    no_sample, near, far = (Predictor(LINE, sample=make_sample(rows)) for rows in ((), NEAR, FAR))
 
-    assert isinstance(without.plan, Plan)
+    assert isinstance(no_sample.plan, Plan)
     assert isinstance(near.plan, Plan)
-    assert OTHERWISE == far.plan
+    assert DIFFERENT == far.plan
     assert LINE.predict(FAR).tolist() == drive(far.predict(far.schema.read(FAR))).values.tolist()
 
 
-def test_a_plan_must_not_fail_for_the_sample(monkeypatch):
-    """It would fail for what comes."""
-    right = plans.answered
+def test_plan_must_not_fail_for_the_sample(monkeypatch):
+    plan_predictor = plans.plan_predictor
 
-    def answered(model, source):
-        answering = right(model, source)
-        return lambda table: answering(table) if table.numbers.max() != 60 else 1 / 0
+    def plan_failing(model, source):
+        exact = plan_predictor(model, source)
+        return lambda table: exact(table) if table.numbers.max() != 60 else 1 / 0
 
-    monkeypatch.setattr(plans, "answered", answered)
+    monkeypatch.setattr(plans, "plan_predictor", plan_failing)
 
     assert isinstance(Predictor(LINE).plan, Plan)
-    assert "its plan fails: ZeroDivisionError" == Predictor(LINE, sample=sample_of(FAR)).plan
+    assert "its plan fails: ZeroDivisionError" == Predictor(LINE, sample=make_sample(FAR)).plan
 
 
 @pytest.mark.usefixtures("wrong_when_far")
 @pytest.mark.parametrize("rows", [np.concatenate([NEAR, FAR]), FAR[:3]], ids=["background", "example"])
-def test_the_rows_of_a_package_are_the_sample(rows, tmp_path):
-    """Of its background, which the example is the beginning of, and of the example where there is no other."""
-    package = packed(rows)
+def test_sample_is_taken_from_a_package(rows, tmp_path):
+    """From its background, or from its example if it has no other rows."""
+    package = make_package(rows)
     package = replace(package, background=package.background if len(rows) > 3 else ())
     digest = package.save(tmp_path / "m.mgpkg")
     gate = Gate(
@@ -534,25 +539,24 @@ def test_the_rows_of_a_package_are_the_sample(rows, tmp_path):
     )
     shown = click.testing.CliRunner().invoke(cli, ["inspect", str(tmp_path / "m.mgpkg")])
 
-    assert [OTHERWISE] * 2 == [gate.predictor(name).plan for name in ("file", "object")]
-    assert f"plan       none: {OTHERWISE}\n" in shown.stdout
+    assert [DIFFERENT] * 2 == [gate.deployments.predictor(name).plan for name in ("file", "object")]
+    assert f"plan       none: {DIFFERENT}\n" in shown.stdout
 
 
 @pytest.mark.usefixtures("wrong_when_far")
 @pytest.mark.parametrize(("maximum", "fits"), [(100, True), (10, False)])
-def test_the_schema_of_a_deployment_may_not_fit_the_sample(maximum, fits):
-    """It is left out then: what is not accepted is not answered."""
+def test_sample_that_the_schema_rejects_is_left_out(maximum, fits):
     schema = Schema.of(x0=Column("x0", maximum=maximum))
-    gate = Gate([Deployment("m", packed(FAR), schema=schema)], keys="open")
-    gate.warm()
+    gate = Gate([Deployment("m", make_package(FAR), schema=schema)], keys="open")
+    gate.deployments.warm()
 
-    assert fits is (gate.predictor("m").plan == OTHERWISE)
+    assert fits is (gate.deployments.predictor("m").plan == DIFFERENT)
     assert LINE.predict([[3.0]]).tolist() == gate.score("m", {"x0": 3.0}).values.tolist()
 
 
-def test_how_many_rows_are_the_sample():
-    """A start is not to take long: the example and some others, from the first to the last."""
-    numbers = [row["x0"] for row in packed(np.arange(200.0)[:, None]).sample]
+def test_sample_is_limited_to_some_rows():
+    """The example and some others, evenly spaced: startup must not take long."""
+    numbers = [row["x0"] for row in make_package(np.arange(200.0)[:, None]).sample]
 
     assert (67, 0, 1, 2) == (len(numbers), *numbers[:3])
     assert (0, 199) == (numbers[3], numbers[-1])
@@ -560,52 +564,52 @@ def test_how_many_rows_are_the_sample():
 
 
 @pytest.mark.filterwarnings("ignore:Skipping features")
-def test_a_column_without_values_has_no_plan():
+def test_column_without_values_has_no_plan():
     """scikit-learn drops it, and warns each time."""
-    given = np.where(np.arange(3) == 1, np.nan, ARRAY)
-    predictor = Predictor(make_pipeline(SimpleImputer(), Ridge()).fit(given, NUMBER))
+    data = np.where(np.arange(3) == 1, np.nan, ARRAY)
+    predictor = Predictor(make_pipeline(SimpleImputer(), Ridge()).fit(data, NUMBER))
 
     assert predictor.plan == "SimpleImputer drops columns without values"
 
 
-def test_text_for_numbers_has_no_plan():
-    """scikit-learn might read it as numbers."""
+def test_text_for_a_numeric_column_has_no_plan():
+    """scikit-learn might parse it as numbers."""
     model = LinearRegression().fit(FRAME[["height"]], NUMBER)
 
-    assert Predictor(model, Schema.of(height=str)).plan == "text reaches LinearRegression"
+    assert Predictor(model, Schema.of(height=str)).plan == "LinearRegression gets text"
 
 
-def test_a_column_that_may_hold_anything_has_no_plan():
-    """pandas decides what it becomes, batch by batch."""
+def test_untyped_column_has_no_plan():
+    """pandas infers its dtype for each batch."""
     model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression()).fit(FRAME[TEXTS], TWO)
     schema = Schema.of(colour=Column("colour", "any"), grade=str)
 
     assert Predictor(model, schema).plan == "column 'colour' may hold anything"
 
 
-def test_other_versions_have_no_plan(monkeypatch):
-    """What is private may be otherwise in them."""
+def test_unverified_sklearn_version_has_no_plan(monkeypatch):
+    """Its private attributes may differ."""
     monkeypatch.setattr("sklearn.__version__", "1.99.0")
     predictor = Predictor(LinearRegression().fit(ARRAY, NUMBER))
 
-    assert predictor.plan == "plans are not known to hold for scikit-learn 1.99.0"
+    assert predictor.plan == "plans are not verified for scikit-learn 1.99.0"
 
 
 def test_plans_can_be_switched_off():
-    """For the estimator itself; a function never has one."""
+    """For an estimator; a function never has a plan."""
     model = LinearRegression().fit(ARRAY, NUMBER)
 
     assert Predictor(model, plans=False).plan == "plans are switched off"
     assert Predictor(lambda table: table["a"], Schema.of(a=float)).plan == "a function"
 
 
-# Tables that are not for the plan
+# Tables that a plan cannot predict
 
 ANY = {"unknown_levels": "accept"}
 
 
-def refusal(model, table, schema, **options):
-    """What the estimator says of *table*; without it, the plan has answered."""
+def cause_of_error(model, table, schema, **options):
+    """Return the estimator's error for *table*; without an error the test fails."""
     with pytest.raises(PredictionError) as info:
         drive(Predictor(model, schema, **options).predict(table))
     return repr(info.value.__cause__)
@@ -613,7 +617,7 @@ def refusal(model, table, schema, **options):
 
 @pytest.mark.parametrize("nullable", [True, False])
 @pytest.mark.parametrize(
-    ("model", "given", "row"),
+    ("model", "data", "row"),
     [
         (
             make_pipeline(OneHotEncoder(), LogisticRegression()),
@@ -637,22 +641,21 @@ def refusal(model, table, schema, **options):
     ids=["unknown level", "null level", "null", "null in Bayes", "too large", "overflow"],
 )
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
-def test_what_the_estimator_refuses_is_refused_in_its_words(model, given, row, nullable):
-    """Whether or not the schema told of it."""
-    model = model.fit(given, TWO)
+def test_rejected_table_raises_the_estimators_error(model, data, row, nullable):
+    """Whether or not the schema allows the values."""
+    model = model.fit(data, TWO)
     columns = [
         Column(name, "text" if name in TEXTS else "number", nullable=nullable or row[name] is None)
-        for name in given.columns
+        for name in data.columns
     ]
     schema = Schema(columns)
     table = schema.read([row])
 
     assert isinstance(Predictor(model, schema).plan, Plan)
-    assert refusal(model, table, schema, plans=False) == refusal(model, table, schema)
+    assert cause_of_error(model, table, schema, plans=False) == cause_of_error(model, table, schema)
 
 
-def test_a_plan_that_fails_leaves_the_answer_to_the_estimator(monkeypatch):
-    """Whatever the exception."""
+def test_estimator_predicts_if_its_plan_raises(monkeypatch):
     model = LinearRegression().fit(ARRAY, NUMBER)
     predictor = Predictor(model)
 
@@ -667,32 +670,32 @@ def test_a_plan_that_fails_leaves_the_answer_to_the_estimator(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("most", "reason"), [("_MOST_ONES", "OneHotEncoder knows"), ("_MOST_CELLS", "its plan fails")]
+    ("most", "reason"), [("_MAX_ONE_HOT", "OneHotEncoder has too many"), ("_MAX_DENSE", "its plan fails")]
 )
-def test_many_levels_are_left_to_the_estimator(most, reason, monkeypatch):
-    """A plan keeps no sparse matrix: it would take the memory of all its zeros."""
+def test_estimator_predicts_if_there_are_too_many_levels(most, reason, monkeypatch):
+    """A plan has no sparse matrix: the zeros would take too much memory."""
     monkeypatch.setattr(encoders, most, 12)
     model = make_pipeline(OneHotEncoder(), RandomForestRegressor(3)).fit(FRAME[TEXTS], NUMBER)
 
     assert Predictor(model).plan.startswith(reason)
 
 
-def test_a_large_sparse_matrix_is_left_to_the_estimator(monkeypatch):
-    """Which keeps it sparse."""
-    monkeypatch.setattr(linear, "_MOST_PRODUCTS", 1000)
-    given = FRAME[[*TEXTS, "count"]]
-    model = make_pipeline(OneHotEncoder(), Ridge()).fit(given, NUMBER)
+def test_estimator_predicts_a_large_sparse_matrix(monkeypatch):
+    monkeypatch.setattr(linear, "_MAX_PRODUCTS", 1000)
+    data = FRAME[[*TEXTS, "count"]]
+    model = make_pipeline(OneHotEncoder(), Ridge()).fit(data, NUMBER)
     predictor = Predictor(model)
 
-    assert predictor.plan.startswith("its plan fails: NotPlanned")
-    assert np.array_equal(model.predict(given), drive(predictor.predict(predictor.schema.read(given))).values)
+    assert predictor.plan.startswith("its plan fails: FallBack")
+    assert np.array_equal(model.predict(data), drive(predictor.predict(predictor.schema.read(data))).values)
 
 
-# One job
+# Number of jobs
 
 
-def test_estimators_take_one_core():
-    """The given one and all within it; what was not said stays unsaid."""
+@pytest.mark.slow
+def test_n_jobs_becomes_one():
+    """In the model and in all its parts, where it is set."""
     forest = RandomForestClassifier(3, n_jobs=-1)
     model = GridSearchCV(make_pipeline(columns(), forest), {}, cv=2, n_jobs=2).fit(FRAME, TWO)
     plain = RandomForestClassifier(3).fit(ARRAY, TWO)
@@ -703,11 +706,11 @@ def test_estimators_take_one_core():
     assert plain.n_jobs is None
 
 
-# The rows it is tried on
+# Synthetic rows
 
 
-def test_the_rows_keep_the_rules_of_the_schema():
-    """Odd ones too, but for levels."""
+def test_synthetic_rows_satisfy_the_schema():
+    """Unusual ones too, except for levels."""
     schema = Schema.of(
         a=Column("a", minimum=3.5, maximum=4),
         b=Column("b", "integer", minimum=1, maximum=9, nullable=True),
@@ -715,12 +718,12 @@ def test_the_rows_keep_the_rules_of_the_schema():
         d=["x", "y"],
         e=Column("e", "text", max_length=3),
         f=Column("f", "number", (1.5, 2.5)),
-        g=Column("g", seen=(100.0, 200.0), maximum=50),
-        h=Column("h", typical=3.0),
+        g=Column("g", observed_range=(100.0, 200.0), maximum=50),
+        h=Column("h", typical_value=3.0),
     )
-    made_up = MadeUp(schema, schema)
-    lenient = schema.reading(**ANY)
-    tables = [made_up.rows(200), *(made_up.rows(200, odd) for odd in ODD)]
+    synthetic = SyntheticRows(schema, schema)
+    lenient = schema.with_options(**ANY)
+    tables = [synthetic.rows(200), *(synthetic.rows(200, unusual) for unusual in UNUSUAL_VALUES)]
 
     for table in tables:
         assert 200 == len(lenient.read(table.rows()))
@@ -730,11 +733,11 @@ def test_the_rows_keep_the_rules_of_the_schema():
     assert len({row["h"] for row in tables[0].rows()}) > 100
 
 
-def test_the_rows_have_the_levels_the_model_knows():
-    """Also where the schema leaves them open; the same rows each time."""
-    told = SimpleNamespace(columns=[Column("a", "text", ("x", "y"))])
+def test_synthetic_rows_contain_the_levels_of_the_model():
+    """Also if the schema has no levels; the rows are the same each time."""
+    model_schema = SimpleNamespace(columns=[Column("a", "text", ("x", "y"))])
     schema = Schema.of(a=str)
-    texts = [MadeUp(schema, told).rows(20).texts for _ in range(2)]
+    texts = [SyntheticRows(schema, model_schema).rows(20).texts for _ in range(2)]
 
     assert {"x", "y"} == set(texts[0][0])
     assert texts[0] == texts[1]

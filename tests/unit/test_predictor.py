@@ -1,4 +1,4 @@
-"""What scores a table."""
+"""Predictors: estimators and functions that score tables."""
 
 import asyncio
 import functools
@@ -19,16 +19,16 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from closeness import assert_equal_but_for_blas
 from modelgate.errors import ConfigurationError, InvalidInput, PredictionError
-from modelgate.flow import Workers, adrive, drive
-from modelgate.flow.bounded import bounded
+from modelgate.flow import WorkerPool, adrive, drive
+from modelgate.flow.deadline import with_deadline
+from modelgate.inference import Output, Prediction, Predictor, estimator
+from modelgate.inference.batching.latency import LIGHT
+from modelgate.inference.model_metrics import ModelMetrics
 from modelgate.schema import Schema
-from modelgate.scoring import Output, Prediction, Predictor, estimator
-from modelgate.scoring.pace import LIGHT
-from modelgate.scoring.tally import Tally
-from modelgate.testing import Clock
-from waiting import SOON
+from modelgate.testing import FakeClock
+from support.arrays import assert_equal_but_for_blas
+from support.waiting import SOON
 
 FRAME = pandas.DataFrame(np.random.default_rng(0).normal(size=(40, 2)), columns=["a", "b"])
 LABELS = np.where(FRAME["a"] > 0, "yes", "no")
@@ -39,11 +39,11 @@ TABLE = SCHEMA.read(FRAME)
 
 @pytest.fixture(params=["drive", "adrive", "adrive in a thread"])
 def predict(request):
-    """Predicts under either driver."""
+    """Calls `Predictor.predict` under each driver."""
 
     def call(model, table=TABLE, **options):
         if request.param == "adrive in a thread":
-            options["workers"] = Workers(1)
+            options["workers"] = WorkerPool(1)
         flow = Predictor(model, options.pop("schema", SCHEMA), **options).predict(table)
         return drive(flow) if request.param == "drive" else asyncio.run(adrive(flow))
 
@@ -58,8 +58,8 @@ def predict(request):
     [FRAME, np.ascontiguousarray(FRAME), np.asfortranarray(FRAME)],
     ids=["frame", "array by rows", "array by columns"],
 )
-def test_a_classifier_gives_labels_and_probabilities(predict, data):
-    """Its own, in the order of classes_."""
+def test_classifier_returns_labels_and_probabilities(predict, data):
+    """In the order of ``classes_``."""
     model = LogisticRegression().fit(data, LABELS)
     prediction = predict(model, target="churned")
     [output] = prediction.outputs
@@ -70,8 +70,8 @@ def test_a_classifier_gives_labels_and_probabilities(predict, data):
     assert len(FRAME) == len(prediction)
 
 
-def test_a_regressor_gives_numbers(predict):
-    """And neither classes nor probabilities."""
+def test_regressor_returns_numbers(predict):
+    """Without classes and probabilities."""
     model = LinearRegression().fit(FRAME, FRAME["a"] * 2)
     prediction = predict(model)
 
@@ -83,15 +83,15 @@ def test_a_regressor_gives_numbers(predict):
     )
 
 
-def test_a_classifier_without_probabilities_gives_labels(predict):
-    """Its classes are known all the same."""
+def test_classifier_without_probabilities_returns_labels(predict):
+    """Its classes are known nevertheless."""
     prediction = predict(SVC().fit(FRAME, LABELS))
 
     assert (["no", "yes"], None) == (prediction.classes, prediction.probabilities)
 
 
 def test_classes_are_plain_python_values(predict):
-    """What goes into JSON."""
+    """JSON needs them."""
     prediction = predict(LogisticRegression().fit(FRAME, (FRAME["a"] > 0).astype(np.int64)))
 
     assert [int, int] == [type(label) for label in prediction.classes]
@@ -100,20 +100,19 @@ def test_classes_are_plain_python_values(predict):
 @pytest.mark.parametrize(
     ("target", "names"), [("t", ["t_0", "t_1"]), (["one", "two"], ["one", "two"]), (["t"], ["t_0", "t_1"])]
 )
-def test_a_classifier_of_several_outputs(predict, target, names):
-    """Each has its labels, its classes and its probabilities."""
+def test_multi_output_classifier_returns_one_output_per_target(predict, target, names):
+    """Each with labels, classes and probabilities."""
     model = RandomForestClassifier(n_estimators=3, random_state=0).fit(FRAME, PAIRS)
     outputs = predict(model, target=target).outputs
 
     assert names == [output.name for output in outputs]
     assert [["no", "yes"], ["x", "y"]] == [output.classes for output in outputs]
-    for at, output in enumerate(outputs):
-        assert np.array_equal(model.predict(FRAME)[:, at], output.values)
-        assert np.array_equal(model.predict_proba(FRAME)[at], output.probabilities)
+    for index, output in enumerate(outputs):
+        assert np.array_equal(model.predict(FRAME)[:, index], output.values)
+        assert np.array_equal(model.predict_proba(FRAME)[index], output.probabilities)
 
 
-def test_a_regressor_of_several_outputs(predict):
-    """Each is a column of what the model predicts."""
+def test_multi_output_regressor_returns_one_output_per_column(predict):
     model = RandomForestRegressor(n_estimators=3, random_state=0).fit(FRAME, FRAME * 2)
     outputs = predict(model).outputs
 
@@ -122,23 +121,22 @@ def test_a_regressor_of_several_outputs(predict):
     assert [None, None] == [output.classes for output in outputs]
 
 
-def test_a_regressor_of_one_column(predict):
-    """A target of shape (rows, 1) is one output."""
+def test_regressor_of_one_column_returns_one_output(predict):
+    """Its predictions have the shape (rows, 1)."""
     model = LinearRegression().fit(FRAME, FRAME[["a"]])
 
     assert_equal_but_for_blas(model.predict(FRAME)[:, 0], predict(model).values)
 
 
-def test_a_classifier_of_several_labels(predict):
-    """Several labels at once: an output for each."""
+def test_multilabel_classifier_returns_one_output_per_label(predict):
     model = OneVsRestClassifier(LogisticRegression()).fit(FRAME, (FRAME > 0).astype(int))
     outputs = predict(model).outputs
 
     assert np.array_equal(model.predict(FRAME), np.column_stack([output.values for output in outputs]))
 
 
-def test_a_model_fitted_with_names_is_given_them(predict):
-    """In its own order, whatever the schema's, and without what it does not know."""
+def test_model_fitted_with_names_gets_its_columns(predict):
+    """In the model's order, without columns that it does not know."""
     model = LinearRegression().fit(FRAME, FRAME["a"] - FRAME["b"])
     schema = Schema.of(extra=str, b=float, a=float)
     table = schema.read({"a": [3.0], "b": [1.0], "extra": ["x"]})
@@ -146,20 +144,18 @@ def test_a_model_fitted_with_names_is_given_them(predict):
     assert [2.0] == predict(model, table, schema=schema).values.round(9).tolist()
 
 
-def test_a_schema_that_lacks_columns_is_refused():
-    """All of them are named, at construction."""
-    with pytest.raises(ConfigurationError, match="lacks columns the model needs: a, b"):
+def test_schema_without_the_columns_of_the_model_is_rejected():
+    """At construction, with all missing names."""
+    with pytest.raises(ConfigurationError, match="all columns the model needs: add a, b"):
         Predictor(LinearRegression().fit(FRAME, FRAME["a"]), Schema.of(c=float))
 
 
-def test_the_schema_of_an_estimator_is_its_own():
-    """By default."""
-
+def test_default_schema_is_read_from_the_estimator():
     assert ("a", "b") == Predictor(LinearRegression().fit(FRAME, FRAME["a"])).schema.names
 
 
 @pytest.mark.parametrize(
-    ("sample", "asked"),
+    ("sample", "expected"),
     [
         (FRAME.to_dict("records"), FRAME[:1]),
         ([{"a": "no number"}, *FRAME.to_dict("records")], FRAME[:1]),
@@ -167,21 +163,21 @@ def test_the_schema_of_an_estimator_is_its_own():
         ([{"a": "no number"}], pandas.DataFrame([SCHEMA.example])),
     ],
 )
-def test_what_an_estimator_is_warmed_with(sample, asked):
-    """A row as it will come, where there is one that the schema takes."""
+def test_warm_uses_the_sample_or_the_example_of_the_schema(sample, expected):
+    """The first row of the sample that the schema accepts."""
     model = LinearRegression().fit(FRAME, FRAME["a"])
-    scored = Predictor(model, SCHEMA, plans=False, sample=sample)
-    own, given = model.predict, []
-    model.predict = lambda rows: (given.append(rows), own(rows))[1]
-    scored.warm()
+    predictor = Predictor(model, SCHEMA, plans=False, sample=sample)
+    predict, inputs = model.predict, []
+    model.predict = lambda rows: (inputs.append(rows), predict(rows))[1]
+    predictor.warm()
 
-    assert [asked.astype(float).to_numpy().tolist()] == [rows.to_numpy().tolist() for rows in given]
+    assert [expected.astype(float).to_numpy().tolist()] == [rows.to_numpy().tolist() for rows in inputs]
 
 
 @pytest.mark.parametrize("sample", [3, "x", b"[]", {"a": 1}, FRAME, FRAME.to_numpy(), [[1, 2]], [None]])
-def test_what_is_no_sample(sample):
-    """Nothing is compared in silence on less than was given."""
-    with pytest.raises(ConfigurationError, match="sample: accepts a list of rows"):
+def test_invalid_sample_is_rejected(sample):
+    """Ignoring it would verify plans on less than was given."""
+    with pytest.raises(ConfigurationError, match="sample must be a list of rows"):
         Predictor(LinearRegression().fit(FRAME, FRAME["a"]), sample=sample)
 
 
@@ -222,7 +218,7 @@ TWO = SCHEMA.read({"a": [1.0, 2.0], "b": [3.0, 4.0]})
     ],
     ids=repr,
 )
-def test_a_function_may_return(predict, form, result, names, values):
+def test_function_result_is_converted(predict, form, result, names, values):
     """An array, a list, values by name, or a whole prediction."""
     outputs = predict(form(lambda table: result), TWO, target="t").outputs
 
@@ -264,8 +260,8 @@ def test_a_function_may_return(predict, form, result, names, values):
     ],
     ids=lambda result: re.sub(r" at 0x\w+|\n", "", repr(result))[:60],
 )
-def test_what_is_no_prediction_is_an_error_of_the_model(result):
-    """Not a value a row, not finite, or nothing that JSON can spell."""
+def test_invalid_function_result_is_a_prediction_error(result):
+    """Without one value per row, not finite, or not representable in JSON."""
     with pytest.raises(PredictionError) as info:
         drive(Predictor(lambda table: result, SCHEMA).predict(TWO))
 
@@ -273,8 +269,8 @@ def test_what_is_no_prediction_is_an_error_of_the_model(result):
 
 
 @pytest.mark.parametrize("rows", [1, 32, 33, 100])
-def test_one_number_among_many_that_is_not_finite_is_found(rows):
-    """Wherever it stands; without it, however large they are, they pass."""
+def test_single_infinite_number_is_rejected(rows):
+    """Large finite numbers pass."""
     table, numbers = SCHEMA.read([{"a": 1, "b": 2}] * rows), np.full(rows, 1e308)
     predict = Predictor(lambda table: numbers, SCHEMA).predict
 
@@ -289,8 +285,8 @@ def test_one_number_among_many_that_is_not_finite_is_found(rows):
 @pytest.mark.parametrize(
     "error", [KeyError("secret"), SystemExit(3), StopIteration(), MemoryError("secret")], ids=repr
 )
-def test_what_a_model_raises_is_the_cause(predict, form, error):
-    """The message shows none of it."""
+def test_model_error_is_the_cause_of_the_prediction_error(predict, form, error):
+    """The message reveals none of it."""
 
     def fail(table):
         raise error
@@ -305,8 +301,8 @@ def test_what_a_model_raises_is_the_cause(predict, form, error):
 
 @FUNCTIONS
 @pytest.mark.parametrize("error", [InvalidInput("a must be below b"), PredictionError("own words")], ids=repr)
-def test_an_error_of_the_tree_passes(predict, form, error):
-    """A function may refuse a request itself."""
+def test_modelgate_error_of_a_function_is_not_wrapped(predict, form, error):
+    """A function may reject a request itself."""
 
     def fail(table):
         raise error
@@ -318,77 +314,75 @@ def test_an_error_of_the_tree_passes(predict, form, error):
 
 
 @FUNCTIONS
-def test_an_empty_table_makes_no_call(predict, form):
-    """No rows, no model."""
+def test_empty_table_makes_no_call(predict, form):
     calls = []
     prediction = predict(form(calls.append), SCHEMA.read([]))
 
     assert (0, []) == (len(prediction), calls)
 
 
-def test_an_estimator_is_not_asked_about_no_rows(predict):
-    """scikit-learn would refuse an empty array."""
+def test_empty_table_is_not_passed_to_an_estimator(predict):
+    """scikit-learn rejects an empty array."""
     prediction = predict(LinearRegression().fit(FRAME, FRAME["a"]), SCHEMA.read([]), target="t")
 
     assert (["t"], []) == ([output.name for output in prediction.outputs], prediction.values.tolist())
 
 
-def test_where_a_model_runs():
-    """With workers in their threads under ASGI; without, on the event loop; an async one always there."""
-    here, seen = threading.get_ident(), []
+def test_model_runs_in_a_worker_or_on_the_event_loop():
+    """In a worker under ASGI, if there are workers; an async function on the event loop."""
+    caller, on_caller = threading.get_ident(), []
 
     def see(table):
-        seen.append(threading.get_ident() == here)
+        on_caller.append(threading.get_ident() == caller)
         return [0.0] * len(table)
 
     async def asee(table):
         return see(table)
 
-    for model, workers in ((see, None), (see, Workers(1)), (asee, Workers(1))):
+    for model, workers in ((see, None), (see, WorkerPool(1)), (asee, WorkerPool(1))):
         asyncio.run(adrive(Predictor(model, SCHEMA, workers=workers).predict(TWO)))
         drive(Predictor(model, SCHEMA, workers=workers).predict(TWO))
 
-    assert [True, True, False, True, True, True] == seen
+    assert [True, True, False, True, True, True] == on_caller
 
 
 @pytest.mark.parametrize(
     ("inline", "expected"), [(None, [False, True, False, True, False]), (False, [False] * 5)]
 )
-def test_a_light_function_stays_in_a_thread_with_a_deadline(monkeypatch, inline, expected):
-    """Once it is known as one, unless it is to run in the gate's; not while a call of it hangs."""
-    clock, took, tally, seen = Clock(0), [LIGHT / 2], Tally(), []
-    monkeypatch.setattr("modelgate.scoring.tally.perf_counter", clock)
+def test_light_function_runs_in_the_thread_that_has_a_deadline(monkeypatch, inline, expected):
+    """Once its latency is known, unless *inline* is False; not while a call of it hangs."""
+    clock, duration, metrics, on_main_thread = FakeClock(0), [LIGHT / 2], ModelMetrics(), []
+    monkeypatch.setattr("modelgate.inference.model_metrics.perf_counter", clock)
 
     def see(table):
-        clock.advance(took[0])
-        seen.append(threading.current_thread() is threading.main_thread())
+        clock.advance(duration[0])
+        on_main_thread.append(threading.current_thread() is threading.main_thread())
         return [0.0] * len(table)
 
-    scored = Predictor(see, SCHEMA, workers=Workers(1, patience=SOON), inline=inline, tally=tally)
+    predictor = Predictor(see, SCHEMA, workers=WorkerPool(1, hang_timeout=SOON), inline=inline, tally=metrics)
 
-    def ask():
-        drive(bounded(scored.predict(TWO), time.perf_counter() + SOON))
+    def predict_once():
+        drive(with_deadline(predictor.predict(TWO), time.perf_counter() + SOON))
 
-    ask()
-    ask()
-    hangs = clock()
-    tally.running.add(hangs)
+    predict_once()
+    predict_once()
+    started_at = clock()
+    metrics.running.add(started_at)
     clock.advance(LIGHT * 2)
-    ask()
-    tally.end(hangs, "unbatched", 1)
-    took[0] = LIGHT * 2
-    ask()
-    ask()
+    predict_once()
+    metrics.end(started_at, "unbatched", 1)
+    duration[0] = LIGHT * 2
+    predict_once()
+    predict_once()
 
-    assert expected == seen
+    assert expected == on_main_thread
 
 
 @pytest.mark.parametrize(
     "model", [3, None, "model.skops", pytest.param(object(), id="object"), [1]], ids=repr
 )
-def test_what_is_no_model_is_refused(model):
-    """A fitted estimator or a function."""
-    with pytest.raises(ConfigurationError, match="model="):
+def test_invalid_model_is_rejected(model):
+    with pytest.raises(ConfigurationError, match="model must be a fitted estimator"):
         Predictor(model, SCHEMA)
 
 
@@ -405,32 +399,32 @@ class AsyncCallable:
 @pytest.mark.parametrize(
     "model", [lambda table: 1, functools.partial(max), Callable()], ids=["function", "partial", "object"]
 )
-def test_a_function_needs_a_schema(model):
-    """There is nothing to read it from."""
+def test_function_without_a_schema_is_rejected(model):
     with pytest.raises(ConfigurationError, match="schema"):
         Predictor(model)
 
 
 @pytest.mark.parametrize("model", [Callable(), AsyncCallable()], ids=["sync", "async"])
-def test_an_object_that_is_called_is_a_function(predict, model):
-    """Sync or async."""
+def test_callable_object_is_a_function(predict, model):
     with warnings.catch_warnings():
-        # "never awaited", where it is not: the assertion tells it better.
+        # Ignores "never awaited": the assertion fails with a better message.
         warnings.simplefilter("ignore")
 
         assert [0, 0] == predict(model, TWO).values.tolist()
 
 
 @pytest.mark.parametrize("kind", [OneVsRestClassifier, ClassifierChain], ids=lambda kind: kind.__name__)
-def test_how_likely_each_of_several_labels_is(predict, kind):
-    """Each label is there or not: an output of its own, with the probability of both."""
+def test_multilabel_probabilities_have_two_classes_per_label(predict, kind):
+    """Absent and present."""
     model = kind(LogisticRegression()).fit(FRAME, (FRAME > 0).astype(int))
-    there = model.predict_proba(FRAME)
+    present = model.predict_proba(FRAME)
     outputs = predict(model).outputs
 
     assert [[0, 1], [0, 1]] == [output.classes for output in outputs]
-    for at, output in enumerate(outputs):
-        assert_equal_but_for_blas(np.column_stack([1 - there[:, at], there[:, at]]), output.probabilities)
+    for index, output in enumerate(outputs):
+        assert_equal_but_for_blas(
+            np.column_stack([1 - present[:, index], present[:, index]]), output.probabilities
+        )
 
 
 @pytest.mark.parametrize(
@@ -442,84 +436,84 @@ def test_how_likely_each_of_several_labels_is(predict, kind):
     ],
     ids=["numbers", "labels", "two outputs"],
 )
-def test_many_rows_are_scored_in_parts(monkeypatch, targets):
-    """What comes out is what one call gives."""
+def test_many_rows_are_scored_in_chunks(monkeypatch, targets):
+    """The prediction equals that of one call."""
     rows = np.arange(14.0).reshape(7, 2)
     model = DecisionTreeRegressor() if targets.dtype.kind == "f" else DecisionTreeClassifier()
-    scored = Predictor(model.fit(rows, targets))
-    table = scored.schema.read(rows)
-    whole = drive(scored.predict(table))
-    monkeypatch.setattr(estimator, "_AT_ONCE", 3)
+    predictor = Predictor(model.fit(rows, targets))
+    table = predictor.schema.read(rows)
+    one_call = drive(predictor.predict(table))
+    monkeypatch.setattr(estimator, "_CHUNK_ROWS", 3)
 
-    parts = drive(scored.predict(table))
-    for one, other in zip(whole.outputs, parts.outputs, strict=True):
+    chunks = drive(predictor.predict(table))
+    for one, other in zip(one_call.outputs, chunks.outputs, strict=True):
         np.testing.assert_array_equal(one.values, other.values)
         assert one.values.dtype == other.values.dtype
         if one.probabilities is not None:
             np.testing.assert_array_equal(one.probabilities, other.probabilities)
 
 
-def test_rows_of_one_request_are_one_frame_however_many_they_are(monkeypatch):
-    """A null in the last row decides the dtype of the first one too, as in a frame of all of them."""
+def test_rows_that_share_a_dtype_are_not_scored_in_chunks(monkeypatch):
+    """A null in the last row changes the dtype of the first one, as in a DataFrame of all rows."""
     first = FunctionTransformer(lambda frame: frame.astype(str) == "75001.0", validate=False)
     model = make_pipeline(first, DecisionTreeClassifier()).fit(
         pandas.DataFrame({"zip": [75001.0, 2.0]}), ["yes", "no"]
     )
-    scored = Predictor(model)
-    table = scored.schema.read([{"zip": 75001}, {"zip": 2}, {"zip": None}])
-    monkeypatch.setattr(estimator, "_AT_ONCE", 2)
+    predictor = Predictor(model)
+    table = predictor.schema.read([{"zip": 75001}, {"zip": 2}, {"zip": None}])
+    monkeypatch.setattr(estimator, "_CHUNK_ROWS", 2)
 
-    assert ["yes", "no", "no"] == drive(scored.predict(table)).values.tolist()
+    assert ["yes", "no", "no"] == drive(predictor.predict(table)).values.tolist()
 
 
 @pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("plans", [True, False])
-def test_a_model_that_changes_its_input_answers_as_ever(named, plans):
-    """A transformer with copy=False does, and predict_proba is asked after predict."""
+def test_model_that_changes_its_input_gets_a_copy(named, plans):
+    """A transformer with copy=False changes it, before predict_proba is called."""
     rows = np.random.default_rng(0).normal(3, 2, size=(60, 2))
     frame = pandas.DataFrame(rows, columns=["a", "b"]) if named else rows
     model = make_pipeline(StandardScaler(copy=False), StandardScaler(copy=False), LogisticRegression())
-    scored = Predictor(model.fit(frame.copy(), rows[:, 0] > 3), plans=plans)
-    table = scored.schema.read(rows[:5])
-    told = drive(scored.predict(table))
+    predictor = Predictor(model.fit(frame.copy(), rows[:, 0] > 3), plans=plans)
+    table = predictor.schema.read(rows[:5])
+    prediction = drive(predictor.predict(table))
 
-    assert_equal_but_for_blas(model.predict_proba(frame[:5].copy()), told.probabilities)
+    assert_equal_but_for_blas(model.predict_proba(frame[:5].copy()), prediction.probabilities)
     np.testing.assert_array_equal(rows[:5], table.numbers)
 
 
-def test_no_rows_have_the_outputs_rows_would_have():
+def test_empty_table_has_the_outputs_of_the_model():
     """Their names, classes and probabilities."""
     model = DecisionTreeClassifier().fit([[0.0], [1.0]], [["a", "x"], ["b", "y"]])
-    scored = Predictor(model, target=["p", "q"])
-    told = drive(scored.predict(scored.schema.read([])))
+    predictor = Predictor(model, target=["p", "q"])
+    prediction = drive(predictor.predict(predictor.schema.read([])))
 
     assert [("p", ["a", "b"], (0,), (0, 2)), ("q", ["x", "y"], (0,), (0, 2))] == [
         (output.name, output.classes, output.values.shape, output.probabilities.shape)
-        for output in told.outputs
+        for output in prediction.outputs
     ]
 
 
-def test_a_coroutine_whose_event_loop_is_closed_has_not_failed(caplog):
+def test_coroutine_of_a_closed_event_loop_has_not_failed(caplog):
     """It is closed with GeneratorExit, which is neither logged nor counted; one that it raises itself is."""
-    tally, waits = Tally(), True
+    metrics, waits = ModelMetrics(), True
 
     async def predict(table):
         if waits:
             await asyncio.Event().wait()
         raise GeneratorExit
 
-    scored = Predictor(predict, SCHEMA, workers=Workers(1), tally=tally)
+    predictor = Predictor(predict, SCHEMA, workers=WorkerPool(1), tally=metrics)
     loop = asyncio.new_event_loop()
-    flow = adrive(scored.predict(TWO))
+    flow = adrive(predictor.predict(TWO))
     loop.call_soon(flow.send, None)
     loop.call_soon(loop.stop)
     loop.run_forever()
     loop.close()
     flow.close()
-    closed = tally.failed, len(tally.running)
+    closed = metrics.failed, len(metrics.running)
     waits = False
     with pytest.raises(PredictionError):
-        asyncio.run(adrive(scored.predict(TWO)))
+        asyncio.run(adrive(predictor.predict(TWO)))
 
-    assert ((0, 0), 1) == (closed, tally.failed)
+    assert ((0, 0), 1) == (closed, metrics.failed)
     assert not caplog.records

@@ -1,40 +1,42 @@
-"""Locks that garbage collection may find held by its own thread."""
+"""Locks that are acquired again by garbage collection in the same thread."""
 
 import threading
 
 import pytest
 
-from modelgate import Admission, Concurrency, Metrics, drive
-from modelgate.scoring.tally import Tally
-from modelgate.testing import Inner, request
-from waiting import SOON
+from modelgate import Admission, ConcurrencyLimit, Metrics, drive
+from modelgate.inference.model_metrics import ModelMetrics
+from modelgate.testing import StubHandler, request
+from support.waiting import SOON
 
 
-def end_request(layer, asked):
-    drive(layer(asked, Inner()))
-    asked.close()
+def end_request(layer, sent):
+    drive(layer(sent, StubHandler()))
+    sent.close()
 
 
-def end_call(tally, _):
-    tally.timed("idle", 1, int)
+def end_call(metrics, _):
+    metrics.measure("idle", 1, int)
 
 
 KINDS = [
     (Metrics, end_request),
     (lambda: Admission(1), end_request),
-    (lambda: Concurrency(1), end_request),
-    (Tally, end_call),
+    (lambda: ConcurrencyLimit(1), end_request),
+    (ModelMetrics, end_call),
 ]
 
 
-@pytest.mark.parametrize(("make", "end"), KINDS, ids=["Metrics", "Admission", "Concurrency", "Tally"])
-def test_a_request_may_end_while_its_thread_holds_the_lock(make, end):
-    """The garbage collector runs in any thread, and closes the flow of a request that nobody awaits any more."""
-    thing, asked, ended = make(), request(), threading.Event()
+@pytest.mark.parametrize(
+    ("make", "end"), KINDS, ids=["Metrics", "Admission", "ConcurrencyLimit", "ModelMetrics"]
+)
+def test_request_can_end_while_its_thread_holds_the_lock(make, end):
+    """The garbage collector runs in any thread, and closes the flow of an abandoned request."""
+    lockable, sent, ended = make(), request(), threading.Event()
 
     def collect():
-        with thing._lock:
-            end(thing, asked)
+        with lockable._lock:
+            end(lockable, sent)
         ended.set()
 
     threading.Thread(target=collect, daemon=True).start()

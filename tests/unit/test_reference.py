@@ -19,7 +19,7 @@ def shown():
 
 
 @pytest.mark.parametrize(
-    "module", ["modelgate", "modelgate.client", "modelgate.models", "modelgate.gate.registry"]
+    "module", ["modelgate", "modelgate.client", "modelgate.models", "modelgate.deployments.sql_registry"]
 )
 def test_every_public_name_is_told(module):
     """By itself, with the module it is in, or, where it is a module, by what is in it."""

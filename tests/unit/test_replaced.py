@@ -1,4 +1,4 @@
-"""What is kept under a name is replaced while a gate serves it."""
+"""Stored models are replaced while a gate serves them."""
 
 import random
 import threading
@@ -18,147 +18,141 @@ from modelgate import (
     StoreError,
 )
 from modelgate.models import SqlModelStore
-from modelgate.scoring import model as scoring_model
+from modelgate.scoring.layers import load_model as scoring_model
 from modelgate.testing import Client
-from releases import release
-from waiting import SOON
+from support.packages import make_package
+from support.waiting import SOON
 
 ROW = {"x0": 1.0}
 NEVER = 10_000
 
 
-def put(folder, version, **how):
-    release(version, **how).save(folder / f"churn@{version}.mgpkg")
+def save_package(folder, version, **how):
+    make_package(version, **how).save(folder / f"churn@{version}.mgpkg")
 
 
-def move(folder, version, alias="beta"):
-    """The alias leads to *version* from now on."""
+def move_alias(folder, version, alias="beta"):
+    """Make the alias refer to *version*."""
     link = folder / f"churn@{alias}.mgpkg"
     link.unlink(missing_ok=True)
     link.symlink_to(f"churn@{version}.mgpkg")
 
 
-def said(gate, row=ROW):
-    """What is predicted and the version told, or else the status."""
+def predict(gate, row=ROW):
+    """Return the predicted value and the version, or the status of an error."""
     answer = Client(gate.wsgi).post("/predict/churn", json=row)
     return (
         (answer.json()["result"], answer.json()["model_version"]) if answer.status == 200 else answer.status
     )
 
 
-def look(gate):
-    gate._look()
-    return said(gate)
+def poll_and_predict(gate):
+    gate._poll_once()
+    return predict(gate)
 
 
 @pytest.fixture
 def folder(tmp_path):
-    put(tmp_path, 3)
+    save_package(tmp_path, 3)
     return tmp_path
 
 
 @pytest.fixture
 def at_once(monkeypatch):
     """What is told of a model that is not in memory holds for no time."""
-    monkeypatch.setattr(scoring_model, "_TOLD_FOR", 0)
+    monkeypatch.setattr(scoring_model, "_METADATA_TTL", 0)
 
 
-def test_a_row_is_checked_by_the_schema_of_the_model_that_is_kept_now(tmp_path):
-    """Also where the last one asked for more, and the cache has dropped it."""
-    put(tmp_path, 3, columns=2)
+def test_rows_are_validated_by_the_stored_model(tmp_path):
+    """Also if the previous model required more, and was evicted."""
+    save_package(tmp_path, 3, columns=2)
     gate = Gate([Deployment("churn", "store:churn")], keys="open", store=tmp_path)
-    before = said(gate, {"x0": 1, "x1": 1})
-    put(tmp_path, 4)
-    gate.cache.cache_clear()
+    before = predict(gate, {"x0": 1, "x1": 1})
+    save_package(tmp_path, 4)
+    gate.deployments.cache.cache_clear()
 
-    assert ((3, "3"), (4, "4")) == (before, said(gate))
+    assert ((3, "3"), (4, "4")) == (before, predict(gate))
 
 
-def test_what_was_told_of_a_cold_model_does_not_hold_for_good(tmp_path, at_once):
-    """A newer one asks for less."""
+def test_metadata_of_a_cold_model_is_refreshed(tmp_path, at_once):
     store = SqlModelStore(f"sqlite:///{tmp_path}/models.db")
-    store.save(release(3, columns=2))
+    store.save(make_package(3, columns=2))
     gate = Gate([Deployment("churn", "store:churn")], keys="open", store=store)
-    told = Client(gate.wsgi).get("/deployments/churn").json()["version"]
-    store.save(release(4))
+    cold_version = Client(gate.wsgi).get("/deployments/churn").json()["version"]
+    store.save(make_package(4))
 
-    assert ("3", (4, "4")) == (told, said(gate))
+    assert ("3", (4, "4")) == (cold_version, predict(gate))
     store.close()
 
 
-def test_rows_are_read_as_the_model_that_came_asks(tmp_path):
-    """Where another was told of within the last second."""
-    put(tmp_path, 3)
+def test_rows_are_read_again_if_the_loaded_model_differs(tmp_path):
+    save_package(tmp_path, 3)
     gate = Gate([Deployment("churn", "store:churn")], keys="open", store=tmp_path)
     Client(gate.wsgi).get("/deployments/churn")
-    put(tmp_path, 4, columns=2)
+    save_package(tmp_path, 4, columns=2)
 
-    assert (400, (4, "4")) == (said(gate), said(gate, {"x0": 1, "x1": 1}))
+    assert (400, (4, "4")) == (predict(gate), predict(gate, {"x0": 1, "x1": 1}))
 
 
-def test_a_pinned_file_is_told_of_only_by_what_was_checked(folder):
-    """Not by another file in its place, which is refused; when the right one is back it is served."""
+def test_metadata_of_a_pinned_file_comes_from_the_verified_model(folder):
     path = folder / "churn@3.mgpkg"
-    digest = release(3).save(path)
+    digest = make_package(3).save(path)
     good = path.read_bytes()
-    release(666, columns=2).save(path)
+    make_package(666, columns=2).save(path)
     gate = Gate([Deployment("churn", path, sha256=digest)], keys="open")
     client = Client(gate.wsgi)
-    foreign = [client.get("/deployments/churn").status, said(gate)]
+    foreign = [client.get("/deployments/churn").status, predict(gate)]
     path.write_bytes(good)
-    gate.cache.cache_clear()
+    gate.deployments.cache.cache_clear()
 
-    assert ([503, 503], (3, "3")) == (foreign, said(gate))
+    assert ([503, 503], (3, "3")) == (foreign, predict(gate))
 
 
-def test_what_the_new_schema_hides_and_forbids(folder):
-    """Counts as its columns do."""
+def test_schema_options_of_the_new_model_apply(folder):
     gate = Gate([Deployment("churn", "store:churn")], keys="open", store=folder)
-    before = said(gate, {**ROW, "more": 1})
-    schema = Schema.of(x0=float).reading(extra="forbid", reveal=False)
-    replace(release(4), schema=schema).save(folder / "churn@4.mgpkg")
-    gate.cache.cache_clear()
+    before = predict(gate, {**ROW, "more": 1})
+    schema = Schema.of(x0=float).with_options(extra_columns="forbid", show_schema=False)
+    replace(make_package(4), schema=schema).save(folder / "churn@4.mgpkg")
+    gate.deployments.cache.cache_clear()
 
-    assert ((3, "3"), 400) == (before, said(gate, {**ROW, "more": 1}))
+    assert ((3, "3"), 400) == (before, predict(gate, {**ROW, "more": 1}))
     assert 403 == Client(gate.wsgi).get("/deployments/churn").status
 
 
-def test_going_back_is_to_what_served(folder):
-    """Whatever its name means by now, however small the cache, and for as long as nothing else is said."""
-    release(1, name="other").save(folder / "other.mgpkg")
+def test_rollback_restores_the_served_model(folder):
+    """Even if its name refers to another model now, and however small the cache is."""
+    make_package(1, name="other").save(folder / "other.mgpkg")
     deployments = [Deployment("churn", "store:churn"), Deployment("other", "store:other")]
     gate = Gate(deployments, keys="open", store=folder, cache_size=1)
-    said(gate)
-    put(folder, 4)
-    gate.reload("churn")
+    predict(gate)
+    save_package(folder, 4)
+    gate.deployments.reload("churn")
     gate.score("other", ROW)
-    gate.rollback("churn")
-    seen = [said(gate)]
-    gate.cache.cache_clear()
-    seen.append(said(gate))
-    gate.rollback("churn")
+    gate.deployments.rollback("churn")
+    seen = [predict(gate)]
+    gate.deployments.cache.cache_clear()
+    seen.append(predict(gate))
+    gate.deployments.rollback("churn")
 
-    assert ([(3, "3")] * 2, (4, "4")) == (seen, said(gate))
+    assert ([(3, "3")] * 2, (4, "4")) == (seen, predict(gate))
 
 
-def test_what_served_is_gone(folder):
-    """It was not in memory when it was replaced: that is said, and nothing changes."""
+def test_rollback_rejects_a_model_that_has_changed(folder):
+    """It was not in memory when it was replaced."""
     gate = Gate([Deployment("churn", "store:churn")], keys="open", store=folder)
-    said(gate)
-    gate.cache.cache_clear()
-    put(folder, 4)
-    gate.swap("churn", release(9))
-    with pytest.raises(ConfigurationError, match="is version 4 by now, and version 3, which served before"):
-        gate.rollback("churn")
-    with pytest.raises(NotFound, match="nothing before"):
-        gate.rollback("churn")
+    predict(gate)
+    gate.deployments.cache.cache_clear()
+    save_package(folder, 4)
+    gate.deployments.swap("churn", make_package(9))
+    with pytest.raises(ConfigurationError, match="is now version 4, and version 3, which served before"):
+        gate.deployments.rollback("churn")
+    with pytest.raises(NotFound, match="no previous models"):
+        gate.deployments.rollback("churn")
 
-    assert ((9, "9"), 0) == (said(gate), gate.cache.cache_info().currsize)
+    assert ((9, "9"), 0) == (predict(gate), gate.deployments.cache.cache_info().currsize)
 
 
-def test_a_store_that_fails_once(folder):
-    """The next look swaps in what it could not load."""
-
+def test_failed_update_is_tried_again(folder):
     class Store(FolderStore):
         failures = 0
 
@@ -169,12 +163,12 @@ def test_a_store_that_fails_once(folder):
             return super().load(name, **how)
 
     store = Store(folder)
-    gate = Gate([Deployment("churn", "store:churn")], keys="open", store=store, watch=NEVER)
-    said(gate)
-    put(folder, 4)
+    gate = Gate([Deployment("churn", "store:churn")], keys="open", store=store, poll_interval=NEVER)
+    predict(gate)
+    save_package(folder, 4)
     store.failures = 1
 
-    assert [(3, "3"), (4, "4")] == [look(gate), look(gate)]
+    assert [(3, "3"), (4, "4")] == [poll_and_predict(gate), poll_and_predict(gate)]
 
 
 @pytest.mark.parametrize(
@@ -182,29 +176,29 @@ def test_a_store_that_fails_once(folder):
     [("store:churn@beta", {}), ("store:churn@3", {"rollout": Rollout({"store:churn@beta": 100})})],
     ids=["own", "canary"],
 )
-def test_who_went_back_stays_there(folder, model, options):
-    """A look does not undo it, nor does a cache that is emptied; the next change is swapped in."""
-    put(folder, 4)
-    move(folder, 3)
-    gate = Gate([Deployment("churn", model, **options)], keys="open", store=folder, watch=NEVER)
-    seen = [said(gate)]
-    move(folder, 4)
-    seen.append(look(gate))
-    gate.rollback("churn")
-    seen += [said(gate), look(gate)]
-    gate.cache.cache_clear()
-    seen.append(look(gate))
-    put(folder, 5)
-    move(folder, 5)
-    seen.append(look(gate))
+def test_poll_does_not_undo_a_rollback(folder, model, options):
+    """Only the next change is swapped in."""
+    save_package(folder, 4)
+    move_alias(folder, 3)
+    gate = Gate([Deployment("churn", model, **options)], keys="open", store=folder, poll_interval=NEVER)
+    seen = [predict(gate)]
+    move_alias(folder, 4)
+    seen.append(poll_and_predict(gate))
+    gate.deployments.rollback("churn")
+    seen += [predict(gate), poll_and_predict(gate)]
+    gate.deployments.cache.cache_clear()
+    seen.append(poll_and_predict(gate))
+    save_package(folder, 5)
+    move_alias(folder, 5)
+    seen.append(poll_and_predict(gate))
 
     assert [(3, "3"), (4, "4"), (3, "3"), (3, "3"), (3, "3"), (5, "5")] == seen
 
 
 @pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.parametrize("loaded", [True, False], ids=["loaded", "cold"])
-def test_who_came_before_a_swap_is_answered_by_what_served_then(folder, keep, loaded):
-    """Also after two of them, and where its file is gone; then nothing of it is left in the cache."""
+def test_request_in_flight_keeps_its_model(folder, keep, loaded):
+    """Also during two swaps, and after its file was deleted."""
     came, go, answers = threading.Event(), threading.Event(), []
 
     def slow(request, call_next):
@@ -214,26 +208,25 @@ def test_who_came_before_a_swap_is_answered_by_what_served_then(folder, keep, lo
         return (yield from call_next(request))
 
     for version in (4, 5):
-        put(folder, version)
+        save_package(folder, version)
     gate = Gate([Deployment("churn", "store:churn@3", layers=[slow])], keys="open", store=folder)
     if loaded:
-        gate.warm()
-    asking = threading.Thread(target=lambda: answers.append(said(gate)))
+        gate.deployments.warm()
+    asking = threading.Thread(target=lambda: answers.append(predict(gate)))
     asking.start()
     assert came.wait(SOON)
     for version in (4, 5):
-        gate.swap("churn", f"store:churn@{version}", keep=keep)
+        gate.deployments.swap("churn", f"store:churn@{version}", keep=keep)
     if loaded:
         (folder / "churn@3.mgpkg").unlink()
     go.set()
     asking.join(SOON)
 
-    assert ([(3, "3")], (5, "5")) == (answers, said(gate))
-    assert 1 == gate.cache.cache_info().currsize
+    assert ([(3, "3")], (5, "5")) == (answers, predict(gate))
+    assert 1 == gate.deployments.cache.cache_info().currsize
 
 
-def test_a_deployment_that_is_removed_leaves_nothing(folder):
-    """A load that was under way for it neither."""
+def test_removed_deployment_leaves_nothing_in_the_cache(folder):
     going, go = threading.Event(), threading.Event()
 
     class Store(FolderStore):
@@ -244,22 +237,21 @@ def test_a_deployment_that_is_removed_leaves_nothing(folder):
 
     gate = Gate([Deployment("churn", "store:churn")], keys="open", store=Store(folder))
     answers = []
-    asking = threading.Thread(target=lambda: answers.append(said(gate)))
+    asking = threading.Thread(target=lambda: answers.append(predict(gate)))
     asking.start()
     assert going.wait(SOON)
-    gate._serving.remove("churn")
+    gate.deployments._controller.remove("churn")
     go.set()
     asking.join(SOON)
 
-    assert ([(3, "3")], 0) == (answers, gate.cache.cache_info().currsize)
+    assert ([(3, "3")], 0) == (answers, gate.deployments.cache.cache_info().currsize)
 
 
-def test_many_change_it_at_once(folder):
-    """Every request is answered, and only what serves is in the cache at the end."""
+def test_concurrent_changes_answer_every_request(folder):
     for version in (4, 5):
-        put(folder, version)
+        save_package(folder, version)
     gate = Gate([Deployment("churn", "store:churn@3")], keys="open", store=folder)
-    gate.warm()
+    gate.deployments.warm()
     over, statuses, errors = threading.Event(), set(), []
 
     def changing(seed):
@@ -267,10 +259,10 @@ def test_many_change_it_at_once(folder):
         for _ in range(15):
             act = choose.choice(
                 [
-                    lambda: gate.swap("churn", f"store:churn@{choose.choice((3, 4, 5))}"),
-                    lambda: gate.swap("churn", rollout=Rollout({"store:churn@4": 50})),
-                    lambda: gate.rollback("churn"),
-                    lambda: gate.reload("churn"),
+                    lambda: gate.deployments.swap("churn", f"store:churn@{choose.choice((3, 4, 5))}"),
+                    lambda: gate.deployments.swap("churn", rollout=Rollout({"store:churn@4": 50})),
+                    lambda: gate.deployments.rollback("churn"),
+                    lambda: gate.deployments.reload("churn"),
                 ]
             )
             try:
@@ -293,23 +285,22 @@ def test_many_change_it_at_once(folder):
         thread.join(SOON)
     over.set()
     asker.join(SOON)
-    serving = {supply.name for supply in gate._entries["churn"].supplies}
+    serving = {supply.name for supply in gate._catalog["churn"].model_handles}
 
     assert ([], {200}) == (errors, statuses)
-    assert set(gate.cache._kept) <= serving
+    assert set(gate.deployments.cache._models) <= serving
 
 
-def test_a_bare_file_that_was_dropped_tells_its_columns_while_it_is_the_same(tmp_path, at_once):
-    """A faulty row does not load it again; another file in its place is asked what it takes."""
+def test_schema_of_an_evicted_file_is_used_until_the_file_changes(tmp_path, at_once):
     path = tmp_path / "churn.skops"
-    skops.io.dump(release(3, columns=2).model, path)
+    skops.io.dump(make_package(3, columns=2).model, path)
     gate = Gate([Deployment("churn", path)], keys="open")
-    before = said(gate, {"x0": 1, "x1": 1})
-    gate.cache.cache_clear()
-    seen = [said(gate), gate.cache.cache_info().misses]
+    before = predict(gate, {"x0": 1, "x1": 1})
+    gate.deployments.cache.cache_clear()
+    seen = [predict(gate), gate.deployments.cache.cache_info().misses]
     targets = Client(gate.wsgi).get("/deployments/churn").json()["output"]
-    skops.io.dump(release(4).model, path)
-    gate.cache.cache_clear()
+    skops.io.dump(make_package(4).model, path)
+    gate.deployments.cache.cache_clear()
 
-    assert ((3, "1"), [400, 0], (4, "1")) == (before, seen, said(gate))
+    assert ((3, "1"), [400, 0], (4, "1")) == (before, seen, predict(gate))
     assert [{"name": "prediction"}] == targets

@@ -8,109 +8,105 @@ from collections import Counter
 
 import pytest
 
-from modelgate import CSV, ConfigurationError, Deployment, Gate, MemoryStore, Rollout, Split
+from modelgate import CSV, ConfigurationError, Deployment, Gate, MemoryStore, Rollout, SplitRows
+from modelgate.deployments.rollout import TrafficSplitter, hash_to_unit
 from modelgate.flow import drive
 from modelgate.keys import SqlKeyStore
 from modelgate.scoring import Query
-from modelgate.scoring.rollout import Choice, place_of
 from modelgate.testing import Client
-from releases import release
+from support.packages import make_package
 
 ROW = {"x0": 1.0}
 
 
 @pytest.fixture
 def store():
-    return MemoryStore({f"churn@{version}": release(version) for version in (3, 4, 5)})
+    return MemoryStore({f"churn@{version}": make_package(version) for version in (3, 4, 5)})
 
 
-def gate_of(store, rollout, **options):
+def make_gate(store, rollout, **options):
     options = {"keys": "open", **options}
     return Gate([Deployment("churn", "store:churn@3", rollout=rollout)], store=store, **options)
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
-        (lambda: Rollout({}), r"percents=\{\}"),
-        (lambda: Rollout("store:churn@4"), "percents='store:churn@4'"),
-        (lambda: Rollout({"store:churn@4": 101}), "percents: 101: accepts numbers from 0 to 100"),
-        (lambda: Rollout({"store:churn@4": True}), "percents: True"),
-        (lambda: Rollout({"store:churn@4": math.nan}), "percents: nan"),
-        (lambda: Rollout({"store:churn@4": 60, "store:churn@5": 60}), "no more than 100 together"),
-        (lambda: Rollout({release(4).model: 5}), "accepts what tells its version"),
-        (lambda: Rollout({"churn.skops": 5}), "accepts what tells its version"),
-        (lambda: Rollout({"store:churn@4": 5}, by="owner"), "by='owner': accepts"),
-        (lambda: Rollout({"store:churn@4": 5}, by="column:"), "by='column:': accepts"),
-        (lambda: Rollout({"store:churn@4": 5}, by=None), "by=None: accepts"),
-        (lambda: Deployment("churn", "store:churn", rollout=0.05), "rollout=0.05: accepts a Rollout"),
+        (lambda: Rollout({}), r"weights must be \{model: percent\}.* .got \{\}"),
+        (lambda: Rollout("store:churn@4"), "weights must be .*got 'store:churn@4'"),
+        (lambda: Rollout({"store:churn@4": 101}), "weights must be numbers from 0 to 100 .got 101"),
+        (lambda: Rollout({"store:churn@4": True}), "weights must be numbers.*got True"),
+        (lambda: Rollout({"store:churn@4": math.nan}), "weights must be numbers.*got nan"),
+        (lambda: Rollout({"store:churn@4": 60, "store:churn@5": 60}), "at most 100 in total"),
+        (lambda: Rollout({make_package(4).model: 5}), "the model must be a package or"),
+        (lambda: Rollout({"churn.skops": 5}), "the model must be a package or"),
+        (lambda: Rollout({"store:churn@4": 5}, sticky_by="owner"), "sticky_by must be .*got 'owner'"),
+        (lambda: Rollout({"store:churn@4": 5}, sticky_by="column:"), "sticky_by must be .*got 'column:'"),
+        (lambda: Rollout({"store:churn@4": 5}, sticky_by=None), "sticky_by must be .*got None"),
+        (lambda: Deployment("churn", "store:churn", rollout=0.05), "rollout must be a Rollout"),
     ],
 )
-def test_what_cannot_be(make, told):
-    """The option is named, and what it accepts."""
-    with pytest.raises(ConfigurationError, match=told):
+def test_rollout_rejects_invalid_options(make, message):
+    with pytest.raises(ConfigurationError, match=message):
         make()
 
 
-def test_a_candidate_that_cannot_work_is_told_at_the_start():
-    """As the deployment's own model is."""
-    with pytest.raises(ConfigurationError, match="needs Gate"):
-        Gate([Deployment("churn", release(3), rollout=Rollout({"store:churn@4": 5}))], keys="open")
+def test_candidate_is_checked_at_construction():
+    with pytest.raises(ConfigurationError, match="needs a store: Gate"):
+        Gate([Deployment("churn", make_package(3), rollout=Rollout({"store:churn@4": 5}))], keys="open")
 
 
-def test_two_models_that_no_answer_could_tell_apart():
-    """Are refused where that can be seen at once."""
-    with pytest.raises(ConfigurationError, match="two of the models are version '3': give each"):
-        Gate([Deployment("churn", release(3), rollout=Rollout({release(3, said=5): 5}))], keys="open")
+def test_models_need_distinct_versions():
+    with pytest.raises(ConfigurationError, match=r"different versions .got '3' twice"):
+        Gate(
+            [Deployment("churn", make_package(3), rollout=Rollout({make_package(3, said=5): 5}))], keys="open"
+        )
 
 
-def test_a_name_that_says_another_version_than_the_model(tmp_path, caplog):
-    """Is told in the log, as answers tell that of the model."""
-    release(1, said=3).save(tmp_path / "churn@3.mgpkg")
-    release(1, said=4).save(tmp_path / "churn@v1.mgpkg")
-    gate = gate_of(tmp_path, Rollout({tmp_path / "churn@v1.mgpkg": 50}))
-    gate.warm()
+def test_version_mismatch_is_logged(tmp_path, caplog):
+    make_package(1, said=3).save(tmp_path / "churn@3.mgpkg")
+    make_package(1, said=4).save(tmp_path / "churn@v1.mgpkg")
+    gate = make_gate(tmp_path, Rollout({tmp_path / "churn@v1.mgpkg": 50}))
+    gate.deployments.warm()
 
-    assert ["the model churn@3 says that it is version 1, and its name says 3"] == caplog.messages
+    assert ["model churn@3: version mismatch: the model has version 1"] == caplog.messages
 
 
-def test_an_answer_tells_which_version_it_is_from(store):
-    """In the field of its wire format where there is one, and in a header; in the access log, too."""
-    client = Client(gate_of(store, Rollout({"store:churn@4": 50})).wsgi)
+def test_response_has_the_version_of_its_model(store):
+    """In a header, in the field of the wire format if it has one, and in the access log."""
+    client = Client(make_gate(store, Rollout({"store:churn@4": 50})).wsgi)
     seen = Counter()
     for _ in range(200):
         answer = client.post("/predict/churn", json=[ROW] * 2)
-        told = answer.json()
-        seen[(*told["result"], told["model_version"], answer.header("x-model-version"))] += 1
+        body = answer.json()
+        seen[(*body["result"], body["model_version"], answer.header("x-model-version"))] += 1
 
     assert {(3, 3, "3", "3"), (4, 4, "4", "4")} == set(seen)
     # Fails once in 10^11 runs.
     assert 50 <= min(seen.values())
 
 
-def test_without_a_rollout_there_is_no_header(store):
-    """Its version is told as ever."""
-    assert None is Client(gate_of(store, None).wsgi).post("/predict/churn", json=ROW).header(
+def test_version_header_is_absent_without_a_rollout(store):
+    assert None is Client(make_gate(store, None).wsgi).post("/predict/churn", json=ROW).header(
         "x-model-version"
     )
 
 
-def test_a_path_that_names_a_version_gets_it(store):
-    """Whatever its share; what is told of the deployment is told of its own model."""
-    client = Client(gate_of(store, Rollout({"store:churn@4": 0})).wsgi)
-    told = [client.post(f"/models/churn/{version}/infer", json=ROW) for version in (3, 4, 5)]
+def test_path_with_a_version_selects_the_model(store):
+    """Metadata describes the deployment's own model."""
+    client = Client(make_gate(store, Rollout({"store:churn@4": 0})).wsgi)
+    responses = [client.post(f"/models/churn/{version}/infer", json=ROW) for version in (3, 4, 5)]
 
-    assert [(200, 3), (200, 4), (404, None)] == [(it.status, it.json().get("result")) for it in told]
-    assert "This deployment has version 3 and 4" == told[2].json()["error"]["message"]
+    assert [(200, 3), (200, 4), (404, None)] == [(it.status, it.json().get("result")) for it in responses]
+    assert "This deployment has version 3 and 4" == responses[2].json()["error"]["message"]
     assert [200, 404] == [client.get(f"/v2/models/churn/versions/{it}").status for it in (3, 4)]
     assert "3" == client.get("/deployments/churn").json()["version"]
 
 
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
-def test_who_has_a_key_stays_with_one_model(store, interface):
-    """Everybody does, and not all with the same."""
-    keys = {f"the-secret-key-of-caller-{at}": "churn" for at in range(40)}
-    gate = gate_of(store, Rollout({"store:churn@4": 50}, by="key"), keys=keys, limits="9999/day")
+def test_sticky_key_always_gets_the_same_model(store, interface):
+    keys = {f"the-secret-key-of-caller-{number}": "churn" for number in range(40)}
+    gate = make_gate(store, Rollout({"store:churn@4": 50}, sticky_by="key"), keys=keys, limits="9999/day")
     client = Client(getattr(gate, interface))
     rounds = [
         [client.post("/predict/churn", json=ROW, headers={"x-api-key": key}).json()["result"] for key in keys]
@@ -121,10 +117,9 @@ def test_who_has_a_key_stays_with_one_model(store, interface):
     assert {3, 4} == set(rounds[0])
 
 
-def test_all_keys_of_an_owner_stay_with_one_model(store, tmp_path):
-    """The owner is who stays."""
+def test_sticky_key_uses_the_owner(store, tmp_path):
     keys = SqlKeyStore(f"sqlite:///{tmp_path}/keys.db")
-    gate = gate_of(store, Rollout({"store:churn@4": 50}, by="key"), keys=keys)
+    gate = make_gate(store, Rollout({"store:churn@4": 50}, sticky_by="key"), keys=keys)
     client, seen = Client(gate.wsgi), {}
     for owner in "abcdefgh":
         made = [keys.create(owner=owner, scopes="churn").key for _ in range(5)]
@@ -136,39 +131,38 @@ def test_all_keys_of_an_owner_stay_with_one_model(store, tmp_path):
     assert {3, 4} == set.union(*seen.values())
 
 
-def test_who_has_no_key_stays_with_the_deployments_own(store):
-    """There is nothing that could keep to another."""
-    gate = gate_of(store, Rollout({"store:churn@4": 100}, by="key"))
+def test_sticky_key_without_a_key_gets_the_own_model(store):
+    gate = make_gate(store, Rollout({"store:churn@4": 100}, sticky_by="key"))
 
     assert 3 == Client(gate.wsgi).post("/predict/churn", json=ROW).json()["result"]
     assert [3] == gate.score("churn", ROW).values.tolist()
 
 
-def picked(rows, rollout, name="churn"):
-    return drive(Choice(rollout, name).pick(Query(rows)))
+def pick(rows, rollout, name="churn"):
+    return drive(TrafficSplitter(rollout, name).pick(Query(rows)))
 
 
-ALL = Rollout({"store:churn@4": 100}, by="column:customer")
-HALF = Rollout({"store:churn@4": 50}, by="column:customer")
+ALL = Rollout({"store:churn@4": 100}, sticky_by="column:customer")
+HALF = Rollout({"store:churn@4": 50}, sticky_by="column:customer")
 
 
 @pytest.mark.parametrize("customer", [7, "c-7", "ü", 1.5])
-def test_a_value_stays_in_whatever_way_it_is_sent(customer):
-    """JSON, CSV, lists or Python: a column that the model does not ask for will do."""
+def test_sticky_column_is_the_same_in_every_format(customer):
+    """In JSON, CSV, lists and Python; the model need not use the column."""
     row = {"x0": 1.0, "customer": customer}
     ways = [
         json.dumps(row).encode(),
         json.dumps([row, {"customer": "other"}], ensure_ascii=False).encode(),
         CSV(f"customer,x0\n{customer},1\nother,1\n".encode()),
-        Split(["x0", "customer"], [[1.0, customer]]),
+        SplitRows(["x0", "customer"], [[1.0, customer]]),
         row,
         [row, {"customer": "other"}],
         {**row, "customer": 7.0} if customer == 7 else row,
     ]
 
-    assert {0, 1} == {picked(ways[0], HALF, f"d{at}") for at in range(40)}
-    for at in range(40):
-        assert 1 == len({picked(way, HALF, f"d{at}") for way in ways})
+    assert {0, 1} == {pick(ways[0], HALF, f"d{number}") for number in range(40)}
+    for number in range(40):
+        assert 1 == len({pick(way, HALF, f"d{number}") for way in ways})
 
 
 @pytest.mark.parametrize(
@@ -184,20 +178,19 @@ def test_a_value_stays_in_whatever_way_it_is_sent(customer):
         CSV(b""),
         CSV(b"customer\n"),
         CSV(b'customer\n"'),
-        Split(None, [[7]]),
-        Split(["customer"], []),
+        SplitRows(None, [[7]]),
+        SplitRows(["customer"], []),
         [],
         None,
     ],
 )
-def test_rows_without_a_value_stay_with_the_deployments_own(rows):
-    """What is wrong with them its schema tells."""
-    assert 0 == picked(rows, ALL)
+def test_sticky_column_without_a_value_gets_the_own_model(rows):
+    """Invalid rows are reported by the schema."""
+    assert 0 == pick(rows, ALL)
 
 
-def test_a_batch_goes_whole_to_one_model(store):
-    """That of its first row."""
-    gate = gate_of(store, HALF)
+def test_batch_goes_to_the_model_of_its_first_row(store):
+    gate = make_gate(store, HALF)
     client, seen = Client(gate.wsgi), set()
     for first in range(30):
         rows = [{**ROW, "customer": first}, *({**ROW, "customer": other} for other in range(30))]
@@ -209,34 +202,32 @@ def test_a_batch_goes_whole_to_one_model(store):
     assert {3, 4} == seen
 
 
-def test_a_large_body(store):
-    """Its first row is found beside the event loop."""
-    gate = gate_of(store, ALL)
+def test_sticky_column_of_a_large_body_is_read_in_a_thread(store):
+    gate = make_gate(store, ALL)
     rows = [{**ROW, "customer": 1}] * 5000
 
     assert [4] * 5000 == Client(gate.asgi).post("/predict/churn", json=rows).json()["result"]
 
 
-def test_places_are_the_same_in_every_process():
-    """Not those of Python's own hash."""
-    told = "from modelgate.scoring.rollout import place_of; print(place_of('churn', 'c-7'))"
-    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+def test_hash_to_unit_is_the_same_in_every_process():
+    code = "from modelgate.deployments.rollout import hash_to_unit; print(hash_to_unit('churn', 'c-7'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    assert float(done.stdout) == place_of("churn", "c-7") == 0.7809473209878133
+    assert float(done.stdout) == hash_to_unit("churn", "c-7") == 0.7809473209878133
 
 
-def test_a_rollout_grows_and_ends(store):
-    """Its models stay loaded: no step reads a model a second time, and the last makes the new one the own."""
+def test_rollout_steps_load_no_model_twice(store):
+    """Up to the last step, which makes the new model the own one."""
     loads, load = [], store.load
     store.load = lambda name: loads.append(name) or load(name)
-    gate = gate_of(store, Rollout({"store:churn@4": 0}))
-    gate.warm()
+    gate = make_gate(store, Rollout({"store:churn@4": 0}))
+    gate.deployments.warm()
     client, seen = Client(gate.wsgi), []
     for step in (
-        lambda: gate.swap("churn", rollout=Rollout({"store:churn@4": 100})),
-        lambda: gate.rollback("churn"),
-        lambda: gate.swap("churn", rollout=Rollout({"store:churn@4": 100})),
-        lambda: gate.swap("churn", "store:churn@4"),
+        lambda: gate.deployments.swap("churn", rollout=Rollout({"store:churn@4": 100})),
+        lambda: gate.deployments.rollback("churn"),
+        lambda: gate.deployments.swap("churn", rollout=Rollout({"store:churn@4": 100})),
+        lambda: gate.deployments.swap("churn", "store:churn@4"),
     ):
         step()
         answer = client.post("/predict/churn", json=ROW)
@@ -247,11 +238,10 @@ def test_a_rollout_grows_and_ends(store):
     assert "4" == client.get("/deployments/churn").json()["version"]
 
 
-def test_a_candidate_that_fails_is_the_fault_of_its_requests_alone(store, caplog):
-    """The others are answered."""
+def test_failing_candidate_only_affects_its_requests(store, caplog):
     del store._models["churn@4"]
-    gate = gate_of(store, Rollout({"store:churn@4": 50}, by="column:customer"))
+    gate = make_gate(store, Rollout({"store:churn@4": 50}, sticky_by="column:customer"))
     client = Client(gate.wsgi)
-    seen = {client.post("/simple/churn", json={**ROW, "customer": at}).status for at in range(30)}
+    seen = {client.post("/simple/churn", json={**ROW, "customer": number}).status for number in range(30)}
 
     assert {200, 404} == seen

@@ -1,12 +1,12 @@
-"""How a request to score looks in each wire format."""
+"""Sample requests of each dialect."""
 
 import msgspec
 import pytest
 
-from conftest import KEY
 from modelgate import Column, Deployment, Gate, Schema
-from modelgate.dialects import DIALECTS, DataRobot, Sample, filled
+from modelgate.dialects import DIALECTS, DataRobot, RequestTemplate, render_request
 from modelgate.testing import Client
+from support.keys import KEY
 
 MIXED = Schema.of(
     amount=float,
@@ -22,44 +22,44 @@ ROWS = [
 ]
 
 
-def likeliest(row):
+def most_likely(row):
     return max(row["prediction"], key=row["prediction"].get)
 
 
-def listed(told):
-    return told if isinstance(told, list) else [told]
+def to_list(payload):
+    return payload if isinstance(payload, list) else [payload]
 
 
 # By dialect: the labels of an answer.
 LABELS = {
-    "mlclever": lambda told: told["predictions"],
-    "plexe": lambda told: [row["predicted_class"] for row in listed(told["result"])],
-    "datarobot": lambda told: [row["prediction"] for row in told["data"]],
-    "peltarion": lambda told: list(map(likeliest, told["rows"])),
-    "simple": lambda told: [row["prediction"] for row in told],
-    "open_inference": lambda told: told["outputs"][0]["data"],
-    "tf_serving": lambda told: told["predictions"],
-    "mlflow": lambda told: told["predictions"],
+    "mlclever": lambda payload: payload["predictions"],
+    "plexe": lambda payload: [row["predicted_class"] for row in to_list(payload["result"])],
+    "datarobot": lambda payload: [row["prediction"] for row in payload["data"]],
+    "peltarion": lambda payload: list(map(most_likely, payload["rows"])),
+    "simple": lambda payload: [row["prediction"] for row in payload],
+    "open_inference": lambda payload: payload["outputs"][0]["data"],
+    "tf_serving": lambda payload: payload["predictions"],
+    "mlflow": lambda payload: payload["predictions"],
 }
 
 
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
 @pytest.mark.parametrize("name", DIALECTS)
-def test_a_filled_sample_is_answered(name, interface, wine):
-    """Each dialect's own, through the gate, is given the prediction that `score` gives."""
+def test_rendered_sample_gets_a_prediction(name, interface, wine):
+    """Each dialect returns the prediction of `score`."""
     schema = Schema.from_model(wine[0])
     gate = Gate([Deployment("wine", wine[0])], keys={KEY: ["wine", "another"]}, dialects=[name])
     for rows in ([schema.example], wine[1].head(40).to_dict("records")):
-        path, headers, body = filled(DIALECTS[name]().sample, "wine", KEY, schema, rows)
+        path, headers, body = render_request(DIALECTS[name]().sample, "wine", KEY, schema, rows)
         answer = Client(getattr(gate, interface)).post(path, body=body, headers=headers)
-        told = LABELS[name](answer.json())
+        payload = LABELS[name](answer.json())
 
         assert 200 == answer.status, answer
-        assert gate.score("wine", rows).values.tolist() == told
+        assert gate.score("wine", rows).values.tolist() == payload
 
 
 @pytest.mark.parametrize(
-    ("mark", "expected"),
+    ("placeholder", "expected"),
     [
         ("{row}", ROWS),
         ("{rows}", ROWS),
@@ -69,47 +69,46 @@ def test_a_filled_sample_is_answered(name, interface, wine):
         (["{key}", {"at": "{deployment}"}, "{key} ", 1], ["k", {"at": "d"}, "{key} ", 1]),
     ],
 )
-def test_marks(mark, expected):
-    """Data stands for a text that is exactly a mark, and for nothing else."""
-
-    assert expected == msgspec.json.decode(filled(Sample("/", {}, mark), "d", "k", MIXED, ROWS).body)
+def test_placeholder_is_replaced_only_as_a_whole_text(placeholder, expected):
+    assert expected == msgspec.json.decode(
+        render_request(RequestTemplate("/", {}, placeholder), "d", "k", MIXED, ROWS).body
+    )
 
 
 @pytest.mark.parametrize(
-    ("mark", "expected"), [("{row}", ROWS[0]), ("{values}", [1.5, 2, True, "pro", "a, b", 7])]
+    ("placeholder", "expected"), [("{row}", ROWS[0]), ("{values}", [1.5, 2, True, "pro", "a, b", 7])]
 )
-def test_marks_of_a_row(mark, expected):
-    """A row that is alone stands by itself."""
+def test_row_placeholder_stands_for_one_row(placeholder, expected):
+    assert expected == msgspec.json.decode(
+        render_request(RequestTemplate("/", {}, placeholder), "d", "k", MIXED, ROWS[:1]).body
+    )
 
-    assert expected == msgspec.json.decode(filled(Sample("/", {}, mark), "d", "k", MIXED, ROWS[:1]).body)
 
-
-def test_marks_by_column():
-    """What a row leaves out is its column's default; a tensor is of its column's kind, or its values'."""
+def test_column_placeholders():
+    """Missing values get the default of their column. A tensor has the type of its column, or of its values."""
     body = {"columns": "{columns}", "tensors": "{tensors}"}
-    told = msgspec.json.decode(filled(Sample("/", {}, body), "d", "k", MIXED, ROWS).body)
+    payload = msgspec.json.decode(render_request(RequestTemplate("/", {}, body), "d", "k", MIXED, ROWS).body)
 
-    assert ["a, b", "none"] == told["columns"]["note"]
-    assert list(told["columns"].values()) == [tensor["data"] for tensor in told["tensors"]]
+    assert ["a, b", "none"] == payload["columns"]["note"]
+    assert list(payload["columns"].values()) == [tensor["data"] for tensor in payload["tensors"]]
     assert [("amount", "FP64"), ("count", "INT64"), ("vip", "BOOL"), ("plan", "BYTES"), ("note", "BYTES"),
-            ("other", "INT64")] == [(tensor["name"], tensor["datatype"]) for tensor in told["tensors"]]  # fmt: skip
-    assert all([2] == tensor["shape"] for tensor in told["tensors"])
+            ("other", "INT64")] == [(tensor["name"], tensor["datatype"]) for tensor in payload["tensors"]]  # fmt: skip
+    assert all([2] == tensor["shape"] for tensor in payload["tensors"])
 
 
-def test_csv_is_the_whole_body():
-    """With the media type it says it has."""
-    sample = Sample("/{deployment}/{key}", {"X-Key": "<{key}>"}, "{csv}", "text/csv")
-    path, headers, body = filled(sample, "d", "k/?", MIXED, ROWS)
+def test_csv_sample_is_the_entire_body():
+    sample = RequestTemplate("/{deployment}/{key}", {"X-Key": "<{key}>"}, "{csv}", "text/csv")
+    path, headers, body = render_request(sample, "d", "k/?", MIXED, ROWS)
 
     assert ("/d/k%2F%3F", {"X-Key": "<k/?>", "Content-Type": "text/csv"}) == (path, headers)
     assert b'amount,count,vip,plan,note,other\n1.5,2,True,pro,"a, b",7\n2,3,False,free,none,8\n' == body
 
 
-def test_a_gate_tells_its_samples():
-    """Those of the dialects it speaks, as far as they have one; the path is below the mount point."""
+def test_gate_returns_the_samples_of_its_dialects():
+    """The path is relative to the mount point."""
 
     class Own(DIALECTS["simple"]):
-        name, routes, sample = "own", (), Sample("/own/{version}/{deployment}", {}, "{row}")
+        name, routes, sample = "own", (), RequestTemplate("/own/{version}/{deployment}", {}, "{row}")
 
     class Silent(DIALECTS["simple"]):
         name, routes, sample = "silent", (), None
@@ -137,8 +136,8 @@ def test_a_gate_tells_its_samples():
     ] == Client(gate.wsgi).get("/deployments/d").json()["requests"]
 
 
-def test_the_key_of_an_organisation():
-    """Where a DataRobot gate wants one, its sample says so, and no more."""
+def test_sample_contains_the_datarobot_key_header():
+    """Only for a gate that requires one."""
 
     assert "{datarobot-key}" == DataRobot(datarobot_key="secret").sample.headers["datarobot-key"]
     assert "datarobot-key" not in DataRobot().sample.headers

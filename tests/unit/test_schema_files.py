@@ -1,4 +1,4 @@
-"""Schemas in files that a person can edit."""
+"""Schema files in TOML and JSON."""
 
 import math
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgate import Column, ConfigurationError, Schema
-from modelgate.schema.files import parse, plain
+from modelgate.schema.schema_file import parse, plain
 
 EDITED = """
 extra = "forbid"
@@ -26,13 +26,12 @@ nullable = true
 """
 
 
-def test_a_file_is_read(tmp_path):
-    """What a person writes in TOML is the schema it says."""
+def test_load_reads_toml_written_by_hand(tmp_path):
     path = tmp_path / "schema.toml"
     path.write_text(EDITED, "utf-8")
     schema = Schema.load(path)
 
-    assert "forbid" == schema.policy.extra
+    assert "forbid" == schema.options.extra_columns
     assert (
         Column("age", "integer", minimum=18, description="in été"),
         Column("plan", "text", levels=("free", "pro"), nullable=True),
@@ -48,8 +47,8 @@ COLUMNS = st.one_of(
         st.just("number"),
         nullable=st.booleans(),
         minimum=st.one_of(st.none(), NUMBERS),
-        typical=st.one_of(st.none(), NUMBERS),
-        seen=st.one_of(st.none(), st.tuples(NUMBERS, NUMBERS).map(sorted).map(tuple)),
+        typical_value=st.one_of(st.none(), NUMBERS),
+        observed_range=st.one_of(st.none(), st.tuples(NUMBERS, NUMBERS).map(sorted).map(tuple)),
         description=NAMES,
     ),
     st.builds(
@@ -66,75 +65,75 @@ COLUMNS = st.one_of(
 
 
 @given(st.lists(COLUMNS, min_size=1, max_size=4, unique_by=lambda column: column.name), st.booleans())
-def test_what_is_written_is_read(tmp_path_factory, columns, lenient):
-    """Any schema survives both kinds of file."""
-    schema = Schema(columns).reading(lenient=lenient)
+def test_load_restores_any_saved_schema(tmp_path_factory, columns, lenient):
+    schema = Schema(columns).with_options(coerce_strings=lenient)
     for name in ("schema.toml", "schema.json"):
         path = tmp_path_factory.mktemp("files") / name
         schema.save(path)
         read = Schema.load(path)
 
-        assert (schema.columns, schema.policy) == (read.columns, read.policy)
+        assert (schema.columns, schema.options) == (read.columns, read.options)
 
 
-def test_only_what_differs_is_written():
-    """A file is short: what is as it always is, is left out."""
+def test_plain_omits_default_values():
     schema = Schema([Column("a"), Column("b", "text", default="x")])
 
     assert {
         "column": [{"name": "a", "kind": "number"}, {"name": "b", "kind": "text", "default": "x"}]
-    } == plain(schema.columns, schema.policy)
+    } == plain(schema.columns, schema.options)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
-        ("", "column: accepts a list"),
-        ("column = 3", "column: accepts a list"),
-        ("column = [3]", "column: accepts a list"),
-        ("[[column]]", "column name=''"),
-        ('[[column]]\nname = "a"\nmaximun = 3', "column 'a': maximun: accepts name, kind"),
-        ('[[column]]\nname = "a"\nlevels = "x"', "column 'a': levels: accepts a list"),
-        ('[[column]]\nname = "a"\nkind = "date"', "kind='date'"),
-        ('[[column]]\nname = "a"\nminimum = nan', "minimum=nan"),
-        ('[[column]]\nname = "a"\nrequired = true\ndefault = 3', "'a': required: accepts false where there"),
-        ('extras = "forbid"\n[[column]]\nname = "a"', "extras: accepts the options extra"),
-        ('extra = 3\n[[column]]\nname = "a"', "extra=3"),
+        ("", "column must be a list"),
+        ("column = 3", "column must be a list"),
+        ("column = [3]", "column must be a list"),
+        ("[[column]]", "column name must be.*got ''"),
+        (
+            '[[column]]\nname = "a"\nmaximun = 3',
+            "column 'a': option must be one of name, kind.*got 'maximun'",
+        ),
+        ('[[column]]\nname = "a"\nlevels = "x"', "column 'a': levels must be a list"),
+        ('[[column]]\nname = "a"\nkind = "date"', "kind must be one of.*got 'date'"),
+        ('[[column]]\nname = "a"\nminimum = nan', "minimum must be.*got nan"),
+        (
+            '[[column]]\nname = "a"\nrequired = true\ndefault = 3',
+            "'a': required must be false for a column with a default",
+        ),
+        ('extras = "forbid"\n[[column]]\nname = "a"', "option must be one of extra, .*got 'extras'"),
+        ('extra = 3\n[[column]]\nname = "a"', "extra_columns must be one of.*got 3"),
         ('[[column]\nname = "a"', "line 1"),
     ],
 )
-def test_a_fault_is_named(tmp_path, text, told):
-    """The file, the entry and what it accepts."""
+def test_load_error_names_file_and_entry(tmp_path, text, message):
     path = tmp_path / "schema.toml"
     path.write_text(text, "utf-8")
-    with pytest.raises(ConfigurationError, match=told) as info:
+    with pytest.raises(ConfigurationError, match=message) as info:
         Schema.load(path)
 
     assert "schema.toml" in str(info.value)
 
 
 @pytest.mark.parametrize("name", ["schema.yaml", "schema", "missing.toml"])
-def test_other_files(tmp_path, name):
-    """What is no TOML or JSON file is refused by name."""
+def test_load_rejects_other_and_missing_files(tmp_path, name):
     with pytest.raises(ConfigurationError, match=name):
         Schema.load(tmp_path / name)
 
 
-def test_other_endings_are_not_written(tmp_path):
-    """A schema is written as TOML or JSON."""
+def test_save_rejects_other_endings(tmp_path):
     with pytest.raises(ConfigurationError, match=r"\.toml or \.json"):
         Schema.of(a=float).save(tmp_path / "schema.yaml")
 
 
-def test_a_folder_that_is_not_there(tmp_path):
-    """What cannot be written is told as the file at fault."""
+def test_save_rejects_a_missing_folder(tmp_path):
     with pytest.raises(ConfigurationError, match=r"schema\.toml"):
         Schema.of(a=float).save(tmp_path / "no" / "schema.toml")
 
 
 @pytest.mark.parametrize("name", ["schema.toml", "schema.json"])
-def test_what_cannot_be_written_leaves_the_file_that_is_there(tmp_path, name):
-    """Half a surrogate pair is no text of UTF-8."""
+def test_save_keeps_the_existing_file_on_errors(tmp_path, name):
+    """A lone surrogate cannot be encoded as UTF-8."""
     path = tmp_path / name
     Schema.of(a=float).save(path)
     before = path.read_bytes()
@@ -144,16 +143,15 @@ def test_what_cannot_be_written_leaves_the_file_that_is_there(tmp_path, name):
     assert (before, [path]) == (path.read_bytes(), list(tmp_path.iterdir()))
 
 
-def test_numbers_survive_to_the_last_bit():
-    """Bounds are written as they are."""
+def test_parse_restores_numbers_to_the_last_bit():
     schema = Schema([Column("a", minimum=0.1, maximum=math.nextafter(0.3, 1))])
-    columns, _ = parse(plain(schema.columns, schema.policy))
+    columns, _ = parse(plain(schema.columns, schema.options))
 
     assert schema.columns == tuple(columns)
 
 
-def test_an_entry_that_stands_twice(tmp_path):
-    """In JSON too, where the last one would win."""
+def test_load_rejects_duplicate_json_keys(tmp_path):
+    """json.loads would use the last one."""
     (tmp_path / "schema.json").write_text('{"column": [{"name": "a", "nullable": true, "nullable": false}]}')
-    with pytest.raises(ConfigurationError, match="twice"):
+    with pytest.raises(ConfigurationError, match="occurs twice"):
         Schema.load(tmp_path / "schema.json")

@@ -1,4 +1,4 @@
-"""Tables: validated rows, by column."""
+"""Tables of validated rows."""
 
 import numpy as np
 import pandas
@@ -21,16 +21,12 @@ def table():
 @pytest.mark.parametrize(
     ("name", "dtype"), [("t", object), ("n", np.float64), ("u", object), ("i", np.int64), ("b", np.bool_)]
 )
-def test_a_column_is_an_array_of_its_kind(table, name, dtype):
-    """A value a row, of the dtype that the kind says."""
-
+def test_column_is_an_array_with_the_dtype_of_its_kind(table, name, dtype):
     assert dtype == table[name].dtype
     assert [row[name] for row in ROWS] == table[name].tolist()
 
 
-def test_a_table_has_rows_and_names(table):
-    """Its length is the rows, iterating gives the names in the schema's order."""
-
+def test_table_has_length_and_names(table):
     assert 2 == len(table)
     assert ["t", "n", "u", "i", "b"] == list(table)
     assert ("u" in table, "v" in table) == (True, False)
@@ -39,8 +35,8 @@ def test_a_table_has_rows_and_names(table):
 
 
 @pytest.mark.parametrize("kind", ["integer", "boolean"])
-def test_a_null_keeps_whole_numbers_and_booleans_as_floats(kind):
-    """NaN has no place in an integer array."""
+def test_column_with_null_is_float64(kind):
+    """Integer arrays have no NaN."""
     table = Schema([Column("a", kind, nullable=True)]).read(
         [{"a": None}, {"a": {"integer": 2, "boolean": True}[kind]}]
     )
@@ -49,23 +45,20 @@ def test_a_null_keeps_whole_numbers_and_booleans_as_floats(kind):
     assert np.isnan(table["a"]).tolist() == [True, False]
 
 
-def test_rows_are_plain_python_values(table):
-    """What goes out is what came in."""
-
+def test_rows_returns_plain_python_values(table):
     assert ROWS == table.rows()
     assert [str, float, type(None), int, bool] == [type(value) for value in table.rows()[0].values()]
 
 
-def test_an_array_has_the_order_of_the_schema(table):
-    """Text makes it an array of objects; numbers alone one of float64."""
+def test_to_array_has_the_schema_order(table):
+    """Its dtype is object with text, and float64 with numbers only."""
     numbers = Schema.of(b=int, a=float).read([{"a": 1, "b": 2}]).to_array()
 
     assert [list(row.values()) for row in ROWS] == table.to_array().tolist()
     assert ([[2.0, 1.0]], np.float64) == (numbers.tolist(), numbers.dtype)
 
 
-def test_a_frame_has_the_order_and_dtypes_of_the_schema(table):
-    """Columns as the model was trained with them."""
+def test_to_pandas_has_the_schema_order_and_dtypes(table):
     frame = table.to_pandas()
 
     assert ["t", "n", "u", "i", "b"] == list(frame.columns)
@@ -73,15 +66,14 @@ def test_a_frame_has_the_order_and_dtypes_of_the_schema(table):
     assert ["x", "y"] == frame["t"].tolist()
 
 
-def test_a_frame_of_numbers_alone():
+def test_to_pandas_with_numbers_only():
     """One block, not copied column by column."""
     frame = Schema.of(b=float, a=float).read(b'[{"a":1,"b":2},{"a":3,"b":4}]').to_pandas()
 
     pandas.testing.assert_frame_equal(pandas.DataFrame({"b": [2.0, 4.0], "a": [1.0, 3.0]}), frame)
 
 
-def test_a_null_text_is_the_same_whatever_stands_beside_it():
-    """A row's null does not change with its neighbours in the batch."""
+def test_null_text_is_independent_of_other_rows():
     schema = Schema.of(u=Column("u", "text", nullable=True))
     alone = schema.read([{"u": None}]).to_pandas()["u"]
     beside = schema.read([{"u": None}, {"u": "x"}]).to_pandas()["u"]
@@ -90,8 +82,7 @@ def test_a_null_text_is_the_same_whatever_stands_beside_it():
     assert type(alone.iloc[0]) is type(beside.iloc[0])
 
 
-def test_a_value_keeps_its_type_beside_a_null():
-    """What a row's value is does not depend on the rows beside it."""
+def test_value_keeps_its_type_next_to_a_null():
     schema = Schema([Column("a", "boolean", required=False), Column("i", "integer", required=False)])
 
     assert repr([{"a": True, "i": 3}, {"a": None, "i": None}]) == repr(

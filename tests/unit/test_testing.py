@@ -1,4 +1,4 @@
-"""What tests are made with."""
+"""Test tools of modelgate."""
 
 import msgspec
 import pytest
@@ -7,56 +7,54 @@ from modelgate.errors import BodyTooLarge, NotFound
 from modelgate.flow import adrive, drive
 from modelgate.http import Response
 from modelgate.mount import asgi, wsgi
-from modelgate.testing import Client, Clock, Inner, request
+from modelgate.testing import Client, FakeClock, StubHandler, request
 
 
-def test_a_clock_stands_still_until_it_is_turned():
-    """It shows what it was set to."""
-    clock = Clock(10.0)
+def test_fake_clock():
+    clock = FakeClock(10.0)
     first = clock(), clock()
     clock.advance(2.5)
 
     assert ((10.0, 10.0), 12.5) == (first, clock())
 
 
-def test_inner_answers_and_remembers():
-    """An empty 200, what it was given, or an error."""
-    inner = Inner()
+def test_stub_handler():
+    handler = StubHandler()
 
-    assert 200 == drive(inner("asked")).status
-    assert ["asked"] == inner.requests
-    assert "answer" == drive(Inner("answer")(None))
+    assert 200 == drive(handler("request")).status
+    assert ["request"] == handler.requests
+    assert "result" == drive(StubHandler("result")(None))
     with pytest.raises(NotFound):
-        drive(Inner(NotFound())(None))
+        drive(StubHandler(NotFound())(None))
 
 
 @pytest.mark.parametrize(
     "perform", [drive, lambda flow: __import__("asyncio").run(adrive(flow))], ids=["sync", "aio"]
 )
-def test_a_request_has_its_body_in_memory(perform):
-    """Under either driver, and no more of it than is allowed."""
-    asked = request(body=b"body", headers={"X-Some": "1"})
+def test_request_reads_its_body(perform):
+    """Its body is limited by `max_body`."""
+    received = request(body=b"body", headers={"X-Some": "1"})
 
-    assert ("1", 4) == (asked.headers.get("x-some"), asked.content_length)
-    assert b"body" == perform(asked.read())
+    assert ("1", 4) == (received.headers.get("x-some"), received.content_length)
+    assert b"body" == perform(received.read())
     limited = request(body=b"body")
     limited.max_body = 3
     with pytest.raises(BodyTooLarge):
         perform(limited.read())
 
 
-def mirror(asked):
-    """Answers what it was asked."""
-    body = yield from asked.read()
+def mirror(received):
+    """Return the request as a response."""
+    body = yield from received.read()
     return Response.json(
         {
-            "method": asked.method,
-            "path": asked.path,
-            "query": asked.query_string,
-            "client": asked.client,
-            "type": asked.headers.get("content-type"),
-            "length": asked.headers.get("content-length"),
-            "own": asked.headers.get("x-own"),
+            "method": received.method,
+            "path": received.path,
+            "query": received.query_string,
+            "client": received.client,
+            "type": received.headers.get("content-type"),
+            "length": received.headers.get("content-length"),
+            "own": received.headers.get("x-own"),
             "body": body.decode(),
         }
     )
@@ -67,14 +65,14 @@ def client(request):
     return Client(request.param(mirror), headers={"X-Own": "client's"}, address="192.0.2.7")
 
 
-NOTHING = {"query": "", "client": "192.0.2.7", "type": None, "length": None, "own": "client's", "body": ""}
+EMPTY = {"query": "", "client": "192.0.2.7", "type": None, "length": None, "own": "client's", "body": ""}
 
 
-def test_a_client_gets(client):
-    """Path and query reach the app decoded and apart; a GET has no length."""
+def test_client_get(client):
+    """The path is decoded, the query string is not. A GET has no length."""
     answer = client.get("/caf%C3%A9%20?a=%20b&c")
 
-    assert {**NOTHING, "method": "GET", "path": "/caf\u00e9 ", "query": "a=%20b&c"} == answer.json()
+    assert {**EMPTY, "method": "GET", "path": "/caf\u00e9 ", "query": "a=%20b&c"} == answer.json()
     assert (200, "application/json") == (answer.status, answer.header("content-type"))
     assert answer.header("x-none") is None
 
@@ -95,14 +93,14 @@ def test_a_client_gets(client):
     ],
     ids=repr,
 )
-def test_a_client_posts(client, options, seen):
-    """JSON, bytes, and pieces of no known length."""
+def test_client_post(client, options, seen):
+    """A body of several chunks has no length."""
 
-    assert {**NOTHING, "method": "POST", "path": "/", **seen} == client.post("/", **options).json()
+    assert {**EMPTY, "method": "POST", "path": "/", **seen} == client.post("/", **options).json()
 
 
-def test_a_client_tells_the_interface_of_an_app():
-    """Of functions and of objects; and is told where it cannot."""
+def test_client_detects_the_interface_of_an_app():
+    """Functions and objects are detected; for others the option is needed."""
     for app in (wsgi.app(mirror), asgi.app(mirror)):
         assert 200 == Client(app).get("/").status
         wrapped = lambda *args, app=app: app(*args)  # noqa: E731
@@ -111,8 +109,8 @@ def test_a_client_tells_the_interface_of_an_app():
         assert 200 == Client(wrapped, interface=interface).get("/").status
 
 
-def test_a_streamed_answer_is_whole():
-    """The pieces are put together, and the body closed."""
+def test_client_joins_a_streamed_body():
+    """The body is closed."""
     closed = []
 
     class Body:
@@ -122,7 +120,7 @@ def test_a_streamed_answer_is_whole():
         def close(self):
             closed.append(True)
 
-    def stream(asked):
+    def stream(received):
         yield from ()
         return Response(200, Body())
 
@@ -131,10 +129,8 @@ def test_a_streamed_answer_is_whole():
     assert [True, True] == closed
 
 
-def test_an_answer_that_is_no_json_says_so():
-    """No guess is made."""
-
-    def empty(asked):
+def test_client_response_without_json():
+    def empty(received):
         yield from ()
         return Response(204)
 

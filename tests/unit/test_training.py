@@ -1,4 +1,4 @@
-"""Kinds of columns that only the rows of the training tell."""
+"""Column kinds inferred from training rows."""
 
 import lightgbm
 import numpy as np
@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from modelgate import CSV, Column, ConfigurationError, ModelPackage, Predictor, Schema, drive, score
-from modelgate.schema.training import certain_columns
+from modelgate.schema.training import columns_without_guesses
 
 ZIPS = pandas.DataFrame({"zip": ["10115", "20095", "80331", None] * 10})
 IS_BERLIN = (ZIPS["zip"] == "10115").astype(int)
@@ -26,7 +26,7 @@ COLUMNS = {
 
 
 class FitsAnything:
-    """Ends a pipeline."""
+    """Final step of a pipeline. Accepts any input."""
 
     def fit(self, X, y=None):
         self.fitted_ = True
@@ -36,57 +36,55 @@ class FitsAnything:
         return [0]
 
 
-def opaque(rows):
-    """A model that stores no kind of a column."""
+def fit_opaque_model(rows):
+    """Return a model that stores no column kinds."""
     return make_pipeline(FunctionTransformer(np.shape), FitsAnything()).fit(rows)
 
 
-def kinds(schema):
+def kinds_of(schema):
     return [column.kind for column in schema]
 
 
-def of_zips(frame=ZIPS):
-    """A model that takes whatever it is given, and knows text alone."""
-    found = FunctionTransformer(pandas.DataFrame.isin, kw_args={"values": ["10115"]})
-    return make_pipeline(found, LogisticRegression()).fit(frame, IS_BERLIN)
+def fit_zip_model(frame=ZIPS):
+    """Return a model that accepts any values but recognizes only text."""
+    is_berlin = FunctionTransformer(pandas.DataFrame.isin, kw_args={"values": ["10115"]})
+    return make_pipeline(is_berlin, LogisticRegression()).fit(frame, IS_BERLIN)
 
 
 @pytest.mark.parametrize("make", [pandas.DataFrame, polars.DataFrame], ids=["pandas", "polars"])
-def test_a_column_of_any_is_of_the_kind_of_its_training(make):
-    """What the model says of nulls stays: it knows nothing of them."""
-    model = opaque(pandas.DataFrame(COLUMNS))
+def test_unknown_kind_comes_from_the_training_rows(make):
+    """The model's information about nulls is unchanged."""
+    model = fit_opaque_model(pandas.DataFrame(COLUMNS))
 
-    assert ["any"] * 4 == kinds(Schema.from_model(model))
-    assert list(COLUMNS) == kinds(Schema.from_model(model, make(COLUMNS)))
+    assert ["any"] * 4 == kinds_of(Schema.from_model(model))
+    assert list(COLUMNS) == kinds_of(Schema.from_model(model, make(COLUMNS)))
     assert all(column.nullable for column in Schema.from_model(model, make(COLUMNS)))
 
 
-def test_an_array_tells_kinds_by_place():
-    """It has no names."""
+def test_training_array_provides_kinds_by_position():
     rows = np.array(list(COLUMNS.values()), dtype=object).T
-    model = opaque(rows)
+    model = fit_opaque_model(rows)
 
-    assert list(COLUMNS) == kinds(Schema.from_model(model, rows))
-    assert ["any"] * 4 == kinds(Schema.from_model(model, rows[:, :2]))
+    assert list(COLUMNS) == kinds_of(Schema.from_model(model, rows))
+    assert ["any"] * 4 == kinds_of(Schema.from_model(model, rows[:, :2]))
 
 
 @pytest.mark.parametrize("values", [["a", 1, None], [None, None, None], [2**60, 1, 2]], ids=str)
-def test_what_the_training_does_not_settle_is_any(values):
-    """Values of several kinds, none at all, or whole numbers that no number column holds."""
+def test_ambiguous_training_values_leave_the_kind_unknown(values):
+    """Several types, no values, or integers that float64 cannot represent."""
     frame = pandas.DataFrame({"a": np.array(values, dtype=object)})
 
-    assert ["any"] == kinds(Schema.from_model(opaque(frame), frame))
+    assert ["any"] == kinds_of(Schema.from_model(fit_opaque_model(frame), frame))
 
 
-def test_dates_of_the_training_are_no_texts():
-    """There is no kind for them."""
+def test_training_dates_leave_the_kind_unknown():
     frame = pandas.DataFrame({"a": pandas.to_datetime(["2024-01-06", "2024-01-07"])})
 
-    assert ["any"] == kinds(Schema.from_model(opaque(frame), frame))
+    assert ["any"] == kinds_of(Schema.from_model(fit_opaque_model(frame), frame))
 
 
-def test_what_the_model_knows_better_stays():
-    """The levels of its encoders, and that a column is a number, which a whole number is too."""
+def test_information_in_the_model_takes_precedence():
+    """Levels of its encoders, and the kind number for integers."""
     frame = pandas.DataFrame({"plan": ["free", "pro"] * 10, "n": np.arange(20)})
     columns = make_column_transformer((OneHotEncoder(), ["plan"]), (StandardScaler(), ["n"]))
     model = make_pipeline(columns, LogisticRegression()).fit(frame, frame["n"] > 9)
@@ -94,21 +92,20 @@ def test_what_the_model_knows_better_stays():
     assert Schema.from_model(model).columns == Schema.from_model(model, frame).columns
 
 
-def test_a_column_that_the_frame_lacks_stays():
-    """The rows are then refused for it."""
-    model = opaque(pandas.DataFrame({"a": ["x"], "b": ["y"]}))
+def test_column_missing_in_the_training_rows_is_unchanged():
+    model = fit_opaque_model(pandas.DataFrame({"a": ["x"], "b": ["y"]}))
 
-    assert ["any", "text"] == kinds(Schema.from_model(model, pandas.DataFrame({"b": ["y"]})))
+    assert ["any", "text"] == kinds_of(Schema.from_model(model, pandas.DataFrame({"b": ["y"]})))
 
 
 @pytest.mark.parametrize("rows", ["mapping", "csv"])
-def test_a_boolean_of_the_training_is_one_for_callers(rows):
-    """The model takes it for a number, and is given a boolean as in its training."""
+def test_training_booleans_make_a_boolean_column(rows):
+    """The model, which expects a number, gets a boolean as in training."""
     model = LogisticRegression().fit(BOOLEANS, BOOLEANS["a"] > 15)
     package = ModelPackage.from_estimator(model, BOOLEANS)
     sent = {"on": True, "a": 3.5} if rows == "mapping" else CSV(b"on,a\nTrue,3.5\n")
 
-    assert ["boolean", "number"] == kinds(package.schema)
+    assert ["boolean", "number"] == kinds_of(package.schema)
     np.testing.assert_allclose(
         model.predict_proba(pandas.DataFrame({"on": [True], "a": [3.5]})),
         score(model, sent, schema=package.schema).probabilities,
@@ -117,9 +114,9 @@ def test_a_boolean_of_the_training_is_one_for_callers(rows):
     )
 
 
-def test_a_package_reads_texts_that_look_like_numbers_as_texts():
-    """By CSV as by JSON, and as the model itself."""
-    model = of_zips()
+def test_package_reads_numeric_text_as_text():
+    """From CSV and JSON, with the predictions of the model."""
+    model = fit_zip_model()
     package = ModelPackage.from_estimator(model, ZIPS, format="joblib")
     predictor = Predictor(model, package.schema)
     bodies = [b'[{"zip": "10115"}, {"zip": "2"}, {"zip": null}]', CSV(b'zip\n10115\n2\n""\n')]
@@ -131,16 +128,17 @@ def test_a_package_reads_texts_that_look_like_numbers_as_texts():
 
 
 @pytest.mark.parametrize("value", ["10115", None])
-def test_a_text_column_that_no_encoder_reads_has_the_dtype_of_text_in_pandas(value):
-    """Also where the only value is null: a frame of the training has it too."""
-    seen = []
+def test_unencoded_text_column_has_the_pandas_text_dtype(value):
+    """Also for a single null, as in a DataFrame of the training data."""
+    received_dtypes = []
     model = make_pipeline(
-        FunctionTransformer(lambda frame: seen.append(frame.dtypes) or frame.isna()), LogisticRegression()
+        FunctionTransformer(lambda frame: received_dtypes.append(frame.dtypes) or frame.isna()),
+        LogisticRegression(),
     )
     model.fit(ZIPS, IS_BERLIN)
     score(model, {"zip": value}, schema=Schema([Column("zip", "text", nullable=True)]))
 
-    assert pandas.Series(["text"]).dtype == seen[-1]["zip"]
+    assert pandas.Series(["text"]).dtype == received_dtypes[-1]["zip"]
 
 
 @pytest.mark.parametrize(
@@ -152,10 +150,9 @@ def test_a_text_column_that_no_encoder_reads_has_the_dtype_of_text_in_pandas(val
         (b"n\n1\n", False),
     ],
 )
-def test_cells_of_any_that_were_read_as_numbers_are_warned_of(body, warned):
-    """In CSV, whose cells have no kinds; whichever way it is read."""
+def test_ambiguous_csv_cells_cause_a_warning(body, warned):
     schema = Schema([Column("code", "any", required=False, nullable=True, default=1), Column("n")])
-    faulty = schema.reading(unknown_levels="warn")
+    faulty = schema.with_options(unknown_levels="warn")
     expected = [
         "code: CSV cells that look like numbers or booleans were read as such: send JSON if they are text"
     ]
@@ -164,23 +161,21 @@ def test_cells_of_any_that_were_read_as_numbers_are_warned_of(body, warned):
         assert (expected if warned else []) == list(table.warnings)
 
 
-def test_a_slow_body_warns_too():
-    """One that only `check` reads."""
+def test_ambiguous_csv_cells_cause_a_warning_without_the_fast_path():
     schema = Schema([Column("code", "any"), Column("n", levels=(0.5, 1.0))])
 
     assert 1 == len(schema.read(CSV(b'code,n\n1,"0.5"\n2, 1.0\n')).warnings)
     assert 0 == len(schema.read(b'[{"code": 1, "n": 0.5}]').warnings)
 
 
-def test_levels_of_any_settle_what_a_cell_is():
-    """There is nothing to warn of."""
+def test_levels_prevent_the_warning():
     schema = Schema([Column("code", "any", levels=(1, "a"))])
 
     assert [] == list(schema.read(CSV(b"code\n1\na\n")).warnings)
 
 
-def test_a_package_takes_the_names_of_its_rows():
-    """LightGBM has renamed them."""
+def test_package_uses_the_names_of_its_rows():
+    """LightGBM changes the names."""
     frame = pandas.DataFrame({"a b": np.arange(40.0) % 7, "c": np.arange(40.0)})
     model = lightgbm.LGBMRegressor(n_estimators=5, min_child_samples=1, verbose=-1).fit(frame, frame["c"])
     package = ModelPackage.from_estimator(model, frame, format="joblib")
@@ -191,33 +186,32 @@ def test_a_package_takes_the_names_of_its_rows():
     )
 
 
-def test_a_frame_whose_columns_are_no_names_tells_nothing():
-    """Nor does one with a name twice: its rows are refused when they are read."""
-    model = opaque(pandas.DataFrame({"a": ["x"]}))
+def test_training_rows_without_valid_names_are_ignored():
+    """Names that are not text, or occur twice."""
+    model = fit_opaque_model(pandas.DataFrame({"a": ["x"]}))
 
-    assert ["any"] == kinds(Schema.from_model(model, pandas.DataFrame([["x", "y"]], columns=["a", "a"])))
-    assert ["any"] == kinds(Schema.from_model(model, pandas.DataFrame([["x", "y"]])))
+    assert ["any"] == kinds_of(Schema.from_model(model, pandas.DataFrame([["x", "y"]], columns=["a", "a"])))
+    assert ["any"] == kinds_of(Schema.from_model(model, pandas.DataFrame([["x", "y"]])))
 
 
-def test_a_column_that_json_cannot_say_is_refused():
-    """By name."""
+def test_training_values_without_json_equivalent_are_rejected():
     frame = pandas.DataFrame({"a": [[1], [2]]})
-    with pytest.raises(ConfigurationError, match="column 'a': values of the type list cannot be read"):
-        Schema.from_model(opaque(frame), frame)
+    with pytest.raises(ConfigurationError, match="column 'a': values of the type list cannot be converted"):
+        Schema.from_model(fit_opaque_model(frame), frame)
 
 
-def test_of_csv_only_texts_and_booleans_are_certain():
+def test_columns_without_guesses_returns_texts_and_booleans():
     """Digits may be a number or a code."""
-    told = certain_columns(b"zip,code,on,n,empty\n10115,A1,True,1.5,\n20095,7,,2,\n")
+    values = columns_without_guesses(b"zip,code,on,n,empty\n10115,A1,True,1.5,\n20095,7,,2,\n")
 
     assert {"zip": None, "code": ["A1", "7"], "on": [True, None], "n": None, "empty": None} == {
-        name: None if cells is None else cells.tolist() for name, cells in told.items()
+        name: None if cells is None else cells.tolist() for name, cells in values.items()
     }
 
 
-def test_a_sample_in_csv_has_the_names_of_the_training():
-    """Also of the columns of which it tells no more."""
+def test_columns_without_guesses_provides_all_names():
+    """Also those of ambiguous columns."""
     frame = pandas.DataFrame({"a b": np.arange(40.0), "c": np.arange(40.0)})
     model = lightgbm.LGBMRegressor(n_estimators=5, min_child_samples=1, verbose=-1).fit(frame, frame["c"])
 
-    assert ("a b", "c") == Schema.from_model(model, certain_columns(b"c,a b\n1,2\n")).names
+    assert ("a b", "c") == Schema.from_model(model, columns_without_guesses(b"c,a b\n1,2\n")).names

@@ -1,4 +1,4 @@
-"""Rates, and counting against them in memory."""
+"""Rates, and the memory limiter."""
 
 import threading
 
@@ -6,222 +6,225 @@ import pytest
 
 from modelgate.errors import ConfigurationError
 from modelgate.limiting import MemoryLimiter, Rate, parse_windows
-from modelgate.testing import Clock
-from waiting import SOON
+from modelgate.testing import FakeClock
+from support.waiting import SOON
 
 
 @pytest.fixture
 def clock():
-    return Clock(1000.0)
+    return FakeClock(1000.0)
 
 
-class Counted:
-    """A limiter and the rate it counts against."""
+class RatedLimiter:
+    """Limiter with the rate it counts."""
 
     def __init__(self, rate, clock, strategy="fixed", **options):
         self.rate = Rate.parse(rate, strategy)
-        self.limiter = MemoryLimiter(self.rate, clock=clock, **options)
+        self.inner = MemoryLimiter(self.rate, clock=clock, **options)
 
     def hit(self, caller, cost=1):
-        return self.limiter.hit(self.rate, caller, cost)
+        return self.inner.hit(self.rate, caller, cost)
 
     def passed(self, callers):
-        return [self.hit(caller).passes for caller in callers]
+        return [self.hit(caller).allowed for caller in callers]
 
 
-def told(verdict):
-    at = verdict.heeded
-    return verdict.passes, verdict.rate.windows[at].amount, verdict.remaining(at), verdict.reset(at)
+def summarize(decision):
+    index = decision.binding_window
+    return (
+        decision.allowed,
+        decision.rate.windows[index].amount,
+        decision.remaining(index),
+        decision.reset(index),
+    )
 
 
-def test_a_window_lets_its_amount_pass(clock):
-    """And counts down; the refusal says when the window ends."""
-    counted = Counted("2/minute", clock)
+def test_window_lets_its_amount_pass(clock):
+    """The rejection has the time until the window ends."""
+    limiter = RatedLimiter("2/minute", clock)
 
-    assert (True, 2, 1, 1060.0) == told(counted.hit("a"))
+    assert (True, 2, 1, 1060.0) == summarize(limiter.hit("a"))
     clock.advance(10)
-    assert (True, 2, 0, 1060.0) == told(counted.hit("a"))
-    assert (False, 2, 0, 1060.0) == told(counted.hit("a"))
+    assert (True, 2, 0, 1060.0) == summarize(limiter.hit("a"))
+    assert (False, 2, 0, 1060.0) == summarize(limiter.hit("a"))
 
 
 @pytest.mark.parametrize("strategy", ["fixed", "sliding", "moving"])
-def test_callers_are_counted_apart(clock, strategy):
-    """One caller's requests are no other's."""
+def test_limiter_counts_callers_separately(clock, strategy):
 
-    assert [True, True, False] == Counted("1/minute", clock, strategy).passed("aba")
+    assert [True, True, False] == RatedLimiter("1/minute", clock, strategy).passed("aba")
 
 
-def test_a_window_begins_anew_at_its_edge(clock):
-    """Not a moment before."""
-    counted = Counted("1/minute", clock)
-    counted.hit("a")
+def test_fixed_window_restarts_at_its_end(clock):
+    limiter = RatedLimiter("1/minute", clock)
+    limiter.hit("a")
     clock.now = 1059.999
 
-    assert (False, 1, 0, 1060.0) == told(counted.hit("a"))
+    assert (False, 1, 0, 1060.0) == summarize(limiter.hit("a"))
     clock.now = 1060.0
-    assert (True, 1, 0, 1120.0) == told(counted.hit("a"))
+    assert (True, 1, 0, 1120.0) == summarize(limiter.hit("a"))
 
 
-def test_a_moving_window_forgets_by_quarters(clock):
-    """What passed first is forgotten when all of its quarter is older than the window."""
-    counted = Counted("8/minute", clock, "moving")
+def test_moving_window_discards_quarters(clock):
+    """A charge is discarded once all of its quarter has left the window."""
+    limiter = RatedLimiter("8/minute", clock, "moving")
     for _ in range(8):
-        assert counted.hit("a").passes
+        assert limiter.hit("a").allowed
         clock.advance(5)
-    refused = counted.hit("a", 4)
+    rejected = limiter.hit("a", 4)
 
-    # Three passed in the first 15 seconds, and three more before the second were over.
-    assert (False, 8, 0, 1090.0) == told(refused)
-    assert 50 == refused.retry_after
-    assert 1075.0 == counted.hit("a").reset(0)
+    # Three passed in the first 15 seconds, and three more in the next 15.
+    assert (False, 8, 0, 1090.0) == summarize(rejected)
+    assert 50 == rejected.retry_after
+    assert 1075.0 == limiter.hit("a").reset(0)
 
 
-def test_a_sliding_window_weighs_the_one_before(clock):
-    """Half a window on, half of what passed in the one before is still counted."""
-    counted = Counted("10/minute", clock, "sliding")
-    counted.hit("a", 10)
+def test_sliding_window_weights_previous_window(clock):
+    """Half a window later, half of the previous count remains."""
+    limiter = RatedLimiter("10/minute", clock, "sliding")
+    limiter.hit("a", 10)
     clock.advance(90)
-    passed = counted.hit("a", 5)
+    passed = limiter.hit("a", 5)
 
-    assert (True, 0) == (passed.passes, passed.remaining(0))
-    refused = counted.hit("a")
-    assert (False, 6) == (refused.passes, refused.retry_after)
+    assert (True, 0) == (passed.allowed, passed.remaining(0))
+    rejected = limiter.hit("a")
+    assert (False, 6) == (rejected.allowed, rejected.retry_after)
 
 
 @pytest.mark.parametrize("rate", ["2/second; 3/minute", "3/minute; 2/second"])
-def test_several_windows_are_charged_together(clock, rate):
-    """A request counts in each of them, and the tightest is told."""
-    counted = Counted(rate, clock)
+def test_limiter_charges_all_windows(clock, rate):
+    """The decision has the tightest window."""
+    limiter = RatedLimiter(rate, clock)
 
-    assert (True, 2, 1, 1001.0) == told(counted.hit("a"))
-    assert (True, 2, 0, 1001.0) == told(counted.hit("a"))
-    assert (False, 2, 0, 1001.0) == told(counted.hit("a"))
+    assert (True, 2, 1, 1001.0) == summarize(limiter.hit("a"))
+    assert (True, 2, 0, 1001.0) == summarize(limiter.hit("a"))
+    assert (False, 2, 0, 1001.0) == summarize(limiter.hit("a"))
     clock.advance(1)
-    assert (True, 3, 0, 1060.0) == told(counted.hit("a"))
-    assert (False, 3, 0, 1060.0) == told(counted.hit("a"))
+    assert (True, 3, 0, 1060.0) == summarize(limiter.hit("a"))
+    assert (False, 3, 0, 1060.0) == summarize(limiter.hit("a"))
 
 
-def test_a_refused_request_charges_no_window(clock):
-    """What the narrow window refuses costs nothing in the wide one, nor the other way round."""
-    counted, passed = Counted("1/second; 3/minute", clock), []
+def test_rejected_request_charges_no_window(clock):
+    """Neither if the narrow window rejects it nor if the wide one does."""
+    limiter, passed = RatedLimiter("1/second; 3/minute", clock), []
     for _ in range(5):
-        passed.append(counted.passed("a" * 10).count(True))
+        passed.append(limiter.passed("a" * 10).count(True))
         clock.advance(1)
 
     assert [1, 1, 1, 0, 0] == passed
 
 
 @pytest.mark.parametrize("strategy", ["fixed", "sliding", "moving"])
-def test_a_refused_batch_charges_nothing(clock, strategy):
-    """Of costs 4, 7, 6 and 1 a limit of 10 lets 4 and 6 pass."""
-    counted = Counted("10/minute", clock, strategy)
+def test_rejected_batch_charges_nothing(clock, strategy):
+    """Of the costs 4, 7, 6 and 1, a limit of 10 lets 4 and 6 pass."""
+    limiter = RatedLimiter("10/minute", clock, strategy)
 
-    assert [True, False, True, False] == [counted.hit("a", cost).passes for cost in (4, 7, 6, 1)]
+    assert [True, False, True, False] == [limiter.hit("a", cost).allowed for cost in (4, 7, 6, 1)]
 
 
-def test_where_several_windows_are_full_the_longest_wait_is_told(clock):
-    """A caller who waits so long passes."""
-    counted = Counted("1/second; 1/minute", clock)
-    counted.hit("a")
-    verdict = counted.hit("a")
+def test_rejection_has_longest_wait_of_full_windows(clock):
+    limiter = RatedLimiter("1/second; 1/minute", clock)
+    limiter.hit("a")
+    decision = limiter.hit("a")
 
-    assert (False, 1060.0, 60) == (verdict.passes, verdict.reset(verdict.heeded), verdict.retry_after)
+    assert (False, 1060.0, 60) == (
+        decision.allowed,
+        decision.reset(decision.binding_window),
+        decision.retry_after,
+    )
     clock.now = 1060.0
-    assert counted.hit("a").passes
+    assert limiter.hit("a").allowed
 
 
 @pytest.mark.parametrize("strategy", ["fixed", "sliding", "moving"])
 @pytest.mark.parametrize("back", [0.001, 30, 3600])
-def test_a_clock_set_back_neither_frees_nor_shuts_for_longer(clock, strategy, back):
-    """The window goes back with it: it is full still, and nobody waits for longer than twice its length."""
-    counted = Counted("1/minute", clock, strategy)
-    counted.hit("a")
+def test_window_follows_clock_set_back(clock, strategy, back):
+    """The window stays full, and nobody waits longer than twice its length."""
+    limiter = RatedLimiter("1/minute", clock, strategy)
+    limiter.hit("a")
     clock.advance(-back)
-    verdict = counted.hit("a")
+    decision = limiter.hit("a")
 
-    assert not verdict.passes
-    assert {"fixed": 60, "moving": 75, "sliding": 120}[strategy] >= verdict.retry_after
-    clock.advance(verdict.retry_after)
-    assert counted.hit("a").passes
+    assert not decision.allowed
+    assert {"fixed": 60, "moving": 75, "sliding": 120}[strategy] >= decision.retry_after
+    clock.advance(decision.retry_after)
+    assert limiter.hit("a").allowed
 
 
 @pytest.mark.parametrize("strategy", ["fixed", "sliding", "moving"])
-def test_what_is_given_back_is_free_again(clock, strategy):
-    """Once, and only while it is counted."""
-    counted = Counted("3/minute", clock, strategy)
-    charged = counted.hit("a", 3)
+def test_refund_makes_room_once(clock, strategy):
+    """Only while the charge is still counted."""
+    limiter = RatedLimiter("3/minute", clock, strategy)
+    charged = limiter.hit("a", 3)
     clock.advance(10)
-    counted.limiter.give_back(counted.rate, "a", 3, charged.now)
+    limiter.inner.refund(limiter.rate, "a", 3, charged.now)
 
-    assert counted.hit("a", 3).passes
+    assert limiter.hit("a", 3).allowed
     clock.advance(121)
-    assert counted.hit("a", 2).passes
-    counted.limiter.give_back(counted.rate, "a", 2, charged.now)
-    counted.limiter.give_back(counted.rate, "nobody", 2, charged.now)
-    assert not counted.hit("a", 2).passes
+    assert limiter.hit("a", 2).allowed
+    limiter.inner.refund(limiter.rate, "a", 2, charged.now)
+    limiter.inner.refund(limiter.rate, "nobody", 2, charged.now)
+    assert not limiter.hit("a", 2).allowed
 
 
-def test_to_peek_charges_nothing(clock):
-    """And of whom nothing is counted, nothing is kept."""
-    counted = Counted("1/minute", clock)
+def test_peek_charges_nothing(clock):
+    """It creates no bucket either."""
+    limiter = RatedLimiter("1/minute", clock)
 
-    assert counted.limiter.peek("a") is None
-    assert 0 == len(counted.limiter)
-    counted.hit("a")
-    assert not counted.limiter.peek("a").passes
+    assert limiter.inner.peek("a") is None
+    assert 0 == len(limiter.inner)
+    limiter.hit("a")
+    assert not limiter.inner.peek("a").allowed
     clock.advance(60)
-    assert counted.limiter.peek("a").passes
+    assert limiter.inner.peek("a").allowed
 
 
-def test_rates_are_counted_apart(clock):
-    """Whoever has two rates has a bucket for each; a share goes on with the bucket of its whole."""
-    counted, other = Counted("4/minute", clock), Rate.parse("2/minute")
-    counted.hit("a", 3)
+def test_limiter_counts_rates_separately(clock):
+    """A share of a rate uses the bucket of the rate."""
+    limiter, other = RatedLimiter("4/minute", clock), Rate.parse("2/minute")
+    limiter.hit("a", 3)
 
-    assert counted.limiter.hit(other, "a", 2).passes
-    assert not counted.limiter.hit(counted.rate.share(2), "a").passes
-    assert counted.hit("a").passes
+    assert limiter.inner.hit(other, "a", 2).allowed
+    assert not limiter.inner.hit(limiter.rate.share(2), "a").allowed
+    assert limiter.hit("a").allowed
 
 
-def test_a_share_lets_at_least_one_pass(clock):
-    """However many processes there are."""
+def test_share_lets_at_least_one_pass(clock):
 
     assert [1, 33] == [window.amount for window in Rate.parse("3/second; 100/minute").share(3).windows[::-1]]
     assert [1] == [window.amount for window in Rate.parse("3/second").share(9).windows]
 
 
-def test_who_has_not_asked_for_long_is_forgotten(clock):
-    """When so many others have asked since; who goes on asking never is."""
-    counted = Counted("1/minute", clock, max_buckets=20)
-    for at in range(11):
-        counted.hit(f"c{at}")
-        counted.hit("steady")
-    counted.hit("c1")
-    for at in range(11, 19):
-        counted.hit(f"c{at}")
-        counted.hit("steady")
+def test_memory_limiter_discards_unused_buckets(clock):
+    """A bucket in regular use is retained."""
+    limiter = RatedLimiter("1/minute", clock, max_buckets=20)
+    for index in range(11):
+        limiter.hit(f"c{index}")
+        limiter.hit("steady")
+    limiter.hit("c1")
+    for index in range(11, 19):
+        limiter.hit(f"c{index}")
+        limiter.hit("steady")
 
-    assert [True, False, False] == [counted.hit(caller).passes for caller in ("c0", "c1", "steady")]
+    assert [True, False, False] == [limiter.hit(caller).allowed for caller in ("c0", "c1", "steady")]
 
 
 @pytest.mark.parametrize("max_buckets", [2, 50])
-def test_memory_is_bounded_by_many_callers(clock, max_buckets):
-    """However many callers come, no more are kept."""
-    counted = Counted("1/minute", clock, max_buckets=max_buckets)
-    for at in range(1000):
-        counted.hit(f"c{at}")
-        assert max_buckets >= len(counted.limiter)
+def test_memory_limiter_limits_number_of_buckets(clock, max_buckets):
+    limiter = RatedLimiter("1/minute", clock, max_buckets=max_buckets)
+    for index in range(1000):
+        limiter.hit(f"c{index}")
+        assert max_buckets >= len(limiter.inner)
 
 
 @pytest.mark.parametrize("strategy", ["fixed", "sliding", "moving"])
-def test_64_threads_pass_exactly_as_often_as_allowed(strategy):
-    """Testing and charging are one step."""
-    counted = Counted("1000/hour; 700/day", Clock(), strategy)
+def test_memory_limiter_is_exact_with_64_threads(strategy):
+    limiter = RatedLimiter("1000/hour; 700/day", FakeClock(), strategy)
     together, passed = threading.Barrier(64), []
 
     def ask():
         together.wait(SOON)
-        passed.extend(counted.passed("a" * 20))
+        passed.extend(limiter.passed("a" * 20))
 
     threads = [threading.Thread(target=ask) for _ in range(64)]
     for thread in threads:
@@ -244,8 +247,7 @@ def test_64_threads_pass_exactly_as_often_as_allowed(strategy):
         ("7/month", [(7, 30 * 86400)]),
     ],
 )
-def test_rates_are_read(rate, sizes):
-    """In the notation of the library `limits`."""
+def test_parse_windows_accepts_notation_of_limits(rate, sizes):
 
     assert sizes == [(window.amount, window.span) for window in parse_windows(rate)]
 
@@ -253,33 +255,32 @@ def test_rates_are_read(rate, sizes):
 @pytest.mark.parametrize(
     ("rate", "fault"),
     [
-        ("5 per fortnite", "'fortnite' is no unit"),
-        ("0/minute", "'0/minute' lets nobody pass"),
-        ("5/0 minutes", "'5/0 minutes' lets nobody pass"),
-        ("", "'' is no window"),
-        (" ", "'' is no window"),
-        (";", "'' is no window"),
-        ("60", "'60' is no window"),
-        ("-1/minute", "'-1/minute' is no window"),
-        ("1.5/minute", "'1.5/minute' is no window"),
-        ("60/minute; 0/day", "'0/day' lets nobody pass"),
-        ("60/minute; x", "'x' is no window"),
-        ("60/minute;", "'' is no window"),
-        (None, "'' is no window"),
-        (60, "'' is no window"),
+        ("5 per fortnite", "'fortnite' is not a unit"),
+        ("0/minute", "'0/minute' lets nothing pass"),
+        ("5/0 minutes", "'5/0 minutes' lets nothing pass"),
+        ("", "'' is not a window"),
+        (" ", "'' is not a window"),
+        (";", "'' is not a window"),
+        ("60", "'60' is not a window"),
+        ("-1/minute", "'-1/minute' is not a window"),
+        ("1.5/minute", "'1.5/minute' is not a window"),
+        ("60/minute; 0/day", "'0/day' lets nothing pass"),
+        ("60/minute; x", "'x' is not a window"),
+        ("60/minute;", "'' is not a window"),
+        (None, "'' is not a window"),
+        (60, "'' is not a window"),
     ],
     ids=repr,
 )
-def test_what_is_no_rate_is_refused(rate, fault):
-    """The message shows what was given, which part of it is at fault, and an example."""
+def test_parse_windows_rejects_invalid_rates(rate, fault):
+    """The message has the value, its invalid part and an example."""
     with pytest.raises(ConfigurationError) as info:
         parse_windows(rate)
 
-    assert f"rate={rate!r}: {fault}" in str(info.value)
+    assert f"(got {rate!r}): {fault}" in str(info.value)
     assert '"60/minute; 10000/day"' in str(info.value)
 
 
-def test_what_is_no_strategy_is_refused():
-    """The message names those there are."""
-    with pytest.raises(ConfigurationError, match="accepts fixed, sliding, moving"):
+def test_rate_rejects_unknown_strategies():
+    with pytest.raises(ConfigurationError, match="strategy must be one of fixed, sliding, moving"):
         Rate.parse("1/minute", "rolling")

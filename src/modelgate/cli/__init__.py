@@ -1,8 +1,12 @@
-"""The command ``modelgate``. Needs the extra ``cli``.
+"""The command ``modelgate``. Requires the extra ``cli``.
 
-Exit codes: 0 done; 1 the extra is missing, or a command found what it looks for; 2 the command is used in
-another way than it is meant, or an option or a file cannot work, for want of another extra for one; 3 there is
-no such key or deployment, or its state does not allow it; 4 the database, or the server, cannot be asked.
+Exit codes:
+
+- 0: success
+- 1: the command found a problem, such as rejected rows or different predictions; or the extra is missing
+- 2: wrong usage, or an option or a file cannot be used (for example because another extra is missing)
+- 3: no such key or deployment, or its state does not allow the operation
+- 4: the database or the server is unavailable
 """
 
 import sys
@@ -11,7 +15,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command with the arguments of the process."""
+    """Run the command with the arguments of this process."""
     try:
         from .root import cli
 

@@ -1,4 +1,4 @@
-"""How far a file has been scored, kept beside the output until all of it is."""
+"""Progress of a scoring run, stored next to its output until the run is complete."""
 
 from pathlib import Path
 
@@ -10,20 +10,20 @@ __all__ = ["Checkpoint", "checkpoint_path"]
 
 
 class Checkpoint(msgspec.Struct, kw_only=True):
-    """How far a file has been scored.
+    """Progress of a scoring run.
 
     Args:
-        url: of the deployment that was asked.
-        chunk: the most rows of one request.
-        offset: the bytes of the input that are done.
-        digest: SHA-256 of these, in hexadecimal.
-        line: of the input where the rest begins.
-        output: the bytes of the output so far.
-        errors: the bytes of the file of refused rows so far.
-        scored: how many rows were scored.
-        refused: how many were not.
-        header: of the output; None while no row was scored.
-        versions: of the models that scored.
+        url: URL of the deployment.
+        chunk: Maximum number of rows per request.
+        offset: Number of input bytes that are done.
+        digest: SHA-256 of those bytes, in hexadecimal.
+        line: Number of the input line at which the remaining rows begin.
+        output: Number of bytes written to the output.
+        errors: Number of bytes written to the file of rejected rows.
+        scored: Number of scored rows.
+        refused: Number of rejected rows.
+        header: Header of the output; None until a row has been scored.
+        versions: Model versions that scored the rows.
     """
 
     url: str
@@ -40,30 +40,32 @@ class Checkpoint(msgspec.Struct, kw_only=True):
 
     @property
     def rows(self) -> int:
-        """How many are done."""
+        """Number of rows that are done, scored or rejected."""
         return self.scored + self.refused
 
     def save(self, path: Path) -> None:
-        """Write it to *path*, whole or not at all."""
+        """Write the checkpoint to *path* atomically."""
         unfinished = path.with_name(path.name + ".new")
         unfinished.write_bytes(msgspec.json.encode(self))
         unfinished.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint | None":
-        """The one at *path*; None where there is none.
+        """Return the checkpoint stored at *path*, or None if there is none.
 
         Raises:
-            ConfigurationError: it cannot be read.
+            ConfigurationError: The file cannot be read.
         """
         try:
             return msgspec.json.decode(path.read_bytes(), type=cls)
         except FileNotFoundError:
             return None
         except (OSError, msgspec.DecodeError) as error:
-            raise ConfigurationError(f"{path} cannot be read ({error}): --overwrite begins anew") from None
+            raise ConfigurationError(
+                f"{path} cannot be read ({error}): start over with --overwrite"
+            ) from None
 
 
 def checkpoint_path(output: Path) -> Path:
-    """Where the checkpoint of *output* is."""
+    """Return the path of the checkpoint of *output*."""
     return output.with_name(output.name + ".checkpoint")

@@ -1,25 +1,25 @@
-"""What in the configuration of a gate will bite: one function a question, over facts that are gathered before."""
+"""Checks of a gate's configuration: one function per check, over facts that are collected beforehand."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
+from ..deployments.deployment import Deployment
 from ..errors import ConfigurationError
-from ..gate.deployment import Deployment
-from ..keys.record import KeyRecord
+from ..keys.key_record import KeyRecord
 from ..layers import KeyAuth, RateLimit, TrustedProxies
 from ..layers.rate_limit import DEFAULT_RATE
 from ..models.cache import CacheInfo
 from ..schema import Schema
-from ..schema.ways import paths_through
-from .times import ago
+from ..schema.introspection.column_paths import paths_through
+from .durations import format_age
 
-__all__ = ["CHECKS", "Facts", "Finding", "findings"]
+__all__ = ["CHECKS", "Facts", "Finding", "LoadedModel", "run_checks"]
 
 _SOON = timedelta(days=14)
 
-_HOSTED = {
+_PLATFORMS = {
     "KUBERNETES_SERVICE_HOST": "Kubernetes",
     "K_SERVICE": "Cloud Run",
     "DYNO": "Heroku",
@@ -28,10 +28,10 @@ _HOSTED = {
     "WEBSITE_SITE_NAME": "Azure App Service",
     "AWS_EXECUTION_ENV": "AWS",
 }
-"""What these platforms set in the environment; each has a proxy in front, and several hosts when asked to."""
+"""Platforms by an environment variable that each sets. All put a proxy in front and can run several hosts."""
 
 _IGNORING = ("ignore", "warn", "infrequent_if_exist", "use_encoded_value")
-"""The values of ``handle_unknown`` with which scikit-learn's encoders take what they have never seen."""
+"""Values of ``handle_unknown`` with which scikit-learn's encoders accept unknown categories."""
 
 
 _EMPTY = CacheInfo(0, 0, 16, 0, None, 0)
@@ -39,13 +39,13 @@ _EMPTY = CacheInfo(0, 0, 16, 0, None, 0)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something to know.
+    """Problem or note about the configuration.
 
     Args:
-        level: ``"wrong"`` for what is to be changed, ``"note"`` for what is to be known.
-        about: ``"keys"``, ``"limits"``, or the name of a deployment.
-        what: is the matter.
-        do: what to change.
+        level: ``"wrong"`` if something must be changed, ``"note"`` otherwise.
+        about: ``"keys"``, ``"limits"``, …, or the name of a deployment.
+        what: Description of the problem.
+        do: Suggested change.
     """
 
     level: Literal["wrong", "note"]
@@ -56,49 +56,49 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the checks look at.
+    """Facts that the checks examine.
 
     Args:
-        deployments: of the gate, by name.
-        layers: the gate's HTTP layers, and those of its deployments.
-        cache: of models.
-        models: of each deployment the fitted model, its schema and its plan; or why it cannot be loaded.
-        records: the keys in the database; None where they are in none, an error where it cannot be asked.
-        environ: the environment.
-        workers: how many processes serve.
-        now: the time.
+        deployments: Deployments of the gate, by name.
+        layers: HTTP layers of the gate and of its deployments.
+        cache: State of the model cache.
+        models: For each active deployment its loaded model, or the error with which loading failed.
+        records: Key records in the database; None without a database, an error if it is unavailable.
+        environ: Environment variables.
+        workers: Number of server processes.
+        now: Current time.
     """
 
     deployments: Mapping[str, Deployment] = field(default_factory=dict)
     layers: Sequence[Any] = ()
     cache: CacheInfo = _EMPTY
-    models: Mapping[str, "Loaded | Exception"] = field(default_factory=dict)
+    models: Mapping[str, "LoadedModel | Exception"] = field(default_factory=dict)
     records: Sequence[KeyRecord] | Exception | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
     workers: int = 1
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
-    def loaded(self) -> Iterator[tuple[str, "Loaded"]]:
-        """The models that can be loaded."""
-        for name, told in self.models.items():
-            if isinstance(told, Loaded):
-                yield name, told
+    def loaded(self) -> Iterator[tuple[str, "LoadedModel"]]:
+        """Models that could be loaded, with the names of their deployments."""
+        for name, model in self.models.items():
+            if isinstance(model, LoadedModel):
+                yield name, model
 
     @property
-    def host(self) -> str | None:
-        """The platform it runs on, where that shows."""
-        return next((name for variable, name in _HOSTED.items() if self.environ.get(variable)), None)
+    def platform(self) -> str | None:
+        """Hosting platform, or None if it is not known."""
+        return next((name for variable, name in _PLATFORMS.items() if self.environ.get(variable)), None)
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """A model that could be loaded.
+class LoadedModel:
+    """Model that could be loaded.
 
     Args:
-        model: the fitted estimator, or a function.
-        schema: of its input.
-        plan: or the reason why there is none.
+        model: Fitted estimator, or a function.
+        schema: Schema of its input.
+        plan: Exact plan, or the reason why there is none.
     """
 
     model: Any
@@ -109,111 +109,108 @@ class Loaded:
 Check: TypeAlias = Callable[[Facts], Iterator[Finding]]
 
 
-def findings(facts: Facts) -> list[Finding]:
-    """Everything the checks find, what is wrong first."""
-    found = [finding for check in CHECKS for finding in check(facts)]
-    return sorted(found, key=lambda finding: finding.level != "wrong")
+def run_checks(facts: Facts) -> list[Finding]:
+    """Run all checks and return their findings, problems before notes."""
+    findings = [finding for check in CHECKS for finding in check(facts)]
+    return sorted(findings, key=lambda finding: finding.level != "wrong")
 
 
-def limits_of_one_process(facts: Facts) -> Iterator[Finding]:
-    """Counts in memory, and several processes that each have their own."""
-    alone = [layer for layer in facts.layers if isinstance(layer, RateLimit) and not layer.shared]
-    if alone and facts.workers > 1:
-        rates = dict.fromkeys(_told(layer.rate) for layer in alone)
+def check_limit_storage(facts: Facts) -> Iterator[Finding]:
+    """Find limits that several processes count separately, in memory."""
+    in_memory = [layer for layer in facts.layers if isinstance(layer, RateLimit) and not layer.shared]
+    if in_memory and facts.workers > 1:
+        rates = dict.fromkeys(
+            f"{layer.rate} (the default)" if layer.rate == DEFAULT_RATE else layer.rate for layer in in_memory
+        )
         yield Finding(
             "wrong",
             "limits",
             f"{', '.join(rates)}: counted in memory by each of {facts.workers} processes: a caller gets up to"
             f" {facts.workers} times as much",
-            'RateLimit(…, storage="redis://…") counts for all of them',
+            'RateLimit(…, storage="redis://…") counts across all processes',
         )
 
 
-def _told(rate: str) -> str:
-    return f"{rate} (where nothing is said of limits)" if rate == DEFAULT_RATE else rate
-
-
-def workers_not_told(facts: Facts) -> Iterator[Finding]:
-    """A number of workers that is none."""
-    told = facts.environ.get("WEB_CONCURRENCY")
-    if told and not (told.isascii() and told.isdigit()):
+def check_worker_count(facts: Facts) -> Iterator[Finding]:
+    """Find a number of workers that is not a number."""
+    workers = facts.environ.get("WEB_CONCURRENCY")
+    if workers and not (workers.isascii() and workers.isdigit()):
         yield Finding(
             "wrong",
             "workers",
-            f"WEB_CONCURRENCY={told!r} is no number: servers do not start with it, and checks here take it for 1",
-            "WEB_CONCURRENCY=4, or unset",
+            f"WEB_CONCURRENCY must be a number (got {workers!r}): servers do not start, and these checks assume 1",
+            "set WEB_CONCURRENCY=4, or unset it",
         )
 
 
-def unknown_proxies(facts: Facts) -> Iterator[Finding]:
-    """Nothing said of proxies: all callers may have one address, that of the proxy."""
+def check_proxies(facts: Facts) -> Iterator[Finding]:
+    """Find a missing ``trusted_proxies``: all callers may share one address, that of the proxy."""
     if any(isinstance(layer, TrustedProxies) for layer in facts.layers):
         return
-    where = facts.host or ("a server told of one" if facts.environ.get("FORWARDED_ALLOW_IPS") else None)
-    if where is not None:
-        what = f"it runs behind a proxy ({where}), whose address every caller is taken to have"
-    else:
-        what = "nothing is said of proxies: behind one, every caller is taken to have its address"
+    evidence = facts.platform or (
+        "FORWARDED_ALLOW_IPS is set" if facts.environ.get("FORWARDED_ALLOW_IPS") else None
+    )
     yield Finding(
-        "wrong" if where is not None else "note",
+        "note" if evidence is None else "wrong",
         "trusted_proxies",
-        what,
-        'trusted_proxies=["10.0.0.0/8"] names the networks of the proxies; [] says there are none',
+        "is not set: behind a proxy, all callers appear to have the proxy's address"
+        if evidence is None
+        else f"is not set, but there is a proxy ({evidence}): all callers appear to have its address",
+        'set trusted_proxies=["10.0.0.0/8"] to the networks of the proxies, or [] if there are none',
     )
 
 
-def no_keys(facts: Facts) -> Iterator[Finding]:
-    """No layer asks for a key."""
+def check_keys_required(facts: Facts) -> Iterator[Finding]:
+    """Find a gate that does not require keys."""
     if not any(isinstance(layer, KeyAuth) for layer in facts.layers):
         yield Finding(
             "wrong",
             "keys",
-            "anyone may ask, without a key",
-            'keys="sqlite:///keys.db", and modelgate keys create',
+            "are not required: anyone can call the gate",
+            'set keys="sqlite:///keys.db" and run modelgate keys create',
         )
 
 
-def keys_of_one_host(facts: Facts) -> Iterator[Finding]:
-    """Keys in a file, which other hosts do not have."""
+def check_key_storage(facts: Facts) -> Iterator[Finding]:
+    """Find keys in a local file, which other hosts do not have."""
     stores = [layer.keys for layer in facts.layers if isinstance(layer, KeyAuth)]
     if any(getattr(store, "backend", None) == "sqlite" for store in stores):
-        where = (
-            ""
-            if facts.host is None
-            else f", and {facts.host} may run several, or lose its file when it starts anew"
-        )
+        what = "are in a SQLite file, which only the processes of one host share"
+        if facts.platform is not None:
+            what += f"; {facts.platform} may run several hosts, or lose the file on a restart"
         yield Finding(
-            "note" if facts.host is None else "wrong",
+            "note" if facts.platform is None else "wrong",
             "keys",
-            f"are in a file of SQLite, for the processes of one host{where}",
-            'for more hosts: keys="postgresql://…"',
+            what,
+            'for several hosts, set keys="postgresql://…"',
         )
 
 
-def keys_that_end(facts: Facts) -> Iterator[Finding]:
-    """Keys that have ended, or soon will; and a database without one that opens anything."""
+def check_key_expiry(facts: Facts) -> Iterator[Finding]:
+    """Find keys that have expired or soon will, and a database without an active key."""
     if isinstance(facts.records, Exception):
-        yield Finding("wrong", "keys", f"their database cannot be asked: {facts.records}", "see that it runs")
+        yield Finding(
+            "wrong", "keys", f"database unavailable: {facts.records}", "check that the database is running"
+        )
     if facts.records is None or isinstance(facts.records, Exception):
         return
     states = [record.state(facts.now) for record in facts.records]
     if "active" not in states:
-        yield Finding("wrong", "keys", "there is none that is active", "modelgate keys create")
+        yield Finding("wrong", "keys", "none is active", "run modelgate keys create")
     if "expired" in states:
         yield Finding("note", "keys", f"{states.count('expired')} expired", "modelgate keys list shows them")
     for record, state in zip(facts.records, states, strict=True):
         if state == "active" and record.expires is not None and record.expires - facts.now < _SOON:
-            ends = ago(record.expires, facts.now)
             yield Finding(
                 "wrong",
                 "keys",
-                f"{record.id} of {record.owner} ends {ends}",
-                f"modelgate keys rotate {record.id}",
+                f"{record.id} of {record.owner} expires {format_age(record.expires, facts.now)}",
+                f"run modelgate keys rotate {record.id}",
             )
 
 
-def models_not_loaded(facts: Facts) -> Iterator[Finding]:
-    """Models that cannot be loaded: a file, an extra or a version that is missing or another."""
+def check_model_loading(facts: Facts) -> Iterator[Finding]:
+    """Find models that cannot be loaded, for example because an extra is missing."""
     for name, error in facts.models.items():
         if isinstance(error, Exception):
             yield Finding(
@@ -221,82 +218,82 @@ def models_not_loaded(facts: Facts) -> Iterator[Finding]:
             )
 
 
-def cache_too_small(facts: Facts) -> Iterator[Finding]:
-    """Deployments that push each other out of memory."""
-    loaded = sum(deployment.is_loaded for deployment in facts.deployments.values())
-    if loaded > facts.cache.maxsize:
+def check_cache_size(facts: Facts) -> Iterator[Finding]:
+    """Find deployments that evict each other's models."""
+    loading = sum(deployment.is_loaded for deployment in facts.deployments.values())
+    if loading > facts.cache.maxsize:
         yield Finding(
             "wrong",
             "cache",
-            f"keeps {facts.cache.maxsize} models, and {loaded} deployments load theirs: they are loaded again and again",
-            f"Gate(cache_size={loaded})",
+            f"holds {facts.cache.maxsize} models, but {loading} deployments load one: they are reloaded repeatedly",
+            f"set Gate(cache_size={loading})",
         )
 
 
-def pickles(facts: Facts) -> Iterator[Finding]:
-    """Model files that run the code in them when they are loaded."""
+def check_pickles(facts: Facts) -> Iterator[Finding]:
+    """Find model files that execute code when they are loaded."""
     for name, deployment in facts.deployments.items():
         if deployment.path is not None and deployment.path.suffix == ".joblib":
             yield Finding(
                 "note",
                 name,
-                "is a pickle, which runs the code in it when it is loaded; its digest is pinned",
-                "skops.io.dump, or modelgate pack, makes a file that runs none",
+                "is a pickle: loading it runs the code in it; its digest is pinned",
+                "skops.io.dump and modelgate pack write files that run no code",
             )
 
 
-def no_plans(facts: Facts) -> Iterator[Finding]:
-    """Estimators that answer for themselves, which takes longer for few rows."""
+def check_plans(facts: Facts) -> Iterator[Finding]:
+    """Find estimators without an exact plan, which are slower for a few rows."""
     for name, loaded in facts.loaded:
         if isinstance(loaded.plan, str) and hasattr(loaded.model, "predict"):
             yield Finding(
                 "note",
                 name,
                 f"has no exact plan: {loaded.plan}",
-                "nothing: it answers all the same, more slowly",
+                "nothing: predictions are the same, but slower",
             )
 
 
-def levels_ignored(facts: Facts) -> Iterator[Finding]:
-    """Columns whose unknown values reach an encoder that takes them without a word."""
+def check_unknown_levels(facts: Facts) -> Iterator[Finding]:
+    """Find columns whose unknown values reach an encoder that silently ignores them."""
     for name, loaded in facts.loaded:
-        columns = _unguarded(loaded) if hasattr(loaded.model, "predict") else []
+        columns = _unguarded_columns(loaded) if hasattr(loaded.model, "predict") else []
         if columns:
             yield Finding(
                 "wrong",
                 name,
-                f"values of {', '.join(columns)} that the model has never seen are scored without a word: its encoder"
-                " ignores them, and the schema lets them pass",
-                'give the columns their levels, and unknown_levels="refuse" or "warn"',
+                f"unknown values of {', '.join(columns)} are scored silently: the encoder ignores them and the"
+                " schema accepts them",
+                'declare the levels of these columns, and set unknown_levels="refuse" or "warn"',
             )
 
 
-def _unguarded(loaded: Loaded) -> list[str]:
+def _unguarded_columns(loaded: LoadedModel) -> list[str]:
     try:
         paths = paths_through(loaded.model)
     except ConfigurationError:
-        return []  # It does not tell what its columns are, and has no encoder that is known.
+        return []  # An estimator without column names has no encoder that is known here.
     columns = {column.name: column for column in loaded.schema}
-    passes = loaded.schema.policy.unknown_levels == "accept"
+    accepts_all = loaded.schema.options.unknown_levels == "accept"
     ignored = {
         path.name
         for path in paths
         for step, _ in path.steps
         if getattr(step, "handle_unknown", None) in _IGNORING
     }
-    return sorted(name for name in ignored & columns.keys() if passes or columns[name].levels is None)
+    return sorted(name for name in ignored & columns.keys() if accepts_all or columns[name].levels is None)
 
 
 CHECKS: tuple[Check, ...] = (
-    models_not_loaded,
-    no_keys,
-    keys_that_end,
-    keys_of_one_host,
-    limits_of_one_process,
-    workers_not_told,
-    unknown_proxies,
-    cache_too_small,
-    levels_ignored,
-    pickles,
-    no_plans,
+    check_model_loading,
+    check_keys_required,
+    check_key_expiry,
+    check_key_storage,
+    check_limit_storage,
+    check_worker_count,
+    check_proxies,
+    check_cache_size,
+    check_unknown_levels,
+    check_pickles,
+    check_plans,
 )

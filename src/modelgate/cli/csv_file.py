@@ -23,7 +23,7 @@ _MODULES = (
     (re.compile(rb"\xfd7zXZ\0"), "lzma"),
     (re.compile(rb"\x28\xb5\x2f\xfd"), "compression.zstd"),
 )
-"""Compressed files by their first bytes, and the modules that read them."""
+"""First bytes of compressed files, and the modules that read them."""
 
 _BOMS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
@@ -41,16 +41,16 @@ _FORMATS = (
     (b"ARROW1", "a Feather file", "read_feather"),
     (b"ORC", "an ORC file", "read_orc"),
 )
-"""Formats that people have rows in, by their first bytes, and the function of pandas that reads them."""
+"""First bytes of other tabular formats, their names, and the pandas functions that read them."""
 
 
 class CSVFile(NamedTuple):
     """An open CSV file.
 
     Args:
-        content: What is read, decompressed.
-        file: The file itself, whose position shows how much of it has been read.
-        is_compressed: Whether the two differ.
+        content: Decompressed content.
+        file: The file on disk; its position shows how much of it has been read.
+        is_compressed: Whether the file on disk is compressed.
     """
 
     content: BinaryIO
@@ -63,7 +63,7 @@ def open_csv(path: Path) -> Iterator[CSVFile]:
     """Open the CSV file *path*, decompressed if it is compressed.
 
     Raises:
-        ConfigurationError: It is of another format, or damaged; the latter also while it is read.
+        ConfigurationError: The file is not a CSV file, or is damaged. Damage may show up only while reading.
     """
     with ExitStack() as stack:
         file = stack.enter_context(path.open("rb"))
@@ -75,7 +75,7 @@ def open_csv(path: Path) -> Iterator[CSVFile]:
             yield CSVFile(content, file, module is not None)
         except damaged as error:
             if getattr(error, "errno", None) is not None:
-                raise  # An error of the disk, not of the content.
+                raise  # An I/O error, not a damaged file.
             raise ConfigurationError(f"{path} is damaged or incomplete: {error}") from None
 
 
@@ -120,5 +120,5 @@ def _check_format(path: Path, head: bytes) -> None:
                 )
     if b"\0" in head.partition(b"\n")[0] or any(magic.match(head) for magic, _ in _MODULES):
         raise ConfigurationError(
-            f"{path} is no text file: the rows must be CSV in UTF-8, plain or compressed once"
+            f"{path} is not a text file: the rows must be CSV in UTF-8, plain or compressed once"
         )

@@ -1,4 +1,4 @@
-"""``modelgate deployments``: list, set, pause, resume, drain and remove what many gates serve."""
+"""``modelgate deployments``: manage the deployments in a registry that many gates follow."""
 
 from typing import TYPE_CHECKING
 
@@ -6,34 +6,38 @@ import click
 import msgspec
 
 from ..errors import ConfigurationError
-from .tables import print_json, print_table
+from .output_tables import print_json, print_table
 
 if TYPE_CHECKING:
-    from ..gate.entries import State
-    from ..gate.registry import Registered, SqlRegistry
+    from ..deployments.catalog import State
+    from ..deployments.sql_registry import DeploymentRecord, SqlRegistry
 
 __all__ = ["deployments"]
 
 
-def _opened(ctx: click.Context, _: click.Parameter, url: str) -> "SqlRegistry":
-    from ..gate.registry import SqlRegistry
+def _open_registry(ctx: click.Context, _: click.Parameter, url: str) -> "SqlRegistry":
+    from ..deployments.sql_registry import SqlRegistry
 
     registry = SqlRegistry(url)
     ctx.call_on_close(registry.close)
     return registry
 
 
-def _shares(ctx: click.Context, parameter: click.Parameter, told: tuple[str, ...]) -> dict[str, float]:
-    shares: dict[str, float] = {}
-    for each in told:
-        model, _, percent = each.rpartition("=")
-        if model in shares:
+def _parse_weights(
+    ctx: click.Context, parameter: click.Parameter, options: tuple[str, ...]
+) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for option in options:
+        model, _, percent = option.rpartition("=")
+        if model in weights:
             raise click.BadParameter(f"{model} is given twice", ctx, parameter)
         try:
-            shares[model] = float(percent)
+            weights[model] = float(percent)
         except ValueError:
-            raise click.BadParameter(f"{each}: accepts store:name@version=5", ctx, parameter) from None
-    return shares
+            raise click.BadParameter(
+                f"must be MODEL=PERCENT, such as store:churn@8=5 (got {option!r})", ctx, parameter
+            ) from None
+    return weights
 
 
 _db = click.option(
@@ -43,57 +47,68 @@ _db = click.option(
     envvar="MODELGATE_REGISTRY_URL",
     required=True,
     show_envvar=True,
-    callback=_opened,
-    help="sqlite:///models.db or postgresql://…; one with a password better by the environment.",
+    callback=_open_registry,
+    help="URL of the registry: sqlite:///models.db or postgresql://…. Pass a URL with a password in the"
+    " environment variable.",
 )
 _name = click.argument("name")
 
 
 @click.group()
 def deployments() -> None:
-    """What the gates serve that have this database as their registry.
+    """Manage the deployments in a registry.
 
-    Each of them looks every few seconds.
+    Gates that use this database as their registry apply changes within a few seconds.
     """
 
 
 @deployments.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
 @_db
 def list_(registry: "SqlRegistry", as_json: bool) -> None:
-    """List what is registered."""
-    registered = registry.list()
+    """List the registered deployments."""
+    records = registry.list()
     if as_json:
-        print_json(msgspec.to_builtins(registered))
+        print_json(msgspec.to_builtins(records))
     else:
-        print_table(("name", "model", "state", "rollout"), map(_row, registered), whole=("name", "state"))
+        print_table(("name", "model", "state", "rollout"), map(_row, records), no_wrap=("name", "state"))
 
 
 @deployments.command("set")
 @_name
 @click.argument("model", required=False)
 @click.option(
-    "--percent",
-    "percents",
+    "--weight",
+    "weights",
     metavar="MODEL=PERCENT",
     multiple=True,
-    callback=_shares,
-    help="Another model and its share, store:churn@8=5. May be given several times. Without any there is none.",
+    callback=_parse_weights,
+    help="Send PERCENT of the requests to another model, such as store:churn@8=5. Repeatable. [default: none]",
 )
-@click.option("--by", default="request", show_default=True, help="request, key, or column:name.")
+@click.option(
+    "--sticky-by",
+    default="request",
+    show_default=True,
+    help="Choose the model per request, per key, or per value of column:NAME.",
+)
 @_db
-def set_(registry: "SqlRegistry", name: str, model: str | None, percents: dict[str, float], by: str) -> None:
-    """Have NAME served by MODEL, store:churn@7; without it only the rollout changes."""
-    from ..scoring import Rollout
+def set_(
+    registry: "SqlRegistry", name: str, model: str | None, weights: dict[str, float], sticky_by: str
+) -> None:
+    """Set the model and the rollout of a deployment.
 
-    registry.set(name, model, rollout=Rollout(percents, by) if percents else None)
+    MODEL is a stored model such as store:churn@7. Without it only the rollout changes.
+    """
+    from ..deployments import Rollout
+
+    registry.set(name, model, rollout=Rollout(weights, sticky_by) if weights else None)
 
 
 @deployments.command()
 @_name
 @_db
 def pause(registry: "SqlRegistry", name: str) -> None:
-    """Refuse every request, as for what is switched off."""
+    """Reject all requests until resumed."""
     _set_state(registry, name, "paused")
 
 
@@ -101,7 +116,7 @@ def pause(registry: "SqlRegistry", name: str) -> None:
 @_name
 @_db
 def resume(registry: "SqlRegistry", name: str) -> None:
-    """Take requests again."""
+    """Accept requests again."""
     _set_state(registry, name, "active")
 
 
@@ -109,7 +124,10 @@ def resume(registry: "SqlRegistry", name: str) -> None:
 @_name
 @_db
 def drain(registry: "SqlRegistry", name: str) -> None:
-    """Answer what is in flight, and refuse the rest: to be tried again."""
+    """Reject new requests, and finish those in flight.
+
+    Rejected callers are asked to retry later.
+    """
     _set_state(registry, name, "draining")
 
 
@@ -117,21 +135,32 @@ def drain(registry: "SqlRegistry", name: str) -> None:
 @_name
 @_db
 def remove(registry: "SqlRegistry", name: str) -> None:
-    """Forget NAME: what the apps say of it holds, if anything."""
+    """Remove a deployment from the registry.
+
+    Gates whose app defines the deployment itself return to that definition.
+    """
     registry.remove(name)
 
 
 def _set_state(registry: "SqlRegistry", name: str, state: "State") -> None:
-    # An app's own deployments need not be registered, so that a name that nobody has cannot be told from them.
-    if name not in {it.name for it in registry.list()}:
-        click.echo(f"{name} was not registered: this is for the gates that have one of this name", err=True)
+    # Deployments that an app defines need not be registered, so an unknown name is not an error.
+    if name not in {record.name for record in registry.list()}:
+        click.echo(
+            f"{name} was not registered: the state applies to gates whose app defines {name}", err=True
+        )
     registry.set_state(name, state)
 
 
-def _row(it: "Registered") -> list[str]:
+def _row(record: "DeploymentRecord") -> list[str]:
     try:
-        it.check()
+        record.check()
     except ConfigurationError as error:
-        return [str(it.name), str(it.model or "-"), str(it.state), f"rejected by every gate: {error}"]
-    shares = [f"{model} {percent:g} %" for model, percent in (it.percents or {}).items()]
-    return [it.name, it.model or "-", it.state, f"{', '.join(shares)} by {it.by}" if shares else "-"]
+        return [
+            str(record.name),
+            str(record.model or "-"),
+            str(record.state),
+            f"rejected by every gate: {error}",
+        ]
+    weights = [f"{model} {percent:g} %" for model, percent in (record.percents or {}).items()]
+    rollout = f"{', '.join(weights)} by {record.by}" if weights else "-"
+    return [record.name, record.model or "-", record.state, rollout]

@@ -1,4 +1,4 @@
-"""``modelgate doctor``: what in the configuration of a gate will bite."""
+"""``modelgate doctor``: find problems in the configuration of a gate."""
 
 import logging
 import os
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import DeploymentUnavailable, ModelgateError
-from ..limiting.workers import visible_workers
-from .tables import print_json, print_table
-from .targets import gate_at
+from ..limiting.worker_count import detect_worker_count
+from .gate_import import import_gate
+from .output_tables import print_json, print_table
 
 if TYPE_CHECKING:
     from ..gate import Gate
-    from ..keys.record import KeyRecord
-    from .checks import Facts, Loaded
+    from ..keys.key_record import KeyRecord
+    from .checks import Facts, LoadedModel
 
 __all__ = ["doctor"]
 
@@ -26,66 +26,68 @@ __all__ = ["doctor"]
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    help="How many processes serve; by default as the environment says (WEB_CONCURRENCY).",
+    help="Number of server processes to check for. [default: WEB_CONCURRENCY, or 1]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(target: str, workers: int | None, as_json: bool) -> None:
-    """Tell what in the configuration of a gate will bite. Its module is imported, and its models are loaded.
+    """Find problems in the configuration of a gate.
 
-    Exit codes: 0 nothing is wrong; 1 something is; 2 there is no such gate, or it cannot be made.
+    Imports MODULE, loads the models of its GATE and reads the database of keys.
+
+    Exit codes: 0 nothing is wrong; 1 something is wrong; 2 the gate cannot be found or created.
     """
-    from .checks import findings
+    from .checks import run_checks
 
-    gate = gate_at(target)
-    found = findings(facts_of(gate, workers or visible_workers(os.environ, ())))
+    gate = import_gate(target)
+    findings = run_checks(collect_facts(gate, workers or detect_worker_count(os.environ, ())))
     if as_json:
-        print_json([asdict(finding) for finding in found])
-    elif found:
+        print_json([asdict(finding) for finding in findings])
+    elif findings:
         print_table(
             ("", "about", "what", "do"),
-            [(finding.level, finding.about, finding.what, finding.do) for finding in found],
-            whole=("", "about"),
+            [(finding.level, finding.about, finding.what, finding.do) for finding in findings],
+            no_wrap=("", "about"),
         )
     else:
-        click.echo("Nothing found")
-    raise click.exceptions.Exit(int(any(finding.level == "wrong" for finding in found)))
+        click.echo("No problems found")
+    raise click.exceptions.Exit(int(any(finding.level == "wrong" for finding in findings)))
 
 
-def facts_of(gate: "Gate", workers: int) -> "Facts":
-    """What the checks look at. Models are loaded for it, and the database of keys is asked."""
+def collect_facts(gate: "Gate", workers: int) -> "Facts":
+    """Collect the facts that the checks need: load the models and read the database of keys."""
     from .checks import Facts
 
     deployments = gate.deployments
-    inner = [layer for deployment in deployments.values() for layer in deployment.layers]
+    deployment_layers = [layer for deployment in deployments.values() for layer in deployment.layers]
     active = [name for name, deployment in deployments.items() if deployment.state == "active"]
     return Facts(
         deployments,
-        (*gate.layers, *inner),
-        gate.cache.cache_info(),
-        {name: _loaded(gate, name) for name in active},
-        _records(gate),
+        (*gate.layers, *deployment_layers),
+        gate.deployments.cache.cache_info(),
+        {name: _load_model(gate, name) for name in active},
+        _read_key_records(gate),
         os.environ,
         workers,
     )
 
 
-def _loaded(gate: "Gate", name: str) -> "Loaded | Exception":
-    from .checks import Loaded
+def _load_model(gate: "Gate", name: str) -> "LoadedModel | Exception":
+    from .checks import LoadedModel
 
-    # The log of a server has the whole of it; here the cause is told in one line.
+    # A finding reports the cause in one line; the traceback in the log would repeat it.
     logging.disable()
     try:
-        predictor = gate.predictor(name)
+        predictor = gate.deployments.predictor(name)
     except DeploymentUnavailable as error:
         return error.__cause__ if isinstance(error.__cause__, Exception) else error
     except ModelgateError as error:
         return error
     finally:
         logging.disable(logging.NOTSET)
-    return Loaded(predictor.model, predictor.schema, predictor.plan)
+    return LoadedModel(predictor.model, predictor.schema, predictor.plan)
 
 
-def _records(gate: "Gate") -> "Sequence[KeyRecord] | Exception | None":
+def _read_key_records(gate: "Gate") -> "Sequence[KeyRecord] | Exception | None":
     from ..layers import KeyAuth
 
     stores = [layer.keys for layer in gate.layers if isinstance(layer, KeyAuth)]

@@ -1,4 +1,4 @@
-"""``modelgate inspect``: what is in a model file."""
+"""``modelgate inspect``: show the contents of a model file."""
 
 import os
 from pathlib import Path
@@ -8,20 +8,22 @@ import click
 import msgspec
 
 from ..errors import ConfigurationError
-from .tables import plain, print_json, print_table
+from .output_tables import escape, print_json, print_table
 
 if TYPE_CHECKING:
-    from ..models.report import FileReport
+    from ..models.inspection import FileReport
     from ..schema import Column
 
-__all__ = ["file_argument", "from_environment", "inspect", "key_option", "trusted_option"]
+__all__ = ["file_argument", "inspect", "load_pickle_option", "read_environment_variable"]
 
 _COLUMNS = ("column", "type", "required", "null", "values")
-_LEVELS = 5
+_SHOWN_LEVELS = 5
 
 
-def from_environment(_ctx: click.Context, _option: click.Parameter, variable: str | None) -> str | None:
-    """The secret that an option names the environment variable of."""
+def read_environment_variable(
+    _ctx: click.Context, _option: click.Parameter, variable: str | None
+) -> str | None:
+    """Return the value of the environment variable that an option names; None without the option."""
     if variable is None:
         return None
     if not os.environ.get(variable):
@@ -30,81 +32,73 @@ def from_environment(_ctx: click.Context, _option: click.Parameter, variable: st
 
 
 file_argument = click.argument("path", metavar="FILE", type=click.Path(exists=True, path_type=Path))
-trusted_option = click.option(
-    "--trusted", is_flag=True, help="Load it also if it is a pickle, which runs the code in it."
-)
-key_option = click.option(
-    "--key-env",
-    "key",
-    metavar="VARIABLE",
-    callback=from_environment,
-    help="The environment variable that holds the key of signatures.",
+load_pickle_option = click.option(
+    "--load-pickle", is_flag=True, help="Load pickles too. This runs the code in them."
 )
 
 
 @click.command()
 @file_argument
-@trusted_option
-@key_option
+@load_pickle_option
 @click.option(
     "--public-key",
     "public_keys",
     metavar="FILE",
     multiple=True,
-    help="An Ed25519 public key, PEM or base64, that should have signed it; of several, one.",
+    help="Require a signature by this Ed25519 public key (PEM or base64). If repeated, any one of the keys.",
 )
 @click.option(
     "--schema",
     "schema_path",
     metavar="PATH",
     type=click.Path(path_type=Path),
-    help="Write its schema to a file to edit: churn.toml.",
+    help="Write the schema to this file for editing, for example churn.toml.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def inspect(
     path: Path,
-    trusted: bool,
-    key: str | None,
+    load_pickle: bool,
     public_keys: tuple[str, ...],
     schema_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Show what is in a model file, what it asks for, and what loading it would run.
+    """Show the contents of a model file.
 
-    Nothing in it is executed without --trusted.
+    Includes its input columns and the code that loading it would run. Nothing in the file is executed without
+    --load-pickle.
     """
-    from ..models.report import report_on
+    from ..models.inspection import report_on
 
-    report = report_on(path, key=key, trusted=trusted, public_keys=public_keys or None)
+    report = report_on(path, trusted=load_pickle, public_keys=public_keys or None)
     if schema_path is not None and report.schema is not None:
         report.schema.save(schema_path)
-    plan = _plan(report, trusted)
+    plan = _describe_plan(report, load_pickle)
     if as_json:
-        print_json(_members(report, plan))
+        print_json(_as_json(report, plan))
     else:
         _show(path, report, plan)
 
 
-def _plan(report: "FileReport", trusted: bool) -> str | None:
-    """Whether an exact plan would answer, or why none would; None where there is no telling.
+def _describe_plan(report: "FileReport", may_predict: bool) -> str | None:
+    """Return "exact", "none: …" with the reason, or None if it is unknown.
 
-    To tell the model must predict: as it does in any case for the example of a package, and else where it is
-    trusted. Whether it can answer shows too, and is a warning where it cannot.
+    The model must be called to find out. This is only done for packages, which are called anyway when they
+    are loaded, and with --load-pickle. If the model cannot make a prediction, *report* gets a warning.
     """
     package = report.package
-    if package is None or not (trusted or report.manifest is not None):
+    if package is None or not (may_predict or report.manifest is not None):
         return None
+    from ..inference import Predictor
     from ..models.onnx import OnnxModel
-    from ..scoring import Predictor
 
     try:
         predictor = Predictor(package.model, report.schema, sample=package.sample)
         doubt = predictor.warm()
     except ConfigurationError as error:
-        report.warnings.append(f"a gate would refuse it: {error}")
+        report.warnings.append(f"a gate would reject it: {error}")
         return None
     if doubt is not None:
-        report.warnings.append(f"not known whether it can answer: {doubt}")
+        report.warnings.append(f"not known whether it can make predictions: {doubt}")
     if isinstance(package.model, OnnxModel):
         return None
     plan = predictor.plan
@@ -113,15 +107,15 @@ def _plan(report: "FileReport", trusted: bool) -> str | None:
 
 def _show(path: Path, report: "FileReport", plan: str | None) -> None:
     for name, value in _facts(path, report, plan).items():
-        click.echo(f"{name:10} {plain(value)}")
+        click.echo(f"{name:10} {escape(value)}")
     if report.schema is not None:
         click.echo()
-        print_table(_COLUMNS, [_row(column) for column in report.schema], whole=("column",))
+        print_table(_COLUMNS, [_row(column) for column in report.schema], no_wrap=("column",))
         click.echo()
-    for name in report.runs:
-        click.echo(f"{'runs':10} {plain(name)}")
+    for name in report.imports:
+        click.echo(f"{'runs':10} {escape(name)}")
     for warning in report.warnings:
-        click.echo(f"{'warning':10} {plain(warning)}")
+        click.echo(f"{'warning':10} {escape(warning)}")
 
 
 def _facts(path: Path, report: "FileReport", plan: str | None) -> dict[str, str]:
@@ -130,47 +124,41 @@ def _facts(path: Path, report: "FileReport", plan: str | None) -> dict[str, str]
         facts["model"] = report.model
     if plan is not None:
         facts["plan"] = plan
-    told = report.manifest
-    if told is not None:
-        facts["package"] = f"{told.name} {told.version}  {_signatures(report)}"
-        facts["task"] = f"{told.task} of {told.target}"
-        if told.classes != [None]:
-            facts["classes"] = "; ".join(", ".join(map(str, labels or ())) for labels in told.classes)
-        if told.threshold is not None:
-            wanted = "the second class" if told.positive_class is None else told.positive_class
-            facts["threshold"] = f"{told.threshold} for {wanted}"
-        if told.difference is not None:
-            facts["converted"] = str(told.difference)
-        facts["made with"] = ", ".join(f"{name} {version}" for name, version in told.versions.items())
+    manifest = report.manifest
+    if manifest is not None:
+        signed = "not signed" if report.signer is None else f"signed by Ed25519 key {report.signer}"
+        facts["package"] = f"{manifest.name} {manifest.version}  {signed}"
+        facts["task"] = f"{manifest.task} of {manifest.target}"
+        if manifest.classes != [None]:
+            facts["classes"] = "; ".join(", ".join(map(str, labels or ())) for labels in manifest.classes)
+        if manifest.threshold is not None:
+            positive = "the second class" if manifest.positive_class is None else manifest.positive_class
+            facts["threshold"] = f"{manifest.threshold} for {positive}"
+        if manifest.difference is not None:
+            facts["converted"] = str(manifest.difference)
+        facts["made with"] = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
     return facts
-
-
-def _signatures(report: "FileReport") -> str:
-    told = ["signed"] if report.signed else []
-    if report.signer is not None:
-        told.append(f"signed by Ed25519 key {report.signer}")
-    return ", ".join(told) or "not signed"
 
 
 def _row(column: "Column") -> tuple[str, ...]:
     values = "-"
     if column.levels is not None:
-        shown = " | ".join(map(str, column.levels[:_LEVELS]))
-        values = shown if len(column.levels) <= _LEVELS else f"{shown} | … ({len(column.levels)})"
-    elif column.seen is not None:
-        values = f"{column.seen[0]:g} to {column.seen[1]:g} in training"
+        shown = " | ".join(map(str, column.levels[:_SHOWN_LEVELS]))
+        values = shown if len(column.levels) <= _SHOWN_LEVELS else f"{shown} | … ({len(column.levels)})"
+    elif column.observed_range is not None:
+        values = f"{column.observed_range[0]:g} to {column.observed_range[1]:g} in training"
     yes = {True: "yes", False: "no"}
     return column.name, column.kind, yes[column.required], yes[column.nullable], values
 
 
-def _members(report: "FileReport", plan: str | None) -> dict[str, Any]:
-    from ..schema.files import plain
+def _as_json(report: "FileReport", plan: str | None) -> dict[str, Any]:
+    from ..schema.schema_file import plain
 
-    told: dict[str, Any] = {
-        name: getattr(report, name) for name in ("size", "sha256", "format", "signed", "signer", "model")
+    members: dict[str, Any] = {
+        name: getattr(report, name) for name in ("size", "sha256", "format", "signer", "model")
     }
-    told["plan"] = plan
-    told["package"] = msgspec.to_builtins(report.manifest) if report.manifest is not None else None
+    members["plan"] = plan
+    members["package"] = msgspec.to_builtins(report.manifest) if report.manifest is not None else None
     schema = report.schema
-    told["schema"] = plain(schema.columns, schema.policy) if schema is not None else None
-    return {**told, "runs": report.runs, "warnings": report.warnings}
+    members["schema"] = plain(schema.columns, schema.options) if schema is not None else None
+    return {**members, "runs": report.imports, "warnings": report.warnings}

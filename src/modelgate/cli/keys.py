@@ -1,4 +1,4 @@
-"""``modelgate keys``: make, list, show, rotate, revoke and expire API keys."""
+"""``modelgate keys``: create, list, show, rotate, revoke and expire API keys."""
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -6,143 +6,179 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from ..keys.record import KeyRecord, NewKey
-from .tables import plain, print_json, print_table
-from .times import ago, coming, moment, span
+from ..keys.key_record import KeyRecord, NewKey
+from .durations import format_age, parse_duration, parse_future_time, parse_time
+from .output_tables import escape, print_json, print_table
 
 if TYPE_CHECKING:
-    from ..keys.table import KeyTable
+    from ..keys.admin_store import KeyAdmin
 
 __all__ = ["keys"]
 
 
-def _opened(ctx: click.Context, _: click.Parameter, url: str) -> "KeyTable":
-    from ..keys.table import KeyTable
+def _open_store(ctx: click.Context, _: click.Parameter, url: str) -> "KeyAdmin":
+    from ..keys.admin_store import KeyAdmin
 
-    table = KeyTable(url)
-    ctx.call_on_close(table.close)
-    return table
+    store = KeyAdmin(url)
+    ctx.call_on_close(store.close)
+    return store
 
 
 _db = click.option(
     "--db",
-    "table",
+    "store",
     metavar="URL",
     envvar="MODELGATE_KEYS_URL",
     required=True,
     show_envvar=True,
-    callback=_opened,
-    help="sqlite:///keys.db or postgresql://…; one with a password better by the environment.",
+    callback=_open_store,
+    help="URL of the database: sqlite:///keys.db or postgresql://…. Pass a URL with a password in the"
+    " environment variable.",
 )
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print the key records as JSON.")
 _key_id = click.argument("key_id", metavar="ID")
 
 
 @click.group()
 def keys() -> None:
-    """API keys in a database.
+    """Manage the API keys in a database.
 
-    A key is printed once, on standard output, when it is made; the database keeps its digest alone.
+    A key is printed once, on standard output, when it is created. The database stores only its digest.
     """
 
 
 @keys.command()
-@click.option("--owner", required=True, help="Who gets the key.")
+@click.option("--owner", required=True, help="Owner of the key.")
 @click.option(
     "--scope",
     "scopes",
     multiple=True,
     required=True,
-    help="What it opens: churn, churn:predict, '*', '*:read'. May be given several times.",
+    help="Scope of the key: churn, churn:predict, '*' or '*:read'. Repeatable.",
 )
-@click.option("--limits", metavar="RATE", help='Rate of this key, "600/minute; 10000/day", for the gate\'s.')
-@click.option("--not-before", type=moment, help="When it begins: 7d (from now), 2027-01-31.")
-@click.option("--expires", type=coming, help="When it ends: 90d (from now), 2027-01-31.")
-@_as_json
+@click.option(
+    "--limits",
+    metavar="RATE",
+    help='Rate limit of the key, such as "600/minute; 10000/day". [default: the gate\'s]',
+)
+@click.option(
+    "--not-before",
+    type=parse_time,
+    metavar="TIME",
+    help="Start of validity: 7d (from now) or 2027-01-31. [default: now]",
+)
+@click.option(
+    "--expires",
+    type=parse_future_time,
+    metavar="TIME",
+    help="End of validity: 90d (from now) or 2027-01-31. [default: never]",
+)
+@_json_option
 @_db
-def create(table: "KeyTable", as_json: bool, scopes: tuple[str, ...], **options: Any) -> None:
-    """Make a key, and print it: it cannot be shown again."""
-    _show_new(table.create(scopes=scopes, **options), as_json)
+def create(store: "KeyAdmin", as_json: bool, scopes: tuple[str, ...], **options: Any) -> None:
+    """Create a key and print it. It cannot be shown again."""
+    _show_new(store.create(scopes=scopes, **options), as_json)
 
 
 @keys.command("list")
-@click.option("--owner", help="Only the keys of this owner.")
-@_as_json
+@click.option("--owner", help="List only the keys of this owner.")
+@_json_option
 @_db
-def list_(table: "KeyTable", owner: str | None, as_json: bool) -> None:
-    """List the keys, the oldest first."""
-    records = table.list(owner)
+def list_(store: "KeyAdmin", owner: str | None, as_json: bool) -> None:
+    """List the keys, oldest first."""
+    records = store.list(owner)
     if as_json:
-        print_json([_members(record) for record in records])
+        print_json([_as_json(record) for record in records])
     else:
         now = datetime.now(UTC)
         rows = (_row(record, now) for record in records)
-        print_table(_COLUMNS, rows, whole=("id", "prefix", "state"))
+        print_table(_COLUMNS, rows, no_wrap=("id", "prefix", "state"))
 
 
 @keys.command()
 @_key_id
-@_as_json
+@_json_option
 @_db
-def show(table: "KeyTable", key_id: str, as_json: bool) -> None:
-    """Show what is kept of a key."""
-    _show(table.show(key_id), as_json)
+def show(store: "KeyAdmin", key_id: str, as_json: bool) -> None:
+    """Show a key record."""
+    _show(store.show(key_id), as_json)
 
 
 @keys.command()
 @_key_id
 @click.option(
-    "--grace", type=span, default="24h", show_default=True, help="How long the old key stays valid."
+    "--grace",
+    type=parse_duration,
+    metavar="DURATION",
+    default="24h",
+    show_default=True,
+    help="How long the old key remains valid: 30m, 24h or 7d.",
 )
-@click.option("--expires", type=coming, help="When the new key ends; by default when the old one would have.")
-@_as_json
+@click.option(
+    "--expires",
+    type=parse_future_time,
+    metavar="TIME",
+    help="End of validity of the new key: 90d (from now) or 2027-01-31. [default: that of the old key]",
+)
+@_json_option
 @_db
-def rotate(table: "KeyTable", key_id: str, grace: timedelta, expires: datetime | None, as_json: bool) -> None:
-    """Make a key that replaces another. For the time of grace both are valid; the counts of limits go on."""
-    _show_new(table.rotate(key_id, grace=grace, expires=expires), as_json)
+def rotate(store: "KeyAdmin", key_id: str, grace: timedelta, expires: datetime | None, as_json: bool) -> None:
+    """Replace a key with a new one and print it.
+
+    Both keys are valid during the grace period, and share their rate limit counts.
+    """
+    _show_new(store.rotate(key_id, grace=grace, expires=expires), as_json)
 
 
 @keys.command()
 @_key_id
-@_as_json
+@_json_option
 @_db
-def revoke(table: "KeyTable", key_id: str, as_json: bool) -> None:
-    """End a key now, for good."""
-    _show(table.revoke(key_id), as_json)
+def revoke(store: "KeyAdmin", key_id: str, as_json: bool) -> None:
+    """Revoke a key immediately and permanently."""
+    _show(store.revoke(key_id), as_json)
 
 
 @keys.command()
 @_key_id
-@click.option("--at", type=moment, help="When it ends: 7d (from now), 2027-01-31. By default now.")
-@_as_json
+@click.option(
+    "--at",
+    "expires",
+    type=parse_time,
+    metavar="TIME",
+    help="End of validity: 7d (from now) or 2027-01-31. [default: now]",
+)
+@_json_option
 @_db
-def expire(table: "KeyTable", key_id: str, at: datetime | None, as_json: bool) -> None:
-    """Have a key end at a moment."""
-    _show(table.expire(key_id, at), as_json)
+def expire(store: "KeyAdmin", key_id: str, expires: datetime | None, as_json: bool) -> None:
+    """Set the time at which a key expires."""
+    _show(store.expire(key_id, expires), as_json)
 
 
 def _show_new(new: NewKey, as_json: bool) -> None:
     if as_json:
-        print_json({"key": new.key, **_members(new.record)})
+        print_json({"key": new.key, **_as_json(new.record)})
         return
-    # The key alone on standard output: KEY=$(modelgate keys create …) works.
+    # Print only the key on standard output, so that KEY=$(modelgate keys create …) works.
     click.echo(new.key)
     click.echo(
-        f"{new.record.id}: this key is shown once. Kept are its digest and {new.record.prefix}…", err=True
+        f"{new.record.id}: this key is shown only once; the database stores its digest and the prefix"
+        f" {new.record.prefix}…",
+        err=True,
     )
 
 
 def _show(record: KeyRecord, as_json: bool) -> None:
-    members = _members(record)
+    members = _as_json(record)
     if as_json:
         print_json(members)
         return
     for name, value in members.items():
-        told = " ".join(value) if name == "scopes" else value
-        click.echo(f"{name:12} {plain(str(told)) if told is not None else '-'}")
+        text = " ".join(value) if name == "scopes" else value
+        click.echo(f"{name:12} {escape(str(text)) if text is not None else '-'}")
 
 
-def _members(record: KeyRecord) -> dict[str, Any]:
+def _as_json(record: KeyRecord) -> dict[str, Any]:
     return {"state": record.state(datetime.now(UTC)), **msgspec.to_builtins(record)}
 
 
@@ -156,7 +192,7 @@ def _row(record: KeyRecord, now: datetime) -> list[str]:
         f"{record.prefix}…",
         " ".join(record.scopes),
         record.limits or "-",
-        ago(record.last_used, now),
-        ago(record.expires, now),
+        format_age(record.last_used, now),
+        format_age(record.expires, now),
         record.state(now),
     ]

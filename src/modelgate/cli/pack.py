@@ -1,4 +1,4 @@
-"""``modelgate pack``: a package of a fitted model and a sample of its rows."""
+"""``modelgate pack``: create a package from a fitted model and sample rows."""
 
 import csv
 import hashlib
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import ConfigurationError, RequestError
-from .inspect import file_argument, key_option, trusted_option
+from .inspect import file_argument, load_pickle_option
 
 if TYPE_CHECKING:
     from ..models import ModelPackage
@@ -26,40 +26,43 @@ __all__ = ["pack"]
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     required=True,
     metavar="CSV",
-    help="Rows as in training; up to 200 of them are kept.",
+    help="CSV file with rows like those in training; at most 200 are stored in the package.",
 )
-@click.option("--name", help="Of the model; by default that of the file, or of the package.")
-@click.option("--version", help="Of the model; by default 1, or that of the package.")
+@click.option("--name", help="Name of the model. [default: that of the package or of FILE]")
+@click.option("--version", help="Version of the model. [default: that of the package, or 1]")
 @click.option(
     "--target",
-    help="What is predicted; a column of the sample of that name is its truth.",
+    help="Name of the predicted value. A sample column of this name holds the true values.",
 )
-@click.option("--positive-class", help="Of two classes the one that is looked for.")
-@click.option("--threshold", type=float, help="The probability from which on that is predicted.")
-@click.option("--schema", type=click.Path(exists=True, path_type=Path), help="Of the input, .toml or .json.")
+@click.option("--positive-class", help="Positive class of a binary classifier.")
+@click.option(
+    "--threshold", type=float, help="Minimum probability, from 0 to 1, for predicting the positive class."
+)
+@click.option(
+    "--schema", type=click.Path(exists=True, path_type=Path), help="Schema file of the input, .toml or .json."
+)
 @click.option(
     "--format",
     "format_",
     type=click.Choice(["skops", "joblib", "onnx"]),
     default="skops",
     show_default=True,
-    help="How the estimator is written; joblib is a pickle, onnx is made of it and may answer a little otherwise.",
+    help="Format of the stored model. joblib is a pickle; onnx is a conversion whose predictions may differ slightly.",
 )
-@click.option("--onnx", "format_", flag_value="onnx", help="The same as --format onnx.")
+@click.option("--onnx", "format_", flag_value="onnx", help="Short for --format onnx.")
 @click.option(
     "--output",
     "-o",
     type=click.Path(path_type=Path),
-    help="By default FILE with the ending .mgpkg; never FILE itself.",
+    help="Path of the package; must not be FILE. [default: FILE with the suffix .mgpkg]",
 )
-@click.option("--force", is_flag=True, help="Take the place of a file that is there already.")
-@trusted_option
-@key_option
+@click.option("--force", is_flag=True, help="Replace an existing output file.")
+@load_pickle_option
 @click.option(
     "--sign-key",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The PEM file of an Ed25519 private key to sign it with.",
+    help="Sign the package with this Ed25519 private key (a PEM file).",
 )
 def pack(
     path: Path,
@@ -68,50 +71,54 @@ def pack(
     schema: Path | None,
     output: Path | None,
     force: bool,
-    trusted: bool,
-    key: str | None,
+    load_pickle: bool,
     sign_key: Path | None,
     format_: Any,
     positive_class: str | None,
     **options: Any,
 ) -> None:
-    """Pack a fitted model with what is needed to serve it, and print the digest to pin it by.
+    """Create a package from a fitted model.
 
-    Where FILE is a package, what no option says is as in it.
+    Prints the digest of the package, which a deployment can pin.
+
+    If FILE is a package itself, options that are not passed keep their values from it.
     """
     from ..models import ModelPackage
-    from ..models.package import PACKAGE
+    from ..models.package_files import PACKAGE
     from ..schema import CSV, Schema
-    from ..schema.ways import stored_names
+    from ..schema.introspection.column_paths import stored_names
 
     output = output or path.with_suffix(PACKAGE)
     _check_output(output, path, force)
-    given = _load(path, trusted)
-    model, told = given.model, given.manifest
+    source = _load(path, load_pickle)
+    model, manifest = source.model, source.manifest
     raw = sample.read_bytes()
-    rules = Schema.load(schema) if schema is not None else given.schema or _schema_of(model, raw, sample)
-    # What a package says goes on to be said.
-    options = {option: getattr(told, option) if value is None else value for option, value in options.items()}
+    input_schema = (
+        Schema.load(schema) if schema is not None else source.schema or _schema_of(model, raw, sample)
+    )
+    options = {
+        option: getattr(manifest, option) if value is None else value for option, value in options.items()
+    }
     try:
-        # A caller may not send the truth, and here it stands beside the columns.
-        table = rules.reading(extra="ignore").read(CSV(raw))
-        truth = _truth(raw, options["target"], model)
+        # Unlike a request, the sample may hold a column of true values.
+        table = input_schema.with_options(extra_columns="ignore").read(CSV(raw))
+        truth = _read_truth(raw, options["target"], model)
     except (RequestError, ValueError) as error:
         raise ConfigurationError(f"--sample {sample}: {error}") from None
     package = ModelPackage.from_estimator(
         model,
         table.to_array() if stored_names(model) is None else table.to_pandas(),
         truth,
-        name=name or (told.name if given.schema is not None else path.stem),
-        schema=rules,
-        positive_class=told.positive_class
+        name=name or (manifest.name if source.schema is not None else path.stem),
+        schema=input_schema,
+        positive_class=manifest.positive_class
         if positive_class is None
         else _labels(model).get(positive_class, positive_class),
         format=format_,
         **options,
     )
-    digest = package.save(output, key=key, sign_key=sign_key)
-    # The digest alone on standard output: SHA256=$(modelgate pack …) works.
+    digest = package.save(output, sign_key=sign_key)
+    # Print only the digest on standard output, so that SHA256=$(modelgate pack …) works.
     click.echo(digest)
     if package.manifest.difference is not None:
         click.echo(f"ONNX and the estimator: {package.manifest.difference}", err=True)
@@ -120,41 +127,41 @@ def pack(
 
 def _check_output(output: Path, path: Path, force: bool) -> None:
     if output.exists() and (output.samefile(path) or not force):
-        option = "another --output" if output.samefile(path) else "another --output, or --force"
-        raise click.UsageError(f"{output} is there already: takes {option}")
+        force_hint = "" if output.samefile(path) else ", or pass --force"
+        raise click.UsageError(f"{output} already exists: choose another --output{force_hint}")
 
 
-def _load(path: Path, trusted: bool) -> "ModelPackage":
+def _load(path: Path, load_pickle: bool) -> "ModelPackage":
     from ..models import ModelPackage
     from ..models.archive import MANIFEST
 
-    if path.suffix == ".joblib" and not trusted:
+    if path.suffix == ".joblib" and not load_pickle:
         raise click.UsageError(
-            f"{path.name} is a pickle: loading it runs the code in it. If you made it: --trusted"
+            f"{path.name} is a pickle: loading it runs the code in it. If you trust it, pass --load-pickle"
         )
     content = (path / MANIFEST if path.is_dir() else path).read_bytes()
-    return ModelPackage.load(path, sha256=hashlib.sha256(content).hexdigest(), allow_pickle=trusted)
+    return ModelPackage.load(path, sha256=hashlib.sha256(content).hexdigest(), allow_pickle=load_pickle)
 
 
 def _schema_of(model: Any, raw: bytes, sample: Path) -> "Schema":
     from ..schema import Schema
-    from ..schema.training import certain_columns
+    from ..schema.training import columns_without_guesses
 
     try:
-        columns = certain_columns(raw)
+        columns = columns_without_guesses(raw)
     except (ValueError, csv.Error) as error:
         raise ConfigurationError(f"--sample {sample}: {error}") from None
     return Schema.from_model(model, columns)
 
 
 def _labels(model: Any) -> dict[str, Any]:
-    from ..schema.infer import outputs_of
+    from ..schema.introspection.infer_columns import outputs_of
 
     return {str(label): label for label in outputs_of(model)[0] or ()}
 
 
-def _truth(raw: bytes, target: str | Sequence[str], model: Any) -> list[Any] | None:
-    """The column *target* of the sample, as the model knows its values; None where there is none."""
+def _read_truth(raw: bytes, target: str | Sequence[str], model: Any) -> list[Any] | None:
+    """Return the values of the sample column *target* as model labels or numbers, or None without the column."""
     rows = list(csv.DictReader(io.StringIO(raw.decode("utf-8-sig"))))
     if not rows or not isinstance(target, str) or target not in rows[0]:
         return None

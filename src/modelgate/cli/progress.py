@@ -1,4 +1,4 @@
-"""How far a long command is: a bar in a terminal, and a line for every tenth elsewhere."""
+"""Progress of a long command: a bar on a terminal, otherwise a line for every tenth."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -7,53 +7,56 @@ from typing import TypeAlias
 
 import click
 
-__all__ = ["Show", "progress", "told"]
+__all__ = ["ReportProgress", "format_progress", "show_progress"]
 
-Show: TypeAlias = Callable[[float, str], None]
-"""Called with the part done, from 0 to 1, and a text."""
+ReportProgress: TypeAlias = Callable[[float, str], None]
+"""Called with the completed fraction, from 0 to 1, and a text."""
 
 
-def told(part: float, rows: int, resumed: int, since: float, begun: float, now: float) -> str:
-    """``71 %  1,420,000 rows  38,120 rows/s  0:00:15 left``.
+def format_progress(
+    fraction: float, rows: int, resumed: int, since: float, initial_fraction: float, now: float
+) -> str:
+    """Return a text such as ``71 %  1,420,000 rows  38,120 rows/s  0:00:15 left``.
 
     Args:
-        part: done, from 0 to 1.
-        rows: done.
-        resumed: how many of them were done before this run.
-        since: when this run began.
-        begun: the part that was done then.
-        now: the time, as *since* in seconds.
+        fraction: Completed fraction of the input, from 0 to 1.
+        rows: Number of rows that are done.
+        resumed: How many of them were done before this run.
+        since: Start of this run, in seconds.
+        initial_fraction: Fraction that was complete at the start of this run.
+        now: Current time, on the same clock as *since*.
     """
     seconds = max(now - since, 1e-9)
-    left = round(seconds * (1 - part) / (part - begun)) if part > begun else None
-    clock = "-" if left is None else f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}"
-    return f"{part:4.0%}  {rows:,} rows  {(rows - resumed) / seconds:,.0f} rows/s  {clock} left".replace(
-        "%", " %"
-    )
+    clock = "-"
+    if fraction > initial_fraction:
+        remaining = round(seconds * (1 - fraction) / (fraction - initial_fraction))
+        clock = f"{remaining // 3600}:{remaining // 60 % 60:02}:{remaining % 60:02}"
+    rate = (rows - resumed) / seconds
+    return f"{fraction:4.0%}  {rows:,} rows  {rate:,.0f} rows/s  {clock} left".replace("%", " %")
 
 
 @contextmanager
-def progress(name: str) -> Iterator[Show]:
-    """What shows the progress of *name* on standard error, in a terminal with a bar."""
+def show_progress(name: str) -> Iterator[ReportProgress]:
+    """Show the progress of *name* on standard error; yields the function to report it to."""
     if not sys.stderr.isatty():
-        yield _Lines(name)
+        yield _ProgressLines(name)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}")
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}")
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(name, total=1.0, told="")
-        yield lambda part, text: bar.update(task, completed=part, told=text)
+        task = bar.add_task(name, total=1.0, text="")
+        yield lambda fraction, text: bar.update(task, completed=fraction, text=text)
 
 
-class _Lines:
+class _ProgressLines:
     def __init__(self, name: str) -> None:
         self._name = name
         self._tenths = 0
 
-    def __call__(self, part: float, text: str) -> None:
-        tenths = int(part * 10)
+    def __call__(self, fraction: float, text: str) -> None:
+        tenths = int(fraction * 10)
         if tenths > self._tenths:
             self._tenths = tenths
             click.echo(f"{self._name}  {text}", err=True)

@@ -1,4 +1,4 @@
-"""``modelgate replay``: recorded requests, asked of a gate again."""
+"""``modelgate replay``: send recorded requests to a gate and compare the answers."""
 
 import contextlib
 from collections.abc import Collection, Iterator
@@ -9,40 +9,54 @@ import click
 import msgspec
 
 from ..errors import ConfigurationError, ModelgateError
-from .inspect import from_environment
-from .recorded import Recorded, differences, recorded
-from .tables import plain, print_json
-from .targets import gate_at
+from .gate_import import import_gate
+from .inspect import read_environment_variable
+from .output_tables import escape, print_json
+from .recording import RecordedRequest, find_differences, read_recording
 
 __all__ = ["replay"]
 
 _IGNORED = ("request_id", "processing_time_ms")
-"""What is another in each answer."""
+"""Members that differ in every answer."""
 
 
 @click.command()
 @click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
-    "--to", "target", metavar="TARGET", required=True, help="MODULE:GATE, or the URL of its mount point."
+    "--target",
+    "target",
+    metavar="TARGET",
+    required=True,
+    help="Gate to send the requests to: MODULE:GATE, or the URL of its mount point.",
 )
 @click.option(
     "--key-env",
     "key",
     metavar="VARIABLE",
-    callback=from_environment,
-    help="The environment variable that holds the API key.",
+    callback=read_environment_variable,
+    help="Environment variable that holds the API key.",
 )
-@click.option("--tolerance", type=click.FloatRange(0), default=1e-9, show_default=True, help="Of numbers.")
 @click.option(
-    "--ignore", "ignored", multiple=True, metavar="NAME", help="A member of answers that may differ."
+    "--tolerance",
+    type=click.FloatRange(0),
+    default=1e-9,
+    show_default=True,
+    help="Relative and absolute tolerance for numbers; absolute only for integers.",
+)
+@click.option(
+    "--ignore",
+    "ignored",
+    multiple=True,
+    metavar="NAME",
+    help="Ignore this member of the answers. Repeatable. request_id and processing_time_ms are always ignored.",
 )
 @click.option(
     "--record",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the requests with what is answered now.",
+    help="Write the requests and their current answers to this file.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
 def replay(
     path: Path,
     target: str,
@@ -52,33 +66,33 @@ def replay(
     record: Path | None,
     as_json: bool,
 ) -> None:
-    """Ask a gate recorded requests again, and tell where its answers differ.
+    """Compare a gate's answers with recorded ones.
 
-    Each line of FILE is JSON: path, method, headers, json or body; and status and answer as far as they are
-    expected.
+    Sends the requests in FILE to the gate and reports each difference. Each line of FILE is a JSON object with path, method, headers, and json or body; status and answer are
+    compared if they are present.
 
-    Exit codes: 0 all is as it was; 1 something differs; 2 the file or the target cannot work; 4 the server cannot
-    be reached.
+    Exit codes: 0 no differences; 1 some answers differ; 2 the file or the target cannot be used; 4 the server
+    cannot be reached.
     """
-    requests = list(recorded(path.read_bytes().split(b"\n"), key))
+    requests = list(read_recording(path.read_bytes().split(b"\n"), key))
     if not requests:
-        raise ConfigurationError(f"{path} has no request: a line of JSON for each")
-    found: list[Difference] = []
-    answered: list[Recorded] = []
-    with _client(target) as http:
+        raise ConfigurationError(f"{path} has no request: it must hold one JSON object per line")
+    differences: list[Difference] = []
+    answered: list[RecordedRequest] = []
+    with _open_client(target) as http:
         for line, request in requests:
-            status, answer = _ask(http, request, key)
-            told = _told(request, status, answer, tolerance, {*_IGNORED, *ignored})
-            found += [Difference(line, request.method, request.path, text) for text in told]
+            status, answer = _send(http, request, key)
+            texts = _compare(request, status, answer, tolerance, {*_IGNORED, *ignored})
+            differences += [Difference(line, request.method, request.path, text) for text in texts]
             answered.append(msgspec.structs.replace(request, status=status, answer=answer))
-    _report(found, len(requests), as_json)
+    _report(differences, len(requests), as_json)
     if record is not None:
         record.write_bytes(msgspec.json.Encoder().encode_lines(answered))
-    raise click.exceptions.Exit(1 if found else 0)
+    raise click.exceptions.Exit(1 if differences else 0)
 
 
 class Difference(NamedTuple):
-    """Something that is answered in another way than it was."""
+    """Difference between the answer to a request and the recorded one."""
 
     line: int
     method: str
@@ -86,23 +100,23 @@ class Difference(NamedTuple):
     what: str
 
 
-def _client(target: str) -> Any:
-    """A client of httpx whose paths are those below the mount point of *target*."""
+def _open_client(target: str) -> Any:
+    """Return an httpx client whose paths are relative to the mount point of *target*."""
     from ..client.clients import httpx_package
 
     httpx = httpx_package()
     if target.startswith(("http://", "https://")):
         return httpx.Client(base_url=target, timeout=60.0)
-    gate = gate_at(target)
+    gate = import_gate(target)
     for name in gate.deployments:
-        # What cannot be loaded is answered so; what takes long to load is waited for.
+        # Load slow models now, or requests would time out. Loading errors show up in the answers.
         with contextlib.suppress(ModelgateError):
-            gate.predictor(name)
+            gate.deployments.predictor(name)
     return httpx.Client(base_url="http://gate", transport=httpx.WSGITransport(gate.wsgi))
 
 
-def _ask(http: Any, request: Recorded, key: str | None) -> tuple[int, Any]:
-    """The status and the answer: a value of JSON, or the text of what is none."""
+def _send(http: Any, request: RecordedRequest, key: str | None) -> tuple[int, Any]:
+    """Return the status and the answer, as a JSON value or as text if it is not JSON."""
     import httpx
 
     content, headers = request.content()
@@ -113,7 +127,7 @@ def _ask(http: Any, request: Recorded, key: str | None) -> tuple[int, Any]:
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         host = http.base_url.netloc.decode()
         click.echo(
-            f"Error: {host} cannot be asked ({error}): see that the address is right and the server runs",
+            f"Error: {host} cannot be reached ({error}): check the address and that the server is running",
             err=True,
         )
         raise click.exceptions.Exit(4) from None
@@ -123,23 +137,22 @@ def _ask(http: Any, request: Recorded, key: str | None) -> tuple[int, Any]:
         return response.status_code, response.text
 
 
-def _told(
-    request: Recorded, status: int, answer: Any, tolerance: float, ignored: Collection[str]
+def _compare(
+    request: RecordedRequest, status: int, answer: Any, tolerance: float, ignored: Collection[str]
 ) -> Iterator[str]:
-    """How what is answered differs from what was."""
     if request.status is not None and status != request.status:
-        yield f"status is {status}, and was {request.status}"
+        yield f"status is {status}, was {request.status}"
     if request.answer is not msgspec.UNSET:
-        yield from differences(request.answer, answer, tolerance, ignored)
+        yield from find_differences(request.answer, answer, tolerance, ignored)
 
 
-def _report(found: list[Difference], requests: int, as_json: bool) -> None:
+def _report(differences: list[Difference], requests: int, as_json: bool) -> None:
     if as_json:
-        told = [difference._asdict() for difference in found]
-        print_json({"requests": requests, "differences": told})
+        members = [difference._asdict() for difference in differences]
+        print_json({"requests": requests, "differences": members})
         return
-    for difference in found:
+    for difference in differences:
         line = f"line {difference.line}  {difference.method} {difference.path}  {difference.what}"
-        click.echo(plain(line))
-    lines = len({difference.line for difference in found})
-    click.echo(f"{requests} requests, {lines} answered in another way")
+        click.echo(escape(line))
+    lines = len({difference.line for difference in differences})
+    click.echo(f"{requests} requests, {lines} with differences")

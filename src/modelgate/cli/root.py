@@ -1,4 +1,4 @@
-"""The group of all commands, and how their errors become exit codes."""
+"""The group of all commands, which turns errors into exit codes."""
 
 from typing import Any
 
@@ -9,45 +9,50 @@ from .deployments import deployments
 from .doctor import doctor
 from .inspect import inspect
 from .keys import keys
+from .output_tables import escape
 from .pack import pack
 from .replay import replay
 from .score import score
 from .serve import serve
-from .tables import plain
 
 __all__ = ["cli"]
 
-_CODES: dict[type[ModelgateError], int] = {ConfigurationError: 2, NotFound: 3, KeyInactive: 3, StoreError: 4}
+_EXIT_CODES: dict[type[ModelgateError], int] = {
+    ConfigurationError: 2,
+    NotFound: 3,
+    KeyInactive: 3,
+    StoreError: 4,
+}
 
 
 class _Group(click.Group):
-    """Tells an error of modelgate in one line, without a traceback."""
+    """Command group that reports modelgate's errors in one line, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except tuple(_CODES) as error:
-            click.echo(f"Error: {plain(_told(error))}", err=True)
-            ctx.exit(_CODES[type(error)])
+        except tuple(_EXIT_CODES) as error:
+            click.echo(f"Error: {escape(_format_error(error))}", err=True)
+            ctx.exit(_EXIT_CODES[type(error)])
         except BrokenPipeError:
-            raise  # of who reads what is printed: click ends the command
+            raise  # The reader of the output has closed it; click ends the command.
         except OSError as error:
-            click.echo(f"Error: {plain(str(error))}", err=True)
+            click.echo(f"Error: {escape(str(error))}", err=True)
             ctx.exit(2)
 
 
-def _told(error: ModelgateError) -> str:
+def _format_error(error: ModelgateError) -> str:
     if not isinstance(error, StoreError):
         return str(error)
-    # What the driver says: for who runs the command, and without the URL, which may hold a password.
-    cause = str(getattr(error.__cause__, "orig", None) or "it does not answer").strip()
-    return f"the database cannot be asked: {cause.splitlines()[0]}"
+    # The driver's own message helps whoever runs the command. It omits the URL, which may hold a password.
+    cause = str(getattr(error.__cause__, "orig", None) or "no response").strip()
+    return f"database unavailable: {cause.splitlines()[0]}"
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="modelgate")
 def cli() -> None:
-    """A trained model as a production prediction endpoint inside the web app you already have."""
+    """Serve a trained model as a prediction endpoint inside the web app you already have."""
 
 
 for _command in (inspect, pack, keys, deployments, score, serve, replay, doctor):

@@ -1,4 +1,4 @@
-"""``modelgate score``: a file of CSV, scored by a deployment."""
+"""``modelgate score``: score a CSV file with a deployment."""
 
 import asyncio
 import time
@@ -18,9 +18,9 @@ from ..errors import (
 )
 from .checkpoint import Checkpoint
 from .csv_file import COMPRESSED_SUFFIXES
-from .inspect import from_environment
-from .progress import Show, progress, told
-from .tables import plain, print_json
+from .inspect import read_environment_variable
+from .output_tables import escape, print_json
+from .progress import ReportProgress, format_progress, show_progress
 
 if TYPE_CHECKING:
     from ..client.session import Session
@@ -30,67 +30,79 @@ if TYPE_CHECKING:
 __all__ = ["score"]
 
 _ATTEMPTS, _DEADLINE, _TIMEOUT = 20, 3600.0, 300.0
-"""Of one chunk: nobody waits at a terminal for it, and the next run goes on where this one stopped."""
+"""Retry limits of one chunk. They are generous because a run is unattended, and can be resumed anyway."""
 
-_UNREACHED = 5
-"""Attempts to reach a server that has never answered: its address is wrong, mostly."""
+_MAX_UNREACHED = 5
+"""Attempts to reach a server that has never responded: its address is probably wrong."""
 
-_LONG = 3.0
-"""From how many seconds on a wait is told; of several chunks that wait together, one is."""
+_REPORTED_WAIT = 3.0
+"""Minimum wait in seconds that is reported. Chunks that wait together are reported once."""
 
 
 @click.command()
 @click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--to", "url", metavar="URL", required=True, help="Of the deployment: http://host/ml/churn.")
+@click.option(
+    "--url",
+    "url",
+    metavar="URL",
+    required=True,
+    help="URL of the deployment: that of the mount point with its name, such as http://host/ml/churn.",
+)
 @click.option(
     "--key-env",
     "key",
     metavar="VARIABLE",
-    callback=from_environment,
-    help="The environment variable that holds the API key.",
+    callback=read_environment_variable,
+    help="Environment variable that holds the API key.",
 )
 @click.option(
     "--output",
     "-o",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="By default FILE with .predictions before its ending, and without that of its compression.",
+    help="CSV file for the predictions. [default: big.predictions.csv for big.csv or big.csv.gz]",
 )
-@click.option("--overwrite", is_flag=True, help="Begin anew, whatever is there.")
+@click.option("--overwrite", is_flag=True, help="Start over, and replace existing output files.")
 @click.option(
     "--rows",
     "chunk",
     type=click.IntRange(1),
     default=10_000,
     show_default=True,
-    help="The most rows of one request.",
+    help="Maximum number of rows per request.",
 )
 @click.option(
-    "--in-flight", type=click.IntRange(1, 64), default=4, show_default=True, help="How many requests at once."
+    "--in-flight",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Maximum number of concurrent requests.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def score(
     path: Path, url: str, key: str | None, output: Path | None, overwrite: bool, as_json: bool, **options: Any
 ) -> None:
-    """Score the rows of a CSV file, which gzip, bzip2 or xz may have compressed.
+    """Score the rows of a CSV file.
 
-    A line of predictions is written for each row, in their order; one that is refused has empty cells, and
-    stands in a second file with its line and the reason. What was begun and stopped is gone on with.
+    FILE may be compressed with gzip, bzip2 or xz. The output has one line per row, in the same order. A
+    rejected row gets empty cells, and is listed with its line and the reason in a second file, such as
+    big.predictions.errors.csv. Run the same command again to resume a run that
+    was stopped.
 
-    Exit codes: 0 all rows scored; 1 some refused; 2 the command, the file or the URL cannot work, or there are no
-    rows; 3 the key or a limit refuses it; 4 the server fails.
+    Exit codes: 0 all rows scored; 1 some rows rejected; 2 the options, the file or the URL cannot be used, or
+    there are no rows; 3 the key was rejected or a limit reached; 4 the server failed.
     """
-    from .score_output import alone, begun, check_paths
+    from .score_output import check_paths, exclusive_lock, resume_output
 
     if output is None:
         uncompressed = path.with_suffix("") if path.suffix.lower() in COMPRESSED_SUFFIXES else path
         output = uncompressed.with_name(f"{uncompressed.stem}.predictions{uncompressed.suffix}")
     check_paths(path, output)
-    anew = Checkpoint(url=url, chunk=options["chunk"])
-    with alone(output) as file:
-        job = _Job(path, output, anew if overwrite else begun(anew, output), key, **options)
+    fresh = Checkpoint(url=url, chunk=options["chunk"])
+    with exclusive_lock(output) as file:
+        job = _Job(path, output, fresh if overwrite else resume_output(fresh, output), key, **options)
         try:
-            with progress(path.name) as show:
-                asyncio.run(job.run(file, show))
+            with show_progress(path.name) as report_progress:
+                asyncio.run(job.run(file, report_progress))
         except (ModelgateError, OSError, KeyboardInterrupt) as error:
             job.stop(error, overwrite)
     job.report(as_json)
@@ -100,12 +112,12 @@ class _Job:
     """One run over a file.
 
     Args:
-        path: of the file.
-        output: of the predictions.
-        done: how far it is.
-        key: of the gate.
-        chunk: the most rows of one request.
-        in_flight: how many requests at once.
+        path: Input file.
+        output: Path of the predictions.
+        done: Checkpoint to continue from; updated as rows are scored.
+        key: API key; None for an open gate.
+        chunk: Maximum number of rows per request.
+        in_flight: Maximum number of concurrent requests.
     """
 
     def __init__(
@@ -117,13 +129,13 @@ class _Job:
         self._key = key
         self._chunk = chunk
         self._in_flight = in_flight
-        self._waits, self._told_until = 0, 0.0
+        self._waits, self._reported_until = 0, 0.0
         self._is_reached = False
         self._resumed = done.rows
         self._since = time.monotonic()
 
-    async def run(self, file: BinaryIO, show: Show) -> None:
-        """Score what is not done yet; *file* is that of the predictions."""
+    async def run(self, file: BinaryIO, report_progress: ReportProgress) -> None:
+        """Score the remaining rows and append the predictions to *file*."""
         from ..client.clients import httpx_package
         from .score_input import Input
         from .score_output import Output
@@ -134,7 +146,7 @@ class _Job:
         async with httpx.AsyncClient(limits=limits) as http:
             session = self._session(http)
             with Output(file, self._output, self._done) as output:
-                await self._score(source, session, output, show)
+                await self._score(source, session, output, report_progress)
 
     def _session(self, http: Any) -> "Session":
         from ..client.retry import Retry
@@ -148,66 +160,75 @@ class _Job:
             http,
             batch_rows=self._chunk,
             batch_bytes=1 << 30,
-            on_wait=self._waited,
+            on_wait=self._on_wait,
         )
 
-    def _waited(self, seconds: float, error: ModelgateError) -> None:
+    def _on_wait(self, seconds: float, error: ModelgateError) -> None:
         from ..client.errors import ConnectionFailed
 
         self._waits += 1
         self._is_reached = self._is_reached or not isinstance(error, ConnectionFailed)
-        if not self._is_reached and self._waits >= _UNREACHED:
-            error.add_note(f"given up after {self._waits} attempts: it has never answered")
+        if not self._is_reached and self._waits >= _MAX_UNREACHED:
+            error.add_note(f"gave up after {self._waits} attempts without any response")
             raise error
         now = time.monotonic()
-        if seconds >= _LONG and now >= self._told_until:
-            self._told_until = now + seconds
+        if seconds >= _REPORTED_WAIT and now >= self._reported_until:
+            self._reported_until = now + seconds
             click.echo(
-                f"{self._path.name}  waiting {seconds:.0f} s for the server: {plain(str(error))}", err=True
+                f"{self._path.name}  waiting {seconds:.0f} s for the server: {escape(str(error))}", err=True
             )
 
-    async def _score(self, source: "Input", session: "Session", output: "Output", show: Show) -> None:
-        from ..client.scored import check_header, scored
+    async def _score(
+        self, source: "Input", session: "Session", output: "Output", report_progress: ReportProgress
+    ) -> None:
+        from ..client.score_rows import check_header, score_rows
         from ..flow import adrive
 
         chunks = source.chunks(self._chunk, self._done)
-        # The first alone: what is wrong with all of them is told once.
-        flying, room = deque[Any](), 1
+        # Send the first chunk alone, so that an error in all chunks is reported once.
+        in_flight, max_in_flight = deque[Any](), 1
         chunk = next(chunks, None)
         if chunk is None and not self._done.rows:
-            # What else is wrong with the file comes first.
+            # A fault in the header takes precedence over the missing rows.
             await adrive(check_header(session, source.header))
-            raise ConfigurationError(f"{self._path} has a header line and no rows: nothing was scored")
+            raise ConfigurationError(f"{self._path} has a header line but no rows: nothing was scored")
         try:
-            while chunk is not None or flying:
-                while chunk is not None and len(flying) < room:
-                    flow = scored(session, chunk.rows, is_first=not self._done.rows)
-                    flying.append((chunk, asyncio.ensure_future(adrive(flow))))
+            while chunk is not None or in_flight:
+                while chunk is not None and len(in_flight) < max_in_flight:
+                    flow = score_rows(session, chunk.rows, is_first=not self._done.rows)
+                    in_flight.append((chunk, asyncio.ensure_future(adrive(flow))))
                     chunk = next(chunks, None)
-                first, answer = flying[0]
-                output.add(first, await answer)
-                flying.popleft()
-                room, self._is_reached = self._in_flight, True
-                rows, now = self._done.rows, time.monotonic()
-                show(first.part, told(first.part, rows, self._resumed, self._since, source.begun, now))
+                first, task = in_flight[0]
+                output.add(first, await task)
+                in_flight.popleft()
+                max_in_flight, self._is_reached = self._in_flight, True
+                text = format_progress(
+                    first.fraction,
+                    self._done.rows,
+                    self._resumed,
+                    self._since,
+                    source.initial_fraction,
+                    time.monotonic(),
+                )
+                report_progress(first.fraction, text)
         finally:
-            for _, answer in flying:
-                answer.cancel()
-            await asyncio.gather(*(answer for _, answer in flying), return_exceptions=True)
+            for _, task in in_flight:
+                task.cancel()
+            await asyncio.gather(*(task for _, task in in_flight), return_exceptions=True)
         output.finish()
 
     def stop(self, error: BaseException, overwrite: bool) -> NoReturn:
-        """Say what happened, and that it can be gone on with; end with its exit code."""
+        """Report *error* and how to resume, and exit with the code of the error."""
         lines = ["Stopped"] if isinstance(error, KeyboardInterrupt) else [f"Error: {error}"]
         lines += getattr(error, "__notes__", ())
         if self._done.offset:
-            same = "the same command, without --overwrite," if overwrite else "the same command"
-            lines.append(f"{self._done.rows:,} rows are done: {same} goes on with the next")
-        click.echo("\n".join(map(plain, lines)), err=True)
-        raise click.exceptions.Exit(code_of(error))
+            without = " without --overwrite" if overwrite else ""
+            lines.append(f"{self._done.rows:,} rows are done: run the same command{without} to continue")
+        click.echo("\n".join(map(escape, lines)), err=True)
+        raise click.exceptions.Exit(exit_code(error))
 
     def report(self, as_json: bool) -> None:
-        """Tell what was done, and end with its exit code."""
+        """Print the summary and exit: code 0, or 1 if rows were rejected."""
         from .score_output import errors_path
 
         seconds = time.monotonic() - self._since
@@ -226,23 +247,23 @@ class _Job:
         if as_json:
             print_json(summary)
         else:
-            click.echo(plain(_sentence(summary)))
+            click.echo(escape(_format_summary(summary)))
         raise click.exceptions.Exit(1 if self._done.refused else 0)
 
 
-def _sentence(summary: dict[str, Any]) -> str:
+def _format_summary(summary: dict[str, Any]) -> str:
     parts = [f"{summary['output']}: {summary['rows']:,} rows", f"{summary['rows_per_second']:,} rows/s"]
     if len(summary["versions"]) > 1:
-        parts.append(f"by the versions {', '.join(summary['versions'])} of the model")
+        parts.append(f"scored by model versions {', '.join(summary['versions'])}")
     if summary["waits"]:
         parts.append(f"{summary['waits']:,} waits for the server")
     if summary["refused"]:
-        parts.append(f"{summary['refused']:,} refused: {summary['errors']}")
+        parts.append(f"{summary['refused']:,} rejected: {summary['errors']}")
     return " · ".join(parts)
 
 
-def code_of(error: BaseException) -> int:
-    """The exit code that *error* ends the command with."""
+def exit_code(error: BaseException) -> int:
+    """Return the exit code for *error*."""
     if isinstance(error, KeyboardInterrupt):
         return 130
     if isinstance(error, Unauthorized | Forbidden | RateLimitExceeded):

@@ -1,4 +1,4 @@
-"""A file of CSV, read in chunks of whole rows."""
+"""CSV input, read in chunks of whole rows."""
 
 import hashlib
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ from .csv_file import CSVFile, open_csv
 
 __all__ = ["Chunk", "Input"]
 
-_BYTES = 4 * 1024 * 1024
-_BLOCK = 1 << 20
+_CHUNK_BYTES = 4 * 1024 * 1024
+_BLOCK_BYTES = 1 << 20
 
 
 class Chunk(NamedTuple):
-    """Rows that are sent together.
+    """Rows that are sent in one request.
 
     Args:
-        rows: themselves.
-        lines: for each, the line of the file it begins in.
-        offset: where in the file, decompressed, the next chunk begins.
-        digest: of the file up to there.
-        line: that begins there.
-        part: The part of the file that has been read, from 0 to 1.
+        rows: The rows.
+        lines: For each row, the line of the file in which it begins.
+        offset: Position in the decompressed file at which the next chunk begins.
+        digest: SHA-256 of the decompressed file up to *offset*, in hexadecimal.
+        line: Line number at *offset*.
+        fraction: Fraction of the file that has been read, from 0 to 1.
     """
 
     rows: Rows
@@ -33,81 +33,81 @@ class Chunk(NamedTuple):
     offset: int
     digest: str
     line: int
-    part: float
+    fraction: float
 
 
 class Input:
-    """A file of CSV that may be larger than the memory, and compressed.
+    """CSV file, plain or compressed, that need not fit into memory.
 
     Args:
-        path: of the file.
+        path: Path of the file.
 
     Attributes:
-        header: Its first line.
-        begun: The part of the file that was done before `chunks` began, from 0 to 1.
+        header: First line.
+        initial_fraction: Fraction of the file, from 0 to 1, that was done before `chunks` began.
 
     Raises:
-        ConfigurationError: It is empty, damaged, or of another format.
-        MalformedBody: its first line cannot be read.
+        ConfigurationError: The file is empty, damaged, or not a CSV file.
+        MalformedBody: The first line cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.begun = 0.0
+        self.initial_fraction = 0.0
         self._size = path.stat().st_size
         self._offset, self._digest, self._line = 0, hashlib.sha256(), 1
         with open_csv(path) as opened:
             self.header = next(records(opened.content), (1, b""))[1]
         if not self.header:
-            raise ConfigurationError(f"{path} is empty: a header line with the column names comes first")
+            raise ConfigurationError(f"{path} is empty: it must begin with a header line of column names")
 
-    def chunks(self, rows: int, begun: Checkpoint) -> Iterator[Chunk]:
-        """The chunks of at most *rows* rows that follow what is done.
+    def chunks(self, rows: int, done: Checkpoint) -> Iterator[Chunk]:
+        """Yield the rows that follow the checkpoint *done*, at most *rows* per chunk.
 
         Raises:
-            ConfigurationError: what is done is no longer what it was, or the file is damaged.
-            MalformedBody: a row cannot be read; the message says the line.
+            ConfigurationError: The part before the checkpoint has changed, or the file is damaged.
+            MalformedBody: A row cannot be read; the message names its line.
         """
         with open_csv(self.path) as opened:
-            self._skip(opened.content, begun)
-            self.begun = self._part(opened)
-            found = records(self._counted(opened.content), begun.line)
-            if not begun.offset:
-                next(found)
+            self._skip(opened.content, done)
+            self.initial_fraction = self._fraction(opened)
+            numbered = records(self._count(opened.content), done.line)
+            if not done.offset:
+                next(numbered)
             lines: list[int] = []
-            part: list[bytes] = []
+            chunk: list[bytes] = []
             size = 0
-            for line, record in found:
+            for line, record in numbered:
                 lines.append(line)
-                part.append(record)
+                chunk.append(record)
                 size += len(record)
-                if len(part) == rows or size > _BYTES:
-                    yield self._chunk(part, lines, opened)
-                    lines, part, size = [], [], 0
-            if part:
-                yield self._chunk(part, lines, opened)
+                if len(chunk) == rows or size > _CHUNK_BYTES:
+                    yield self._chunk(chunk, lines, opened)
+                    lines, chunk, size = [], [], 0
+            if chunk:
+                yield self._chunk(chunk, lines, opened)
 
-    def _chunk(self, part: list[bytes], lines: list[int], opened: CSVFile) -> Chunk:
+    def _chunk(self, chunk: list[bytes], lines: list[int], opened: CSVFile) -> Chunk:
         digest = self._digest.hexdigest()
-        rows = csv_rows(self.header, part)
-        return Chunk(rows, lines, self._offset, digest, self._line, self._part(opened))
+        rows = csv_rows(self.header, chunk)
+        return Chunk(rows, lines, self._offset, digest, self._line, self._fraction(opened))
 
-    def _part(self, opened: CSVFile) -> float:
-        # How long it is, decompressed, is not known.
+    def _fraction(self, opened: CSVFile) -> float:
+        # The decompressed size is unknown, so measure compressed files by their compressed bytes.
         return (opened.file.tell() if opened.is_compressed else self._offset) / self._size
 
-    def _skip(self, file: BinaryIO, begun: Checkpoint) -> None:
-        left = begun.offset
-        while left and (block := file.read(min(left, _BLOCK))):
+    def _skip(self, file: BinaryIO, done: Checkpoint) -> None:
+        remaining = done.offset
+        while remaining and (block := file.read(min(remaining, _BLOCK_BYTES))):
             self._digest.update(block)
-            left -= len(block)
-        if begun.offset and self._digest.hexdigest() != begun.digest:
+            remaining -= len(block)
+        if done.offset and self._digest.hexdigest() != done.digest:
             raise ConfigurationError(
-                f"{self.path} is no longer what it was when scoring began: --overwrite begins anew"
+                f"{self.path} has changed since scoring started: start over with --overwrite"
             )
-        self._offset, self._line = begun.offset, begun.line
+        self._offset, self._line = done.offset, done.line
 
-    def _counted(self, file: BinaryIO) -> Iterator[bytes]:
+    def _count(self, file: BinaryIO) -> Iterator[bytes]:
         for line in file:
             self._offset += len(line)
             self._line += 1

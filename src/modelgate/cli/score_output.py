@@ -1,4 +1,4 @@
-"""The predictions and the refused rows of a file, written in its order and never ahead of the checkpoint."""
+"""Output files of a scoring run: predictions and rejected rows, in input order, with a checkpoint."""
 
 import csv
 import io
@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from ..client.errors import UnexpectedAnswer
-from ..client.scored import Refused, Scored
+from ..client.errors import UnexpectedResponse
+from ..client.score_rows import RejectedRow, ScoredRows
 from ..errors import ConfigurationError
 from .checkpoint import Checkpoint, checkpoint_path
 from .csv_file import COMPRESSED_SUFFIXES
@@ -17,44 +17,42 @@ from .score_input import Chunk
 
 try:
     import fcntl
-except ImportError:  # of Windows: there nothing tells that two runs write one file
+except ImportError:  # Windows, where concurrent runs on one output are not detected.
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Output", "alone", "begun", "check_paths", "errors_path"]
+__all__ = ["Output", "check_paths", "errors_path", "exclusive_lock", "resume_output"]
 
 
 def errors_path(output: Path) -> Path:
-    """Where the refused rows of *output* are."""
+    """Return the path of the file of rejected rows that belongs to *output*."""
     return output.with_name(f"{output.stem}.errors{output.suffix}")
 
 
 def check_paths(source: Path, output: Path) -> None:
-    """Refuse to read what is no file, or to write to what is read.
+    """Check that *source* can be read again and that no output file is the input or a special file.
 
     Raises:
-        ConfigurationError: *source* is no regular file, or *output* or what stands beside it cannot be written.
+        ConfigurationError: A path cannot be used.
     """
     if not source.is_file():
-        raise ConfigurationError(f"{source} is no regular file: what is gone on with later is read again")
+        raise ConfigurationError(f"{source} must be a regular file: a resumed run reads it again")
     if output.suffix.lower() in COMPRESSED_SUFFIXES:
         raise ConfigurationError(
-            f"--output must not end in {output.suffix} (got {output}): it is not compressed"
+            f"--output must not end in {output.suffix} (got {output}): the predictions are not compressed"
         )
     for path in (output, errors_path(output), checkpoint_path(output)):
         if path.exists() and not path.is_file():
-            raise ConfigurationError(f"{path} is no regular file: take another --output")
+            raise ConfigurationError(f"{path} must be a regular file: choose another --output")
         if path.exists() and path.samefile(source):
-            raise ConfigurationError(
-                f"{path} would be written over, and is what is scored: take another --output"
-            )
+            raise ConfigurationError(f"{path} is the input and would be overwritten: choose another --output")
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[BinaryIO]:
-    """The file at *path* to append to; what is in it stays, and no other run has it meanwhile.
+def exclusive_lock(path: Path) -> Iterator[BinaryIO]:
+    """Open the file at *path* for appending, and lock it against other runs.
 
     Raises:
-        ConfigurationError: another run has it.
+        ConfigurationError: Another run holds the lock.
     """
     with path.open("ab") as file:
         if fcntl is not None:
@@ -65,37 +63,40 @@ def alone(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def begun(anew: Checkpoint, output: Path) -> Checkpoint:
-    """How far the work is that is there already.
+def resume_output(fresh: Checkpoint, output: Path) -> Checkpoint:
+    """Return the checkpoint of an unfinished run on *output*, or *fresh* if there is none.
 
     Raises:
-        ConfigurationError: it is done, or is another work.
+        ConfigurationError: The output is complete, or belongs to a run with other options.
     """
-    there = Checkpoint.load(checkpoint_path(output))
-    if there is None:
+    stored = Checkpoint.load(checkpoint_path(output))
+    if stored is None:
         for path in (output, errors_path(output)):
             if path.exists() and path.stat().st_size:
-                raise ConfigurationError(f"{path} is there already: take another --output, or --overwrite")
-        return anew
-    if (there.url, there.chunk) != (anew.url, anew.chunk):
+                raise ConfigurationError(
+                    f"{path} already exists: choose another --output, or pass --overwrite"
+                )
+        return fresh
+    if (stored.url, stored.chunk) != (fresh.url, fresh.chunk):
         raise ConfigurationError(
-            f"{output} was begun with --to {there.url} --rows {there.chunk}: go on so, or --overwrite"
+            f"{output} was started with --url {stored.url} --rows {stored.chunk}: resume with these options, or"
+            " start over with --overwrite"
         )
-    return there
+    return stored
 
 
 class Output:
-    """What is written: a line of predictions for each row, and a file of the rows that were refused.
+    """Output files of a run: a line of predictions per row, and a file of rejected rows.
 
-    Nothing is changed before the first rows are answered.
+    Existing files are not changed until the first rows have been scored.
 
     Args:
-        file: of the predictions, to append to.
-        path: of it.
-        done: how far both are; what was written beyond that is written anew.
+        file: File of the predictions, open for appending.
+        path: Path of that file.
+        done: Checkpoint to continue from. Anything that was written after it is written again.
 
     Raises:
-        ConfigurationError: there is less than that.
+        ConfigurationError: A file is shorter than the checkpoint says.
     """
 
     def __init__(self, file: BinaryIO, path: Path, done: Checkpoint) -> None:
@@ -105,10 +106,12 @@ class Output:
         self._errors_path = errors_path(path)
         self._errors: BinaryIO | None = None
         self._files = ExitStack()
-        self._is_begun = False
+        self._is_started = False
         for written, size in ((path, done.output), (self._errors_path, done.errors)):
             if size and (not written.exists() or written.stat().st_size < size):
-                raise ConfigurationError(f"{written} has lost rows that were scored: --overwrite begins anew")
+                raise ConfigurationError(
+                    f"{written} has lost rows since the last run: start over with --overwrite"
+                )
 
     def __enter__(self) -> Self:
         return self
@@ -118,77 +121,78 @@ class Output:
     ) -> None:
         self._files.close()
 
-    def _begin(self) -> None:
-        """Take away what was written beyond what is done; the checkpoint of another work first."""
-        if self._is_begun:
+    def _start(self) -> None:
+        """Truncate the files to the checkpoint, after deleting the checkpoint of a run that is replaced."""
+        if self._is_started:
             return
-        self._is_begun = True
+        self._is_started = True
         if not self.done.offset:
             self._checkpoint.unlink(missing_ok=True)
         self._output.truncate(self.done.output)
         if self.done.errors:
-            self._errors = self._opened_errors()
+            self._errors = self._open_errors()
         else:
             self._errors_path.unlink(missing_ok=True)
 
-    def _opened_errors(self) -> BinaryIO:
+    def _open_errors(self) -> BinaryIO:
         file = self._files.enter_context(self._errors_path.open("ab"))
         file.truncate(self.done.errors)
         return file
 
-    def add(self, chunk: Chunk, told: Scored) -> None:
-        """Write what became of *chunk*, and then that it is done.
+    def add(self, chunk: Chunk, scored: ScoredRows) -> None:
+        """Write the results of *chunk*, then the checkpoint.
 
         Raises:
-            UnexpectedAnswer: its columns are not those of the chunks before.
+            UnexpectedResponse: The columns differ from those of the chunks before.
         """
-        self._begin()
-        refused = [(at, result) for at, result in enumerate(told.results) if isinstance(result, Refused)]
-        self.done.output += self._output.write(b"".join(self._lines(told)))
+        self._start()
+        rejected = [
+            (index, result) for index, result in enumerate(scored.results) if isinstance(result, RejectedRow)
+        ]
+        self.done.output += self._output.write(b"".join(self._lines(scored)))
         self._output.flush()
-        if refused:
-            self._refuse(chunk, refused)
-        self.done.refused += len(refused)
-        self.done.scored += len(told.results) - len(refused)
-        self.done.versions += sorted(told.versions.difference(self.done.versions))
+        if rejected:
+            self._write_errors(chunk, rejected)
+        self.done.refused += len(rejected)
+        self.done.scored += len(scored.results) - len(rejected)
+        self.done.versions += sorted(scored.versions.difference(self.done.versions))
         self.done.offset, self.done.digest, self.done.line = chunk.offset, chunk.digest, chunk.line
         self.done.save(self._checkpoint)
 
     def finish(self) -> None:
-        """All is done: there is nothing to go on with."""
-        self._begin()
+        """Delete the checkpoint: the run is complete."""
+        self._start()
         self._checkpoint.unlink(missing_ok=True)
 
-    def _lines(self, told: Scored) -> Iterator[bytes]:
-        """Lines to write: a row that was refused has one too, with nothing in its cells."""
-        if told.header is not None and self.done.header is None:
-            self.done.header = told.header
-            yield told.header
-            # Those before the first row that was scored waited for the number of cells.
-            yield _empty(told.header) * self.done.refused
-        elif told.header not in (None, self.done.header):
-            raise UnexpectedAnswer(
-                200,
-                "The columns of the answers are no longer those they were: the model was replaced meanwhile",
+    def _lines(self, scored: ScoredRows) -> Iterator[bytes]:
+        """Yield the lines to write. A rejected row gets a line of empty cells."""
+        if scored.header is not None and self.done.header is None:
+            self.done.header = scored.header
+            yield scored.header
+            # Rows that were rejected before the first scored one: until now the number of cells was unknown.
+            yield _empty_line(scored.header) * self.done.refused
+        elif scored.header not in (None, self.done.header):
+            raise UnexpectedResponse(
+                200, "The output columns have changed: the model was replaced during the run"
             )
         if self.done.header is not None:
-            empty = _empty(self.done.header)
-            yield from (empty if isinstance(result, Refused) else result for result in told.results)
+            empty = _empty_line(self.done.header)
+            yield from (empty if isinstance(result, RejectedRow) else result for result in scored.results)
 
-    def _refuse(self, chunk: Chunk, refused: list[tuple[int, Refused]]) -> None:
+    def _write_errors(self, chunk: Chunk, rejected: list[tuple[int, RejectedRow]]) -> None:
         text = io.StringIO(newline="")
         write = csv.writer(text, lineterminator="\n")
         if self._errors is None:
-            self._errors = self._opened_errors()
+            self._errors = self._open_errors()
             write.writerow(["line", "reason", "row"])
-        for at, reason in refused:
-            row = chunk.rows.data[at].rstrip(b"\r\n").decode("utf-8", "replace")
-            write.writerow([chunk.lines[at], reason, row])
+        for index, reason in rejected:
+            row = chunk.rows.data[index].rstrip(b"\r\n").decode("utf-8", "replace")
+            write.writerow([chunk.lines[index], reason, row])
         self.done.errors += self._errors.write(text.getvalue().encode())
         self._errors.flush()
 
 
-def _empty(header: bytes) -> bytes:
+def _empty_line(header: bytes) -> bytes:
     cells = len(next(csv.reader([header.decode()])))
-    # Of one cell, a line with nothing in it would be no row to most readers.
+    # Most CSV readers skip an empty line, so a single empty cell is quoted.
     return b"," * (cells - 1) + b"\n" if cells > 1 else b'""\n'

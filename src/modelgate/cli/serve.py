@@ -1,4 +1,4 @@
-"""``modelgate serve``: a gate of some model files, on this machine."""
+"""``modelgate serve``: serve model files on this machine."""
 
 import contextlib
 import ipaddress
@@ -13,7 +13,7 @@ import click
 
 from ..errors import ConfigurationError, Forbidden
 from ..keys.generate import generate
-from .inspect import trusted_option
+from .inspect import load_pickle_option
 
 if TYPE_CHECKING:
     from ..gate import Gate
@@ -25,56 +25,66 @@ __all__ = ["serve"]
 @click.argument(
     "paths", metavar="PATH…", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 for any that is free."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on; 0 picks a free one.",
 )
 @click.option(
-    "--limits", metavar="RATE", default="600/minute", show_default=True, help="How often one caller may ask."
+    "--limits",
+    metavar="RATE",
+    default="600/minute",
+    show_default=True,
+    help='Rate limit per caller, such as "600/minute; 10000/day".',
 )
 @click.option(
     "--keys",
     metavar="KEYS",
-    help="env:VARIABLE, sqlite:///keys.db, open for anyone; by default one key made for this run.",
+    help="API keys: env:VARIABLE, sqlite:///keys.db, or open for no keys. [default: a new key for this run]",
 )
 @click.option(
     "--expose",
     is_flag=True,
-    help="Listen to other machines, even if all that keeps them out is printed here.",
+    help="Allow other machines to connect even with the printed key or without keys.",
 )
-@trusted_option
+@load_pickle_option
 def serve(
     paths: tuple[Path, ...], host: str, port: int, keys: str | None, expose: bool, **options: Any
 ) -> None:
-    """Serve model files, or folders of them, each under its name.
+    """Serve model files on this machine.
 
-    For development and small use: one process, no proxy, no TLS. Otherwise put the gate into an app of yours.
+    PATH is a model file or a folder of them. Each model is served under its own name.
+
+    For development and small use: one process, no proxy, no TLS. For anything larger, mount a gate in your app.
     """
     if keys in (None, "open") and not expose and not is_loopback(host):
         raise click.UsageError(
-            f"--host {host}: other machines could ask with the key printed here, or with none: make keys for them"
-            " (--keys), or say --expose"
+            f"--host {host} lets other machines call the gate with the key printed here, or with none: create"
+            " keys for them (--keys), or pass --expose"
         )
-    uvicorn = _uvicorn()
+    uvicorn = _import_uvicorn()
     key = generate() if keys is None else None
-    gate = gate_of(paths, keys if key is None else {key: "*"}, **options)
-    with _listening(host, port) as listening:
-        for line in greeting(gate, _base(listening), key, is_open=keys == "open"):
+    gate = build_gate(paths, keys if key is None else {key: "*"}, **options)
+    with _listen(host, port) as listener:
+        for line in format_greeting(gate, _base_url(listener), key, is_open=keys == "open"):
             click.echo(line)
         server = uvicorn.Server(uvicorn.Config(gate.asgi, log_level="warning"))
         with contextlib.suppress(KeyboardInterrupt):
-            server.run(sockets=[listening])
+            server.run(sockets=[listener])
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches *host*."""
+    """Whether *host* can be reached from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-def _uvicorn() -> Any:
+def _import_uvicorn() -> Any:
     try:
         import uvicorn
     except ImportError:
@@ -82,99 +92,101 @@ def _uvicorn() -> Any:
     return uvicorn
 
 
-def gate_of(paths: Sequence[Path], keys: Any, *, limits: str, trusted: bool) -> "Gate":
-    """A gate of the models at *paths*, loaded.
+def build_gate(paths: Sequence[Path], keys: Any, *, limits: str, load_pickle: bool) -> "Gate":
+    """Load the models at *paths* and return a gate that serves them.
 
     Args:
-        paths: model files, and folders of them.
-        keys: as for `Gate`.
-        limits: as for `Gate`.
-        trusted: whether to load pickles too.
+        paths: Model files and folders of model files.
+        keys: See `Gate`.
+        limits: See `Gate`.
+        load_pickle: Whether to load pickles, which runs the code in them.
 
     Raises:
-        ConfigurationError: there are none, or one cannot be loaded.
+        ConfigurationError: There is no model, or one cannot be loaded.
     """
+    from ..deployments.deployment import Deployment
     from ..gate import Gate
-    from ..gate.deployment import Deployment
     from ..models import ModelPackage
-    from ..models.report import report_on
+    from ..models.inspection import report_on
 
     deployments = []
-    for name, file in models_in(paths).items():
-        pin = report_on(file).sha256 if trusted else None
-        deployments.append(Deployment(name, ModelPackage.load(file, sha256=pin, allow_pickle=trusted)))
+    for name, file in find_models(paths).items():
+        pin = report_on(file).sha256 if load_pickle else None
+        deployments.append(Deployment(name, ModelPackage.load(file, sha256=pin, allow_pickle=load_pickle)))
     return Gate(deployments, keys=keys, limits=limits)
 
 
-def models_in(paths: Sequence[Path]) -> dict[str, Path]:
-    """The model files at *paths*, by the names of their models: of a folder the newest of each.
+def find_models(paths: Sequence[Path]) -> dict[str, Path]:
+    """Return the model files at *paths* by model name; from a folder, the newest version of each.
 
     Raises:
-        ConfigurationError: there are none, or two of one name.
+        ConfigurationError: There is no model, or two have the same name.
     """
-    found: dict[str, Path] = {}
-    for name, file in (pair for path in paths for pair in _named(path)):
-        if name in found:
-            raise ConfigurationError(f"{file}: {found[name]} is called {name} too")
-        found[name] = file
-    return found
+    models: dict[str, Path] = {}
+    for name, file in (pair for path in paths for pair in _find_models_at(path)):
+        if name in models:
+            raise ConfigurationError(
+                f"{file} and {models[name]} have the same name, {name}: rename one of them"
+            )
+        models[name] = file
+    return models
 
 
-def _named(path: Path) -> Iterator[tuple[str, Path]]:
-    from ..models.package import SUFFIXES, is_model_file
-    from ..models.versions import meant
+def _find_models_at(path: Path) -> Iterator[tuple[str, Path]]:
+    from ..models.package_files import SUFFIXES, is_model_file
+    from ..models.versions import resolve_version
 
     if not path.is_dir() or path.suffix in SUFFIXES:
         yield path.stem.partition("@")[0], path
         return
     files = {file.stem: file for file in path.iterdir() if file.suffix in SUFFIXES and is_model_file(file)}
-    newest = {name: meant(name, files) for name in sorted(stem.partition("@")[0] for stem in files)}
+    newest = {name: resolve_version(name, files) for name in sorted(stem.partition("@")[0] for stem in files)}
     if not any(newest.values()):
-        raise ConfigurationError(f"{path}: has no model file, ending in {', '.join(SUFFIXES)}")
+        raise ConfigurationError(f"{path} contains no model file ({', '.join(SUFFIXES)})")
     yield from ((name, files[stem]) for name, stem in newest.items() if stem is not None)
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         raise ConfigurationError(
-            f"{host}, port {port}: {error.strerror or error}: take another --port"
+            f"{host}, port {port}: {error.strerror or error}: choose another --port"
         ) from None
 
 
-def _base(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
+def _base_url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def greeting(gate: "Gate", base: str, key: str | None, *, is_open: bool = False) -> Iterator[str]:
-    """What is said of a gate at *base*: where it is, and how to ask each deployment.
+def format_greeting(gate: "Gate", base_url: str, key: str | None, *, is_open: bool = False) -> Iterator[str]:
+    """Yield the lines to print at the start: the URL, the key, and how to call each deployment.
 
     Args:
-        gate: itself.
-        base: its URL.
-        key: the one made for this run; None where there are others, or none.
-        is_open: whether there are none.
+        gate: The gate.
+        base_url: URL at which it is served.
+        key: Key generated for this run; None if the gate has other keys or none.
+        is_open: Whether the gate requires no key.
     """
-    yield f"Serving at {base} until Ctrl-C: for development, and for small use"
+    yield f"Serving at {base_url} until Ctrl-C (for development and small use)"
     if key is not None:
-        yield f"Key, for this run alone: {key}"
+        yield f"Key for this run only: {key}"
     header = [] if is_open else ["-H", f"Authorization: Bearer {key or '<key>'}"]
     for name in gate.deployments:
-        row = json.dumps(_example(gate, name))
-        told = ["curl", f"{base}/simple/{name}", *header, "-H", "Content-Type: application/json", "-d", row]
+        body = json.dumps(_example_row(gate, name))
+        url = f"{base_url}/simple/{name}"
         yield ""
-        yield f"{name}: modelgate score rows.csv --to {base}/{name}"
-        yield f"Console: {base}/deployments/{name}/console"
-        yield shlex.join(told)
+        yield f"{name}: modelgate score rows.csv --url {base_url}/{name}"
+        yield f"Console: {base_url}/deployments/{name}/console"
+        yield shlex.join(["curl", url, *header, "-H", "Content-Type: application/json", "-d", body])
 
 
-def _example(gate: "Gate", name: str) -> dict[str, Any]:
-    """A row for deployment *name*; nothing where its schema is not to be seen."""
+def _example_row(gate: "Gate", name: str) -> dict[str, Any]:
+    """Return an example row for the deployment *name*; empty if its schema is hidden."""
     try:
-        schema = gate.describe(name).schema
+        schema = gate.deployments.describe(name).schema
     except Forbidden:
         return {}
     return {column.name: column.example for column in schema if column.required}

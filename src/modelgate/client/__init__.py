@@ -1,11 +1,12 @@
-"""A caller's side: asks a deployment of a gate over HTTP. Needs the extra ``client``.
+"""HTTP client for a deployment of a gate. Requires the extra ``client``.
 
-`Client` blocks, `AsyncClient` is awaited, and both are one `Session`. What a gate refuses is raised as
-the error that `Gate.score` would raise: see `modelgate.errors`, and `ClientError` for what no gate said.
+`Client` is blocking, `AsyncClient` is for asyncio; both share the class `Session`. An error response of
+the gate is raised as the exception that `Gate.score` would raise, see `modelgate.errors`. If there is no
+response of a gate, a `ClientError` is raised.
 """
 
 from .clients import AsyncClient, Client
-from .errors import ClientError, ConnectionFailed, UnexpectedAnswer
+from .errors import ClientError, ConnectionFailed, UnexpectedResponse
 from .predictions import Predictions
 
-__all__ = ["AsyncClient", "Client", "ClientError", "ConnectionFailed", "Predictions", "UnexpectedAnswer"]
+__all__ = ["AsyncClient", "Client", "ClientError", "ConnectionFailed", "Predictions", "UnexpectedResponse"]

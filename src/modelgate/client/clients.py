@@ -1,7 +1,7 @@
-"""`Client` and `AsyncClient`: a `Session`, driven by blocking or by awaiting."""
+"""Blocking and asyncio clients, both based on `Session`."""
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from ..errors import ConfigurationError
 from ..flow import adrive, drive
@@ -14,14 +14,20 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncClient", "Client", "httpx_package"]
 
+H = TypeVar("H")
+
 BATCH_ROWS = 10_000
-"""As many as a gate takes where neither the deployment nor the service spoken says otherwise."""
+"""Default limit of a gate, unless the deployment or the dialect sets another."""
 
 BATCH_BYTES = 4 * 1024 * 1024
 
 
 def httpx_package() -> Any:
-    """The package httpx. Raises `ConfigurationError` where it is missing."""
+    """Import and return the package httpx.
+
+    Raises:
+        ConfigurationError: httpx is not installed.
+    """
     try:
         import httpx
     except ImportError:
@@ -29,8 +35,8 @@ def httpx_package() -> Any:
     return httpx
 
 
-class _Caller:
-    """What both clients are made of."""
+class _BaseClient(Generic[H]):
+    """Base class of both clients."""
 
     def __init__(
         self,
@@ -42,68 +48,70 @@ class _Caller:
         attempts: int = 5,
         batch_rows: int = BATCH_ROWS,
         batch_bytes: int = BATCH_BYTES,
-        http: Any = None,
+        http: H | None = None,
     ) -> None:
-        self._given = http is not None
+        self._owns_http = http is None
         self._session = Session(
             url,
             key,
             Retry(attempts, deadline, timeout),
-            self._made() if http is None else http,
+            self._create_http() if http is None else http,
             batch_rows=batch_rows,
             batch_bytes=batch_bytes,
         )
 
-    def _made(self) -> Any:
+    def _create_http(self) -> H:
         raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._session.url!r})"
 
 
-class Client(_Caller):
-    """Asks a deployment, and blocks until it has answered: ``Client("http://localhost:8000/ml/churn", key=…)``.
+class Client(_BaseClient["httpx.Client"]):
+    """Blocking client for one deployment: ``Client("http://localhost:8000/ml/churn", key=…)``.
 
-    It may be shared by threads.
+    Can be shared by threads.
 
     Args:
-        url: of the deployment: that of the mount point and its name, ``"https://host/ml/churn"``, or the
-            one that shows its metadata, ``"https://host/ml/deployments/churn"``.
-        key: the API key; None where the gate is open.
-        timeout: seconds until the answer to one attempt must be there; half of them to connect.
-            A blocking client looks at the clock whenever some of the body has come.
-        deadline: seconds until `predict` must be done, with all its batches and waits.
-        attempts: how often one batch is sent at most, where the server is busy, a limit is reached, or
-            the connection fails. A prediction changes nothing at the server: sent twice it is answered twice.
-        batch_rows: the most rows of one request.
-        batch_bytes: the most bytes of one request.
-        http: the client of httpx that sends, for certificates or proxies of your own, and which you close.
+        url: URL of the deployment: the mount point plus the name, ``"https://host/ml/churn"``, or the
+            URL of its metadata, ``"https://host/ml/deployments/churn"``.
+        key: API key; None if the gate needs no key.
+        timeout: Seconds for one attempt, at most half of them to connect. The blocking client checks
+            the time whenever it receives a part of the response.
+        deadline: Seconds for a whole call of `predict`, including all batches and waits.
+        attempts: Maximum number of times a batch is sent if the server is busy, a rate limit is reached
+            or the connection fails. Repeating a request is safe, because scoring changes nothing.
+        batch_rows: Maximum rows per request.
+        batch_bytes: Maximum bytes per request.
+        http: httpx client to send requests with, for your own certificates or proxies. The caller
+            must close it.
 
     Raises:
-        ConfigurationError: an option cannot work, or httpx is missing.
+        ConfigurationError: An option is invalid, or httpx is not installed.
     """
 
-    def _made(self) -> "httpx.Client":
+    def _create_http(self) -> "httpx.Client":
         return httpx_package().Client()  # type: ignore[no-any-return]
 
     def predict(self, rows: Any, *, progress: Progress | None = None) -> Predictions:
-        """What the model says of *rows*, in their order.
+        """Return the predictions for *rows*, in their order.
 
         Args:
-            rows: one row as a dict; a list of dicts; a pandas or polars DataFrame; or `modelgate.CSV`.
-            progress: is called with the number of rows done, and of all, after each batch.
+            rows: One row as a dict; a list of dicts; a pandas or polars DataFrame; or `modelgate.CSV`.
+            progress: Function called after each batch with the number of rows done and the total.
 
         Raises:
-            MissingColumns, InvalidValues: rows break the schema; row numbers are those of *rows*.
-            Unauthorized, Forbidden, NotFound: the key or the deployment is another.
-            RateLimitExceeded, Overloaded: still so after all attempts, or beyond the deadline.
-            ConnectionFailed, UnexpectedAnswer: there is no gate at the URL, or none that answers.
+            MissingColumns, InvalidValues: Rows do not match the schema. Row numbers refer to *rows*.
+            Unauthorized, Forbidden, NotFound: The key is not valid for the deployment, or the URL is
+                wrong.
+            RateLimitExceeded, Overloaded: The last attempt failed, or the deadline has passed.
+            ConnectionFailed, UnexpectedResponse: There is no gate at the URL, or it does not respond.
         """
         return drive(self._session.predict(rows, progress))
 
     def close(self) -> None:
-        """Close the connections."""
-        if not self._given:
+        """Close the connections, unless *http* was passed."""
+        if self._owns_http:
             self._session.http.close()
 
     def __enter__(self) -> Self:
@@ -115,22 +123,22 @@ class Client(_Caller):
         self.close()
 
 
-class AsyncClient(_Caller):
-    """Asks a deployment, and is awaited: ``await AsyncClient("http://localhost:8000/ml/churn", key=…).predict(…)``.
+class AsyncClient(_BaseClient["httpx.AsyncClient"]):
+    """Client for asyncio: ``await AsyncClient("http://localhost:8000/ml/churn", key=…).predict(…)``.
 
-    Args and Raises: as for `Client`; *http* is an `httpx.AsyncClient`.
+    Takes the same arguments as `Client`, except that *http* is an `httpx.AsyncClient`.
     """
 
-    def _made(self) -> "httpx.AsyncClient":
+    def _create_http(self) -> "httpx.AsyncClient":
         return httpx_package().AsyncClient()  # type: ignore[no-any-return]
 
     async def predict(self, rows: Any, *, progress: Progress | None = None) -> Predictions:
-        """As `Client.predict`."""
+        """Return the predictions for *rows*; see `Client.predict`."""
         return await adrive(self._session.predict(rows, progress))
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        if not self._given:
+        """Close the connections, unless *http* was passed."""
+        if self._owns_http:
             await self._session.http.aclose()
 
     async def __aenter__(self) -> Self:

@@ -1,10 +1,10 @@
-"""What a client raises: the errors of the gate, as it would raise them itself, and those that no gate told.
+"""Errors raised by a client: the gate's own, restored from its response, and `ClientError`.
 
 * ModelgateError
-  + RequestError, ServingError        as the gate told them: see `modelgate.errors`
+  + RequestError, ServingError        error response of a gate; see `modelgate.errors`
   + ClientError
-    - ConnectionFailed                there is no connection, it was cut, or no answer came in time
-    - UnexpectedAnswer                what answers is no gate, or sends the caller elsewhere
+    - ConnectionFailed                no connection, a broken one, or no response in time
+    - UnexpectedResponse              not a gate's response, or a redirect
 """
 
 import math
@@ -25,23 +25,23 @@ __all__ = [
     "LINE",
     "ClientError",
     "ConnectionFailed",
-    "UnexpectedAnswer",
-    "error_of",
-    "is_passing",
-    "rows_at_fault",
-    "shifted",
+    "UnexpectedResponse",
+    "error_from_response",
+    "is_transient",
+    "parse_invalid_rows",
+    "shift_rows",
 ]
 
 
 class ClientError(ModelgateError):
-    """No answer of a gate."""
+    """Base class of errors other than a gate's error responses."""
 
 
 class ConnectionFailed(ClientError):
-    """There is no connection, it was cut, or no answer came in time.
+    """The connection failed or was closed, or no response came in time.
 
     Attributes:
-        retried: whether it is of the kind that is tried again.
+        retried: Whether errors of this kind are retried.
     """
 
     def __init__(self, message: str, *, retried: bool) -> None:
@@ -49,11 +49,11 @@ class ConnectionFailed(ClientError):
         super().__init__(message)
 
 
-class UnexpectedAnswer(ClientError):
-    """What answers at the URL is no gate, or not one that is asked like this.
+class UnexpectedResponse(ClientError):
+    """The response is not one of a gate's dialect ``datarobot``.
 
     Attributes:
-        status: the HTTP status.
+        status: HTTP status.
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -67,7 +67,7 @@ _KINDS: dict[str, type[AnswerableError]] = {
     if isinstance(kind, type) and issubclass(kind, AnswerableError)
 }
 
-# What may stand in front of a gate answers so too, in words of its own.
+# A proxy in front of the gate also sends these statuses, with a body of its own.
 _BY_STATUS: dict[int, type[AnswerableError]] = {
     401: tree.Unauthorized,
     403: tree.Forbidden,
@@ -77,52 +77,57 @@ _BY_STATUS: dict[int, type[AnswerableError]] = {
 }
 
 _ADVICE: dict[type[AnswerableError], str] = {
-    tree.Unauthorized: "See that the key is whole, and the one for this server.",
-    tree.InsufficientScope: "Ask who gave you the key for one that opens this deployment.",
-    tree.KeyInactive: "Ask who gave you the key for a new one.",
-    tree.NotFound: "See that the URL is that of the mount point and the name of a deployment,"
-    " https://host/ml/churn, and that the gate speaks the dialect datarobot.",
-    tree.PredictionError: "What happened is in the log of the server.",
-    ServingError: "What happened is in the log of the server.",
+    tree.Unauthorized: "Check that the key is complete and belongs to this server.",
+    tree.InsufficientScope: "Ask the key's issuer for one with access to this deployment.",
+    tree.KeyInactive: "Ask the key's issuer for a new one.",
+    tree.NotFound: "Check that the URL is the mount point plus the name of a deployment, such as"
+    " https://host/ml/churn, and that the gate has the dialect datarobot.",
+    tree.PredictionError: "The cause is in the server's log.",
+    ServingError: "The cause is in the server's log.",
 }
 
 
-def error_of(
+def error_from_response(
     status: int, headers: Mapping[str, str], content: bytes, url: str, *, keyed: bool
 ) -> ModelgateError:
-    """The error that an answer other than 200 means.
+    """Return the exception for a response other than a successful one.
 
     Args:
-        status: of the answer.
-        headers: of the answer, by lower case names.
-        content: of the answer.
-        url: that was asked.
-        keyed: whether a key was sent.
+        status: HTTP status of the response.
+        headers: Headers of the response, with lower-case names.
+        content: Body of the response.
+        url: URL of the request.
+        keyed: Whether the request had a key.
     """
     if 300 <= status < 400:
-        return UnexpectedAnswer(status, _elsewhere(status, url, headers.get("location", "")))
-    told = _members(content)
-    message = told.get("detail") or told.get("message") or told.get("error")
-    kind = _KINDS.get(str(told.get("code"))) or _BY_STATUS.get(status)
+        return UnexpectedResponse(status, _describe_redirect(status, url, headers.get("location", "")))
+    problem = _decode_object(content)
+    message = problem.get("detail") or problem.get("message") or problem.get("error")
+    kind = _KINDS.get(str(problem.get("code"))) or _BY_STATUS.get(status)
     if kind is None and status >= 400 and isinstance(message, str) and "x-request-id" in headers:
         kind = tree.NotFound if status == 404 else RequestError if status < 500 else ServingError
     if kind is None:
-        return UnexpectedAnswer(status, _no_gate(status, url, headers.get("content-type")))
-    if kind is tree.MissingColumns and not told.get("missing_columns"):
-        kind = tree.InvalidInput  # a gate that hides its schema does not say which
-    words = message if isinstance(message, str) else f"{urlsplit(url).netloc} answered {status}"
+        content_type = (headers.get("content-type") or "no content type").partition(";")[0]
+        return UnexpectedResponse(
+            status,
+            f"{url} returned {status} with {content_type}, which is not a response of a gate. The URL must"
+            " be the mount point plus the name of a deployment, such as https://host/ml/churn",
+        )
+    if kind is tree.MissingColumns and not problem.get("missing_columns"):
+        kind = tree.InvalidInput  # A gate that hides its schema does not name the columns.
+    text = message if isinstance(message, str) else f"{urlsplit(url).netloc} returned {status}"
     advice = _ADVICE.get(kind, "")
     if kind is tree.Unauthorized and not keyed:
-        advice = "No key was sent: give key=…, or --key-env VARIABLE on the command line."
-    return _made(kind, f"{words.rstrip('.')}. {advice}".strip() if advice else words, told, headers)
+        advice = "No key was sent: pass key=…, or --key-env VARIABLE on the command line."
+    return _restore(kind, f"{text.rstrip('.')}. {advice}".strip() if advice else text, problem, headers)
 
 
-def _made(
-    kind: type[AnswerableError], message: str, told: Mapping[str, Any], headers: Mapping[str, str]
+def _restore(
+    kind: type[AnswerableError], message: str, problem: Mapping[str, Any], headers: Mapping[str, str]
 ) -> AnswerableError:
-    """The error as the gate raised it: with the attributes of its class, whatever its constructor takes."""
+    """Return an exception of class *kind* with its attributes set, without calling its constructor."""
     error = kind.__new__(kind)
-    details = {name: told[name] for name in told if name not in _WORDS}
+    details = {name: problem[name] for name in problem if name not in _BASE_MEMBERS}
     AnswerableError.__init__(error, message, details=details, headers=headers)
     attributes = {name: details.get(name, empty) for name, empty in _ATTRIBUTES.get(kind, {}).items()}
     if kind is tree.RateLimitExceeded or issubclass(kind, ServingError):
@@ -135,12 +140,12 @@ def _made(
     return error
 
 
-def is_passing(error: ModelgateError) -> bool:
-    """Whether the same request may be answered otherwise later."""
+def is_transient(error: ModelgateError) -> bool:
+    """Return True if the same request may succeed later."""
     return getattr(error, "status", None) in RETRIED or getattr(error, "retried", False)
 
 
-_WORDS = ("status", "code", "detail", "message", "error")
+_BASE_MEMBERS = ("status", "code", "detail", "message", "error")
 
 _ATTRIBUTES: dict[type[AnswerableError], dict[str, Any]] = {
     tree.MissingColumns: {"missing_columns": [], "errors": {}},
@@ -153,31 +158,24 @@ _ATTRIBUTES: dict[type[AnswerableError], dict[str, Any]] = {
 }
 
 
-def _members(content: bytes) -> dict[str, Any]:
+def _decode_object(content: bytes) -> dict[str, Any]:
+    """Decode a JSON object. Anything else is returned as an empty dict."""
     try:
-        told = msgspec.json.decode(content)
+        value = msgspec.json.decode(content)
     except msgspec.DecodeError:
         return {}
-    return told if isinstance(told, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
-def _elsewhere(status: int, url: str, location: str) -> str:
-    asked, given = urlsplit(url), urlsplit(location)
-    if given.netloc in ("", asked.netloc) and given.scheme in ("", asked.scheme):
-        where = f"the path {given.path}"
+def _describe_redirect(status: int, url: str, location: str) -> str:
+    source, target = urlsplit(url), urlsplit(location)
+    if target.netloc in ("", source.netloc) and target.scheme in ("", source.scheme):
+        shown = f"the path {target.path}"
     else:
-        where = f"{given.scheme or asked.scheme}://{given.netloc}{given.path}"
+        shown = f"{target.scheme or source.scheme}://{target.netloc}{target.path}"
     return (
-        f"{asked.netloc} answered {status} and sends the caller on to {where}. The key is not sent there:"
-        " if that is right, give the URL as it is there"
-    )
-
-
-def _no_gate(status: int, url: str, kind: str | None) -> str:
-    what = (kind or "nothing that says what it is").partition(";")[0]
-    return (
-        f"{url} answered {status} with {what}, and that is no answer of a gate. The URL to give is that of the"
-        " mount point and the name of a deployment, https://host/ml/churn"
+        f"{source.netloc} returned {status}, a redirect to {shown}. It was not followed, to keep the key"
+        " from being sent there. If you trust the target, pass it as the URL"
     )
 
 
@@ -187,44 +185,51 @@ _ROWS = re.compile(r" \(row (\d+(?:, \d+)*)(?: and (\d+) more)?\)")
 LINE = re.compile(r"^Line (\d+) of the CSV body ")
 
 
-def shifted(error: AnswerableError, at: int, batch: Rows) -> None:
-    """Have *error* count the rows as its caller does.
+def shift_rows(error: AnswerableError, offset: int, batch: Rows) -> None:
+    """Change the row numbers in *error* from those of a batch to those of all rows.
 
     Args:
-        error: what a gate told of a batch.
-        at: where the batch begins.
-        batch: its rows. Of a row alone, a gate tells no number.
+        error: Error response of the gate to the batch.
+        offset: Number of the first row of the batch.
+        batch: Rows of the batch. For a single row, the gate's messages have no number.
     """
 
-    def moved(told: re.Match[str]) -> str:
-        numbers = ", ".join(str(int(number) + at) for number in told[1].split(", "))
-        return f" (row {numbers}{f' and {told[2]} more' if told[2] else ''})"
+    def shift_match(match: re.Match[str]) -> str:
+        numbers = ", ".join(str(int(number) + offset) for number in match[1].split(", "))
+        return f" (row {numbers}{f' and {match[2]} more' if match[2] else ''})"
 
-    def told(text: str) -> str:
-        return f"{text} (row {at})" if len(batch) == 1 else _ROWS.sub(moved, text)
+    def shift_text(text: str) -> str:
+        return f"{text} (row {offset})" if len(batch) == 1 else _ROWS.sub(shift_match, text)
 
     by_column = getattr(error, "errors", {})
-    by_column.update({column: told(rule) for column, rule in by_column.items()})
+    by_column.update({column: shift_text(rule) for column, rule in by_column.items()})
     line = LINE.match(error.message)
     row = batch.row_at(int(line[1])) if line is not None else None
     if line is not None and row is not None:
-        error.message = f"Row {at + row} of the CSV {error.message[line.end() :]}"
+        error.message = f"Row {offset + row} of the CSV {error.message[line.end() :]}"
     else:
-        error.message = told(error.message)
+        error.message = shift_text(error.message)
     error.args = (error.message,)
 
 
-def rows_at_fault(errors: Mapping[str, str]) -> tuple[dict[int, list[str]], bool]:
-    """For each row that *errors* by column name, what is wrong with it; and whether these are all there are."""
-    found: dict[int, list[str]] = {}
-    complete = bool(errors)
-    for column, told in errors.items():
+def parse_invalid_rows(errors: Mapping[str, str]) -> tuple[dict[int, list[str]], bool]:
+    """Read the numbers of invalid rows from a gate's messages.
+
+    Args:
+        errors: Messages by column.
+
+    Returns:
+        The broken rules of each row, and whether the messages name all invalid rows.
+    """
+    rules: dict[int, list[str]] = {}
+    is_complete = bool(errors)
+    for column, text in errors.items():
         start = 0
-        for match in _ROWS.finditer(told):
-            rule = f"{column} {told[start : match.start()].removeprefix('; ')}"
+        for match in _ROWS.finditer(text):
+            rule = f"{column} {text[start : match.start()].removeprefix('; ')}"
             for number in match[1].split(", "):
-                found.setdefault(int(number), []).append(rule)
-            complete = complete and match[2] is None
+                rules.setdefault(int(number), []).append(rule)
+            is_complete = is_complete and match[2] is None
             start = match.end()
-        complete = complete and start == len(told)
-    return found, complete
+        is_complete = is_complete and start == len(text)
+    return rules, is_complete

@@ -1,4 +1,4 @@
-"""What a model says of rows, as a client was told it."""
+"""Predictions as received by a client."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,22 +6,22 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Predictions", "decoded", "joined"]
+__all__ = ["Predictions", "decode_predictions", "join_predictions"]
 
 
 @dataclass(slots=True)
 class Predictions:
-    """What a model says of some rows, in their order.
+    """Predictions for some rows, in their order.
 
     Args:
-        values: what is predicted of each row: a label, a number, or what a function says; of a model with several outputs a
-            dict by output.
-        classes: the labels the probabilities are of, of two the positive one first; None where none are told,
-            and of a model with several outputs.
-        probabilities: for each row that of each class; None where none are told.
-        version: of the model.
-        warnings: what the caller should know of rows that passed.
-        request_ids: of the requests it took, for who reads the logs of the server.
+        values: Prediction of each row: a class, a number, or any value returned by a function; for a
+            model with several outputs, a dict by output.
+        classes: Classes in the order of the probabilities, the positive one of two first. None if the
+            model returns no probabilities or has several outputs.
+        probabilities: Probability of each class, per row; None if *classes* is None.
+        version: Version of the model.
+        warnings: Problems of rows that were scored anyway.
+        request_ids: Ids of the requests, to find them in the server's log.
     """
 
     values: list[Any] = field(default_factory=list)
@@ -53,43 +53,48 @@ class _Answer(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Answer)
 
 
-def decoded(content: bytes) -> Predictions:
-    """The predictions of one answer of the dialect ``datarobot``. Raises `msgspec.DecodeError`."""
-    told = _DECODER.decode(content)
-    values = [row.prediction for row in told.data]
-    made = Predictions(values, warnings=told.warnings)
-    first = told.data[0] if told.data else None
-    if first is not None and not _has_no_classes(first):
-        made.classes = [value.label for value in first.prediction_values] or None
-    if made.classes is not None:
-        made.probabilities = [[value.value for value in row.prediction_values] for row in told.data]
-    return made
+def decode_predictions(content: bytes) -> Predictions:
+    """Decode a response of the dialect ``datarobot``.
+
+    Raises:
+        msgspec.DecodeError: The content is not such a response.
+    """
+    answer = _DECODER.decode(content)
+    values = [row.prediction for row in answer.data]
+    predictions = Predictions(values, warnings=answer.warnings)
+    first = answer.data[0] if answer.data else None
+    if first is not None and _has_classes(first):
+        predictions.classes = [value.label for value in first.prediction_values] or None
+    if predictions.classes is not None:
+        predictions.probabilities = [[value.value for value in row.prediction_values] for row in answer.data]
+    return predictions
 
 
-def _has_no_classes(row: _Row) -> bool:
-    """Whether its values are no probabilities: what is predicted under the target's name, or several outputs.
+def _has_classes(row: _Row) -> bool:
+    """Return True if the ``predictionValues`` of *row* are the probabilities of one classifier.
 
-    Of several outputs a label is the output's name and the class's, ``a_b_c``, which is read in two ways.
+    They are not for a regression, whose only value is the predicted number, labelled with the target's
+    name. For several outputs, a label joins output and class (``a_b_c``), which is ambiguous.
     """
     if isinstance(row.prediction, dict):
-        return True
-    if len(row.prediction_values) != 1:
         return False
-    told = row.prediction_values[0]
-    return bool(told.value == row.prediction) and (
-        told.label != row.prediction or isinstance(told.value, str)
+    if len(row.prediction_values) != 1:
+        return True
+    only = row.prediction_values[0]
+    return not (
+        only.value == row.prediction and (only.label != row.prediction or isinstance(only.value, str))
     )
 
 
-def joined(parts: Sequence[Predictions]) -> Predictions:
-    """The predictions of batches that follow each other, as one."""
-    whole = Predictions()
+def join_predictions(parts: Sequence[Predictions]) -> Predictions:
+    """Concatenate the predictions of consecutive batches."""
+    joined = Predictions()
     for part in parts:
-        whole.values += part.values
-        whole.request_ids += part.request_ids
-        whole.warnings += [told for told in part.warnings if told not in whole.warnings]
+        joined.values += part.values
+        joined.request_ids += part.request_ids
+        joined.warnings += [warning for warning in part.warnings if warning not in joined.warnings]
     if parts:
-        whole.classes, whole.version = parts[0].classes, parts[-1].version
-    if whole.classes is not None:
-        whole.probabilities = [row for part in parts for row in part.probabilities or ()]
-    return whole
+        joined.classes, joined.version = parts[0].classes, parts[-1].version
+    if joined.classes is not None:
+        joined.probabilities = [row for part in parts for row in part.probabilities or ()]
+    return joined

@@ -1,4 +1,4 @@
-"""When a request is sent again, and after how long."""
+"""Retries of a client: how often, and how long to wait before each."""
 
 import random
 import time
@@ -11,24 +11,25 @@ from ..errors import ConfigurationError
 __all__ = ["RETRIED", "Retry", "retry_after"]
 
 RETRIED = (429, 503)
-"""The statuses that promise another answer later. Other ones of a server's may stay for good."""
+"""Statuses of temporary errors. Other server errors may be permanent and are not retried."""
 
-_FIRST, _LONGEST = 0.5, 30.0
+_FIRST_PAUSE, _MAX_PAUSE = 0.5, 30.0
+"""Upper bounds in seconds of the random pause after the first attempt, and after any attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often, and for how long, one tries.
+    """Retry policy.
 
     Args:
-        attempts: how often a request is sent at most.
-        deadline: seconds for everything together.
-        timeout: seconds for one attempt.
-        random: between 0 and 1.
-        clock: seconds, monotonic.
+        attempts: Maximum number of times a request is sent.
+        deadline: Seconds for all attempts together.
+        timeout: Seconds for one attempt.
+        random: Function that returns a random number between 0 and 1.
+        clock: Monotonic clock, in seconds.
 
     Raises:
-        ConfigurationError: a number is none, or not above 0.
+        ConfigurationError: *attempts*, *deadline* or *timeout* is not a positive number.
     """
 
     attempts: int = 5
@@ -39,54 +40,61 @@ class Retry:
 
     def __post_init__(self) -> None:
         if type(self.attempts) is not int or self.attempts < 1:
-            raise ConfigurationError(f"attempts={self.attempts!r}: accepts a whole number from 1")
+            raise ConfigurationError(f"attempts must be a whole number of at least 1 (got {self.attempts!r})")
         for option in ("deadline", "timeout"):
-            told = getattr(self, option)
-            if not isinstance(told, int | float) or not 0 < told < float("inf"):
-                raise ConfigurationError(f"{option}={told!r}: accepts seconds, a number above 0")
+            value = getattr(self, option)
+            if not isinstance(value, int | float) or not 0 < value < float("inf"):
+                raise ConfigurationError(f"{option} must be a number of seconds above 0 (got {value!r})")
 
-    def until(self) -> float:
-        """When the deadline of what begins now ends."""
+    def start_deadline(self) -> float:
+        """Return the time at which a call that starts now reaches its deadline."""
         return self.clock() + self.deadline
 
-    def left(self, until: float) -> float:
-        """The seconds one attempt may take."""
-        return max(0.001, min(self.timeout, until - self.clock()))
+    def attempt_timeout(self, deadline: float) -> float:
+        """Return the seconds for an attempt that starts now, given the time of the *deadline*."""
+        return max(0.001, min(self.timeout, deadline - self.clock()))
 
-    def pause(self, attempt: int, told: float | None, until: float) -> float | None:
-        """The seconds to wait after a failed *attempt*, the first being 1; None to give up.
+    def pause(self, attempt: int, retry_after: float | None, deadline: float) -> float | None:
+        """Return the seconds to wait before the next attempt, or None to stop retrying.
 
-        Full jitter over an exponential bound, so that callers who failed together do not come back
-        together; and on top of what the server *told* to wait, which is the least.
+        The pause is the server's *retry_after* plus exponential backoff with full jitter, so that
+        clients that failed together do not retry together.
+
+        Args:
+            attempt: Number of the failed attempt, starting at 1.
+            retry_after: Seconds that the server requests, if any.
+            deadline: Time of the deadline.
         """
         if attempt >= self.attempts:
             return None
-        pause = (told or 0.0) + self.random() * min(_LONGEST, _FIRST * 2 ** (attempt - 1))
-        return pause if self.clock() + pause < until else None
+        bound = min(_MAX_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1))
+        pause = (retry_after or 0.0) + self.random() * bound
+        return pause if self.clock() + pause < deadline else None
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """The seconds an answer says to wait: ``Retry-After``, as seconds or as a date (RFC 9110, section 10.2.3).
+    """Parse the header ``Retry-After``, seconds or a date (RFC 9110, section 10.2.3).
 
     Args:
-        headers: of the answer. A date is held against the ``Date`` of the same clock, where there is one.
-        now: by the clock of this machine, in seconds since the epoch.
+        headers: Headers of the response. A date is compared with the header ``Date``, if it is there,
+            because both are from the server's clock.
+        now: Time of this machine's clock, in seconds since the epoch.
 
     Returns:
-        None where it says nothing that can be read.
+        The seconds to wait, or None if the header is missing or invalid.
     """
-    told = headers.get("retry-after", "").strip()
-    if told.isascii() and told.isdigit() and len(told) < 10:
-        return float(told)
-    when = _moment(told)
-    if when is None:
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit() and len(value) < 10:
+        return float(value)
+    retry_at = _parse_date(value)
+    if retry_at is None:
         return None
-    server = _moment(headers.get("date", ""))
-    return max(0.0, when - (now if server is None else server))
+    server_now = _parse_date(headers.get("date", ""))
+    return max(0.0, retry_at - (now if server_now is None else server_now))
 
 
-def _moment(told: str) -> float | None:
+def _parse_date(text: str) -> float | None:
     try:
-        return parsedate_to_datetime(told).timestamp()
+        return parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError):
         return None

@@ -1,4 +1,4 @@
-"""Rows of every kind as bodies of requests, and as parts that follow each other."""
+"""Rows to score: encoding as request bodies, and division into batches."""
 
 import csv
 import math
@@ -12,20 +12,20 @@ import numpy as np
 
 from ..errors import InvalidInput, MalformedBody
 from ..schema import CSV
-from ..schema.coerce import as_json
+from ..schema.coerce import to_json_value
 
-__all__ = ["Rows", "csv_rows", "records", "rows_of"]
+__all__ = ["Rows", "csv_rows", "records", "to_rows"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows that can be sent, and parted.
+    """Rows that can be sliced and encoded.
 
     Args:
-        data: has a length, and parts by slices.
-        encode: makes a body of it.
-        media_type: of the body.
-        header: of CSV, with its line end.
+        data: Sliceable collection of rows with a length.
+        encode: Function that encodes *data* as a body, without the header.
+        media_type: Media type of the body.
+        header: Header line of CSV with its line end; empty for JSON.
     """
 
     data: Any
@@ -37,92 +37,92 @@ class Rows:
         return len(self.data)
 
     def part(self, start: int, stop: int) -> "Rows":
-        """The rows from *start* up to *stop*."""
+        """Return the rows from *start* up to, but not including, *stop*."""
         return replace(self, data=self.data[start:stop])
 
     def body(self) -> bytes:
-        """The body that brings them."""
+        """Return the body of a request for these rows."""
         return self.header + self.encode(self.data)
 
     def row_at(self, line: int) -> int | None:
-        """The row of CSV that the *line* of the body belongs to; None for the header."""
+        """Return the index of the CSV row on *line* of the body, counted from 1; None for the header."""
         ends = accumulate(record.count(b"\n") for record in self.data)
         line -= self.header.count(b"\n")
-        return next((at for at, end in enumerate(ends) if line <= end), None) if line > 0 else None
+        return next((index for index, end in enumerate(ends) if line <= end), None) if line > 0 else None
 
 
-def rows_of(given: Any) -> Rows:
-    """*given* as rows.
+def to_rows(data: Any) -> Rows:
+    """Convert *data* to rows.
 
     Args:
-        given: a dict, a list of dicts, a pandas or polars DataFrame, or `CSV`.
+        data: A dict, a list of dicts, a pandas or polars DataFrame, or `CSV`.
 
     Raises:
-        TypeError: it is none of these.
-        InvalidInput: it is a DataFrame with two columns of one name.
-        MalformedBody: it is CSV that cannot be read.
+        TypeError: *data* is none of these.
+        InvalidInput: *data* is a DataFrame with duplicate column names.
+        MalformedBody: *data* is invalid CSV.
     """
-    if isinstance(given, CSV):
-        found = records(given.raw.splitlines(keepends=True))
-        header = next(found, (1, b""))[1]
-        return csv_rows(header, [record for _, record in found])
-    if isinstance(given, Mapping):
-        return Rows([given], _encode)
-    if hasattr(given, "iloc") and hasattr(given, "columns"):
-        twice = given.columns[given.columns.duplicated()]
-        if len(twice):
+    if isinstance(data, CSV):
+        numbered = records(data.raw.splitlines(keepends=True))
+        header = next(numbered, (1, b""))[1]
+        return csv_rows(header, [record for _, record in numbered])
+    if isinstance(data, Mapping):
+        return Rows([data], _encode)
+    if hasattr(data, "iloc") and hasattr(data, "columns"):
+        duplicates = data.columns[data.columns.duplicated()]
+        if len(duplicates):
             raise InvalidInput(
-                f"rows: a DataFrame with the column {twice[0]!r} twice: a row has one value of it"
+                f"rows: the DataFrame has the column {duplicates[0]!r} twice: rename or drop one of them"
             )
-        return Rows(_Positions(given), _of_pandas)
-    if hasattr(given, "to_dicts"):
-        return Rows(given, lambda frame: _encode(frame.to_dicts()))
-    if isinstance(given, Sequence) and all(isinstance(row, Mapping) for row in given):
-        return Rows(given, _encode)
+        return Rows(_PandasRows(data), _encode_pandas)
+    if hasattr(data, "to_dicts"):
+        return Rows(data, lambda frame: _encode(frame.to_dicts()))
+    if isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data):
+        return Rows(data, _encode)
     raise TypeError(
-        f"rows: accepts a dict, a list of dicts, a DataFrame or CSV(…), not a {type(given).__name__}"
+        f"rows must be a dict, a list of dicts, a DataFrame or CSV(…) (got {type(data).__name__})"
     )
 
 
 def csv_rows(header: bytes, lines: Sequence[bytes]) -> Rows:
-    """Rows of CSV: each the bytes of a record with its line end."""
+    """Return CSV records, each with its line end, as rows."""
     return Rows(lines, b"".join, "text/csv", header)
 
 
 def records(lines: Iterable[bytes], line: int = 1) -> Iterator[tuple[int, bytes]]:
-    """The records of CSV, the header first: the line each begins in, and its bytes, which end in a line end.
+    """Yield the records of CSV, including the header, each with the number of its first line.
 
-    A quoted cell may hold line ends (RFC 4180). Empty lines are no records.
+    Every record is returned with a line end. A quoted cell can contain line ends (RFC 4180). Empty lines
+    are skipped.
 
     Args:
-        lines: of the body, or of its rest, with their line ends.
-        line: the number of the first of them.
+        lines: Lines of the CSV, or of the rest of it, with their line ends.
+        line: Number of the first line.
 
     Raises:
-        MalformedBody: a cell is longer than `csv.field_size_limit`: a quote that is never closed, mostly.
+        MalformedBody: A cell is longer than `csv.field_size_limit`, usually because a quote is not closed.
     """
-    # Where a record ends is the csv module's to say: it also reads them at the gate.
-    taken: list[bytes] = []
-    at = line
+    # The gate reads CSV with the csv module too, so that both agree on where a record ends.
+    consumed: list[bytes] = []
 
-    def texts() -> Iterator[str]:
+    def decode_lines() -> Iterator[str]:
         for raw in lines:
-            taken.append(raw)
+            consumed.append(raw)
             yield raw.decode("latin-1")
 
     try:
-        for cells in csv.reader(texts()):
+        for cells in csv.reader(decode_lines()):
             if cells:
-                record = b"".join(taken)
-                yield at, record if record.endswith(b"\n") else record + b"\n"
-            at += len(taken)
-            taken.clear()
+                record = b"".join(consumed)
+                yield line, record if record.endswith(b"\n") else record + b"\n"
+            line += len(consumed)
+            consumed.clear()
     except csv.Error as error:
-        raise MalformedBody(f"Line {at} of the CSV is not readable: {error}") from None
+        raise MalformedBody(f"Line {line} of the CSV cannot be read: {error}") from None
 
 
-class _Positions:
-    """A pandas DataFrame whose slices are of places, whatever its index is."""
+class _PandasRows:
+    """DataFrame that is sliced by position, whatever its index is."""
 
     def __init__(self, frame: Any) -> None:
         self.frame = frame
@@ -130,38 +130,38 @@ class _Positions:
     def __len__(self) -> int:
         return len(self.frame)
 
-    def __getitem__(self, places: slice) -> "_Positions":
-        return _Positions(self.frame.iloc[places])
+    def __getitem__(self, positions: slice) -> "_PandasRows":
+        return _PandasRows(self.frame.iloc[positions])
 
 
-def _of_pandas(rows: _Positions) -> bytes:
+def _encode_pandas(rows: _PandasRows) -> bytes:
     frame = rows.frame
-    # NaN, NaT and NA are each another way to say null.
+    # Replaces NaN, NaT and NA by None, which is encoded as null.
     return _encode(frame.astype(object).where(frame.notna(), None).to_dict("records"))
 
 
-def _plain(value: Any) -> Any:
-    told = as_json(value)
-    if told is value and not isinstance(told, np.floating):
-        raise TypeError(f"a {type(value).__name__}")
-    return _finite(float(told) if isinstance(told, np.floating) else told)
+def _encode_hook(value: Any) -> Any:
+    converted = to_json_value(value)
+    if converted is value and not isinstance(converted, np.floating):
+        raise TypeError(type(value).__name__)
+    return _check_finite(float(converted) if isinstance(converted, np.floating) else converted)
 
 
-def _finite(value: Any) -> Any:
-    # As JSON the encoder would make a null of it, which is another value.
+def _check_finite(value: Any) -> Any:
+    # msgspec would silently encode an infinity as null.
     if isinstance(value, float) and math.isinf(value):
         raise TypeError("infinity")
     return value
 
 
-_ENCODER = msgspec.json.Encoder(enc_hook=_plain)
+_ENCODER = msgspec.json.Encoder(enc_hook=_encode_hook)
 
 
 def _encode(rows: Any) -> bytes:
     try:
         for row in rows:
             for value in row.values():
-                _finite(value)
+                _check_finite(value)
         return _ENCODER.encode(rows)
     except (TypeError, ValueError) as error:
-        raise InvalidInput(f"rows: JSON cannot say them: {error}") from None
+        raise InvalidInput(f"rows must contain only values that JSON can represent (got {error})") from None

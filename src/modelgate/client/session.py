@@ -1,4 +1,4 @@
-"""One deployment, asked over HTTP: what is sent, sent again, and parted. Nothing here blocks or awaits."""
+"""Session with one deployment: batching, retries and decoding, independent of blocking or asyncio."""
 
 import asyncio
 import time
@@ -21,25 +21,25 @@ from ..errors import (
     RequestError,
 )
 from ..flow import Flow, Wait, run
-from .errors import ConnectionFailed, UnexpectedAnswer, error_of, is_passing, shifted
-from .predictions import Predictions, decoded, joined
+from .errors import ConnectionFailed, UnexpectedResponse, error_from_response, is_transient, shift_rows
+from .predictions import Predictions, decode_predictions, join_predictions
 from .retry import Retry
-from .rows import Rows, rows_of
+from .rows import Rows, to_rows
 
-__all__ = ["Answer", "Progress", "Session", "endpoint_of", "is_too_large", "sleep"]
+__all__ = ["HTTPResponse", "Progress", "Session", "is_too_large", "predictions_url", "sleep"]
 
 Progress: TypeAlias = Callable[[int, int], None]
 
 _PROBLEM = "application/problem+json"
 
 
-class Answer(NamedTuple):
-    """What a server answers.
+class HTTPResponse(NamedTuple):
+    """Response of a server.
 
     Args:
-        status: of HTTP.
-        headers: by names in whatever case.
-        content: all of it.
+        status: HTTP status.
+        headers: Headers with case-insensitive names.
+        content: The whole body.
     """
 
     status: int
@@ -48,19 +48,20 @@ class Answer(NamedTuple):
 
 
 class Session:
-    """Asks one deployment.
+    """Session with one deployment.
 
     Args:
-        url: as for `Client`.
-        key: as for `Client`.
-        retry: how often and how long to try.
-        http: the client of httpx, blocking or not, that sends.
-        batch_rows: the most rows of one request.
-        batch_bytes: the most bytes of one request.
-        on_wait: is called with the seconds of each wait before another attempt, and why; it may raise that.
+        url: URL of the deployment; see `Client`.
+        key: API key; None if the gate needs no key.
+        retry: Retry policy.
+        http: httpx client that sends the requests, blocking or asyncio.
+        batch_rows: Maximum rows per request.
+        batch_bytes: Maximum bytes per request.
+        on_wait: Function called before each retry with the seconds until then and the error. It can
+            raise the error to stop retrying.
 
     Raises:
-        ConfigurationError: an option cannot work.
+        ConfigurationError: An option is invalid.
     """
 
     def __init__(
@@ -76,178 +77,195 @@ class Session:
     ) -> None:
         self.url = url
         self.http = http
-        self._endpoint = endpoint_of(url)
-        self._headers = {} if key is None else {"authorization": f"Bearer {_checked_key(key)}"}
+        self._endpoint = predictions_url(url)
+        self._headers = {} if key is None else {"authorization": f"Bearer {_check_key(key)}"}
         self._retry = retry
         self._on_wait = on_wait
-        for option, told in (("batch_rows", batch_rows), ("batch_bytes", batch_bytes)):
-            if type(told) is not int or told < 1:
-                raise ConfigurationError(f"{option}={told!r}: accepts a whole number from 1")
+        for option, value in (("batch_rows", batch_rows), ("batch_bytes", batch_bytes)):
+            if type(value) is not int or value < 1:
+                raise ConfigurationError(f"{option} must be a whole number of at least 1 (got {value!r})")
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
 
-    def predict(self, given: Any, progress: Progress | None = None) -> Flow[Predictions]:
-        """See `Client.predict`."""
-        until = self._retry.until()
-        rows: Rows = yield from run(rows_of, given)
+    def predict(self, data: Any, progress: Progress | None = None) -> Flow[Predictions]:
+        """Return the predictions for *data*; see `Client.predict`."""
+        deadline = self._retry.start_deadline()
+        rows: Rows = yield from run(to_rows, data)
         parts: list[Predictions] = []
-        at, size = 0, self._batch_rows
-        while at < len(rows):
-            batch = rows.part(at, at + size)
+        start, size = 0, self._batch_rows
+        while start < len(rows):
+            batch = rows.part(start, start + size)
             try:
-                parts.append((yield from self._batch(batch, until)))
+                parts.append((yield from self._predict_batch(batch, deadline)))
             except RequestError as error:
                 if not is_too_large(error) or len(batch) == 1:
                     if len(rows) > 1 and isinstance(error, InvalidInput | MalformedBody):
-                        shifted(error, at, batch)
+                        shift_rows(error, start, batch)
                     raise
-                size = _smaller(error, len(batch))
+                size = _smaller_batch(error, len(batch))
                 continue
-            at += len(batch)
+            start += len(batch)
             if progress is not None:
-                progress(at, len(rows))
-        return joined(parts)
+                progress(start, len(rows))
+        return join_predictions(parts)
 
-    def _batch(self, rows: Rows, until: float) -> Flow[Predictions]:
+    def _predict_batch(self, rows: Rows, deadline: float) -> Flow[Predictions]:
         body = yield from run(rows.body)
         if len(body) > self._batch_bytes and len(rows) > 1:
             raise BodyTooLarge(self._batch_bytes)
-        response = yield from self.ask(body, rows.media_type, "application/json", until)
+        response = yield from self.post(body, rows.media_type, "application/json", deadline)
         try:
-            told = yield from run(decoded, response.content)
+            predictions = yield from run(decode_predictions, response.content)
         except msgspec.DecodeError as error:
-            raise UnexpectedAnswer(
-                200, f"{self._endpoint} answered what is no answer of the dialect datarobot: {error}"
+            raise UnexpectedResponse(
+                200, f"{self._endpoint}: the response is not one of the dialect datarobot: {error}"
             ) from None
-        if len(told) != len(rows):
-            raise UnexpectedAnswer(
-                200, f"{self._endpoint} answered {len(rows)} rows with {len(told)} predictions"
+        if len(predictions) != len(rows):
+            raise UnexpectedResponse(
+                200,
+                f"{self._endpoint}: the response to {len(rows)} rows has {len(predictions)} predictions",
             )
-        told.version = response.headers.get("x-model-version")
-        told.request_ids = [response.headers["x-request-id"]] if "x-request-id" in response.headers else []
-        return told
+        predictions.version = response.headers.get("x-model-version")
+        request_id = response.headers.get("x-request-id")
+        predictions.request_ids = [] if request_id is None else [request_id]
+        return predictions
 
-    def ask(self, body: bytes, media_type: str, accept: str, until: float | None = None) -> Flow[Answer]:
-        """The answer of the gate to *body*, sent again as often as is allowed.
+    def post(
+        self, body: bytes, media_type: str, accept: str, deadline: float | None = None
+    ) -> Flow[HTTPResponse]:
+        """Send *body* with retries and return the response of the gate.
 
-        A prediction changes nothing at the server, so that it may be asked for again where it is not
-        known whether it was made.
+        A request is also retried if it is unknown whether the server has processed it: scoring changes
+        nothing.
 
         Args:
-            body: what is sent.
-            media_type: of the body.
-            accept: the media type wanted.
-            until: when to give up, on the clock of `Retry`.
+            body: Body of the request.
+            media_type: Media type of the body.
+            accept: Media type of the response.
+            deadline: Time of the deadline on the clock of `Retry`; by default it starts now.
 
         Raises:
-            ModelgateError: any; see `modelgate.client.errors`.
+            ModelgateError: Any error of `modelgate.client.errors`.
         """
         headers = {**self._headers, "content-type": media_type, "accept": f"{accept}, {_PROBLEM}"}
-        until = self._retry.until() if until is None else until
+        deadline = self._retry.start_deadline() if deadline is None else deadline
         attempt = 0
         while True:
             attempt += 1
+            timeout = self._retry.attempt_timeout(deadline)
             try:
-                return (yield from self._once(body, headers, accept, self._retry.left(until)))
+                return (yield from self._attempt(body, headers, accept, timeout))
             except ModelgateError as error:
-                pause = self._retry.pause(attempt, getattr(error, "retry_after", None), until)
-                if pause is None or not is_passing(error):
+                pause = self._retry.pause(attempt, getattr(error, "retry_after", None), deadline)
+                if pause is None or not is_transient(error):
                     if attempt > 1:
                         error.add_note(f"given up after {attempt} attempts")
                     raise
                 self._on_wait(pause, error)
             yield from sleep(pause)
 
-    def _once(self, body: bytes, headers: dict[str, str], accept: str, timeout: float) -> Flow[Answer]:
-        answer: Answer = yield from self._send(body, headers, timeout)
-        kind = answer.headers.get("content-type", "").partition(";")[0]
-        if answer.status == 200 and kind == accept:
-            return answer
-        keyed = "authorization" in headers
-        raise error_of(answer.status, answer.headers, answer.content, self._endpoint, keyed=keyed)
+    def _attempt(
+        self, body: bytes, headers: dict[str, str], accept: str, timeout: float
+    ) -> Flow[HTTPResponse]:
+        response: HTTPResponse = yield from self._send(body, headers, timeout)
+        content_type = response.headers.get("content-type", "").partition(";")[0]
+        if response.status == 200 and content_type == accept:
+            return response
+        raise error_from_response(
+            response.status,
+            response.headers,
+            response.content,
+            self._endpoint,
+            keyed="authorization" in headers,
+        )
 
-    def _send(self, body: bytes, headers: dict[str, str], timeout: float) -> Flow[Answer]:
-        """The answer, whatever it is. A redirect is an answer too, and is not followed."""
+    def _send(self, body: bytes, headers: dict[str, str], timeout: float) -> Flow[HTTPResponse]:
+        """Send one request and return the response, whatever its status. Redirects are not followed."""
         import httpx
 
-        # httpx bounds each read, and not their sum. To connect has less, so that which of them failed is known.
-        each = httpx.Timeout(timeout, connect=timeout / 2)
-        request = self.http.build_request("POST", self._endpoint, content=body, headers=headers, timeout=each)
+        # httpx limits the time of each read, not of all: _send_blocking and _send_async limit the sum.
+        # The shorter limit for connecting tells a server that is down from one that is slow.
+        limits = httpx.Timeout(timeout, connect=timeout / 2)
+        request = self.http.build_request(
+            "POST", self._endpoint, content=body, headers=headers, timeout=limits
+        )
         host = urlsplit(self._endpoint).netloc
         try:
             return (  # type: ignore[no-any-return]
                 yield Wait(
-                    sync=partial(_blocking, self.http, request, timeout),
-                    aio=partial(_awaited, self.http, request, timeout),
+                    sync=partial(_send_blocking, self.http, request, timeout),
+                    aio=partial(_send_async, self.http, request, timeout),
                 )
             )
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise ConnectionFailed(
-                f"{host} cannot be reached ({_why(error)}): see that the address is right and the server runs",
+                f"{host} cannot be reached ({_describe(error)}): check the address, and that the server runs",
                 retried=True,
             ) from None
         except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
             raise ConnectionFailed(
-                f"{host} cut the connection before it had answered ({_why(error)}): try again, or see its log",
+                f"{host} closed the connection before responding ({_describe(error)}): try again, or check"
+                " the server's log",
                 retried=True,
             ) from None
         except (httpx.TimeoutException, TimeoutError):
             raise ConnectionFailed(
-                f"{host} did not answer within {timeout:.3g} s: give it more time, or fewer rows at once",
+                f"{host} did not respond within {timeout:.3g} s: use a longer timeout, or send fewer rows"
+                " per request",
                 retried=False,
             ) from None
         except httpx.HTTPError as error:
-            raise ConnectionFailed(f"{host} cannot be asked ({_why(error)})", retried=False) from None
+            raise ConnectionFailed(f"{host}: request failed: {_describe(error)}", retried=False) from None
 
 
-def _blocking(http: Any, request: Any, timeout: float) -> Answer:
-    until = time.monotonic() + timeout
+def _send_blocking(http: Any, request: Any, timeout: float) -> HTTPResponse:
+    deadline = time.monotonic() + timeout
     response = http.send(request, stream=True, follow_redirects=False)
     with closing(response):
-        parts: list[bytes] = []
-        for part in response.iter_bytes():
-            parts.append(part)
-            if time.monotonic() > until:
+        chunks: list[bytes] = []
+        for chunk in response.iter_bytes():
+            chunks.append(chunk)
+            if time.monotonic() > deadline:
                 raise TimeoutError
-    return Answer(response.status_code, response.headers, b"".join(parts))
+    return HTTPResponse(response.status_code, response.headers, b"".join(chunks))
 
 
-async def _awaited(http: Any, request: Any, timeout: float) -> Answer:
+async def _send_async(http: Any, request: Any, timeout: float) -> HTTPResponse:
     async with asyncio.timeout(timeout):
         response = await http.send(request, follow_redirects=False)
-    return Answer(response.status_code, response.headers, response.content)
+    return HTTPResponse(response.status_code, response.headers, response.content)
 
 
 def sleep(seconds: float) -> Flow[None]:
-    """Let *seconds* pass."""
+    """Wait for *seconds*."""
     yield Wait(sync=partial(time.sleep, seconds), aio=partial(asyncio.sleep, seconds))
 
 
-def endpoint_of(url: str) -> str:
-    """Where the deployment at *url* is asked for predictions.
+def predictions_url(url: str) -> str:
+    """Return the URL to send rows to, for the deployment at *url*.
 
     Raises:
-        ConfigurationError: *url* is none of a deployment.
+        ConfigurationError: *url* is not that of a deployment.
     """
     try:
         parts = urlsplit(url)
         host = parts.hostname
     except (ValueError, AttributeError):
         host = None
-    accepts = "accepts that of a deployment, https://host/ml/churn"
+    rule = "url must be that of a deployment, such as https://host/ml/churn"
     if not host or parts.scheme not in ("http", "https"):
-        raise ConfigurationError(f"url={url!r}: {accepts}")
+        raise ConfigurationError(f"{rule} (got {url!r})")
     if parts.username is not None or parts.query or parts.fragment:
-        # Not shown: what stands there may be a secret.
-        raise ConfigurationError(f"url: {accepts}, without user, password, '?' and '#'; a key goes into key=")
-    above, _, name = parts.path.rstrip("/").rpartition("/")
+        # These parts may be secret, so that the error does not quote them.
+        raise ConfigurationError(f"{rule}, without user, password, '?' and '#'; pass the key as key=")
+    parent, _, name = parts.path.rstrip("/").rpartition("/")
     if not name:
-        raise ConfigurationError(f"url={url!r}: names no deployment: {accepts}")
-    above = above if above.endswith("/deployments") else f"{above}/deployments"
-    return f"{parts.scheme}://{parts.netloc}{above}/{name}/predictions"
+        raise ConfigurationError(f"{rule}: add the deployment's name to the path (got {url!r})")
+    parent = parent if parent.endswith("/deployments") else f"{parent}/deployments"
+    return f"{parts.scheme}://{parts.netloc}{parent}/{name}/predictions"
 
 
-def _checked_key(key: str) -> str:
+def _check_key(key: str) -> str:
     if (
         not isinstance(key, str)
         or not key.isascii()
@@ -255,20 +273,20 @@ def _checked_key(key: str) -> str:
         or key.strip() != key
         or not key
     ):
-        raise ConfigurationError("key: accepts printable ASCII without white space at its ends, or None")
+        raise ConfigurationError("key must be printable ASCII without surrounding white space, or None")
     return key
 
 
-def _smaller(error: RequestError, rows: int) -> int:
-    """How many rows to send in place of so many: as many as the server takes, or half of them."""
-    told = error.details.get("max_rows")
-    return told if type(told) is int and 0 < told < rows else rows // 2
+def _smaller_batch(error: RequestError, rows: int) -> int:
+    """Return the server's maximum number of rows if it is less than *rows*, else half of *rows*."""
+    max_rows = error.details.get("max_rows")
+    return max_rows if type(max_rows) is int and 0 < max_rows < rows else rows // 2
 
 
 def is_too_large(error: AnswerableError) -> bool:
-    """Whether the same rows would pass in smaller parts."""
+    """Return True if the request may succeed with fewer rows."""
     return isinstance(error, BodyTooLarge | BatchTooLarge) or "max_rows" in error.details
 
 
-def _why(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return str(error) or type(error).__name__

@@ -1,7 +1,8 @@
-"""The page a mounted gate shows: a form for a deployment, in the browser.
+"""Console: a page with a form to call a deployment from the browser.
 
-It is one file that asks nothing but the gate it came from, and whose policy lets it do no more. It is the same
-for every deployment, and for a name that is none: what it shows it fetches with the key of whoever reads it.
+The page is a single file that only sends requests to its own gate; its Content-Security-Policy allows
+nothing else. It is the same for every deployment, even for one that does not exist: the browser fetches
+everything it shows with the key of its user.
 """
 
 import base64
@@ -9,9 +10,9 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..dialects import Catalog, Route
 from ..flow import Flow
 from ..http import Request, Response
+from ..http.routing import Route
 
 __all__ = ["route"]
 
@@ -19,31 +20,31 @@ _SCRIPTS = [
     f"{part}.js"
     for part in ("dom", "csv", "requests", "answers", "code", "form", "result", "scoring", "batch", "page")
 ]
-"""One module, and what runs at once comes last."""
+"""Parts of the script, which are joined to one module. The part that runs at once comes last."""
 
 
 def route(*, keyed: bool) -> Route:
-    """Where the page is.
+    """Return the route of the page.
 
     Args:
-        keyed: whether the gate asks for a key, for which the page then asks first.
+        keyed: Whether requests need an API key, so that the page first asks for one.
     """
-    page, headers = _page(keyed)
-    tag = f'"{_digest(page)}"'
-    headers = [*headers, ("etag", tag), ("cache-control", "no-cache")]
+    page, headers = _build_page(keyed)
+    etag = f'"{_digest(page)}"'
+    headers = [*headers, ("etag", etag), ("cache-control", "no-cache")]
 
-    def answer(request: Request, catalog: Catalog) -> Flow[Response]:  # noqa: ARG001  an answer takes both
+    def respond(request: Request) -> Flow[Response]:
         yield from ()
-        known = tag in (request.headers.get("if-none-match") or "")
-        return Response(304, headers=headers) if known else Response(200, page, headers)
+        is_cached = etag in (request.headers.get("if-none-match") or "")
+        return Response(304, headers=headers) if is_cached else Response(200, page, headers)
 
-    return Route("GET", "/deployments/{deployment}/console", answer, open=True)
+    return Route("GET", "/deployments/{deployment}/console", respond, is_public=True)
 
 
-def _page(keyed: bool) -> tuple[bytes, Sequence[tuple[str, str]]]:
-    """The page, and the header fields that say what it may do."""
-    style, script = _source("console.css"), "".join(map(_source, _SCRIPTS))
-    page = _source("page.html").replace("{keyed}", "yes" if keyed else "no")
+def _build_page(keyed: bool) -> tuple[bytes, Sequence[tuple[str, str]]]:
+    """Return the page and its security headers."""
+    style, script = _read_source("console.css"), "".join(map(_read_source, _SCRIPTS))
+    page = _read_source("page.html").replace("{keyed}", "yes" if keyed else "no")
     page = page.replace("{style}", style).replace("{script}", script)
     policy = "; ".join(
         [
@@ -67,8 +68,8 @@ def _page(keyed: bool) -> tuple[bytes, Sequence[tuple[str, str]]]:
     )
 
 
-def _source(name: str) -> str:
-    """The text of a file, without what is there for its readers alone."""
+def _read_source(name: str) -> str:
+    """Return the text of a file without comments, indentation and blank lines."""
     lines = map(str.strip, (Path(__file__).parent / name).read_text("utf-8").splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("// ")) + "\n"
 

@@ -1,13 +1,13 @@
-// What came back: each dialect's answer as rows of {name, value, shares, confidence}, one an output of the model.
+// Read responses: turn that of each dialect into rows of {name, value, shares, confidence}, one for each output.
 
 const READERS = {
-  mlclever(told, targets, single) {
-    const values = single ? [told.predictions] : told.predictions.map((row) => (targets.length > 1 ? row : [row]));
+  mlclever(json, targets, single) {
+    const values = single ? [json.predictions] : json.predictions.map((row) => (targets.length > 1 ? row : [row]));
     if (values.some((row) => row.length !== targets.length)) return null;
-    const shares = single ? [told.confidence_intervals] : told.confidence_intervals || [];
+    const shares = single ? [json.confidence_intervals] : json.confidence_intervals || [];
     const classified = targets.filter((target) => target.classes);
-    return values.map((row, at) => {
-      const all = shares[at] || [];
+    return values.map((row, index) => {
+      const all = shares[index] || [];
       const known = all.length === classified.flatMap((target) => target.classes).length;
       let from = 0;
       return targets.map((target, place) => {
@@ -18,28 +18,28 @@ const READERS = {
     });
   },
 
-  plexe(told, targets) {
-    return byTarget(told.result, targets, (target, result) =>
+  plexe(json, targets) {
+    return byTarget(json.result, targets, (target, result) =>
       result !== null && typeof result === "object"
         ? valueOf(target, result.predicted_class, null, result.confidence)
         : valueOf(target, result));
   },
 
-  datarobot(told, targets) {
+  datarobot(json, targets) {
     const several = targets.length > 1;
-    return told.data.map((row) => targets.map((target) => {
+    return json.data.map((row) => targets.map((target) => {
       const value = several ? row.prediction[target.name] : row.prediction;
       const prefix = several ? `${target.name}_` : "";
-      const own = row.predictionValues.map((each) => [String(each.label), each.value])
+      const own = row.predictionValues.map(({ label, value }) => [String(label), value])
         .filter(([label]) => label.startsWith(prefix));
-      // Of a number there is one value, under the name of what is predicted.
+      // A number has a single value, labelled with the target's name.
       const classified = target.classes || own.some(([label]) => label === prefix + value);
       return valueOf(target, value, classified ? own.map(([label, share]) => [label.slice(prefix.length), share]) : null);
     }));
   },
 
-  peltarion(told, targets) {
-    return told.rows.map((row) => targets.map((target) => {
+  peltarion(json, targets) {
+    return json.rows.map((row) => targets.map((target) => {
       const value = row[target.name];
       if (value === null || typeof value !== "object") return valueOf(target, value);
       const shares = Object.entries(value);
@@ -47,32 +47,32 @@ const READERS = {
     }));
   },
 
-  simple(told, targets) {
+  simple(json, targets) {
     const several = targets.length > 1;
-    const of = (member, target) => (several ? member?.[target.name] : member);
-    return [told].flat().map((row) => targets.map((target) =>
-      valueOf(target, of(row.prediction, target), null, of(row.confidence, target))));
+    const pick = (member, target) => (several ? member?.[target.name] : member);
+    return [json].flat().map((row) => targets.map((target) =>
+      valueOf(target, pick(row.prediction, target), null, pick(row.confidence, target))));
   },
 
-  open_inference(told, targets) {
-    const tensors = new Map(told.outputs.map((each) => [each.name, each]));
-    return tensors.get(targets[0].name).data.map((_, at) => targets.map((target) => {
+  open_inference(json, targets) {
+    const tensors = new Map(json.outputs.map((tensor) => [tensor.name, tensor]));
+    return tensors.get(targets[0].name).data.map((_, index) => targets.map((target) => {
       const shares = tensors.get(`${target.name}_probabilities`);
       const width = shares?.shape[1];
-      const own = shares?.data.slice(at * width, (at + 1) * width);
+      const own = shares?.data.slice(index * width, (index + 1) * width);
       const labels = shares?.parameters?.classes || target.classes;
-      return valueOf(target, tensors.get(target.name).data[at], own && labels.map((label, i) => [label, own[i]]));
+      return valueOf(target, tensors.get(target.name).data[index], own && labels.map((label, i) => [label, own[i]]));
     }));
   },
 
-  tf_serving(told, targets) {
-    const { outputs } = told;
-    if (!outputs || Array.isArray(outputs)) return byTarget(told.predictions || outputs, targets, valueOf);
-    return outputs[targets[0].name].map((_, at) => targets.map((each) => valueOf(each, outputs[each.name][at])));
+  tf_serving(json, targets) {
+    const { outputs } = json;
+    if (!outputs || Array.isArray(outputs)) return byTarget(json.predictions || outputs, targets, valueOf);
+    return outputs[targets[0].name].map((_, index) => targets.map((target) => valueOf(target, outputs[target.name][index])));
   },
 
-  mlflow(told, targets) {
-    return byTarget(told.predictions, targets, valueOf);
+  mlflow(json, targets) {
+    return byTarget(json.predictions, targets, valueOf);
   },
 };
 
@@ -80,16 +80,16 @@ function valueOf(target, value, shares = null, confidence = null) {
   return { name: target.name, value, shares, confidence };
 }
 
-function byTarget(told, targets, read) {
-  return [told].flat().map((row) =>
+function byTarget(json, targets, read) {
+  return [json].flat().map((row) =>
     targets.map((target) => read(target, targets.length > 1 ? row[target.name] : row)));
 }
 
-// The rows of an answer; null where its dialect is none of these, as one of somebody's own, and where a function has
-// predicted others than its deployment names.
-function predictions(dialect, told, targets, single) {
+// Return the rows of a response; null for a custom dialect, and for a function whose outputs are not those that its
+// deployment names.
+function predictions(dialect, json, targets, single) {
   try {
-    const rows = READERS[dialect]?.(told, targets, single) ?? null;
+    const rows = READERS[dialect]?.(json, targets, single) ?? null;
     return rows?.flat().every(isPrediction) ? rows : null;
   } catch {
     return null;
@@ -101,19 +101,19 @@ function isPrediction({ value, shares, confidence }) {
   return value !== undefined && (value === null || typeof value !== "object") && numbers.every(Number.isFinite);
 }
 
-// What an error says: its message, and what is wrong by column, in whichever words of the dialects.
-function faults(told, columns) {
-  const inner = told?.error !== null && typeof told?.error === "object" ? told.error : told || {};
-  const message = [inner.error, inner.message, inner.errorMessage].find((each) => typeof each === "string");
-  const named = [inner.errors, inner.details].find((each) => each && typeof each === "object");
+// Read the message of an error and the errors by column, in the format of any dialect.
+function readErrors(json, columns) {
+  const inner = json?.error !== null && typeof json?.error === "object" ? json.error : json || {};
+  const message = [inner.error, inner.message, inner.errorMessage].find((text) => typeof text === "string");
+  const named = [inner.errors, inner.details].find((value) => value && typeof value === "object");
   const errors = new Map(Object.entries(named || {}));
   for (const name of inner.missing_columns || []) errors.set(name, "is missing");
-  if (!errors.size) tellApart(message || "", columns, errors);
+  if (!errors.size) readSentence(message || "", columns, errors);
   return { message, errors };
 }
 
-// Services that answer in one sentence: "Invalid input data: age must be a number; plan must be one of free, pro".
-function tellApart(message, columns, errors) {
+// Some services report all errors in one sentence: "Invalid input data: age must be a number; plan must be one of free, pro".
+function readSentence(message, columns, errors) {
   const names = columns.map((column) => column.name);
   const [, tensor, fault] = /^Tensor '(.*?)': (.*)$/.exec(message) || [];
   if (names.includes(tensor)) errors.set(tensor, fault);
@@ -125,34 +125,34 @@ function tellApart(message, columns, errors) {
   }
 }
 
-// RateLimit and its policy (draft-ietf-httpapi-ratelimit-headers) tell of every window, X-RateLimit-* of one.
+// RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers) have every window, X-RateLimit-* have one.
 function limits(headers) {
   const items = (name) => new Map([...(headers.get(name) || "").matchAll(/"([^"]*)"((?:;\w+=[^;,]+)*)/g)].map(
-    ([, window, rest]) => [window, Object.fromEntries(rest.slice(1).split(";").map((each) => each.split("=")))]));
+    ([, window, rest]) => [window, Object.fromEntries(rest.slice(1).split(";").map((part) => part.split("=")))]));
   const policies = items("ratelimit-policy");
   const windows = [...items("ratelimit")].map(([window, { r, t }]) =>
-    ({ window, left: Number(r), of: Number(policies.get(window)?.q), seconds: Number(t) }));
-  const left = headers.get("x-ratelimit-remaining");
-  if (windows.length || left === null) return windows;
+    ({ window, remaining: Number(r), limit: Number(policies.get(window)?.q), seconds: Number(t) }));
+  const remaining = headers.get("x-ratelimit-remaining");
+  if (windows.length || remaining === null) return windows;
   const reset = Number(headers.get("x-ratelimit-reset")) - Date.now() / 1000;
-  const of = Number(headers.get("x-ratelimit-limit"));
-  return [{ window: null, left: Number(left), of, seconds: Math.max(0, Math.ceil(reset)) }];
+  const limit = Number(headers.get("x-ratelimit-limit"));
+  return [{ window: null, remaining: Number(remaining), limit, seconds: Math.max(0, Math.ceil(reset)) }];
 }
 
 // Server-Timing (W3C): "auth;dur=0.02, cache;desc=hit;dur=0.01, model;dur=0.7".
 function phases(headers) {
-  const told = (headers.get("server-timing") || "").split(",").map((entry) => {
+  const entries = (headers.get("server-timing") || "").split(",").map((entry) => {
     const [name, ...rest] = entry.trim().split(";");
-    const words = Object.fromEntries(rest.map((each) => each.trim().split("=")));
-    return { name, about: words.desc?.replaceAll('"', "") ?? "", milliseconds: Number(words.dur) };
+    const params = Object.fromEntries(rest.map((part) => part.trim().split("=")));
+    return { name, about: params.desc?.replaceAll('"', "") ?? "", milliseconds: Number(params.dur) };
   });
-  return told.filter((phase) => Number.isFinite(phase.milliseconds));
+  return entries.filter((phase) => Number.isFinite(phase.milliseconds));
 }
 
-// Seconds that a refusal asks to wait; null where it names none.
+// Seconds to wait before the next try; null without a Retry-After header.
 function retryAfter(headers) {
-  const told = headers.get("retry-after");
-  if (told === null) return null;
-  const seconds = /^\d+$/.test(told) ? Number(told) : (Date.parse(told) - Date.now()) / 1000;
+  const value = headers.get("retry-after");
+  if (value === null) return null;
+  const seconds = /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - Date.now()) / 1000;
   return Number.isFinite(seconds) ? Math.max(0, Math.ceil(seconds)) : null;
 }

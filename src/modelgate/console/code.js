@@ -1,24 +1,24 @@
-// Code to paste that sends a request. The key stands in it as a mark, and is read from the environment.
+// Example code that sends a request. A placeholder stands for the key, which the code reads from the environment.
 
 const KEY = "\ue000";
 const VARIABLE = "MODELGATE_KEY";
 
-// JSON on as few lines as are easily read; `scalar` writes what is neither an object nor an array.
+// Format JSON on as few lines as are easy to read. `scalar` formats values that are neither objects nor arrays.
 function layout(value, scalar, indent = "", width = 76) {
   if (value === null || typeof value !== "object") return scalar(value);
   if (Array.isArray(value) && value.length === 1) return `[${layout(value[0], scalar, indent, width)}]`;
   const [open, close] = Array.isArray(value) ? "[]" : "{}";
-  const parts = (indent, width) => Object.entries(value).map(([name, each]) =>
-    (open === "[" ? "" : `${scalar(name)}: `) + layout(each, scalar, indent, width));
+  const parts = (indent, width) => Object.entries(value).map(([name, item]) =>
+    (open === "[" ? "" : `${scalar(name)}: `) + layout(item, scalar, indent, width));
   const line = open + parts("", Infinity).join(", ") + close;
   if (line.length <= width - indent.length || line.length === 2) return line;
   const inner = `${indent}  `;
   return `${open}\n${inner}${parts(inner, width).join(`,\n${inner}`)}\n${indent}${close}`;
 }
 
-const asJSON = (value, indent) => layout(value, (each) => JSON.stringify(each), indent);
+const asJSON = (value, indent) => layout(value, (item) => JSON.stringify(item), indent);
 
-// A word for a POSIX shell, in which the key is a variable.
+// Quote a word for a POSIX shell; the key becomes a variable.
 function shellWord(text) {
   const quoted = (part) => `'${part.replaceAll("'", "'\\''")}'`;
   if (!text.includes(KEY)) return /^[\w@%+=:,./-]+$/.test(text) ? text : quoted(text);
@@ -26,7 +26,7 @@ function shellWord(text) {
   return text.split(KEY).map((part) => part && quoted(part)).join(`"$${VARIABLE}"`);
 }
 
-// A text for Python and JavaScript alike: both read what JSON writes.
+// A string literal that is valid in Python and JavaScript: both accept JSON strings.
 function literal(text) {
   const parts = text.split(KEY).flatMap((part) => ["key", part && JSON.stringify(part)]).slice(1);
   return parts.filter(Boolean).join(" + ") || '""';

@@ -1,16 +1,16 @@
-// Elements, and how things are worded.
+// DOM helpers, and the wording of values.
 
 const $ = (id) => document.getElementById(id);
 
 function make(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
+  const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
-    if (name === "style") Object.assign(made.style, value);
-    else if (name === "on") Object.entries(value).forEach((listener) => made.addEventListener(...listener));
-    else if (value !== null) made.setAttribute(name, value);
+    if (name === "style") Object.assign(element.style, value);
+    else if (name === "on") Object.entries(value).forEach((listener) => element.addEventListener(...listener));
+    else if (value !== null) element.setAttribute(name, value);
   }
-  made.append(...present(children));
-  return made;
+  element.append(...present(children));
+  return element;
 }
 
 const present = (children) => children.filter((child) => child !== null && child !== undefined && child !== "");
@@ -22,7 +22,7 @@ const count = (number) => number.toLocaleString("en");
 const plural = (number, word) => `${count(number)} ${word}${number === 1 ? "" : "s"}`;
 const percent = (share) => `${(share * 100).toFixed(1)} %`;
 
-function worded(value) {
+function formatValue(value) {
   return typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(6))) : String(value);
 }
 

@@ -1,10 +1,10 @@
-// A field for each column, and the row that is typed in.
+// The form: a field for each column, and the row that was entered.
 
-function field(column, at) {
-  const id = `field-${at}`;
-  const control = column.levels || column.type === "boolean" ? choice(column) : entry(column);
-  const told = { id, "aria-describedby": `${id}-kind ${id}-hint ${id}-error`, "aria-required": String(column.required) };
-  Object.entries(told).forEach((attribute) => control.setAttribute(...attribute));
+function field(column, index) {
+  const id = `field-${index}`;
+  const control = column.levels || column.type === "boolean" ? select(column) : input(column);
+  const attributes = { id, "aria-describedby": `${id}-kind ${id}-hint ${id}-error`, "aria-required": String(column.required) };
+  Object.entries(attributes).forEach((attribute) => control.setAttribute(...attribute));
   return make("div", { class: "field" },
     make("div", { class: "name" },
       make("label", { for: id }, column.name),
@@ -14,77 +14,72 @@ function field(column, at) {
     make("p", { class: "error", id: `${id}-error` }));
 }
 
-function kind({ type, levels, required, nullable }) {
-  const word = levels ? "" : { number: "number", integer: "whole number", text: "text", any: "any value" }[type];
-  return present([required ? "" : "optional", word, nullable ? "or null" : ""]).join(" ");
+function kind({ required, nullable }) {
+  return present([required ? "" : "optional", nullable ? "null allowed" : ""]).join(", ");
 }
 
-function hint(column) {
-  const { description, minimum, maximum, max_length: length, pattern, default: otherwise } = column;
-  const least = minimum === undefined ? "" : `from ${minimum}`;
-  const most = maximum === undefined ? "" : `to ${maximum}`;
+// The rule has the server's wording, like its errors. A select shows the levels instead.
+function hint({ type, levels, rule, description, default: defaultValue }) {
   return present([
     description,
-    present([least, most]).join(" "),
-    length === undefined ? "" : `at most ${plural(length, "character")}`,
-    pattern ? `matches ${pattern}` : "",
-    otherwise === undefined ? "" : `empty is ${otherwise}`,
+    levels || type === "boolean" ? "" : rule,
+    defaultValue === undefined ? "" : `default: ${defaultValue}`,
   ]).join(" · ");
 }
 
-function entry(column) {
+function input(column) {
   return make("input", {
     type: "text",
     autocomplete: "off",
     spellcheck: "false",
     inputmode: { number: "decimal", integer: "numeric" }[column.type] || "text",
     maxlength: column.max_length ?? null,
-    placeholder: column.example === undefined ? null : worded(column.example),
+    placeholder: column.example === undefined ? null : formatValue(column.example),
   });
 }
 
-function choice(column) {
-  const nothing = column.default !== undefined ? "—" : column.nullable ? "null" : column.required ? "Choose…" : "—";
+function select(column) {
+  const emptyLabel = column.default !== undefined ? "—" : column.nullable ? "null" : column.required ? "Choose…" : "—";
   const option = (level) => make("option", { value: String(level) }, String(level));
   return make("select", { autocomplete: "off" },
-    make("option", { value: "" }, nothing), ...(column.levels || [true, false]).map(option));
+    make("option", { value: "" }, emptyLabel), ...(column.levels || [true, false]).map(option));
 }
 
-const control = (at) => $(`field-${at}`);
+const control = (index) => $(`field-${index}`);
 
-// An empty field is null where that may be and there is no default, and otherwise is not sent.
-function typedRow(columns) {
+// The row in the form. An empty field is null if the column is nullable and has no default; otherwise it is not sent.
+function enteredRow(columns) {
   const row = byName([]);
-  columns.forEach((column, at) => {
-    const { value } = control(at);
-    if (value !== "") row[column.name] = typed(column, value);
+  columns.forEach((column, index) => {
+    const { value } = control(index);
+    if (value !== "") row[column.name] = parseValue(column, value);
     else if (column.nullable && column.default === undefined) row[column.name] = null;
   });
   return row;
 }
 
-// The same for code to paste, in which what must be sent and is not typed in yet stands as its example.
+// The row for the example code: required columns that are empty in the form have their example value.
 function codeRow(columns) {
-  const row = typedRow(columns);
+  const row = enteredRow(columns);
   const empty = columns.filter(({ name, required }) => required && !(name in row));
   const value = (column) => (empty.includes(column) ? example(column) : row[column.name]);
   const sent = columns.filter((column) => column.name in row || empty.includes(column));
-  return { row: byName(sent.map((column) => [column.name, value(column)])), typical: empty.length > 0 };
+  return { row: byName(sent.map((column) => [column.name, value(column)])), usesExamples: empty.length > 0 };
 }
 
 function fillIn(columns, valueOf) {
-  columns.forEach((column, at) => {
+  columns.forEach((column, index) => {
     const value = valueOf(column);
-    control(at).value = value === null ? "" : worded(value);
+    control(index).value = value === null ? "" : formatValue(value);
   });
-  mark(columns, new Map());
+  showErrors(columns, new Map());
 }
 
-// Shows at each field what is wrong with it, and goes to the first.
-function mark(columns, errors) {
-  columns.forEach(({ name }, at) => {
-    control(at).setAttribute("aria-invalid", String(errors.has(name)));
-    $(`field-${at}-error`).textContent = errors.get(name) ?? "";
+// Show the error of each field, and focus the first invalid one.
+function showErrors(columns, errors) {
+  columns.forEach(({ name }, index) => {
+    control(index).setAttribute("aria-invalid", String(errors.has(name)));
+    $(`field-${index}-error`).textContent = errors.get(name) ?? "";
   });
   const first = columns.findIndex(({ name }) => errors.has(name));
   if (first >= 0) control(first).focus();

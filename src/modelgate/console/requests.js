@@ -1,10 +1,10 @@
-// What is sent: a dialect's template, its marks filled with rows.
+// Build requests: a dialect's template, with its placeholders filled from rows.
 
 const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i;
 const JSON_NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?$/i;
 
-// The value of a column that a text stands for. What it cannot be stays text: the gate says what is wrong with it.
-function typed(column, text) {
+// Convert text to a value of a column. Text that does not fit is sent as it is, so that the gate reports the error.
+function parseValue(column, text) {
   const level = (column.levels || []).find((level) => String(level) === text);
   if (level !== undefined) return level;
   if (column.type === "text") return text;
@@ -16,24 +16,24 @@ function typed(column, text) {
   return Number.isFinite(number) && (column.type === "number" || isExact(bare, number)) ? number : text;
 }
 
-// Whether a whole number is still the one that was written.
+// Whether a whole number keeps its exact value as a JavaScript number.
 const isExact = (text, number) => !/^[+-]?\d+$/.test(text) || BigInt(text) === BigInt(number);
 
-// By name, whatever the names are: an object of its own kind has a constructor, and takes no __proto__.
+// An object that accepts any name: ordinary objects already have a constructor and a __proto__.
 const byName = (entries) => ({ __proto__: null, ...Object.fromEntries(entries) });
 
-// A value as in training, with no more digits than a person would type.
+// An example value from training, rounded to the digits that a person would type.
 function example(column) {
-  const told = column.example ?? column.default ?? column.levels?.[0] ?? null;
-  return typeof told === "number" ? Number(worded(told)) : told;
+  const value = column.example ?? column.default ?? column.levels?.[0] ?? null;
+  return typeof value === "number" ? Number(formatValue(value)) : value;
 }
 
 const cell = (row, column) => row[column.name] ?? column.default ?? null;
 
-const MARKS = {
+const PLACEHOLDERS = {
   "{row}": (columns, rows) => (rows.length === 1 ? rows[0] : rows),
   "{rows}": (columns, rows) => rows,
-  "{values}": (columns, rows) => MARKS["{row}"](columns, MARKS["{matrix}"](columns, rows)),
+  "{values}": (columns, rows) => PLACEHOLDERS["{row}"](columns, PLACEHOLDERS["{matrix}"](columns, rows)),
   "{matrix}": (columns, rows) => rows.map((row) => columns.map((column) => cell(row, column))),
   "{names}": (columns) => columns.map((column) => column.name),
   "{columns}": (columns, rows) =>
@@ -41,7 +41,7 @@ const MARKS = {
   "{tensors}": (columns, rows) => columns.map((column) => tensor(column, rows.map((row) => cell(row, column)))),
   "{csv}": (columns, rows) => {
     const lines = rows.map((row) => columns.map((column) => cell(row, column) ?? ""));
-    return csvText([MARKS["{names}"](columns), ...lines], ",");
+    return csvText([PLACEHOLDERS["{names}"](columns), ...lines], ",");
   },
 };
 
@@ -49,25 +49,25 @@ const DATATYPES = { number: "FP64", integer: "INT64", boolean: "BOOL", text: "BY
 
 function tensor(column, data) {
   const kinds = new Set(data.filter((value) => value !== null).map((value) => typeof value));
-  const found = kinds.size === 1 ? { number: "FP64", boolean: "BOOL" }[[...kinds][0]] : undefined;
-  const datatype = DATATYPES[column.type] || found || "BYTES";
+  const inferred = kinds.size === 1 ? { number: "FP64", boolean: "BOOL" }[[...kinds][0]] : undefined;
+  const datatype = DATATYPES[column.type] || inferred || "BYTES";
   return { name: column.name, shape: [data.length], datatype, data };
 }
 
-function fill(template, words, columns, rows) {
-  const filled = (value) => fill(value, words, columns, rows);
-  if (Array.isArray(template)) return template.map(filled);
+function fill(template, values, columns, rows) {
+  const fillItem = (item) => fill(item, values, columns, rows);
+  if (Array.isArray(template)) return template.map(fillItem);
   if (template !== null && typeof template === "object") {
-    const kept = Object.entries(template).filter(([, value]) => value !== "{key}" || words["{key}"]);
-    return Object.fromEntries(kept.map(([name, value]) => [name, filled(value)]));
+    const entries = Object.entries(template).filter(([, item]) => item !== "{key}" || values["{key}"]);
+    return Object.fromEntries(entries.map(([name, item]) => [name, fillItem(item)]));
   }
-  if (Object.hasOwn(MARKS, template)) return MARKS[template](columns, rows);
-  return Object.hasOwn(words, template) ? words[template] : template;
+  if (Object.hasOwn(PLACEHOLDERS, template)) return PLACEHOLDERS[template](columns, rows);
+  return Object.hasOwn(values, template) ? values[template] : template;
 }
 
-// The request that `sample` makes of rows. Without a key, what would hold one is left out.
-function requestOf(sample, deployment, rows, key, base) {
-  const words = { "{key}": key, "{deployment}": deployment.name };
+// Return the request for rows in the wire format of `sample`. Without a key, members and headers for it are left out.
+function buildRequest(sample, deployment, rows, key, base) {
+  const values = { "{key}": key, "{deployment}": deployment.name };
   const headers = Object.entries(sample.headers || {}).filter(([, value]) => key || !value.includes("{key}"));
   return {
     method: sample.method,
@@ -76,8 +76,8 @@ function requestOf(sample, deployment, rows, key, base) {
       ...Object.fromEntries(headers.map(([name, value]) => [name, value.replaceAll("{key}", key)])),
       "Content-Type": sample.media_type,
     },
-    body: fill(sample.body, words, deployment.input, rows),
-    // Of one row some services are sent the row, and answer with no array.
+    body: fill(sample.body, values, deployment.input, rows),
+    // Some services accept a single row instead of an array, and then do not return an array.
     single: rows.length === 1 && /"\{(row|values)\}"/.test(JSON.stringify(sample.body)),
   };
 }

@@ -1,17 +1,17 @@
-// What came back, shown: a prediction or a problem, and the facts of the exchange.
+// Show a response: the prediction or the problem, and facts about the request.
 
-const MOST_BARS = 20;
+const MAX_BARS = 20;
 
 function output(target) {
   const { name, value, shares, confidence } = target;
-  const told = shares ? [...shares].sort((a, b) => b[1] - a[1]) : confidence === null ? [] : [[value, confidence]];
-  const more = told.length - MOST_BARS;
+  const bars = shares ? [...shares].sort((a, b) => b[1] - a[1]) : confidence === null ? [] : [[value, confidence]];
+  const more = bars.length - MAX_BARS;
   return make("div", { class: "output" },
     muted(name),
-    make("p", { class: "value" }, worded(value)),
-    told.length ? make("ul", { class: "bars" }, ...told.slice(0, MOST_BARS).map((share) => bar(share, value))) : null,
+    make("p", { class: "value" }, formatValue(value)),
+    bars.length ? make("ul", { class: "bars" }, ...bars.slice(0, MAX_BARS).map((share) => bar(share, value))) : null,
     more > 0 ? muted(`and ${count(more)} less probable`) : null,
-    told.length && !shares ? muted("This wire format tells the confidence of the predicted class alone.") : null);
+    bars.length && !shares ? muted("This wire format only has the confidence of the predicted class.") : null);
 }
 
 function bar([label, share], value) {
@@ -26,35 +26,35 @@ function problem({ title, message, advice }) {
     make("p", { class: "strong" }, title), message ? make("p", {}, message) : null, make("p", { class: "muted" }, advice));
 }
 
-const WORDS = {
-  401: ["The key was not accepted", "Enter it again, whole and as it was given to you, or ask its issuer for a new one."],
-  403: ["This is not allowed", "Ask whoever issued the key, or runs the gate."],
+const PROBLEMS = {
+  401: ["The key was not accepted", "Enter the complete key again, or ask its issuer for a new one."],
+  403: ["This is not allowed", "Ask the issuer of the key, or the operator of the gate."],
   404: ["There is no such deployment", "Is its name in the address right?"],
-  413: ["Too much at once", "Send fewer rows in a request."],
+  413: ["Too much in one request", "Send fewer rows at a time."],
   429: ["Too many requests", ""],
   503: ["Not available right now", ""],
 };
 
-// What went wrong in words, what to do, and what is wrong by column.
-function explained({ status, headers, text, told, late }, columns = []) {
+// Explain a failed request: what went wrong, what to do, and the errors by column.
+function explain({ status, headers, text, json, late }, columns = []) {
   if (status === 0) {
-    const title = late ? `No answer within ${PATIENCE / 1000} seconds` : "No answer came";
-    const advice = "The server is not there, or the connection was cut. Is it running, and are you online? Then try again.";
+    const title = late ? `No response within ${TIMEOUT / 1000} seconds` : "No response";
+    const advice = "The server cannot be reached, or the connection was interrupted. Is it running, and are you online? Then try again.";
     return { title, advice, errors: new Map() };
   }
-  const { message, errors } = faults(told, columns);
+  const { message, errors } = readErrors(json, columns);
   const wait = retryAfter(headers);
   const again = `Try again in ${wait === null ? "a moment" : span(wait)}.`;
-  if (told === null && status < 400) {
-    const advice = "Is there a login in front of it? Then open this page anew.";
-    return { title: "This is no answer of a gate", advice, errors };
+  if (json === null && status < 400) {
+    const advice = "Is there a login in front of it? Then reload this page.";
+    return { title: "This is not a response of a gate", advice, errors };
   }
   const others = status >= 500
-    ? ["The server failed", `Whoever runs it finds more in its log, under the id ${headers.get("x-request-id") ?? "of the request"}.`]
-    : ["The input was refused", errors.size ? "Mend the fields that are marked." : "Change it and try again."];
-  const [title, advice] = WORDS[status] || others;
-  const foreign = `Something in front of the gate has answered with ${status}: ${text.slice(0, 200)}`;
-  return { title, message: told === null ? foreign : message, advice: advice || again, errors };
+    ? ["The server failed", `Its operator can find the error in the log, under the id ${headers.get("x-request-id") ?? "of the request"}.`]
+    : ["The input was rejected", errors.size ? "Fix the marked fields." : "Change it and try again."];
+  const [title, advice] = PROBLEMS[status] || others;
+  const foreign = `A server in front of the gate responded with ${status}: ${text.slice(0, 200)}`;
+  return { title, message: json === null ? foreign : message, advice: advice || again, errors };
 }
 
 function facts(headers, phases, times) {
@@ -68,8 +68,8 @@ function facts(headers, phases, times) {
   return make("dl", {}, ...present([
     fact("Time", `${times.at(-1).toFixed(0)} ms`, present([
       total ? `${total.milliseconds.toFixed(1)} ms in the server` : "", times.length > 2 ? median : ""]).join(", ")),
-    ...limits(headers).map(({ window, left, of, seconds }) =>
-      fact("Limit", `${count(left)} of ${count(of)} left`, present([window, `resets in ${span(seconds)}`]).join(", "))),
+    ...limits(headers).map(({ window, remaining, limit, seconds }) =>
+      fact("Limit", `${count(remaining)} of ${count(limit)} left`, present([window, `resets in ${span(seconds)}`]).join(", "))),
     hit === null ? null : fact("Model", hit === "true" ? "from the cache" : "loaded for this request"),
     id === null ? null : fact("Request id", make("code", {}, id)),
   ]));
@@ -80,7 +80,7 @@ function timing(phases) {
   if (!parts.length) return null;
   return make("div", { class: "timing" },
     make("div", { class: "stack", "aria-hidden": "true" },
-      // Below 1 in all they would not fill the line.
+      // Scaled up, as a total flex-grow below 1 would not fill the line.
       ...parts.map(({ milliseconds }) => make("span", { style: { flexGrow: milliseconds * 1000 } }))),
     make("ul", { "aria-label": "Time in the server, by phase" },
       ...parts.map(({ name, about, milliseconds }) =>
@@ -93,6 +93,6 @@ function asSent({ method, url, headers, body }) {
   return `${method} ${url}\n${lines(Object.entries(headers))}\n${typeof body === "string" ? body : asJSON(body)}`;
 }
 
-function asReceived({ status, headers, text, told }) {
-  return status ? `HTTP ${status}\n${lines(headers)}\n${told === null ? text : asJSON(told)}` : "No answer came.";
+function asReceived({ status, headers, text, json }) {
+  return status ? `HTTP ${status}\n${lines(headers)}\n${json === null ? text : asJSON(json)}` : "No response.";
 }

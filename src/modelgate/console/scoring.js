@@ -1,27 +1,27 @@
-// A file of rows, scored in parts.
+// Score a file of rows in parts.
 
-const ROWS_AT_ONCE = 500;
-const MOST_REFUSED = 500;
-const TRIES = 4;
-const MOST_FAILED = 5;
+const BATCH_SIZE = 500;
+const MAX_REJECTED = 500;
+const MAX_TRIES = 4;
+const MAX_FAILED = 5;
 
-// What cannot be scored whatever the rows say; empty where nothing is wrong.
-function headerFaults(header, columns) {
-  const twice = header.filter((name, at) => header.indexOf(name) !== at);
+// Return the problems of a header line, which no row can make up for.
+function headerProblems(header, columns) {
+  const repeated = header.filter((name, index) => header.indexOf(name) !== index);
   const missing = columns.filter((column) => column.required && !header.includes(column.name));
   return [
-    ...(twice.length ? [`These columns are there twice: ${[...new Set(twice)].join(", ")}`] : []),
+    ...(repeated.length ? [`These columns appear more than once: ${[...new Set(repeated)].join(", ")}`] : []),
     ...(missing.length ? [`These columns are missing: ${missing.map((column) => column.name).join(", ")}`] : []),
   ];
 }
 
-// Goes on where it was stopped. `ask` scores rows, and `tell` shows how far it is.
+// The state of scoring a file; `run` continues where it stopped. `send` scores rows, and `report` shows the progress.
 class Scoring {
-  constructor(file, columns, ask, tell) {
-    Object.assign(this, { file, columns, ask, tell, at: 0, failed: 0, atOnce: ROWS_AT_ONCE, bearable: MOST_REFUSED });
-    this.places = columns.map((column) => [column, file.header.indexOf(column.name)]).filter(([, at]) => at >= 0);
+  constructor(file, columns, send, report) {
+    Object.assign(this, { file, columns, send, report, done: 0, failed: 0, batchSize: BATCH_SIZE, maxRejected: MAX_REJECTED });
+    this.positions = columns.map((column) => [column, file.header.indexOf(column.name)]).filter(([, position]) => position >= 0);
     this.results = new Array(file.rows.length);
-    this.refused = [];
+    this.rejected = [];
   }
 
   get total() {
@@ -29,87 +29,89 @@ class Scoring {
   }
 
   async run(signal) {
-    // What was stopped in its middle is scored again.
-    this.refused = this.refused.filter(({ at }) => at < this.at);
+    // A batch that was interrupted is scored again.
+    this.rejected = this.rejected.filter(({ index }) => index < this.done);
     this.failed = 0;
-    while (this.at < this.total) {
-      const until = Math.min(this.at + this.atOnce, this.total);
-      await this.score(this.whole(this.at, until), signal);
-      this.at = until;
-      this.tell();
-      if (this.refused.length >= this.bearable && this.at < this.total) {
-        this.bearable = this.refused.length + MOST_REFUSED;
-        throw new Error(`Stopped: ${this.refused.length} rows were refused. Mend the file, or go on all the same.`);
+    while (this.done < this.total) {
+      const end = Math.min(this.done + this.batchSize, this.total);
+      await this.score(this.completeRows(this.done, end), signal);
+      this.done = end;
+      this.report();
+      if (this.rejected.length >= this.maxRejected && this.done < this.total) {
+        this.maxRejected = this.rejected.length + MAX_REJECTED;
+        throw new Error(`Stopped: ${this.rejected.length} rows were rejected. Fix the file, or continue anyway.`);
       }
     }
   }
 
-  // The rows from `from` to `until` that have as many cells as the header.
-  whole(from, until) {
+  // Return the indexes from `start` to `end` of the rows that have as many cells as the header, and reject the others.
+  completeRows(start, end) {
     const width = this.file.header.length;
-    return [...Array(until - from).keys()].map((place) => from + place).filter((at) => {
-      const { length } = this.file.rows[at].cells;
-      if (length !== width) this.refuse(at, `has ${length} cells, and the header ${width}`);
+    return [...Array(end - start).keys()].map((offset) => start + offset).filter((index) => {
+      const { length } = this.file.rows[index].cells;
+      if (length !== width) this.reject(index, `has ${length} cells, the header has ${width}`);
       return length === width;
     });
   }
 
-  refuse(at, reason) {
-    this.refused.push({ at, line: this.file.rows[at].line, reason });
+  reject(index, reason) {
+    this.rejected.push({ index, line: this.file.rows[index].line, reason });
   }
 
-  row(at) {
-    const { cells } = this.file.rows[at];
-    const value = (column, text) => (text === "" ? null : typed(column, text));
-    return byName(this.places.map(([column, place]) => [column.name, value(column, cells[place])]));
+  row(index) {
+    const { cells } = this.file.rows[index];
+    const value = (column, text) => (text === "" ? null : parseValue(column, text));
+    return byName(this.positions.map(([column, position]) => [column.name, value(column, cells[position])]));
   }
 
-  async score(places, signal) {
-    if (!places.length) return;
-    const answer = await this.patiently(places.map((at) => this.row(at)), signal);
+  // Score the rows at `indexes`.
+  async score(indexes, signal) {
+    if (!indexes.length) return;
+    const answer = await this.sendWithRetries(indexes.map((index) => this.row(index)), signal);
     if (answer.rows) {
       this.failed = 0;
-      places.forEach((at, index) => (this.results[at] = answer.rows[index]));
-    } else if ([400, 413, 422].includes(answer.status) || (answer.status === 500 && this.failed < MOST_FAILED)) {
-      await this.without(answer, places, signal);
+      indexes.forEach((index, position) => (this.results[index] = answer.rows[position]));
+    } else if ([400, 413, 422].includes(answer.status) || (answer.status === 500 && this.failed < MAX_FAILED)) {
+      await this.scoreWithoutInvalid(answer, indexes, signal);
     } else {
       throw new Error(answer.message);
     }
   }
 
-  // The rows an answer names are set aside; where it names none, the half that is at fault is looked for. Where the
-  // model has failed for several rows and for none it has not, it is not the rows.
-  async without(answer, places, signal) {
-    const named = answer.status === 413 ? new Map() : faultsByRow(answer.errors);
-    const known = [...named.keys()].filter((index) => index < places.length);
-    if (places.length === 1) {
-      const told = [...answer.errors].map(([name, rule]) => `${name} ${rule}`).join("; ");
-      this.refuse(places[0], told || answer.message);
+  // Reject the rows that an error names and score the others. If it names none, score each half, to find the invalid
+  // rows. After several failures of the model without a success, the model is broken and not the rows.
+  async scoreWithoutInvalid(answer, indexes, signal) {
+    const reasons = answer.status === 413 ? new Map() : errorsByRow(answer.errors);
+    const invalid = [...reasons.keys()].filter((position) => position < indexes.length);
+    if (indexes.length === 1) {
+      const reason = [...answer.errors].map(([name, rule]) => `${name} ${rule}`).join("; ");
+      this.reject(indexes[0], reason || answer.message);
       if (answer.status === 500) this.failed += 1;
-    } else if (known.length) {
-      known.forEach((index) => this.refuse(places[index], named.get(index)));
-      await this.score(places.filter((_, index) => !named.has(index)), signal);
+    } else if (invalid.length) {
+      invalid.forEach((position) => this.reject(indexes[position], reasons.get(position)));
+      await this.score(indexes.filter((_, position) => !reasons.has(position)), signal);
     } else {
-      const half = Math.ceil(places.length / 2);
-      // No column is at fault: there are too many rows, and there would be next time.
-      if (answer.status !== 500 && !answer.errors.size) this.atOnce = Math.min(this.atOnce, half);
-      await this.score(places.slice(0, half), signal);
-      await this.score(places.slice(half), signal);
+      const half = Math.ceil(indexes.length / 2);
+      // Without an error of a column there were too many rows: the following batches have fewer, too.
+      if (answer.status !== 500 && !answer.errors.size) this.batchSize = Math.min(this.batchSize, half);
+      await this.score(indexes.slice(0, half), signal);
+      await this.score(indexes.slice(half), signal);
     }
   }
 
-  async patiently(rows, signal) {
-    for (let tried = 1; ; tried += 1) {
-      const answer = await this.ask(rows, signal);
-      const again = answer.status === 0 || answer.status === 429 || answer.status === 503;
-      if (!again || (answer.wait === null && tried === TRIES)) return answer;
-      await this.pause(answer.wait ?? 2 ** (tried - 1), answer.status, signal);
+  async sendWithRetries(rows, signal) {
+    for (let attempt = 1; ; attempt += 1) {
+      const answer = await this.send(rows, signal);
+      const retriable = answer.status === 0 || answer.status === 429 || answer.status === 503;
+      if (!retriable || (answer.wait === null && attempt === MAX_TRIES)) return answer;
+      await this.pause(answer.wait ?? 2 ** (attempt - 1), answer.status, signal);
     }
   }
 
   async pause(seconds, status, signal) {
-    for (let left = Math.max(1, seconds); left > 0; left -= 1) {
-      this.tell(status === 0 ? `No answer: trying again in ${span(left)}` : `Asked to wait: going on in ${span(left)}`);
+    for (let remaining = Math.max(1, seconds); remaining > 0; remaining -= 1) {
+      const time = span(remaining);
+      this.report(status === 0 ? `No response: trying again in ${time}` : `The gate is busy: continuing in ${time}`);
       await new Promise((resolve, reject) => {
         const stop = () => reject(signal.reason);
         const timer = setTimeout(() => {
@@ -121,27 +123,27 @@ class Scoring {
     }
   }
 
-  // What was predicted: the columns, each its name and how it is had from the outputs of a row.
-  predicted() {
+  // Return the columns of the predictions: their names, and functions that read them from the outputs of a row.
+  predictedColumns() {
     const scored = this.results.filter(Boolean);
-    return (scored[0] || []).flatMap(({ name, shares }, at) => [
-      [name, (outputs) => outputs[at].value],
-      ...(shares || []).map(([label], place) => [`${name}_${label}`, (outputs) => outputs[at].shares[place][1]]),
-      ...(scored.some((outputs) => outputs[at].confidence !== null)
-        ? [[`${name}_confidence`, (outputs) => outputs[at].confidence]] : []),
+    return (scored[0] || []).flatMap(({ name, shares }, index) => [
+      [name, (outputs) => outputs[index].value],
+      ...(shares || []).map(([label], position) => [`${name}_${label}`, (outputs) => outputs[index].shares[position][1]]),
+      ...(scored.some((outputs) => outputs[index].confidence !== null)
+        ? [[`${name}_confidence`, (outputs) => outputs[index].confidence]] : []),
     ]);
   }
 
-  // The file's own columns, what was predicted, and why a row was refused where one was.
+  // Return the file with the predictions and, if rows were rejected, a column with the reasons.
   csv() {
     const { header, rows, separator } = this.file;
-    const reasons = new Map(this.refused.map(({ at, reason }) => [at, reason]));
-    const predicted = this.predicted();
+    const reasons = new Map(this.rejected.map(({ index, reason }) => [index, reason]));
+    const predicted = this.predictedColumns();
     const last = reasons.size ? ["refused"] : [];
-    const lines = rows.map((row, at) => [
-      ...header.map((_, place) => row.cells[place]),
-      ...predicted.map(([, value]) => this.results[at] && value(this.results[at])),
-      ...last.map(() => reasons.get(at)),
+    const lines = rows.map((row, index) => [
+      ...header.map((_, position) => row.cells[position]),
+      ...predicted.map(([, value]) => this.results[index] && value(this.results[index])),
+      ...last.map(() => reasons.get(index)),
     ]);
     const names = [...header];
     for (let name of [...predicted.map(([name]) => name), ...last]) {
@@ -152,11 +154,11 @@ class Scoring {
   }
 }
 
-// "must be a number (row 3, 7 and 2 more)": by row what is wrong with it.
-function faultsByRow(errors) {
+// Return the errors by row, from texts such as "must be a number (row 3, 7 and 2 more)".
+function errorsByRow(errors) {
   const rows = new Map();
-  for (const [name, told] of errors) {
-    for (const [, rule, listed] of String(told).matchAll(/(?:^|; )(.*?) \(row ([\d, ]+)(?: and \d+ more)?\)/g)) {
+  for (const [name, text] of errors) {
+    for (const [, rule, listed] of String(text).matchAll(/(?:^|; )(.*?) \(row ([\d, ]+)(?: and \d+ more)?\)/g)) {
       for (const row of listed.split(", ").map(Number)) {
         rows.set(row, [rows.get(row), `${name} ${rule}`].filter(Boolean).join("; "));
       }

@@ -1,34 +1,32 @@
-"""The wire formats a gate speaks: one a file."""
+"""Dialects: the wire formats that a gate understands, one module each."""
 
-from .base import Catalog, Dialect, Route
+from .base import Dialect
 from .datarobot import DataRobot
-from .document import Document
 from .mlclever import MLClever
 from .mlflow import MLflow
 from .open_inference import OpenInference
+from .openapi_spec import OpenAPISpec
 from .peltarion import Peltarion
 from .plexe import Plexe
-from .sample import Filled, Sample, filled
+from .request_template import RenderedRequest, RequestTemplate, render_request
 from .simple import Simple
 from .tf_serving import TFServing
 
 __all__ = [
     "DIALECTS",
-    "Catalog",
     "DataRobot",
     "Dialect",
-    "Document",
-    "Filled",
     "MLClever",
     "MLflow",
+    "OpenAPISpec",
     "OpenInference",
     "Peltarion",
     "Plexe",
-    "Route",
-    "Sample",
+    "RenderedRequest",
+    "RequestTemplate",
     "Simple",
     "TFServing",
-    "filled",
+    "render_request",
 ]
 
 DIALECTS: dict[str, type[Dialect]] = {
@@ -41,4 +39,4 @@ DIALECTS: dict[str, type[Dialect]] = {
     "tf_serving": TFServing,
     "mlflow": MLflow,
 }
-"""Every dialect there is, by its name."""
+"""All dialects by name."""

@@ -1,21 +1,24 @@
-"""The DataRobot Prediction API: https://docs.datarobot.com, "Prediction API" and its reference.
+"""DataRobot Prediction API.
 
-::
+Source: https://docs.datarobot.com, "DataRobot Prediction API" and its reference::
 
-    POST /predApi/v1.0/deployments/<deployment>/predictions      and below /deployments/ alone
-    Authorization: Bearer <key>                                  rows as JSON or CSV, or in a form
+    POST /predApi/v1.0/deployments/<deployment>/predictions      also as /deployments/<deployment>/…
+    Authorization: Bearer <key>                                  rows as JSON, CSV or a form's file
 
     200  {"data": [{"predictionValues": [{"value": 0.26, "label": 1}, {"value": 0.74, "label": 0}],
                     "predictionThreshold": 0.5, "prediction": 0, "rowId": 0}]}
     422  {"message": "…"}
 
-With ``Accept: text/csv`` the answer is CSV, its columns those of the page "Output format". Of two
-classes the positive one comes first. Explanations, humility, exposure and time series are refused
-where they are asked for.
+With ``Accept: text/csv`` the response is CSV with the columns of the page "Output format". Of two
+classes the positive one comes first. Requests for explanations, humility, exposure or time series
+are rejected.
 
-Beyond the document: of a model with several outputs ``prediction`` is an object by target, and a
-label of ``predictionValues`` the target's name and the class's; ``X-Model-Version`` tells the version that
-scored; and whoever accepts ``application/problem+json`` is told an error in all its parts (RFC 9457).
+Extensions to the document:
+
+* For a model with several outputs, ``prediction`` is an object by target, and a label in
+  ``predictionValues`` joins the target's name and the class.
+* ``X-Model-Version`` is the version of the model that scored.
+* A client that accepts ``application/problem+json`` gets the complete error (RFC 9457).
 """
 
 import hashlib
@@ -36,14 +39,15 @@ from ..errors import (
     UnknownColumns,
 )
 from ..flow import Flow
-from ..http import Request, Response, token_of
-from ..http.negotiation import preferred
-from ..scoring import Prediction, Query
-from .base import Catalog, Route
-from .datarobot_document import DOCUMENT, RequestLineTooLong
-from .datarobot_rows import as_csv, as_json
-from .row_bodies import row_body
-from .sample import Sample
+from ..http import Request, Response, parse_authorization
+from ..http.negotiation import best_media_type
+from ..http.routing import Route
+from ..inference import Prediction
+from ..scoring import Query
+from ._row_body import decode_row_body
+from .datarobot_openapi import OPENAPI_SPEC, RequestLineTooLong
+from .datarobot_rows import rows_to_csv, rows_to_json
+from .request_template import RequestTemplate
 
 __all__ = ["DataRobot"]
 
@@ -53,7 +57,7 @@ _SCHEMES = ("bearer", "token", "basic")
 
 _CHALLENGE = {"www-authenticate": 'Bearer realm="modelgate"'}
 
-# "File input", the example's response.
+# The headers of the example response in "File input".
 _CORS = (
     ("access-control-allow-methods", "OPTIONS, POST"),
     ("access-control-allow-credentials", "true"),
@@ -69,24 +73,24 @@ _CORS = (
 
 
 class _Unauthenticated(Unauthorized):
-    """A 401 whose message is the service's own."""
+    """A 401 with the exact message of DataRobot's document."""
 
 
-def _preflight(request: Request, catalog: Catalog) -> Flow[Response]:  # noqa: ARG001  an answer takes both
+def _answer_preflight(request: Request) -> Flow[Response]:  # noqa: ARG001
     yield from ()
     return Response(204, headers=[("allow", "OPTIONS, POST"), *_CORS])
 
 
-def _no_predictions(request: Request, catalog: Catalog) -> Flow[Response]:  # noqa: ARG001
+def _reject_unknown_url(request: Request) -> Flow[Response]:  # noqa: ARG001
     yield from ()
-    # "Error responses", the example: of a URL that is not found, and yet 400.
+    # DataRobot's example in "Error responses" is 400, not 404, for a URL that does not exist.
     raise RequestError(
         "The requested URL was not found on the server.  If you entered the URL manually,"
         " please check your spelling and try again."
     )
 
 
-def _no_explanations(request: Request, catalog: Catalog) -> Flow[Response]:  # noqa: ARG001
+def _reject_explanations(request: Request) -> Flow[Response]:  # noqa: ARG001
     yield from ()
     raise InvalidInput("Prediction explanations are not available for this deployment")
 
@@ -96,39 +100,40 @@ _SERVERLESS = "/deployments/{deployment}"
 
 
 class DataRobot:
-    """The dialect ``datarobot``.
+    """DataRobot Prediction API, dialect ``datarobot``.
 
     Args:
-        datarobot_key: what callers must send as the header field ``datarobot-key``, beside their own
-            key; None to look at no such field.
-        escape_formulas: whether text in CSV answers that a spreadsheet would take for a formula gets
-            a ``'`` in front.
+        datarobot_key: Value that callers must send in the header ``datarobot-key``, in addition to
+            their own key. If None, the header is ignored.
+        escape_formulas: Whether to put a ``'`` before text in CSV responses that a spreadsheet would
+            run as a formula.
 
     Raises:
-        ConfigurationError: *datarobot_key* is no text that a header field can hold.
+        ConfigurationError: *datarobot_key* cannot be the value of a header.
     """
 
     name = "datarobot"
     max_body = 50 * 1024 * 1024
     routes: Sequence[Route] = (
         Route("POST", f"{_PREDAPI}/predictions"),
-        Route("OPTIONS", f"{_PREDAPI}/predictions", _preflight, open=True),
-        Route("POST", f"{_PREDAPI}/predictionExplanations", _no_explanations),
-        Route("POST", _PREDAPI, _no_predictions),
+        Route("OPTIONS", f"{_PREDAPI}/predictions", _answer_preflight, is_public=True),
+        Route("POST", f"{_PREDAPI}/predictionExplanations", _reject_explanations),
+        Route("POST", _PREDAPI, _reject_unknown_url),
         Route("POST", f"{_SERVERLESS}/predictions"),
-        Route("OPTIONS", f"{_SERVERLESS}/predictions", _preflight, open=True),
+        Route("OPTIONS", f"{_SERVERLESS}/predictions", _answer_preflight, is_public=True),
     )
-    sample = Sample(f"{_PREDAPI}/predictions", {"Authorization": "Bearer {key}"}, "{rows}")
-    document = DOCUMENT
+    sample = RequestTemplate(f"{_PREDAPI}/predictions", {"Authorization": "Bearer {key}"}, "{rows}")
+    document = OPENAPI_SPEC
 
     def __init__(self, *, datarobot_key: str | None = None, escape_formulas: bool = False) -> None:
         if datarobot_key is not None and not _is_field_value(datarobot_key):
+            # The value is a secret: the error does not quote it.
             raise ConfigurationError(
-                "datarobot_key: accepts printable ASCII without white space at its ends, or None"
+                "datarobot_key must be printable ASCII without surrounding white space, or None"
             )
         self._key = None if datarobot_key is None else _digest(datarobot_key)
         if datarobot_key is not None:
-            # Every caller sends it, and yet no gate tells it.
+            # The templates show a placeholder, because the value is a secret.
             headers = {**self.sample.headers, "datarobot-key": "{datarobot-key}"}
             self.sample = replace(self.sample, headers=headers)
             keys = [[*scheme, "datarobot-key"] for scheme in self.document.keys]
@@ -136,13 +141,13 @@ class DataRobot:
         self._escape_formulas = escape_formulas
 
     def credentials(self, request: Request) -> Flow[str | None]:
-        """The key of ``Authorization``: ``Bearer``, ``Token``, or ``Basic`` with any user name.
+        """Return the key from ``Authorization``: ``Bearer``, ``Token``, or ``Basic`` with any user name.
 
         Raises:
-            Unauthorized: the field names a scheme and no key.
+            Unauthorized: The header has a scheme but no key.
         """
         yield from ()
-        token = token_of(request, _SCHEMES)
+        token = parse_authorization(request.headers, _SCHEMES)
         if token == "" and (request.headers.get("authorization") or "").strip().lower() in _SCHEMES:
             raise _Unauthenticated(
                 "Invalid Authorization header. No credentials provided.", headers=_CHALLENGE
@@ -150,52 +155,54 @@ class DataRobot:
         return token
 
     def decode(self, request: Request) -> Flow[Query]:
-        """The rows of the body, and what the URL asks about them.
+        """Decode the rows of the body and the options of the query string.
 
         Raises:
-            Unauthorized: ``datarobot-key`` is wanted, and missing or another.
-            InvalidInput: a query parameter is unknown, not available, or has a wrong value.
+            Unauthorized: ``datarobot-key`` is required, and missing or wrong.
+            RequestLineTooLong: The request line exceeds the service's limit.
+            InvalidInput: A query parameter is unknown, not available, or has a wrong value.
         """
         self._check_key(request)
-        _refuse_long_request_line(request)
-        keep = _kept(request.query_string)
-        return Query((yield from row_body(request)), max_rows=None, keep=keep)
+        _check_request_line(request)
+        passthrough = _parse_passthrough_columns(request.query_string)
+        rows = yield from decode_row_body(request)
+        return Query(rows, max_rows=None, passthrough_columns=passthrough)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
-        """A row of the answer for each row, in their order; in CSV where the caller would rather have that."""
-        kind = preferred(request.headers.get("accept"), ("application/json", "text/csv"))
+        """Encode one item per row, in their order, as JSON or, if the client prefers it, as CSV."""
+        kind = best_media_type(request.headers.get("accept"), ("application/json", "text/csv"))
         if kind == "text/csv":
-            body = as_csv(prediction, escape_formulas=self._escape_formulas)
+            body = rows_to_csv(prediction, escape_formulas=self._escape_formulas)
         else:
-            body = as_json(prediction)
+            body = rows_to_json(prediction)
         assert query.predictor is not None
         headers = [
             ("content-type", kind if kind == "application/json" else f"{kind}; charset=utf-8"),
             ("x-datarobot-model-cache-hit", "true" if prediction.cache_hit else "false"),
             ("x-datarobot-model-id", query.predictor.model_id),
             ("x-model-version", query.predictor.version),
-            *_told(request),
+            *_common_headers(request),
             *_CORS,
         ]
         return Response(200, body, headers)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
-        """``{"message": …}``, which says everything: clients show no more than that."""
+        """Encode the error as ``{"message": …}``, with details in the message: clients show only that."""
         unprocessable = isinstance(error, InvalidInput) and not isinstance(error, UnknownColumns)
         status = 422 if unprocessable else error.status
         if _PROBLEM in (request.headers.get("accept") or ""):
             response = _problem(error, status)
         else:
             response = Response.json({"message": _message(error)}, status)
-        response.headers += [*_told(request), *error.headers.items()]
+        response.headers += [*_common_headers(request), *error.headers.items()]
         return response
 
     def _check_key(self, request: Request) -> None:
         if self._key is None:
             return
-        told = request.headers.get("datarobot-key")
-        if told is None or not hmac.compare_digest(_digest(told), self._key):
-            # The words for one that is missing, empty or wrong.
+        key = request.headers.get("datarobot-key")
+        if key is None or not hmac.compare_digest(_digest(key), self._key):
+            # The reference has this one message for a key that is missing, empty or wrong.
             raise _Unauthenticated("The datarobot-key header is missing", headers=_CHALLENGE)
 
 
@@ -207,8 +214,8 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def _refuse_long_request_line(request: Request) -> None:
-    # The server has taken it apart, and a proxy may have changed its path: this is what is left of it.
+def _check_request_line(request: Request) -> None:
+    # The server has already parsed the line, and a proxy may have changed the path. Rebuild it.
     line = f"{request.method} {request.root_path}{request.path}?{request.query_string} HTTP/1.1"
     if len(line) > RequestLineTooLong.longest:
         raise RequestLineTooLong
@@ -223,7 +230,7 @@ _UNAVAILABLE: Mapping[str, tuple[str, str | None]] = {
     "maxNgramExplanations": (_EXPLANATIONS, "0"),
     "thresholdLow": (_EXPLANATIONS, None),
     "thresholdHigh": (_EXPLANATIONS, None),
-    # Of SHAP no number of explanations means all of them.
+    # With SHAP, leaving out the number of explanations requests all of them.
     "explanationAlgorithm": (_EXPLANATIONS, "xemp"),
     "excludeAdjustedPredictions": ("exposure-adjusted predictions are", "true"),
     "forecastPoint": (_TIME_SERIES, None),
@@ -231,21 +238,25 @@ _UNAVAILABLE: Mapping[str, tuple[str, str | None]] = {
     "predictionsStartDate": (_TIME_SERIES, None),
     "predictionsEndDate": (_TIME_SERIES, None),
 }
-"""What each parameter asks for that no deployment has, and with which value it asks for nothing."""
+"""Query parameters of features that no deployment has: the feature, and the value that turns it off.
+
+Both are from the Prediction API reference. The client `datarobot-predict` always sends
+``maxExplanations``, with 0 as its default, so that value must be accepted.
+"""
 
 
-def _kept(query_string: str) -> Sequence[str] | Literal["all"] | None:
-    """The columns to give back, as `Query.keep` has them.
+def _parse_passthrough_columns(query_string: str) -> Sequence[str] | Literal["all"] | None:
+    """Return the columns to echo, as in `Query.passthrough_columns`.
 
     Raises:
-        InvalidInput: a parameter is unknown, not available, or has a wrong value.
+        InvalidInput: A parameter is unknown, not available, or has a wrong value.
     """
-    columns, everything = list[str](), False
+    columns, is_all = list[str](), False
     for name, value in parse_qsl(query_string, keep_blank_values=True):
         if name == "passthroughColumnsSet":
             if value != "all":
                 raise InvalidInput(f"{name!r}: value is not exactly 'all'")
-            everything = True
+            is_all = True
         elif name not in _UNAVAILABLE and name != "passthroughColumns":
             raise InvalidInput(f"{name!r}: {name} is not allowed key")
         elif not value:
@@ -253,26 +264,26 @@ def _kept(query_string: str) -> Sequence[str] | Literal["all"] | None:
         elif name == "passthroughColumns":
             columns.append(value)
         else:
-            feature, nothing = _UNAVAILABLE[name]
-            if value.lower() != nothing:
+            feature, off = _UNAVAILABLE[name]
+            if value.lower() != off:
                 raise InvalidInput(f"{name!r}: {feature} not available for this deployment")
-    if columns and everything:
+    if columns and is_all:
         raise InvalidInput(
             "passthroughColumns and passthroughColumnsSet cannot both be passed in one request"
         )
-    return "all" if everything else columns or None
+    return "all" if is_all else columns or None
 
 
-def _told(request: Request) -> Iterator[tuple[str, str]]:
-    """The header fields that every answer has."""
+def _common_headers(request: Request) -> Iterator[tuple[str, str]]:
+    """Yield the headers that every response has."""
     yield "x-datarobot-execution-time", str(round((time.perf_counter() - request.started) * 1000))
     if request.id is not None:
         yield "x-datarobot-request-id", request.id
 
 
 def _problem(error: AnswerableError, status: int) -> Response:
-    told = {"status": status, "code": error.code, "detail": _message(error), **error.details}
-    response = Response.json(told, status)
+    members = {"status": status, "code": error.code, "detail": _message(error), **error.details}
+    response = Response.json(members, status)
     response.set("content-type", _PROBLEM)
     return response
 
@@ -281,13 +292,14 @@ def _message(error: AnswerableError) -> str:
     if type(error) is Unauthorized:
         return "Invalid API token"
     if isinstance(error, UnknownColumns):
-        # The service writes Python 2.
+        # The reference quotes the names as Python 2 does, u'Name', and clients may match that message.
         names = ", ".join(f"u{name!r}" for name in error.columns)
         return f"passthroughColumns do not match columns, columns expected but not found: [{names}]"
     if isinstance(error, MissingColumns) and error.details:
-        told: Mapping[str, Any] = error.details
-        faults = [", ".join(told["missing_columns"])]
-        faults += [f"{column} {rule}" for column, rule in told.get("errors", {}).items()]
-        faults += [f"{sent}: did you mean {name}?" for sent, name in told.get("did_you_mean", {}).items()]
+        details: Mapping[str, Any] = error.details
+        faults = [", ".join(details["missing_columns"])]
+        faults += [f"{column} {rule}" for column, rule in details.get("errors", {}).items()]
+        suggestions = details.get("did_you_mean", {}).items()
+        faults += [f"{sent}: did you mean {name}?" for sent, name in suggestions]
         return f"{error.message}: {'; '.join(faults)}"
     return error.message

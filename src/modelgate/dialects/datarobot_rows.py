@@ -1,59 +1,61 @@
-"""The rows of a DataRobot answer, in JSON and in CSV."""
+"""Encoding of the rows of a DataRobot response as JSON and CSV."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
-from ..schema import by_row, csv_of
-from ..scoring import Output, Prediction
+from ..codecs.csv_writer import write_csv
+from ..inference import Output, Prediction
+from ..schema import columns_to_records
 
-__all__ = ["as_csv", "as_json"]
+__all__ = ["rows_to_csv", "rows_to_json"]
 
 _STEP = 4096
-"""How many rows are objects at once: as such they take ten times the bytes they come to."""
+"""Rows encoded at a time. As Python objects they take ten times the memory of their JSON."""
 
 
-def as_csv(prediction: Prediction, *, escape_formulas: bool = False) -> bytes:
-    """The body of a CSV answer, its columns named as on the page "Output format".
+def rows_to_csv(prediction: Prediction, *, escape_formulas: bool = False) -> bytes:
+    """Encode a CSV body with the column names of the page "Output format".
 
     Args:
-        escape_formulas: as for `csv_of`.
+        prediction: Predictions to encode.
+        escape_formulas: See `write_csv`.
     """
     columns: list[tuple[str, Any]] = []
     for output in prediction.outputs:
         if output.probabilities is not None and output.classes is not None:
             columns += [
-                (f"{output.name}_{output.classes[at]}_PREDICTION", output.probabilities[:, at])
-                for at in _order(output.classes, output)
+                (f"{output.name}_{output.classes[index]}_PREDICTION", output.probabilities[:, index])
+                for index in _class_order(output.classes, output)
             ]
         columns.append((f"{output.name}_PREDICTION", output.values))
-    choice = _choice(prediction)
-    if choice is not None:
-        columns += zip(("THRESHOLD", "POSITIVE_CLASS"), choice, strict=True)
-    columns += (prediction.kept or {}).items()
-    return csv_of(columns, len(prediction), escape_formulas=escape_formulas)
+    threshold = _threshold(prediction)
+    if threshold is not None:
+        columns += zip(("THRESHOLD", "POSITIVE_CLASS"), threshold, strict=True)
+    columns += (prediction.passthrough_columns or {}).items()
+    return write_csv(columns, len(prediction), escape_formulas=escape_formulas)
 
 
-def as_json(prediction: Prediction) -> bytes:
-    """The body of a JSON answer."""
-    return b"".join(_pieces(prediction))
+def rows_to_json(prediction: Prediction) -> bytes:
+    """Encode *prediction* as the JSON body of a response."""
+    return b"".join(_json_chunks(prediction))
 
 
-def _pieces(prediction: Prediction) -> Iterator[bytes]:
+def _json_chunks(prediction: Prediction) -> Iterator[bytes]:
     yield b'{"data":['
-    for at in range(0, len(prediction), _STEP):
-        if at:
+    for start in range(0, len(prediction), _STEP):
+        if start:
             yield b","
-        yield msgspec.json.encode(_rows(prediction, slice(at, at + _STEP)))[1:-1]
+        yield msgspec.json.encode(_rows(prediction, slice(start, start + _STEP)))[1:-1]
     yield b"]"
     if prediction.warnings:
         yield b',"warnings":' + msgspec.json.encode(list(prediction.warnings))
     yield b"}"
 
 
-def _choice(prediction: Prediction) -> tuple[float, Any] | None:
-    """The threshold and the class it is for, where there are two to choose between and nothing else."""
+def _threshold(prediction: Prediction) -> tuple[float, Any] | None:
+    """Return the decision threshold and its class, or None unless the model is one binary classifier."""
     output = prediction.outputs[0]
     if len(prediction.outputs) > 1 or output.probabilities is None or len(output.classes or ()) != 2:
         return None
@@ -61,51 +63,56 @@ def _choice(prediction: Prediction) -> tuple[float, Any] | None:
     return (0.5 if output.threshold is None else output.threshold), output.classes[output.positive]
 
 
-def _order(classes: Sequence[Any], output: Output) -> list[int]:
-    """The places of the classes as they are told: of two the positive one first."""
+def _class_order(classes: Sequence[Any], output: Output) -> list[int]:
+    """Return the class indices in the order of a response: the positive one of two comes first."""
     return [output.positive, 1 - output.positive] if len(classes) == 2 else list(range(len(classes)))
 
 
-def _rows(prediction: Prediction, at: slice) -> list[dict[str, Any]]:
-    """Some of the rows, as objects."""
-    values, told = _values(prediction.outputs, at)
-    columns: dict[str, Sequence[Any]] = {"predictionValues": told}
-    choice = _choice(prediction)
-    if choice is not None:
-        columns["predictionThreshold"] = [choice[0]] * len(values)
+def _rows(prediction: Prediction, span: slice) -> list[dict[str, Any]]:
+    """Return the rows in *span* as objects."""
+    values, prediction_values = _values(prediction.outputs, span)
+    columns: dict[str, Sequence[Any]] = {"predictionValues": prediction_values}
+    threshold = _threshold(prediction)
+    if threshold is not None:
+        columns["predictionThreshold"] = [threshold[0]] * len(values)
     columns["prediction"] = values
-    columns["rowId"] = range(at.start, at.start + len(values))
-    if prediction.kept:
-        kept = {name: column[at] for name, column in prediction.kept.items()}
-        columns["passthroughValues"] = by_row(kept)
-    return by_row(columns)
+    columns["rowId"] = range(span.start, span.start + len(values))
+    if prediction.passthrough_columns:
+        passthrough = {name: column[span] for name, column in prediction.passthrough_columns.items()}
+        columns["passthroughValues"] = columns_to_records(passthrough)
+    return columns_to_records(columns)
 
 
-def _values(outputs: Sequence[Output], at: slice) -> tuple[list[Any], list[list[dict[str, Any]]]]:
-    """What is predicted of each row, and its ``predictionValues``."""
+def _values(outputs: Sequence[Output], span: slice) -> tuple[list[Any], list[list[dict[str, Any]]]]:
+    """Return the ``prediction`` and the ``predictionValues`` of each row in *span*."""
     if len(outputs) == 1:
-        return outputs[0].values[at].tolist(), _told(outputs[0], at)
-    values = {output.name: output.values[at].tolist() for output in outputs}
-    told = zip(*(_told(output, at, f"{output.name}_") for output in outputs), strict=True)
+        return outputs[0].values[span].tolist(), _prediction_values(outputs[0], span)
+    values = {output.name: output.values[span].tolist() for output in outputs}
+    by_output = (_prediction_values(output, span, f"{output.name}_") for output in outputs)
     return (
-        by_row(values),
-        [[value for part in row for value in part] for row in told],
+        columns_to_records(values),
+        [[value for part in row for value in part] for row in zip(*by_output, strict=True)],
     )
 
 
-def _told(output: Output, at: slice, prefix: str | None = None) -> list[list[dict[str, Any]]]:
-    """For each row the probabilities of its classes, or its number under the target's name.
+def _prediction_values(output: Output, span: slice, prefix: str | None = None) -> list[list[dict[str, Any]]]:
+    """Return the ``predictionValues`` of one output: a list per row.
+
+    A classifier's list has the probability of each class and is empty if the model returns no
+    probabilities. A regression's list has the predicted number, labelled with the target's name.
 
     Args:
-        prefix: stands before a class, where it could be one of another output.
+        output: Output of the model.
+        span: Rows to return.
+        prefix: Text before each class label, to tell apart the classes of several outputs.
     """
     if output.classes is None:
-        return [[{"value": value, "label": output.name}] for value in output.values[at].tolist()]
+        return [[{"value": value, "label": output.name}] for value in output.values[span].tolist()]
     if output.probabilities is None:
-        return [[] for _ in output.values[at]]
-    order = _order(output.classes, output)
-    labels = [output.classes[place] for place in order]
+        return [[] for _ in output.values[span]]
+    order = _class_order(output.classes, output)
+    labels = [output.classes[index] for index in order]
     if prefix is not None:
         labels = [f"{prefix}{label}" for label in labels]
-    told = output.probabilities[at][:, order].tolist()
-    return [[{"value": v, "label": label} for v, label in zip(row, labels, strict=True)] for row in told]
+    rows = output.probabilities[span][:, order].tolist()
+    return [[{"value": v, "label": label} for v, label in zip(row, labels, strict=True)] for row in rows]

@@ -1,23 +1,25 @@
-"""Whether a gate is alive, and ready: the same in every wire format that asks."""
+"""Liveness and readiness endpoints, shared by all dialects that have them."""
 
+from ..context import RequestContext
 from ..flow import Flow
 from ..http import Request, Response
-from .base import Catalog
 
 __all__ = ["live", "ready"]
 
 
-def live(request: Request, catalog: Catalog) -> Flow[Response]:  # noqa: ARG001  an answer takes both
-    """Whether the process answers."""
+def live(request: Request) -> Flow[Response]:  # noqa: ARG001
+    """Report that the process is alive."""
     yield from ()
     return Response.json({"live": True})
 
 
-def ready(request: Request, catalog: Catalog) -> Flow[Response]:
-    """Whether the deployment of the path can score, or without one every active deployment.
+def ready(request: Request) -> Flow[Response]:
+    """Report whether the deployment in the path can score; without one, whether all active ones can.
 
-    One nobody has asked yet is loaded for it.
+    Loads models that are not loaded yet.
     """
-    told = yield from catalog.ready(request.deployment)
-    named = {} if request.deployment is None else {"name": request.deployment}
-    return Response.json({**named, "ready": told}, 200 if told else 503)
+    context: RequestContext = request.context
+    assert context.catalog is not None
+    is_ready = yield from context.catalog.ready(context.deployment)
+    name = {} if context.deployment is None else {"name": context.deployment}
+    return Response.json({**name, "ready": is_ready}, 200 if is_ready else 503)

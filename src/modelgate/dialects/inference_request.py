@@ -1,22 +1,19 @@
-"""Inference requests of the Open Inference Protocol: a body in, what it asks and its rows out.
-
-Pure functions; `read` is the way in.
-"""
+"""Decoding of inference requests of the Open Inference Protocol to rows; see `read_request`."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
+from ..codecs.json import ANY, count_byte, decode_json, reject_deep_nesting, reject_duplicate_names
 from ..errors import InvalidInput, MalformedBody
-from ..http.strict_json import ANY, decode_json, occurrences, refuse_deep_nesting, refuse_duplicate_names
-from ..schema import Split
+from ..schema import SplitRows
 from ..schema.report import SHOWN_TEXT
-from .tensors import DATATYPES, TensorError, dimensions, from_binary, from_json
+from .tensors import DATATYPES, TensorError, from_binary, from_json, parse_shape
 
-__all__ = ["InferenceRequest", "Parameters", "read"]
+__all__ = ["InferenceRequest", "Parameters", "read_request"]
 
-_MOST_ID = 256
+_MAX_ID = 256
 
 Parameters = dict[str, bool | int | float | str | None] | None
 
@@ -29,16 +26,16 @@ class _Input(msgspec.Struct, gc=False):
     data: Any = None
 
 
-class _Requested(msgspec.Struct, gc=False):
+class _RequestedOutput(msgspec.Struct, gc=False):
     name: str
     parameters: Parameters = None
 
 
 class InferenceRequest(msgspec.Struct, gc=False):
-    """An inference request, as far as it is JSON."""
+    """JSON part of an inference request."""
 
     inputs: list[_Input]
-    outputs: list[_Requested] | None = None
+    outputs: list[_RequestedOutput] | None = None
     id: str | None = None
     parameters: Parameters = None
 
@@ -46,46 +43,51 @@ class InferenceRequest(msgspec.Struct, gc=False):
 _REQUEST = msgspec.json.Decoder(InferenceRequest)
 
 
-class _Lone(Split):
-    """Rows of one value each: of the column they name, or of the only one there is, whatever they name."""
+class _SingleColumnRows(SplitRows):
+    """Rows of one value each. The name is ignored if the schema has only one column."""
 
     def records(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        return Split(None if len(names) == 1 else self.columns, self.data).records(names)
+        return SplitRows(None if len(names) == 1 else self.columns, self.data).records(names)
 
 
-def read(body: bytes, length: str | None) -> tuple[InferenceRequest, Split]:
-    """The request, and its rows.
+def read_request(body: bytes, length: str | None) -> tuple[InferenceRequest, SplitRows]:
+    """Decode a body to the request and its rows.
 
     Args:
-        body: its JSON, and the binary tensors behind it.
-        length: of the JSON, as the header field says it; None where all of it is JSON.
+        body: JSON, followed by binary tensors, if any.
+        length: Value of the header ``Inference-Header-Content-Length``, the number of bytes that are
+            JSON; None if the whole body is JSON.
 
     Raises:
-        MalformedBody: the JSON is no inference request, or what follows it is not as long as it says.
-        InvalidInput: a tensor is not what it says of itself, or they are not rows together.
+        MalformedBody: The JSON is not an inference request, or the binary data has the wrong size.
+        InvalidInput: A tensor does not match its shape or datatype, or the tensors do not form rows.
     """
-    raw, binary = _parts(body, length)
+    raw, binary = _split_body(body, length)
     document = decode_json(raw, _REQUEST)
-    # As many colons as members: no name stands twice, and there is none whose value was skipped.
-    if occurrences(raw, b":") != _members(document):
-        refuse_duplicate_names(raw, -1)
-        refuse_deep_nesting(decode_json(raw, ANY))
-    if document.id is not None and len(document.id) > _MOST_ID:
-        raise InvalidInput(f"id must be text of at most {_MOST_ID} characters")
-    return document, _rows(list(_columns(document.inputs, binary)))
+    # With as many colons as decoded members, no name is duplicated and no unknown member was skipped,
+    # so that the slower checks are not needed.
+    if count_byte(raw, b":") != _count_members(document):
+        reject_duplicate_names(raw, -1)
+        reject_deep_nesting(decode_json(raw, ANY))
+    if document.id is not None and len(document.id) > _MAX_ID:
+        raise InvalidInput(f"id must be text of at most {_MAX_ID} characters")
+    return document, _join_tensors(list(_read_tensors(document.inputs, binary)))
 
 
-def _parts(body: bytes, length: str | None) -> tuple[bytes, bytes]:
-    """The JSON, and what follows it."""
+def _split_body(body: bytes, length: str | None) -> tuple[bytes, bytes]:
+    """Return the JSON and the binary data that follows it."""
     if length is None:
         return body, b""
     if not (length.isascii() and length.isdigit() and len(length) < 20 and int(length) <= len(body)):
-        raise MalformedBody(f"Inference-Header-Content-Length must be a part of the body's {len(body)} bytes")
+        raise MalformedBody(
+            "Inference-Header-Content-Length must be the length of the JSON part in bytes,"
+            f" at most the {len(body)} bytes of the body"
+        )
     return body[: int(length)], body[int(length) :]
 
 
-def _members(document: InferenceRequest) -> int:
-    """How many members its objects have."""
+def _count_members(document: InferenceRequest) -> int:
+    """Return the number of members in all objects of *document*."""
     count = 0
     for part in (document, *document.inputs, *(document.outputs or ())):
         values = msgspec.structs.astuple(part)
@@ -94,7 +96,7 @@ def _members(document: InferenceRequest) -> int:
 
 
 class _Block(NamedTuple):
-    """The elements of a tensor, in row-major order."""
+    """Elements of a tensor in row-major order."""
 
     name: str
     rows: int
@@ -102,27 +104,29 @@ class _Block(NamedTuple):
     values: list[Any]
 
 
-def _columns(inputs: Sequence[_Input], binary: bytes) -> Iterator[_Block]:
-    """The elements of each tensor.
+def _read_tensors(inputs: Sequence[_Input], binary: bytes) -> Iterator[_Block]:
+    """Yield the elements of each tensor.
 
     Raises:
-        InvalidInput: of a tensor that is not what it says.
-        MalformedBody: the binary ones are more or less than what follows the JSON.
+        InvalidInput: A tensor does not match its shape or datatype.
+        MalformedBody: The sizes of the binary tensors do not add up to that of the binary data.
     """
-    at = 0
+    end = 0
     for tensor in inputs:
         try:
-            size = _size(tensor)
-            begin, at = at, at + size
-            yield _block(tensor, binary[begin:at])
+            start, end = end, end + _binary_size(tensor)
+            yield _read_tensor(tensor, binary[start:end])
         except TensorError as error:
             raise InvalidInput(f"Tensor {tensor.name[:SHOWN_TEXT]!r}: {error}") from None
-    if at != len(binary):
-        raise MalformedBody(f"The tensors are {at} bytes together, and {len(binary)} follow the JSON")
+    if end != len(binary):
+        raise MalformedBody(
+            f"The binary_data_size of all tensors must add up to the {len(binary)} bytes after the JSON"
+            f" (got {end})"
+        )
 
 
-def _size(tensor: _Input) -> int:
-    """How many bytes after the JSON are its own."""
+def _binary_size(tensor: _Input) -> int:
+    """Return the number of bytes that *tensor* has in the binary data."""
     size = (tensor.parameters or {}).get("binary_data_size")
     if (size is None) == (tensor.data is None):
         raise TensorError("send either data or the parameter binary_data_size")
@@ -133,28 +137,30 @@ def _size(tensor: _Input) -> int:
     return size
 
 
-def _block(tensor: _Input, binary: bytes) -> _Block:
+def _read_tensor(tensor: _Input, binary: bytes) -> _Block:
     if tensor.datatype not in DATATYPES:
         raise TensorError(f"the datatype must be one of {', '.join(DATATYPES)}")
-    rows, columns = dimensions(tensor.shape)
+    rows, columns = parse_shape(tensor.shape)
     if tensor.data is None:
         return _Block(tensor.name, rows, columns, from_binary(tensor.datatype, rows * columns, binary))
     return _Block(tensor.name, rows, columns, from_json(tensor.datatype, rows, columns, tensor.data))
 
 
-def _rows(blocks: Sequence[_Block]) -> Split:
-    """The rows of tensors: of one that has them all, or of one for each column."""
+def _join_tensors(blocks: Sequence[_Block]) -> SplitRows:
+    """Return the rows of one tensor with all columns, or of one tensor per column."""
     if not blocks:
-        raise InvalidInput("inputs must have a tensor for each column, or one of [rows, columns]")
+        raise InvalidInput("inputs must have a tensor for each column, or one of shape [rows, columns]")
     name, rows, width, values = blocks[0]
     if len(blocks) == 1 and width > 1:
-        return Split(None, [values[at : at + width] for at in range(0, len(values), width)])
+        return SplitRows(None, [values[start : start + width] for start in range(0, len(values), width)])
     for block in blocks:
+        shown = repr(block.name[:SHOWN_TEXT])
         if block.columns != 1:
-            raise InvalidInput(f"Tensor {block.name[:SHOWN_TEXT]!r}: beside others it must have one column")
+            raise InvalidInput(f"Tensor {shown}: must have one column, because there are several tensors")
         if block.rows != rows:
             raise InvalidInput(
-                f"Tensor {block.name[:SHOWN_TEXT]!r}: has {block.rows} rows, and {name[:SHOWN_TEXT]!r} {rows}"
+                f"Tensor {shown}: must have the same number of rows as {name[:SHOWN_TEXT]!r}, {rows}"
+                f" (got {block.rows})"
             )
     data = list(zip(*(block.values for block in blocks), strict=True))
-    return (_Lone if len(blocks) == 1 else Split)([block.name for block in blocks], data)
+    return (_SingleColumnRows if len(blocks) == 1 else SplitRows)([block.name for block in blocks], data)

@@ -1,6 +1,8 @@
-"""The ML Clever Prediction API: https://mlclever.com, "Documentation > Predictions > Prediction API".
+"""ML Clever Prediction API.
 
-A key belongs to a deployment, so the key says which deployment is asked::
+Source: https://mlclever.com, "Documentation > Predictions > Prediction API".
+
+A key belongs to one deployment, so that the key selects the deployment::
 
     POST /api/predict          {"api_key": "…", "input_data": {"feature": 1.5}}
     POST /api/predict/<key>    {"input_data": {"feature": 1.5}}
@@ -8,13 +10,14 @@ A key belongs to a deployment, so the key says which deployment is asked::
     200  {"predictions": ["yes"], "confidence_intervals": [0.1, 0.9]}
     400  {"error": "…", "missing_columns": ["feature"]}
 
-What the document calls ``confidence_intervals`` are class probabilities; they are sent for
-classifiers alone.
+The document calls class probabilities ``confidence_intervals``. Only classifiers have them.
 
-Beyond the document: the key may also stand in ``Authorization: Bearer`` or ``x-api-key``;
-``input_data`` may be an array of rows, whose answers are then arrays with an item a row; and a key
-for several deployments names one as ``deployment``. 413, 415, 405 and 503 say what they say
-everywhere.
+Extensions to the document:
+
+* The key can also be sent as ``Authorization: Bearer`` or ``x-api-key``.
+* ``input_data`` can be an array of rows. The members of the response are then arrays, an item per row.
+* With a key for several deployments, ``deployment`` selects one.
+* The statuses 405, 413, 415 and 503 have their usual meaning.
 """
 
 from collections.abc import Sequence
@@ -22,98 +25,119 @@ from typing import Any
 
 import msgspec
 
+from ..codecs.json import decode_json
 from ..errors import AnswerableError, ConflictingCredentials, InvalidInput, MalformedBody
 from ..flow import Flow
-from ..http import MAX_BODY, Request, Response, error_response, head_credentials
-from ..http.bodies import check_body, json_members
-from ..http.strict_json import decode_json
-from ..scoring import Prediction, Query, Target
-from .base import Route
-from .document import PLAIN_ERROR, ROW, ROWS, WARNINGS, Document, JSONSchema, array, either, members, value_of
-from .sample import Sample
+from ..http import MAX_BODY, Request, Response, credentials_from_headers, error_response
+from ..http.body import check_body, read_json_members
+from ..http.routing import Route
+from ..inference import Prediction, Target
+from ..scoring import Query
+from .openapi_spec import (
+    PLAIN_ERROR,
+    ROW,
+    ROWS,
+    WARNINGS,
+    JSONSchema,
+    OpenAPISpec,
+    any_of_schema,
+    array_schema,
+    object_schema,
+    value_schema,
+)
+from .request_template import RequestTemplate
 
 __all__ = ["MLClever"]
 
 _TEXT = msgspec.json.Decoder(str)
 
 _DECIMALS = 2
-"""The document, "Success Response"."""
+"""Decimals of the numbers in the document's "Success Response"."""
 
 _NAMES = {"api_key", "deployment", "input_data"}
 
 
-def _answer(targets: Sequence[Target]) -> JSONSchema:
-    values, number = [value_of(target) for target in targets], {"type": "number"}
-    row = either(*values) if len(values) == 1 else either(*values, {"type": "array", "prefixItems": values})
-    told = {"predictions": array(row), **WARNINGS}
+def _response_schema(targets: Sequence[Target]) -> JSONSchema:
+    values, number = [value_schema(target) for target in targets], {"type": "number"}
+    row = (
+        any_of_schema(*values)
+        if len(values) == 1
+        else any_of_schema(*values, {"type": "array", "prefixItems": values})
+    )
+    members = {"predictions": array_schema(row), **WARNINGS}
     if any(target.probabilities for target in targets):
-        told["confidence_intervals"] = {
-            **array(either(number, array(number))),
-            "description": "The probability of each class; of several rows an array of these for each",
+        members["confidence_intervals"] = {
+            **array_schema(any_of_schema(number, array_schema(number))),
+            "description": "Probability of each class; for several rows, an array of these per row",
         }
-    return members(["predictions"], **told)
+    return object_schema(["predictions"], **members)
 
 
 class MLClever:
-    """The dialect ``mlclever``."""
+    """ML Clever Prediction API, dialect ``mlclever``."""
 
     name = "mlclever"
     max_body = MAX_BODY
     routes: Sequence[Route] = (Route("POST", "/api/predict"), Route("POST", "/api/predict/{key}"))
-    sample = Sample(
+    sample = RequestTemplate(
         "/api/predict", {}, {"api_key": "{key}", "deployment": "{deployment}", "input_data": "{row}"}
     )
-    document = Document(
+    document = OpenAPISpec(
         "ML Clever Prediction API",
         {
-            "application/json": members(
+            "application/json": object_schema(
                 ["input_data"],
                 api_key={"type": "string"},
-                deployment={"type": "string", "description": "Needed where the key opens several"},
-                input_data=either(ROW, ROWS),
+                deployment={"type": "string", "description": "Required if the key is for several"},
+                input_data=any_of_schema(ROW, ROWS),
             )
         },
-        _answer,
+        _response_schema,
         PLAIN_ERROR,
         keys=(("bearer",), ("x-api-key",), ()),
     )
 
     def credentials(self, request: Request) -> Flow[str | None]:
-        """The key of a header field or the path; only where there is none is the body read for it."""
-        outside = _key_outside_body(request)
-        if outside is not None:
-            return outside
-        request.envelope = opened = _opened((yield from json_members(request)), None)
-        return opened.inside
+        """Return the key from a header or the path. Reads the body only if neither has one."""
+        key = _key_outside_body(request)
+        if key is None:
+            request.context.envelope = envelope = _Envelope((yield from read_json_members(request)), None)
+            key = envelope.key
+        return key
 
     def decode(self, request: Request) -> Flow[Query]:
-        """The deployment and rows of the body.
+        """Decode the rows and the deployment's name from the body.
 
         Raises:
-            ConflictingCredentials: the body's key is not the one of the header or the path.
-            InvalidInput: there is no ``input_data``, or it is no object and no array of objects.
+            ConflictingCredentials: The key in the body differs from that in the header or the path.
+            InvalidInput: ``input_data`` is missing, or neither an object nor an array.
         """
-        opened: _Opened | None = request.envelope
-        if opened is None:
-            opened = _opened((yield from json_members(request)), _key_outside_body(request))
-        envelope = opened.members
-        yield from check_body(request, envelope, _NAMES)
-        if opened.outside is not None and opened.inside not in (None, opened.outside):
+        envelope: _Envelope | None = request.context.envelope
+        if envelope is None:
+            envelope = _Envelope((yield from read_json_members(request)), _key_outside_body(request))
+        members = envelope.members
+        yield from check_body(request, members, _NAMES)
+        if envelope.key_outside is not None and envelope.key not in (None, envelope.key_outside):
             raise ConflictingCredentials
-        rows = bytes(envelope.get("input_data", b""))
+        rows = bytes(members.get("input_data", b""))
         if rows[:1] not in (b"{", b"["):
-            fault = "must be" if "input_data" in envelope else "is missing: send"
-            raise InvalidInput(f"input_data {fault} an object of feature names and values")
-        deployment = _text(envelope, "deployment")
+            problem = "must be" if "input_data" in members else "is missing: send"
+            raise InvalidInput(f"input_data {problem} an object of feature names and values")
+        deployment = None
+        if "deployment" in members:
+            try:
+                deployment = decode_json(members["deployment"], _TEXT)
+            except MalformedBody:
+                raise InvalidInput("deployment must be text") from None
         return Query(rows, deployment=deployment, single=rows[:1] == b"{", decimals=_DECIMALS)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
-        """``predictions``, and ``confidence_intervals`` where the model gives probabilities."""
+        """Encode ``predictions``, and ``confidence_intervals`` if the model returns probabilities."""
         outputs = prediction.outputs
         members = {"predictions": _values([output.values.tolist() for output in outputs], query.single)}
-        told = [output.probabilities.tolist() for output in outputs if output.probabilities is not None]
-        if told:
-            members["confidence_intervals"] = _probabilities(told, query.single)
+        tables = [output.probabilities.tolist() for output in outputs if output.probabilities is not None]
+        if tables:
+            members["confidence_intervals"] = _probabilities(tables, query.single)
         if prediction.warnings:
             members["warnings"] = list(prediction.warnings)
         response = Response.json(members)
@@ -122,55 +146,57 @@ class MLClever:
         return response
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
-        """``{"error": message}``, with ``missing_columns`` and other details beside it."""
-        return error_response(request, error)
+        """Encode the error as ``{"error": message}`` plus details such as ``missing_columns``."""
+        return error_response(error, request.id)
 
 
 def _key_outside_body(request: Request) -> str | None:
-    """The key of a header field or the path. Raises `ConflictingCredentials` where they differ."""
-    key, in_path = head_credentials(request), request.params.get("key")
-    if key is not None and in_path is not None and key != in_path:
+    """Return the key from a header or the path, or None if neither has one.
+
+    Raises:
+        ConflictingCredentials: The two keys differ.
+    """
+    header_key, path_key = credentials_from_headers(request.headers), request.params.get("key")
+    if header_key is not None and path_key is not None and header_key != path_key:
         raise ConflictingCredentials
-    return key if key is not None else in_path
+    return header_key if header_key is not None else path_key
 
 
-class _Opened(msgspec.Struct):
-    """A body whose members are unwrapped, their values raw; and the key that stands outside, and inside."""
+class _Envelope(msgspec.Struct):
+    """Body of a request, split into its members.
+
+    Attributes:
+        members: Undecoded values by name.
+        key_outside: Key found in a header field or the path, if any.
+    """
 
     members: dict[str, msgspec.Raw]
-    outside: str | None
-    inside: str | None
+    key_outside: str | None
 
+    @property
+    def key(self) -> str | None:
+        """Key in the body, if any.
 
-def _opened(members: dict[str, msgspec.Raw], outside: str | None) -> _Opened:
-    return _Opened(members, outside, _key_in_body(members))
-
-
-def _key_in_body(envelope: dict[str, msgspec.Raw]) -> str | None:
-    try:
-        return _text(envelope, "api_key")
-    except InvalidInput:
-        # A key that is no text is no key: 401, as the document has it for an invalid one.
-        return ""
-
-
-def _text(envelope: dict[str, msgspec.Raw], name: str) -> str | None:
-    raw = envelope.get(name)
-    try:
-        return decode_json(raw, _TEXT) if raw is not None else None
-    except MalformedBody:
-        raise InvalidInput(f"{name} must be text") from None
+        Empty if it is not text, so that the response is 401, the document's status for an invalid key.
+        """
+        raw = self.members.get("api_key")
+        if raw is None:
+            return None
+        try:
+            return _TEXT.decode(raw)
+        except (msgspec.MsgspecError, ValueError):
+            return ""
 
 
 def _values(columns: list[list[Any]], single: bool) -> list[Any]:
-    """A value a row, or of several outputs a list a row; of a single row, its values."""
+    """Return a value per row, or for several outputs a list per row. A *single* row is not nested."""
     if len(columns) == 1:
         return columns[0]
     return [column[0] for column in columns] if single else [list(row) for row in zip(*columns, strict=True)]
 
 
 def _probabilities(tables: list[list[list[float]]], single: bool) -> list[Any]:
-    """The probabilities of each row: those of every classifying output, one after the other."""
+    """Return the probabilities of each row, those of several outputs concatenated."""
     if len(tables) == 1:
         return tables[0][0] if single else tables[0]
     if single:

@@ -1,21 +1,25 @@
-"""The scoring protocol of MLflow (https://mlflow.org, "Deploy MLflow Model as a Local Inference Server"),
-which clients of SageMaker and Vertex AI speak too::
+"""Scoring protocol of MLflow, also used by clients of SageMaker and Vertex AI.
+
+Source: https://mlflow.org, "Deploy MLflow Model as a Local Inference Server".
+
+::
 
     POST /mlflow/churn/invocations      {"dataframe_split": {"columns": ["age", "plan"], "data": [[41, "pro"]]}}
     POST /endpoints/churn/invocations   {"dataframe_records": [{"age": 41, "plan": "pro"}]}
     POST /invocations                   {"instances": [{"age": 41, "plan": "pro"}]}  or  [[41, "pro"]]
-                                        {"inputs": {"age": [41], "plan": ["pro"]}}   or as instances
+                                        {"inputs": {"age": [41], "plan": ["pro"]}}   or like instances
                                         age,plan↵41,pro                              as text/csv
 
-    200  {"predictions": ["no"]}        of several outputs an object a row
+    200  {"predictions": ["no"]}        for several outputs, an object per row
     400  {"error_code": "BAD_REQUEST", "message": "…", "missing_columns": ["plan"]}
 
     GET  …/ping, …/health               200 when ready, otherwise 503
-    GET  …/version                      that of MLflow whose protocol this is
+    GET  …/version                      version of MLflow that introduced this protocol
 
-The words of errors are those of ``mlflow.exceptions``. At the gate's root the key, or the gate's only
-deployment, says which one is asked. The second path is that of SageMaker's runtime; Vertex AI names its
-own in the environment of the container, as ``AIP_PREDICT_ROUTE`` and ``AIP_HEALTH_ROUTE``.
+The error codes are those of ``mlflow.exceptions``. ``/invocations`` at the gate's root does not name a
+deployment: it uses the only one that the key permits, or the gate's only one. ``/endpoints/…`` is the
+path of SageMaker's runtime. Vertex AI sets its paths in the container's environment variables
+``AIP_PREDICT_ROUTE`` and ``AIP_HEALTH_ROUTE``.
 """
 
 import os
@@ -25,41 +29,38 @@ from typing import Any
 
 import msgspec
 
-from ..errors import (
-    AnswerableError,
-    DeploymentInactive,
-    InvalidInput,
-    MalformedBody,
-    NotFound,
-)
+from ..codecs.csv_writer import write_csv
+from ..codecs.json import ANY, LARGE, check_unread_members, decode_json
+from ..context import RequestContext
+from ..errors import AnswerableError, DeploymentInactive, InvalidInput, MalformedBody, NotFound
 from ..flow import Flow, run
-from ..http import Request, Response, error_response, head_credentials
-from ..http.bodies import check_body, content, json_members
-from ..http.negotiation import preferred
-from ..http.strict_json import ANY, LARGE, check_members, decode_json
-from ..schema import Split, by_row, csv_of
-from ..scoring import Prediction, Query, Target
-from .arrays import by_column, listed
-from .base import Catalog, Route
-from .document import (
+from ..http import Request, Response, credentials_from_headers, error_response
+from ..http.body import check_body, read_body, read_json_members
+from ..http.negotiation import best_media_type
+from ..http.routing import Route
+from ..inference import Prediction, Target
+from ..schema import SplitRows, columns_to_records
+from ..scoring import Query
+from ._array_rows import rows_from_array, rows_from_columns
+from ._row_body import decode_row_body
+from .openapi_spec import (
     COLUMNS,
     DETAILS,
     ITEMS,
     WARNINGS,
-    Document,
     JSONSchema,
-    array,
-    by_name,
-    either,
-    members,
+    OpenAPISpec,
+    any_of_schema,
+    array_schema,
+    object_schema,
+    targets_schema,
 )
-from .row_bodies import row_body
-from .sample import Sample
+from .request_template import RequestTemplate
 
 __all__ = ["MLflow"]
 
 _PROTOCOL = b"2.0.0"
-"""The version of MLflow that brought this protocol."""
+"""Version of MLflow that introduced this protocol."""
 
 _CODES = {
     400: "BAD_REQUEST",
@@ -71,79 +72,82 @@ _CODES = {
     503: "TEMPORARILY_UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-"""``mlflow.exceptions.HTTP_STATUS_TO_ERROR_CODE``."""
+"""Error codes by HTTP status, from ``mlflow.exceptions.HTTP_STATUS_TO_ERROR_CODE``."""
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NAMES = msgspec.json.Decoder(list[str | int] | None)
 _LISTS: "msgspec.json.Decoder[Sequence[Sequence[Any]]]" = msgspec.json.Decoder(list[list[Any]])
 
-# The second alternative passes over texts: to their end, or that of a body whose last one is never closed.
+# MLflow's client writes bodies with json.dumps, which turns a missing number into the literal NaN.
+# The second alternative skips strings; an unterminated one extends to the end of the body.
 _NAN = re.compile(rb'NaN|"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 
-def _ping(request: Request, catalog: Catalog) -> Flow[Response]:
-    """Whether the deployment, or with none named every one, can score."""
+def _ping(request: Request) -> Flow[Response]:
+    """Report whether the deployment in the path can score, or whether all can if the path has none."""
+    context: RequestContext = request.context
+    assert context.catalog is not None
     try:
-        ready = yield from catalog.ready(request.deployment)
+        is_ready = yield from context.catalog.ready(context.deployment)
     except (NotFound, DeploymentInactive):
-        ready = False
-    return Response(200 if ready else 503, b"\n", [("content-type", "application/json")])
+        is_ready = False
+    return Response(200 if is_ready else 503, b"\n", [("content-type", "application/json")])
 
 
-def _version(request: Request, catalog: Catalog) -> Flow[Response]:  # noqa: ARG001  an answer takes both
+def _version(request: Request) -> Flow[Response]:  # noqa: ARG001
     yield from ()
     return Response(200, _PROTOCOL, [("content-type", "text/plain")])
 
 
 def _routes(environ: Mapping[str, str]) -> Iterator[Route]:
     for prefix in ("/mlflow/{deployment}", "/endpoints/{deployment}", ""):
-        # Without a key nobody learns which names there are, or has a model loaded by its name.
+        # With a deployment in the path, these need a key: they would reveal names and load models.
         unnamed = not prefix
         yield Route("POST", f"{prefix}/invocations")
-        yield Route("GET", f"{prefix}/ping", _ping, open=unnamed)
+        yield Route("GET", f"{prefix}/ping", _ping, is_public=unnamed)
         if not prefix.startswith("/endpoints"):
-            yield Route("GET", f"{prefix}/health", _ping, open=unnamed)
-            yield Route("GET", f"{prefix}/version", _version, open=unnamed)
+            yield Route("GET", f"{prefix}/health", _ping, is_public=unnamed)
+            yield Route("GET", f"{prefix}/version", _version, is_public=unnamed)
     # Vertex AI, "Custom container requirements for prediction".
     if predict := environ.get("AIP_PREDICT_ROUTE"):
         yield Route("POST", predict.rstrip("/"))
     if health := environ.get("AIP_HEALTH_ROUTE"):
-        yield Route("GET", health.rstrip("/"), _ping, open=True)
+        yield Route("GET", health.rstrip("/"), _ping, is_public=True)
 
 
-_NAMED: JSONSchema = {"type": ["array", "null"], "items": {"type": ["string", "integer"]}}
+_COLUMN_NAMES: JSONSchema = {"type": ["array", "null"], "items": {"type": ["string", "integer"]}}
 
-_REQUEST = either(
-    members(
+_REQUEST = any_of_schema(
+    object_schema(
         ["dataframe_split"],
-        dataframe_split=members(["data"], columns=_NAMED, data=array({"type": "array"})),
+        dataframe_split=object_schema(["data"], columns=_COLUMN_NAMES, data=array_schema({"type": "array"})),
     ),
-    members(["dataframe_records"], dataframe_records=ITEMS),
-    members(["instances"], instances=ITEMS),
-    members(["inputs"], inputs=either(COLUMNS, ITEMS)),
+    object_schema(["dataframe_records"], dataframe_records=ITEMS),
+    object_schema(["instances"], instances=ITEMS),
+    object_schema(["inputs"], inputs=any_of_schema(COLUMNS, ITEMS)),
 )
 
 
-def _answer(targets: Sequence[Target]) -> JSONSchema:
-    return members(["predictions"], predictions=array(by_name(targets)), **WARNINGS)
+def _response_schema(targets: Sequence[Target]) -> JSONSchema:
+    return object_schema(["predictions"], predictions=array_schema(targets_schema(targets)), **WARNINGS)
 
 
 class MLflow:
-    """The dialect ``mlflow``."""
+    """Scoring protocol of MLflow, dialect ``mlflow``."""
 
     name = "mlflow"
     # Amazon SageMaker, "Inference options": real-time inference takes payloads of up to 6 MB.
     max_body = 6 * 1024 * 1024
-    sample = Sample(
+    sample = RequestTemplate(
         "/mlflow/{deployment}/invocations",
         {"Authorization": "Bearer {key}"},
         {"dataframe_split": {"columns": "{names}", "data": "{matrix}"}},
     )
-    document = Document(
+    document = OpenAPISpec(
         "MLflow, SageMaker, Vertex AI",
         {"application/json": _REQUEST, "text/csv": {"type": "string"}},
-        _answer,
-        members(
+        _response_schema,
+        object_schema(
             ["error_code", "message"], error_code={"type": "string"}, message={"type": "string"}, **DETAILS
         ),
         answer_types=("text/csv",),
@@ -154,100 +158,100 @@ class MLflow:
         self.routes: Sequence[Route] = tuple(_routes(os.environ))
 
     def credentials(self, request: Request) -> Flow[str | None]:
-        """The key of ``Authorization: Bearer``, of ``x-api-key``, or the password of ``Basic``.
+        """Return the key from ``Authorization: Bearer``, ``x-api-key``, or the password of ``Basic``.
 
-        MLflow's client knows no other place than the file netrc, which gives a password.
+        MLflow's client can only send a password, which it reads from the file netrc.
         """
         yield from ()
-        return head_credentials(request, ("bearer", "basic"))
+        return credentials_from_headers(request.headers, ("bearer", "basic"))
 
     def decode(self, request: Request) -> Flow[Query]:
-        """The rows: by name as they came, by place or by column as a `Split`.
+        """Decode the rows: objects stay undecoded, arrays and columns become `SplitRows`.
 
         Raises:
-            UnsupportedMediaType: the body is neither JSON nor CSV, or in a charset not read here.
-            InvalidInput: there is none of the members that bring rows, or there are parameters.
+            UnsupportedMediaType: The body is neither JSON nor CSV, or its charset is not supported.
+            InvalidInput: The body does not have exactly one member with rows, or has parameters.
         """
-        kind = (request.headers.get("content-type") or "").partition(";")[0].strip().lower()
-        # MLflow's page names application/csv, and its server takes text/csv alone.
-        if kind in ("text/csv", "application/csv"):
-            return Query((yield from row_body(request)))
-        members = yield from _members(request)
+        content_type = (request.headers.get("content-type") or "").partition(";")[0].strip().lower()
+        # MLflow's page says application/csv, its server accepts only text/csv: clients send either.
+        if content_type in ("text/csv", "application/csv"):
+            return Query((yield from decode_row_body(request)))
+        members = yield from _read_members(request)
         yield from check_body(request, members, _FORMATS)
-        if len((yield from content(request))) > LARGE:
-            return Query((yield from run(_rows, members)))
-        return Query(_rows(members))
+        if len((yield from read_body(request))) > LARGE:
+            return Query((yield from run(_decode_rows, members)))
+        return Query(_decode_rows(members))
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
-        """``predictions``: a value a row, of several outputs an object; or CSV where that is asked for."""
+        """Encode ``predictions``, a value per row or for several outputs an object; or CSV on request."""
         outputs = prediction.outputs
         columns = {output.name: output.values.tolist() for output in outputs}
-        if preferred(request.headers.get("accept"), ("application/json", "text/csv")) == "text/csv":
-            # A line a row, and no header: so answer SageMaker's own containers.
-            named = [(output.name, output.values) for output in outputs]
-            body = csv_of(named, len(prediction), header=False)
+        if best_media_type(request.headers.get("accept"), ("application/json", "text/csv")) == "text/csv":
+            # SageMaker's own containers send a line per row and no header, and its clients expect that.
+            values = [(output.name, output.values) for output in outputs]
+            body = write_csv(values, len(prediction), header=False)
             return Response(200, body, [("content-type", "text/csv; charset=utf-8")])
         if len(outputs) == 1:
             members = {"predictions": columns[outputs[0].name]}
         else:
-            members = {"predictions": by_row(columns)}
+            members = {"predictions": columns_to_records(columns)}
         if prediction.warnings:
             members["warnings"] = list(prediction.warnings)
         return Response.json(members)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
-        """``error_code`` and ``message``, with ``missing_columns`` and other details beside them."""
+        """Encode ``error_code`` and ``message`` plus details such as ``missing_columns``."""
         code = _CODES.get(error.status, "BAD_REQUEST" if error.status < 500 else "INTERNAL_ERROR")
-        return error_response(request, error, {"error_code": code, "message": error.message})
+        return error_response(error, request.id, {"error_code": code, "message": error.message})
 
 
-def _members(request: Request) -> Flow[dict[str, msgspec.Raw]]:
-    """The members of the body, in which NaN is null: MLflow's client sends missing numbers so."""
+def _read_members(request: Request) -> Flow[dict[str, msgspec.Raw]]:
+    """Return the members of the body, with every NaN replaced by null; see `_NAN`."""
     try:
-        return (yield from json_members(request))
+        return (yield from read_json_members(request))
     except MalformedBody:
         if request.content is None or b"NaN" not in request.content:
             raise
-    request.content = yield from run(_without_nan, request.content)
-    return (yield from json_members(request))
+    request.content = yield from run(_replace_nan, request.content)
+    return (yield from read_json_members(request))
 
 
-def _without_nan(body: bytes) -> bytes:
-    return _NAN.sub(lambda found: b"null" if found[0] == b"NaN" else found[0], body)
+def _replace_nan(body: bytes) -> bytes:
+    return _NAN.sub(lambda match: b"null" if match[0] == b"NaN" else match[0], body)
 
 
-def _rows(members: Mapping[str, msgspec.Raw]) -> bytes | Split:
-    asked = [name for name in _FORMATS if name in members]
-    if len(asked) != 1:
+def _decode_rows(members: Mapping[str, msgspec.Raw]) -> bytes | SplitRows:
+    formats = [name for name in _FORMATS if name in members]
+    if len(formats) != 1:
         raise InvalidInput(f"Send the rows as exactly one of {', '.join(_FORMATS)}")
     for name in ("params", "parameters"):
         if name in members and decode_json(members[name], ANY):
             raise InvalidInput(f"{name} must be left out or empty: this deployment's model takes none")
-    return _FORMATS[asked[0]](bytes(members[asked[0]]))
+    return _FORMATS[formats[0]](bytes(members[formats[0]]))
 
 
-def _split(raw: bytes) -> Split:
-    """``{"columns": […], "data": [[…]]}``, and an ``index`` that says nothing of the rows."""
+def _decode_split(raw: bytes) -> SplitRows:
+    """Decode ``{"columns": […], "data": [[…]]}``. An ``index`` is ignored."""
     members = decode_json(raw, _MEMBERS)
-    check_members(raw, members, ("columns", "data"))
+    check_unread_members(raw, members, ("columns", "data"))
     if "data" not in members:
         raise InvalidInput("dataframe_split has no data: send columns and data")
     names = decode_json(members.get("columns", msgspec.Raw(b"null")), _NAMES)
-    # A DataFrame that was made without names numbers its columns.
+    # pandas numbers the columns of a DataFrame without names.
     if names is None or names == list(range(len(names))):
-        return Split(None, decode_json(members["data"], _LISTS))
-    return Split([str(name) for name in names], decode_json(members["data"], _LISTS))
+        return SplitRows(None, decode_json(members["data"], _LISTS))
+    return SplitRows([str(name) for name in names], decode_json(members["data"], _LISTS))
 
 
-def _inputs(raw: bytes) -> bytes | Split:
-    """Columns by name, each a list of values; or a list of rows."""
-    return by_column(raw) if raw[:1] == b"{" else listed(raw)
+def _decode_inputs(raw: bytes) -> bytes | SplitRows:
+    """Decode an object with a list of values per column, or a list of rows."""
+    return rows_from_columns(raw) if raw[:1] == b"{" else rows_from_array(raw)
 
 
-_FORMATS: Mapping[str, Callable[[bytes], bytes | Split]] = {
-    "dataframe_split": _split,
-    "dataframe_records": listed,
-    "instances": listed,
-    "inputs": _inputs,
+_FORMATS: Mapping[str, Callable[[bytes], bytes | SplitRows]] = {
+    "dataframe_split": _decode_split,
+    "dataframe_records": rows_from_array,
+    "instances": rows_from_array,
+    "inputs": _decode_inputs,
 }
-"""The members that bring rows, and what reads them."""
+"""Decoders by the name of the member that has the rows."""

@@ -1,6 +1,6 @@
-"""The Open Inference Protocol, version 2, over HTTP, as KServe, Triton and MLServer speak it.
+"""Open Inference Protocol, version 2, over HTTP, as implemented by KServe, Triton and MLServer.
 
-https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md::
+Source: https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md::
 
     POST /v2/models/churn[/versions/1]/infer
          {"id": "42", "inputs": [{"name": "age", "shape": [2], "datatype": "FP64", "data": [41, 20]}, …]}
@@ -14,8 +14,9 @@ https://github.com/kserve/open-inference-protocol, specification/protocol/infere
     GET  /v2  ·  /v2/health/live  ·  /v2/health/ready
          /v2/models/churn[/versions/1]  ·  /v2/models/churn[/versions/1]/ready
 
-The inputs are a tensor a column, ``[rows]`` or ``[rows, 1]``, by the column's name; or one tensor
-``[rows, columns]`` of any name, in the schema's order. Tensors may be binary, both ways; see `tensors`.
+The inputs are one tensor per column, with the column's name and the shape ``[rows]`` or ``[rows, 1]``;
+or a single tensor ``[rows, columns]`` of any name, with the columns in the schema's order. Tensors of
+requests and responses can be binary; see `tensors`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,81 +26,85 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ..context import RequestContext
 from ..errors import AnswerableError, InvalidInput
 from ..flow import Flow
-from ..http import MAX_BODY, Request, Response, head_credentials
-from ..http.bodies import content, parsed, require_json
+from ..http import MAX_BODY, Request, Response, credentials_from_headers
+from ..http.body import parse_off_loop, read_body, require_json
+from ..http.routing import Route
+from ..inference import Output, Prediction, Target
 from ..schema import Column
 from ..schema.report import SHOWN_TEXT
-from ..scoring import Output, Prediction, Query, Target
-from .base import Catalog, Route
-from .document import PLAIN_ERROR, Document, JSONSchema, array, members
+from ..scoring import Query
+from ._errors import json_error
 from .health import live, ready
-from .inference_request import InferenceRequest, Parameters, read
-from .refusals import refusal
-from .sample import TENSOR_TYPES, Sample
-from .tensors import DATATYPES, datatype_of, to_binary
+from .inference_request import InferenceRequest, Parameters, read_request
+from .openapi_spec import PLAIN_ERROR, JSONSchema, OpenAPISpec, array_schema, object_schema
+from .request_template import TENSOR_TYPES, RequestTemplate
+from .tensors import DATATYPES, infer_datatype, to_binary
 
 __all__ = ["OpenInference"]
 
 _LENGTH = "inference-header-content-length"
 _BINARY = "application/octet-stream"
 
-# What Triton can be asked to do with an output: to leave it undone without a word would be another answer.
-_UNSERVED = ("classification", "shared_memory_region")
+# Parameters of an output that change the response of Triton. Ignoring them would send something else
+# than its clients (tritonclient) requested.
+_UNSUPPORTED = ("classification", "shared_memory_region")
 
 
 _TEXT: JSONSchema = {"type": "string"}
 
 _OBJECT: JSONSchema = {"type": "object"}
 
-_TENSOR = members(
+_TENSOR = object_schema(
     ["name", "shape", "datatype"],
     name=_TEXT,
-    shape=array({"type": "integer"}),
+    shape=array_schema({"type": "integer"}),
     datatype={"enum": list(DATATYPES)},
     parameters=_OBJECT,
     data={"type": "array"},
 )
 
-_REQUEST = members(
+_REQUEST = object_schema(
     ["inputs"],
-    inputs=array(_TENSOR) | {"description": "A tensor a column, or one of all columns in their order"},
+    inputs=array_schema(_TENSOR)
+    | {"description": "One tensor per column, or a single one with all columns in the schema's order"},
     id=_TEXT,
-    outputs=array(members(["name"], name=_TEXT, parameters=_OBJECT)),
+    outputs=array_schema(object_schema(["name"], name=_TEXT, parameters=_OBJECT)),
     parameters=_OBJECT,
 )
 
 
-def _answer(targets: Sequence[Target]) -> JSONSchema:
-    names = [tensor["name"] for target in targets for tensor in _target(target)]
-    # A function may give outputs of other names than it was said to.
-    known = all(target.classes is not None or target.number for target in targets)
-    name: JSONSchema = {"name": {"enum": names}} if known else {}
+def _response_schema(targets: Sequence[Target]) -> JSONSchema:
+    names = [tensor["name"] for target in targets for tensor in _target_metadata(target)]
+    # The outputs of a function may have other names than the declared targets.
+    is_known = all(target.classes is not None or target.number for target in targets)
+    name: JSONSchema = {"name": {"enum": names}} if is_known else {}
     tensor = {**_TENSOR, "properties": {**_TENSOR["properties"], **name}}
-    return members(
+    return object_schema(
         ["model_name", "model_version", "outputs"],
         model_name=_TEXT,
         model_version=_TEXT,
         id=_TEXT,
         parameters=_OBJECT,
-        outputs=array(tensor),
+        outputs=array_schema(tensor),
     )
 
 
 class OpenInference:
-    """The dialect ``open_inference``."""
+    """Open Inference Protocol, version 2, dialect ``open_inference``."""
 
     name = "open_inference"
     max_body = MAX_BODY
     routes: Sequence[Route]
-    sample = Sample(
+    sample = RequestTemplate(
         "/v2/models/{deployment}/infer", {"Authorization": "Bearer {key}"}, {"inputs": "{tensors}"}
     )
-    document = Document(
+    document = OpenAPISpec(
         "Open Inference Protocol, version 2",
         {"application/json": _REQUEST, _BINARY: {}},
-        _answer,
+        _response_schema,
         PLAIN_ERROR,
         answer_types=(_BINARY,),
     )
@@ -107,61 +112,64 @@ class OpenInference:
     def __init__(self) -> None:
         model = [f"/v2/models/{{deployment}}{version}" for version in ("", "/versions/{version}")]
         self.routes = (
-            Route("GET", "/v2", _server),
-            Route("GET", "/v2/health/live", live, open=True),
-            Route("GET", "/v2/health/ready", ready, open=True),
-            *(Route("GET", path, _model) for path in model),
+            Route("GET", "/v2", _get_server_metadata),
+            Route("GET", "/v2/health/live", live, is_public=True),
+            Route("GET", "/v2/health/ready", ready, is_public=True),
+            *(Route("GET", path, _get_model_metadata) for path in model),
             *(Route("GET", f"{path}/ready", ready) for path in model),
             *(Route("POST", f"{path}/infer") for path in model),
         )
 
     def credentials(self, request: Request) -> Flow[str | None]:
-        """The key of ``Authorization: Bearer`` or ``x-api-key``."""
+        """Return the key from ``Authorization: Bearer`` or ``x-api-key``."""
         yield from ()
-        return head_credentials(request)
+        return credentials_from_headers(request.headers)
 
     def decode(self, request: Request) -> Flow[Query]:
-        """The tensors as rows. Raises: as `inference_request.read`."""
+        """Decode the tensors to rows.
+
+        Raises:
+            MalformedBody, InvalidInput: See `inference_request.read_request`.
+        """
         if not (request.headers.get("content-type") or "").lower().startswith(_BINARY):
             require_json(request)
-        body, length = (yield from content(request)), request.headers.get(_LENGTH)
-        request.envelope, rows = yield from parsed(read, body, length)
+        body, length = (yield from read_body(request)), request.headers.get(_LENGTH)
+        request.context.envelope, rows = yield from parse_off_loop(read_request, body, length)
         return Query(rows)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
-        """The outputs asked for, or all of them, as JSON or binary.
+        """Encode the requested outputs, or all of them, as JSON or binary tensors.
 
         Raises:
-            InvalidInput: one is asked for that there is none of.
+            InvalidInput: The model has no such output, or it is requested twice.
         """
-        asked: InferenceRequest = request.envelope
+        inference: InferenceRequest = request.context.envelope
         assert query.predictor is not None
         head: dict[str, Any] = {"model_name": query.deployment, "model_version": query.predictor.version}
-        if asked.id is not None:
-            head["id"] = asked.id
+        if inference.id is not None:
+            head["id"] = inference.id
         if prediction.warnings:
             head["parameters"] = {"warnings": list(prediction.warnings)}
-        parts = list[bytes]()
+        tensors = {tensor.name: tensor for tensor in _output_tensors(prediction)}
+        chunks = list[bytes]()
         head["outputs"] = [
-            _told(tensor, parts if binary else None)
-            for tensor, binary in _chosen(asked, {tensor.name: tensor for tensor in _tensors(prediction)})
+            _encode_tensor(tensor, chunks if is_binary else None)
+            for tensor, is_binary in _select_tensors(inference, tensors)
         ]
-        if not parts:
+        if not chunks:
             return Response.json(head)
-        told = msgspec.json.encode(head)
-        headers = [("content-type", _BINARY), (_LENGTH, str(len(told)))]
-        return Response(200, b"".join([told, *parts]), headers)
+        raw = msgspec.json.encode(head)
+        headers = [("content-type", _BINARY), (_LENGTH, str(len(raw)))]
+        return Response(200, b"".join([raw, *chunks]), headers)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
-        """``{"error": message}``: see `refusal`."""
-        return refusal(request, error)
+        """Encode the error as ``{"error": message}`` plus details; see `json_error`."""
+        return json_error(request, error)
 
 
-def _server(request: Request, catalog: Catalog) -> Flow[Response]:  # noqa: ARG001
-    """The server's metadata."""
+def _get_server_metadata(request: Request) -> Flow[Response]:  # noqa: ARG001
     yield from ()
-    told = {"name": "modelgate", "version": _version(), "extensions": ["binary_tensor_data"]}
-    return Response.json(told)
+    return Response.json({"name": "modelgate", "version": _version(), "extensions": ["binary_tensor_data"]})
 
 
 @cache
@@ -169,38 +177,39 @@ def _version() -> str:
     return metadata.version("modelgate")
 
 
-def _model(request: Request, catalog: Catalog) -> Flow[Response]:
-    """The tensors a deployment takes and gives."""
-    assert request.deployment is not None
-    told = yield from catalog.describe(request.deployment)
+def _get_model_metadata(request: Request) -> Flow[Response]:
+    """Return the input and output tensors of a deployment."""
+    context: RequestContext = request.context
+    assert context.catalog is not None and context.deployment is not None
+    description = yield from context.catalog.describe(context.deployment)
     return Response.json(
         {
-            "name": told.name,
-            "versions": [told.version],
+            "name": description.name,
+            "versions": [description.version],
             "platform": "modelgate",
-            "inputs": [_column(column) for column in told.schema],
-            "outputs": [tensor for target in told.targets for tensor in _target(target)],
+            "inputs": [_column_metadata(column) for column in description.schema],
+            "outputs": [tensor for target in description.targets for tensor in _target_metadata(target)],
         }
     )
 
 
-def _column(column: Column) -> dict[str, Any]:
+def _column_metadata(column: Column) -> dict[str, Any]:
     return {"name": column.name, "datatype": TENSOR_TYPES[column.kind], "shape": [-1]}
 
 
-def _target(target: Target) -> Iterator[dict[str, Any]]:
+def _target_metadata(target: Target) -> Iterator[dict[str, Any]]:
     classes = list(target.classes or ())
-    yield {"name": target.name, "datatype": datatype_of(classes) or "BYTES", "shape": [-1]}
+    yield {"name": target.name, "datatype": infer_datatype(classes) or "BYTES", "shape": [-1]}
     if target.probabilities:
-        yield {"name": _probabilities(target.name), "datatype": "FP64", "shape": [-1, len(classes)]}
+        yield {"name": _probabilities_name(target.name), "datatype": "FP64", "shape": [-1, len(classes)]}
 
 
-def _probabilities(name: str) -> str:
-    return f"{name}_probabilities"
+def _probabilities_name(output: str) -> str:
+    return f"{output}_probabilities"
 
 
 class _Tensor(NamedTuple):
-    """An output of a model, as a tensor."""
+    """Output of a model as a tensor."""
 
     name: str
     datatype: str
@@ -209,60 +218,60 @@ class _Tensor(NamedTuple):
     parameters: dict[str, Any]
 
 
-def _tensors(prediction: Prediction) -> Iterator[_Tensor]:
+def _output_tensors(prediction: Prediction) -> Iterator[_Tensor]:
     for output in prediction.outputs:
-        yield _labels(output)
+        yield _values_tensor(output)
         if output.probabilities is not None:
-            values = output.probabilities.ravel().tolist()
-            told = {"classes": output.classes}
-            yield _Tensor(_probabilities(output.name), "FP64", output.probabilities.shape, values, told)
+            shape, values = output.probabilities.shape, output.probabilities.ravel().tolist()
+            parameters = {"classes": output.classes}
+            yield _Tensor(_probabilities_name(output.name), "FP64", shape, values, parameters)
 
 
-def _labels(output: Output) -> _Tensor:
+def _values_tensor(output: Output) -> _Tensor:
     values = output.values.tolist()
-    datatype = datatype_of(values)
+    datatype = infer_datatype(values)
     if datatype is None:
-        # Values of several kinds, which a function may give: text stays, the others as JSON spells them.
+        # A function can return values of mixed types. They become text: JSON, unless they are text.
         datatype = "BYTES"
         values = [v if isinstance(v, str) else msgspec.json.encode(v).decode() for v in values]
     return _Tensor(output.name, datatype, [len(values)], values, {})
 
 
-def _chosen(asked: InferenceRequest, tensors: dict[str, _Tensor]) -> Iterator[tuple[_Tensor, bool]]:
-    """The tensors to answer, and whether they are to be binary."""
-    default = _flag(asked.parameters, "binary_data_output", otherwise=False)
-    if not asked.outputs:
+def _select_tensors(request: InferenceRequest, tensors: dict[str, _Tensor]) -> Iterator[tuple[_Tensor, bool]]:
+    """Yield the requested tensors, and whether to encode them as binary. Removes them from *tensors*."""
+    default = _get_flag(request.parameters, "binary_data_output", default=False)
+    if not request.outputs:
         yield from ((tensor, default) for tensor in tensors.values())
         return
-    for requested in asked.outputs:
-        # A tensor that was given once is there no more: none is given twice.
+    for requested in request.outputs:
+        # Removing the tensor rejects an output that is requested twice.
         tensor = tensors.pop(requested.name, None)
         if tensor is None:
             raise InvalidInput(
-                f"Output {requested.name[:SHOWN_TEXT]!r} is none of the model's, or named twice"
+                f"Output {requested.name[:SHOWN_TEXT]!r}: the model has no such output, or it is named twice"
             )
-        for parameter in _UNSERVED:
+        for parameter in _UNSUPPORTED:
             if parameter in (requested.parameters or {}):
-                raise InvalidInput(f"Output {requested.name!r}: the parameter {parameter} is not served here")
-        yield tensor, _flag(requested.parameters, "binary_data", otherwise=default)
+                raise InvalidInput(f"Output {requested.name!r}: the parameter {parameter} is not supported")
+        yield tensor, _get_flag(requested.parameters, "binary_data", default=default)
 
 
-def _flag(parameters: Parameters, name: str, *, otherwise: bool) -> bool:
-    told = (parameters or {}).get(name, otherwise)
-    if not isinstance(told, bool):
+def _get_flag(parameters: Parameters, name: str, *, default: bool) -> bool:
+    value = (parameters or {}).get(name, default)
+    if not isinstance(value, bool):
         raise InvalidInput(f"The parameter {name} must be true or false")
-    return told
+    return value
 
 
-def _told(tensor: _Tensor, parts: list[bytes] | None) -> dict[str, Any]:
-    """The tensor in JSON; with *parts* its elements go there."""
-    told: dict[str, Any] = {"name": tensor.name, "shape": tensor.shape, "datatype": tensor.datatype}
+def _encode_tensor(tensor: _Tensor, binary: list[bytes] | None) -> dict[str, Any]:
+    """Return the JSON of *tensor*. If *binary* is a list, the elements are appended to it instead."""
+    members: dict[str, Any] = {"name": tensor.name, "shape": tensor.shape, "datatype": tensor.datatype}
     parameters = tensor.parameters
-    if parts is not None:
-        parts.append(to_binary(tensor.datatype, tensor.values))
-        parameters = {**parameters, "binary_data_size": len(parts[-1])}
+    if binary is not None:
+        binary.append(to_binary(tensor.datatype, tensor.values))
+        parameters = {**parameters, "binary_data_size": len(binary[-1])}
     if parameters:
-        told["parameters"] = parameters
-    if parts is None:
-        told["data"] = tensor.values
-    return told
+        members["parameters"] = parameters
+    if binary is None:
+        members["data"] = tensor.values
+    return members

@@ -1,5 +1,7 @@
-"""The Peltarion Deployment API: https://peltarion.com/knowledge-center, "Deployment API", and its client
-sidekick, https://github.com/Peltarion/sidekick::
+"""Peltarion Deployment API.
+
+Source: https://peltarion.com/knowledge-center, "Deployment API", and its Python client sidekick,
+https://github.com/Peltarion/sidekick::
 
     POST /deployment/weight/forward    {"rows": [{"Type": "animal", "Sound": "woof", "Size": 1.2}]}
 
@@ -9,11 +11,11 @@ sidekick, https://github.com/Peltarion/sidekick::
 
     GET  /deployment/weight/openapi.json
 
-A row of the answer has a member for each output: a number, or of a classifier an object with the
-probability of each class. One that tells no probabilities gives the label, as text.
+A row of the response has a member per output: a number, or for a classifier an object with the
+probability of each class. If the classifier returns no probabilities, it is the class as text.
 
-A number may also come as a tensor of one element, ``{"shape": [1], "data": [1.2]}``, or as the data URL of
-such an array in NumPy's format. No column holds an image or a tensor of more elements.
+sidekick can send a number as a tensor of one element, ``{"shape": [1], "data": [1.2]}``, or as the data
+URL of such an array in NumPy's format. Images and larger tensors are not supported.
 """
 
 import base64
@@ -25,18 +27,28 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
+from ..codecs.json import decode_json, reject_duplicate_names
+from ..context import RequestContext
 from ..errors import AnswerableError, InvalidInput, MalformedBody
 from ..flow import Flow
-from ..http import MAX_BODY, Request, Response, error_response, head_credentials
-from ..http.bodies import check_body, json_members, parsed
-from ..http.strict_json import decode_json, refuse_duplicate_names
-from ..schema import by_row
-from ..scoring import Output, Prediction, Query, Target
-from .base import Catalog, Route
-from .document import DETAILS, ROWS, WARNINGS, Document, JSONSchema, array, members, value_of
-from .peltarion_openapi import document as sidekick_document
-from .peltarion_openapi import label_text
-from .sample import Sample
+from ..http import MAX_BODY, Request, Response, credentials_from_headers, error_response
+from ..http.body import check_body, parse_off_loop, read_json_members
+from ..http.routing import Route
+from ..inference import Output, Prediction, Target
+from ..schema import columns_to_records
+from ..scoring import Query
+from .openapi_spec import (
+    DETAILS,
+    ROWS,
+    WARNINGS,
+    JSONSchema,
+    OpenAPISpec,
+    array_schema,
+    object_schema,
+    value_schema,
+)
+from .peltarion_openapi import build_openapi, label_text
+from .request_template import RequestTemplate
 
 __all__ = ["Peltarion"]
 
@@ -55,7 +67,10 @@ _CODES = {
     "body_too_large": "BodyTooLarge",
     "rate_limit_exceeded": "RateLimitExceeded",
 }
-"""By the code of an error: the names of the page "Interpreting the API output"; the last three are not on it."""
+"""Peltarion's error codes by modelgate's, from the page "Interpreting the API output".
+
+The last three are not on that page; they follow its style.
+"""
 
 
 class _Tensor(msgspec.Struct, forbid_unknown_fields=True):
@@ -68,7 +83,8 @@ _TENSOR = msgspec.json.Decoder(_Tensor)
 _TEXT = msgspec.json.Decoder(str)
 _NPY_URL = "data:application/x.peltarion.npy;base64,"
 
-# numpy.lib.format, version 1.0: what a shape of one element looks like. Nothing of it is evaluated.
+# Header (numpy.lib.format, version 1.0) of an array with one element, which sidekick's NumpyEncoder
+# sends. np.load is avoided on purpose: it evaluates the header and can unpickle.
 _NPY = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '([<>][fiu][248])', 'fortran_order': (?:True|False), "
     rb"'shape': \((?:1, ?)*1?\), \} *\n(.*)",
@@ -76,41 +92,45 @@ _NPY = re.compile(
 )
 
 
-def _openapi(request: Request, catalog: Catalog) -> Flow[Response]:
-    """What the deployment takes and gives, where sidekick looks for it."""
-    assert request.deployment is not None
-    return Response.json(sidekick_document((yield from catalog.describe(request.deployment))))
+def _get_openapi(request: Request) -> Flow[Response]:
+    """Return the OpenAPI document of the deployment in the form that sidekick reads."""
+    context: RequestContext = request.context
+    assert context.catalog is not None and context.deployment is not None
+    return Response.json(build_openapi((yield from context.catalog.describe(context.deployment))))
 
 
-def _answer(targets: Sequence[Target]) -> JSONSchema:
-    told = {target.name: _told(target) for target in targets}
-    return members(["rows"], rows=array(members(list(told), **told)), **WARNINGS)
+def _response_schema(targets: Sequence[Target]) -> JSONSchema:
+    members = {target.name: _target_schema(target) for target in targets}
+    row = object_schema(list(members), **members)
+    return object_schema(["rows"], rows=array_schema(row), **WARNINGS)
 
 
-def _told(target: Target) -> JSONSchema:
+def _target_schema(target: Target) -> JSONSchema:
     if target.classes is None:
-        return value_of(target)
+        return value_schema(target)
     labels = [label_text(label) for label in target.classes]
     if not target.probabilities:
         return {"enum": labels}
-    return members(labels, **{label: {"type": "number"} for label in labels})
+    return object_schema(labels, **{label: {"type": "number"} for label in labels})
 
 
 class Peltarion:
-    """The dialect ``peltarion``."""
+    """Peltarion Deployment API, dialect ``peltarion``."""
 
     name = "peltarion"
     max_body = MAX_BODY
     routes: Sequence[Route] = (
         Route("POST", "/deployment/{deployment}/forward"),
-        Route("GET", "/deployment/{deployment}/openapi.json", _openapi),
+        Route("GET", "/deployment/{deployment}/openapi.json", _get_openapi),
     )
-    sample = Sample("/deployment/{deployment}/forward", {"Authorization": "Bearer {key}"}, {"rows": "{rows}"})
-    document = Document(
+    sample = RequestTemplate(
+        "/deployment/{deployment}/forward", {"Authorization": "Bearer {key}"}, {"rows": "{rows}"}
+    )
+    document = OpenAPISpec(
         "Peltarion Deployment API",
-        {"application/json": members(["rows"], rows=ROWS)},
-        _answer,
-        members(
+        {"application/json": object_schema(["rows"], rows=ROWS)},
+        _response_schema,
+        object_schema(
             ["errorCode", "errorMessage"],
             errorCode={"type": "string"},
             errorMessage={"type": "string"},
@@ -119,37 +139,37 @@ class Peltarion:
     )
 
     def credentials(self, request: Request) -> Flow[str | None]:
-        """The key of ``Authorization: Bearer`` or ``x-api-key``."""
+        """Return the key from ``Authorization: Bearer`` or ``x-api-key``."""
         yield from ()
-        return head_credentials(request)
+        return credentials_from_headers(request.headers)
 
     def decode(self, request: Request) -> Flow[Query]:
-        """The rows as they came, but for tensors of one element, which become numbers.
+        """Decode the rows. Tensors of one element become numbers; everything else stays undecoded.
 
         Raises:
-            InvalidInput: there are no ``rows``, or they are no array.
+            InvalidInput: ``rows`` is missing or not an array.
         """
-        members = yield from json_members(request)
+        members = yield from read_json_members(request)
         yield from check_body(request, members, ["rows"])
         rows = bytes(members.get("rows", b""))
         if rows[:1] != b"[":
             raise InvalidInput("rows must be an array of examples: " + '{"rows": [{"feature": 1.5}]}')
         if b'"shape"' in rows or b"x.peltarion.npy" in rows:
-            rows = yield from parsed(_without_tensors, rows)
+            rows = yield from parse_off_loop(_replace_tensors, rows)
         return Query(rows)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
-        """``rows``: an object of outputs by name for each row."""
+        """Encode ``rows``, an object of the outputs by name for each row."""
         columns = {output.name: _values(output) for output in prediction.outputs}
-        members: dict[str, Any] = {"rows": by_row(columns)}
+        members: dict[str, Any] = {"rows": columns_to_records(columns)}
         if prediction.warnings:
             members["warnings"] = list(prediction.warnings)
         return Response.json(members)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
-        """``errorCode`` and ``errorMessage``, with ``missing_columns`` and other details beside them."""
+        """Encode ``errorCode`` and ``errorMessage`` plus details such as ``missing_columns``."""
         code = _CODES.get(error.code, "BadData" if error.status < 500 else "InternalError")
-        return error_response(request, error, {"errorCode": code, "errorMessage": error.message})
+        return error_response(error, request.id, {"errorCode": code, "errorMessage": error.message})
 
 
 def _values(output: Output) -> Iterable[Any]:
@@ -159,31 +179,35 @@ def _values(output: Output) -> Iterable[Any]:
     if output.probabilities is None:
         return map(label_text, values)
     labels = [label_text(label) for label in output.classes]
-    return [dict(zip(labels, told, strict=True)) for told in output.probabilities.tolist()]
+    return [dict(zip(labels, row, strict=True)) for row in output.probabilities.tolist()]
 
 
-def _without_tensors(raw: bytes) -> bytes:
+def _replace_tensors(raw: bytes) -> bytes:
     rows = decode_json(raw, _ROWS)
-    refuse_duplicate_names(raw, sum(map(len, rows)))
-    return msgspec.json.encode([{name: _element(value) for name, value in row.items()} for row in rows])
+    reject_duplicate_names(raw, sum(map(len, rows)))
+    return msgspec.json.encode([{name: _unwrap(value) for name, value in row.items()} for row in rows])
 
 
-def _element(value: msgspec.Raw) -> msgspec.Raw | float:
-    """The number in a tensor of one element. Anything else stays what it is, for the schema to judge."""
-    kind = bytes(value)[:1]
+def _unwrap(value: msgspec.Raw) -> msgspec.Raw | float:
+    """Return the number in a tensor of one element, or any other *value* for the schema to check."""
+    first = bytes(value)[:1]
     try:
-        if kind == b"{":
+        if first == b"{":
             return decode_json(value, _TENSOR).data[0]
-        text = decode_json(value, _TEXT) if kind == b'"' else ""
-        return _number(text.removeprefix(_NPY_URL)) if text.startswith(_NPY_URL) else value
+        text = decode_json(value, _TEXT) if first == b'"' else ""
+        return _decode_npy(text.removeprefix(_NPY_URL)) if text.startswith(_NPY_URL) else value
     except (MalformedBody, ValueError):
         return value
 
 
-def _number(npy: str) -> float:
-    """Raises `ValueError` where *npy* is not the base64 of an array of one finite number."""
-    array = _NPY.fullmatch(base64.b64decode(npy, validate=True))
-    number: float = math.nan if array is None else np.frombuffer(array[2], array[1].decode()).item()
+def _decode_npy(encoded: str) -> float:
+    """Decode base64 data in NumPy's format to a number.
+
+    Raises:
+        ValueError: The data is not an array of one finite number.
+    """
+    match = _NPY.fullmatch(base64.b64decode(encoded, validate=True))
+    number: float = math.nan if match is None else np.frombuffer(match[2], match[1].decode()).item()
     if not math.isfinite(number):
         raise ValueError("not one finite number")
     return number

@@ -1,8 +1,8 @@
-"""The OpenAPI document of a deployment, in the shape that Peltarion's client sidekick reads.
+"""OpenAPI document of a deployment in the form that Peltarion's client sidekick reads.
 
-sidekick looks for the path by the literal text ``{deploymentId}``, for an input's type in
-``x-peltarion``, and for the outputs in ``properties`` of the array ``rows`` itself, where JSON Schema
-gives them no meaning; they stand below ``items`` too.
+sidekick finds the path by the literal text ``{deploymentId}``, the type of an input in ``x-peltarion``,
+and the outputs in ``properties`` of the array ``rows``. JSON Schema ignores ``properties`` of an array,
+so that the outputs are below ``items`` too.
 """
 
 from collections.abc import Mapping
@@ -10,29 +10,27 @@ from typing import Any
 
 import msgspec
 
+from ..inference import Target
 from ..schema import Column
-from ..scoring import Description, Target
+from ..schema.json_schema import to_json_schema
+from ..scoring import Description
 
-__all__ = ["document", "label_text"]
+__all__ = ["build_openapi", "label_text"]
 
-_TYPES = {
-    "number": ["number"],
-    "integer": ["integer"],
-    "boolean": ["boolean"],
-    "text": ["string"],
-    "any": ["number", "string", "boolean"],
-}
+_KEYWORDS = ("type", "enum", "minimum", "maximum", "maxLength", "pattern", "description")
 
 
-def document(told: Description) -> dict[str, Any]:
-    """The document of *told*. Its server is relative: it is served two segments below the gate."""
-    parameter = {"name": "deploymentId", "in": "path", "required": True, "schema": {"const": told.name}}
-    inputs = {column.name: _input(column) for column in told.schema}
-    outputs = {target.name: _output(target) for target in told.targets}
-    required = [column.name for column in told.schema if column.required]
+def build_openapi(description: Description) -> dict[str, Any]:
+    """Return the OpenAPI document of a deployment."""
+    name = description.name
+    parameter = {"name": "deploymentId", "in": "path", "required": True, "schema": {"const": name}}
+    inputs = {column.name: _input_schema(column) for column in description.schema}
+    outputs = {target.name: _output_schema(target) for target in description.targets}
+    required = [column.name for column in description.schema if column.required]
     return {
         "openapi": "3.1.0",
-        "info": {"title": told.name, "version": told.version},
+        "info": {"title": name, "version": description.version},
+        # The mount point, relative to /deployment/<name>/openapi.json.
         "servers": [{"url": "../.."}],
         "security": [{"token": []}],
         "paths": {
@@ -73,27 +71,20 @@ def _reference(schema: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{schema}"}
 
 
-def _batch(row: str, beside: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    rows = {"type": "array", "items": _reference(row), **(beside or {})}
+def _batch(row: str, keywords: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    rows = {"type": "array", "items": _reference(row), **(keywords or {})}
     return {"type": "object", "properties": {"rows": rows}, "required": ["rows"]}
 
 
-def _input(column: Column) -> dict[str, Any]:
-    null, types = [None] * column.nullable, _TYPES[column.kind]
-    text = column.kind == "text" or isinstance(column.example, str)
-    rule = {
-        "type": [*types, "null"] if column.nullable else types,
-        "enum": None if column.levels is None else [*column.levels, *null],
-        "minimum": column.minimum,
-        "maximum": column.maximum,
-        "maxLength": column.max_length,
-        "description": column.description or None,
-    }
-    told = {name: value for name, value in rule.items() if value is not None}
-    return told | _feature("text" if text else "numeric")
+def _input_schema(column: Column) -> dict[str, Any]:
+    schema = to_json_schema(column)
+    is_text = column.kind == "text" or isinstance(column.example, str)
+    return {name: schema[name] for name in _KEYWORDS if name in schema} | _feature(
+        "text" if is_text else "numeric"
+    )
 
 
-def _output(target: Target) -> dict[str, Any]:
+def _output_schema(target: Target) -> dict[str, Any]:
     if target.classes is None:
         return {"type": "number"} | _feature("numeric")
     labels = [label_text(label) for label in target.classes]
@@ -108,5 +99,5 @@ def _feature(kind: str, length: int = 1) -> dict[str, Any]:
 
 
 def label_text(label: object) -> str:
-    """A class as text: a number or a boolean as JSON spells it."""
+    """Return a class as text: text unchanged, any other value as JSON."""
     return label if isinstance(label, str) else msgspec.json.encode(label).decode()

@@ -1,17 +1,19 @@
-"""The Plexe inference API: https://docs.plexe.ai, "Making Predictions"::
+"""Plexe inference API. Source: https://docs.plexe.ai, "Making Predictions"::
 
     POST /models/{deployment}/{version}/infer      {"feature1": "value1", "feature2": 42}
-    POST /predict/{deployment}                     the same, of the version that is served
+    POST /predict/{deployment}                     the same, for the current version
 
     200  {"request_id": "…", "result": {"predicted_class": "b", "confidence": 0.87},
           "model_id": "…", "model_version": "1", "processing_time_ms": 28}
     400  {"error": {"code": "invalid_input", "message": "Input validation failed",
                     "details": {"feature2": "must be a number between 0 and 100"}}, "request_id": "…"}
 
-The document shows no result of a regression: ``result`` is then the number. Beyond the document:
-``Authorization: Bearer`` in place of ``x-api-key``; an array of rows, whose ``result`` is an array; of a
-model with several outputs, a result is an object with a member for each; and the codes of faults the
-document does not have (405, 413, 415, an overload) are those of the errors themselves.
+The document shows no regression; its ``result`` is the number. Extensions to the document:
+
+* The key can also be sent as ``Authorization: Bearer``.
+* The body can be an array of rows; ``result`` is then an array.
+* For a model with several outputs, a result is an object by output.
+* Errors that the document does not list (405, 413, 415, overload) have modelgate's own codes.
 """
 
 import time
@@ -20,22 +22,34 @@ from typing import Any
 
 from ..errors import AnswerableError, InvalidInput
 from ..flow import Flow
-from ..http import MAX_BODY, Request, Response, head_credentials
-from ..http.bodies import json_text
-from ..schema import by_row
-from ..scoring import Output, Prediction, Query, Target
-from .base import Route
-from .document import ROW, ROWS, WARNINGS, Document, JSONSchema, array, by_name, either, members, value_of
-from .sample import Sample
+from ..http import MAX_BODY, Request, Response, credentials_from_headers
+from ..http.body import read_json_raw
+from ..http.routing import Route
+from ..inference import Output, Prediction, Target
+from ..schema import columns_to_records
+from ..scoring import Query
+from .openapi_spec import (
+    ROW,
+    ROWS,
+    WARNINGS,
+    JSONSchema,
+    OpenAPISpec,
+    any_of_schema,
+    array_schema,
+    object_schema,
+    targets_schema,
+    value_schema,
+)
+from .request_template import RequestTemplate
 
 __all__ = ["Plexe"]
 
 
 _ID: JSONSchema = {"type": ["string", "null"]}
 
-_ERROR = members(
+_ERROR = object_schema(
     ["error", "request_id"],
-    error=members(
+    error=object_schema(
         ["code", "message"],
         code={"type": "string"},
         message={"type": "string"},
@@ -45,12 +59,12 @@ _ERROR = members(
 )
 
 
-def _answer(targets: Sequence[Target]) -> JSONSchema:
-    row = by_name(targets, _told)
-    return members(
+def _response_schema(targets: Sequence[Target]) -> JSONSchema:
+    row = targets_schema(targets, _target_schema)
+    return object_schema(
         ["request_id", "result", "model_id", "model_version", "processing_time_ms"],
         request_id=_ID,
-        result=either(row, array(row)),
+        result=any_of_schema(row, array_schema(row)),
         model_id={"type": "string"},
         model_version={"type": "string"},
         processing_time_ms={"type": "integer"},
@@ -58,15 +72,15 @@ def _answer(targets: Sequence[Target]) -> JSONSchema:
     )
 
 
-def _told(target: Target) -> JSONSchema:
+def _target_schema(target: Target) -> JSONSchema:
     if target.classes is None:
-        return value_of(target)
+        return value_schema(target)
     confidence: dict[str, JSONSchema] = {"confidence": {"type": "number"}} if target.probabilities else {}
-    return members(["predicted_class", *confidence], predicted_class=value_of(target), **confidence)
+    return object_schema(["predicted_class", *confidence], predicted_class=value_schema(target), **confidence)
 
 
 class Plexe:
-    """The dialect ``plexe``."""
+    """Plexe inference API, dialect ``plexe``."""
 
     name = "plexe"
     max_body = MAX_BODY
@@ -74,25 +88,27 @@ class Plexe:
         Route("POST", "/models/{deployment}/{version}/infer"),
         Route("POST", "/predict/{deployment}"),
     )
-    sample = Sample("/predict/{deployment}", {"x-api-key": "{key}"}, "{row}")
-    document = Document("Plexe inference API", {"application/json": either(ROW, ROWS)}, _answer, _ERROR)
+    sample = RequestTemplate("/predict/{deployment}", {"x-api-key": "{key}"}, "{row}")
+    document = OpenAPISpec(
+        "Plexe inference API", {"application/json": any_of_schema(ROW, ROWS)}, _response_schema, _ERROR
+    )
 
     def credentials(self, request: Request) -> Flow[str | None]:
-        """The key of ``x-api-key`` or ``Authorization: Bearer``."""
+        """Return the key from ``x-api-key`` or ``Authorization: Bearer``."""
         yield from ()
-        return head_credentials(request)
+        return credentials_from_headers(request.headers)
 
     def decode(self, request: Request) -> Flow[Query]:
-        """The row that is the body.
+        """Return the body as the row, or as an array of rows.
 
         Raises:
-            MalformedBody, UnsupportedMediaType, BodyTooLarge: see `modelgate.http.bodies.json_body`.
+            MalformedBody, UnsupportedMediaType, BodyTooLarge: See `modelgate.http.body.read_json_raw`.
         """
-        raw = yield from json_text(request)
+        raw = yield from read_json_raw(request)
         return Query(raw, single=raw[:1] != b"[")
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
-        """``result``, and what the document says about the model and the time it took."""
+        """Encode ``result``, the model's id and version, and the elapsed time in milliseconds."""
         assert query.predictor is not None
         members: dict[str, Any] = {
             "request_id": request.id,
@@ -106,20 +122,20 @@ class Plexe:
         return Response.json(members)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
-        """``error`` with its code, message and details by feature, and the request id."""
+        """Encode ``error`` with code, message and details by feature, and the request id."""
         status, code = _STATUS.get(error.code, (error.status, error.code))
-        told: dict[str, Any] = {"code": code, "message": error.message}
+        members: dict[str, Any] = {"code": code, "message": error.message}
         details = _details(error)
         if details:
-            told = {"code": code, "message": "Input validation failed", "details": details}
-        response = Response.json({"error": told, "request_id": request.id}, status)
+            members = {"code": code, "message": "Input validation failed", "details": details}
+        response = Response.json({"error": members, "request_id": request.id}, status)
         response.headers.extend(error.headers.items())
         return response
 
 
 _BAD_INPUT = 400, "invalid_input"
 
-# "Common Error Codes"; what is not here keeps its own.
+# "Common Error Codes" of the document, by modelgate's codes. Other errors keep their status and code.
 _STATUS = {
     "bad_request": _BAD_INPUT,
     "malformed_body": _BAD_INPUT,
@@ -134,12 +150,12 @@ _STATUS = {
 
 
 def _details(error: AnswerableError) -> dict[str, str]:
-    """What is wrong, by feature."""
+    """Return what is wrong with each feature."""
     if not isinstance(error, InvalidInput):
         return {}
-    meant = {column: name for name, column in error.details.get("did_you_mean", {}).items()}
+    sent = {column: name for name, column in error.details.get("did_you_mean", {}).items()}
     missing = {
-        column: "is missing" + (f": did you mean it by {meant[column]}?" if column in meant else "")
+        column: "is missing" + (f": did you mean it by {sent[column]}?" if column in sent else "")
         for column in error.details.get("missing_columns", ())
     }
     unexpected = dict.fromkeys(error.details.get("unexpected_columns", ()), "is not expected")
@@ -147,9 +163,9 @@ def _details(error: AnswerableError) -> dict[str, str]:
 
 
 def _result(outputs: Sequence[Output], single: bool) -> Any:
-    """The result of each row, or of the only one."""
+    """Return the result of a *single* row, or a list with the result of each row."""
     columns = {output.name: _results(output) for output in outputs}
-    rows = by_row(columns) if len(outputs) > 1 else columns[outputs[0].name]
+    rows = columns_to_records(columns) if len(outputs) > 1 else columns[outputs[0].name]
     return rows[0] if single else rows
 
 

@@ -1,17 +1,17 @@
-"""The smallest format, after the article "APIs for Machine Learning" (Neurootix)::
+"""Smallest wire format, after the article "APIs for Machine Learning" (Neurootix)::
 
     POST /simple/fraud     {"amount": 5.1, "country": "DE"}        one row, by name
                            [5.1, "DE"]  or  {"data": [5.1, "DE"]}  one row, in the schema's order
                            [{…}, {…}]  or  {"data": [[…], […]]}    many rows
 
-    200  {"prediction": "cat", "confidence": 0.92}                 for many rows an array of these
+    200  {"prediction": "cat", "confidence": 0.92}                 for many rows, an array of these
     400  {"error": "…", "missing_columns": ["country"]}
 
-The confidence is the probability of the class predicted; a number has none. Of a model with several
-outputs both are objects, with a member for each output that has one.
+The confidence is the probability of the predicted class; a regression has none. For a model with several
+outputs, both are objects by output.
 
-The article's server takes the bare list, its client sends it as ``data``: both work. A deployment may
-have a path of its own, ``Deployment("fraud", model, endpoint="/detect-fraud")``.
+The article's server accepts a bare list and its client sends it as ``data``, so that both work. A
+deployment can have its own path: ``Deployment("fraud", model, endpoint="/detect-fraud")``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,62 +21,74 @@ import msgspec
 
 from ..errors import AnswerableError
 from ..flow import Flow
-from ..http import MAX_BODY, Request, Response, error_response, head_credentials
-from ..http.bodies import check_body, decoded, json_text, parsed
-from ..schema import by_row
-from ..scoring import Prediction, Query, Target
-from .arrays import holds_values, listed, one_row
-from .base import Route
-from .document import PLAIN_ERROR, ROW, ROWS, VALUES, Document, JSONSchema, array, by_name, either, members
-from .sample import Sample
+from ..http import MAX_BODY, Request, Response, credentials_from_headers, error_response
+from ..http.body import check_body, decode_json_off_loop, parse_off_loop, read_json_raw
+from ..http.routing import Route
+from ..inference import Prediction, Target
+from ..schema import columns_to_records
+from ..scoring import Query
+from ._array_rows import row_from_values, rows_from_array, starts_with_value
+from .openapi_spec import (
+    PLAIN_ERROR,
+    ROW,
+    ROWS,
+    VALUES,
+    JSONSchema,
+    OpenAPISpec,
+    any_of_schema,
+    array_schema,
+    object_schema,
+    targets_schema,
+)
+from .request_template import RequestTemplate
 
 __all__ = ["Simple"]
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-_BARE = either(ROW, VALUES, ROWS, array(VALUES))
+_BARE = any_of_schema(ROW, VALUES, ROWS, array_schema(VALUES))
 
 
-def _answer(targets: Sequence[Target]) -> JSONSchema:
-    told = {"prediction": by_name(targets)}
-    likely = [target.name for target in targets if target.probabilities]
-    if likely:
+def _response_schema(targets: Sequence[Target]) -> JSONSchema:
+    members = {"prediction": targets_schema(targets)}
+    classifiers = [target.name for target in targets if target.probabilities]
+    if classifiers:
         number: JSONSchema = {"type": "number"}
-        named = members(likely, **dict.fromkeys(likely, number))
-        told["confidence"] = number if len(targets) == 1 else named
-    row = members(list(told), **told)
-    return either(row, array(row))
+        by_output = object_schema(classifiers, **dict.fromkeys(classifiers, number))
+        members["confidence"] = number if len(targets) == 1 else by_output
+    row = object_schema(list(members), **members)
+    return any_of_schema(row, array_schema(row))
 
 
 class Simple:
-    """The dialect ``simple``."""
+    """Smallest wire format, dialect ``simple``."""
 
     name = "simple"
     max_body = MAX_BODY
     routes: Sequence[Route] = (Route("POST", "/simple/{deployment}"),)
-    sample = Sample("/simple/{deployment}", {"Authorization": "Bearer {key}"}, "{rows}")
-    document = Document(
+    sample = RequestTemplate("/simple/{deployment}", {"Authorization": "Bearer {key}"}, "{rows}")
+    document = OpenAPISpec(
         'The article "APIs for Machine Learning"',
-        {"application/json": either(_BARE, members(["data"], data=_BARE))},
-        _answer,
+        {"application/json": any_of_schema(_BARE, object_schema(["data"], data=_BARE))},
+        _response_schema,
         PLAIN_ERROR,
     )
 
     def credentials(self, request: Request) -> Flow[str | None]:
-        """The key of ``Authorization: Bearer`` or ``x-api-key``."""
+        """Return the key from ``Authorization: Bearer`` or ``x-api-key``."""
         yield from ()
-        return head_credentials(request)
+        return credentials_from_headers(request.headers)
 
     def decode(self, request: Request) -> Flow[Query]:
-        """The rows: by name as they came, by place as a `Split`.
+        """Decode the rows: objects stay undecoded, arrays become `SplitRows`.
 
         Raises:
-            MalformedBody: the body is neither an object nor an array of rows or values.
+            MalformedBody: The body is neither an object nor an array of rows or values.
         """
-        raw = yield from json_text(request)
+        raw = yield from read_json_raw(request)
         if raw[:1] == b"{":
-            members = yield from decoded(raw, _MEMBERS)
+            members = yield from decode_json_off_loop(raw, _MEMBERS)
             data = bytes(members["data"]) if list(members) == ["data"] else b""
             if data[:1] not in (b"{", b"["):
                 return Query(raw, single=True)
@@ -84,27 +96,30 @@ class Simple:
             raw = data
         if raw[:1] != b"[":
             return Query(raw, single=True)
-        if holds_values(raw):
-            return Query(one_row(raw), single=True)
-        return Query((yield from parsed(listed, raw)))
+        if starts_with_value(raw):
+            return Query(row_from_values(raw), single=True)
+        return Query((yield from parse_off_loop(rows_from_array, raw)))
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
-        """``prediction``, and ``confidence`` where the model gives probabilities."""
+        """Encode ``prediction``, and ``confidence`` if the model returns probabilities."""
         outputs = prediction.outputs
-        columns = {"prediction": _told({out.name: out.values.tolist() for out in outputs}, len(outputs))}
-        told = {out.name: out.confidences() for out in outputs if out.probabilities is not None}
-        if told:
-            columns["confidence"] = _told(told, len(outputs))
-        rows = by_row(columns)
+        values = {output.name: output.values.tolist() for output in outputs}
+        columns = {"prediction": _rows(values, len(outputs))}
+        confidences = {
+            output.name: output.confidences() for output in outputs if output.probabilities is not None
+        }
+        if confidences:
+            columns["confidence"] = _rows(confidences, len(outputs))
+        rows = columns_to_records(columns)
         return Response.json(rows[0] if query.single else rows)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
-        """``{"error": message}``, with ``missing_columns`` and other details beside it."""
-        return error_response(request, error)
+        """Encode the error as ``{"error": message}`` plus details such as ``missing_columns``."""
+        return error_response(error, request.id)
 
 
-def _told(columns: Mapping[str, Sequence[Any]], outputs: int) -> list[Any]:
-    """A value a row; of a model with several outputs, the values by name."""
+def _rows(columns: Mapping[str, Sequence[Any]], outputs: int) -> list[Any]:
+    """Return a value per row, or for a model with several *outputs*, an object by output per row."""
     if outputs == 1:
         return list(next(iter(columns.values())))
-    return by_row(columns)
+    return columns_to_records(columns)

@@ -1,50 +1,56 @@
-"""The elements of tensors, between JSON, bytes and Python values.
+"""Conversion of tensors between JSON, binary data and Python values.
 
-The datatypes are those of the Open Inference Protocol; the bytes those of its binary tensor data
-extension (triton-inference-server/server, docs/protocol/extension_binary_data.md): little-endian,
-row-major, with nothing between elements; a text is its length in four bytes, and its UTF-8.
+The datatypes are those of the Open Inference Protocol. The binary format is that of its extension for
+binary tensor data (triton-inference-server/server, docs/protocol/extension_binary_data.md):
+little-endian, row-major, without padding; a text is its length in four bytes and its UTF-8.
 """
 
 import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["DATATYPES", "TensorError", "datatype_of", "dimensions", "from_binary", "from_json", "to_binary"]
+__all__ = [
+    "DATATYPES",
+    "TensorError",
+    "from_binary",
+    "from_json",
+    "infer_datatype",
+    "parse_shape",
+    "to_binary",
+]
 
-_GREATEST = 2**63 - 1
+_MAX_DIMENSION = 2**63 - 1
 
 
 class TensorError(ValueError):
-    """What is wrong with a tensor, as its sender is told it."""
+    """Invalid tensor. The message is part of the response to the caller."""
 
 
 class Datatype(NamedTuple):
-    """A kind of elements.
+    """Datatype of the elements of a tensor.
 
     Args:
-        code: that of the module struct; empty where elements differ in length.
-        types: of its elements as Python values.
-        rule: what an element must be.
-        least: the least number it holds.
-        greatest: the greatest.
+        code: Format character of the module struct; empty if the elements have different lengths.
+        types: Python types of the elements.
+        rule: Description of valid elements for error messages, after "must be".
+        minimum: Smallest number, or None if the elements are not numbers.
+        maximum: Largest number.
     """
 
     code: str
     types: frozenset[type]
     rule: str
-    least: float | None = None
-    greatest: float = 0
+    minimum: float | None = None
+    maximum: float = 0
 
 
 def _integer(code: str, bits: int, *, signed: bool) -> Datatype:
-    least, greatest = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    return Datatype(code, frozenset({int}), f"whole numbers from {least} to {greatest}", least, greatest)
+    minimum, maximum = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    return Datatype(code, frozenset({int}), f"whole numbers from {minimum} to {maximum}", minimum, maximum)
 
 
-def _floating(code: str, greatest: float) -> Datatype:
-    return Datatype(
-        code, frozenset({int, float}), f"numbers from {-greatest} to {greatest}", -greatest, greatest
-    )
+def _floating(code: str, maximum: float) -> Datatype:
+    return Datatype(code, frozenset({int, float}), f"numbers from {-maximum} to {maximum}", -maximum, maximum)
 
 
 DATATYPES = {
@@ -63,32 +69,32 @@ DATATYPES = {
     "BYTES": Datatype("", frozenset({str}), "text"),
 }
 
-_ANSWERED = ("BOOL", "INT64", "UINT64", "FP64", "BYTES")
+_OUTPUT_DATATYPES = ("BOOL", "INT64", "UINT64", "FP64", "BYTES")
 
 
-def dimensions(shape: Sequence[int]) -> tuple[int, int]:
-    """The rows and columns of a tensor: ``[n]`` has one column.
+def parse_shape(shape: Sequence[int]) -> tuple[int, int]:
+    """Return the number of rows and columns. The shape ``[n]`` has one column.
 
     Raises:
-        TensorError: the shape is another.
+        TensorError: The shape is neither ``[rows]`` nor ``[rows, columns]``.
     """
     rows, columns = shape if len(shape) == 2 else (*shape, 1) if len(shape) == 1 else (-1, 1)
-    if not (0 <= rows <= _GREATEST and 0 < columns <= _GREATEST):
+    if not (0 <= rows <= _MAX_DIMENSION and 0 < columns <= _MAX_DIMENSION):
         raise TensorError("the shape must be [rows] or [rows, columns]")
     return rows, columns
 
 
 def from_json(datatype: str, rows: int, columns: int, data: Any) -> list[Any]:
-    """The elements of *data*, decoded JSON, in row-major order. Null stays null.
+    """Return the elements of *data* in row-major order. A null is returned as None.
 
     Args:
-        datatype: one of `DATATYPES`.
-        rows: of the tensor.
-        columns: of the tensor.
-        data: the elements, or for each row a list of them.
+        datatype: Name of one of `DATATYPES`.
+        rows: Number of rows of the tensor.
+        columns: Number of columns of the tensor.
+        data: Decoded JSON: a flat list of elements, or a list of them per row.
 
     Raises:
-        TensorError: *data* is neither, has another number of elements, or others.
+        TensorError: *data* is neither, or has the wrong number or type of elements.
     """
     if not isinstance(data, list):
         raise TensorError("data must be an array")
@@ -98,53 +104,56 @@ def from_json(datatype: str, rows: int, columns: int, data: Any) -> list[Any]:
         data = [value for row in data for value in row]
     values: list[Any] = data
     if len(values) != rows * columns:
-        raise TensorError(f"the shape is that of {rows * columns} elements, and data has {len(values)}")
-    told = DATATYPES[datatype]
-    if not _fits(told, values) and not _fits(told, [value for value in values if value is not None]):
-        raise TensorError(f"data of {datatype} must be {told.rule}")
+        raise TensorError(f"data must have {rows * columns} elements, to fit the shape (got {len(values)})")
+    kind = DATATYPES[datatype]
+    if not _fits(kind, values) and not _fits(kind, [value for value in values if value is not None]):
+        raise TensorError(f"data of {datatype} must be {kind.rule}")
     return values
 
 
 def from_binary(datatype: str, count: int, raw: bytes) -> list[Any]:
-    """The *count* elements that *raw* is. NaN is null.
+    """Decode binary data to *count* elements. A NaN is returned as None.
 
     Raises:
-        TensorError: it is not as many elements, an infinity is among them, or a text is not UTF-8.
+        TensorError: The data has the wrong size, or contains an infinity, a BOOL other than 0 or 1, or
+            invalid UTF-8.
     """
     code = DATATYPES[datatype].code
     if not code:
-        return _texts(count, raw)
+        return _decode_texts(count, raw)
     size = struct.calcsize(f"<{code}")
     if len(raw) != count * size:
-        raise TensorError(f"{count} elements of {datatype} are {count * size} bytes, and it has {len(raw)}")
+        raise TensorError(
+            f"binary data of {count} elements of {datatype} must be {count * size} bytes (got {len(raw)})"
+        )
     values = list(struct.unpack(f"<{count}{code}", raw))
     if code == "?" and raw.translate(None, b"\0\1"):
         raise TensorError("an element of BOOL must be a byte 0 or 1")
     if code in "efd":
         if float("inf") in values or float("-inf") in values:
-            raise TensorError("an infinity is among its elements")
+            raise TensorError("elements must be finite numbers, or NaN for null (got an infinity)")
         return [None if value != value else value for value in values]
     return values
 
 
-def _texts(count: int, raw: bytes) -> list[str]:
-    texts, at = list[str](), 0
-    for number in range(count):
-        begin = at + 4
-        at = begin + int.from_bytes(raw[at:begin], "little")
-        if max(begin, at) > len(raw):
-            raise TensorError(f"its bytes end within element {number}")
+def _decode_texts(count: int, raw: bytes) -> list[str]:
+    texts, end = list[str](), 0
+    for index in range(count):
+        start = end + 4
+        end = start + int.from_bytes(raw[end:start], "little")
+        if max(start, end) > len(raw):
+            raise TensorError(f"the binary data ends inside element {index}")
         try:
-            texts.append(raw[begin:at].decode())
+            texts.append(raw[start:end].decode())
         except UnicodeDecodeError:
-            raise TensorError(f"element {number} is not UTF-8 text") from None
-    if at != len(raw):
-        raise TensorError(f"{len(raw) - at} bytes are left after its {count} elements")
+            raise TensorError(f"element {index} is not UTF-8 text") from None
+    if end != len(raw):
+        raise TensorError(f"the binary data has {len(raw) - end} bytes after its {count} elements")
     return texts
 
 
 def to_binary(datatype: str, values: Sequence[Any]) -> bytes:
-    """The bytes of *values*, all of which are of *datatype*."""
+    """Encode *values*, all of which must be of *datatype*, as binary data."""
     code = DATATYPES[datatype].code
     if code:
         return struct.pack(f"<{len(values)}{code}", *values)
@@ -152,16 +161,16 @@ def to_binary(datatype: str, values: Sequence[Any]) -> bytes:
     return b"".join([len(raw).to_bytes(4, "little") + raw for raw in raws])
 
 
-def datatype_of(values: Sequence[Any]) -> str | None:
-    """The datatype that a model's *values* are told in; None where they are of several, or of none."""
+def infer_datatype(values: Sequence[Any]) -> str | None:
+    """Return the datatype for a model's *values*, or None if no single datatype holds all of them."""
     if not values:
         return "FP64"
-    return next((name for name in _ANSWERED if _fits(DATATYPES[name], values)), None)
+    return next((name for name in _OUTPUT_DATATYPES if _fits(DATATYPES[name], values)), None)
 
 
 def _fits(datatype: Datatype, values: Sequence[Any]) -> bool:
-    # True is 1 to Python: types are compared, and not asked for their parents.
+    # Compares exact types, because isinstance(True, int) holds.
     if not datatype.types.issuperset(map(type, values)):
         return False
-    least = datatype.least
-    return least is None or not values or (least <= min(values) and max(values) <= datatype.greatest)
+    minimum = datatype.minimum
+    return minimum is None or not values or (minimum <= min(values) and max(values) <= datatype.maximum)

@@ -1,20 +1,21 @@
-"""The REST API of TensorFlow Serving, which is also version 1 of KServe's.
+"""REST API of TensorFlow Serving, also version 1 of KServe's protocol.
 
-https://github.com/tensorflow/serving, tensorflow_serving/g3doc/api_rest.md::
+Source: https://github.com/tensorflow/serving, tensorflow_serving/g3doc/api_rest.md::
 
     POST /v1/models/churn[/versions/1]:predict
          {"instances": [{"age": 41, "plan": "pro"}, …]}     rows by name
          {"instances": [[41, "pro"], …]}                    rows in the schema's order
-         {"instances": [41, 20]}                            of a model with one column
+         {"instances": [41, 20]}                            for a model with one column
          {"inputs": {"age": [41, 20], "plan": […]}}         columns
 
-    200  {"predictions": ["no", "yes"]}, or in answer to inputs {"outputs": ["no", "yes"]}
+    200  {"predictions": ["no", "yes"]}, or in response to inputs {"outputs": ["no", "yes"]}
     400  {"error": "…"}
 
-    GET  /v1/models/churn[/versions/1]     the model's status
+    GET  /v1/models/churn[/versions/1]     status of the model
     GET  /                                 KServe: {"status": "alive"}
 
-Of a model with several outputs ``predictions`` is an object a row, and ``outputs`` an object of arrays.
+For a model with several outputs, ``predictions`` has an object per row, and ``outputs`` is an object of
+arrays.
 """
 
 from collections.abc import Sequence
@@ -22,30 +23,32 @@ from typing import Any
 
 import msgspec
 
+from ..codecs.json import ANY, decode_json
+from ..context import RequestContext
 from ..errors import AnswerableError, DeploymentUnavailable, InvalidInput
 from ..flow import Flow
-from ..http import MAX_BODY, Request, Response, head_credentials
-from ..http.bodies import check_body, content, decoded, parsed, require_json
-from ..http.strict_json import ANY, decode_json
-from ..schema import Split, by_row
-from ..scoring import Prediction, Query, Target
-from .arrays import by_column, listed
-from .base import Catalog, Route
-from .document import (
+from ..http import MAX_BODY, Request, Response, credentials_from_headers
+from ..http.body import check_body, decode_json_off_loop, parse_off_loop, read_body, require_json
+from ..http.routing import Route
+from ..inference import Prediction, Target
+from ..schema import SplitRows, columns_to_records
+from ..scoring import Query
+from ._array_rows import rows_from_array, rows_from_columns
+from ._errors import json_error
+from .openapi_spec import (
     COLUMNS,
     ITEMS,
     PLAIN_ERROR,
     WARNINGS,
-    Document,
     JSONSchema,
-    array,
-    by_name,
-    either,
-    members,
-    value_of,
+    OpenAPISpec,
+    any_of_schema,
+    array_schema,
+    object_schema,
+    targets_schema,
+    value_schema,
 )
-from .refusals import refusal
-from .sample import Sample
+from .request_template import RequestTemplate
 
 __all__ = ["TFServing"]
 
@@ -56,103 +59,108 @@ _SIGNATURE = "serving_default"
 
 _NAME: JSONSchema = {"const": _SIGNATURE}
 
-_REQUEST = either(
-    members(["instances"], instances=ITEMS, signature_name=_NAME),
-    members(["inputs"], inputs=either(COLUMNS, ITEMS), signature_name=_NAME),
+_REQUEST = any_of_schema(
+    object_schema(["instances"], instances=ITEMS, signature_name=_NAME),
+    object_schema(["inputs"], inputs=any_of_schema(COLUMNS, ITEMS), signature_name=_NAME),
 )
 
 
-def _answer(targets: Sequence[Target]) -> JSONSchema:
-    outputs = by_name(targets, lambda target: array(value_of(target)))
-    return either(
-        members(["predictions"], predictions=array(by_name(targets)), **WARNINGS),
-        members(["outputs"], outputs=outputs, **WARNINGS),
+def _response_schema(targets: Sequence[Target]) -> JSONSchema:
+    outputs = targets_schema(targets, lambda target: array_schema(value_schema(target)))
+    return any_of_schema(
+        object_schema(["predictions"], predictions=array_schema(targets_schema(targets)), **WARNINGS),
+        object_schema(["outputs"], outputs=outputs, **WARNINGS),
     )
 
 
 class TFServing:
-    """The dialect ``tf_serving``."""
+    """REST API of TensorFlow Serving, dialect ``tf_serving``."""
 
     name = "tf_serving"
     max_body = MAX_BODY
     routes: Sequence[Route]
-    sample = Sample(
+    sample = RequestTemplate(
         "/v1/models/{deployment}:predict", {"Authorization": "Bearer {key}"}, {"instances": "{rows}"}
     )
-    document = Document("TensorFlow Serving, KServe v1", {"application/json": _REQUEST}, _answer, PLAIN_ERROR)
+    document = OpenAPISpec(
+        "TensorFlow Serving, KServe v1", {"application/json": _REQUEST}, _response_schema, PLAIN_ERROR
+    )
 
     def __init__(self) -> None:
         model = [f"/v1/models/{{deployment}}{version}" for version in ("", "/versions/{version}")]
         self.routes = (
             *(Route("POST", f"{path}:predict") for path in model),
-            *(Route("GET", path, _status) for path in model),
-            Route("GET", "", _alive, open=True),
+            *(Route("GET", path, _get_status) for path in model),
+            Route("GET", "", _get_alive, is_public=True),
         )
 
     def credentials(self, request: Request) -> Flow[str | None]:
-        """The key of ``Authorization: Bearer`` or ``x-api-key``."""
+        """Return the key from ``Authorization: Bearer`` or ``x-api-key``."""
         yield from ()
-        return head_credentials(request)
+        return credentials_from_headers(request.headers)
 
     def decode(self, request: Request) -> Flow[Query]:
-        """The rows: by name as they came, by place or by column as a `Split`.
+        """Decode the rows: objects stay undecoded, arrays and columns become `SplitRows`.
 
         Raises:
-            InvalidInput: there are both instances and inputs, or neither, or they are no rows.
+            InvalidInput: The body has both instances and inputs, or neither, or they are not rows.
         """
-        # The document's own example is `curl -d`, which says of JSON that it is a form.
+        # The document's examples use `curl -d`, which sends JSON with the content type of a form.
         if request.headers.get("content-type") != "application/x-www-form-urlencoded":
             require_json(request)
-        members = yield from decoded((yield from content(request)), _MEMBERS)
+        members = yield from decode_json_off_loop((yield from read_body(request)), _MEMBERS)
         yield from check_body(request, members, ["instances", "inputs"])
         if "signature_name" in members and decode_json(members["signature_name"], ANY) != _SIGNATURE:
             raise InvalidInput(f"signature_name must be {_SIGNATURE}, or left out")
         if ("instances" in members) == ("inputs" in members):
-            raise InvalidInput("Send either instances, an array with an item a row, or inputs")
-        sent, request.envelope = (
+            raise InvalidInput("Send either instances (an array with an item per row) or inputs, not both")
+        member, request.context.envelope = (
             ("inputs", "outputs") if "inputs" in members else ("instances", "predictions")
         )
-        raw = bytes(members[sent])
-        read = by_column if sent == "inputs" and raw[:1] == b"{" else _instances
-        return Query((yield from parsed(read, raw)))
+        raw = bytes(members[member])
+        decode = rows_from_columns if member == "inputs" and raw[:1] == b"{" else _decode_instances
+        return Query((yield from parse_off_loop(decode, raw)))
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
-        """``predictions`` by row, or ``outputs`` by column, after what was sent."""
+        """Encode ``predictions`` by row in response to instances, ``outputs`` by column to inputs."""
         columns = {output.name: output.values.tolist() for output in prediction.outputs}
-        told: Any = columns if len(columns) > 1 else next(iter(columns.values()))
-        if len(columns) > 1 and request.envelope == "predictions":
-            told = by_row(columns)
-        members = {request.envelope: told}
+        member = request.context.envelope
+        values: Any = columns if len(columns) > 1 else next(iter(columns.values()))
+        if len(columns) > 1 and member == "predictions":
+            values = columns_to_records(columns)
+        members = {member: values}
         if prediction.warnings:
             members["warnings"] = list(prediction.warnings)
         return Response.json(members)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
-        """``{"error": message}``: see `refusal`."""
-        return refusal(request, error)
+        """Encode the error as ``{"error": message}`` plus details; see `json_error`."""
+        return json_error(request, error)
 
 
-def _alive(request: Request, catalog: Catalog) -> Flow[Response]:  # noqa: ARG001
-    """Whether the process answers."""
+def _get_alive(request: Request) -> Flow[Response]:  # noqa: ARG001
+    """Report that the process is alive, as KServe's clients expect it."""
     yield from ()
     return Response.json({"status": "alive"})
 
 
-def _status(request: Request, catalog: Catalog) -> Flow[Response]:
-    """KServe's ``ready`` and TensorFlow Serving's ``model_version_status`` at once."""
-    name = request.deployment
-    assert name is not None
+def _get_status(request: Request) -> Flow[Response]:
+    """Return KServe's ``ready`` and TensorFlow Serving's ``model_version_status`` in one object."""
+    context: RequestContext = request.context
+    name, catalog = context.deployment, context.catalog
+    assert name is not None and catalog is not None
     if not (yield from catalog.ready(name)):
         raise DeploymentUnavailable
-    fine = {"error_code": "OK", "error_message": ""}
+    no_error = {"error_code": "OK", "error_message": ""}
     version = yield from catalog.version(name)
-    status = {"version": version, "state": "AVAILABLE", "status": fine}
+    status = {"version": version, "state": "AVAILABLE", "status": no_error}
     return Response.json({"name": name, "ready": True, "model_version_status": [status]})
 
 
-def _instances(raw: bytes) -> bytes | Split:
+def _decode_instances(raw: bytes) -> bytes | SplitRows:
     if raw[:1] != b"[":
         raise InvalidInput(
-            "instances must be an array with an item a row, and inputs that or columns by name"
+            "instances must be an array with an item per row, and inputs such an array or an object with an"
+            " array per column"
         )
-    return listed(raw)
+    return rows_from_array(raw)

@@ -1,19 +1,19 @@
-"""How everything that may wait is written once and run twice: the contract, the two drivers, the threads."""
+"""Flows, the two drivers that run them, and the thread pool for blocking calls."""
 
 from .flow import (
     Flow,
     Handler,
     Layer,
     Wait,
-    Workers,
+    WorkerPool,
     adrive,
-    checked_layers,
-    contained,
     drive,
     in_main_thread,
+    isolate_errors,
     run,
     run_coroutine,
     stack,
+    validate_layers,
     wait_for,
 )
 
@@ -22,14 +22,14 @@ __all__ = [
     "Handler",
     "Layer",
     "Wait",
-    "Workers",
+    "WorkerPool",
     "adrive",
-    "checked_layers",
-    "contained",
     "drive",
     "in_main_thread",
+    "isolate_errors",
     "run",
     "run_coroutine",
     "stack",
+    "validate_layers",
     "wait_for",
 ]

@@ -1,18 +1,19 @@
-"""The contract every layer is written against, and the two drivers that run it.
+"""Layers as generators, and the two drivers that run them.
 
-A layer is written once and runs under WSGI and ASGI alike. It is a generator that suspends only
-through `Wait`, the one effect there is; `drive` performs the waits by blocking, `adrive` by
-awaiting. Inward is ``response = yield from call_next(request)``: the code above it runs on the way
-in, the code below it on the way out, and ``try``/``finally`` around it always runs.
+A layer is written once and runs under WSGI and ASGI. It is a generator that yields a `Wait` for
+everything that blocks: `drive` performs the waits by blocking, `adrive` by awaiting. A layer calls
+the next handler with ``response = yield from call_next(request)``. Code above this line runs before
+the request is handled, code below it afterwards, and ``try``/``finally`` around it works as usual.
 
-Never block or sleep in a layer directly: under ASGI that stops the event loop for everyone. Hand
-the work to `run`.
+Never block or sleep in a layer directly: under ASGI that stops the event loop for all requests. Use
+`run` instead.
 """
 
 import asyncio
 import contextlib
 import contextvars
 import copy
+import inspect
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,24 +24,24 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from ..counts import require_count
 from ..errors import ConfigurationError
-from .threads import Share, Threads
+from ..validation import require_positive_int
+from .fair_pool import FairThreadPool, PoolQuota
 
 __all__ = [
     "Flow",
     "Handler",
     "Layer",
     "Wait",
-    "Workers",
+    "WorkerPool",
     "adrive",
-    "checked_layers",
-    "contained",
     "drive",
     "in_main_thread",
+    "isolate_errors",
     "run",
     "run_coroutine",
     "stack",
+    "validate_layers",
     "wait_for",
 ]
 
@@ -51,14 +52,14 @@ Out = TypeVar("Out")
 
 
 class Wait(msgspec.Struct, eq=False):
-    """Something that may block or be awaited.
+    """Effect of a flow: an operation that blocks or is awaited.
 
     Attributes:
-        sync: performs it by blocking and returns its result.
-        aio: performs it on the running asyncio loop; it gives the same result or error as *sync*.
-        within: performs it by blocking for so many seconds at most, and then raises TimeoutError;
-            None where only *sync* can, for as long as it takes.
-        bounded: whether it ends, on a loop, when the time of its request is over, see `Deadline`.
+        sync: Function that performs the operation by blocking and returns its result.
+        aio: Function that returns an awaitable with the same result or error, for the running event loop.
+        within: Function like *sync* with a timeout in seconds, after which it raises TimeoutError; None
+            if the operation cannot time out.
+        bounded: Whether the deadline of the request cancels it on an event loop, see `Deadline`.
     """
 
     sync: Callable[[], Any]
@@ -68,54 +69,64 @@ class Wait(msgspec.Struct, eq=False):
 
 
 Flow: TypeAlias = Generator[Wait, Any, T]
-"""What may wait, and returns a T: each `Wait` it yields comes back as its result."""
+"""Generator that yields waits, receives their results, and returns a value of type T."""
 
 Handler: TypeAlias = Callable[[In], Flow[Out]]
-"""Answers a request: with what the layers around it and the model make of it."""
+"""Function of a request that returns the flow of its response."""
 
 Layer: TypeAlias = Callable[[In, Handler[In, Out]], Flow[Out]]
-"""Is called with a request and the handler inside of it; it may refuse, change or note what goes in and comes out."""
+"""Function of a request and the next handler. It may reject, change or log the request and the response."""
 
 
 def stack(layers: Iterable[Layer[In, Out]], handler: Handler[In, Out]) -> Handler[In, Out]:
-    """Put *layers* around *handler*, the first one outermost.
+    """Return *handler* with *layers* around it, the first one outermost.
 
     Raises:
-        ConfigurationError: one of the layers cannot be called.
+        ConfigurationError: One of the layers is not callable.
     """
-    for layer in reversed(checked_layers(layers)):
+    for layer in reversed(validate_layers(layers)):
         handler = _around(layer, handler)
     return handler
 
 
-def checked_layers(layers: Iterable[Layer[In, Out]]) -> tuple[Layer[In, Out], ...]:
-    """*layers*, none of which is something else.
+def validate_layers(layers: Iterable[Layer[In, Out]]) -> tuple[Layer[In, Out], ...]:
+    """Return *layers* as a tuple.
 
     Raises:
-        ConfigurationError: one of them cannot be called, or is a class where its instance is meant.
+        ConfigurationError: One of them is not callable, or is a class instead of an instance.
     """
     if not isinstance(layers, Iterable):
-        raise ConfigurationError(f"layers={layers!r}: accepts a list of layers")
-    chosen = tuple(layers)
-    for layer in chosen:
+        raise ConfigurationError(f"layers must be a list of layers (got {layers!r})")
+    checked = tuple(layers)
+    for layer in checked:
         if not callable(layer) or isinstance(layer, type):
-            raise ConfigurationError(f"layers: {layer!r}: accepts what is called with (request, call_next)")
-    return chosen
+            raise ConfigurationError(
+                f"layers must be instances or functions called with (request, call_next) (got {layer!r})"
+            )
+    return checked
 
 
 def _around(layer: Layer[In, Out], call_next: Handler[In, Out]) -> Handler[In, Out]:
-    # To find an object's own __call__ takes as long as to call it.
-    own = isinstance(getattr(type(layer), "__call__", None), FunctionType)  # noqa: B004  of its class
-    call: Layer[In, Out] = layer.__call__ if own else layer  # type: ignore[operator]
+    # Looking up __call__ takes as long as the call itself, so it is done once.
+    is_method = isinstance(getattr(type(layer), "__call__", None), FunctionType)  # noqa: B004  of the class
+    call: Layer[In, Out] = layer.__call__ if is_method else layer  # type: ignore[operator]
+    name = _second_parameter(call)
+    # A partial calls the layer directly: no additional frame, which would cost time and lengthen tracebacks.
+    return partial(call, **{name: call_next}) if name else lambda request: call(request, call_next)
 
-    def handler(request: In) -> Flow[Out]:
-        return call(request, call_next)
 
-    return handler
+def _second_parameter(call: Callable[..., Any]) -> str | None:
+    """Return the name of the second parameter of *call*, or None if it cannot be passed by name."""
+    try:
+        parameters = [*inspect.signature(call, follow_wrapped=False).parameters.values()]
+    except (TypeError, ValueError):
+        return None
+    named = [parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters[:2]]
+    return parameters[1].name if named == [True, True] else None
 
 
 def drive(flow: Flow[T]) -> T:
-    """Run *flow* to its result, blocking wherever it waits: for WSGI, tests and scripts."""
+    """Run *flow*, blocking at each wait, and return its result. For WSGI, tests and scripts."""
     step: Callable[[Any], Wait] = flow.send
     value: Any = None
     try:
@@ -128,16 +139,17 @@ def drive(flow: Flow[T]) -> T:
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
     except BaseException:
-        # An interruption may come between two steps, while the flow is suspended.
+        # A signal handler may raise between two steps, while the flow is suspended.
         flow.close()
         raise
 
 
 async def adrive(flow: Flow[T], value: Any = None) -> T:
-    """Run *flow* to its result, awaiting wherever it waits: for ASGI.
+    """Run *flow*, awaiting each wait, and return its result. For ASGI.
 
     Args:
-        value: what a flow that already waits is sent first; an exception is thrown into it.
+        flow: Flow to run.
+        value: Result to resume a suspended *flow* with; an exception is raised inside it.
     """
     step: Callable[[Any], Wait] = flow.throw if isinstance(value, BaseException) else flow.send
     try:
@@ -155,60 +167,64 @@ async def adrive(flow: Flow[T], value: Any = None) -> T:
         raise
 
 
-class Workers:
-    """Threads for blocking work under ASGI, apart from the host application's own.
+class WorkerPool:
+    """Thread pool for blocking calls under ASGI, separate from the thread pool of the host application.
 
-    No thread starts before the first use, and a forked child starts its own: threads do not
-    survive ``fork``, so a pool made by ``gunicorn --preload`` would never answer.
+    Threads start on demand. Forked children start their own, as threads do not survive a fork
+    (``gunicorn --preload``).
 
     Args:
-        threads: how many calls may run at once; by default four more than there are cores, and 32 at
-            most.
-        patience: after how many seconds a call is overdue: nobody waits for it any longer. Its thread
-            is replaced, and a share in which too many are overdue refuses more. Under WSGI too calls
-            then run in these threads, as many as there are callers, where a request has a deadline:
-            nobody could give up a call of its own thread. None for never.
+        threads: Number of calls that run at once. Default: number of cores + 4, at most 32.
+        hang_timeout: Seconds after which a call is stuck; None for never. A stuck thread is replaced, and
+            a model with too many stuck calls rejects further ones. If set, requests with a deadline make
+            their calls in these threads under WSGI too, as a thread cannot cancel a call of its own.
     """
 
-    def __init__(self, threads: int | None = None, *, patience: float | None = None) -> None:
+    def __init__(self, threads: int | None = None, *, hang_timeout: float | None = None) -> None:
         if threads is not None:
-            require_count("threads", threads)
-        self.patience = patience
-        self._threads = Threads(threads, patience)
+            require_positive_int("threads", threads)
+        self.hang_timeout = hang_timeout
+        self._threads = FairThreadPool(threads, hang_timeout)
 
-    def share(self) -> "Workers":
-        """The same threads, for one of several models that share them fairly.
+    def share(self) -> "WorkerPool":
+        """Return a pool that shares these threads, for one of several models.
 
-        The calls that wait are made in turn, and while there are other shares no more than half of
-        the threads, or one, work for any of them at once.
+        Queued calls of different shares start in turn. With several shares, each uses half of the threads
+        at most.
         """
         share = copy.copy(self)
         share._share = self._threads.share()
         return share
 
     @cached_property
-    def _share(self) -> Share:
+    def _share(self) -> PoolQuota:
         return self._threads.share()
 
     def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
-        """Call *function*: here under WSGI, in one of the threads under ASGI.
+        """Call *function* in the caller's thread under WSGI, in a thread of the pool under ASGI.
 
-        The call sees the caller's context variables. A call whose request is cancelled while it
-        still queues is never made.
+        The call has the caller's context variables. It is dropped if the request is cancelled while the
+        call is queued.
 
         Raises:
-            Overloaded: too many calls of this share are overdue.
+            Overloaded: Too many calls of this share are stuck.
         """
-        return (yield self.wait(partial(contained, function, *args, **kwargs)))  # type: ignore[no-any-return]
+        return (yield self.wait(partial(isolate_errors, function, *args, **kwargs)))  # type: ignore[no-any-return]
 
-    def wait(self, call: Callable[[], Any], *, light: bool = False, rows: int = 0) -> Wait:
-        """What `run` waits for, of a *call* that is `contained`, and of so many *rows*.
+    def wait(self, call: Callable[[], Any], *, inline_ok: bool = False, rows: int = 0) -> Wait:
+        """Return the wait for *call*, see `run`.
 
-        A *light* one is made here under WSGI also where a request has a deadline.
+        Args:
+            call: Function without arguments, wrapped in `isolate_errors`.
+            inline_ok: Under WSGI, call it in the caller's thread even if the request has a deadline.
+            rows: Number of rows that count as queued until it starts.
+
+        Raises:
+            Overloaded: Too many calls of this share are stuck.
         """
-        if self.patience is not None:
-            self._share.refuse_overdue()
-        within = None if light or self.patience is None else partial(self._call_within, call, rows)
+        if self.hang_timeout is not None:
+            self._share.raise_if_stuck()
+        within = None if inline_ok or self.hang_timeout is None else partial(self._call_within, call, rows)
         return Wait(call, partial(self._call, call, rows), within)
 
     async def _call(self, call: Callable[[], T], rows: int) -> T:
@@ -217,40 +233,37 @@ class Workers:
 
     def _call_within(self, call: Callable[[], T], rows: int, seconds: float) -> T:
         context = contextvars.copy_context()
-        return self._share.result(partial(context.run, call), seconds, rows)
+        return self._share.run_with_timeout(partial(context.run, call), seconds, rows)
 
     def set_serving(self, serving: bool) -> None:
-        """Count this share among those that leave each other half of the threads, or no longer.
-
-        A share counts from the beginning; that of a replaced model need not be left any.
-        """
+        """Set whether the threads are divided among this share and others. False for a replaced model."""
         self._share.set_serving(serving)
 
     @property
     def rows_waiting(self) -> int:
-        """How many rows wait for a thread."""
+        """Number of rows in queued calls."""
         return self._share.rows_waiting
 
-    def submit(self, call: Callable[[], None], *, now: bool = False) -> None:
-        """Have one of the threads make a *call* that nobody waits for, and that raises nothing.
+    def submit(self, call: Callable[[], None], *, immediate: bool = False) -> None:
+        """Start *call* in a thread of the pool, without waiting for it.
 
         Args:
-            call: what to call.
-            now: not only when one is free: for a thread that waits for what comes of it.
+            call: Function to call. It must not raise.
+            immediate: Start it immediately, in an additional thread if none is free. For callers whose own
+                thread blocks until it is done.
         """
-        self._share.submit(call, now=now)
+        self._share.submit(call, immediate=immediate)
 
 
-def contained(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """The result of a *call*, which may raise what is no `Exception` without taking more than itself down.
+def isolate_errors(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return the result of *call*, and convert exceptions that would affect more than this call.
 
-    A panic of an extension module, SystemExit or CancelledError would otherwise end a worker, or
-    pass for the cancellation of the request; StopIteration cannot be carried by a Future.
-
-    KeyboardInterrupt passes in the main thread: there it may be Ctrl-C.
+    SystemExit and panics of extension modules would end a worker, CancelledError would look like the
+    cancellation of the request, and a Future cannot have StopIteration as its exception.
+    KeyboardInterrupt is not converted in the main thread, where it may be Ctrl-C.
 
     Raises:
-        RuntimeError: it raised such a thing, which is the cause.
+        RuntimeError: The call raised one of these, which is the ``__cause__``.
     """
     try:
         return call(*args, **kwargs)
@@ -267,77 +280,83 @@ def contained(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 def in_main_thread() -> bool:
-    """Return whether this is the main thread, the only one that Ctrl-C and other signals interrupt."""
+    """Return True in the main thread, the only one in which signal handlers run."""
     return threading.get_ident() == threading.main_thread().ident
 
 
 def run_coroutine(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine to its result where nothing can be awaited, in an event loop of its own."""
+    """Run a coroutine in a new event loop, and return its result."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(function())
-    # Called from a coroutine, whose loop cannot run another one inside: a notebook, an async test.
+    # In a notebook or an async test a loop runs already, and event loops cannot be nested.
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(contextvars.copy_context().run, lambda: asyncio.run(function())).result()
 
 
-_workers = Workers(patience=60)
-_functions: WeakKeyDictionary[Any, Workers] = WeakKeyDictionary()
-"""A share of those threads for each function, by its code: one that hangs takes none from the others."""
+_workers = WorkerPool(hang_timeout=60)
+_functions: WeakKeyDictionary[Any, WorkerPool] = WeakKeyDictionary()
+"""Share of each function, by its code: a function that hangs does not block the others."""
 
 
 def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
-    """Call *function*: here under WSGI, in a thread under ASGI.
+    """Call *function* in the caller's thread under WSGI, in another thread under ASGI.
 
-    The call sees the caller's context variables. A call whose request is cancelled while it still
-    queues is never made.
+    The call has the caller's context variables. It is dropped if the request is cancelled while the
+    call is queued.
 
     Raises:
-        Overloaded: half of the threads have been in calls of this function for more than a minute.
+        Overloaded: Half of the threads have been in calls of this function for more than a minute.
+
+    Example:
+        def add_greeting(request, call_next):
+            response = yield from call_next(request)
+            response.set("x-greeting", (yield from run(fetch_greeting)))
+            return response
     """
     key = getattr(function, "__code__", None) or type(function)
     workers = _functions.get(key)
     if workers is None:
         workers = _functions[key] = _workers.share()
-    call = partial(contained, function, *args, **kwargs)
-    return (yield workers.wait(call, light=True))  # type: ignore[no-any-return]
+    call = partial(isolate_errors, function, *args, **kwargs)
+    return (yield workers.wait(call, inline_ok=True))  # type: ignore[no-any-return]
 
 
 def wait_for(future: Future[T], timeout: float | None = None) -> Flow[T]:
-    """Wait for the result of a *future* that some thread is working on.
+    """Wait for the result of a *future* that another thread sets.
 
-    A caller's cancellation is its own: the future, and whoever else waits for it, are untouched.
+    Cancellation or a timeout of the caller affects neither the future nor other callers.
 
     Raises:
-        TimeoutError: there is none after *timeout* seconds.
+        TimeoutError: There is no result after *timeout* seconds.
     """
     return (  # type: ignore[no-any-return]
         yield Wait(
             sync=partial(future.result, timeout),
-            aio=partial(_settled, future, timeout),
+            aio=partial(_await_future, future, timeout),
             within=lambda seconds: future.result(seconds if timeout is None else min(seconds, timeout)),
         )
     )
 
 
-async def _settled(future: Future[T], timeout: float | None) -> T:
+async def _await_future(future: Future[T], timeout: float | None) -> T:
     if future.done() or (timeout is not None and timeout <= 0):
-        # A future that hangs must not keep a callback of everybody who comes too late to wait for it.
+        # Without time to wait, do not add yet another callback to a future that may never finish.
         return future.result(0)
     loop = asyncio.get_running_loop()
-    settled = loop.create_future()
+    is_done = loop.create_future()
 
     def wake() -> None:
-        if not settled.done():
-            settled.set_result(None)
+        if not is_done.done():
+            is_done.set_result(None)
 
     def wake_loop(_: Future[T]) -> None:
-        # The loop of a caller who gave up may be closed by now.
+        # If the caller no longer waits, its loop may be closed.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(wake)
 
     future.add_done_callback(wake_loop)
     async with asyncio.timeout(timeout):
-        await settled
+        await is_done
     return future.result()

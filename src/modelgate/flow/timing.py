@@ -1,4 +1,4 @@
-"""Where the time of one request goes."""
+"""Durations of the phases of a request."""
 
 from time import perf_counter
 
@@ -6,10 +6,10 @@ __all__ = ["Timing"]
 
 
 class Timing:
-    """The phases of a request, each from the end of the one before.
+    """Durations of the phases of a request. A phase begins when the previous one ends.
 
     Args:
-        started: when the first one began, on the clock of `time.perf_counter`.
+        started: Start of the first phase, on the clock of `time.perf_counter`.
     """
 
     __slots__ = ("_last", "_phases", "_started")
@@ -19,16 +19,20 @@ class Timing:
         self._phases: dict[str, float] = {}
 
     def mark(self, phase: str) -> None:
-        """Now *phase* ends. What has ended before goes on."""
+        """End *phase* now. If it has ended before, the durations are added."""
         now = perf_counter()
         self._phases[phase] = self._phases.get(phase, 0.0) + now - self._last
         self._last = now
 
     def field(self, cache_hit: bool | None) -> str:
-        """The value of ``Server-Timing`` (W3C Server Timing, section 3), the model having been in memory or not."""
+        """Return the value of the ``Server-Timing`` field (W3C Server Timing, section 3).
+
+        Args:
+            cache_hit: Whether the model was in memory; None if no model was needed.
+        """
         phases = {**self._phases, "total": perf_counter() - self._started}
-        described = {None: "", True: ";desc=hit", False: ";desc=miss"}[cache_hit]
+        description = {None: "", True: ";desc=hit", False: ";desc=miss"}[cache_hit]
         return ", ".join(
-            f"{name}{described if name == 'cache' else ''};dur={seconds * 1e3:.3f}"
+            f"{name}{description if name == 'cache' else ''};dur={seconds * 1e3:.3f}"
             for name, seconds in phases.items()
         )

@@ -1,11 +1,5 @@
-"""A gate: deployments, the layers around them, the dialects in which they are asked, and what runs them."""
+"""The gate: an HTTP app around deployments."""
 
-from .deployment import Deployment, HTTPLayer, ScoringLayer
 from .gate import Gate
 
-__all__ = [
-    "Deployment",
-    "Gate",
-    "HTTPLayer",
-    "ScoringLayer",
-]
+__all__ = ["Gate"]

@@ -1,25 +1,24 @@
-"""What the options of a gate mean."""
+"""Turn the options of a gate into layers, dialects and a registry."""
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from ..deployments.deployment import HTTPLayer
+from ..deployments.reconciler import Registry
 from ..dialects import DIALECTS, Dialect
-from ..errors import ConfigurationError
-from ..flow import checked_layers
+from ..errors import ConfigurationError, error_context
+from ..flow import validate_layers
 from ..keys import KeyStore
 from ..keys.store import ACCEPTED as ACCEPTED_KEYS
-from ..layers import Admission, AuthFailures, BodyLimit, Deadline, KeyAuth, RateLimit
+from ..layers import Admission, AuthFailureLimit, BodyLimit, Deadline, KeyAuth, RateLimit
 from ..layers.rate_limit import DEFAULT_RATE
-from .deployment import HTTPLayer
-from .following import Registry
 
 __all__ = [
-    "auth_failures",
-    "deadline_of",
-    "given_layers",
-    "naming",
-    "registry_of",
-    "spoken",
+    "auth_failure_layers",
+    "check_custom_layers",
+    "check_metrics",
+    "find_deadline",
+    "resolve_dialects",
+    "resolve_registry",
     "standard_layers",
 ]
 
@@ -31,103 +30,107 @@ def standard_layers(
     deadline: float | None,
     proxies: Sequence[str] | None,
 ) -> list[HTTPLayer]:
-    """The layers of a gate that is given none.
+    """Return the HTTP layers of a gate without custom layers.
 
     Args:
-        keys: as for `Gate`.
-        limits: as for `Gate`.
-        failures: what bounds failed authentication.
-        deadline: as for `Gate`.
-        proxies: ``trusted_proxies`` of `Gate`.
+        keys: See `Gate`.
+        limits: See `Gate`.
+        failures: Layers that limit failed authentication.
+        deadline: See `Gate`.
+        proxies: Option ``trusted_proxies`` of `Gate`.
 
     Raises:
-        ConfigurationError: there are no keys, or an option cannot be read.
+        ConfigurationError: There are no keys, or an option cannot be used.
     """
     if keys is None:
-        raise ConfigurationError(f"keys: a gate without keys would serve anyone: accepts {ACCEPTED_KEYS}")
-    with naming("deadline"):
+        raise ConfigurationError(
+            f"keys must be {ACCEPTED_KEYS} (got None): a gate without keys would serve anyone"
+        )
+    with error_context("deadline"):
         guards: list[HTTPLayer] = [] if deadline is None else [Deadline(deadline)]
     guards += [Admission(), BodyLimit(), *failures]
     if keys != "open":
-        guards.append(KeyAuth(keys, spare_forwarded=proxies is None))
-    with naming("limits"):
-        return [*guards, *_limits(DEFAULT_RATE if limits is None else limits)]
+        guards.append(KeyAuth(keys, skip_forwarded=proxies is None))
+    with error_context("limits"):
+        return [*guards, *_limit_layers(DEFAULT_RATE if limits is None else limits)]
 
 
-def deadline_of(layers: Sequence[HTTPLayer]) -> float | None:
-    """How many seconds *layers* leave a request; None where they do not bound it."""
+def find_deadline(layers: Sequence[HTTPLayer]) -> float | None:
+    """Return the shortest deadline of *layers* in seconds, or None if they have none."""
     return min((layer.seconds for layer in layers if isinstance(layer, Deadline)), default=None)
 
 
-def _limits(limits: str | HTTPLayer | Sequence[HTTPLayer]) -> Sequence[HTTPLayer]:
+def _limit_layers(limits: str | HTTPLayer | Sequence[HTTPLayer]) -> Sequence[HTTPLayer]:
     if isinstance(limits, str):
         return [RateLimit(limits)]
-    return checked_layers([limits] if callable(limits) else limits)
+    return validate_layers([limits] if callable(limits) else limits)
 
 
-def auth_failures(rate: str | None, proxies: Sequence[str] | None) -> list[HTTPLayer]:
-    """The layer that bounds failed authentication, where there is to be one."""
-    with naming("auth_failures"):
-        # Nothing having been said of proxies, what one has forwarded comes from an unknown address.
-        return [] if rate is None else [AuthFailures(rate, spare_forwarded=proxies is None)]
+def auth_failure_layers(rate: str | None, proxies: Sequence[str] | None) -> list[HTTPLayer]:
+    """Return the layer that limits failed authentication, or an empty list if *rate* is None."""
+    with error_context("auth_failure_limit"):
+        # Without trusted_proxies, the address of a forwarded request is not known.
+        return [] if rate is None else [AuthFailureLimit(rate, skip_forwarded=proxies is None)]
 
 
-def registry_of(given: Registry | str) -> Registry:
-    """The registry that is meant.
-
-    Raises:
-        ConfigurationError: it is neither one nor the URL of one.
-    """
-    if isinstance(given, str):
-        from .registry import SqlRegistry
-
-        return SqlRegistry(given)
-    if not hasattr(given, "list"):
-        raise ConfigurationError(f"registry={given!r}: accepts a SqlRegistry, or the URL of its database")
-    return given
+def check_metrics(metrics: object) -> None:
+    """Raise `ConfigurationError` unless *metrics* is a valid option of `Gate`."""
+    if metrics is not True and metrics is not False and metrics != "open":
+        raise ConfigurationError(f'metrics must be True, False, or "open" for anyone (got {metrics!r})')
 
 
-@contextlib.contextmanager
-def naming(option: str) -> Iterator[None]:
-    """A refusal names the option the user wrote, and not the one it became."""
-    try:
-        yield
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{option}: {error}") from None
-
-
-def given_layers(layers: Sequence[HTTPLayer], keys: object, limits: object) -> Sequence[HTTPLayer]:
-    """*layers*, given whole.
+def resolve_registry(registry: Registry | str) -> Registry:
+    """Return *registry*, or a `SqlRegistry` for its URL.
 
     Raises:
-        ConfigurationError: *keys* or *limits* are given too, or nothing asks for a key.
+        ConfigurationError: It is neither a registry nor a URL.
     """
-    layers = checked_layers(layers)
+    if isinstance(registry, str):
+        from ..deployments.sql_registry import SqlRegistry
+
+        return SqlRegistry(registry)
+    if not hasattr(registry, "list"):
+        raise ConfigurationError(
+            f"deployment_registry must be a SqlRegistry, or the URL of its database (got {registry!r})"
+        )
+    return registry
+
+
+def check_custom_layers(layers: Sequence[HTTPLayer], keys: object, limits: object) -> Sequence[HTTPLayer]:
+    """Return *layers* after checking that they fit the other options.
+
+    Raises:
+        ConfigurationError: *keys* or *limits* are set too, or no layer authenticates callers.
+    """
+    layers = validate_layers(layers)
     if limits is not None or keys not in (None, "open"):
         raise ConfigurationError(
-            "layers: given whole, they hold KeyAuth and RateLimit: leave keys and limits out"
+            "layers must contain KeyAuth and RateLimit themselves: leave keys and limits out"
         )
     if keys is None and not any(isinstance(layer, KeyAuth) for layer in layers):
-        raise ConfigurationError('layers: there is no KeyAuth among them: add one, or say keys="open"')
+        raise ConfigurationError('layers must contain KeyAuth: add it, or set keys="open" to serve anyone')
     return layers
 
 
-def spoken(given: Sequence[str | Dialect] | None) -> dict[str, Dialect]:
-    """The dialects spoken, by name.
+def resolve_dialects(dialects: Sequence[str | Dialect] | None) -> dict[str, Dialect]:
+    """Return the dialects by name; all of them if *dialects* is None.
 
     Raises:
-        ConfigurationError: one is unknown, or given twice, or there are none.
+        ConfigurationError: A dialect is unknown or listed twice, or the list is empty.
     """
-    chosen = list(DIALECTS) if given is None else [given] if isinstance(given, str) else list(given)
-    dialects: dict[str, Dialect] = {}
-    for dialect in chosen:
-        if isinstance(dialect, str) and dialect in DIALECTS:
-            dialect = DIALECTS[dialect]()
-        if isinstance(dialect, str | type) or not hasattr(dialect, "decode") or dialect.name in dialects:
+    if dialects is None:
+        items: list[str | Dialect] = list(DIALECTS)
+    else:
+        items = [dialects] if isinstance(dialects, str) else list(dialects)
+    by_name: dict[str, Dialect] = {}
+    for item in items:
+        dialect = DIALECTS[item]() if isinstance(item, str) and item in DIALECTS else item
+        if isinstance(dialect, str | type) or not hasattr(dialect, "decode") or dialect.name in by_name:
             raise ConfigurationError(
-                f"dialects={given!r}: accepts a Dialect, or {', '.join(DIALECTS)}; each once"
+                f"dialects must be Dialect objects, or names of {', '.join(DIALECTS)}, each once"
+                f" (got {dialects!r})"
             )
-        dialects[dialect.name] = dialect
-    if not dialects:
-        raise ConfigurationError(f"dialects={given!r}: accepts at least one")
-    return dialects
+        by_name[dialect.name] = dialect
+    if not by_name:
+        raise ConfigurationError(f"dialects must contain at least one dialect (got {dialects!r})")
+    return by_name

@@ -1,33 +1,24 @@
-"""HTTP as layers and dialects see it: requests, responses, and bodies read under limits."""
+"""HTTP requests, responses, routes and bodies, independent of any framework."""
 
-from .messages import (
-    MAX_BODY,
-    PLAIN,
-    BodyMeter,
-    Headers,
-    Request,
-    Response,
-    Wire,
-    answered,
-    error_response,
-    head_credentials,
-    http_stack,
-    refusal,
-    token_of,
-)
+from .credentials import Headers, credentials_from_headers, parse_authorization
+from .request import MAX_BODY, PLAIN_JSON, BodySizeLimiter, Request, WireFormat
+from .response import Response, error_response
+from .routing import Route
+from .stack import call_encoding_errors, encode_error, http_stack
 
 __all__ = [
     "MAX_BODY",
-    "PLAIN",
-    "BodyMeter",
+    "PLAIN_JSON",
+    "BodySizeLimiter",
     "Headers",
     "Request",
     "Response",
-    "Wire",
-    "answered",
+    "Route",
+    "WireFormat",
+    "call_encoding_errors",
+    "credentials_from_headers",
+    "encode_error",
     "error_response",
-    "head_credentials",
     "http_stack",
-    "refusal",
-    "token_of",
+    "parse_authorization",
 ]

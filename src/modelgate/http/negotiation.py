@@ -1,52 +1,57 @@
-"""Which of several media types a caller would rather have (RFC 9110, section 12.5.1), and what else (RFC 7240)."""
+"""Content negotiation (RFC 9110, section 12.5.1) and the ``Prefer`` field (RFC 7240)."""
 
 import re
 from collections.abc import Sequence
 
-__all__ = ["preference", "preferred"]
+__all__ = ["best_media_type", "parse_prefer"]
 
-_MOST = 64
+_MAX_RANGES = 64
 
-# What stands between commas, but for those in a quoted string; one that is never closed ends with the field.
+# Split at commas outside of quoted strings. An unclosed string extends to the end of the field.
 _PARTS = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.?)*"?)+')
 
 
-def preferred(accept: str | None, offered: Sequence[str]) -> str:
-    """The one of *offered* with the greatest weight, the first of equals.
+def best_media_type(accept: str | None, offered: Sequence[str]) -> str:
+    """Return the offered media type with the greatest weight, the first one of equals.
 
-    Where none is accepted it is the first: who asked is told more by an answer than by a 406.
+    If none is acceptable, the first one is returned: a response in another media type is more useful
+    to the caller than a 406.
 
     Args:
-        accept: the value of the header field, of which no more than 64 ranges are read.
-        offered: media types, lower case.
+        accept: Value of the ``Accept`` field. Ranges after the 64th are ignored.
+        offered: Media types, lower case.
     """
     if not accept or accept == "*/*":
         return offered[0]
     weights: dict[str, float] = {}
-    for given in accept.lower().split(",", _MOST)[:_MOST]:
-        kind, *parameters = (part.strip() for part in given.split(";"))
-        weights[kind] = next((_weight(told) for told in parameters if told.startswith("q=")), 1.0)
-    return max(offered, key=lambda kind: _weight_of(kind, weights))
+    for item in accept.lower().split(",", _MAX_RANGES)[:_MAX_RANGES]:
+        media_range, *parameters = (part.strip() for part in item.split(";"))
+        quality = next((parameter for parameter in parameters if parameter.startswith("q=")), "q=1")
+        weights[media_range] = _parse_weight(quality.removeprefix("q="))
+    return max(offered, key=lambda media_type: _weight_of(media_type, weights))
 
 
-def _weight_of(kind: str, weights: dict[str, float]) -> float:
-    """That of the range which says most of *kind*."""
-    ranges = (kind, kind.partition("/")[0] + "/*", "*/*")
-    return next((weights[given] for given in ranges if given in weights), 0.0)
+def _weight_of(media_type: str, weights: dict[str, float]) -> float:
+    """Return the weight of the most specific range that matches *media_type*."""
+    ranges = (media_type, media_type.partition("/")[0] + "/*", "*/*")
+    return next((weights[media_range] for media_range in ranges if media_range in weights), 0.0)
 
 
-def _weight(told: str) -> float:
-    number = told[2:]
+def _parse_weight(number: str) -> float:
     return float(number) if number.replace(".", "", 1).isdecimal() and number.isascii() else 0.0
 
 
-def preference(told: str, name: str) -> str | None:
-    """What the field ``Prefer`` says of the preference *name* (lower case); None where it says nothing.
+def parse_prefer(field: str, name: str) -> str | None:
+    """Return the value of a preference in a ``Prefer`` field, or None if it is not there.
 
-    RFC 7240, section 2: the first of a name counts, without a value it is empty.
+    The first one of a name counts, and one without a value is empty (RFC 7240, section 2).
+
+    Args:
+        field: Value of the ``Prefer`` field.
+        name: Name of the preference, lower case.
     """
-    for part in _PARTS.finditer(told):
-        said, _, value = part[0].partition(";")[0].partition("=")
-        if said.strip().lower() == name:
+    for part in _PARTS.finditer(field):
+        preference, _, value = part[0].partition(";")[0].partition("=")
+        if preference.strip().lower() == name:
             return value.strip().strip('"')
     return None

@@ -1,17 +1,17 @@
-"""API keys: whom they belong to, and which deployments they open.
+"""API keys: who owns them, and which deployments they permit.
 
-`SqlKeyStore` needs the extra ``sql``, and is imported when it is used.
+`SqlKeyStore` needs the extra ``sql`` and is imported on first use.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from .generate import generate, is_intact
+from .generate import generate, has_valid_checksum
+from .key_record import KeyRecord, NewKey
 from .principal import Principal
-from .record import KeyRecord, NewKey
 from .store import KeyStore, MemoryKeyStore, key_store
 
 if TYPE_CHECKING:
-    from .sql import SqlKeyStore
+    from .sql_store import SqlKeyStore
 
 __all__ = [
     "KeyRecord",
@@ -21,14 +21,14 @@ __all__ = [
     "Principal",
     "SqlKeyStore",
     "generate",
-    "is_intact",
+    "has_valid_checksum",
     "key_store",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name == "SqlKeyStore":
-        from .sql import SqlKeyStore
+        from .sql_store import SqlKeyStore
 
         return SqlKeyStore
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,9 +1,9 @@
-"""What a store keeps in place of a key.
+"""Digests of API keys.
 
-A generated key has more entropy than can be guessed, so a fast digest is enough and a slow password
-hash would only cost every request a tenth of a second. Looking a digest up also leaks nothing by
-its timing: who can choose a key cannot choose its digest. That holds for long random keys alone,
-hence the shortest length accepted.
+Key stores contain digests, never keys. A fast digest is enough: generated keys have too much entropy to
+be guessed, and a slow password hash would add a tenth of a second to every request. Lookup by digest
+leaks nothing through timing either, because a caller who chooses a key cannot choose its digest. Both
+arguments hold for long random keys only, hence the minimum length.
 """
 
 import hashlib
@@ -12,38 +12,41 @@ import os
 
 from ..errors import ConfigurationError
 
-__all__ = ["LONGEST", "SHORTEST", "digest_of", "pepper_of", "same"]
+__all__ = ["MAX_KEY_LENGTH", "MIN_KEY_LENGTH", "constant_time_equal", "hash_key", "load_pepper"]
 
-SHORTEST, LONGEST = 16, 256
-"""How many characters a key has."""
+MIN_KEY_LENGTH, MAX_KEY_LENGTH = 16, 256
+"""Length of a key, in characters."""
 
-same = hmac.compare_digest
-"""Whether two digests are the same, in a time that does not tell how much of them is."""
+constant_time_equal = hmac.compare_digest
+"""Compare two digests in a time that does not depend on how many leading bytes are equal."""
 
 
-def digest_of(key: str, pepper: bytes | None = None) -> bytes | None:
-    """The digest by which *key* is looked up; None where it cannot be a key, whatever the store holds.
+def hash_key(key: str, pepper: bytes | None = None) -> bytes | None:
+    """Return the digest of *key*, or None if no store can contain such a key.
 
     Args:
-        key: any text at all.
-        pepper: makes the digest an HMAC with it.
+        key: Any text.
+        pepper: Secret for an HMAC-SHA-256; None for a plain SHA-256.
     """
-    if not 0 < len(key) <= LONGEST or not key.isascii():
+    if not 0 < len(key) <= MAX_KEY_LENGTH or not key.isascii():
         return None
     if pepper is None:
         return hashlib.sha256(key.encode()).digest()
     return hmac.digest(pepper, key.encode(), "sha256")
 
 
-def pepper_of(told: str | None) -> bytes | None:
-    """The pepper to use: *told*, or what ``MODELGATE_KEYS_PEPPER`` says, or none.
+def load_pepper(pepper: str | None) -> bytes | None:
+    """Return *pepper*, or else the value of ``MODELGATE_KEYS_PEPPER``, or None if neither is set.
 
     Raises:
-        ConfigurationError: it is no text, or too short to be a secret.
+        ConfigurationError: The pepper is not a string, or too short to be a secret.
     """
-    pepper = told if told is not None else os.environ.get("MODELGATE_KEYS_PEPPER") or None
-    if pepper is not None and not isinstance(pepper, str):
-        raise ConfigurationError(f"pepper: is of type {type(pepper).__name__}: accepts text")
-    if pepper is not None and len(pepper) < SHORTEST:
-        raise ConfigurationError(f"pepper: has {len(pepper)} characters: accepts {SHORTEST} and more")
-    return pepper.encode() if pepper is not None else None
+    if pepper is None:
+        pepper = os.environ.get("MODELGATE_KEYS_PEPPER") or None
+    if pepper is None:
+        return None
+    if not isinstance(pepper, str):
+        raise ConfigurationError(f"pepper must be a string (got {type(pepper).__name__})")
+    if len(pepper) < MIN_KEY_LENGTH:
+        raise ConfigurationError(f"pepper must have at least {MIN_KEY_LENGTH} characters (got {len(pepper)})")
+    return pepper.encode()

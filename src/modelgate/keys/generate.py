@@ -1,8 +1,8 @@
-"""Making keys, and seeing whether one was copied whole.
+"""Generate API keys and verify their checksums.
 
-A key is ``mg_live_<26 characters>_<checksum>``: the prefix tells people and secret scanners what it is,
-a double click selects all of it, and the checksum (that of GitHub's tokens: CRC-32 in base 62, six
-characters) tells a typing error from a key without asking a database. It is no secret.
+A key is ``mg_live_<26 characters>_<checksum>``. The prefix identifies it to people and secret scanners,
+and a double click selects all of it. The checksum is that of GitHub's tokens (CRC-32 in base 62, six
+characters); it detects a mistyped key without a database lookup. It is no secret.
 """
 
 import re
@@ -11,43 +11,43 @@ import zlib
 
 from ..errors import ConfigurationError
 
-__all__ = ["PREFIX", "generate", "is_intact", "shown"]
+__all__ = ["PREFIX", "display_prefix", "generate", "has_valid_checksum"]
 
 PREFIX = "mg_live"
 
-# 155 random bits. The four characters that are shown leave 131.
-_RANDOM, _SHOWN = 26, 4
+# 155 random bits. 131 bits stay secret after the four characters in `display_prefix`.
+_RANDOM_LENGTH, _DISPLAYED_LENGTH = 26, 4
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PREFIX = re.compile(r"(?=.{1,32}\Z)[A-Za-z0-9]+(_[A-Za-z0-9]+)*")
 
 
 def generate(prefix: str = PREFIX) -> str:
-    """A new API key of 155 random bits. It is kept nowhere: show it once.
+    """Return a new API key with 155 random bits. It is not stored: show it to its owner once.
 
     Args:
-        prefix: what it begins with: letters and digits, single underscores between them.
+        prefix: Start of the key: letters and digits, optionally with single underscores between them.
 
     Raises:
-        ConfigurationError: *prefix* has another form.
+        ConfigurationError: The prefix contains other characters, or is too long.
     """
     if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
         raise ConfigurationError(
-            f"prefix={prefix!r}: accepts up to 32 letters and digits, and single '_' between them"
+            f"prefix must be up to 32 letters and digits, with single '_' between them (got {prefix!r})"
         )
-    body = f"{prefix}_{''.join(secrets.choice(_ALPHABET) for _ in range(_RANDOM))}"
+    body = f"{prefix}_{''.join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_LENGTH))}"
     return f"{body}_{_checksum(body)}"
 
 
-def is_intact(key: str) -> bool:
-    """Whether *key* ends in the checksum of what stands before it, as a generated key does."""
+def has_valid_checksum(key: str) -> bool:
+    """Return True if *key* ends in the checksum of the text before it, as generated keys do."""
     body, underscore, checksum = key.rpartition("_")
     return bool(underscore) and key.isascii() and _checksum(body) == checksum
 
 
-def shown(key: str) -> str:
-    """The part of a generated key by which people may know it."""
+def display_prefix(key: str) -> str:
+    """Return the part of a generated key that may be shown to identify it."""
     body = key.rpartition("_")[0]
-    return body[: _SHOWN - _RANDOM]
+    return body[: _DISPLAYED_LENGTH - _RANDOM_LENGTH]
 
 
 def _checksum(body: str) -> str:

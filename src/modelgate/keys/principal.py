@@ -1,4 +1,4 @@
-"""Whose key it is, and what it may do."""
+"""Owner and permissions of an API key."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -10,81 +10,92 @@ from ..errors import ConfigurationError, InsufficientScope
 __all__ = ["ACTIONS", "Principal", "is_scope", "parse_scopes"]
 
 ACTIONS = ("predict", "explain", "read")
-"""What can be done with a deployment; to read is to see what it is, not what it predicts."""
+"""Actions on a deployment. ``read`` permits reading its description, but no predictions."""
 
 _NAME = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whose key it is.
+    """Owner and permissions of an API key.
 
     Args:
-        id: names the key in logs and limits; it does not give the key away.
-        deployments: those the key may predict with; None for every one.
-        owner: who has the key.
-        limits: rate windows of this key alone, in place of the gate's.
-        counted_as: what limits count by, where that is not *id*: a key that replaces another goes on
-            with its counts.
-        scopes: what the key may do, as `parse_scopes` gives it; None where it may do everything
-            with *deployments*.
+        id: Id of the key in logs and limits. It does not reveal the key.
+        deployments: Deployments the key may predict with; None for all.
+        owner: Owner of the key.
+        limits: Rate windows of this key, used instead of the gate's.
+        limit_bucket: Id under which rate limits count this key, if it is not *id*. A replacement key
+            continues with the counts of the replaced one.
+        scopes: Permitted actions, as returned by `parse_scopes`; None if all actions are permitted on
+            *deployments*.
     """
 
     id: str
     deployments: tuple[str, ...] | None
     owner: str | None = None
     limits: str | None = None
-    counted_as: str | None = None
+    limit_bucket: str | None = None
     scopes: tuple[str, ...] | None = None
 
     @classmethod
-    def of(cls, key_id: str, scopes: tuple[str, ...], **further: Any) -> "Principal":
-        """The principal of a key with *scopes*, as `parse_scopes` gives them."""
-        apart = [scope.partition(":") for scope in scopes]
-        names = tuple(dict.fromkeys(name for name, _, action in apart if action in ("", "predict")))
-        whole = not any(action for _, _, action in apart)
-        return cls(key_id, None if "*" in names else names, **further, scopes=None if whole else scopes)
+    def from_scopes(cls, key_id: str, scopes: tuple[str, ...], **attributes: Any) -> "Principal":
+        """Return the principal of a key with *scopes*, which come from `parse_scopes`.
 
-    def may_use(self, deployment: str, action: str = "predict") -> bool:
-        """Whether the key opens *deployment* for *action*."""
+        Args:
+            key_id: Id of the key.
+            scopes: Its scopes.
+            attributes: Other attributes of the principal.
+        """
+        pairs = [scope.partition(":")[::2] for scope in scopes]
+        names = tuple(dict.fromkeys(name for name, action in pairs if action in ("", "predict")))
+        all_actions = not any(action for _, action in pairs)
+        deployments = None if "*" in names else names
+        return cls(key_id, deployments, **attributes, scopes=None if all_actions else scopes)
+
+    def can_access(self, deployment: str, action: str = "predict") -> bool:
+        """Return True if the key permits *action* on *deployment*."""
         if action == "predict" or self.scopes is None:
             return self.deployments is None or deployment in self.deployments
         return not {deployment, "*", f"{deployment}:{action}", f"*:{action}"}.isdisjoint(self.scopes)
 
     def require(self, deployment: str, action: str = "predict") -> None:
-        """Raises `InsufficientScope` where the key does not open *deployment* for *action*."""
-        if not self.may_use(deployment, action):
+        """Raise `InsufficientScope` unless the key permits *action* on *deployment*."""
+        if not self.can_access(deployment, action):
             raise InsufficientScope
 
     def covers(self, scope: str) -> bool:
-        """Return whether the key opens all that *scope* names, which may be ``"*"`` for everything."""
+        """Return True if the key permits everything in *scope*, which may be ``"*"`` for all."""
         name, _, action = scope.partition(":")
-        return all(self.may_use(name, each) for each in ([action] if action else ACTIONS))
+        return all(self.can_access(name, required) for required in ([action] if action else ACTIONS))
 
 
 def parse_scopes(scopes: str | Iterable[str], *, option: str = "keys") -> tuple[str, ...]:
-    """The scopes ``"churn"`` (every action), ``"churn:predict"``, ``"*"`` and ``"*:read"``, checked, each once.
+    """Validate scopes and return them without duplicates.
+
+    A scope is a deployment and an action, ``"churn:predict"``. Without an action, ``"churn"``
+    permits all of them; ``"*"`` and ``"*:read"`` apply to all deployments.
 
     Args:
-        scopes: one or several.
-        option: what the user calls them.
+        scopes: One scope or several.
+        option: Name of the option, for the error message.
 
     Raises:
-        ConfigurationError: there are none, or one is of another form.
+        ConfigurationError: There is no scope, or one is malformed.
     """
     several = isinstance(scopes, Iterable) and not isinstance(scopes, str)
-    told: Sequence[Any] = tuple(scopes) if several else (scopes,)
-    wrong = [scope for scope in told if not is_scope(scope)]
-    if wrong or not told:
+    values: Sequence[Any] = tuple(scopes) if several else (scopes,)
+    invalid = [scope for scope in values if not is_scope(scope)]
+    if invalid or not values:
         raise ConfigurationError(
-            f'{option}: a key opens {wrong or "nothing"}: accepts names of deployments, "*" for every one,'
-            f" and either with an action, as churn:predict: {', '.join(ACTIONS)}"
+            f'{option}: the scopes of a key must be names of deployments, or "*" for all of them, with or'
+            f" without one of the actions {', '.join(ACTIONS)} (got {invalid or 'none'}): for example"
+            ' "churn" or "churn:predict"'
         )
-    return tuple(dict.fromkeys(told))
+    return tuple(dict.fromkeys(values))
 
 
 def is_scope(scope: object) -> bool:
-    """Return whether *scope* is a name or ``*``, with an action or without."""
+    """Return True if *scope* is a deployment name or ``*``, with or without an action."""
     if not isinstance(scope, str):
         return False
     name, colon, action = scope.partition(":")

@@ -1,4 +1,4 @@
-"""Key stores. A store keeps the digests of its keys, never the keys."""
+"""Key stores."""
 
 import os
 import re
@@ -7,8 +7,8 @@ from typing import Protocol
 
 from ..errors import ConfigurationError
 from ..flow import Flow
-from .digest import LONGEST, SHORTEST, digest_of, same
-from .generate import PREFIX, is_intact
+from .digest import MAX_KEY_LENGTH, MIN_KEY_LENGTH, constant_time_equal, hash_key
+from .generate import PREFIX, has_valid_checksum
 from .principal import Principal, parse_scopes
 
 __all__ = ["KeyStore", "MemoryKeyStore", "key_store"]
@@ -23,60 +23,66 @@ _DIGEST = re.compile(r"sha256:([0-9a-f]{64})", re.IGNORECASE)
 
 
 class KeyStore(Protocol):
-    """Where keys are looked up."""
+    """Store in which API keys are looked up. It contains their digests, never the keys."""
 
     def find(self, key: str) -> Flow[Principal | None]:
-        """Whose *key* it is, None where nobody's. Any text at all may be asked for.
+        """Return the principal of *key*, or None if the key is unknown. *key* may be any text.
 
-        It is a generator, as every `Flow`: with ``yield from run(…)`` for what blocks, ``yield from ()``
-        where it never waits.
+        This is a generator, like every `Flow`: use ``yield from run(…)`` for blocking calls, and
+        ``yield from ()`` if it never waits.
 
         Raises:
-            KeyInactive: the key is known, and revoked, expired or not valid yet.
-            StoreError: the store cannot be asked.
+            KeyInactive: The key is known, but revoked, expired or not valid yet.
+            StoreError: The store is unavailable.
         """
 
 
 class MemoryKeyStore:
-    """Keys given when the program starts.
+    """Key store for keys that are configured when the program starts.
 
     Args:
-        keys: for each key the deployment it opens, several, or ``"*"`` for every one; with an action
-            where it is for that alone, ``"churn:predict"``. A key may be given as ``sha256:`` and its
-            hexadecimal digest, so that the configuration holds none.
+        keys: For each key the deployments it permits: one, several, or ``"*"`` for all. A
+            deployment may be limited to one action, as in ``"churn:predict"``. A key may be
+            replaced by ``sha256:`` and its hexadecimal digest, so that the configuration contains
+            no secrets.
 
     Raises:
-        ConfigurationError: there are none, or one of them is too short, too long, or opens nothing.
+        ConfigurationError: There are no keys, or a key is too short or too long, or has no valid
+            scopes.
     """
 
     def __init__(self, keys: Mapping[str, str | Sequence[str]]) -> None:
-        if not isinstance(keys, Mapping) or not keys:
-            raise ConfigurationError("keys: accepts {key: deployments} with at least one key")
-        self._principals = dict(_entry(key, deployments) for key, deployments in keys.items())
+        if not isinstance(keys, Mapping):
+            raise ConfigurationError(f"keys must be {{key: deployments}} (got {type(keys).__name__})")
+        if not keys:
+            raise ConfigurationError("keys must contain at least one key (got none): use {key: deployments}")
+        self._principals = dict(_parse_entry(key, deployments) for key, deployments in keys.items())
         if len(self._principals) < len(keys):
-            raise ConfigurationError("keys: a key is there twice: accepts it plainly or by its digest, once")
+            raise ConfigurationError(
+                "keys must be unique (got one of them both as a key and as its digest): remove either"
+            )
 
     @classmethod
     def from_environ(cls, variable: str = "MODELGATE_KEYS") -> "MemoryKeyStore":
-        """The keys in an environment variable: ``key=churn,price another=*``, parted by white space.
+        """Read the keys from an environment variable such as ``key=churn,price another=*``.
 
         Raises:
-            ConfigurationError: the variable is not set, or an entry has another form.
+            ConfigurationError: The variable is not set, or an entry is malformed.
         """
         entries = os.environ.get(variable, "").split()
         if not entries:
             raise ConfigurationError(
-                f"keys: the environment variable {variable} is not set: set key=deployment"
+                f"keys: the environment variable {variable} is not set: set it to key=deployment"
             )
         keys = {}
-        for at, entry in enumerate(entries):
+        for index, entry in enumerate(entries):
             key, equals, deployments = entry.rpartition("=")
             if not equals:
-                raise ConfigurationError(f"keys: entry {at} of {variable} has no '=': write key=deployment")
-            if key in keys:
                 raise ConfigurationError(
-                    f"keys: entry {at} of {variable} has a key that stands there already"
+                    f"keys: entry {index} of {variable} must be key=deployment (got no '=')"
                 )
+            if key in keys:
+                raise ConfigurationError(f"keys: entry {index} of {variable} repeats a key: remove one")
             keys[key] = deployments.split(",")
         return cls(keys)
 
@@ -86,55 +92,68 @@ class MemoryKeyStore:
     def find(self, key: str) -> Flow[Principal | None]:
         """See `KeyStore.find`."""
         yield from ()
-        digest = digest_of(key)
+        digest = hash_key(key)
         if digest is None:
             return None
-        kept, principal = self._principals.get(digest, (b"", None))
-        return principal if same(kept, digest) else None
+        stored, principal = self._principals.get(digest, (b"", None))
+        return principal if constant_time_equal(stored, digest) else None
 
 
-def _entry(key: str, deployments: str | Sequence[str]) -> tuple[bytes, tuple[bytes, Principal]]:
+def _parse_entry(key: str, deployments: str | Sequence[str]) -> tuple[bytes, tuple[bytes, Principal]]:
+    """Return the digest of a configured key, and the same digest with the principal."""
     if not isinstance(key, str):
-        raise ConfigurationError(f"keys: a key is of type {type(key).__name__}: accepts text")
-    told = _DIGEST.fullmatch(key)
-    if told is None and key.lower().startswith("sha256:"):
-        raise ConfigurationError("keys: a digest is misspelled: accepts sha256: and 64 hexadecimal digits")
-    if told is None and not SHORTEST <= len(key) <= LONGEST:
+        raise ConfigurationError(f"keys: a key must be a string (got {type(key).__name__})")
+    if key.lower().startswith("sha256:"):
+        match = _DIGEST.fullmatch(key)
+        if match is None:
+            raise ConfigurationError(
+                "keys: a digest must be sha256: and 64 hexadecimal digits (got another form)"
+            )
+        digest = bytes.fromhex(match[1])
+    else:
+        digest = _hash_configured_key(key)
+    return digest, (digest, Principal.from_scopes(digest.hex()[:12], parse_scopes(deployments)))
+
+
+def _hash_configured_key(key: str) -> bytes:
+    if not MIN_KEY_LENGTH <= len(key) <= MAX_KEY_LENGTH:
         raise ConfigurationError(
-            f"keys: a key has {len(key)} characters: accepts {SHORTEST} to {LONGEST}, as"
-            " modelgate.keys.generate() makes them"
+            f"keys: a key must have {MIN_KEY_LENGTH} to {MAX_KEY_LENGTH} characters"
+            f" (got {len(key)} characters): create one with modelgate.keys.generate()"
         )
-    digest = bytes.fromhex(told[1]) if told else digest_of(key)
+    digest = hash_key(key)
     if digest is None:
-        raise ConfigurationError("keys: a key has characters that are not ASCII")
-    if told is None and key.startswith(f"{PREFIX}_") and not is_intact(key):
+        raise ConfigurationError("keys: a key must be ASCII (got characters that are not ASCII)")
+    if key.startswith(f"{PREFIX}_") and not has_valid_checksum(key):
         raise ConfigurationError(
-            f"keys: a key that begins with {PREFIX}_ has a wrong checksum: copy all of it"
+            f"keys: a key that starts with {PREFIX}_ must end in its checksum (got a wrong one):"
+            " copy the complete key"
         )
-    return digest, (digest, Principal.of(digest.hex()[:12], parse_scopes(deployments)))
+    return digest
 
 
 def key_store(keys: KeyStore | Mapping[str, str | Sequence[str]] | str) -> KeyStore:
-    """The store that *keys* means.
+    """Return the key store that the option *keys* describes.
 
     Args:
-        keys: a store, a mapping for `MemoryKeyStore`, ``env:VARIABLE``, or the URL of a database for
+        keys: A store, a mapping for `MemoryKeyStore`, ``env:VARIABLE``, or the URL of a database for
             `SqlKeyStore`.
 
     Raises:
-        ConfigurationError: it is none of them.
+        ConfigurationError: The option is none of these.
     """
     if isinstance(keys, Mapping):
         return MemoryKeyStore(keys)
     if isinstance(keys, str):
         scheme, _, variable = keys.partition(":")
         if _DATABASE.match(keys):
-            from .sql import SqlKeyStore
+            from .sql_store import SqlKeyStore
 
             return SqlKeyStore(keys)
-        if scheme != "env" or not variable:
-            raise ConfigurationError(f"keys: accepts {ACCEPTED}")
-        return MemoryKeyStore.from_environ(variable)
+        if scheme == "env" and variable:
+            return MemoryKeyStore.from_environ(variable)
+        # The text may be a key, or contain a password.
+        raise ConfigurationError(f"keys must be {ACCEPTED} (got another string)")
     if isinstance(keys, type) or not callable(getattr(keys, "find", None)):
-        raise ConfigurationError(f"keys: accepts {ACCEPTED}")
+        raise ConfigurationError(f"keys must be {ACCEPTED} (got {type(keys).__name__})")
     return keys

@@ -1,31 +1,31 @@
-"""HTTP layers: one policy a file. Each works in a gate, and alone around any app."""
+"""HTTP layers, one policy per module. Each works in a gate and around any other app."""
 
 from .access_log import AccessLog
 from .admission import Admission
-from .auth_failures import AuthFailures
+from .auth_failure_limit import AuthFailureLimit
 from .body_limit import BodyLimit
-from .concurrency import Concurrency
+from .concurrency_limit import ConcurrencyLimit
 from .deadline import Deadline
 from .key_auth import KeyAuth
 from .metrics import Metrics
 from .rate_limit import RateLimit
 from .request_id import RequestId
-from .scored import Scored
 from .server_timing import ServerTiming
 from .trusted_proxies import TrustedProxies
+from .with_scoring import WithScoring
 
 __all__ = [
     "AccessLog",
     "Admission",
-    "AuthFailures",
+    "AuthFailureLimit",
     "BodyLimit",
-    "Concurrency",
+    "ConcurrencyLimit",
     "Deadline",
     "KeyAuth",
     "Metrics",
     "RateLimit",
     "RequestId",
-    "Scored",
     "ServerTiming",
     "TrustedProxies",
+    "WithScoring",
 ]

@@ -1,12 +1,13 @@
-"""One line in the log for each request."""
+"""Access log with one line per request."""
 
 import logging
 import time
 from collections.abc import Container
 
+from ..context import RequestContext
 from ..flow import Flow, Handler
-from ..http import Request, Response, answered
-from ..keys.digest import SHORTEST
+from ..http import Request, Response, call_encoding_errors
+from ..keys.digest import MIN_KEY_LENGTH
 
 __all__ = ["AccessLog"]
 
@@ -16,20 +17,20 @@ _LINE = (
     "%(client)s %(method)s %(path)s %(status)s %(milliseconds)s ms"
     " key=%(key_id)s deployment=%(deployment)s version=%(version)s request=%(request_id)s"
 )
-_LONGEST = 200
+_MAX_LENGTH = 200
 
 
 class AccessLog:
     """Log each request, at the level INFO of the logger ``modelgate.access``.
 
     A record has the attributes *method*, *path*, *status*, *milliseconds*, *key_id*, *deployment*,
-    *version* (of the model that scored), *request_id* and *client*, for a formatter that writes JSON; its
-    message has them in a line.
-    What is not known is ``-``; a *status* of ``-`` means that no answer was made.
+    *version* (of the model that scored), *request_id* and *client*, for example for a JSON
+    formatter. Its message contains all of them in one line. Unknown values are ``-``; a *status* of
+    ``-`` means that there was no response.
 
-    No key stands in it: the query is left out, the part of the path that a route names ``key`` is
-    ``{key}``, and any other part as long as a key is ``***``, unless it is one of *deployments*.
-    What a caller sends is escaped and cut off.
+    The log contains no keys. The query is omitted, the part of the path that a route calls ``key`` is
+    replaced by ``{key}``, and any other part that is as long as a key by ``***``, unless it is one of
+    *deployments*. Text from the caller is escaped and truncated to 200 characters.
 
     Args:
         deployments: Names of the deployments, which are never masked.
@@ -41,50 +42,52 @@ class AccessLog:
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         if not logger.isEnabledFor(logging.INFO):
             return call_next(request)
-        return self._logged(request, call_next)
+        return self._log(request, call_next)
 
-    def _logged(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
-        start, status = time.perf_counter(), None
+    def _log(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
+        started_at, status = time.perf_counter(), None
         try:
-            response = yield from answered(request, call_next)
+            response = yield from call_encoding_errors(request, call_next)
             status = response.status
             return response
         finally:
-            milliseconds = round((time.perf_counter() - start) * 1e3, 3)
-            name = request.deployment if request.deployment in self._deployments else None
-            told = {**_told(request, status, name), "milliseconds": milliseconds}
-            logger.info(_LINE, told, extra=told)
+            milliseconds = round((time.perf_counter() - started_at) * 1e3, 3)
+            name = request.context.deployment
+            name = name if name in self._deployments else None
+            attributes = {**_attributes(request, status, name), "milliseconds": milliseconds}
+            logger.info(_LINE, attributes, extra=attributes)
 
 
-def _told(request: Request, status: int | None, name: str | None) -> dict[str, object]:
-    predictor = request.query.predictor if request.query is not None else None
+def _attributes(request: Request, status: int | None, name: str | None) -> dict[str, object]:
+    context: RequestContext = request.context
+    predictor = context.query.predictor if context.query is not None else None
     return {
-        "client": _plain(request.client),
-        "method": _plain(_masked(request.method, None)),
-        "path": _plain(masked_path(request.root_path + request.path, request.params.get("key"), name)),
+        "client": _escape(request.client),
+        "method": _escape(_mask(request.method, None)),
+        "path": _escape(redact_path(request.root_path + request.path, request.params.get("key"), name)),
         "status": status if status is not None else "-",
-        "key_id": _plain(request.principal.id if request.principal is not None else request.key_id),
-        "deployment": _plain(_masked(request.deployment or "", name) or None),
+        "key_id": _escape(context.principal.id if context.principal is not None else context.key_id),
+        "deployment": _escape(_mask(context.deployment or "", name) or None),
         "version": predictor.version if predictor is not None else "-",
-        "request_id": _plain(request.id),
+        "request_id": _escape(request.id),
     }
 
 
-def masked_path(path: str, key: str | None, name: str | None) -> str:
-    """Return *path* without the parts that may be a key.
+def redact_path(path: str, key: str | None, name: str | None) -> str:
+    """Return *path* with every part masked that may be an API key.
 
     Args:
         path: Percent-decoded path.
-        key: Part of the path that its route calls a key.
-        name: Name of a deployment, which is shown.
+        key: Value of ``{key}`` in the path of the route, or None.
+        name: Deployment name, which is never masked.
     """
-    return "/".join("{key}" if part == key else _masked(part, name) for part in path.split("/"))
+    return "/".join("{key}" if part == key else _mask(part, name) for part in path.split("/"))
 
 
-def _masked(part: str, name: str | None) -> str:
-    return part if len(part) < SHORTEST or part == name else "***"
+def _mask(part: str, name: str | None) -> str:
+    return part if len(part) < MIN_KEY_LENGTH or part == name else "***"
 
 
-def _plain(text: str | None) -> str:
-    """*text* as it may stand in a line: printable ASCII, and no more of it than is good."""
-    return text.encode("unicode_escape").decode()[:_LONGEST] if text else "-"
+def _escape(text: str | None) -> str:
+    """Return *text* as printable ASCII, truncated to `_MAX_LENGTH`; ``-`` for none."""
+    return text.encode("unicode_escape").decode()[:_MAX_LENGTH] if text else "-"

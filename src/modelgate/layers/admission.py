@@ -1,52 +1,52 @@
-"""A bound on the requests in flight."""
+"""Limit on concurrent requests."""
 
 import threading
 from functools import partial
 
-from ..counts import require_count
 from ..errors import Overloaded
 from ..flow import Flow, Handler
-from ..flow.forks import renew_in_child
+from ..flow.fork_safety import reset_after_fork
 from ..http import Request, Response
+from ..validation import require_positive_int
 
 __all__ = ["Admission"]
 
 
 class Admission:
-    """Answer 503 at once where *limit* requests are in flight, rather than let them queue.
+    """Respond with 503 immediately if *limit* requests are in flight, instead of queueing more.
 
-    A request is in flight until its answer has been sent.
+    A request is in flight until its response has been sent.
 
     Args:
-        limit: how many requests may be in flight.
-        retry_after: whole seconds a refused caller is told to wait.
+        limit: Maximum number of requests in flight.
+        retry_after: Value of ``Retry-After`` in the 503, in whole seconds.
 
     Raises:
-        ConfigurationError: an option is not a whole number from 1.
+        ConfigurationError: An option is not a positive integer.
     """
 
     def __init__(self, limit: int = 1000, *, retry_after: int = 1) -> None:
         for name, value in (("limit", limit), ("retry_after", retry_after)):
-            require_count(name, value)
+            require_positive_int(name, value)
         self._limit = limit
         self._retry_after = retry_after
-        self._renew()
-        renew_in_child(self, Admission._renew)
+        self._reset()
+        reset_after_fork(self._reset)
 
-    def _renew(self) -> None:
-        """Nothing is in flight: at the beginning, and in a forked child."""
-        # Garbage that is collected while it is held may end a request, which takes it too.
+    def _reset(self) -> None:
+        """Start without requests in flight."""
+        # Reentrant: garbage collection may end a request while this thread holds the lock.
         self._lock = threading.RLock()
         self._requests: set[Request] = set()
 
     @property
     def in_flight(self) -> int:
-        """The number of requests in flight."""
+        """Number of requests in flight."""
         return len(self._requests)
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         requests = self._requests
-        # Before it is counted: an interruption may come in between.
+        # Defer before counting, in case of an interruption between the two.
         request.defer(partial(requests.discard, request))
         with self._lock:
             if len(requests) >= self._limit:

@@ -1,57 +1,59 @@
-"""A bound on the time one request may take."""
+"""Deadline for requests."""
 
 import math
 from functools import partial
 
 from ..errors import ConfigurationError, DeadlineExceeded
 from ..flow import Flow, Handler
-from ..flow.bounded import bounded
+from ..flow.deadline import with_deadline
 from ..http import Request, Response
-from ..http.negotiation import preference
+from ..http.negotiation import parse_prefer
 
-__all__ = ["Deadline", "seconds_asked"]
+__all__ = ["Deadline", "parse_prefer_wait"]
 
 
 class Deadline:
-    """Answer 504 where a request has waited until *seconds* have passed since it came.
+    """Respond with 504 if a request is not finished *seconds* after it arrived.
 
-    Everything within that waits is given up then: for the body, a store, a model to be loaded, its
-    turn, the model itself. What has begun in a thread goes on there, for nobody. A caller shortens
-    the time with ``Prefer: wait=5`` (RFC 7240), and cannot lengthen it.
+    The deadline ends every wait of the inner layers: for the body, a store, a model to be loaded, a
+    batch or the model itself. A call that already runs in a thread continues, and its result is
+    discarded. Callers can set an earlier deadline with ``Prefer: wait=5`` (RFC 7240), but not a
+    later one.
 
-    Around an app that is there already the layers within are bounded and the app is not: its body may
-    stream. Under WSGI a model that is slow, or not known yet, runs in a thread of the gate, for a
-    thread of the server's cannot be taken from what it does; the server's reading of the body, and
-    what a layer of your own does in it, end when they do, and the request right after.
+    Around an app outside of a gate, the deadline applies to the inner layers but not to the app,
+    whose response may be a stream. Under WSGI the threads of the server cannot be interrupted.
+    Models that are slow, or whose speed is still unknown, therefore run in threads of the gate.
+    While the server reads the body, or your own layer blocks, the request cannot end before that
+    does.
 
     Args:
-        seconds: how long a request may take.
+        seconds: Maximum duration of a request.
 
     Raises:
-        ConfigurationError: *seconds* is no number above 0.
+        ConfigurationError: *seconds* is not a number above 0.
     """
 
     def __init__(self, seconds: float = 30.0) -> None:
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-            raise ConfigurationError(f"seconds={seconds!r}: accepts seconds above 0")
+            raise ConfigurationError(f"seconds must be a number above 0 (got {seconds!r})")
         self.seconds = seconds
-        self._exceeded = partial(_exceeded, seconds)
+        self._make_error = partial(_make_error, seconds)
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         preferences = request.headers.get("prefer")
-        if preferences is None or (seconds := seconds_asked(preferences)) >= self.seconds:
-            return bounded(call_next(request), request.started + self.seconds, self._exceeded)
-        return bounded(call_next(request), request.started + seconds, partial(_exceeded, seconds))
+        if preferences is None or (seconds := parse_prefer_wait(preferences)) >= self.seconds:
+            return with_deadline(call_next(request), request.started + self.seconds, self._make_error)
+        return with_deadline(call_next(request), request.started + seconds, partial(_make_error, seconds))
 
 
-def seconds_asked(preferences: str) -> float:
-    """How long a caller waits who sent *preferences* as ``Prefer``; without end where that says nothing.
+def parse_prefer_wait(preferences: str) -> float:
+    """Return the seconds in ``wait=`` of a ``Prefer`` header, or infinity if there is no usable value.
 
-    RFC 7240, section 4.3: whole seconds. No second at all is no time for anything, and means nothing.
+    The value is a whole number of seconds (RFC 7240, section 4.3). A value of 0 is ignored.
     """
-    told = preference(preferences, "wait") or ""
-    return (int(told) if told.isascii() and told.isdigit() and len(told) < 10 else 0) or math.inf
+    value = parse_prefer(preferences, "wait") or ""
+    return (int(value) if value.isascii() and value.isdigit() and len(value) < 10 else 0) or math.inf
 
 
-def _exceeded(seconds: float) -> DeadlineExceeded:
+def _make_error(seconds: float) -> DeadlineExceeded:
     return DeadlineExceeded(f"This request took longer than the {seconds:g} s it may take")

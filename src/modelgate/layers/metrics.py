@@ -1,4 +1,4 @@
-"""Counts of what was asked, and what became of it."""
+"""Metrics of requests and their outcomes."""
 
 import asyncio
 import threading
@@ -7,19 +7,20 @@ from collections import Counter
 from collections.abc import Container, Iterator
 from time import perf_counter
 
+from ..context import RequestContext
 from ..errors import AnswerableError, ServingError
 from ..flow import Flow, Handler
-from ..flow.forks import renew_in_child
+from ..flow.fork_safety import reset_after_fork
 from ..http import Request, Response
-from ..metrics import Family, Histogram, Labels
+from ..prometheus import Histogram, Labels, MetricFamily
 
 __all__ = ["Metrics"]
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
-class _Answers(Histogram):
-    """The answers of one kind: how long they took, and the rows whose predictions they gave."""
+class _ResponseStats(Histogram):
+    """Durations of the responses with the same labels, and the number of rows they predicted."""
 
     __slots__ = ("rows",)
 
@@ -29,26 +30,26 @@ class _Answers(Histogram):
 
 
 class Metrics:
-    """Count requests, their time, rows and errors, in this process; `families` tells them.
+    """Count requests, their durations, rows and errors in this process. `families` returns the counts.
 
-    Nothing a caller sends becomes a label: a name that is none of *deployments* is empty there, and
-    so is that of a request that names none.
+    Text from callers never becomes a label: the label ``deployment`` is empty if the request names
+    none of *deployments*.
 
     Args:
-        deployments: the names there are.
+        deployments: Names of the deployments.
     """
 
     def __init__(self, deployments: Container[str] = ()) -> None:
         self._deployments = deployments
-        self._forget()
-        renew_in_child(self, Metrics._forget)
+        self._reset()
+        reset_after_fork(self._reset)
 
-    def _forget(self) -> None:
-        """Nothing was asked: at the beginning, and in a forked child."""
-        # Garbage that is collected while it is held may end the flow of a request, which counts.
+    def _reset(self) -> None:
+        """Set all counts to zero, at the start and in forked children: each process has its own counts."""
+        # Reentrant: garbage collection may end a request while this thread holds the lock.
         self._lock = threading.RLock()
         self._under_way: set[Request] = set()
-        self._answers: dict[tuple[str, str, int | None], _Answers] = {}
+        self._responses: dict[tuple[str, str, int | None], _ResponseStats] = {}
         self._errors: Counter[Labels] = Counter()
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
@@ -63,98 +64,97 @@ class Metrics:
                 request.error_code, status = error.code, error.status
                 raise
             except BaseException as error:
-                # An app that raises is answered 500 by the server.
+                # The server responds with 500 if the app raises an error.
                 if not isinstance(error, asyncio.CancelledError | GeneratorExit):
                     request.error_code, status = ServingError.code, ServingError.status
                 raise
             finally:
                 self._count(request, status)
         except BaseException:
-            # An interruption may have ended `_count` before it did anything.
+            # `_count` may have been interrupted before it did anything.
             self._under_way.discard(request)
             raise
 
     def _count(self, request: Request, status: int | None) -> None:
-        took = perf_counter() - request.started
-        name = request.deployment
+        elapsed = perf_counter() - request.started
+        context: RequestContext = request.context
+        name = context.deployment
         if name is None or name not in self._deployments:
             name = ""
         key = name, getattr(request.wire, "name", ""), status
-        table = request.query.table if request.query is not None else None
+        table = context.query.table if context.query is not None else None
         with self._lock:
-            # A child that was forked during it has forgotten it.
+            # Not `remove`: in a forked child the request is not in the set.
             self._under_way.discard(request)
-            answers = self._answers.get(key)
-            if answers is None:
-                self._forget_removed()
-                answers = self._answers[key] = _Answers(SECONDS)
-            answers.counts[bisect_left(SECONDS, took)] += 1
-            answers.sum += took
+            stats = self._responses.get(key)
+            if stats is None:
+                self._discard_removed()
+                stats = self._responses[key] = _ResponseStats(SECONDS)
+            stats.counts[bisect_left(SECONDS, elapsed)] += 1
+            stats.sum += elapsed
             if request.error_code is not None:
                 self._errors[name, request.error_code] += 1
             elif table is not None and status is not None:
-                answers.rows += len(table)
+                stats.rows += len(table.numbers)
 
-    def _forget_removed(self) -> None:
-        """Drop the counts of deployments that are no longer there."""
-        names = {name for name, *_ in [*self._answers, *self._errors] if name}
+    def _discard_removed(self) -> None:
+        """Discard the counts of deployments that no longer exist."""
+        names = {name for name, *_ in [*self._responses, *self._errors] if name}
         removed = {name for name in names if name not in self._deployments}
         if removed:
-            self._answers = {key: told for key, told in list(self._answers.items()) if key[0] not in removed}
-            self._errors = Counter({key: n for key, n in list(self._errors.items()) if key[0] not in removed})
+            responses, errors = list(self._responses.items()), list(self._errors.items())
+            self._responses = {key: stats for key, stats in responses if key[0] not in removed}
+            self._errors = Counter({key: count for key, count in errors if key[0] not in removed})
 
-    def families(self) -> Iterator[Family]:
-        """What was counted so far."""
+    def families(self) -> Iterator[MetricFamily]:
+        """Return the metrics of this layer."""
         with self._lock:
-            self._forget_removed()
-            counted = list(self._answers.items())
-            answers = {key: told.copy() for key, told in counted}
+            self._discard_removed()
+            originals = list(self._responses.items())
+            responses = {key: stats.copy() for key, stats in originals}
             rows, errors = Counter[Labels](), dict(self._errors)
-            for (name, *_), told in counted:
-                rows[name,] += told.rows
+            for (name, *_), stats in originals:
+                rows[name,] += stats.rows
         requests: dict[Labels, int] = {
-            (*names, _code(status)): told.count for (*names, status), told in answers.items()
+            (*names, "cancelled" if status is None else str(status)): stats.count
+            for (*names, status), stats in responses.items()
         }
-        yield Family(
+        yield MetricFamily(
             "modelgate_requests_total",
             "counter",
-            "Requests answered; cancelled are those whose caller left.",
+            "Responses sent; code is cancelled if the caller disconnected first.",
             ("deployment", "dialect", "code"),
             requests,
         )
-        yield Family(
+        yield MetricFamily(
             "modelgate_request_duration_seconds",
             "histogram",
-            "From a request's arrival to its answer, by the class of its status.",
+            "Time from a request's arrival to its response, by class of status.",
             ("deployment", "class"),
-            _by_class(answers),
+            _merge_by_class(responses),
         )
-        yield Family(
+        yield MetricFamily(
             "modelgate_requests_in_flight",
             "gauge",
-            "Requests that wait for their answer.",
+            "Requests without a response yet.",
             (),
             {(): len(self._under_way)},
         )
-        yield Family(
+        yield MetricFamily(
             "modelgate_errors_total",
             "counter",
-            "Requests refused or failed, by the code of the error.",
+            "Requests that were rejected or failed, by error code.",
             ("deployment", "reason"),
             errors,
         )
-        yield Family(
-            "modelgate_rows_total", "counter", "Rows whose predictions were answered.", ("deployment",), rows
+        yield MetricFamily(
+            "modelgate_rows_total", "counter", "Rows with predictions in responses.", ("deployment",), rows
         )
 
 
-def _code(status: int | None) -> str:
-    return "cancelled" if status is None else str(status)
-
-
-def _by_class(answers: dict[tuple[str, str, int | None], Histogram]) -> dict[Labels, Histogram]:
+def _merge_by_class(responses: dict[tuple[str, str, int | None], Histogram]) -> dict[Labels, Histogram]:
     classes: dict[Labels, Histogram] = {}
-    for (deployment, _, status), told in answers.items():
+    for (deployment, _, status), stats in responses.items():
         key = deployment, "cancelled" if status is None else f"{status // 100}xx"
-        classes.setdefault(key, Histogram(SECONDS)).add(told)
+        classes.setdefault(key, Histogram(SECONDS)).add(stats)
     return classes

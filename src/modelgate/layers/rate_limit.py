@@ -1,4 +1,4 @@
-"""A bound on what one caller asks for."""
+"""Rate limit per caller."""
 
 import logging
 import threading
@@ -8,20 +8,22 @@ from typing import Literal, TypeAlias
 
 from msgspec.structs import replace
 
-from ..counts import require_count
+from ..context import RequestContext
 from ..errors import AnswerableError, BatchTooLarge, ConfigurationError, RateLimitExceeded
 from ..flow import Flow, Handler
-from ..flow.forks import renew_in_child
-from ..http import Request, Response, answered, refusal
-from ..limiting import MemoryLimiter, Rate, Verdict, limiter
-from .functions import refuse_async
-from .identity import By, identity
-from .rate_headers import rate_headers, tell
+from ..flow.fork_safety import reset_after_fork
+from ..http import Request, Response, call_encoding_errors, encode_error
+from ..keys import Principal
+from ..limiting import MemoryLimiter, Rate, RateLimitDecision, check_rate, create_limiter
+from ..validation import require_positive_int
+from ._caller_identity import LimitKey, caller_key
+from ._options import require_sync
+from ._rate_limit_headers import add_rate_limit_headers, rate_limit_headers
 
 __all__ = ["DEFAULT_RATE", "RateLimit"]
 
 DEFAULT_RATE = "1000000/minute; 10000000/day"
-"""The ML Clever Prediction API, "Rate Limiting"."""
+"""Rate in the documentation of the ML Clever Prediction API, section "Rate Limiting"."""
 
 Cost: TypeAlias = Literal["request", "rows"] | Callable[[Request], int]
 
@@ -29,217 +31,234 @@ logger = logging.getLogger("modelgate")
 
 
 class RateLimit:
-    """Refuse a caller who exceeds *rate*, with 429 and the time to wait.
+    """Reject callers who exceed *rate*, with 429 and ``Retry-After``.
 
-    All windows are tested together and then charged together: what is refused costs nothing. What
-    costs more than a window ever has room for is a 413 that says so. What was charged or refused is
-    told how the tightest window stands: ``X-RateLimit-Limit``, ``X-RateLimit-Remaining`` and
-    ``X-RateLimit-Reset`` (whole seconds since the epoch).
+    All windows are tested together and then charged together, so that rejected requests cost
+    nothing. A request that costs more than a window can ever have room for gets 413. Other
+    responses have the state of the binding window in ``X-RateLimit-Limit``,
+    ``X-RateLimit-Remaining`` and ``X-RateLimit-Reset`` (whole seconds since the epoch).
 
     Args:
-        rate: one window or more, ``"60/minute; 10000/day"``; `DEFAULT_RATE` by default.
-        by: whose requests are counted together: ``"caller"`` (of one key; where no key was asked
-            for, of one address), ``"key"``, ``"owner"`` (of all keys of one owner), ``"address"``,
-            ``"deployment"``, ``"header:NAME"``, or a function of the request. Whom it gives no name
+        rate: One or more windows, such as ``"60/minute; 10000/day"``.
+        by: How callers are identified: ``"caller"`` (by key, or by address if no key is required),
+            ``"key"``, ``"owner"`` (all keys of one owner), ``"address"``, ``"deployment"``,
+            ``"header:NAME"``, or a function of the request. Requests for which it returns None
             share one bucket.
-        cost: what is counted: ``"request"``; ``"rows"``, once they have been checked and before a
-            model sees them; or a function that gives the cost of a request, a whole number from 0.
-        strategy: ``"fixed"``, ``"sliding"`` or ``"moving"`` windows.
-        storage: where the counts are: ``"memory://"``, of this process, or ``"redis://…"``, of all.
-        exempt: a function of the request: whether it passes uncounted.
-        charge_when: a function of the response: whether its request counts. Until it is there,
-            every request does. An app that raises is taken for a 500.
-        shadow: count, and let everything pass; `refused` tells what would not have.
-        fail: what holds while Redis does not answer: ``"local"``, this process's share of the rate;
-            or ``"closed"``, that everything is refused with 503.
-        processes: among how many processes the rate is divided then; by default as many workers as
-            the server was visibly told to run.
-        scope: tells this limit from others in the same Redis that have the same rate, *by* and
-            *cost*, and would otherwise be counted with it. Needed in Redis where *by* or *cost* is
-            a function.
-        key_limits: whether the windows of a key's own (`Principal.limits`) take the place of *rate*,
-            where requests are counted by caller or key.
-        ietf_headers: whether answers also carry ``RateLimit-Policy`` and ``RateLimit``, of all
-            windows (draft-ietf-httpapi-ratelimit-headers-11).
-        clock: gives the time in seconds since the epoch; by default this machine's, and for counts
-            in Redis that server's.
+        cost: Cost of a request: ``"request"`` for 1; ``"rows"`` for the number of rows, charged
+            after they are validated and before they are scored; or a function of the request that
+            returns an integer of 0 or more.
+        strategy: Strategy of the windows: ``"fixed"``, ``"sliding"`` or ``"moving"``.
+        storage: URI of the storage of the counts: ``"memory://"``, for this process;
+            ``"redis://…"``, for all processes; or any URI of the `limits` package, such as
+            ``"memcached://…"``. The latter charges several windows one after the other, not in one
+            step, and estimates reset times.
+        exempt: Function of the request that returns True if it is not counted.
+        charge_when: Function of the response that returns False to refund the charge of the
+            request, which counts until then. An app that raises an error counts as a response of
+            500. Of the storages of the `limits` package, only Redis and Valkey with fixed windows
+            can refund a charge.
+        dry_run: Count requests, but reject none. `rejected` has the number that would have been
+            rejected.
+        on_storage_error: Behaviour while the storage does not answer: ``"local"`` applies this
+            process's share of the rate, ``"deny"`` rejects everything with 503.
+        processes: Number of processes that share the rate while the storage does not answer. By default
+            the number of workers in the options of the server or in the environment.
+        name: Name of the limit in its storage. Limits with the same name, rate, *by* and *cost*
+            share their counts. Required in a shared storage if *by* or *cost* is a function.
+        key_limits: Use the windows of a key (`Principal.limits`), if it has any, instead of *rate*.
+            Only applies if requests are counted by caller or key.
+        ietf_headers: Also send ``RateLimit-Policy`` and ``RateLimit``, which describe all windows
+            (draft-ietf-httpapi-ratelimit-headers-11).
+        clock: Returns the time in seconds since the epoch. By default the clock of this machine, or
+            that of the server for counts in Redis. Must be None for a storage of the `limits`
+            package.
 
     Attributes:
-        rate: as it was given.
-        refused: how many requests were over the limit, in this process.
-        shared: whether all processes count together.
+        rate: The rate, as text.
+        rejected: Number of requests over the limit, in this process.
+        shared: Whether the counts are shared by all processes.
 
     Raises:
-        ConfigurationError: an option cannot be read; it names the option and what it accepts.
+        ConfigurationError: An option is invalid. The message names it and the accepted values.
     """
 
     def __init__(
         self,
         rate: str = DEFAULT_RATE,
         *,
-        by: By = "caller",
+        by: LimitKey = "caller",
         cost: Cost = "request",
         strategy: Literal["fixed", "sliding", "moving"] = "fixed",
         storage: str = "memory://",
         exempt: Callable[[Request], bool] | None = None,
         charge_when: Callable[[Response], bool] | None = None,
-        shadow: bool = False,
-        fail: Literal["local", "closed"] = "local",
+        dry_run: bool = False,
+        on_storage_error: Literal["local", "deny"] = "local",
         processes: int | None = None,
-        scope: str = "",
+        name: str = "",
         key_limits: bool = True,
         ietf_headers: bool = False,
         clock: Callable[[], float] | None = None,
     ) -> None:
         if cost not in ("request", "rows") and not callable(cost):
-            raise ConfigurationError(f"cost={cost!r}: accepts request, rows, or a function of the request")
-        if fail not in ("local", "closed"):
-            raise ConfigurationError(f"fail={fail!r}: accepts local or closed")
-        for name, function in (("exempt", exempt), ("charge_when", charge_when)):
+            raise ConfigurationError(
+                f"cost must be request, rows, or a function of the request (got {cost!r})"
+            )
+        if on_storage_error not in ("local", "deny"):
+            raise ConfigurationError(f"on_storage_error must be local or deny (got {on_storage_error!r})")
+        for option, function in (("exempt", exempt), ("charge_when", charge_when)):
             if function is not None and not callable(function):
-                raise ConfigurationError(f"{name}={function!r}: accepts a function")
-        refuse_async(cost=cost, exempt=exempt, charge_when=charge_when)
+                raise ConfigurationError(f"{option} must be a function (got {function!r})")
+        require_sync(cost=cost, exempt=exempt, charge_when=charge_when)
         if processes is not None:
-            require_count("processes", processes)
+            require_positive_int("processes", processes)
         self.rate = rate
         self._rate = Rate.parse(rate, strategy)
-        self._identity = identity(by)
+        self._identity = caller_key(by)
         self._cost_of = cost if callable(cost) else None
-        self._answer = self._by_rows if cost == "rows" else self._by_request
+        self._apply = self._charge_rows if cost == "rows" else self._charge_request
         self._exempt = exempt
         self._charge_when = charge_when
-        self._shadow = shadow
+        self._dry_run = dry_run
         self._key_limits = key_limits and cost == "request" and by in ("caller", "key")
-        self._rate_of_key = lru_cache(maxsize=1024)(partial(_rate_of_key, strategy))
+        self._parse_key_limits = lru_cache(maxsize=1024)(partial(_parse_key_limits, strategy, storage))
         units = {"request": "requests", "rows": "rows"}
         self._unit = (units[cost] if isinstance(cost, str) else "units") if ietf_headers else None
-        name = _name(scope, by, cost, self._rate, storage)
-        closed = fail == "closed" and not shadow
-        self._limiter = limiter(
-            self._rate, storage, name=name, clock=clock, processes=processes, closed=closed
+        name = _storage_name(name, by, cost, self._rate, storage)
+        closed = on_storage_error == "deny" and not dry_run
+        self._limiter = create_limiter(
+            self._rate,
+            storage,
+            name=name,
+            clock=clock,
+            processes=processes,
+            closed=closed,
+            refunds=charge_when is not None,
         )
-        self.refused = 0
+        self.rejected = 0
         self.shared = not isinstance(self._limiter, MemoryLimiter)
-        self._renew()
-        renew_in_child(self, RateLimit._renew)
+        self._reset()
+        reset_after_fork(self._reset)
 
-    def _renew(self) -> None:
+    def _reset(self) -> None:
         self._lock = threading.Lock()
 
     @property
-    def outages(self) -> int:
-        """How often the storage has stopped answering."""
-        return self._limiter.outages
+    def outage_count(self) -> int:
+        """Number of outages of the storage."""
+        return self._limiter.outage_count
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         if self._exempt is not None and self._exempt(request):
             return call_next(request)
-        return self._answer(request, call_next)
+        return self._apply(request, call_next)
 
-    def _by_request(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
-        cost = 1 if self._cost_of is None else _whole(self._cost_of(request))
-        who = self._identity(request)
-        verdict = self._limiter.hit(self._rate_of(request), who, cost)
-        if not isinstance(verdict, Verdict):
-            verdict = yield from verdict
-        if not verdict.passes:
-            self._refuse(verdict)
+    def _charge_request(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
+        cost = 1 if self._cost_of is None else self._cost_of(request)
+        if type(cost) is not int or cost < 0:
+            raise ValueError(f"cost must return an integer of 0 or more (got {cost!r})")
+        identity = self._identity(request)
+        decision = self._limiter.hit(self._rate_for(request), identity, cost)
+        if not isinstance(decision, RateLimitDecision):
+            decision = yield from decision
+        if not decision.allowed:
+            self._reject(decision)
         try:
             response = yield from call_next(request)
         except AnswerableError as error:
-            response = refusal(request, error)
+            response = encode_error(request, error)
         except Exception:
-            yield from self._settle(Response(500), who, verdict)
+            yield from self._refund_uncounted(Response(500), identity, decision)
             raise
         if self._charge_when is not None:
-            verdict = yield from self._settle(response, who, verdict)
-        if not self._shadow:
-            tell(response, verdict, self._unit)
+            decision = yield from self._refund_uncounted(response, identity, decision)
+        if not self._dry_run:
+            add_rate_limit_headers(response, decision, self._unit)
         return response
 
-    def _by_rows(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
-        charges: list[tuple[str, Verdict]] = []
+    def _charge_rows(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
+        charges: list[tuple[str, RateLimitDecision]] = []
 
-        def check(rows: int) -> Flow[None]:
-            who = self._identity(request)
-            verdict = self._limiter.hit(self._rate_of(request), who, rows)
-            if not isinstance(verdict, Verdict):
-                verdict = yield from verdict
-            if not verdict.passes:
-                self._refuse(verdict)
-            charges.append((who, verdict))
+        def charge(rows: int) -> Flow[None]:
+            identity = self._identity(request)
+            decision = self._limiter.hit(self._rate_for(request), identity, rows)
+            if not isinstance(decision, RateLimitDecision):
+                decision = yield from decision
+            if not decision.allowed:
+                self._reject(decision)
+            charges.append((identity, decision))
 
-        request.on_rows = (*request.on_rows, check)
+        context: RequestContext = request.context
+        context.on_rows = (*context.on_rows, charge)
         try:
-            response = yield from answered(request, call_next)
+            response = yield from call_encoding_errors(request, call_next)
         except Exception:
-            for who, charged in charges:
-                yield from self._settle(Response(500), who, charged)
+            for identity, decision in charges:
+                yield from self._refund_uncounted(Response(500), identity, decision)
             raise
         if not charges and request.method in ("POST", "PUT", "PATCH") and response.status < 400:
-            # A limit that never hears of rows would let everything pass.
+            # Otherwise a limit that is never called with rows would let everything pass.
             raise RuntimeError('cost="rows": nothing validates the rows of this request: use exempt=…')
-        for who, charged in charges:
-            verdict = yield from self._settle(response, who, charged)
-            if not self._shadow:
-                tell(response, verdict, self._unit)
+        for identity, decision in charges:
+            final = yield from self._refund_uncounted(response, identity, decision)
+            if not self._dry_run:
+                add_rate_limit_headers(response, final, self._unit)
         return response
 
-    def _rate_of(self, request: Request) -> Rate:
-        principal = request.principal
+    def _rate_for(self, request: Request) -> Rate:
+        principal: Principal | None = request.context.principal
         if principal is None or principal.limits is None or not self._key_limits:
             return self._rate
-        return self._rate_of_key(principal.limits) or self._rate
+        return self._parse_key_limits(principal.limits) or self._rate
 
-    def _refuse(self, verdict: Verdict) -> None:
+    def _reject(self, decision: RateLimitDecision) -> None:
+        """Count a rejection, and raise the error for the caller unless this is a dry run."""
         with self._lock:
-            self.refused += 1
-        if self._shadow:
+            self.rejected += 1
+        if self._dry_run:
             return
-        if verdict.cost > verdict.rate.capacity:
-            raise BatchTooLarge(
-                verdict.cost, verdict.rate.capacity, "rows" if self._cost_of is None else "units"
-            )
-        window = verdict.rate.windows[verdict.heeded]
-        raise RateLimitExceeded(str(window), verdict.retry_after, dict(rate_headers(verdict, self._unit)))
+        rate = decision.rate
+        if decision.cost > rate.capacity:
+            raise BatchTooLarge(decision.cost, rate.capacity, "rows" if self._cost_of is None else "units")
+        headers = dict(rate_limit_headers(decision, self._unit))
+        raise RateLimitExceeded(str(rate.windows[decision.binding_window]), decision.retry_after, headers)
 
-    def _settle(self, response: Response, who: str, verdict: Verdict) -> Flow[Verdict]:
-        """Take back the charge of a request that does not count, its response being what it is."""
-        if self._charge_when is None or not verdict.passes or self._charge_when(response):
-            return verdict
-        back = self._limiter.give_back(verdict.rate, who, verdict.cost, verdict.now)
-        if back is not None:
-            yield from back
-        return replace(verdict, cost=0)
-
-
-def _whole(cost: object) -> int:
-    if type(cost) is not int or cost < 0:
-        raise ValueError(f"cost gave {cost!r}: it must give a whole number from 0")
-    return cost
+    def _refund_uncounted(
+        self, response: Response, identity: str, decision: RateLimitDecision
+    ) -> Flow[RateLimitDecision]:
+        """Refund the charge if `charge_when` returns False, and return the resulting decision."""
+        if self._charge_when is None or not decision.allowed or self._charge_when(response):
+            return decision
+        refund = self._limiter.refund(decision.rate, identity, decision.cost, decision.now)
+        if refund is not None:
+            yield from refund
+        return replace(decision, cost=0)
 
 
-def _rate_of_key(strategy: str, limits: str) -> Rate | None:
-    """The rate a key's row says, None where it cannot be read."""
+def _parse_key_limits(strategy: str, storage: str, limits: str) -> Rate | None:
+    """Return the rate in a key record, or None if it is invalid or the storage does not support it."""
     try:
-        return Rate.parse(limits, strategy)
+        rate = Rate.parse(limits, strategy)
+        check_rate(rate, storage)
+        return rate
     except ConfigurationError as error:
-        logger.error("a key's own limits cannot be read, and the gate's hold: %s", error)
+        logger.error("rate limit: unusable limits of a key, using those of the gate: %s", error)
         return None
 
 
-def _name(scope: str, by: By, cost: Cost, rate: Rate, storage: str) -> str:
-    """What tells a limit from the others in its storage.
+def _storage_name(name: str, by: LimitKey, cost: Cost, rate: Rate, storage: str) -> str:
+    """Return the name under which a limit is counted in its storage.
 
     Raises:
-        ConfigurationError: *scope* is no text, or is missing where nothing else tells functions apart.
+        ConfigurationError: The name is not a string, or it is missing but required to distinguish
+            functions.
     """
-    if not isinstance(scope, str):
-        raise ConfigurationError(f"scope={scope!r}: accepts text")
-    if not scope and storage != "memory://" and (callable(by) or callable(cost)):
+    if not isinstance(name, str):
+        raise ConfigurationError(f"name must be a string (got {name!r})")
+    if not name and storage != "memory://" and (callable(by) or callable(cost)):
         raise ConfigurationError(
-            "scope='': accepts a name, which a limit in Redis whose by= or cost= is a function needs:"
-            " the limits of one name are counted together"
+            "name must be set if by= or cost= is a function and the storage is shared (got ''):"
+            " limits with the same name share their counts"
         )
-    words = (scope, *(word if isinstance(word, str) else "function" for word in (by, cost)), rate.text)
-    return ":".join(word.replace(":", "-") for word in words)
+    parts = (name, *(part if isinstance(part, str) else "function" for part in (by, cost)), rate.text)
+    return ":".join(part.replace(":", "-") for part in parts)

@@ -1,45 +1,47 @@
-"""Every request has an id, and every answer tells it."""
+"""Request ids."""
 
 import re
 from random import Random
 
 from ..errors import AnswerableError
 from ..flow import Flow, Handler
-from ..flow.forks import renew_in_child
-from ..http import Request, Response, refusal
-from ..keys.digest import SHORTEST
+from ..flow.fork_safety import reset_after_fork
+from ..http import Request, Response, encode_error
+from ..keys.digest import MIN_KEY_LENGTH
 
 __all__ = ["RequestId"]
 
-# Ids go to logs, where no key may stand, wherever it was sent. So what is as long as a key has a form that
-# ids have and generated keys have not: hexadecimal digits in groups (UUID, W3C Trace Context, numbers), ULID.
+# Ids are logged, and a caller may send a key as an id by mistake. Ids that are as long as a key must
+# therefore have a form that generated keys do not have: groups of hexadecimal digits (UUID, W3C Trace
+# Context, numbers) or a ULID.
 _USABLE = re.compile(
-    rf"[A-Za-z0-9._-]{{1,{SHORTEST - 1}}}"
+    rf"[A-Za-z0-9._-]{{1,{MIN_KEY_LENGTH - 1}}}"
     r"|(?=.{16,64}\Z)[0-9A-Fa-f]+(-[0-9A-Fa-f]+)*"
     r"|[0-7][0-9A-HJKMNP-TV-Z]{25}"
 )
 
 
 class RequestId:
-    """Give each request the id its caller sent as ``X-Request-ID``, or a new one; answers carry it.
+    """Set `Request.id` to the ``X-Request-ID`` of the caller or a new id, and add it to the response.
 
-    Taken over are ids shorter than a key, hexadecimal digits in groups as of a UUID, and ULIDs.
+    Accepted are ids that are shorter than a key, groups of hexadecimal digits such as a UUID, and
+    ULIDs. Any other id is replaced.
     """
 
     def __init__(self) -> None:
-        self._renew()
-        renew_in_child(self, RequestId._renew)
+        self._reset()
+        reset_after_fork(self._reset)
 
-    def _renew(self) -> None:
-        """Numbers of its own, seeded by the system: an id is no secret, and to ask the system for each is slow."""
+    def _reset(self) -> None:
+        # Ids are not secret, and calling `os.urandom` for each would be slow.
         self._bits = Random().getrandbits  # noqa: S311
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
-        told = request.headers.get("x-request-id")
-        request.id = told if told is not None and _USABLE.fullmatch(told) else f"{self._bits(128):032x}"
+        sent = request.headers.get("x-request-id")
+        request.id = sent if sent is not None and _USABLE.fullmatch(sent) else f"{self._bits(128):032x}"
         try:
             response = yield from call_next(request)
         except AnswerableError as error:
-            response = refusal(request, error)
+            response = encode_error(request, error)
         response.set("x-request-id", request.id)
         return response

@@ -1,23 +1,24 @@
-"""An answer that tells where its time went, to who asks."""
+"""``Server-Timing`` header with the duration of each step of a request."""
 
+from ..context import RequestContext
 from ..flow import Flow, Handler
 from ..flow.timing import Timing
-from ..http import Request, Response, answered
-from ..http.negotiation import preference
+from ..http import Request, Response, call_encoding_errors
+from ..http.negotiation import parse_prefer
 
 __all__ = ["ServerTiming"]
 
 
 class ServerTiming:
-    """Tell a caller with an accepted key, who asks with ``Prefer: server-timing``, where the time went.
+    """Add ``Server-Timing`` to responses for callers with a valid key and ``Prefer: server-timing``.
 
-    The field ``Server-Timing`` names in milliseconds: ``auth``, the layers up to the key and the
-    limits; ``checks``, reading the body and the rows; ``cache``, having the model, with ``hit`` or
-    ``miss``; ``model``, waiting for it and scoring; ``encode``; and ``total``. An answer that was
-    made without some of them lacks these.
+    The header has the milliseconds of each step: ``auth`` (the layers up to the key and the limits),
+    ``checks`` (reading the body and validating the rows), ``cache`` (getting the model, with ``hit`` or
+    ``miss``), ``model`` (waiting for the model and scoring), ``encode`` and ``total``. Steps that were
+    skipped are omitted.
 
     Args:
-        everyone: whether no key is needed.
+        everyone: Add the header for callers without a key too.
     """
 
     def __init__(self, *, everyone: bool = False) -> None:
@@ -25,15 +26,16 @@ class ServerTiming:
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         preferences = request.headers.get("prefer")
-        if preferences is None or preference(preferences, "server-timing") is None:
+        if preferences is None or parse_prefer(preferences, "server-timing") is None:
             return call_next(request)
-        return self._timed(request, call_next)
+        return self._measure(request, call_next)
 
-    def _timed(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
+    def _measure(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         request.timing = timing = Timing(request.started)
-        response = yield from answered(request, call_next)
-        if request.principal is not None or self._everyone:
-            query = request.query
+        response = yield from call_encoding_errors(request, call_next)
+        context: RequestContext = request.context
+        if context.principal is not None or self._everyone:
+            query = context.query
             if response.status < 400 and query is not None:
                 timing.mark("encode")
             response.headers.append(("server-timing", timing.field(query.cache_hit if query else None)))

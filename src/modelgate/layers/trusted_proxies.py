@@ -1,25 +1,26 @@
-"""Who asks, where a proxy stands between."""
+"""Addresses of callers behind proxies."""
 
 from collections.abc import Iterable
 
 from ..flow import Flow, Handler
 from ..http import Request, Response
-from ..http.addresses import TrustedNetworks, client_address
+from ..http.client_address import TrustedNetworks, client_address
 
 __all__ = ["TrustedProxies"]
 
 
 class TrustedProxies:
-    """Set `Request.client` to the address of the caller, which the proxies in between tell as
-    ``Forwarded`` or ``X-Forwarded-For``. To be put outside whatever counts by address.
+    """Set `Request.client` to the address in ``Forwarded`` or ``X-Forwarded-For`` from trusted proxies.
+
+    Put this layer outside of all layers that use the address.
 
     Args:
-        networks: of the proxies: ``["10.0.0.0/8", "::1"]``; ``"unix"`` for one on a Unix socket.
-            Each must set one of the two fields itself. A peer that is not among them is the caller,
-            whatever it says.
+        networks: Networks of the proxies, such as ``["10.0.0.0/8", "::1"]``; ``"unix"`` for a proxy
+            on a Unix socket. Each proxy must set one of the two headers itself. The headers of any
+            other peer are ignored: its own address is that of the caller.
 
     Raises:
-        ConfigurationError: one of them is no network.
+        ConfigurationError: An entry is not a network.
     """
 
     def __init__(self, networks: Iterable[str]) -> None:

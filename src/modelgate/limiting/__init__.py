@@ -1,8 +1,16 @@
-"""Counting against rates: the arithmetic, and where the counts are kept."""
+"""Rate limiting: the arithmetic of windows, and limiters that store the counts."""
 
-from .limiter import Limiter, limiter
+from .decision import RateLimitDecision
+from .limiter import Limiter, check_rate, create_limiter
 from .memory import MemoryLimiter
-from .verdict import Verdict
 from .windows import Rate, parse_windows
 
-__all__ = ["Limiter", "MemoryLimiter", "Rate", "Verdict", "limiter", "parse_windows"]
+__all__ = [
+    "Limiter",
+    "MemoryLimiter",
+    "Rate",
+    "RateLimitDecision",
+    "check_rate",
+    "create_limiter",
+    "parse_windows",
+]

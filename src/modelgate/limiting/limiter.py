@@ -1,4 +1,4 @@
-"""The limiter that a storage URI means."""
+"""Create the limiter for a storage URI."""
 
 import logging
 import os
@@ -6,37 +6,41 @@ import sys
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import ConfigurationError
 from ..flow import Flow
+from .decision import RateLimitDecision
 from .memory import MemoryLimiter
-from .verdict import Verdict
-from .windows import Rate
-from .workers import visible_workers
+from .windows import FixedWindow, Rate
+from .worker_count import detect_worker_count
 
-__all__ = ["Limiter", "limiter"]
+if TYPE_CHECKING:
+    from .limits_storage import LimitsCounter
+
+__all__ = ["Limiter", "check_rate", "create_limiter"]
 
 logger = logging.getLogger("modelgate")
 
-ACCEPTED = '"memory://", or "redis://…", "rediss://…" or "unix://…"'
+_MEMCACHED_TTL = 30 * 24 * 3600
+"""Maximum time to live in Memcached, in seconds. Larger values are interpreted as a date."""
 
 
 class Limiter(Protocol):
-    """Counts what identities do. What it need not wait for, it gives at once."""
+    """Counts requests by identity. Methods return a `Flow` only if they have to wait."""
 
     @property
-    def outages(self) -> int:
-        """How often the storage has stopped answering."""
+    def outage_count(self) -> int:
+        """Number of outages of the storage."""
 
-    def hit(self, rate: Rate, identity: str, cost: int = 1) -> Verdict | Flow[Verdict]:
-        """Charge *cost* to *identity*, if every window of *rate* has room for it."""
+    def hit(self, rate: Rate, identity: str, cost: int = 1) -> RateLimitDecision | Flow[RateLimitDecision]:
+        """Charge *cost* to *identity* if every window of *rate* has room for it."""
 
-    def give_back(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None] | None:
-        """Take back the *cost* charged at *when*, as far as it is still counted."""
+    def refund(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None] | None:
+        """Refund the *cost* charged at *when*, if it is still counted."""
 
 
-def limiter(
+def create_limiter(
     rate: Rate,
     storage: str,
     *,
@@ -44,33 +48,72 @@ def limiter(
     clock: Callable[[], float] | None,
     processes: int | None,
     closed: bool,
+    refunds: bool = False,
 ) -> Limiter:
-    """The limiter of *storage*; see `RateLimit` for the options.
+    """Return the limiter of *storage*; see `RateLimit` for the options.
+
+    Args:
+        refunds: Whether charges must be refundable.
 
     Raises:
-        ConfigurationError: *storage* means none.
+        ConfigurationError: The URI is invalid, or the storage does not support the other options.
     """
     scheme = storage.partition("://")[0] if isinstance(storage, str) else ""
-    workers = visible_workers(os.environ, sys.argv)
+    workers = detect_worker_count(os.environ, sys.argv)
     if storage == "memory://":
         if workers > 1:
-            _warn(workers)
+            _warn_once(workers)
         return MemoryLimiter(rate, clock=clock or time.time)
-    if scheme not in ("redis", "rediss", "unix"):
-        # What was given may hold a password.
-        raise ConfigurationError(f"storage: accepts {ACCEPTED}")
-    from .redis import redis_store
-    from .shared import SharedLimiter
+    from .shared_limiter import RedisCounter, SharedCounter, SharedLimiter
 
-    store, share = redis_store(storage), processes or workers
-    return SharedLimiter(rate, store, name=name, clock=clock, share=share, closed=closed)
+    counter: SharedCounter
+    if scheme in ("redis", "rediss", "unix"):
+        from .redis_script_runner import redis_store
+
+        counter = RedisCounter(redis_store(storage), name, clock)
+    else:
+        counter = _limits_counter(rate, storage if isinstance(storage, str) else "", name, clock, refunds)
+    return SharedLimiter(rate, counter, clock=clock, share=processes or workers, closed=closed)
+
+
+def _limits_counter(
+    rate: Rate, storage: str, name: str, clock: Callable[[], float] | None, refunds: bool
+) -> "LimitsCounter":
+    from .limits_storage import LimitsCounter, limits_storage
+
+    counter = LimitsCounter(limits_storage(storage), rate, name)
+    check_rate(rate, storage)
+    if clock is not None:
+        raise ConfigurationError(
+            "clock must be None in a storage of the limits package, which uses this machine's clock"
+            f" (got {clock!r})"
+        )
+    if refunds and not counter.can_refund:
+        raise ConfigurationError(
+            "charge_when must be None in this storage, which cannot refund a charge (got a function):"
+            ' use memory:// or redis://, or Redis Sentinel, Redis Cluster or Valkey with strategy="fixed"'
+        )
+    return counter
+
+
+def check_rate(rate: Rate, storage: str) -> None:
+    """Raise `ConfigurationError` if *storage* cannot count the windows of *rate*."""
+    if not storage.removeprefix("async+").startswith("memcached://"):
+        return
+    # The limits package keeps the count of a sliding window for twice its length.
+    longest = _MEMCACHED_TTL if type(rate.windows[0]) is FixedWindow else _MEMCACHED_TTL // 2
+    if rate.windows[0].span > longest:
+        raise ConfigurationError(
+            f"rate must have windows of at most {longest // 86400} days in Memcached with this strategy"
+            f" (got {str(rate.windows[0])!r})"
+        )
 
 
 @cache
-def _warn(workers: int) -> None:
+def _warn_once(workers: int) -> None:
     logger.warning(
-        "limits are counted in the memory of each of %d workers, which lets a caller have up to %d times"
-        ' the limit: count them together with RateLimit(…, storage="redis://…")',
+        "rate limit: counted in the memory of each of %d workers: callers may send up to %d times the"
+        ' limit: use RateLimit(…, storage="redis://…") to share the counts',
         workers,
         workers,
     )

@@ -1,35 +1,35 @@
-"""Counting in memory, for one process."""
+"""Rate limiter whose counts are in memory, for one process."""
 
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from ..flow.forks import renew_in_child
-from .verdict import Verdict
+from ..flow.fork_safety import reset_after_fork
+from .decision import RateLimitDecision
 from .windows import Rate
 
 __all__ = ["MemoryLimiter"]
 
-_Bucket: TypeAlias = str | tuple[str, str]
+_BucketKey: TypeAlias = str | tuple[str, str]
 
 
 class MemoryLimiter:
-    """Tests all windows of a rate and charges them together, in one step for all threads.
+    """Limiter that tests and charges all windows of a rate in one step, for all threads.
 
-    Buckets are kept in two generations. When the young one is full it becomes the old one, whose
-    buckets are forgotten then: those that nobody has asked for since so many others were.
+    Buckets are stored in two generations. When the young generation is full it becomes the old one, and
+    the previous old generation is discarded: buckets unused since so many others were used.
 
     Args:
-        rate: the rate nearly everybody has; others take a little more memory.
-        clock: gives the time in seconds since the epoch.
-        max_buckets: how many identities to remember at most; half as many at least.
+        rate: Rate of most callers. Buckets of other rates take slightly more memory.
+        clock: Returns the time in seconds since the epoch.
+        max_buckets: Maximum number of buckets; at least half as many are retained.
 
     Attributes:
-        outages: none: memory is always there.
+        outage_count: Always 0, since memory has no outages.
     """
 
-    outages = 0
+    outage_count = 0
 
     def __init__(
         self, rate: Rate, *, clock: Callable[[], float] = time.time, max_buckets: int = 100_000
@@ -37,74 +37,75 @@ class MemoryLimiter:
         self._rate = rate
         self._text = rate.text
         self._clock = clock
-        self._generation = max_buckets // 2
-        self._renew()
-        renew_in_child(self, MemoryLimiter._renew)
-        # For each window when its step began, and its ring: see `windows`.
-        self._young: dict[_Bucket, tuple[Any, ...]] = {}
-        self._old: dict[_Bucket, tuple[Any, ...]] = {}
+        self._generation_size = max_buckets // 2
+        self._reset()
+        reset_after_fork(self._reset)
+        # The state of all windows of a bucket, see `windows`.
+        self._young: dict[_BucketKey, tuple[Any, ...]] = {}
+        self._old: dict[_BucketKey, tuple[Any, ...]] = {}
 
-    def _renew(self) -> None:
+    def _reset(self) -> None:
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def hit(self, rate: Rate, identity: str, cost: int = 1) -> Verdict:
-        """Charge *cost* to *identity*, if every window of *rate* has room for it."""
+    def hit(self, rate: Rate, identity: str, cost: int = 1) -> RateLimitDecision:
+        """Charge *cost* to *identity* if every window of *rate* has room for it."""
         key = identity if rate is self._rate else self._key(rate, identity)
         with self._lock:
             now = self._clock()
-            kept = self._young.get(key)
-            if kept is None:
-                kept = self._renewed(key, rate, now)
-            numbers = [*kept]
-            free = _free(numbers, rate, now)
-            passes = cost <= min(free)
-            if passes:
-                for at in rate.rings:
-                    numbers[at] += cost
-            self._young[key] = kept = (*numbers,)
-        return Verdict(rate, passes, free, kept, now, cost)
+            bucket = self._young.get(key)
+            if bucket is None:
+                bucket = self._rejuvenate(key, rate, now)
+            state = [*bucket]
+            available = _advance(state, rate, now)
+            allowed = cost <= min(available)
+            if allowed:
+                for index in rate.count_indices:
+                    state[index] += cost
+            self._young[key] = bucket = (*state,)
+        return RateLimitDecision(rate, allowed, available, bucket, now, cost)
 
-    def peek(self, identity: str) -> Verdict | None:
-        """Whether one more of *identity* would pass, nothing charged; None where nothing is counted."""
-        kept = self._young.get(identity) or self._old.get(identity)
-        if kept is None:
+    def peek(self, identity: str) -> RateLimitDecision | None:
+        """Return the decision on a cost of 1 without charging it, or None if there is no bucket."""
+        bucket = self._young.get(identity) or self._old.get(identity)
+        if bucket is None:
             return None
-        now, numbers = self._clock(), [*kept]
-        free = _free(numbers, self._rate, now)
-        return Verdict(self._rate, min(free) > 0, free, (*numbers,), now, 1)
+        now, state = self._clock(), [*bucket]
+        available = _advance(state, self._rate, now)
+        return RateLimitDecision(self._rate, min(available) > 0, available, (*state,), now, 1)
 
-    def give_back(self, rate: Rate, identity: str, cost: int, when: float) -> None:
-        """Take back the *cost* charged at *when*, as far as it is still counted."""
+    def refund(self, rate: Rate, identity: str, cost: int, when: float) -> None:
+        """Refund the *cost* charged at *when*, if it is still counted."""
         key = self._key(rate, identity)
         with self._lock:
             generation = self._young if key in self._young else self._old
             if key not in generation:
                 return
-            numbers = [*generation[key]]
-            for window, at in zip(rate.windows, rate.rings, strict=True):
-                numbers[at] = window.given_back(numbers[at - 1], numbers[at], cost, when)
-            generation[key] = (*numbers,)
+            state = [*generation[key]]
+            for window, index in zip(rate.windows, rate.count_indices, strict=True):
+                state[index] = window.refund(state[index - 1], state[index], cost, when)
+            generation[key] = (*state,)
 
-    def _key(self, rate: Rate, identity: str) -> _Bucket:
+    def _key(self, rate: Rate, identity: str) -> _BucketKey:
         return identity if rate.text == self._text else (rate.text, identity)
 
-    def _renewed(self, key: _Bucket, rate: Rate, now: float) -> tuple[Any, ...]:
-        """The old generation's bucket, or a new one; there will be room for it in the young one."""
-        kept = self._old.pop(key, None)
-        if len(self._young) >= self._generation:
+    def _rejuvenate(self, key: _BucketKey, rate: Rate, now: float) -> tuple[Any, ...]:
+        """Remove a bucket from the old generation, or create one, and make room in the young one."""
+        bucket = self._old.pop(key, None)
+        if len(self._young) >= self._generation_size:
             self._young, self._old = {}, self._young
-        return (now, 0) * len(rate.windows) if kept is None else kept
+        return (now, 0) * len(rate.windows) if bucket is None else bucket
 
 
-def _free(numbers: list[Any], rate: Rate, now: float) -> list[int]:
-    """What each window has room for; its *numbers* are brought up to *now*."""
-    free = []
-    for at, window, amount, step, used in rate.plan:
-        begun, ring = numbers[at], numbers[at + 1]
-        if not (ring and begun <= now < begun + step):
-            begun, ring = numbers[at], numbers[at + 1] = window.moved(begun, ring, now)
-        free.append(amount - (ring if used is None else used(ring, now - begun)))
-    return free
+def _advance(state: list[Any], rate: Rate, now: float) -> list[int]:
+    """Advance *state* to *now*, and return the room of each window."""
+    available = []
+    for index, window, amount, step, usage in rate.window_plans:
+        step_start, counts = state[index], state[index + 1]
+        if not (counts and step_start <= now < step_start + step):
+            step_start, counts = window.advance(step_start, counts, now)
+            state[index], state[index + 1] = step_start, counts
+        available.append(amount - (counts if usage is None else usage(counts, now - step_start)))
+    return available

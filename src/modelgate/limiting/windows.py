@@ -1,8 +1,9 @@
-"""Rates such as ``"60/minute; 10000/day"``, and the arithmetic of counting against them.
+"""Rates such as ``"60/minute; 10000/day"``, and the arithmetic of their windows.
 
-For each bucket a window keeps two numbers, whatever its amount: when its current step began, and a
-ring of counts, one a step, packed into one whole number with the newest count in the lowest bits.
-A fixed window has one step, a sliding one two, a moving one five. Nothing here has state or a clock.
+The state of a window for one caller is two numbers, whatever its amount: the start of its current
+step, in seconds since the epoch, and its counts, one per step. The counts are packed into one
+integer, with the newest in the lowest bits. A fixed window has one step, a sliding window two, a
+moving window five. This module has no state and no clock.
 """
 
 import math
@@ -16,15 +17,15 @@ from ..errors import ConfigurationError
 __all__ = ["STRATEGIES", "FixedWindow", "MovingWindow", "Rate", "SlidingWindow", "parse_windows"]
 
 _WINDOW = re.compile(r"\s*([0-9]{1,15})\s*(?:/|per\b)\s*([0-9]{1,9})?\s*([a-z]+)\s*", re.IGNORECASE)
-_LONGEST = 10
-"""For how many years a window lasts at most. Redis takes no time to live that overflows 64 bits of milliseconds."""
+_MAX_YEARS = 10
+"""Maximum length of a window. Redis rejects a time to live that overflows 64 bits of milliseconds."""
 _SEPARATORS = re.compile(r"[;,|]")
 
 
 @cache
 def _units() -> dict[str, int]:
-    """The units there are, in seconds: those of the library `limits`, whose notation this is."""
-    # Its import takes longer than all else that `import modelgate` does.
+    """Return the length of each unit in seconds. The notation is that of the `limits` library."""
+    # Importing `limits` takes longer than the rest of `import modelgate`.
     from limits.limits import GRANULARITIES
 
     kinds = sorted(GRANULARITIES.values(), key=lambda kind: kind.GRANULARITY.seconds)
@@ -32,18 +33,19 @@ def _units() -> dict[str, int]:
 
 
 class FixedWindow:
-    """Lets *amount* pass from the first charge on, until its span is over.
+    """Window that starts with its first charge and lets *amount* pass until it ends.
 
-    Up to twice the amount may pass within one span where that lies across an edge.
+    Up to twice the amount may pass in a period that spans the end of one window and the start of
+    the next.
 
     Args:
-        amount: how much passes.
-        multiple: how many units it lasts.
-        unit: ``"second"`` to ``"year"``.
-        capacity: what a count may grow to; *amount* by default.
+        amount: Maximum total cost within the window.
+        multiple: Length of the window, in units.
+        unit: Unit of the length, ``"second"`` to ``"year"``.
+        capacity: Largest possible count; *amount* by default.
 
     Attributes:
-        steps: for how many steps a charge is counted.
+        steps: Number of steps that are counted; 1 because a fixed window is not divided.
     """
 
     steps = 1
@@ -55,61 +57,63 @@ class FixedWindow:
         self.span = multiple * _units()[unit]
         self.step: float = self.span
         self.capacity = capacity or amount
-        # One bit to spare keeps the remainder in `used` from meeting its modulus.
+        # The extra bit keeps the sum of the counts below the modulus in `usage`.
         self._bits = (self.capacity + 1).bit_length()
-        self._low = (1 << self._bits) - 1
+        self._mask = (1 << self._bits) - 1
 
     def __str__(self) -> str:
         return f"{self.amount} per {self.multiple} {self.unit}"
 
     @property
-    def kept(self) -> float:
-        """For how many seconds a charge is counted, at most."""
+    def retention(self) -> float:
+        """Maximum time for which a charge is counted, in seconds."""
         return self.steps * self.step
 
-    def ring(self, counts: Iterable[int]) -> int:
-        """The ring of *counts*, the newest first."""
-        return sum(count << at * self._bits for at, count in enumerate(counts))
+    def pack_counts(self, counts: Iterable[int]) -> int:
+        """Pack *counts*, newest first, into one integer."""
+        return sum(count << index * self._bits for index, count in enumerate(counts))
 
     def share(self, parts: int) -> "FixedWindow":
-        """One of so many equal parts of it, at least one, which can go on with its counts."""
+        """Return a window with the amount divided by *parts*, at least 1. It uses the same counts."""
         amount = max(1, self.amount // parts)
         return type(self)(amount, self.multiple, self.unit, capacity=self.capacity)
 
-    def moved(self, begun: float, ring: int, now: float) -> tuple[float, int]:
-        """Where a step that is over, or empty, stands at *now*. A window without counts begins anew.
+    def advance(self, step_start: float, counts: int, now: float) -> tuple[float, int]:
+        """Return the state at *now* of a window whose step is over, or which has no counts.
 
-        A clock set back takes the window with it: nobody waits for longer than the window lasts.
+        A window without counts starts at *now*. If the clock was set back, the current step starts at
+        *now*, so that no caller waits longer than the length of the window.
         """
-        if ring and now < begun:
-            return now, ring
-        # The edges told are rounded, and must hold.
-        passed = max(1, int((now - begun) / self.step + 1e-9))
-        ring = (
-            (ring << passed * self._bits) & ((1 << self.steps * self._bits) - 1) if passed < self.steps else 0
-        )
-        return (begun + passed * self.step, ring) if ring else (now, 0)
+        if counts and now < step_start:
+            return now, counts
+        # Reset times are rounded. The step must be over at the time that callers were sent.
+        elapsed = max(1, int((now - step_start) / self.step + 1e-9))
+        if elapsed < self.steps:
+            counts = (counts << elapsed * self._bits) & ((1 << self.steps * self._bits) - 1)
+        else:
+            counts = 0
+        return (step_start + elapsed * self.step, counts) if counts else (now, 0)
 
-    def used(self, ring: int, age: float) -> int:  # noqa: ARG002  the sliding window's
-        """What is counted, the current step being *age* seconds old."""
-        # The sum of the ring's counts: casting out nines, in the base of the counts.
-        return ring % self._low
+    def usage(self, counts: int, age: float) -> int:  # noqa: ARG002  needed by the sliding window
+        """Return the total count when the current step is *age* seconds old."""
+        # The sum of the digits in base 2**bits, by casting out (2**bits - 1).
+        return counts % self._mask
 
-    def until(self, begun: float, ring: int, cost: int) -> float:  # noqa: ARG002
-        """When *cost*, which does not fit now, will."""
-        return begun + self.step
+    def available_at(self, step_start: float, counts: int, cost: int) -> float:  # noqa: ARG002
+        """Return the time at which *cost* will fit into the window, which is too full now."""
+        return step_start + self.step
 
-    def given_back(self, begun: float, ring: int, cost: int, when: float) -> int:
-        """The ring without the *cost* charged at *when*, as far as it is still counted."""
-        at = max(0, math.ceil((begun - when) / self.step)) * self._bits
-        return ring - (cost << at) if (ring >> at) & self._low >= cost else ring
+    def refund(self, step_start: float, counts: int, cost: int, when: float) -> int:
+        """Return the counts without the *cost* charged at *when*, if it is still counted."""
+        shift = max(0, math.ceil((step_start - when) / self.step)) * self._bits
+        return counts - (cost << shift) if (counts >> shift) & self._mask >= cost else counts
 
 
 class MovingWindow(FixedWindow):
-    """Lets no more than *amount* pass in any span at all.
+    """Window that never lets more than *amount* pass in any period of its length.
 
-    It counts in quarters of its span, and forgets a quarter when all of it is older than the span: a
-    charge is counted for one span, and for a quarter of one longer at most.
+    It counts in quarters of its length and discards a quarter once all of it has left the window. A
+    charge is therefore counted for up to a quarter longer than the length of the window.
     """
 
     steps = 5
@@ -118,35 +122,36 @@ class MovingWindow(FixedWindow):
         super().__init__(amount, multiple, unit, capacity=capacity)
         self.step = self.span / 4
 
-    def until(self, begun: float, ring: int, cost: int) -> float:
-        """When as many of the oldest counts have fallen out as it takes."""
-        free = self.amount - ring % self._low
-        for at in range((ring.bit_length() - 1) // self._bits, -1, -1):
-            free += (ring >> at * self._bits) & self._low
-            if free >= cost:
-                return begun + (self.steps - at) * self.step
-        return begun + self.kept if ring else begun
+    def available_at(self, step_start: float, counts: int, cost: int) -> float:
+        """Return when enough of the oldest counts will be discarded to make room for *cost*."""
+        room = self.amount - counts % self._mask
+        for index in range((counts.bit_length() - 1) // self._bits, -1, -1):
+            room += (counts >> index * self._bits) & self._mask
+            if room >= cost:
+                return step_start + (self.steps - index) * self.step
+        return step_start + self.retention if counts else step_start
 
 
 class SlidingWindow(FixedWindow):
-    """Weighs the count of the span before by as much of it as a span ending now would cover.
+    """Window that estimates the usage of the last *span* seconds from two fixed steps of that length.
 
-    It takes the charges of the span before for evenly spread: where they were not, somewhat more
-    than *amount* may pass in a span.
+    The count of the previous step is weighted by the part of it that lies within the last *span* seconds,
+    as if its charges were spread evenly. If they were not, slightly more than *amount* may pass in a
+    period of that length.
     """
 
     steps = 2
 
-    def used(self, ring: int, age: float) -> int:
-        """The weighted count, in whole numbers."""
-        return (ring & self._low) + int((ring >> self._bits) * (1 - age / self.step))
+    def usage(self, counts: int, age: float) -> int:
+        """Return the weighted count, rounded down."""
+        return (counts & self._mask) + int((counts >> self._bits) * (1 - age / self.step))
 
-    def until(self, begun: float, ring: int, cost: int) -> float:
-        """When the weight of the older count is small enough."""
-        room, current, before = self.amount - cost, ring & self._low, ring >> self._bits
-        if before and current <= room:
-            return begun + self.step * (1 - (room - current) / before)
-        return begun + self.step * (2 - max(0, room) / current if current else 1)
+    def available_at(self, step_start: float, counts: int, cost: int) -> float:
+        """Return when the weight of the older count will be small enough for *cost*."""
+        room, current, previous = self.amount - cost, counts & self._mask, counts >> self._bits
+        if previous and current <= room:
+            return step_start + self.step * (1 - (room - current) / previous)
+        return step_start + self.step * (2 - max(0, room) / current if current else 1)
 
 
 STRATEGIES = {"fixed": FixedWindow, "sliding": SlidingWindow, "moving": MovingWindow}
@@ -154,11 +159,11 @@ STRATEGIES = {"fixed": FixedWindow, "sliding": SlidingWindow, "moving": MovingWi
 
 @dataclass(frozen=True, eq=False)
 class Rate:
-    """Windows that hold together.
+    """Windows that are tested and charged together.
 
     Args:
-        windows: the one that lasts longest first.
-        text: names them.
+        windows: Windows, longest first.
+        text: Name of the rate in storage keys.
     """
 
     windows: Sequence[FixedWindow]
@@ -166,69 +171,72 @@ class Rate:
 
     @classmethod
     def parse(cls, rate: str, strategy: str = "fixed") -> "Rate":
-        """The rate that *rate* writes. Raises `ConfigurationError` where it cannot be read."""
+        """Parse a rate such as ``"60/minute; 10000/day"``.
+
+        Raises:
+            ConfigurationError: The rate or the strategy is invalid.
+        """
         if strategy not in list(STRATEGIES):
-            raise ConfigurationError(f"strategy={strategy!r}: accepts {', '.join(STRATEGIES)}")
+            raise ConfigurationError(f"strategy must be one of {', '.join(STRATEGIES)} (got {strategy!r})")
         windows = parse_windows(rate, strategy)
         return cls(windows, f"{strategy} {'; '.join(map(str, windows))}")
 
     @cached_property
     def capacity(self) -> int:
-        """The most that can ever pass at once."""
+        """Largest cost that a single charge may have."""
         return min(window.capacity for window in self.windows)
 
     @cached_property
-    def plan(self) -> list[tuple[int, FixedWindow, int, float, Callable[[int, float], int] | None]]:
-        """For each window where its numbers stand among those of all, its amount and step, and what weighs
-        its ring.
+    def window_plans(self) -> list[tuple[int, FixedWindow, int, float, Callable[[int, float], int] | None]]:
+        """For each window: index of its state, the window, its amount, its step and its `usage`.
 
-        A fixed window's ring is its count.
+        `usage` is None for a fixed window, whose only count is the usage.
         """
         return [
-            (2 * at, window, window.amount, window.step, window.used if window.steps > 1 else None)
-            for at, window in enumerate(self.windows)
+            (2 * index, window, window.amount, window.step, window.usage if window.steps > 1 else None)
+            for index, window in enumerate(self.windows)
         ]
 
     @cached_property
-    def rings(self) -> range:
-        """Where the rings stand among the numbers of all windows."""
+    def count_indices(self) -> range:
+        """Indices of the packed counts in the state of all windows."""
         return range(1, 2 * len(self.windows), 2)
 
     @cached_property
-    def kept(self) -> float:
-        """For how many seconds a charge is counted, at most."""
-        return max(window.kept for window in self.windows)
+    def retention(self) -> float:
+        """Maximum time for which a charge is counted, in seconds."""
+        return max(window.retention for window in self.windows)
 
     def share(self, parts: int) -> "Rate":
-        """One of so many equal parts, which goes on with the same counts."""
+        """Return the rate divided by *parts*. It uses the same counts."""
         return Rate([window.share(parts) for window in self.windows], self.text)
 
 
 def parse_windows(rate: str, strategy: str = "fixed", *, option: str = "rate") -> list[FixedWindow]:
-    """The windows of ``"60/minute; 10000/day"``, the one that lasts longest first.
+    """Return the windows of ``"60/minute; 10000/day"``, longest first.
 
     Raises:
-        ConfigurationError: it cannot be read, or lets nobody pass; it says which part.
+        ConfigurationError: A window is malformed, or lets nothing pass. The message quotes it.
     """
     parts = _SEPARATORS.split(rate) if isinstance(rate, str) else []
     try:
-        windows = [_window(part, strategy) for part in parts or [""]]
+        windows = [_parse_window(part, strategy) for part in parts or [""]]
     except ValueError as error:
         raise ConfigurationError(
-            f'{option}={rate!r}: {error}: accepts one window or more, for example "60/minute; 10000/day"'
+            f'{option} must be one or more windows such as "60/minute; 10000/day" (got {rate!r}): {error}'
         ) from None
     return sorted(windows, key=lambda window: -window.span)
 
 
-def _window(part: str, strategy: str) -> FixedWindow:
-    told = _WINDOW.fullmatch(part)
-    if told is None:
-        raise ValueError(f"{part.strip()!r} is no window")
-    amount, multiple, unit = int(told[1]), int(told[2] or 1), told[3].lower().removesuffix("s")
+def _parse_window(part: str, strategy: str) -> FixedWindow:
+    match = _WINDOW.fullmatch(part)
+    if match is None:
+        raise ValueError(f"{part.strip()!r} is not a window")
+    amount, multiple, unit = int(match[1]), int(match[2] or 1), match[3].lower().removesuffix("s")
     if unit not in _units():
-        raise ValueError(f"{told[3]!r} is no unit of {', '.join(_units())}")
+        raise ValueError(f"{match[3]!r} is not a unit: use {', '.join(_units())}")
     if not amount or not multiple:
-        raise ValueError(f"{part.strip()!r} lets nobody pass")
-    if multiple * _units()[unit] > _LONGEST * _units()["year"]:
-        raise ValueError(f"{part.strip()!r} lasts for more than {_LONGEST} years")
+        raise ValueError(f"{part.strip()!r} lets nothing pass")
+    if multiple * _units()[unit] > _MAX_YEARS * _units()["year"]:
+        raise ValueError(f"{part.strip()!r} is longer than {_MAX_YEARS} years")
     return STRATEGIES[strategy](amount, multiple, unit)

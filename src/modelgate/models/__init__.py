@@ -1,6 +1,6 @@
-"""Where models come from, and how long they stay.
+"""Model stores, model packages and the model cache.
 
-`SqlModelStore` needs the extra ``sql``, and is imported when it is used.
+`SqlModelStore` is imported on first use, because it needs the extra ``sql``.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .cache import CacheInfo, ModelCache
 from .fsspec import FsspecStore
 from .package import ModelPackage, load_model
-from .shared import SharedStore
+from .redis_store import RedisCachedStore
 from .store import FolderStore, MemoryStore, ModelStore
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = [
     "ModelCache",
     "ModelPackage",
     "ModelStore",
-    "SharedStore",
+    "RedisCachedStore",
     "SqlModelStore",
     "load_model",
 ]

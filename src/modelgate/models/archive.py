@@ -1,4 +1,7 @@
-"""The members of a package: in a zip or in a folder. Nothing is ever unpacked to a path it names."""
+"""Read and write the members of a package, in a zip file or a folder.
+
+Members are never extracted to a path that the archive names.
+"""
 
 import contextlib
 import io
@@ -13,7 +16,6 @@ from typing import IO, Protocol
 from ..errors import ConfigurationError
 
 __all__ = [
-    "ED25519",
     "MANIFEST",
     "MEMBERS",
     "SIGNATURE",
@@ -21,11 +23,11 @@ __all__ = [
     "FolderArchive",
     "ZipArchive",
     "pack",
-    "pack_sidecars",
+    "pack_metadata",
     "write",
 ]
 
-MANIFEST, SIGNATURE, ED25519 = "manifest.json", "signature", "signature.ed25519"
+MANIFEST, SIGNATURE = "manifest.json", "signature.ed25519"
 MEMBERS = (
     "schema.json",
     "background.json",
@@ -35,39 +37,39 @@ MEMBERS = (
     "model.joblib",
     "model.onnx",
 )
-_KNOWN = frozenset([MANIFEST, SIGNATURE, ED25519, *MEMBERS])
-_SIDECARS = (MANIFEST, SIGNATURE, ED25519, "schema.json")
+_KNOWN = frozenset([MANIFEST, SIGNATURE, *MEMBERS])
+_METADATA = (MANIFEST, SIGNATURE, "schema.json")
 _LARGEST_MANIFEST = 1_000_000
 
 
 class Archive(Protocol):
-    """The members of a package, by name.
+    """Read access to the members of a package.
 
     Attributes:
-        names: of those there are.
-        is_folder: whether the digest of the whole is that of its manifest.
+        names: Names of the members that exist.
+        is_folder: Whether the package is a folder, whose digest is the digest of its manifest.
     """
 
     names: frozenset[str]
     is_folder: bool
 
     def read(self, name: str) -> bytes:
-        """The bytes of a member.
+        """Return the content of a member.
 
         Raises:
-            ConfigurationError: there is none of that name.
+            ConfigurationError: There is no member *name*.
         """
 
 
 class ZipArchive:
-    """The members of a zip, none of them compressed: so none is larger than the file.
+    """The members of an uncompressed zip file; no member can be larger than the file itself.
 
     Args:
-        file: the zip.
+        file: The open zip file.
 
     Raises:
-        ConfigurationError: a member is none of a package's, stands there twice, or is not stored.
-        zipfile.BadZipFile: it is no zip.
+        ConfigurationError: A member does not belong in a package, is duplicated, or is compressed.
+        zipfile.BadZipFile: *file* is not a zip file.
     """
 
     is_folder = False
@@ -77,9 +79,13 @@ class ZipArchive:
         found: set[str] = set()
         for info in self._zip.infolist():
             if info.filename not in _KNOWN or info.filename in found:
-                raise ConfigurationError(f"holds {info.filename[:100]!r}, which has no place in a package")
+                raise ConfigurationError(
+                    f"contains {info.filename[:100]!r}, which is unknown or duplicated in a package"
+                )
             if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
-                raise ConfigurationError(f"{info.filename} is compressed or encrypted: a package only stores")
+                raise ConfigurationError(
+                    f"its {info.filename} must be stored without compression or encryption"
+                )
             found.add(info.filename)
         self.names = frozenset(found)
 
@@ -93,10 +99,10 @@ class ZipArchive:
 
 
 class FolderArchive:
-    """The members in a folder. Whatever else is in it is not looked at.
+    """The members of a package in a folder; other files in it are ignored.
 
     Args:
-        folder: where they are.
+        folder: Path of the folder.
     """
 
     is_folder = True
@@ -113,7 +119,7 @@ class FolderArchive:
 
 
 def pack(members: Mapping[str, bytes]) -> bytes:
-    """A zip of *members*: the same bytes for the same members."""
+    """Return an uncompressed zip file of *members*; equal members give equal bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in members.items():
@@ -121,13 +127,13 @@ def pack(members: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def pack_sidecars(members: Mapping[str, bytes]) -> bytes:
-    """A zip of those *members* alone that tell of the model."""
-    return pack({name: members[name] for name in _SIDECARS if name in members})
+def pack_metadata(members: Mapping[str, bytes]) -> bytes:
+    """Return a zip file of the manifest, the signature and the schema only."""
+    return pack({name: members[name] for name in _METADATA if name in members})
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    # A rename may outlive a crash of the machine that what was written does not.
+def _write_synced(path: Path, content: bytes) -> None:
+    # Without fsync, a crash of the machine can keep the later rename and lose the content.
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -135,21 +141,25 @@ def _write_whole(path: Path, content: bytes) -> None:
 
 
 def write(path: Path, content: bytes | Mapping[str, bytes]) -> None:
-    """Write a file, or a folder of *content*: whole, or not at all.
+    """Write a file or folder atomically.
+
+    Args:
+        path: Path of the file or folder.
+        content: Content of the file; for a folder, a mapping of file names to contents.
 
     Raises:
-        ConfigurationError: it cannot be written, or there is such a folder already.
+        ConfigurationError: *path* cannot be written, or the folder already exists.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         if isinstance(content, bytes):
-            _write_whole(temporary, content)
+            _write_synced(temporary, content)
         else:
             temporary.mkdir()
             for name, member in content.items():
-                _write_whole(temporary / name, member)
+                _write_synced(temporary / name, member)
         os.replace(temporary, path)  # noqa: PTH105
     except OSError as error:
         with contextlib.suppress(OSError):
             shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
-        raise ConfigurationError(f"path={str(path)!r}: cannot be written: {error}") from error
+        raise ConfigurationError(f"path: {str(path)!r} cannot be written: {error}") from error

@@ -1,4 +1,4 @@
-"""An LRU cache of models that never loads one twice at once."""
+"""An LRU cache of models in which concurrent callers share one load."""
 
 import logging
 import math
@@ -13,11 +13,11 @@ from typing import Generic, NamedTuple, TypeVar
 
 from cachetools import TTLCache
 
-from ..counts import require_count, require_seconds
 from ..errors import DeploymentLoading, DeploymentUnavailable, NotFound, Overloaded
 from ..flow import Flow, wait_for
-from ..flow.forks import renew_in_child
-from ..flow.threads import Threads
+from ..flow.fair_pool import FairThreadPool
+from ..flow.fork_safety import reset_after_fork
+from ..validation import require_positive_int, require_positive_seconds
 
 __all__ = ["CacheInfo", "ModelCache"]
 
@@ -25,14 +25,23 @@ T = TypeVar("T")
 
 logger = logging.getLogger("modelgate")
 
-_FAILED_FOR = 1.0
-_FAILURES = 1000
-_LOADS = 8
-"""How many loads run at once: all cold models of a gate at once would need the memory of all of them."""
+_FAILURE_TTL = 1.0
+_MAX_FAILURES = 1000
+_MAX_LOADS = 8
+"""Maximum number of concurrent loads; without it, all cold models of a gate could need memory at once."""
 
 
 class CacheInfo(NamedTuple):
-    """The counts of a cache, as `functools.lru_cache` names them; and the bytes, where they are bounded."""
+    """Statistics of a cache, with the field names of `functools.lru_cache` and the size in bytes.
+
+    Attributes:
+        hits: Number of lookups that found the model.
+        misses: Number of lookups that did not.
+        maxsize: Maximum number of models.
+        currsize: Number of cached models.
+        maxbytes: Maximum size of all models in bytes, or None if it is not limited.
+        currbytes: Size of the cached models in bytes.
+    """
 
     hits: int
     misses: int
@@ -46,42 +55,43 @@ class _Failure(NamedTuple):
     error: BaseException
 
 
-class _Kept(NamedTuple, Generic[T]):
+class _CachedModel(NamedTuple, Generic[T]):
     model: T
     size: int
 
 
 class _Load(NamedTuple, Generic[T]):
     future: Future[T | _Failure]
-    since: float
+    started_at: float
 
 
 class ModelCache(Generic[T]):
-    """The models used last, by name; the least recently used one goes first.
+    """Cache of models by name that evicts the least recently used ones.
 
-    However many callers ask for a model at once, it is loaded once, in a thread of the cache, and all
-    of them only wait for it. So a cancelled caller takes nothing from the others. Eight loads run at once
-    and the others queue; a load that hangs holds up nobody for longer than *load_timeout*. A load that fails
-    is logged once, told to all who waited and to all who ask within a second, and then tried again.
-    A model that is dropped lives until the last request that uses it ends.
+    Concurrent callers of a model that is not cached share one load, which runs in a thread of the cache:
+    cancelling one caller does not affect the others. Up to eight loads run at once; further ones queue.
+    No caller waits for a load that hangs for longer than *load_timeout*. A load that fails is logged once;
+    all waiting callers, and those of the following second, get the error, and the next call loads again.
+    An evicted model stays alive until the last request that uses it has finished.
 
     Args:
-        load: makes the model of a name: `ModelStore.load`, for one. It may block.
-        maxsize: how many models to keep: 16 by default, as the DataRobot Prediction API, "Model
-            caching", has it.
-        maxbytes: how large they may be together; None for no bound. A larger one is kept alone.
-        sizeof: the size of a model in bytes; the models of a gate have that of what they are read from.
-        load_timeout: Seconds a caller waits for a load, counted from when it was first asked for; callers of
-            `get` may choose another bound.
-        clock: gives the time in seconds.
+        load: Loads the model of a name, for example `ModelStore.load`. May block.
+        maxsize: Maximum number of models. The default of 16 is that of the DataRobot Prediction API, see
+            "Model caching" there.
+        maxbytes: Maximum size of all models in bytes, or None for no limit. A single larger model is
+            cached alone.
+        sizeof: Returns the size of a model in bytes. A gate uses the size of the model's file.
+        load_timeout: Maximum seconds that a caller waits, counted from the start of the load; callers of
+            `get` can choose another limit.
+        clock: Returns the time in seconds.
 
     Attributes:
-        loads: how many loads have ended.
-        failures: how many of them have failed.
-        evictions: how many models were dropped for others.
+        loads: Number of finished loads.
+        failures: Number of failed loads.
+        evictions: Number of models evicted to make room for others.
 
     Raises:
-        ConfigurationError: an option is no number that can work.
+        ConfigurationError: The value of an option is not valid.
     """
 
     def __init__(
@@ -94,133 +104,136 @@ class ModelCache(Generic[T]):
         load_timeout: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        require_count("maxsize", maxsize)
+        require_positive_int("maxsize", maxsize)
         if maxbytes is not None:
-            require_count("maxbytes", maxbytes)
-        require_seconds("load_timeout", load_timeout)
+            require_positive_int("maxbytes", maxbytes)
+        require_positive_seconds("load_timeout", load_timeout)
         self._load = load
         self._maxsize = maxsize
         self._maxbytes = maxbytes
         self._sizeof = sizeof
         self._load_timeout = load_timeout
         self._clock = clock
-        self._kept: OrderedDict[str, _Kept[T]] = OrderedDict()
+        self._models: OrderedDict[str, _CachedModel[T]] = OrderedDict()
         self._pinned: set[str] = set()
-        self._meant: dict[str, str] = {}
-        self._failures: TTLCache[str, _Failure] = TTLCache(_FAILURES, _FAILED_FOR, timer=clock)
+        self._renamed: dict[str, str] = {}
+        self._failures: TTLCache[str, _Failure] = TTLCache(_MAX_FAILURES, _FAILURE_TTL, timer=clock)
         self._hits = self._misses = self._bytes = 0
         self.loads = self.failures = self.evictions = 0
-        self._threads = Threads(_LOADS, load_timeout).share()
-        self._renew()
-        renew_in_child(self, ModelCache._renew)
+        self._threads = FairThreadPool(_MAX_LOADS, load_timeout).share()
+        self._reset()
+        reset_after_fork(self._reset)
 
-    def _renew(self) -> None:
-        """Nothing is being loaded: at the beginning, and in a forked child, which has none of the threads."""
+    def _reset(self) -> None:
+        """Forget running loads: a forked child does not have their threads."""
         self._lock = threading.Lock()
         self._loading: dict[str, _Load[T]] = {}
 
     def get(self, name: str, timeout: float | None = None) -> Flow[tuple[T, bool]]:
-        """The model *name*, and whether it was in the cache.
+        """Return the model *name* and whether it was cached, loading it if necessary.
 
         Args:
-            name: Name of the model.
-            timeout: Seconds to wait for a load from now on, `math.inf` for no bound; None for the
-                cache's *load_timeout*, which counts from the start of the load.
+            name: Model name.
+            timeout: Maximum seconds to wait for a load from now on, or `math.inf` for no limit. None is
+                the cache's *load_timeout*, counted from the start of the load.
 
         Raises:
-            NotFound: the load found no such model.
-            DeploymentLoading: the model is still being loaded.
-            DeploymentUnavailable: the load failed in another way, which is the cause.
+            NotFound: There is no such model.
+            DeploymentLoading: The load has not finished in time.
+            DeploymentUnavailable: The load failed for another reason, which is the cause.
         """
         with self._lock:
-            kept = self._kept.get(name)
-            if kept is not None:
-                self._kept.move_to_end(name)
+            cached = self._models.get(name)
+            if cached is not None:
+                self._models.move_to_end(name)
                 self._hits += 1
-                return kept.model, True
+                return cached.model, True
             self._misses += 1
-            load = self._begin(name)
-        return (yield from self._outcome(name, load, timeout)), False
+            load = self._get_or_start(name)
+        return (yield from self._wait(name, load, timeout)), False
 
     def peek(self, name: str) -> T | None:
-        """The model *name* where it is in the cache, which is a hit; a miss is counted by `get`."""
+        """Return the model *name* and count a hit if it is cached; else return None and count nothing."""
         with self._lock:
-            kept = self._kept.get(name)
-            if kept is None:
+            cached = self._models.get(name)
+            if cached is None:
                 return None
-            self._kept.move_to_end(name)
+            self._models.move_to_end(name)
             self._hits += 1
-            return kept.model
+            return cached.model
 
     def reload(self, name: str) -> Flow[T]:
-        """Load the model *name* anew. The copy that is there serves meanwhile, and stays where that fails.
+        """Load the model *name* again. A cached copy is served meanwhile, and kept if the load fails.
 
         Raises:
-            NotFound, DeploymentUnavailable: see `get`.
+            NotFound, DeploymentLoading, DeploymentUnavailable: See `get`.
         """
         with self._lock:
-            load = self._begin(name)
-        return (yield from self._outcome(name, load))
+            load = self._get_or_start(name)
+        return (yield from self._wait(name, load))
 
     def prewarm(self, *names: str) -> Flow[None]:
-        """Load the models *names* that are not there, one after the other, however long it takes.
+        """Load the models *names* unless they are cached, one after the other and without a timeout.
 
         Raises:
-            NotFound, DeploymentUnavailable: see `get`.
+            NotFound, DeploymentUnavailable: See `get`.
         """
         for name in names:
-            yield from self.get(self._meant.get(name, name), math.inf)
+            yield from self.get(self._renamed.get(name, name), math.inf)
 
     def put(self, name: str, model: T) -> None:
-        """Keep a *model* that was loaded elsewhere."""
+        """Cache a *model* that was loaded elsewhere."""
         with self._lock:
-            self._keep(name, _Kept(model, self._sizeof(model)))
+            self._insert(name, _CachedModel(model, self._sizeof(model)))
 
     def drop(self, *names: str) -> None:
-        """Keep the models *names* no longer, nor what is being loaded. Requests that hold one keep it."""
+        """Remove the models *names*, and discard the results of their running loads.
+
+        Requests that use one of them finish with it.
+        """
         with self._lock:
             for name in names:
-                self._drop(name)
+                self._remove(name)
                 self._loading.pop(name, None)
 
     def rename(self, name: str, model: str | None) -> None:
-        """Have *name* be that of another *model* for whoever pins it, now or before; None for its own."""
+        """Make *name* in `pin` and `prewarm` refer to *model*. None removes this, and the pin of *name*."""
         with self._lock:
             if model is None:
-                self._meant.pop(name, None)
+                self._renamed.pop(name, None)
                 self._pinned.discard(name)
             else:
-                self._meant[name] = model
+                self._renamed[name] = model
 
     def pin(self, *names: str) -> None:
-        """Drop the models *names* for no other, from when they are loaded; their bytes count."""
+        """Pin *names*: once loaded, they are never evicted. They still count towards *maxbytes*."""
         with self._lock:
             self._pinned.update(names)
 
     def unpin(self, *names: str) -> None:
-        """The models *names* may be dropped again."""
+        """Allow the eviction of *names* again."""
         with self._lock:
             self._pinned.difference_update(names)
 
-    def _begin(self, name: str) -> _Load[T] | _Failure:
-        """The load of *name* that is under way, a new one, or how one failed just now."""
-        failed = self._failures.get(name)
-        return failed or self._loading.get(name) or self._start(name)
+    def _get_or_start(self, name: str) -> _Load[T] | _Failure:
+        """Return the recent failure of *name*, its running load, or a new load."""
+        failure = self._failures.get(name)
+        return failure or self._loading.get(name) or self._start(name)
 
-    def _outcome(self, name: str, load: _Load[T] | _Failure, timeout: float | None = None) -> Flow[T]:
+    def _wait(self, name: str, load: _Load[T] | _Failure, timeout: float | None = None) -> Flow[T]:
         outcome: T | _Failure
         if isinstance(load, _Failure):
             outcome = load
         else:
             if timeout is None:
-                timeout = max(self._load_timeout - (self._clock() - load.since), 0)
+                timeout = max(self._load_timeout - (self._clock() - load.started_at), 0)
             try:
                 outcome = yield from wait_for(load.future, None if timeout == math.inf else timeout)
             except TimeoutError:
-                taken = self._clock() - load.since
-                cause = TimeoutError(f"the load of model {name} has taken {taken:.1f} s and continues")
-                raise DeploymentLoading(taken) from cause
-        # Each caller has an error of its own: one that many raise grows a traceback with each of them.
+                elapsed = self._clock() - load.started_at
+                cause = TimeoutError(f"the load of model {name} has taken {elapsed:.1f} s and continues")
+                raise DeploymentLoading(elapsed) from cause
+        # Raise a new exception per caller; re-raising one instance appends to its traceback each time.
         if isinstance(outcome, _Failure):
             if isinstance(outcome.error, NotFound):
                 raise NotFound(outcome.error.message) from outcome.error
@@ -243,54 +256,57 @@ class ModelCache(Generic[T]):
             outcome = self._load(name)
             size = self._sizeof(outcome)
         except BaseException as error:
-            logger.error("the model %s cannot be loaded", name, exc_info=error)
-            outcome = _Failure(_without_locals(error))
+            logger.error("model %s: load failed", name, exc_info=error)
+            outcome = _Failure(_clear_locals(error))
         with self._lock:
             self.loads += 1
             if isinstance(outcome, _Failure):
                 self.failures += 1
                 self._failures[name] = outcome
             elif self._loading.get(name) is load:
-                self._keep(name, _Kept(outcome, size))
+                self._insert(name, _CachedModel(outcome, size))
             if self._loading.get(name) is load:
                 del self._loading[name]
         load.future.set_result(outcome)
 
-    def _keep(self, name: str, kept: _Kept[T]) -> None:
-        self._drop(name)
-        pinned = {self._meant.get(pin, pin) for pin in self._pinned}
-        droppable = [old for old in self._kept if old not in pinned]
-        self._kept[name] = kept
-        self._bytes += kept.size
-        bound = math.inf if self._maxbytes is None else self._maxbytes
-        for old in droppable:
-            if len(self._kept) <= self._maxsize and self._bytes <= bound:
+    def _insert(self, name: str, cached: _CachedModel[T]) -> None:
+        self._remove(name)
+        pinned = {self._renamed.get(pin, pin) for pin in self._pinned}
+        evictable = [other for other in self._models if other not in pinned]
+        self._models[name] = cached
+        self._bytes += cached.size
+        limit = math.inf if self._maxbytes is None else self._maxbytes
+        for other in evictable:
+            if len(self._models) <= self._maxsize and self._bytes <= limit:
                 break
-            self._drop(old)
+            self._remove(other)
             self.evictions += 1
 
-    def _drop(self, name: str) -> None:
-        kept = self._kept.pop(name, None)
-        if kept is not None:
-            self._bytes -= kept.size
+    def _remove(self, name: str) -> None:
+        cached = self._models.pop(name, None)
+        if cached is not None:
+            self._bytes -= cached.size
 
     def cache_info(self) -> CacheInfo:
-        """Hits, misses, ``maxsize`` and ``currsize``, ``maxbytes`` and ``currbytes``."""
+        """Return the statistics of the cache."""
         with self._lock:
             return CacheInfo(
-                self._hits, self._misses, self._maxsize, len(self._kept), self._maxbytes, self._bytes
+                self._hits, self._misses, self._maxsize, len(self._models), self._maxbytes, self._bytes
             )
 
     def cache_clear(self) -> None:
-        """Drop every model, pinned ones too, and forget what failed. Requests that hold one keep it."""
+        """Remove all models, pinned ones too, recent failures and statistics.
+
+        Requests that use a model finish with it.
+        """
         with self._lock:
-            self._kept.clear()
+            self._models.clear()
             self._failures.clear()
             self._hits = self._misses = self._bytes = 0
 
 
-def _without_locals(error: BaseException) -> BaseException:
-    """*error*, which no longer holds the bytes that were being read when it was raised."""
+def _clear_locals(error: BaseException) -> BaseException:
+    """Return *error* without the local variables in its tracebacks, such as the content of a file."""
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in causes:

@@ -1,8 +1,8 @@
-"""Signatures that only the holder of a private key can make, and everybody can check."""
+"""Ed25519 signatures of packages."""
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,68 +10,76 @@ from ..errors import ConfigurationError
 
 __all__ = ["parse_public_keys", "sign", "signer_of"]
 
-_LENGTH, _SIGNATURE_LENGTH = 32, 64
+_KEY_LENGTH, _SIGNATURE_LENGTH = 32, 64
 
 
-def parse_public_keys(given: Sequence[str | Path]) -> tuple[str, ...]:
-    """The public keys *given*, in base64.
+def parse_public_keys(keys: Sequence[str | Path]) -> tuple[str, ...]:
+    """Return *keys* in base64.
 
     Args:
-        given: paths of PEM files, or keys in base64, as ``modelgate inspect`` shows them.
+        keys: Paths of PEM files, or keys in base64, as ``modelgate inspect`` shows them.
 
     Raises:
-        ConfigurationError: there are none, one is something else, or the extra is not installed.
+        ConfigurationError: The list is empty, an item is not an Ed25519 public key, or the extra is
+            not installed.
     """
-    if isinstance(given, str | bytes | Path) or not isinstance(given, Sequence) or not given:
-        raise ConfigurationError("public_keys: accepts a list of at least one")
-    return tuple(_public_key(each) for each in given)
+    if isinstance(keys, str | bytes | Path) or not isinstance(keys, Sequence) or not keys:
+        raise ConfigurationError("public_keys must be a list of at least one key")
+    return tuple(_parse_public_key(key) for key in keys)
 
 
-def _public_key(given: str | Path) -> str:
-    serialization, ed25519 = _cryptography()
-    if isinstance(given, str) and _decoded(given, _LENGTH) is not None:
-        return given
-    key = _read("public_keys", given, serialization.load_pem_public_key, ed25519.Ed25519PublicKey)
-    return _told(key, serialization)
+def _parse_public_key(key: str | Path) -> str:
+    serialization, ed25519 = _import_cryptography()
+    if isinstance(key, str) and _decode(key, _KEY_LENGTH) is not None:
+        return key
+    public = _read_key("public_keys", key, serialization.load_pem_public_key, ed25519.Ed25519PublicKey)
+    return _encode(public, serialization)
 
 
 def sign(manifest: bytes, key: str | Path) -> bytes:
-    """The public key and the signature of *manifest*, in base64.
+    """Return a line with the public key and the signature of *manifest*, both in base64.
 
     Args:
-        manifest: which holds the digests of all that belongs to it.
-        key: the path of a private key, a PEM file.
+        manifest: Content of ``manifest.json``, which holds the digests of all other members.
+        key: Path of the private key, a PEM file.
 
     Raises:
-        ConfigurationError: *key* is something else, or the extra is not installed.
+        ConfigurationError: *key* is not an Ed25519 private key, or the extra is not installed.
     """
-    serialization, ed25519 = _cryptography()
+    serialization, ed25519 = _import_cryptography()
 
     def load(content: bytes) -> Any:
         return serialization.load_pem_private_key(content, password=None)
 
-    private = _read("sign_key", key, load, ed25519.Ed25519PrivateKey)
+    private = _read_key("sign_key", key, load, ed25519.Ed25519PrivateKey)
     signature = base64.b64encode(private.sign(_message(manifest))).decode()
-    return f"{_told(private.public_key(), serialization)} {signature}\n".encode()
+    return f"{_encode(private.public_key(), serialization)} {signature}\n".encode()
 
 
 def signer_of(manifest: bytes, signature: bytes) -> str:
-    """The public key, in base64, whose holder has signed *manifest*.
+    """Return the public key, in base64, that verifies the *signature* of *manifest*.
+
+    Args:
+        manifest: Content of ``manifest.json``.
+        signature: Line that `sign` returned.
 
     Raises:
-        ConfigurationError: nobody has, or the extra is not installed.
+        ConfigurationError: The signature is malformed or not valid for *manifest*, or the extra is
+            not installed.
     """
-    _, ed25519 = _cryptography()
+    _, ed25519 = _import_cryptography()
     from cryptography.exceptions import InvalidSignature
 
-    public, _, told = signature.decode("ascii", "replace").removesuffix("\n").partition(" ")
-    key, proof = _decoded(public, _LENGTH), _decoded(told, _SIGNATURE_LENGTH)
-    if key is None or proof is None:
-        raise ConfigurationError("its Ed25519 signature is none")
+    public, _, encoded = signature.decode("ascii", "replace").removesuffix("\n").partition(" ")
+    key, raw = _decode(public, _KEY_LENGTH), _decode(encoded, _SIGNATURE_LENGTH)
+    if key is None or raw is None:
+        raise ConfigurationError("its Ed25519 signature is malformed: sign the package again")
     try:
-        ed25519.Ed25519PublicKey.from_public_bytes(key).verify(proof, _message(manifest))
+        ed25519.Ed25519PublicKey.from_public_bytes(key).verify(raw, _message(manifest))
     except InvalidSignature:
-        raise ConfigurationError("its Ed25519 signature is not one of its manifest") from None
+        raise ConfigurationError(
+            "its Ed25519 signature does not match its manifest: one of them was changed after signing"
+        ) from None
     return public
 
 
@@ -79,7 +87,7 @@ def _message(manifest: bytes) -> bytes:
     return b"modelgate package\n" + manifest
 
 
-def _read(option: str, path: Any, load: Any, kind: type) -> Any:
+def _read_key(option: str, path: Any, load: Callable[[bytes], Any], key_type: type) -> Any:
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
@@ -88,19 +96,19 @@ def _read(option: str, path: Any, load: Any, kind: type) -> Any:
         raise ConfigurationError(f"{option}: {str(path)!r} cannot be read: {error.strerror}") from None
     except (TypeError, ValueError, UnsupportedAlgorithm):
         key = None
-    if not isinstance(key, kind):
-        # What is in the file is not told: it may be a private key.
-        raise ConfigurationError(f"{option}: accepts Ed25519 keys in PEM files, without a password")
+    if not isinstance(key, key_type):
+        # The message never shows the content of the file: it may be a private key.
+        raise ConfigurationError(f"{option} must be Ed25519 keys in PEM files without a password")
     return key
 
 
-def _told(public: Any, serialization: Any) -> str:
+def _encode(public: Any, serialization: Any) -> str:
     raw = public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     return base64.b64encode(raw).decode()
 
 
-def _decoded(text: str, length: int) -> bytes | None:
-    """The *length* bytes that *text* is the one spelling of in base64; None where it is not."""
+def _decode(text: str, length: int) -> bytes | None:
+    """Return the *length* bytes that *text* encodes in canonical base64, or None if it does not."""
     try:
         raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -108,7 +116,7 @@ def _decoded(text: str, length: int) -> bytes | None:
     return raw if len(raw) == length and base64.b64encode(raw).decode() == text else None
 
 
-def _cryptography() -> tuple[Any, Any]:
+def _import_cryptography() -> tuple[Any, Any]:
     try:
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import ed25519

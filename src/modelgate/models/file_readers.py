@@ -1,4 +1,4 @@
-"""Vectorizers that open files: scikit-learn's ``input="filename"`` and ``input="file"``."""
+"""Find vectorizers that open files: scikit-learn's ``input="filename"`` and ``input="file"``."""
 
 import contextlib
 import gc
@@ -18,27 +18,27 @@ __all__ = ["check_opens_no_files"]
 _Names: TypeAlias = tuple[str, ...]
 
 _SKIPPED = (str, bytes, int, float, complex, type(None), np.generic, type, ModuleType, CodeType, FrameType)
-"""Objects without parts, and those from which all of the program can be reached."""
+"""Types without parts, and types from which the whole program can be reached."""
 
-_OF_FUNCTION = 100_000
-"""The most objects to look at behind a function, whose closure may hold the whole app."""
+_FUNCTION_LIMIT = 100_000
+"""Maximum number of objects to search behind a function, whose closure may contain the whole app."""
 
 
 def check_opens_no_files(model: Any) -> None:
-    """Raise `ConfigurationError` if a vectorizer anywhere in *model* would open what callers send.
+    """Raise `ConfigurationError` if a vectorizer in *model* would open files that callers name.
 
     Args:
-        model: An estimator, which is searched through all its parts, or a function, which is searched through
-            its closure, its defaults and the arguments of a partial.
+        model: An estimator, searched with all its parts, or a function, searched with its closure, its
+            defaults and the arguments of a partial.
     """
-    # Where scikit-learn has not defined them yet, nothing can be one.
+    # If scikit-learn's module is not imported yet, no vectorizer can exist.
     text = sys.modules.get("sklearn.feature_extraction.text")
     kinds = [getattr(text, name, None) for name in ("CountVectorizer", "HashingVectorizer")]
     vectorizers = tuple(kind for kind in kinds if kind is not None)
     if not vectorizers:
         return
-    most = None if hasattr(model, "predict") else _OF_FUNCTION
-    for names, part in islice(_parts(model), most):
+    limit = None if hasattr(model, "predict") else _FUNCTION_LIMIT
+    for names, part in islice(_walk(model), limit):
         if issubclass(type(part), vectorizers):
             source = getattr(part, "input", "content")
             if not isinstance(source, str) or source != "content":
@@ -49,9 +49,9 @@ def check_opens_no_files(model: Any) -> None:
                 )
 
 
-def _parts(model: Any) -> Iterator[tuple[_Names, Any]]:
-    """Yield *model* and everything it is made of, once each, with the names that lead there."""
-    # Keeping the objects keeps their ids from being reused.
+def _walk(model: Any) -> Iterator[tuple[_Names, Any]]:
+    """Yield *model* and every object reachable from it once, with the attribute names that lead to it."""
+    # References to the objects prevent the reuse of their ids.
     seen = {id(model): model}
     queue: deque[tuple[_Names, Any]] = deque([((), model)])
     while queue:
@@ -64,22 +64,22 @@ def _parts(model: Any) -> Iterator[tuple[_Names, Any]]:
 
 
 def _children(value: Any) -> Iterator[tuple[str | None, Any]]:
-    """Yield what *value* refers to, with its name where it has one."""
+    """Yield the objects that *value* refers to, each with its name or None."""
     kind = type(value)  # isinstance would run code of proxies.
     if issubclass(kind, FunctionType):
-        # Not its globals.
+        # Its globals are left out: they reach the whole program.
         for part in (value.__closure__, value.__defaults__, value.__kwdefaults__, value.__dict__):
             yield None, part
         return
     if issubclass(kind, np.ndarray) and value.dtype.hasobject:
-        # numpy does not tell the garbage collector what is in an array.
+        # numpy does not report the items of an array to the garbage collector.
         for part in np.asarray(value).ravel().tolist():
             yield None, part
     if issubclass(kind, dict):
         for name, part in list(value.items()):
             yield name if isinstance(name, str) else None, part
     elif issubclass(kind, tuple) and len(value) > 1 and isinstance(value[0], str):
-        # A step: its name, the transformer, and perhaps columns.
+        # A pipeline step: its name, the transformer and possibly columns.
         for part in value[1:]:
             yield value[0], part
     with contextlib.suppress(Exception):

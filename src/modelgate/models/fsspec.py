@@ -1,19 +1,18 @@
-"""Models in object storage, and wherever else fsspec reaches."""
+"""Models in object storage and other file systems that fsspec supports."""
 
-import hashlib
-import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar, cast
 
-from ..errors import ConfigurationError, ModelgateError, NotFound, StoreError
-from .manifest import Sidecars
-from .package import PACKAGE, SUFFIXES, ModelPackage, sidecars_in
-from .rules import Mismatch
-from .store import TOKEN, FileStore, Packed, no_model
-from .versions import LATEST, is_version, meant
-from .within import within
+from ..errors import ConfigurationError, ModelgateError, NotFound, Overloaded, StoreError
+from ..flow.fair_pool import FairThreadPool
+from .load_policy import Mismatch
+from .manifest import PackageMetadata
+from .package import ModelPackage
+from .package_files import PACKAGE, SUFFIXES, parse_package_metadata, sha256_of
+from .store import TOKEN, FileStore, StoredFile, model_not_found
+from .versions import LATEST, is_version, resolve_version
 
 __all__ = ["FsspecStore"]
 
@@ -21,29 +20,31 @@ T = TypeVar("T")
 
 _ALIAS = ".alias"
 _LONGEST_ALIAS = 64
+_MAX_CALLS = 64
+"""Number of stuck calls at which the storage is no longer called."""
 _BLOCK = 2**16
-"""How much is fetched to look into a package: s3fs would take 50 MB."""
-_READ = {"time", "accessTime", "last_accessed_on"}
-"""What file systems call the time at which a file was last read."""
+"""Bytes to fetch at a time when reading metadata; s3fs would fetch 50 MB."""
+_ACCESS_TIMES = {"time", "accessTime", "last_accessed_on"}
+"""Names that file systems use for the time of the last read access."""
 
 
 class FsspecStore(FileStore):
-    """A folder of packages and model files in a file system of fsspec, named as in a `FolderStore`.
+    """Store of packages and bare model files in an fsspec file system, named as in a `FolderStore`.
 
-    An alias is a small file that names a version: ``churn@production.alias`` says ``7``.
+    An alias is a small file that contains a version: ``churn@production.alias`` contains ``7``.
 
     Args:
-        url: ``s3://bucket/models``, ``gs://…``, ``abfs://…``, ``memory://models``, ``file:///…``, …
-        storage_options: what fsspec's file system of that kind is to be made with.
-        sha256: see `FolderStore`.
-        key: see `FolderStore`; `save` signs with it too.
-        allow_pickle: see `FolderStore`.
-        mismatch: see `FolderStore`.
-        public_keys: see `FolderStore`.
-        timeout: for how many seconds one answer, such as a whole file, is waited for.
+        url: URL of the folder: ``s3://bucket/models``, ``gs://…``, ``abfs://…``, ``memory://models``,
+            ``file:///…`` and others.
+        storage_options: Options of the fsspec file system.
+        sha256: See `FolderStore`.
+        allow_pickle: See `FolderStore`.
+        on_version_mismatch: See `FolderStore`.
+        public_keys: See `FolderStore`.
+        timeout: Maximum seconds for one call, such as reading an entire file.
 
     Raises:
-        ConfigurationError: an option cannot work, or a package is missing.
+        ConfigurationError: The value of an option is not valid, or a library is missing.
     """
 
     def __init__(
@@ -52,142 +53,150 @@ class FsspecStore(FileStore):
         *,
         storage_options: Mapping[str, Any] | None = None,
         sha256: Mapping[str, str] | None = None,
-        key: str | bytes | None = None,
         allow_pickle: bool = False,
-        mismatch: Mismatch = "refuse",
+        on_version_mismatch: Mismatch = "refuse",
         public_keys: Sequence[str | Path] | None = None,
         timeout: float = 60.0,
     ) -> None:
-        super().__init__(sha256, key, allow_pickle, mismatch, public_keys)
+        super().__init__(sha256, allow_pickle, on_version_mismatch, public_keys)
         if not isinstance(timeout, int | float) or not timeout > 0:
-            raise ConfigurationError(f"timeout={timeout!r}: accepts seconds above 0")
+            raise ConfigurationError(f"timeout must be a number of seconds above 0 (got {timeout!r})")
         self._timeout = timeout
-        self._running: set[threading.Thread] = set()
-        self._open = partial(_file_system, url, storage_options or {})
+        self._threads = FairThreadPool(_MAX_CALLS, timeout).share()
+        self._open = partial(_open_file_system, url, storage_options or {})
         _, self._folder = self._open()
 
     def save(self, package: ModelPackage, *, sign_key: str | Path | None = None) -> str:
-        """Keep *package* under its name and version, and give back the digest to pin it by.
+        """Store *package* under its name and version, and return the digest to pin it by.
 
         Args:
-            package: the package.
-            sign_key: the PEM file of an Ed25519 private key to sign it with.
+            package: The package to store.
+            sign_key: PEM file of an Ed25519 private key to sign it with.
 
         Raises:
-            ConfigurationError: there is that version or alias already, or *package* is none that can be
-                written, or that this store would not load.
-            StoreError: the storage cannot be asked.
+            ConfigurationError: The version or an alias of that name exists, the package cannot be
+                written, or this store would not load it.
+            StoreError: The storage is unavailable.
         """
-        version = f"{package.manifest.name}@{package.manifest.version}"
-        part, content = package.packed(key=self._rules.key, sign_key=sign_key)
-        self.tell(version, part)
-        taken = _by_stem(self._listed(), [*SUFFIXES, _ALIAS])
-        if (
-            package.manifest.version == LATEST
-            or version in taken
-            or not self._created(version + PACKAGE, content)
-        ):
+        name, version = package.manifest.name, package.manifest.version
+        stem = f"{name}@{version}"
+        metadata, content = package.to_bytes(sign_key=sign_key)
+        self.parse_metadata(stem, metadata)
+        taken = _suffixes_by_stem(self._list_files(), [*SUFFIXES, _ALIAS])
+        if version == LATEST or stem in taken or not self._create_file(stem + PACKAGE, content):
             raise ConfigurationError(
-                f"version={version.partition('@')[2]!r}: there is one, or an alias, already"
+                f"version must not be an existing version or alias of {name} (got {version!r})"
             )
-        return hashlib.sha256(content).hexdigest()
+        return sha256_of(content)
 
     def alias(self, name: str, alias: str, version: str) -> None:
-        """Have ``name@alias`` mean *version* from now on. Gates that have a model loaded keep it.
+        """Point the alias ``name@alias`` to *version*. Gates keep models that are already loaded.
 
         Raises:
-            ConfigurationError: *alias* is no name for one, or that of a version.
-            NotFound: there is no such version.
-            StoreError: the storage cannot be asked.
+            ConfigurationError: *alias* is not a valid alias, or is the name of a version.
+            NotFound: There is no such version.
+            StoreError: The storage is unavailable.
         """
-        told = f"{name}@{alias}"
-        files = _by_stem(self._listed(), SUFFIXES)
-        if not TOKEN.fullmatch(told) or alias == LATEST or told in files:
+        stem = f"{name}@{alias}"
+        files = _suffixes_by_stem(self._list_files(), SUFFIXES)
+        if not TOKEN.fullmatch(stem) or alias == LATEST or stem in files:
             raise ConfigurationError(
-                f"alias={alias!r}: accepts letters, digits, '_', '-' and '.', but latest and versions"
+                "alias must be letters, digits, '_', '-' and '.', and neither 'latest' nor a version"
+                f" (got {alias!r})"
             )
         if f"{name}@{version}" not in files:
             raise NotFound(f"There is no version {version} of {name}")
-        self._asked(lambda fs: fs.pipe_file(self._path(told + _ALIAS), version.encode()))
+        self._call(lambda fs: fs.pipe_file(self._path(stem + _ALIAS), version.encode()))
 
-    def describe(self, name: str) -> Sidecars | None:
-        """What is known of a model before it is loaded: None where nothing is. Raises as `load` does."""
-        version, suffix = self._found(name)
+    def describe(self, name: str) -> PackageMetadata | None:
+        """Return the metadata of the model *name* without loading it, or None for a bare file.
+
+        Raises:
+            NotFound, ConfigurationError, StoreError: See `load`.
+        """
+        stem, suffix = self._find(name)
         if suffix != PACKAGE:
             return None
 
-        def read(fs: Any) -> Sidecars:
-            with fs.open(self._path(version + suffix), "rb", block_size=_BLOCK) as file:
-                return sidecars_in(version + suffix, cast(IO[bytes], _Reached(file)), self._rules)
+        def read(fs: Any) -> PackageMetadata:
+            with fs.open(self._path(stem + suffix), "rb", block_size=_BLOCK) as file:
+                return parse_package_metadata(stem + suffix, cast(IO[bytes], _StoreFile(file)), self._policy)
 
-        sidecars = self._asked(read)
-        self._check_name(name, sidecars.manifest)
-        return sidecars
+        metadata = self._call(read)
+        self._check_name(name, metadata.manifest)
+        return metadata
 
-    def mark(self, name: str) -> Hashable:
-        """What is another whenever `load` would read another file, or the file was changed. Raises as it does."""
-        listed = self._listed()
-        file = PurePosixPath("".join(self._among(listed, name)))
-        told = sorted((key, str(value)) for key, value in listed[file].items() if key not in _READ)
-        return file, tuple(told)
-
-    def load(self, name: str, *, sha256: str | None = None) -> ModelPackage:
-        """The model *name*, and what is known of it.
+    def fingerprint(self, name: str) -> Hashable:
+        """Return a value that changes whenever `load` would read another file or the file was modified.
 
         Raises:
-            NotFound: there is none, or *name* is not a name.
-            ConfigurationError: see `ModelPackage.load`.
-            StoreError: the storage cannot be asked.
+            NotFound, StoreError: See `load`.
         """
-        return self.open(name, self.fetch(name), sha256=sha256)
+        files = self._list_files()
+        file = PurePosixPath("".join(self._resolve(files, name)))
+        info = sorted((key, str(value)) for key, value in files[file].items() if key not in _ACCESS_TIMES)
+        return file, tuple(info)
+
+    def load(self, name: str, *, sha256: str | None = None) -> ModelPackage:
+        """Load the model *name* with its metadata.
+
+        Raises:
+            NotFound: There is no such model, or *name* is not a valid name.
+            ConfigurationError: See `ModelPackage.load`.
+            StoreError: The storage is unavailable.
+        """
+        return self.load_file(name, self.read_file(name), sha256=sha256)
 
     def version(self, name: str) -> str | None:
-        """See `PackedStore.version`."""
-        found, _ = self._found(name)
-        return found if is_version(found) else None
+        """Return the version that *name* refers to: see `FileModelStore.version`."""
+        stem, _ = self._find(name)
+        return stem if is_version(stem) else None
 
-    def fetch(self, version: str) -> Packed:
-        """See `PackedStore.fetch`."""
-        found, suffix = self._found(version)
-        return Packed(found, suffix, self._asked(lambda fs: fs.cat_file(self._path(found + suffix))))
+    def read_file(self, version: str) -> StoredFile:
+        """Return the file of a version: see `FileModelStore.read_file`."""
+        stem, suffix = self._find(version)
+        return StoredFile(stem, suffix, self._call(lambda fs: fs.cat_file(self._path(stem + suffix))))
 
-    def _found(self, name: str) -> tuple[str, str]:
-        """The file that *name* means: its stem and its suffix."""
-        return self._among(self._listed(), name)
+    def _find(self, name: str) -> tuple[str, str]:
+        """Return the stem and the suffix of the file that *name* refers to."""
+        return self._resolve(self._list_files(), name)
 
-    def _among(self, listed: Iterable[PurePosixPath], name: str) -> tuple[str, str]:
+    def _resolve(self, paths: Iterable[PurePosixPath], name: str) -> tuple[str, str]:
         if not TOKEN.fullmatch(name):
-            raise no_model()
-        files = _by_stem(listed, SUFFIXES)
-        found = meant(name, files)
-        if found is None and name in _by_stem(listed, [_ALIAS]):
-            found = f"{name.partition('@')[0]}@{self._version_of(name)}"
-        if found not in files:
-            raise no_model()
-        return found, files[found]
+            raise model_not_found()
+        files = _suffixes_by_stem(paths, SUFFIXES)
+        stem = resolve_version(name, files)
+        if stem is None and name in _suffixes_by_stem(paths, [_ALIAS]):
+            stem = f"{name.partition('@')[0]}@{self._read_alias(name)}"
+        if stem not in files:
+            raise model_not_found()
+        return stem, files[stem]
 
-    def _version_of(self, alias: str) -> str:
-        told: bytes = self._asked(lambda fs: fs.cat_file(self._path(alias + _ALIAS), end=_LONGEST_ALIAS + 1))
-        return told.decode("ascii", "replace").strip()
+    def _read_alias(self, alias: str) -> str:
+        path = self._path(alias + _ALIAS)
+        version: bytes = self._call(lambda fs: fs.cat_file(path, end=_LONGEST_ALIAS + 1))
+        return version.decode("ascii", "replace").strip()
 
-    def _listed(self) -> dict[PurePosixPath, Mapping[str, Any]]:
-        """What the file system tells of each file in the folder."""
-        return self._asked(self._list)
+    def _list_files(self) -> dict[PurePosixPath, Mapping[str, Any]]:
+        """Return the file system's information about each file in the folder."""
+        return self._call(self._list)
 
     def _list(self, fs: Any) -> dict[PurePosixPath, Mapping[str, Any]]:
-        # What another process has put there since is there too.
+        # Other processes may have added files since fsspec cached the listing.
         fs.invalidate_cache(self._folder)
         try:
             entries = fs.ls(self._folder, detail=True)
         except FileNotFoundError:  # A bucket has no empty folders.
             return {}
         return {
-            PurePosixPath(PurePosixPath(each["name"]).name): each
-            for each in entries
-            if each["type"] == "file"
+            PurePosixPath(PurePosixPath(entry["name"]).name): entry
+            for entry in entries
+            if entry["type"] == "file"
         }
 
-    def _created(self, name: str, content: bytes) -> bool:
+    def _create_file(self, name: str, content: bytes) -> bool:
+        """Write a new file, and return False if it exists already."""
+
         def create(fs: Any) -> bool:
             try:
                 fs.pipe_file(self._path(name), content, mode="create")
@@ -195,49 +204,59 @@ class FsspecStore(FileStore):
                 return False
             return True
 
-        return self._asked(create)
+        return self._call(create)
 
     def _path(self, name: str) -> str:
         return f"{self._folder.rstrip('/')}/{name}"
 
-    def _asked(self, ask: Callable[[Any], T]) -> T:
+    def _call(self, function: Callable[[Any], T]) -> T:
+        """Return the result of *function*, called in a thread with the file system.
+
+        Raises:
+            NotFound: A file does not exist.
+            StoreError: The storage failed or timed out, or too many calls are stuck.
+        """
         try:
-            # One file system a process: fsspec keeps it, and makes another after a fork.
-            return within(self._timeout, lambda: ask(self._open()[0]), self._running)
+            # `_open` returns one file system per process: fsspec caches it, and creates another after a fork.
+            # A socket timeout would limit the time between two chunks, not the time of the call.
+            return self._threads.run_with_timeout(lambda: function(self._open()[0]), self._timeout)
         except FileNotFoundError:
-            raise no_model() from None
+            raise model_not_found() from None
+        except Overloaded as error:
+            raise StoreError from error
         except ModelgateError:
             raise
         except Exception as error:
             raise StoreError from error
 
 
-class _Reached:
-    """A file whose errors are those of its store, and not of what is read in it."""
+class _StoreFile:
+    """Wraps a file so that its errors are raised as `StoreError`, not as errors of the content."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
 
     def __getattr__(self, name: str) -> Any:
-        return partial(_reached, getattr(self._file, name))
+        method = getattr(self._file, name)
+
+        def call(*args: Any) -> Any:
+            try:
+                return method(*args)
+            except Exception as error:
+                raise StoreError from error
+
+        return call
 
 
-def _reached(call: Callable[..., T], *args: Any) -> T:
-    try:
-        return call(*args)
-    except Exception as error:
-        raise StoreError from error
-
-
-def _by_stem(paths: Iterable[PurePosixPath], suffixes: Sequence[str]) -> dict[str, str]:
-    """The suffix of each file; where there are several of a name, the first one of *suffixes*."""
+def _suffixes_by_stem(paths: Iterable[PurePosixPath], suffixes: Sequence[str]) -> dict[str, str]:
+    """Map the stem of each file to its suffix; of several, the one that comes first in *suffixes*."""
     ranked = sorted(
-        (path for path in paths if path.suffix in suffixes), key=lambda it: suffixes.index(it.suffix)
+        (path for path in paths if path.suffix in suffixes), key=lambda path: suffixes.index(path.suffix)
     )
     return {path.stem: path.suffix for path in reversed(ranked)}
 
 
-def _file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+def _open_file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError:
@@ -245,9 +264,11 @@ def _file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
     try:
         fs, folder = url_to_fs(url, **options)
     except ImportError as error:
-        raise ConfigurationError(f"url: fsspec needs one more package for it: {error}") from None
+        raise ConfigurationError(f"url: fsspec needs another package for it: {error}") from None
     except Exception as error:
-        # The URL is not shown: it may hold a password.
-        told = f"accepts what fsspec does, such as s3://bucket/models ({type(error).__name__})"
-        raise ConfigurationError(f"url, storage_options: {told}") from None
+        # The URL is not shown: it may contain a password.
+        raise ConfigurationError(
+            "url and storage_options must be valid for fsspec, such as s3://bucket/models"
+            f" (got {type(error).__name__})"
+        ) from None
     return fs, folder

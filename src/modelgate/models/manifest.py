@@ -1,4 +1,4 @@
-"""What a package says of its model, apart from the model."""
+"""The manifest of a package: metadata that can be read without loading the model."""
 
 import hashlib
 import platform
@@ -11,13 +11,22 @@ import numpy as np
 
 from ..errors import ConfigurationError
 from ..schema import Schema
-from ..schema.files import parse
-from ..schema.infer import outputs_of
-from .archive import ED25519, MANIFEST, MEMBERS, SIGNATURE, Archive
+from ..schema.introspection.infer_columns import outputs_of
+from ..schema.schema_file import parse
+from .archive import MANIFEST, MEMBERS, SIGNATURE, Archive
+from .load_policy import LoadPolicy
 from .onnx_export import Difference
-from .rules import Rules
 
-__all__ = ["Label", "Manifest", "Member", "Sidecars", "Task", "make_manifest", "read_member", "read_sidecars"]
+__all__ = [
+    "Label",
+    "Manifest",
+    "Member",
+    "PackageMetadata",
+    "Task",
+    "make_manifest",
+    "read_member",
+    "read_metadata",
+]
 
 Label: TypeAlias = bool | int | float | str
 Task: TypeAlias = Literal["binary", "multiclass", "multilabel", "regression"]
@@ -31,28 +40,28 @@ _TOKENS = (
 
 
 class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The digest and the size of a member."""
+    """Digest and size of a package member."""
 
     sha256: str
     size: int
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """What a package says of its model.
+    """Metadata of a packaged model, stored as ``manifest.json``.
 
     Args:
-        name: of the model: letters, digits, ``_``, ``-`` and single dots.
-        version: of the model.
-        task: what it predicts, in the words of the DataRobot model runner.
-        target: the name of what is predicted, or of each output.
-        classes: for each output its labels in the order of ``classes_``; None for a number.
-        positive_class: of two classes the one that is looked for.
-        threshold: from which probability on that is predicted.
-        model: the member that is the model.
-        versions: of what it was made with.
-        difference: how far a graph answers otherwise than the estimator it was made of.
-        members: all others, by name.
-        format: of the manifest.
+        name: Model name: letters, digits, ``_``, ``-`` and single dots.
+        version: Model version.
+        task: Kind of prediction, in the terms of the DataRobot model runner.
+        target: Name of the predicted variable, or a list with one name per output.
+        classes: One item per output: its labels in the order of ``classes_``, or None if it is a number.
+        positive_class: Positive label of a binary classifier.
+        threshold: Probability from which the positive class is predicted.
+        model: Name of the member that contains the model.
+        versions: Versions of Python and of the libraries the package was made with.
+        difference: Measured difference between an ONNX graph and the estimator it was converted from.
+        members: Digest and size of every other member, by name.
+        format: Format version of the manifest.
     """
 
     name: Annotated[str, msgspec.Meta(pattern=_NAME)]
@@ -68,27 +77,28 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     members: dict[str, Member] = {}
     format: Literal[1]
 
-    def sealed(self, members: Mapping[str, bytes]) -> "Manifest":
-        """The same manifest, with the digests of *members*."""
-        told = {
-            name: Member(hashlib.sha256(content).hexdigest(), len(content))
-            for name, content in members.items()
-        }
-        return msgspec.structs.replace(self, members=told)
+    def with_members(self, members: Mapping[str, bytes]) -> "Manifest":
+        """Return a copy with the digests and sizes of *members*."""
+        digests = {name: _describe_member(content) for name, content in members.items()}
+        return msgspec.structs.replace(self, members=digests)
 
 
-class Sidecars(NamedTuple):
-    """What is known of a model before it is loaded."""
+class PackageMetadata(NamedTuple):
+    """Metadata of a model, available before the model is loaded."""
 
     manifest: Manifest
     schema: Schema
 
 
-def make_manifest(estimator: Any, /, **told: Any) -> Manifest:
-    """The manifest of *estimator*.
+def make_manifest(estimator: Any, /, **fields: Any) -> Manifest:
+    """Build the manifest of *estimator*.
+
+    Args:
+        estimator: A fitted estimator.
+        fields: Fields of `Manifest` that the estimator does not determine.
 
     Raises:
-        ConfigurationError: an option is something else than it accepts.
+        ConfigurationError: The value of a field is not valid, or does not fit the estimator.
     """
     classes = outputs_of(estimator)
     versions = {"python": platform.python_version(), "numpy": np.__version__}
@@ -97,12 +107,12 @@ def make_manifest(estimator: Any, /, **told: Any) -> Manifest:
 
         versions["scikit-learn"] = sklearn.__version__
     for option, pattern, accepted in _TOKENS:
-        if not re.match(pattern, str(told.get(option, "1"))):
-            raise ConfigurationError(f"{option}={told[option]!r}: accepts {accepted}")
-    _check_outputs(estimator, classes, told.get("target"), told.get("threshold"))
+        if not re.match(pattern, str(fields.get(option, "1"))):
+            raise ConfigurationError(f"{option} must be {accepted} (got {fields[option]!r})")
+    _check_outputs(estimator, classes, fields.get("target"), fields.get("threshold"))
     try:
-        return _checked(
-            {**told, "format": 1, "task": _task(classes), "classes": classes, "versions": versions}
+        return _parse_manifest(
+            {**fields, "format": 1, "task": _infer_task(classes), "classes": classes, "versions": versions}
         )
     except msgspec.ValidationError as error:
         raise ConfigurationError(str(error).replace("$.", "")) from None
@@ -111,28 +121,31 @@ def make_manifest(estimator: Any, /, **told: Any) -> Manifest:
 def _check_outputs(
     estimator: Any, classes: Sequence[Any], target: str | Sequence[str] | None, threshold: float | None
 ) -> None:
-    """Raises `ConfigurationError` where *target* or *threshold* is of no such estimator."""
+    """Raise `ConfigurationError` if *target* or *threshold* does not fit the estimator."""
     if isinstance(target, list | tuple) and len(target) != len(classes):
         raise ConfigurationError(
-            f"target={target!r}: accepts a name, or one for each of {len(classes)} outputs"
+            f"target must be a name, or a list of names for the {len(classes)} outputs (got {target!r})"
         )
-    decides = hasattr(estimator, "predict_proba") and any(len(labels or ()) == 2 for labels in classes)
-    if threshold is not None and not decides:
-        raise ConfigurationError(f"threshold={threshold!r}: the model tells no probabilities of two classes")
+    is_binary = hasattr(estimator, "predict_proba") and any(len(labels or ()) == 2 for labels in classes)
+    if threshold is not None and not is_binary:
+        raise ConfigurationError(
+            f"threshold must be None (got {threshold!r}): the model has no probabilities of two classes"
+        )
 
 
-def _checked(told: Any) -> Manifest:
-    manifest = msgspec.convert(told, Manifest)
+def _parse_manifest(fields: Any) -> Manifest:
+    manifest = msgspec.convert(fields, Manifest)
     if manifest.positive_class is not None:
         labels = [(type(label), label) for label in manifest.classes[0] or ()]
         if len(labels) != 2 or (type(manifest.positive_class), manifest.positive_class) not in labels:
             raise ConfigurationError(
-                f"positive_class={manifest.positive_class!r}: the model's classes are {manifest.classes}"
+                "positive_class must be one of the model's two classes"
+                f" (got {manifest.positive_class!r}; the classes are {manifest.classes})"
             )
     return manifest
 
 
-def _task(classes: Sequence[Sequence[Label] | None]) -> Task:
+def _infer_task(classes: Sequence[Sequence[Label] | None]) -> Task:
     if any(labels is None for labels in classes):
         return "regression"
     if len(classes) > 1:
@@ -140,38 +153,41 @@ def _task(classes: Sequence[Sequence[Label] | None]) -> Task:
     return "binary" if len(classes[0] or ()) == 2 else "multiclass"
 
 
-def read_sidecars(archive: Archive, rules: Rules, *, alone: bool = False) -> Sidecars:
-    """The manifest and the schema of a package; its model is not touched.
+def read_metadata(archive: Archive, policy: LoadPolicy, *, metadata_only: bool = False) -> PackageMetadata:
+    """Read the manifest and the schema of a package, without reading its model.
 
     Args:
-        archive: the members.
-        rules: by which it must be signed.
-        alone: whether they are kept apart from the others.
+        archive: The package.
+        policy: Checks of the digest and the signature.
+        metadata_only: Whether *archive* contains only these members, not the whole package.
 
     Raises:
-        ConfigurationError: they are not whole, not signed as *rules* ask, or name other members.
+        ConfigurationError: The manifest or the schema is damaged, not signed as *policy* requires, or
+            does not list exactly the members of the package.
     """
     raw = archive.read(MANIFEST)
     if archive.is_folder:
-        rules.check_digest(raw)
-    signatures = [archive.read(name) if name in archive.names else None for name in (SIGNATURE, ED25519)]
-    rules.check_signatures(raw, *signatures)
-    manifest = _checked(msgspec.json.decode(raw))
-    named = manifest.members.keys()
-    if not alone and (named != archive.names.intersection(MEMBERS) or manifest.model not in named):
-        raise ConfigurationError(f"its {MANIFEST} names other members than there are")
-    told = msgspec.json.decode(read_member(archive, manifest, "schema.json"))
-    return Sidecars(manifest, Schema(*parse(told)))
+        policy.check_digest(raw)
+    policy.check_signature(raw, archive.read(SIGNATURE) if SIGNATURE in archive.names else None)
+    manifest = _parse_manifest(msgspec.json.decode(raw))
+    listed = manifest.members.keys()
+    if not metadata_only and (listed != archive.names.intersection(MEMBERS) or manifest.model not in listed):
+        raise ConfigurationError(f"its {MANIFEST} does not list exactly the members of the package")
+    schema = msgspec.json.decode(read_member(archive, manifest, "schema.json"))
+    return PackageMetadata(manifest, Schema(*parse(schema)))
 
 
 def read_member(archive: Archive, manifest: Manifest, name: str) -> bytes:
-    """The bytes of a member, which have the digest that *manifest* tells.
+    """Return the content of a member, checked against its digest in *manifest*.
 
     Raises:
-        ConfigurationError: they have another, or there is none of that name.
+        ConfigurationError: The member is missing, or its digest differs.
     """
     content = archive.read(name)
-    told = manifest.members.get(name)
-    if told is None or Member(hashlib.sha256(content).hexdigest(), len(content)) != told:
-        raise ConfigurationError(f"its {name} is not the one that {MANIFEST} names")
+    if _describe_member(content) != manifest.members.get(name):
+        raise ConfigurationError(f"its {name} does not have the digest in {MANIFEST}")
     return content
+
+
+def _describe_member(content: bytes) -> Member:
+    return Member(hashlib.sha256(content).hexdigest(), len(content))

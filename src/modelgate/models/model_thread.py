@@ -1,16 +1,18 @@
-"""Loads and calls of models outside of a request, each in a thread of its own.
+"""Run model loads and calls outside of a request in short-lived threads.
 
-OpenMP keeps its worker threads for the thread that used them, and they do not survive ``fork``: a process
-that is forked by a thread that has called a model, as by ``gunicorn --preload``, waits for them forever.
-Some models use it while they are unpickled.
+OpenMP keeps worker threads for each thread that used it, and they do not survive ``fork``: if a thread has
+called a model and then forks, as with ``gunicorn --preload``, a model in the child waits for them forever.
+Some models use OpenMP while they are unpickled. The thread must therefore end with the call: it cannot come
+from a pool, and the call has no timeout.
 """
 
 import contextvars
-import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
+
+from .sklearn_config import current_sklearn_config, sklearn_config
 
 __all__ = ["in_model_thread"]
 
@@ -19,26 +21,24 @@ T = TypeVar("T")
 
 
 def in_model_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return the result of *call*, which runs in a thread that ends with it.
+    """Run *call* in a new thread and return its result.
 
-    It has the caller's context variables, and the caller's configuration of scikit-learn, which is
-    local to a thread.
+    The thread has the caller's context variables and its scikit-learn configuration, which is local
+    to a thread.
     """
-    sklearn: Any = sys.modules.get("sklearn")
-    config = sklearn.get_config() if hasattr(sklearn, "get_config") else None
+    config = current_sklearn_config()
     context = contextvars.copy_context()
     results: list[T] = []
     errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            if config is not None:
-                sklearn.set_config(**config)
-            results.append(context.run(partial(call, *args, **kwargs)))
+            with sklearn_config(config):
+                results.append(context.run(partial(call, *args, **kwargs)))
         except BaseException as error:
             errors.append(error)
 
-    # One that hangs keeps no program from ending.
+    # A daemon thread: a call that hangs must not keep the program from exiting.
     thread = threading.Thread(target=run, name="modelgate model", daemon=True)
     thread.start()
     thread.join()

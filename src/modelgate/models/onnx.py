@@ -1,4 +1,4 @@
-"""ONNX graphs as estimators."""
+"""Run ONNX graphs as estimators."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,12 +11,12 @@ import numpy.typing as npt
 from ..errors import ConfigurationError
 from ..schema import Table
 
-__all__ = ["TOLD", "OnnxModel", "Told"]
+__all__ = ["METADATA_KEY", "OnnxMetadata", "OnnxModel"]
 
 logger = logging.getLogger("modelgate")
 
-TOLD = "modelgate"
-"""The key in a graph's metadata of what its format has no place for."""
+METADATA_KEY = "modelgate"
+"""Key of `OnnxMetadata` in a graph's metadata properties."""
 
 _Label = bool | int | float | str
 _TYPES: Mapping[str, tuple[str, Any]] = {
@@ -32,13 +32,13 @@ _CLASSLABELS = ("classlabels_int64s", "classlabels_ints", "classlabels_strings")
 _PROBES = 8
 
 
-class Told(msgspec.Struct, forbid_unknown_fields=True):
-    """What a graph that was converted here says of itself.
+class OnnxMetadata(msgspec.Struct, forbid_unknown_fields=True):
+    """Facts about a graph converted by `to_onnx` for which ONNX has no field.
 
     Args:
-        columns: of its input, in their order; None where they had no names.
-        classes: in the order of its probabilities; None for a number.
-        probabilities: whether it tells any.
+        columns: Names of the input columns in order, or None if they have no names.
+        classes: Class labels in the order of the probabilities, or None if the graph predicts a number.
+        probabilities: Whether the graph returns probabilities.
     """
 
     columns: list[str] | None = None
@@ -54,131 +54,139 @@ class _Input(NamedTuple):
 
 
 class OnnxModel:
-    """A graph that onnxruntime computes, as an estimator, on one thread.
+    """An ONNX graph with the interface of an estimator. onnxruntime runs it on one thread.
 
-    Its input is a block, (rows, columns), or a column each. Its first output is what is predicted;
-    where that is a label, the second one may tell probabilities, as an array, or by class (skl2onnx's
-    ``ZipMap``). Scores that are none are left out.
+    The graph has one input of shape (rows, columns), or one input of shape (rows, 1) per column. Its
+    first output is the prediction. If that is a label, the second output may contain probabilities, as an
+    array or as mappings from class to probability (skl2onnx's ``ZipMap``). Scores that are not
+    probabilities are ignored.
 
     Args:
-        content: of the ``.onnx`` file.
+        content: Content of the ``.onnx`` file.
 
     Attributes:
-        content: as given.
-        feature_names_in_: the names of the columns, where they have names.
-        n_features_in_: how many columns there are.
-        input_kinds_: of which kind each column is.
-        n_outputs_: how many numbers it predicts for a row.
+        content: Content of the ``.onnx`` file.
+        feature_names_in_: Names of the columns; not set if they have no names.
+        n_features_in_: Number of columns.
+        input_kinds_: Type of each column, as in `Column.kind`.
+        n_outputs_: Number of values predicted per row.
 
     Raises:
-        ConfigurationError: a package is missing, or its inputs or outputs are none of these.
+        ConfigurationError: A library is missing, or the graph has unsupported inputs or outputs.
     """
 
     predict_proba: Callable[[Any], npt.NDArray[np.float64]]
 
     def __init__(self, content: bytes) -> None:
         self.content = content
-        self._session, graph = _opened(content)
-        told = _told(self._session)
-        self._inputs = [_input(each) for each in self._session.get_inputs()]
+        self._session, graph = _create_session(content)
+        metadata = _read_metadata(self._session)
+        self._inputs = [_parse_input(node) for node in self._session.get_inputs()]
         self._outputs = self._session.get_outputs()
-        self._block = len(self._inputs) == 1
-        self._read_columns(told.columns)
-        first = self._outputs[0]
-        if first.type not in _TYPES or len(first.shape) > 2:
+        self._has_single_input = len(self._inputs) == 1
+        self._read_columns(metadata.columns)
+        output = self._outputs[0]
+        if output.type not in _TYPES or len(output.shape) > 2:
             raise ConfigurationError(
-                f"its output {first.name} is {first.type} {first.shape}: no labels or numbers"
+                f"its output {output.name} must be labels or numbers (got {output.type} {output.shape})"
             )
-        self._predicts_labels = first.type in _LABELS
-        self.n_outputs_ = _width(first.shape) or 1
+        self._predicts_labels = output.type in _LABELS
+        self.n_outputs_ = _width(output.shape) or 1
         self._labels: dict[Any, _Label] = {}
         if self._predicts_labels:
-            self._read_classes(told, graph)
+            self._read_classes(metadata, graph)
 
     def _read_columns(self, names: list[str] | None) -> None:
-        if not self._block and any(each.width != 1 for each in self._inputs):
-            raise ConfigurationError("has several inputs, one of them of several columns")
-        self.input_kinds_ = [each.kind for each in self._inputs for _ in range(each.width)]
+        if not self._has_single_input and any(node.width != 1 for node in self._inputs):
+            raise ConfigurationError("has several inputs, one of them with several columns")
+        self.input_kinds_ = [node.kind for node in self._inputs for _ in range(node.width)]
         self.n_features_in_ = len(self.input_kinds_)
-        # An input may not be called as any column may: where each has one, they are in the same order.
-        if not self._block and (names is None or len(names) != len(self._inputs)):
-            names = [each.name for each in self._inputs]
+        # Column names may contain characters that input names cannot: inputs are matched by position.
+        if not self._has_single_input and (names is None or len(names) != len(self._inputs)):
+            names = [node.name for node in self._inputs]
         if names is not None:
             if len(names) != self.n_features_in_:
-                raise ConfigurationError("names other columns than it has")
+                raise ConfigurationError(
+                    f"its metadata names {len(names)} columns, but it has {self.n_features_in_}"
+                )
             self.feature_names_in_ = np.array(names, dtype=object)
 
-    def _read_classes(self, told: Told, graph: Any) -> None:
-        classes, likely = told.classes, told.probabilities
-        if classes is None or likely is None:
-            found, likely = self._tried(graph)
-            if None not in (classes, found) and classes != found:
-                raise ConfigurationError("names other classes than it has")
-            classes = classes or found
+    def _read_classes(self, metadata: OnnxMetadata, graph: Any) -> None:
+        classes, has_probabilities = metadata.classes, metadata.probabilities
+        if classes is None or has_probabilities is None:
+            detected, has_probabilities = self._detect_classes(graph)
+            if None not in (classes, detected) and classes != detected:
+                raise ConfigurationError("the classes in its metadata differ from those of the graph")
+            classes = classes or detected
         if classes is None:
             return
-        # What is true or 1.0 for a caller is 1 for a graph, which is equal and not the same.
+        # A graph returns 1 for the labels True and 1.0: equal keys find the original label.
         self._labels = {label: label for label in classes}
         self.classes_ = np.array(classes, dtype=None if len(set(map(type, classes))) == 1 else object)
-        if likely:
+        if has_probabilities:
             self.predict_proba = self._predict_proba
 
-    def _tried(self, graph: Any) -> tuple[list[Any] | None, bool]:
-        """Its classes, and whether its scores are probabilities: no graph tells that."""
+    def _detect_classes(self, graph: Any) -> tuple[list[Any] | None, bool]:
+        """Return the classes, or None if they are unknown, and whether the scores are probabilities.
+
+        ONNX has no field for the latter: it is determined from the scores of random rows.
+        """
         try:
-            labels, scores = self._probed()
+            labels, scores = self._predict_random_rows()
         except Exception:
             if "text" not in self.input_kinds_:
                 raise
-            logger.warning("an ONNX graph refuses unknown text: whether it tells probabilities is not known")
+            logger.warning("ONNX graph: probabilities unavailable: the graph rejects unknown text")
             return None, False
         if labels.size != len(labels):
-            raise ConfigurationError("predicts several labels at once")
-        classes = list(scores[0]) if isinstance(scores, list) else _classes_in(graph, scores)
+            raise ConfigurationError("predicts several labels per row")
+        classes = list(scores[0]) if isinstance(scores, list) else _read_class_labels(graph, scores)
         if classes is None:
             return None, False
-        return classes, _are_probabilities(_block_of(scores, classes), len(labels))
+        return classes, _are_probabilities(_to_array(scores, classes), len(labels))
 
-    def _probed(self) -> tuple[Any, Any]:
-        """What it says of some rows."""
+    def _predict_random_rows(self) -> tuple[Any, Any]:
         random = np.random.default_rng(0)
 
-        def column(each: _Input) -> Any:
-            shape = (_PROBES, each.width)
-            return np.full(shape, "?", object) if each.kind == "text" else random.normal(size=shape) * 3
+        def make_values(node: _Input) -> Any:
+            shape = (_PROBES, node.width)
+            return np.full(shape, "?", object) if node.kind == "text" else random.normal(size=shape) * 3
 
-        outputs = self._run({each.name: column(each) for each in self._inputs})
+        outputs = self._run({node.name: make_values(node) for node in self._inputs})
         return outputs[0], outputs[1] if len(outputs) > 1 else None
 
     def predict(self, X: Any) -> npt.NDArray[Any]:  # noqa: N803  scikit-learn's word
-        """Labels, or numbers, of the rows *X*: an array, or a DataFrame."""
-        return self._answer(self._run(self._fed(X)))[0]
+        """Predict labels or numbers for the rows *X*, an array or a DataFrame."""
+        return self._to_prediction(self._run(self._to_inputs(X)))[0]
 
     def _predict_proba(self, X: Any) -> npt.NDArray[np.float64]:  # noqa: N803
-        likely = self._answer(self._run(self._fed(X)))[1]
-        assert likely is not None
-        return likely
+        probabilities = self._to_prediction(self._run(self._to_inputs(X)))[1]
+        assert probabilities is not None
+        return probabilities
 
     def answer(self, table: Table) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None]:
-        """What ``predict`` and ``predict_proba`` give for *table*, at once; None where there is no latter."""
-        named = hasattr(self, "feature_names_in_")
-        return self._answer(self._run(self._fed(table if named else table.to_array())))
+        """Return the results of ``predict`` and ``predict_proba`` for *table* in one run.
 
-    def _fed(self, rows: Any) -> dict[str, Any]:
-        if not self._block:
-            named = zip(self._inputs, self.feature_names_in_, strict=True)
-            return {each.name: np.asarray(rows[name]).reshape(-1, 1) for each, name in named}
+        The second is None for a graph without probabilities.
+        """
+        named = hasattr(self, "feature_names_in_")
+        return self._to_prediction(self._run(self._to_inputs(table if named else table.to_array())))
+
+    def _to_inputs(self, rows: Any) -> dict[str, Any]:
+        if not self._has_single_input:
+            columns = zip(self._inputs, self.feature_names_in_, strict=True)
+            return {node.name: np.asarray(rows[name]).reshape(-1, 1) for node, name in columns}
         if hasattr(self, "feature_names_in_") and not isinstance(rows, np.ndarray):
             rows = np.column_stack([np.asarray(rows[name]) for name in self.feature_names_in_])
         return {self._inputs[0].name: np.asarray(rows)}
 
-    def _run(self, fed: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
-        # What is too large for a float32 becomes an infinity.
+    def _run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
+        # Values that are too large for a float32 become infinities.
         with np.errstate(all="ignore"):
-            cast = {each.name: fed[each.name].astype(each.dtype) for each in self._inputs}
-        return list(self._session.run(None, cast))
+            typed = {node.name: inputs[node.name].astype(node.dtype) for node in self._inputs}
+        return list(self._session.run(None, typed))
 
-    def _answer(self, outputs: list[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None]:
+    def _to_prediction(self, outputs: list[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None]:
         values = outputs[0]
         if not self._predicts_labels:
             values = values.astype(np.float64)
@@ -186,12 +194,12 @@ class OnnxModel:
         values = values.ravel()
         if self._labels:
             values = np.array([self._labels[label] for label in values.tolist()], dtype=self.classes_.dtype)
-        likely = _block_of(outputs[1], list(self._labels)) if hasattr(self, "predict_proba") else None
-        # What is computed in 32 bits may be a little less than 0 or more than 1.
-        return values, None if likely is None else likely.clip(0, 1)
+        probabilities = _to_array(outputs[1], list(self._labels)) if hasattr(self, "predict_proba") else None
+        # 32-bit arithmetic may round probabilities to slightly below 0 or above 1.
+        return values, None if probabilities is None else probabilities.clip(0, 1)
 
 
-def _opened(content: bytes) -> tuple[Any, Any]:
+def _create_session(content: bytes) -> tuple[Any, Any]:
     try:
         import onnx
         import onnxruntime
@@ -199,71 +207,81 @@ def _opened(content: bytes) -> tuple[Any, Any]:
         raise ConfigurationError('.onnx files need onnxruntime: pip install "modelgate[onnx]"') from None
     model = onnx.load_model_from_string(content)
     if _has_external_data(model, onnx.TensorProto):
-        raise ConfigurationError("has data in other files: save it in one")
+        raise ConfigurationError("has external data: save it in a single file")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # What is wrong is raised; it need not stand on the host's stderr too.
-    on = {"providers": ["CPUExecutionProvider"], "enable_fallback": 0}
-    return onnxruntime.InferenceSession(content, options, **on), model.graph
+    options.log_severity_level = 4  # Errors are raised; do not print them to the host's stderr as well.
+    runtime = {"providers": ["CPUExecutionProvider"], "enable_fallback": 0}
+    return onnxruntime.InferenceSession(content, options, **runtime), model.graph
 
 
-def _has_external_data(message: Any, tensor: Any) -> bool:
-    """Whether a tensor anywhere in *message* names a file: of all files, one on this machine."""
-    if isinstance(message, tensor):
-        return bool(message.data_location == tensor.EXTERNAL or message.external_data)
+def _has_external_data(message: Any, tensor_type: Any) -> bool:
+    """Return whether a tensor in *message* refers to a file: it could name any file of this machine."""
+    if isinstance(message, tensor_type):
+        return bool(message.data_location == tensor_type.EXTERNAL or message.external_data)
     return any(
-        _has_external_data(each, tensor)
+        _has_external_data(part, tensor_type)
         for field, value in message.ListFields()
         if field.message_type is not None
-        for each in (value if isinstance(value, Iterable) else [value])
+        for part in (value if isinstance(value, Iterable) else [value])
     )
 
 
-def _input(told: Any) -> _Input:
-    width = _width(told.shape)
-    if told.type in _TYPES and width is not None and isinstance(told.shape[0], int):
+def _parse_input(node: Any) -> _Input:
+    width = _width(node.shape)
+    if node.type in _TYPES and width is not None and isinstance(node.shape[0], int):
         raise ConfigurationError(
-            f"its input {told.name} takes {told.shape[0]} rows alone: export it with a dynamic first dimension"
+            f"its input {node.name} has exactly {node.shape[0]} rows:"
+            " export it with a dynamic first dimension"
         )
-    if told.type not in _TYPES or width is None:
-        raise ConfigurationError(f"its input {told.name} is {told.type} {told.shape}: no columns of a table")
-    return _Input(told.name, *_TYPES[told.type], width)
+    if node.type not in _TYPES or width is None:
+        raise ConfigurationError(
+            f"its input {node.name} must be (rows, columns) of numbers, booleans or text"
+            f" (got {node.type} {node.shape})"
+        )
+    return _Input(node.name, *_TYPES[node.type], width)
 
 
 def _width(shape: Sequence[Any]) -> int | None:
     return shape[1] if len(shape) == 2 and isinstance(shape[1], int) else None
 
 
-def _told(session: Any) -> Told:
-    told = session.get_modelmeta().custom_metadata_map.get(TOLD)
-    return Told() if told is None else msgspec.json.decode(told, type=Told)
+def _read_metadata(session: Any) -> OnnxMetadata:
+    encoded = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    return OnnxMetadata() if encoded is None else msgspec.json.decode(encoded, type=OnnxMetadata)
 
 
-def _classes_in(graph: Any, likely: Any) -> list[Any] | None:
-    """The labels that the graph holds for so many columns of scores; None where that is not one list."""
-    if likely is None or likely.ndim != 2:
+def _read_class_labels(graph: Any, scores: Any) -> list[Any] | None:
+    """Return the class labels stored in the graph: the list with one label for each column of *scores*.
+
+    Returns None if the graph has no such list, or several that differ.
+    """
+    if scores is None or scores.ndim != 2:
         return None
     from onnx.numpy_helper import to_array
 
-    attributes = [each for node in graph.node for each in node.attribute if each.name in _CLASSLABELS]
-    found = [_decoded(each.strings or each.ints) for each in attributes]
-    found += [_decoded(to_array(each).ravel()) for each in graph.initializer if each.name == "classes"]
-    fitting = [labels for labels in found if len(labels) == likely.shape[1]]
+    attributes = [item for node in graph.node for item in node.attribute if item.name in _CLASSLABELS]
+    constants = [item for item in graph.initializer if item.name == "classes"]
+    candidates = [
+        *(_decode_labels(item.strings or item.ints) for item in attributes),
+        *(_decode_labels(to_array(item).ravel()) for item in constants),
+    ]
+    fitting = [labels for labels in candidates if len(labels) == scores.shape[1]]
     return fitting[0] if fitting and all(labels == fitting[0] for labels in fitting) else None
 
 
-def _decoded(labels: Iterable[Any]) -> list[Any]:
+def _decode_labels(labels: Iterable[Any]) -> list[Any]:
     return [label.decode() if isinstance(label, bytes) else label for label in np.asarray(labels).tolist()]
 
 
-def _block_of(likely: Any, classes: Sequence[Any]) -> npt.NDArray[np.float64] | None:
-    """Scores as (rows, classes): ZipMap has made a mapping of each row."""
-    if isinstance(likely, list):
-        likely = [[row[label] for label in classes] for row in likely]
-    return None if likely is None else np.asarray(likely, dtype=np.float64)
+def _to_array(scores: Any, classes: Sequence[Any]) -> npt.NDArray[np.float64] | None:
+    """Return *scores* as an array of shape (rows, classes); ZipMap's are a list with a mapping per row."""
+    if isinstance(scores, list):
+        scores = [[row[label] for label in classes] for row in scores]
+    return None if scores is None else np.asarray(scores, dtype=np.float64)
 
 
-def _are_probabilities(block: npt.NDArray[np.float64] | None, rows: int) -> bool:
-    if block is None or block.ndim != 2 or len(block) != rows or not np.isfinite(block).all():
+def _are_probabilities(scores: npt.NDArray[np.float64] | None, rows: int) -> bool:
+    if scores is None or scores.ndim != 2 or len(scores) != rows or not np.isfinite(scores).all():
         return False
-    return bool((block >= -1e-5).all() and np.allclose(block.sum(axis=1), 1, atol=1e-4))
+    return bool((scores >= -1e-5).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-4))

@@ -1,5 +1,6 @@
-"""scikit-learn estimators as ONNX graphs, and how far they then answer otherwise."""
+"""Convert scikit-learn estimators to ONNX graphs, and measure how much their predictions differ."""
 
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,27 +9,25 @@ import msgspec
 import numpy as np
 
 from ..errors import ConfigurationError
-from ..flow.forks import ForkSafeLock
+from ..flow.fork_safety import reset_after_fork
 from ..schema import Schema
-from ..schema.infer import outputs_of
-from .onnx import TOLD, OnnxModel, Told
-from .sample import answers
+from ..schema.introspection.infer_columns import outputs_of
+from .onnx import METADATA_KEY, OnnxMetadata, OnnxModel
+from .training_sample import reference_answers
 
-__all__ = ["Difference", "difference", "measured_onnx", "to_onnx"]
+__all__ = ["Difference", "difference", "measure_onnx", "to_onnx"]
 
 _LONGEST_REASON = 200
 
-_lock = ForkSafeLock()
-
 
 class Difference(msgspec.Struct, frozen=True):
-    """How far a graph answered otherwise than the estimator it was made of.
+    """Measured difference between the predictions of an ONNX graph and of its estimator.
 
     Args:
-        rows: how many both were asked.
-        labels: how many of them were given another label.
-        largest: the largest difference of two probabilities, or of two predicted numbers.
-        greatest: the greatest number predicted, to hold that against; None of classes.
+        rows: Number of rows that both predicted.
+        labels: Number of rows with different labels.
+        largest: Largest absolute difference between two probabilities, or between two predicted numbers.
+        greatest: Largest absolute value of the predicted numbers, for comparison; None for a classifier.
     """
 
     rows: int
@@ -38,35 +37,32 @@ class Difference(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         if self.greatest is not None:
-            what = f"numbers of up to {self.greatest:.3g} differ by at most {self.largest:.2g}"
+            summary = f"numbers of up to {self.greatest:.3g} differ by at most {self.largest:.2g}"
         else:
-            what = f"{self.labels} labels differ, and probabilities by at most {self.largest:.2g}"
-        return f"on {self.rows} rows {what}"
+            summary = f"{self.labels} labels differ, and probabilities by at most {self.largest:.2g}"
+        return f"on {self.rows} rows {summary}"
 
 
 def to_onnx(model: Any, schema: Schema) -> OnnxModel:
-    """The fitted estimator *model* as a graph, which takes the columns of *schema* that it needs.
+    """Convert the fitted estimator *model* to an ONNX graph; *schema* gives its column types.
 
     Raises:
-        ConfigurationError: a package is missing, or it cannot be converted; the reason is told.
+        ConfigurationError: A library is missing, or the estimator cannot be converted, with the reason.
     """
     try:
         import onnx
         import skl2onnx
     except ImportError:
-        raise ConfigurationError('to make ONNX takes skl2onnx: pip install "modelgate[onnx]"') from None
+        raise ConfigurationError('ONNX export needs skl2onnx: pip install "modelgate[onnx]"') from None
     outputs = outputs_of(model)
     if len(outputs) > 1 and outputs[0] is not None:
         raise ConfigurationError("several outputs with classes cannot be converted")
-    names, inputs = _inputs(model, schema, skl2onnx)
+    names, inputs = _graph_inputs(model, schema, skl2onnx)
     try:
-        # Its own warnings are for who writes converters; and to silence them is nothing for two threads.
-        with _lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            graph = _converted(model, inputs, skl2onnx)
+        graph = _converter.convert(model, inputs, skl2onnx)
         classes = None if outputs[0] is None else list(outputs[0])
-        told = Told(names, classes, hasattr(model, "predict_proba"))
-        graph.metadata_props.add(key=TOLD, value=msgspec.json.encode(told).decode())
+        metadata = OnnxMetadata(names, classes, hasattr(model, "predict_proba"))
+        graph.metadata_props.add(key=METADATA_KEY, value=msgspec.json.encode(metadata).decode())
         onnx.checker.check_model(graph)
         return OnnxModel(graph.SerializeToString())
     except Exception as error:
@@ -74,65 +70,91 @@ def to_onnx(model: Any, schema: Schema) -> OnnxModel:
         raise ConfigurationError(f"skl2onnx cannot convert it: {reason}") from error
 
 
-def _converted(model: Any, inputs: list[Any], skl2onnx: Any) -> Any:
-    if hasattr(model, "predict_proba"):
-        options = {id(model): {"zipmap": False}}
-        return skl2onnx.convert_sklearn(model, initial_types=inputs, options=options)
-    return skl2onnx.convert_sklearn(model, initial_types=inputs)
+class _Converter:
+    """Runs skl2onnx without its warnings, which are meant for authors of converters."""
+
+    def __init__(self) -> None:
+        self._reset()
+        reset_after_fork(self._reset)
+
+    def _reset(self) -> None:
+        # `warnings.catch_warnings` is not thread-safe.
+        self._lock = threading.Lock()
+
+    def convert(self, model: Any, inputs: list[Any], skl2onnx: Any) -> Any:
+        """Return the ONNX graph of *model*."""
+        options = {id(model): {"zipmap": False}} if hasattr(model, "predict_proba") else None
+        with self._lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return skl2onnx.convert_sklearn(model, initial_types=inputs, options=options)
 
 
-def _inputs(model: Any, schema: Schema, skl2onnx: Any) -> tuple[list[str] | None, list[Any]]:
-    """The names of the columns, where they have names; and what skl2onnx is to be told of the input."""
+_converter = _Converter()
+
+
+def _graph_inputs(model: Any, schema: Schema, skl2onnx: Any) -> tuple[list[str] | None, list[Any]]:
+    """Return the column names, or None if they have none, and the input types for skl2onnx."""
     types = skl2onnx.common.data_types
     known = {column.name: column for column in schema}
-    told = [known.get(column.name, column) for column in Schema.from_model(model)]
-    odd = [column.name for column in told if column.kind == "any"]
-    if odd:
-        raise ConfigurationError(f"these columns may hold anything: {', '.join(odd)}")
-    names = [column.name for column in told] if hasattr(model, "feature_names_in_") else None
-    if not _takes_columns(model):
-        if not all(column.numeric for column in told):
-            raise ConfigurationError("text is converted in the columns of a ColumnTransformer alone")
-        return names, [("X", types.FloatTensorType([None, len(told)]))]
-    kinds = {True: types.FloatTensorType, False: types.StringTensorType}
-    return names, [(column.name, kinds[column.numeric]([None, 1])) for column in told]
+    columns = [known.get(column.name, column) for column in Schema.from_model(model)]
+    untyped = [column.name for column in columns if column.kind == "any"]
+    if untyped:
+        raise ConfigurationError(
+            f"these columns have no type: {', '.join(untyped)}: declare one in the schema"
+        )
+    names = [column.name for column in columns] if hasattr(model, "feature_names_in_") else None
+    if not _takes_named_columns(model):
+        if not all(column.numeric for column in columns):
+            raise ConfigurationError("text columns can only be converted behind a ColumnTransformer")
+        return names, [("X", types.FloatTensorType([None, len(columns)]))]
+    tensor_types = {True: types.FloatTensorType, False: types.StringTensorType}
+    return names, [(column.name, tensor_types[column.numeric]([None, 1])) for column in columns]
 
 
-def _takes_columns(model: Any) -> bool:
-    """Whether it begins with a ColumnTransformer that knows its columns by name."""
-    first = getattr(model, "best_estimator_", model)
-    while getattr(first, "steps", None):
-        first = first.steps[0][1]
-    return hasattr(first, "transformers_") and hasattr(first, "feature_names_in_")
+def _takes_named_columns(model: Any) -> bool:
+    """Return whether the first step of *model* is a ColumnTransformer fitted on named columns."""
+    step = getattr(model, "best_estimator_", model)
+    while getattr(step, "steps", None):
+        step = step.steps[0][1]
+    return hasattr(step, "transformers_") and hasattr(step, "feature_names_in_")
 
 
-def measured_onnx(
+def measure_onnx(
     model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]
 ) -> tuple[OnnxModel, Difference]:
-    """The graph of *model*, and how far it answers *rows* otherwise. Raises as `to_onnx` does."""
+    """Convert *model* with `to_onnx`, and measure the difference of its predictions for *rows*.
+
+    Raises:
+        ConfigurationError: See `to_onnx` and `difference`.
+    """
     try:
         graph = to_onnx(model, schema)
-        told = [answers(each, schema, rows) for each in (model, graph)]
-        return graph, difference(*((each["predict"], each.get("predict_proba")) for each in told))
+        answers = [reference_answers(predictor, schema, rows) for predictor in (model, graph)]
+        return graph, difference(*((answer["predict"], answer.get("predict_proba")) for answer in answers))
     except ConfigurationError as error:
         raise ConfigurationError(f'format="onnx": {error}') from error.__cause__
 
 
-def difference(expected: Any, given: Any) -> Difference:
-    """How far the answer *given* is from the one *expected*: each what predict and predict_proba told.
+def difference(expected: Any, actual: Any) -> Difference:
+    """Measure the difference between two predictions of the same rows.
+
+    Args:
+        expected: Pair of the results of ``predict`` and ``predict_proba`` of the estimator; the second
+            may be None.
+        actual: The same pair of the graph.
 
     Raises:
-        ConfigurationError: they cannot be compared: one has other outputs, or what is no number.
+        ConfigurationError: The outputs have different shapes, or the graph predicts NaN or an infinity.
     """
-    (values, likely), (values_here, likely_here) = expected, given
-    values, values_here = np.asarray(values), np.asarray(values_here)
-    if values.shape != values_here.shape or (likely is None) is not (likely_here is None):
+    (values, probabilities), (graph_values, graph_probabilities) = expected, actual
+    values, graph_values = np.asarray(values), np.asarray(graph_values)
+    if values.shape != graph_values.shape or (probabilities is None) is not (graph_probabilities is None):
         raise ConfigurationError("the graph has other outputs than the estimator")
-    numbers = values.dtype.kind == "f" and likely is None
-    pair = (values, values_here) if numbers else (likely, likely_here)
+    numbers = values.dtype.kind == "f" and probabilities is None
+    pair = (values, graph_values) if numbers else (probabilities, graph_probabilities)
     largest = 0.0 if pair[0] is None else float(np.abs(np.subtract(*pair)).max())
     if not np.isfinite(largest):
-        raise ConfigurationError("the graph predicts what is no number")
+        raise ConfigurationError("the graph predicts NaN or an infinity")
     if numbers:
         return Difference(len(values), 0, largest, float(np.abs(values).max()))
-    return Difference(len(values), int((values != values_here).sum()), largest)
+    return Difference(len(values), int((values != graph_values).sum()), largest)

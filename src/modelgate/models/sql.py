@@ -1,6 +1,5 @@
-"""Packages in a database: SQLite or PostgreSQL. What is here blocks."""
+"""Model packages in SQLite or PostgreSQL. All calls block."""
 
-import hashlib
 import io
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,14 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..database import Database, Moment, sa
+from ..backends.sql import Database, UTCDateTime, sa
 from ..errors import ConfigurationError, NotFound
 from .archive import ZipArchive
-from .manifest import Manifest, Sidecars, read_sidecars
-from .package import PACKAGE, ModelPackage, read_package
-from .rules import Mismatch, Rules
-from .store import TOKEN, Packed, no_model
-from .versions import LATEST, meant
+from .load_policy import LoadPolicy, Mismatch
+from .manifest import Manifest, PackageMetadata, read_metadata
+from .package import ModelPackage, read_package
+from .package_files import PACKAGE, sha256_of
+from .store import TOKEN, StoredFile, model_not_found
+from .versions import LATEST, resolve_version
 
 __all__ = ["SqlModelStore", "StoredModel"]
 
@@ -27,7 +27,7 @@ _MODELS = sa.Table(
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("version", sa.String(64), primary_key=True),
     sa.Column("number", sa.Integer, nullable=False),
-    sa.Column("created", Moment, nullable=False),
+    sa.Column("created", UTCDateTime, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.String(64), nullable=False),
     sa.Column("sidecars", sa.LargeBinary, nullable=False),
@@ -45,7 +45,16 @@ _ALIASES = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """What is kept of a package beside its bytes."""
+    """Metadata of a package stored in a database.
+
+    Args:
+        name: Model name.
+        version: Model version.
+        created: Time at which it was saved.
+        size: Size in bytes.
+        sha256: Digest to pin it by.
+        aliases: Aliases that refer to this version.
+    """
 
     name: str
     version: str
@@ -55,196 +64,212 @@ class StoredModel:
     aliases: tuple[str, ...] = ()
 
 
-class SqlModelStore(Database):
-    """Packages in SQLite or PostgreSQL, each under its name and version; a version never changes.
+class SqlModelStore:
+    """Store of packages in SQLite or PostgreSQL, by name and version. A saved version never changes.
 
-    A model is asked for as ``churn@7``, by an alias as ``churn@production``, or as ``churn``, which is
-    ``churn@latest``: the newest version as in other stores, or the one saved last where none is a number.
+    A name is ``churn@7``, an alias such as ``churn@production``, or ``churn``, which is the same as
+    ``churn@latest``: the newest version as in other stores, or the last one saved if no version begins
+    with a number.
 
     Args:
-        url: ``sqlite:///models.db``, or ``postgresql://…`` for many machines.
-        sha256: by name and version, ``churn@7``, the digest that pins a package.
-        key: see `ModelPackage.load`. `save` signs with it too.
-        allow_pickle: see `ModelPackage.load`.
-        mismatch: likewise.
-        public_keys: likewise.
-        clock: gives the time in seconds since the epoch.
+        url: ``sqlite:///models.db``, or ``postgresql://…`` for several machines.
+        sha256: Digests that pin packages, by name and version such as ``churn@7``.
+        allow_pickle: See `ModelPackage.load`.
+        on_version_mismatch: See `ModelPackage.load`.
+        public_keys: See `ModelPackage.load`.
+        clock: Returns the time in seconds since the epoch.
 
     Raises:
-        ConfigurationError: an option cannot work, or a package is missing.
+        ConfigurationError: The value of an option is not valid, or a library is missing.
     """
 
-    pins = True
+    supports_pinning = True
 
     def __init__(
         self,
         url: str,
         *,
         sha256: Mapping[str, str] | None = None,
-        key: str | bytes | None = None,
         allow_pickle: bool = False,
-        mismatch: Mismatch = "refuse",
+        on_version_mismatch: Mismatch = "refuse",
         public_keys: Sequence[str | Path] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._sha256 = dict(sha256 or {})
-        self._rules = Rules(None, key, allow_pickle, mismatch, public_keys)
-        self.demands_signature = self._rules.demands_signature
+        self._policy = LoadPolicy(None, allow_pickle, on_version_mismatch, public_keys)
+        self.requires_signature = self._policy.requires_signature
         self._clock = clock
-        super().__init__(url, _METADATA, option="models")
+        self._db = Database(url, _METADATA, option="models")
+
+    def __repr__(self) -> str:
+        return f"SqlModelStore({self._db.backend})"
+
+    def close(self) -> None:
+        """Close the connections. The next call opens new ones."""
+        self._db.close()
 
     def save(self, package: ModelPackage, *, sign_key: str | Path | None = None) -> StoredModel:
-        """Keep *package* under its name and version.
+        """Store *package* under its name and version.
 
         Args:
-            package: the package.
-            sign_key: the PEM file of an Ed25519 private key to sign it with.
+            package: The package to store.
+            sign_key: PEM file of an Ed25519 private key to sign it with.
 
         Raises:
-            ConfigurationError: there is that version already, or its version is an alias, or *package* is
-                none that can be written, or that this store would not load; or the database does not let
-                its user write.
-            StoreError: the database cannot be asked.
+            ConfigurationError: The version or an alias of that name exists, the package cannot be
+                written, this store would not load it, or the database user has no write permission.
+            StoreError: The database is unavailable.
         """
-        sidecars, content = package.packed(key=self._rules.key, sign_key=sign_key)
-        self.tell(f"{package.manifest.name}@{package.manifest.version}", sidecars)
-        told, digest = package.manifest, hashlib.sha256(content).hexdigest()
-        stored = StoredModel(
-            told.name, told.version, datetime.fromtimestamp(self._clock(), UTC), len(content), digest
-        )
+        metadata, content = package.to_bytes(sign_key=sign_key)
+        manifest = package.manifest
+        self.parse_metadata(f"{manifest.name}@{manifest.version}", metadata)
+        created = datetime.fromtimestamp(self._clock(), UTC)
+        stored = StoredModel(manifest.name, manifest.version, created, len(content), sha256_of(content))
         row = {
             **{name: getattr(stored, name) for name in ("name", "version", "created", "size", "sha256")},
-            "sidecars": sidecars,
+            "sidecars": metadata,
             "package": content,
         }
-        self._committed(lambda connection: _insert(connection, row))
+        self._db.commit(lambda connection: _insert(connection, row))
         return stored
 
     def alias(self, name: str, alias: str, version: str) -> None:
-        """Have ``name@alias`` mean *version* from now on. Gates that have a model loaded keep it.
+        """Point the alias ``name@alias`` to *version*. Gates keep models that are already loaded.
 
         Raises:
-            ConfigurationError: *alias* is no name for one, or that of a version; or the database does not
-                let its user write.
-            NotFound: there is no such version.
-            StoreError: the database cannot be asked.
+            ConfigurationError: *alias* is not a valid alias, is the name of a version, or the database
+                user has no write permission.
+            NotFound: There is no such version.
+            StoreError: The database is unavailable.
         """
         if not TOKEN.fullmatch(f"{name}@{alias}") or alias == LATEST:
             raise ConfigurationError(
-                f"alias={alias!r}: accepts letters, digits, '_', '-' and '.', but latest"
+                f"alias must be letters, digits, '_', '-' and '.', and not 'latest' (got {alias!r})"
             )
-        self._committed(lambda connection: _set_alias(connection, name, alias, version))
+        self._db.commit(lambda connection: _set_alias(connection, name, alias, version))
 
     def list(self, name: str | None = None) -> Sequence[StoredModel]:
-        """The versions of *name*, or of all models, the oldest first.
+        """Return the versions of *name*, or of all models, oldest first.
 
         Raises:
-            StoreError: the database cannot be asked.
+            StoreError: The database is unavailable.
         """
-        shown = [_MODELS.c[column] for column in ("name", "version", "created", "size", "sha256")]
-        chosen = sa.select(*shown).order_by(_MODELS.c.name, _MODELS.c.number)
+        columns = [_MODELS.c[column] for column in ("name", "version", "created", "size", "sha256")]
+        query = sa.select(*columns).order_by(_MODELS.c.name, _MODELS.c.number)
         if name is not None:
-            chosen = chosen.where(_MODELS.c.name == name)
-        with self._transaction() as connection:
-            stored = [StoredModel(**row) for row in connection.execute(chosen).mappings()]
-            told = connection.execute(sa.select(_ALIASES).order_by(_ALIASES.c.alias)).all()
+            query = query.where(_MODELS.c.name == name)
+        with self._db.transaction() as connection:
+            models = [StoredModel(**row) for row in connection.execute(query).mappings()]
+            alias_rows = connection.execute(sa.select(_ALIASES).order_by(_ALIASES.c.alias)).all()
         aliases: dict[tuple[str, str], list[str]] = {}
-        for of, alias, version in told:
-            aliases.setdefault((of, version), []).append(alias)
-        return [replace(it, aliases=tuple(aliases.get((it.name, it.version), ()))) for it in stored]
+        for row in alias_rows:
+            aliases.setdefault((row.name, row.version), []).append(row.alias)
+        return [
+            replace(model, aliases=tuple(aliases.get((model.name, model.version), ()))) for model in models
+        ]
 
-    def describe(self, name: str) -> Sidecars:
-        """What is known of a model before it is loaded. Raises as `load` does."""
-        return self.tell(*self._fetch(name, _MODELS.c.sidecars))
+    def describe(self, name: str) -> PackageMetadata:
+        """Return the metadata of the model *name* without loading it. Raises the same errors as `load`."""
+        return self.parse_metadata(*self._fetch(name, _MODELS.c.sidecars))
 
-    def mark(self, name: str) -> tuple[str, bytes]:
-        """What is another whenever `load` would give another package. Raises as `load` does."""
+    def fingerprint(self, name: str) -> tuple[str, bytes]:
+        """Return a value that changes whenever `load` would return another package.
+
+        Raises the same errors as `load`.
+        """
         return self._fetch(name, _MODELS.c.sha256)
 
     def load(self, name: str, *, sha256: str | None = None) -> ModelPackage:
-        """The model *name*, and what is known of it.
+        """Load the model *name* with its metadata.
 
         Raises:
-            NotFound: there is none, or *name* is not a name.
-            ConfigurationError: see `ModelPackage.load`.
-            StoreError: the database cannot be asked.
+            NotFound: There is no such model, or *name* is not a valid name.
+            ConfigurationError: See `ModelPackage.load`.
+            StoreError: The database is unavailable.
         """
-        return self.open(name, self.fetch(name), sha256=sha256)
+        return self.load_file(name, self.read_file(name), sha256=sha256)
 
     def version(self, name: str) -> str:
-        """See `PackedStore.version`."""
+        """Return the version that *name* refers to: see `FileModelStore.version`."""
         return self._fetch(name, _MODELS.c.sha256)[0]
 
-    def fetch(self, version: str) -> Packed:
-        """See `PackedStore.fetch`."""
-        told, content = self._fetch(version, _MODELS.c.package)
-        return Packed(told, PACKAGE, content)
+    def read_file(self, version: str) -> StoredFile:
+        """Return the file of a version: see `FileModelStore.read_file`."""
+        resolved, content = self._fetch(version, _MODELS.c.package)
+        return StoredFile(resolved, PACKAGE, content)
 
-    def open(self, name: str, packed: Packed, *, sha256: str | None = None) -> ModelPackage:  # noqa: ARG002
-        """See `PackedStore.open`."""
-        pin = sha256 or self._sha256.get(packed.name)
-        package = read_package(packed.content, replace(self._rules, sha256=pin))
-        _check_name(package.manifest, packed.name)
+    def load_file(self, name: str, file: StoredFile, *, sha256: str | None = None) -> ModelPackage:  # noqa: ARG002
+        """Load a model from *file*: see `FileModelStore.load_file`."""
+        pin = sha256 or self._sha256.get(file.name)
+        package = read_package(file.content, replace(self._policy, sha256=pin))
+        _check_name(package.manifest, file.name)
         return package
 
-    def tell(self, version: str, part: bytes) -> Sidecars:
-        """See `PackedStore.tell`."""
-        sidecars = read_sidecars(ZipArchive(io.BytesIO(part)), self._rules, alone=True)
-        _check_name(sidecars.manifest, version)
-        return sidecars
+    def parse_metadata(self, version: str, content: bytes) -> PackageMetadata:
+        """Return the metadata of *version*: see `FileModelStore.parse_metadata`."""
+        metadata = read_metadata(ZipArchive(io.BytesIO(content)), self._policy, metadata_only=True)
+        _check_name(metadata.manifest, version)
+        return metadata
 
-    def _fetch(self, asked: str, column: sa.Column[Any]) -> tuple[str, Any]:
-        """The version that is meant, ``churn@7``, and what is in its *column*."""
-        if not TOKEN.fullmatch(asked):
-            raise no_model()
-        name, _, wanted = asked.partition("@")
-        with self._transaction() as connection:
-            version = _newest(connection, name) if wanted in ("", LATEST) else _aliased(name, wanted)
-            chosen = sa.select(_MODELS.c.version, column).where(_MODELS.c.name == name)
-            row = connection.execute(chosen.where(_MODELS.c.version == version)).first()
+    def _fetch(self, name: str, column: sa.Column[Any]) -> tuple[str, Any]:
+        """Return the version that *name* refers to, such as ``churn@7``, and the value of its *column*."""
+        if not TOKEN.fullmatch(name):
+            raise model_not_found()
+        stem, _, suffix = name.partition("@")
+        with self._db.transaction() as connection:
+            version = (
+                _newest_version(connection, stem) if suffix in ("", LATEST) else _resolve_alias(stem, suffix)
+            )
+            query = sa.select(_MODELS.c.version, column).where(_MODELS.c.name == stem)
+            row = connection.execute(query.where(_MODELS.c.version == version)).first()
         if row is None:
-            raise no_model()
-        return f"{name}@{row[0]}", row[1]
+            raise model_not_found()
+        return f"{stem}@{row[0]}", row[1]
 
 
 def _insert(connection: sa.Connection, row: Mapping[str, Any]) -> None:
     name, version = row["name"], row["version"]
-    own, named = _MODELS.c.name == name, _ALIASES.c.name == name
     taken = {
         LATEST,
-        *connection.scalars(sa.select(_MODELS.c.version).where(own)),
-        *connection.scalars(sa.select(_ALIASES.c.alias).where(named)),
+        *connection.scalars(sa.select(_MODELS.c.version).where(_MODELS.c.name == name)),
+        *connection.scalars(sa.select(_ALIASES.c.alias).where(_ALIASES.c.name == name)),
     }
     if version in taken:
-        raise ConfigurationError(f"version={version!r}: {name} has a version or an alias of it")
-    last = connection.scalar(sa.select(sa.func.max(_MODELS.c.number)).where(own))
+        raise ConfigurationError(
+            f"version must not be an existing version or alias of {name} (got {version!r})"
+        )
+    last = connection.scalar(sa.select(sa.func.max(_MODELS.c.number)).where(_MODELS.c.name == name))
     connection.execute(sa.insert(_MODELS).values(**row, number=(last or 0) + 1))
 
 
 def _set_alias(connection: sa.Connection, name: str, alias: str, version: str) -> None:
     versions = set(connection.scalars(sa.select(_MODELS.c.version).where(_MODELS.c.name == name)))
     if alias in versions:
-        raise ConfigurationError(f"alias={alias!r}: is a version of {name}")
+        raise ConfigurationError(f"alias must not be a version of {name} (got {alias!r})")
     if version not in versions:
         raise NotFound(f"There is no version {version} of {name}")
-    own = (_ALIASES.c.name == name) & (_ALIASES.c.alias == alias)
-    connection.execute(sa.delete(_ALIASES).where(own))
+    replaced = (_ALIASES.c.name == name) & (_ALIASES.c.alias == alias)
+    connection.execute(sa.delete(_ALIASES).where(replaced))
     connection.execute(sa.insert(_ALIASES).values(name=name, alias=alias, version=version))
 
 
-def _newest(connection: sa.Connection, name: str) -> str:
-    chosen = sa.select(_MODELS.c.version).where(_MODELS.c.name == name).order_by(_MODELS.c.number)
-    saved = [f"{name}@{version}" for version in connection.scalars(chosen)]
-    newest = meant(name, saved) or (saved[-1] if saved else name)
+def _newest_version(connection: sa.Connection, name: str) -> str:
+    query = sa.select(_MODELS.c.version).where(_MODELS.c.name == name).order_by(_MODELS.c.number)
+    saved = [f"{name}@{version}" for version in connection.scalars(query)]
+    newest = resolve_version(name, saved) or (saved[-1] if saved else name)
     return newest.partition("@")[2]
 
 
-def _aliased(name: str, wanted: str) -> sa.ColumnElement[str]:
-    known = sa.select(_ALIASES.c.version).where(_ALIASES.c.name == name, _ALIASES.c.alias == wanted)
-    return sa.func.coalesce(known.scalar_subquery(), wanted)
+def _resolve_alias(name: str, alias: str) -> sa.ColumnElement[str]:
+    """Return an expression for the version that *alias* refers to, or *alias* itself if there is none."""
+    query = sa.select(_ALIASES.c.version).where(_ALIASES.c.name == name, _ALIASES.c.alias == alias)
+    return sa.func.coalesce(query.scalar_subquery(), alias)
 
 
-def _check_name(manifest: Manifest, asked: str) -> None:
-    """Whoever can write to the database must not put a signed package in the place of another."""
-    if f"{manifest.name}@{manifest.version}" != asked:
-        raise ConfigurationError(f"{asked}: holds the package {manifest.name}@{manifest.version}")
+def _check_name(manifest: Manifest, version: str) -> None:
+    """Check that a package is the requested one.
+
+    Write access to the database must not be enough to serve another signed package.
+    """
+    if f"{manifest.name}@{manifest.version}" != version:
+        raise ConfigurationError(f"{version}: contains {manifest.name}@{manifest.version} instead")

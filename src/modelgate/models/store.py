@@ -1,4 +1,4 @@
-"""Stores of models. A name is a token, never a path or a URL."""
+"""Model stores. A model name is a token, never a path or a URL."""
 
 import io
 import re
@@ -11,64 +11,62 @@ import msgspec
 
 from ..errors import ConfigurationError, NotFound
 from .archive import MANIFEST
-from .manifest import Manifest, Sidecars
-from .package import (
+from .load_policy import LoadPolicy, Mismatch
+from .manifest import Manifest, PackageMetadata
+from .package import ModelPackage, open_content, open_package
+from .package_files import (
     PACKAGE,
     SUFFIXES,
-    ModelPackage,
     check_file,
     is_model_file,
-    open_content,
-    open_package,
-    sidecars_in,
-    sidecars_of,
+    parse_package_metadata,
+    read_package_metadata,
 )
-from .rules import Mismatch, Rules
-from .versions import is_version, meant
+from .versions import is_version, resolve_version
 
 __all__ = [
     "TOKEN",
+    "FileModelStore",
     "FileStore",
     "FolderStore",
     "MemoryStore",
     "ModelStore",
-    "Packed",
-    "PackedStore",
-    "mark_of",
-    "no_model",
+    "StoredFile",
+    "fingerprint_file",
+    "model_not_found",
 ]
 
-# Serving packages were made to read other files by "..", "#", "%2e" and URLs in a model's name,
-# again and again; what is not on this list cannot spell any of them.
+# An allowlist: "..", "#", "%2e" and URLs in model names have let callers read arbitrary files from
+# other serving packages, and cannot be written with these characters.
 TOKEN = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[A-Za-z0-9._-]{1,64})?")
 
 
 class ModelStore(Protocol):
-    """Where models are kept, each under a name.
+    """Storage of models by name.
 
-    ``churn@7`` is a version of ``churn``, ``churn@latest`` the newest one. ``churn`` alone is the one
-    that bears no version, or else the newest one.
+    ``churn@7`` is a version of ``churn``, and ``churn@latest`` the newest one. ``churn`` alone is the
+    model without a version if it exists, else the newest version.
 
-    A store that can tell of a model before it is loaded has ``describe(name)`` too, as
-    `FolderStore.describe`: then a faulty row needs no model to be refused. One that can be watched has
-    ``mark(name)``, as `FolderStore.mark`.
+    Two methods are optional. With ``describe(name)``, like `FolderStore.describe`, invalid rows are
+    rejected without loading the model. With ``fingerprint(name)``, like `FolderStore.fingerprint`, the
+    store can be polled for changes.
     """
 
     def load(self, name: str) -> Any:
-        """The fitted model *name*, or the `ModelPackage` it is in, made anew. It may block.
+        """Return the fitted model *name*, or its `ModelPackage`: a new object each time. May block.
 
         Raises:
-            NotFound: there is no such model.
+            NotFound: There is no such model.
         """
 
 
-class Packed(NamedTuple):
-    """A version of a model, as bytes.
+class StoredFile(NamedTuple):
+    """The file of one model version.
 
     Args:
-        name: of the version, ``churn@7``.
-        suffix: of a package, or of a bare file.
-        content: of the file.
+        name: Name with the version, such as ``churn@7``.
+        suffix: File name suffix of a package or a bare file.
+        content: Content of the file.
     """
 
     name: str
@@ -76,111 +74,144 @@ class Packed(NamedTuple):
     content: bytes
 
 
-class PackedStore(ModelStore, Protocol):
-    """A store of files, which another one may keep too: see `SharedStore`."""
+class FileModelStore(ModelStore, Protocol):
+    """A store of model files, which `RedisCachedStore` can cache."""
 
     def load(self, name: str, *, sha256: str | None = None) -> ModelPackage:
-        """See `ModelStore.load`; *sha256* is the digest that pins it."""
+        """Load the model *name*, pinned by the digest *sha256*: see `ModelStore.load`."""
 
-    def describe(self, name: str) -> Sidecars | None:
-        """What is known of a model before it is loaded: None where nothing is."""
-
-    def mark(self, name: str) -> Hashable:
-        """What is another whenever `load` would give another model. Raises `NotFound`."""
-
-    def version(self, name: str) -> str | None:
-        """The version that *name* means now, ``churn@7``; None where what it means may change by itself.
+    def describe(self, name: str) -> PackageMetadata | None:
+        """Return the metadata of the model *name* without loading it, or None if it has none.
 
         Raises:
-            NotFound: there is no such model.
+            NotFound: There is no such model.
         """
 
-    def fetch(self, version: str) -> Packed:
-        """The file of a version. Raises `NotFound`."""
+    def fingerprint(self, name: str) -> Hashable:
+        """Return a value that changes whenever `load` would return another model.
 
-    def open(self, name: str, packed: Packed, *, sha256: str | None = None) -> ModelPackage:
-        """What `load` makes of the file of the version that *name* means. Raises as it does."""
+        Raises:
+            NotFound: There is no such model.
+        """
 
-    def tell(self, version: str, part: bytes) -> Sidecars:
-        """What `describe` makes of that part of a package which tells of its model. Raises as it does."""
+    def version(self, name: str) -> str | None:
+        """Return the version that *name* currently refers to, such as ``churn@7``.
+
+        Returns None if the model is not stored under a version.
+
+        Raises:
+            NotFound: There is no such model.
+        """
+
+    def read_file(self, version: str) -> StoredFile:
+        """Return the file of a version.
+
+        Raises:
+            NotFound: There is no such version.
+        """
+
+    def load_file(self, name: str, file: StoredFile, *, sha256: str | None = None) -> ModelPackage:
+        """Load the model *name* from *file*, which `read_file` returned for its version.
+
+        Raises the same errors as `load`.
+        """
+
+    def parse_metadata(self, version: str, content: bytes) -> PackageMetadata:
+        """Return the metadata of *version*, as `describe` does, from a zip file of only the metadata.
+
+        Raises:
+            ConfigurationError: The metadata is damaged, or not signed.
+        """
 
 
 class MemoryStore:
-    """Models that are in memory already, by name: ``churn``, ``churn@7``."""
+    """Store of models in memory, by name: ``churn``, ``churn@7``."""
 
     def __init__(self, models: Mapping[str, Any]) -> None:
         self._models = dict(models)
 
     def load(self, name: str) -> Any:
-        """The model *name*. Raises `NotFound`."""
-        found = meant(name, self._models)
-        if found is None:
-            raise no_model()
-        return self._models[found]
+        """Return the model *name*.
+
+        Raises:
+            NotFound: There is no such model.
+        """
+        version = resolve_version(name, self._models)
+        if version is None:
+            raise model_not_found()
+        return self._models[version]
 
 
 class FileStore:
-    """What is the same of stores of files: what a file must be, before it is loaded."""
+    """Base class of file stores: the checks that a file must pass before it is loaded."""
 
-    pins = True
+    supports_pinning = True
 
     def __init__(
         self,
         sha256: Mapping[str, str] | None,
-        key: str | bytes | None,
         allow_pickle: bool,
-        mismatch: Mismatch,
+        on_version_mismatch: Mismatch,
         public_keys: Sequence[str | Path] | None,
     ) -> None:
         self._sha256 = dict(sha256 or {})
-        self._rules = Rules(None, key, allow_pickle, mismatch, public_keys)
-        self.demands_signature = self._rules.demands_signature
+        self._policy = LoadPolicy(None, allow_pickle, on_version_mismatch, public_keys)
+        self.requires_signature = self._policy.requires_signature
 
-    def open(self, name: str, packed: Packed, *, sha256: str | None = None) -> ModelPackage:
-        """See `PackedStore.open`."""
-        rules = self._rules_of(name, packed.name, sha256)
-        package = open_content(packed.name + packed.suffix, packed.content, rules)
-        return self._named(name, package, packed.name, packed.suffix)
+    def load_file(self, name: str, file: StoredFile, *, sha256: str | None = None) -> ModelPackage:
+        """Load the model *name* from *file*: see `FileModelStore.load_file`."""
+        policy = self._pin(name, file.name, sha256)
+        package = open_content(file.name + file.suffix, file.content, policy)
+        return self._apply_name(name, package, file.name, file.suffix)
 
-    def tell(self, version: str, part: bytes) -> Sidecars:
-        """See `PackedStore.tell`."""
-        sidecars = sidecars_in(version + PACKAGE, io.BytesIO(part), self._rules, alone=True)
-        self._check_name(version, sidecars.manifest)
-        return sidecars
+    def parse_metadata(self, version: str, content: bytes) -> PackageMetadata:
+        """Return the metadata of *version*: see `FileModelStore.parse_metadata`."""
+        metadata = parse_package_metadata(
+            version + PACKAGE, io.BytesIO(content), self._policy, metadata_only=True
+        )
+        self._check_name(version, metadata.manifest)
+        return metadata
 
     def _check_name(self, name: str, manifest: Manifest) -> None:
-        if self.demands_signature and manifest.name != name.partition("@")[0]:
-            raise ConfigurationError(f"{name}: holds the package {manifest.name}@{manifest.version}")
+        if self.requires_signature and manifest.name != name.partition("@")[0]:
+            raise ConfigurationError(f"{name}: contains {manifest.name}@{manifest.version} instead")
 
-    def _named(self, name: str, package: ModelPackage, found: str, suffix: str) -> ModelPackage:
+    def _apply_name(self, name: str, package: ModelPackage, stem: str, suffix: str) -> ModelPackage:
+        """Check the name of *package*, and return it. A bare file gets the name and version in *stem*.
+
+        Args:
+            name: Requested name.
+            package: Package, or bare file loaded as one.
+            stem: File name without suffix.
+            suffix: Suffix of the file.
+        """
         self._check_name(name, package.manifest)
-        if suffix != PACKAGE:
-            stem, _, version = found.partition("@")
-            told = msgspec.structs.replace(package.manifest, name=stem, version=version or "1")
-            return replace(package, manifest=told)
-        return package
+        if suffix == PACKAGE:
+            return package
+        model, _, version = stem.partition("@")
+        manifest = msgspec.structs.replace(package.manifest, name=model, version=version or "1")
+        return replace(package, manifest=manifest)
 
-    def _rules_of(self, name: str, found: str, sha256: str | None) -> Rules:
-        return replace(self._rules, sha256=sha256 or self._sha256.get(name) or self._sha256.get(found))
+    def _pin(self, name: str, stem: str, sha256: str | None) -> LoadPolicy:
+        """Return the policy with the digest for *name* or the file name *stem*, if there is one."""
+        return replace(self._policy, sha256=sha256 or self._sha256.get(name) or self._sha256.get(stem))
 
 
 class FolderStore(FileStore):
-    """A folder of packages and model files, each named after its model: ``churn.mgpkg``, ``churn@7.skops``.
+    """Store of packages and bare model files in a folder, named like ``churn.mgpkg`` or ``churn@7.skops``.
 
-    An alias is a link: ``churn@production.mgpkg`` to ``churn@7.mgpkg``.
+    An alias is a symbolic link: ``churn@production.mgpkg`` to ``churn@7.mgpkg``.
 
     Args:
-        folder: where they are.
-        sha256: by name, the digest that pins a file; a pickle is not loaded without one.
-        key: see `ModelPackage.load`. Where there is one, or there are *public_keys*, a package must be the
-            one of the name it is asked by, and of the version its file is named after: a signed one in
-            the place of another is refused.
-        allow_pickle: see `ModelPackage.load`.
-        mismatch: likewise.
-        public_keys: likewise.
+        folder: Path of the folder.
+        sha256: Digests that pin files, by model name; a bare pickle is not loaded without one.
+        allow_pickle: See `ModelPackage.load`.
+        on_version_mismatch: See `ModelPackage.load`.
+        public_keys: See `ModelPackage.load`. With them, a package must have the name that it is requested
+            by and the version in its file name: a signed package cannot take the place of another.
 
     Raises:
-        ConfigurationError: *folder* is not a folder, or an option cannot work.
+        ConfigurationError: *folder* is not a folder, or the value of an option is not valid.
     """
 
     def __init__(
@@ -188,69 +219,75 @@ class FolderStore(FileStore):
         folder: str | Path,
         *,
         sha256: Mapping[str, str] | None = None,
-        key: str | bytes | None = None,
         allow_pickle: bool = False,
-        mismatch: Mismatch = "refuse",
+        on_version_mismatch: Mismatch = "refuse",
         public_keys: Sequence[str | Path] | None = None,
     ) -> None:
-        super().__init__(sha256, key, allow_pickle, mismatch, public_keys)
+        super().__init__(sha256, allow_pickle, on_version_mismatch, public_keys)
         self._folder = Path(folder)
         if not self._folder.is_dir():
-            raise ConfigurationError(f"folder={str(folder)!r}: accepts a folder that exists")
+            raise ConfigurationError(f"folder must be an existing folder (got {str(folder)!r})")
 
     def check(self, name: str, *, sha256: str | None = None) -> None:
-        """Raise now what `load` would raise of a file that is there already: `ConfigurationError`."""
+        """Check, without loading it, that the model *name* can be loaded. A missing file is not an error.
+
+        Raises:
+            ConfigurationError: `load` would reject the file.
+        """
         path = self._path(name)
         if path is not None:
-            check_file(path, self._rules_of(name, path.stem, sha256))
+            check_file(path, self._pin(name, path.stem, sha256))
             self.describe(name)
 
-    def describe(self, name: str) -> Sidecars | None:
-        """What is known of a model before it is loaded: None where nothing is.
+    def describe(self, name: str) -> PackageMetadata | None:
+        """Return the metadata of the model *name* without loading it, or None for a bare file.
 
         Raises:
-            NotFound: there is no such file, or *name* is not a name.
-            ConfigurationError: what tells it is not whole, or not signed.
+            NotFound: There is no such file, or *name* is not a valid name.
+            ConfigurationError: The metadata is damaged, or not signed.
         """
-        sidecars = sidecars_of(self._found(name), self._rules)
-        if sidecars is not None:
-            self._check_name(name, sidecars.manifest)
-        return sidecars
+        metadata = read_package_metadata(self._find(name), self._policy)
+        if metadata is not None:
+            self._check_name(name, metadata.manifest)
+        return metadata
 
-    def mark(self, name: str) -> Hashable:
-        """What is another whenever `load` would read another file, or the file was changed.
+    def fingerprint(self, name: str) -> Hashable:
+        """Return a value that changes whenever `load` would read another file or the file was modified.
 
         Raises:
-            NotFound: there is no such file, or *name* is not a name.
+            NotFound: There is no such file, or *name* is not a valid name.
         """
-        return mark_of(self._found(name))
+        return fingerprint_file(self._find(name))
 
     def load(self, name: str, *, sha256: str | None = None) -> ModelPackage:
-        """The model *name*, and what is known of it.
+        """Load the model *name* with its metadata.
 
         Raises:
-            NotFound: there is no such file, or *name* is not a name.
-            ConfigurationError: see `ModelPackage.load`.
+            NotFound: There is no such file, or *name* is not a valid name.
+            ConfigurationError: See `ModelPackage.load`.
         """
-        path = self._found(name)
-        package = open_package(path, self._rules_of(name, path.stem, sha256))
-        return self._named(name, package, path.stem, path.suffix)
+        path = self._find(name)
+        package = open_package(path, self._pin(name, path.stem, sha256))
+        return self._apply_name(name, package, path.stem, path.suffix)
 
     def version(self, name: str) -> str | None:
-        """See `PackedStore.version`. A link means the version it leads to; a folder is none."""
-        path = self._found(name).resolve()
-        known = path.is_file() and path.parent == self._folder.resolve() and is_version(path.stem)
-        return path.stem if known else None
+        """Return the version that *name* refers to: see `FileModelStore.version`.
 
-    def fetch(self, version: str) -> Packed:
-        """See `PackedStore.fetch`."""
-        path = self._found(version)
-        return Packed(path.stem, path.suffix, path.read_bytes())
+        For a link it is the version of its target; for a package in a folder it is None.
+        """
+        path = self._find(name).resolve()
+        fixed = path.is_file() and path.parent == self._folder.resolve() and is_version(path.stem)
+        return path.stem if fixed else None
 
-    def _found(self, name: str) -> Path:
+    def read_file(self, version: str) -> StoredFile:
+        """Return the file of a version: see `FileModelStore.read_file`."""
+        path = self._find(version)
+        return StoredFile(path.stem, path.suffix, path.read_bytes())
+
+    def _find(self, name: str) -> Path:
         path = self._path(name)
         if path is None:
-            raise no_model()
+            raise model_not_found()
         return path
 
     def _path(self, name: str) -> Path | None:
@@ -264,17 +301,17 @@ class FolderStore(FileStore):
             if is_model_file(path)
         ]
         files = {path.name.removesuffix(path.suffix): path for path in reversed(paths)}
-        found = meant(name, files)
-        return files[found] if found is not None else None
+        resolved = resolve_version(name, files)
+        return files[resolved] if resolved is not None else None
 
 
-def mark_of(path: Path) -> Hashable:
-    """What is another when the model file, or the folder, at *path* is another, or was changed."""
-    found = path.resolve()
-    told = (found / MANIFEST if found.is_dir() else found).stat()
-    return str(found), told.st_mtime_ns, told.st_size, told.st_ino
+def fingerprint_file(path: Path) -> Hashable:
+    """Return a fingerprint of the file or folder at *path*, which changes when it is replaced or modified."""
+    target = path.resolve()
+    stat = (target / MANIFEST if target.is_dir() else target).stat()
+    return str(target), stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
-def no_model() -> NotFound:
-    """What a caller is told of a model that is not there."""
+def model_not_found() -> NotFound:
+    """Create the error for a model that does not exist."""
     return NotFound("The model of this deployment could not be found")

@@ -1,60 +1,52 @@
-"""Versions of models: what a name means, and which version is newer."""
+"""Model versions: resolve a name to a version, and compare two versions."""
 
 import re
 from collections.abc import Iterable
 
-__all__ = ["LATEST", "is_older", "is_version", "meant"]
+from packaging.version import InvalidVersion, Version
+
+__all__ = ["LATEST", "is_older", "is_version", "resolve_version"]
 
 LATEST = "latest"
 
-# What begins with a number: "production" is an alias, and not newer than anything.
+# A version begins with a number; "production" is an alias and has no place in the order.
 _VERSION = re.compile(r"v?[0-9][^@]*")
-_PEP440 = re.compile(
-    r"v?[0-9]+([._-][0-9]+)*"
-    r"([._-]?(a|alpha|b|beta|c|rc|pre|preview)[._-]?[0-9]*)?"
-    r"([._-]?(post|rev|r)[._-]?[0-9]*)?"
-    r"([._-]?dev[._-]?[0-9]*)?",
-    re.IGNORECASE,
-)
-_PARTS = re.compile(r"[0-9]+|[a-z]+")
-
-# Those of PEP 440; any other word is a pre-release too, as in semantic versioning.
-_WORDS = {"dev": "", "alpha": "a", "beta": "b", "c": "rc", "pre": "rc", "preview": "rc"}
-_AFTER = {"post", "rev", "r"}
-_BEFORE_END, _END, _AFTER_END, _NUMBER = range(4)
+_FIRST_AND_LAST_NUMBER = re.compile(r"(v?[0-9]+(?:[._-][0-9]+)*)[^@]*?([0-9]*)\Z")
+_BETWEEN_NUMBERS = re.compile(r"(?<=[0-9])[_-](?=[0-9])")
 
 
 def is_version(name: str) -> bool:
-    """Whether the file *name* is that of a version, which never changes."""
+    """Return whether *name* refers to a fixed version, such as ``churn@7``."""
     stem, _, version = name.partition("@")
     return bool(stem) and _VERSION.fullmatch(version) is not None
 
 
-def meant(name: str, names: Iterable[str]) -> str | None:
-    """Which of the *names* there are *name* means: itself, or the newest version."""
+def resolve_version(name: str, names: Iterable[str]) -> str | None:
+    """Return the item of *names* that *name* refers to: *name* itself or its newest version, else None."""
     names = set(names)
     stem, _, version = name.partition("@")
     if name in names or version not in ("", LATEST):
         return name if name in names else None
-    versions = [told for told in names if told.partition("@")[0] == stem and is_version(told)]
-    return max(versions, key=lambda told: (_rank(told.partition("@")[2]), told), default=None)
+    versions = [other for other in names if other.partition("@")[0] == stem and is_version(other)]
+    return max(versions, key=lambda other: (_order(other.partition("@")[2]), other), default=None)
 
 
 def is_older(version: str, other: str) -> bool:
-    """Whether *version* is older than *other*; of what is none of PEP 440 nobody can tell."""
-    known = all(_PEP440.fullmatch(told) for told in (version, other))
-    return known and _rank(version) < _rank(other)
+    """Return whether *version* is older than *other*; False if PEP 440 cannot compare them."""
+    try:
+        return _parse(version) < _parse(other)
+    except InvalidVersion:
+        return False
 
 
-def _rank(version: str) -> list[tuple[int, int, str]]:
-    """What orders versions: 1.9 < 1.10.dev1 < 1.10rc1 < 1.10 = 1.10.0 < 1.10.post1 < 1.10.1."""
-    told: list[tuple[int, int, str]] = []
-    for part in [*_PARTS.findall(version.lower().removeprefix("v")), ""]:
-        if part.isdigit():
-            told.append((_NUMBER, int(part), ""))
-            continue
-        while told and told[-1] == (_NUMBER, 0, ""):
-            told.pop()
-        end = _END if not part else _AFTER_END if part in _AFTER else _BEFORE_END
-        told.append((end, 0, _WORDS.get(part, part)))
-    return told
+def _parse(version: str) -> Version:
+    # PEP 440 rejects dates such as 2024-05-01 and reads 1.0-1 as a post-release.
+    return Version(_BETWEEN_NUMBERS.sub(".", version))
+
+
+def _order(version: str) -> Version:
+    """Return the sort key of *version*; a word unknown to PEP 440, as in 2-nightly, marks a pre-release."""
+    try:
+        return _parse(version)
+    except InvalidVersion:
+        return _parse(_FIRST_AND_LAST_NUMBER.sub(r"\1.dev\2", version))

@@ -1,13 +1,17 @@
-"""The only modules that know a framework.
+"""Adapters for WSGI, ASGI, Flask and Starlette.
 
-They turn a handler of requests into an app, and put layers around an app that is there already.
-`wsgi` and `asgi` need no framework; `flask` and `starlette` are imported when they are used.
+They turn a handler into an app, and wrap layers around an existing app. `wsgi` and `asgi` need no
+framework; `flask` and `starlette` are imported on first use.
 """
 
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from . import asgi, wsgi
+
+if TYPE_CHECKING:
+    from . import flask, starlette
 
 __all__ = ["asgi", "flask", "starlette", "wsgi"]
 

@@ -1,12 +1,13 @@
-"""ASGI (version 3): a handler becomes an app, and layers go around an app."""
+"""ASGI (version 3) adapter: turns a handler into an app, and wraps layers around an app."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from functools import partial
 from typing import Any, TypeAlias
 
+from ..context import RequestContext
 from ..errors import BodyTooLarge, MalformedBody
 from ..flow import Flow, Handler, Layer, Wait, adrive, run
-from ..http import BodyMeter, Request, Response, answered, http_stack
+from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, http_stack
 
 __all__ = ["ASGIApp", "ASGIRequest", "app", "wrap"]
 
@@ -17,31 +18,8 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class ScopeHeaders:
-    """The header fields of an ASGI scope."""
-
-    __slots__ = ("_fields",)
-
-    def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
-        fields = dict(raw)
-        self._fields = fields if len(fields) == len(raw) else _joined(raw)
-
-    def get(self, name: str) -> str | None:
-        """See `modelgate.http.Headers.get`."""
-        value = self._fields.get(name.encode())
-        return value.decode("latin-1") if value else None
-
-
-def _joined(raw: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    fields: dict[bytes, bytes] = {}
-    for name, value in raw:
-        # RFC 9110, section 5.3. WSGI servers do the same before we see the fields.
-        fields[name] = fields[name] + b"," + value if name in fields else value
-    return fields
-
-
 class ASGIRequest(Request):
-    """A view of an ASGI scope."""
+    """HTTP request built from an ASGI scope."""
 
     __slots__ = ("receive", "scope")
 
@@ -50,35 +28,50 @@ class ASGIRequest(Request):
         client = scope.get("client")
         super().__init__(
             scope["method"],
-            _below(path, root_path, scope.get("app_root_path", "")) if root_path else path,
-            ScopeHeaders(scope["headers"]),
+            _remove_root_path(path, root_path, scope.get("app_root_path", "")) if root_path else path,
+            _decode_headers(scope["headers"]),
             root_path=root_path,
             query_string=scope.get("query_string", b"").decode("latin-1"),
             scheme=scope.get("scheme", "http"),
             client=client[0] if client else None,
+            context=RequestContext(),
         )
         self.scope = scope
         self.receive = receive
 
     async def _aread(self) -> bytes:
-        limit, seen, chunks = self.max_body, 0, list[bytes]()
+        limit, received, chunks = self.max_body, 0, list[bytes]()
         while True:
             message = await self.receive()
             if message["type"] == "http.disconnect":
-                raise MalformedBody("The body ended before it was whole")
+                raise MalformedBody("The body is incomplete: the connection was closed")
             chunk = message.get("body", b"")
-            seen += len(chunk)
-            if limit is not None and seen > limit:
+            received += len(chunk)
+            if limit is not None and received > limit:
                 raise BodyTooLarge(limit)
             if not message.get("more_body"):
                 return b"".join([*chunks, chunk]) if chunks else chunk
             chunks.append(chunk)
 
 
-def _below(path: str, root_path: str, app_root_path: str) -> str:
-    """*path* below *root_path*: a mount, and uvicorn's ``--root-path``, leave it in the path.
+def _decode_headers(fields: Collection[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields if value}
+    return headers if len(headers) == len(fields) else _join_repeated(fields)
 
-    A proxy may have taken off its own part, Starlette's ``app_root_path``, so that the mount's is left.
+
+def _join_repeated(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[bytes, bytes] = {}
+    for name, value in fields:
+        # RFC 9110, section 5.3. WSGI servers do the same.
+        headers[name] = headers[name] + b"," + value if name in headers else value
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items() if value}
+
+
+def _remove_root_path(path: str, root_path: str, app_root_path: str) -> str:
+    """Return *path* without *root_path*, its prefix after a mount or with uvicorn's ``--root-path``.
+
+    If a proxy has removed its own part of the prefix (Starlette's ``app_root_path``), only the part of the
+    mount is removed here.
     """
     for prefix in (root_path, root_path.removeprefix(app_root_path)):
         prefix = prefix.rstrip("/")
@@ -88,11 +81,11 @@ def _below(path: str, root_path: str, app_root_path: str) -> str:
 
 
 def app(handler: Handler[Request, Response]) -> ASGIApp:
-    """An ASGI app of *handler*. It needs no lifespan, and takes part in one where it is run alone."""
+    """Return an ASGI app that calls *handler*. It supports the lifespan protocol, but does not need it."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await _decline(scope, receive, send)
+            return await _handle_other_scope(scope, receive, send)
         request = ASGIRequest(scope, receive)
         try:
             try:
@@ -108,7 +101,7 @@ def app(handler: Handler[Request, Response]) -> ASGIApp:
     return application
 
 
-async def _decline(scope: Scope, receive: Receive, send: Send) -> None:
+async def _handle_other_scope(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1000})
     elif scope["type"] == "lifespan":
@@ -121,10 +114,10 @@ async def _send(request: Request, response: Response, send: Send) -> None:
     body = response.body
     if isinstance(body, bytes):
         payload = response.payload(request.method)
-        await send(_start(response))
+        await send(_start_message(response))
         await send({"type": "http.response.body", "body": payload})
         return
-    await send(_start(response))
+    await send(_start_message(response))
     chunks = iter(body)
     try:
         while (chunk := await adrive(run(next, chunks, None))) is not None:
@@ -134,32 +127,32 @@ async def _send(request: Request, response: Response, send: Send) -> None:
         getattr(body, "close", lambda: None)()
 
 
-def _start(response: Response) -> Message:
+def _start_message(response: Response) -> Message:
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
     return {"type": "http.response.start", "status": response.status, "headers": headers}
 
 
 def wrap(application: ASGIApp, *layers: Layer[Request, Response]) -> ASGIApp:
-    """Put *layers* around an ASGI app, the first one outermost.
+    """Wrap *layers* around an ASGI app, the first one outermost.
 
-    Bodies stream past, both ways, unless a layer asks for one. An error a layer raises becomes an
-    answer in plain JSON; an error the app raises passes through. The app has the `Request` as
-    ``modelgate.request`` in its scope; lifespan and websockets go to it untouched.
+    Request and response bodies stream, unless a layer needs a whole one. Errors of layers become responses
+    in plain JSON; errors of the app propagate. The app finds the `Request` as ``modelgate.request`` in its
+    scope. Lifespan and websocket scopes go directly to the app.
 
-    The app is called plainly, in no task of its own, so that context variables, cancellation and
-    background tasks are as they were without the layers.
+    The app is called without a task of its own, so context variables, cancellation and background tasks
+    work as they do without the layers.
     """
-    inner = http_stack(layers, _pass_on)
+    inner = http_stack(layers, _call_app)
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await application(scope, receive, send)
-        request = _Passage(application, scope, receive, send)
-        request.flow = answered(request, inner)
+        request = _WrappedRequest(application, scope, receive, send)
+        request.flow = call_encoding_errors(request, inner)
         try:
             try:
                 response = await adrive(request.flow)
-                # None: the flow's way out was driven from within the app, and the answer is sent.
+                # None if `_finish` has run the rest of the flow and sent the response.
                 if response is not None:
                     await _send(request, response, send)
             finally:
@@ -172,9 +165,9 @@ def wrap(application: ASGIApp, *layers: Layer[Request, Response]) -> ASGIApp:
     return wrapped
 
 
-def _pass_on(request: Request) -> Flow[Response]:
-    assert isinstance(request, _Passage)
-    # The app runs to the end of its body, which may stream for as long as it likes.
+def _call_app(request: Request) -> Flow[Response]:
+    assert isinstance(request, _WrappedRequest)
+    # Not bounded: the app returns after its body is sent, which may stream for any time.
     return (yield Wait(_unreachable, request.call_app, bounded=False))  # type: ignore[no-any-return]
 
 
@@ -182,95 +175,95 @@ def _unreachable() -> None:
     raise RuntimeError("an ASGI app cannot be called without an event loop")
 
 
-_PASSING = iter(())
-"""The body of a response that streams past its layers."""
+_STREAMING = iter(())
+"""Placeholder for the body of a response that streams, which the layers do not see."""
 
 
-class _Passage(ASGIRequest):
-    """One request's way through a wrapped app.
+class _WrappedRequest(ASGIRequest):
+    """Request to a wrapped app.
 
-    The flow of the layers waits while the app runs. When the app starts its response, the flow's
-    way out is driven there and then, inside the app's own ``send``; so the layers see the response
-    before its body streams, and nothing runs beside the app.
+    The flow of the layers waits while the app runs. As soon as the app starts its response, the rest of
+    the flow runs inside the app's call of ``send``. So the layers see the response before its body
+    streams, without another task.
     """
 
-    __slots__ = ("_application", "_meter", "_parts", "_replaced", "_send", "_start", "flow")
+    __slots__ = ("_application", "_limiter", "_parts", "_replaced", "_send", "_start", "flow")
 
     def __init__(self, application: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(scope, receive)
         self._application = application
         self._send = send
-        self._meter = BodyMeter(None)
+        self._limiter = BodySizeLimiter(None)
         self._start: Message | None = None
         self._parts: list[bytes] | None = None
         self._replaced = False
         self.flow: Flow[Response]
 
     async def call_app(self) -> None:
-        """Run the app to its end. Its response goes to the flow, not to whom awaits this."""
+        """Run the app until it returns. Its response is sent into the flow."""
         self.scope["modelgate.request"] = self
         self.defer(partial(self.scope.pop, "modelgate.request", None))
         if self.whole_response:
-            # Extensions by which a server would send a file itself: no layer could have its bytes.
+            # With extensions such as pathsend the server sends a file itself, and no layer gets the bytes.
             self.scope["extensions"] = {}
-        self._meter.limit = self.max_body
+        self._limiter.limit = self.max_body
+        if self.body_read is not None:
+            receive = _replay(self.body_read, self.receive)
+        else:
+            receive = self.receive if self.max_body is None else self._receive_limited
         try:
-            await self._application(self.scope, self._receiver(), self._answer)
+            await self._application(self.scope, receive, self._handle_message)
         except BodyTooLarge:
-            # Raised into the app by `_metered`; an app that answered has been overruled already.
+            # Raised by `_receive_limited`. If the app has responded, its response was replaced already.
             if self._start is None:
                 raise
         if self._start is None:
-            raise RuntimeError("the app ended without answering")
+            raise RuntimeError("the app returned without a response")
 
-    def _receiver(self) -> Receive:
-        if self.body_read is not None:
-            return _replay(self.body_read, self.receive)
-        return self.receive if self._meter.limit is None else self._metered
-
-    async def _metered(self) -> Message:
+    async def _receive_limited(self) -> Message:
         message = await self.receive()
-        self._meter.count(message.get("body", b""))
+        self._limiter.count(message.get("body", b""))
         return message
 
-    async def _answer(self, message: Message) -> None:
+    async def _handle_message(self, message: Message) -> None:
         kind = message["type"]
         if kind == "http.response.start":
             self._start = message
-            if self.whole_response and not self._meter.exceeded:
+            if self.whole_response and not self._limiter.exceeded:
                 self._parts = []
             else:
-                await self._way_out(_PASSING)
+                await self._finish(_STREAMING)
         elif kind == "http.response.body" and self._parts is not None:
             self._parts.append(message.get("body", b""))
             if not message.get("more_body"):
-                await self._way_out(b"".join(self._parts))
+                await self._finish(b"".join(self._parts))
         elif not self._replaced:
             await self._send(message)
 
-    async def _way_out(self, body: Any) -> None:
+    async def _finish(self, body: Any) -> None:
+        """Run the rest of the flow with the response of the app, and send the result."""
         assert self._start is not None
         headers = [
             (name.decode("latin-1"), value.decode("latin-1"))
             for name, value in self._start.get("headers", ())
         ]
-        told: Response | BodyTooLarge = Response(self._start["status"], body, headers)
-        if self._meter.exceeded:
-            # Whatever the app made of the error: its caller is told the reason.
-            told = BodyTooLarge(self._meter.limit or 0)
-        response = await adrive(self.flow, told)
-        if response.body is _PASSING:
-            await self._send({**self._start, **_start(response)})
+        result: Response | BodyTooLarge = Response(self._start["status"], body, headers)
+        if self._limiter.exceeded:
+            # The app may have turned the error into another response. The caller needs the reason.
+            result = BodyTooLarge(self._limiter.limit or 0)
+        response = await adrive(self.flow, result)
+        if response.body is _STREAMING:
+            await self._send({**self._start, **_start_message(response)})
         else:
             self._replaced, self._parts = True, None
             await _send(self, response, self._send)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Receives *body* once more, and then what comes after it."""
+    """Return a ``receive`` that returns *body* first, and then calls the original one."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def replayed() -> Message:
+    async def receive_again() -> Message:
         return messages.pop() if messages else await receive()
 
-    return replayed
+    return receive_again

@@ -1,4 +1,4 @@
-"""Flask: a handler beside the app's own routes, or behind one of them."""
+"""Flask adapter: mounts a handler in an app, or calls it from a view."""
 
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -14,34 +14,34 @@ __all__ = ["handle", "mount"]
 
 
 def mount(app: flask.Flask, prefix: str, handler: Handler[Request, Response]) -> None:
-    """Answer everything below *prefix* with *handler*, a gate for one.
+    """Mount *handler*, for example a gate, below *prefix*.
 
-    It stands in front of Flask, so that its requests cost none of Flask's work; the app's own
-    routes, hooks and error pages are untouched, and see nothing of it.
+    Its requests bypass Flask: they do not cost Flask's processing time, and the routes, hooks and error
+    pages of the app do not see them.
 
     Raises:
-        ConfigurationError: *prefix* does not begin with a slash, or ends in one.
+        ConfigurationError: *prefix* does not begin with a slash, or ends with one.
     """
     if not prefix.startswith("/") or prefix.endswith("/"):
-        raise ConfigurationError(f'prefix={prefix!r}: accepts a path such as "/ml"')
-    own, mounted = app.wsgi_app, wsgi.app(handler)
+        raise ConfigurationError(f'prefix must be a path such as "/ml" (got {prefix!r})')
+    flask_app, mounted_app = app.wsgi_app, wsgi.app(handler)
 
     def dispatch(environ: WSGIEnvironment, start_response: StartResponse) -> object:
         path = environ.get("PATH_INFO", "")
         if path != prefix and not path.startswith(prefix + "/"):
-            return own(environ, start_response)
-        inside = {
+            return flask_app(environ, start_response)
+        mounted_environ = {
             **environ,
             "SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + prefix,
             "PATH_INFO": path[len(prefix) :],
         }
-        return mounted(inside, start_response)
+        return mounted_app(mounted_environ, start_response)
 
     app.wsgi_app = dispatch  # type: ignore[method-assign,assignment]
 
 
 class _FlaskRequest(wsgi.WSGIRequest):
-    """A Flask request: the view may have read its body already, and Flask has kept it then."""
+    """Request of a Flask view, which may have read its body already: Flask caches it."""
 
     __slots__ = ("_flask",)
 
@@ -52,7 +52,7 @@ class _FlaskRequest(wsgi.WSGIRequest):
     def _read(self) -> bytes:
         limit = min(filter(None, (self._flask.max_content_length, self.max_body)), default=None)
         if limit is not None:
-            # One byte more: a body whose length is not told is cut off there without a word.
+            # One byte more than the limit, because Flask silently truncates bodies of unknown length.
             self._flask.max_content_length = limit + 1
         try:
             body = self._flask.get_data()
@@ -66,11 +66,11 @@ class _FlaskRequest(wsgi.WSGIRequest):
 
 
 def handle(request: flask.Request, handler: Handler[Request, Response]) -> flask.Response:
-    """The answer of *handler* to the request of a Flask view, for the view to return."""
-    seen = _FlaskRequest(request)
+    """Call *handler* from a Flask view, and return the response for the view to return."""
+    gate_request = _FlaskRequest(request)
     try:
-        response = drive(handler(seen))
+        response = drive(handler(gate_request))
         body = response.body if isinstance(response.body, bytes) else b"".join(response.body)
         return flask.Response(body, response.status_line, response.headers)
     finally:
-        seen.close()
+        gate_request.close()

@@ -1,4 +1,4 @@
-"""Starlette and FastAPI: a handler beside the app's own routes, or behind one of them."""
+"""Starlette and FastAPI adapter: mounts a handler in an app, or calls it from an endpoint."""
 
 import starlette.applications
 import starlette.requests
@@ -6,19 +6,19 @@ import starlette.responses
 
 from ..errors import MalformedBody
 from ..flow import Handler, adrive
-from ..http import BodyMeter, Request, Response
+from ..http import BodySizeLimiter, Request, Response
 from . import asgi
 
 __all__ = ["handle", "mount"]
 
 
 def mount(app: starlette.applications.Starlette, prefix: str, handler: Handler[Request, Response]) -> None:
-    """Answer everything below *prefix* with *handler*, a gate for one: ``app.mount`` does the same."""
+    """Mount *handler*, for example a gate, below *prefix*, with ``app.mount``."""
     app.mount(prefix, asgi.app(handler))
 
 
 class _StarletteRequest(asgi.ASGIRequest):
-    """A Starlette request: the endpoint may have read its body already, and Starlette has kept it."""
+    """Request of a Starlette endpoint, which may have read its body already: Starlette caches it."""
 
     __slots__ = ("_starlette",)
 
@@ -27,9 +27,9 @@ class _StarletteRequest(asgi.ASGIRequest):
         self._starlette = request
 
     async def _aread(self) -> bytes:
-        meter = BodyMeter(self.max_body)
+        limiter = BodySizeLimiter(self.max_body)
         try:
-            return b"".join([meter.count(chunk) async for chunk in self._starlette.stream()])
+            return b"".join([limiter.count(chunk) async for chunk in self._starlette.stream()])
         except (RuntimeError, starlette.requests.ClientDisconnect) as error:
             raise MalformedBody("The body could not be read") from error
 
@@ -37,17 +37,17 @@ class _StarletteRequest(asgi.ASGIRequest):
 async def handle(
     request: starlette.requests.Request, handler: Handler[Request, Response]
 ) -> starlette.responses.Response:
-    """The answer of *handler* to the request of an endpoint, for the endpoint to return."""
-    seen = _StarletteRequest(request)
+    """Call *handler* from an endpoint, and return the response for the endpoint to return."""
+    gate_request = _StarletteRequest(request)
     try:
-        response = await adrive(handler(seen))
+        response = await adrive(handler(gate_request))
         body = response.body if isinstance(response.body, bytes) else b"".join(response.body)
-        answer = starlette.responses.Response(body, response.status)
-        answer.raw_headers += [
+        starlette_response = starlette.responses.Response(body, response.status)
+        starlette_response.raw_headers += [
             (name.encode("latin-1"), value.encode("latin-1"))
             for name, value in response.headers
             if name != "content-length"
         ]
-        return answer
+        return starlette_response
     finally:
-        seen.close()
+        gate_request.close()

@@ -1,16 +1,17 @@
-"""WSGI (PEP 3333): a handler becomes an app, and layers go around an app."""
+"""WSGI (PEP 3333) adapter: turns a handler into an app, and wraps layers around an app."""
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache, partial
+from functools import lru_cache, partial
 from io import BytesIO
 from itertools import chain
 from types import TracebackType
 from typing import Any, TypeAlias
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from ..context import RequestContext
 from ..errors import AnswerableError, BodyTooLarge, MalformedBody
 from ..flow import Flow, Handler, Layer, Wait, drive
-from ..http import BodyMeter, Request, Response, answered, http_stack
+from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, http_stack
 
 __all__ = ["WSGIRequest", "app", "wrap"]
 
@@ -19,39 +20,30 @@ ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | 
 _CHUNK = 64 * 1024
 
 
-class EnvironHeaders:
-    """The header fields in a WSGI environ."""
-
-    __slots__ = ("_environ",)
-
-    def __init__(self, environ: WSGIEnvironment) -> None:
-        self._environ = environ
-
-    def get(self, name: str) -> str | None:
-        """See `modelgate.http.Headers.get`."""
-        return self._environ.get(_key(name)) or None
-
-
-@cache
-def _key(name: str) -> str:
-    key = name.upper().replace("-", "_")
-    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+# Most requests have the same field names.
+@lru_cache(maxsize=1024)
+def _field_name(key: str) -> str | None:
+    """Return the header field name for a *key* of an environ, or None if it is not a header field."""
+    if not key.startswith("HTTP_") and key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        return None
+    return key.removeprefix("HTTP_").replace("_", "-").lower()
 
 
 class WSGIRequest(Request):
-    """A view of a WSGI environ."""
+    """HTTP request built from a WSGI environ."""
 
     __slots__ = ("environ",)
 
     def __init__(self, environ: WSGIEnvironment) -> None:
         super().__init__(
             environ["REQUEST_METHOD"],
-            _text(environ.get("PATH_INFO", "")),
-            EnvironHeaders(environ),
-            root_path=_text(environ.get("SCRIPT_NAME", "")),
+            _decode_utf8(environ.get("PATH_INFO", "")),
+            {name: value for key, value in environ.items() if (name := _field_name(key)) and value},
+            root_path=_decode_utf8(environ.get("SCRIPT_NAME", "")),
             query_string=environ.get("QUERY_STRING", ""),
             scheme=environ.get("wsgi.url_scheme", "http"),
             client=environ.get("REMOTE_ADDR") or None,
+            context=RequestContext(),
         )
         self.environ = environ
 
@@ -62,63 +54,64 @@ class WSGIRequest(Request):
         if self.max_body is not None and (length or 0) > self.max_body:
             raise BodyTooLarge(self.max_body)
         try:
-            body = self._read_to_the_end() if length is None else self.environ["wsgi.input"].read(length)
+            body = self._read_to_end() if length is None else self.environ["wsgi.input"].read(length)
         except AnswerableError:
             raise
         except Exception as error:
-            # gunicorn, for one, raises errors of its own where a chunked body is malformed.
+            # gunicorn, for example, raises errors of its own if a chunked body is malformed.
             raise MalformedBody("The body could not be read") from error
         if length is not None and len(body) < length:
-            raise MalformedBody("The body is shorter than its Content-Length says")
+            raise MalformedBody("The body is shorter than its Content-Length")
         return body
 
-    def _read_to_the_end(self) -> bytes:
-        stream, meter = self.environ["wsgi.input"], BodyMeter(self.max_body)
-        return b"".join(iter(lambda: meter.count(stream.read(_CHUNK)), b""))
+    def _read_to_end(self) -> bytes:
+        stream, limiter = self.environ["wsgi.input"], BodySizeLimiter(self.max_body)
+        return b"".join(iter(lambda: limiter.count(stream.read(_CHUNK)), b""))
 
 
-def _text(told: str) -> str:
-    # PEP 3333 hands UTF-8 over as if it were Latin-1.
-    return told.encode("latin-1").decode("utf-8", "replace")
+def _decode_utf8(text: str) -> str:
+    # PEP 3333: environ strings hold UTF-8 decoded as Latin-1.
+    return text.encode("latin-1").decode("utf-8", "replace")
 
 
 def app(handler: Handler[Request, Response]) -> WSGIApplication:
-    """A WSGI app of *handler*."""
+    """Return a WSGI app that calls *handler*."""
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        return _send(WSGIRequest(environ), handler, start_response)
+        return _send(environ, handler, start_response)
 
     return application
 
 
 def wrap(application: WSGIApplication, *layers: Layer[Request, Response]) -> WSGIApplication:
-    """Put *layers* around a WSGI app, the first one outermost.
+    """Wrap *layers* around a WSGI app, the first one outermost.
 
-    Bodies stream past, both ways, unless a layer asks for one. An error a layer raises becomes an
-    answer in plain JSON; an error the app raises passes through. The app has the `Request` as
-    ``modelgate.request`` in its environ.
+    Request and response bodies stream, unless a layer needs a whole one. Errors of layers become responses
+    in plain JSON; errors of the app propagate. The app finds the `Request` as ``modelgate.request`` in its
+    environ.
     """
-    inner = http_stack(layers, partial(_pass_on, application))
+    inner = http_stack(layers, partial(_call_app, application))
 
     def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        return _send(WSGIRequest(environ), lambda request: answered(request, inner), start_response)
+        return _send(environ, lambda request: call_encoding_errors(request, inner), start_response)
 
     return wrapped
 
 
 def _send(
-    request: WSGIRequest, handler: Handler[Request, Response], start_response: StartResponse
+    environ: WSGIEnvironment, handler: Handler[Request, Response], start_response: StartResponse
 ) -> Iterable[bytes]:
+    request = WSGIRequest(environ)
     try:
         try:
             response = drive(handler(request))
             if not isinstance(response.body, bytes):
                 start_response(response.status_line, response.headers)
-                return _Sending(response.body, request.close)
+                return _StreamingBody(response.body, request.close)
         except BaseException:
             request.close()
             raise
-        # A body that is whole needs nothing more of the request, and not every caller closes an iterable.
+        # The request ends here, because not every server closes the returned iterable.
         request.close()
     except BaseException:
         # An interruption may have ended the first call before it did anything.
@@ -129,8 +122,8 @@ def _send(
     return [payload]
 
 
-class _Sending:
-    """A response's body; the request is over when the server closes it."""
+class _StreamingBody:
+    """Body of a response. When the server closes it, *callbacks* are called."""
 
     def __init__(self, body: Iterable[bytes], *callbacks: Callable[[], None]) -> None:
         self._body = body
@@ -147,93 +140,92 @@ class _Sending:
                 callback()
 
 
-def _pass_on(application: WSGIApplication, request: Request) -> Flow[Response]:
+def _call_app(application: WSGIApplication, request: Request) -> Flow[Response]:
     assert isinstance(request, WSGIRequest)
-    passage = _Passage(application, request)
-    return (yield Wait(sync=passage.answer, aio=_unreachable))  # type: ignore[no-any-return]
+    call = _AppCall(application, request)
+    return (yield Wait(sync=call.respond, aio=_unreachable))  # type: ignore[no-any-return]
 
 
 async def _unreachable() -> None:
     raise RuntimeError("a WSGI app cannot be awaited")
 
 
-class _Passage:
-    """One request's way through a wrapped app."""
+class _AppCall:
+    """Call of a wrapped app."""
 
     def __init__(self, application: WSGIApplication, request: WSGIRequest) -> None:
         self._application = application
         self._request = request
-        self._meter = BodyMeter(request.max_body)
-        self._started: tuple[str, list[tuple[str, str]]] | None = None
-        self._handed_over = False
+        self._limiter = BodySizeLimiter(request.max_body)
+        self._start: tuple[str, list[tuple[str, str]]] | None = None
+        self._returned = False
         self._written: list[bytes] = []
 
-    def answer(self) -> Response:
-        """The app's response, as soon as its status is known."""
-        body = self._application(self._environ(), self._start_response)
-        iterator = iter(body)
+    def respond(self) -> Response:
+        """Call the app, and return its response as soon as the status is known."""
+        iterable = self._application(self._prepare_environ(), self._start_response)
+        iterator = iter(iterable)
         first = []
         try:
-            while self._started is None:
+            while self._start is None:
                 first.append(next(iterator))
         except StopIteration:
             pass
-        sending = _Sending(chain(self._written, first, iterator), getattr(body, "close", lambda: None))
-        if self._meter.exceeded:
-            # Whatever the app made of the error: its caller is told the reason.
-            sending.close()
-            raise BodyTooLarge(self._meter.limit or 0)
-        if self._started is None:
-            sending.close()
-            raise RuntimeError("the app answered without calling start_response")
-        self._handed_over = True
-        status, headers = self._started
+        body = _StreamingBody(chain(self._written, first, iterator), getattr(iterable, "close", lambda: None))
+        if self._limiter.exceeded:
+            # The app may have turned the error into another response. The caller needs the reason.
+            body.close()
+            raise BodyTooLarge(self._limiter.limit or 0)
+        if self._start is None:
+            body.close()
+            raise RuntimeError("the app returned without calling start_response")
+        self._returned = True
+        status, headers = self._start
         code, _, reason = status.partition(" ")
-        return Response(int(code), self._whole(sending), headers, reason)
+        payload = self._join(body) if self._request.whole_response else body
+        return Response(int(code), payload, headers, reason)
 
-    def _whole(self, sending: _Sending) -> bytes | Iterable[bytes]:
-        if not self._request.whole_response:
-            return sending
+    def _join(self, body: _StreamingBody) -> bytes:
         try:
-            return b"".join(sending)
+            return b"".join(body)
         finally:
-            sending.close()
+            body.close()
 
-    def _environ(self) -> WSGIEnvironment:
+    def _prepare_environ(self) -> WSGIEnvironment:
         environ = self._request.environ
         environ["modelgate.request"] = self._request
         self._request.defer(partial(environ.pop, "modelgate.request", None))
         if self._request.body_read is not None:
             environ["wsgi.input"] = BytesIO(self._request.body_read)
             environ["CONTENT_LENGTH"] = str(len(self._request.body_read))
-        elif self._meter.limit is not None:
-            environ["wsgi.input"] = _Metered(environ["wsgi.input"], self._meter)
+        elif self._limiter.limit is not None:
+            environ["wsgi.input"] = _LimitedInput(environ["wsgi.input"], self._limiter)
         return environ
 
     def _start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo = None, /
     ) -> Callable[[bytes], object]:
-        if exc_info and exc_info[1] is not None and self._handed_over:
+        if exc_info and exc_info[1] is not None and self._returned:
             raise exc_info[1].with_traceback(exc_info[2])
-        self._started = status, headers
+        self._start = status, headers
         return self._written.append
 
 
-class _Metered:
-    """A body that is counted while the app reads it."""
+class _LimitedInput:
+    """``wsgi.input`` that limits what the app can read."""
 
-    def __init__(self, stream: Any, meter: BodyMeter) -> None:
+    def __init__(self, stream: Any, limiter: BodySizeLimiter) -> None:
         self._stream = stream
-        self._meter = meter
+        self._limiter = limiter
 
     def read(self, size: int = -1) -> bytes:
-        return self._meter.count(self._stream.read(size))
+        return self._limiter.count(self._stream.read(size))
 
     def readline(self, size: int = -1) -> bytes:
-        return self._meter.count(self._stream.readline(size))
+        return self._limiter.count(self._stream.readline(size))
 
     def readlines(self, hint: int = -1) -> list[bytes]:
-        return [self._meter.count(line) for line in self._stream.readlines(hint)]
+        return [self._limiter.count(line) for line in self._stream.readlines(hint)]
 
     def __iter__(self) -> Iterator[bytes]:
-        return (self._meter.count(line) for line in self._stream)
+        return (self._limiter.count(line) for line in self._stream)

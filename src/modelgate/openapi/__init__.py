@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of a deployment, in every wire format its gate speaks."""
+"""OpenAPI 3.1 documents of deployments, in every wire format of the gate."""
 
 from .openapi import OpenAPI
 

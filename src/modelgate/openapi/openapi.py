@@ -1,28 +1,30 @@
-"""Documents put together: of what dialects say of themselves, and what they make of an example and of each error."""
+"""Build documents from the descriptions of dialects, and from their responses to an example and to errors."""
 
 from collections.abc import Collection, Sequence
 
 import msgspec
 
-from ..dialects import Catalog, Dialect
+from ..context import Catalog
+from ..dialects import Dialect
 from ..flow import Flow, run
 from ..http import Response
-from ..scoring import Description, Target
-from .example import Example
-from .operations import Operations
+from ..inference import Target
+from ..scoring import Description
+from .operations import OperationBuilder
+from .prediction_example import Example
 
 __all__ = ["OpenAPI"]
 
-_SHOWN = 20
+_MAX_CLASSES = 20
 
 
 class OpenAPI:
-    """Writes the documents of a gate's deployments.
+    """Creates the OpenAPI documents of a gate's deployments.
 
     Args:
-        dialects: that the gate speaks.
-        keyed: whether it asks for a key.
-        limited: whether its answers tell of a rate limit.
+        dialects: Dialects of the gate.
+        keyed: Whether requests need an API key.
+        limited: Whether responses have rate limit headers.
     """
 
     def __init__(self, dialects: Collection[Dialect], *, keyed: bool, limited: bool) -> None:
@@ -31,30 +33,41 @@ class OpenAPI:
         self._limited = limited
 
     def document(self, name: str, catalog: Catalog) -> Flow[bytes]:
-        """The OpenAPI 3.1 document of a deployment, as JSON.
+        """Return the OpenAPI 3.1 document of a deployment as JSON.
 
-        Its example is scored where the model is in memory, unless a function predicts, which may have effects.
+        It contains the prediction for an example row if the model is in memory. A function is not called,
+        because it may have side effects.
 
         Raises:
-            Forbidden, NotFound, DeploymentInactive, DeploymentUnavailable: see `Catalog.describe`.
+            Forbidden, NotFound, DeploymentInactive, DeploymentUnavailable: See `Catalog.describe`.
         """
-        told = yield from catalog.describe(name)
-        example = Example(told, catalog)
-        answers: dict[str, Response | None] = {}
+        description = yield from catalog.describe(name)
+        example = Example(description, catalog)
+        responses: dict[str, Response | None] = {}
         for dialect in self._dialects:
-            answers[dialect.name] = yield from example.answer(dialect)
-        return (yield from run(self._written, told, example.targets, answers, len(catalog) == 1))
+            responses[dialect.name] = yield from example.respond(dialect)
+        return (yield from run(self._build, description, example.targets, responses, len(catalog) == 1))
 
-    def _written(
-        self, told: Description, targets: Sequence[Target], answers: dict[str, Response | None], alone: bool
+    def _build(
+        self,
+        description: Description,
+        targets: Sequence[Target],
+        responses: dict[str, Response | None],
+        is_only: bool,
     ) -> bytes:
-        operations = Operations(told, targets, keyed=self._keyed, limited=self._limited, alone=alone)
+        operations = OperationBuilder(
+            description, targets, keyed=self._keyed, limited=self._limited, is_only=is_only
+        )
         for dialect in self._dialects:
-            operations.add(dialect, answers[dialect.name])
+            operations.add(dialect, responses[dialect.name])
         document = {
             "openapi": "3.1.0",
-            "info": {"title": told.name, "version": told.version, "description": _description(targets)},
-            # Relative to where it is served: below …/deployments/<name>/.
+            "info": {
+                "title": description.name,
+                "version": description.version,
+                "description": "Predicts " + "; ".join(map(_target_text, targets)) + ".",
+            },
+            # Relative to the path of the document, …/deployments/<name>/openapi.json.
             "servers": [{"url": "../.."}],
             "tags": operations.tags,
             "paths": operations.paths,
@@ -63,13 +76,9 @@ class OpenAPI:
         return msgspec.json.encode(document)
 
 
-def _description(targets: Sequence[Target]) -> str:
-    return "Predicts " + "; ".join(map(_words, targets)) + "."
-
-
-def _words(target: Target) -> str:
+def _target_text(target: Target) -> str:
     if target.classes is None:
         return f"{target.name}, a number" if target.number else target.name
-    more = len(target.classes) - _SHOWN
-    shown = ", ".join(str(label) for label in target.classes[:_SHOWN])
-    return f"{target.name}, one of {shown}" + (f" and {more} more" if more > 0 else "")
+    more = len(target.classes) - _MAX_CLASSES
+    classes = ", ".join(str(label) for label in target.classes[:_MAX_CLASSES])
+    return f"{target.name}, one of {classes}" + (f" and {more} more" if more > 0 else "")

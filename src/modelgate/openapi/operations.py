@@ -1,4 +1,4 @@
-"""The operations of a document: one for each path on which a dialect takes rows."""
+"""Build the operations of a document: one for each path on which a dialect accepts rows."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,58 +7,66 @@ from urllib.parse import quote
 
 import msgspec
 
-from ..dialects import Dialect, Document, Sample, filled
-from ..dialects.document import SCHEMES, JSONSchema
+from ..context import RequestContext
+from ..dialects import Dialect, OpenAPISpec, RequestTemplate, render_request
+from ..dialects.openapi_spec import SCHEMES, JSONSchema
 from ..errors import AnswerableError
 from ..http import Request, Response
-from ..scoring import Description, Target
-from .example import EXAMPLE_ID, EXAMPLE_KEY
-from .faults import faults
+from ..inference import Target
+from ..scoring import Description
+from .error_examples import error_examples
+from .prediction_example import EXAMPLE_ID, EXAMPLE_KEY
 from .rows import example_of, row_schemas
 
-__all__ = ["Operations"]
+__all__ = ["OperationBuilder"]
 
 _LIMITS = {
-    "X-RateLimit-Limit": "How many requests the window to heed lets pass",
-    "X-RateLimit-Remaining": "How many are left of them",
-    "X-RateLimit-Reset": "When it begins anew, in seconds since the epoch",
+    "X-RateLimit-Limit": "Requests allowed in the tightest window",
+    "X-RateLimit-Remaining": "Requests left in that window",
+    "X-RateLimit-Reset": "End of that window, in seconds since the epoch",
 }
 
 
-class Operations:
-    """The operations of a deployment, and the components they share.
+class OperationBuilder:
+    """Builds the operations of a deployment and the components they share.
 
     Args:
-        told: what is known of the deployment.
-        targets: what it predicts.
-        keyed: whether a key is asked.
-        limited: whether answers tell of a rate limit.
-        alone: whether it is the only deployment, and asked wherever no other is named.
+        description: Description of the deployment.
+        targets: Targets that it predicts.
+        keyed: Whether requests need an API key.
+        limited: Whether responses have rate limit headers.
+        is_only: Whether it is the only deployment of the gate, so that requests need not name it.
 
     Attributes:
-        tags: one for each dialect.
-        paths: by path, its operation.
-        components: what the operations refer to.
+        tags: Tags, one for each dialect.
+        paths: Operations by path.
+        components: Components that the operations refer to.
     """
 
     def __init__(
-        self, told: Description, targets: Sequence[Target], *, keyed: bool, limited: bool, alone: bool
+        self,
+        description: Description,
+        targets: Sequence[Target],
+        *,
+        keyed: bool,
+        limited: bool,
+        is_only: bool,
     ) -> None:
-        self._told = told
+        self._description = description
         self._targets = targets
         self._keyed = keyed
-        self._alone = alone
-        self._row = example_of(told.schema)
+        self._is_only = is_only
+        self._row = example_of(description.schema)
         self._headers = ["X-Request-ID", *(_LIMITS if limited else ())]
-        request_id = {"description": "Names the request in logs", "schema": {"type": "string"}}
+        request_id = {"description": "ID of the request in logs", "schema": {"type": "string"}}
         limits = {
-            name: {"description": word, "schema": {"type": "integer"}} for name, word in _LIMITS.items()
+            name: {"description": text, "schema": {"type": "integer"}} for name, text in _LIMITS.items()
         }
         headers = {"X-Request-ID": request_id, **limits}
         self.tags: list[JSONSchema] = []
         self.paths: dict[str, JSONSchema] = {}
         self.components: dict[str, dict[str, Any]] = {
-            "schemas": row_schemas(told.schema),
+            "schemas": row_schemas(description.schema),
             "parameters": {"X-Request-ID": {"name": "X-Request-ID", "in": "header", **request_id}},
             "requestBodies": {},
             "responses": {},
@@ -66,127 +74,141 @@ class Operations:
             "securitySchemes": {},
         }
 
-    def add(self, dialect: Dialect, answer: Response | None) -> None:
-        """Add the operations of *dialect*, whose answer to the example is *answer*."""
-        document: Document = getattr(dialect, "document", None) or _unknown(dialect)
+    def add(self, dialect: Dialect, response: Response | None) -> None:
+        """Add the operations of *dialect*, with its *response* to the example row as an example."""
+        spec: OpenAPISpec = getattr(dialect, "document", None) or _default_spec(dialect)
         name = re.sub(r"[^\w.-]", "_", dialect.name, flags=re.ASCII)
-        self.tags.append({"name": dialect.name, "description": document.title})
+        self.tags.append({"name": dialect.name, "description": spec.title})
         schemas = self.components["schemas"]
-        schemas[f"{name}_answer"], schemas[f"{name}_error"] = document.answer(self._targets), document.error
-        self.components["requestBodies"][name] = self._request_body(dialect, document)
-        responses = {200: self._answer(name, document, answer), **self._errors(name, dialect, document)}
-        for status, response in responses.items():
-            self.components["responses"][f"{name}_{status}"] = response
+        schemas[f"{name}_answer"], schemas[f"{name}_error"] = spec.answer(self._targets), spec.error
+        self.components["requestBodies"][name] = self._request_body(dialect, spec)
+        responses = {200: self._success(name, spec, response), **self._errors(name, dialect, spec)}
+        for status, component in responses.items():
+            self.components["responses"][f"{name}_{status}"] = component
         operation = {
             "tags": [dialect.name],
             "summary": "Predict",
             "requestBody": _ref("requestBodies", name),
             "responses": {str(status): _ref("responses", f"{name}_{status}") for status in responses},
-            **self._security(document),
+            **self._security(spec),
         }
-        for at, path in enumerate(self._paths(dialect), 1):
-            parameters = [_ref("parameters", "X-Request-ID"), *_in_path(path), *document.parameters]
-            told = {"operationId": name if at == 1 else f"{name}_{at}", "parameters": parameters, **operation}
-            self.paths.setdefault(path, {"post": told})
+        for number, path in enumerate(self._paths(dialect), 1):
+            operation_id = name if number == 1 else f"{name}_{number}"
+            parameters = [_ref("parameters", "X-Request-ID"), *_path_parameters(path), *spec.parameters]
+            post = {"operationId": operation_id, "parameters": parameters, **operation}
+            self.paths.setdefault(path, {"post": post})
 
     def _paths(self, dialect: Dialect) -> Iterator[str]:
-        """The paths on which rows are taken, below the mount point, where they or the body name the deployment."""
-        named = self._alone or _is_named(getattr(dialect, "sample", None))
-        words = {"{deployment}": self._told.name, "{version}": quote(self._told.version, safe="")}
+        """Return the paths below the mount point on which the deployment accepts rows."""
+        is_named = self._is_only or _is_named_in_body(getattr(dialect, "sample", None))
+        values = {
+            "{deployment}": self._description.name,
+            "{version}": quote(self._description.version, safe=""),
+        }
         for route in dialect.routes:
-            takes_rows = route.method == "POST" and route.answer is None
-            if takes_rows and (named or "{deployment}" in route.path):
+            accepts_rows = route.method == "POST" and route.handler is None
+            if accepts_rows and (is_named or "{deployment}" in route.path):
                 path = route.path or "/"
-                for mark, word in words.items():
-                    path = path.replace(mark, word)
+                for variable, value in values.items():
+                    path = path.replace(variable, value)
                 yield path
-        if dialect.name == "simple" and self._told.endpoint is not None:
-            yield self._told.endpoint
+        if dialect.name == "simple" and self._description.endpoint is not None:
+            yield self._description.endpoint
 
-    def _security(self, document: Document) -> dict[str, Any]:
+    def _security(self, spec: OpenAPISpec) -> dict[str, Any]:
         if not self._keyed:
             return {}
-        schemes = {scheme: SCHEMES[scheme] for way in document.keys for scheme in way}
+        schemes = {scheme: SCHEMES[scheme] for alternative in spec.keys for scheme in alternative}
         self.components["securitySchemes"].update(schemes)
-        return {"security": [{scheme: [] for scheme in way} for way in document.keys]}
+        return {"security": [{scheme: [] for scheme in alternative} for alternative in spec.keys]}
 
-    def _request_body(self, dialect: Dialect, document: Document) -> JSONSchema:
-        content: dict[str, JSONSchema] = {kind: {"schema": told} for kind, told in document.requests.items()}
-        samples = [Sample("", {}, "{csv}", "text/csv"), getattr(dialect, "sample", None)]
-        for sample in samples:
-            if sample is not None and self._row is not None and sample.media_type in content:
-                request = filled(sample, self._told.name, EXAMPLE_KEY, self._told.schema, [self._row])
-                content[sample.media_type]["example"] = _value(sample.media_type, request.body)
+    def _request_body(self, dialect: Dialect, spec: OpenAPISpec) -> JSONSchema:
+        content: dict[str, JSONSchema] = {
+            media_type: {"schema": schema} for media_type, schema in spec.requests.items()
+        }
+        name, schema = self._description.name, self._description.schema
+        for template in (RequestTemplate("", {}, "{csv}", "text/csv"), getattr(dialect, "sample", None)):
+            if template is not None and self._row is not None and template.media_type in content:
+                request = render_request(template, name, EXAMPLE_KEY, schema, [self._row])
+                content[template.media_type]["example"] = _decode(template.media_type, request.body)
         size = f"At most {dialect.max_body} bytes"
         return {"required": True, "description": size, "content": content}
 
-    def _answer(self, name: str, document: Document, answer: Response | None) -> JSONSchema:
+    def _success(self, name: str, spec: OpenAPISpec, response: Response | None) -> JSONSchema:
         text: JSONSchema = {"schema": {"type": "string"}}
-        content = {kind: text if kind.startswith("text/") else {} for kind in document.answer_types}
-        told: JSONSchema = {"schema": _ref("schemas", f"{name}_answer")}
-        kind = "application/json"
-        if answer is not None and isinstance(answer.body, bytes):
-            kind = _media_type(answer)
-            told["example"] = _value(kind, answer.body)
-        headers = self._told_headers([answer] if answer is not None else [])
-        return {"description": "The predictions", "headers": headers, "content": {kind: told, **content}}
+        content = {
+            media_type: text if media_type.startswith("text/") else {} for media_type in spec.answer_types
+        }
+        predictions: JSONSchema = {"schema": _ref("schemas", f"{name}_answer")}
+        media_type = "application/json"
+        if response is not None and isinstance(response.body, bytes):
+            media_type = _media_type(response)
+            predictions["example"] = _decode(media_type, response.body)
+        headers = self._response_headers([response] if response is not None else [])
+        content = {media_type: predictions, **content}
+        return {"description": "The predictions", "headers": headers, "content": content}
 
-    def _errors(self, name: str, dialect: Dialect, document: Document) -> dict[int, JSONSchema]:
-        """By status, what is answered to requests that fail."""
+    def _errors(self, name: str, dialect: Dialect, spec: OpenAPISpec) -> dict[int, JSONSchema]:
+        """Return the error responses by status."""
         by_status: dict[int, list[tuple[AnswerableError, Response]]] = {}
-        known = faults(self._told.schema, dialect.max_body, keyed=self._keyed)
-        for error in (*known, *document.errors):
-            request = Request("POST", "/", {})
-            request.id, request.deployment = EXAMPLE_ID, self._told.name
+        errors = error_examples(self._description.schema, dialect.max_body, keyed=self._keyed)
+        for error in (*errors, *spec.errors):
+            context = RequestContext(deployment=self._description.name)
+            request = Request("POST", "/", {}, context=context)
+            request.id = EXAMPLE_ID
             response = dialect.encode_error(request, error)
             by_status.setdefault(response.status, []).append((error, response))
-        return {status: self._refusals(name, told) for status, told in sorted(by_status.items())}
+        return {status: self._error(name, examples) for status, examples in sorted(by_status.items())}
 
-    def _refusals(self, name: str, told: Sequence[tuple[AnswerableError, Response]]) -> JSONSchema:
+    def _error(self, name: str, responses: Sequence[tuple[AnswerableError, Response]]) -> JSONSchema:
+        """Return one component for all errors of the same status."""
         content: dict[str, JSONSchema] = {}
-        for error, response in told:
-            kind = _media_type(response)
-            shown = content.setdefault(kind, {"schema": _ref("schemas", f"{name}_error"), "examples": {}})
+        for error, response in responses:
+            media_type = _media_type(response)
+            component = content.setdefault(
+                media_type, {"schema": _ref("schemas", f"{name}_error"), "examples": {}}
+            )
             assert isinstance(response.body, bytes)
-            examples, code = shown["examples"], error.code
+            examples, code = component["examples"], error.code
             key = code if code not in examples else f"{code}_{len(examples)}"
-            examples[key] = {"summary": error.message, "value": _value(kind, response.body)}
-        description = " ".join(dict.fromkeys(_sentence(error) for error, _ in told))
-        headers = self._told_headers([response for _, response in told])
-        if told[0][0].status == 401:
-            # Who has no key is told of no limit.
+            examples[key] = {"summary": error.message, "value": _decode(media_type, response.body)}
+        description = " ".join(dict.fromkeys(_error_summary(error) for error, _ in responses))
+        headers = self._response_headers([response for _, response in responses])
+        if responses[0][0].status == 401:
+            # Unauthenticated requests are rejected before the rate limits are checked.
             headers = {field: header for field, header in headers.items() if field not in _LIMITS}
         return {"description": description, "headers": headers, "content": content}
 
-    def _told_headers(self, responses: Iterable[Response]) -> dict[str, JSONSchema]:
-        """The fields of *responses*, and those that every answer has."""
-        told: dict[str, JSONSchema] = {name: _ref("headers", name) for name in self._headers}
+    def _response_headers(self, responses: Iterable[Response]) -> dict[str, JSONSchema]:
+        """Return the headers of *responses* and those that every response has."""
+        headers: dict[str, JSONSchema] = {name: _ref("headers", name) for name in self._headers}
         for response in responses:
             for name, value in response.headers:
                 if name != "content-type":
-                    number = value.isdigit()
-                    example = int(value) if number else value
-                    told[name] = {"schema": {"type": "integer" if number else "string"}, "example": example}
-        return told
+                    is_number = value.isdigit()
+                    example = int(value) if is_number else value
+                    schema = {"type": "integer" if is_number else "string"}
+                    headers[name] = {"schema": schema, "example": example}
+        return headers
 
 
-def _unknown(dialect: Dialect) -> Document:
-    """Of a dialect that says nothing of itself, what can be seen from its answers."""
-    sample: Sample | None = getattr(dialect, "sample", None)
-    kind = "application/json" if sample is None else sample.media_type
-    return Document(dialect.name, {kind: {}}, lambda _: {}, {}, keys=())
+def _default_spec(dialect: Dialect) -> OpenAPISpec:
+    """Return a minimal `OpenAPISpec`, for a dialect that does not provide one."""
+    template: RequestTemplate | None = getattr(dialect, "sample", None)
+    media_type = "application/json" if template is None else template.media_type
+    return OpenAPISpec(dialect.name, {media_type: {}}, lambda _: {}, {}, keys=())
 
 
-def _is_named(sample: Sample | None) -> bool:
-    """Whether the body of a request names the deployment, so that its path need not."""
-    return sample is not None and b'"{deployment}"' in msgspec.json.encode(sample.body)
+def _is_named_in_body(template: RequestTemplate | None) -> bool:
+    """Return True if the body of a request names the deployment, so that its path need not."""
+    return template is not None and b'"{deployment}"' in msgspec.json.encode(template.body)
 
 
 def _ref(kind: str, name: str) -> dict[str, str]:
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
-def _in_path(path: str) -> list[JSONSchema]:
+def _path_parameters(path: str) -> list[JSONSchema]:
     names = re.findall(r"\{(\w+)\}", path)
     return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
 
@@ -195,10 +217,10 @@ def _media_type(response: Response) -> str:
     return (response.header("content-type") or "application/json").partition(";")[0]
 
 
-def _value(kind: str, body: bytes) -> Any:
-    return msgspec.json.decode(body) if kind == "application/json" else body.decode(errors="replace")
+def _decode(media_type: str, body: bytes) -> Any:
+    return msgspec.json.decode(body) if media_type == "application/json" else body.decode(errors="replace")
 
 
-def _sentence(error: AnswerableError) -> str:
-    """What kind of error it is, in the words of its class."""
+def _error_summary(error: AnswerableError) -> str:
+    """Return the first line of the docstring of the error's class."""
     return (type(error).__doc__ or f"{error.message}.").partition("\n")[0].replace("``", "`")

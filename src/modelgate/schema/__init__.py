@@ -1,12 +1,23 @@
-"""What a deployment's input must look like, and the tables made of it."""
+"""Schemas of deployment inputs, and the tables of rows they validate."""
 
+from ..codecs.csv_writer import write_csv
 from .columns import Column, Kind
-from .csv_out import csv_of
-from .csv_rows import CSV
-from .passthrough import kept_columns
-from .policy import Policy
-from .rows import Split, by_row
+from .csv_decoder import CSV
+from .passthrough import read_passthrough_columns
 from .schema import Schema
+from .schema_options import SchemaOptions
+from .split_rows import SplitRows, columns_to_records
 from .table import Table
 
-__all__ = ["CSV", "Column", "Kind", "Policy", "Schema", "Split", "Table", "by_row", "csv_of", "kept_columns"]
+__all__ = [
+    "CSV",
+    "Column",
+    "Kind",
+    "Schema",
+    "SchemaOptions",
+    "SplitRows",
+    "Table",
+    "columns_to_records",
+    "read_passthrough_columns",
+    "write_csv",
+]

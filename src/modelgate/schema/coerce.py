@@ -1,4 +1,4 @@
-"""The rules by which a value becomes a column's value. The table in docs/schema.md shows them all."""
+"""Conversion of input values to column values. A table in docs/schema.md lists the rules."""
 
 import datetime
 import math
@@ -10,22 +10,26 @@ import numpy as np
 
 from .columns import EXACT, Column
 
-__all__ = ["JSON_NUMBER", "as_json", "as_kind", "from_text", "guess_warnings"]
+__all__ = ["JSON_NUMBER", "coerce_to_kind", "coercion_warnings", "parse_text", "to_json_value"]
 
 # RFC 8259, section 6.
 JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
-# What JSON takes for a number, and what spreadsheets write beside it: "+1", ".5", "1.". Never "nan",
-# "inf", "1_000" or other scripts' digits, all of which Python's float() takes.
+# JSON numbers, plus the spellings of spreadsheets: "+1", ".5", "1.". Unlike float(), this rejects "nan",
+# "inf", "1_000" and non-ASCII digits.
 _NUMBER = re.compile(r"[+-]?(\d{1,400}(\.\d*)?|\.\d+)([eE][+-]?\d{1,5})?", re.ASCII)
 _BOOLEANS = {"true": True, "false": False}
 
 
-def from_text(column: Column, text: str) -> Any:
-    """What *text*, a CSV cell or a lenient value, means in *column*: *text* itself where it is nothing else.
+def parse_text(column: Column, text: str) -> Any:
+    """Convert *text* to a number or boolean if *column* expects one; otherwise return it unchanged.
 
-    White space around a number or a boolean does not count. Where any value may be, ``007`` is no number:
-    an article's or a postcode's zeros are not dropped.
+    White space around a number or a boolean is ignored. In a column of the kind ``any``, ``007`` stays
+    text, so that article numbers and postcodes keep their zeros.
+
+    Args:
+        column: Column the text belongs to.
+        text: CSV cell, or a string sent with ``coerce_strings``.
     """
     if column.kind == "text":
         return text
@@ -39,56 +43,57 @@ def from_text(column: Column, text: str) -> Any:
     return text
 
 
-def guess_warnings(column: Column, values: Iterable[Any]) -> list[str]:
-    """Return the warning for *values*, read from CSV in *column*, if some of them may have been text."""
+def coercion_warnings(column: Column, values: Iterable[Any]) -> list[str]:
+    """Return a warning if some *values* of *column*, read from CSV, may have been meant as text."""
     if column.kind != "any" or column.levels is not None:
         return []
     if all(value is None or isinstance(value, str) for value in values):
         return []
-    what = "CSV cells that look like numbers or booleans were read as such: send JSON if they are text"
-    return [f"{column.name}: {what}"]
+    message = "CSV cells that look like numbers or booleans were read as such: send JSON if they are text"
+    return [f"{column.name}: {message}"]
 
 
-def as_kind(column: Column, value: Any) -> Any:
-    """*value*, which the column allows, as the type it is kept in: ``2.0`` as an integer is ``2``."""
+def coerce_to_kind(column: Column, value: Any) -> Any:
+    """Convert an allowed *value* to the column's type: for an integer, ``2.0`` becomes ``2``."""
     return int(value) if column.kind == "integer" else value
 
 
-def as_json(value: Any) -> Any:
-    """*value*, of Python, numpy, pandas or polars, as JSON says it; as it is, where JSON has no word for it.
+def to_json_value(value: Any) -> Any:
+    """Convert a Python, numpy, pandas or polars value to its JSON equivalent.
 
-    A date is its ISO 8601 text, a Decimal a number; pandas' NA and NaT and numpy's masked values are null.
+    Dates become ISO 8601 text and Decimals numbers; pandas' NA and NaT and numpy's masked values become
+    None. A value without an equivalent is returned unchanged.
     """
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         if value is np.ma.masked:
             return None
-        value = value.item() if value.dtype.kind not in "mM" else _date(value)
+        value = value.item() if value.dtype.kind not in "mM" else _to_python_date(value)
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat() if value == value else None  # NaT is a date that equals none
+        return value.isoformat() if value == value else None  # NaT is never equal to itself
     if type(value).__name__ == "NAType":
         return None
     try:
-        return _number(value) if hasattr(value, "as_integer_ratio") else value
+        return _to_number(value) if hasattr(value, "as_integer_ratio") else value
     except (ValueError, OverflowError):  # a signalling NaN, a fraction beyond the largest float
         return value
 
 
-def _number(value: Any) -> int | float:
-    near = float(value)
-    # A float would be the neighbour of a whole number that is larger.
-    return int(value) if EXACT <= abs(near) < math.inf and int(value) == value else near
+def _to_number(value: Any) -> int | float:
+    nearest = float(value)
+    # A float cannot represent every whole number from here on.
+    return int(value) if EXACT <= abs(nearest) < math.inf and int(value) == value else nearest
 
 
-def _date(value: Any) -> Any:
-    """*value*, a date of numpy, as Python or pandas has it; a duration as it is."""
+def _to_python_date(value: Any) -> Any:
+    """Convert a numpy datetime64 to a Python date or its text. A timedelta64 is returned unchanged."""
     if np.isnat(value):
         return None
     if value.dtype.kind == "m":
         return value
-    told = value.item()
-    if isinstance(told, int):  # of nanoseconds, or beyond the year 9999
-        near = value.astype("datetime64[us]")
-        told = near.item() if near == value else str(value)
-    return str(value) if isinstance(told, int) else told
+    date = value.item()
+    if isinstance(date, int):  # nanoseconds, or beyond the year 9999
+        nearest = value.astype("datetime64[us]")
+        date = nearest.item() if nearest == value else str(value)
+    return str(value) if isinstance(date, int) else date

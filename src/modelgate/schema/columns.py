@@ -1,10 +1,10 @@
-"""One column of a schema, and the rule its values keep."""
+"""Schema columns and the rules for their values."""
 
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from ..errors import ConfigurationError
 
@@ -14,10 +14,10 @@ Kind: TypeAlias = Literal["number", "integer", "boolean", "text", "any"]
 Level: TypeAlias = str | int | float | bool
 
 EXACT = 2**53
-"""Whole numbers up to here survive as float64; a larger one would become its neighbour."""
+"""Largest magnitude up to which float64 stores every integer exactly."""
 
 _SHOWN_LEVELS = 20
-_WORDS = {
+_KIND_NAMES = {
     "number": "a number",
     "integer": "a whole number",
     "boolean": "true or false",
@@ -39,23 +39,24 @@ class Column:
     """One input column.
 
     Args:
-        name: as the model and the caller spell it.
-        kind: ``number`` (a whole number is one too), ``integer``, ``boolean``, ``text``, or
-            ``any`` single value where nothing more is known.
-        levels: the only values allowed, all of which the other options allow too; None for any.
-        required: whether the caller must send it. One that is not sent is *default*, or null.
-        nullable: whether the caller may send null.
-        minimum: the least number allowed.
-        maximum: the greatest number allowed.
-        pattern: a regular expression to be found in a text.
-        max_length: the most characters a text may have.
-        default: what a column is that was not sent; it makes the column optional.
-        description: for people.
-        typical: a value as in training: an example, and no rule.
-        seen: the least and the greatest number in training: no rule either.
+        name: Column name, as the model and the caller spell it.
+        kind: ``number`` (includes whole numbers), ``integer``, ``boolean``, ``text``, or ``any`` for
+            a single value of unknown type.
+        levels: Allowed values, or None for any. Every level must satisfy the other options.
+        required: Whether the caller must send the column. If it is optional and missing, its value is
+            *default*, or null.
+        nullable: Whether the caller may send null.
+        minimum: Smallest number allowed.
+        maximum: Largest number allowed.
+        pattern: Regular expression that must match somewhere in a text.
+        max_length: Maximum number of characters in a text.
+        default: Value of the column if it is not sent. Makes the column optional.
+        description: Description for people.
+        typical_value: Typical value in the training data. Used as an example, not checked.
+        observed_range: Smallest and largest number in the training data. Not checked.
 
     Raises:
-        ConfigurationError: an option cannot work, or does not belong to the kind.
+        ConfigurationError: An option is invalid or does not apply to the kind.
     """
 
     name: str
@@ -69,16 +70,18 @@ class Column:
     max_length: int | None = None
     default: Level | None = None
     description: str = ""
-    typical: Level | None = None
-    seen: tuple[float, float] | None = None
+    typical_value: Level | None = None
+    observed_range: tuple[float, float] | None = None
     _known: frozenset[tuple[bool, Level]] = field(default=frozenset(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
-            raise ConfigurationError(f"column name={self.name!r}: accepts text of at least one character")
+            raise ConfigurationError(
+                f"column name must be text of at least one character (got {self.name!r})"
+            )
         if self.kind not in get_args(Kind):
-            self._refuse("kind", self.kind, ", ".join(get_args(Kind)))
-        self._check_words()
+            self._reject("kind", self.kind, f"one of {', '.join(get_args(Kind))}")
+        self._check_annotations()
         self._check_bounds()
         self._check_text()
         if self.levels is not None:
@@ -86,38 +89,38 @@ class Column:
         if self.default is not None:
             object.__setattr__(self, "required", False)
             if not self.allows(self.default):
-                self._refuse("default", self.default, f"what the column does: it {self.rule}")
+                self._reject("default", self.default, f"a value the column allows: it {self.rule}")
 
-    def _check_words(self) -> None:
+    def _check_annotations(self) -> None:
         for option in ("required", "nullable"):
             if not isinstance(getattr(self, option), bool):
-                self._refuse(option, getattr(self, option), "True or False")
+                self._reject(option, getattr(self, option), "True or False")
         if not isinstance(self.description, str):
-            self._refuse("description", self.description, "text")
-        typical, seen = self.typical, self.seen
+            self._reject("description", self.description, "text")
+        typical, observed = self.typical_value, self.observed_range
         if typical is not None and not isinstance(typical, str) and not _is_finite(typical):
-            self._refuse("typical", typical, "a single value, of numbers a finite one")
-        if seen is not None:
-            pair = isinstance(seen, tuple) and len(seen) == 2 and all(map(_is_finite, seen))
-            if not pair or seen[0] > seen[1]:
-                self._refuse("seen", seen, "the least and the greatest number, finite ones")
+            self._reject("typical_value", typical, "text, a boolean or a finite number")
+        if observed is not None:
+            is_pair = isinstance(observed, tuple) and len(observed) == 2 and all(map(_is_finite, observed))
+            if not is_pair or observed[0] > observed[1]:
+                self._reject("observed_range", observed, "the smallest and the largest number, both finite")
 
     def _check_levels(self, levels: Sequence[Level]) -> None:
         if not isinstance(levels, tuple | list) or not levels:
-            self._refuse("levels", levels, "a tuple of at least one value")
+            self._reject("levels", levels, "a tuple of at least one value")
         for level in levels:
             if not self.is_of_kind(level):
-                self._refuse("levels", level, f"values of the kind {self.kind}")
-            if not self._keeps_bounds(level):
-                self._refuse("levels", level, "values that the column's other options allow")
-        # 1.0 is a whole number, and no level of integers to the decoder.
+                self._reject("levels", level, f"values of the kind {self.kind}")
+            if not self._is_within_limits(level):
+                self._reject("levels", level, "values that the column's other options allow")
+        # The JSON decoder compares types too: an integer column must not have the level 1.0.
         levels = tuple(int(level) if self.kind == "integer" else level for level in levels)
         object.__setattr__(self, "levels", levels)
-        # True is 1 to Python, and not to a caller.
+        # True == 1 in Python, but they are different levels to a caller.
         object.__setattr__(self, "_known", frozenset((isinstance(level, bool), level) for level in levels))
 
     def has_level(self, value: Level) -> bool:
-        """Whether *value* is among the levels, or there are none to be among."""
+        """Return whether *value* is one of the levels. Always True for a column without levels."""
         return self.levels is None or (isinstance(value, bool), value) in self._known
 
     def _check_bounds(self) -> None:
@@ -125,74 +128,90 @@ class Column:
             if value is None:
                 continue
             if self.kind not in ("number", "integer"):
-                self._refuse(option, value, "bounds for numbers and integers alone")
+                self._reject(option, value, f"left out for the kind {self.kind}")
             if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
-                self._refuse(option, value, "a finite number")
-        least = -EXACT if self.minimum is None else self.minimum
-        greatest = EXACT if self.maximum is None else self.maximum
-        if self.minimum is not None and self.maximum is not None and least > greatest:
-            self._refuse("minimum", self.minimum, f"a number not above maximum={self.maximum}")
-        if self.kind == "integer" and max(-EXACT, math.ceil(least)) > min(EXACT, math.floor(greatest)):
-            self._refuse(
-                "minimum, maximum", (self.minimum, self.maximum), "bounds with a whole number between"
+                self._reject(option, value, "a finite number")
+        lower = -EXACT if self.minimum is None else self.minimum
+        upper = EXACT if self.maximum is None else self.maximum
+        if self.minimum is not None and self.maximum is not None and lower > upper:
+            self._reject("minimum", self.minimum, f"at most maximum={self.maximum}")
+        if self.kind == "integer" and max(-EXACT, math.ceil(lower)) > min(EXACT, math.floor(upper)):
+            self._reject(
+                "minimum and maximum", (self.minimum, self.maximum), "bounds with a whole number between them"
             )
 
     def _check_text(self) -> None:
         if self.pattern is not None:
-            if self.kind != "text" or not isinstance(self.pattern, str):
-                self._refuse("pattern", self.pattern, "a pattern for text alone")
+            if self.kind != "text":
+                self._reject("pattern", self.pattern, f"left out for the kind {self.kind}")
+            if not isinstance(self.pattern, str):
+                self._reject("pattern", self.pattern, "text")
             try:
                 re.compile(self.pattern)
             except (re.error, TypeError) as error:
-                self._refuse("pattern", self.pattern, f"a regular expression ({error})")
+                self._reject("pattern", self.pattern, f"a valid regular expression: {error}")
         length = self.max_length
-        if length is not None and (
-            self.kind != "text" or type(length) is not int or not 1 <= length <= EXACT
-        ):
-            self._refuse("max_length", length, f"a whole number from 1 to {EXACT}, for text alone")
+        if length is not None:
+            if self.kind != "text":
+                self._reject("max_length", length, f"left out for the kind {self.kind}")
+            if type(length) is not int or not 1 <= length <= EXACT:
+                self._reject("max_length", length, f"a whole number from 1 to {EXACT}")
 
-    def _refuse(self, option: str, value: object, accepted: str) -> None:
-        raise ConfigurationError(f"column {self.name!r}: {option}={value!r}: accepts {accepted}")
+    def _reject(self, option: str, value: object, accepted: str) -> None:
+        raise ConfigurationError(f"column {self.name!r}: {option} must be {accepted} (got {value!r})")
 
     @property
     def numeric(self) -> bool:
-        """Whether its values are kept as numbers."""
+        """Whether a `Table` stores the values as numbers."""
         return self.kind in ("number", "integer", "boolean")
 
     @property
     def example(self) -> Level | None:
-        """A value that keeps the rule, as in training where that is known; None where none is found."""
-        told = [self.typical, self.default, *(self.levels or ()), *_EXAMPLES[self.kind]]
+        """An allowed value, the typical one if known; None if no example is found."""
+        usual = [self.typical_value, self.default, *(self.levels or ()), *_EXAMPLES[self.kind]]
         bounds = [math.ceil(bound) for bound in (self.minimum, self.maximum) if bound is not None]
-        candidates = [*told, *bounds, self.minimum, self.maximum]
+        candidates = [*usual, *bounds, self.minimum, self.maximum]
         return next((value for value in candidates if value is not None and self.allows(value)), None)
+
+    def constraints(self, *, any_level: bool = False) -> dict[str, Any]:
+        """Return the options that restrict the values of the column's kind, by name.
+
+        If there are levels, only these are returned: all of them satisfy the other options.
+
+        Args:
+            any_level: Whether to return the other options instead of the levels.
+        """
+        if self.levels is not None and not any_level:
+            return {"levels": self.levels}
+        options = ("minimum", "maximum", "max_length", "pattern")
+        return {name: getattr(self, name) for name in options if getattr(self, name) is not None}
 
     @property
     def rule(self) -> str:
-        """What a value must be, as a caller is told it."""
+        """Requirement for a value, as shown to the caller: ``must be a number of at least 0``."""
         if self.levels is not None:
             shown = ", ".join(str(level) for level in self.levels[:_SHOWN_LEVELS])
             more = len(self.levels) - _SHOWN_LEVELS
             return f"must be one of {shown}" + (f" and {more} more" if more > 0 else "")
-        return f"must be {_WORDS[self.kind]}{self._bounds()}{self._form()}"
+        return f"must be {_KIND_NAMES[self.kind]}{self._describe_bounds()}{self._describe_text()}"
 
-    def _bounds(self) -> str:
+    def _describe_bounds(self) -> str:
         if self.minimum is not None and self.maximum is not None:
             return f" between {self.minimum} and {self.maximum}"
         if self.minimum is not None:
             return f" of at least {self.minimum}"
         return f" of at most {self.maximum}" if self.maximum is not None else ""
 
-    def _form(self) -> str:
-        form = f" of at most {self.max_length} characters" if self.max_length is not None else ""
-        return form + (f" that matches {self.pattern}" if self.pattern is not None else "")
+    def _describe_text(self) -> str:
+        length = f" of at most {self.max_length} characters" if self.max_length is not None else ""
+        return length + (f" that matches {self.pattern}" if self.pattern is not None else "")
 
     def is_of_kind(self, value: object) -> bool:
-        """Whether *value* is of the column's kind, as a model can take it."""
+        """Return whether *value* has the column's kind. Numbers must be finite, integers exact."""
         if self.kind == "text":
             return isinstance(value, str)
         if isinstance(value, bool):
-            # bool is an int to Python, and neither a number nor an integer to a caller.
+            # bool is a subclass of int, but callers do not send true for a number.
             return self.kind in ("boolean", "any")
         if isinstance(value, str):
             return self.kind == "any"
@@ -203,26 +222,31 @@ class Column:
         return _is_finite(value)
 
     def allows(self, value: object, *, any_level: bool = False) -> bool:
-        """Whether *value*, not null, keeps the rule; with *any_level* also where it is no level."""
+        """Return whether *value* satisfies the column's rule.
+
+        Args:
+            value: Value that is not null.
+            any_level: Whether to allow values that are not among the levels.
+        """
         if not self.is_of_kind(value):
             return False
         if self.levels is not None and not any_level:
             return self.has_level(value)  # type: ignore[arg-type]
-        return self._keeps_bounds(value)
+        return self._is_within_limits(value)
 
-    def _keeps_bounds(self, value: object) -> bool:
-        """Whether *value*, of the column's kind, keeps what is told beside the levels."""
+    def _is_within_limits(self, value: object) -> bool:
+        """Return whether *value*, of the column's kind, satisfies every option but the levels."""
         if isinstance(value, str):
             fits = self.max_length is None or len(value) <= self.max_length
             return fits and (self.pattern is None or re.search(self.pattern, value) is not None)
         if self.kind == "number":
-            value = float(value)  # type: ignore[arg-type]  # as it is kept: the nearest float64
-        least, greatest = self.minimum, self.maximum
-        return (least is None or value >= least) and (greatest is None or value <= greatest)  # type: ignore[operator]
+            value = float(value)  # type: ignore[arg-type]  # a Table stores the nearest float64
+        lower, upper = self.minimum, self.maximum
+        return (lower is None or value >= lower) and (upper is None or value <= upper)  # type: ignore[operator]
 
 
 def _is_finite(value: object) -> bool:
     try:
         return math.isfinite(value)  # type: ignore[arg-type]
-    except (OverflowError, TypeError):  # a whole number of 400 digits, what is no number
+    except (OverflowError, TypeError):  # an integer beyond the largest float, or no number at all
         return False

@@ -1,4 +1,4 @@
-"""Tables in the form that a fitted model takes."""
+"""Conversion of tables to the input of a fitted model."""
 
 from collections.abc import Callable, Collection, Hashable, Sequence
 from itertools import chain
@@ -8,55 +8,65 @@ import numpy as np
 
 from ..errors import ConfigurationError
 from .columns import Column
-from .infer import columns_of, none_columns
+from .introspection.column_paths import (
+    has_placeholders,
+    last_step_names,
+    renames_columns,
+    stored_names,
+    takes_texts,
+)
+from .introspection.infer_columns import find_none_columns, infer_columns
 from .table import Table
-from .ways import has_placeholders, has_renamed, last_names, stored_names, takes_texts
 
-__all__ = ["DtypeKey", "ModelInput", "needed_names", "spelled_names"]
+__all__ = ["DtypeKey", "ModelInput", "column_labels", "required_names"]
 
 DtypeKey: TypeAlias = Callable[[Table], Hashable]
-"""Returns the same key for tables whose columns get the same dtypes, each table alone or all as one."""
+"""Function that returns equal keys for tables whose dtypes are the same if converted alone or joined."""
 
 _INT64 = range(-(2**63), 2**63)
 
 
 class ModelInput:
-    """Converts tables to what a fitted estimator was trained on: texts, an array, or a DataFrame.
+    """Converter from tables to the input type of a fitted estimator: texts, an array or a DataFrame.
 
     Args:
         model: Fitted estimator.
-        columns: Columns of the schema that the tables were read with.
+        columns: Columns of the schema that read the tables.
 
     Attributes:
-        dtype_key: Key by which tables may be joined, or None if any may be: see `DtypeKey`.
-        framed: Whether the model is given a DataFrame. Set it to False for an array of the same columns.
+        dtype_key: Function that decides which tables may be joined (see `DtypeKey`); None if all may.
+        framed: Whether the model gets a DataFrame. Set it to False for an array of the same columns.
 
     Raises:
-        ConfigurationError: The schema lacks columns of the model, or pandas is not installed.
+        ConfigurationError: The schema has not all columns of the model, or pandas is not installed.
     """
 
     def __init__(self, model: Any, columns: Sequence[Column]) -> None:
-        self._names = needed_names(model, columns)
+        self._names = required_names(model, columns)
         self.framed = self._names is not None
         if self._names is not None:
             _require_pandas()
             stores = stored_names(model) is not None
-            self._none = none_columns(model) if stores else frozenset()
-            # No encoder reads them: they are as in the DataFrame of the training.
-            told = {column.name: column.kind for column in columns_of(model)} if stores else {}
-            self._plain = {c.name for c in columns if c.kind == "text" and told.get(c.name, "any") == "any"}
+            self._none = find_none_columns(model) if stores else frozenset()
+            # No encoder reads these columns, so they keep the dtype of the training DataFrame.
+            kinds = {column.name: column.kind for column in infer_columns(model)} if stores else {}
+            self._plain = {c.name for c in columns if c.kind == "text" and kinds.get(c.name, "any") == "any"}
         self._texts = takes_texts(model)
         if self._texts and [column.kind for column in columns] != ["text"]:
-            raise ConfigurationError("schema: the model takes texts: accepts one column, Schema.of(text=str)")
-        kinds = {column.kind for column in columns}
-        self._infers_dtype = self._names is None and "any" in kinds and kinds <= {"any", "number"}
+            raise ConfigurationError(
+                "schema must be one text column for a model of texts: set schema=Schema.of(text=str)"
+            )
+        schema_kinds = {column.kind for column in columns}
+        self._infers_dtype = (
+            self._names is None and "any" in schema_kinds and schema_kinds <= {"any", "number"}
+        )
         if self._infers_dtype:
             self.dtype_key: DtypeKey | None = _array_dtype
         else:
             self.dtype_key = None if self._texts else _dtype_key(columns, framed=self._names is not None)
 
     def __call__(self, table: Table) -> Any:
-        """Return the rows of *table* for the estimator's methods; they may change it."""
+        """Convert *table* to the input of the estimator's methods. These may modify the result."""
         if self._texts:
             return table.texts[0]
         if self._names is None:
@@ -67,33 +77,39 @@ class ModelInput:
         return frame if self.framed else frame.to_numpy()
 
 
-def needed_names(model: Any, columns: Sequence[Column]) -> list[str] | None:
-    """Return the names of the columns that *model* needs, in its order, or None if they are known by place alone.
+def required_names(model: Any, columns: Sequence[Column]) -> list[str] | None:
+    """Return the names of the columns that *model* needs, in its order.
+
+    Returns None if the model identifies its columns by position.
 
     Raises:
-        ConfigurationError: One of them is not among *columns*.
+        ConfigurationError: A name is not among *columns*.
     """
     known = [column.name for column in columns]
-    names = spelled_names(model, known)
-    lacking = [name for name in names or () if name not in known]
-    if lacking:
-        raise ConfigurationError(f"schema: lacks columns the model needs: {', '.join(lacking)}")
+    names = column_labels(model, known)
+    missing = [name for name in names or () if name not in known]
+    if missing:
+        raise ConfigurationError(f"schema must have all columns the model needs: add {', '.join(missing)}")
     return names
 
 
-def spelled_names(model: Any, known: Collection[str]) -> list[str] | None:
-    """Return what `needed_names` returns, without its check; LightGBM's ``a_b`` is spelled ``a b`` if *known* has that."""
+def column_labels(model: Any, known: Collection[str]) -> list[str] | None:
+    """Return the names of the columns that *model* needs, without checking that all are *known*.
+
+    Like `required_names`, returns None if the model identifies its columns by position. LightGBM stores
+    ``a b`` as ``a_b``; the original spelling is returned if it is in *known*.
+    """
     names = stored_names(model)
     if names is None:
-        # A last step that stores the schema's names was fitted on a frame of them, and so was the first one.
-        last = last_names(model)
+        # If the last step was fitted on a DataFrame with the schema's names, so was the first one.
+        last = last_step_names(model)
         return last if last is not None and sorted(last) == sorted(known) else None
     if has_placeholders(model):
         return names if set(names) <= set(known) else None
-    needed = [column.name for column in columns_of(model)]
-    if has_renamed(model):
-        spelled = {name.replace(" ", "_"): name for name in known}
-        needed = [name if name in known else spelled.get(name, name) for name in needed]
+    needed = [column.name for column in infer_columns(model)]
+    if renames_columns(model):
+        originals = {name.replace(" ", "_"): name for name in known}
+        needed = [name if name in known else originals.get(name, name) for name in needed]
     return needed
 
 
@@ -102,38 +118,38 @@ def _require_pandas() -> None:
         import pandas  # noqa: F401
     except ImportError:
         raise ConfigurationError(
-            'a model that was fitted with column names is given a DataFrame: pip install "modelgate[pandas]"'
+            'a model fitted on named columns needs pandas: pip install "modelgate[pandas]"'
         ) from None
 
 
 def _dtype_key(columns: Sequence[Column], *, framed: bool) -> DtypeKey | None:
-    """Return the key for tables of *columns*, or None where the rows have no influence on the dtypes.
+    """Return the key function for tables of *columns*, or None if the dtypes do not depend on the rows.
 
-    A null turns a column of whole numbers or booleans into floats. In a frame, pandas infers the dtype of
-    a column of the kind ``any`` from all of its values. An array of numbers is float64 in any case.
+    A null turns a column of integers or booleans into floats. In a DataFrame, pandas infers the dtype of
+    a column of the kind ``any`` from its values. An array of numbers is always float64.
     """
     numbers = [column for column in columns if column.numeric]
     texts = [column for column in columns if not column.numeric]
-    unknown = [at for at, column in enumerate(texts) if column.kind == "any"] if framed else []
-    exact = [at for at, column in enumerate(numbers) if column.kind != "number" and _may_be_null(column)]
+    unknown = [i for i, column in enumerate(texts) if column.kind == "any"] if framed else []
+    exact = [i for i, column in enumerate(numbers) if column.kind != "number" and _may_be_null(column)]
     if not framed and not texts:
         exact = []
     if not unknown and not exact:
         return None
 
     def key(table: Table) -> Hashable:
-        # A reduction of numpy takes six times as long for one row.
-        blocks = table.numbers[:, exact].T.tolist() if exact else ()
-        nulls = tuple([any(value != value for value in block) for block in blocks])
-        return nulls, *(_types(table.texts[at]) for at in unknown)
+        # For one row, a numpy reduction takes six times as long as this loop.
+        values_by_column = table.numbers[:, exact].T.tolist() if exact else ()
+        nulls = tuple([any(value != value for value in values) for values in values_by_column])
+        return nulls, *(_types_key(table.texts[i]) for i in unknown)
 
     return key
 
 
 def _array_dtype(table: Table) -> type:
-    """Return the dtype of *table* as an array: of numbers where it holds nothing else, as numpy infers it.
+    """Return the dtype that numpy infers for *table*: a numeric one if all values are numbers.
 
-    numpy's own functions, such as ``log1p``, reject an array of objects.
+    Functions of numpy such as ``log1p`` reject arrays of objects.
     """
     types = set(map(type, chain.from_iterable(table.texts)))
     if not types <= {int, float, type(None)}:
@@ -147,10 +163,10 @@ def _may_be_null(column: Column) -> bool:
     return column.nullable or (not column.required and column.default is None)
 
 
-def _types(cells: Sequence[Any]) -> Hashable:
-    """Return what decides the dtype that pandas infers for *cells*."""
+def _types_key(cells: Sequence[Any]) -> Hashable:
+    """Return a key that is equal for cells of the same inferred pandas dtype."""
     types = frozenset(map(type, cells))
     if int in types and not all(cell in _INT64 for cell in cells if type(cell) is int):
-        # Beyond int64 the values themselves decide: uint64 or object. Such a table stays alone.
+        # Beyond int64, pandas chooses uint64 or object by value. A unique key prevents joining.
         return object()
     return types

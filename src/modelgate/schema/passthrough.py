@@ -1,4 +1,4 @@
-"""Columns given back to the caller as they came."""
+"""Passthrough columns: columns of a request that are returned unchanged with its predictions."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -7,37 +7,37 @@ import msgspec
 
 from ..errors import InvalidInput, UnknownColumns
 from .coerce import JSON_NUMBER
-from .csv_rows import CSV, records
-from .rows import Split
+from .csv_decoder import CSV, iter_records
+from .split_rows import SplitRows
 
-__all__ = ["first_value", "kept_columns"]
+__all__ = ["first_value", "read_passthrough_columns"]
 
-MOST_KEPT = 2_000_000
-"""How many values are given back at once: each takes twenty times the bytes it was sent in."""
+MAX_VALUES = 2_000_000
+"""Maximum number of passthrough values per request. Each takes about 20 times its size in the body."""
 
 _ROWS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _ROW = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_APART = msgspec.json.Decoder(list[msgspec.Raw])
+_RAW_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _NULL = msgspec.Raw(b"null")
-_Kept: TypeAlias = dict[str, list[msgspec.Raw]]
-_Columns: TypeAlias = tuple[Collection[str], Callable[[Collection[str]], _Kept]]
-"""The names there are, and what gives the values of some."""
+_Values: TypeAlias = dict[str, list[msgspec.Raw]]
+_Source: TypeAlias = tuple[Collection[str], Callable[[Collection[str]], _Values]]
+"""Names of all columns sent, and a function that returns the values of some of them."""
 
 
-def kept_columns(rows: object, names: Sequence[str] | None) -> _Kept:
-    """The values of some columns, a row each, as raw JSON: digit for digit what was sent.
+def read_passthrough_columns(rows: object, names: Sequence[str] | None) -> _Values:
+    """Return the values of some columns as raw JSON, digit for digit as they were sent.
 
-    A cell of CSV is a number where JSON would read it as one, null where it is empty, and else text.
+    An empty CSV cell is null, one that is a valid JSON number is a number, and any other is text.
 
     Args:
-        rows: what a schema has read: raw JSON, `CSV` or `Split`.
-        names: of the columns, whether or not the schema has them; None for all that were sent.
+        rows: Rows that the schema has already validated: raw JSON, `CSV` or `SplitRows`.
+        names: Names of the columns, which need not be in the schema; None for all columns sent.
 
     Raises:
-        UnknownColumns: some of them were not sent.
-        InvalidInput: they are more than `MOST_KEPT` values together.
+        UnknownColumns: Some of the columns were not sent.
+        InvalidInput: There are more than `MAX_VALUES` values.
     """
-    header, values = _of_csv(rows.raw) if isinstance(rows, CSV) else _of_rows(_rows(rows))
+    header, values = _open_csv(rows.raw) if isinstance(rows, CSV) else _open_rows(_to_raw_rows(rows))
     unknown = [name for name in dict.fromkeys(names or ()) if name not in header]
     if unknown:
         raise UnknownColumns(unknown)
@@ -45,13 +45,13 @@ def kept_columns(rows: object, names: Sequence[str] | None) -> _Kept:
 
 
 def first_value(rows: Any, name: str) -> str | float | None:
-    """What the first row has in a column; None where that is no text and no number.
+    """Return the first row's value in a column, or None if it is neither text nor a number.
 
-    Rows that cannot be read have nothing there: what is wrong with them a schema tells.
+    Also returns None for rows that cannot be read: validation reports their errors later.
 
     Args:
-        rows: what a schema is to read.
-        name: of the column, whether or not the schema has it.
+        rows: Rows that have not been validated.
+        name: Column name, which need not be in the schema.
     """
     try:
         value = _first_row(rows).get(name)
@@ -62,62 +62,65 @@ def first_value(rows: Any, name: str) -> str | float | None:
 
 def _first_row(rows: Any) -> Mapping[str, Any]:
     if isinstance(rows, CSV):
-        found = records(rows.raw.rstrip(b"\r\n"))
-        row = dict(zip(next(found), next(found), strict=True))
-        return {name: msgspec.json.decode(_cell(text)) for name, text in row.items()}
-    if isinstance(rows, Split):
+        lines = iter_records(rows.raw.rstrip(b"\r\n"))
+        row = dict(zip(next(lines), next(lines), strict=True))
+        return {name: msgspec.json.decode(_cell_to_json(text)) for name, text in row.items()}
+    if isinstance(rows, SplitRows):
         return dict(zip(rows.columns or (), rows.data[0], strict=True))
     if isinstance(rows, bytes | msgspec.Raw):
         raw = bytes(rows).strip(b" \t\r\n")
-        told: Mapping[str, Any] = msgspec.json.decode(_APART.decode(raw)[0] if raw[:1] == b"[" else raw)
-        return told
+        first_raw = _RAW_ITEMS.decode(raw)[0] if raw[:1] == b"[" else raw
+        decoded: Mapping[str, Any] = msgspec.json.decode(first_raw)
+        return decoded
     first: Mapping[str, Any] = rows if isinstance(rows, Mapping) else rows[0]
     return first
 
 
-def _of_csv(raw: bytes) -> _Columns:
-    found = records(raw.rstrip(b"\r\n"))
-    header = next(found)
+def _open_csv(raw: bytes) -> _Source:
+    lines = iter_records(raw.rstrip(b"\r\n"))
+    header = next(lines)
 
-    def values(names: Collection[str]) -> _Kept:
-        columns: _Kept = {name: [] for name in names}
-        places = [(header.index(name), columns[name]) for name in columns]
-        # Row by row: all cells of a large body at once take ten times its bytes.
-        for count, row in enumerate(found, 1):
-            _refuse_many(count * len(places))
-            for at, column in places:
-                column.append(_cell(row[at]))
+    def read_values(names: Collection[str]) -> _Values:
+        columns: _Values = {name: [] for name in names}
+        targets = [(header.index(name), column) for name, column in columns.items()]
+        # Row by row: all cells of a large body at once take ten times its size.
+        for count, row in enumerate(lines, 1):
+            _check_value_count(count * len(targets))
+            for index, column in targets:
+                column.append(_cell_to_json(row[index]))
         return columns
 
-    return header, values
+    return header, read_values
 
 
-def _cell(text: str) -> msgspec.Raw:
+def _cell_to_json(text: str) -> msgspec.Raw:
     if not text:
         return _NULL
     return msgspec.Raw(text.encode() if JSON_NUMBER.fullmatch(text) else msgspec.json.encode(text))
 
 
-def _rows(rows: Any) -> Sequence[dict[str, msgspec.Raw]]:
-    if isinstance(rows, Split):
-        named = rows.records(rows.columns or [])
-        return [{name: msgspec.Raw(msgspec.json.encode(cell)) for name, cell in row.items()} for row in named]
+def _to_raw_rows(rows: Any) -> Sequence[dict[str, msgspec.Raw]]:
+    if isinstance(rows, SplitRows):
+        return [
+            {name: msgspec.Raw(msgspec.json.encode(cell)) for name, cell in row.items()}
+            for row in rows.records(rows.columns or [])
+        ]
     raw = bytes(rows).strip(b" \t\r\n")
     return _ROWS.decode(raw) if raw[:1] == b"[" else [_ROW.decode(raw)]
 
 
-def _of_rows(rows: Sequence[dict[str, msgspec.Raw]]) -> _Columns:
+def _open_rows(rows: Sequence[dict[str, msgspec.Raw]]) -> _Source:
     header = dict.fromkeys(name for row in rows for name in row)
 
-    def values(names: Collection[str]) -> _Kept:
-        _refuse_many(len(rows) * len(names))
+    def read_values(names: Collection[str]) -> _Values:
+        _check_value_count(len(rows) * len(names))
         return {name: [row.get(name, _NULL) for row in rows] for name in names}
 
-    return header, values
+    return header, read_values
 
 
-def _refuse_many(values: int) -> None:
-    if values > MOST_KEPT:
+def _check_value_count(count: int) -> None:
+    if count > MAX_VALUES:
         raise InvalidInput(
-            f"More than {MOST_KEPT} values to give back: ask for fewer columns, or send fewer rows"
+            f"More than {MAX_VALUES} values in passthrough columns: request fewer columns, or send fewer rows"
         )

@@ -1,31 +1,32 @@
-"""What is wrong with an input: every fault at once."""
+"""Validation reports: all errors of an input in one response."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from ..errors import InvalidInput, InvalidValues, MissingColumns
 from .columns import Column
-from .policy import Policy
+from .schema_options import SchemaOptions
 
-__all__ = ["Fault", "Report"]
+__all__ = ["ColumnError", "ValidationReport"]
 
 COMPARED = 10
-"""How many names are compared with how many for a near one: what a refusal costs has a bound too."""
+"""Maximum number of names to compare with as many others. Limits the cost of a rejected request."""
 
-SHOWN_ROWS, SHOWN_NAMES, SHOWN_TEXT = 5, 100, 60
-"""How many rows, how many names and how much of a value one answer tells: it is as long as its reader."""
+SHOWN_ROWS, SHOWN_NAMES, SHOWN_ERRORS, SHOWN_TEXT = 5, 100, 100, 60
+"""Limits of an error response: rows per error, names, columns with errors, characters per value."""
 
 
 @dataclass(slots=True)
-class Fault:
-    """The values of one column that break one rule.
+class ColumnError:
+    """Values of one column that break the same rule.
 
     Args:
-        rule: what they must be.
-        count: how many there are.
-        rows: the first of their rows, counted from 0.
-        value: the first of them.
+        rule: Requirement that the values do not meet, such as ``must be a number``.
+        value: First wrong value.
+        count: Number of wrong values.
+        rows: Indices of the first rows with wrong values, from 0.
     """
 
     rule: str
@@ -34,86 +35,108 @@ class Fault:
     rows: list[int] = field(default_factory=list)
 
     def add(self, row: int) -> None:
-        """One more, in *row*."""
+        """Count one more wrong value, and record that *row* contains it."""
         self.count += 1
         if len(self.rows) < SHOWN_ROWS:
             self.rows.append(row)
 
 
 @dataclass(slots=True)
-class Report:
-    """The faults of an input.
+class ValidationReport:
+    """All validation errors of an input.
 
     Args:
-        missing: the columns that lack in one row or more, in the order of the schema.
-        faults: by column, for each rule broken.
-        unexpected: the columns that the schema does not have, where it forbids them.
-        meant: by a name that was sent, the column it may stand for.
+        missing: Required columns missing from at least one row, in the order of the schema.
+        errors: Errors by column name, one for each broken rule.
+        unexpected: Columns that the schema does not have, if it forbids them.
+        suggestions: Names that were sent, each with the column it may be a misspelling of.
     """
 
     missing: list[str] = field(default_factory=list)
-    faults: dict[str, list[Fault]] = field(default_factory=dict)
+    errors: dict[str, list[ColumnError]] = field(default_factory=dict)
     unexpected: list[str] = field(default_factory=list)
-    meant: dict[str, str] = field(default_factory=dict)
+    suggestions: dict[str, str] = field(default_factory=dict)
 
     def add(self, column: Column, rule: str, row: int, value: object) -> None:
-        """Note that *value* in *row* breaks *rule*."""
-        faults = self.faults.setdefault(column.name, [])
-        fault = next((fault for fault in faults if fault.rule == rule), None)
-        if fault is None:
-            fault = Fault(rule, value)
-            faults.append(fault)
-        fault.add(row)
+        """Record that *value* in *row* breaks *rule*."""
+        errors = self.errors.setdefault(column.name, [])
+        error = next((error for error in errors if error.rule == rule), None)
+        if error is None:
+            error = ColumnError(rule, value)
+            errors.append(error)
+        error.add(row)
 
     def suggest(self, sent: Iterable[str]) -> None:
-        """Find for each missing column the name it may have been sent as: ``bed`` for ``beds``."""
+        """Suggest missing columns for misspelled names in *sent*, such as ``beds`` for ``bed``."""
         unused = [name for name in list(sent)[:COMPARED] if len(name) <= SHOWN_TEXT]
         for column in self.missing[:COMPARED]:
-            near = _nearest(column, unused)
-            if near is not None:
-                self.meant[near] = column
+            match = _closest_match(column, unused)
+            if match is not None:
+                self.suggestions[match] = column
 
-    def raise_for_faults(self, rows: int, columns: Sequence[Column], policy: Policy) -> None:
-        """Raise the error of what was found, if anything was.
+    def raise_for_errors(self, rows: int, columns: Sequence[Column], options: SchemaOptions) -> None:
+        """Raise an exception with all recorded errors, if there are any.
+
+        Args:
+            rows: Number of rows in the input.
+            columns: Columns of the schema.
+            options: Options of the schema.
 
         Raises:
-            MissingColumns: columns are missing; other faults stand beside them.
-            InvalidValues: values break a rule, or columns are not expected.
+            MissingColumns: Columns are missing. Its details include all other errors.
+            InvalidValues: Values break a rule, or there are unexpected columns.
         """
-        if not (self.missing or self.faults or self.unexpected):
+        if not (self.missing or self.errors or self.unexpected):
             return
         by_name = {column.name: column for column in columns}
-        errors = {
-            name: "; ".join(_told(fault, by_name[name], rows, echo=policy.echo) for fault in faults)
-            for name, faults in self.faults.items()
+        descriptions = {
+            name: "; ".join(
+                _describe(error, by_name[name], rows, echo=options.echo_values) for error in errors
+            )
+            for name, errors in self.errors.items()
         }
-        details = {"unexpected_columns": self.unexpected[:SHOWN_NAMES], "did_you_mean": self.meant}
-        error: InvalidInput = (
-            MissingColumns(self.missing, errors, details) if self.missing else InvalidValues(errors, details)
-        )
-        if not policy.reveal:
-            error.hide()
-        raise error
+        exception = self._exception(descriptions)
+        if not options.show_schema:
+            exception.hide()
+        raise exception
+
+    def _exception(self, errors: Mapping[str, str]) -> InvalidInput:
+        """Return the exception for *errors*, a description by column. Its details are limited."""
+        shown = dict(islice(errors.items(), SHOWN_ERRORS))
+        unexpected = self.unexpected[:SHOWN_NAMES]
+        details = {
+            "missing_columns": self.missing,
+            "errors": shown,
+            "unexpected_columns": unexpected,
+            "did_you_mean": self.suggestions,
+        }
+        details = {name: value for name, value in details.items() if value}
+        if self.missing:
+            return MissingColumns(self.missing, errors, details=details)
+        problems = [f"{name} {description}" for name, description in shown.items()]
+        problems += [f"{name} is not expected" for name in unexpected]
+        return InvalidValues(errors, f"Invalid input data: {'; '.join(problems)}", details=details)
 
 
-def _nearest(name: str, names: list[str]) -> str | None:
-    """The one of *names* that *name* may be a slip of. Comparing is slow, so long names are not compared."""
+def _closest_match(name: str, candidates: list[str]) -> str | None:
+    """Return the most similar candidate, or None. Skips long names, which are slow to compare."""
     if len(name) > SHOWN_TEXT:
         return None
-    near = difflib.get_close_matches(name, [n for n in names if len(n) <= SHOWN_TEXT], n=1, cutoff=0.75)
-    return near[0] if near else None
+    short = [candidate for candidate in candidates if len(candidate) <= SHOWN_TEXT]
+    matches = difflib.get_close_matches(name, short, n=1, cutoff=0.75)
+    return matches[0] if matches else None
 
 
-def _told(fault: Fault, column: Column, rows: int, *, echo: bool) -> str:
-    told = fault.rule
-    if isinstance(fault.value, str) and column.levels is not None:
+def _describe(error: ColumnError, column: Column, rows: int, *, echo: bool) -> str:
+    description = error.rule
+    if isinstance(error.value, str) and column.levels is not None:
         levels = [level for level in column.levels[: COMPARED**2] if isinstance(level, str)]
-        near = _nearest(fault.value.strip().lower(), levels) if rows <= COMPARED else None
-        told += f": did you mean {near}?" if near is not None else ""
+        match = _closest_match(error.value.strip().lower(), levels) if rows <= COMPARED else None
+        description += f": did you mean {match}?" if match is not None else ""
     if echo:
-        told += f", not {repr(fault.value)[:SHOWN_TEXT]}"
+        description += f", not {repr(error.value)[:SHOWN_TEXT]}"
     if rows == 1:
-        return told
-    more = fault.count - len(fault.rows)
-    shown = ", ".join(map(str, fault.rows)) + (f" and {more} more" if more else "")
-    return f"{told} (row {shown})"
+        return description
+    more = error.count - len(error.rows)
+    shown = ", ".join(map(str, error.rows)) + (f" and {more} more" if more else "")
+    return f"{description} (row {shown})"

@@ -1,4 +1,4 @@
-"""The schema of a deployment's input."""
+"""Input schema of a deployment."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
@@ -9,134 +9,137 @@ import msgspec
 import numpy as np
 
 from ..errors import ConfigurationError, InvalidInput
-from .check import check, refuse_many
-from .coerce import as_json
+from .coerce import to_json_value
 from .columns import Column, Kind, Level
-from .csv_rows import CSV, ROWS, CSVDecoder
-from .decode import Decoder
-from .files import read_file, write_file
-from .infer import columns_of
-from .policy import Policy
-from .rows import Split, by_row
-from .sources import columns_of_pandera, columns_of_sample, columns_of_signature
+from .csv_decoder import CSV, ROWS, CSVDecoder
+from .introspection import infer_from_sample, read_mlflow_signature, read_pandera_schema
+from .introspection.infer_columns import infer_columns
+from .json_decoder import Decoder
+from .row_validator import check_row_count, validate_rows
+from .schema_file import read_file, write_file
+from .schema_options import SchemaOptions
+from .split_rows import SplitRows, columns_to_records
 from .table import Table
-from .training import trained_columns
+from .training import infer_columns_with_training
 
 __all__ = ["Schema"]
 
-_STRICT = Policy()
+_STRICT = SchemaOptions()
 
 _KINDS: dict[type, Kind] = {float: "number", int: "integer", bool: "boolean", str: "text"}
 
 
 class Schema:
-    """The columns an input must have, compiled for reading.
+    """Columns that an input must have, compiled into decoders for JSON and CSV.
 
     Args:
-        columns: in the order the model was trained with.
-        policy: what the columns do not settle; see `reading`.
+        columns: Columns, in the order the model was trained with.
+        options: Options of the schema as a whole; see `with_options`.
 
     Raises:
-        ConfigurationError: there are none, or two share a name.
+        ConfigurationError: There are no columns, or two have the same name.
     """
 
-    def __init__(self, columns: Sequence[Column], policy: Policy = _STRICT) -> None:
+    def __init__(self, columns: Sequence[Column], options: SchemaOptions = _STRICT) -> None:
         self.columns = tuple(columns)
         for column in self.columns:
             if not isinstance(column, Column):
-                raise ConfigurationError(f"columns: {column!r}: accepts a Column")
+                raise ConfigurationError(f"columns must be a sequence of Column (got {column!r})")
         if not self.columns:
-            raise ConfigurationError("columns: accepts at least one column")
-        if len({column.name for column in self.columns}) != len(self.columns):
-            raise ConfigurationError("columns: two columns share a name")
-        self.policy = policy
-        self._decoder = Decoder(self.columns, policy)
-        self._csv = CSVDecoder(self.columns, policy)
+            raise ConfigurationError("columns must be at least one Column (got none)")
+        names = [column.name for column in self.columns]
+        if len(set(names)) != len(names):
+            duplicate = next(name for name in names if names.count(name) > 1)
+            raise ConfigurationError(f"columns must have different names (got {duplicate!r} twice)")
+        self.options = options
+        self._decoder = Decoder(self.columns, options)
+        self._csv = CSVDecoder(self.columns, options)
 
     @classmethod
     def of(cls, **columns: type | Sequence[Level] | Column) -> "Schema":
-        """A schema written by hand: ``Schema.of(age=float, plan=["free", "pro"])``.
+        """Create a schema by hand: ``Schema.of(age=float, plan=["free", "pro"])``.
 
         Args:
-            columns: for each name ``float``, ``int``, ``bool`` or ``str``, the list of values
-                allowed, or a `Column`.
+            columns: By column name, one of ``float``, ``int``, ``bool`` and ``str``, a list of the
+                allowed values, or a `Column`.
 
         Raises:
-            ConfigurationError: one of them is something else.
+            ConfigurationError: A column is specified by anything else.
         """
-        return cls([_column(name, told) for name, told in columns.items()])
+        return cls([_create_column(name, spec) for name, spec in columns.items()])
 
     @classmethod
     def from_model(cls, model: object, X: object = None) -> "Schema":  # noqa: N803  scikit-learn's word
-        """The schema a fitted scikit-learn estimator tells of itself.
+        """Infer the schema of a fitted scikit-learn estimator.
 
-        The names come from ``feature_names_in_`` (``x0``, ``x1``, … for a model fitted on an
-        array, ``text`` for one fitted on texts); what a ColumnTransformer drops is not asked for;
-        the levels of its encoders are the values allowed; a column that is imputed may be null. What
-        goes to a function, or to another library's transformer, may be any single value: only the
-        model knows.
+        Names come from ``feature_names_in_`` (``x0``, ``x1``, … for a model fitted on an array, ``text``
+        for one fitted on texts). Columns that a ColumnTransformer drops are left out, the categories of
+        encoders become levels, and imputed columns are nullable. Columns passed to a function or to a
+        transformer of another library get the kind ``any``.
 
         Args:
-            model: an estimator, or a pipeline, a search or an ensemble of them.
-            X: Rows as in training, a DataFrame or an array. A column of which the model does not store the
-                kind is then of the kind it has there: text, boolean, number or integer.
+            model: Fitted estimator, or a pipeline, a search or an ensemble of estimators.
+            X: Training rows, as a DataFrame or an array. They provide the kind (text, boolean, number or
+                integer) of columns for which the model does not store it.
 
         Raises:
-            ConfigurationError: the model tells neither names nor number of its inputs, or encodes a
-                column of dates, or of other values that no request can hold.
+            ConfigurationError: The model stores neither names nor number of its input columns, or
+                encodes dates or other values that JSON cannot represent.
         """
-        return cls(columns_of(model) if X is None else trained_columns(model, X))
+        return cls(infer_columns(model) if X is None else infer_columns_with_training(model, X))
 
     @classmethod
     def from_sample(cls, frame: object, *, max_levels: int = 20) -> "Schema":
-        """The schema of a pandas or polars DataFrame with rows as they will come.
+        """Infer the schema of a pandas or polars DataFrame.
 
-        Each column is of the kind of its values; where nulls are among them it may be null; a
-        categorical one, or a text of few and frequent values, has these as its levels. What numbers
-        came is kept as an example, and bounds nothing.
+        Each column gets the kind of its values, and is nullable if it contains nulls. The values of a
+        categorical column, or of a text column with few, frequent values, become its levels. The median
+        of a numeric column is its example; its range is recorded, but not enforced.
 
         Args:
-            frame: the rows, preferably those of the training.
-            max_levels: a text with more different values than this is free text.
+            frame: Representative rows, preferably the training data.
+            max_levels: Maximum number of distinct values for a text column to get levels.
 
         Raises:
-            ConfigurationError: *frame* is no DataFrame, or a column holds lists, bytes or the like.
+            ConfigurationError: *frame* is not a DataFrame, or a column contains lists, bytes or other
+                values that JSON cannot represent.
         """
-        return cls(columns_of_sample(frame, max_levels))
+        return cls(infer_from_sample(frame, max_levels))
 
     @classmethod
     def from_signature(cls, signature: object) -> "Schema":
-        """The schema of an MLflow signature: its names, types, and what is optional.
+        """Create a schema from an MLflow signature: names, types and which columns are optional.
 
         Args:
-            signature: a ``ModelSignature``, its ``inputs``, or what ``to_dict()`` makes of either.
+            signature: MLflow ``ModelSignature``, its ``inputs``, or the ``to_dict()`` of either.
 
         Raises:
-            ConfigurationError: it has no inputs, is one of tensors, or a column is no single value.
+            ConfigurationError: The signature has no inputs, contains tensors, or has a column of a
+                composite type.
         """
-        return cls(columns_of_signature(signature))
+        return cls(read_mlflow_signature(signature))
 
     @classmethod
     def from_pandera(cls, schema: object) -> "Schema":
-        """The schema of a pandera ``DataFrameSchema``: types, nulls, defaults and checks.
+        """Create a schema from a pandera ``DataFrameSchema``: types, nulls, defaults and checks.
 
-        ``strict=True`` is ``schema.reading(extra="forbid")`` here, and ``coerce=True`` is
-        ``schema.reading(lenient=True)``.
+        The equivalent of ``strict=True`` is ``schema.with_options(extra_columns="forbid")``, that of
+        ``coerce=True`` is ``schema.with_options(coerce_strings=True)``.
 
         Args:
-            schema: of pandera; of a ``DataFrameModel``, its ``to_schema()``.
+            schema: pandera ``DataFrameSchema``. For a ``DataFrameModel``, pass its ``to_schema()``.
 
         Raises:
-            ConfigurationError: a check or an option cannot be read; the column at fault is named.
+            ConfigurationError: A check or an option has no equivalent in a `Column`.
         """
-        return cls(columns_of_pandera(schema))
+        return cls(read_pandera_schema(schema))
 
     @classmethod
     def load(cls, path: str | Path) -> "Schema":
-        """The schema in a ``.toml`` or ``.json`` file, as `save` writes it and a person may edit it.
+        """Load a schema from a ``.toml`` or ``.json`` file, written by `save` or by hand.
 
         Raises:
-            ConfigurationError: it cannot be read; the entry at fault is named.
+            ConfigurationError: The file cannot be read or contains an invalid entry.
         """
         return cls(*read_file(path))
 
@@ -144,24 +147,25 @@ class Schema:
         """Write the schema to a ``.toml`` or ``.json`` file.
 
         Raises:
-            ConfigurationError: *path* has another ending.
+            ConfigurationError: *path* has a different ending, or cannot be written.
         """
-        write_file(path, self.columns, self.policy)
+        write_file(path, self.columns, self.options)
 
-    def reading(self, **options: Any) -> "Schema":
-        """The same schema, which reads otherwise: ``schema.reading(extra="forbid", lenient=True)``.
+    def with_options(self, **options: Any) -> "Schema":
+        """Return a copy with other options: ``schema.with_options(extra_columns="forbid")``.
 
         Args:
-            options: those of `Policy`: *extra*, *lenient*, *unknown_levels*, *nan*, *echo*, *reveal*.
+            options: Options of `SchemaOptions`: *extra_columns*, *coerce_strings*, *unknown_levels*,
+                *nan*, *echo_values* and *show_schema*.
 
         Raises:
-            ConfigurationError: an option is none of them, or has another value than it accepts.
+            ConfigurationError: An option does not exist or has an invalid value.
         """
-        known = [option.name for option in fields(Policy)]
+        known = [option.name for option in fields(SchemaOptions)]
         for option in options:
             if option not in known:
-                raise ConfigurationError(f"{option}: accepts the options {', '.join(known)}")
-        return Schema(self.columns, replace(self.policy, **options))
+                raise ConfigurationError(f"option must be one of {', '.join(known)} (got {option!r})")
+        return Schema(self.columns, replace(self.options, **options))
 
     def __iter__(self) -> Iterator[Column]:
         return iter(self.columns)
@@ -174,28 +178,29 @@ class Schema:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The column names, in order."""
+        """Column names, in order."""
         return tuple(column.name for column in self.columns)
 
     @property
     def example(self) -> dict[str, Level | None]:
-        """A row as a caller might send it."""
+        """Example row: by column name, a value that the column allows."""
         return {column.name: column.example for column in self.columns}
 
     def read(self, rows: object, max_rows: int | None = None) -> Table:
-        """The table of *rows*, checked.
+        """Validate *rows* and return them as a table.
 
         Args:
-            rows: raw JSON (an object is one row, an array of objects many), `CSV`, `Split`, or Python
-                values: a mapping (one row; of sequences, columns), a sequence of mappings, an array
-                of (rows, columns) in the schema's order, or a pandas or polars DataFrame. NaN
-                counts as null, a date is its ISO 8601 text, and a Decimal a number.
-            max_rows: the most rows to read; None for any number.
+            rows: Raw JSON (an object for one row, or an array of objects), `CSV`, `SplitRows`, or Python
+                values: a mapping (one row, or columns if all its values are sequences), a sequence of
+                mappings, an array of shape (rows, columns) in the order of the schema, or a pandas or
+                polars DataFrame. In Python values, NaN counts as null, a date as its ISO 8601 text, and
+                a Decimal as a number.
+            max_rows: Maximum number of rows; None for no limit.
 
         Raises:
-            MalformedBody: raw JSON that is not rows, or CSV that is none.
-            InvalidInput: Python values that are not rows, or more than *max_rows*.
-            MissingColumns, InvalidValues: the rows break the schema.
+            MalformedBody: The JSON or CSV is invalid, or the JSON does not consist of rows.
+            InvalidInput: The Python values are not rows, or there are more than *max_rows*.
+            MissingColumns, InvalidValues: The rows do not match the schema.
         """
         if isinstance(rows, bytes):
             return self._decoder(rows.strip(b" \t\r\n"), max_rows)
@@ -203,25 +208,30 @@ class Schema:
             return self._decoder(bytes(rows).strip(b" \t\r\n"), max_rows)
         if isinstance(rows, CSV):
             return self._csv(rows.raw, max_rows)
-        if isinstance(rows, Split):
-            refuse_many(rows.data, max_rows)
-            return self._decoder.of_records(rows.records(self.names))
+        if isinstance(rows, SplitRows):
+            check_row_count(rows.data, max_rows)
+            return self._decoder.convert_records(rows.records(self.names))
         records = self._records(rows)
         columns: Any = rows if isinstance(rows, Mapping) else getattr(rows, "columns", None)
         if not records and columns is not None:
-            # No rows to tell it: as of a CSV header alone.
-            return self._csv.empty([str(name) for name in columns])
-        refuse_many(records, max_rows)
-        return check(self.columns, records, self.policy)
+            # Without rows, check the column names alone, as for a CSV header.
+            return self._csv.read_header([str(name) for name in columns])
+        check_row_count(records, max_rows)
+        return validate_rows(self.columns, records, self.options)
 
     def iter_csv(self, raw: bytes | CSV, rows: int = ROWS) -> Iterator[Table]:
-        """The tables of CSV, for more of it than should be in memory as values: at most *rows* rows each.
+        """Iterate over CSV that is too large for a single table.
+
+        Args:
+            raw: Bytes of the CSV.
+            rows: Maximum number of rows per table.
 
         Raises:
             InvalidInput: *raw* is not bytes.
-            MalformedBody, MissingColumns, InvalidValues: as `read`, once the row at fault is reached.
+            MalformedBody, MissingColumns, InvalidValues: As in `read`, when the iteration reaches the
+                invalid row.
         """
-        return self._csv.tables(raw, rows)
+        return self._csv.iter_tables(raw, rows)
 
     def _records(self, rows: Any) -> Sequence[object]:
         if hasattr(rows, "to_dicts"):
@@ -231,7 +241,7 @@ class Schema:
                 raise InvalidInput("Two columns of the DataFrame share a name")
             rows = rows.to_dict("records")
         elif isinstance(rows, Mapping):
-            rows = _rows_of(rows)
+            rows = _mapping_to_rows(rows)
         elif isinstance(rows, np.ndarray):
             if rows.ndim != 2 or rows.shape[1] != len(self):
                 raise InvalidInput(f"The array has the shape {rows.shape}: send (rows, {len(self)})")
@@ -241,34 +251,36 @@ class Schema:
         for name in dict.fromkeys(name for row in rows for name in row):
             if not isinstance(name, str):
                 raise InvalidInput(f"A column is called {name!r}: name columns in text, or send an array")
-        plain = as_json if self.policy.nan == "refuse" else _nan_as_null
-        return [{name: plain(value) for name, value in row.items()} for row in rows]
+        convert = to_json_value if self.options.nan == "refuse" else _nan_to_null
+        return [{name: convert(value) for name, value in row.items()} for row in rows]
 
 
-def _column(name: str, told: type | Sequence[Level] | Column) -> Column:
-    if isinstance(told, Column):
-        return replace(told, name=name)
-    if isinstance(told, type) and told in _KINDS:
-        return Column(name, _KINDS[told])
-    if isinstance(told, Sequence) and not isinstance(told, str) and told:
-        kinds = {_KINDS.get(type(level)) for level in told}
+def _create_column(name: str, spec: type | Sequence[Level] | Column) -> Column:
+    if isinstance(spec, Column):
+        return replace(spec, name=name)
+    if isinstance(spec, type) and spec in _KINDS:
+        return Column(name, _KINDS[spec])
+    if isinstance(spec, Sequence) and not isinstance(spec, str) and spec:
+        kinds = {_KINDS.get(type(level)) for level in spec}
         kind = "number" if kinds == {"number", "integer"} else kinds.pop() if len(kinds) == 1 else None
         if kind is not None:
-            return Column(name, kind, tuple(told))
+            return Column(name, kind, tuple(spec))
     raise ConfigurationError(
-        f"column {name!r}: {told!r}: accepts float, int, bool, str, a list of values of one of them, or a Column"
+        f"column {name!r} must be float, int, bool, str, a list of values of one of these types, or a Column"
+        f" (got {spec!r})"
     )
 
 
-def _rows_of(rows: Mapping[str, Any]) -> list[Any]:
-    columns = [isinstance(values, list | tuple) or np.ndim(values) == 1 for values in rows.values()]
-    if not columns or not all(columns):
+def _mapping_to_rows(rows: Mapping[str, Any]) -> list[Any]:
+    """Return the rows in a mapping that is either one row or several columns."""
+    are_columns = [isinstance(values, list | tuple) or np.ndim(values) == 1 for values in rows.values()]
+    if not are_columns or not all(are_columns):
         return [rows]
     if len({len(values) for values in rows.values()}) != 1:
         raise InvalidInput("The columns have different lengths")
-    return by_row(rows)
+    return columns_to_records(rows)
 
 
-def _nan_as_null(value: object) -> object:
-    value = as_json(value)
+def _nan_to_null(value: object) -> object:
+    value = to_json_value(value)
     return None if isinstance(value, float) and value != value else value

@@ -1,4 +1,4 @@
-"""Rows that passed a schema."""
+"""Tables of validated rows."""
 
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain, compress
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .columns import Column
-from .rows import by_row
+from .split_rows import columns_to_records
 
 if TYPE_CHECKING:
     import pandas
@@ -17,20 +17,20 @@ __all__ = ["Table"]
 
 
 class Table:
-    """Validated rows, by column: what a model or a handler is given.
+    """Validated rows, stored by column: the input of models and handlers.
 
-    ``table["age"]`` is an array with a value a row; ``len(table)`` is the number of rows; iterating
-    gives the column names, in the schema's order.
+    ``table["age"]`` is an array with one value per row, ``len(table)`` the number of rows. Iteration
+    yields the column names, in the order of the schema.
 
     Args:
-        columns: the schema's columns.
-        numbers: float64, (rows, numeric columns): one block for the columns of kind ``number``,
-            ``integer`` and ``boolean``, in their order; null is NaN.
-        texts: for each other column, in their order, its values; null is None.
-        warnings: what the caller should be told though the rows passed.
+        columns: Columns of the schema.
+        numbers: float64 array of shape (rows, numeric columns), for the columns of kind ``number``,
+            ``integer`` and ``boolean``, in their order. Null is NaN.
+        texts: Values of each other column, in their order. Null is None.
+        warnings: Warnings to return to the caller.
     """
 
-    __slots__ = ("_columns", "_place", "numbers", "texts", "warnings")
+    __slots__ = ("_columns", "_indices", "numbers", "texts", "warnings")
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Table:
         self.numbers = numbers
         self.texts = texts
         self.warnings = warnings
-        self._place: dict[str, tuple[Column, int]] | None = None
+        self._indices: dict[str, tuple[Column, int]] | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -52,77 +52,82 @@ class Table:
         return (column.name for column in self._columns)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._places()
+        return name in self._locate()
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        """The column *name*: float64, int64 or bool after its kind, object for text and for any.
+        """Return the values of the column *name* as an array.
 
-        A column of integers or booleans with a null in it stays float64, null being NaN.
+        Its dtype is float64, int64 or bool according to the kind, and object for ``text`` and ``any``.
+        Integers and booleans with a null among them are float64; null is NaN.
         """
-        column, at = self._places()[name]
+        column, index = self._locate()[name]
         if not column.numeric:
-            return np.array(self.texts[at], dtype=object)
-        values = self.numbers[:, at]
+            return np.array(self.texts[index], dtype=object)
+        values = self.numbers[:, index]
         if column.kind == "number" or np.isnan(values).any():
             return values
         return values.astype(np.int64 if column.kind == "integer" else np.bool_)
 
-    def _places(self) -> dict[str, tuple[Column, int]]:
-        if self._place is None:
-            self._place = {}
+    def _locate(self) -> dict[str, tuple[Column, int]]:
+        """Return each column by name, with its index in *numbers* or *texts*."""
+        if self._indices is None:
+            self._indices = {}
             counts = [0, 0]
             for column in self._columns:
-                self._place[column.name] = column, counts[column.numeric]
+                self._indices[column.name] = column, counts[column.numeric]
                 counts[column.numeric] += 1
-        return self._place
+        return self._indices
 
     @classmethod
-    def joined(cls, tables: "Sequence[Table]") -> "Table":
-        """One table of the rows of several that have the same columns; their warnings stay with them."""
+    def concat(cls, tables: "Sequence[Table]") -> "Table":
+        """Join tables that have the same columns. Warnings are dropped, unless there is only one table."""
         first = tables[0]
         if len(tables) == 1:
             return first
         texts = [list(chain.from_iterable(parts)) for parts in zip(*(t.texts for t in tables), strict=True)]
         return cls(first._columns, np.concatenate([table.numbers for table in tables]), texts)
 
-    def part(self, start: int, stop: int) -> "Table":
-        """The rows from *start* to *stop*."""
+    def slice(self, start: int, stop: int) -> "Table":
+        """Return the rows from *start* up to *stop*, without warnings."""
         texts = [cells[start:stop] for cells in self.texts]
         return Table(self._columns, self.numbers[start:stop], texts)
 
-    def taken(self, rows: npt.NDArray[np.bool_]) -> "Table":
-        """The rows where *rows*, one value for each, is True."""
+    def select(self, rows: npt.NDArray[np.bool_]) -> "Table":
+        """Return the rows for which the mask *rows* is True, without warnings."""
         texts = [list(compress(cells, rows)) for cells in self.texts]
         return Table(self._columns, self.numbers[rows], texts)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The rows as dictionaries of plain Python values, null as None."""
-        return by_row({column.name: self._plain(column) for column in self._columns})
+        """Return the rows as dictionaries of plain Python values. Null is None."""
+        return columns_to_records({column.name: self._to_list(column) for column in self._columns})
 
-    def _plain(self, column: Column) -> list[Any]:
+    def _to_list(self, column: Column) -> list[Any]:
         values: list[Any] = self[column.name].tolist()
         if not column.numeric:
             return values
-        # Cell by cell: an array with a null in it is of floats, whatever the column's kind.
-        kind = {"integer": int, "boolean": bool}.get(column.kind, float)
-        return [None if value != value else kind(value) for value in values]
+        # Convert each cell: one null makes the whole array float64.
+        convert = {"integer": int, "boolean": bool}.get(column.kind, float)
+        return [None if value != value else convert(value) for value in values]
 
     def to_array(self) -> npt.NDArray[Any]:
-        """(rows, columns) in the schema's order: float64, or object where there is text. It is a copy."""
+        """Return a new array of shape (rows, columns), in the order of the schema.
+
+        Its dtype is float64, or object if there are columns of text.
+        """
         if not self.texts:
             return self.numbers.copy()
-        block = np.empty((len(self), len(self._columns)), dtype=object)
-        for at, name in enumerate(self):
-            block[:, at] = self[name]
-        return block
+        array = np.empty((len(self), len(self._columns)), dtype=object)
+        for index, name in enumerate(self):
+            array[:, index] = self[name]
+        return array
 
     def to_pandas(self, none: Collection[str] = (), *, plain: Collection[str] = ()) -> "pandas.DataFrame":
-        """The table as a DataFrame. Needs the extra ``pandas``.
+        """Return a DataFrame. Requires the extra ``pandas``.
 
         Args:
-            none: the text columns in which null is None; in all others it is NaN.
-            plain: Text columns that get the dtype pandas itself gives text, ``str`` from pandas 3 on; all
-                others are of objects.
+            none: Text columns in which null is None. In all others it is NaN.
+            plain: Text columns with the default text dtype of pandas, ``str`` from pandas 3 on. All others
+                have the dtype object.
         """
         import pandas
 

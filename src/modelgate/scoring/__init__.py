@@ -1,36 +1,25 @@
-"""Scoring: from rows to a prediction, with no HTTP in it."""
+"""Scoring: from rows to a prediction, without HTTP."""
 
-from .kept import keep_columns
-from .model import Known, Model, held
-from .predictor import Predictor
-from .query import Description, Output, Prediction, Query, Target
-from .results import ResultCache
-from .rollout import Rollout
-from .rounding import Round, round_half_even
+from .description import Description
+from .layers.load_model import LoadModel, ModelMetadata
+from .layers.passthrough import add_passthrough_columns
+from .layers.result_cache import ResultCache
+from .layers.rounding import Round, round_half_even
+from .layers.threshold import Threshold
+from .layers.validate import Validate
+from .query import Query
 from .score import score
-from .shadow import Agreement, Shadow
-from .threshold import Threshold, decide
-from .validate import Validate
 
 __all__ = [
-    "Agreement",
     "Description",
-    "Known",
-    "Model",
-    "Output",
-    "Prediction",
-    "Predictor",
+    "LoadModel",
+    "ModelMetadata",
     "Query",
     "ResultCache",
-    "Rollout",
     "Round",
-    "Shadow",
-    "Target",
     "Threshold",
     "Validate",
-    "decide",
-    "held",
-    "keep_columns",
+    "add_passthrough_columns",
     "round_half_even",
     "score",
 ]

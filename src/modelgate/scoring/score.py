@@ -1,15 +1,17 @@
-"""Scoring in isolation: no server, no event loop, no key."""
+"""Scoring without a server, an event loop or a key."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from ..flow import Flow, Layer, drive, stack
 from ..flow.timing import Timing
+from ..inference import Prediction
+from ..inference.decision import DecisionRule
+from ..inference.predictor import Predictor
 from ..schema import Schema
-from .predictor import Predictor
-from .query import Prediction, Query
-from .rounding import Round
-from .validate import Validate
+from .layers.rounding import Round
+from .layers.validate import Validate
+from .query import Query
 
 __all__ = ["predict", "score"]
 
@@ -25,16 +27,16 @@ def score(
     """Score *rows* with *model*, checked and rounded as a gate would.
 
     Args:
-        model: a fitted estimator, or a function of a `Table`.
-        rows: a mapping, mappings, an array, a DataFrame or raw JSON: see `modelgate.Schema.read`.
-        schema: of the input; by default read from the estimator.
-        target: the name of what is predicted, or of each output.
-        decimals: as for `Round`.
+        model: Fitted estimator, or a function of a `Table`.
+        rows: A mapping, mappings, an array, a DataFrame or raw JSON, see `modelgate.Schema.read`.
+        schema: Schema of the input; by default read from the estimator.
+        target: Name of the target, or of each output.
+        decimals: Number of decimals, see `Round`.
 
     Raises:
-        MissingColumns, InvalidValues, InvalidInput, MalformedBody: the rows break the schema.
-        PredictionError: the model failed.
-        ConfigurationError: the options do not go together.
+        MissingColumns, InvalidValues, InvalidInput, MalformedBody: The rows break the schema.
+        PredictionError: The model failed.
+        ConfigurationError: The options cannot be combined.
     """
     predictor = Predictor(model, schema, target=target)
     layers: list[Layer[Query, Prediction]] = [Validate(predictor.schema), Round(decimals)]
@@ -42,14 +44,21 @@ def score(
 
 
 def predict(query: Query) -> Flow[Prediction]:
-    """The innermost of the scoring handlers: what the layers prepared is scored."""
+    """Innermost handler: score the table of *query*, and apply `Predictor.decision`."""
     assert query.predictor is not None and query.table is not None
     flow = query.predictor.predict(query.table)
-    return flow if query.timing is None else _timed(flow, query.timing)
+    if query.timing is not None:
+        flow = _measure(flow, query.timing)
+    rule = query.predictor.decision
+    return flow if rule is None else _apply_rule(flow, rule)
 
 
-def _timed(flow: Flow[Prediction], timing: Timing) -> Flow[Prediction]:
+def _measure(flow: Flow[Prediction], timing: Timing) -> Flow[Prediction]:
     timing.mark("checks")
     prediction = yield from flow
     timing.mark("model")
     return prediction
+
+
+def _apply_rule(flow: Flow[Prediction], rule: DecisionRule) -> Flow[Prediction]:
+    return rule.apply((yield from flow))

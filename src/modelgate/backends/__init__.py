@@ -1,0 +1,1 @@
+"""Connections to Redis and to SQL databases."""

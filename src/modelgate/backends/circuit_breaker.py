@@ -1,0 +1,119 @@
+"""Circuit breaker for servers that do not respond."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..flow import Flow, Wait
+from ..flow.fork_safety import reset_after_fork
+
+__all__ = ["CircuitBreaker", "StorageUnavailable"]
+
+logger = logging.getLogger("modelgate")
+
+
+class StorageUnavailable(Exception):
+    """The server does not respond. The ``__cause__`` is the error of the call."""
+
+
+class CircuitBreaker:
+    """Circuit breaker. After a call failed, one call per *period* is allowed until one succeeds.
+
+    Args:
+        server: Name of the server for the log, which has a line for the begin and the end of each outage.
+        period: Seconds between two attempts during an outage.
+        clock: Monotonic clock, in seconds.
+
+    Attributes:
+        outage_count: Number of outages so far.
+        recovered_at: End of the last outage or data loss, in seconds of the clock; ``-inf`` before the first.
+    """
+
+    def __init__(
+        self, server: str, *, period: float = 1.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.outage_count = 0
+        self.recovered_at = float("-inf")
+        self.clock = clock
+        self._server = server
+        self._period = period
+        self._reset()
+        reset_after_fork(self._reset)
+        self._outage_started_at = float("-inf")
+        # Time of the next attempt; None if there is no outage.
+        self._next_attempt: float | None = None
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+
+    @property
+    def open(self) -> bool:
+        """Whether there is an outage."""
+        return self._next_attempt is not None
+
+    def allow(self) -> bool:
+        """Return whether a call may be made now. During an outage, True uses up the attempt of this period."""
+        if self._next_attempt is None:
+            return True
+        with self._lock:
+            now = self.clock()
+            if self._next_attempt is not None and now < self._next_attempt:
+                return False
+            if self._next_attempt is not None:
+                self._next_attempt = now + self._period
+            return True
+
+    def record_failure(self, error: BaseException) -> None:
+        """Record that a call has failed with *error*."""
+        with self._lock:
+            now = self.clock()
+            is_first = self._next_attempt is None
+            if is_first:
+                self.outage_count += 1
+                self._outage_started_at = now
+            self._next_attempt = now + self._period
+        if is_first:
+            logger.error("%s: does not respond: %s: %s", self._server, type(error).__name__, error)
+
+    def record_data_loss(self) -> None:
+        """Record that the server has lost its data, for example in a restart."""
+        self.recovered_at = self.clock()
+
+    def record_success(self, started_at: float) -> None:
+        """Record that a call has succeeded, which ends the outage if the call started during it.
+
+        Args:
+            started_at: Start of the call, in seconds of the clock.
+        """
+        if self._next_attempt is None:
+            return
+        with self._lock:
+            if self._next_attempt is None or started_at < self._outage_started_at:
+                return
+            self._next_attempt, self.recovered_at = None, self.clock()
+            duration = self.recovered_at - self._outage_started_at
+        logger.warning("%s: responds again: outage of %.1f s", self._server, duration)
+
+    def call(self, wait: Wait, is_outage: Callable[[Exception], bool]) -> Flow[Any]:
+        """Perform *wait*, a call to the server, record its success or failure, and return its result.
+
+        Args:
+            wait: Call to the server.
+            is_outage: Returns whether an error of the call means that the server does not respond. Other
+                errors are raised unchanged.
+
+        Raises:
+            StorageUnavailable: The server does not respond.
+        """
+        started_at = self.clock()
+        try:
+            result = yield wait
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            self.record_failure(error)
+            raise StorageUnavailable from error
+        self.record_success(started_at)
+        return result

@@ -1,0 +1,51 @@
+"""PostgreSQL connections with a read timeout."""
+
+from collections.abc import Generator
+from time import monotonic
+from typing import Any, TypeVar
+
+import psycopg
+
+__all__ = ["TimeoutConnection"]
+
+T = TypeVar("T")
+
+_SILENCE = 30.0
+"""Seconds without a response, or progress in sending, after which a connection is closed. A shorter timeout
+would fail while the server stores a large package, during which it does not respond."""
+
+
+class TimeoutConnection(psycopg.Connection[Any]):
+    """A connection that is closed after a period without any response.
+
+    If the server process is stopped or its disk hangs, the kernel of the server still acknowledges packets, so
+    neither keepalives nor ``tcp_user_timeout`` nor timeouts of the server detect it. A timeout of the call
+    (`PoolQuota.run_with_timeout`) would leave a connection that hangs in the connection pool.
+    """
+
+    def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:
+        """Call `psycopg.Connection.wait`; close the connection if the server does not respond in time.
+
+        psycopg resumes *gen* ten times a second while it waits, and the time is checked then.
+        """
+        try:
+            return super().wait(_with_timeout(gen), *args, **options)
+        except TimeoutError as error:
+            self.close()
+            raise psycopg.OperationalError(str(error)) from None
+
+
+def _with_timeout(steps: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+    """Run *steps*; raise TimeoutError if the connection is not ready to read or write for too long."""
+    try:
+        wait = next(steps)
+        deadline = monotonic() + _SILENCE
+        while True:
+            ready = yield wait
+            if ready:
+                deadline = monotonic() + _SILENCE
+            elif monotonic() > deadline:
+                raise TimeoutError(f"the database has not responded for {_SILENCE:g} s")
+            wait = steps.send(ready)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]

@@ -1,0 +1,140 @@
+"""Scoring of CSV rows in which invalid rows are rejected individually."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+from ..errors import (
+    BodyTooLarge,
+    InvalidInput,
+    InvalidValues,
+    MalformedBody,
+    MissingColumns,
+    RequestError,
+)
+from ..flow import Flow, run
+from .errors import LINE, UnexpectedResponse, parse_invalid_rows
+from .rows import Rows, csv_rows, records
+from .session import Session, is_too_large
+
+__all__ = ["RejectedRow", "ScoredRows", "check_header", "score_rows"]
+
+
+class RejectedRow(str):
+    """Reason why a row was not scored."""
+
+    __slots__ = ()
+
+
+Result: TypeAlias = bytes | RejectedRow
+
+
+class ScoredRows(NamedTuple):
+    """Results of scoring CSV rows.
+
+    Args:
+        header: Header line of the predictions; None if no row was scored.
+        results: Line with the predictions of each row, or the reason why there is none.
+        versions: Versions of the models that scored the rows, if known.
+    """
+
+    header: bytes | None
+    results: list[Result]
+    versions: frozenset[str] = frozenset()
+
+
+def score_rows(session: Session, rows: Rows, *, is_first: bool = False) -> Flow[ScoredRows]:
+    """Score CSV rows, rejecting invalid ones.
+
+    Args:
+        session: Session that sends the requests.
+        rows: CSV rows with their header.
+        is_first: Whether no rows with this header have been accepted yet. If so, and if the gate rejects
+            *rows* without naming one, the header is checked separately.
+
+    Raises:
+        ModelgateError: The cause is not an individual row but, for example, a missing column, the key, a
+            limit or the server.
+    """
+    if not len(rows):
+        return ScoredRows(None, [])
+    try:
+        response = yield from session.post(rows.body(), rows.media_type, "text/csv")
+    except RequestError as error:
+        if not _may_be_row_error(error, rows):
+            raise
+        rejected = {} if is_too_large(error) else _rejected_rows(error, rows)
+        if is_first and not rejected and not is_too_large(error):
+            yield from check_header(session, rows.header)
+        if len(rows) == 1:
+            return ScoredRows(None, [RejectedRow(_reason(error))])
+        if rejected:
+            return (yield from _score_others(session, rows, rejected))
+        return (yield from _score_halves(session, rows))
+    header, lines = yield from run(_split_lines, response.content, len(rows))
+    version = response.headers.get("x-model-version")
+    return ScoredRows(header, lines, frozenset() if version is None else frozenset({version}))
+
+
+def check_header(session: Session, header: bytes) -> Flow[None]:
+    """Send a header line without rows, to check it.
+
+    Raises:
+        ModelgateError: The gate rejects the header, or the request fails.
+    """
+    yield from session.post(header, "text/csv", "text/csv")
+
+
+def _may_be_row_error(error: RequestError, rows: Rows) -> bool:
+    """Return True if *error* may be caused by individual rows."""
+    if isinstance(error, MissingColumns) or error.details.get("unexpected_columns"):
+        return False  # Columns are defined by the header, for all rows.
+    if isinstance(error, MalformedBody):
+        return bool(_rejected_rows(error, rows))
+    return isinstance(error, InvalidInput | BodyTooLarge) or is_too_large(error)
+
+
+def _rejected_rows(error: RequestError, rows: Rows) -> dict[int, str]:
+    """Return the rows that *error* rejects: a mapping of row indices to reasons."""
+    line = LINE.match(error.message)
+    if line is not None:
+        row = rows.row_at(int(line[1]))
+        return {} if row is None else {row: _reason(error)}
+    rules = parse_invalid_rows(error.errors)[0] if isinstance(error, InvalidValues) else {}
+    return {row: "; ".join(reasons) for row, reasons in rules.items() if row < len(rows)}
+
+
+def _reason(error: RequestError) -> str:
+    if isinstance(error, InvalidValues) and error.errors:
+        return "; ".join(f"{column} {rule}" for column, rule in error.errors.items())
+    return LINE.sub("", error.message)
+
+
+def _score_others(session: Session, rows: Rows, rejected: dict[int, str]) -> Flow[ScoredRows]:
+    """Score all rows but the *rejected* ones, and merge the results in the order of the rows."""
+    others = [record for index, record in enumerate(rows.data) if index not in rejected]
+    scored = yield from score_rows(session, csv_rows(rows.header, others))
+    scored_results = iter(scored.results)
+    results = [
+        RejectedRow(rejected[index]) if index in rejected else next(scored_results)
+        for index in range(len(rows))
+    ]
+    return scored._replace(results=results)
+
+
+def _score_halves(session: Session, rows: Rows) -> Flow[ScoredRows]:
+    middle = len(rows) // 2
+    first = yield from score_rows(session, rows.part(0, middle))
+    second = yield from score_rows(session, rows.part(middle, len(rows)))
+    return ScoredRows(
+        first.header or second.header, [*first.results, *second.results], first.versions | second.versions
+    )
+
+
+def _split_lines(content: bytes, rows: int) -> tuple[bytes, list[Result]]:
+    """Split a CSV response into its header and a line per row."""
+    lines: Sequence[bytes] = content.splitlines(keepends=True)
+    if b'"' in content:
+        lines = [record for _, record in records(lines)]
+    if len(lines) != rows + 1:
+        raise UnexpectedResponse(200, f"The response to {rows} rows has {len(lines) - 1} predictions")
+    return lines[0], list(lines[1:])

@@ -1,0 +1,1 @@
+"""Data formats: JSON, CSV, character sets, compression, multipart forms."""

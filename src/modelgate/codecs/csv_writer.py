@@ -1,0 +1,105 @@
+"""Write columns as CSV (RFC 4180)."""
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from .json import ANY
+
+__all__ = ["write_csv"]
+
+_BLOCK_ROWS = 8192
+"""Number of rows that are formatted at once: strings of cells take ten times the memory of their bytes."""
+
+_QUOTED = re.compile(r'[",\r\n]')
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_csv(
+    columns: Sequence[tuple[str, Any]], rows: int, *, escape_formulas: bool = False, header: bool = True
+) -> bytes:
+    """Return the columns as CSV in UTF-8, with commas and newlines.
+
+    Numbers are written as by `repr`, null as an empty cell, arrays and objects as JSON.
+
+    Args:
+        columns: Pairs of name and values: an array, a list of plain Python values and raw JSON, or one
+            value for all rows.
+        rows: Number of rows.
+        escape_formulas: Whether text that spreadsheets would treat as a formula is prefixed with ``'``
+            (OWASP, "CSV Injection").
+        header: Whether the first line contains the names.
+    """
+    formatter = _Formatter(escape_formulas, single_column=len(columns) == 1)
+    names = ",".join([formatter.format_text(name) for name, _ in columns]) + "\n"
+    starts = range(0, rows, _BLOCK_ROWS)
+    blocks = (
+        formatter.format_lines(
+            [values for _, values in columns], slice(start, min(start + _BLOCK_ROWS, rows))
+        )
+        for start in starts
+    )
+    return b"".join([names.encode() if header else b"", *blocks])
+
+
+class _Formatter:
+    def __init__(self, escape_formulas: bool, single_column: bool) -> None:
+        self._escape_formulas = escape_formulas
+        # Most readers skip empty lines.
+        self._empty = '""' if single_column else ""
+
+    def format_lines(self, columns: Iterable[Any], rows: slice) -> bytes:
+        """Return the lines of *rows*."""
+        cells = [self._format_column(values, rows) for values in columns]
+        return ("\n".join(map(",".join, zip(*cells, strict=True))) + "\n").encode()
+
+    def _format_column(self, values: Any, rows: slice) -> Iterable[str]:
+        if not isinstance(values, np.ndarray | list):
+            return repeat(self._format_value(values), rows.stop - rows.start)
+        block = values[rows]
+        if isinstance(block, np.ndarray):
+            if block.dtype.kind == "f":
+                return _format_floats(block.astype(np.float64))
+            if block.dtype.kind in "iu":
+                return map(repr, block.tolist())
+            block = block.tolist()
+        if set(map(type, block)) == {str}:
+            # Labels: few distinct values, so format each once.
+            cells = {value: self.format_text(value) for value in set(block)}
+            return map(cells.__getitem__, block)
+        return map(self._format_value, block)
+
+    def _format_value(self, value: Any) -> str:
+        if isinstance(value, msgspec.Raw):
+            raw = bytes(value)
+            # JSON numbers keep their digits.
+            if raw[:1] not in b'"[{n':
+                return raw.decode()
+            value = ANY.decode(raw)
+        if isinstance(value, str):
+            return self.format_text(value)
+        if isinstance(value, dict | list):
+            return self.format_text(msgspec.json.encode(value).decode())
+        return self._empty if value is None else str(value)
+
+    def format_text(self, value: str) -> str:
+        """Return the cell of a text."""
+        if self._escape_formulas and value.startswith(_FORMULA):
+            value = "'" + value
+        if _QUOTED.search(value):
+            return '"' + value.replace('"', '""') + '"'
+        return value or self._empty
+
+
+def _format_floats(values: npt.NDArray[np.float64]) -> list[str]:
+    """Return the `repr` of each value. JSON is the same for most numbers, and takes a third of the time."""
+    numbers, size = values.tolist(), np.abs(values)
+    cells = msgspec.json.encode(numbers).decode()[1:-1].split(",")
+    for index in np.flatnonzero(~((size >= 1e-4) & (size < 1e16))).tolist():
+        cells[index] = repr(numbers[index])
+    return cells

@@ -1,0 +1,199 @@
+"""Catalog of the deployments that a gate serves."""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from ..errors import DeploymentInactive, DeploymentUnavailable, Forbidden, NotFound
+from ..flow import Flow, Handler
+from ..flow.fork_safety import reset_after_fork
+from ..http import Request, Response
+from ..inference import Prediction
+from ..scoring import Description, LoadModel, Query
+from ..scoring.layers.shadow import ShadowLayer
+from .deployment import Deployment
+from .model_handle import ModelHandle
+
+__all__ = ["DeploymentCatalog", "InFlight", "LiveDeployment", "ModelRevision", "State"]
+
+State: TypeAlias = Literal["active", "paused", "draining"]
+
+_RETRY_DRAINED = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelRevision:
+    """One model version of a deployment, with the scoring layers around it. Immutable.
+
+    Args:
+        deployment: Options of the deployment, with this model as its own.
+        model: Layer that provides the model.
+        score: The scoring layers, the model included.
+        handle: Handle of a model that is loaded on demand; None for a model passed as an object.
+        serves_callers: False for the revision of a shadow, whose calls are counted separately.
+    """
+
+    deployment: Deployment
+    model: LoadModel
+    score: Handler[Query, Prediction]
+    handle: ModelHandle | None
+    serves_callers: bool = True
+
+
+class InFlight:
+    """The requests of a deployment that are not answered yet.
+
+    Attributes:
+        begin: Adds a request.
+    """
+
+    def __init__(self) -> None:
+        self._reset()
+        reset_after_fork(self._reset)
+
+    def _reset(self) -> None:
+        """Start without requests in flight; the parent process answers its own."""
+        self._requests: set[object] = set()
+        self.begin = self._requests.add
+        self._ended = threading.Condition()
+        self._is_awaited = False
+
+    def end(self, request: object) -> None:
+        """Remove *request*. Safe to call twice."""
+        self._requests.discard(request)
+        if self._is_awaited and not self._requests:
+            with self._ended:
+                self._ended.notify_all()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait until no request is in flight; return False if some still are after *timeout* seconds."""
+        self._is_awaited = True
+        with self._ended:
+            return self._ended.wait_for(lambda: not self._requests, timeout)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LiveDeployment:
+    """A deployment that is ready to serve. Immutable: a change replaces it in the catalog.
+
+    Args:
+        deployment: Options of the deployment.
+        revisions: Model revisions that answer requests, the deployment's own model first.
+        score: Scores a query with one of the revisions.
+        answer: Answers a request: the deployment's HTTP layers around *score*.
+        state: Whether it takes requests.
+        in_flight: Requests that are not answered yet, shared with the objects it replaced.
+        shadow: Layer that sends queries to the shadow; None without a shadow.
+        shadow_revision: Model revision of the shadow.
+    """
+
+    deployment: Deployment
+    revisions: tuple[ModelRevision, ...]
+    score: Handler[Query, Prediction]
+    answer: Handler[Request, Response]
+    state: State = "active"
+    in_flight: InFlight = field(default_factory=InFlight)
+    shadow: ShadowLayer | None = None
+    shadow_revision: ModelRevision | None = None
+
+    @property
+    def model(self) -> LoadModel:
+        """Layer that provides the deployment's own model."""
+        return self.revisions[0].model
+
+    @property
+    def all_revisions(self) -> tuple[ModelRevision, ...]:
+        """All model revisions, the shadow's last."""
+        return self.revisions if self.shadow_revision is None else (*self.revisions, self.shadow_revision)
+
+    @property
+    def model_handles(self) -> list[ModelHandle]:
+        """Handles of the models that are loaded on demand."""
+        return [revision.handle for revision in self.all_revisions if revision.handle is not None]
+
+    def describe(self) -> Flow[Description]:
+        """Return the description of the deployment, see `Catalog.describe`."""
+        deployment = self.deployment
+        schema = deployment.schema or (yield from self.model.schema(Query(b"")))
+        if not schema.options.show_schema:
+            raise Forbidden("This deployment does not show its schema")
+        targets = yield from self.model.targets()
+        return Description(
+            deployment.name,
+            (yield from self.version()),
+            deployment.model_id or deployment.name,
+            schema,
+            targets,
+            function=callable(deployment.model) and not hasattr(deployment.model, "predict"),
+            endpoint=deployment.endpoint,
+        )
+
+    def version(self) -> Flow[str]:
+        """Return the version of the deployment's own model, see `Catalog.version`."""
+        version = self.deployment.version
+        return version if version is not None else (yield from self.model.version())
+
+    def versions(self) -> Flow[list[str]]:
+        """Return the versions that answer requests, the own model's first."""
+        versions = [(yield from self.version())]
+        for revision in self.revisions[1:]:
+            versions += [(yield from revision.model.version())]
+        return versions
+
+
+class DeploymentCatalog(dict[str, LiveDeployment]):
+    """The deployments of a gate by name; implements `Catalog`."""
+
+    def get_or_404(self, name: str) -> LiveDeployment:
+        """Return the deployment *name*, active or not. Raises `NotFound` if there is none."""
+        live = self.get(name)
+        if live is None:
+            raise NotFound("The model of this deployment could not be found")
+        return live
+
+    def get_active(self, name: str) -> LiveDeployment:
+        """Return the deployment *name* if it takes requests.
+
+        Raises:
+            NotFound: There is no such deployment.
+            DeploymentInactive: It is paused.
+            DeploymentUnavailable: It is being drained.
+        """
+        live = self.get_or_404(name)
+        if live.state == "active":
+            return live
+        if live.state == "draining":
+            raise DeploymentUnavailable(_RETRY_DRAINED, "This deployment takes no new requests at the moment")
+        raise DeploymentInactive
+
+    def begin_request(self, name: str, in_flight: InFlight, request: object) -> LiveDeployment:
+        """Add *request* to *in_flight*, then return the deployment like `get_active`.
+
+        In this order, a concurrent drain either waits for the request or rejects it. The caller must
+        call `InFlight.end`, even if this raises.
+        """
+        in_flight.begin(request)
+        live = self.get(name)
+        return live if live is not None and live.state == "active" else self.get_active(name)
+
+    def describe(self, name: str) -> Flow[Description]:
+        """Implement `Catalog.describe`."""
+        return self.get_active(name).describe()
+
+    def score(self, name: str, query: Query) -> Flow[Prediction]:
+        """Implement `Catalog.score`."""
+        return self.get_active(name).score(query)
+
+    def version(self, name: str) -> Flow[str]:
+        """Implement `Catalog.version`."""
+        return self.get_active(name).version()
+
+    def ready(self, name: str | None = None) -> Flow[bool]:
+        """Implement `Catalog.ready`."""
+        active = [live for live in list(self.values()) if live.state == "active"]
+        for live in active if name is None else [self.get_active(name)]:
+            try:
+                yield from live.model.ready()
+            except (NotFound, DeploymentUnavailable):
+                return False
+        return True

@@ -1,0 +1,167 @@
+"""Options of a deployment: a model under a name that callers use."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from ..errors import ConfigurationError
+from ..flow import Layer
+from ..http import Request, Response
+from ..inference import Prediction
+from ..models.load_policy import LoadPolicy
+from ..models.package_files import check_file
+from ..models.store import TOKEN
+from ..schema import Schema
+from ..scoring import Query, Threshold
+from .rollout import Rollout, Shadow
+
+__all__ = ["Deployment", "HTTPLayer", "ScoringLayer"]
+
+HTTPLayer: TypeAlias = Layer[Request, Response]
+ScoringLayer: TypeAlias = Layer[Query, Prediction]
+
+_NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VERSION = re.compile(r"[!-.0-~]{1,64}")
+_ENDPOINT = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+
+
+@dataclass(frozen=True, eq=False)
+class Deployment:
+    """A model under a name that callers use.
+
+    Args:
+        name: Letters, digits, ``_``, ``-`` and single dots; at most 64 characters.
+        model: A fitted estimator; a `ModelPackage`; the path of a ``.mgpkg`` package or of a ``.skops``,
+            ``.onnx`` or ``.joblib`` file, loaded on the first request; ``"store:name"`` for a model in the
+            gate's store; or a function of a `Table`, see `Gate.handler`. A package provides *schema*,
+            *target*, *positive_class* and *threshold* unless they are set here.
+        schema: Schema of the input; by default inferred from the estimator.
+        target: Name of the predicted value, or a list with the name of each output.
+        version: Model version in paths and responses; by default that of the package, or of the
+            model's name in the store, or ``"1"``.
+        model_id: Model name in responses that contain one; by default the deployment's name.
+        positive_class: Positive class of a binary classifier; by default the second of ``classes_``.
+        threshold: Probability from which the positive class is predicted; by default the
+            model itself decides.
+        endpoint: Additional path below the gate's mount point, such as ``"/detect-fraud"``, in the
+            wire format of the dialect ``simple``.
+        decimals: Number of decimals to round predicted numbers to; None for no rounding. By default as
+            the service of the dialect does: two for ``mlclever``, no rounding for the others.
+        state: ``"active"``, or ``"paused"`` to reject every request.
+        sha256: SHA-256 digest that pins the model file; required for a ``.joblib`` file.
+        layers: HTTP layers around this deployment only, inside those of the gate.
+        scoring_layers: Scoring layers around its predictions, instead of the gate's.
+        offload: Whether the model runs in a worker thread of the gate: under ASGI, and under WSGI if
+            requests have a deadline. By default a function under ASGI always does, and any other model
+            while its calls take more than two milliseconds. True offloads every call. False runs the
+            model on the event loop, one request at a time, or in the server's thread: for a function
+            known to take microseconds.
+        batch: Whether an estimator scores waiting requests together in one call. Use False for
+            estimators whose prediction for a row depends on the other rows.
+        plans: Whether the exact plan of an estimator answers for it, if it has one: see
+            `Predictor.plan`. ``"onnx"`` converts the estimator to an ONNX graph (extra ``onnx``), whose
+            predictions may differ slightly: the difference is measured at load and logged.
+        rollout: Other models that answer some of the requests.
+        shadow: Another model that scores the same requests without answering callers.
+        max_rows: Maximum number of rows in one request; by default the limit of the service whose
+            wire format is used, or 10,000 if it has none.
+        example: A row that the model must be able to score, checked when it is loaded. By default that
+            of its package, or synthetic rows; a function is only checked if an example is set.
+
+    Raises:
+        ConfigurationError: An option cannot be used.
+    """
+
+    name: str
+    model: Any
+    schema: Schema | None = None
+    target: str | Sequence[str] = "prediction"
+    version: str | None = None
+    model_id: str | None = None
+    positive_class: Any = None
+    threshold: float | None = None
+    endpoint: str | None = None
+    decimals: int | Literal["service"] | None = "service"
+    state: Literal["active", "paused"] = "active"
+    sha256: str | None = None
+    layers: Sequence[HTTPLayer] = ()
+    scoring_layers: Sequence[ScoringLayer] | None = None
+    offload: bool | None = None
+    batch: bool = True
+    plans: bool | Literal["onnx"] = True
+    max_rows: int | None = None
+    example: Mapping[str, Any] | None = None
+    rollout: Rollout | None = None
+    shadow: Shadow | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise ConfigurationError(
+                f"name must be at most 64 letters, digits, '_', '-' and single dots (got {self.name!r})"
+            )
+        if self.state not in ("active", "paused"):
+            raise ConfigurationError(f"state must be 'active' or 'paused' (got {self.state!r})")
+        if self.plans not in (True, False, "onnx"):
+            raise ConfigurationError(f"plans must be True, False or 'onnx' (got {self.plans!r})")
+        _check_type("schema", self.schema, Schema, "Schema.of(…) or Schema.load(path)")
+        _check_type("rollout", self.rollout, Rollout, 'Rollout({"store:churn@4": 5})')
+        _check_type("shadow", self.shadow, Shadow, 'Shadow("store:churn@4")')
+        _check_type("example", self.example, Mapping, '{"age": 41, "plan": "pro"}')
+        names = [self.target] if isinstance(self.target, str) else self.target
+        if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
+            raise ConfigurationError(
+                f"target must be a name, or a name for each output (got {self.target!r})"
+            )
+        for option in ("version", "model_id"):
+            value = getattr(self, option)
+            if value is not None and (not isinstance(value, str) or not _VERSION.fullmatch(value)):
+                raise ConfigurationError(
+                    f"{option} must be 1 to 64 letters, digits or punctuation marks except '/' (got {value!r})"
+                )
+        if self.endpoint is not None and not _ENDPOINT.fullmatch(str(self.endpoint)):
+            raise ConfigurationError(
+                f"endpoint must be a path such as '/detect-fraud' (got {self.endpoint!r})"
+            )
+        # Checks both options now instead of with the first request.
+        Threshold(self.threshold, self.positive_class)
+        _check_model(self)
+        if self.path is not None:
+            check_file(self.path, LoadPolicy(self.sha256))
+        elif self.sha256 is not None and self.stored_name is None:
+            raise ConfigurationError('sha256 needs a model file or "store:name" as the model')
+
+    @property
+    def stored_name(self) -> str | None:
+        """Name of the model in the gate's store; None for a model from elsewhere."""
+        model = self.model
+        return model.removeprefix("store:") if isinstance(model, str) and model.startswith("store:") else None
+
+    @property
+    def path(self) -> Path | None:
+        """Path of the model file; None for a model that is not loaded from a file."""
+        return Path(self.model) if isinstance(self.model, str | Path) and self.stored_name is None else None
+
+    @property
+    def is_loaded(self) -> bool:
+        """True if the model is loaded on demand from a file or a store."""
+        return self.path is not None or self.stored_name is not None
+
+
+def _check_model(deployment: Deployment) -> None:
+    if deployment.stored_name is not None and not TOKEN.fullmatch(deployment.stored_name):
+        raise ConfigurationError(
+            f'model must be "store:name" or "store:name@version" (got {deployment.model!r})'
+        )
+    if deployment.path is not None and isinstance(deployment.model, str) and "://" in deployment.model:
+        raise ConfigurationError(
+            "model must be a path and not a URL: pass a store for URLs, Gate(store=FsspecStore(…))"
+        )
+
+
+def _check_type(option: str, value: object, expected: type, example: str) -> None:
+    if value is not None and not isinstance(value, expected):
+        raise ConfigurationError(
+            f"{option} must be a {expected.__name__}, for example {example} (got {value!r})"
+        )

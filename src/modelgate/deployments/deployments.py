@@ -1,0 +1,286 @@
+"""The deployments of a gate, and methods to change them."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import (
+    ConfigurationError,
+    DeploymentLoading,
+    DeploymentUnavailable,
+    NotFound,
+    error_context,
+)
+from ..flow import Flow, Handler, WorkerPool, drive, validate_layers
+from ..http import Request, Response
+from ..inference import Prediction, Predictor
+from ..models import FolderStore, ModelCache, ModelStore
+from ..models.model_thread import in_model_thread
+from ..scoring import Description, ModelMetadata, Query
+from ..scoring.layers.shadow import ShadowReport
+from ..validation import require_positive_seconds
+from .builder import DeploymentBuilder
+from .catalog import DeploymentCatalog
+from .deployment import Deployment, ScoringLayer
+from .lifecycle import DeploymentController
+from .loader import Loader
+from .reconciler import Registry, RegistryReconciler
+from .rollout import Rollout, Shadow
+from .store_watcher import StoreWatcher
+
+__all__ = ["Deployments"]
+
+
+class Deployments(Mapping[str, Deployment]):
+    """The deployments of a gate by name, and methods that change them while they serve.
+
+    A change loads and tests whatever it needs first, and takes effect in one step: each request is
+    answered by the old state or by the new one. The methods block: call them from a thread, not from
+    a coroutine.
+
+    Example:
+        gate.deployments["churn"].version
+        gate.deployments.swap("churn", "store:churn@7")
+
+    Args:
+        answer: Function that answers a request. Its arguments are the handler that scores the query of the
+            request, and the request.
+        on_add: Called with each deployment that is added.
+        workers: Threads in which models are called.
+        store: See `Gate`.
+        public_keys: See `Gate`.
+        cache_size: See `Gate`.
+        cache_bytes: See `Gate`.
+        load_timeout: See `Gate`.
+        scoring_layers: Scoring layers of the gate; None for the standard ones.
+
+    Attributes:
+        cache: Models in memory.
+        catalog: The deployments as dialects see them.
+        loader: Loader of the models.
+
+    Raises:
+        ConfigurationError: An option is invalid.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Handler[Query, Prediction], Request], Flow[Response]],
+        on_add: Callable[[Deployment], None],
+        workers: WorkerPool,
+        *,
+        store: ModelStore | str | Path | None,
+        public_keys: Sequence[str | Path] | None,
+        cache_size: int,
+        cache_bytes: int | None,
+        load_timeout: float,
+        scoring_layers: Sequence[ScoringLayer] | None,
+    ) -> None:
+        self.catalog = DeploymentCatalog()
+        with error_context("store"):
+            opened = FolderStore(store, public_keys=public_keys) if isinstance(store, str | Path) else store
+        self.loader = Loader(opened, workers, public_keys)
+        require_positive_seconds("load_timeout", load_timeout)
+        with error_context("cache_size, cache_bytes"):
+            self.cache: ModelCache[Predictor] = ModelCache(
+                self.loader.load,
+                cache_size,
+                maxbytes=cache_bytes,
+                sizeof=lambda predictor: predictor.size,
+                load_timeout=load_timeout,
+            )
+        metadata: ModelCache[ModelMetadata | None] = ModelCache(self.loader.describe, 1000, load_timeout=2)
+        layers = None if scoring_layers is None else validate_layers(scoring_layers)
+        builder = DeploymentBuilder(self.loader, self.cache, metadata, layers, answer)
+        self._controller = DeploymentController(self.catalog, builder, self.loader, self.cache)
+        self._on_add = on_add
+
+    def __getitem__(self, name: str) -> Deployment:
+        return self.catalog[name].deployment
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self.catalog))
+
+    def __len__(self) -> int:
+        return len(self.catalog)
+
+    def add(self, deployment: Deployment) -> None:
+        """Serve another deployment. Call it at start-up, before the first request.
+
+        Raises:
+            ConfigurationError: Its name is taken, or its model cannot be used.
+        """
+        if not isinstance(deployment, Deployment):
+            raise ConfigurationError(
+                f"deployments must be Deployment(name, model) objects (got {deployment!r})"
+            )
+        if deployment.name in self.catalog:
+            raise ConfigurationError(f"deployments must have different names (got {deployment.name!r} twice)")
+        self._controller.add(deployment)
+        self._on_add(deployment)
+
+    def describe(self, name: str) -> Description:
+        """Return the version, schema and targets of a deployment.
+
+        Raises:
+            NotFound, DeploymentInactive, DeploymentUnavailable: See `Gate.score`.
+            Forbidden: The deployment does not show its schema.
+        """
+        try:
+            return in_model_thread(drive, self.catalog.describe(name))
+        except DeploymentLoading:
+            # The description comes from the model itself.
+            self.predictor(name)
+            return in_model_thread(drive, self.catalog.describe(name))
+
+    def predictor(self, name: str) -> Predictor:
+        """Return the predictor of a deployment, for example to read its plan. Loads the model if needed.
+
+        Raises:
+            NotFound, DeploymentInactive, DeploymentUnavailable: See `Gate.score`.
+        """
+        return drive(self.catalog.get_active(name).model.predictor(math.inf))
+
+    def warm(self, timeout: float | None = None) -> None:
+        """Load all models now instead of with their first request, except those of shadows.
+
+        If the cache is too small for all of them, models loaded first are evicted again.
+
+        Args:
+            timeout: Seconds to wait for all of them; None to wait until they are loaded.
+
+        Raises:
+            NotFound, DeploymentUnavailable: A model cannot be loaded or fails its test; see the cause.
+            DeploymentLoading: A model is still being loaded after *timeout* seconds.
+        """
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        for live in list(self.catalog.values()):
+            for revision in live.revisions:
+                drive(revision.model.predictor(max(deadline - time.monotonic(), 0)))
+
+    def swap(
+        self,
+        name: str,
+        model: Any = None,
+        *,
+        version: str | None = None,
+        sha256: str | None = None,
+        rollout: Rollout | None = None,
+        shadow: Shadow | None = None,
+        keep: bool = True,
+    ) -> None:
+        """Replace the model of a deployment. Its other options do not change.
+
+        A current rollout or shadow ends unless it is passed again.
+
+        The model is loaded, tested with the example of its package or with another row, and replaces the
+        current one in one step. No request fails because of the swap, and each is answered by
+        one of the two models. If any of this fails, the current model continues to serve.
+
+        Args:
+            name: Deployment name.
+            model: See `Deployment`; None to change only *rollout* and *shadow*.
+            version: Version of the model, if it has none itself.
+            sha256: Digest that pins the model file.
+            rollout: See `Deployment`. Its models are not loaded again if they are serving already.
+            shadow: See `Deployment`.
+            keep: Whether to keep the replaced model in memory for `rollback`, outside the cache.
+
+        Raises:
+            NotFound: There is no such deployment or model.
+            ConfigurationError: The model cannot be loaded or fails its test.
+            StoreError: The store cannot be reached.
+        """
+        live = self.catalog.get_or_404(name)
+        changed = replace(live.deployment, rollout=rollout, shadow=shadow)
+        known = live.all_revisions
+        if model is not None:
+            changed = replace(changed, model=model, version=version, sha256=sha256)
+            # The own model is loaded even if its name is the same: the name may refer to another model now.
+            known = known[1:]
+        self._controller.replace(changed, known, keep=keep)
+
+    def reload(self, name: str) -> None:
+        """Load the models of a deployment from their file or store again and swap them in.
+
+        Raises:
+            NotFound: There is no such deployment or model.
+            DeploymentUnavailable: A model cannot be loaded; see the cause.
+        """
+        live = self.catalog.get_or_404(name)
+        not_loadable = [revision for revision in live.all_revisions if revision.handle is None]
+        if len(not_loadable) < len(live.all_revisions):
+            try:
+                self._controller.replace(live.deployment, not_loadable)
+            except NotFound:
+                raise
+            except Exception as error:
+                raise DeploymentUnavailable from error
+
+    def rollback(self, name: str) -> None:
+        """Restore the models that a deployment served before the last swap. A second call undoes the first.
+
+        It takes effect at once if they were in memory when they were swapped; otherwise they are loaded.
+
+        Raises:
+            NotFound: There is no such deployment, or it was never swapped.
+            DeploymentUnavailable: A model is not in memory and cannot be loaded.
+            ConfigurationError: A model is not in memory, and a different one is stored in its place now.
+        """
+        self._controller.roll_back(name)
+
+    def pause(self, name: str) -> None:
+        """Reject every request to a deployment as inactive. Raises `NotFound`."""
+        self._controller.set_state(name, "paused")
+
+    def resume(self, name: str) -> None:
+        """Accept requests to a deployment again. Raises `NotFound`."""
+        self._controller.set_state(name, "active")
+
+    def drain(self, name: str, timeout: float | None = None) -> bool:
+        """Reject new requests to a deployment with 503 and wait for those in flight.
+
+        Args:
+            name: Deployment name.
+            timeout: Seconds to wait; None to wait until all are answered.
+
+        Returns:
+            True if no request is in flight any more.
+
+        Raises:
+            NotFound: There is no such deployment.
+        """
+        return self._controller.set_state(name, "draining").in_flight.wait(timeout)
+
+    def states(self) -> dict[str, str]:
+        """Return the state of each deployment: active, paused, draining or failed.
+
+        A deployment has failed if it is active and its model could not be loaded or failed its test.
+        """
+        return {
+            name: "failed" if live.state == "active" and live.model.failed else live.state
+            for name, live in list(self.catalog.items())
+        }
+
+    def shadow_report(self, name: str) -> ShadowReport:
+        """Return how often the shadow of a deployment agrees with it, counted since the shadow was set.
+
+        Raises:
+            NotFound: There is no such deployment, or it has no shadow.
+        """
+        shadow = self.catalog.get_or_404(name).shadow
+        if shadow is None:
+            raise NotFound(f"Deployment {name} has no shadow")
+        return shadow.report()
+
+    def watch_stores(self) -> Callable[[], None]:
+        """Return a function that swaps in the models that have changed in their file or store."""
+        self.loader.watching = True
+        return StoreWatcher(self.catalog, self.loader, self._controller.replace).poll_once
+
+    def follow(self, registry: Registry) -> Callable[[], None]:
+        """Return a function that reads *registry* and applies its state to the deployments."""
+        return RegistryReconciler(registry, self.catalog, self._controller).poll_once

@@ -1,0 +1,242 @@
+"""Change deployments while they serve."""
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..errors import ConfigurationError, NotFound
+from ..flow import drive
+from ..flow.fork_safety import reset_after_fork
+from ..inference import Predictor
+from ..models import ModelCache
+from ..models.versions import LATEST, is_older
+from .builder import DeploymentBuilder, is_same_model
+from .catalog import DeploymentCatalog, LiveDeployment, ModelRevision, State
+from .deployment import Deployment
+from .loader import Loader
+
+__all__ = ["DeploymentController"]
+
+
+class DeploymentController:
+    """Adds, replaces and removes deployments. Models are loaded first; the change itself is one step.
+
+    Args:
+        catalog: Deployments that serve.
+        builder: Builds live deployments.
+        loader: Loads their models.
+        cache: Cache of the models.
+    """
+
+    def __init__(
+        self,
+        catalog: DeploymentCatalog,
+        builder: DeploymentBuilder,
+        loader: Loader,
+        cache: ModelCache[Predictor],
+    ) -> None:
+        self._catalog = catalog
+        self._builder = builder
+        self._loader = loader
+        self._cache = cache
+        self._previous: dict[str, LiveDeployment] = {}
+        self._reset()
+        reset_after_fork(self._reset)
+
+    def _reset(self) -> None:
+        # Locked only while a change takes effect, never while a model is loaded.
+        self._changing = threading.Lock()
+
+    def add(self, deployment: Deployment) -> None:
+        """Serve *deployment*. Raises `ConfigurationError` if its model cannot be used."""
+        self._catalog[deployment.name] = self._builder.build(deployment)
+
+    def remove(self, name: str) -> None:
+        """Stop serving the deployment *name*, if there is one."""
+        with self._changing:
+            self._previous.pop(name, None)
+            self._cache.rename(name, None)
+            self._loader.model_metrics.pop(name, None)
+            live = self._catalog.pop(name, None)
+            for handle in live.model_handles if live is not None else ():
+                handle.detach()
+
+    def set_state(self, name: str, state: State) -> LiveDeployment:
+        """Change the state of a deployment and return it. Raises `NotFound`."""
+        with self._changing:
+            live = self._catalog[name] = replace(self._catalog.get_or_404(name), state=state)
+        return live
+
+    def apply(self, name: str, deployment: Deployment | None, state: State, *, load: bool) -> None:
+        """Add, change or remove a deployment to match the arguments.
+
+        The state changes immediately, before models are loaded.
+
+        Args:
+            name: Deployment name.
+            deployment: Deployment to serve; None to remove it.
+            state: State of the deployment.
+            load: Whether to load and test new models first, while the current ones continue to serve.
+
+        Raises:
+            NotFound, ConfigurationError, StoreError: See `replace`.
+        """
+        if deployment is None:
+            self.remove(name)
+            return
+        current = self._catalog.get(name)
+        if current is None:
+            self.add(replace(deployment, state="paused"))
+        self.set_state(name, state)
+        if current is None or _has_same_models(current.deployment, deployment):
+            return
+        if load:
+            self.replace(deployment, current.all_revisions)
+        else:
+            self._swap_in(self._builder.build(deployment, current.all_revisions), (), keep=True)
+
+    def warm_up(self, name: str) -> None:
+        """Load the models that answer requests to *name*.
+
+        Raises:
+            NotFound, DeploymentUnavailable: A model cannot be loaded or fails its test.
+        """
+        for revision in self._catalog.get_or_404(name).revisions:
+            self._load_and_test(revision, known=True)
+
+    def replace(
+        self,
+        deployment: Deployment,
+        known: Sequence[ModelRevision] = (),
+        *,
+        keep: bool = True,
+        instead_of: LiveDeployment | None = None,
+    ) -> None:
+        """Load the models of *deployment*, except those in *known*, then serve it.
+
+        Args:
+            deployment: Deployment to serve.
+            known: Revisions to reuse if they have the same models.
+            keep: Whether to keep the replaced deployment for `roll_back`.
+            instead_of: Replace only this live deployment, whose stored models have changed since they were
+                loaded; nothing happens if the deployment has been changed since.
+
+        Raises:
+            NotFound: There is no such deployment, or no such model.
+            ConfigurationError: A model cannot be loaded, fails its test, or would replace a newer
+                version of *instead_of*.
+            StoreError: The store cannot be reached.
+        """
+        live = self._builder.build(deployment, known)
+        known_handles = {revision.handle for revision in known}
+        loaded = [
+            self._load_and_test(revision, known=revision.handle in known_handles)
+            for revision in live.all_revisions
+        ]
+        if instead_of is not None:
+            for revision, predictor, old in zip(
+                live.all_revisions, loaded, instead_of.all_revisions, strict=True
+            ):
+                _prevent_downgrade(revision, predictor.version, drive(old.model.version()))
+        self._swap_in(live, loaded, keep=keep, instead_of=instead_of)
+
+    def roll_back(self, name: str) -> None:
+        """Restore the models that served before the last change.
+
+        Raises:
+            NotFound: There is no such deployment, or its models have never changed.
+            DeploymentUnavailable: A model was not in memory when it was replaced, and cannot be loaded.
+            ConfigurationError: A model was not in memory, and a different one is stored in its place now.
+        """
+        current, previous = self._catalog.get_or_404(name), self._previous.get(name)
+        if previous is None:
+            raise NotFound(f"Deployment {name} has no previous models to roll back to")
+        try:
+            loaded = [_load_unchanged(revision) for revision in previous.all_revisions]
+        except ConfigurationError:
+            self._previous.pop(name, None)
+            raise
+        # The stored model is the one being rolled back: the store watcher must wait for the next one.
+        for old in previous.model_handles:
+            for new in current.model_handles:
+                if is_same_model(old.deployment.model, new.deployment.model):
+                    old.fingerprint = new.fingerprint
+        # With `instead_of`, only one of two concurrent rollbacks takes effect.
+        self._swap_in(previous, loaded, keep=True, instead_of=current)
+
+    def _load_and_test(self, revision: ModelRevision, *, known: bool) -> Predictor:
+        if revision.handle is None or known:
+            return drive(revision.model.predictor(math.inf))
+        # Bypasses the cache, so that a model which may fail its test evicts no model that serves.
+        return self._loader.load(revision.handle.name)
+
+    def _swap_in(
+        self,
+        live: LiveDeployment,
+        loaded: Sequence[Predictor],
+        *,
+        keep: bool,
+        instead_of: LiveDeployment | None = None,
+    ) -> None:
+        name = live.deployment.name
+        with self._changing:
+            current = self._catalog.get_or_404(name)
+            if instead_of is not None and instead_of.revisions is not current.revisions:
+                return
+            # Old models leave the cache first, as it may not have room for both.
+            for handle in set(current.model_handles).difference(live.model_handles):
+                handle.detach()
+            for revision in set(current.all_revisions).difference(live.all_revisions):
+                if revision.handle is None:
+                    drive(revision.model.predictor()).set_serving(False)
+            for revision, predictor in zip(live.all_revisions, loaded, strict=bool(loaded)):
+                if revision.handle is not None:
+                    revision.handle.publish(predictor)
+                else:
+                    predictor.set_serving(True)
+            own = live.revisions[0].handle
+            self._cache.rename(name, own.name if own is not None else name)
+            self._catalog[name] = replace(live, state=current.state, in_flight=current.in_flight)
+            self._previous.pop(name, None)
+            if keep:
+                self._previous[name] = current
+
+
+def _prevent_downgrade(revision: ModelRevision, version: str, current_version: str) -> None:
+    """Raise `ConfigurationError` if a model without a fixed version would go back to an older one.
+
+    Deleting the newest version from the store must not roll a deployment back.
+    """
+    named_version = (revision.deployment.stored_name or "").partition("@")[2]
+    if named_version in ("", LATEST) and is_older(version, current_version):
+        raise ConfigurationError(
+            f"model {revision.deployment.model!r} is now version {version}, older than the serving version"
+            f" {current_version}: to go back, name the version or an alias, or call swap"
+        )
+
+
+def _has_same_models(deployment: Deployment, other: Deployment) -> bool:
+    """Return True if both have the same models, pinned to the same files, and the same traffic split."""
+    pins = [
+        (it.version, it.sha256, it.rollout and (it.rollout.weights, it.rollout.sticky_by))
+        for it in (deployment, other)
+    ]
+    return is_same_model(deployment.model, other.model) and pins[0] == pins[1]
+
+
+def _load_unchanged(revision: ModelRevision) -> Predictor:
+    """Return the model of a revision that served before.
+
+    Raises:
+        ConfigurationError: It had to be loaded again, and a different model is stored now.
+    """
+    handle = revision.handle
+    before = (handle.version, handle.fingerprint) if handle is not None else (None, None)
+    predictor = drive(revision.model.predictor(math.inf))
+    if handle is not None and before[0] is not None and before != (handle.version, handle.fingerprint):
+        raise ConfigurationError(
+            f"model {revision.deployment.model!r} is now version {predictor.version}, and version {before[0]},"
+            " which served before, is no longer in memory: swap to a stored version"
+        )
+    return predictor

@@ -1,0 +1,271 @@
+"""Load the models of deployments."""
+
+import logging
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from weakref import WeakValueDictionary
+
+from ..errors import ConfigurationError, error_context
+from ..flow import WorkerPool
+from ..inference import Predictor, Target
+from ..inference.decision import DecisionRule, is_binary_positive
+from ..inference.model_metrics import ModelMetrics
+from ..inference.prediction import output_names
+from ..models import ModelCache, ModelPackage, ModelStore
+from ..models.load_policy import LoadPolicy
+from ..models.manifest import Manifest, PackageMetadata
+from ..models.model_thread import in_model_thread
+from ..models.package import open_package
+from ..models.package_files import check_file, read_package_metadata
+from ..models.sklearn_config import current_sklearn_config, sklearn_config
+from ..models.store import fingerprint_file
+from ..models.versions import LATEST, is_version
+from ..scoring.layers.load_model import ModelMetadata
+from .deployment import Deployment
+from .model_handle import ModelHandle
+
+__all__ = ["Loader"]
+
+logger = logging.getLogger("modelgate")
+
+
+class Loader:
+    """Creates the predictors of deployments.
+
+    Args:
+        store: Store of ``"store:name"`` models; None if there is none.
+        workers: Worker threads that run the models.
+        public_keys: Ed25519 keys; models must be signed with one of them.
+
+    Attributes:
+        model_metrics: Metrics of the models, by deployment.
+        watching: Whether to take the fingerprint of stored models, for `changed`.
+
+    Raises:
+        ConfigurationError: A public key is invalid, or the store does not verify signatures.
+    """
+
+    def __init__(
+        self, store: ModelStore | None, workers: WorkerPool, public_keys: Sequence[str | Path] | None = None
+    ) -> None:
+        self._policy = LoadPolicy(public_keys=public_keys)
+        if public_keys is not None and not getattr(store, "requires_signature", store is None):
+            raise ConfigurationError(
+                "public_keys: the store does not verify signatures: pass public_keys to the store too"
+            )
+        self._store = store
+        self._workers = workers
+        # Models are loaded in threads of the gate, where scikit-learn would use its default configuration.
+        self._sklearn_config = current_sklearn_config()
+        self.model_metrics: dict[str, ModelMetrics] = {}
+        self._handles: WeakValueDictionary[str, ModelHandle] = WeakValueDictionary()
+        self._counts: dict[str, count[int]] = {}
+        self.watching = False
+
+    def prepare(
+        self, deployment: Deployment, cache: ModelCache[Predictor], metrics: ModelMetrics | None = None
+    ) -> ModelHandle:
+        """Return a handle to the model of *deployment*. `load` and `describe` accept the handle's name.
+
+        The first handle is named after the deployment, ``churn``. Later ones get a number: ``churn#2``.
+        """
+        number = next(self._counts.setdefault(deployment.name, count(1)))
+        name = deployment.name if number == 1 else f"{deployment.name}#{number}"
+        handle = self._handles[name] = ModelHandle(name, deployment, cache, metrics)
+        return handle
+
+    def check(self, deployment: Deployment) -> None:
+        """Raise `ConfigurationError` if the model cannot be loaded, as far as that is known in advance."""
+        if deployment.path is not None and self._policy.requires_signature:
+            check_file(deployment.path, self._policy_for(deployment))
+        if deployment.stored_name is None:
+            return
+        if self._store is None:
+            raise ConfigurationError(f"model {deployment.model!r} needs a store: Gate(store=…)")
+        check = getattr(self._store, "check", None)
+        if check is not None:
+            check(deployment.stored_name, sha256=deployment.sha256)
+        elif deployment.sha256 is not None and not hasattr(self._store, "supports_pinning"):
+            raise ConfigurationError("sha256 pins a file or a package, and this store has neither")
+
+    def load(self, name: str) -> Predictor:
+        """Load the model of the handle *name* from its file or the store. Blocks."""
+        handle, started_at = self._handles[name], monotonic()
+        deployment = handle.deployment.name
+        logger.info("deployment %s: loading model", deployment)
+        try:
+            predictor = self._load(handle)
+        except BaseException:
+            logger.info("deployment %s: model not loaded after %.1f s", deployment, monotonic() - started_at)
+            raise
+        logger.info("deployment %s: model loaded in %.1f s", deployment, monotonic() - started_at)
+        return predictor
+
+    def _load(self, handle: ModelHandle) -> Predictor:
+        deployment = handle.deployment
+        # Taken before the model is read: a change while reading causes another load.
+        watched = self.watching or deployment.path is not None
+        fingerprint = self._fingerprint(deployment) if watched else None
+        with sklearn_config(self._sklearn_config):
+            model = self._read_model(deployment)
+        predictor = self.predictor(deployment, model, handle.metrics)
+        _warn_of_version_mismatch(deployment, predictor.version)
+        handle.fingerprint, handle.version, handle.schema = fingerprint, predictor.version, predictor.schema
+        return predictor
+
+    def _read_model(self, deployment: Deployment) -> Any:
+        if deployment.stored_name is not None:
+            assert self._store is not None
+            pin = {"sha256": deployment.sha256} if deployment.sha256 is not None else {}
+            return self._store.load(deployment.stored_name, **pin)
+        assert deployment.path is not None
+        return open_package(deployment.path, self._policy_for(deployment))
+
+    def _policy_for(self, deployment: Deployment) -> LoadPolicy:
+        return replace(self._policy, sha256=deployment.sha256)
+
+    def changed(self, handle: ModelHandle) -> Hashable | None:
+        """Return the new fingerprint if the stored model differs from the loaded one, else None.
+
+        Raises:
+            NotFound, ConfigurationError, StoreError, OSError: The stored model cannot be found.
+        """
+        if handle.fingerprint is None:
+            return None
+        fingerprint = self._fingerprint(handle.deployment)
+        return fingerprint if fingerprint != handle.fingerprint else None
+
+    def _fingerprint(self, deployment: Deployment) -> Hashable | None:
+        if deployment.path is not None:
+            return fingerprint_file(deployment.path)
+        fingerprint = getattr(self._store, "fingerprint", None)
+        return fingerprint(deployment.stored_name) if fingerprint is not None else None
+
+    def describe(self, name: str) -> ModelMetadata | None:
+        """Return metadata of the model of the handle *name* without loading it.
+
+        It comes from the package, or from the last load if the stored model has not changed since;
+        None if neither has it.
+        """
+        handle = self._handles[name]
+        deployment = handle.deployment
+        metadata = self._read_metadata(deployment)
+        if metadata is None:
+            if handle.schema is None or handle.version is None or handle.fingerprint is None:
+                return None
+            if self.changed(handle) is not None:
+                return None
+            return ModelMetadata(handle.schema, None, handle.version)
+        manifest = metadata.manifest
+        names = output_names(_target(deployment, manifest), len(manifest.classes))
+        schema, version = deployment.schema or metadata.schema, deployment.version or manifest.version
+        return ModelMetadata(schema, list(map(Target, names, manifest.classes)), version)
+
+    def _read_metadata(self, deployment: Deployment) -> PackageMetadata | None:
+        path = deployment.path
+        if deployment.sha256 is not None and (path is None or not path.is_dir()):
+            # The digest covers the whole file, and cannot be verified from a part of it.
+            return None
+        if path is not None:
+            return read_package_metadata(path, self._policy_for(deployment))
+        describe = getattr(self._store, "describe", None)
+        return describe(deployment.stored_name) if describe is not None else None
+
+    def predictor(self, deployment: Deployment, model: Any, metrics: ModelMetrics | None = None) -> Predictor:
+        """Return a tested predictor for *model* with the options of *deployment*.
+
+        Args:
+            deployment: Options of the deployment.
+            model: Estimator, function or package.
+            metrics: Counts the calls of the model; None to count them with those of the deployment.
+
+        Raises:
+            ConfigurationError: The options do not fit the model, or the model fails its test.
+        """
+        return in_model_thread(self._predictor, deployment, model, metrics)
+
+    def _predictor(self, deployment: Deployment, model: Any, metrics: ModelMetrics | None) -> Predictor:
+        package = model if isinstance(model, ModelPackage) else None
+        manifest = package.manifest if package is not None else None
+        with sklearn_config(self._sklearn_config):
+            predictor = Predictor(
+                package.model if package is not None else model,
+                deployment.schema or (package.schema if package is not None else None),
+                target=_target(deployment, manifest),
+                version=deployment.version or _version(deployment, manifest),
+                model_id=deployment.model_id or deployment.name,
+                workers=None if deployment.offload is False else self._workers,
+                plans=deployment.plans,
+                batch=deployment.batch,
+                inline=None if deployment.offload is None else False,
+                tally=metrics or self.model_metrics.setdefault(deployment.name, ModelMetrics()),
+                sample=package.sample if package is not None else (),
+            )
+        with error_context(f"deployment {deployment.name}"):
+            untested = predictor.warm(deployment.example)
+        if untested is not None:
+            logger.warning(
+                "deployment %s: model was not tested: %s: set example= on the deployment",
+                deployment.name,
+                untested,
+            )
+        threshold, positive_class = deployment.threshold, deployment.positive_class
+        if manifest is not None:
+            threshold = manifest.threshold if threshold is None else threshold
+            positive_class = manifest.positive_class if positive_class is None else positive_class
+        _check_decision(predictor, threshold, positive_class)
+        if package is not None:
+            predictor.size = package.size
+        if threshold is not None or positive_class is not None:
+            predictor.decision = DecisionRule(threshold, positive_class)
+        return predictor
+
+
+def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:
+    """Log a warning if the name of a stored model contains a version other than the model's own."""
+    name = deployment.stored_name or (deployment.path.stem if deployment.path is not None else "")
+    named_version = name.partition("@")[2]
+    if (
+        deployment.version is None
+        and is_version(name)
+        and named_version.removeprefix("v") != version.removeprefix("v")
+    ):
+        logger.warning("model %s: version mismatch: the model has version %s", name, version)
+
+
+def _target(deployment: Deployment, manifest: Manifest | None) -> str | Sequence[str]:
+    """Return the target names of the deployment, or those of the package if it sets none."""
+    return deployment.target if manifest is None or deployment.target != "prediction" else manifest.target
+
+
+def _version(deployment: Deployment, manifest: Manifest | None) -> str:
+    """Return the version of the package, or that in the model's name in the store."""
+    if manifest is not None:
+        return manifest.version
+    version = (deployment.stored_name or "").partition("@")[2]
+    return version if version not in ("", LATEST) else "1"
+
+
+def _check_decision(predictor: Predictor, threshold: float | None, positive_class: Any) -> None:
+    """Raise `ConfigurationError` if the model lacks the positive class, or probabilities for a threshold."""
+    # The outputs of a function are only known once it was called.
+    if (threshold is None and positive_class is None) or not hasattr(predictor.model, "predict"):
+        return
+    binary_targets = [
+        target
+        for target in predictor.targets
+        if target.classes and is_binary_positive(positive_class, target.classes)
+    ]
+    if not binary_targets:
+        classes = [target.classes for target in predictor.targets]
+        if positive_class is None:
+            raise ConfigurationError(f"threshold needs a model with two classes (got {classes})")
+        raise ConfigurationError(
+            f"positive_class must be one of the model's two classes {classes} (got {positive_class!r})"
+        )
+    if threshold is not None and not any(target.probabilities for target in binary_targets):
+        raise ConfigurationError("threshold needs a model that predicts probabilities")

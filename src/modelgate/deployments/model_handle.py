@@ -1,0 +1,81 @@
+"""Handle to the model of a revision."""
+
+from collections.abc import Hashable
+
+from ..flow import Flow
+from ..inference import Predictor
+from ..inference.model_metrics import ModelMetrics
+from ..models import ModelCache
+from ..schema import Schema
+from .deployment import Deployment
+
+__all__ = ["ModelHandle"]
+
+
+class ModelHandle:
+    """Provides the model of a revision: from the cache, or its own reference once it was replaced.
+
+    A replaced model is no longer in the cache. It stays in memory as long as something refers to this
+    handle: a request that is still running, or the state that `rollback` restores.
+
+    Args:
+        name: Name of the model in the cache.
+        deployment: Deployment that the model belongs to.
+        cache: Cache of the models that serve.
+        metrics: Counts the calls of the model; None to count them with those of the deployment.
+
+    Attributes:
+        fingerprint: Fingerprint of the stored model when it was last loaded; None if it was not taken.
+        version, schema: Version and schema of the model that was loaded last.
+    """
+
+    def __init__(
+        self, name: str, deployment: Deployment, cache: ModelCache[Predictor], metrics: ModelMetrics | None
+    ) -> None:
+        self.name = name
+        self.deployment = deployment
+        self.metrics = metrics
+        self.fingerprint: Hashable | None = None
+        self.version: str | None = None
+        self.schema: Schema | None = None
+        self._cache = cache
+        self._detached_predictor: Predictor | None = None
+        self._is_detached = False
+
+    def peek(self) -> Predictor | None:
+        """Return the model if it is in memory, or None."""
+        if self._detached_predictor is not None:
+            return self._detached_predictor
+        return self._cache.peek(self.name)
+
+    def load(self, timeout: float | None = None) -> Flow[tuple[Predictor, bool]]:
+        """Return the model, and whether it was in memory. Waits and raises like `ModelCache.get`."""
+        if self._detached_predictor is not None:
+            return self._detached_predictor, True
+        predictor, hit = yield from self._cache.get(self.name, timeout)
+        if self._is_detached:
+            self._detach(predictor)
+        return predictor, hit
+
+    def publish(self, predictor: Predictor) -> None:
+        """Put *predictor* into the cache.
+
+        A model that was detached before stays outside: its name in the cache may belong to another one.
+        """
+        predictor.set_serving(True)
+        if self._detached_predictor is None:
+            self._is_detached = False
+            self._cache.put(self.name, predictor)
+
+    def detach(self) -> None:
+        """Take the model out of the cache, because another one replaces it."""
+        self._is_detached = True
+        if self._detached_predictor is None:
+            self._detach(self._cache.peek(self.name))
+
+    def _detach(self, predictor: Predictor | None) -> None:
+        if predictor is not None:
+            predictor.set_serving(False)
+        # In this order, a concurrent caller finds it in one of the two.
+        self._detached_predictor = predictor
+        self._cache.drop(self.name)

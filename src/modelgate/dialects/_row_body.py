@@ -1,0 +1,67 @@
+"""Rows from a request body: JSON or CSV, sent directly or as a file in a form."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+from ..codecs.charsets import is_json, lookup_codec, media_type, to_utf8
+from ..codecs.multipart import extract_file
+from ..errors import UnsupportedMediaType
+from ..flow import Flow
+from ..http import Request
+from ..http.body import parse_off_loop, read_body
+from ..schema import CSV
+
+__all__ = ["decode_row_body"]
+
+_Reader: TypeAlias = Callable[[bytes], bytes | CSV]
+
+_CSV = ("text/csv", "text/plain", "application/csv")
+# Browsers and curl send CSV files with these types when they cannot tell what is in them.
+_CSV_FILES = (*_CSV, "application/vnd.ms-excel", "application/octet-stream")
+
+
+def decode_row_body(request: Request) -> Flow[bytes | CSV]:
+    """Read the rows of the body for a `modelgate.Query`: undecoded JSON, or `CSV`, in UTF-8.
+
+    A body without a content type is read as JSON, a file without one as CSV.
+
+    Raises:
+        UnsupportedMediaType: The content type is neither, or its charset is not supported.
+        BodyTooLarge: The body is larger than `Request.max_body`, as sent or after decompression.
+        MalformedBody: The body does not match its content type.
+    """
+    content_type, parameters = media_type(request.headers.get("content-type") or "application/json")
+    if content_type == "multipart/form-data":
+        read: _Reader = partial(_read_form, boundary=parameters.get(b"boundary"))
+    else:
+        accepted = "application/json, text/csv, text/plain, multipart/form-data"
+        read = _select_reader(content_type, parameters, _CSV, accepted)
+    raw = yield from read_body(request)
+    return (yield from parse_off_loop(read, raw))
+
+
+def _read_form(raw: bytes, boundary: bytes | None) -> bytes | CSV:
+    file = extract_file(raw, boundary)
+    content_type, parameters = media_type(file.content_type or "text/csv")
+    read = _select_reader(content_type, parameters, _CSV_FILES, "text/csv, application/json")
+    return read(file.content)
+
+
+def _select_reader(
+    content_type: str, parameters: dict[bytes, bytes], csv: tuple[str, ...], accepted: str
+) -> _Reader:
+    """Return the reader for *content_type*.
+
+    Args:
+        content_type: Media type without parameters.
+        parameters: Parameters of the media type, such as its charset.
+        csv: Media types that are read as CSV.
+        accepted: Media types to list in the error.
+    """
+    if is_json(content_type, parameters):
+        return lambda raw: raw
+    if content_type not in csv:
+        raise UnsupportedMediaType(accepted)
+    codec = lookup_codec(parameters[b"charset"].decode("latin-1")) if b"charset" in parameters else "utf_8"
+    return lambda raw: CSV(to_utf8(raw, codec))

@@ -1,0 +1,150 @@
+"""OpenAPI description of a wire format, and JSON Schemas that most dialects share."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, TypeAlias
+
+from ..errors import ConfigurationError, RequestError
+from ..inference import Target
+
+__all__ = [
+    "COLUMNS",
+    "DETAILS",
+    "ITEMS",
+    "PLAIN_ERROR",
+    "ROW",
+    "ROWS",
+    "SCHEMES",
+    "VALUES",
+    "WARNINGS",
+    "JSONSchema",
+    "OpenAPISpec",
+    "any_of_schema",
+    "array_schema",
+    "object_schema",
+    "targets_schema",
+    "value_schema",
+]
+
+JSONSchema: TypeAlias = dict[str, Any]
+
+ROW: JSONSchema = {"$ref": "#/components/schemas/Row"}
+"""One row: an object of values by column name."""
+
+VALUES: JSONSchema = {"$ref": "#/components/schemas/Values"}
+"""One row: an array of values in the schema's order."""
+
+COLUMNS: JSONSchema = {"$ref": "#/components/schemas/Columns"}
+"""Rows: an object with an array of values per column."""
+
+SCHEMES: Mapping[str, JSONSchema] = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    "basic": {"type": "http", "scheme": "basic", "description": "The key is the password, of any user"},
+    "token": {"type": "http", "scheme": "token"},
+    "datarobot-key": {"type": "apiKey", "in": "header", "name": "datarobot-key"},
+}
+"""OpenAPI security schemes by name: the ways to send an API key."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAPISpec:
+    """OpenAPI description of a dialect's requests and responses.
+
+    Args:
+        title: Name of the service.
+        requests: Schema of the body of a request to score, by media type.
+        answer: Function that returns the schema of a response's body for the targets of a model.
+        error: Schema of the body of an error response.
+        answer_types: Media types other than JSON that responses can have. They are described as text.
+        keys: Ways to send the API key. Each is a list of names of `SCHEMES` that are all required;
+            an empty list stands for a key in the body or the path.
+        parameters: OpenAPI parameter objects for the query string.
+        errors: Errors that only this dialect raises.
+
+    Raises:
+        ConfigurationError: *keys* has a name that is not in `SCHEMES`.
+    """
+
+    title: str
+    requests: Mapping[str, JSONSchema]
+    answer: Callable[[Sequence[Target]], JSONSchema]
+    error: JSONSchema
+    answer_types: Sequence[str] = ()
+    keys: Sequence[Sequence[str]] = (("bearer",), ("x-api-key",))
+    parameters: Sequence[JSONSchema] = ()
+    errors: Sequence[RequestError] = ()
+
+    def __post_init__(self) -> None:
+        for scheme in chain.from_iterable(self.keys):
+            if scheme not in SCHEMES:
+                raise ConfigurationError(f"keys must be lists of {', '.join(SCHEMES)} (got {scheme!r})")
+
+
+def array_schema(items: JSONSchema) -> JSONSchema:
+    """Return the schema of an array of *items*."""
+    return {"type": "array", "items": items}
+
+
+def object_schema(required: Sequence[str] = (), /, **properties: JSONSchema) -> JSONSchema:
+    """Return the schema of an object with *properties*, of which *required* are required."""
+    schema: JSONSchema = {"type": "object", "properties": properties}
+    return {**schema, "required": list(required)} if required else schema
+
+
+def any_of_schema(*schemas: JSONSchema) -> JSONSchema:
+    """Return a schema that matches any of *schemas*."""
+    return schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}
+
+
+def value_schema(target: Target) -> JSONSchema:
+    """Return the schema of a prediction: one of the classes, a number, or anything if it is unknown."""
+    if target.classes is not None:
+        return {"enum": list(target.classes)}
+    return {"type": "number"} if target.number else {}
+
+
+def targets_schema(
+    targets: Sequence[Target], target_schema: Callable[[Target], JSONSchema] = value_schema
+) -> JSONSchema:
+    """Return the schema of the only target, or for several targets that of an object by target name.
+
+    Args:
+        targets: Targets of the model.
+        target_schema: Function that returns the schema of one target.
+    """
+    if len(targets) == 1:
+        return target_schema(targets[0])
+    return object_schema(
+        [target.name for target in targets], **{target.name: target_schema(target) for target in targets}
+    )
+
+
+ROWS = array_schema(ROW)
+
+ITEMS: JSONSchema = {
+    **any_of_schema(
+        ROWS, array_schema(VALUES), array_schema({"type": ["number", "string", "boolean", "null"]})
+    ),
+    "description": "One item per row; a plain value is a row of a model with one column",
+}
+"""Rows: an array of objects, of arrays, or of plain values."""
+
+_TEXTS = array_schema({"type": "string"})
+_BY_COLUMN: JSONSchema = {"type": "object", "additionalProperties": {"type": "string"}}
+
+WARNINGS: JSONSchema = {"warnings": _TEXTS}
+"""Member of a response with warnings about rows that were scored but have a problem."""
+
+DETAILS: Mapping[str, JSONSchema] = {
+    "missing_columns": _TEXTS,
+    "errors": {**_BY_COLUMN, "description": "By column, the rule that its values break"},
+    "did_you_mean": {**_BY_COLUMN, "description": "By unknown name in the request, the column it may mean"},
+    "unexpected_columns": _TEXTS,
+    "request_id": {"type": "string"},
+}
+"""Members of an error response that can accompany the message."""
+
+PLAIN_ERROR = object_schema(["error"], error={"type": "string"}, **DETAILS)
+"""Error response ``{"error": message}`` plus details."""

@@ -1,0 +1,363 @@
+"""Thread pool that models share fairly, and that detects calls that hang.
+
+Every blocking call that may hang runs in such a pool: predictions, model loads, key look-ups, stores.
+A thread cannot be stopped, so a call that exceeds its timeout continues in its thread, and the pool limits
+the number of such calls. There are two ways to wait:
+
+- `PoolQuota.run_with_timeout` blocks the caller until its own call returns or times out;
+- `PoolQuota.submit` returns a future, for which flows wait with `modelgate.flow.wait_for`: several callers
+  can wait for one model load or key look-up, each with its own timeout.
+
+Coroutines do not need the pool, as they can be cancelled. A PostgreSQL connection that hangs is closed
+(see `modelgate.backends.postgresql`).
+"""
+
+import contextlib
+import math
+import os
+import threading
+import time
+import weakref
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from ..errors import Overloaded
+from .fork_safety import reset_after_fork
+
+__all__ = ["MAX_WAITING", "FairThreadPool", "PoolQuota", "is_in_worker"]
+
+MAX_WAITING = 65_536
+"""Largest number of rows in the queue of one quota."""
+
+_SLOW = 1.0
+"""Number of seconds after which a job is slow, at most."""
+
+_SLOW_PART = 30
+"""A job is slow after *hang_timeout* divided by this. If 40 quotas hang at once, each with half of the
+threads, other quotas get threads again after two thirds of *hang_timeout*."""
+
+T = TypeVar("T")
+
+
+class FairThreadPool:
+    """Thread pool that runs at most *number* jobs at once and takes jobs from its quotas in turn.
+
+    Threads start on demand and are daemons, so a call that hangs does not prevent the program from exiting.
+
+    A job is slow after a second, or after a thirtieth of *hang_timeout* if that is less. Another job may then
+    run in its place, but only from a quota without slow jobs, so quotas that hang together never occupy the
+    last thread. After *hang_timeout* the job is stuck, and a job of any quota may run in its place. There are
+    at most *number* threads, and *number* more for each quota that hangs.
+
+    Args:
+        number: Number of jobs that run at once. Default: number of cores + 4, at most 32.
+        hang_timeout: Seconds after which a job is stuck; None for never.
+
+    Attributes:
+        serving: Quotas among which the threads are divided.
+    """
+
+    def __init__(self, number: int | None = None, hang_timeout: float | None = None) -> None:
+        self.number = number or min(32, (os.cpu_count() or 1) + 4)
+        self.hang_timeout = hang_timeout
+        self._slow_after = _SLOW if hang_timeout is None else min(_SLOW, hang_timeout / _SLOW_PART)
+        self.serving: weakref.WeakSet[PoolQuota] = weakref.WeakSet()
+        self._reset()
+        reset_after_fork(self._reset)
+
+    def _reset(self) -> None:
+        """Initialize the pool with no threads and no jobs."""
+        self._lock = threading.Lock()
+        self._started: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        # Not at exit: exit hooks that were registered earlier run later and may still submit jobs.
+        weakref.finalize(self, self._started.put, None).atexit = False
+        self._idle = 0
+        # Running jobs in the order of their start. Stuck jobs are in neither.
+        self._fresh: dict[_Job, None] = {}
+        self._slow: dict[_Job, None] = {}
+        # Quotas with queued jobs, the next one first.
+        self._turns: deque[PoolQuota] = deque()
+        self._polling = False
+
+    def share(self) -> "PoolQuota":
+        """Return a new quota of the threads, for one model."""
+        quota = PoolQuota(self)
+        quota.set_serving(True)
+        return quota
+
+    def max_running_per_quota(self) -> int:
+        """Return how many jobs of one quota may run at once: all threads, or half if several quotas serve."""
+        return self.number if len(self.serving) <= 1 else max(1, self.number // 2)
+
+    def submit(self, job: "_Job", immediate: bool) -> None:
+        """Start *job* immediately, or queue it until a thread is free and its quota is next.
+
+        Raises:
+            Overloaded: Its quota has too many rows in the queue, or the system cannot start a thread.
+        """
+        with self._lock:
+            (self._start if immediate else self._enqueue)(job)
+
+    def abandon(self, job: "_Job") -> None:
+        """Cancel *job*, or count it as abandoned if it is running."""
+        if not job.cancel():
+            with self._lock:
+                if (job in self._fresh or job in self._slow) and not job.abandoned:
+                    job.abandoned = True
+                    job.quota.abandoned += 1
+
+    def remove(self, job: "_Job") -> None:
+        """Remove *job* from the queue if it is queued."""
+        with self._lock:
+            if job in job.quota.waiting:
+                self._dequeue(job)
+
+    def find_stuck(self) -> None:
+        """Update which jobs are slow and stuck."""
+        with self._lock:
+            self._age()
+
+    def _enqueue(self, job: "_Job") -> None:
+        quota = job.quota
+        # Jobs without rows are always queued: they delay nobody, and queued predictions may depend on them.
+        if job.rows and quota.waiting and quota.rows_waiting + job.rows > MAX_WAITING:
+            raise Overloaded
+        quota.waiting[job] = None
+        quota.rows_waiting += job.rows
+        if quota not in self._turns:
+            self._turns.append(quota)
+        first = next(iter(quota.waiting))
+        if first.rows and not job.rows:
+            # Many callers may wait for a batch, so it is queued directly behind the first large table.
+            quota.waiting.move_to_end(job, last=False)
+            quota.waiting.move_to_end(first, last=False)
+        try:
+            self._start_queued()
+        except Overloaded:
+            self._dequeue(job)
+            raise
+
+    def _dequeue(self, job: "_Job") -> None:
+        quota = job.quota
+        del quota.waiting[job]
+        quota.rows_waiting -= job.rows
+        if not quota.waiting and quota in self._turns:
+            self._turns.remove(quota)
+
+    def _start_queued(self) -> None:
+        """Start queued jobs while threads are free, one of each quota in turn."""
+        self._age()
+        limit, skipped = self.max_running_per_quota(), 0
+        while skipped < len(self._turns) and len(self._fresh) < self.number:
+            quota = self._turns[0]
+            if quota.waiting and not self._may_start(quota, limit):
+                skipped += 1
+            elif quota.waiting:
+                try:
+                    self._start(next(iter(quota.waiting)))
+                except Overloaded:
+                    if not (self._fresh or self._slow):
+                        raise
+                    # The next job starts when a running one ends.
+                    return
+                skipped = 0
+            if quota.waiting:
+                self._turns.rotate(-1)
+            else:
+                self._turns.popleft()
+        if self._turns and not self._polling:
+            self._start_polling()
+
+    def _may_start(self, quota: "PoolQuota", limit: int) -> bool:
+        return quota.running < limit and (not quota.slow or len(self._fresh) + len(self._slow) < self.number)
+
+    def _start_polling(self) -> None:
+        """Start a thread that starts queued jobs as soon as running ones become slow."""
+        thread = threading.Thread(target=self._poll, name="modelgate queue", daemon=True)
+        # If the system cannot start a thread, queued jobs start when the next job is submitted or ends.
+        with contextlib.suppress(RuntimeError):
+            thread.start()
+            self._polling = True
+
+    def _poll(self) -> None:
+        queued = True
+        while queued:
+            time.sleep(self._slow_after)
+            with self._lock:
+                with contextlib.suppress(Overloaded):
+                    self._start_queued()
+                queued = self._polling = bool(self._turns)
+
+    def _start(self, job: "_Job") -> None:
+        # First, because it may raise.
+        self._ensure_idle_thread()
+        run, now = partial(self._run, job), time.monotonic()
+        # A signal handler may raise after a Python call or in a loop. There is neither until `put` returns.
+        quota, job.started_at = job.quota, now
+        if job in quota.waiting:
+            del quota.waiting[job]
+            quota.rows_waiting -= job.rows
+        self._fresh[job] = None
+        quota.running += 1
+        self._idle -= 1
+        self._started.put(run)
+
+    def _ensure_idle_thread(self) -> None:
+        """Start a thread if none is idle. Raises `Overloaded` if the system cannot start one."""
+        if self._idle:
+            return
+        try:
+            threading.Thread(target=_work, args=(self._started,), name="modelgate", daemon=True).start()
+        except RuntimeError as error:
+            raise Overloaded from error
+        self._idle += 1
+
+    def _run(self, job: "_Job") -> None:
+        settle: Callable[[], None] | None = None
+        if job.set_running_or_notify_cancel():
+            try:
+                settle = partial(job.set_result, job.function())
+            except BaseException as error:
+                settle = partial(job.set_exception, error)
+        with self._lock:
+            if job in self._fresh or job in self._slow:
+                self._end(job)
+            else:
+                job.quota.stuck -= 1
+            self._idle += 1
+            self._start_queued()
+        if settle is not None:
+            settle()
+
+    def _age(self) -> None:
+        """Move jobs that have become slow or stuck."""
+        now = time.monotonic()
+        while self._fresh and (job := next(iter(self._fresh))).started_at < now - self._slow_after:
+            del self._fresh[job]
+            self._slow[job] = None
+            job.quota.slow += 1
+        if self.hang_timeout is not None:
+            while self._slow and (job := next(iter(self._slow))).started_at < now - self.hang_timeout:
+                self._end(job, stuck=1)
+
+    def _end(self, job: "_Job", stuck: int = 0) -> None:
+        """Remove *job* from the running jobs, and add *stuck* to the stuck ones."""
+        if job in self._slow:
+            del self._slow[job]
+            job.quota.slow -= 1
+        else:
+            del self._fresh[job]
+        job.quota.running -= 1
+        job.quota.abandoned -= job.abandoned
+        job.quota.stuck += stuck
+
+
+class PoolQuota:
+    """Quota of one model in a thread pool.
+
+    Attributes:
+        threads: The pool.
+        waiting: Queued jobs.
+        rows_waiting: Number of rows in the queued jobs.
+        running: Number of running jobs that are not stuck.
+        slow: Number of running jobs that are slow.
+        abandoned: Number of running jobs whose caller no longer waits.
+        stuck: Number of jobs that have run for longer than the *hang_timeout* of the pool.
+    """
+
+    def __init__(self, threads: FairThreadPool) -> None:
+        self.threads = threads
+        self._reset()
+        reset_after_fork(self._reset)
+
+    def _reset(self) -> None:
+        """Initialize the quota with no jobs."""
+        self.waiting: OrderedDict[_Job, None] = OrderedDict()
+        self.rows_waiting = self.running = self.slow = self.abandoned = self.stuck = 0
+
+    def submit(self, function: Callable[[], T], *, immediate: bool = False, rows: int = 0) -> Future[T]:
+        """Call *function* in a thread of the pool, and return a future of the result.
+
+        Args:
+            function: Function to call.
+            immediate: Start it immediately, in an additional thread if none is free. For callers whose own
+                thread blocks until the result is there.
+            rows: Number of rows that count as queued until it starts.
+
+        Raises:
+            Overloaded: This quota has too many rows in the queue, or the system cannot start a thread.
+        """
+        job = _Job(self, function, rows)
+        self.threads.submit(job, immediate)
+        return job
+
+    def run_with_timeout(self, function: Callable[[], T], timeout: float, rows: int = 0) -> T:
+        """Call *function* in a thread of the pool, and return its result.
+
+        It starts immediately, or is queued while abandoned calls occupy the whole quota.
+
+        Raises:
+            TimeoutError: The call takes longer than *timeout* seconds. It continues as an abandoned call.
+            Overloaded: Calls of this quota hang, it has too many rows in the queue, or the system cannot
+                start a thread.
+        """
+        self.raise_if_stuck()
+        job = _Job(self, function, rows)
+        try:
+            self.threads.submit(job, self.abandoned < self.threads.max_running_per_quota())
+            return job.result(timeout)  # type: ignore[no-any-return]
+        except BaseException:
+            self.threads.abandon(job)
+            raise
+
+    def raise_if_stuck(self) -> None:
+        """Raise `Overloaded` if as many calls are stuck as may run at once."""
+        if self.running or self.stuck:
+            self.threads.find_stuck()
+            if self.stuck >= self.threads.max_running_per_quota():
+                raise Overloaded
+
+    def set_serving(self, serving: bool) -> None:
+        """Set whether this quota is among those that the threads are divided among."""
+        quotas = self.threads.serving
+        (quotas.add if serving else quotas.discard)(self)
+
+
+class _Job(Future[Any]):
+    """Call in a thread of the pool, and the future of its result."""
+
+    def __init__(self, quota: PoolQuota, function: Callable[[], Any], rows: int) -> None:
+        super().__init__()
+        self.quota = quota
+        self.function = function
+        self.rows = rows
+        self.started_at = math.inf
+        self.abandoned = False
+
+    def cancel(self) -> bool:
+        cancelled = self.started_at == math.inf and super().cancel()
+        if cancelled:
+            self.quota.threads.remove(self)
+        return cancelled
+
+
+_thread = threading.local()
+
+
+def is_in_worker() -> bool:
+    """Return True if the current thread belongs to a pool."""
+    return getattr(_thread, "in_worker", False)
+
+
+def _work(started: SimpleQueue[Callable[[], None] | None]) -> None:
+    _thread.in_worker = True
+    while (run := started.get()) is not None:
+        run()
+        # An idle thread must not keep the last call's arguments alive.
+        del run
+    # Stop the next thread.
+    started.put(None)

@@ -1,0 +1,182 @@
+"""Answer requests: find the route, run the HTTP layers, then score or call the route's handler."""
+
+import logging
+from collections.abc import Sequence
+
+from ..context import RequestContext
+from ..deployments import Deployments, HTTPLayer
+from ..dialects import Dialect
+from ..errors import (
+    AnswerableError,
+    InsufficientScope,
+    InvalidInput,
+    NotFound,
+    PredictionError,
+    RequestError,
+    ServingError,
+)
+from ..flow import Flow, Handler, run
+from ..http import PLAIN_JSON, Request, Response, encode_error, http_stack
+from ..http.routing import Router
+from ..inference import Prediction
+from ..layers import Deadline
+from ..scoring import Query
+from ..scoring.layers.validate import is_large
+
+__all__ = ["RequestDispatcher", "score_and_encode"]
+
+logger = logging.getLogger("modelgate")
+
+_MANY_ROWS = 500
+"""Responses with more rows are encoded in a worker thread, as are those that echo columns of large requests."""
+
+
+class RequestDispatcher:
+    """Answers the requests of a gate; every error becomes a response.
+
+    Args:
+        router: Routes of the gate.
+        deployments: Deployments of the gate.
+        layers: HTTP layers around all deployments; public routes only have the `Deadline` among them.
+        default_dialect: Dialect for requests to unknown paths.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        deployments: Deployments,
+        layers: Sequence[HTTPLayer],
+        default_dialect: Dialect,
+    ) -> None:
+        self._router = router
+        self._deployments = deployments
+        self._default_dialect = default_dialect
+        self._guarded = http_stack(layers, self._respond)
+        self._public = http_stack((layer for layer in layers if isinstance(layer, Deadline)), self._respond)
+
+    def dispatch(self, request: Request) -> Flow[Response]:
+        """Route *request*, pass it through the HTTP layers and return the response."""
+        context: RequestContext = request.context
+        context.catalog = self._deployments.catalog
+        try:
+            if request.wire is PLAIN_JSON:
+                self._route(request, context)
+            route = context.route
+            call_layers = self._guarded if route is None or not route.is_public else self._public
+            response = yield from call_layers(request)
+            if not isinstance(response, Response):
+                raise TypeError(f"a layer returned {response!r} instead of a Response")
+            return response
+        except AnswerableError as error:
+            return _error_response(request, error)
+        except Exception as error:
+            logger.error("request %s failed", request.id, exc_info=error)
+            return _error_response(request, ServingError())
+
+    def _route(self, request: Request, context: RequestContext) -> None:
+        try:
+            route, request.wire, request.params = self._router.find(request.method, request.path)
+        except RequestError:
+            # The error is encoded in the wire format of the most similar path.
+            request.wire = self._router.nearest(request.path) or self._default_dialect
+            raise
+        context.route, context.deployment = route, request.params.get("deployment")
+        if route.handler is not None:
+            context.action = "read"
+
+    def _respond(self, request: Request) -> Flow[Response]:
+        """Answer a request that has passed the gate's HTTP layers, which receive errors as responses.
+
+        The deployment's own layers are called after the path and the body have been read, so errors in
+        these do not reach them.
+        """
+        context: RequestContext = request.context
+        try:
+            if request.timing is not None:
+                request.timing.mark("auth")
+            route, version = context.route, request.params.get("version")
+            if version is not None:
+                yield from self._check_version(context, version)
+            if route is not None and route.handler is not None:
+                response = yield from route.handler(request)
+                if not route.is_public and response.header("cache-control") is None:
+                    # Shared caches do not know that responses depend on the x-api-key header.
+                    response.headers.append(("cache-control", "private, no-store"))
+                return response
+            return (yield from self._score(request, context, version))
+        except AnswerableError as error:
+            return _error_response(request, error)
+
+    def _score(self, request: Request, context: RequestContext, version: str | None) -> Flow[Response]:
+        dialect: Dialect = request.wire  # type: ignore[assignment]  # a route that scores has one
+        query = context.query = yield from dialect.decode(request)
+        query.deployment = context.deployment = self._deployment_name(context, query.deployment)
+        query.version = version
+        catalog = self._deployments.catalog
+        in_flight = catalog.get_or_404(query.deployment).in_flight
+        try:
+            try:
+                live = catalog.begin_request(query.deployment, in_flight, request)
+                return (yield from live.answer(request))
+            finally:
+                in_flight.end(request)
+        except BaseException:
+            # Repeated, as an interruption may have ended the first call before it did anything.
+            in_flight.end(request)
+            raise
+
+    def _check_version(self, context: RequestContext, version: str) -> Flow[None]:
+        """Raise `NotFound` unless the deployment has the *version* of the request's path."""
+        assert context.deployment is not None and context.route is not None
+        live = self._deployments.catalog.get_active(context.deployment)
+        versions = yield from live.versions()
+        if context.route.handler is not None:
+            # Metadata describes the deployment's own model only.
+            del versions[1:]
+        if version not in versions:
+            raise NotFound(f"This deployment has version {' and '.join(versions)}")
+
+    def _deployment_name(self, context: RequestContext, name_in_body: str | None) -> str:
+        """Return the requested deployment: from the path or body, or the only one of the key or the gate."""
+        principal, name = context.principal, context.deployment or name_in_body
+        if name_in_body is not None and name_in_body != name:
+            raise InvalidInput(f"The path names deployment {name!r}, and the body another one: send one name")
+        if name is not None:
+            if principal is not None:
+                principal.require(name, context.action)
+            return name
+        own = principal.deployments if principal is not None else None
+        names = list(own if own is not None else self._deployments)
+        if len(names) == 1:
+            return names[0]
+        if own == ():
+            raise InsufficientScope
+        raise InvalidInput(
+            f"The request must name a deployment, in its path or as the member deployment of its body:"
+            f" {', '.join(names)}"
+        )
+
+
+def score_and_encode(score: Handler[Query, Prediction], request: Request) -> Flow[Response]:
+    """Score the query of *request* and encode the prediction."""
+    query = request.context.query
+    assert query is not None
+    query.on_rows, query.timing = request.context.on_rows, request.timing
+    prediction = yield from score(query)
+    dialect: Dialect = request.wire  # type: ignore[assignment]
+    if len(prediction.outputs[0].values) > _MANY_ROWS or (
+        prediction.passthrough_columns and is_large(query.rows)
+    ):
+        return (yield from run(dialect.encode, request, query, prediction))
+    return dialect.encode(request, query, prediction)
+
+
+def _error_response(request: Request, error: AnswerableError) -> Response:
+    if isinstance(error, PredictionError):
+        logger.error(
+            "request %s: deployment %s failed to predict",
+            request.id,
+            request.context.deployment,
+            exc_info=error.__cause__,
+        )
+    return encode_error(request, error)

@@ -1,0 +1,99 @@
+"""Endpoints for metadata and health that belong to no dialect, in plain JSON."""
+
+from collections.abc import Collection
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+from ..context import RequestContext
+from ..dialects import Dialect, RequestTemplate
+from ..dialects.health import live, ready
+from ..flow import Flow
+from ..http import Request, Response
+from ..http.routing import Route
+from ..inference import Target
+from ..openapi import OpenAPI
+from ..schema import Column
+from ..scoring import Description
+
+__all__ = ["metadata_routes"]
+
+
+def metadata_routes(dialects: Collection[Dialect], openapi: OpenAPI) -> tuple[Route, ...]:
+    """Return the routes of the endpoints for a gate with *dialects*."""
+    return (
+        Route("GET", "/deployments/{deployment}/openapi.json", partial(_get_openapi, openapi=openapi)),
+        Route("GET", "/deployments/{deployment}", partial(_get_deployment, dialects=dialects)),
+        Route("GET", "/health/live", live, is_public=True),
+        Route("GET", "/health/ready", ready, is_public=True),
+    )
+
+
+def _get_deployment(request: Request, *, dialects: Collection[Dialect]) -> Flow[Response]:
+    """Return the input and output fields of a deployment, and templates of requests to it."""
+    context: RequestContext = request.context
+    assert context.catalog is not None and context.deployment is not None
+    description = yield from context.catalog.describe(context.deployment)
+    templates = {dialect.name: getattr(dialect, "sample", None) for dialect in dialects}
+    return Response.json(
+        {
+            "name": description.name,
+            "version": description.version,
+            "model_id": description.model_id,
+            "input": [_input_field(column) for column in description.schema],
+            "output": [_output_field(target) for target in description.targets],
+            "requests": [
+                _request_template(name, template, description)
+                for name, template in templates.items()
+                if template
+            ],
+        }
+    )
+
+
+def _get_openapi(request: Request, *, openapi: OpenAPI) -> Flow[Response]:
+    """Return the OpenAPI document of a deployment."""
+    context: RequestContext = request.context
+    assert context.catalog is not None and context.deployment is not None
+    document = yield from openapi.document(context.deployment, context.catalog)
+    disposition = f'inline; filename="{context.deployment}.openapi.json"'
+    return Response(
+        200, document, [("content-type", "application/json"), ("content-disposition", disposition)]
+    )
+
+
+def _input_field(column: Column) -> dict[str, Any]:
+    options = {
+        **column.constraints(),
+        "default": column.default,
+        "description": column.description or None,
+        "example": column.example,
+    }
+    return {
+        "name": column.name,
+        "type": column.kind,
+        "required": column.required,
+        "nullable": column.nullable,
+        "rule": column.rule,
+        **{name: value for name, value in options.items() if value is not None},
+    }
+
+
+def _output_field(target: Target) -> dict[str, Any]:
+    if target.classes is None:
+        return {"name": target.name}
+    return {"name": target.name, "classes": target.classes}
+
+
+def _request_template(dialect: str, template: RequestTemplate, description: Description) -> dict[str, Any]:
+    """Return a request with the placeholders of `modelgate.dialects.request_template` for its rows and key."""
+    path = template.path.replace("{deployment}", description.name)
+    path = path.replace("{version}", quote(description.version, safe=""))
+    return {
+        "dialect": dialect,
+        "method": "POST",
+        "path": path.removeprefix("/"),
+        "headers": template.headers,
+        "body": template.body,
+        "media_type": template.media_type,
+    }

@@ -1,0 +1,134 @@
+"""Metrics of a gate for Prometheus."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from os import getpid
+from typing import Any
+
+from ..flow import Flow
+from ..http import Request, Response
+from ..http.routing import Route
+from ..inference.model_metrics import ModelMetrics
+from ..keys import Principal
+from ..layers import Metrics
+from ..models import ModelCache
+from ..prometheus import CONTENT_TYPE, Histogram, Kind, Labels, MetricFamily, render_metrics
+
+__all__ = ["MetricsEndpoint"]
+
+
+class MetricsEndpoint:
+    """Collects the metrics of a gate and serves them.
+
+    Args:
+        requests: Metrics of the requests.
+        models: Metrics of the models, by deployment.
+        cache: Model cache.
+        hang_timeout: Seconds after which a call of a model is overdue; None for never.
+    """
+
+    def __init__(
+        self,
+        requests: Metrics,
+        models: Mapping[str, ModelMetrics],
+        cache: ModelCache[Any],
+        hang_timeout: float | None,
+    ) -> None:
+        self._requests = requests
+        self._models = models
+        self._cache = cache
+        self._hang_timeout = hang_timeout
+
+    def route(self, *, open_to_all: bool) -> Route:
+        """Return the route ``GET /metrics``."""
+        return Route("GET", "/metrics", self._respond, is_public=open_to_all)
+
+    def _respond(self, request: Request) -> Flow[Response]:
+        yield from ()
+        principal: Principal | None = request.context.principal
+        if principal is not None:
+            # The metrics cover every deployment.
+            principal.require("*", "read")
+        return Response(200, self.render().encode(), [("content-type", CONTENT_TYPE)])
+
+    def render(self) -> str:
+        """Return the metrics of this process in the text format of Prometheus."""
+        return render_metrics(
+            [
+                *self._process_metrics(),
+                *self._requests.families(),
+                *self._model_metrics(),
+                *self._cache_metrics(),
+            ]
+        )
+
+    def _process_metrics(self) -> Iterator[MetricFamily]:
+        pid: dict[Labels, int] = {(str(getpid()),): 1}
+        yield MetricFamily(
+            "modelgate_process_info", "gauge", "The process that reports these metrics.", ("pid",), pid
+        )
+
+    def _model_metrics(self) -> Iterator[MetricFamily]:
+        models = list(self._models.items())
+        yield MetricFamily(
+            "modelgate_batches_total",
+            "counter",
+            "Calls of models, by the reason for which the batch was sent.",
+            ("deployment", "reason"),
+            {(name, why): count for name, metrics in models for why, count in metrics.calls.items()},
+        )
+        for metric, kind, text, value in _MODEL_METRICS:
+            values: dict[Labels, float | Histogram] = {(name,): value(metrics) for name, metrics in models}
+            yield MetricFamily(metric, kind, text, ("deployment",), values)
+        if self._hang_timeout is not None:
+            overdue: dict[Labels, int] = {
+                (name,): metrics.stuck(self._hang_timeout) for name, metrics in models
+            }
+            text = "Running calls that take longer than the deadline of requests."
+            yield MetricFamily("modelgate_model_calls_overdue", "gauge", text, ("deployment",), overdue)
+
+    def _cache_metrics(self) -> Iterator[MetricFamily]:
+        cache, info = self._cache, self._cache.cache_info()
+        counts = {
+            "hits": (info.hits, "Requests for models that were in memory."),
+            "misses": (info.misses, "Requests for models that were not in memory."),
+            "loads": (cache.loads, "Loads of models that have ended."),
+            "load_failures": (cache.failures, "Loads of models that have failed."),
+            "evictions": (cache.evictions, "Models evicted to make room for others."),
+        }
+        for name, (count, text) in counts.items():
+            yield MetricFamily(f"modelgate_model_cache_{name}_total", "counter", text, (), {(): count})
+        gauges = {
+            "models": (info.currsize, "Models in memory."),
+            "bytes": (info.currbytes, "Size of the files that the models in memory were loaded from."),
+        }
+        for name, (value, text) in gauges.items():
+            yield MetricFamily(f"modelgate_model_cache_{name}", "gauge", text, (), {(): value})
+
+
+_MODEL_METRICS: Sequence[tuple[str, Kind, str, Callable[[ModelMetrics], float | Histogram]]] = (
+    ("modelgate_batch_rows", "histogram", "Rows of a call of a model.", lambda metrics: metrics.rows),
+    (
+        "modelgate_model_duration_seconds",
+        "histogram",
+        "Duration of a call of a model.",
+        lambda metrics: metrics.seconds,
+    ),
+    (
+        "modelgate_model_failures_total",
+        "counter",
+        "Calls of models that raised an error.",
+        lambda metrics: metrics.failed,
+    ),
+    (
+        "modelgate_model_calls_running",
+        "gauge",
+        "Calls of models that are running.",
+        lambda metrics: len(metrics.running),
+    ),
+    (
+        "modelgate_queue_rows",
+        "gauge",
+        "Rows that are waiting for a model.",
+        lambda metrics: metrics.rows_waiting,
+    ),
+)

@@ -1,0 +1,117 @@
+"""Read, decompress and decode request bodies."""
+
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
+from typing import Concatenate, ParamSpec, TypeVar
+
+import msgspec
+
+from ..codecs.charsets import is_json, media_type
+from ..codecs.compression import decompress
+from ..codecs.json import LARGE, check_unread_members, decode_json
+from ..errors import UnsupportedMediaType
+from ..flow import Flow, run
+from .request import Request
+
+__all__ = [
+    "check_body",
+    "decode_json_off_loop",
+    "parse_off_loop",
+    "read_body",
+    "read_json",
+    "read_json_members",
+    "read_json_raw",
+    "require_json",
+]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_RAW = msgspec.json.Decoder(msgspec.Raw)
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def require_json(request: Request) -> None:
+    """Raise `UnsupportedMediaType` if the ``Content-Type`` is other than JSON in UTF-8.
+
+    A missing ``Content-Type`` counts as JSON, because clients of these services often omit it.
+    """
+    content_type = request.headers.get("content-type")
+    if not content_type or content_type == "application/json":
+        return
+    if not _is_json(content_type):
+        raise UnsupportedMediaType("application/json")
+
+
+# Most callers send the same Content-Type.
+@lru_cache(maxsize=64)
+def _is_json(content_type: str) -> bool:
+    return is_json(*media_type(content_type))
+
+
+def read_body(request: Request) -> Flow[bytes]:
+    """Return the decompressed body of *request*.
+
+    Raises:
+        BodyTooLarge: It is larger than `Request.max_body`, compressed or decompressed.
+        UnsupportedMediaType, MalformedBody: See `modelgate.codecs.compression.decompress` and `Request.read`.
+    """
+    if request.content is None:
+        raw, coding = (yield from request.read()), request.headers.get("content-encoding")
+        if coding is None or coding.lower() == "identity":
+            request.content = raw
+        else:
+            request.content = yield from run(
+                decompress, raw, coding, request.max_body or request.wire.max_body
+            )
+    return request.content
+
+
+def read_json(request: Request, decoder: "msgspec.json.Decoder[T]") -> Flow[T]:
+    """Return the JSON body of *request*, decoded by *decoder*.
+
+    Raises:
+        UnsupportedMediaType: Its ``Content-Type`` is not JSON.
+        BodyTooLarge, MalformedBody: See `read_body` and `decode_json`.
+    """
+    require_json(request)
+    raw = yield from read_body(request)
+    # Most bodies are small: avoid the cost of another flow.
+    return decode_json(raw, decoder) if len(raw) <= LARGE else (yield from decode_json_off_loop(raw, decoder))
+
+
+def read_json_raw(request: Request) -> Flow[bytes]:
+    """Return the JSON body as raw bytes without surrounding white space. For errors see `read_json`."""
+    return bytes((yield from read_json(request, _RAW)))
+
+
+def parse_off_loop(
+    read: Callable[Concatenate[bytes, P], T], raw: bytes, *args: P.args, **kwargs: P.kwargs
+) -> Flow[T]:
+    """Return the result of *read* for *raw*, a body or part of one. Large ones are read in another thread."""
+    if len(raw) > LARGE:
+        return (yield from run(read, raw, *args, **kwargs))
+    return read(raw, *args, **kwargs)
+
+
+def decode_json_off_loop(raw: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") -> Flow[T]:
+    """Decode *raw*, a body or part of one. Large ones are decoded in another thread.
+
+    Raises:
+        MalformedBody: See `decode_json`.
+    """
+    return parse_off_loop(decode_json, bytes(raw), decoder)
+
+
+def read_json_members(request: Request) -> Flow[dict[str, msgspec.Raw]]:
+    """Return the members of the JSON object in the body, with raw values. For errors see `read_json`."""
+    return read_json(request, _MEMBERS)
+
+
+def check_body(request: Request, members: Mapping[str, msgspec.Raw], known: Collection[str]) -> Flow[None]:
+    """Check the members of a body that are not decoded, see `modelgate.codecs.json.check_unread_members`."""
+    body = request.content or (yield from read_body(request))
+    if len(body) <= LARGE:
+        check_unread_members(body, members, known)
+    else:
+        yield from run(check_unread_members, body, members, known)

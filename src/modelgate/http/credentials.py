@@ -1,0 +1,57 @@
+"""API keys in header fields."""
+
+import base64
+from collections.abc import Collection
+from typing import Protocol
+
+from ..errors import ConflictingCredentials
+
+__all__ = ["Headers", "credentials_from_headers", "parse_authorization"]
+
+
+class Headers(Protocol):
+    """Header fields of a request."""
+
+    def get(self, name: str, /) -> str | None:
+        """Return the value of the field *name* (lower case), or None. Repeated fields are joined by commas."""
+
+
+def credentials_from_headers(headers: Headers, schemes: Collection[str] = ("bearer",)) -> str | None:
+    """Return the API key in ``Authorization`` or ``x-api-key``, or None if there is none.
+
+    Args:
+        headers: Header fields of the request.
+        schemes: Accepted schemes of ``Authorization``, lower case.
+
+    Raises:
+        ConflictingCredentials: Both fields have a key, and the keys differ.
+    """
+    key, token = headers.get("x-api-key"), parse_authorization(headers, schemes)
+    if key is not None and token is not None and key != token:
+        raise ConflictingCredentials
+    return key if token is None else token
+
+
+def parse_authorization(headers: Headers, schemes: Collection[str]) -> str | None:
+    """Return the API key in ``Authorization``, or None if it is missing or its scheme is not accepted.
+
+    Args:
+        headers: Header fields of the request.
+        schemes: Accepted schemes, lower case. With ``basic`` the password is the key.
+    """
+    authorization = headers.get("authorization")
+    if authorization is None:
+        return None
+    # RFC 9110, section 11.1: the scheme is case-insensitive.
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() not in schemes:
+        return None
+    return _decode_password(token) if scheme.lower() == "basic" else token.strip()
+
+
+def _decode_password(token: str) -> str:
+    """Return the password of ``Basic`` credentials (RFC 7617, section 2), or an empty one if unreadable."""
+    try:
+        return base64.b64decode(token.strip(), validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""

@@ -1,0 +1,220 @@
+"""HTTP requests, and the wire format interface that layers use.
+
+Independent of web frameworks: `modelgate.mount` creates the requests.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..errors import AnswerableError, BodyTooLarge, MalformedBody
+from ..flow import Flow, Wait
+from .credentials import Headers, credentials_from_headers
+from .response import Response, error_response
+
+if TYPE_CHECKING:
+    from ..flow.timing import Timing
+
+__all__ = ["MAX_BODY", "PLAIN_JSON", "BodySizeLimiter", "Headers", "PlainJSON", "Request", "WireFormat"]
+
+MAX_BODY = 1024 * 1024
+"""Default limit of request bodies in bytes, for wire formats that set no other."""
+
+
+class WireFormat(Protocol):
+    """Part of a wire format that layers need: extracting API keys and encoding errors.
+
+    Attributes:
+        max_body: Largest body that the service accepts, in bytes.
+    """
+
+    max_body: int
+
+    def credentials(self, request: "Request") -> Flow[str | None]:
+        """Return the API key of *request*, or None if it has none.
+
+        Raises:
+            ConflictingCredentials: The request has two different keys.
+        """
+
+    def encode_error(self, request: "Request", error: AnswerableError) -> Response:
+        """Return the response for *error*."""
+
+
+class PlainJSON:
+    """Wire format without a dialect: API keys in header fields, errors as plain JSON."""
+
+    max_body = MAX_BODY
+
+    def credentials(self, request: "Request") -> Flow[str | None]:
+        yield from ()
+        return credentials_from_headers(request.headers)
+
+    def encode_error(self, request: "Request", error: AnswerableError) -> Response:
+        return error_response(error, request.id)
+
+
+PLAIN_JSON = PlainJSON()
+
+
+class BodySizeLimiter:
+    """Counter that limits the size of a body while it is received.
+
+    Attributes:
+        limit: Largest size in bytes, or None.
+        received: Number of bytes received so far.
+        exceeded: Whether the limit was exceeded.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit = limit
+        self.received = 0
+        self.exceeded = False
+
+    def count(self, chunk: bytes) -> bytes:
+        """Count *chunk* and return it. Raises `BodyTooLarge` if it exceeds the limit."""
+        self.received += len(chunk)
+        if self.limit is not None and self.received > self.limit:
+            self.exceeded = True
+            raise BodyTooLarge(self.limit)
+        return chunk
+
+
+class Request:
+    """HTTP request. The body is not read until `read` is called.
+
+    Layers are shared by all threads and tasks, so the state of a request is stored here or in its *context*.
+
+    Attributes:
+        method: HTTP method, upper case.
+        path: Path below the mount point, percent-decoded.
+        root_path: Path of the mount point.
+        query_string: Query string, percent-encoded, without the question mark.
+        headers: Header fields.
+        client: Address of the peer, or None if the server does not report it.
+        scheme: ``http`` or ``https``.
+        id: Request id, set by `RequestId`.
+        params: Variable parts of the path, by their names in the route.
+        started: Time at which the request arrived, on the clock of `time.perf_counter`.
+        timing: Durations of its phases, set by `ServerTiming` if the caller requests them.
+        error_code: Code of the error in the response, or None.
+        wire: Wire format of the request.
+        context: State beyond HTTP, see `modelgate.RequestContext`.
+        body_read: Body as it was sent, or None if it has not been read yet.
+        content: Decompressed body, or None if it has not been decompressed yet.
+        max_body: Largest body to read, in bytes; None for no limit.
+        around_read: Set by `KeyAuth` while it checks the key. Called by `read` with the wait that reads the
+            body, to limit callers whose key may be in the body.
+        whole_response: For layers around an app: whether a layer needs the whole body of the response,
+            which is then not streamed.
+    """
+
+    __slots__ = (
+        "_deferred",
+        "around_read",
+        "body_read",
+        "client",
+        "content",
+        "context",
+        "error_code",
+        "headers",
+        "id",
+        "max_body",
+        "method",
+        "params",
+        "path",
+        "query_string",
+        "root_path",
+        "scheme",
+        "started",
+        "timing",
+        "whole_response",
+        "wire",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        headers: Headers,
+        *,
+        root_path: str = "",
+        query_string: str = "",
+        scheme: str = "http",
+        client: str | None = None,
+        context: Any = None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.root_path = root_path
+        self.query_string = query_string
+        self.scheme = scheme
+        self.client = client
+        self.id: str | None = None
+        self.params: Mapping[str, str] = {}
+        self.context = context
+        self.started = time.perf_counter()
+        self.timing: Timing | None = None
+        self.error_code: str | None = None
+        self.wire: WireFormat = PLAIN_JSON
+        self.max_body: int | None = None
+        self.around_read: Callable[[Request, Wait], Flow[bytes]] | None = None
+        self.whole_response = False
+        self.body_read: bytes | None = None
+        self.content: bytes | None = None
+        self._deferred: list[Callable[[], None]] | None = None
+
+    @property
+    def content_length(self) -> int | None:
+        """Value of ``Content-Length``, or None. Raises `MalformedBody` if it is not a number."""
+        length = self.headers.get("content-length")
+        if not length:
+            return None
+        # int() also accepts "+5", "1_0" and digits of other scripts (RFC 9110, section 8.6).
+        if not (length.isascii() and length.isdigit() and len(length) < 20):
+            raise MalformedBody("Content-Length is not a number")
+        return int(length)
+
+    def read(self) -> Flow[bytes]:
+        """Return the whole body as it was sent. It is read only once.
+
+        Raises:
+            BodyTooLarge: It is larger than `max_body`.
+            MalformedBody: The server could not read it, or the caller disconnected.
+        """
+        if self.body_read is None:
+            wait = Wait(sync=self._read, aio=self._aread)
+            self.body_read = (
+                (yield wait) if self.around_read is None else (yield from self.around_read(self, wait))
+            )
+        return self.body_read
+
+    def _read(self) -> bytes:
+        raise NotImplementedError  # overridden by the request classes of `modelgate.mount`
+
+    def _aread(self) -> Awaitable[bytes]:
+        raise NotImplementedError
+
+    def defer(self, callback: Callable[[], None]) -> None:
+        """Register *callback* to be called once when the request ends, whether or not a response was sent.
+
+        It may be called again if it raises an error or is interrupted.
+        """
+        if self._deferred is None:
+            self._deferred = []
+        self._deferred.append(callback)
+
+    def close(self) -> None:
+        """Run the deferred callbacks. Called by the mount when the request ends, again after an interruption."""
+        if not self._deferred:
+            return
+        raised = None
+        for callback in self._deferred[::-1]:
+            try:
+                callback()
+                self._deferred.remove(callback)
+            except BaseException as error:
+                raised = error
+        if raised is not None:
+            raise raised

@@ -1,0 +1,101 @@
+"""HTTP responses."""
+
+import http
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from ..errors import AnswerableError, ServingError
+
+__all__ = ["Response", "error_response"]
+
+
+class Response:
+    """HTTP response.
+
+    Attributes:
+        status: HTTP status.
+        body: Body as bytes, or as an iterable of bytes that streams.
+        headers: Pairs of field name (lower case) and value.
+        reason: Reason phrase; None for the standard one.
+    """
+
+    __slots__ = ("body", "headers", "reason", "status")
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes | Iterable[bytes] = b"",
+        headers: Iterable[tuple[str, str]] = (),
+        reason: str | None = None,
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.headers = list(headers)
+        self.reason = reason
+
+    @classmethod
+    def json(cls, value: object, status: int = 200) -> "Response":
+        """Return a response with *value* as JSON."""
+        return cls(status, msgspec.json.encode(value), [("content-type", "application/json")])
+
+    @property
+    def status_line(self) -> str:
+        """Status and reason phrase, for WSGI."""
+        reason = self.reason
+        if reason is None:
+            # Some servers reject a status line without a phrase, and 480 has no standard one.
+            reason = _REASONS.get(self.status, "Error" if self.status >= 400 else "OK")
+        return f"{self.status} {reason}"
+
+    def header(self, name: str) -> str | None:
+        """Return the value of the field *name* (any case), or None if it is not set."""
+        name, length = name.lower(), len(name)
+        for field, value in self.headers:
+            if len(field) == length and field.lower() == name:
+                return value
+        return None
+
+    def payload(self, method: str) -> bytes:
+        """Set ``Content-Length`` and return the bytes to send. The body must not stream.
+
+        A response to HEAD has a length, but no bytes (RFC 9110, section 9.3.2).
+
+        Args:
+            method: Method of the request.
+        """
+        assert isinstance(self.body, bytes)
+        # RFC 9110, section 8.6: 204 and 304 have no content.
+        if self.header("content-length") is None and self.status not in (204, 304):
+            self.headers.append(("content-length", str(len(self.body))))
+        return b"" if method == "HEAD" else self.body
+
+    def set(self, name: str, value: str) -> None:
+        """Set the field *name* (lower case) to *value*, replacing any existing values."""
+        if self.header(name) is not None:
+            self.headers = [pair for pair in self.headers if pair[0].lower() != name]
+        self.headers.append((name, value))
+
+
+_REASONS = {status.value: status.phrase for status in http.HTTPStatus}
+
+
+def error_response(
+    error: AnswerableError,
+    request_id: str | None = None,
+    message_members: Mapping[str, object] | None = None,
+) -> Response:
+    """Return ``{"error": message}`` plus the details of *error*, and the request id if the server is at fault.
+
+    Args:
+        error: Error to encode.
+        request_id: Id of the request, if it has one.
+        message_members: Members of the wire format in place of ``error``.
+    """
+    members = dict({"error": error.message} if message_members is None else message_members)
+    members.update(error.details)
+    if isinstance(error, ServingError) and request_id is not None:
+        members["request_id"] = request_id
+    response = Response.json(members, error.status)
+    response.headers.extend(error.headers.items())
+    return response

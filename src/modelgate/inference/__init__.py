@@ -1,0 +1,6 @@
+"""Inference: predictions for checked tables, by a fitted model or a function."""
+
+from .prediction import Output, Prediction, Target
+from .predictor import Predictor
+
+__all__ = ["Output", "Prediction", "Predictor", "Target"]

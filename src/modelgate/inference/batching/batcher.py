@@ -1,0 +1,398 @@
+"""Scores requests that wait for the same model in one call.
+
+There is no timer: a batch is what was queued while the model was busy, or arrived within a few passes of the
+event loop.
+
+While tables wait there is a `BatchRun`, which is the next batch or the one being scored, and a leader that
+scores it: a thread that waits for its own table, the event loop if it has all the callers, or else a worker
+thread. The loop may be blocked, and all workers may wait for this very batch, so a thread that arrives before
+the run begins takes it over. When a run ends, even by an interruption, the tables without a result are queued
+again, and the next run is assigned.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from functools import partial
+from queue import Empty
+
+from ...errors import Overloaded
+from ...flow import Flow, WorkerPool, isolate_errors
+from ...flow.fair_pool import MAX_WAITING
+from ...flow.fork_safety import reset_after_fork
+from ...schema import Table
+from ...validation import require_positive_int
+from ..model_metrics import ModelMetrics
+from ..prediction import Prediction
+from .calls import BatchInfo, ModelCalls, is_in_call
+from .latency import LIGHT
+from .queue import BatchQueue, BatchRun
+from .waiters import LoopWaiter, Result, ThreadWaiter, Waiter, call_soon, resolve_all
+
+__all__ = ["Batcher"]
+
+_UNCANCELLABLE_PART = 0.01
+"""Part of the remaining time that a thread with a timeout may spend on a call that it cannot cancel."""
+
+_MAX_PASSES = 4
+"""Largest number of passes of its event loop for which a batch waits. Requests are read in one pass and ask
+for their predictions in the next."""
+
+
+class Batcher:
+    """Scores tables; those that wait together are scored in one call.
+
+    A call that fails is tried again in halves, so that only the table at fault fails. A table takes part in
+    one call more than its batch can be halved.
+
+    Args:
+        score: Returns the prediction for a table. The prediction for a row must not depend on other rows.
+        workers: Threads for calls of event loops, and of threads that wait with a timeout. A call that takes
+            longer than their `hang_timeout` is stuck, and new tables are rejected until it returns.
+        inline: Whether to run on the event loop; None to decide by the latency of the model.
+        max_rows: Largest number of rows in a call for several tables. A table with at least as many rows is
+            scored in a call of its own, without waiting for others.
+        max_waiting: Largest number of rows in the queue; further tables are rejected with `Overloaded`.
+        key: Returns the batch key of a table: only tables with equal keys are scored in one call. None if
+            all tables may be joined.
+        metrics: Counters of the calls. Reasons for a call: the model was ``idle`` for a thread, or for an
+            event ``loop``; tables were queued while it was ``busy``, or more of them than fit into a call
+            (``full``); a ``large`` table is scored alone; a failed call was ``split``; the model itself
+            requested a prediction while it was predicting (``unbatched``).
+
+    Raises:
+        ConfigurationError: An option is not a positive integer.
+    """
+
+    def __init__(
+        self,
+        score: Callable[[Table], Prediction],
+        workers: WorkerPool,
+        *,
+        inline: bool | None = None,
+        max_rows: int = 1024,
+        max_waiting: int = MAX_WAITING,
+        key: Callable[[Table], Hashable] | None = None,
+        metrics: ModelMetrics | None = None,
+    ) -> None:
+        for name, value in (("max_rows", max_rows), ("max_waiting", max_waiting)):
+            require_positive_int(name, value)
+        self._score = score
+        self._workers = workers
+        self._inline = inline
+        self._max_rows = max_rows
+        self._max_waiting = max_waiting
+        self._key = key
+        self._metrics = metrics or ModelMetrics()
+        self._calls = ModelCalls(score, self._metrics)
+        self._inlined = self._rejected = 0
+        self._metrics.queues.add(self)
+        self._reset()
+        reset_after_fork(self._reset)
+
+    def _reset(self) -> None:
+        """Start with an empty queue and no run."""
+        self._lock = threading.Lock()
+        self._queue = BatchQueue(self._max_rows, self._max_waiting)
+        # Replaced under the lock, and only after its leader has been woken or scheduled.
+        self._run: BatchRun | None = None
+
+    def info(self) -> BatchInfo:
+        """Return the counters."""
+        calls = self._calls
+        return BatchInfo(calls.requests, calls.batches, self._inlined, calls.failed, self._rejected)
+
+    def predict(self, table: Table) -> Flow[Prediction]:
+        """Return the prediction for *table*.
+
+        Raises:
+            Overloaded: The queue is full, or the model hangs.
+            Exception: The error that the model raised for this table.
+        """
+        rows = len(table.numbers)
+        if rows >= self._max_rows:
+            call = partial(isolate_errors, self._score_large, table)
+            return (yield self._workers.wait(call, rows=rows))  # type: ignore[no-any-return]
+        result: Result = yield _BatchWait(self, table)  # type: ignore[misc]  # it has all that a Wait has
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    @property
+    def rows_waiting(self) -> int:
+        """Number of rows in the queue."""
+        with self._lock:
+            self._queue.sweep()
+            return self._queue.rows
+
+    def _score_large(self, table: Table) -> Prediction:
+        return self._metrics.measure("large", len(table), self._score, table)[0]
+
+    def wait(self, table: Table) -> Result:
+        """Block until *table* is scored, and return its result."""
+        return self._wait(ThreadWaiter(table, self._key_of(table)), None)
+
+    def wait_with_timeout(self, table: Table, seconds: float) -> Result:
+        """Like `wait`, but with a timeout: this thread runs the model itself only if the call is short.
+
+        Raises:
+            TimeoutError: The table was not scored within *seconds*.
+        """
+        deadline, key = time.monotonic() + seconds, self._key_of(table)
+        can_lead = self._is_light(len(table.numbers), max(LIGHT, seconds * _UNCANCELLABLE_PART))
+        return self._wait(ThreadWaiter(table, key, can_lead=can_lead), deadline)
+
+    def _wait(self, waiter: ThreadWaiter, deadline: float | None) -> Result:
+        try:
+            try:
+                if self._is_reentrant() or not self._enqueue(waiter):
+                    return self._calls.score([waiter], "unbatched", waiter)[0]
+                return self._wait_for_result(waiter, deadline)
+            except BaseException:
+                self._abandon(waiter)
+                raise
+        except BaseException:
+            # An interruption may have ended the first `_abandon` before it did anything.
+            self._abandon(waiter)
+            raise
+
+    def _wait_for_result(self, waiter: ThreadWaiter, deadline: float | None) -> Result:
+        run = self._run
+        while True:
+            if run is not None and run.thread is waiter:
+                self._lead(run)
+            elif waiter.result is not None:
+                return waiter.result
+            else:
+                try:
+                    timeout = None if deadline is None else max(deadline - time.monotonic(), 0)
+                    waiter.wakeups.get(timeout=timeout)
+                except Empty:
+                    raise TimeoutError from None
+            with self._lock:
+                # The thread that wakes this one to lead sets `_run` afterwards, and holds the lock until then.
+                run = self._run
+
+    def _abandon(self, waiter: ThreadWaiter) -> None:
+        """Stop waiting, and hand over the run that *waiter* was to lead, if any."""
+        waiter.abandoned = True
+        with self._lock:
+            run = self._run
+        if run is not None and run.thread is waiter:
+            self._end(run)
+
+    def wait_async(self, table: Table) -> Awaitable[Result]:
+        """Return a future of the running event loop for the result of *table*."""
+        waiter = LoopWaiter(table, self._key_of(table))
+        try:
+            if self._is_reentrant() or not self._enqueue(waiter):
+                waiter.resolve(self._calls.score([waiter], "unbatched")[0])
+        except BaseException:
+            waiter.future.cancel()
+            raise
+        # The future itself: wrapping it in a coroutine would cost one resume per request.
+        return waiter.future
+
+    def _key_of(self, table: Table) -> Hashable:
+        return None if self._key is None else self._key(table)
+
+    def _is_reentrant(self) -> bool:
+        """Return whether the caller is the model itself, running in this very thread."""
+        run = self._run
+        return run is not None and run.ident == threading.get_ident()
+
+    def _enqueue(self, waiter: Waiter) -> bool:
+        """Queue *waiter*, and assign the next run unless a thread is certain to begin it.
+
+        Returns:
+            False if *waiter* must be scored alone and at once. That is so if this thread is scoring a batch
+            and another run has begun, because the model of that run may be waiting for this thread's.
+
+        Raises:
+            Overloaded: The queue is full, or the model hangs.
+        """
+        with self._lock:
+            run = self._run
+            if (
+                run is None
+                and not self._queue.waiters
+                and isinstance(waiter, ThreadWaiter)
+                and waiter.can_lead
+            ):
+                run = self._run = BatchRun("idle", thread=waiter, batch=(waiter,))
+                run.begin()
+                return True
+            stuck = run is not None and run.is_stuck(self._workers.hang_timeout)
+            if run is not None and run.started_at is not None and not stuck and is_in_call():
+                return False
+            if stuck or not self._queue.add(waiter):
+                self._rejected += 1
+                raise Overloaded
+            if run is not None and run.certain:
+                return True
+            if isinstance(waiter, ThreadWaiter):
+                if waiter.can_lead:
+                    self._run = BatchRun("idle", thread=waiter)
+                else:
+                    self._submit("idle")
+            elif run is None or (run.loop is not waiter.loop and (run.loop or waiter.in_worker)):
+                # Only wait for more requests if the call is expensive enough to be worth batching.
+                rows_seen = waiter.rows if self._is_light(waiter.rows) else 0
+                self._assign("loop", waiter.loop, rows_seen)
+            return True
+
+    def _is_light(self, rows: int, limit: float = LIGHT) -> bool:
+        return self._calls.latency.is_light(rows, limit) if self._inline is None else self._inline
+
+    def _assign(self, reason: str, loop: asyncio.AbstractEventLoop | None = None, rows_seen: int = 0) -> None:
+        """Assign the next run to a waiting thread, to the event loop of all waiters, or to a worker.
+
+        The lock must be held.
+
+        Args:
+            reason: Reason why the batch will be scored.
+            loop: Event loop that runs in this thread.
+            rows_seen: See `_run_scheduled`.
+        """
+        leader = self._queue.choose_leader()
+        if isinstance(leader, ThreadWaiter):
+            leader.wakeups.put(None)
+            self._run = BatchRun(reason, thread=leader)
+            return
+        if leader is not None and leader.is_running():
+            run = BatchRun(reason, loop=leader, certain=False)
+            call = partial(self._run_scheduled, run, leader, rows_seen)
+            if leader is loop:
+                leader.call_soon(call)
+            if leader is loop or call_soon(leader, call):
+                self._run = run
+                return
+        self._submit(reason)
+
+    def _run_scheduled(
+        self, run: BatchRun, loop: asyncio.AbstractEventLoop, rows_seen: int, passes: int = _MAX_PASSES
+    ) -> None:
+        """Score the next batch on *loop*, or in a worker if that takes long.
+
+        While more than *rows_seen* rows wait, put it off to the next pass of the loop, which may bring more;
+        *passes* is the number of passes that remain.
+        """
+        try:
+            with self._lock:
+                rows = self._queue.rows
+                if self._run is not run:
+                    return
+            if passes > 1 and rows_seen < rows < self._max_rows:
+                loop.call_soon(self._run_scheduled, run, loop, rows, passes - 1)
+            elif self._is_light(min(rows, self._max_rows)):
+                self._lead(run, loop)
+            else:
+                with self._lock:
+                    if self._run is run:
+                        self._submit(run.reason)
+        except BaseException:
+            self._end(run)
+            raise
+
+    def _submit(self, reason: str, batch: Sequence[Waiter] = ()) -> None:
+        """Have a worker thread score *batch*, or the next batch of the queue if *batch* is empty.
+
+        If no worker is available, reject the tables of *batch*, or all tables in the queue. The lock must
+        be held.
+        """
+        # A waiting thread may be a worker: if all workers wait, none becomes free.
+        immediate = bool(batch) or any(waiter.in_worker for waiter in self._queue.waiters)
+        run = BatchRun(reason, certain=immediate, batch=batch)
+        try:
+            self._workers.submit(partial(self._lead, run), immediate=immediate)
+        except (Overloaded, RuntimeError) as error:
+            rejected = {waiter: Overloaded() for waiter in batch or self._queue.waiters}
+            for overloaded in rejected.values():
+                overloaded.__cause__ = error
+            resolve_all([*rejected], [*rejected.values()], None)
+            if not batch:
+                self._queue = BatchQueue(self._max_rows, self._max_waiting)
+                self._run = None
+        else:
+            self._run = run
+
+    def _lead(self, run: BatchRun, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Score the batch of *run* in this thread, whose event loop is *loop*, unless the run was taken over."""
+        try:
+            if run.started_at is not None or self._begin(run):
+                self._score_batch(run, loop)
+            self._end(run, loop)
+        except BaseException:
+            # Only an interruption gets here; it is for this thread alone.
+            self._end(run, loop)
+            raise
+
+    def _begin(self, run: BatchRun) -> bool:
+        with self._lock:
+            if self._run is not run:
+                return False
+            run.begin()
+            if not run.batch:
+                # In this order: after an interruption in between, the waiters are in both.
+                run.batch = self._queue.next_batch()
+                self._queue.remove(run.batch)
+                if self._queue.waiters:
+                    run.reason = "full"
+            return bool(run.batch)
+
+    def _score_batch(self, run: BatchRun, loop: asyncio.AbstractEventLoop | None) -> None:
+        batch = run.batch
+        results = None if run.reason == "split" else self._calls.try_score(batch, run.reason, run.thread)
+        if results is None and loop is not None:
+            # The search for the table at fault takes many calls: too long for an event loop.
+            with self._lock:
+                self._submit("split", batch)
+        else:
+            self._inlined += loop is not None
+            resolve_all(batch, results or self._calls.score_halves(batch), loop)
+        run.batch = ()
+
+    def _end(self, run: BatchRun, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """End *run*, and assign the next run if calls are waiting. A second call has no effect."""
+        if self._run is not run:
+            return
+        with self._lock:
+            if self._run is not run:
+                return
+            if run.batch:
+                self._queue.sweep(run.batch)
+                for waiter in run.batch:
+                    if isinstance(waiter, ThreadWaiter):
+                        # The interruption may have come after its result was set and before it was woken.
+                        waiter.wakeups.put(None)
+            while self._queue.waiters and self._queue.waiters[0].is_done():
+                self._queue.remove([self._queue.waiters[0]])
+            if self._queue.waiters:
+                self._assign("busy", loop)
+            else:
+                self._run = None
+
+
+class _BatchWait:
+    """`Wait` for the result of a table.
+
+    One object instead of the seven that a `Wait` and its callables would need: each full garbage collection
+    traverses the objects of all waiting requests.
+    """
+
+    __slots__ = ("_batcher", "_table")
+    bounded = True
+
+    def __init__(self, batcher: Batcher, table: Table) -> None:
+        self._batcher = batcher
+        self._table = table
+
+    def sync(self) -> Result:
+        return self._batcher.wait(self._table)
+
+    def aio(self) -> Awaitable[Result]:
+        return self._batcher.wait_async(self._table)
+
+    def within(self, seconds: float) -> Result:
+        return self._batcher.wait_with_timeout(self._table, seconds)

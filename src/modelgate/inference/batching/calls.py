@@ -1,0 +1,127 @@
+"""Model calls for a batch, and the search for the table that makes one fail."""
+
+import threading
+from collections.abc import Callable, Sequence
+from contextvars import Context
+from functools import partial
+from typing import NamedTuple
+
+from ...flow import isolate_errors
+from ...schema import Table
+from ..model_metrics import ModelMetrics
+from ..prediction import Prediction
+from .latency import LatencyEstimator
+from .waiters import Result, Waiter
+
+__all__ = ["BatchInfo", "ModelCalls", "is_in_call"]
+
+
+class _Thread(threading.local):
+    in_call = False
+
+
+_thread = _Thread()
+
+
+def is_in_call() -> bool:
+    """Return True if called by a model, in a thread that is scoring a batch."""
+    return _thread.in_call
+
+
+class BatchInfo(NamedTuple):
+    """Counters of a `Batcher`.
+
+    Args:
+        requests: Number of tables scored.
+        batches: Number of calls made for them.
+        inline: Number of these calls that ran on an event loop.
+        failed: Number of failed calls; those for several tables were tried again in halves.
+        rejected: Number of tables rejected because the queue was full or the model hung.
+    """
+
+    requests: int
+    batches: int
+    inline: int
+    failed: int
+    rejected: int
+
+
+class ModelCalls:
+    """Scores the tables of a batch in one call.
+
+    A table that is scored alone is scored with the context variables of its caller; several tables are
+    scored with none.
+
+    Args:
+        score: Returns the prediction for a table. The prediction for a row must not depend on other rows.
+        metrics: Counters of the model's calls.
+
+    Attributes:
+        latency: Estimate of how long the calls take.
+        requests: Number of tables scored.
+        batches: Number of calls made.
+        failed: Number of calls that failed.
+    """
+
+    def __init__(self, score: Callable[[Table], Prediction], metrics: ModelMetrics) -> None:
+        self._score = score
+        self._metrics = metrics
+        self.latency = LatencyEstimator()
+        self.requests = self.batches = self.failed = 0
+
+    def score(self, batch: Sequence[Waiter], reason: str, own: Waiter | None = None) -> Sequence[Result]:
+        """Return a prediction or an error for each table of *batch*; halve a batch that fails."""
+        return self.try_score(batch, reason, own) or self.score_halves(batch)
+
+    def try_score(
+        self, batch: Sequence[Waiter], reason: str, own: Waiter | None = None
+    ) -> Sequence[Result] | None:
+        """Return the results of one call, or None if a call for several tables fails."""
+        try:
+            return self.predict(batch, reason, own)
+        except Exception as error:
+            return [error] if len(batch) == 1 else None
+
+    def score_halves(self, batch: Sequence[Waiter]) -> Sequence[Result]:
+        """Return a prediction or an error for each table of *batch*, whose single call failed."""
+        middle = len(batch) // 2
+        return [*self.score(batch[:middle], "split"), *self.score(batch[middle:], "split")]
+
+    def predict(
+        self, batch: Sequence[Waiter], reason: str, own: Waiter | None = None
+    ) -> Sequence[Prediction]:
+        """Return the prediction for each table of *batch*, by one call.
+
+        Args:
+            batch: Waiters whose tables are scored.
+            reason: Reason why the call is made, one of `model_metrics.REASONS`.
+            own: The waiter of this thread, if any. Scored alone, it needs no copy of its caller's context.
+
+        Raises:
+            Exception: The error that the model raised.
+        """
+        self.batches += 1
+        outer, alone = _thread.in_call, len(batch) == 1
+        try:
+            try:
+                _thread.in_call = True
+                rows = batch[0].rows if alone else sum(waiter.rows for waiter in batch)
+                if alone:
+                    table, context = batch[0].table, None if batch[0] is own else batch[0].context
+                else:
+                    table, context = Table.concat([waiter.table for waiter in batch]), Context()
+                call = partial(isolate_errors, self._score, table)
+                if context is not None:
+                    call = partial(context.run, call)
+                prediction, elapsed = self._metrics.measure(reason, rows, call)
+                predictions = [prediction] if alone else prediction.split([waiter.rows for waiter in batch])
+            finally:
+                _thread.in_call = outer
+        except BaseException:
+            # An interruption may have ended the `finally` before it did anything.
+            _thread.in_call = outer
+            self.failed += 1
+            raise
+        self.latency.record(elapsed, rows)
+        self.requests += len(batch)
+        return predictions

@@ -1,0 +1,131 @@
+"""Queue of the tables that wait for one model. It decides the next batch and its leader, and runs nothing."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from threading import get_ident
+from time import monotonic
+
+from .waiters import ThreadWaiter, Waiter
+
+__all__ = ["BatchQueue", "BatchRun"]
+
+_MAX_REQUESTS = 256
+"""Largest number of requests in a batch: an event loop resumes all of them in one pass."""
+
+
+class BatchQueue:
+    """Waiters for one model, in order of arrival. Not thread-safe: callers must hold a lock.
+
+    Args:
+        max_rows: Largest number of rows in a batch of several tables.
+        max_waiting: Largest number of rows in the queue.
+
+    Attributes:
+        waiters: The waiters.
+        rows: Number of rows in their tables.
+    """
+
+    def __init__(self, max_rows: int, max_waiting: int) -> None:
+        self._max_rows = max_rows
+        self._max_waiting = max_waiting
+        self.waiters: deque[Waiter] = deque()
+        self.rows = 0
+
+    def add(self, waiter: Waiter) -> bool:
+        """Append *waiter*; return False if the queue is full."""
+        if self.rows + waiter.rows > self._max_waiting:
+            self.sweep()
+            if self.waiters and self.rows + waiter.rows > self._max_waiting:
+                return False
+        self.waiters.append(waiter)
+        self.rows += waiter.rows
+        return True
+
+    def sweep(self, first: Iterable[Waiter] = ()) -> None:
+        """Put *first* at the head, and remove all waiters that are done."""
+        all_waiters = dict.fromkeys((*first, *self.waiters))
+        self.waiters = deque(waiter for waiter in all_waiters if not waiter.is_done())
+        self.rows = sum(waiter.rows for waiter in self.waiters)
+
+    def next_batch(self) -> list[Waiter]:
+        """Return the first waiter and those with its key that fit into one call, without removing them."""
+        batch, rows = list[Waiter](), 0
+        for waiter in self.waiters:
+            if waiter.is_done() or (batch and waiter.key != batch[0].key):
+                continue
+            if batch and (len(batch) == _MAX_REQUESTS or rows + waiter.rows > self._max_rows):
+                break
+            batch.append(waiter)
+            rows += waiter.rows
+        return batch
+
+    def remove(self, batch: Sequence[Waiter]) -> None:
+        """Remove *batch*, and the waiters at the head that are done."""
+        remaining = set(batch)
+        while self.waiters and (self.waiters[0] in remaining or self.waiters[0].is_done()):
+            first = self.waiters.popleft()
+            remaining.discard(first)
+            self.rows -= first.rows
+        if remaining:
+            # Waiters with other keys are between them.
+            self.waiters = deque(waiter for waiter in self.waiters if waiter not in remaining)
+            self.rows = sum(waiter.rows for waiter in self.waiters)
+
+    def choose_leader(self) -> ThreadWaiter | asyncio.AbstractEventLoop | None:
+        """Return the thread or event loop that should score the next batch, or None for a worker thread.
+
+        A waiting thread comes first if it may run the model, then the event loop if all waiters share one.
+        """
+        loop = self.waiters[0].loop
+        for waiter in self.waiters:
+            if waiter.loop is not loop:
+                loop = None
+            if isinstance(waiter, ThreadWaiter) and waiter.can_lead and not waiter.is_done():
+                return waiter
+        return loop
+
+
+class BatchRun:
+    """The next batch, or the one being scored.
+
+    Args:
+        reason: Reason why the call is made, one of `model_metrics.REASONS`.
+        thread: The waiting thread that is assigned to score the batch, if any.
+        loop: The event loop on which the call is scheduled, if any.
+        certain: Whether a thread is certain to begin the run.
+        batch: The waiters; by default they are taken from the queue when the run begins.
+
+    Attributes:
+        ident: Identifier of the thread that has begun the run.
+        started_at: Time at which the run began, on the clock of `time.monotonic`.
+    """
+
+    __slots__ = ("batch", "certain", "ident", "loop", "reason", "started_at", "thread")
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        thread: ThreadWaiter | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        certain: bool = True,
+        batch: Sequence[Waiter] = (),
+    ) -> None:
+        self.reason = reason
+        self.thread = thread
+        self.loop = loop
+        self.certain = certain
+        self.batch = batch
+        self.ident: int | None = None
+        self.started_at: float | None = None
+
+    def begin(self) -> None:
+        """Record that this thread scores the batch, from now on."""
+        self.certain, self.ident, self.started_at = True, get_ident(), monotonic()
+
+    def is_stuck(self, hang_timeout: float | None) -> bool:
+        """Return whether the run began more than *hang_timeout* seconds ago; None for no limit."""
+        if self.started_at is None or hang_timeout is None:
+            return False
+        return monotonic() - self.started_at > hang_timeout

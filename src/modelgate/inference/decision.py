@@ -1,0 +1,55 @@
+"""Decision rule of a binary classifier: the positive class, and the probability from which it is predicted."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigurationError
+from .prediction import Output, Prediction
+
+__all__ = ["DecisionRule", "is_binary_positive"]
+
+
+def is_binary_positive(positive_class: Any, classes: Sequence[Any]) -> bool:
+    """Return True if *positive_class* is one of two *classes*; None is one of any two."""
+    return len(classes) == 2 and (positive_class is None or positive_class in classes)
+
+
+class DecisionRule:
+    """Rule that predicts the positive class when its probability is at least *threshold*.
+
+    Outputs are unchanged unless they have exactly two classes, one of which is *positive_class*.
+
+    Args:
+        threshold: Least probability of the positive class; None for the model's own labels.
+        positive_class: One of two classes; by default the second of ``classes_``.
+
+    Raises:
+        ConfigurationError: *threshold* is not a number above 0 and below 1.
+    """
+
+    def __init__(self, threshold: float | None = None, positive_class: Any = None) -> None:
+        is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+        if threshold is not None and not (is_number and 0 < threshold < 1):
+            raise ConfigurationError(f"threshold must be a number above 0 and below 1 (got {threshold!r})")
+        self._threshold = threshold
+        self._positive = positive_class
+
+    def apply(self, prediction: Prediction) -> Prediction:
+        """Relabel the outputs of *prediction* in place, and return it."""
+        for output in prediction.outputs:
+            if output.classes is not None and is_binary_positive(self._positive, output.classes):
+                self._relabel(output, output.classes)
+        return prediction
+
+    def _relabel(self, output: Output, classes: Sequence[Any]) -> None:
+        if self._positive is not None:
+            output.positive = classes.index(self._positive)
+        if self._threshold is not None and output.probabilities is not None:
+            is_positive = output.probabilities[:, output.positive] >= self._threshold
+            # A text dtype is as wide as the predicted labels, and the other label may be longer.
+            dtype = output.values.dtype
+            labels = np.array(classes, dtype=object if dtype.kind == "U" else dtype)
+            output.values = np.where(is_positive, labels[output.positive], labels[1 - output.positive])
+            output.threshold = self._threshold

@@ -1,0 +1,88 @@
+"""Trial call of a model before it serves: it must be able to score a row."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from ..errors import ConfigurationError, RequestError
+from ..flow import isolate_errors
+from ..schema import Column, Schema, Table
+from .plans.synthetic_rows import SyntheticRows, vary_rows
+from .prediction import Prediction, ShapeError
+
+__all__ = ["try_prediction"]
+
+_RANDOM_ROWS = 3
+
+_STRUCTURAL = (AttributeError, LookupError, NotImplementedError, ShapeError, TypeError)
+"""Errors of code that gets or returns an object of an unexpected kind. Unknown values raise ValueError."""
+
+
+def try_prediction(
+    score: Callable[[Table], Prediction], schema: Schema, sample: Table | None = None
+) -> Prediction | str:
+    """Return a model's prediction for the first row of *sample*, or for the first synthetic row it accepts.
+
+    Args:
+        score: Returns the prediction for a table.
+        schema: Schema of the rows.
+        sample: Rows that the model must be able to score; None for synthetic rows.
+
+    Returns:
+        The prediction, or a text that says why the test is inconclusive: the model rejected all synthetic
+        rows, perhaps because of their values, or no row could be made from the schema.
+
+    Raises:
+        ConfigurationError: The model cannot score; its own error is the cause.
+    """
+    errors: list[Exception] = []
+    with np.errstate(all="ignore"):
+        for table in _synthetic_tables(schema) if sample is None else [sample.slice(0, 1)]:
+            try:
+                return isolate_errors(score, table)
+            except Exception as error:
+                errors.append(error)
+    if not errors:
+        return "no synthetic row can be made from the schema"
+    if sample is None and not _prove_failure(schema.columns, errors):
+        return f"no synthetic row was answered, maybe because of their values ({errors[0]!r})"
+    rows = "its example" if sample is not None else f"each of {len(errors)} synthetic rows"
+    raise ConfigurationError(
+        f"model must answer a row of its schema (got {errors[0]!r} for {rows}):"
+        " change the model or the schema, or give example=, a row that the model answers"
+    ) from errors[0]
+
+
+def _synthetic_tables(schema: Schema) -> Iterator[Table]:
+    """Yield tables of one row: first the schema's example, with values as in training if they are known."""
+    for row in vary_rows(schema):
+        try:
+            yield schema.read([row])
+        except RequestError:
+            # A text column with a pattern has no example.
+            return
+    table = SyntheticRows(schema, schema).rows(_RANDOM_ROWS)
+    yield from (table.slice(index, index + 1) for index in range(_RANDOM_ROWS))
+
+
+def _prove_failure(columns: Sequence[Column], errors: Sequence[Exception]) -> bool:
+    """Return whether *errors*, one per synthetic row, prove that the model cannot score any row.
+
+    They do if the values of every column are known: levels, booleans, or values as in training. Otherwise
+    the model may have rejected unknown values. Identical errors for values of all kinds are not caused by
+    the values, except for a ValueError with text columns: an encoder knows its categories, and the schema
+    may not.
+    """
+    unknown = [
+        column
+        for column in columns
+        if not column.levels and column.kind != "boolean" and column.typical_value is None
+    ]
+    if not unknown:
+        return True
+    if len({(type(error), str(error)) for error in errors}) > 1:
+        return False
+    # A look-up or a regular expression that finds nothing returns None.
+    if "NoneType" in str(errors[0]):
+        return False
+    return isinstance(errors[0], _STRUCTURAL) or all(column.numeric for column in unknown)

@@ -1,0 +1,122 @@
+"""Counters of a deployment's model calls."""
+
+import threading
+from bisect import bisect_left
+from collections.abc import Callable
+from time import perf_counter
+from typing import ParamSpec, Protocol, TypeVar
+from weakref import WeakSet
+
+from ..flow.fork_safety import reset_after_fork
+from ..prometheus import Histogram
+
+__all__ = ["ModelMetrics"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SECONDS = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+)
+REASONS = ("idle", "loop", "busy", "full", "large", "split", "unbatched")
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
+
+
+class WaitingRows(Protocol):
+    """Queue of rows for a model."""
+
+    @property
+    def rows_waiting(self) -> int:
+        """Number of rows in the queue."""
+
+
+class ModelMetrics:
+    """Counters of a model's calls, continued by the models that replace it.
+
+    Attributes:
+        calls: Number of calls by reason, one of `REASONS`.
+        failed: Number of calls that raised an error.
+        rows: Histogram of the rows of a call.
+        seconds: Histogram of the duration of a call.
+        running: Start times of the calls in progress, on the clock of `time.perf_counter`.
+        queues: Queues in which rows wait for the model.
+    """
+
+    def __init__(self) -> None:
+        self.queues: WeakSet[WaitingRows] = WeakSet()
+        self._reset()
+        reset_after_fork(self._reset)
+
+    def _reset(self) -> None:
+        """Set all counters to zero, at the start and in forked children: each process has its own."""
+        # Reentrant: while it is held, garbage collection may close a request, which acquires it too.
+        self._lock = threading.RLock()
+        self.calls = dict.fromkeys(REASONS, 0)
+        self.failed = 0
+        self.rows = Histogram(ROWS)
+        self.seconds = Histogram(SECONDS)
+        self.running: set[float] = set()
+
+    def measure(
+        self, reason: str, rows: int, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[T, float]:
+        """Make *call* with the other arguments; return its result and its duration in seconds.
+
+        Args:
+            reason: Reason why the call is made, one of `REASONS`.
+            rows: Number of rows that it scores.
+            call: Call to measure.
+        """
+        started_at, failed = perf_counter(), True
+        try:
+            try:
+                self.running.add(started_at)
+                result = call(*args, **kwargs)
+                failed = False
+            finally:
+                elapsed = self.end(started_at, reason, rows, failed=failed)
+        except BaseException:
+            # An interruption may have ended `end` before it did anything.
+            self.running.discard(started_at)
+            raise
+        return result, elapsed
+
+    def end(self, started_at: float, reason: str, rows: int, *, failed: bool = False) -> float:
+        """Record the end of the call that began at *started_at*; return its duration in seconds."""
+        elapsed = perf_counter() - started_at
+        with self._lock:
+            # Not `remove`: the counters of a child that was forked during the call are empty.
+            self.running.discard(started_at)
+            self.calls[reason] += 1
+            self.failed += failed
+            self.rows.counts[bisect_left(ROWS, rows)] += 1
+            self.rows.sum += rows
+            self.seconds.counts[bisect_left(SECONDS, elapsed)] += 1
+            self.seconds.sum += elapsed
+        return elapsed
+
+    @property
+    def rows_waiting(self) -> int:
+        """Number of rows that wait for the model."""
+        return sum(queue.rows_waiting for queue in self.queues)
+
+    def stuck(self, hang_timeout: float) -> int:
+        """Return how many calls have run for longer than *hang_timeout* seconds."""
+        before = perf_counter() - hang_timeout
+        return sum(started_at < before for started_at in self.running.copy())

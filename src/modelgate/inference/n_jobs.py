@@ -1,0 +1,33 @@
+"""Number of processor cores that an estimator uses."""
+
+from typing import Any
+
+__all__ = ["force_single_job"]
+
+
+def force_single_job(model: Any) -> None:
+    """Set ``n_jobs`` to 1 on *model* and on every scikit-learn estimator in it, in place.
+
+    Handing out a few rows to other threads takes longer than scoring them, twice as long for a forest, and a
+    server has other requests for its cores. Predictions stay the same, except that the trees of a forest are
+    added up in the same order each time.
+    """
+    seen: set[int] = set()
+    queue = [model]
+    while queue:
+        step = queue.pop()
+        if id(step) in seen or not type(step).__module__.startswith("sklearn."):
+            continue
+        seen.add(id(step))
+        attributes = getattr(step, "__dict__", {})
+        if attributes.get("n_jobs") is not None:
+            step.n_jobs = 1
+        for value in attributes.values():
+            queue += _flatten(value)
+
+
+def _flatten(value: Any) -> list[Any]:
+    """Return the items of nested lists and tuples (the steps of a pipeline), or *value* itself."""
+    if isinstance(value, list | tuple):
+        return [part for item in value for part in _flatten(item)]
+    return [value]

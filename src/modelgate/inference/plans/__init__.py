@@ -1,0 +1,116 @@
+"""Exact plans: the arithmetic of a fitted scikit-learn estimator, without its input validation.
+
+One row costs an estimator as much as a hundred: the time is spent on validation, not on arithmetic. A plan
+is the arithmetic alone, in numpy and in scikit-learn's own compiled code, for classes that are known
+exactly. It is used only if its predictions for synthetic rows, and for a sample of typical ones, are equal
+to the estimator's to the last bit.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...schema import Column, Schema, Table
+from ...schema.introspection.column_paths import stored_names
+from ..n_jobs import force_single_job
+from . import (
+    compose,
+    encoders,
+    gradient_boosting,
+    hist_gradient_boosting,
+    imputers,
+    kmeans,
+    linear,
+    naive_bayes,
+    scalers,
+    trees,
+)
+from .base import (
+    FeatureRef,
+    FeatureSource,
+    MemoryOrder,
+    Plan,
+    PlanOutput,
+    PredictFn,
+    Unplannable,
+    plan_predictor,
+)
+from .onnx import OnnxPlan, build_onnx_plan
+from .verify import verify
+
+__all__ = ["OnnxPlan", "Plan", "PlanOutput", "PredictFn", "build_onnx_plan", "build_plan", "force_single_job"]
+
+# Importing a module registers its plans.
+_FAMILIES = (
+    compose,
+    encoders,
+    gradient_boosting,
+    hist_gradient_boosting,
+    imputers,
+    kmeans,
+    linear,
+    naive_bayes,
+    scalers,
+    trees,
+)
+
+_VERSIONS = ("1.6", "1.7", "1.8", "1.9")
+
+
+def build_plan(model: Any, schema: Schema, reference: PredictFn, sample: Table | None = None) -> Plan | str:
+    """Return the plan of *model*, or the reason why it has none. Never raises.
+
+    Args:
+        model: Fitted estimator.
+        schema: Schema of the tables.
+        reference: Returns the predictions of *model* itself.
+        sample: Typical rows, used to verify the plan in addition to synthetic ones.
+    """
+    # A DataFrame of one dtype is usually one block, and of several dtypes one array per column. pandas may
+    # choose otherwise, so the other order is tried if the first guess is wrong.
+    orders: tuple[MemoryOrder, MemoryOrder] = ("C", "F") if _is_block(model, schema) else ("F", "C")
+    try:
+        _check_version(model)
+        return _first_exact_plan(model, schema, reference, sample, orders)
+    except Unplannable as reason:
+        return str(reason)
+    except Exception as error:
+        # A private attribute is missing or has changed.
+        return f"its plan cannot be built: {type(error).__name__}"
+
+
+def _first_exact_plan(
+    model: Any, schema: Schema, reference: PredictFn, sample: Table | None, orders: Sequence[MemoryOrder]
+) -> Plan:
+    model_schema = Schema.from_model(model)
+    plan = Plan(plan_predictor(model, _source(model, schema, orders[0])))
+    try:
+        verify(plan, reference, schema, model_schema, sample)
+    except Unplannable:
+        if len(orders) == 1:
+            raise
+        return _first_exact_plan(model, schema, reference, sample, orders[1:])
+    return plan
+
+
+def _check_version(model: Any) -> None:
+    if type(model).__module__.partition(".")[0] == "sklearn":
+        import sklearn
+
+        if not sklearn.__version__.startswith(tuple(f"{version}." for version in _VERSIONS)):
+            raise Unplannable(f"plans are not verified for scikit-learn {sklearn.__version__}")
+
+
+def _is_block(model: Any, schema: Schema) -> bool:
+    return stored_names(model) is None or all(column.kind == "number" for column in schema.columns)
+
+
+def _source(model: Any, schema: Schema, order: MemoryOrder) -> FeatureSource:
+    features: dict[str, FeatureRef] = {}
+    counts = [0, 0]
+    for column in schema.columns:
+        features[column.name] = FeatureRef(column, counts[column.numeric])
+        counts[column.numeric] += 1
+    names = stored_names(model) or features
+    # Columns that the schema lacks are dropped by the model and never read.
+    absent = FeatureRef(Column("dropped", "any"), 0)
+    return FeatureSource(features=tuple(features.get(name, absent) for name in names), order=order)

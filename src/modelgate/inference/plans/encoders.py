@@ -1,0 +1,128 @@
+"""Plans of category encoders: look-ups from a value to a row of numbers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ...schema import Table
+from .base import ColumnReader, FallBack, FeatureSource, Numbers, ReadFn, Unplannable, register_transformer
+
+__all__: list[str] = []
+
+
+_MAX_ONE_HOT = 1_000_000
+"""Largest number of numbers in the rows of a one-hot encoder: 8 MB, or a thousand categories."""
+
+_MAX_DENSE = 10_000_000
+"""Largest number of numbers in a dense block that replaces a sparse matrix: 80 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class _LookUp:
+    """Encoding of a column.
+
+    Args:
+        indices: Index of each category in *rows*.
+        rows: Numbers of each category; the last row is for unknown values.
+        ignore_unknown: Whether unknown values are allowed.
+    """
+
+    indices: Mapping[Any, int]
+    rows: Numbers
+    ignore_unknown: bool
+
+    def __call__(self, values: Sequence[Any]) -> Numbers:
+        if self.ignore_unknown:
+            unknown = len(self.rows) - 1
+            found = [self.indices.get(value, unknown) for value in values]
+        else:
+            # A KeyError makes the estimator predict, which raises its own error.
+            found = [self.indices[value] for value in values]
+        return self.rows.take(found, axis=0)
+
+
+@register_transformer("sklearn.preprocessing._encoders", "OneHotEncoder")
+def _plan_one_hot(step: Any, source: FeatureSource) -> FeatureSource:
+    _check_encoder(step)
+    if sum(len(categories) ** 2 for categories in step.categories_) > _MAX_ONE_HOT:
+        raise Unplannable("OneHotEncoder has too many categories to store a row for each")
+    dropped = [None] * len(step.categories_) if step.drop_idx_ is None else step.drop_idx_
+    rows = []
+    for categories, drop in zip(step.categories_, dropped, strict=True):
+        ones = np.eye(len(categories) + 1, len(categories), dtype=np.float64)
+        rows.append(ones if drop is None else np.delete(ones, drop, axis=1))
+    ignore_unknown = step.handle_unknown != "error"
+    return _encoded(step, source, rows, ignore_unknown=ignore_unknown, sparse=step.sparse_output)
+
+
+@register_transformer("sklearn.preprocessing._encoders", "OrdinalEncoder")
+def _plan_ordinal(step: Any, source: FeatureSource) -> FeatureSource:
+    _check_encoder(step)
+    ignore_unknown = step.handle_unknown == "use_encoded_value"
+    rows = []
+    for categories in step.categories_:
+        codes = np.arange(len(categories) + 1, dtype=np.float64)
+        codes[:-1][[_is_null(value) for value in categories.tolist()]] = step.encoded_missing_value
+        codes[-1] = step.unknown_value if ignore_unknown else np.nan
+        rows.append(codes[:, None])
+    return _encoded(step, source, rows, ignore_unknown=ignore_unknown)
+
+
+@register_transformer("sklearn.preprocessing._target_encoder", "TargetEncoder")
+def _plan_target(step: Any, source: FeatureSource) -> FeatureSource:
+    means = np.atleast_1d(step.target_mean_)
+    count = len(means)
+    # One encoding for each feature and class; the mean of the class is for unknown values.
+    parts = [np.append(encoding, means[index % count]) for index, encoding in enumerate(step.encodings_)]
+    rows = [np.column_stack(parts[start : start + count]) for start in range(0, len(parts), count)]
+    return _encoded(step, source, rows, ignore_unknown=True)
+
+
+def _check_encoder(step: Any) -> None:
+    if step.min_frequency is not None or step.max_categories is not None:
+        raise Unplannable(f"{type(step).__name__} groups infrequent categories")
+    # float32 would stay float32; integers become float64 in every following step.
+    if np.dtype(step.dtype) != np.float64 and np.dtype(step.dtype).kind not in "iu":
+        raise Unplannable(f"{type(step).__name__} returns {np.dtype(step.dtype)}")
+
+
+def _encoded(
+    step: Any, source: FeatureSource, rows: Sequence[Numbers], *, ignore_unknown: bool, sparse: bool = False
+) -> FeatureSource:
+    look_ups = [
+        _LookUp(_category_indices(categories.tolist()), numbers, ignore_unknown)
+        for categories, numbers in zip(step.categories_, rows, strict=True)
+    ]
+    encode = partial(_encode, source.column_reader(step), look_ups)
+    if not sparse:
+        return FeatureSource(read=encode)
+    width = sum(numbers.shape[1] for numbers in rows)
+    return FeatureSource(read=partial(_encode_limited, encode, _MAX_DENSE // width), sparse=True)
+
+
+def _category_indices(categories: list[Any]) -> dict[Any, int]:
+    """Map each category to its index; null (NaN or None) is the key None."""
+    indices = {value: index for index, value in enumerate(categories) if not _is_null(value)}
+    # An encoder that knows both is given None for a null.
+    nulls = sorted((value is not None, index) for index, value in enumerate(categories) if _is_null(value))
+    if nulls:
+        indices[None] = nulls[0][1]
+    return indices
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or value != value
+
+
+def _encode_limited(encode: ReadFn, max_rows: int, table: Table) -> Numbers:
+    if len(table.numbers) > max_rows:
+        raise FallBack
+    return encode(table)
+
+
+def _encode(read_columns: ColumnReader, look_ups: Sequence[_LookUp], table: Table) -> Numbers:
+    parts = [look_up(values) for look_up, values in zip(look_ups, read_columns(table), strict=True)]
+    return parts[0] if len(parts) == 1 else np.ascontiguousarray(np.concatenate(parts, axis=1))

@@ -1,0 +1,85 @@
+"""Merge trees into one, so that scikit-learn's compiled traversal is called once instead of once per tree.
+
+The overhead of one call is about the time that one row takes to pass through twenty trees, and a forest
+makes hundreds of calls. In the merged tree, new nodes at the top select the original tree: they split on an
+additional column, which contains the tree's index. Each row is repeated once per tree, with that index, and
+reaches the same leaf as in the original tree.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .base import Numbers
+
+__all__ = ["LARGE", "MAX_NODES", "TreeFields", "merge_trees", "sequential_sum", "tile_rows"]
+
+MAX_NODES = 100_000
+"""Largest number of nodes that are merged: a copy of 7 MB. In larger forests the calls are the lesser cost."""
+
+LARGE = 64
+"""Number of rows from which separate trees are faster: each repeated row is a copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFields:
+    """Field names of the nodes of a kind of tree."""
+
+    left: str
+    right: str
+    column: str
+    threshold: str
+
+
+def merge_trees(
+    trees: Sequence[npt.NDArray[Any]], inner: Sequence[npt.NDArray[np.bool_]], column: int, fields: TreeFields
+) -> npt.NDArray[Any]:
+    """Return the nodes of all *trees* under one root.
+
+    Args:
+        trees: Nodes of each tree; at least one tree.
+        inner: Whether each node is an inner one, for each tree.
+        column: Index of the column that holds the index of the tree.
+        fields: Field names of the nodes.
+    """
+    starts = np.cumsum([len(trees) - 1, *map(len, trees)])
+    nodes = np.concatenate([np.zeros(len(trees) - 1, trees[0].dtype), *trees])
+    for start, is_inner in zip(starts, inner, strict=False):
+        tree = nodes[start : start + len(is_inner)]
+        for side in (fields.left, fields.right):
+            tree[side][is_inner] += tree[side].dtype.type(start)
+    unused = iter(range(1, len(trees) - 1))
+
+    def connect(node: int, first: int, last: int) -> None:
+        """Connect *node* to the trees from *first* up to, but not including, *last*."""
+        middle = (first + last) // 2
+        nodes[fields.column][node], nodes[fields.threshold][node] = column, middle - 0.5
+        for side, start, stop in ((fields.left, first, middle), (fields.right, middle, last)):
+            child = int(starts[start]) if stop - start == 1 else next(unused)
+            nodes[side][node] = child
+            if stop - start > 1:
+                connect(child, start, stop)
+
+    if len(trees) > 1:
+        connect(0, 0, len(trees))
+    return nodes
+
+
+def tile_rows(block: npt.NDArray[Any], trees: int) -> npt.NDArray[Any]:
+    """Repeat the rows for each tree and append its index, to shape (trees x rows, columns + 1)."""
+    rows, columns = block.shape
+    out = np.empty((trees, rows, columns + 1), dtype=block.dtype)
+    out[:, :, :-1] = block
+    out[:, :, -1] = np.arange(trees)[:, None]
+    return out.reshape(trees * rows, columns + 1)
+
+
+def sequential_sum(start: Any, parts: Numbers) -> Numbers:
+    """Add up *start* and *parts* from first to last; ``sum`` would add in another order."""
+    sums = np.empty((len(parts) + 1, *parts.shape[1:]))
+    sums[0], sums[1:] = start, parts
+    total: Numbers = np.add.accumulate(sums, axis=0, out=sums)[-1]
+    return total

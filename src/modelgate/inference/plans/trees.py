@@ -1,0 +1,148 @@
+"""Plans of decision trees and forests, by scikit-learn's compiled trees."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ...schema import Table
+from .base import (
+    FeatureSource,
+    Numbers,
+    PlanOutput,
+    PredictFn,
+    ReadFn,
+    register_predictor,
+    reject_infinite,
+    reject_nonfinite,
+)
+from .link_functions import argmax_labels
+from .merged_trees import LARGE, MAX_NODES, TreeFields, merge_trees, sequential_sum, tile_rows
+
+__all__ = ["read_float32"]
+
+_LeafValues: TypeAlias = Callable[[npt.NDArray[Any]], Numbers]
+"""Returns the values of the leaves that rows reach, of shape (rows, outputs, classes)."""
+
+_FIELDS = TreeFields("left_child", "right_child", "feature", "threshold")
+_NO_CHILD = -1
+
+
+def read_float32(step: Any, source: FeatureSource, *, nulls: bool) -> ReadFn:
+    """Return a function that reads rows as float32, the input type of scikit-learn's trees.
+
+    Args:
+        step: The estimator.
+        source: Its input.
+        nulls: Whether the estimator accepts NaN. It never accepts NaN in a sparse matrix.
+    """
+    check = reject_infinite if nulls and not source.sparse else reject_nonfinite
+    return partial(_read_float32, source.number_reader(step, sparse=True), check)
+
+
+def _read_float32(read: ReadFn, check: Callable[[Any], None], table: Table) -> npt.NDArray[Any]:
+    block = read(table).astype(np.float32, order="C")
+    check(block)
+    return block
+
+
+@register_predictor("sklearn.tree._classes", "DecisionTreeClassifier", "ExtraTreeClassifier")
+def _plan_tree_classifier(step: Any, source: FeatureSource) -> PredictFn:
+    return _plan_classifier(step, source, step, step.tree_.predict)
+
+
+@register_predictor("sklearn.tree._classes", "DecisionTreeRegressor", "ExtraTreeRegressor")
+def _plan_tree_regressor(step: Any, source: FeatureSource) -> PredictFn:
+    return _plan_regressor(step, source, step, step.tree_.predict)
+
+
+@register_predictor("sklearn.ensemble._forest", "RandomForestClassifier", "ExtraTreesClassifier")
+def _plan_forest_classifier(step: Any, source: FeatureSource) -> PredictFn:
+    return _plan_classifier(step, source, step.estimators_[0], _mean_of_trees(step))
+
+
+@register_predictor("sklearn.ensemble._forest", "RandomForestRegressor", "ExtraTreesRegressor")
+def _plan_forest_regressor(step: Any, source: FeatureSource) -> PredictFn:
+    return _plan_regressor(step, source, step.estimators_[0], _mean_of_trees(step))
+
+
+def _accepts_nulls(tree: Any) -> bool:
+    return bool(tree.__sklearn_tags__().input_tags.allow_nan) and tree.monotonic_cst is None
+
+
+def _plan_classifier(step: Any, source: FeatureSource, tree: Any, leaf_values: _LeafValues) -> PredictFn:
+    read = read_float32(step, source, nulls=_accepts_nulls(tree))
+    if step.n_outputs_ == 1:
+        return partial(_classify, read, leaf_values, step.classes_)
+    return partial(_classify_outputs, read, leaf_values, step.classes_)
+
+
+def _classify(read: ReadFn, leaf_values: _LeafValues, classes: npt.NDArray[Any], table: Table) -> PlanOutput:
+    probabilities = leaf_values(read(table))
+    return argmax_labels(classes, probabilities), probabilities
+
+
+def _classify_outputs(
+    read: ReadFn, leaf_values: _LeafValues, classes: list[npt.NDArray[Any]], table: Table
+) -> PlanOutput:
+    values = leaf_values(read(table))
+    probabilities = [values[:, index, : len(labels)] for index, labels in enumerate(classes)]
+    predicted = np.empty((len(values), len(classes)), dtype=classes[0].dtype)
+    for index, labels in enumerate(classes):
+        predicted[:, index] = argmax_labels(labels, probabilities[index])
+    return predicted, probabilities
+
+
+def _plan_regressor(step: Any, source: FeatureSource, tree: Any, leaf_values: _LeafValues) -> PredictFn:
+    read = read_float32(step, source, nulls=_accepts_nulls(tree))
+    if step.n_outputs_ == 1:
+        return lambda table: (leaf_values(read(table))[:, 0], None)
+    return lambda table: (leaf_values(read(table))[:, :, 0], None)
+
+
+def _mean_of_trees(forest: Any) -> _LeafValues:
+    trees = [member.tree_ for member in forest.estimators_]
+    separate = partial(_mean_of_separate_trees, [tree.predict for tree in trees])
+    if sum(tree.node_count for tree in trees) > MAX_NODES:
+        return separate
+    return partial(_mean_of_merged_trees, *_merge(trees), separate)
+
+
+def _mean_of_separate_trees(trees: Sequence[_LeafValues], block: npt.NDArray[Any]) -> Numbers:
+    total = 0.0 + trees[0](block)
+    for tree in trees[1:]:
+        total += tree(block)
+    total /= len(trees)
+    return total
+
+
+def _mean_of_merged_trees(
+    apply: Callable[[Any], Any], values: Numbers, trees: int, separate: _LeafValues, block: npt.NDArray[Any]
+) -> Numbers:
+    if len(block) >= LARGE:
+        return separate(block)
+    leaves = values.take(apply(tile_rows(block, trees)), axis=0)
+    return sequential_sum(0.0, leaves.reshape(trees, len(block), *values.shape[1:])) / trees
+
+
+def _merge(trees: Sequence[Any]) -> tuple[Callable[[Any], Any], Numbers, int]:
+    """Merge *trees*; return a function that finds leaves, the leaves' values, and the number of trees."""
+    states = [tree.__getstate__() for tree in trees]
+    tree_nodes = [state["nodes"] for state in states]
+    inner = [nodes["left_child"] != _NO_CHILD for nodes in tree_nodes]
+    nodes = merge_trees(tree_nodes, inner, trees[0].n_features, _FIELDS)
+    # A tree of scikit-learn's class, used only to find leaves: their values are stored separately.
+    merged = type(trees[0])(trees[0].n_features + 1, np.ones(1, dtype=np.intp), 1)
+    merged.__setstate__(
+        {
+            "max_depth": max(state["max_depth"] for state in states) + len(trees),
+            "node_count": len(nodes),
+            "nodes": nodes,
+            "values": np.zeros((len(nodes), 1, 1)),
+        }
+    )
+    values = [tree.value if tree.n_outputs > 1 else tree.value[:, 0] for tree in trees]
+    root_values = np.zeros((len(trees) - 1, *values[0].shape[1:]))
+    return merged.apply, np.concatenate([root_values, *values]), len(trees)

@@ -1,0 +1,234 @@
+"""Predictions of a model or of a predict handler, and their validation."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "Output",
+    "Prediction",
+    "ShapeError",
+    "Target",
+    "check_shape",
+    "check_values",
+    "output_names",
+    "to_prediction",
+]
+
+_SMALL_ARRAY = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Predicted quantity, described before any row is scored.
+
+    Args:
+        name: Name, as in `Output`.
+        classes: Class labels, as in `Output`.
+        probabilities: Whether the model returns a probability for each class.
+        number: Whether its values are known to be numbers.
+    """
+
+    name: str
+    classes: Sequence[Any] | None = None
+    probabilities: bool = False
+    number: bool = False
+
+    @classmethod
+    def from_output(cls, output: "Output") -> "Target":
+        """Return the target of *output*."""
+        number = output.classes is None and output.values.dtype.kind in "iuf"
+        return cls(output.name, output.classes, output.probabilities is not None, number)
+
+
+class Output(msgspec.Struct, eq=False):
+    """Values of one predicted quantity.
+
+    Attributes:
+        name: Name of the target.
+        values: Labels or numbers, of shape (rows,).
+        classes: Class labels, in the order of ``classes_``; None for numbers.
+        probabilities: Probabilities in the order of *classes*, of shape (rows, classes); None if the model
+            returns none.
+        positive: Index of the positive class, to which the threshold applies, if there are two classes.
+        threshold: Probability from which the positive class is predicted; None if the model itself decided.
+    """
+
+    name: str
+    values: npt.NDArray[Any]
+    classes: list[Any] | None = None
+    probabilities: npt.NDArray[np.float64] | None = None
+    positive: int = 1
+    threshold: float | None = None
+
+    def split(self, bounds: "Sequence[tuple[int, int]]") -> "list[Output]":
+        """Return the parts of the output with the rows in *bounds*, pairs of start and stop."""
+        parts = []
+        for start, stop in bounds:
+            probabilities = None if self.probabilities is None else self.probabilities[start:stop]
+            values = self.values[start:stop]
+            parts.append(
+                Output(self.name, values, self.classes, probabilities, self.positive, self.threshold)
+            )
+        return parts
+
+    def confidences(self) -> list[float | None]:
+        """Return the probability of the predicted class of each row; None if its value is not a class."""
+        assert self.probabilities is not None and self.classes is not None
+        positions = {label: index for index, label in enumerate(self.classes)}
+        rows = zip(self.probabilities.tolist(), self.values.tolist(), strict=True)
+        return [
+            probabilities[positions[value]] if value in positions else None for probabilities, value in rows
+        ]
+
+
+class Prediction(msgspec.Struct, eq=False):
+    """Prediction for some rows: an `Output` for each target, in the model's order.
+
+    Attributes:
+        outputs: At least one output.
+        cache_hit: Whether the model was in the cache; None if no cache was used.
+        warnings: Warnings for the caller about rows that passed validation.
+        passthrough_columns: Values of the columns of `Query.passthrough_columns`, as raw JSON.
+    """
+
+    outputs: list[Output]
+    cache_hit: bool | None = None
+    warnings: Sequence[str] = ()
+    passthrough_columns: Mapping[str, Sequence[msgspec.Raw]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def split(self, sizes: Sequence[int]) -> "list[Prediction]":
+        """Return consecutive parts of the prediction, of *sizes* rows."""
+        stops = list(accumulate(sizes))
+        bounds = [(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
+        parts = zip(*(output.split(bounds) for output in self.outputs), strict=True)
+        return [
+            Prediction(list(outputs), self.cache_hit, self.warnings, self.passthrough_columns)
+            for outputs in parts
+        ]
+
+    @property
+    def values(self) -> npt.NDArray[Any]:
+        """Values of the first output, of shape (rows,)."""
+        return self.outputs[0].values
+
+    @property
+    def classes(self) -> list[Any] | None:
+        """Class labels of the first output; None for numbers."""
+        return self.outputs[0].classes
+
+    @property
+    def probabilities(self) -> npt.NDArray[np.float64] | None:
+        """Probabilities of the first output, of shape (rows, classes); None if there are none."""
+        return self.outputs[0].probabilities
+
+
+class ShapeError(ValueError):
+    """A model did not return one value per row."""
+
+
+def to_prediction(result: Any, rows: int, target: str | Sequence[str]) -> Prediction:
+    """Convert the return value of a model or a handler to a prediction.
+
+    Args:
+        result: A `Prediction`; values by output name; or an array or list of shape (rows,) or
+            (rows, outputs).
+        rows: Number of rows scored.
+        target: Name of the output, or of each output.
+
+    Raises:
+        ValueError: The value is none of these, has the wrong number of rows, or contains values that JSON
+            cannot represent. These include NaN: null in its place would be a different prediction.
+    """
+    prediction = result if isinstance(result, Prediction) else Prediction(_outputs(result, target))
+    check_shape(prediction, rows)
+    check_values(prediction)
+    return prediction
+
+
+def check_shape(prediction: Prediction, rows: int) -> None:
+    """Check that each output has a value for each row, and a probability for each row and class.
+
+    Raises:
+        ValueError: A value or a probability is missing, or there is no output.
+    """
+    if not prediction.outputs:
+        raise ValueError("the prediction has no outputs")
+    for output in prediction.outputs:
+        values, probabilities, classes = output.values, output.probabilities, output.classes
+        if not isinstance(values, np.ndarray) or values.shape != (rows,):
+            raise ShapeError(
+                f"output {output.name!r} must be an array with one value for each of {rows} rows"
+            )
+        if probabilities is not None and (classes is None or probabilities.shape != (rows, len(classes))):
+            raise ValueError(f"output {output.name!r} must have a finite probability for each row and class")
+
+
+def check_values(prediction: Prediction) -> None:
+    """Check the values of a prediction that has the right shape.
+
+    Raises:
+        ValueError: JSON cannot represent a value, such as NaN.
+    """
+    for output in prediction.outputs:
+        kind = output.values.dtype.kind
+        if kind not in "biuU" and not (
+            _is_finite(output.values)
+            if kind == "f"
+            else kind == "O" and all(map(_is_json_value, output.values))
+        ):
+            raise ValueError(f"output {output.name!r} holds values that JSON cannot represent")
+        if output.probabilities is not None and not _is_finite(output.probabilities):
+            raise ValueError(f"output {output.name!r} must have a finite probability for each row and class")
+
+
+def _is_finite(values: npt.NDArray[Any]) -> bool:
+    # For one row, numpy's reductions took a tenth of the request: they are slow on small arrays.
+    if values.size <= _SMALL_ARRAY:
+        return all(map(math.isfinite, values.ravel().tolist()))
+    return bool(np.isfinite(values).all())
+
+
+def _is_json_value(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and _is_json_value(item) for name, item in value.items())
+    if isinstance(value, list):
+        return all(map(_is_json_value, value))
+    return value is None or type(value) in (str, int, bool)
+
+
+def _outputs(result: Any, target: str | Sequence[str]) -> list[Output]:
+    if isinstance(result, Mapping):
+        return [Output(str(name), _to_array(values)) for name, values in result.items()]
+    values = _to_array(result)
+    if values.ndim != 2:
+        return [Output(output_names(target, 1)[0], values)]
+    names = output_names(target, values.shape[1])
+    return [Output(name, values[:, index]) for index, name in enumerate(names)]
+
+
+def _to_array(values: Any) -> npt.NDArray[Any]:
+    array = np.asarray(values)
+    if array.dtype.kind == "U" and not isinstance(values, np.ndarray):
+        # numpy turns [1, "a"] into ["1", "a"]; an object array preserves the types.
+        array = np.array(values, dtype=object)
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+def output_names(target: str | Sequence[str], count: int) -> list[str]:
+    """Return the names of *count* outputs: those of *target*, or ``target_0``, ``target_1``, …"""
+    if not isinstance(target, str) and len(target) == count:
+        return list(target)
+    stem = target if isinstance(target, str) else target[0]
+    return [stem] if count == 1 else [f"{stem}_{index}" for index in range(count)]

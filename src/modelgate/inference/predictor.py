@@ -1,0 +1,295 @@
+"""Predictor: scores tables with a fitted estimator or with a function."""
+
+import asyncio
+import contextlib
+import inspect
+import warnings
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import cached_property, partial
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+
+from ..errors import AnswerableError, ConfigurationError, PredictionError, RequestError
+from ..flow import Flow, Wait, WorkerPool, in_main_thread, isolate_errors, run, run_coroutine
+from ..models.file_readers import check_opens_no_files
+from ..models.sklearn_config import Config, current_sklearn_config, sklearn_config
+from ..schema import Schema, Table
+from .batching.batcher import Batcher
+from .batching.latency import LIGHT, LatencyEstimator
+from .decision import DecisionRule
+from .estimator import Estimator
+from .first_prediction import try_prediction
+from .model_metrics import ModelMetrics
+from .plans import Plan
+from .prediction import Output, Prediction, Target, to_prediction
+
+__all__ = ["Predictor"]
+
+
+class Predictor:
+    """Scores tables with *model*.
+
+    Args:
+        model: Fitted estimator with ``predict``, or a function of a `Table`, sync or async, that returns an
+            array, a list, values by output name, or a `Prediction`.
+        schema: Schema of its input; by default read from the estimator.
+        target: Name of the target, or of each output.
+        version: Version of the model.
+        model_id: Name of the model.
+        workers: Threads in which the model runs under ASGI; None to run it on the event loop, for a model
+            known to take microseconds.
+        plans: Whether an estimator is replaced by its exact plan if it has one, see `plan`; or ``"onnx"`` to
+            replace it by an ONNX graph, whose predictions may differ slightly.
+        batch: Whether to score requests that wait together in one call, see `Batcher`. For estimators only: a
+            function may use all of its rows.
+        inline: Whether batches run on the event loop; None to decide by the latency of the model. If False,
+            every call is made in a thread of *workers*, also under WSGI if the request has a deadline.
+        tally: Counters of the model's calls.
+        sample: Typical rows, as mappings of values by column name, on which plans are verified too. Rows that
+            break the schema are left out.
+
+    Attributes:
+        size: Size of what the model was read from, in bytes.
+        decision: Decision rule applied to its predictions; None for the model's own labels.
+
+    Raises:
+        ConfigurationError: *model* is neither an estimator nor a function, or it opens files that callers
+            name; a function has no schema; or the schema lacks columns of the estimator.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        schema: Schema | None = None,
+        *,
+        target: str | Sequence[str] = "prediction",
+        version: str = "1",
+        model_id: str = "",
+        workers: WorkerPool | None = None,
+        plans: bool | Literal["onnx"] = True,
+        batch: bool = True,
+        inline: bool | None = None,
+        tally: ModelMetrics | None = None,
+        sample: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        self.model = model
+        self.target = target
+        self.version = version
+        self.model_id = model_id
+        self.size = 0
+        self.decision: DecisionRule | None = None
+        self._workers = None if workers is None else workers.share()
+        self._metrics = tally or ModelMetrics()
+        if self._workers is not None:
+            self._metrics.queues.add(self._workers)
+        self._latency = LatencyEstimator() if inline is None else None
+        self._function: Callable[[Table], Any]
+        self._config: Config = None
+        self._async = inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
+        if isinstance(model, type):
+            raise ConfigurationError(
+                f"model must be a fitted estimator (got its class {model.__name__}): create and fit one"
+            )
+        check_opens_no_files(model)
+        if hasattr(model, "predict"):
+            self.schema = schema or Schema.from_model(model)
+            name = model_id or type(model).__name__
+            self._sample = _read_sample(self.schema, sample)
+            self._function = Estimator(
+                model, self.schema, target, plans=plans, name=name, sample=self._sample
+            )
+        elif callable(model):
+            if plans == "onnx":
+                raise ConfigurationError("plans must be True or False for a function (got 'onnx')")
+            if schema is None:
+                raise ConfigurationError(
+                    f"schema must be a Schema for the function {model!r} (got None): Schema.of(…)"
+                )
+            self.schema, self._function = schema, model
+            # An estimator has its own. It is local to a thread, which a coroutine shares with others.
+            self._config = None if self._async else current_sklearn_config()
+        else:
+            raise ConfigurationError(
+                f"model must be a fitted estimator with predict, or a function of a Table (got {model!r})"
+            )
+        self.batcher: Batcher | None = None
+        if batch and self._workers is not None and isinstance(self._function, Estimator):
+            key = self._function.dtype_key
+            self.batcher = Batcher(
+                self._function, self._workers, inline=inline, key=key, metrics=self._metrics
+            )
+
+    @cached_property
+    def targets(self) -> list[Target]:
+        """Predicted targets: found by an example for an estimator, taken from *target* for a function."""
+        if isinstance(self._function, Estimator):
+            # Estimators store the number of outputs in a dozen ways, and some do not store it.
+            with contextlib.suppress(Exception), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                outputs = self._function(self.schema.read(self.schema.example)).outputs
+                return [Target.from_output(output) for output in outputs]
+        return [Target(name) for name in ([self.target] if isinstance(self.target, str) else self.target)]
+
+    @property
+    def plan(self) -> Plan | str:
+        """Plan that replaces the estimator, or the reason why there is none."""
+        return self._function.plan if isinstance(self._function, Estimator) else "a function"
+
+    def set_serving(self, serving: bool) -> None:
+        """Set whether other models leave threads to this one, see `WorkerPool.set_serving`."""
+        if self._workers is not None:
+            self._workers.set_serving(serving)
+
+    def warm(self, example: Mapping[str, Any] | None = None) -> str | None:
+        """Let the model score a row before the first caller does, see `modelgate.inference.first_prediction`.
+
+        Args:
+            example: The row. Without one, an estimator is called with a row of its sample, or else with
+                synthetic rows, and a function is not called: it may do more than predict.
+
+        Returns:
+            None, or the reason why it is unknown whether the model can score.
+
+        Raises:
+            ConfigurationError: *example* breaks the schema, or the model cannot score.
+        """
+        is_estimator = isinstance(self._function, Estimator)
+        if example is None and not is_estimator:
+            return None
+        try:
+            sample = self._sample if example is None else self.schema.read([example])
+        except RequestError as error:
+            raise ConfigurationError(f"example must be a row of the schema (got {error})") from error
+        prediction = try_prediction(self._score_blocking, self.schema, sample)
+        if isinstance(prediction, str):
+            return prediction
+        if is_estimator:
+            self.targets = [Target.from_output(output) for output in prediction.outputs]
+        return None
+
+    def predict(self, table: Table) -> Flow[Prediction]:
+        """Return the prediction for *table*; the model is not called for a table without rows.
+
+        Raises:
+            PredictionError: The model failed or did not return a prediction; see its cause.
+            RequestError: A function raised it.
+        """
+        if not len(table.numbers):
+            return Prediction([_empty_output(target) for target in (yield from run(lambda: self.targets))])
+        try:
+            if self.batcher is not None:
+                return (yield from self.batcher.predict(table))
+            if self._workers is None and not self._async:
+                return isolate_errors(self._measure, table)
+            return (yield self._wait_for_call(table))  # type: ignore[no-any-return]
+        except AnswerableError:
+            raise
+        except Exception as error:
+            raise PredictionError from error
+
+    def _score(self, table: Table) -> Prediction:
+        if isinstance(self._function, Estimator):
+            return self._function(table)
+        with sklearn_config(self._config):
+            return to_prediction(self._function(table), len(table), self.target)
+
+    def _score_blocking(self, table: Table) -> Prediction:
+        if not self._async:
+            return self._score(table)
+        result = run_coroutine(partial(self._function, table))
+        return to_prediction(result, len(table), self.target)
+
+    def _wait_for_call(self, table: Table) -> Wait:
+        if self._workers is not None and not self._async:
+            call = partial(isolate_errors, self._measure, table)
+            return self._workers.wait(call, inline_ok=self._is_light(table), rows=len(table))
+        # Under WSGI the coroutine has an event loop of its own, as Flask's async views have.
+        coroutine = partial(self._measure_async, table)
+        return Wait(
+            sync=partial(run_coroutine, coroutine),
+            aio=coroutine,
+            within=partial(_run_with_timeout, coroutine),
+        )
+
+    def _is_light(self, table: Table) -> bool:
+        # A model that hangs now may have been light before.
+        metrics, latency = self._metrics, self._latency
+        hangs = metrics.running and metrics.stuck(LIGHT)
+        return latency is not None and latency.is_light(len(table)) and not hangs
+
+    def _measure(self, table: Table) -> Prediction:
+        prediction, elapsed = self._metrics.measure("unbatched", len(table), self._score, table)
+        if self._latency is not None:
+            self._latency.record(elapsed, len(table))
+        return prediction
+
+    async def _measure_async(self, table: Table) -> Prediction:
+        metrics, started_at, failed = self._metrics, perf_counter(), True
+        try:
+            try:
+                metrics.running.add(started_at)
+                result = await _isolate_errors_async(partial(self._function, table))
+                prediction = to_prediction(result, len(table), self.target)
+                failed = False
+            except (asyncio.CancelledError, GeneratorExit):
+                # The caller disconnected, or the event loop was closed: the model has not failed.
+                failed = False
+                raise
+            finally:
+                metrics.end(started_at, "unbatched", len(table), failed=failed)
+        except BaseException:
+            # An interruption may have ended `end` before it did anything.
+            metrics.running.discard(started_at)
+            raise
+        return prediction
+
+
+def _read_sample(schema: Schema, sample: Sequence[Mapping[str, Any]]) -> Table | None:
+    """Return the rows of *sample* that *schema* accepts, or None if there are none."""
+    if not isinstance(sample, list | tuple) or not all(isinstance(row, Mapping) for row in sample):
+        raise ConfigurationError("sample must be a list of rows, each a mapping of values by column name")
+    tables = []
+    for row in sample:
+        with contextlib.suppress(RequestError):
+            tables.append(schema.read([row]))
+    return Table.concat(tables) if tables else None
+
+
+def _empty_output(target: Target) -> Output:
+    if target.classes is None:
+        return Output(target.name, np.empty(0))
+    probabilities = np.empty((0, len(target.classes))) if target.probabilities else None
+    return Output(target.name, np.empty(0, dtype=object), list(target.classes), probabilities)
+
+
+async def _isolate_errors_async(call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """Await *call* like `isolate_errors` calls a function: it cannot end the task or the program."""
+    task = asyncio.current_task()
+    try:
+        return await call()
+    except asyncio.CancelledError as error:
+        if task is not None and task.cancelling():
+            raise
+        raise RuntimeError("the function cancelled itself") from error
+    except Exception:
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and in_main_thread():
+            raise
+        if isinstance(error, GeneratorExit) and not _is_running(task):
+            raise
+        raise RuntimeError(f"the function raised {type(error).__name__}") from error
+
+
+def _is_running(task: asyncio.Task[Any] | None) -> bool:
+    """Return whether *task* is the current one; it is not while its coroutine is being closed."""
+    try:
+        return asyncio.current_task() is task
+    except RuntimeError:
+        return False
+
+
+def _run_with_timeout(function: Callable[[], Coroutine[Any, Any, Any]], seconds: float) -> Any:
+    return run_coroutine(lambda: asyncio.wait_for(function(), seconds))

@@ -1,0 +1,21 @@
+"""Validate functions that are options of a layer."""
+
+import inspect
+
+from ..errors import ConfigurationError
+
+__all__ = ["require_sync"]
+
+
+def require_sync(**options: object) -> None:
+    """Reject async functions: a layer would use the coroutine itself as the result.
+
+    As a condition, a coroutine is always true. As the name of a caller, each is a new name.
+
+    Raises:
+        ConfigurationError: One of *options* is an async function.
+    """
+    for name, option in options.items():
+        call = getattr(type(option), "__call__", None)  # noqa: B004  on the class, not the instance
+        if inspect.iscoroutinefunction(option) or inspect.iscoroutinefunction(call):
+            raise ConfigurationError(f"{name} must be a function that is not async (got {option!r})")

@@ -1,0 +1,113 @@
+"""Limit on failed authentication."""
+
+import logging
+import time
+from collections.abc import Callable
+from functools import cache
+
+from ..context import RequestContext
+from ..errors import InsufficientScope, KeyInactive, RateLimitExceeded, Unauthorized
+from ..flow import Flow, Handler
+from ..http import Request, Response
+from ..http.client_address import rate_limit_address
+from ..limiting import MemoryLimiter, Rate, RateLimitDecision
+
+__all__ = ["AuthFailureLimit"]
+
+logger = logging.getLogger("modelgate")
+
+
+class AuthFailureLimit:
+    """Reject addresses that failed to authenticate too often, before their keys are looked up.
+
+    Counted are keys that are missing, unknown, inactive or without the required scope: responses of
+    401, and of 403 with ``WWW-Authenticate``. The counts are separate from other limits and per
+    process.
+
+    Put this layer outside `KeyAuth`, which looks up no more keys of an address at once than it has
+    failures left. Callers with the same address share the count, so their valid keys are rejected too.
+
+    Args:
+        rate: One or more windows, as for `RateLimit`.
+        skip_forwarded: Count requests with ``Forwarded`` or ``X-Forwarded-For``, but never reject
+            them. If these headers are not trusted, the address is that of a proxy, and the wrong
+            keys of one caller would lock out all callers behind it.
+        clock: Returns the time in seconds since the epoch.
+
+    Raises:
+        ConfigurationError: The rate is invalid.
+    """
+
+    def __init__(
+        self,
+        rate: str = "60/minute",
+        *,
+        skip_forwarded: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._rate = Rate.parse(rate)
+        self._skip_forwarded = skip_forwarded
+        self._counts = MemoryLimiter(self._rate, clock=clock)
+
+    def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
+        self.check(request)
+        request.context.auth_failures = self
+        try:
+            response = yield from call_next(request)
+        except (Unauthorized, KeyInactive, InsufficientScope):
+            self._count_once(request)
+            raise
+        if response.status == 401 or (response.status == 403 and response.header("www-authenticate")):
+            self._count_once(request)
+        return response
+
+    def check(self, request: Request) -> None:
+        """Raise `RateLimitExceeded` if the address of *request* has no failures left."""
+        decision = self._counts.peek(rate_limit_address(request.client) or "")
+        if decision is not None and not decision.allowed:
+            self._reject(request, decision)
+
+    def left(self, request: Request) -> int:
+        """Return how many more failures are allowed for the address of *request*."""
+        decision = self._counts.peek(rate_limit_address(request.client) or "")
+        if decision is None or (self._skip_forwarded and _is_forwarded(request)):
+            return self._rate.capacity
+        return min(decision.available)
+
+    def count(self, request: Request) -> None:
+        """Count a failure. `KeyAuth` calls this before it looks up the next key of the address.
+
+        Raises:
+            RateLimitExceeded: The address had no failures left.
+        """
+        request.context.failure_counted = True
+        decision = self._counts.hit(self._rate, rate_limit_address(request.client) or "")
+        # Concurrent requests may have used up the rate since this one was checked.
+        if not decision.allowed:
+            self._reject(request, decision)
+
+    def _count_once(self, request: Request) -> None:
+        context: RequestContext = request.context
+        if not context.failure_counted:
+            self.count(request)
+        # Let an outer `AuthFailureLimit` count this failure too.
+        context.failure_counted = False
+
+    def _reject(self, request: Request, decision: RateLimitDecision) -> None:
+        if self._skip_forwarded and _is_forwarded(request):
+            _warn_once()
+            return
+        window = self._rate.windows[decision.binding_window]
+        raise RateLimitExceeded(f"failed authentication, {window},", decision.retry_after)
+
+
+def _is_forwarded(request: Request) -> bool:
+    return any(request.headers.get(name) is not None for name in ("forwarded", "x-forwarded-for"))
+
+
+@cache
+def _warn_once() -> None:
+    logger.warning(
+        "auth failure limit: not applied to callers behind a proxy, whose addresses are unknown: set"
+        " trusted_proxies=[…] to the networks of your proxies, or trusted_proxies=[] if there are none"
+    )

@@ -1,0 +1,64 @@
+"""Decisions of a rate limiter."""
+
+import math
+from typing import Any
+
+import msgspec
+
+from .windows import Rate
+
+__all__ = ["RateLimitDecision"]
+
+
+class RateLimitDecision(msgspec.Struct):
+    """Decision on one request, and the state of the windows after it.
+
+    Windows are identified by their index in the rate.
+
+    Args:
+        rate: Windows that were tested.
+        allowed: Whether every window had room, so that all were charged.
+        available: Room of each window before the charge.
+        state: For each window the start of its current step and its packed counts, see `windows`.
+        now: Time of the decision, in seconds since the epoch.
+        cost: Cost of the request.
+    """
+
+    rate: Rate
+    allowed: bool
+    available: list[int]
+    state: tuple[Any, ...]
+    now: float
+    cost: int
+
+    @property
+    def binding_window(self) -> int:
+        """Index of the window with the least room, or if rejected, of the one with the longest wait."""
+        if self.allowed:
+            return self.available.index(min(self.available))
+        exhausted = [index for index, room in enumerate(self.available) if room < self.cost]
+        return max(exhausted, key=self.reset)
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds until the request may pass, rounded up; at least 1."""
+        return max(1, math.ceil(self.reset(self.binding_window) - self.now))
+
+    def remaining(self, index: int) -> int:
+        """Return the remaining room of a window."""
+        return self.quota(index)[0]
+
+    def reset(self, index: int) -> float:
+        """Return when a window will have more room, or if rejected by it, room for this request.
+
+        The time is in seconds since the epoch.
+        """
+        return self.quota(index)[1]
+
+    def quota(self, index: int) -> tuple[int, float]:
+        """Return `remaining` and `reset` of a window."""
+        available, window = self.available[index], self.rate.windows[index]
+        remaining = available - self.cost if self.allowed else max(available, 0)
+        required = remaining + 1 if self.allowed or available >= self.cost else self.cost
+        step_start, counts = self.state[2 * index], self.state[2 * index + 1]
+        return remaining, window.available_at(step_start, counts, required)

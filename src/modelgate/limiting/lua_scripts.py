@@ -1,0 +1,85 @@
+"""Lua scripts that implement the rate limits of `windows` in Redis. They require Redis 6.
+
+Each bucket is one key, because a Redis Cluster only runs scripts on the keys of one slot. Its value is a
+list: for each window, the start of the current step and then the counts of its steps, newest first.
+Unlike in `windows`, the counts are not packed into one integer.
+"""
+
+import hashlib
+from typing import NamedTuple
+
+__all__ = ["HIT", "REFUND", "Script"]
+
+
+class Script(NamedTuple):
+    """Lua script, and the SHA-1 digest by which Redis caches it."""
+
+    text: str
+    sha: str
+
+    @classmethod
+    def of(cls, text: str) -> "Script":
+        """Return the script with this text."""
+        return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+HIT = Script.of("""
+-- ARGV: time, or empty for the server's time; cost; time to live of the key in milliseconds; then amount,
+-- step and number of steps of each window. A sliding window has two steps.
+local now, cost = tonumber(ARGV[1]), tonumber(ARGV[2])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] + time[2] / 1000000
+end
+local packed = redis.call('GET', KEYS[1])
+local old = packed and cmsgpack.unpack(packed) or {}
+local state, newest, available, allowed, advanced, index = {}, {}, {}, true, false, 1
+for i = 4, #ARGV, 3 do
+  local amount, step, steps = tonumber(ARGV[i]), tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local start, elapsed, counts, sum = old[index] or now, 0, {}, 0
+  if now < start then
+    start, advanced = now, true
+  elseif now >= start + step then
+    elapsed = math.max(1, math.floor((now - start) / step + 1e-9))
+    start, advanced = start + elapsed * step, true
+  end
+  for k = 1, steps do
+    counts[k] = k > elapsed and old[index + k - elapsed] or 0
+    sum = sum + counts[k]
+  end
+  if sum == 0 then start = now end
+  local usage = sum
+  if steps == 2 then usage = counts[1] + math.floor(counts[2] * (1 - (now - start) / step)) end
+  available[#available + 1] = amount - usage
+  allowed = allowed and cost <= amount - usage
+  state[index], newest[#newest + 1] = start, index + 1
+  for k = 1, steps do state[index + k] = counts[k] end
+  index = index + 1 + steps
+end
+if allowed then
+  for _, k in ipairs(newest) do state[k] = state[k] + cost end
+end
+if allowed or advanced then
+  redis.call('SET', KEYS[1], cmsgpack.pack(state), 'PX', ARGV[3])
+end
+local reply = {allowed and '1' or '0', string.format('%.17g', now)}
+for _, value in ipairs(available) do reply[#reply + 1] = string.format('%.0f', value) end
+for _, value in ipairs(state) do reply[#reply + 1] = string.format('%.17g', value) end
+return reply
+""")
+
+REFUND = Script.of("""
+-- ARGV: cost; time of the charge; then step and number of steps of each window.
+local cost, charged_at = tonumber(ARGV[1]), tonumber(ARGV[2])
+local packed = redis.call('GET', KEYS[1])
+if not packed then return end
+local state, index = cmsgpack.unpack(packed), 1
+for i = 3, #ARGV, 2 do
+  local step, steps = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
+  local steps_ago = math.max(0, math.ceil((state[index] - charged_at) / step))
+  local k = index + 1 + steps_ago
+  if steps_ago < steps and state[k] >= cost then state[k] = state[k] - cost end
+  index = index + 1 + steps
+end
+redis.call('SET', KEYS[1], cmsgpack.pack(state), 'KEEPTTL')
+""")

@@ -1,0 +1,167 @@
+"""Rate limiter whose counts are shared by all processes, with a fallback during outages."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import islice
+from typing import Protocol
+
+from ..backends.circuit_breaker import CircuitBreaker, StorageUnavailable
+from ..errors import StoreError
+from ..flow import Flow
+from .decision import RateLimitDecision
+from .lua_scripts import HIT, REFUND
+from .memory import MemoryLimiter
+from .redis_script_runner import RedisScriptRunner
+from .windows import Rate
+
+__all__ = ["RedisCounter", "SharedCounter", "SharedLimiter"]
+
+
+class SharedCounter(Protocol):
+    """Counts of one limit on a server that all processes share.
+
+    Both methods raise `StorageUnavailable` while the server does not answer.
+    """
+
+    @property
+    def breaker(self) -> CircuitBreaker:
+        """Circuit breaker of the server."""
+
+    def hit(self, rate: Rate, identity: str, cost: int) -> Flow[RateLimitDecision]:
+        """Charge *cost* to *identity* if every window of *rate* has room for it."""
+
+    def refund(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None]:
+        """Refund the *cost* charged at *when*, if it is still counted."""
+
+
+class SharedLimiter:
+    """Limiter whose counts are on a server, with a fallback to counts of this process.
+
+    Requests that pass are also counted in this process. While the server does not answer, the
+    process continues from these counts, at its share of the rate. After an outage both counts apply
+    for the length of the longest window, because the server has not counted the requests that
+    passed meanwhile and may have lost other counts. This process therefore never lets more pass
+    than the rate.
+
+    Args:
+        rate: Rate of most callers.
+        counter: Counts on the server.
+        clock: Returns the time in seconds since the epoch, for the counts of this process.
+        share: Number of processes that divide a rate while the server does not answer.
+        closed: Reject everything during an outage instead.
+    """
+
+    def __init__(
+        self,
+        rate: Rate,
+        counter: SharedCounter,
+        *,
+        clock: Callable[[], float] | None = None,
+        share: int = 1,
+        closed: bool = False,
+    ) -> None:
+        self._counter = counter
+        self._breaker = counter.breaker
+        self._share = share
+        self._closed = closed
+        self._local = MemoryLimiter(rate, clock=clock or time.time)
+
+    @property
+    def outage_count(self) -> int:
+        """Number of outages of the server."""
+        return self._breaker.outage_count
+
+    def hit(self, rate: Rate, identity: str, cost: int = 1) -> RateLimitDecision | Flow[RateLimitDecision]:
+        """Charge *cost* to *identity* if every window of *rate* has room for it.
+
+        Raises:
+            StoreError: The server does not answer, and the limiter is `closed`.
+        """
+        if self._breaker.allow():
+            return self._hit_shared(rate, identity, cost)
+        return self._hit_local_share(rate, identity, cost)
+
+    def _hit_shared(self, rate: Rate, identity: str, cost: int) -> Flow[RateLimitDecision]:
+        local = self._local.hit(rate, identity, cost)
+        try:
+            shared = yield from self._counter.hit(rate, identity, cost)
+        except StorageUnavailable:
+            if local.allowed:
+                self._local.refund(rate, identity, cost, local.now)
+            return self._hit_local_share(rate, identity, cost)
+        if local.allowed and not shared.allowed:
+            self._local.refund(rate, identity, cost, local.now)
+        elif shared.allowed and not local.allowed and self._recently_recovered(rate):
+            yield from self._refund_shared(rate, identity, cost, shared.now)
+            return local
+        return shared
+
+    def refund(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None]:
+        """Refund the *cost* charged at *when*, if it is still counted."""
+        self._local.refund(rate, identity, cost, when)
+        if self._breaker.allow():
+            yield from self._refund_shared(rate, identity, cost, when)
+
+    def _refund_shared(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None]:
+        with contextlib.suppress(StorageUnavailable):
+            yield from self._counter.refund(rate, identity, cost, when)
+
+    def _hit_local_share(self, rate: Rate, identity: str, cost: int) -> RateLimitDecision:
+        if self._closed:
+            raise StoreError
+        return self._local.hit(_share(rate, self._share), identity, cost)
+
+    def _recently_recovered(self, rate: Rate) -> bool:
+        """Return True if charges from before the end of an outage may still count."""
+        return not self._breaker.open and self._breaker.clock() - self._breaker.recovered_at < rate.retention
+
+
+class RedisCounter:
+    """Counts of one limit in Redis. One script tests and charges all windows, by the server's clock.
+
+    Args:
+        store: Runs the scripts on the server.
+        name: Name of the limit on the server.
+        clock: Returns the time in seconds since the epoch; None for the server's clock.
+    """
+
+    def __init__(self, store: RedisScriptRunner, name: str, clock: Callable[[], float] | None = None) -> None:
+        self.breaker = store.breaker
+        self._store = store
+        self._name = name
+        self._clock = clock
+
+    def hit(self, rate: Rate, identity: str, cost: int) -> Flow[RateLimitDecision]:
+        """Charge *cost* to *identity* if every window of *rate* has room for it."""
+        now = "" if self._clock is None else repr(self._clock())
+        windows = [value for window in rate.windows for value in (window.amount, window.step, window.steps)]
+        ttl = math.ceil(rate.retention * 1000)
+        reply = yield from self._store.run(HIT, self._key(rate, identity), now, cost, ttl, *windows)
+        return _parse_reply(reply, rate, cost)
+
+    def refund(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None]:
+        """Refund the *cost* charged at *when*, if it is still counted."""
+        windows = [value for window in rate.windows for value in (window.step, window.steps)]
+        yield from self._store.run(REFUND, self._key(rate, identity), cost, repr(when), *windows)
+
+    def _key(self, rate: Rate, identity: str) -> str:
+        return f"modelgate:{self._name}:{rate.text}:{identity}"
+
+
+@lru_cache(maxsize=1024)
+def _share(rate: Rate, parts: int) -> Rate:
+    return rate.share(parts)
+
+
+def _parse_reply(reply: list[bytes], rate: Rate, cost: int) -> RateLimitDecision:
+    allowed, now, *rest = reply
+    values = iter(rest)
+    available = [int(value) for value in islice(values, len(rate.windows))]
+    state: list[float] = []
+    for window in rate.windows:
+        step_start = float(next(values))
+        state += step_start, window.pack_counts(int(value) for value in islice(values, window.steps))
+    return RateLimitDecision(rate, allowed == b"1", available, (*state,), float(now), cost)

@@ -1,0 +1,121 @@
+"""Inspect a model file: its content, its input schema and the code that loading it would run."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigurationError
+from ..schema import Schema
+from .archive import MANIFEST, SIGNATURE, Archive, FolderArchive, ZipArchive
+from .ed25519 import signer_of
+from .load_policy import LoadPolicy
+from .manifest import Manifest
+from .package import ModelPackage, open_package
+from .package_files import PACKAGE, check_name, file_errors, read_package_metadata, sha256_of
+from .pickle_scan import pickle_imports
+from .serializers import foreign_types
+
+__all__ = ["FileReport", "report_on"]
+
+
+@dataclass
+class FileReport:
+    """Description of a model file.
+
+    Args:
+        size: Size in bytes.
+        sha256: Digest to pin it by.
+        format: Format of the estimator: ``skops``, ``joblib`` or ``onnx``.
+        signer: Ed25519 public key, in base64, that signed the package; None if it is not signed.
+        manifest: Manifest of the package; None for a bare file.
+        schema: Schema of the input, or None if it is not known.
+        model: Types of the estimator's steps, or None if the model was not loaded.
+        package: The loaded package, or None if it was not loaded.
+        imports: Names that loading a pickle imports and may call, or the untrusted types in a skops file.
+        warnings: Problems that the user should know about.
+    """
+
+    size: int
+    sha256: str
+    format: str
+    signer: str | None = None
+    manifest: Manifest | None = None
+    schema: Schema | None = None
+    model: str | None = None
+    package: ModelPackage | None = None
+    imports: Sequence[str] = ()
+    warnings: list[str] = field(default_factory=list)
+
+
+def report_on(
+    path: Path, *, trusted: bool = False, public_keys: Sequence[str | Path] | None = None
+) -> FileReport:
+    """Inspect a model file. A pickle in it is executed only if *trusted* is True.
+
+    Args:
+        path: Path of the file or folder.
+        trusted: Whether to load a pickle.
+        public_keys: Ed25519 keys, one of which should have signed the package.
+
+    Raises:
+        ConfigurationError: The file is not a model file, or is damaged.
+    """
+    policy = LoadPolicy(public_keys=public_keys)
+    metadata = read_package_metadata(path, policy) if path.suffix == PACKAGE else None
+    with file_errors(path):
+        check_name(path)
+        if metadata is None:
+            content = path.read_bytes()
+            report = FileReport(len(content), sha256_of(content), path.suffix[1:])
+        else:
+            report, content = _inspect_package(path, *metadata)
+        report.imports = _find_imports(content, report)
+    _load(path, report, replace(policy, sha256=report.sha256, allow_pickle=trusted))
+    return report
+
+
+def _inspect_package(path: Path, manifest: Manifest, schema: Schema) -> tuple[FileReport, bytes]:
+    content = b"" if path.is_dir() else path.read_bytes()
+    archive: Archive = FolderArchive(path) if path.is_dir() else ZipArchive(io.BytesIO(content))
+    size = len(content) or sum(member.size for member in manifest.members.values())
+    digest = sha256_of(content or archive.read(MANIFEST))
+    format_ = manifest.model.partition(".")[2]
+    report = FileReport(size, digest, format_, manifest=manifest, schema=schema)
+    if SIGNATURE in archive.names:
+        try:
+            report.signer = signer_of(archive.read(MANIFEST), archive.read(SIGNATURE))
+        except ConfigurationError as error:
+            report.warnings.append(str(error))
+    return report, archive.read(manifest.model)
+
+
+def _find_imports(content: bytes, report: FileReport) -> list[str]:
+    if report.format != "joblib":
+        return foreign_types(content) if report.format == "skops" else []
+    report.warnings.append("it is a pickle: loading it runs the code in it")
+    names, complete = pickle_imports(content)
+    if not complete:
+        report.warnings.append(
+            "the list of imports may be incomplete: arrays, compression or unusual opcodes hide the rest"
+        )
+    return sorted(names)
+
+
+def _load(path: Path, report: FileReport, policy: LoadPolicy) -> None:
+    """Load the model as a gate would, unless it is a pickle that is not trusted."""
+    if report.format == "joblib" and not policy.allow_pickle:
+        return
+    try:
+        package = open_package(path, policy)
+        report.model = _describe_steps(package.model)
+        report.schema = report.schema or Schema.from_model(package.model)
+        report.package = package
+    except ConfigurationError as error:
+        report.warnings.append(f"a gate would reject it: {error}")
+
+
+def _describe_steps(model: Any) -> str:
+    steps = getattr(model, "steps", None) or [("", model)]
+    return " > ".join(type(step).__name__ for _, step in steps)

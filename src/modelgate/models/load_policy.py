@@ -1,0 +1,107 @@
+"""Checks that a model file must pass before it is loaded."""
+
+import hashlib
+import hmac
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+from ..errors import ConfigurationError
+from .ed25519 import parse_public_keys, signer_of
+
+__all__ = ["LoadPolicy", "Mismatch"]
+
+Mismatch: TypeAlias = Literal["refuse", "warn"]
+
+logger = logging.getLogger("modelgate")
+
+_DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPolicy:
+    """Checks that a model file must pass before it is loaded.
+
+    Args:
+        sha256: Digest that the file must have; for a folder, the digest of its manifest.
+        allow_pickle: Whether a package may contain a pickle; it must also be pinned by *sha256*.
+        on_version_mismatch: Action for a model that was saved with another version of scikit-learn (the
+            patch level may differ) or whose columns differ from its schema: ``"refuse"``, or ``"warn"``
+            to log a warning.
+        public_keys: Ed25519 keys, one of which must have signed the package: see `parse_public_keys`.
+            Bare files cannot be signed, so they are rejected.
+
+    Raises:
+        ConfigurationError: The value of an option is not valid.
+    """
+
+    sha256: str | None = None
+    allow_pickle: bool = False
+    on_version_mismatch: Mismatch = "refuse"
+    public_keys: Sequence[str | Path] | None = None
+
+    def __post_init__(self) -> None:
+        if self.sha256 is not None and not _DIGEST.fullmatch(str(self.sha256)):
+            raise ConfigurationError(f"sha256 must be 64 hexadecimal digits (got {self.sha256!r})")
+        if self.on_version_mismatch not in get_args(Mismatch):
+            raise ConfigurationError(
+                f"on_version_mismatch must be 'refuse' or 'warn' (got {self.on_version_mismatch!r})"
+            )
+        if self.public_keys is not None:
+            object.__setattr__(self, "public_keys", parse_public_keys(self.public_keys))
+
+    @property
+    def requires_signature(self) -> bool:
+        """Whether only signed packages are loaded."""
+        return self.public_keys is not None
+
+    def check_digest(self, content: bytes) -> str:
+        """Return the SHA-256 digest of *content*.
+
+        Raises:
+            ConfigurationError: It is not the pinned digest.
+        """
+        digest = hashlib.sha256(content).hexdigest()
+        if self.sha256 is not None and not hmac.compare_digest(digest, self.sha256.lower()):
+            raise ConfigurationError(f"its digest is {digest}, not the pinned one")
+        return digest
+
+    def check_signature(self, manifest: bytes, signature: bytes | None) -> None:
+        """Check that one of the public keys, if there are any, has signed *manifest*.
+
+        Args:
+            manifest: Content of ``manifest.json``, which holds the digests of all other members.
+            signature: Content of ``signature.ed25519``, or None if it does not exist.
+
+        Raises:
+            ConfigurationError: The manifest is not signed, or not by one of these keys.
+        """
+        if self.public_keys is None:
+            return
+        if signature is None:
+            raise ConfigurationError("is not signed, and public_keys requires a signature")
+        signer = signer_of(manifest, signature)
+        if signer not in self.public_keys:
+            raise ConfigurationError(f"is signed by {signer}, which is not one of public_keys")
+
+    def check_pickle(self) -> None:
+        """Check that a package may contain a pickle.
+
+        Raises:
+            ConfigurationError: Pickles are not allowed, or the package is not pinned.
+        """
+        if not self.allow_pickle or self.sha256 is None:
+            raise ConfigurationError(
+                "contains a pickle, and loading a pickle runs the code in it. If you made this package,"
+                " use ModelPackage.load(path, allow_pickle=True, sha256=…), or save it with skops, which"
+                " runs none."
+            )
+
+    def handle_mismatch(self, mismatch: str) -> None:
+        """Raise `ConfigurationError` because of *mismatch*, or log it as a warning."""
+        if self.on_version_mismatch == "refuse":
+            raise ConfigurationError(f'{mismatch}: save it again, or load it with on_version_mismatch="warn"')
+        logger.warning("model file: mismatch: it %s", mismatch)

@@ -1,0 +1,170 @@
+"""Model file types, and the checks made before a model is read."""
+
+import contextlib
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from ..errors import ConfigurationError, StoreError, error_context
+from .archive import FolderArchive, ZipArchive, pack_metadata
+from .load_policy import LoadPolicy
+from .manifest import Manifest, PackageMetadata, read_metadata
+from .serializers import check_version
+from .versions import is_version
+
+__all__ = [
+    "PACKAGE",
+    "SUFFIXES",
+    "check_bare_file",
+    "check_file",
+    "check_identity",
+    "check_name",
+    "file_errors",
+    "is_model_file",
+    "metadata_bytes",
+    "parse_package_metadata",
+    "read_package_metadata",
+    "sha256_of",
+]
+
+PACKAGE = ".mgpkg"
+SUFFIXES = (PACKAGE, ".skops", ".joblib", ".onnx")
+
+
+def check_file(path: Path, policy: LoadPolicy) -> None:
+    """Check, without loading the model, that *policy* permits the model file at *path*.
+
+    Only the manifest and the schema of a package are read.
+
+    Raises:
+        ConfigurationError: The file does not exist, is damaged, or must not be loaded.
+    """
+    with file_errors(path):
+        check_name(path)
+        metadata = _load_metadata(path, policy)
+        if metadata is None:
+            check_bare_file(path.suffix, path.read_bytes, policy)
+            return
+        if metadata.manifest.model == "model.joblib":
+            policy.check_pickle()
+        if "scikit-learn" in metadata.manifest.versions and metadata.manifest.model != "model.onnx":
+            check_version(metadata.manifest.versions["scikit-learn"], policy)
+
+
+def check_name(path: Path) -> None:
+    """Raise `ConfigurationError` unless *path* is an existing model file."""
+    if path.suffix not in SUFFIXES:
+        raise ConfigurationError(f"its name must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
+    if not is_model_file(path):
+        raise ConfigurationError("there is no such file")
+
+
+def check_bare_file(suffix: str, read: Callable[[], bytes], policy: LoadPolicy) -> None:
+    """Raise `ConfigurationError` if *policy* forbids a model file that is not a package.
+
+    Args:
+        suffix: Suffix of the file name.
+        read: Returns the content; called only to suggest a digest.
+        policy: Checks that the file must pass.
+    """
+    if suffix == ".joblib" and policy.sha256 is None:
+        raise ConfigurationError(
+            "is a pickle, and loading a pickle runs the code in it. If you made this file, pin it:"
+            f' sha256="{sha256_of(read())}". Or save it with skops, which runs none.'
+        )
+    policy.check_signature(b"", None)
+
+
+def is_model_file(path: Path) -> bool:
+    """Return whether *path* is a file, or a folder that is a package."""
+    return path.is_file() or (path.suffix == PACKAGE and path.is_dir())
+
+
+def read_package_metadata(path: Path, policy: LoadPolicy) -> PackageMetadata | None:
+    """Return the manifest and the schema of a package, or None for a bare file. The model is not read.
+
+    Raises:
+        ConfigurationError: They are damaged, or not signed as *policy* requires.
+    """
+    with file_errors(path):
+        return _load_metadata(path, policy)
+
+
+def _load_metadata(path: Path, policy: LoadPolicy) -> PackageMetadata | None:
+    if path.suffix != PACKAGE:
+        return None
+    if path.is_dir():
+        metadata = read_metadata(FolderArchive(path), policy)
+    else:
+        with path.open("rb") as file:
+            metadata = read_metadata(ZipArchive(file), policy)
+    check_identity(path, metadata.manifest, policy)
+    return metadata
+
+
+def check_identity(path: Path, manifest: Manifest, policy: LoadPolicy) -> None:
+    """Raise `ConfigurationError` if the name or version of a signed package does not match its file name.
+
+    Write access to the folder must not be enough to serve another signed model, or an old version of it.
+    """
+    if not policy.requires_signature:
+        return
+    version = f"{manifest.name}@{manifest.version}"
+    if path.stem.partition("@")[0] != manifest.name:
+        raise ConfigurationError(f"contains the package {version}: name the file {manifest.name}{PACKAGE}")
+    # A link must match by its own name and by the name of its target.
+    for stem in (path.stem, path.resolve().stem):
+        if is_version(stem) and stem != version:
+            raise ConfigurationError(f"contains the package {version}: name the file {version}{PACKAGE}")
+
+
+def metadata_bytes(content: bytes, suffix: str) -> bytes | None:
+    """Return a zip file of the manifest, signature and schema of a package, or None for a bare file."""
+    if suffix != PACKAGE:
+        return None
+    archive = ZipArchive(io.BytesIO(content))
+    return pack_metadata({name: archive.read(name) for name in archive.names})
+
+
+def parse_package_metadata(
+    name: str, file: IO[bytes], policy: LoadPolicy, *, metadata_only: bool = False
+) -> PackageMetadata:
+    """Return the manifest and the schema of a package in an open file.
+
+    Args:
+        name: File name of the package.
+        file: The package, or only the part of it that `metadata_bytes` returns.
+        policy: Checks that the package must pass.
+        metadata_only: Whether *file* is only that part.
+
+    Raises:
+        ConfigurationError: See `read_package_metadata`.
+    """
+    path = Path(name)
+    with file_errors(path):
+        metadata = read_metadata(ZipArchive(file), policy, metadata_only=metadata_only)
+        check_identity(path, metadata.manifest, policy)
+        return metadata
+
+
+@contextlib.contextmanager
+def file_errors(path: Path) -> Iterator[None]:
+    """Convert any error except `StoreError` to a `ConfigurationError` that names the file at *path*."""
+    with error_context(f"model={str(path)!r}"):
+        try:
+            yield
+        except (ConfigurationError, StoreError):
+            raise
+        except (zipfile.BadZipFile, EOFError) as error:
+            reason = f"it is truncated, damaged, or not a {path.suffix} file ({error})"
+            raise ConfigurationError(f"cannot be read: {reason}") from error
+        except Exception as error:
+            raise ConfigurationError(f"cannot be read: {error!r}") from error
+
+
+def sha256_of(content: bytes) -> str:
+    """Return the SHA-256 digest of *content*, in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()

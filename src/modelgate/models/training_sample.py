@@ -1,0 +1,137 @@
+"""Training data stored in a package: sample rows, statistics, and an example with its predictions."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ConfigurationError, RequestError
+from ..schema import Column, Schema
+from ..schema.model_input import ModelInput
+from .model_thread import in_model_thread
+from .onnx import OnnxModel
+
+__all__ = [
+    "background_sample",
+    "evenly_spaced_indices",
+    "reference_answers",
+    "training_statistics",
+    "verify_example",
+]
+
+_ROWS = 200
+_LEVELS = 50
+_CLOSE = {"rel_tol": 1e-6, "abs_tol": 1e-9}
+
+
+def background_sample(X: Any, schema: Schema) -> list[dict[str, Any]]:  # noqa: N803  scikit-learn's word
+    """Return up to 200 evenly spaced rows of *X*, in the form a caller would send.
+
+    Raises:
+        ConfigurationError: The rows do not fit the schema.
+    """
+    indices = evenly_spaced_indices(len(X), _ROWS)
+    try:
+        return schema.read(X.iloc[indices] if hasattr(X, "iloc") else X[indices]).rows()
+    except RequestError as error:
+        raise ConfigurationError(f"X: its rows do not fit the schema: {error}") from None
+
+
+def evenly_spaced_indices(count: int, limit: int) -> npt.NDArray[np.int64]:
+    """Return at most *limit* evenly spaced indices into *count* rows."""
+    return np.linspace(0, count - 1, min(count, limit)).astype(np.int64)
+
+
+def training_statistics(X: Any, y: Any, schema: Schema) -> dict[str, Any]:  # noqa: N803
+    """Compute statistics of each column of *X*, and of the targets *y* unless they are None."""
+    named = hasattr(X, "columns")
+    columns = {
+        column.name: _summarize_column(np.asarray(X[column.name] if named else X[:, index]), column)
+        for index, column in enumerate(schema)
+    }
+    statistics: dict[str, Any] = {"rows": len(X), "columns": columns}
+    if y is not None:
+        targets = np.asarray(y)
+        statistics["target"] = [
+            _summarize_numbers(target) if target.dtype.kind == "f" else _count_levels(target)
+            for target in ([targets] if targets.ndim == 1 else targets.T)
+        ]
+    return statistics
+
+
+def _summarize_column(values: npt.NDArray[Any], column: Column) -> dict[str, Any]:
+    numeric = column.kind in ("number", "integer", "boolean")
+    return _summarize_numbers(values.astype(np.float64)) if numeric else _count_levels(values)
+
+
+def _summarize_numbers(values: npt.NDArray[Any]) -> dict[str, Any]:
+    finite = values[np.isfinite(values)]
+    statistics: dict[str, Any] = {"nulls": int(len(values) - len(finite))}
+    if len(finite):
+        statistics["mean"], statistics["std"] = float(finite.mean()), float(finite.std())
+        statistics["deciles"] = np.quantile(finite, np.linspace(0, 1, 11)).tolist()
+    return statistics
+
+
+def _count_levels(values: npt.NDArray[Any]) -> dict[str, Any]:
+    known = [value for value in values.tolist() if value is not None and value == value]
+    return {
+        "nulls": len(values) - len(known),
+        "levels": [[value, count] for value, count in Counter(known).most_common(_LEVELS)],
+    }
+
+
+def reference_answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the model's own ``predict`` and ``predict_proba`` for *rows*, as JSON-compatible lists.
+
+    Raises:
+        ConfigurationError: The model predicts NaN or an infinity.
+    """
+    answers = in_model_thread(_predict, model, schema, rows)
+    arrays = map(np.asarray, answers.values())
+    if not all(np.isfinite(array).all() for array in arrays if array.dtype.kind == "f"):
+        raise ConfigurationError(
+            "model must predict finite numbers for its example rows"
+            " (got NaN or an infinity, which JSON cannot represent)"
+        )
+    return answers
+
+
+def _predict(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    table = schema.read(rows)
+    if isinstance(model, OnnxModel):
+        values, probabilities = model.answer(table)
+        answers = {"predict": values.tolist()}
+        if probabilities is not None:
+            answers["predict_proba"] = probabilities.tolist()
+        return answers
+    to_input = ModelInput(model, schema.columns)
+    answers = {"predict": np.asarray(model.predict(to_input(table))).tolist()}
+    if hasattr(model, "predict_proba"):
+        answers["predict_proba"] = [part.tolist() for part in model.predict_proba(to_input(table))]
+    return answers
+
+
+def verify_example(model: Any, schema: Schema, example: Mapping[str, Any]) -> None:
+    """Check that the model still predicts what it predicted for the example when it was packaged.
+
+    Labels must be equal; numbers may differ by the rounding of another processor.
+
+    Raises:
+        ConfigurationError: A prediction differs.
+    """
+    actual = reference_answers(model, schema, example["rows"])
+    for method, expected in example["expected"].items():
+        if not _is_close(expected, actual.get(method)):
+            raise ConfigurationError(f"the result of {method} differs from the example in the package")
+
+
+def _is_close(expected: Any, actual: Any) -> bool:
+    if isinstance(expected, list) and isinstance(actual, list):
+        return len(expected) == len(actual) and all(map(_is_close, expected, actual))
+    if isinstance(expected, float) and isinstance(actual, float):
+        return math.isclose(expected, actual, **_CLOSE)
+    return type(expected) is type(actual) and bool(expected == actual)

@@ -1,0 +1,73 @@
+"""Score the example row of a deployment, for the example responses in the OpenAPI document."""
+
+from collections.abc import Sequence
+
+from ..context import Catalog, RequestContext
+from ..dialects import Dialect, RequestTemplate, render_request
+from ..errors import RequestError, ServingError
+from ..flow import Flow
+from ..http import Request, Response
+from ..inference import Prediction, Predictor, Target
+from ..scoring import Description, Query
+from .rows import example_of
+
+__all__ = ["EXAMPLE_ID", "EXAMPLE_KEY", "Example"]
+
+EXAMPLE_ID = "3f2b8c1e-9d4a-4f6b-8a57-0c1d2e3f4a5b"
+EXAMPLE_KEY = "YOUR_API_KEY"
+
+
+class Example:
+    """Example row of a deployment. It is scored once for all dialects that round the same way.
+
+    A function is not called, because it may have side effects.
+
+    Args:
+        description: Description of the deployment.
+        catalog: Scores the row.
+    """
+
+    def __init__(self, description: Description, catalog: Catalog) -> None:
+        self._description = description
+        self._catalog = catalog
+        self._row = None if description.function else example_of(description.schema)
+        self._scored: dict[int | None, tuple[Prediction, Predictor | None]] = {}
+
+    @property
+    def targets(self) -> Sequence[Target]:
+        """Targets of the prediction, or those of the description if the row was not scored."""
+        for prediction, _ in self._scored.values():
+            return [Target.from_output(output) for output in prediction.outputs]
+        return self._description.targets
+
+    def respond(self, dialect: Dialect) -> Flow[Response | None]:
+        """Return the response of *dialect* to the example; None if it has no example or scoring fails."""
+        template: RequestTemplate | None = getattr(dialect, "sample", None)
+        if template is None or self._row is None:
+            return None
+        name, schema = self._description.name, self._description.schema
+        path, headers, body = render_request(template, name, EXAMPLE_KEY, schema, [self._row])
+        context = RequestContext(deployment=self._description.name)
+        fields = {name.lower(): value for name, value in headers.items()}
+        request = Request("POST", path, fields, context=context)
+        request.id, request.wire = EXAMPLE_ID, dialect
+        request.body_read = body
+        try:
+            query = context.query = yield from dialect.decode(request)
+            prediction = yield from self._score(query)
+        except RequestError:
+            return None
+        except ServingError:
+            # The model cannot score at the moment: the other dialects need not try.
+            self._row = None
+            return None
+        return dialect.encode(request, query, prediction)
+
+    def _score(self, query: Query) -> Flow[Prediction]:
+        # The document does not wait for a model that is being loaded.
+        query.deployment, query.load_timeout = self._description.name, 0.0
+        if query.decimals not in self._scored:
+            prediction = yield from self._catalog.score(self._description.name, query)
+            self._scored[query.decimals] = prediction, query.predictor
+        prediction, query.predictor = self._scored[query.decimals]
+        return prediction

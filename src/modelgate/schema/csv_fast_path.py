@@ -1,0 +1,200 @@
+"""Fast paths for CSV: one parses cells column by column, the other large numeric bodies with pandas.
+
+They accept a subset of what `csv_decoder.iter_records` and `validate_rows` accept, with identical results,
+and return None for anything else.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+
+from ..codecs.csv_numbers import Numbers, blocks_of, parse_numbers
+from .coerce import coercion_warnings, parse_text
+from .columns import EXACT, Column
+from .schema_options import SchemaOptions
+from .table import Table
+
+__all__ = ["CSVLayout"]
+
+_BOOLEANS = {"true": 1.0, "false": 0.0}
+_NUMBER = Column("number")
+
+
+class CSVLayout:
+    """Positions of a schema's columns under one CSV header, and fast parsers for its rows.
+
+    Args:
+        header: Column names in the first line.
+        columns: Columns of the schema, in order.
+        options: Options of the schema.
+
+    Attributes:
+        missing: Required columns that are not in the header.
+        extra: Names in the header that the schema does not have.
+        unexpected: The same names if the schema forbids them, else empty.
+    """
+
+    def __init__(self, header: list[str], columns: Sequence[Column], options: SchemaOptions) -> None:
+        self.header = header
+        self._columns = columns
+        positions = {name: position for position, name in enumerate(header)}
+        names = {column.name for column in columns}
+        self.missing = [c.name for c in columns if c.required and c.name not in positions]
+        self.extra = [name for name in header if name not in names]
+        self.unexpected = self.extra if options.extra_columns == "forbid" else []
+        self._fits = not (self.missing or self.unexpected)
+        numeric = [column for column in columns if column.numeric]
+        self._texts = [(column, positions.get(column.name)) for column in columns if not column.numeric]
+        self._sent = [index for index, column in enumerate(numeric) if column.name in positions]
+        self._defaults = [None if c.name in positions else c.default for c in numeric]
+        sent = [numeric[index] for index in self._sent]
+        self._positions = [positions[column.name] for column in sent]
+        self._rules = _NumericRules(sent)
+        self._numbers = [index for index, column in enumerate(sent) if column.kind != "boolean"]
+        self._booleans = [index for index, column in enumerate(sent) if column.kind == "boolean"]
+        self._pick = _cell_picker([self._positions[index] for index in self._numbers])
+        self._in_order = self._positions == list(range(len(header)))
+        # With a single column, a blank line could be mistaken for an empty cell.
+        numeric_only = self._fits and not self._texts and len(header) > 1 and bool(sent)
+        self._by_block = numeric_only and not self._booleans
+
+    def parse_body(self, raw: bytes, start: int, end: int, rows: int) -> Iterator[Table | None]:
+        """Parse the lines between the byte offsets *start* and *end*, *rows* at a time.
+
+        Yields tables, then None once the fast path cannot parse the rest.
+        """
+        blocks = blocks_of(raw, start, end, len(self.header), rows) if self._by_block else iter([None])
+        for numbers in blocks:
+            if numbers is None:
+                yield None
+            else:
+                ordered = numbers if self._in_order else numbers[:, self._positions]
+                yield self._build_table(ordered, len(numbers), [])
+
+    def parse_cells(self, cells: list[list[str]]) -> Table | None:
+        """Return the table of *cells*, one list per row, or None if `validate_rows` must decide."""
+        if not self._fits:
+            return None
+        texts, warnings = [], list[str]()
+        for column, position in self._texts:
+            if position is None:
+                texts.append([column.default] * len(cells))
+                continue
+            values = _parse_texts(column, [row[position] for row in cells])
+            if values is None:
+                return None
+            texts.append(values)
+            warnings += coercion_warnings(column, values)
+        numbers = self._parse_numeric(cells)
+        return self._build_table(numbers, len(cells), texts, warnings) if numbers is not None else None
+
+    def _parse_numeric(self, cells: list[list[str]]) -> Numbers | None:
+        values = self._parse_numbers(cells)
+        if values is None or not self._booleans:
+            return values
+        numbers = np.empty((len(cells), len(self._positions)))
+        numbers[:, self._numbers] = values
+        for index in self._booleans:
+            texts = [row[self._positions[index]] for row in cells]
+            flags = {text: _BOOLEANS.get(text.strip(" \t").lower()) for text in set(texts)} | {"": np.nan}
+            if None in flags.values():
+                return None
+            numbers[:, index] = [flags[text] for text in texts]
+        return numbers
+
+    def _parse_numbers(self, cells: list[list[str]]) -> Numbers | None:
+        if not self._numbers:
+            return np.empty((len(cells), 0))
+        texts = [cell for row in cells for cell in self._pick(row)]
+        values = parse_numbers(texts)
+        if values is None:
+            values = _parse_each(texts)
+        return None if values is None else values.reshape(len(cells), -1)
+
+    def _build_table(
+        self, numbers: Numbers, rows: int, texts: list[list[Any]], warnings: Sequence[str] = ()
+    ) -> Table | None:
+        if not self._rules.allows(numbers):
+            return None
+        if len(self._sent) < len(self._defaults):
+            sent, numbers = numbers, np.tile(np.array(self._defaults, dtype=np.float64), (rows, 1))
+            numbers[:, self._sent] = sent
+        return Table(self._columns, numbers, texts, warnings)
+
+
+class _NumericRules:
+    """Rules of numeric columns, applied to many rows at once."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._required = [index for index, column in enumerate(columns) if not column.nullable]
+        self._integers = [index for index, column in enumerate(columns) if column.kind == "integer"]
+        self._levels = [(index, list(c.levels)) for index, c in enumerate(columns) if c.levels is not None]
+        lower = [-np.inf if c.minimum is None or c.levels else c.minimum for c in columns]
+        upper = [np.inf if c.maximum is None or c.levels else c.maximum for c in columns]
+        self._lower, self._upper = np.array(lower, dtype=np.float64), np.array(upper, dtype=np.float64)
+        bounded = any(c.minimum is not None or c.maximum is not None for c in columns if c.levels is None)
+        # `validate_rows` compares integers before rounding them to float64, which differs beyond EXACT.
+        self._limit = float(EXACT) if bounded or self._integers or self._levels else 1e308
+
+    def allows(self, numbers: Numbers) -> bool:
+        """Return whether all *numbers* satisfy the rules. Null is NaN.
+
+        Replaces -0.0 in integer columns by 0.0, in place.
+        """
+        if not numbers.size:
+            return True
+        # Reduce first: comparing every number would allocate an array as large as *numbers*.
+        smallest, largest = numbers.min(axis=0), numbers.max(axis=0)
+        with_null = np.isnan(largest)
+        if with_null.any():
+            if with_null[self._required].any():
+                return False
+            smallest, largest = np.fmin.reduce(numbers), np.fmax.reduce(numbers)
+        if (np.maximum(-smallest, largest) >= self._limit).any():
+            return False
+        if (smallest < self._lower).any() or (largest > self._upper).any():
+            return False
+        for index, levels in self._levels:
+            values = numbers[:, index]
+            if not (np.isin(values, levels) | np.isnan(values)).all():
+                return False
+        if self._integers:
+            values = numbers[:, self._integers]
+            truncated = np.trunc(values)
+            if ((truncated != values) & ~np.isnan(values)).any():
+                return False
+            numbers[:, self._integers] = truncated + 0.0  # -0.0 becomes 0.0
+        return True
+
+
+def _parse_texts(column: Column, cells: list[str]) -> list[Any] | None:
+    """Return the values of *cells*, or None if the column does not allow one of them."""
+    values: dict[str, Any] = {cell: parse_text(column, cell) for cell in set(cells)}
+    if "" in values:
+        if not column.nullable:
+            return None
+        del values[""]
+    if not all(map(column.allows, values.values())):
+        return None
+    values[""] = None
+    return [values[cell] for cell in cells]
+
+
+def _cell_picker(positions: list[int]) -> Callable[[list[str]], Sequence[str]]:
+    """Return a function that takes the cells at *positions* from a row."""
+    if len(positions) > 1:
+        return itemgetter(*positions)
+    return lambda row: [row[position] for position in positions]
+
+
+def _parse_each(texts: list[str]) -> Numbers | None:
+    """Parse numbers in any accepted spelling. Return None if a text is not a number."""
+    values = {text: parse_text(_NUMBER, text) for text in set(texts)} | {"": np.nan}
+    if any(isinstance(value, str) for value in values.values()):
+        return None
+    try:
+        return np.array([float(values[text]) for text in texts])
+    except OverflowError:
+        return None

@@ -1,0 +1,191 @@
+"""Facts that a fitted estimator stores about one of its input columns: kind, nulls, statistics.
+
+Estimators are recognized by attributes and class names, so that no library is imported.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..columns import Kind, Level
+
+__all__ = [
+    "column_kind",
+    "encodes_none",
+    "imputes",
+    "is_imputer",
+    "is_passthrough",
+    "is_sklearn_subclass",
+    "is_vectorizer",
+    "tag",
+    "takes_anything",
+    "training_stats",
+]
+
+
+def column_kind(step: Any, index: int | None) -> Kind | list[Any] | None:
+    """Return the kind or the levels of an input column of *step*, or None if the next step decides.
+
+    Args:
+        step: Fitted estimator.
+        index: Index of the column in the input of *step*; None if it is unknown.
+    """
+    if hasattr(step, "input_kinds_"):
+        kinds: list[Kind] = step.input_kinds_
+        return kinds[index] if index is not None else "any"
+    if is_passthrough(step) or (is_imputer(step) and type(step).__name__ == "SimpleImputer"):
+        return None
+    if is_vectorizer(step):
+        return "text"
+    if hasattr(step, "get_cat_feature_indices"):
+        # CatBoost's tags declare every column categorical. It converts text features to categories, too.
+        categorical = [*step.get_cat_feature_indices(), *step.get_text_feature_indices()]
+        return "any" if index is None or index in categorical else "number"
+    if not type(step).__module__.startswith("sklearn."):
+        return "any" if hasattr(step, "transform") or tag(step, "categorical", "string") else "number"
+    if getattr(step, "func", None) is not None or takes_anything(step):
+        return "any"
+    categories = getattr(step, "categories_", None)
+    if categories is not None and index is not None:
+        return _to_list(categories[index])
+    return _hist_boosting_kind(step, index) if hasattr(step, "is_categorical_") else "number"
+
+
+def _hist_boosting_kind(step: Any, index: int | None) -> Kind | list[Any]:
+    """Return the kind or levels of a column, from the private encoder of HistGradientBoosting."""
+    categorical = step.is_categorical_
+    if categorical is None or (index is not None and not categorical[index]):
+        return "number"
+    branches = getattr(getattr(step, "_preprocessor", None), "named_transformers_", {})
+    categories = getattr(branches.get("encoder"), "categories_", None)
+    if index is None or categories is None:
+        return "any"
+    return _to_list(categories[int(categorical[:index].sum())])
+
+
+def _to_list(categories: Any) -> list[Any]:
+    # tolist() may turn dates into integers.
+    return list(categories if categories.dtype.kind in "mM" else categories.tolist())
+
+
+def imputes(step: Any, index: int | None) -> bool:
+    """Return whether *step* replaces nulls in its input column *index*."""
+    if type(step).__name__ == "MissingIndicator":
+        # By default it rejects nulls in columns that had none in training.
+        allowed = step.features == "all" or not step.error_on_new or index in step.features_
+        return allowed and tag(step, "allow_nan")
+    if not is_imputer(step):
+        return False
+    marker = getattr(step, "missing_values", math.nan)
+    return marker is None or tag(step, "allow_nan") or marker != marker
+
+
+def encodes_none(step: Any, index: int | None) -> bool:
+    """Return whether *step* was trained with None, not NaN, for null in its input column *index*."""
+    if is_imputer(step):
+        return getattr(step, "missing_values", math.nan) is None
+    categories = getattr(step, "categories_", None)
+    return categories is not None and index is not None and None in categories[index].tolist()
+
+
+def is_vectorizer(step: Any) -> bool:
+    """Return whether *step* turns a sequence of texts into columns."""
+    return hasattr(step, "vocabulary_") or type(step).__name__ == "HashingVectorizer"
+
+
+def is_imputer(step: Any) -> bool:
+    """Return whether *step* is an imputer."""
+    return type(step).__name__.endswith("Imputer")
+
+
+def is_passthrough(step: Any) -> bool:
+    """Return whether *step* returns its input unchanged, like a fitted ``"passthrough"``."""
+    return type(step).__name__ == "FunctionTransformer" and step.func is None and not step.validate
+
+
+def takes_anything(step: Any) -> bool:
+    """Return whether *step* ignores its input, like a DummyClassifier, or only checks it for nulls."""
+    tags = getattr(step, "__sklearn_tags__", None)
+    if type(step).__name__ == "MissingIndicator":
+        return True
+    return tags is not None and not hasattr(step, "func") and bool(tags().no_validation)
+
+
+def tag(step: Any, *names: str) -> bool:
+    """Return whether *step* has at least one of scikit-learn's ``input_tags`` in *names*."""
+    tags = getattr(step, "__sklearn_tags__", None)
+    return tags is not None and any(getattr(tags().input_tags, name) for name in names)
+
+
+def is_sklearn_subclass(step: Any, name: str) -> bool:
+    """Return whether *step* is an estimator of scikit-learn with a base class called *name*."""
+    is_sklearn = type(step).__module__.startswith("sklearn.")
+    return is_sklearn and any(base.__name__ == name for base in type(step).__mro__)
+
+
+def training_stats(
+    steps: Sequence[tuple[Any, int | None]],
+) -> tuple[Level | None, tuple[float, float] | None]:
+    """Return the typical value and the observed range of a column in training; None if unknown.
+
+    They come from imputers and the first other step, for example a scaler. The steps after it receive
+    transformed values.
+
+    Args:
+        steps: Estimators that process the column, in order, each with the column's index in its input.
+    """
+    typical: Level | None = None
+    for step, index in steps:
+        if index is None:
+            break
+        if hasattr(step, "statistics_"):
+            if typical is None and step.strategy != "constant":
+                typical = _to_python(step.statistics_[index])
+        elif not is_passthrough(step):
+            low, center, high = _column_stats(step, index)
+            observed = (low, high) if low is not None and high is not None else None
+            return (center if typical is None else typical), observed
+    return typical, None
+
+
+def _column_stats(step: Any, index: int) -> tuple[float | None, float | None, float | None]:
+    """Return minimum, central value and maximum of a column, each None if *step* does not store it."""
+    if hasattr(step, "data_min_"):
+        low, high = _finite(step.data_min_[index]), _finite(step.data_max_[index])
+        return low, _midpoint(low, high), high
+    if hasattr(step, "max_abs_"):
+        # Only the magnitude is stored, so assume the widest range.
+        high = _finite(step.max_abs_[index])
+        return (None if high is None else -high), None, high
+    if hasattr(step, "quantiles_"):
+        quantiles = step.quantiles_[:, index]
+        median = (quantiles[(len(quantiles) - 1) // 2] + quantiles[len(quantiles) // 2]) / 2
+        return _finite(quantiles[0]), _finite(median), _finite(quantiles[-1])
+    if hasattr(step, "bin_edges_"):
+        return _finite(step.bin_edges_[index][0]), None, _finite(step.bin_edges_[index][-1])
+    if hasattr(step, "bsplines_"):
+        # A B-spline has *degree* extra knots on either side of the data.
+        knots = step.bsplines_[index].t[step.degree : -step.degree or None]
+        low, high = _finite(knots[0]), _finite(knots[-1])
+        return low, _midpoint(low, high), high
+    attribute = {"StandardScaler": "mean_", "RobustScaler": "center_"}.get(type(step).__name__)
+    centers = None if attribute is None else getattr(step, attribute, None)
+    return None, None if centers is None else _finite(centers[index]), None
+
+
+def _midpoint(low: float | None, high: float | None) -> float | None:
+    return None if low is None or high is None else low / 2 + high / 2
+
+
+def _finite(value: Any) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _to_python(value: Any) -> Level | None:
+    """Convert a statistic of an imputer to text, a boolean or a float; None if it is not finite."""
+    if isinstance(value, str):
+        return str(value)
+    if type(value).__name__ in ("bool", "bool_"):
+        return bool(value)
+    return _finite(value) if hasattr(value, "__float__") else None

@@ -1,0 +1,202 @@
+"""Column and output inference from a fitted scikit-learn estimator."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...errors import ConfigurationError
+from ..coerce import coerce_to_kind
+from ..columns import Column, Kind, Level
+from .column_paths import ColumnPath, input_names, paths_through, stored_names, unwrap_estimator
+from .estimator_info import (
+    column_kind,
+    encodes_none,
+    imputes,
+    is_passthrough,
+    tag,
+    takes_anything,
+    training_stats,
+)
+
+__all__ = ["find_none_columns", "infer_columns", "outputs_of"]
+
+
+def infer_columns(model: Any) -> list[Column]:
+    """Return the columns that *model* needs, in the order of its training data.
+
+    Columns that a ColumnTransformer drops are left out, although ``feature_names_in_`` contains them.
+
+    Raises:
+        ConfigurationError: The model stores neither names nor number of its input columns, or encodes
+            dates or other values that JSON cannot represent.
+    """
+    columns: dict[str, Column] = {}
+    for path in paths_through(model):
+        column = _infer_column(path)
+        columns[path.name] = _merge(columns[path.name], column) if path.name in columns else column
+    names = input_names(model)
+    if stored_names(model) != names:
+        # For an array, the model needs a value at every position, including dropped ones.
+        kind: Kind = "number" if all(column.numeric for column in columns.values()) else "any"
+        return [columns.get(name) or Column(name, kind, required=False, nullable=True) for name in names]
+    return [columns[name] for name in names if name in columns]
+
+
+def find_none_columns(model: Any) -> frozenset[str]:
+    """Return the names of columns in which *model* expects None for null. Others expect NaN."""
+    return frozenset(
+        path.name
+        for path in paths_through(model)
+        if any(encodes_none(step, index) for step, index in _deciding_steps(path))
+    )
+
+
+def outputs_of(model: Any) -> tuple[tuple[Level, ...] | None, ...]:
+    """Return the classes of each output, in the order of ``classes_``; None for a numeric output."""
+    estimator = _final_estimator(model)
+    classes = getattr(model, "classes_", None)
+    if classes is None:
+        return (None,) * _count_numeric_outputs(estimator)
+    if isinstance(classes, list):
+        return tuple(tuple(labels.tolist()) for labels in classes)
+    binarizer = getattr(estimator, "_label_binarizer", None) or getattr(estimator, "label_binarizer_", None)
+    if str(getattr(binarizer, "y_type_", "")).startswith("multilabel"):
+        # Each label is a binary output, and classes_ only numbers the labels.
+        return ((0, 1),) * len(classes)
+    return (tuple(classes.tolist()),)
+
+
+def _final_estimator(model: Any) -> Any:
+    """Return the estimator that predicts: the last step of a pipeline, the best one of a search."""
+    inner = model.steps[-1][1] if getattr(model, "steps", None) else unwrap_estimator(model)
+    return model if inner is None else _final_estimator(inner)
+
+
+def _count_numeric_outputs(estimator: Any) -> int:
+    count = getattr(estimator, "n_outputs_", None)
+    if count is not None:
+        return int(count)
+    if type(estimator).__name__ in ("MultiOutputRegressor", "RegressorChain"):
+        return len(estimator.estimators_)
+    # Linear models have coefficients of shape (outputs, columns). Neighbors store the training targets.
+    shape, axis = getattr(getattr(estimator, "coef_", None), "shape", ()), 0
+    if hasattr(estimator, "n_samples_fit_"):
+        shape, axis = getattr(getattr(estimator, "_y", None), "shape", ()), 1
+    return int(shape[axis]) if len(shape) == 2 else 1
+
+
+def _infer_column(path: ColumnPath) -> Column:
+    steps = _deciding_steps(path)
+    if not steps:
+        # A nested ColumnTransformer drops the column, but the DataFrame must contain it.
+        return Column(path.name, "any", required=False, nullable=True)
+    kind = column_kind(*steps[-1])
+    if kind == "any" and any(getattr(step, "strategy", "") in ("mean", "median") for step, _ in steps[:-1]):
+        kind = "number"
+    typical, observed = training_stats(steps)
+    if isinstance(kind, list):
+        encodes = hasattr(steps[-1][0], "categories_")
+        nullable = _is_imputed(steps[:-1]) if encodes else _accepts_null(path)
+        return _with_training_stats(_with_levels(path.name, kind, nullable), typical, observed)
+    if kind is None or kind == "any":
+        # Assume that a column of unknown kind may be null. A MissingIndicator stores whether it may.
+        indicated = type(steps[-1][0]).__name__ == "MissingIndicator"
+        return Column(path.name, "any", nullable=not indicated or _accepts_null(path))
+    return _with_training_stats(Column(path.name, kind, nullable=_accepts_null(path)), typical, observed)
+
+
+def _deciding_steps(path: ColumnPath) -> list[tuple[Any, int | None]]:
+    """Return the steps of *path* up to the one that determines the kind of its column."""
+    steps: list[tuple[Any, int | None]] = []
+    for step, index in path.steps:
+        if not hasattr(step, "transformers_"):
+            steps.append((step, index))
+            if column_kind(step, index) is not None:
+                break
+    return steps
+
+
+def _with_levels(name: str, values: list[Any], nullable: bool) -> Column:
+    levels: tuple[Level, ...] = tuple(value for value in values if value is not None and value == value)
+    for level in levels:
+        # The text of a date would be an unknown level, which encoders may ignore silently.
+        if not isinstance(level, _JSON_TYPES) or isinstance(level, np.timedelta64):
+            raise ConfigurationError(
+                f"column {name!r}: the model was trained with values of the type {type(level).__name__} in it,"
+                " which JSON cannot represent: train it with text or numbers instead"
+            )
+    nullable = nullable or len(levels) < len(values)
+    for kind, types in _LEVEL_TYPES:
+        if levels and all(type(level) in types for level in levels):
+            return Column(name, kind, levels, nullable=nullable)
+    return Column(name, "text", nullable=nullable)
+
+
+# np.timedelta64 is a subclass of np.number, so it is excluded separately.
+_JSON_TYPES = (str, int, float, np.number, np.bool_)
+
+_LEVEL_TYPES: tuple[tuple[Kind, tuple[type, ...]], ...] = (
+    ("text", (str,)),
+    ("boolean", (bool,)),
+    ("integer", (int,)),
+    ("number", (int, float)),
+)
+
+_KINDS_BY_STRICTNESS: tuple[Kind, ...] = ("any", "number", "integer", "boolean", "text")
+
+
+def _merge(one: Column, other: Column) -> Column:
+    """Merge the columns inferred from two paths of one column; the stricter rules apply."""
+
+    def strictness(column: Column) -> tuple[bool, int]:
+        return column.levels is not None, _KINDS_BY_STRICTNESS.index(column.kind)
+
+    stricter, looser = (other, one) if strictness(other) > strictness(one) else (one, other)
+    levels = stricter.levels
+    if levels is not None and looser.levels is not None:
+        levels = tuple(level for level in levels if level in looser.levels) or levels
+    merged = replace(
+        stricter,
+        levels=levels,
+        required=one.required or other.required,
+        nullable=one.nullable and other.nullable,
+        typical_value=None,
+        observed_range=None,
+    )
+    typical = stricter.typical_value if stricter.typical_value is not None else looser.typical_value
+    return _with_training_stats(merged, typical, stricter.observed_range or looser.observed_range)
+
+
+def _with_training_stats(
+    column: Column, typical: Level | None, observed: tuple[float, float] | None
+) -> Column:
+    """Return *column* with its typical value, if allowed, and its observed range, if numeric."""
+    if typical is not None and column.allows(typical):
+        column = replace(column, typical_value=coerce_to_kind(column, typical))
+    if observed and column.kind in ("number", "integer"):
+        column = replace(column, observed_range=observed)
+    return column
+
+
+def _accepts_null(path: ColumnPath) -> bool:
+    """Return whether every step of *path* accepts null, up to one that imputes it.
+
+    The ``allow_nan`` tag of a whole pipeline cannot be used: it is False even if the first step is an
+    imputer. The tag of a single step is not enough: it is True for a scaler, although the scaler passes
+    NaN on to the next step.
+    """
+    for step, index in path.steps:
+        if imputes(step, index):
+            return True
+        if type(step).__name__ == "MissingIndicator":
+            return False
+        transparent = hasattr(step, "transformers_") or is_passthrough(step) or takes_anything(step)
+        if not transparent and not tag(step, "allow_nan"):
+            return False
+    return True
+
+
+def _is_imputed(steps: Sequence[tuple[Any, int | None]]) -> bool:
+    return any(imputes(step, index) for step, index in steps)

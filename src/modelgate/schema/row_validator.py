@@ -1,0 +1,137 @@
+"""Cell-by-cell validation of rows, which reports all errors at once.
+
+This is the reference implementation. The JSON and CSV decoders have fast paths for valid input.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import InvalidInput, MalformedBody
+from .coerce import coerce_to_kind, coercion_warnings, parse_text
+from .columns import Column
+from .report import ValidationReport
+from .schema_options import SchemaOptions
+from .table import Table
+
+__all__ = ["check_row_count", "check_sparsity", "validate_rows"]
+
+MAX_ABSENT_CELLS = 1_000_000
+"""Maximum number of cells in a table that has more cells than its body has bytes."""
+
+_ABSENT = object()
+
+
+def validate_rows(
+    columns: Sequence[Column], rows: Sequence[object], options: SchemaOptions, *, text: bool = False
+) -> Table:
+    """Validate *rows* and return them as a table.
+
+    Args:
+        columns: Columns of the schema, in order.
+        rows: Mappings of column names to values.
+        options: Options of the schema.
+        text: Whether all values are text, as in CSV. An empty text is then null, or the level "".
+
+    Raises:
+        MalformedBody: A row is not an object.
+        MissingColumns, InvalidValues: The rows do not match the schema.
+    """
+    for index, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise MalformedBody(f"Row {index} is not an object of column names and values")
+    report, warnings = ValidationReport(), list[str]()
+    values = [_ColumnReader(column, options, text=text).read(rows, report, warnings) for column in columns]  # type: ignore[arg-type]
+    if report.missing or options.extra_columns == "forbid":
+        names = {column.name for column in columns}
+        extra = list(dict.fromkeys(name for row in rows for name in row if name not in names))  # type: ignore[attr-defined]
+        report.unexpected = extra if options.extra_columns == "forbid" else []
+        report.suggest(extra)
+    report.raise_for_errors(len(rows), columns, options)
+    return _build_table(columns, values, len(rows), tuple(warnings))
+
+
+def check_sparsity(rows: int, columns: int, size: int) -> None:
+    """Reject a small body that would become a large table, such as a million rows of ``{}``.
+
+    Args:
+        rows: Number of rows.
+        columns: Number of columns in the schema.
+        size: Size of the body in bytes.
+
+    Raises:
+        InvalidInput: The table would have more than `MAX_ABSENT_CELLS` cells, and more cells than the
+            body has bytes.
+    """
+    cells = rows * columns
+    if cells > MAX_ABSENT_CELLS and cells > size:
+        raise InvalidInput(f"{rows} rows of {columns} columns that are mostly left out: send fewer rows")
+
+
+def check_row_count(rows: object, max_rows: int | None) -> None:
+    """Raise `InvalidInput` if *rows* is a list of more than *max_rows*."""
+    if max_rows is not None and isinstance(rows, list) and len(rows) > max_rows:
+        raise InvalidInput(
+            f"{len(rows)} rows are more than the {max_rows} accepted at once: send fewer",
+            details={"max_rows": max_rows},
+        )
+
+
+class _ColumnReader:
+    """Reader of one column, which validates its cells."""
+
+    def __init__(self, column: Column, options: SchemaOptions, *, text: bool) -> None:
+        self._column = column
+        # An empty CSV cell is null, or the level "" in a column that is not nullable.
+        self._empty_is_null = text and (column.nullable or column.levels is None or not column.has_level(""))
+        self._from_text = text or (options.coerce_strings and column.kind != "any")
+        self._is_csv = text
+        self._unknown_levels = options.unknown_levels
+
+    def read(
+        self, rows: Sequence[Mapping[str, Any]], report: ValidationReport, warnings: list[str]
+    ) -> list[Any]:
+        """Return the column's values. Errors are added to *report*, warnings to *warnings*."""
+        column, values, unknown = self._column, list[Any](), False
+        any_level = self._unknown_levels != "refuse"
+        for index, row in enumerate(rows):
+            value = row.get(column.name, _ABSENT)
+            if value is _ABSENT:
+                if column.required:
+                    # Stop at the first row, so that rejecting many empty rows is cheap.
+                    report.missing.append(column.name)
+                    return values
+                values.append(column.default)
+            elif value is None or (self._empty_is_null and value == ""):
+                if not column.nullable:
+                    report.add(column, "must not be null", index, None)
+                values.append(None)
+            else:
+                if self._from_text and isinstance(value, str):
+                    value = parse_text(column, value)
+                if column.allows(value, any_level=any_level):
+                    unknown = unknown or not column.has_level(value)
+                    values.append(coerce_to_kind(column, value))
+                else:
+                    report.add(column, column.rule, index, value)
+        if self._is_csv and rows and column.name in rows[0]:
+            warnings += coercion_warnings(column, values)
+        if unknown and self._unknown_levels == "warn":
+            warnings.append(f"{column.name} has values the model was not trained with")
+        return values
+
+
+def _build_table(
+    columns: Sequence[Column], values: Sequence[Sequence[Any]], rows: int, warnings: Sequence[str] = ()
+) -> Table:
+    """Return the table of validated *values*, one sequence per column."""
+    pairs = list(zip(columns, values, strict=True))
+    numeric = [cells for column, cells in pairs if column.numeric]
+    numbers = np.array(numeric, dtype=np.float64).reshape(len(numeric), rows).T
+    return Table(
+        columns,
+        np.ascontiguousarray(numbers),
+        [cells for column, cells in pairs if not column.numeric],
+        warnings,
+    )

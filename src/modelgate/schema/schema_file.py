@@ -1,0 +1,157 @@
+"""Schema files in TOML or JSON, which can be edited by hand.
+
+In TOML the options of the schema come first, followed by one ``[[column]]`` table per column::
+
+    extra = "forbid"
+
+    [[column]]
+    name = "age"
+    minimum = 18
+"""
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigurationError
+from .columns import Column
+from .schema_options import SchemaOptions
+
+__all__ = ["parse", "plain", "read_file", "write_file"]
+
+_FILE_NAMES = {
+    "typical_value": "typical",
+    "observed_range": "seen",
+    "extra_columns": "extra",
+    "coerce_strings": "lenient",
+    "echo_values": "echo",
+    "show_schema": "reveal",
+}
+"""Key in a schema file of each attribute whose key differs from its name."""
+
+_COLUMN_KEYS = {_FILE_NAMES.get(option.name, option.name): option for option in fields(Column) if option.init}
+_SCHEMA_KEYS = {_FILE_NAMES.get(option.name, option.name): option for option in fields(SchemaOptions)}
+
+
+def plain(columns: Sequence[Column], options: SchemaOptions) -> dict[str, Any]:
+    """Return the content of a schema file. Values equal to their default are left out."""
+    content = {
+        key: value
+        for key, option in _SCHEMA_KEYS.items()
+        if (value := getattr(options, option.name)) != option.default
+    }
+    return {**content, "column": [_column_table(column) for column in columns]}
+
+
+def _column_table(column: Column) -> dict[str, Any]:
+    table: dict[str, Any] = {"name": column.name, "kind": column.kind}
+    for key, option in list(_COLUMN_KEYS.items())[2:]:
+        value = getattr(column, option.name)
+        implied = key == "required" and column.default is not None
+        if value != option.default and not implied:
+            table[key] = list(value) if isinstance(value, tuple) else value
+    return table
+
+
+def parse(content: Mapping[str, Any]) -> tuple[list[Column], SchemaOptions]:
+    """Return the columns and options in the content of a schema file. The inverse of `plain`.
+
+    Raises:
+        ConfigurationError: A key is unknown or has an invalid value.
+    """
+    columns = content.get("column")
+    if not isinstance(columns, list) or not all(isinstance(column, dict) for column in columns):
+        raise ConfigurationError("column must be a list of tables, one for each column")
+    unknown = content.keys() - _SCHEMA_KEYS.keys() - {"column"}
+    if unknown:
+        raise ConfigurationError(f"option must be one of {', '.join(_SCHEMA_KEYS)} (got {min(unknown)!r})")
+    options = SchemaOptions(
+        **{_SCHEMA_KEYS[key].name: value for key, value in content.items() if key != "column"}
+    )
+    return [_parse_column(index, table) for index, table in enumerate(columns)], options
+
+
+def _parse_column(index: int, table: Mapping[str, Any]) -> Column:
+    name = table.get("name", f"number {index}")
+    unknown = table.keys() - _COLUMN_KEYS.keys()
+    if unknown:
+        raise ConfigurationError(
+            f"column {name!r}: option must be one of {', '.join(_COLUMN_KEYS)} (got {min(unknown)!r})"
+        )
+    for key in ("levels", "seen"):
+        if not isinstance(table.get(key, []), list):
+            raise ConfigurationError(f"column {name!r}: {key} must be a list (got {table[key]!r})")
+    if table.get("required") is True and "default" in table:
+        raise ConfigurationError(
+            f"column {name!r}: required must be false for a column with a default (got true)"
+        )
+    lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
+    return Column(
+        **{"name": "", **{_COLUMN_KEYS[key].name: value for key, value in {**table, **lists}.items()}}
+    )
+
+
+def read_file(path: str | Path) -> tuple[list[Column], SchemaOptions]:
+    """Read the columns and options from a ``.toml`` or ``.json`` file.
+
+    Raises:
+        ConfigurationError: The file cannot be read; the message gives the place of the error.
+    """
+    path = Path(path)
+    reader = _READERS.get(path.suffix)
+    if reader is None:
+        raise ConfigurationError(f"schema must be a file ending in .toml or .json (got {str(path)!r})")
+    try:
+        content = reader(path.read_text("utf-8"))
+        return parse(content if isinstance(content, dict) else {})
+    except (ConfigurationError, OSError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"schema={str(path)!r}: {error}") from None
+
+
+def write_file(path: str | Path, columns: Sequence[Column], options: SchemaOptions) -> None:
+    """Write a ``.toml`` or ``.json`` schema file atomically.
+
+    Raises:
+        ConfigurationError: *path* has a different ending, or cannot be written.
+    """
+    path = Path(path)
+    if path.suffix not in _READERS:
+        raise ConfigurationError(f"schema must be a file ending in .toml or .json (got {str(path)!r})")
+    content = plain(columns, options)
+    text = json.dumps(content, indent=2, ensure_ascii=False) if path.suffix == ".json" else _to_toml(content)
+    temporary = path.with_name(path.name + ".new")
+    try:
+        encoded = (text.rstrip() + "\n").encode()
+        temporary.write_bytes(encoded)
+        temporary.replace(path)
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(f"schema={str(path)!r}: {error}") from None
+
+
+def _object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise ConfigurationError("a key occurs twice in one object: remove one of them")
+    return dict(pairs)
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    ".toml": tomllib.loads,
+    ".json": partial(json.loads, object_pairs_hook=_object_of_pairs),
+}
+
+
+def _to_toml(content: Mapping[str, Any]) -> str:
+    tables = ["\n".join(f"{key} = {_toml_value(value)}" for key, value in content.items() if key != "column")]
+    for column in content["column"]:
+        lines = [f"{key} = {_toml_value(value)}" for key, value in column.items()]
+        tables.append("\n".join(["[[column]]", *lines]))
+    return "\n\n".join(table for table in tables if table)
+
+
+def _toml_value(value: Any) -> str:
+    # JSON text, numbers, booleans and lists are valid TOML, except for the control character DEL.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,52 @@
+"""Options of a schema as a whole."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ..errors import ConfigurationError
+
+__all__ = ["SchemaOptions"]
+
+ExtraColumns = Literal["ignore", "forbid"]
+UnknownLevels = Literal["refuse", "warn", "accept"]
+Nan = Literal["null", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaOptions:
+    """Options that apply to all columns of a schema.
+
+    Args:
+        extra_columns: Whether to ``"ignore"`` or ``"forbid"`` columns that the schema does not have.
+        coerce_strings: Whether to accept numbers and booleans sent as text, as in CSV.
+        unknown_levels: What to do with a value that is not among a column's levels: ``"refuse"`` it,
+            ``"accept"`` it, or accept it and ``"warn"`` in the response.
+        nan: Whether NaN in Python values counts as ``"null"``, or to ``"refuse"`` it.
+        echo_values: Whether validation errors show the first wrong value of each column.
+        show_schema: Whether validation errors reveal column names, levels and bounds.
+
+    Raises:
+        ConfigurationError: An option has an invalid value.
+    """
+
+    extra_columns: ExtraColumns = "ignore"
+    coerce_strings: bool = False
+    unknown_levels: UnknownLevels = "refuse"
+    nan: Nan = "null"
+    echo_values: bool = False
+    show_schema: bool = True
+
+    def __post_init__(self) -> None:
+        for option, choices in (
+            ("extra_columns", ExtraColumns),
+            ("unknown_levels", UnknownLevels),
+            ("nan", Nan),
+        ):
+            value = getattr(self, option)
+            if value not in get_args(choices):
+                accepted = ", ".join(get_args(choices))
+                raise ConfigurationError(f"{option} must be one of {accepted} (got {value!r})")
+        for option in ("coerce_strings", "echo_values", "show_schema"):
+            value = getattr(self, option)
+            if not isinstance(value, bool):
+                raise ConfigurationError(f"{option} must be True or False (got {value!r})")

@@ -1,0 +1,1 @@
+"""Scoring layers, one policy per file."""

@@ -1,0 +1,24 @@
+"""Scoring layer that checks the prediction returned by the inner layers."""
+
+from ...errors import PredictionError
+from ...flow import Flow, Handler
+from ...inference import Prediction
+from ...inference.prediction import check_shape, check_values
+from ..query import Query
+
+__all__ = ["check_prediction"]
+
+
+def check_prediction(query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
+    """Check that the inner layers return a prediction that a model could have returned.
+
+    Raises:
+        PredictionError: An inner layer returned something else.
+    """
+    prediction = yield from call_next(query)
+    try:
+        check_shape(prediction, len(query.table) if query.table is not None else 0)
+        check_values(prediction)
+    except (ValueError, AttributeError) as error:
+        raise PredictionError from error
+    return prediction

@@ -1,0 +1,171 @@
+"""Scoring layer that fetches the model, usually from a cache."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import NamedTuple, TypeAlias
+
+from ...errors import DeploymentLoading, DeploymentUnavailable, NotFound
+from ...flow import Flow, Handler, run
+from ...inference import Prediction, Target
+from ...inference.predictor import Predictor
+from ...schema import Schema
+from ..query import Query
+from .validate import read_rows
+
+__all__ = ["LoadModel", "ModelMetadata"]
+
+_Found: TypeAlias = tuple[Predictor, bool]
+PredictorSource: TypeAlias = Callable[[float | None], _Found | Flow[_Found]]
+
+_METADATA_TTL = 1.0
+"""Seconds for which metadata are cached: the stored model may be replaced at any time."""
+
+
+class ModelMetadata(NamedTuple):
+    """Metadata of a model that need not be loaded; *targets* is None if only the loaded model knows them."""
+
+    schema: Schema
+    targets: Sequence[Target] | None
+    version: str
+
+
+class LoadModel:
+    """Scoring layer that fetches the model and sets `Query.predictor` and `Query.cache_hit`.
+
+    Metadata are those of the model itself while it is in memory, else those stored with it.
+
+    Args:
+        source: Returns the predictor, and whether it was in memory, at once or as a flow. It is called with
+            `Query.load_timeout`; for a `ModelCache` of predictors it is ``partial(cache.get, name)``. Or the
+            predictor itself, which then stays in memory.
+        describe: Returns the metadata without loading the model, or None if they are not stored. By default
+            the model is loaded for its metadata.
+        peek: Returns the predictor if it is in memory, else None. By default *source* is always called.
+
+    Attributes:
+        failed: Whether the last load failed. A load in progress has not failed.
+    """
+
+    scores = True
+
+    def __init__(
+        self,
+        source: PredictorSource | Predictor,
+        describe: Callable[[], Flow[ModelMetadata | None]] | None = None,
+        peek: Callable[[], Predictor | None] = lambda: None,
+    ) -> None:
+        self._predictor = source if isinstance(source, Predictor) else None
+        self._source = source
+        self._describe = describe
+        self._peek = peek
+        self._loaded = False
+        self._metadata: ModelMetadata | None = None
+        self._metadata_expires_at = 0.0
+        self._last_schema: Schema | None = None
+        self.failed = False
+
+    def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
+        predictor = query.predictor or self._use_loaded(query)
+        if predictor is None:
+            predictor = yield from self._load(query)
+            if query.table is not None:
+                # The table may have been read by the stored schema of an older model.
+                query.table = yield from read_rows(predictor.schema, query.rows)
+        if query.version is not None and query.version != predictor.version:
+            raise NotFound(f"This deployment has version {predictor.version}")
+        prediction = yield from call_next(query)
+        prediction.cache_hit = query.cache_hit
+        return prediction
+
+    def schema(self, query: Query) -> Flow[Schema]:
+        """Return the schema of the model.
+
+        If the model is unavailable, return the last known schema, so that invalid rows are still reported as
+        such.
+        """
+        predictor = self._use_loaded(query)
+        if predictor is not None:
+            return predictor.schema
+        try:
+            schema = (yield from self._model_or_metadata(query)).schema
+        except (NotFound, DeploymentUnavailable):
+            if self._last_schema is None:
+                raise
+            return self._last_schema
+        self._last_schema = schema
+        return schema
+
+    def targets(self) -> Flow[Sequence[Target]]:
+        """Return the predicted targets; load the model if only it knows them."""
+        described = yield from self._model_or_metadata(Query(b""))
+        if isinstance(described, ModelMetadata) and described.targets is not None:
+            return described.targets
+        predictor = yield from self.predictor()
+        return (yield from run(lambda: predictor.targets))
+
+    def version(self) -> Flow[str]:
+        """Return the version of the model."""
+        return (yield from self._model_or_metadata(Query(b""))).version
+
+    def ready(self) -> Flow[None]:
+        """Load the model if it was never loaded or the last load failed.
+
+        Raises:
+            NotFound, DeploymentUnavailable: The model cannot be loaded.
+        """
+        if self.failed or not self._loaded:
+            yield from self.predictor()
+
+    def predictor(self, timeout: float | None = None) -> Flow[Predictor]:
+        """Return the model, loading it if it is not in memory; for *timeout* see `ModelCache.get`."""
+        query = Query(b"", load_timeout=timeout)
+        return self._use_loaded(query) or (yield from self._load(query))
+
+    def _model_or_metadata(self, query: Query) -> Flow[Predictor | ModelMetadata]:
+        """Return the model if it is in memory, else its stored metadata, else the model after loading it."""
+        described: Predictor | ModelMetadata | None = self._use_loaded(query)
+        if described is None and self._describe is not None:
+            described = yield from self._read_metadata(self._describe)
+        return described or (yield from self._load(query))
+
+    def _read_metadata(
+        self, describe: Callable[[], Flow[ModelMetadata | None]]
+    ) -> Flow[ModelMetadata | None]:
+        if monotonic() >= self._metadata_expires_at:
+            self._metadata = None
+            # If this fails, loading the model raises the error to report.
+            with contextlib.suppress(NotFound, DeploymentUnavailable):
+                self._metadata = yield from describe()
+                self._metadata_expires_at = monotonic() + _METADATA_TTL
+        return self._metadata
+
+    def _use_loaded(self, query: Query) -> Predictor | None:
+        """Set the predictor of *query* to the model if it is in memory, and return it."""
+        timing = query.timing
+        if timing is not None:
+            timing.mark("checks")
+        predictor = self._predictor or self._peek()
+        if predictor is not None:
+            if timing is not None:
+                timing.mark("cache")
+            query.predictor, query.cache_hit = predictor, True
+            self._loaded, self.failed = True, False
+        return predictor
+
+    def _load(self, query: Query) -> Flow[Predictor]:
+        assert not isinstance(self._source, Predictor)  # `_use_loaded` returns that one
+        try:
+            found = self._source(query.load_timeout)
+            if not isinstance(found, tuple):
+                found = yield from found
+            predictor, query.cache_hit = found
+        except (NotFound, DeploymentUnavailable) as error:
+            self.failed = self.failed or not isinstance(error, DeploymentLoading)
+            raise
+        if query.timing is not None:
+            query.timing.mark("cache")
+        query.predictor, self._loaded, self.failed = predictor, True, False
+        # The schema of the loaded model replaces stored metadata, which may be older.
+        self._last_schema, self._metadata_expires_at = predictor.schema, 0.0
+        return predictor

@@ -1,0 +1,83 @@
+"""Scoring layer that caches the predictions of single rows."""
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from typing import TypeAlias
+from weakref import WeakKeyDictionary
+
+from cachetools import TTLCache
+from msgspec.structs import replace
+
+from ...errors import ConfigurationError
+from ...flow import Flow, Handler
+from ...flow.fork_safety import reset_after_fork
+from ...inference import Output, Prediction
+from ...inference.predictor import Predictor
+from ...schema import Table
+from ...validation import require_positive_int
+from ..query import Query
+
+__all__ = ["ResultCache"]
+
+_Results: TypeAlias = TTLCache[Hashable, Prediction]
+
+
+class ResultCache:
+    """Cache the predictions of single rows. Queries with several rows are scored each time.
+
+    The key of a result is the predictor and the row as read by its schema: no result is returned for another
+    deployment, or for a model that has been reloaded.
+
+    Args:
+        maxsize: Largest number of results for each model; the least recently used one is removed first.
+        ttl: Seconds for which a result is cached.
+        clock: Returns the time in seconds.
+
+    Raises:
+        ConfigurationError: An option is not a number above 0.
+    """
+
+    scores = True
+
+    def __init__(
+        self, maxsize: int = 1024, ttl: float = 300, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        require_positive_int("maxsize", maxsize)
+        if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not ttl > 0:
+            raise ConfigurationError(f"ttl must be a number of seconds above 0 (got {ttl!r})")
+        self._create: Callable[[], _Results] = lambda: TTLCache(maxsize, ttl, clock)
+        self._results: WeakKeyDictionary[Predictor, _Results] = WeakKeyDictionary()
+        self._reset()
+        reset_after_fork(self._reset)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+
+    def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
+        assert query.table is not None and query.predictor is not None
+        if len(query.table) != 1:
+            return (yield from call_next(query))
+        key = _row_key(query.table)
+        with self._lock:
+            results = self._results.get(query.predictor)
+            if results is None:
+                results = self._results[query.predictor] = self._create()
+            prediction = results.get(key)
+        if prediction is None:
+            prediction = yield from call_next(query)
+            with self._lock:
+                results[key] = prediction
+        return replace(prediction, outputs=[_copy(output) for output in prediction.outputs])
+
+
+def _copy(output: Output) -> Output:
+    """Copy *output*, whose arrays the outer layers may change."""
+    probabilities = None if output.probabilities is None else output.probabilities.copy()
+    return replace(output, values=output.values.copy(), probabilities=probabilities)
+
+
+def _row_key(table: Table) -> Hashable:
+    # In Python, True equals 1 and -0.0 equals 0.0; to a model they may differ.
+    texts = tuple((type(values[0]), str(values[0])) for values in table.texts)
+    return table.numbers.tobytes(), texts

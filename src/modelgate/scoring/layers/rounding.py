@@ -1,0 +1,74 @@
+"""Scoring layer that rounds predicted numbers as Python's `round` does."""
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import ConfigurationError
+from ...flow import Flow, Handler
+from ...inference import Prediction
+from ..query import Query
+
+__all__ = ["Round", "round_half_even"]
+
+_SMALL_ARRAY = 32
+
+
+class Round:
+    """Scoring layer that rounds predicted numbers; labels, integers and probabilities stay as they are.
+
+    Args:
+        decimals: Number of decimals. The default is 2, as in the ML Clever Prediction API, "Success
+            Response". None for no rounding; ``"service"`` for the rounding of the service whose wire format
+            is used.
+
+    Raises:
+        ConfigurationError: *decimals* is none of these, or not an integer from 0 to 15.
+    """
+
+    scores = True
+
+    def __init__(self, decimals: int | Literal["service"] | None = 2) -> None:
+        is_valid_count = type(decimals) is int and 0 <= decimals <= 15
+        if decimals not in (None, "service") and not is_valid_count:
+            raise ConfigurationError(
+                f'decimals must be a whole number from 0 to 15, None or "service" (got {decimals!r})'
+            )
+        self._decimals = decimals
+
+    def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
+        prediction = yield from call_next(query)
+        decimals = query.decimals if self._decimals == "service" else self._decimals
+        if decimals is not None:
+            for output in prediction.outputs:
+                if output.classes is None:
+                    output.values = _round(output.values, decimals)
+        return prediction
+
+
+def _round(values: npt.NDArray[Any], decimals: int) -> npt.NDArray[Any]:
+    if values.dtype.kind == "f":
+        return round_half_even(values.astype(np.float64), decimals)
+    if values.dtype.kind == "O":
+        rounded = [round(value, decimals) + 0.0 if isinstance(value, float) else value for value in values]
+        return np.array(rounded, dtype=object)
+    return values
+
+
+def round_half_even(values: npt.NDArray[np.float64], decimals: int) -> npt.NDArray[np.float64]:
+    """Round *values* bit for bit as ``round(value, decimals) + 0.0`` does.
+
+    numpy's own rounding differs, because it scales first: 2.675 (stored as slightly less) becomes 2.68, and
+    1e307 becomes infinite. Only values for which scaling could matter are rounded in Python.
+    """
+    if len(values) <= _SMALL_ARRAY:
+        return np.array([round(value, decimals) + 0.0 for value in values.tolist()])
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = np.abs(values) * 10.0**decimals
+        # A product is off by half a unit in its last place at most; below 2**50 that is under 1/8.
+        doubtful = ~(scaled < 2.0**50) | (np.abs(scaled - np.floor(scaled) - 0.5) <= scaled * 2.0**-51)
+        rounded = np.round(values, decimals) + 0.0
+    for index in np.flatnonzero(doubtful).tolist():
+        rounded[index] = round(values[index].item(), decimals) + 0.0
+    return rounded

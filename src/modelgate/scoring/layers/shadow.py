@@ -1,0 +1,144 @@
+"""Scoring layer that also scores requests with a shadow model, and compares its predictions."""
+
+import logging
+import math
+import random
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from msgspec.structs import replace
+
+from ...flow import Flow, Handler, drive
+from ...flow.fair_pool import FairThreadPool
+from ...flow.fork_safety import reset_after_fork
+from ...inference import Output, Prediction
+from ..query import Query
+
+__all__ = ["ShadowLayer", "ShadowReport"]
+
+logger = logging.getLogger("modelgate")
+
+_MAX_QUEUED = 32
+"""Largest number of requests queued for a shadow; each keeps its body in memory."""
+
+
+class ShadowReport(NamedTuple):
+    """Agreement between a shadow and the serving model, in this process.
+
+    Attributes:
+        rows: Number of rows that both have scored.
+        agreed: Number of them with the same labels, and with the same numbers to one part in a million. NaN
+            equals NaN.
+        difference: Mean absolute difference of their finite numbers; None if there are none.
+        failed: Number of requests that the shadow failed to score.
+        dropped: Number of requests dropped because the shadow's queue was full.
+    """
+
+    rows: int = 0
+    agreed: int = 0
+    difference: float | None = None
+    failed: int = 0
+    dropped: int = 0
+
+
+class ShadowLayer:
+    """Scoring layer that passes rows to a shadow as well. It must be inside all layers that change predictions.
+
+    Args:
+        name: Deployment name.
+        sample: Part of the requests that the shadow scores, see `Shadow`.
+        score: Scores a query with the shadow.
+        chance: Returns a random number from 0 to 1.
+    """
+
+    scores = True
+
+    def __init__(
+        self,
+        name: str,
+        sample: float,
+        score: Handler[Query, Prediction],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._name = name
+        self._sample = sample
+        self._score = score
+        self._chance = chance
+        self._threads = FairThreadPool(1).share()
+        self._reset()
+        reset_after_fork(self._reset)
+
+    def _reset(self) -> None:
+        """Start with an empty report and no comparison queued."""
+        self._lock = threading.Lock()
+        self._report, self._numbers, self._queued = ShadowReport(), 0, 0
+
+    def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
+        sampled = self._chance() < self._sample
+        return self._score_and_compare(query, call_next) if sampled else call_next(query)
+
+    def _score_and_compare(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
+        prediction = yield from call_next(query)
+        with self._lock:
+            if self._queued >= _MAX_QUEUED:
+                self._report = self._report._replace(dropped=self._report.dropped + 1)
+                return prediction
+            self._queued += 1
+        # Copied, because outer layers may change the outputs.
+        outputs = [replace(output, values=output.values.copy()) for output in prediction.outputs]
+        self._threads.submit(partial(self._compare, query.rows, outputs))
+        return prediction
+
+    def _compare(self, rows: Any, outputs: Sequence[Output]) -> None:
+        try:
+            shadow_outputs = drive(self._score(Query(rows, max_rows=None))).outputs
+            agreed, differences = _compare_outputs(outputs, shadow_outputs)
+        except Exception as error:
+            with self._lock:
+                report = self._report = self._report._replace(failed=self._report.failed + 1)
+            if report.failed == 1:
+                logger.warning("deployment %s: shadow cannot score", self._name, exc_info=error)
+        else:
+            self._count(agreed, differences)
+        finally:
+            with self._lock:
+                self._queued -= 1
+
+    def _count(self, agreed: Sequence[bool], differences: Sequence[float]) -> None:
+        with self._lock:
+            report, numbers_before = self._report, self._numbers
+            self._numbers += len(differences)
+            if self._numbers:
+                sum_before = 0.0 if report.difference is None else report.difference * numbers_before
+                report = report._replace(difference=(sum_before + math.fsum(differences)) / self._numbers)
+            self._report = report._replace(rows=report.rows + len(agreed), agreed=report.agreed + sum(agreed))
+
+    def report(self) -> ShadowReport:
+        """Return the agreement so far."""
+        with self._lock:
+            return self._report
+
+
+def _compare_outputs(
+    outputs: Sequence[Output], shadow_outputs: Sequence[Output]
+) -> tuple[list[bool], list[float]]:
+    """Return whether each row agrees, and the absolute differences of all finite numbers.
+
+    Raises:
+        ValueError: The numbers of outputs differ.
+    """
+    agreed, differences = np.ones(len(outputs[0].values), dtype=bool), []
+    for output, shadow_output in zip(outputs, shadow_outputs, strict=True):
+        values, shadow_values = output.values, shadow_output.values
+        if values.dtype.kind == shadow_values.dtype.kind == "f":
+            agreed &= np.isclose(values, shadow_values, rtol=1e-6, atol=1e-12, equal_nan=True)
+            with np.errstate(invalid="ignore"):
+                difference = np.abs(values - shadow_values)
+            differences += difference[np.isfinite(difference)].tolist()
+        else:
+            pairs = zip(values.tolist(), shadow_values.tolist(), strict=True)
+            agreed &= np.array([value == shadow_value for value, shadow_value in pairs], dtype=bool)
+    return agreed.tolist(), differences

@@ -1,0 +1,32 @@
+"""Scoring layer that applies a decision threshold."""
+
+from typing import Any
+
+from ...flow import Flow, Handler
+from ...inference import Prediction
+from ...inference.decision import DecisionRule
+from ..query import Query
+
+__all__ = ["Threshold"]
+
+
+class Threshold:
+    """Scoring layer that predicts the positive class when its probability is at least *threshold*.
+
+    Outputs are unchanged unless they have exactly two classes, one of which is *positive_class*.
+
+    Args:
+        threshold: Least probability of the positive class; None for the model's own labels.
+        positive_class: One of two classes; by default the second of ``classes_``.
+
+    Raises:
+        ConfigurationError: *threshold* is not a number above 0 and below 1.
+    """
+
+    scores = True
+
+    def __init__(self, threshold: float | None = None, positive_class: Any = None) -> None:
+        self._rule = DecisionRule(threshold, positive_class)
+
+    def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
+        return self._rule.apply((yield from call_next(query)))

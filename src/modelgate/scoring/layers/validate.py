@@ -1,0 +1,68 @@
+"""Scoring layer that validates rows against a schema."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from ...codecs.json import LARGE
+from ...errors import ConfigurationError
+from ...flow import Flow, Handler, run
+from ...inference import Prediction
+from ...schema import CSV, Schema, SplitRows, Table
+from ...validation import require_positive_int
+from ..query import Query
+
+__all__ = ["Validate", "is_large", "read_rows"]
+
+SchemaOf: TypeAlias = Callable[[Query], Flow[Schema]]
+
+_MANY_ROWS = 500
+
+
+class Validate:
+    """Scoring layer that checks the rows of a query against a schema, and sets `Query.table`.
+
+    Args:
+        schema: The schema, or a function that returns it for a query.
+        max_rows: Largest number of rows in a request; by default `Query.max_rows`.
+
+    Raises:
+        ConfigurationError: An option is not one of these.
+    """
+
+    scores = True
+
+    def __init__(self, schema: Schema | SchemaOf, *, max_rows: int | None = None) -> None:
+        if not isinstance(schema, Schema) and not callable(schema):
+            raise ConfigurationError(f"schema must be a Schema (got {schema!r})")
+        if max_rows is not None:
+            require_positive_int("max_rows", max_rows)
+        self._schema = schema
+        self._max_rows = max_rows
+
+    def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
+        rows, max_rows = query.rows, self._max_rows or query.max_rows
+        large = is_large(rows)
+        schema = self._schema if isinstance(self._schema, Schema) else (yield from self._schema(query))
+        # Most requests are small; a flow for each would cost more than reading it.
+        query.table = (yield from run(schema.read, rows, max_rows)) if large else schema.read(rows, max_rows)
+        for check in query.on_rows:
+            yield from check(len(query.table))
+        prediction = yield from call_next(query)
+        if query.table.warnings:
+            prediction.warnings = [*prediction.warnings, *query.table.warnings]
+        return prediction
+
+
+def is_large(rows: object) -> bool:
+    """Return whether reading *rows* takes too long for an event loop."""
+    # A tuple: a union would be created anew for each call.
+    if isinstance(rows, (bytes, CSV)):
+        return len(rows) > LARGE
+    return isinstance(rows, SplitRows) and len(rows) > _MANY_ROWS
+
+
+def read_rows(schema: Schema, rows: object, max_rows: int | None = None) -> Flow[Table]:
+    """Read *rows* by `Schema.read`, in a worker thread if they are large."""
+    if is_large(rows):
+        return (yield from run(schema.read, rows, max_rows))
+    return schema.read(rows, max_rows)

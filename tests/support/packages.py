@@ -1,0 +1,28 @@
+"""Models for the tests whose predictions identify their version, and models that fail."""
+
+import numpy as np
+from sklearn.linear_model import LinearRegression
+
+from modelgate import ModelPackage
+
+
+def make_package(version, *, name="churn", columns=1, said=None):
+    """Make a package of version *version* that predicts just that number, or *said*."""
+    rows = np.arange(10.0 * columns).reshape(10, columns)
+    number = float(version) if said is None else said
+    return ModelPackage.from_estimator(
+        LinearRegression().fit(rows, np.full(10, number)), rows, name=name, version=str(version)
+    )
+
+
+class BrokenModel(LinearRegression):
+    """A regression whose predictions all fail."""
+
+    def predict(self, X):
+        raise ValueError("no answer")
+
+
+def fit_broken_model():
+    """Return a fitted model that fails for every row."""
+    rows = np.arange(10.0).reshape(10, 1)
+    return BrokenModel().fit(rows, rows[:, 0])

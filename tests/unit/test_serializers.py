@@ -1,0 +1,110 @@
+"""Reading model files: versions, concurrent loads and an error of CPython."""
+
+import io
+import sys
+import threading
+import types
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
+import numpy as np
+import pytest
+import sklearn
+import skops.io
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from modelgate import ConfigurationError, ModelPackage
+from modelgate.models.load_policy import LoadPolicy
+from modelgate.models.serializers import read_estimator
+from support.waiting import SOON
+
+LZ4 = b"\x04\x22\x4d\x18"
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    rows = np.arange(20.0).reshape(10, 2)
+    return make_pipeline(StandardScaler(), LinearRegression()).fit(rows, rows[:, 0])
+
+
+def dump_joblib(model, **options):
+    buffer = io.BytesIO()
+    joblib.dump(model, buffer, **options)
+    return buffer.getvalue()
+
+
+JOBLIB_FILES = [
+    *({"protocol": protocol} for protocol in (0, 2, 4, 5)),
+    *({"compress": (kind, 3)} for kind in ("zlib", "gzip", "bz2", "lzma", "xz")),
+]
+
+
+@pytest.mark.parametrize("options", JOBLIB_FILES, ids=str)
+def test_joblib_version_is_checked_before_loading(pipeline, monkeypatch, options):
+    """In all compression formats."""
+    content = dump_joblib(pipeline, **options)
+    installed = sklearn.__version__
+    monkeypatch.setattr(sklearn, "__version__", "99.1.0")
+    monkeypatch.setattr(joblib, "load", None)
+
+    with pytest.raises(
+        ConfigurationError, match=f"was saved with scikit-learn {installed}, but 99.1.0 is installed"
+    ):
+        read_estimator(content, ".joblib", LoadPolicy())
+
+
+def test_joblib_version_in_an_lz4_file(pipeline, monkeypatch):
+    """lz4 is not installed here: a stand-in decompresses it."""
+    lz4 = types.SimpleNamespace(decompress=lambda content: content.removeprefix(LZ4))
+    monkeypatch.setitem(sys.modules, "lz4.frame", lz4)
+    monkeypatch.setattr(sklearn, "__version__", "99.1.0")
+
+    with pytest.raises(ConfigurationError, match=r"but 99\.1\.0 is installed"):
+        read_estimator(LZ4 + dump_joblib(pipeline), ".joblib", LoadPolicy())
+
+
+class Slow:
+    """Blocks while it is unpickled."""
+
+    entered, go_on = threading.Event(), threading.Event()
+
+    def __init__(self):
+        self.what = "slow"
+
+    def __setstate__(self, state):
+        self.entered.set()
+        assert self.go_on.wait(SOON)
+
+
+def test_joblib_loads_run_concurrently(pipeline):
+    contents = [dump_joblib(model) for model in (Slow(), pipeline)]
+    with ThreadPoolExecutor(2) as pool:
+        slow = pool.submit(read_estimator, contents[0], ".joblib", LoadPolicy())
+        assert Slow.entered.wait(SOON)
+        other = pool.submit(read_estimator, contents[1], ".joblib", LoadPolicy())
+        try:
+            loaded = type(other.result(SOON))
+        finally:
+            Slow.go_on.set()
+
+        assert (type(pipeline), Slow) == (loaded, type(slow.result(SOON)))
+
+
+def test_system_error_is_retried_once(pipeline, tmp_path, monkeypatch):
+    """CPython 3.11 raises one by mistake when many threads read arrays at once."""
+    skops.io.dump(pipeline, tmp_path / "m.skops")
+    loads, failing = skops.io.loads, [SystemError("AST constructor recursion depth mismatch")]
+
+    def load(*args, **options):
+        if failing:
+            raise failing.pop()
+        return loads(*args, **options)
+
+    monkeypatch.setattr(skops.io, "loads", load)
+
+    assert type(pipeline) is type(ModelPackage.load(tmp_path / "m.skops").model)
+    failing += [SystemError("one"), SystemError("two")]
+    with pytest.raises(ConfigurationError, match="cannot be read: SystemError"):
+        ModelPackage.load(tmp_path / "m.skops")

@@ -1,0 +1,261 @@
+"""Validation reports, and the options of schemas and columns."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from modelgate import (
+    Column,
+    ConfigurationError,
+    Gate,
+    InvalidInput,
+    InvalidValues,
+    MissingColumns,
+    Schema,
+)
+from modelgate.testing import Client
+
+SCHEMA = Schema(
+    [
+        Column("age", "integer", minimum=0, maximum=120),
+        Column("income"),
+        Column("beds", minimum=1),
+        Column("plan", "text", levels=("free", "pro")),
+        Column("city", "text", max_length=5, pattern="^[A-Z]"),
+    ]
+)
+GOOD = {"age": 41, "income": 1.5, "beds": 2, "plan": "pro", "city": "Rome"}
+
+
+def read_error(rows, schema=SCHEMA):
+    with pytest.raises((InvalidValues, MissingColumns)) as info:
+        schema.read(rows)
+    return info.value
+
+
+@pytest.mark.parametrize("convert", [dict, msgspec.json.encode], ids=["python", "json"])
+def test_report_contains_all_kinds_of_errors(convert):
+    """A missing column, a null, a wrong type, an unknown level and an extra column."""
+    row = {"bed": 2, "age": None, "income": "much", "plan": "premium", "city": "Rome"}
+    error = read_error(convert(row), SCHEMA.with_options(extra_columns="forbid"))
+
+    assert {
+        "missing_columns": ["beds"],
+        "errors": {
+            "age": "must not be null",
+            "income": "must be a number",
+            "plan": "must be one of free, pro",
+        },
+        "unexpected_columns": ["bed"],
+        "did_you_mean": {"bed": "beds"},
+    } == error.details
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"age": 121}, "age must be a whole number between 0 and 120"),
+        ({"age": "old"}, "age must be a whole number between 0 and 120"),
+        ({"beds": 0}, "beds must be a number of at least 1"),
+        ({"city": "London"}, "city must be text of at most 5 characters that matches ^[A-Z]"),
+        ({"city": "rome"}, "city must be text of at most 5 characters that matches ^[A-Z]"),
+        ({"plan": "Pro "}, "plan must be one of free, pro: did you mean pro?"),
+        ({"plan": "fre"}, "plan must be one of free, pro: did you mean free?"),
+    ],
+)
+def test_report_describes_rules_and_suggests_levels(value, message):
+    assert f"Invalid input data: {message}" == read_error(GOOD | value).message
+
+
+def test_bounds_are_inclusive():
+    for value in ({"age": 0}, {"age": 120}, {"beds": 1}, {"city": "Paris"}):
+        assert 1 == len(SCHEMA.read(GOOD | value))
+
+
+def test_report_lists_the_first_rows_and_counts_the_others():
+    error = read_error([GOOD | {"income": None if index % 2 else "x"} for index in range(20)])
+
+    assert {
+        "income": "must be a number (row 0, 2, 4, 6, 8 and 5 more); "
+        "must not be null (row 1, 3, 5, 7, 9 and 5 more)"
+    } == error.errors
+
+
+def test_report_limits_the_number_of_columns():
+    """It shows 100 columns with wrong values, but all missing ones."""
+    wide = Schema([Column(f"c{index}") for index in range(4096)])
+    wrong = read_error({f"c{index}": "x" for index in range(4096)}, wide)
+    missing = read_error({f"d{index}": 1 for index in range(4096)}, wide.with_options(extra_columns="forbid"))
+
+    assert (4096, 100) == (len(wrong.errors), len(wrong.details["errors"]))
+    assert len(wrong.message) < 10_000
+    assert 4096 == len(missing.missing_columns)
+    assert 100 == len(missing.details["unexpected_columns"])
+
+
+def test_unexpected_columns_are_reported_if_forbidden():
+    assert 1 == len(SCHEMA.read(GOOD | {"id": 7}))
+    error = read_error(GOOD | {"id": 7}, SCHEMA.with_options(extra_columns="forbid"))
+
+    assert "Invalid input data: id is not expected" == error.message
+    assert {"unexpected_columns": ["id"]} == error.details
+
+
+def test_values_are_shown_only_with_echo_values():
+    """Long values are cut."""
+    value = {"income": "s3cret" * 100}
+
+    assert "s3cret" not in str(read_error(GOOD | value).details)
+    shown = read_error(GOOD | value, SCHEMA.with_options(echo_values=True)).errors["income"]
+    assert shown.startswith("must be a number, not 's3cret")
+    assert len(shown) < 100
+
+
+def test_response_hides_the_schema_without_show_schema():
+    """The exception still has all details."""
+    error = read_error({"age": 7}, SCHEMA.with_options(show_schema=False))
+
+    assert ("Invalid input data", {}) == (error.message, error.details)
+    assert ["income", "beds", "plan", "city"] == error.missing_columns
+
+
+@pytest.mark.parametrize(
+    ("policy", "status", "warnings"),
+    [
+        ("refuse", 400, None),
+        ("warn", 200, ["plan has values the model was not trained with"]),
+        ("accept", 200, None),
+    ],
+)
+def test_unknown_levels_option(policy, status, warnings):
+    gate = Gate(keys="open")
+    schema = Schema.of(plan=["free", "pro"]).with_options(unknown_levels=policy)
+
+    @gate.handler("plans", schema=schema)
+    def plans(table):
+        return table["plan"].tolist()
+
+    for app in (gate.wsgi, gate.asgi):
+        answer = Client(app).post("/api/predict", json={"input_data": {"plan": "gold"}})
+        known = Client(app).post("/api/predict", json={"input_data": {"plan": "pro"}})
+
+        assert (status, warnings) == (answer.status, answer.json().get("warnings"))
+        assert {"predictions": ["pro"]} == known.json()
+
+
+def test_missing_column_gets_its_default():
+    schema = Schema([Column("a", default=1.5), Column("b", "text", default="x"), Column("c", required=False)])
+    for rows in (b"{}", {"a": 1.5}, b'[{"b": "x"}]'):
+        assert [{"a": 1.5, "b": "x", "c": None}] == schema.read(rows).rows()
+
+
+def test_nan_option():
+    schema = Schema([Column("a", nullable=True)])
+
+    assert [{"a": None}] == schema.read({"a": float("nan")}).rows()
+    read_error({"a": float("nan")}, schema.with_options(nan="refuse"))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Column("a", minimum=3, maximum=2), "minimum must be at most maximum=2"),
+        (lambda: Column("a", "text", minimum=3), "minimum must be left out for the kind text"),
+        (lambda: Column("a", maximum=float("nan")), "maximum must be a finite number.*got nan"),
+        (lambda: Column("a", maximum=True), "maximum must be a finite number.*got True"),
+        (lambda: Column("a", pattern="x"), "pattern must be left out for the kind number"),
+        (lambda: Column("a", "text", pattern="("), "regular expression"),
+        (lambda: Column("a", "text", max_length=0), "max_length must be a whole number from 1"),
+        (lambda: Column("a", "integer", max_length=3), "max_length must be left out for the kind integer"),
+        (lambda: Column("a", maximum=3, default=4), "default must be.*of at most 3.*got 4"),
+        (lambda: Column("a", levels=("x",)), "levels must be.*got 'x'"),
+        (lambda: Column("a", "text", levels=()), "levels"),
+        (lambda: Column("a", "date"), "kind must be one of number, integer.*got 'date'"),
+        (
+            lambda: SCHEMA.with_options(extra_columns="maybe"),
+            "extra_columns must be one of ignore, forbid.*'maybe'",
+        ),
+        (lambda: SCHEMA.with_options(unknown_levels="drop"), "unknown_levels"),
+        (lambda: SCHEMA.with_options(nan=None), "nan"),
+        (lambda: SCHEMA.with_options(coerce_strings="yes"), "coerce_strings must be True or False"),
+        (lambda: SCHEMA.with_options(strict=True), "option must be one of extra_columns, .*got 'strict'"),
+    ],
+)
+def test_invalid_options_are_rejected(make, message):
+    with pytest.raises(ConfigurationError, match=message):
+        make()
+
+
+def test_suggestions_compare_few_and_short_names(monkeypatch):
+    """Rejecting a request must not cost as much as a prediction."""
+    compared = []
+
+    def get_close_matches(name, names, **options):
+        compared.extend((name, other) for other in names)
+        return []
+
+    monkeypatch.setattr("difflib.get_close_matches", get_close_matches)
+    schema = Schema([Column(f"column-{index}") for index in range(300)] + [Column("n" * 100)])
+    read_error({f"colunm-{index}" + "m" * (index % 2 * 100): "x" for index in range(300)}, schema)
+
+    assert 0 < len(compared) <= 100
+    assert all(len(name) <= 60 and len(other) <= 60 for name, other in compared)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [[Column("a", required=False)], [Column("a", default=1.0), Column("b", "text", required=False)]],
+)
+def test_small_body_with_many_cells_is_rejected(columns):
+    wide = Schema(columns + [Column(f"c{index}", required=False) for index in range(1000)])
+    with pytest.raises(InvalidInput, match="mostly left out"):
+        wide.read(b"[" + b",".join([b"{}"] * 10_000) + b"]", 10_000)
+
+    assert 100 == len(wide.read(b"[" + b",".join([b"{}"] * 100) + b"]", 10_000))
+
+
+@pytest.mark.parametrize("name", [0, ("a", "b"), None])
+def test_column_names_in_rows_must_be_text(name):
+    with pytest.raises(InvalidInput, match="name columns in text, or send an array"):
+        SCHEMA.read([{name: 1}])
+
+
+@pytest.mark.parametrize("value", [np.array([1, 2]), np.zeros((2, 2)), [1], {"a": 1}, object()])
+def test_cell_must_be_a_single_value(value):
+    assert {"age"} == set(read_error([GOOD | {"age": value}]).errors)
+
+
+def test_true_is_not_a_numeric_level():
+    """In Python, True == 1."""
+    schema = Schema([Column("a", "any", levels=(1, 2))])
+
+    assert [{"a": 1}] == schema.read(b'{"a": 1}').rows()
+    read_error(b'{"a": true}', schema)
+    read_error({"a": True}, schema)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"nullable": "false"}, "nullable must be True or False.*got 'false'"),
+        ({"required": 1}, "required must be True or False.*got 1"),
+        ({"description": 5}, "description must be text.*got 5"),
+        ({"observed_range": 5}, "observed_range must be.*got 5"),
+        ({"kind": "integer", "minimum": 2.5, "maximum": 2.6}, "a whole number between"),
+        ({"kind": "integer", "minimum": 2**60}, "a whole number between"),
+        ({"observed_range": (1.0,)}, "observed_range must be"),
+        ({"typical_value": float("nan")}, "typical_value must be.*got nan"),
+        ({"levels": 5}, "levels must be a tuple.*got 5"),
+        ({"kind": "text", "levels": "abc"}, "levels must be a tuple.*got 'abc'"),
+        ({"kind": "text", "pattern": b"x"}, "pattern"),
+    ],
+)
+def test_column_options_of_another_type_are_rejected(options, message):
+    """For example, the text "false" would be truthy."""
+    with pytest.raises(ConfigurationError, match=message):
+        Column("a", **options)
+
+
+def test_schema_accepts_only_columns():
+    with pytest.raises(ConfigurationError, match="must be a sequence of Column"):
+        Schema(["a"])
