@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -16,11 +14,12 @@ from modelgate.http import call_encoding_errors
 from modelgate.keys import Principal
 from modelgate.limiting.limits_storage import limits_storage
 from modelgate.testing import FakeClock, StubHandler, request
+from support.forks import run_limit_in_forks
 from support.memcached_server import MemcachedServer
 from support.redis_server import RedisServer
 from support.sentinel_server import SentinelServers
 from support.servers import find_free_port
-from support.waiting import SOON, wait_until
+from support.waiting import wait_until
 
 STRATEGIES = ["fixed", "sliding", "moving"]
 
@@ -267,26 +266,7 @@ def test_fixed_window_behind_sentinel_refunds_charge(sentinel, respond):
 
 
 def test_forked_child_uses_own_connections(memcached):
-    script = f"""
-import os
-from modelgate import RateLimit, drive
-from modelgate.testing import StubHandler, request
-limit = RateLimit("10/day", storage="{memcached.uri}")
-def send(count):
-    for _ in range(count):
-        drive(limit(request(), StubHandler()))
-send(1)
-child = os.fork()
-send(4)
-if child:
-    assert 0 == os.waitpid(child, 0)[1]
-try:
-    send(1)
-except Exception as error:
-    assert (not child, error.status, limit.outage_count) == (False, 429, 0)
-"""
-    # 1 + 4 + 4 requests and one of the child pass; the last request of the parent is rejected.
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=SOON)
+    done = run_limit_in_forks("10/day", memcached.uri)
 
     assert (0, "") == (done.returncode, done.stderr)
 

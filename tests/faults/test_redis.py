@@ -17,6 +17,7 @@ from modelgate.backends.redis_uri import connection_options
 from modelgate.http import call_encoding_errors
 from modelgate.limiting.redis_script_runner import RedisScriptRunner, _is_outage, redis_store
 from modelgate.testing import FakeClock, StubHandler, request
+from support.forks import run_limit_in_forks
 from support.redis_server import RedisServer
 from support.waiting import SOON, wait_until
 
@@ -335,26 +336,7 @@ print(len(passed), limit.outage_count)
 
 def test_forked_child_uses_own_connections(server):
     server.start()
-    script = f"""
-import os
-from modelgate import RateLimit, drive
-from modelgate.testing import StubHandler, request
-limit = RateLimit("10/hour", storage="{server.uri}")
-def send(count):
-    for _ in range(count):
-        drive(limit(request(), StubHandler()))
-send(1)
-child = os.fork()
-send(4)
-if child:
-    assert 0 == os.waitpid(child, 0)[1]
-try:
-    send(1)
-except Exception as error:
-    assert (not child, error.status, limit.outage_count) == (False, 429, 0)
-"""
-    # 1 + 4 + 4 requests and one of the child pass; the last request of the parent is rejected.
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = run_limit_in_forks("10/hour", server.uri)
 
     assert (0, "") == (done.returncode, done.stderr)
 
