@@ -18,7 +18,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, partial
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -108,21 +108,29 @@ def validate_layers(layers: Iterable[Layer[In, Out]]) -> tuple[Layer[In, Out], .
 
 def _around(layer: Layer[In, Out], call_next: Handler[In, Out]) -> Handler[In, Out]:
     # Looking up __call__ takes as long as the call itself, so it is done once.
-    is_method = isinstance(getattr(type(layer), "__call__", None), FunctionType)  # noqa: B004  of the class
-    call: Layer[In, Out] = layer.__call__ if is_method else layer  # type: ignore[operator]
-    name = _second_parameter(call)
-    # A partial calls the layer directly: no additional frame, which would cost time and lengthen tracebacks.
-    return partial(call, **{name: call_next}) if name else lambda request: call(request, call_next)
+    own_call = getattr(type(layer), "__call__", None)  # noqa: B004  of the class
+    if isinstance(layer, FunctionType) and _takes_only(layer, 2):
+        return _with_last_default(layer, call_next)
+    if isinstance(own_call, FunctionType) and _takes_only(own_call, 3):
+        return MethodType(_with_last_default(own_call, call_next), layer)
+    return lambda request: layer(request, call_next)
 
 
-def _second_parameter(call: Callable[..., Any]) -> str | None:
-    """Return the name of the second parameter of *call*, or None if it cannot be passed by name."""
-    try:
-        parameters = [*inspect.signature(call, follow_wrapped=False).parameters.values()]
-    except (TypeError, ValueError):
-        return None
-    named = [parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters[:2]]
-    return parameters[1].name if named == [True, True] else None
+def _takes_only(function: FunctionType, count: int) -> bool:
+    """Return whether *function* has *count* parameters, all of which can be passed by position."""
+    code = function.__code__
+    variadic = code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
+    return code.co_argcount == count and not code.co_kwonlyargcount and not variadic
+
+
+def _with_last_default(function: FunctionType, default: Any) -> FunctionType:
+    """Return a copy of *function* whose last parameter has a default.
+
+    A wrapper would cost each call an additional frame, and a `functools.partial` a keyword argument.
+    """
+    return FunctionType(
+        function.__code__, function.__globals__, function.__name__, (default,), function.__closure__
+    )
 
 
 def drive(flow: Flow[T]) -> T:

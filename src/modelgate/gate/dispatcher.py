@@ -113,10 +113,14 @@ class RequestDispatcher:
         query.deployment = context.deployment = self._deployment_name(context, query.deployment)
         query.version = version
         catalog = self._deployments.catalog
-        in_flight = catalog.get_or_404(query.deployment).in_flight
+        in_flight = catalog[query.deployment].in_flight
         try:
             try:
-                live = catalog.begin_request(query.deployment, in_flight, request)
+                in_flight.begin(request)
+                # Looked up again: a concurrent drain either waits for the request, or is noticed here.
+                live = catalog[query.deployment]
+                if live.state != "active":
+                    raise live.inactive_error()
                 return (yield from live.answer(request))
             finally:
                 in_flight.end(request)

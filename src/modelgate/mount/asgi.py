@@ -90,7 +90,7 @@ def app(handler: Handler[Request, Response]) -> ASGIApp:
         try:
             try:
                 response = await adrive(handler(request))
-                await _send(request, response, send)
+                await _send(response, response.payload(request.method), send)
             finally:
                 request.close()
         except BaseException:
@@ -110,21 +110,18 @@ async def _handle_other_scope(scope: Scope, receive: Receive, send: Send) -> Non
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _send(request: Request, response: Response, send: Send) -> None:
-    body = response.body
-    if isinstance(body, bytes):
-        payload = response.payload(request.method)
-        await send(_start_message(response))
+async def _send(response: Response, payload: bytes | Iterable[bytes], send: Send) -> None:
+    await send(_start_message(response))
+    if isinstance(payload, bytes):
         await send({"type": "http.response.body", "body": payload})
         return
-    await send(_start_message(response))
-    chunks = iter(body)
+    chunks = iter(payload)
     try:
         while (chunk := await adrive(run(next, chunks, None))) is not None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     finally:
-        getattr(body, "close", lambda: None)()
+        getattr(payload, "close", lambda: None)()
 
 
 def _start_message(response: Response) -> Message:
@@ -154,7 +151,7 @@ def wrap(application: ASGIApp, *layers: Layer[Request, Response]) -> ASGIApp:
                 response = await adrive(request.flow)
                 # None if `_finish` has run the rest of the flow and sent the response.
                 if response is not None:
-                    await _send(request, response, send)
+                    await _send(response, response.payload(request.method), send)
             finally:
                 request.close()
         except BaseException:
@@ -256,7 +253,7 @@ class _WrappedRequest(ASGIRequest):
             await self._send({**self._start, **_start_message(response)})
         else:
             self._replaced, self._parts = True, None
-            await _send(self, response, self._send)
+            await _send(response, response.payload(self.method), self._send)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

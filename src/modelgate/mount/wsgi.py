@@ -105,9 +105,10 @@ def _send(
     try:
         try:
             response = drive(handler(request))
-            if not isinstance(response.body, bytes):
+            payload = response.payload(request.method)
+            if not isinstance(payload, bytes):
                 start_response(response.status_line, response.headers)
-                return _StreamingBody(response.body, request.close)
+                return _StreamingBody(payload, request.close)
         except BaseException:
             request.close()
             raise
@@ -117,7 +118,6 @@ def _send(
         # An interruption may have ended the first call before it did anything.
         request.close()
         raise
-    payload = response.payload(request.method)
     start_response(response.status_line, response.headers)
     return [payload]
 
