@@ -96,7 +96,9 @@ class LiveDeployment:
     def inactive_error(self) -> DeploymentInactive | DeploymentUnavailable:
         """Return the error for requests to a deployment that is not active."""
         if self.state == "draining":
-            return DeploymentUnavailable(_RETRY_DRAINED, "This deployment takes no new requests at the moment")
+            return DeploymentUnavailable(
+                _RETRY_DRAINED, "This deployment takes no new requests at the moment"
+            )
         return DeploymentInactive()
 
     @property

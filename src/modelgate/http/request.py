@@ -5,10 +5,12 @@ Independent of web frameworks: `modelgate.mount` creates the requests.
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import AnswerableError, BodyTooLarge, MalformedBody
 from ..flow import Flow, Wait
+from ..flow.deadline import wait_with_deadline
 from .credentials import Headers, credentials_from_headers
 from .response import Response, error_response
 
@@ -103,15 +105,15 @@ class Request:
         body_read: Body as it was sent, or None if it has not been read yet.
         content: Decompressed body, or None if it has not been decompressed yet.
         max_body: Largest body to read, in bytes; None for no limit.
-        around_read: Set by `KeyAuth` while it checks the key. Called by `read` with the wait that reads the
-            body, to limit callers whose key may be in the body.
+        read_limit: Set by `KeyAuth` while it looks for the key, which may be in the body: the seconds from
+            the arrival of the request in which the body must be received, and a function that is called
+            with the request if it has not been received yet, under WSGI always. The function may raise.
         whole_response: For layers around an app: whether a layer needs the whole body of the response,
             which is then not streamed.
     """
 
     __slots__ = (
         "_deferred",
-        "around_read",
         "body_read",
         "client",
         "content",
@@ -124,6 +126,7 @@ class Request:
         "params",
         "path",
         "query_string",
+        "read_limit",
         "root_path",
         "scheme",
         "started",
@@ -159,7 +162,7 @@ class Request:
         self.error_code: str | None = None
         self.wire: WireFormat = PLAIN_JSON
         self.max_body: int | None = None
-        self.around_read: Callable[[Request, Wait], Flow[bytes]] | None = None
+        self.read_limit: tuple[float, Callable[[Request], None]] | None = None
         self.whole_response = False
         self.body_read: bytes | None = None
         self.content: bytes | None = None
@@ -185,9 +188,10 @@ class Request:
         """
         if self.body_read is None:
             wait = Wait(sync=self._read, aio=self._aread)
-            self.body_read = (
-                (yield wait) if self.around_read is None else (yield from self.around_read(self, wait))
-            )
+            if self.read_limit is not None:
+                timeout, on_wait = self.read_limit
+                wait = wait_with_deadline(wait, self.started + timeout, partial(on_wait, self))
+            self.body_read = yield wait
         return self.body_read
 
     def _read(self) -> bytes:
