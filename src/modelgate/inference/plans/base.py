@@ -50,19 +50,15 @@ PredictFn: TypeAlias = Callable[[Table], PlanOutput]
 
 
 class Plan:
-    """Predicts a table exactly as the estimator for which it was built. Thread-safe.
+    """Replacement for an estimator that gives the same predictions. Thread-safe.
 
-    Raises:
-        Exception: The plan cannot predict the table. The estimator must predict it, or raise its own error.
+    Attributes:
+        predict: Predicts a table exactly as the estimator does. An error means that the plan cannot predict
+            the table: the estimator must predict it, or raise its own error.
     """
 
     def __init__(self, predict: PredictFn) -> None:
-        self._predict = predict
-
-    def __call__(self, table: Table) -> PlanOutput:
-        # An overflow is rejected with the whole prediction; numpy's warning would go to the host's log.
-        with np.errstate(all="ignore"):
-            return self._predict(table)
+        self.predict = predict
 
 
 class Unplannable(Exception):
@@ -131,7 +127,7 @@ class FeatureSource:
         return read if self.features is not None else partial(_read_without_infinities, read)
 
     def column_reader(self, step: Any) -> ColumnReader:
-        """Return the function that reads the columns of an encoder.
+        """Return the function that reads the input of *step* as columns of Python values.
 
         Raises:
             Unplannable: The input is a sparse matrix.
@@ -144,6 +140,14 @@ class FeatureSource:
             return partial(_read_columns, positions)
         read = self.number_reader(step)
         return lambda table: [_nan_to_none(column) for column in read(table).T]
+
+    def encoded_reader(self, step: Any, encode: Callable[[list[Sequence[Any]]], Numbers]) -> ReadFn:
+        """Return the function that reads the columns of *step* and encodes them as numbers.
+
+        Raises:
+            Unplannable: The input is a sparse matrix.
+        """
+        return partial(_read_encoded, self.column_reader(step), encode)
 
 
 def _read_without_infinities(read: ReadFn, table: Table) -> Numbers:
@@ -173,6 +177,12 @@ def _read_columns(positions: Sequence[tuple[bool, int]], table: Table) -> list[S
         _nan_to_none(table.numbers[:, position]) if numeric else table.texts[position]
         for numeric, position in positions
     ]
+
+
+def _read_encoded(
+    read_columns: ColumnReader, encode: Callable[[list[Sequence[Any]]], Numbers], table: Table
+) -> Numbers:
+    return encode(read_columns(table))
 
 
 def _nan_to_none(numbers: Numbers) -> list[Any]:
