@@ -63,7 +63,7 @@ class DeploymentBuilder:
         if deployment.shadow is not None:
             candidate = _with_model(deployment, deployment.shadow.model)
             shadow_revision = self._build_revision(candidate, known, serves_callers=False)
-            validate = Validate(deployment.schema or shadow_revision.model.schema)
+            validate = Validate(deployment.schema or shadow_revision.model.schema_source)
             score = stack([validate, shadow_revision.model], predict)
             shadow = ShadowLayer(deployment.name, deployment.shadow.sample, score)
         own = self._build_revision(deployment, known, [] if shadow is None else [shadow])
@@ -124,7 +124,7 @@ class DeploymentBuilder:
         inner: list[ScoringLayer] = (
             [Round(deployment.decimals)] if layers is None else [check_prediction, *layers]
         )
-        validate = Validate(deployment.schema or model.schema, max_rows=deployment.max_rows)
+        validate = Validate(deployment.schema or model.schema_source, max_rows=deployment.max_rows)
         return stack([validate, add_passthrough_columns, model, *inner, *innermost], predict)
 
 

@@ -237,9 +237,7 @@ class Batcher:
                 else:
                     self._submit("idle")
             elif run is None or (run.loop is not waiter.loop and (run.loop or waiter.in_worker)):
-                # Only wait for more requests if the call is expensive enough to be worth batching.
-                rows_seen = waiter.rows if self._is_light(waiter.rows) else 0
-                self._assign("loop", waiter.loop, rows_seen)
+                self._assign("loop", waiter.loop, waiter.rows)
             return True
 
     def _is_light(self, rows: int, limit: float = LIGHT) -> bool:
@@ -275,17 +273,20 @@ class Batcher:
     ) -> None:
         """Score the next batch on *loop*, or in a worker if that takes long.
 
-        While more than *rows_seen* rows wait, put it off to the next pass of the loop, which may bring more;
-        *passes* is the number of passes that remain.
+        Put it off to the next pass of the loop, which may bring more requests, while more than *rows_seen*
+        rows wait, and once if the call is expensive enough to be worth batching. *passes* is the number of
+        passes that remain.
         """
         try:
             with self._lock:
                 rows = self._queue.rows
                 if self._run is not run:
                     return
-            if passes > 1 and rows_seen < rows < self._max_rows:
+            light = self._is_light(min(rows, self._max_rows))
+            put_off = rows > rows_seen or (passes == _MAX_PASSES and not light)
+            if put_off and passes > 1 and rows < self._max_rows:
                 loop.call_soon(self._run_scheduled, run, loop, rows, passes - 1)
-            elif self._is_light(min(rows, self._max_rows)):
+            elif light:
                 self._lead(run, loop)
             else:
                 with self._lock:

@@ -7,7 +7,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TypeAlias
 
-from ...flow.fair_pool import is_in_worker
+from ...flow.fair_pool import this_thread
 from ...schema import Table
 from ..prediction import Prediction
 
@@ -74,7 +74,7 @@ class LoopWaiter:
         self.context = copy_context()
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Result] = self.loop.create_future()
-        self.in_worker = is_in_worker()
+        self.in_worker = this_thread.in_worker
 
     def is_done(self) -> bool:
         """Return whether the table no longer needs a prediction."""
