@@ -108,12 +108,13 @@ class Request:
         read_limit: Set by `KeyAuth` while it looks for the key, which may be in the body: the seconds from
             the arrival of the request in which the body must be received, and a function that is called
             with the request if it has not been received yet, under WSGI always. The function may raise.
+        on_close: Callbacks to call when the request ends, whether or not a response was sent, the last one
+            first. Each is called once, or again if it raises an error or is interrupted.
         whole_response: For layers around an app: whether a layer needs the whole body of the response,
             which is then not streamed.
     """
 
     __slots__ = (
-        "_deferred",
         "body_read",
         "client",
         "content",
@@ -123,6 +124,7 @@ class Request:
         "id",
         "max_body",
         "method",
+        "on_close",
         "params",
         "path",
         "query_string",
@@ -166,7 +168,7 @@ class Request:
         self.whole_response = False
         self.body_read: bytes | None = None
         self.content: bytes | None = None
-        self._deferred: list[Callable[[], None]] | None = None
+        self.on_close: list[Callable[[], None]] = []
 
     @property
     def content_length(self) -> int | None:
@@ -200,24 +202,13 @@ class Request:
     def _aread(self) -> Awaitable[bytes]:
         raise NotImplementedError
 
-    def defer(self, callback: Callable[[], None]) -> None:
-        """Register *callback* to be called once when the request ends, whether or not a response was sent.
-
-        It may be called again if it raises an error or is interrupted.
-        """
-        if self._deferred is None:
-            self._deferred = []
-        self._deferred.append(callback)
-
     def close(self) -> None:
-        """Run the deferred callbacks. Called by the mount when the request ends, again after an interruption."""
-        if not self._deferred:
-            return
+        """Call the callbacks. Called by the mount when the request ends, again after an interruption."""
         raised = None
-        for callback in self._deferred[::-1]:
+        for callback in self.on_close[::-1]:
             try:
                 callback()
-                self._deferred.remove(callback)
+                self.on_close.remove(callback)
             except BaseException as error:
                 raised = error
         if raised is not None:

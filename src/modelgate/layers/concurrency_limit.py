@@ -42,8 +42,8 @@ class ConcurrencyLimit:
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         caller = self._identity(request)
-        # Defer before counting, in case of an interruption between the two.
-        request.defer(partial(self._leave, caller, request))
+        # Before counting, in case of an interruption between the two.
+        request.on_close.append(partial(self._leave, caller, request))
         with self._lock:
             if len(self._in_flight.get(caller, ())) >= self._limit:
                 raise RateLimitExceeded(f"{self._limit} requests at once", 1)

@@ -199,7 +199,7 @@ class _WrappedRequest(ASGIRequest):
     async def call_app(self) -> None:
         """Run the app until it returns. Its response is sent into the flow."""
         self.scope["modelgate.request"] = self
-        self.defer(partial(self.scope.pop, "modelgate.request", None))
+        self.on_close.append(partial(self.scope.pop, "modelgate.request", None))
         if self.whole_response:
             # With extensions such as pathsend the server sends a file itself, and no layer gets the bytes.
             self.scope["extensions"] = {}

@@ -194,7 +194,7 @@ class _AppCall:
     def _prepare_environ(self) -> WSGIEnvironment:
         environ = self._request.environ
         environ["modelgate.request"] = self._request
-        self._request.defer(partial(environ.pop, "modelgate.request", None))
+        self._request.on_close.append(partial(environ.pop, "modelgate.request", None))
         if self._request.body_read is not None:
             environ["wsgi.input"] = BytesIO(self._request.body_read)
             environ["CONTENT_LENGTH"] = str(len(self._request.body_read))
