@@ -19,7 +19,7 @@ from queue import Empty
 
 from ...errors import Overloaded
 from ...flow import Flow, WorkerPool, isolate_errors
-from ...flow.fair_pool import MAX_WAITING
+from ...flow.fair_pool import MAX_WAITING, this_thread
 from ...flow.fork_safety import reset_after_fork
 from ...schema import Table
 from ...validation import require_positive_int
@@ -131,7 +131,7 @@ class Batcher:
 
     def wait(self, table: Table) -> Result:
         """Block until *table* is scored, and return its result."""
-        return self._wait(ThreadWaiter(table, self._key_of(table)), None)
+        return self._wait(ThreadWaiter(table, len(table.numbers), self._key_of(table)), None)
 
     def wait_with_timeout(self, table: Table, seconds: float) -> Result:
         """Like `wait`, but with a timeout: this thread runs the model itself only if the call is short.
@@ -139,9 +139,9 @@ class Batcher:
         Raises:
             TimeoutError: The table was not scored within *seconds*.
         """
-        deadline, key = time.monotonic() + seconds, self._key_of(table)
-        can_lead = self._is_light(len(table.numbers), max(LIGHT, seconds * _UNCANCELLABLE_PART))
-        return self._wait(ThreadWaiter(table, key, can_lead=can_lead), deadline)
+        deadline, rows = time.monotonic() + seconds, len(table.numbers)
+        can_lead = self._is_light(rows, max(LIGHT, seconds * _UNCANCELLABLE_PART))
+        return self._wait(ThreadWaiter(table, rows, self._key_of(table), can_lead), deadline)
 
     def _wait(self, waiter: ThreadWaiter, deadline: float | None) -> Result:
         try:
@@ -184,7 +184,8 @@ class Batcher:
 
     def wait_async(self, table: Table) -> Awaitable[Result]:
         """Return a future of the running event loop for the result of *table*."""
-        waiter = LoopWaiter(table, self._key_of(table))
+        rows, key, loop = len(table.numbers), self._key_of(table), asyncio.get_running_loop()
+        waiter = LoopWaiter(table, rows, key, loop, loop.create_future(), this_thread.in_worker)
         try:
             if self._is_reentrant() or not self._enqueue(waiter):
                 waiter.resolve(self._calls.score([waiter], "unbatched")[0])
@@ -220,8 +221,8 @@ class Batcher:
                 and isinstance(waiter, ThreadWaiter)
                 and waiter.can_lead
             ):
-                run = self._run = BatchRun("idle", thread=waiter, batch=(waiter,))
-                run.begin()
+                ident, now = threading.get_ident(), time.monotonic()
+                self._run = BatchRun("idle", waiter, batch=(waiter,), ident=ident, started_at=now)
                 return True
             stuck = run is not None and run.is_stuck(self._workers.hang_timeout)
             if run is not None and run.started_at is not None and not stuck and is_in_call():
@@ -335,9 +336,7 @@ class Batcher:
                 return False
             run.begin()
             if not run.batch:
-                # In this order: after an interruption in between, the waiters are in both.
-                run.batch = self._queue.next_batch()
-                self._queue.remove(run.batch)
+                self._queue.move_batch(run)
                 if self._queue.waiters:
                     run.reason = "full"
             return bool(run.batch)
@@ -367,8 +366,7 @@ class Batcher:
                     if isinstance(waiter, ThreadWaiter):
                         # The interruption may have come after its result was set and before it was woken.
                         waiter.wakeups.put(None)
-            while self._queue.waiters and self._queue.waiters[0].is_done():
-                self._queue.remove([self._queue.waiters[0]])
+            self._queue.drop_done()
             if self._queue.waiters:
                 self._assign("busy", loop)
             else:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from threading import get_ident
 from time import monotonic
 
+import msgspec
+
 from .waiters import ThreadWaiter, Waiter
 
 __all__ = ["BatchQueue", "BatchRun"]
@@ -48,8 +50,8 @@ class BatchQueue:
         self.waiters = deque(waiter for waiter in all_waiters if not waiter.is_done())
         self.rows = sum(waiter.rows for waiter in self.waiters)
 
-    def next_batch(self) -> list[Waiter]:
-        """Return the first waiter and those with its key that fit into one call, without removing them."""
+    def move_batch(self, run: "BatchRun") -> None:
+        """Move the first waiter, and those with its key that fit into one call, to the batch of *run*."""
         batch, rows = list[Waiter](), 0
         for waiter in self.waiters:
             if waiter.is_done() or (batch and waiter.key != batch[0].key):
@@ -58,10 +60,8 @@ class BatchQueue:
                 break
             batch.append(waiter)
             rows += waiter.rows
-        return batch
-
-    def remove(self, batch: Sequence[Waiter]) -> None:
-        """Remove *batch*, and the waiters at the head that are done."""
+        # In this order: after an interruption in between, the waiters are in both.
+        run.batch = batch
         remaining = set(batch)
         while self.waiters and (self.waiters[0] in remaining or self.waiters[0].is_done()):
             first = self.waiters.popleft()
@@ -71,6 +71,11 @@ class BatchQueue:
             # Waiters with other keys are between them.
             self.waiters = deque(waiter for waiter in self.waiters if waiter not in remaining)
             self.rows = sum(waiter.rows for waiter in self.waiters)
+
+    def drop_done(self) -> None:
+        """Remove the waiters at the head that are done."""
+        while self.waiters and self.waiters[0].is_done():
+            self.rows -= self.waiters.popleft().rows
 
     def choose_leader(self) -> ThreadWaiter | asyncio.AbstractEventLoop | None:
         """Return the thread or event loop that should score the next batch, or None for a worker thread.
@@ -86,39 +91,26 @@ class BatchQueue:
         return loop
 
 
-class BatchRun:
+class BatchRun(msgspec.Struct, eq=False):
     """The next batch, or the one being scored.
 
-    Args:
+    Attributes:
         reason: Reason why the call is made, one of `model_metrics.REASONS`.
         thread: The waiting thread that is assigned to score the batch, if any.
         loop: The event loop on which the call is scheduled, if any.
         certain: Whether a thread is certain to begin the run.
         batch: The waiters; by default they are taken from the queue when the run begins.
-
-    Attributes:
         ident: Identifier of the thread that has begun the run.
         started_at: Time at which the run began, on the clock of `time.monotonic`.
     """
 
-    __slots__ = ("batch", "certain", "ident", "loop", "reason", "started_at", "thread")
-
-    def __init__(
-        self,
-        reason: str,
-        *,
-        thread: ThreadWaiter | None = None,
-        loop: asyncio.AbstractEventLoop | None = None,
-        certain: bool = True,
-        batch: Sequence[Waiter] = (),
-    ) -> None:
-        self.reason = reason
-        self.thread = thread
-        self.loop = loop
-        self.certain = certain
-        self.batch = batch
-        self.ident: int | None = None
-        self.started_at: float | None = None
+    reason: str
+    thread: ThreadWaiter | None = None
+    loop: asyncio.AbstractEventLoop | None = None
+    certain: bool = True
+    batch: Sequence[Waiter] = ()
+    ident: int | None = None
+    started_at: float | None = None
 
     def begin(self) -> None:
         """Record that this thread scores the batch, from now on."""
