@@ -19,8 +19,8 @@ from modelgate.flow.deadline import with_deadline
 from modelgate.flow.fair_pool import MAX_WAITING
 from modelgate.inference import Output, Prediction, model_metrics
 from modelgate.inference.batching.batcher import Batcher
-from modelgate.inference.batching.latency import LIGHT, LIGHT_ROWS
 from modelgate.inference.batching.waiters import ThreadWaiter
+from modelgate.inference.model_metrics import LIGHT, LIGHT_ROWS
 from modelgate.testing import FakeClock
 from support.waiting import SOON
 

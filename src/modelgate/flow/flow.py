@@ -37,6 +37,7 @@ __all__ = [
     "adrive",
     "drive",
     "in_main_thread",
+    "isolate_error",
     "isolate_errors",
     "run",
     "run_coroutine",
@@ -223,7 +224,7 @@ class WorkerPool:
         """Return the wait for *call*, see `run`.
 
         Args:
-            call: Function without arguments, wrapped in `isolate_errors`.
+            call: Function without arguments, whose errors are isolated, see `isolate_error`.
             inline_ok: Under WSGI, call it in the caller's thread even if the request has a deadline.
             rows: Number of rows that count as queued until it starts.
 
@@ -264,27 +265,29 @@ class WorkerPool:
 
 
 def isolate_errors(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return the result of *call*, and convert exceptions that would affect more than this call.
+    """Return the result of *call*, and convert its exceptions by `isolate_error`."""
+    try:
+        return call(*args, **kwargs)
+    except BaseException as error:
+        raise isolate_error(error)  # noqa: B904  it is the same error, or has it as its cause
+
+
+def isolate_error(error: BaseException) -> Exception:
+    """Return *error*, or if it would affect more than the call that raised it, a RuntimeError with it as its cause.
 
     SystemExit and panics of extension modules would end a worker, CancelledError would look like the
     cancellation of the request, and a Future cannot have StopIteration as its exception.
-    KeyboardInterrupt is not converted in the main thread, where it may be Ctrl-C.
 
     Raises:
-        RuntimeError: The call raised one of these, which is the ``__cause__``.
+        KeyboardInterrupt: It is *error*, in the main thread, where it may be Ctrl-C.
     """
-    try:
-        return call(*args, **kwargs)
-    except KeyboardInterrupt as error:
-        if in_main_thread():
-            raise
-        raise RuntimeError("the call raised KeyboardInterrupt") from error
-    except StopIteration as error:
-        raise RuntimeError("the call raised StopIteration") from error
-    except Exception:
-        raise
-    except BaseException as error:
-        raise RuntimeError(f"the call raised {type(error).__name__}") from error
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    if isinstance(error, KeyboardInterrupt) and in_main_thread():
+        raise error
+    isolated = RuntimeError(f"the call raised {type(error).__name__}")
+    isolated.__cause__ = error
+    return isolated
 
 
 def in_main_thread() -> bool:

@@ -1,4 +1,4 @@
-"""Counters of a deployment's model calls."""
+"""Counters of a deployment's model calls, and estimates of how long they take."""
 
 import threading
 from bisect import bisect_left
@@ -7,10 +7,11 @@ from time import perf_counter
 from typing import ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
 
+from ..flow import isolate_error
 from ..flow.fork_safety import reset_after_fork
 from ..prometheus import Histogram
 
-__all__ = ["ModelMetrics"]
+__all__ = ["LIGHT", "LIGHT_ROWS", "LatencyEstimator", "ModelMetrics"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,6 +37,14 @@ SECONDS = (
 )
 REASONS = ("idle", "loop", "busy", "full", "large", "split", "unbatched")
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
+
+LIGHT = 0.002
+"""Seconds that a call may take if it is to run on the event loop."""
+
+LIGHT_ROWS = 1024
+"""Largest number of rows in a light call."""
+
+_DECAY, _LARGEST_DECAY = 0.9, 0.99
 
 
 class WaitingRows(Protocol):
@@ -78,6 +87,8 @@ class ModelMetrics:
     ) -> tuple[T, float]:
         """Make *call* with the other arguments; return its result and its duration in seconds.
 
+        Its errors are converted by `isolate_error`.
+
         Args:
             reason: Reason why the call is made, one of `REASONS`.
             rows: Number of rows that it scores.
@@ -91,10 +102,10 @@ class ModelMetrics:
                 failed = False
             finally:
                 elapsed = self.end(started_at, reason, rows, failed=failed)
-        except BaseException:
+        except BaseException as error:
             # An interruption may have ended `end` before it did anything.
             self.running.discard(started_at)
-            raise
+            raise isolate_error(error)  # noqa: B904  it is the same error, or has it as its cause
         return result, elapsed
 
     def end(self, started_at: float, reason: str, rows: int, *, failed: bool = False) -> float:
@@ -120,3 +131,37 @@ class ModelMetrics:
         """Return how many calls have run for longer than *hang_timeout* seconds."""
         before = perf_counter() - hang_timeout
         return sum(started_at < before for started_at in self.running.copy())
+
+
+class LatencyEstimator:
+    """Estimate of how long the calls of a model take.
+
+    It follows the slowest call, which decays with each faster one: after one spike a model is not light for
+    a while. The cost of a row is estimated from the largest recent call; this overestimates larger calls,
+    which is safe.
+    """
+
+    def __init__(self) -> None:
+        self._slowest: float | None = None
+        self._largest: float = 0
+        self._per_row: float = 0
+
+    def record(self, elapsed: float, rows: int) -> None:
+        """Record that a call with *rows* rows took *elapsed* seconds."""
+        self._slowest = elapsed if self._slowest is None else max(elapsed, self._slowest * _DECAY)
+        if rows < self._largest:
+            # Not used for the cost of a row: the fixed cost of a call weighs more in a smaller one.
+            self._largest *= _LARGEST_DECAY
+            return
+        per_row = elapsed / rows
+        self._per_row = per_row if rows > self._largest else max(per_row, self._per_row * _DECAY)
+        self._largest = rows
+
+    def is_light(self, rows: int, limit: float = LIGHT) -> bool:
+        """Return whether a call with *rows* rows is expected to take less than *limit* seconds.
+
+        Before the first call is recorded, none is light.
+        """
+        if self._slowest is None or rows > LIGHT_ROWS:
+            return False
+        return self._slowest < limit and rows * self._per_row < limit

@@ -12,16 +12,15 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import AnswerableError, ConfigurationError, PredictionError, RequestError
-from ..flow import Flow, Wait, WorkerPool, in_main_thread, isolate_errors, run, run_coroutine
+from ..flow import Flow, Wait, WorkerPool, in_main_thread, run, run_coroutine
 from ..models.file_readers import check_opens_no_files
 from ..models.sklearn_config import Config, current_sklearn_config, sklearn_config
 from ..schema import Schema, Table
 from .batching.batcher import Batcher
-from .batching.latency import LIGHT, LatencyEstimator
 from .decision import DecisionRule
 from .estimator import Estimator
 from .first_prediction import try_prediction
-from .model_metrics import ModelMetrics
+from .model_metrics import LIGHT, LatencyEstimator, ModelMetrics
 from .plans import Plan
 from .prediction import Output, Prediction, Target, to_prediction
 
@@ -46,7 +45,7 @@ class Predictor:
             function may use all of its rows.
         inline: Whether batches run on the event loop; None to decide by the latency of the model. If False,
             every call is made in a thread of *workers*, also under WSGI if the request has a deadline.
-        tally: Counters of the model's calls.
+        metrics: Counters of the model's calls.
         sample: Typical rows, as mappings of values by column name, on which plans are verified too. Rows that
             break the schema are left out.
 
@@ -71,7 +70,7 @@ class Predictor:
         plans: bool | Literal["onnx"] = True,
         batch: bool = True,
         inline: bool | None = None,
-        tally: ModelMetrics | None = None,
+        metrics: ModelMetrics | None = None,
         sample: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.model = model
@@ -81,7 +80,7 @@ class Predictor:
         self.size = 0
         self.decision: DecisionRule | None = None
         self._workers = None if workers is None else workers.share()
-        self._metrics = tally or ModelMetrics()
+        self._metrics = metrics or ModelMetrics()
         if self._workers is not None:
             self._metrics.queues.add(self._workers)
         self._latency = LatencyEstimator() if inline is None else None
@@ -182,7 +181,7 @@ class Predictor:
             if self.batcher is not None:
                 return (yield from self.batcher.predict(table))
             if self._workers is None and not self._async:
-                return isolate_errors(self._measure, table)
+                return self._measure(table)
             return (yield self._wait_for_call(table))  # type: ignore[no-any-return]
         except AnswerableError:
             raise
@@ -203,7 +202,7 @@ class Predictor:
 
     def _wait_for_call(self, table: Table) -> Wait:
         if self._workers is not None and not self._async:
-            call = partial(isolate_errors, self._measure, table)
+            call = partial(self._measure, table)
             return self._workers.wait(call, inline_ok=self._is_light(table), rows=len(table))
         # Under WSGI the coroutine has an event loop of its own, as Flask's async views have.
         coroutine = partial(self._measure_async, table)

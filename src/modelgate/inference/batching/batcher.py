@@ -18,16 +18,15 @@ from functools import partial
 from queue import Empty
 
 from ...errors import Overloaded
-from ...flow import Flow, WorkerPool, isolate_errors
+from ...flow import Flow, WorkerPool
 from ...flow.fair_pool import MAX_WAITING, this_thread
 from ...flow.fork_safety import reset_after_fork
 from ...schema import Table
 from ...validation import require_positive_int
-from ..model_metrics import ModelMetrics
+from ..model_metrics import LIGHT, ModelMetrics
 from ..prediction import Prediction
 from .calls import BatchInfo, ModelCalls, is_in_call
-from .latency import LIGHT
-from .queue import BatchQueue, BatchRun
+from .queue import BatchQueue, BatchRun, Leader
 from .waiters import LoopWaiter, Result, ThreadWaiter, Waiter, call_soon, resolve_all
 
 __all__ = ["Batcher"]
@@ -112,8 +111,7 @@ class Batcher:
         """
         rows = len(table.numbers)
         if rows >= self._max_rows:
-            call = partial(isolate_errors, self._score_large, table)
-            return (yield self._workers.wait(call, rows=rows))  # type: ignore[no-any-return]
+            return (yield self._workers.wait(partial(self._score_large, table), rows=rows))  # type: ignore[no-any-return]
         result: Result = yield _BatchWait(self, table)  # type: ignore[misc]  # it has all that a Wait has
         if isinstance(result, BaseException):
             raise result
@@ -238,23 +236,25 @@ class Batcher:
                 else:
                     self._submit("idle")
             elif run is None or (run.loop is not waiter.loop and (run.loop or waiter.in_worker)):
-                self._assign("loop", waiter.loop, waiter.rows)
+                self._assign(self._queue.choose_leader(), "loop", waiter.loop, waiter.rows)
             return True
 
     def _is_light(self, rows: int, limit: float = LIGHT) -> bool:
         return self._calls.latency.is_light(rows, limit) if self._inline is None else self._inline
 
-    def _assign(self, reason: str, loop: asyncio.AbstractEventLoop | None = None, rows_seen: int = 0) -> None:
+    def _assign(
+        self, leader: Leader, reason: str, loop: asyncio.AbstractEventLoop | None, rows_seen: int = 0
+    ) -> None:
         """Assign the next run to a waiting thread, to the event loop of all waiters, or to a worker.
 
         The lock must be held.
 
         Args:
+            leader: See `BatchQueue.choose_leader`.
             reason: Reason why the batch will be scored.
             loop: Event loop that runs in this thread.
             rows_seen: See `_run_scheduled`.
         """
-        leader = self._queue.choose_leader()
         if isinstance(leader, ThreadWaiter):
             leader.wakeups.put(None)
             self._run = BatchRun(reason, thread=leader)
@@ -368,7 +368,7 @@ class Batcher:
                         waiter.wakeups.put(None)
             self._queue.drop_done()
             if self._queue.waiters:
-                self._assign("busy", loop)
+                self._assign(self._queue.choose_leader(), "busy", loop)
             else:
                 self._run = None
 

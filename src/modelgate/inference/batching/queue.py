@@ -5,12 +5,15 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from threading import get_ident
 from time import monotonic
+from typing import TypeAlias
 
 import msgspec
 
 from .waiters import ThreadWaiter, Waiter
 
-__all__ = ["BatchQueue", "BatchRun"]
+__all__ = ["BatchQueue", "BatchRun", "Leader"]
+
+Leader: TypeAlias = ThreadWaiter | asyncio.AbstractEventLoop | None
 
 _MAX_REQUESTS = 256
 """Largest number of requests in a batch: an event loop resumes all of them in one pass."""
@@ -77,7 +80,7 @@ class BatchQueue:
         while self.waiters and self.waiters[0].is_done():
             self.rows -= self.waiters.popleft().rows
 
-    def choose_leader(self) -> ThreadWaiter | asyncio.AbstractEventLoop | None:
+    def choose_leader(self) -> Leader:
         """Return the thread or event loop that should score the next batch, or None for a worker thread.
 
         A waiting thread comes first if it may run the model, then the event loop if all waiters share one.
