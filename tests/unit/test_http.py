@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from modelgate import RateLimit, RequestContext
 from modelgate.errors import (
     BodyTooLarge,
     ConflictingCredentials,
@@ -108,6 +109,16 @@ def test_request_reads_its_body_once():
 
     assert first is drive(request_.read())
     assert b"body" == first
+
+
+def test_request_has_a_context_of_its_own():
+    """Layers read it, also for a request that an app builds by hand."""
+    by_hand, another = Request("GET", "/", {}), Request("GET", "/", {})
+    response = drive(RateLimit("1/day")(by_hand, StubHandler()))
+
+    assert "0" == response.header("x-ratelimit-remaining")
+    assert isinstance(by_hand.context, RequestContext)
+    assert by_hand.context is not another.context
 
 
 @pytest.mark.parametrize("method", ["_read", "_aread"])

@@ -56,9 +56,9 @@ class RequestDispatcher:
 
     def dispatch(self, request: Request) -> Flow[Response]:
         """Route *request*, pass it through the HTTP layers and return the response."""
-        context: RequestContext = request.context
-        context.catalog = self._deployments.catalog
         try:
+            context: RequestContext = request.context
+            context.catalog = self._deployments.catalog
             if request.wire is PLAIN_JSON:
                 self._route(request, context)
             route = context.route

@@ -6,7 +6,7 @@ Independent of web frameworks: `modelgate.mount` creates the requests.
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ..errors import AnswerableError, BodyTooLarge, MalformedBody
 from ..flow import Flow, Wait
@@ -101,7 +101,7 @@ class Request:
         timing: Durations of its phases, set by `ServerTiming` if the caller requests them.
         error_code: Code of the error in the response, or None.
         wire: Wire format of the request.
-        context: State beyond HTTP, see `modelgate.RequestContext`.
+        context: State beyond HTTP, by default a new `modelgate.RequestContext`.
         body_read: Body as it was sent, or None if it has not been read yet.
         content: Decompressed body, or None if it has not been decompressed yet.
         max_body: Largest body to read, in bytes; None for no limit.
@@ -137,6 +137,9 @@ class Request:
         "wire",
     )
 
+    # Set by `modelgate.context`, which is above this package.
+    context_type: ClassVar[type[Any]]
+
     def __init__(
         self,
         method: str,
@@ -158,7 +161,7 @@ class Request:
         self.client = client
         self.id: str | None = None
         self.params: Mapping[str, str] = {}
-        self.context = context
+        self.context = self.context_type() if context is None else context
         self.started = time.perf_counter()
         self.timing: Timing | None = None
         self.error_code: str | None = None

@@ -182,7 +182,7 @@ class KeyAuth:
     def _look_up(self, request: Request, key: str) -> Flow[Principal | None]:
         """Look up a key that was not accepted before, when it is the turn of its address."""
         failures = request.context.auth_failures
-        remaining_failures = None if failures is None else partial(failures.left, request)
+        remaining_failures = None if failures is None else partial(failures.remaining, request)
         turn = self._turns.queue(self._address(request), remaining_failures)
         try:
             may_look_up = turn.result() if turn.done() else (yield from wait_for(turn))

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMa
 from functools import partial
 from typing import Any, TypeAlias
 
-from ..context import RequestContext
 from ..errors import BodyTooLarge, MalformedBody
 from ..flow import Flow, Handler, Layer, Wait, adrive, run
 from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, http_stack
@@ -34,7 +33,6 @@ class ASGIRequest(Request):
             query_string=scope.get("query_string", b"").decode("latin-1"),
             scheme=scope.get("scheme", "http"),
             client=client[0] if client else None,
-            context=RequestContext(),
         )
         self.scope = scope
         self.receive = receive

@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Any, TypeAlias
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from ..context import RequestContext
 from ..errors import AnswerableError, BodyTooLarge, MalformedBody
 from ..flow import Flow, Handler, Layer, Wait, drive
 from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, http_stack
@@ -43,7 +42,6 @@ class WSGIRequest(Request):
             query_string=environ.get("QUERY_STRING", ""),
             scheme=environ.get("wsgi.url_scheme", "http"),
             client=environ.get("REMOTE_ADDR") or None,
-            context=RequestContext(),
         )
         self.environ = environ
 
