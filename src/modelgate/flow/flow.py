@@ -109,12 +109,15 @@ def validate_layers(layers: Iterable[Layer[In, Out]]) -> tuple[Layer[In, Out], .
 
 def _around(layer: Layer[In, Out], call_next: Handler[In, Out]) -> Handler[In, Out]:
     # Looking up __call__ takes as long as the call itself, so it is done once.
-    own_call = getattr(type(layer), "__call__", None)  # noqa: B004  of the class
-    if isinstance(layer, FunctionType) and _takes_only(layer, 2):
-        return _with_last_default(layer, call_next)
-    if isinstance(own_call, FunctionType) and _takes_only(own_call, 3):
-        return MethodType(_with_last_default(own_call, call_next), layer)
-    return lambda request: layer(request, call_next)
+    call: Any = layer if isinstance(layer, FunctionType | MethodType) else layer.__call__  # type: ignore[operator]
+    function = getattr(call, "__func__", call)
+    if not isinstance(function, FunctionType) or not _takes_only(function, 2 if function is call else 3):
+        return lambda request: layer(request, call_next)
+    # A copy with *call_next* as a default. A wrapper would cost each call an additional frame, and a
+    # `functools.partial` a keyword argument.
+    code, name = function.__code__, function.__name__
+    bound = FunctionType(code, function.__globals__, name, (call_next,), function.__closure__)
+    return bound if function is call else MethodType(bound, call.__self__)
 
 
 def _takes_only(function: FunctionType, count: int) -> bool:
@@ -122,16 +125,6 @@ def _takes_only(function: FunctionType, count: int) -> bool:
     code = function.__code__
     variadic = code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
     return code.co_argcount == count and not code.co_kwonlyargcount and not variadic
-
-
-def _with_last_default(function: FunctionType, default: Any) -> FunctionType:
-    """Return a copy of *function* whose last parameter has a default.
-
-    A wrapper would cost each call an additional frame, and a `functools.partial` a keyword argument.
-    """
-    return FunctionType(
-        function.__code__, function.__globals__, function.__name__, (default,), function.__closure__
-    )
 
 
 def drive(flow: Flow[T]) -> T:
