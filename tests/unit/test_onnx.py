@@ -490,7 +490,7 @@ def test_foreign_graph_is_packaged(tmp_path):
             make_pipeline(FunctionTransformer(np.abs), Ridge()),
             np.array([[True, 1.0], *ROWS[1:, :2].tolist()], dtype=object),
             ROWS[:, 0],
-            "have no type: x0:",
+            "set one in the schema for x0",
         ),
     ],
 )
@@ -616,7 +616,7 @@ def test_onnx_plan_falls_back_to_an_exact_plan(caplog):
     predictor = Predictor(model, plans="onnx")
 
     assert not isinstance(predictor.plan, OnnxPlan)
-    assert "model Pipeline: ONNX graph not used: skl2onnx cannot convert it" in caplog.text
+    assert "model Pipeline: ONNX graph not used: skl2onnx cannot convert the model" in caplog.text
 
 
 def test_deployment_selects_the_onnx_plan(caplog):

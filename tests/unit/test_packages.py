@@ -329,7 +329,7 @@ def test_missing_extra_is_named(tmp_path, pipeline, monkeypatch, package, suffix
         ({"X": scipy.sparse.csr_array(ROWS)}, r"X must be a DataFrame .*\(got csr_array\)"),
         (
             {"X": FRAME[["age"]]},
-            "^X: its rows do not fit the schema: missing input columns: income, visits, plan$",
+            "^X must have rows that match the schema: missing input columns: income, visits, plan$",
         ),
         ({"name": "a/b"}, "name must be letters.*'a/b'"),
         ({"version": "1 2"}, "version must be letters.*'1 2'"),
@@ -437,7 +437,7 @@ def test_tampered_member_is_rejected(path, member):
     members = read_members(path)
     members[member] = members[member][:-1] + b" "
     path.write_bytes(pack(members))
-    assert_rejected(path, f"its {member} does not have the digest")
+    assert_rejected(path, f"{member} does not have the digest")
 
 
 def make_zip(members, **options):
@@ -723,4 +723,4 @@ def test_package_folder_is_pinned_by_its_manifest(tmp_path, package):
     assert "churn" == read_package_metadata(folder, LoadPolicy()).manifest.name
     assert_rejected(folder, "digest", sha256="0" * 64)
     Path(folder, "model.skops").write_bytes(b"other")
-    assert_rejected(folder, "its model.skops does not have the digest")
+    assert_rejected(folder, "model.skops does not have the digest")

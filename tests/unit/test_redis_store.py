@@ -38,7 +38,7 @@ ROWS = np.random.default_rng(0).normal(size=(60, 2))
 YES = np.where(ROWS[:, 0] > 0, "yes", "no")
 MODEL = LogisticRegression().fit(ROWS, YES)
 ROW = {"x0": 1, "x1": 2}
-FOREIGN = "rejected: it is not signed with this store's key, or is damaged"
+FOREIGN = "rejected: the file is not signed with this store's key, or it is damaged"
 
 namespaces = map("namespace{}".format, itertools.count())
 
