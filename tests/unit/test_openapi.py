@@ -413,7 +413,7 @@ def test_lenient_schema_accepts_text():
     document = Gate([Deployment("d", len, schema=schema)], keys="open").openapi("d")
     row = document["components"]["schemas"]["Row"]["properties"]
 
-    assert [{"type": "number"}, {"type": "string", "description": "The same, as text"}] == row["a"]["anyOf"]
+    assert [{"type": "number"}, {"type": "string", "description": "The value as text"}] == row["a"]["anyOf"]
     assert {"type": "string", "examples": ["x"]} == row["b"]
 
 

@@ -216,7 +216,7 @@ def test_small_body_with_many_cells_is_rejected(columns):
 
 @pytest.mark.parametrize("name", [0, ("a", "b"), None])
 def test_column_names_in_rows_must_be_text(name):
-    with pytest.raises(InvalidInput, match="name columns in text, or send an array"):
+    with pytest.raises(InvalidInput, match="rename the column, or send an array"):
         SCHEMA.read([{name: 1}])
 
 

@@ -256,9 +256,7 @@ def _check_encoding(raw: bytes) -> None:
         # error.object also contains the bytes that the decoder buffered from the previous chunk.
         offset = min(start + _CHUNK, len(raw)) - len(error.object) + error.start
         line = _line_number(raw, offset)
-        raise MalformedBody(
-            f"Line {line} of the CSV body is not UTF-8 at byte {offset}: send UTF-8"
-        ) from None
+        raise MalformedBody(f"Line {line} of the CSV body is not UTF-8 (byte {offset}): send UTF-8") from None
 
 
 def _end_of_rows(raw: bytes) -> int:

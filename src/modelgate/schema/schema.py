@@ -250,7 +250,9 @@ class Schema:
             raise InvalidInput("Send rows: a mapping, a sequence of mappings, an array or a DataFrame")
         for name in dict.fromkeys(name for row in rows for name in row):
             if not isinstance(name, str):
-                raise InvalidInput(f"Column names must be text (got {name!r}): rename it, or send an array")
+                raise InvalidInput(
+                    f"Column names must be text (got {name!r}): rename the column, or send an array"
+                )
         convert = to_json_value if self.options.nan == "refuse" else _nan_to_null
         return [{name: convert(value) for name, value in row.items()} for row in rows]
 
