@@ -69,7 +69,7 @@ def inspect(
     """
     from ..models.inspection import report_on
 
-    report = report_on(path, trusted=load_pickle, public_keys=public_keys or None)
+    report = report_on(path, load_pickle=load_pickle, public_keys=public_keys or None)
     if schema_path is not None and report.schema is not None:
         report.schema.save(schema_path)
     plan = _describe_plan(report, load_pickle)

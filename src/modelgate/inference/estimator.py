@@ -69,7 +69,7 @@ class Estimator:
         self.dtype_key: DtypeKey | None = None
         if isinstance(model, OnnxModel):
             required_names(model, schema.columns)  # raises if the schema lacks a column of the model
-            self._call: PredictFn = model.answer
+            self._call: PredictFn = model.predict_table
             return
         self._input = ModelInput(model, schema.columns)
         force_single_job(model)

@@ -46,7 +46,7 @@ class Predictor:
             to estimators only, because the result of a function for a row may depend on the other rows.
         inline: Whether batches run on the event loop; None to decide by the latency of the model. If False,
             every call is made in a thread of *workers*, also under WSGI if the request has a deadline.
-        tally: Counters of the model's calls; None for new ones.
+        metrics: Counters of the model's calls; None for new ones.
         sample: Typical rows, as mappings of values by column name, on which plans are verified in addition
             to synthetic rows. Rows that do not match the schema are left out.
 
@@ -71,7 +71,7 @@ class Predictor:
         plans: bool | Literal["onnx"] = True,
         batch: bool = True,
         inline: bool | None = None,
-        tally: ModelMetrics | None = None,
+        metrics: ModelMetrics | None = None,
         sample: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.model = model
@@ -81,7 +81,7 @@ class Predictor:
         self.size = 0
         self.decision: DecisionRule | None = None
         self._workers = None if workers is None else workers.share()
-        self._metrics = tally or ModelMetrics()
+        self._metrics = metrics or ModelMetrics()
         if self._workers is not None:
             self._metrics.queues.add(self._workers)
         self._latency = LatencyEstimator() if inline is None else None

@@ -51,13 +51,13 @@ class FileReport:
 
 
 def report_on(
-    path: Path, *, trusted: bool = False, public_keys: Sequence[str | Path] | None = None
+    path: Path, *, load_pickle: bool = False, public_keys: Sequence[str | Path] | None = None
 ) -> FileReport:
-    """Inspect a model file. A pickle in it is executed only if *trusted* is True.
+    """Inspect a model file. A pickle is loaded only if *load_pickle* is True.
 
     Args:
         path: Path of the file or folder.
-        trusted: Whether to load a pickle.
+        load_pickle: Whether to load a model that is a pickle. Loading a pickle runs the code in it.
         public_keys: Ed25519 keys, one of which should have signed the package.
 
     Raises:
@@ -73,7 +73,7 @@ def report_on(
         else:
             report, content = _inspect_package(path, *metadata)
         report.imports = _find_imports(content, report)
-    _load(path, report, replace(policy, sha256=report.sha256, allow_pickle=trusted))
+    _load(path, report, replace(policy, sha256=report.sha256, allow_pickle=load_pickle))
     return report
 
 

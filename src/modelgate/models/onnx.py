@@ -167,7 +167,7 @@ class OnnxModel:
         assert probabilities is not None
         return probabilities
 
-    def answer(self, table: Table) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None]:
+    def predict_table(self, table: Table) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None]:
         """Return the results of ``predict`` and ``predict_proba`` for *table* in one run of the graph.
 
         The second result is None for a graph without probabilities.

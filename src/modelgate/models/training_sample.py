@@ -103,7 +103,7 @@ def reference_answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, An
 def _predict(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     table = schema.read(rows)
     if isinstance(model, OnnxModel):
-        values, probabilities = model.answer(table)
+        values, probabilities = model.predict_table(table)
         answers = {"predict": values.tolist()}
         if probabilities is not None:
             answers["predict_proba"] = probabilities.tolist()

@@ -81,7 +81,7 @@ class OperationBuilder:
             dialect: Dialect to add.
             response: Its response to the example row, which is included as an example; None for no example.
         """
-        spec: OpenAPISpec = getattr(dialect, "document", None) or _default_spec(dialect)
+        spec: OpenAPISpec = getattr(dialect, "openapi_spec", None) or _default_spec(dialect)
         name = re.sub(r"[^\w.-]", "_", dialect.name, flags=re.ASCII)
         self.tags.append({"name": dialect.name, "description": spec.title})
         schemas = self.components["schemas"]
@@ -105,7 +105,7 @@ class OperationBuilder:
 
     def _paths(self, dialect: Dialect) -> Iterator[str]:
         """Yield the paths, relative to the mount point, on which the deployment accepts rows."""
-        is_named = self._is_only or _is_named_in_body(getattr(dialect, "sample", None))
+        is_named = self._is_only or _is_named_in_body(getattr(dialect, "request_template", None))
         values = {
             "{deployment}": self._description.name,
             "{version}": quote(self._description.version, safe=""),
@@ -132,7 +132,10 @@ class OperationBuilder:
             media_type: {"schema": schema} for media_type, schema in spec.requests.items()
         }
         name, schema = self._description.name, self._description.schema
-        for template in (RequestTemplate("", {}, "{csv}", "text/csv"), getattr(dialect, "sample", None)):
+        for template in (
+            RequestTemplate("", {}, "{csv}", "text/csv"),
+            getattr(dialect, "request_template", None),
+        ):
             if template is not None and self._row is not None and template.media_type in content:
                 request = render_request(template, name, EXAMPLE_KEY, schema, [self._row])
                 content[template.media_type]["example"] = _decode(template.media_type, request.body)
@@ -199,7 +202,7 @@ class OperationBuilder:
 
 def _default_spec(dialect: Dialect) -> OpenAPISpec:
     """Return a minimal `OpenAPISpec`, for a dialect that does not provide one."""
-    template: RequestTemplate | None = getattr(dialect, "sample", None)
+    template: RequestTemplate | None = getattr(dialect, "request_template", None)
     media_type = "application/json" if template is None else template.media_type
     return OpenAPISpec(dialect.name, {media_type: {}}, lambda _: {}, {}, keys=())
 

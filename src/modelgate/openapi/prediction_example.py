@@ -45,7 +45,7 @@ class Example:
 
         Returns None if there is no example row, if *dialect* has no request template, or if scoring fails.
         """
-        template: RequestTemplate | None = getattr(dialect, "sample", None)
+        template: RequestTemplate | None = getattr(dialect, "request_template", None)
         if template is None or self._row is None:
             return None
         name, schema = self._description.name, self._description.schema

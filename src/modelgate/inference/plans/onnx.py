@@ -38,7 +38,7 @@ class OnnxPlan(Plan):
     def __init__(
         self, graph: OnnxModel, reference: PredictFn, synthetic: SyntheticRows, sample: Table | None
     ) -> None:
-        super().__init__(graph.answer)
+        super().__init__(graph.predict_table)
         self._reference = reference
         self.difference: Difference | None = None
         unbounded = synthetic.unbounded_columns
@@ -48,7 +48,7 @@ class OnnxPlan(Plan):
             tables.append(sample.select(~_needs_estimator(sample)))
         if any(map(len, tables)):
             table = Table.concat(tables)
-            self.difference = difference(reference(table), graph.answer(table))
+            self.difference = difference(reference(table), graph.predict_table(table))
             self.summary = str(self.difference)
 
     def __call__(self, table: Table) -> PlanOutput:
