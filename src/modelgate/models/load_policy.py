@@ -26,7 +26,8 @@ class LoadPolicy:
     """Checks that a model file must pass before it is loaded.
 
     Args:
-        sha256: Digest that the file must have (for a folder, the digest of its manifest). None for any.
+        sha256: Digest that the file must have (for a folder, the digest of its manifest). None to accept any
+            digest.
         allow_pickle: Whether a package may contain a pickle. Such a package must be pinned by *sha256*.
         on_version_mismatch: Action for a model that was saved with another version of scikit-learn (the
             patch level may differ) or whose columns differ from its schema: ``"refuse"``, or ``"warn"``
@@ -66,7 +67,10 @@ class LoadPolicy:
         """
         digest = hashlib.sha256(content).hexdigest()
         if self.sha256 is not None and not hmac.compare_digest(digest, self.sha256.lower()):
-            raise ConfigurationError(f"sha256 must be the digest of the file, which is {digest}")
+            raise ConfigurationError(
+                f"the file must have the digest in sha256 (got {digest}): the file was changed, or the pin is"
+                " outdated"
+            )
         return digest
 
     def check_signature(self, manifest: bytes, signature: bytes | None) -> None:
@@ -82,7 +86,9 @@ class LoadPolicy:
         if self.public_keys is None:
             return
         if signature is None:
-            raise ConfigurationError("the file must be a signed package, because public_keys is set")
+            raise ConfigurationError(
+                "the file must be a signed package if public_keys is set: save the package with sign_key="
+            )
         signer = signer_of(manifest, signature)
         if signer not in self.public_keys:
             raise ConfigurationError(f"the package is signed by {signer}, which is not one of public_keys")
@@ -101,7 +107,7 @@ class LoadPolicy:
             )
 
     def handle_mismatch(self, mismatch: str) -> None:
-        """Raise `ConfigurationError` because of *mismatch*, or log a warning, see *on_version_mismatch*.
+        """Raise `ConfigurationError` because of *mismatch*, or only log it, see *on_version_mismatch*.
 
         Args:
             mismatch: Sentence about the model that describes the mismatch.

@@ -159,7 +159,7 @@ def difference(expected: Any, actual: Any) -> Difference:
     pair = (values, graph_values) if numbers else (probabilities, graph_probabilities)
     largest = 0.0 if pair[0] is None else float(np.abs(np.subtract(*pair)).max())
     if not np.isfinite(largest):
-        raise ConfigurationError("the graph predicts NaN or an infinity")
+        raise ConfigurationError("the graph must predict finite numbers (got NaN or an infinity)")
     if numbers:
         return Difference(len(values), 0, largest, float(np.abs(values).max()))
     return Difference(len(values), int((values != graph_values).sum()), largest)

@@ -165,9 +165,9 @@ def file_errors(path: Path) -> Iterator[None]:
             raise
         except (zipfile.BadZipFile, EOFError) as error:
             reason = f"it is truncated, damaged, or not a {path.suffix} file ({error})"
-            raise ConfigurationError(f"cannot be read: {reason}") from error
+            raise ConfigurationError(f"the file cannot be read: {reason}") from error
         except Exception as error:
-            raise ConfigurationError(f"cannot be read: {error!r}") from error
+            raise ConfigurationError(f"the file cannot be read: {error!r}") from error
 
 
 def sha256_of(content: bytes) -> str:

@@ -136,7 +136,7 @@ def _reject_zip_bomb(archive: zipfile.ZipFile, size: int) -> None:
     """
     if sum(info.file_size for info in archive.infolist()) > _LARGEST_RATIO * size:
         raise ConfigurationError(
-            f"the file grows to more than {_LARGEST_RATIO} times its size when it is unpacked"
+            f"the file must not grow to more than {_LARGEST_RATIO} times its size when it is unpacked"
         )
     for info in archive.infolist():
         with archive.open(info) as member:

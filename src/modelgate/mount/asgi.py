@@ -88,7 +88,7 @@ def _remove_root_path(path: str, root_path: str, app_root_path: str) -> str:
 
 
 def app(handler: Handler[Request, Response]) -> ASGIApp:
-    """Return an ASGI app that calls *handler*. The app supports the lifespan protocol, but needs no such events."""
+    """Return an ASGI app that calls *handler*. It accepts lifespan events, but does not depend on them."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -245,7 +245,8 @@ def _check_encoding(raw: bytes) -> None:
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise MalformedBody("The CSV body is UTF-16: send UTF-8")
     if b"\0" in raw:
-        raise MalformedBody(f"Line {_line_number(raw, raw.index(0))} of the CSV body has a NUL: remove it")
+        line = _line_number(raw, raw.index(0))
+        raise MalformedBody(f"Line {line} of the CSV body contains a NUL character: remove it")
     if raw.isascii():
         return
     decoder, start = codecs.getincrementaldecoder("utf-8")(), 0

@@ -49,7 +49,7 @@ class ValidationReport:
         missing: Required columns missing from at least one row, in the order of the schema.
         errors: Errors by column name, one for each broken rule.
         unexpected: Columns that the schema does not have, if it forbids them.
-        suggestions: By a name that was sent, the missing column that was probably meant.
+        suggestions: Missing columns that were probably meant, by the misspelled name that was sent.
     """
 
     missing: list[str] = field(default_factory=list)

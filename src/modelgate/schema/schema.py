@@ -183,7 +183,7 @@ class Schema:
 
     @property
     def example(self) -> dict[str, Level | None]:
-        """Example row: by column name, a value that the column allows."""
+        """Example row: a value that the column allows, by column name."""
         return {column.name: column.example for column in self.columns}
 
     def read(self, rows: object, max_rows: int | None = None) -> Table:
@@ -244,7 +244,9 @@ class Schema:
             rows = _mapping_to_rows(rows)
         elif isinstance(rows, np.ndarray):
             if rows.ndim != 2 or rows.shape[1] != len(self):
-                raise InvalidInput(f"The array has the shape {rows.shape}: send (rows, {len(self)})")
+                raise InvalidInput(
+                    f"The array has the shape {rows.shape}: send one of shape (rows, {len(self)})"
+                )
             rows = [dict(zip(self.names, row, strict=True)) for row in rows]
         if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
             raise InvalidInput("Send rows: a mapping, a sequence of mappings, an array or a DataFrame")

@@ -199,7 +199,7 @@ class Batcher:
             self._end(run)
 
     def wait_async(self, table: Table) -> Awaitable[Result]:
-        """Return a future of the running event loop for the result of *table*."""
+        """Queue *table*, and return a future of the running event loop for its result."""
         waiter = LoopWaiter(table, self._key_of(table))
         try:
             if self._is_reentrant() or not self._enqueue(waiter):

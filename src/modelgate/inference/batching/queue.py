@@ -134,7 +134,7 @@ class BatchRun:
         self.certain, self.ident, self.started_at = True, get_ident(), monotonic()
 
     def is_stuck(self, hang_timeout: float | None) -> bool:
-        """Return whether the run began more than *hang_timeout* seconds ago. False if that is None."""
+        """Return whether the run began more than *hang_timeout* seconds ago. None means no limit."""
         if self.started_at is None or hang_timeout is None:
             return False
         return monotonic() - self.started_at > hang_timeout

@@ -211,7 +211,9 @@ _PREDICTORS: dict[str, _PlanPredictor] = {}
 
 
 def register_transformer(module: str, *names: str) -> Callable[[_PlanTransformer], _PlanTransformer]:
-    """Return a decorator that registers a function for transformers, which need not be imported.
+    """Return a decorator for the function that builds the plans of some transformers.
+
+    The transformers are specified by name, so that they need not be imported.
 
     Args:
         module: Module in which the transformers are defined.
@@ -226,7 +228,9 @@ def register_transformer(module: str, *names: str) -> Callable[[_PlanTransformer
 
 
 def register_predictor(module: str, *names: str) -> Callable[[_PlanPredictor], _PlanPredictor]:
-    """Return a decorator that registers a function for predictors, which need not be imported.
+    """Return a decorator for the function that builds the plans of some predictors.
+
+    The predictors are specified by name, so that they need not be imported.
 
     Args:
         module: Module in which the predictors are defined.

@@ -25,7 +25,7 @@ class _LookUp:
     """Encoder of one column.
 
     Args:
-        indices: By category, the index in *rows*.
+        indices: Index in *rows* of each category.
         rows: Numbers of each category. The last row is for unknown values.
         ignore_unknown: Whether unknown values are allowed. Otherwise they raise a KeyError.
     """

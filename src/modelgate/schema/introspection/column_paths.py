@@ -94,9 +94,9 @@ def _own_names(model: Any) -> list[str] | None:
 
 
 def last_step_names(model: Any) -> list[str] | None:
-    """Return the column names stored in the last step of a pipeline.
+    """Return the column names stored in the last step of a pipeline whose first step stores nothing.
 
-    Returns None if there are none, or if the first step stores the number of its input columns.
+    Returns None if the last step stores no names, or if the first step stores the number of its columns.
     """
     if hasattr(model, "n_features_in_"):
         return None

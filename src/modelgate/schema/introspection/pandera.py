@@ -29,7 +29,8 @@ def read_pandera_schema(schema: Any) -> list[Column]:
             )
     if getattr(schema, "unique", None):
         raise ConfigurationError(
-            f"pandera schema must not require unique rows, as each row is validated alone (got {schema.unique})"
+            "pandera schema must not require unique rows, because each row is validated alone"
+            f" (got {schema.unique}): remove unique"
         )
     return [_convert_column(name, column) for name, column in columns.items()]
 
