@@ -463,7 +463,7 @@ def test_large_files_are_neither_written_nor_read(make, primary, admin, caplog):
     make(primary, max_bytes=100).load("churn@1")
 
     assert ["churn@1"] == primary.fetched
-    assert ["not written: it is larger than max_bytes=100", FOREIGN] == [
+    assert ["not written: the file is larger than max_bytes=100", FOREIGN] == [
         line.partition(" in Redis: ")[2] for line in warnings_in(caplog)
     ]
 

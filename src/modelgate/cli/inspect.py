@@ -95,7 +95,7 @@ def _describe_plan(report: "FileReport", may_predict: bool) -> str | None:
         predictor = Predictor(package.model, report.schema, sample=package.sample)
         doubt = predictor.warm()
     except ConfigurationError as error:
-        report.warnings.append(f"a gate would reject it: {error}")
+        report.warnings.append(f"a gate would reject the file: {error}")
         return None
     if doubt is not None:
         report.warnings.append(f"not known whether it can make predictions: {doubt}")

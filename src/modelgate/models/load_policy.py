@@ -87,7 +87,7 @@ class LoadPolicy:
             return
         if signature is None:
             raise ConfigurationError(
-                "the file must be a signed package if public_keys is set: save the package with sign_key="
+                "the file is not signed, but public_keys is set: save it as a package with sign_key="
             )
         signer = signer_of(manifest, signature)
         if signer not in self.public_keys:

@@ -154,7 +154,7 @@ def difference(expected: Any, actual: Any) -> Difference:
     (values, probabilities), (graph_values, graph_probabilities) = expected, actual
     values, graph_values = np.asarray(values), np.asarray(graph_values)
     if values.shape != graph_values.shape or (probabilities is None) is not (graph_probabilities is None):
-        raise ConfigurationError("skl2onnx returned a graph whose outputs differ from the estimator's")
+        raise ConfigurationError("the graph must have the outputs of the estimator (got others)")
     numbers = values.dtype.kind == "f" and probabilities is None
     pair = (values, graph_values) if numbers else (probabilities, graph_probabilities)
     largest = 0.0 if pair[0] is None else float(np.abs(np.subtract(*pair)).max())

@@ -59,7 +59,7 @@ def check_name(path: Path) -> None:
     if path.suffix not in SUFFIXES:
         raise ConfigurationError(f"the file name must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     if not is_model_file(path):
-        raise ConfigurationError("the file does not exist: check the path")
+        raise ConfigurationError("there is no such file: check the path")
 
 
 def check_bare_file(suffix: str, read: Callable[[], bytes], policy: LoadPolicy) -> None:
