@@ -35,6 +35,16 @@ SECONDS = (
     30,
 )
 REASONS = ("idle", "loop", "busy", "full", "large", "split", "unbatched")
+"""Reasons why a model is called.
+
+- ``idle``: a thread requested a prediction, and the model was idle.
+- ``loop``: a task of an event loop requested a prediction, and the model was idle.
+- ``busy``: the tables were queued while the model was busy.
+- ``full``: more tables were queued than fit into one call.
+- ``large``: a table is so large that it is scored alone.
+- ``split``: a call for more tables failed.
+- ``unbatched``: the call is not batched, for example because the model itself requested it.
+"""
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
 
 

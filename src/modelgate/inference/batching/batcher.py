@@ -3,16 +3,11 @@
 There is no timer. A batch consists of the requests that were queued while the model was busy, or that
 arrived within a few passes of the event loop.
 
-While tables wait, there is a `BatchRun`: the next batch, or the one being scored. Its leader is the thread
-that scores it:
-
-- a thread that waits for its own table;
-- the thread of the event loop, if all waiting requests belong to this loop;
-- otherwise a worker thread.
-
-The loop may be blocked, and all workers may be waiting for this very batch. So a thread that arrives before
-the run begins takes it over. When a run ends, even by an exception such as KeyboardInterrupt, the tables
-without a result are queued again, and the next run is assigned.
+While tables wait, there is a `BatchRun`: the next batch, or the one being scored. The thread that scores it is
+its leader. This is a thread that waits for its own table, or the thread of the event loop if all waiting
+requests belong to one loop, or else a worker thread. The loop may be blocked, and all workers may be waiting
+for this very batch. So a thread that arrives before the run begins takes it over. When a run ends, even by a
+KeyboardInterrupt, the tables without a result are queued again, and the next run is assigned.
 """
 
 import asyncio
@@ -41,9 +36,8 @@ _UNCANCELLABLE_PART = 0.01
 """Fraction of its timeout that a thread may spend on a call of the model, which it cannot cancel."""
 
 _MAX_PASSES = 4
-"""Largest number of passes of the event loop for which a batch waits for more requests.
-
-More than one is needed: a request is read in one pass and waits for its prediction in the next."""
+"""Largest number of passes of the event loop for which a batch waits for more requests. A request is read in
+one pass, and waits for its prediction in the next."""
 
 
 class Batcher:
@@ -53,26 +47,16 @@ class Batcher:
     only the table that causes the error fails, after about log2(tables) failed calls.
 
     Args:
-        score: Function that returns the prediction for a table. The prediction for a row must not depend
-            on other rows.
-        workers: Threads that call *score* for event loops, and for threads that wait with a timeout. A call
-            that takes longer than `hang_timeout` of *workers* is stuck: new tables are rejected until it
-            returns.
+        score: Returns the prediction for a table. The prediction for a row must not depend on other rows.
+        workers: Threads that call *score* for event loops, and for threads that wait with a timeout. While
+            a call takes longer than their `hang_timeout`, it is stuck, and new tables are rejected.
         inline: Whether to call *score* on the event loop; None to decide by its latency.
         max_rows: Largest number of rows in a call for several tables. A table with at least as many rows is
             scored in a call of its own, without waiting for others.
         max_waiting: Largest number of rows in the queue. Further tables are rejected with `Overloaded`.
-        key: Function that returns the batch key of a table. Only tables with equal keys are scored in one
-            call. None if all tables may be joined.
-        metrics: Counters of the calls, by the reason for the call:
-
-            - ``idle``: a thread requested a prediction, and the model was idle;
-            - ``loop``: a task of an event loop did so;
-            - ``busy``: the tables were queued while the model was busy;
-            - ``full``: more tables were queued than fit into one call;
-            - ``large``: the table has *max_rows* rows or more;
-            - ``split``: a call for more tables failed;
-            - ``unbatched``: the model itself requested a prediction while it was predicting.
+        key: Returns the batch key of a table. Only tables with equal keys are scored in one call. None if
+            all tables may be joined.
+        metrics: Counters of the calls by reason, see `model_metrics.REASONS`; None for new ones.
 
     Raises:
         ConfigurationError: An option is not a positive integer.
@@ -147,9 +131,7 @@ class Batcher:
         return self._wait(ThreadWaiter(table, self._key_of(table)), None)
 
     def wait_with_timeout(self, table: Table, seconds: float) -> Result:
-        """Like `wait`, but for at most *seconds*. This thread calls the model only if that is fast.
-
-        Otherwise a worker thread calls the model, because a call cannot be cancelled.
+        """Like `wait`, but for at most *seconds*. Slow models are called by a worker thread.
 
         Raises:
             TimeoutError: The table was not scored within *seconds*.
@@ -186,8 +168,7 @@ class Batcher:
                 except Empty:
                     raise TimeoutError from None
             with self._lock:
-                # A thread that makes this one the leader wakes it first and sets `_run` afterwards. It holds
-                # the lock in between.
+                # A thread that makes this one the leader wakes it, and then sets `_run` under the same lock.
                 run = self._run
 
     def _abandon(self, waiter: ThreadWaiter) -> None:
@@ -292,8 +273,7 @@ class Batcher:
     ) -> None:
         """Score the next batch on *loop*, or in a worker if the call is expected to take long.
 
-        If more rows wait than in the last pass of the loop, the batch waits for the next pass, because more
-        requests may arrive in it.
+        While each pass of the loop brings more rows, the batch waits for the next pass.
 
         Args:
             run: The run to lead.
@@ -321,8 +301,7 @@ class Batcher:
     def _submit(self, reason: str, batch: Sequence[Waiter] = ()) -> None:
         """Submit *batch*, or the next batch of the queue if *batch* is empty, to a worker thread.
 
-        If no worker is available, the tables of *batch*, or all tables in the queue, are rejected. The lock
-        must be held.
+        If no worker is available, reject these tables, or the entire queue. The lock must be held.
         """
         # If all workers wait for this batch, none becomes free: do not wait for one.
         immediate = bool(batch) or any(waiter.in_worker for waiter in self._queue.waiters)
@@ -398,10 +377,9 @@ class Batcher:
 
 
 class _BatchWait:
-    """`Wait` for the result of a table, made of one object.
+    """`Wait` for the result of a table.
 
-    A `Wait` with three callables would need seven objects, and each full garbage collection traverses the
-    objects of all waiting requests.
+    It is one object. A `Wait` with callables would need seven, which each full garbage collection traverses.
     """
 
     __slots__ = ("_batcher", "_table")
