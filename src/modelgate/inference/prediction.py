@@ -147,7 +147,7 @@ def to_prediction(result: Any, rows: int, target: str | Sequence[str]) -> Predic
 
     Raises:
         ValueError: *result* has another type, has the wrong number of rows, or contains values that JSON
-            cannot represent. NaN is one of them; it does not become null, which would be another prediction.
+            cannot represent. This includes NaN: replacing it by null would change the prediction.
     """
     prediction = result if isinstance(result, Prediction) else Prediction(_outputs(result, target))
     check_shape(prediction, rows)

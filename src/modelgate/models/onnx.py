@@ -132,7 +132,7 @@ class OnnxModel:
     def _detect_classes(self, graph: Any) -> tuple[list[Any] | None, bool]:
         """Return the classes, or None if they are unknown, and whether the scores are probabilities.
 
-        ONNX has no field for this, so the scores of random rows are examined.
+        ONNX has no field for the latter, so the scores of random rows are examined.
         """
         try:
             labels, scores = self._predict_random_rows()

@@ -154,7 +154,7 @@ class ModelPackage:
         Args:
             path: Path of the file or folder.
             sha256: Digest that the file must have (for a folder, the digest of its ``manifest.json``).
-                Required for a pickle; None for any other file.
+                Required for a pickle. None to accept any digest.
             allow_pickle: Whether a package may contain a pickle. Loading a pickle runs the code in it.
             on_version_mismatch: Action for a model that was saved with another version of scikit-learn
                 (the patch level may differ) or whose columns differ from its schema: ``"refuse"``, or
@@ -218,7 +218,7 @@ class ModelPackage:
 
 
 def load_model(path: str | Path, *, sha256: str | None = None) -> Any:
-    """Return the fitted model in the file at *path*. Same arguments and errors as `ModelPackage.load`."""
+    """Return the fitted model in the file at *path*. For *sha256* and errors, see `ModelPackage.load`."""
     return ModelPackage.load(path, sha256=sha256).model
 
 

@@ -58,7 +58,7 @@ def coercion_warnings(column: Column, values: Iterable[Any]) -> list[str]:
 
 
 def coerce_to_kind(column: Column, value: Any) -> Any:
-    """Convert *value*, which *column* allows, to the column's kind: an integer ``2.0`` becomes ``2``."""
+    """Convert *value*, which *column* allows, to its kind: in an integer column, ``2.0`` becomes ``2``."""
     return int(value) if column.kind == "integer" else value
 
 

@@ -170,7 +170,7 @@ def _may_be_null(column: Column) -> bool:
 
 
 def _types_key(cells: Sequence[Any]) -> Hashable:
-    """Return equal keys for lists of cells for which pandas infers the same dtype."""
+    """Return a key for *cells*. If two keys are equal, pandas infers the same dtype for the cells."""
     types = frozenset(map(type, cells))
     if int in types and not all(cell in _INT64 for cell in cells if type(cell) is int):
         # Beyond int64, pandas infers uint64 or object from the values. A unique key prevents joining.

@@ -79,8 +79,8 @@ class Schema:
 
         Args:
             model: Fitted estimator, or a pipeline, a search or an ensemble of estimators.
-            X: Training rows, as a DataFrame or an array. They provide the kind (text, boolean, number or
-                integer) of columns for which the model does not store it.
+            X: Training rows, as a DataFrame or an array, from which the kind of a column is read if the model
+                does not store it. None to use only the model.
 
         Raises:
             ConfigurationError: The model stores neither names nor number of its input columns, or

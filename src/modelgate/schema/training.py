@@ -64,7 +64,7 @@ def _refine_kind(column: Column, values: Any) -> Column:
 def columns_without_guesses(raw: bytes) -> Mapping[str, Any]:
     """Return CSV columns by name, with their values if these are certainly text or booleans, else None.
 
-    A column of digits has None, because they may be numbers or codes.
+    The value of a column of digits is None, because digits may be numbers or codes.
     """
     reader = csv.DictReader(io.StringIO(raw.decode("utf-8-sig")))
     rows, names = list(reader), reader.fieldnames or ()

@@ -24,7 +24,7 @@ _thread = _Thread()
 
 
 def is_in_call() -> bool:
-    """Return whether this thread is scoring a batch, so that the caller is a model."""
+    """Return whether this thread is scoring a batch. If so, the caller is a model."""
     return _thread.in_call
 
 

@@ -117,7 +117,7 @@ def renames_columns(model: Any) -> bool:
 def has_placeholders(model: Any) -> bool:
     """Return whether the stored names are placeholders that CatBoost or LightGBM created for an array.
 
-    scikit-learn creates no placeholders: its ``0``, ``1``, … are column names of a DataFrame.
+    scikit-learn creates no placeholders: names such as ``0`` and ``1`` in it are columns of a DataFrame.
     """
     names = _own_names(model)
     if names is None:

@@ -39,8 +39,8 @@ class ModelMetadata(NamedTuple):
 class LoadModel:
     """Scoring layer that fetches the model and sets `Query.predictor` and `Query.cache_hit`.
 
-    While the model is in memory, its metadata is that of the model itself; otherwise it is the metadata stored
-    with the model.
+    It also provides the schema, the targets and the version of the model. While the model is in memory, they
+    are read from the model itself, and otherwise from the metadata stored with it.
 
     Args:
         source: Predictor, which stays in memory, or a function that returns the predictor and whether it was
@@ -149,7 +149,7 @@ class LoadModel:
         return self._metadata
 
     def _use_loaded(self, query: Query) -> Predictor | None:
-        """Return the predictor if it is in memory, else None, and set `Query.predictor`."""
+        """If the predictor is in memory, set it in *query* and return it. Otherwise return None."""
         timing = query.timing
         if timing is not None:
             timing.mark("checks")

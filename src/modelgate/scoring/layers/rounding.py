@@ -57,7 +57,7 @@ def _round(values: npt.NDArray[Any], decimals: int) -> npt.NDArray[Any]:
 
 
 def round_half_even(values: npt.NDArray[np.float64], decimals: int) -> npt.NDArray[np.float64]:
-    """Return exactly the same as ``round(value, decimals) + 0.0`` for each of *values*, but faster.
+    """Round each of *values* exactly as ``round(value, decimals) + 0.0`` does, but faster.
 
     `numpy.round` may differ, because it multiplies first: 2.675, which is stored as slightly less, becomes
     2.68, and 1e307 becomes infinite. Values for which it may differ are rounded by Python.

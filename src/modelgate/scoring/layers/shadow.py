@@ -30,8 +30,8 @@ class ShadowReport(NamedTuple):
 
     Attributes:
         rows: Number of rows that both models have scored.
-        agreed: Number of rows for which both models predicted the same: equal labels, and numbers that differ
-            by at most a millionth. NaN equals NaN.
+        agreed: Number of rows for which both models predicted the same: equal labels, and numbers that are
+            equal to one part in a million. NaN equals NaN.
         difference: Mean absolute difference of the predicted finite numbers; None if there are none.
         failed: Number of requests that the shadow failed to score.
         dropped: Number of requests that were not compared because the queue of the shadow was full.
