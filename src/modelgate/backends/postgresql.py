@@ -11,8 +11,8 @@ __all__ = ["TimeoutConnection"]
 T = TypeVar("T")
 
 _SILENCE = 30.0
-"""Seconds without a response, or progress in sending, after which a connection is closed. A shorter timeout
-would fail while the server stores a large package, during which it does not respond."""
+"""Seconds without sent or received data after which a connection is closed. A shorter timeout would fail for
+large packages: the server sends nothing while it stores one."""
 
 
 class TimeoutConnection(psycopg.Connection[Any]):

@@ -93,7 +93,7 @@ class Output:
     Args:
         file: File of the predictions, open for appending.
         path: Path of that file.
-        done: Checkpoint to continue from. Anything that was written after it is written again.
+        done: Checkpoint to continue from. Rows that were written after it are written again.
 
     Raises:
         ConfigurationError: A file is shorter than the checkpoint says.
@@ -122,7 +122,8 @@ class Output:
         self._files.close()
 
     def _start(self) -> None:
-        """Truncate the files to the checkpoint, after deleting the checkpoint of a run that is replaced."""
+        """Truncate the files to the checkpoint. If a new run replaces an old one, delete the old checkpoint
+        first."""
         if self._is_started:
             return
         self._is_started = True
@@ -169,7 +170,8 @@ class Output:
         if scored.header is not None and self.done.header is None:
             self.done.header = scored.header
             yield scored.header
-            # Rows that were rejected before the first scored one: until now the number of cells was unknown.
+            # The rows rejected so far get their empty lines now: only the header shows how many cells they
+            # need.
             yield _empty_line(scored.header) * self.done.refused
         elif scored.header not in (None, self.done.header):
             raise UnexpectedResponse(

@@ -29,7 +29,7 @@ __all__ = [
 T = TypeVar("T")
 
 LARGE = 64 * 1024
-"""Size in bytes above which JSON is decoded in another thread: the slow checks of a MiB take 20 ms."""
+"""Size in bytes above which JSON is decoded in another thread. Checking 1 MiB can take 20 ms."""
 
 _NUMPY_SIZE = 8192
 _MAX_DIGITS = 400

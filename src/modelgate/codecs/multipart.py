@@ -85,7 +85,7 @@ class _Form:
     def _set_header(self, data: bytes, start: int, end: int) -> None:
         self._fields[self._name] = data[start:end]
 
-    def _set_span(self, data: bytes, start: int, end: int) -> None:  # noqa: ARG002  a callback takes three
+    def _set_span(self, data: bytes, start: int, end: int) -> None:  # noqa: ARG002  the parser passes three
         # The parser gets the whole body at once, so the data of a part is contiguous.
         self._span = slice(start, end)
 

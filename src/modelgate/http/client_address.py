@@ -85,7 +85,7 @@ def client_address(peer: str | None, headers: Headers, trusted: TrustedNetworks)
 def forwarded_hop(headers: Headers) -> str | None:
     """Return the last hop in the header fields, or None if there is none.
 
-    It was written by the peer if that is a proxy, otherwise by the caller.
+    If the peer is a proxy, it has added this hop. If the peer is the caller itself, the hop may be made up.
     """
     hops = _parse_forwarded_for(headers.get("x-forwarded-for")) or _parse_forwarded(headers.get("forwarded"))
     return rate_limit_address(_parse_address(hops[-1] or "")) if hops else None
@@ -114,7 +114,7 @@ def _parse_forwarded(field: str | None) -> list[str | None]:
     while position < len(field):
         element = _ELEMENTS.match(field, position)
         if element is None:
-            # After an unclosed string it is unknown which proxy wrote what.
+            # After an unclosed string, the elements of different proxies cannot be told apart.
             return [""]
         names = _FOR.findall(element[1])
         hop = re.sub(r"\\(.)", r"\1", names[0].strip('"')) if len(names) == 1 else ""
@@ -125,7 +125,8 @@ def _parse_forwarded(field: str | None) -> list[str | None]:
 
 @lru_cache(maxsize=4096)
 def _parse_address(hop: str) -> str | None:
-    """Return the IP address of *hop* without its port, or None if *hop* is hidden or has none."""
+    """Return the IP address of *hop* without its port, or None if it has no address (``unknown``,
+    ``_hidden``)."""
     match = _WITH_PORT.fullmatch(hop)
     if match is None:
         return None
@@ -138,10 +139,10 @@ def _parse_address(hop: str) -> str | None:
 
 
 def rate_limit_address(client: str | None) -> str | None:
-    """Return the address that a rate limit counts *client* under.
+    """Return the address under which rate limits count *client*.
 
-    That is the /64 network of an IPv6 address, as one caller usually has a whole one; the IPv4 address of
-    an IPv4-mapped one; otherwise *client* itself.
+    An IPv6 address is counted as its /64 network, because one caller usually has all of it. An IPv4-mapped
+    address is counted as its IPv4 address, and anything else as it is.
     """
     return client if client is None or ":" not in client else _ipv6_network(client)
 

@@ -42,9 +42,11 @@ def _parse_weight(number: str) -> float:
 
 
 def parse_prefer(field: str, name: str) -> str | None:
-    """Return the value of a preference in a ``Prefer`` field, or None if it is not there.
+    """Return the value of a preference in a ``Prefer`` field, or None if the field does not contain it.
 
-    The first one of a name counts, and one without a value is empty (RFC 7240, section 2).
+    If the name occurs several times, the first one counts. A preference without a value is returned as an
+    empty
+    string (RFC 7240, section 2).
 
     Args:
         field: Value of the ``Prefer`` field.

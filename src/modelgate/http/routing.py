@@ -14,7 +14,7 @@ __all__ = ["Route", "RouteMatch", "Router"]
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
-# Deployment names contain no colon, and in some paths one follows the name.
+# Deployment names contain no colon, and some paths have a colon after the name.
 _PARTS = {"deployment": "[^/:]+"}
 
 
