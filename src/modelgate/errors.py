@@ -141,7 +141,8 @@ class InvalidInput(RequestError):
 
     def hide(self) -> None:
         """Remove everything about the schema from the message and the details. Other attributes remain, for
-        logs."""
+        logs.
+        """
         self.message, self.details = "Invalid input data", {}
         self.args = (self.message,)
 

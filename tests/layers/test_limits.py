@@ -411,7 +411,7 @@ def test_rate_limit_requires_validated_rows(method):
     """Otherwise it would let everything pass."""
     limit = RateLimit("10/minute", cost="rows")
 
-    with pytest.raises(RuntimeError, match="nothing validates the rows"):
+    with pytest.raises(RuntimeError, match="no layer counted the rows"):
         drive(limit(request(method), StubHandler()))
     assert 404 == respond(limit, inner=StubHandler(NotFound())).status
     assert 200 == respond(limit, request("GET")).status

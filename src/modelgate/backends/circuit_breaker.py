@@ -56,7 +56,8 @@ class CircuitBreaker:
     def allow(self) -> bool:
         """Return whether a call may be made now.
 
-        During an outage, this returns True only once per *period*, so the call must then be made."""
+        During an outage, this returns True only once per *period*, so the call must then be made.
+        """
         if self._next_attempt is None:
             return True
         with self._lock:

@@ -82,9 +82,9 @@ def inspect(
 def _describe_plan(report: "FileReport", may_predict: bool) -> str | None:
     """Return "exact" if the model has an exact plan, "none: <reason>" if not, or None if this is unknown.
 
-    Only calls of the model can answer this. They are made with --load-pickle, and for packages, whose models
-    are
-    called when they are loaded anyway. If the model cannot make a prediction, a warning is added to *report*.
+    Only calls of the model can answer this. They are made with --load-pickle, and for packages, whose
+    models are called when they are loaded anyway. If the model cannot make a prediction, a warning is
+    added to *report*.
     """
     package = report.package
     if package is None or not (may_predict or report.manifest is not None):

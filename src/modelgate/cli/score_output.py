@@ -123,7 +123,8 @@ class Output:
 
     def _start(self) -> None:
         """Truncate the files to the checkpoint. If a new run replaces an old one, delete the old checkpoint
-        first."""
+        first.
+        """
         if self._is_started:
             return
         self._is_started = True

@@ -56,13 +56,14 @@ class Deployment:
         offload: Whether the model runs in a worker thread of the gate: under ASGI, and under WSGI if
             requests have a deadline. By default a function under ASGI always does, and any other model
             while its calls take more than two milliseconds. True offloads every call. False runs the
-            model on the event loop, one request at a time, or in the server's thread: for a function
-            known to take microseconds.
+            model on the event loop, one request at a time, or in the server's thread. Use it only for a
+            function that takes microseconds.
         batch: Whether an estimator scores waiting requests together in one call. Use False for
             estimators whose prediction for a row depends on the other rows.
-        plans: Whether the exact plan of an estimator answers for it, if it has one: see
-            `Predictor.plan`. ``"onnx"`` converts the estimator to an ONNX graph (extra ``onnx``), whose
-            predictions may differ slightly: the difference is measured at load and logged.
+        plans: Whether to predict with the exact plan of an estimator, if it has one. This is faster code
+            with the same predictions, see `Predictor.plan`. ``"onnx"`` converts the estimator to an ONNX
+            graph (extra ``onnx``), whose predictions may differ slightly. The difference is measured at
+            load and logged.
         rollout: Other models that answer some of the requests.
         shadow: Another model that scores the same requests without answering callers.
         max_rows: Maximum number of rows in one request; by default the limit of the service whose
@@ -124,7 +125,7 @@ class Deployment:
             raise ConfigurationError(
                 f"endpoint must be a path such as '/detect-fraud' (got {self.endpoint!r})"
             )
-        # Checks both options now instead of with the first request.
+        # Check both options now instead of with the first request.
         Threshold(self.threshold, self.positive_class)
         _check_model(self)
         if self.path is not None:

@@ -43,7 +43,7 @@ class Loader:
 
     Attributes:
         model_metrics: Metrics of the models, by deployment.
-        watching: Whether to take the fingerprint of stored models, for `changed`.
+        watching: Whether to record the fingerprint of each stored model at load; `changed` compares it.
 
     Raises:
         ConfigurationError: A public key is invalid, or the store does not verify signatures.
@@ -59,7 +59,7 @@ class Loader:
             )
         self._store = store
         self._workers = workers
-        # Models are loaded in threads of the gate, where scikit-learn would use its default configuration.
+        # Models are loaded in other threads, where scikit-learn would use its default configuration.
         self._sklearn_config = current_sklearn_config()
         self.model_metrics: dict[str, ModelMetrics] = {}
         self._handles: WeakValueDictionary[str, ModelHandle] = WeakValueDictionary()
@@ -107,7 +107,7 @@ class Loader:
 
     def _load(self, handle: ModelHandle) -> Predictor:
         deployment = handle.deployment
-        # Taken before the model is read: a change while reading causes another load.
+        # Take the fingerprint before the model is read, so that a change while reading causes another load.
         watched = self.watching or deployment.path is not None
         fingerprint = self._fingerprint(deployment) if watched else None
         with sklearn_config(self._sklearn_config):
@@ -148,8 +148,8 @@ class Loader:
     def describe(self, name: str) -> ModelMetadata | None:
         """Return metadata of the model of the handle *name* without loading it.
 
-        It comes from the package, or from the last load if the stored model has not changed since;
-        None if neither has it.
+        The metadata comes from the package, or from the last load if the stored model has not changed since.
+        Return None if neither has it.
         """
         handle = self._handles[name]
         deployment = handle.deployment

@@ -122,8 +122,8 @@ def hash_to_unit(name: str, value: str) -> float:
 def boundaries(shares: Sequence[float]) -> list[float]:
     """Return the boundaries between the models on the range from 0 to 1.
 
-    The candidate models start at 0, one after the other, except that the last of several ends at 1. The
-    deployment's own model has the part in between, so that each of two candidates can grow into it.
+    The ranges of the candidate models follow each other from 0, except that the last of several ends at 1.
+    The deployment's own model has the range in between, so that each of two candidates can grow into it.
 
     Args:
         shares: Share of each candidate model, from 0 to 1.

@@ -40,8 +40,8 @@ class DeploymentRecord:
         name: Deployment name.
         model: ``"store:name"``, ``"store:name@version"`` or an alias; None to keep the app's own model.
         state: Whether the deployment takes requests.
-        percents: See `Rollout`; empty for no rollout, None to keep the app's own.
-        by: See `Rollout`.
+        percents: *weights* of the `Rollout`; empty for no rollout, None to keep the app's own.
+        by: *sticky_by* of the `Rollout`.
         changed: When the row was last written; None if that is not known.
     """
 
@@ -86,7 +86,7 @@ class DeploymentRecord:
         if self.model is not None:
             options = {"rollout": None, **options}
             if own is None or not is_same_model(own.model, self.model):
-                # The app's pin and version belong to the app's own model.
+                # Remove the app's pin and version: they belong to the app's own model.
                 options |= {"model": self.model, "version": None, "sha256": None}
         if own is not None:
             return replace(own, **options)
@@ -134,7 +134,7 @@ class SqlRegistry:
         Raises:
             StoreError: The database cannot be queried.
         """
-        # Converted in `_row`, as SQLAlchemy would fail the whole query for one value.
+        # Read raw times and convert them in `_row`: in SQLAlchemy, one invalid value fails the whole query.
         changed = sa.type_coerce(_DEPLOYMENTS.c.changed, sa.types.NullType()).label("changed")
         columns = [column for column in _DEPLOYMENTS.c if column.name != "changed"]
         chosen = sa.select(*columns, changed).order_by(_DEPLOYMENTS.c.name)

@@ -189,7 +189,7 @@ class _Envelope(msgspec.Struct):
 
 
 def _values(columns: list[list[Any]], single: bool) -> list[Any]:
-    """Return a value per row, or for several outputs a list per row. A *single* row is not nested."""
+    """Return a value per row, or for several outputs a list per row; for a *single* row only that list."""
     if len(columns) == 1:
         return columns[0]
     return [column[0] for column in columns] if single else [list(row) for row in zip(*columns, strict=True)]

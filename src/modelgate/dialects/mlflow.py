@@ -79,7 +79,7 @@ _NAMES = msgspec.json.Decoder(list[str | int] | None)
 _LISTS: "msgspec.json.Decoder[Sequence[Sequence[Any]]]" = msgspec.json.Decoder(list[list[Any]])
 
 # MLflow's client writes bodies with json.dumps, which turns a missing number into the literal NaN.
-# The second alternative skips strings; an unterminated one extends to the end of the body.
+# The second alternative skips strings. An unterminated string extends to the end of the body.
 _NAN = re.compile(rb'NaN|"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 
@@ -101,7 +101,7 @@ def _version(request: Request) -> Flow[Response]:  # noqa: ARG001
 
 def _routes(environ: Mapping[str, str]) -> Iterator[Route]:
     for prefix in ("/mlflow/{deployment}", "/endpoints/{deployment}", ""):
-        # With a deployment in the path, these need a key: they would reveal names and load models.
+        # With a deployment in the path, these routes need a key: they reveal names and load models.
         unnamed = not prefix
         yield Route("POST", f"{prefix}/invocations")
         yield Route("GET", f"{prefix}/ping", _ping, is_public=unnamed)

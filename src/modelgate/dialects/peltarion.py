@@ -189,7 +189,9 @@ def _replace_tensors(raw: bytes) -> bytes:
 
 
 def _unwrap(value: msgspec.Raw) -> msgspec.Raw | float:
-    """Return the number in a tensor of one element, or any other *value* for the schema to check."""
+    """Return the number if *value* is a tensor of one element. Any other value is left to the schema to
+    check.
+    """
     first = bytes(value)[:1]
     try:
         if first == b"{":

@@ -31,7 +31,7 @@ class PollingLayer:
     Args:
         poll: Bound method to call; this layer does not keep its object alive.
         interval: Maximum number of seconds between two calls.
-        first_poll_timeout: Seconds that the first requests wait for the first call to end.
+        first_poll_timeout: Seconds that requests wait for the first call to end.
 
     Raises:
         ConfigurationError: *interval* is not a positive number of seconds that a thread can wait for.

@@ -45,8 +45,7 @@ def parse_prefer(field: str, name: str) -> str | None:
     """Return the value of a preference in a ``Prefer`` field, or None if the field does not contain it.
 
     If the name occurs several times, the first one counts. A preference without a value is returned as an
-    empty
-    string (RFC 7240, section 2).
+    empty string (RFC 7240, section 2).
 
     Args:
         field: Value of the ``Prefer`` field.

@@ -42,7 +42,7 @@ class ConcurrencyLimit:
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         caller = self._identity(request)
-        # Defer before counting, in case of an interruption between the two.
+        # Register the removal first: an interruption between the two must not leave the request counted.
         request.defer(partial(self._leave, caller, request))
         with self._lock:
             if len(self._in_flight.get(caller, ())) >= self._limit:

@@ -53,12 +53,11 @@ class RateLimit:
             ``"memcached://…"``. The latter charges several windows one after the other, not in one
             step, and estimates reset times.
         exempt: Function of the request that returns True if it is not counted.
-        charge_when: Function of the response that returns False to refund the charge of the
-            request, which counts until then. An app that raises an error counts as a response of
-            500. Of the storages of the `limits` package, only Redis and Valkey with fixed windows
-            can refund a charge.
-        dry_run: Count requests, but reject none. `rejected` has the number that would have been
-            rejected.
+        charge_when: Function of the response that returns False to refund the charge of the request. Until
+            then the charge counts. An app that raises an error counts as a response of 500. Of the
+            storages of the `limits` package, only Redis and Valkey with fixed windows can refund a
+            charge.
+        dry_run: Count requests, but reject none. `rejected` counts those that would have been rejected.
         on_storage_error: Behaviour while the storage does not answer: ``"local"`` applies this
             process's share of the rate, ``"deny"`` rejects everything with 503.
         processes: Number of processes that share the rate while the storage does not answer. By default
@@ -197,8 +196,11 @@ class RateLimit:
                 yield from self._refund_uncounted(Response(500), identity, decision)
             raise
         if not charges and request.method in ("POST", "PUT", "PATCH") and response.status < 400:
-            # Otherwise a limit that is never called with rows would let everything pass.
-            raise RuntimeError('cost="rows": nothing validates the rows of this request: use exempt=…')
+            # Without this error, a request whose rows are never counted would pass every limit.
+            raise RuntimeError(
+                'cost="rows": no layer counted the rows of this request: add WithScoring(Validate(…)) inside'
+                " this layer, or exclude the request with exempt=…"
+            )
         for identity, decision in charges:
             final = yield from self._refund_uncounted(response, identity, decision)
             if not self._dry_run:

@@ -17,8 +17,8 @@ _BucketKey: TypeAlias = str | tuple[str, str]
 class MemoryLimiter:
     """Limiter that tests and charges all windows of a rate in one step, for all threads.
 
-    Buckets are stored in two generations. When the young generation is full it becomes the old one, and
-    the previous old generation is discarded: buckets unused since so many others were used.
+    Buckets are stored in two generations. When the young generation is full it becomes the old one, and the
+    previous old generation is discarded: none of its buckets has been used for a while.
 
     Args:
         rate: Rate of most callers. Buckets of other rates take slightly more memory.

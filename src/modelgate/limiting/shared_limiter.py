@@ -51,7 +51,7 @@ class SharedLimiter:
         counter: Counts on the server.
         clock: Returns the time in seconds since the epoch, for the counts of this process.
         share: Number of processes that divide a rate while the server does not answer.
-        closed: Reject everything during an outage instead.
+        closed: Whether to reject everything during an outage, instead of using the counts of this process.
     """
 
     def __init__(

@@ -86,7 +86,7 @@ class FixedWindow:
         """
         if counts and now < step_start:
             return now, counts
-        # Reset times are rounded. The step must be over at the time that callers were sent.
+        # Callers get rounded reset times. The step must be over when such a time is reached.
         elapsed = max(1, int((now - step_start) / self.step + 1e-9))
         if elapsed < self.steps:
             counts = (counts << elapsed * self._bits) & ((1 << self.steps * self._bits) - 1)
