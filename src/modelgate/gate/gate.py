@@ -13,13 +13,23 @@ from .. import console as console_page
 from ..deployments import Deployment, Deployments, HTTPLayer, ScoringLayer
 from ..deployments.reconciler import Registry
 from ..dialects import Dialect
-from ..errors import ConfigurationError, DeploymentUnavailable
+from ..errors import ConfigurationError, DeploymentUnavailable, error_context
 from ..flow import Flow, WorkerPool, drive, stack
 from ..http import PLAIN_JSON, Request, Response
 from ..http.routing import Route, Router
 from ..inference import Prediction
 from ..keys import KeyStore
-from ..layers import AccessLog, KeyAuth, Metrics, RateLimit, RequestId, ServerTiming, TrustedProxies
+from ..layers import (
+    AccessLog,
+    Cors,
+    HttpsOnly,
+    KeyAuth,
+    Metrics,
+    RateLimit,
+    RequestId,
+    ServerTiming,
+    TrustedProxies,
+)
 from ..models import ModelStore
 from ..models.model_thread import in_model_thread
 from ..mount import asgi, wsgi
@@ -63,6 +73,9 @@ class Gate:
         auth_failure_limit: Rate limit of failed authentication per address; None for no limit.
         trusted_proxies: Networks of proxies whose ``Forwarded`` or ``X-Forwarded-For`` header is
             trusted, see `TrustedProxies`. An empty list declares that there are no proxies.
+        cors: Origins of web pages that may call the gate from a browser, such as
+            ``["https://app.example"]``, or ``"*"`` for any page; see `Cors`.
+        https_only: True to reject requests over plain HTTP, except health checks; see `HttpsOnly`.
         deadline: Seconds a request may take, see `Deadline`; None for no deadline. While a call of a
             model takes longer, new requests to its deployment get 503.
         metrics: True to serve ``GET /metrics`` to keys that may read every deployment (``"*"`` or
@@ -108,6 +121,8 @@ class Gate:
         limits: str | HTTPLayer | Sequence[HTTPLayer] | None = None,
         auth_failure_limit: str | None = "60/minute",
         trusted_proxies: Sequence[str] | None = None,
+        cors: Sequence[str] | Literal["*"] | None = None,
+        https_only: bool = False,
         deadline: float | None = 30.0,
         metrics: bool | Literal["open"] = True,
         dialects: Sequence[str | Dialect] | None = None,
@@ -129,6 +144,7 @@ class Gate:
             layers = standard_layers(keys, limits, failures, deadline, trusted_proxies)
         else:
             layers = check_custom_layers(layers, keys, limits)
+        layers = [HttpsOnly(), *layers] if https_only else layers
         workers = WorkerPool(threads, hang_timeout=find_deadline(layers))
         self._dialects = resolve_dialects(dialects)
         self._default_dialect = next(iter(self._dialects.values()))
@@ -160,6 +176,9 @@ class Gate:
             self.metrics = MetricsEndpoint(requests, models, cache, workers.hang_timeout)
             self._router.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN_JSON)
         outermost += [AccessLog(self._catalog), ServerTiming(everyone=keys == "open")]
+        if cors is not None:
+            with error_context("cors"):
+                outermost.append(Cors(cors))
         dispatcher = RequestDispatcher(self._router, self.deployments, layers, self._default_dialect)
         self._handler = stack(outermost, dispatcher.dispatch)
         self.asgi = asgi.app(self._handler)

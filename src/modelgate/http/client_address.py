@@ -1,20 +1,22 @@
-"""Client addresses: behind trusted proxies, and grouped for rate limits."""
+"""Client addresses and schemes behind trusted proxies, and addresses grouped for rate limits."""
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Literal
 
 from ..errors import ConfigurationError
 from .request import Headers
 
-__all__ = ["TrustedNetworks", "client_address", "forwarded_hop", "rate_limit_address"]
+__all__ = ["TrustedNetworks", "client_address", "forwarded_hop", "forwarded_scheme", "rate_limit_address"]
 
 # RFC 7239, section 4: commas separate elements, semicolons separate pairs. A quoted string may contain both.
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 _ELEMENTS = re.compile(rf'((?:[^",]|{_QUOTED})*+)(?:,|\Z)')
 _FOR = re.compile(rf'(?:^|;)\s*for\s*=\s*({_QUOTED}|[^\s";,]+)\s*(?=;|$)', re.IGNORECASE)
+_PAIR = re.compile(rf'\s*([\w-]+)\s*=\s*({_QUOTED}|[^\s";,]+)\s*(?:;|$)')
 _NAMES_FOR = re.compile(r"(?:^|;)\s*for\s*=", re.IGNORECASE)
 _WITH_PORT = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]+)?|([0-9.]+)(?::[0-9]+)?|([0-9A-Fa-f:.]+)")
 
@@ -89,6 +91,21 @@ def forwarded_hop(headers: Headers) -> str | None:
     """
     hops = _parse_forwarded_for(headers.get("x-forwarded-for")) or _parse_forwarded(headers.get("forwarded"))
     return rate_limit_address(_parse_address(hops[-1] or "")) if hops else None
+
+
+def forwarded_scheme(headers: Headers) -> Literal["http", "https"] | None:
+    """Return the scheme that the caller used, as its proxy reports it, or None if it does not.
+
+    Several proxies list the schemes of their hops; the first is that of the caller. A caller can forge it
+    unless a proxy overwrites the field, and then only deceives itself.
+    """
+    proto = headers.get("x-forwarded-proto")
+    if proto is None:
+        element = _ELEMENTS.match(headers.get("forwarded") or "")
+        pairs = _PAIR.findall("" if element is None else element[1])
+        proto = next((value.strip('"') for name, value in pairs if name.lower() == "proto"), "")
+    scheme = proto.partition(",")[0].strip().lower()
+    return scheme if scheme in ("http", "https") else None  # type: ignore[return-value]
 
 
 def _find_caller(peer: str | None, hops: list[str], trusted: TrustedNetworks) -> str | None:
