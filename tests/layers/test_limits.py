@@ -499,7 +499,7 @@ def test_auth_failure_limit_does_not_count_valid_keys():
 
 
 def test_auth_failure_limit_counts_concurrent_failures():
-    """A caller over the limit is not told that the key was wrong."""
+    """A caller over the limit gets 429 instead of 401."""
     limit = AuthFailureLimit("1/minute")
 
     def fails(request):

@@ -521,7 +521,7 @@ def test_changes_under_load_fail_no_request(registry):
             registry.set("churn", f"store:churn@{version}", rollout=Rollout({"store:churn@5": 5 * turn}))
             seen = len(answers)
             wait_until(
-                lambda told=(seen, str(version)): any(answer[1] == told[1] for answer in answers[told[0] :])
+                lambda seen=seen, version=str(version): any(answer[1] == version for answer in answers[seen:])
             )
     finally:
         over.set()
@@ -595,7 +595,7 @@ def test_cli_lists_rejected_rows(run_cli, tmp_path):
         (
             ["set", "churn", "--weight", "store:c@8=5", "--weight", "store:c@8=7"],
             2,
-            "store:c@8 is given twice",
+            "must name each model once (got store:c@8 twice)",
         ),
         (["set", "churn", "--weight", "store:churn@8=105"], 2, "weights must be numbers from 0 to 100"),
     ],

@@ -30,7 +30,7 @@ def _parse_weights(
     for option in options:
         model, _, percent = option.rpartition("=")
         if model in weights:
-            raise click.BadParameter(f"{model} is given twice", ctx, parameter)
+            raise click.BadParameter(f"must name each model once (got {model} twice)", ctx, parameter)
         try:
             weights[model] = float(percent)
         except ValueError:

@@ -102,4 +102,6 @@ def to_utf8(raw: bytes, codec: str) -> bytes:
     try:
         return raw.decode(codec).encode()
     except UnicodeDecodeError as error:
-        raise MalformedBody(f"The body is not {codec} (byte {error.start})") from None
+        raise MalformedBody(
+            f"The body is not {codec} at byte {error.start}: send it in the charset of its Content-Type"
+        ) from None

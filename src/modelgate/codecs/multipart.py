@@ -40,12 +40,14 @@ def extract_file(raw: bytes, boundary: bytes | None) -> Part:
         MalformedBody: *raw* is not a form, has more than 100 fields, or has no or several files.
     """
     if not boundary:
-        raise MalformedBody("The Content-Type multipart/form-data has no boundary")
+        raise MalformedBody("The Content-Type multipart/form-data must have a boundary")
     form = _Form(raw)
     try:
         MultipartParser(boundary, form.callbacks).write(raw)  # type: ignore[arg-type]
     except FormParserError:
-        raise MalformedBody("The body is not valid multipart/form-data") from None
+        raise MalformedBody(
+            "The body is not valid multipart/form-data: check its boundary and its headers"
+        ) from None
     if not form.is_complete:
         raise MalformedBody("The multipart/form-data ends before its last boundary")
     files = [part for part in form.parts if part.name == b"file"]

@@ -131,7 +131,9 @@ class Deployment:
         if self.path is not None:
             check_file(self.path, LoadPolicy(self.sha256))
         elif self.sha256 is not None and self.stored_name is None:
-            raise ConfigurationError('sha256 needs a model file or "store:name" as the model')
+            raise ConfigurationError(
+                'sha256 must be None unless the model is the path of a file or "store:name"'
+            )
 
     @property
     def stored_name(self) -> str | None:

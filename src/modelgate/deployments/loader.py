@@ -90,7 +90,9 @@ class Loader:
         if check is not None:
             check(deployment.stored_name, sha256=deployment.sha256)
         elif deployment.sha256 is not None and not hasattr(self._store, "supports_pinning"):
-            raise ConfigurationError("sha256 pins a file or a package, and this store has neither")
+            raise ConfigurationError(
+                "sha256 must be None for this store, which has no files or packages to pin"
+            )
 
     def load(self, name: str) -> Predictor:
         """Load the model of the handle *name* from its file or the store. Blocks."""
@@ -263,9 +265,11 @@ def _check_decision(predictor: Predictor, threshold: float | None, positive_clas
     if not binary_targets:
         classes = [target.classes for target in predictor.targets]
         if positive_class is None:
-            raise ConfigurationError(f"threshold needs a model with two classes (got {classes})")
+            raise ConfigurationError(
+                f"threshold must be None unless the model has two classes (got {classes})"
+            )
         raise ConfigurationError(
             f"positive_class must be one of the model's two classes {classes} (got {positive_class!r})"
         )
     if threshold is not None and not any(target.probabilities for target in binary_targets):
-        raise ConfigurationError("threshold needs a model that predicts probabilities")
+        raise ConfigurationError("threshold must be None for a model that predicts no probabilities")

@@ -182,7 +182,9 @@ class SqlRegistry:
         with self._db.transaction() as connection:
             deleted = connection.execute(sa.delete(_DEPLOYMENTS).where(_DEPLOYMENTS.c.name == name))
         if not deleted.rowcount:
-            raise NotFound(f"The registry has no deployment {name}")
+            raise NotFound(
+                f"The registry has no deployment {name}: modelgate deployments list shows the names"
+            )
 
     def _write(self, name: str, values: Mapping[str, Any]) -> None:
         values = {**values, "changed": datetime.fromtimestamp(self._clock(), UTC)}

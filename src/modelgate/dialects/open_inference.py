@@ -248,11 +248,13 @@ def _select_tensors(request: InferenceRequest, tensors: dict[str, _Tensor]) -> I
         tensor = tensors.pop(requested.name, None)
         if tensor is None:
             raise InvalidInput(
-                f"Output {requested.name[:SHOWN_TEXT]!r}: the model has no such output, or it is named twice"
+                f"Output {requested.name[:SHOWN_TEXT]!r}: must be an output of the model, and named once"
             )
         for parameter in _UNSUPPORTED:
             if parameter in (requested.parameters or {}):
-                raise InvalidInput(f"Output {requested.name!r}: the parameter {parameter} is not supported")
+                raise InvalidInput(
+                    f"Output {requested.name!r}: the parameter {parameter} is not supported: leave it out"
+                )
         yield tensor, _get_flag(requested.parameters, "binary_data", default=default)
 
 

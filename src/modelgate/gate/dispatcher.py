@@ -65,7 +65,7 @@ class RequestDispatcher:
             call_layers = self._guarded if route is None or not route.is_public else self._public
             response = yield from call_layers(request)
             if not isinstance(response, Response):
-                raise TypeError(f"a layer returned {response!r} instead of a Response")
+                raise TypeError(f"layers must return a Response (got {response!r})")
             return response
         except AnswerableError as error:
             return _error_response(request, error)
@@ -134,7 +134,7 @@ class RequestDispatcher:
             # Metadata describes the deployment's own model only.
             del versions[1:]
         if version not in versions:
-            raise NotFound(f"This deployment has version {' and '.join(versions)}")
+            raise NotFound(f"This deployment has no such version: use {' or '.join(versions)}")
 
     def _deployment_name(self, context: RequestContext, name_in_body: str | None) -> str:
         """Return the deployment named in the path or body, else the only one that the key or the gate has."""

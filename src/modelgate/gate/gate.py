@@ -322,7 +322,7 @@ class Gate:
             from ..mount import starlette
 
             return starlette.handle(request, answer)
-        raise TypeError(f"{type(request).__name__} is neither a Flask nor a Starlette request")
+        raise TypeError(f"request must be a Flask or Starlette request (got {type(request).__name__})")
 
     def _handle(self, request: Request, *, deployment: str | None, dialect: Dialect) -> Flow[Response]:
         request.wire, request.context.deployment = dialect, deployment

@@ -174,7 +174,7 @@ class Request:
             return None
         # int() also accepts "+5", "1_0" and digits of other scripts (RFC 9110, section 8.6).
         if not (length.isascii() and length.isdigit() and len(length) < 20):
-            raise MalformedBody("Content-Length is not a number")
+            raise MalformedBody("Content-Length must be a number of bytes")
         return int(length)
 
     def read(self) -> Flow[bytes]:
