@@ -79,7 +79,8 @@ class RequestContext:
         envelope: Part of the body that the dialect has already parsed.
         on_rows: Functions called with the number of valid rows before they are scored. An error that they
             raise rejects the request.
-        body_slot: Address that occupies a slot while its body is read to find the key.
+        body_slot: Address of the caller while `KeyAuth` reads the body to find the key, which counts against
+            a limit per address; otherwise None.
         auth_failures: Counter of failed authentications, set by `AuthFailureLimit`.
         failure_counted: Whether this request was counted as a failed authentication.
     """

@@ -590,7 +590,7 @@ def test_trusted_proxies_set_address_of_caller(wrap):
         ({"by": "color"}, "by must be caller, key, owner, address, deployment, header:NAME"),
         ({"by": "header:"}, "(got 'header:')"),
         ({"by": ["key"]}, "by must be"),
-        ({"cost": "bytes"}, "cost must be request, rows"),
+        ({"cost": "bytes"}, 'cost must be "request", "rows"'),
         ({"strategy": "rolling"}, "strategy must be one of fixed, sliding, moving (got 'rolling')"),
         ({"storage": "memcached://x"}, "storage must be memcached://host:port"),
         ({"storage": None}, 'storage must be "memory://"'),

@@ -120,5 +120,5 @@ def _check_format(path: Path, head: bytes) -> None:
                 )
     if b"\0" in head.partition(b"\n")[0] or any(magic.match(head) for magic, _ in _MODULES):
         raise ConfigurationError(
-            f"{path} is not a text file: the rows must be CSV in UTF-8, plain or compressed once"
+            f"{path} is not a text file: the rows must be CSV in UTF-8, plain or compressed only once"
         )

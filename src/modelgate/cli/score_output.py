@@ -145,7 +145,7 @@ class Output:
         """Write the results of *chunk*, then the checkpoint.
 
         Raises:
-            UnexpectedResponse: The columns differ from those of the chunks before.
+            UnexpectedResponse: The columns of *scored* differ from the columns of earlier chunks.
         """
         self._start()
         rejected = [

@@ -14,7 +14,7 @@ RETRIED = (429, 503)
 """Statuses of temporary errors. Other server errors may be permanent and are not retried."""
 
 _FIRST_PAUSE, _MAX_PAUSE = 0.5, 30.0
-"""Upper bound in seconds of the random pause after the first attempt, and that of all pauses."""
+"""Upper bounds in seconds of the first random pause, and of any later one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,7 +253,7 @@ def predictions_url(url: str) -> str:
         host = parts.hostname
     except (ValueError, AttributeError):
         host = None
-    rule = "url must be that of a deployment, such as https://host/ml/churn"
+    rule = "url must be the URL of a deployment, such as https://host/ml/churn"
     if not host or parts.scheme not in ("http", "https"):
         raise ConfigurationError(f"{rule} (got {url!r})")
     if parts.username is not None or parts.query or parts.fragment:

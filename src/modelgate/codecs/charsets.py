@@ -1,7 +1,7 @@
 """Convert text from any charset that Python supports to UTF-8.
 
 The DataRobot Prediction API accepts Python's standard encodings. Names from requests are never passed to
-`codecs.lookup` directly, as it caches every name and also finds ``zip`` and ``rot13``.
+`codecs.lookup` directly, because it caches every name and also finds ``zip`` and ``rot13``.
 """
 
 import encodings

@@ -1,8 +1,8 @@
 """Fast parsers of numbers: lists of cells with `float`, lines of a large body with pandas.
 
 Both round as `parse_text` does, but also accept names such as ``inf``, white space, underscores and, in
-pandas, short rows. So only plain numerals are passed to them. If their result may differ from that of
-`parse_text`, the functions here return None, and the caller parses the cells one by one.
+pandas, short rows. So only plain numerals are passed to them. If `parse_text` might return another
+result, the functions here return None, and the caller parses the cells one by one.
 """
 
 import re

@@ -49,7 +49,7 @@ def extract_file(raw: bytes, boundary: bytes | None) -> Part:
             "The body is not valid multipart/form-data: check its boundary and its headers"
         ) from None
     if not form.is_complete:
-        raise MalformedBody("The multipart/form-data ends before its last boundary")
+        raise MalformedBody("The multipart/form-data ends before its last boundary: send the whole form")
     files = [part for part in form.parts if part.name == b"file"]
     files = files or [part for part in form.parts if part.is_file]
     if len(files) != 1:

@@ -130,7 +130,7 @@ class DeploymentBuilder:
 
 
 class _ScoreByRollout:
-    """Score each query by one revision: that of the requested version, or else the one *splitter* picks."""
+    """Score each query with the revision of the requested version, or with the one that *splitter* picks."""
 
     def __init__(self, revisions: Sequence[ModelRevision], splitter: TrafficSplitter) -> None:
         self._revisions = revisions
@@ -170,5 +170,5 @@ def _has_same_model(deployment: Deployment, other: Deployment) -> bool:
 
 
 def is_same_model(model: Any, other: Any) -> bool:
-    """Return True if both are the same object, or the same name or path of a stored model."""
+    """Return True if *model* and *other* are the same object, or the same name or path of a stored model."""
     return model is other or (isinstance(model, str | Path) and model == other)

@@ -103,7 +103,7 @@ class LiveDeployment:
 
     @property
     def all_revisions(self) -> tuple[ModelRevision, ...]:
-        """All model revisions, the shadow's last."""
+        """All model revisions. The revision of the shadow is last."""
         return self.revisions if self.shadow_revision is None else (*self.revisions, self.shadow_revision)
 
     @property
@@ -134,7 +134,7 @@ class LiveDeployment:
         return version if version is not None else (yield from self.model.version())
 
     def versions(self) -> Flow[list[str]]:
-        """Return the versions that answer requests, the own model's first."""
+        """Return the versions that answer requests. The version of the deployment's own model is first."""
         versions = [(yield from self.version())]
         for revision in self.revisions[1:]:
             versions += [(yield from revision.model.version())]

@@ -39,8 +39,8 @@ class Deployment:
             *target*, *positive_class* and *threshold* unless they are set here.
         schema: Schema of the input; by default inferred from the estimator.
         target: Name of the predicted value, or a list with the name of each output.
-        version: Model version in paths and responses; by default that of the package, or of the
-            model's name in the store, or ``"1"``.
+        version: Model version in paths and responses. By default the version in the package, else the version
+            in the model's name in the store, else ``"1"``.
         model_id: Model name in responses that contain one; by default the deployment's name.
         positive_class: Positive class of a binary classifier; by default the second of ``classes_``.
         threshold: Probability from which the positive class is predicted; by default the
@@ -51,7 +51,7 @@ class Deployment:
             the service of the dialect does: two for ``mlclever``, no rounding for the others.
         state: ``"active"``, or ``"paused"`` to reject every request.
         sha256: SHA-256 digest that pins the model file; required for a ``.joblib`` file.
-        layers: HTTP layers around this deployment only, inside those of the gate.
+        layers: HTTP layers around this deployment only. They run inside the gate's layers.
         scoring_layers: Scoring layers around its predictions, instead of the gate's.
         offload: Whether the model runs in a worker thread of the gate: under ASGI, and under WSGI if
             requests have a deadline. By default a function under ASGI always does, and any other model

@@ -145,7 +145,7 @@ class Deployments(Mapping[str, Deployment]):
         return drive(self.catalog.get_active(name).model.predictor(math.inf))
 
     def warm(self, timeout: float | None = None) -> None:
-        """Load all models now instead of with their first request, except those of shadows.
+        """Load the models of all deployments now instead of with their first request, except for shadows.
 
         If the cache is too small for all models, those loaded first are evicted again.
 

@@ -79,7 +79,7 @@ class Loader:
         return handle
 
     def check(self, deployment: Deployment) -> None:
-        """Raise `ConfigurationError` if the model cannot be loaded, as far as that is known in advance."""
+        """Raise `ConfigurationError` if it is already known that the model cannot be loaded."""
         if deployment.path is not None and self._policy.requires_signature:
             check_file(deployment.path, self._policy_for(deployment))
         if deployment.stored_name is None:
@@ -183,7 +183,7 @@ class Loader:
         Args:
             deployment: Options of the deployment.
             model: Estimator, function or package.
-            metrics: Counts the calls of the model; None to count them with those of the deployment.
+            metrics: Metrics of the model's calls; None for the metrics of the deployment.
 
         Raises:
             ConfigurationError: The options do not fit the model, or the model fails its test.
@@ -240,12 +240,12 @@ def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:
 
 
 def _target(deployment: Deployment, manifest: Manifest | None) -> str | Sequence[str]:
-    """Return the target names of the deployment, or those of the package if it sets none."""
+    """Return the target names that the deployment sets, else the target names of the package."""
     return deployment.target if manifest is None or deployment.target != "prediction" else manifest.target
 
 
 def _version(deployment: Deployment, manifest: Manifest | None) -> str:
-    """Return the version of the package, or that in the model's name in the store."""
+    """Return the version in the package, else the version in the model's name in the store."""
     if manifest is not None:
         return manifest.version
     version = (deployment.stored_name or "").partition("@")[2]

@@ -22,7 +22,7 @@ class ModelHandle:
         name: Name of the model in the cache.
         deployment: Deployment that the model belongs to.
         cache: Cache of the models that serve.
-        metrics: Counts the calls of the model; None to count them with those of the deployment.
+        metrics: Metrics of the model's calls; None for the metrics of the deployment.
 
     Attributes:
         fingerprint: Fingerprint of the stored model when it was last loaded; None if it was not taken.

@@ -92,7 +92,7 @@ class DeploymentRecord:
             return replace(own, **options)
         if self.model is None:
             raise ConfigurationError(
-                f"deployment {self.name} must have a model, as the app does not know it (got None)"
+                f"deployment {self.name} must have a model, because the app does not define it (got None)"
             )
         return Deployment(self.name, **options)
 

@@ -55,7 +55,7 @@ def _json_chunks(prediction: Prediction) -> Iterator[bytes]:
 
 
 def _threshold(prediction: Prediction) -> tuple[float, Any] | None:
-    """Return the decision threshold and the class it is for; None unless the model is one binary classifier."""
+    """Return the decision threshold and its class, or None if the model is not one binary classifier."""
     output = prediction.outputs[0]
     if len(prediction.outputs) > 1 or output.probabilities is None or len(output.classes or ()) != 2:
         return None

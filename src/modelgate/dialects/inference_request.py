@@ -109,7 +109,7 @@ def _read_tensors(inputs: Sequence[_Input], binary: bytes) -> Iterator[_Block]:
 
     Raises:
         InvalidInput: A tensor does not match its shape or datatype.
-        MalformedBody: The sizes of the binary tensors do not add up to that of the binary data.
+        MalformedBody: The sizes of the binary tensors do not add up to the size of the binary data.
     """
     end = 0
     for tensor in inputs:

@@ -231,7 +231,7 @@ def _values_tensor(output: Output) -> _Tensor:
     values = output.values.tolist()
     datatype = infer_datatype(values)
     if datatype is None:
-        # A function can return values of mixed types. They become text: JSON, unless they are text.
+        # A function can return values of mixed types. All become text: strings as they are, others as JSON.
         datatype = "BYTES"
         values = [v if isinstance(v, str) else msgspec.json.encode(v).decode() for v in values]
     return _Tensor(output.name, datatype, [len(values)], values, {})

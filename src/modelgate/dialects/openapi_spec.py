@@ -108,7 +108,7 @@ def value_schema(target: Target) -> JSONSchema:
 def targets_schema(
     targets: Sequence[Target], target_schema: Callable[[Target], JSONSchema] = value_schema
 ) -> JSONSchema:
-    """Return the schema of a prediction: that of the only target, or of an object by target name.
+    """Return the schema of a prediction: of the only target, or of an object with a member per target.
 
     Args:
         targets: Targets of the model.

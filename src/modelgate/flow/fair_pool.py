@@ -8,7 +8,7 @@ the number of such calls. There are two ways to wait:
 - `PoolQuota.submit` returns a future, for which flows wait with `modelgate.flow.wait_for`: several callers
   can wait for one model load or key look-up, each with its own timeout.
 
-Coroutines do not need the pool, as they can be cancelled. A PostgreSQL connection that hangs is closed
+Coroutines do not need the pool, because they can be cancelled. A PostgreSQL connection that hangs is closed
 (see `modelgate.backends.postgresql`).
 """
 
@@ -318,7 +318,7 @@ class PoolQuota:
             raise
 
     def raise_if_stuck(self) -> None:
-        """Raise `Overloaded` if as many calls are stuck as may run at once."""
+        """Raise `Overloaded` if all calls that this quota may run at once are stuck."""
         if self.running or self.stuck:
             self.threads.find_stuck()
             if self.stuck >= self.threads.max_running_per_quota():

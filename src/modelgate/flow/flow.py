@@ -177,7 +177,7 @@ class WorkerPool:
         threads: Number of calls that run at once. Default: number of cores + 4, at most 32.
         hang_timeout: Seconds after which a call is stuck; None for never. A stuck thread is replaced, and
             a model with too many stuck calls rejects further ones. If set, requests with a deadline make
-            their calls in these threads under WSGI too, as a thread cannot cancel a call of its own.
+            their calls in these threads under WSGI too, because a thread cannot cancel its own call.
     """
 
     def __init__(self, threads: int | None = None, *, hang_timeout: float | None = None) -> None:

@@ -28,7 +28,8 @@ __all__ = ["RequestDispatcher", "score_and_encode"]
 logger = logging.getLogger("modelgate")
 
 _MANY_ROWS = 500
-"""Responses with more rows are encoded in a worker thread, as are those that echo columns of large requests."""
+"""Responses with more rows are encoded in a worker thread. So are responses that echo columns of large
+requests."""
 
 
 class RequestDispatcher:

@@ -209,7 +209,7 @@ class Gate:
         return serve
 
     def _create_router(self, extra: Sequence[Route]) -> Router:
-        """Return a router with the routes of the dialects, those for metadata, and *extra* ones."""
+        """Return a router with the routes of the dialects, the metadata routes, and *extra*."""
         router = Router()
         for dialect in self._dialects.values():
             for route in dialect.routes:

@@ -19,7 +19,7 @@ __all__ = ["PollingLayer"]
 logger = logging.getLogger("modelgate")
 
 _JITTER = 0.25
-"""Share of the interval by which a poll may come early, so that many processes do not poll at the same time."""
+"""Share of the interval by which a poll may be early. The jitter keeps processes from polling in step."""
 
 
 class PollingLayer:

@@ -61,7 +61,7 @@ class TrustedNetworks:
 
 
 def client_address(peer: str | None, headers: Headers, trusted: TrustedNetworks) -> str | None:
-    """Return the address of the caller: that of the first hop from the right that is not a trusted proxy.
+    """Return the address of the caller: the first hop from the right that is not a trusted proxy.
 
     If a hop is unreadable, the address of the proxy that forwarded it is returned. If ``Forwarded`` and
     ``X-Forwarded-For`` disagree, *peer* is returned: a proxy writes one of them, and it is unknown who wrote
@@ -94,10 +94,10 @@ def forwarded_hop(headers: Headers) -> str | None:
 
 
 def forwarded_scheme(headers: Headers) -> Literal["http", "https"] | None:
-    """Return the scheme that the caller used, as its proxy reports it, or None if it does not.
+    """Return the scheme that the caller used, as its proxy reports it, or None without such a report.
 
-    Several proxies list the schemes of their hops; the first is that of the caller. A caller can forge it
-    unless a proxy overwrites the field, and then only deceives itself.
+    With several proxies, the field lists a scheme per hop, and the caller's is first. A caller can forge the
+    field unless a proxy overwrites it, but that affects only the caller's own requests.
     """
     proto = headers.get("x-forwarded-proto")
     if proto is None:

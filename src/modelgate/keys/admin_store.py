@@ -142,7 +142,7 @@ class KeyAdmin:
         Args:
             key_id: Id of the key to replace.
             grace: How long the old key stays valid.
-            expires: End of validity of the new key; by default that of the old one.
+            expires: End of validity of the new key. By default it is the same as for the old key.
 
         Raises:
             NotFound: There is no such key.

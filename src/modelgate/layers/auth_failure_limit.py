@@ -30,8 +30,8 @@ class AuthFailureLimit:
     Args:
         rate: One or more windows, as for `RateLimit`.
         skip_forwarded: Count requests with ``Forwarded`` or ``X-Forwarded-For``, but never reject
-            them. If these headers are not trusted, the address is that of a proxy, and the wrong
-            keys of one caller would lock out all callers behind it.
+            them. If these headers are not trusted, the address is the proxy's, and the wrong keys of one
+            caller would lock out all callers behind it.
         clock: Returns the time in seconds since the epoch.
 
     Raises:

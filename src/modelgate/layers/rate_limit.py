@@ -35,7 +35,7 @@ class RateLimit:
 
     All windows are tested together and then charged together, so that rejected requests cost
     nothing. A request that costs more than a window can ever have room for gets 413. Other
-    responses have the state of the binding window in ``X-RateLimit-Limit``,
+    responses have the state of the window with the least room in ``X-RateLimit-Limit``,
     ``X-RateLimit-Remaining`` and ``X-RateLimit-Reset`` (whole seconds since the epoch).
 
     Args:
@@ -47,7 +47,9 @@ class RateLimit:
         cost: Cost of a request: ``"request"`` for 1; ``"rows"`` for the number of rows, charged
             after they are validated and before they are scored; or a function of the request that
             returns an integer of 0 or more.
-        strategy: Strategy of the windows: ``"fixed"``, ``"sliding"`` or ``"moving"``.
+        strategy: How charges are counted: ``"fixed"``, in a window that starts with its first charge;
+            ``"sliding"``, as an estimate for the last window length; or ``"moving"``, in quarters of the
+            window.
         storage: URI of the storage of the counts: ``"memory://"``, for this process;
             ``"redis://…"``, for all processes; or any URI of the `limits` package, such as
             ``"memcached://…"``. The latter charges several windows one after the other, not in one
@@ -68,8 +70,8 @@ class RateLimit:
             Only applies if requests are counted by caller or key.
         ietf_headers: Also send ``RateLimit-Policy`` and ``RateLimit``, which describe all windows
             (draft-ietf-httpapi-ratelimit-headers-11).
-        clock: Returns the time in seconds since the epoch. By default the clock of this machine, or
-            that of the server for counts in Redis. Must be None for a storage of the `limits`
+        clock: Function that returns the time in seconds since the epoch. By default the clock of this
+            machine, or the server's clock for counts in Redis. Must be None for a storage of the `limits`
             package.
 
     Attributes:
@@ -101,7 +103,7 @@ class RateLimit:
     ) -> None:
         if cost not in ("request", "rows") and not callable(cost):
             raise ConfigurationError(
-                f"cost must be request, rows, or a function of the request (got {cost!r})"
+                f'cost must be "request", "rows", or a function of the request (got {cost!r})'
             )
         if on_storage_error not in ("local", "deny"):
             raise ConfigurationError(f"on_storage_error must be local or deny (got {on_storage_error!r})")
@@ -244,7 +246,7 @@ def _parse_key_limits(strategy: str, storage: str, limits: str) -> Rate | None:
         check_rate(rate, storage)
         return rate
     except ConfigurationError as error:
-        logger.error("rate limit: unusable limits of a key, using those of the gate: %s", error)
+        logger.error("rate limit: unusable limits of a key, using the gate's limits: %s", error)
         return None
 
 

@@ -18,7 +18,7 @@ class TrustedProxies:
     Args:
         networks: Networks of the proxies, such as ``["10.0.0.0/8", "::1"]``; ``"unix"`` for a proxy
             on a Unix socket. Each proxy must set one of the two headers itself. The headers of any
-            other peer are ignored: its own address is that of the caller.
+            other peer are ignored: its own address counts as the caller's.
 
     Raises:
         ConfigurationError: An entry is not a network.

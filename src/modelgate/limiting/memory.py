@@ -17,8 +17,9 @@ _BucketKey: TypeAlias = str | tuple[str, str]
 class MemoryLimiter:
     """Limiter that tests and charges all windows of a rate in one step, for all threads.
 
-    Buckets are stored in two generations. When the young generation is full it becomes the old one, and the
-    previous old generation is discarded: none of its buckets has been used for a while.
+    A bucket is the state of the windows for one caller. Buckets are stored in two generations. When the
+    young generation is full it becomes the old one, and the previous old generation is discarded: none of
+    its buckets has been used for a while.
 
     Args:
         rate: Rate of most callers. Buckets of other rates take slightly more memory.
@@ -68,7 +69,7 @@ class MemoryLimiter:
         return RateLimitDecision(rate, allowed, available, bucket, now, cost)
 
     def peek(self, identity: str) -> RateLimitDecision | None:
-        """Return the decision on a cost of 1 without charging it, or None if there is no bucket."""
+        """Return what `hit` would decide for a cost of 1, without charging it. Return None without a bucket."""
         bucket = self._young.get(identity) or self._old.get(identity)
         if bucket is None:
             return None

@@ -24,7 +24,7 @@ _SEPARATORS = re.compile(r"[;,|]")
 
 @cache
 def _units() -> dict[str, int]:
-    """Return the length of each unit in seconds. The notation is that of the `limits` library."""
+    """Return the length of each unit in seconds. The `limits` library uses the same names."""
     # Importing `limits` takes longer than the rest of `import modelgate`.
     from limits.limits import GRANULARITIES
 
