@@ -395,7 +395,7 @@ def test_pin_of_the_app_holds_whenever_its_own_model_is_registered(registry, tmp
     GATES.extend(gates)
     original = (tmp_path / "churn@3.mgpkg").read_bytes()
     seen = [predict(gates[0])]
-    registry.set("churn", "store:churn@4", rollout=Rollout({"store:churn@3": 1}))
+    registry.set("churn", "store:churn@4", rollout=Rollout({"store:churn@3": 1}, "key"))
     gates[0]._poll_once()
     seen.append(gates[0].deployments.describe("churn").version)
     make_package(9).save(tmp_path / "churn@3.mgpkg")
