@@ -122,9 +122,7 @@ class Output:
         self._files.close()
 
     def _start(self) -> None:
-        """Truncate the files to the checkpoint. If a new run replaces an old one, delete the old checkpoint
-        first.
-        """
+        """Delete the checkpoint of a replaced run, then truncate the files to the current checkpoint."""
         if self._is_started:
             return
         self._is_started = True

@@ -243,7 +243,7 @@ def sleep(seconds: float) -> Flow[None]:
 
 
 def predictions_url(url: str) -> str:
-    """Return the URL that predicts, for the deployment at *url*.
+    """Return the URL to which rows are sent, for the deployment at *url*.
 
     Raises:
         ConfigurationError: *url* is not the URL of a deployment.

@@ -253,7 +253,7 @@ def _version(deployment: Deployment, manifest: Manifest | None) -> str:
 
 
 def _check_decision(predictor: Predictor, threshold: float | None, positive_class: Any) -> None:
-    """Raise `ConfigurationError` if the model lacks the positive class, or probabilities for a threshold."""
+    """Raise `ConfigurationError` if the model cannot have this threshold or this positive class."""
     # The outputs of a function are only known once it was called.
     if (threshold is None and positive_class is None) or not hasattr(predictor.model, "predict"):
         return

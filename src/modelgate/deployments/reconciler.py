@@ -74,8 +74,7 @@ class RegistryReconciler:
         self._unreachable = False
         self._reconcile(records, load=load)
         if not load:
-            # No request waits for an old model at the first poll, so apply first and test the models
-            # afterwards.
+            # The first poll replaces no registered model, so apply all records before testing any model.
             for name in self._own.keys() & self._applied.keys():
                 self._test_or_revert(name)
 

@@ -34,7 +34,7 @@ _DEPLOYMENTS = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class DeploymentRecord:
-    """A row of the registry: how gates are to serve one deployment.
+    """A row of the registry: the desired model, rollout and state of one deployment.
 
     Args:
         name: Deployment name.
@@ -53,7 +53,7 @@ class DeploymentRecord:
     changed: datetime | None = field(default=None, compare=False)
 
     def check(self) -> None:
-        """Raise `ConfigurationError` unless gates may follow this row.
+        """Raise `ConfigurationError` unless gates may apply this row.
 
         Rows are checked before they are written and again after they are read: write access to the
         table must not be enough to load a file from outside the store.
@@ -106,7 +106,7 @@ def _check_stored(option: str, model: object) -> None:
 
 
 class SqlRegistry:
-    """Registry from which several gates read what to serve: ``Gate(deployment_registry=…)``.
+    """Registry from which several gates read their deployments: ``Gate(deployment_registry=…)``.
 
     Args:
         url: ``sqlite:///models.db``, or ``postgresql://…`` for several machines; it may be the database
@@ -196,7 +196,7 @@ class SqlRegistry:
 
 
 def _row(row: sa.RowMapping) -> DeploymentRecord:
-    """Return *row* as it is stored: `DeploymentRecord.check` rejects what cannot be followed."""
+    """Convert *row* to a record without checking it. `DeploymentRecord.check` rejects invalid values."""
     values = dict(row)
     # Text that is not JSON stays text, which `Rollout` rejects.
     with contextlib.suppress(msgspec.DecodeError, RecursionError, TypeError):

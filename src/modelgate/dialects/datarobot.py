@@ -169,7 +169,7 @@ class DataRobot:
         return Query(rows, max_rows=None, passthrough_columns=passthrough)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
-        """Encode one item per row, in their order, as JSON or, if the client prefers it, as CSV."""
+        """Encode one item per row, in the order of the rows, as JSON, or as CSV if the client prefers it."""
         kind = best_media_type(request.headers.get("accept"), ("application/json", "text/csv"))
         if kind == "text/csv":
             body = rows_to_csv(prediction, escape_formulas=self._escape_formulas)

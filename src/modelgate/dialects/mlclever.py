@@ -177,9 +177,7 @@ class _Envelope(msgspec.Struct):
     def key(self) -> str | None:
         """Key in the body, if any.
 
-        If the key is not text, an empty one is returned, so that the response is 401, the document's status
-        for an
-        invalid key.
+        If it is not text, this returns an empty key, so that the response is 401, as for an invalid key.
         """
         raw = self.members.get("api_key")
         if raw is None:

@@ -183,7 +183,7 @@ class MLflow:
         return Query(_decode_rows(members))
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
-        """Encode ``predictions``, a value per row or for several outputs an object; or CSV on request."""
+        """Encode ``predictions`` per row: a value, or an object of several outputs. On request, as CSV."""
         outputs = prediction.outputs
         columns = {output.name: output.values.tolist() for output in outputs}
         if best_media_type(request.headers.get("accept"), ("application/json", "text/csv")) == "text/csv":
@@ -226,7 +226,9 @@ def _decode_rows(members: Mapping[str, msgspec.Raw]) -> bytes | SplitRows:
         raise InvalidInput(f"Send the rows as exactly one of {', '.join(_FORMATS)}")
     for name in ("params", "parameters"):
         if name in members and decode_json(members[name], ANY):
-            raise InvalidInput(f"{name} must be left out or empty: this deployment's model takes none")
+            raise InvalidInput(
+                f"{name} must be left out or empty: this deployment's model takes no parameters"
+            )
     return _FORMATS[formats[0]](bytes(members[formats[0]]))
 
 

@@ -81,8 +81,8 @@ class _DeadlineWait:
     one.
     """
 
-    # `asyncio.timeout_at` around the request takes 27 µs of CPU instead of 14 µs with an estimator, and
-    # 22 µs instead of 2 µs if no wait suspends (bench/deadlines.py, CPython 3.11).
+    # CPU time of a deadline per request: 14 µs with an estimator, and 2 µs if no wait suspends. With
+    # `asyncio.timeout_at` it is 27 µs and 22 µs (bench/deadlines.py, CPython 3.11).
     __slots__ = ("_cancelling", "_expired", "_on_wait", "_task", "_wait", "until")
     bounded = True
 

@@ -142,9 +142,7 @@ def _parse_forwarded(field: str | None) -> list[str | None]:
 
 @lru_cache(maxsize=4096)
 def _parse_address(hop: str) -> str | None:
-    """Return the IP address of *hop* without its port, or None if it has no address (``unknown``,
-    ``_hidden``).
-    """
+    """Return the IP address of *hop* without its port, or None if it has none, as in ``unknown``."""
     match = _WITH_PORT.fullmatch(hop)
     if match is None:
         return None

@@ -12,7 +12,7 @@ _PARTS = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.?)*"?)+')
 
 
 def best_media_type(accept: str | None, offered: Sequence[str]) -> str:
-    """Return the offered media type with the greatest weight, the first one of equals.
+    """Return the offered media type with the greatest weight, or the first of several with that weight.
 
     If none is acceptable, the first one is returned: a response in another media type is more useful
     to the caller than a 406.

@@ -200,14 +200,14 @@ class Request:
     def defer(self, callback: Callable[[], None]) -> None:
         """Register *callback* to be called once when the request ends, whether or not a response was sent.
 
-        It may be called again if it raises an error or is interrupted.
+        The callback may be called again if it raises an error or is interrupted.
         """
         if self._deferred is None:
             self._deferred = []
         self._deferred.append(callback)
 
     def close(self) -> None:
-        """Run the deferred callbacks. Called by the mount when the request ends, again after an interruption."""
+        """Run the deferred callbacks. The mount calls this at the end of the request, again if interrupted."""
         if not self._deferred:
             return
         raised = None

@@ -53,7 +53,7 @@ class Router:
 
     def __init__(self) -> None:
         self._fixed: dict[str, dict[str, RouteMatch]] = {}
-        # By the fixed first part of the path, which is cheap to look up, then by the path of the route.
+        # Routes by the fixed first part of the path, which is cheap to look up, and then by their path.
         self._variable: dict[str, dict[str, tuple[re.Pattern[str], dict[str, RouteMatch]]]] = {}
         self._prefixes: dict[str, WireFormat] = {}
 

@@ -99,7 +99,7 @@ class MemoryKeyStore:
 
 
 def _parse_entry(key: str, deployments: str | Sequence[str]) -> tuple[bytes, tuple[bytes, Principal]]:
-    """Return the digest of a configured key, and the same digest with the principal."""
+    """Return the digest of a configured key, and a pair of this digest and the key's principal."""
     if not isinstance(key, str):
         raise ConfigurationError(f"keys: a key must be a string (got {type(key).__name__})")
     if key.lower().startswith("sha256:"):

@@ -19,10 +19,9 @@ _REQUESTED_METHOD, _REQUESTED_HEADERS = "access-control-request-method", "access
 class Cors:
     """Let pages of other origins call the app from a browser, as the Fetch Standard (CORS) defines.
 
-    The layer answers preflight requests itself, before a key is required or a limit is counted: put it outside
-    of all layers that reject requests. All other responses, errors included, get the header fields that let
-    the page
-    read them. Cookies are not allowed: send the key in a header field.
+    The layer answers preflight requests itself, before a key is required or a limit is counted. Put it
+    outside of all layers that reject requests. All other responses, errors included, get the header
+    fields that let the page read them. Cookies are not allowed: send the key in a header field.
 
     Args:
         origins: Origins of the pages, such as ``["https://app.example"]``; ``"*"`` for any page.

@@ -34,7 +34,7 @@ class SharedCounter(Protocol):
         """Charge *cost* to *identity* if every window of *rate* has room for it."""
 
     def refund(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None]:
-        """Refund the *cost* charged at *when*, if it is still counted."""
+        """Refund the *cost* charged at the time *when*, if the charge is still counted."""
 
 
 class SharedLimiter:
@@ -100,7 +100,7 @@ class SharedLimiter:
         return shared
 
     def refund(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None]:
-        """Refund the *cost* charged at *when*, if it is still counted."""
+        """Refund the *cost* charged at the time *when*, if the charge is still counted."""
         self._local.refund(rate, identity, cost, when)
         if self._breaker.allow():
             yield from self._refund_shared(rate, identity, cost, when)
@@ -143,7 +143,7 @@ class RedisCounter:
         return _parse_reply(reply, rate, cost)
 
     def refund(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None]:
-        """Refund the *cost* charged at *when*, if it is still counted."""
+        """Refund the *cost* charged at the time *when*, if the charge is still counted."""
         windows = [value for window in rate.windows for value in (window.step, window.steps)]
         yield from self._store.run(REFUND, self._key(rate, identity), cost, repr(when), *windows)
 

@@ -1,9 +1,9 @@
 """Rates such as ``"60/minute; 10000/day"``, and the arithmetic of their windows.
 
-The state of a window for one caller is two numbers, whatever its amount: the start of its current
-step, in seconds since the epoch, and its counts, one per step. The counts are packed into one
-integer, with the newest in the lowest bits. A fixed window has one step, a sliding window two, a
-moving window five. This module has no state and no clock.
+A window is counted in steps: one for a fixed window, two for a sliding, five for a moving window. Its
+state for one caller is two numbers, whatever its amount. The first is the start of the current step, in
+seconds since the epoch. The second contains the count of each step, packed into one integer with the
+newest in the lowest bits. This module has no state and no clock.
 """
 
 import math
@@ -104,7 +104,7 @@ class FixedWindow:
         return step_start + self.step
 
     def refund(self, step_start: float, counts: int, cost: int, when: float) -> int:
-        """Return the counts without the *cost* charged at *when*, if it is still counted."""
+        """Return the counts without the *cost* charged at the time *when*, if it is still counted."""
         shift = max(0, math.ceil((step_start - when) / self.step)) * self._bits
         return counts - (cost << shift) if (counts >> shift) & self._mask >= cost else counts
 
