@@ -22,7 +22,7 @@ _TIMEOUTS = {"connect_timeout": "5", "tcp_user_timeout": "5000"}
 _BUSY_MILLISECONDS = 5000
 
 _MAX_ATTEMPTS = 100
-"""Attempts of a transaction. One of several conflicting transactions succeeds per round, so 100 writers can."""
+"""Attempts of a transaction. Of conflicting transactions one succeeds per round, so 100 writers succeed."""
 
 T = TypeVar("T")
 

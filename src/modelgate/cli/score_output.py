@@ -59,7 +59,9 @@ def exclusive_lock(path: Path) -> Iterator[BinaryIO]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ConfigurationError(f"{path} is being written by another run of the command") from None
+                raise ConfigurationError(
+                    f"{path} is being written by another run of the command: choose another --output"
+                ) from None
         yield file
 
 

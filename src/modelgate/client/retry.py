@@ -62,7 +62,7 @@ class Retry:
 
         Args:
             attempt: Number of the failed attempt, starting at 1.
-            retry_after: Seconds that the server requests, if any.
+            retry_after: Seconds that the server requests; None if it requests none.
             deadline: Time of the deadline.
         """
         if attempt >= self.attempts:

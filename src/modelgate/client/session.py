@@ -142,7 +142,7 @@ class Session:
             body: Body of the request.
             media_type: Media type of the body.
             accept: Media type of the response.
-            deadline: Time of the deadline on the clock of `Retry`; by default it starts now.
+            deadline: Time of the deadline on the clock of `Retry`; by default the deadline of a call that starts now.
 
         Raises:
             ModelgateError: Any error of `modelgate.client.errors`.

@@ -134,7 +134,7 @@ def reject_duplicate_names(raw: bytes, members: int) -> None:
 
 def _check_names(pairs: list[tuple[str, object]]) -> None:
     if len({name for name, _ in pairs}) != len(pairs):
-        raise MalformedBody("An object in the JSON body has two members of the same name: remove one")
+        raise MalformedBody("An object in the JSON body names a member twice: remove one")
 
 
 def check_unread_members(raw: bytes, members: Mapping[str, msgspec.Raw], known: Collection[str]) -> None:

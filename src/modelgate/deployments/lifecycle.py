@@ -63,7 +63,7 @@ class DeploymentController:
                 handle.detach()
 
     def set_state(self, name: str, state: State) -> LiveDeployment:
-        """Change the state of a deployment and return the deployment. Raises `NotFound` if it does not exist."""
+        """Change the state of a deployment, and return the deployment. Raises `NotFound`."""
         with self._changing:
             live = self._catalog[name] = replace(self._catalog.get_or_404(name), state=state)
         return live

@@ -187,7 +187,7 @@ class DataRobot:
         return Response(200, body, headers)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
-        """Encode the error as ``{"message": …}``. The message has the details, as clients show nothing else."""
+        """Encode the error as ``{"message": …}``, details included, because clients show nothing else."""
         unprocessable = isinstance(error, InvalidInput) and not isinstance(error, UnknownColumns)
         status = 422 if unprocessable else error.status
         if _PROBLEM in (request.headers.get("accept") or ""):

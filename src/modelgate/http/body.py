@@ -88,7 +88,7 @@ def read_json_raw(request: Request) -> Flow[bytes]:
 def parse_off_loop(
     read: Callable[Concatenate[bytes, P], T], raw: bytes, *args: P.args, **kwargs: P.kwargs
 ) -> Flow[T]:
-    """Call *read* with *raw*, a body or part of one, and return the result. Use a thread if *raw* is large."""
+    """Return the result of *read* for *raw*, a body or part of one. Use a thread if *raw* is large."""
     if len(raw) > LARGE:
         return (yield from run(read, raw, *args, **kwargs))
     return read(raw, *args, **kwargs)

@@ -207,7 +207,7 @@ class Request:
         self._deferred.append(callback)
 
     def close(self) -> None:
-        """Run the deferred callbacks. The mount calls this at the end of the request, again if interrupted."""
+        """Run the deferred callbacks. The mount calls this when the request ends, twice if interrupted."""
         if not self._deferred:
             return
         raised = None

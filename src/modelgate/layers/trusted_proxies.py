@@ -12,8 +12,8 @@ __all__ = ["TrustedProxies"]
 class TrustedProxies:
     """Set `Request.client` to the address in ``Forwarded`` or ``X-Forwarded-For`` from trusted proxies.
 
-    `Request.scheme` is set in the same way, from ``X-Forwarded-Proto`` or the ``proto`` of ``Forwarded``. Put this
-    layer outside of all layers that use the address or the scheme.
+    `Request.scheme` is set in the same way, from ``X-Forwarded-Proto`` or the ``proto`` of ``Forwarded``.
+    Put this layer outside of all layers that use the address or the scheme.
 
     Args:
         networks: Networks of the proxies, such as ``["10.0.0.0/8", "::1"]``; ``"unix"`` for a proxy
