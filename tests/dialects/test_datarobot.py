@@ -662,7 +662,7 @@ def test_errors_have_one_form(interface, options, path, request_options, status,
     assert ["message"] == list(answer.json())
     assert message in answer.json()["message"]
     assert "secret" not in answer.json()["message"]
-    # datarobot-predict compares it for equality, and fails where a charset is told.
+    # datarobot-predict compares the whole value, so a charset would make it fail.
     assert "application/json" == answer.header("content-type")
 
 

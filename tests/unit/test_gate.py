@@ -334,7 +334,7 @@ def test_layer_without_return_is_a_500(caplog):
 
     assert 500 == answer.status
     assert answer.json()["request_id"] == answer.header("x-request-id")
-    assert "returned None instead of a Response" in caplog.text
+    assert "layers must return a Response (got None)" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -475,7 +475,7 @@ class TestHandle:
         assert answer.status == 413
 
     def test_body_limit_bounds_what_is_read(self):
-        """What lies beyond the limit is never read, though no length is told."""
+        """A body without a length is not read beyond the limit."""
 
         class Endless(io.RawIOBase):
             given = 0

@@ -127,7 +127,7 @@ class DataRobot:
 
     def __init__(self, *, datarobot_key: str | None = None, escape_formulas: bool = False) -> None:
         if datarobot_key is not None and not _is_field_value(datarobot_key):
-            # The value is a secret: the error does not quote it.
+            # The value is a secret, so the message does not quote it.
             raise ConfigurationError(
                 "datarobot_key must be printable ASCII without surrounding white space, or None"
             )
@@ -169,7 +169,7 @@ class DataRobot:
         return Query(rows, max_rows=None, passthrough_columns=passthrough)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
-        """Encode one item per row, in their order, as JSON or, if the client prefers it, as CSV."""
+        """Encode one item per row, in the order of the rows, as JSON, or as CSV if the client prefers it."""
         kind = best_media_type(request.headers.get("accept"), ("application/json", "text/csv"))
         if kind == "text/csv":
             body = rows_to_csv(prediction, escape_formulas=self._escape_formulas)
@@ -187,7 +187,7 @@ class DataRobot:
         return Response(200, body, headers)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
-        """Encode the error as ``{"message": …}``, with details in the message: clients show only that."""
+        """Encode the error as ``{"message": …}``, details included, because clients show nothing else."""
         unprocessable = isinstance(error, InvalidInput) and not isinstance(error, UnknownColumns)
         status = 422 if unprocessable else error.status
         if _PROBLEM in (request.headers.get("accept") or ""):
