@@ -122,8 +122,8 @@ class DataRobot:
         Route("POST", f"{_SERVERLESS}/predictions"),
         Route("OPTIONS", f"{_SERVERLESS}/predictions", _answer_preflight, is_public=True),
     )
-    sample = RequestTemplate(f"{_PREDAPI}/predictions", {"Authorization": "Bearer {key}"}, "{rows}")
-    document = OPENAPI_SPEC
+    request_template = RequestTemplate(f"{_PREDAPI}/predictions", {"Authorization": "Bearer {key}"}, "{rows}")
+    openapi_spec = OPENAPI_SPEC
 
     def __init__(self, *, datarobot_key: str | None = None, escape_formulas: bool = False) -> None:
         if datarobot_key is not None and not _is_field_value(datarobot_key):
@@ -134,10 +134,10 @@ class DataRobot:
         self._key = None if datarobot_key is None else _digest(datarobot_key)
         if datarobot_key is not None:
             # The templates show a placeholder, because the value is a secret.
-            headers = {**self.sample.headers, "datarobot-key": "{datarobot-key}"}
-            self.sample = replace(self.sample, headers=headers)
-            keys = [[*scheme, "datarobot-key"] for scheme in self.document.keys]
-            self.document = replace(self.document, keys=keys)
+            headers = {**self.request_template.headers, "datarobot-key": "{datarobot-key}"}
+            self.request_template = replace(self.request_template, headers=headers)
+            keys = [[*scheme, "datarobot-key"] for scheme in self.openapi_spec.keys]
+            self.openapi_spec = replace(self.openapi_spec, keys=keys)
         self._escape_formulas = escape_formulas
 
     def credentials(self, request: Request) -> Flow[str | None]:
