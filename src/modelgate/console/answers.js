@@ -1,6 +1,13 @@
 // Read responses: turn that of each dialect into rows of {name, value, shares, confidence}, one for each output.
 
 const READERS = {
+  native(json, targets) {
+    return (json.predictions || [json]).map((row) => targets.map((target) => {
+      const { prediction, probabilities } = row.outputs ? row.outputs[target.name] : row;
+      return valueOf(target, prediction, probabilities ? Object.entries(probabilities) : null);
+    }));
+  },
+
   mlclever(json, targets, single) {
     const values = single ? [json.predictions] : json.predictions.map((row) => (targets.length > 1 ? row : [row]));
     if (values.some((row) => row.length !== targets.length)) return null;
