@@ -119,8 +119,8 @@ def test_own_404_page_outside_the_gate(server: Server, path: str) -> None:
 def test_unknown_path_in_the_gate_is_a_json_404(server: Server) -> None:
     answer = server.get("/ml/no-such-shelf")
 
-    assert (answer.status, answer.headers["content-type"]) == (404, "application/json")
-    assert "error" in answer.json()
+    assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert answer.json()["detail"] == "Not found"
 
 
 def test_predictions_require_post(server: Server) -> None:
