@@ -94,7 +94,8 @@ def test_request_examples_get_the_documented_response(model, name):
     assert 200 == answer.status, answer
     reading.check_response(operation, answer)
     assert (model != "function") == ("example" in documented)
-    if name not in ("plexe",) and model != "function":
+    # These responses have the id of the request, or its time.
+    if name not in ("plexe", "native") and model != "function":
         assert documented["example"] == answer.json()
 
 

@@ -44,6 +44,7 @@ from ..http.negotiation import best_media_type
 from ..http.routing import Route
 from ..inference import Prediction
 from ..scoring import Query
+from ._errors import PROBLEM, problem_response
 from ._row_body import decode_row_body
 from .datarobot_openapi import OPENAPI_SPEC, RequestLineTooLong
 from .datarobot_rows import rows_to_csv, rows_to_json
@@ -51,7 +52,6 @@ from .request_template import RequestTemplate
 
 __all__ = ["DataRobot"]
 
-_PROBLEM = "application/problem+json"
 
 _SCHEMES = ("bearer", "token", "basic")
 
@@ -190,11 +190,12 @@ class DataRobot:
         """Encode the error as ``{"message": …}``, details included, because clients show nothing else."""
         unprocessable = isinstance(error, InvalidInput) and not isinstance(error, UnknownColumns)
         status = 422 if unprocessable else error.status
-        if _PROBLEM in (request.headers.get("accept") or ""):
-            response = _problem(error, status)
+        if PROBLEM in (request.headers.get("accept") or ""):
+            response = problem_response(error, request.id, status=status, detail=_message(error))
         else:
             response = Response.json({"message": _message(error)}, status)
-        response.headers += [*_common_headers(request), *error.headers.items()]
+            response.headers += error.headers.items()
+        response.headers += _common_headers(request)
         return response
 
     def _check_key(self, request: Request) -> None:
@@ -279,13 +280,6 @@ def _common_headers(request: Request) -> Iterator[tuple[str, str]]:
     yield "x-datarobot-execution-time", str(round((time.perf_counter() - request.started) * 1000))
     if request.id is not None:
         yield "x-datarobot-request-id", request.id
-
-
-def _problem(error: AnswerableError, status: int) -> Response:
-    members = {"status": status, "code": error.code, "detail": _message(error), **error.details}
-    response = Response.json(members, status)
-    response.set("content-type", _PROBLEM)
-    return response
 
 
 def _message(error: AnswerableError) -> str:
