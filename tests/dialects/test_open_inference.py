@@ -121,7 +121,7 @@ def test_binary_request_example(client):
         ("/v2/health/ready", 200, {"ready": True}),
         ("/v2/models/mymodel/ready", 200, {"name": "mymodel", "ready": True}),
         ("/v2/models/mymodel/versions/1/ready", 200, {"name": "mymodel", "ready": True}),
-        ("/v2/models/mymodel/versions/2/ready", 404, {"error": "This deployment has version 1"}),
+        ("/v2/models/mymodel/versions/2/ready", 404, {"error": "This deployment has no such version: use 1"}),
         ("/v2/models/other/ready", 404, {"error": "The model of this deployment could not be found"}),
         ("/v2/repository/index", 404, {"error": "Not found"}),
         ("/v2/models/mymodel/infer", 405, {"error": "This path supports only POST"}),
@@ -342,14 +342,14 @@ def test_outputs_binary_by_output_or_by_request(build_client):
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"outputs": [{"name": "q"}]}, "Output 'q': the model has no such output, or it is named twice"),
+        ({"outputs": [{"name": "q"}]}, "Output 'q': must be an output of the model, and named once"),
         (
             {"outputs": [{"name": "z"}, {"name": "z"}]},
-            "Output 'z': the model has no such output, or it is named twice",
+            "Output 'z': must be an output of the model, and named once",
         ),
         (
             {"outputs": [{"name": "z", "parameters": {"classification": 2}}]},
-            "Output 'z': the parameter classification is not supported",
+            "Output 'z': the parameter classification is not supported: leave it out",
         ),
         (
             {"outputs": [{"name": "z", "parameters": {"binary_data": 1}}]},

@@ -681,7 +681,7 @@ def test_full_disk_stops_the_run_and_can_be_resumed(to, run, out, monkeypatch):
             make_rows(1),
             {"url": "app/churn"},
             2,
-            "url must be that of a deployment, such as https://host/ml/churn (got 'app/churn')",
+            "url must be the URL of a deployment, such as https://host/ml/churn (got 'app/churn')",
         ),
         ("age,note\n1,x\n", {}, 2, "missing input columns: plan"),
         ("", {}, 2, "is empty: it must begin with a header line"),

@@ -679,10 +679,10 @@ def test_predictions_url(url, expected):
 @pytest.mark.parametrize(
     ("url", "options", "message"),
     [
-        ("host/ml/churn", {}, "url must be that of a deployment"),
-        ("ftp://host/churn", {}, "url must be that of a deployment"),
-        ("http://[host/churn", {}, "url must be that of a deployment"),
-        (None, {}, "url must be that of a deployment"),
+        ("host/ml/churn", {}, "url must be the URL of a deployment"),
+        ("ftp://host/churn", {}, "url must be the URL of a deployment"),
+        ("http://[host/churn", {}, "url must be the URL of a deployment"),
+        (None, {}, "url must be the URL of a deployment"),
         ("http://host/", {}, "add the deployment's name to the path"),
         ("http://me:s3cret@host/churn", {}, "without user, password"),
         ("http://host/churn?key=s3cret", {}, "without user, password"),

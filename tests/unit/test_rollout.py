@@ -99,7 +99,7 @@ def test_path_with_a_version_selects_the_model(store):
     responses = [client.post(f"/models/churn/{version}/infer", json=ROW) for version in (3, 4, 5)]
 
     assert [(200, 3), (200, 4), (404, None)] == [(it.status, it.json().get("result")) for it in responses]
-    assert "This deployment has version 3 and 4" == responses[2].json()["error"]["message"]
+    assert "This deployment has no such version: use 3 or 4" == responses[2].json()["error"]["message"]
     assert [200, 404] == [client.get(f"/v2/models/churn/versions/{it}").status for it in (3, 4)]
     assert "3" == client.get("/deployments/churn").json()["version"]
 

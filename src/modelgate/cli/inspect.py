@@ -23,7 +23,7 @@ _SHOWN_LEVELS = 5
 def read_environment_variable(
     _ctx: click.Context, _option: click.Parameter, variable: str | None
 ) -> str | None:
-    """Return the value of the environment variable that an option names; None without the option."""
+    """Return the value of the environment variable that an option names, or None if the option is not set."""
     if variable is None:
         return None
     if not os.environ.get(variable):
@@ -80,10 +80,11 @@ def inspect(
 
 
 def _describe_plan(report: "FileReport", may_predict: bool) -> str | None:
-    """Return "exact", "none: …" with the reason, or None if it is unknown.
+    """Return "exact" if the model has an exact plan, "none: <reason>" if not, or None if this is unknown.
 
-    The model must be called to find out. This is only done for packages, which are called anyway when they
-    are loaded, and with --load-pickle. If the model cannot make a prediction, *report* gets a warning.
+    Only calls of the model can answer this. They are made with --load-pickle, and for packages, whose
+    models are called when they are loaded anyway. If the model cannot make a prediction, a warning is
+    added to *report*.
     """
     package = report.package
     if package is None or not (may_predict or report.manifest is not None):

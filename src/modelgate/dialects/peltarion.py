@@ -189,7 +189,7 @@ def _replace_tensors(raw: bytes) -> bytes:
 
 
 def _unwrap(value: msgspec.Raw) -> msgspec.Raw | float:
-    """Return the number in a tensor of one element, or any other *value* for the schema to check."""
+    """Return the number if *value* is a tensor of one element, else *value*, which the schema checks."""
     first = bytes(value)[:1]
     try:
         if first == b"{":

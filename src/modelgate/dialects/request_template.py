@@ -60,7 +60,7 @@ def render_request(
 ) -> RenderedRequest:
     """Render *template* as a request that scores *rows*.
 
-    Unless rows are sent as objects, a value missing from a row becomes the column's default, or null.
+    A value missing from a row becomes the column's default or null, unless rows are sent as objects.
     """
     words = {"{key}": key, "{deployment}": deployment}
 

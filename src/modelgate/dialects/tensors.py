@@ -1,8 +1,8 @@
 """Conversion of tensors between JSON, binary data and Python values.
 
-The datatypes are those of the Open Inference Protocol. The binary format is that of its extension for
+The datatypes are those of the Open Inference Protocol. The binary format is defined by its extension for
 binary tensor data (triton-inference-server/server, docs/protocol/extension_binary_data.md):
-little-endian, row-major, without padding; a text is its length in four bytes and its UTF-8.
+little-endian, row-major, without padding. A text is stored as its length in four bytes, then its UTF-8.
 """
 
 import struct

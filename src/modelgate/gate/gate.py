@@ -96,11 +96,11 @@ class Gate:
             the load; then it gets 503. `warm` and `score` wait until the model is loaded.
         poll_interval: Seconds between checks for changed model files, which are then swapped in; None
             to never check.
-        deployment_registry: Shared list of models for several processes: a `SqlRegistry`, or the URL
-            of its database. It is read every *poll_interval* seconds, or every 10.
+        deployment_registry: List of deployments that several processes share: a `SqlRegistry`, or the URL of
+            its database. It is read every *poll_interval* seconds, or every 10 if that is None.
         threads: Maximum number of predictions that run at once under ASGI; by default the number of
             cores plus four, at most 32. Deployments take turns, and each has at most half of the
-            threads. A call that takes longer than a second frees its place for the others.
+            threads. After a second, a call no longer counts, and a call of another deployment may start.
         console: Whether ``GET /deployments/{deployment}/console`` serves a page to try a deployment.
 
     Attributes:
@@ -209,7 +209,7 @@ class Gate:
         return serve
 
     def _create_router(self, extra: Sequence[Route]) -> Router:
-        """Return a router with the routes of the dialects, those for metadata, and *extra* ones."""
+        """Return a router with the routes of the dialects, the metadata routes, and *extra*."""
         router = Router()
         for dialect in self._dialects.values():
             for route in dialect.routes:
@@ -226,7 +226,8 @@ class Gate:
             self._poll_callbacks.append(self.deployments.watch_stores())
         if not self._poll_callbacks:
             return None
-        # The first requests wait for the registry, so that a paused deployment does not answer them.
+        # The first requests wait until the registry is read, so that a paused deployment does not answer
+        # them.
         timeout = 0 if registry is None else _FIRST_POLL_TIMEOUT
         interval = _DEFAULT_POLL_INTERVAL if interval is None else interval
         # The layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
@@ -270,7 +271,7 @@ class Gate:
             finally:
                 in_flight.end(query)
         except BaseException:
-            # Repeated, as an interruption may have ended the first call before it did anything.
+            # Call it again: an interruption may have ended the first call before it did anything.
             in_flight.end(query)
             raise
 
@@ -321,7 +322,7 @@ class Gate:
             from ..mount import starlette
 
             return starlette.handle(request, answer)
-        raise TypeError(f"{type(request).__name__} is neither a Flask nor a Starlette request")
+        raise TypeError(f"request must be a Flask or Starlette request (got {type(request).__name__})")
 
     def _handle(self, request: Request, *, deployment: str | None, dialect: Dialect) -> Flow[Response]:
         request.wire, request.context.deployment = dialect, deployment

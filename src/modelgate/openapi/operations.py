@@ -226,7 +226,8 @@ def _media_type(response: Response) -> str:
 
 
 def _decode(media_type: str, body: bytes) -> Any:
-    return msgspec.json.decode(body) if media_type == "application/json" else body.decode(errors="replace")
+    is_json = media_type == "application/json" or media_type.endswith("+json")
+    return msgspec.json.decode(body) if is_json else body.decode(errors="replace")
 
 
 def _error_summary(error: AnswerableError) -> str:

@@ -81,7 +81,7 @@ class LoadModel:
                 # The table may have been read with stored metadata of an older model.
                 query.table = yield from read_rows(predictor.schema, query.rows)
         if query.version is not None and query.version != predictor.version:
-            raise NotFound(f"This deployment has version {predictor.version}")
+            raise NotFound(f"This deployment has no such version: use {predictor.version}")
         prediction = yield from call_next(query)
         prediction.cache_hit = query.cache_hit
         return prediction
