@@ -108,7 +108,11 @@ def test_gate_returns_the_samples_of_its_dialects():
     """The path is relative to the mount point."""
 
     class Own(DIALECTS["simple"]):
-        name, routes, request_template = "own", (), RequestTemplate("/own/{version}/{deployment}", {}, "{row}")
+        name, routes, request_template = (
+            "own",
+            (),
+            RequestTemplate("/own/{version}/{deployment}", {}, "{row}"),
+        )
 
     class Silent(DIALECTS["simple"]):
         name, routes, request_template = "silent", (), None
