@@ -40,6 +40,7 @@ LABELS = {
     "open_inference": lambda payload: payload["outputs"][0]["data"],
     "tf_serving": lambda payload: payload["predictions"],
     "mlflow": lambda payload: payload["predictions"],
+    "native": lambda payload: [row["prediction"] for row in payload.get("predictions", [payload])],
 }
 
 
