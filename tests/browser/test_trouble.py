@@ -121,7 +121,7 @@ def test_dialects_without_sample_are_reported(page):
 
     class Mute(Simple):
         name = "mute"
-        sample = None
+        request_template = None
 
     with serve_wsgi(make_gate(dialects=[Mute()]).wsgi) as address:
         page.goto(console_url(address, "sum"))

@@ -331,7 +331,9 @@ def test_errors_count_rows_across_batches(interface):
         predict(build_gate(), interface, rows, batch_rows=10)
     with pytest.raises(errors.InvalidValues) as single:
         predict(build_gate(), interface, rows, batch_rows=1)
-    with pytest.raises(errors.MalformedBody, match=r"^Row 2 of the CSV has 1 cells, and the header 2"):
+    with pytest.raises(
+        errors.MalformedBody, match=r"^Row 2 of the CSV has 1 cells: send 2, as in the header"
+    ):
         predict(build_gate(), interface, CSV(b'age,plan\n1,pro\n2,"pro"\n3\n'), batch_rows=2)
 
     assert {

@@ -40,6 +40,7 @@ LABELS = {
     "open_inference": lambda payload: payload["outputs"][0]["data"],
     "tf_serving": lambda payload: payload["predictions"],
     "mlflow": lambda payload: payload["predictions"],
+    "native": lambda payload: [row["prediction"] for row in payload.get("predictions", [payload])],
 }
 
 
@@ -108,10 +109,14 @@ def test_gate_returns_the_samples_of_its_dialects():
     """The path is relative to the mount point."""
 
     class Own(DIALECTS["simple"]):
-        name, routes, sample = "own", (), RequestTemplate("/own/{version}/{deployment}", {}, "{row}")
+        name, routes, request_template = (
+            "own",
+            (),
+            RequestTemplate("/own/{version}/{deployment}", {}, "{row}"),
+        )
 
     class Silent(DIALECTS["simple"]):
-        name, routes, sample = "silent", (), None
+        name, routes, request_template = "silent", (), None
 
     served = [Deployment("d", len, schema=Schema.of(a=float), version="1?")]
     gate = Gate(served, keys="open", dialects=["tf_serving", Own(), Silent()])

@@ -179,7 +179,7 @@ class FsspecStore(FileStore):
         return version.decode("ascii", "replace").strip()
 
     def _list_files(self) -> dict[PurePosixPath, Mapping[str, Any]]:
-        """Return the information of the file system about each file in the folder, by file name."""
+        """Return the entry that the file system has for each file in the folder, by file name."""
         return self._call(self._list)
 
     def _list(self, fs: Any) -> dict[PurePosixPath, Mapping[str, Any]]:

@@ -139,7 +139,7 @@ class _NumericRules:
         self._limit = float(EXACT) if bounded or self._integers or self._levels else 1e308
 
     def allows(self, numbers: Numbers) -> bool:
-        """Return whether all *numbers* satisfy the rules, NaN being null.
+        """Return whether all *numbers* satisfy the rules. NaN stands for null.
 
         If so, -0.0 in integer columns is replaced by 0.0 in place.
         """

@@ -379,7 +379,7 @@ class Batcher:
 class _BatchWait:
     """`Wait` for the result of a table.
 
-    It is one object. A `Wait` with callables would need seven, which each full garbage collection traverses.
+    It is a single object, to relieve the garbage collector. A `Wait` with callables would need seven objects.
     """
 
     __slots__ = ("_batcher", "_table")
