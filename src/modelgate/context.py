@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .flow import Flow
     from .http import Request, Route
     from .inference import Prediction
@@ -19,6 +21,9 @@ class Catalog(Protocol):
 
     def __len__(self) -> int:
         """Return the number of deployments."""
+
+    def __iter__(self) -> "Iterator[str]":
+        """Iterate over their names."""
 
     def describe(self, name: str) -> "Flow[Description]":
         """Return the description of a deployment. May load its model to read the schema.

@@ -428,3 +428,22 @@ def test_csv_is_an_example_too():
     bodies = make_gate(dialects=["mlflow"]).openapi("d")["components"]["requestBodies"]
 
     assert "a,b\n4.5,0.0\n" == bodies["mlflow"]["content"]["text/csv"]["example"]
+
+
+def test_merged_document_is_valid_and_its_examples_work():
+    gate = Gate(
+        [Deployment(name, MODELS["classifier"](), schema=SCHEMA) for name in ("d", "e")], keys={KEY: "*"}
+    )
+    client = Client(gate.wsgi, headers={"authorization": f"Bearer {KEY}"})
+    document = client.get("/openapi.json").json()
+    reading = OpenAPIDocument(document)
+
+    validate(document)
+    assert "/api/predict" not in document["paths"]
+    for name in ("d", "e"):
+        operation = reading.find_operation(f"{name}_native")
+        body = reading.resolve(operation["requestBody"])["content"]["application/json"]["example"]
+        response = client.post(f"/deployments/{name}/predict", json=body)
+
+        assert 200 == response.status
+        reading.check_response(operation, response)

@@ -13,6 +13,9 @@ from .. import console as console_page
 from ..deployments import Deployment, Deployments, HTTPLayer, ScoringLayer
 from ..deployments.reconciler import Registry
 from ..dialects import Dialect
+from ..endpoints.index import index_routes
+from ..endpoints.metadata import metadata_routes
+from ..endpoints.metrics import MetricsEndpoint
 from ..errors import ConfigurationError, DeploymentUnavailable, error_context
 from ..flow import Flow, WorkerPool, drive, stack
 from ..http import PLAIN_JSON, Request, Response
@@ -37,8 +40,6 @@ from ..openapi import OpenAPI
 from ..schema import Schema
 from ..scoring import Query
 from .dispatcher import RequestDispatcher, score_and_encode
-from .metadata_endpoint import metadata_routes
-from .metrics_endpoint import MetricsEndpoint
 from .options import (
     auth_failure_layers,
     check_custom_layers,
@@ -151,7 +152,8 @@ class Gate:
         keyed = any(isinstance(layer, KeyAuth) for layer in layers)
         limited = any(isinstance(layer, RateLimit) for layer in layers)
         self._openapi = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
-        self._router = self._create_router([console_page.route(keyed=keyed)] if console else [])
+        extra = index_routes(self._openapi, keyed=keyed, console=console)
+        self._router = self._create_router([*extra, *([console_page.route(keyed=keyed)] if console else [])])
         self.deployments = Deployments(
             score_and_encode,
             self._add_endpoint,

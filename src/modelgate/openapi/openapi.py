@@ -1,15 +1,19 @@
 """OpenAPI documents, built from the descriptions of dialects and from example responses."""
 
-from collections.abc import Collection, Sequence
+import contextlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from ..context import Catalog
 from ..dialects import Dialect
+from ..errors import AnswerableError
 from ..flow import Flow, run
 from ..http import Response
 from ..inference import Target
 from ..scoring import Description
+from .merge import merge_documents
 from .operations import OperationBuilder
 from .prediction_example import Example
 
@@ -48,6 +52,17 @@ class OpenAPI:
             responses[dialect.name] = yield from example.respond(dialect)
         return (yield from run(self._build, description, example.targets, responses, len(catalog) == 1))
 
+    def merged_document(self, names: Iterable[str], catalog: Catalog) -> Flow[bytes]:
+        """Return one document for the deployments *names* as JSON, see `merge_documents`.
+
+        Deployments that are paused, unavailable or do not show their schema are left out.
+        """
+        documents = {}
+        for name in names:
+            with contextlib.suppress(AnswerableError):
+                documents[name] = msgspec.json.decode((yield from self.document(name, catalog)))
+        return (yield from run(_encode_merged, documents))
+
     def _build(
         self,
         description: Description,
@@ -74,6 +89,10 @@ class OpenAPI:
             "components": operations.components,
         }
         return msgspec.json.encode(document)
+
+
+def _encode_merged(documents: Mapping[str, Any]) -> bytes:
+    return msgspec.json.encode(merge_documents(documents))
 
 
 def _target_text(target: Target) -> str:
