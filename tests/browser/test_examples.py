@@ -24,7 +24,7 @@ from support.servers import BEARER, KEY, PREDICT, WINE
 from support.waiting import SOON
 
 DIALECTS = [
-    "mlclever", "plexe", "datarobot", "peltarion", "simple", "open_inference", "tf_serving", "mlflow",
+    "native", "mlclever", "plexe", "datarobot", "peltarion", "simple", "open_inference", "tf_serving", "mlflow",
 ]  # fmt: skip
 WITHOUT_PROBABILITIES = {"plexe": 1, "simple": 1, "tf_serving": 0, "mlflow": 0}
 ENVIRON = {**os.environ, "MODELGATE_KEY": KEY, "no_proxy": "*"}

@@ -244,7 +244,7 @@ def test_row_limit_of_a_deployment_reduces_the_batch_size(page, tmp_path):
             download_result(page, tmp_path), "amount", "total"
         )
     assert {63, 62} >= set(sizes[:8])
-    posted = [url for url in page.watched.asked if url.endswith("/api/predict")]
+    posted = [url for url in page.watched.asked if url.endswith("/deployments/sum/predict")]
     assert len(posted) - len(sizes) == 7
 
 

@@ -418,18 +418,18 @@ class TestHandle:
         @app.post("/score")
         def score():
             assert flask.request.get_data()
-            return gate.handle(flask.request, "ages")
+            return gate.handle(flask.request, "ages", dialect="mlclever")
 
         @app.post("/any")
         def any_deployment():
-            return gate.handle(flask.request)
+            return gate.handle(flask.request, dialect="mlclever")
 
         return app
 
     def starlette_app(self, gate):
         async def score(request):
             assert await request.body()
-            return await gate.handle(request, "ages")
+            return await gate.handle(request, "ages", dialect="mlclever")
 
         async def any_deployment(request):
             return await gate.handle(request, dialect="mlclever")
@@ -505,6 +505,13 @@ class TestHandle:
 
         assert started[0][0].startswith("413")
         assert body.given < 2 * 1024 * 1024
+
+    def test_default_dialect_is_the_native_one(self):
+        app = flask.Flask("host")
+        gate = predict_ages(keys="open")
+        app.post("/score")(lambda: gate.handle(flask.request, "ages"))
+
+        assert 1.236 == Client(app).post("/score", json={"age": 1.236}).json()["prediction"]
 
     def test_unknown_dialect(self):
         """A dialect the gate does not speak is a mistake in the program."""

@@ -59,13 +59,14 @@ def test_candidate_is_checked_at_construction():
 def test_models_need_distinct_versions():
     with pytest.raises(ConfigurationError, match=r"different versions .got '3' twice"):
         Gate(
-            [Deployment("churn", make_package(3), rollout=Rollout({make_package(3, said=5): 5}))], keys="open"
+            [Deployment("churn", make_package(3), rollout=Rollout({make_package(3, prediction=5): 5}))],
+            keys="open",
         )
 
 
 def test_version_mismatch_is_logged(tmp_path, caplog):
-    make_package(1, said=3).save(tmp_path / "churn@3.mgpkg")
-    make_package(1, said=4).save(tmp_path / "churn@v1.mgpkg")
+    make_package(1, prediction=3).save(tmp_path / "churn@3.mgpkg")
+    make_package(1, prediction=4).save(tmp_path / "churn@v1.mgpkg")
     gate = make_gate(tmp_path, Rollout({tmp_path / "churn@v1.mgpkg": 50}))
     gate.deployments.warm()
 

@@ -50,7 +50,7 @@ def test_rendered_sample_gets_a_prediction(name, interface, wine):
     schema = Schema.from_model(wine[0])
     gate = Gate([Deployment("wine", wine[0])], keys={KEY: ["wine", "another"]}, dialects=[name])
     for rows in ([schema.example], wine[1].head(40).to_dict("records")):
-        path, headers, body = render_request(DIALECTS[name]().sample, "wine", KEY, schema, rows)
+        path, headers, body = render_request(DIALECTS[name]().request_template, "wine", KEY, schema, rows)
         answer = Client(getattr(gate, interface)).post(path, body=body, headers=headers)
         payload = LABELS[name](answer.json())
 
@@ -139,5 +139,5 @@ def test_gate_returns_the_samples_of_its_dialects():
 def test_sample_contains_the_datarobot_key_header():
     """Only for a gate that requires one."""
 
-    assert "{datarobot-key}" == DataRobot(datarobot_key="secret").sample.headers["datarobot-key"]
-    assert "datarobot-key" not in DataRobot().sample.headers
+    assert "{datarobot-key}" == DataRobot(datarobot_key="secret").request_template.headers["datarobot-key"]
+    assert "datarobot-key" not in DataRobot().request_template.headers

@@ -69,7 +69,7 @@ def inspect(
     """
     from ..models.inspection import report_on
 
-    report = report_on(path, trusted=load_pickle, public_keys=public_keys or None)
+    report = report_on(path, load_pickle=load_pickle, public_keys=public_keys or None)
     if schema_path is not None and report.schema is not None:
         report.schema.save(schema_path)
     plan = _describe_plan(report, load_pickle)
@@ -96,7 +96,7 @@ def _describe_plan(report: "FileReport", may_predict: bool) -> str | None:
         predictor = Predictor(package.model, report.schema, sample=package.sample)
         doubt = predictor.warm()
     except ConfigurationError as error:
-        report.warnings.append(f"a gate would reject it: {error}")
+        report.warnings.append(f"a gate would reject the file: {error}")
         return None
     if doubt is not None:
         report.warnings.append(f"not known whether it can make predictions: {doubt}")

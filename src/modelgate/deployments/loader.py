@@ -204,7 +204,7 @@ class Loader:
                 plans=deployment.plans,
                 batch=deployment.batch,
                 inline=None if deployment.offload is None else False,
-                tally=metrics or self.model_metrics.setdefault(deployment.name, ModelMetrics()),
+                metrics=metrics or self.model_metrics.setdefault(deployment.name, ModelMetrics()),
                 sample=package.sample if package is not None else (),
             )
         with error_context(f"deployment {deployment.name}"):

@@ -79,10 +79,10 @@ class MLClever:
     name = "mlclever"
     max_body = MAX_BODY
     routes: Sequence[Route] = (Route("POST", "/api/predict"), Route("POST", "/api/predict/{key}"))
-    sample = RequestTemplate(
+    request_template = RequestTemplate(
         "/api/predict", {}, {"api_key": "{key}", "deployment": "{deployment}", "input_data": "{row}"}
     )
-    document = OpenAPISpec(
+    openapi_spec = OpenAPISpec(
         "ML Clever Prediction API",
         {
             "application/json": object_schema(

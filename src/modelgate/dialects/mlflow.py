@@ -138,12 +138,12 @@ class MLflow:
     name = "mlflow"
     # Amazon SageMaker, "Inference options": real-time inference takes payloads of up to 6 MB.
     max_body = 6 * 1024 * 1024
-    sample = RequestTemplate(
+    request_template = RequestTemplate(
         "/mlflow/{deployment}/invocations",
         {"Authorization": "Bearer {key}"},
         {"dataframe_split": {"columns": "{names}", "data": "{matrix}"}},
     )
-    document = OpenAPISpec(
+    openapi_spec = OpenAPISpec(
         "MLflow, SageMaker, Vertex AI",
         {"application/json": _REQUEST, "text/csv": {"type": "string"}},
         _response_schema,

@@ -98,10 +98,10 @@ class OpenInference:
     name = "open_inference"
     max_body = MAX_BODY
     routes: Sequence[Route]
-    sample = RequestTemplate(
+    request_template = RequestTemplate(
         "/v2/models/{deployment}/infer", {"Authorization": "Bearer {key}"}, {"inputs": "{tensors}"}
     )
-    document = OpenAPISpec(
+    openapi_spec = OpenAPISpec(
         "Open Inference Protocol, version 2",
         {"application/json": _REQUEST, _BINARY: {}},
         _response_schema,

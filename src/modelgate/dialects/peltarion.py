@@ -123,10 +123,10 @@ class Peltarion:
         Route("POST", "/deployment/{deployment}/forward"),
         Route("GET", "/deployment/{deployment}/openapi.json", _get_openapi),
     )
-    sample = RequestTemplate(
+    request_template = RequestTemplate(
         "/deployment/{deployment}/forward", {"Authorization": "Bearer {key}"}, {"rows": "{rows}"}
     )
-    document = OpenAPISpec(
+    openapi_spec = OpenAPISpec(
         "Peltarion Deployment API",
         {"application/json": object_schema(["rows"], rows=ROWS)},
         _response_schema,

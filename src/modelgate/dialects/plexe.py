@@ -88,8 +88,8 @@ class Plexe:
         Route("POST", "/models/{deployment}/{version}/infer"),
         Route("POST", "/predict/{deployment}"),
     )
-    sample = RequestTemplate("/predict/{deployment}", {"x-api-key": "{key}"}, "{row}")
-    document = OpenAPISpec(
+    request_template = RequestTemplate("/predict/{deployment}", {"x-api-key": "{key}"}, "{row}")
+    openapi_spec = OpenAPISpec(
         "Plexe inference API", {"application/json": any_of_schema(ROW, ROWS)}, _response_schema, _ERROR
     )
 

@@ -67,8 +67,8 @@ class Simple:
     name = "simple"
     max_body = MAX_BODY
     routes: Sequence[Route] = (Route("POST", "/simple/{deployment}"),)
-    sample = RequestTemplate("/simple/{deployment}", {"Authorization": "Bearer {key}"}, "{rows}")
-    document = OpenAPISpec(
+    request_template = RequestTemplate("/simple/{deployment}", {"Authorization": "Bearer {key}"}, "{rows}")
+    openapi_spec = OpenAPISpec(
         'The article "APIs for Machine Learning"',
         {"application/json": any_of_schema(_BARE, object_schema(["data"], data=_BARE))},
         _response_schema,

@@ -79,10 +79,10 @@ class TFServing:
     name = "tf_serving"
     max_body = MAX_BODY
     routes: Sequence[Route]
-    sample = RequestTemplate(
+    request_template = RequestTemplate(
         "/v1/models/{deployment}:predict", {"Authorization": "Bearer {key}"}, {"instances": "{rows}"}
     )
-    document = OpenAPISpec(
+    openapi_spec = OpenAPISpec(
         "TensorFlow Serving, KServe v1", {"application/json": _REQUEST}, _response_schema, PLAIN_ERROR
     )
 

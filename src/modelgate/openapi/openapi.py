@@ -1,4 +1,4 @@
-"""Build documents from the descriptions of dialects, and from their responses to an example and to errors."""
+"""OpenAPI documents, built from the descriptions of dialects and from example responses."""
 
 from collections.abc import Collection, Sequence
 
@@ -19,7 +19,7 @@ _MAX_CLASSES = 20
 
 
 class OpenAPI:
-    """Creates the OpenAPI documents of a gate's deployments.
+    """Generator of the OpenAPI documents of a gate's deployments.
 
     Args:
         dialects: Dialects of the gate.
@@ -33,10 +33,10 @@ class OpenAPI:
         self._limited = limited
 
     def document(self, name: str, catalog: Catalog) -> Flow[bytes]:
-        """Return the OpenAPI 3.1 document of a deployment as JSON.
+        """Return the OpenAPI 3.1 document of the deployment *name* as JSON.
 
-        It contains the prediction for an example row if the model is in memory. A function is not called,
-        because it may have side effects.
+        If the model is in memory, the document contains its prediction for an example row. A model that is a
+        function is not called, because it may have side effects.
 
         Raises:
             Forbidden, NotFound, DeploymentInactive, DeploymentUnavailable: See `Catalog.describe`.
@@ -67,7 +67,7 @@ class OpenAPI:
                 "version": description.version,
                 "description": "Predicts " + "; ".join(map(_target_text, targets)) + ".",
             },
-            # Relative to the path of the document, …/deployments/<name>/openapi.json.
+            # Mount point of the gate, relative to the document at …/deployments/<name>/openapi.json.
             "servers": [{"url": "../.."}],
             "tags": operations.tags,
             "paths": operations.paths,

@@ -19,9 +19,9 @@ class SchemaOptions:
     Args:
         extra_columns: Whether to ``"ignore"`` or ``"forbid"`` columns that the schema does not have.
         coerce_strings: Whether to accept numbers and booleans sent as text, as in CSV.
-        unknown_levels: What to do with a value that is not among a column's levels: ``"refuse"`` it,
+        unknown_levels: How to treat a value that is not among a column's levels: ``"refuse"`` it,
             ``"accept"`` it, or accept it and ``"warn"`` in the response.
-        nan: Whether NaN in Python values counts as ``"null"``, or to ``"refuse"`` it.
+        nan: How to treat NaN in Python values: as ``"null"``, or ``"refuse"`` it.
         echo_values: Whether validation errors show the first wrong value of each column.
         show_schema: Whether validation errors reveal column names, levels and bounds.
 
