@@ -94,8 +94,10 @@ class Native:
     name = "native"
     max_body = 50 * 1024 * 1024
     routes: Sequence[Route] = (Route("POST", "/deployments/{deployment}/predict"),)
-    sample = RequestTemplate("/deployments/{deployment}/predict", {"Authorization": "Bearer {key}"}, "{row}")
-    document = OpenAPISpec(
+    request_template = RequestTemplate(
+        "/deployments/{deployment}/predict", {"Authorization": "Bearer {key}"}, "{row}"
+    )
+    openapi_spec = OpenAPISpec(
         "modelgate's own format",
         {
             "application/json": any_of_schema(ROW, ROWS, object_schema(["rows"], rows=ROWS)),
