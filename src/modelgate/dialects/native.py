@@ -10,10 +10,10 @@
           "detail": "…", "missing_columns": ["plan"], "request_id": "…"}
 
 For a model with several outputs, ``outputs`` has an object with ``prediction`` and ``probabilities`` by output.
-A single row that has a column ``rows``, and no other, must be sent in an array.
+A single row whose only column is called ``rows`` must be sent in an array.
 
 Rows can also be sent as CSV, NDJSON (an object per line) or an ``.npy`` file with an array of shape (rows,
-columns) in the schema's order; the ``Accept`` field selects one of these for the response. Options stand in the
+columns) in the schema's order; the ``Accept`` field selects one of these for the response. Options are in the
 query string: ``?passthrough=id`` returns the column ``id`` with each prediction. Errors are problem details
 (RFC 9457).
 """
