@@ -14,7 +14,7 @@ from .ed25519 import parse_public_keys, signer_of
 
 __all__ = ["LoadPolicy", "Mismatch"]
 
-Mismatch: TypeAlias = Literal["refuse", "warn"]
+Mismatch: TypeAlias = Literal["reject", "warn"]
 
 logger = logging.getLogger("modelgate")
 
@@ -29,7 +29,7 @@ class LoadPolicy:
         sha256: Digest that the file must have; for a folder, the digest of its manifest.
         allow_pickle: Whether a package may contain a pickle; it must also be pinned by *sha256*.
         on_version_mismatch: Action for a model that was saved with another version of scikit-learn (the
-            patch level may differ) or whose columns differ from its schema: ``"refuse"``, or ``"warn"``
+            patch level may differ) or whose columns differ from its schema: ``"reject"``, or ``"warn"``
             to log a warning.
         public_keys: Ed25519 keys, one of which must have signed the package: see `parse_public_keys`.
             Bare files cannot be signed, so they are rejected.
@@ -40,7 +40,7 @@ class LoadPolicy:
 
     sha256: str | None = None
     allow_pickle: bool = False
-    on_version_mismatch: Mismatch = "refuse"
+    on_version_mismatch: Mismatch = "reject"
     public_keys: Sequence[str | Path] | None = None
 
     def __post_init__(self) -> None:
@@ -48,7 +48,7 @@ class LoadPolicy:
             raise ConfigurationError(f"sha256 must be 64 hexadecimal digits (got {self.sha256!r})")
         if self.on_version_mismatch not in get_args(Mismatch):
             raise ConfigurationError(
-                f"on_version_mismatch must be 'refuse' or 'warn' (got {self.on_version_mismatch!r})"
+                f"on_version_mismatch must be 'reject' or 'warn' (got {self.on_version_mismatch!r})"
             )
         if self.public_keys is not None:
             object.__setattr__(self, "public_keys", parse_public_keys(self.public_keys))
@@ -102,6 +102,6 @@ class LoadPolicy:
 
     def handle_mismatch(self, mismatch: str) -> None:
         """Raise `ConfigurationError` because of *mismatch*, or log it as a warning."""
-        if self.on_version_mismatch == "refuse":
+        if self.on_version_mismatch == "reject":
             raise ConfigurationError(f'{mismatch}: save it again, or load it with on_version_mismatch="warn"')
         logger.warning("model file: mismatch: it %s", mismatch)

@@ -91,7 +91,7 @@ def check_version(version: str, policy: LoadPolicy) -> None:
     """Compare *version* with the installed scikit-learn; only the patch level may differ.
 
     Raises:
-        ConfigurationError: They differ, and *policy* refuses this instead of logging a warning.
+        ConfigurationError: They differ, and *policy* rejects this instead of logging a warning.
     """
     import sklearn
 

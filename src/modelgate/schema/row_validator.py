@@ -94,7 +94,7 @@ class _ColumnReader:
     ) -> list[Any]:
         """Return the column's values. Errors are added to *report*, warnings to *warnings*."""
         column, values, unknown = self._column, list[Any](), False
-        any_level = self._unknown_levels != "refuse"
+        any_level = self._unknown_levels != "reject"
         for index, row in enumerate(rows):
             value = row.get(column.name, _ABSENT)
             if value is _ABSENT:

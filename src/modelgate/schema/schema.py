@@ -251,7 +251,7 @@ class Schema:
         for name in dict.fromkeys(name for row in rows for name in row):
             if not isinstance(name, str):
                 raise InvalidInput(f"A column is called {name!r}: name columns in text, or send an array")
-        convert = to_json_value if self.options.nan == "refuse" else _nan_to_null
+        convert = to_json_value if self.options.nan == "reject" else _nan_to_null
         return [{name: convert(value) for name, value in row.items()} for row in rows]
 
 
