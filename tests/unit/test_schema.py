@@ -497,7 +497,7 @@ def test_optional_column_may_be_left_out(encode_rows):
         schema.read(encode_rows({"b": 1, "c": 5}))
 
 
-@pytest.mark.parametrize("nan", ["null", "refuse"])
+@pytest.mark.parametrize("nan", ["null", "reject"])
 @pytest.mark.parametrize("null", [None, pandas.NA, pandas.NaT, np.datetime64("NaT")], ids=repr)
 def test_single_null_values_become_none(null, nan):
     schema = Schema.of(a=Column("a", nullable=True), t=Column("t", "text", nullable=True)).with_options(

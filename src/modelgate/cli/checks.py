@@ -265,7 +265,7 @@ def check_unknown_levels(facts: Facts) -> Iterator[Finding]:
                 name,
                 f"unknown values of {', '.join(columns)} are scored silently: the encoder ignores them and the"
                 " schema accepts them",
-                'declare the levels of these columns, and set unknown_levels="refuse" or "warn"',
+                'declare the levels of these columns, and set unknown_levels="reject" or "warn"',
             )
 
 

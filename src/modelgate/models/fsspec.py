@@ -55,7 +55,7 @@ class FsspecStore(FileStore):
         storage_options: Mapping[str, Any] | None = None,
         sha256: Mapping[str, str] | None = None,
         allow_pickle: bool = False,
-        on_version_mismatch: Mismatch = "refuse",
+        on_version_mismatch: Mismatch = "reject",
         public_keys: Sequence[str | Path] | None = None,
         timeout: float = 60.0,
     ) -> None:

@@ -146,7 +146,7 @@ class ModelPackage:
         *,
         sha256: str | None = None,
         allow_pickle: bool = False,
-        on_version_mismatch: Mismatch = "refuse",
+        on_version_mismatch: Mismatch = "reject",
         public_keys: Sequence[str | Path] | None = None,
     ) -> "ModelPackage":
         """Read a package, or a bare ``.skops``, ``.onnx`` or ``.joblib`` file.
@@ -157,7 +157,7 @@ class ModelPackage:
                 Required for a pickle. None to accept any digest.
             allow_pickle: Whether a package may contain a pickle. Loading a pickle runs the code in it.
             on_version_mismatch: Action for a model that was saved with another version of scikit-learn
-                (the patch level may differ) or whose columns differ from its schema: ``"refuse"``, or
+                (the patch level may differ) or whose columns differ from its schema: ``"reject"``, or
                 ``"warn"`` to log a warning.
             public_keys: PEM files, or Ed25519 keys in base64, one of which must have signed the package.
                 Needs the extra ``ed25519``. None to accept packages without a signature.

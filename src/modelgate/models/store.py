@@ -242,7 +242,7 @@ class FolderStore(FileStore):
         *,
         sha256: Mapping[str, str] | None = None,
         allow_pickle: bool = False,
-        on_version_mismatch: Mismatch = "refuse",
+        on_version_mismatch: Mismatch = "reject",
         public_keys: Sequence[str | Path] | None = None,
     ) -> None:
         super().__init__(sha256, allow_pickle, on_version_mismatch, public_keys)

@@ -97,7 +97,7 @@ class _ColumnReader:
     ) -> list[Any]:
         """Return the values of the column in *rows*. Add errors to *report* and warnings to *warnings*."""
         column, values, unknown = self._column, list[Any](), False
-        any_level = self._unknown_levels != "refuse"
+        any_level = self._unknown_levels != "reject"
         for index, row in enumerate(rows):
             value = row.get(column.name, _ABSENT)
             if value is _ABSENT:

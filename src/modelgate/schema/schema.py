@@ -255,7 +255,7 @@ class Schema:
                 raise InvalidInput(
                     f"Column names must be text (got {name!r}): rename the column, or send an array"
                 )
-        convert = to_json_value if self.options.nan == "refuse" else _nan_to_null
+        convert = to_json_value if self.options.nan == "reject" else _nan_to_null
         return [{name: convert(value) for name, value in row.items()} for row in rows]
 
 
