@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidInput, MalformedBody
-from .coerce import coerce_to_kind, coercion_warnings, parse_text
+from .coerce import coerce_to_kind, coercion_warnings, null_texts, parse_text
 from .columns import Column
 from .report import ValidationReport
 from .schema_options import SchemaOptions
@@ -83,8 +83,7 @@ class _ColumnReader:
 
     def __init__(self, column: Column, options: SchemaOptions, *, text: bool) -> None:
         self._column = column
-        # An empty CSV cell is null, or the level "" in a column that is not nullable.
-        self._empty_is_null = text and (column.nullable or column.levels is None or not column.has_level(""))
+        self._nulls = null_texts(column, options.na_values) if text else None
         self._from_text = text or (options.coerce_strings and column.kind != "any")
         self._is_csv = text
         self._unknown_levels = options.unknown_levels
@@ -103,7 +102,7 @@ class _ColumnReader:
                     report.missing.append(column.name)
                     return values
                 values.append(column.default)
-            elif value is None or (self._empty_is_null and value == ""):
+            elif value is None or (self._nulls is not None and value in self._nulls):
                 if not column.nullable:
                     report.add(column, "must not be null", index, None)
                 values.append(None)

@@ -1,6 +1,7 @@
 """Scoring layer that validates rows against a schema."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 from ...codecs.json import LARGE
@@ -43,6 +44,8 @@ class Validate:
         rows, max_rows = query.rows, self._max_rows or query.max_rows
         large = is_large(rows)
         schema = self._schema if isinstance(self._schema, Schema) else (yield from self._schema(query))
+        if type(rows) is CSV and not schema.options.csv_header:
+            query.rows = rows = replace(rows, header=schema.names)
         # Most requests are small; a flow for each would cost more than reading it.
         query.table = (yield from run(schema.read, rows, max_rows)) if large else schema.read(rows, max_rows)
         for check in query.on_rows:
