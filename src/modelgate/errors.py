@@ -167,7 +167,7 @@ class MissingColumns(InvalidInput):
 
     Attributes:
         missing_columns: Names of all missing columns, in the order of the schema.
-        errors: Rule that the values of a column must follow, by name, for columns with invalid values.
+        errors: By column name, the rule that values break, or the rows from which the column is missing.
     """
 
     code = "missing_columns"

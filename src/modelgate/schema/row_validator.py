@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..codecs.json import reject_encoded_text
 from ..errors import InvalidInput, MalformedBody
 from .coerce import coerce_to_kind, coercion_warnings, null_texts, parse_text
 from .columns import Column
@@ -40,6 +41,7 @@ def validate_rows(
     """
     for index, row in enumerate(rows):
         if not isinstance(row, Mapping):
+            reject_encoded_text(f"Row {index}", row)
             raise MalformedBody(f"Row {index} is not an object of column names and values")
     report, warnings = ValidationReport(), list[str]()
     values = [_ColumnReader(column, options, text=text).read(rows, report, warnings) for column in columns]  # type: ignore[arg-type]
@@ -98,8 +100,7 @@ class _ColumnReader:
             value = row.get(column.name, _ABSENT)
             if value is _ABSENT:
                 if column.required:
-                    # Stop at the first row, so that rejecting many empty rows is cheap.
-                    report.missing.append(column.name)
+                    report.add_missing(column, rows)
                     return values
                 values.append(column.default)
             elif value is None or (self._nulls is not None and value in self._nulls):
