@@ -125,7 +125,7 @@ class DeploymentBuilder:
         inner: list[ScoringLayer] = (
             [Round(deployment.decimals)] if layers is None else [check_prediction, *layers]
         )
-        validate = Validate(deployment.schema or model.schema, max_rows=deployment.max_rows)
+        validate = Validate(deployment.schema or model.schema, max_rows=deployment.max_rows, columns=True)
         return stack([validate, add_passthrough_columns, model, *inner, *innermost], predict)
 
 

@@ -13,7 +13,7 @@ from ..inference import Prediction
 from ..models.load_policy import LoadPolicy
 from ..models.package_files import check_file
 from ..models.store import TOKEN
-from ..schema import Schema
+from ..schema import Schema, SchemaOptions
 from ..scoring import Query, Threshold
 from .rollout import Rollout, Shadow
 
@@ -66,6 +66,10 @@ class Deployment:
             load and logged.
         rollout: Other models that answer some of the requests.
         shadow: Another model that scores the same requests without answering callers.
+        csv_header: Whether the first line of CSV has the column names. If False, its cells are in the order of
+            the schema.
+        na_values: CSV cells that mean null, see `SchemaOptions`; by default as the schema says, which is
+            ``NA``, ``NaN``, ``null`` and ``NULL``.
         max_rows: Maximum number of rows in one request; by default the limit of the service whose
             wire format is used, or 10,000 if it has none.
         example: A row that the model must be able to score, checked when it is loaded. By default that
@@ -92,6 +96,8 @@ class Deployment:
     offload: bool | None = None
     batch: bool = True
     plans: bool | Literal["onnx"] = True
+    csv_header: bool = True
+    na_values: Sequence[str] | None = None
     max_rows: int | None = None
     example: Mapping[str, Any] | None = None
     rollout: Rollout | None = None
@@ -107,6 +113,8 @@ class Deployment:
         if self.plans not in (True, False, "onnx"):
             raise ConfigurationError(f"plans must be True, False or 'onnx' (got {self.plans!r})")
         _check_type("schema", self.schema, Schema, "Schema.of(…) or Schema.load(path)")
+        SchemaOptions(**self._schema_options)
+        object.__setattr__(self, "schema", self.schema and self.adapt_schema(self.schema))
         _check_type("rollout", self.rollout, Rollout, 'Rollout({"store:churn@4": 5})')
         _check_type("shadow", self.shadow, Shadow, 'Shadow("store:churn@4")')
         _check_type("example", self.example, Mapping, '{"age": 41, "plan": "pro"}')
@@ -134,6 +142,17 @@ class Deployment:
             raise ConfigurationError(
                 'sha256 must be None unless the model is the path of a file or "store:name"'
             )
+
+    @property
+    def _schema_options(self) -> dict[str, Any]:
+        """Options of the schema that are set on the deployment."""
+        options = {} if self.csv_header is True else {"csv_header": self.csv_header}
+        return options if self.na_values is None else {**options, "na_values": self.na_values}
+
+    def adapt_schema(self, schema: Schema) -> Schema:
+        """Return *schema* with the options that are set on the deployment."""
+        options = self._schema_options
+        return schema.with_options(**options) if options else schema
 
     @property
     def stored_name(self) -> str | None:

@@ -164,7 +164,8 @@ class Loader:
             return ModelMetadata(handle.schema, None, handle.version)
         manifest = metadata.manifest
         names = output_names(_target(deployment, manifest), len(manifest.classes))
-        schema, version = deployment.schema or metadata.schema, deployment.version or manifest.version
+        schema = deployment.schema or deployment.adapt_schema(metadata.schema)
+        version = deployment.version or manifest.version
         return ModelMetadata(schema, list(map(Target, names, manifest.classes)), version)
 
     def _read_metadata(self, deployment: Deployment) -> PackageMetadata | None:
@@ -207,6 +208,7 @@ class Loader:
                 metrics=metrics or self.model_metrics.setdefault(deployment.name, ModelMetrics()),
                 sample=package.sample if package is not None else (),
             )
+        predictor.schema = deployment.adapt_schema(predictor.schema)
         with error_context(f"deployment {deployment.name}"):
             untested = predictor.warm(deployment.example)
         if untested is not None:

@@ -25,7 +25,7 @@ from typing import Any
 
 import msgspec
 
-from ..codecs.json import decode_json
+from ..codecs.json import ANY, decode_json, reject_encoded_text
 from ..errors import AnswerableError, ConflictingCredentials, InvalidInput, MalformedBody
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, credentials_from_headers, error_response
@@ -121,6 +121,8 @@ class MLClever:
             raise ConflictingCredentials
         rows = bytes(members.get("input_data", b""))
         if rows[:1] not in (b"{", b"["):
+            if rows[:1] == b'"':
+                reject_encoded_text("input_data", decode_json(rows, ANY))
             problem = "must be" if "input_data" in members else "is missing: send"
             raise InvalidInput(f"input_data {problem} an object of feature names and values")
         deployment = None

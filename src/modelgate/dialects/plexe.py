@@ -154,12 +154,14 @@ def _details(error: AnswerableError) -> dict[str, str]:
     if not isinstance(error, InvalidInput):
         return {}
     sent = {column: name for name, column in error.details.get("did_you_mean", {}).items()}
+    errors = error.details.get("errors", {})
     missing = {
-        column: "is missing" + (f": did you mean it by {sent[column]}?" if column in sent else "")
+        column: errors.get(column, "is missing")
+        + (f": did you mean it by {sent[column]}?" if column in sent else "")
         for column in error.details.get("missing_columns", ())
     }
     unexpected = dict.fromkeys(error.details.get("unexpected_columns", ()), "is not expected")
-    return {**missing, **error.details.get("errors", {}), **unexpected}
+    return {**errors, **missing, **unexpected}
 
 
 def _result(outputs: Sequence[Output], single: bool) -> Any:

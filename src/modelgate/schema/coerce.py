@@ -3,14 +3,21 @@
 import datetime
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
 
 from .columns import EXACT, Column
 
-__all__ = ["JSON_NUMBER", "coerce_to_kind", "coercion_warnings", "parse_text", "to_json_value"]
+__all__ = [
+    "JSON_NUMBER",
+    "coerce_to_kind",
+    "coercion_warnings",
+    "null_texts",
+    "parse_text",
+    "to_json_value",
+]
 
 # RFC 8259, section 6.
 JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
@@ -41,6 +48,21 @@ def parse_text(column: Column, text: str) -> Any:
     if column.kind != "boolean" and _NUMBER.fullmatch(bare):
         return int(bare) if bare.lstrip("+-").isdigit() else float(bare)
     return text
+
+
+def null_texts(column: Column, na_values: Collection[str]) -> frozenset[str]:
+    """Return the CSV cells that mean null in *column*.
+
+    In a column of text, or of values of unknown type, ``NA`` may be a value: the country code of Namibia.
+
+    Args:
+        column: Column of the cells.
+        na_values: See `SchemaOptions`.
+    """
+    # An empty cell is the level "" in a column that cannot be null.
+    is_level = column.levels is not None and not column.nullable and column.has_level("")
+    empty = frozenset() if is_level else frozenset({""})
+    return empty if column.kind in ("text", "any") else empty.union(na_values)
 
 
 def coercion_warnings(column: Column, values: Iterable[Any]) -> list[str]:

@@ -17,6 +17,8 @@ COMPARED = 10
 SHOWN_ROWS, SHOWN_NAMES, SHOWN_ERRORS, SHOWN_TEXT = 5, 100, 100, 60
 """Limits of an error response: rows per error, unexpected names, columns with errors, text length."""
 
+_MISSING = "is missing"
+
 
 @dataclass(slots=True)
 class ColumnError:
@@ -65,6 +67,16 @@ class ValidationReport:
             error = ColumnError(rule, value)
             errors.append(error)
         error.add(row)
+
+    def add_missing(self, column: Column, rows: Sequence[Mapping[str, object]]) -> None:
+        """Record that *column* is missing, and from which rows, unless it is missing from all."""
+        self.missing.append(column.name)
+        # Rejecting many rows without any of many columns must be cheap.
+        if len(self.missing) <= SHOWN_ERRORS:
+            indices = [index for index, row in enumerate(rows) if column.name not in row]
+            if len(indices) < len(rows):
+                error = ColumnError(_MISSING, None, len(indices), indices[:SHOWN_ROWS])
+                self.errors.setdefault(column.name, []).append(error)
 
     def suggest(self, sent: Iterable[str]) -> None:
         """Add suggestions for names in *sent* that resemble a missing column, such as ``beds`` for ``bed``.
@@ -140,7 +152,7 @@ def _describe(error: ColumnError, column: Column, rows: int, *, echo: bool) -> s
         levels = [level for level in column.levels[: COMPARED**2] if isinstance(level, str)]
         match = _closest_match(error.value.strip().lower(), levels) if rows <= COMPARED else None
         description += f": did you mean {match}?" if match is not None else ""
-    if echo:
+    if echo and error.rule != _MISSING:
         description += f", not {repr(error.value)[:SHOWN_TEXT]}"
     if rows == 1:
         return description

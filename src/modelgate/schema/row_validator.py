@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..codecs.json import reject_encoded_text
 from ..errors import InvalidInput, MalformedBody
-from .coerce import coerce_to_kind, coercion_warnings, parse_text
+from .coerce import coerce_to_kind, coercion_warnings, null_texts, parse_text
 from .columns import Column
 from .report import ValidationReport
 from .schema_options import SchemaOptions
@@ -41,6 +42,7 @@ def validate_rows(
     """
     for index, row in enumerate(rows):
         if not isinstance(row, Mapping):
+            reject_encoded_text(f"Row {index}", row)
             raise MalformedBody(f"Row {index} is not an object of column names and values")
     report, warnings = ValidationReport(), list[str]()
     values = [_ColumnReader(column, options, text=text).read(rows, report, warnings) for column in columns]  # type: ignore[arg-type]
@@ -86,8 +88,7 @@ class _ColumnReader:
 
     def __init__(self, column: Column, options: SchemaOptions, *, text: bool) -> None:
         self._column = column
-        # An empty CSV cell is the level "" if the column has it and is not nullable; otherwise null.
-        self._empty_is_null = text and (column.nullable or column.levels is None or not column.has_level(""))
+        self._nulls = null_texts(column, options.na_values) if text else None
         self._from_text = text or (options.coerce_strings and column.kind != "any")
         self._is_csv = text
         self._unknown_levels = options.unknown_levels
@@ -102,11 +103,10 @@ class _ColumnReader:
             value = row.get(column.name, _ABSENT)
             if value is _ABSENT:
                 if column.required:
-                    # One missing cell rejects the input. Reading on would make many empty rows expensive.
-                    report.missing.append(column.name)
+                    report.add_missing(column, rows)
                     return values
                 values.append(column.default)
-            elif value is None or (self._empty_is_null and value == ""):
+            elif value is None or (self._nulls is not None and value in self._nulls):
                 if not column.nullable:
                     report.add(column, "must not be null", index, None)
                 values.append(None)

@@ -156,7 +156,7 @@ class Schema:
 
         Args:
             options: Options of `SchemaOptions`: *extra_columns*, *coerce_strings*, *unknown_levels*,
-                *nan*, *echo_values* and *show_schema*.
+                *nan*, *na_values*, *csv_header*, *echo_values* and *show_schema*.
 
         Raises:
             ConfigurationError: An option does not exist or has an invalid value.
@@ -207,7 +207,7 @@ class Schema:
         if isinstance(rows, msgspec.Raw | bytearray | memoryview):
             return self._decoder(bytes(rows).strip(b" \t\r\n"), max_rows)
         if isinstance(rows, CSV):
-            return self._csv(rows.raw, max_rows)
+            return self._csv(rows, max_rows)
         if isinstance(rows, SplitRows):
             check_row_count(rows.data, max_rows)
             return self._decoder.convert_records(rows.records(self.names))
