@@ -191,8 +191,8 @@ def test_csv_without_a_header_and_without_rows_gives_an_empty_table(parser):
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (b"1,2,3\n", "Line 1 of the CSV body has 3 cells, and each row must have 2"),
-        (b"1,2\n3\n", "Line 2 of the CSV body has 1 cells, and each row must have 2"),
+        (b"1,2,3\n", "Line 1 of the CSV body has 3 cells: send 2, one for each column"),
+        (b"1,2\n3\n", "Line 2 of the CSV body has 1 cells: send 2, one for each column"),
         (b"a,b\n1,2\n", "Invalid input data: a must be a number (row 0); b must be a number (row 0)"),
     ],
 )
