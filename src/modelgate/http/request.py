@@ -24,7 +24,7 @@ MAX_BODY = 1024 * 1024
 
 
 class WireFormat(Protocol):
-    """Part of a wire format that layers need: extracting API keys and encoding errors.
+    """Interface of a wire format for layers: extract API keys and encode errors.
 
     Attributes:
         max_body: Largest body that the service accepts, in bytes.
@@ -105,13 +105,13 @@ class Request:
         body_read: Body as it was sent, or None if it has not been read yet.
         content: Decompressed body, or None if it has not been decompressed yet.
         max_body: Largest body to read, in bytes; None for no limit.
-        read_limit: Set by `KeyAuth` while it looks for the key, which may be in the body: the seconds from
-            the arrival of the request in which the body must be received, and a function that is called
-            with the request if it has not been received yet, under WSGI always. The function may raise.
+        read_limit: Limit for callers whose key may be in the body, set by `KeyAuth` while the key is unknown:
+            the seconds from the arrival of the request in which the body must be received, and a function
+            that is called with the request if it has not been received yet, under WSGI always. It may raise.
         on_close: Callbacks to call when the request ends, whether or not a response was sent, the last one
             first. Each is called once, or again if it raises an error or is interrupted.
-        whole_response: For layers around an app: whether a layer needs the whole body of the response,
-            which is then not streamed.
+        whole_response: Whether a layer around an app needs the whole body of the response, which is then not
+            streamed.
     """
 
     __slots__ = (
@@ -181,7 +181,7 @@ class Request:
             return None
         # int() also accepts "+5", "1_0" and digits of other scripts (RFC 9110, section 8.6).
         if not (length.isascii() and length.isdigit() and len(length) < 20):
-            raise MalformedBody("Content-Length is not a number")
+            raise MalformedBody("Content-Length must be a number of bytes")
         return int(length)
 
     def read(self) -> Flow[bytes]:
@@ -206,7 +206,7 @@ class Request:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Call the callbacks. Called by the mount when the request ends, again after an interruption."""
+        """Call the callbacks. The mount calls this when the request ends, twice if interrupted."""
         raised = None
         for callback in self.on_close[::-1]:
             try:
