@@ -12,16 +12,15 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import AnswerableError, ConfigurationError, PredictionError, RequestError
-from ..flow import Flow, Wait, WorkerPool, in_main_thread, isolate_errors, run, run_coroutine
+from ..flow import Flow, Wait, WorkerPool, in_main_thread, run, run_coroutine
 from ..models.file_readers import check_opens_no_files
 from ..models.sklearn_config import Config, current_sklearn_config, sklearn_config
 from ..schema import Schema, Table
 from .batching.batcher import Batcher
-from .batching.latency import LIGHT, LatencyEstimator
 from .decision import DecisionRule
 from .estimator import Estimator
 from .first_prediction import try_prediction
-from .model_metrics import ModelMetrics
+from .model_metrics import LIGHT, LatencyEstimator, ModelMetrics
 from .plans import Plan
 from .prediction import Output, Prediction, Target, to_prediction
 
@@ -191,7 +190,7 @@ class Predictor:
             if self.batcher is not None:
                 return (yield from self.batcher.predict(table))
             if self._workers is None and not self._async:
-                return isolate_errors(self._measure, table)
+                return self._measure(table)
             return (yield self._wait_for_call(table))  # type: ignore[no-any-return]
         except AnswerableError:
             raise
@@ -212,7 +211,7 @@ class Predictor:
 
     def _wait_for_call(self, table: Table) -> Wait:
         if self._workers is not None and not self._async:
-            call = partial(isolate_errors, self._measure, table)
+            call = partial(self._measure, table)
             return self._workers.wait(call, inline_ok=self._is_light(table), rows=len(table))
         # Under WSGI, the coroutine runs on a new event loop, as in Flask's async views.
         coroutine = partial(self._measure_async, table)

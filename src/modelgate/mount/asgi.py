@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMa
 from functools import partial
 from typing import Any, TypeAlias
 
-from ..context import RequestContext
 from ..errors import BodyTooLarge, MalformedBody
 from ..flow import Flow, Handler, Layer, Wait, adrive, run
 from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, http_stack
@@ -34,7 +33,6 @@ class ASGIRequest(Request):
             query_string=scope.get("query_string", b"").decode("latin-1"),
             scheme=scope.get("scheme", "http"),
             client=client[0] if client else None,
-            context=RequestContext(),
         )
         self.scope = scope
         self.receive = receive
@@ -97,7 +95,7 @@ def app(handler: Handler[Request, Response]) -> ASGIApp:
         try:
             try:
                 response = await adrive(handler(request))
-                await _send(request, response, send)
+                await _send(response, response.payload(request.method), send)
             finally:
                 request.close()
         except BaseException:
@@ -117,21 +115,18 @@ async def _handle_other_scope(scope: Scope, receive: Receive, send: Send) -> Non
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _send(request: Request, response: Response, send: Send) -> None:
-    body = response.body
-    if isinstance(body, bytes):
-        payload = response.payload(request.method)
-        await send(_start_message(response))
+async def _send(response: Response, payload: bytes | Iterable[bytes], send: Send) -> None:
+    await send(_start_message(response))
+    if isinstance(payload, bytes):
         await send({"type": "http.response.body", "body": payload})
         return
-    await send(_start_message(response))
-    chunks = iter(body)
+    chunks = iter(payload)
     try:
         while (chunk := await adrive(run(next, chunks, None))) is not None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     finally:
-        getattr(body, "close", lambda: None)()
+        getattr(payload, "close", lambda: None)()
 
 
 def _start_message(response: Response) -> Message:
@@ -161,7 +156,7 @@ def wrap(application: ASGIApp, *layers: Layer[Request, Response]) -> ASGIApp:
                 response = await adrive(request.flow)
                 # The response is None if `_finish` has already sent it.
                 if response is not None:
-                    await _send(request, response, send)
+                    await _send(response, response.payload(request.method), send)
             finally:
                 request.close()
         except BaseException:
@@ -209,7 +204,7 @@ class _WrappedRequest(ASGIRequest):
     async def call_app(self) -> None:
         """Run the app until it returns. `_handle_message` passes its response to the flow of the layers."""
         self.scope["modelgate.request"] = self
-        self.defer(partial(self.scope.pop, "modelgate.request", None))
+        self.on_close.append(partial(self.scope.pop, "modelgate.request", None))
         if self.whole_response:
             # With extensions such as pathsend, the server itself sends a file, which layers would not see.
             self.scope["extensions"] = {}
@@ -263,7 +258,7 @@ class _WrappedRequest(ASGIRequest):
             await self._send({**self._start, **_start_message(response)})
         else:
             self._replaced, self._parts = True, None
-            await _send(self, response, self._send)
+            await _send(response, response.payload(self.method), self._send)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Any, TypeAlias
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from ..context import RequestContext
 from ..errors import AnswerableError, BodyTooLarge, MalformedBody
 from ..flow import Flow, Handler, Layer, Wait, drive
 from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, http_stack
@@ -43,7 +42,6 @@ class WSGIRequest(Request):
             query_string=environ.get("QUERY_STRING", ""),
             scheme=environ.get("wsgi.url_scheme", "http"),
             client=environ.get("REMOTE_ADDR") or None,
-            context=RequestContext(),
         )
         self.environ = environ
 
@@ -105,9 +103,10 @@ def _send(
     try:
         try:
             response = drive(handler(request))
-            if not isinstance(response.body, bytes):
+            payload = response.payload(request.method)
+            if not isinstance(payload, bytes):
                 start_response(response.status_line, response.headers)
-                return _StreamingBody(response.body, request.close)
+                return _StreamingBody(payload, request.close)
         except BaseException:
             request.close()
             raise
@@ -117,7 +116,6 @@ def _send(
         # A KeyboardInterrupt may have ended the first call of `close` before it did anything.
         request.close()
         raise
-    payload = response.payload(request.method)
     start_response(response.status_line, response.headers)
     return [payload]
 
@@ -194,7 +192,7 @@ class _AppCall:
     def _prepare_environ(self) -> WSGIEnvironment:
         environ = self._request.environ
         environ["modelgate.request"] = self._request
-        self._request.defer(partial(environ.pop, "modelgate.request", None))
+        self._request.on_close.append(partial(environ.pop, "modelgate.request", None))
         if self._request.body_read is not None:
             environ["wsgi.input"] = BytesIO(self._request.body_read)
             environ["CONTENT_LENGTH"] = str(len(self._request.body_read))
