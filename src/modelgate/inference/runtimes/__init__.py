@@ -1,7 +1,7 @@
 """Runtimes: how the models of each library are called, and what their outputs mean.
 
 The columns of a model, and the rows that it takes, are found in `modelgate.schema`. Results of statsmodels
-need no runtime of their own: their ``predict`` returns numbers.
+and the scikit-learn classes of XGBoost, LightGBM and CatBoost need no runtime of their own.
 """
 
 from collections.abc import Callable
@@ -11,15 +11,12 @@ from ...models.onnx import OnnxModel
 from ...schema import Table
 from ...schema.introspection.libraries import is_native_booster, library_of
 from .base import Runtime
+from .booster import BoosterRuntime
 from .catboost import CatBoostRuntime
-from .lightgbm import LightGBMRuntime
 from .mlflow import MLflowRuntime
 from .onnx import OnnxRuntime
-from .xgboost import XGBoostRuntime
 
 __all__ = ["Runtime", "find_runtime"]
-
-_BOOSTERS: dict[str, type[Runtime]] = {"lightgbm": LightGBMRuntime, "xgboost": XGBoostRuntime}
 
 
 def find_runtime(model: Any) -> Callable[[Any, Callable[[Table], Any]], Runtime]:
@@ -28,7 +25,7 @@ def find_runtime(model: Any) -> Callable[[Any, Callable[[Table], Any]], Runtime]
     if isinstance(model, OnnxModel):
         return OnnxRuntime
     if is_native_booster(model):
-        return _BOOSTERS[library]
+        return BoosterRuntime
     if library == "mlflow":
         return MLflowRuntime
     return CatBoostRuntime if library == "catboost" and type(model).__name__ == "CatBoost" else Runtime

@@ -17,13 +17,11 @@ class CatBoostRuntime(Runtime):
 
     def __init__(self, model: Any, to_input: Callable[[Table], Any]) -> None:
         super().__init__(model, to_input)
-        # An empty array for a regression.
-        self.classes = self.classes if self.classes != [[]] else None
         self.has_probabilities = self.classes is not None
 
     def predict(self, table: Table) -> PlanOutput:
         rows = self._to_input(table)
-        if self.classes is None:
+        if not self.has_probabilities:
             return np.asarray(self._model.predict(rows)), None
         probabilities = self._model.predict(rows, prediction_type="Probability")
         return self._model.predict(rows, prediction_type="Class"), probabilities
