@@ -104,7 +104,7 @@ def test_newest_version_in_a_folder_is_served(folder):
     [
         (["."], "contains no model file (.mgpkg, .skops, .joblib"),
         (["wine@9.skops", "wine@10.skops"], "have the same name, wine"),
-        (["notes.txt"], "its name must end in"),
+        (["notes.md"], "its name must end in"),
     ],
 )
 def test_unusable_paths_are_reported(folder, tmp_path, paths, message):
