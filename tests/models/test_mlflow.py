@@ -77,7 +77,10 @@ def test_frame_has_the_dtypes_and_the_order_of_the_signature(optional):
 @pytest.mark.parametrize(
     ("convert", "expected"),
     [
-        (lambda values: pandas.DataFrame({"a": values, "b": list("xy"[: len(values)])}), [[1.0, 2.0], ["x", "y"]]),
+        (
+            lambda values: pandas.DataFrame({"a": values, "b": list("xy"[: len(values)])}),
+            [[1.0, 2.0], ["x", "y"]],
+        ),
         (lambda values: pandas.Series(values), [[1.0, 2.0]]),
         (list, [[1.0, 2.0]]),
         (np.asarray, [[1.0, 2.0]]),

@@ -1,4 +1,4 @@
-"""Fitted models, or the plan that predicts in their place."""
+"""Predictions of a fitted model, made by the model or by an equivalent plan."""
 
 import logging
 from collections.abc import Sequence
@@ -25,19 +25,19 @@ __all__ = ["Estimator"]
 logger = logging.getLogger("modelgate")
 
 _CHUNK_ROWS = 8192
-"""Largest number of rows in one call of an estimator: its intermediate results are as large as its input."""
+"""Largest number of rows in one call of an estimator, which limits the memory for intermediate results."""
 
 
 class Estimator:
-    """Predicts tables with a fitted model, or with its plan, which gives the same predictions.
+    """Predicts tables with a fitted model, or with a plan that replaces it.
 
-    The model is given what it was fitted on, see `ModelInput`, and called by its `Runtime`. Its ``n_jobs``
-    becomes 1, see `force_single_job`. Every call runs under the scikit-learn configuration of the thread
-    that constructs this object.
+    The model gets the form of rows that it was fitted on, see `ModelInput`, and is called by its `Runtime`.
+    Its ``n_jobs`` becomes 1 (see `force_single_job`). Every call runs under the scikit-learn configuration of
+    the thread that constructs this object.
 
     Args:
         model: Fitted model with ``predict``, or an `OnnxModel`.
-        schema: Schema of its input.
+        schema: Schema of the tables.
         target: Name of the target, or of each output.
         plans: Whether to use an exact plan if there is one; ``"onnx"`` for an ONNX graph.
         name: Name of the model in log messages.
@@ -46,7 +46,7 @@ class Estimator:
 
     Attributes:
         plan: The plan, or the reason why there is none.
-        dtype_key: Key by which tables may be joined, see `DtypeKey`; None if any may be.
+        dtype_key: Function that decides which tables may be joined (see `DtypeKey`); None if all may.
 
     Raises:
         ConfigurationError: The schema lacks columns of the model, or does not fit *input*.
@@ -119,7 +119,7 @@ class Estimator:
         """Return the prediction for *table*.
 
         Raises:
-            ValueError: The estimator's output is not a prediction, see `check_shape` and `check_values`.
+            ValueError: The output of the estimator is invalid, see `check_shape` and `check_values`.
             Exception: The error that the estimator raised.
         """
         if self._config is None:
@@ -137,7 +137,7 @@ class Estimator:
         else:
             outputs = self._outputs(values, probabilities)
         prediction = Prediction(outputs)
-        # The output shapes of an exact plan were verified when it was built; its values depend on the table.
+        # The output shapes of an exact plan were verified when it was built. Values must be checked always.
         if type(self.plan) is not Plan:
             check_shape(prediction, rows)
         check_values(prediction)
@@ -164,7 +164,7 @@ class Estimator:
         try:
             return self.plan(table)
         except Exception:
-            # The estimator predicts what a plan cannot, or raises its own error.
+            # The estimator predicts rows that the plan cannot predict, or raises its own error.
             return self._call_model(table)
 
     def _predict_in_chunks(self, table: Table, rows: int) -> PlanOutput:

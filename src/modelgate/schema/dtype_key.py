@@ -12,13 +12,16 @@ from .table import Table
 __all__ = ["DtypeKey", "array_dtype", "dtype_key"]
 
 DtypeKey: TypeAlias = Callable[[Table], Hashable]
-"""Function that returns equal keys for tables whose dtypes are the same if converted alone or joined."""
+"""Function that returns a key for a table.
+
+Tables with equal keys can be joined: the model gets the same dtypes as for each table alone.
+"""
 
 _INT64 = range(-(2**63), 2**63)
 
 
 def dtype_key(columns: Sequence[Column], *, framed: bool) -> DtypeKey | None:
-    """Return the key function for tables of *columns*, or None if the dtypes do not depend on the rows.
+    """Return the `DtypeKey` for tables of *columns*, or None if the dtypes do not depend on the rows.
 
     A null turns a column of integers or booleans into floats. In a DataFrame, pandas infers the dtype of
     a column of the kind ``any`` from its values. An array of numbers is always float64.
@@ -33,7 +36,7 @@ def dtype_key(columns: Sequence[Column], *, framed: bool) -> DtypeKey | None:
         return None
 
     def key(table: Table) -> Hashable:
-        # For one row, a numpy reduction takes six times as long as this loop.
+        # For a single row, this loop is six times as fast as a numpy reduction.
         values_by_column = table.numbers[:, exact].T.tolist() if exact else ()
         nulls = tuple([any(value != value for value in values) for values in values_by_column])
         return nulls, *(_types_key(table.texts[i]) for i in unknown)
@@ -42,9 +45,9 @@ def dtype_key(columns: Sequence[Column], *, framed: bool) -> DtypeKey | None:
 
 
 def array_dtype(table: Table) -> type:
-    """Return the dtype that numpy infers for *table*: a numeric one if all values are numbers.
+    """Return the dtype of the array for *table*: int64 or float if all values are such, else object.
 
-    Functions of numpy such as ``log1p`` reject arrays of objects.
+    A numeric dtype is used where possible, because functions such as ``numpy.log1p`` reject objects.
     """
     types = set(map(type, chain.from_iterable(table.texts)))
     if not types <= {int, float, type(None)}:
@@ -59,9 +62,9 @@ def _may_be_null(column: Column) -> bool:
 
 
 def _types_key(cells: Sequence[Any]) -> Hashable:
-    """Return a key that is equal for cells of the same inferred pandas dtype."""
+    """Return a key for *cells*. If two keys are equal, pandas infers the same dtype for the cells."""
     types = frozenset(map(type, cells))
     if int in types and not all(cell in _INT64 for cell in cells if type(cell) is int):
-        # Beyond int64, pandas chooses uint64 or object by value. A unique key prevents joining.
+        # Beyond int64, pandas infers uint64 or object from the values. A unique key prevents joining.
         return object()
     return types

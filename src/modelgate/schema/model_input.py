@@ -49,7 +49,7 @@ class ModelInput:
         self._use(self._forms[0])
 
     def __call__(self, table: Table) -> Any:
-        """Convert *table* to the input of the model's methods. These may modify the result."""
+        """Convert *table* to the input of the model. The result is a copy that it may modify."""
         return self._convert(table)
 
     def try_forms(self, predict: Callable[[Any], Any], tables: Iterable[Table]) -> None:
@@ -89,7 +89,7 @@ class ModelInput:
         if form == "texts":
             if [column.kind for column in self._columns] != ["text"]:
                 raise ConfigurationError(
-                    "schema must be one text column for a model of texts: set schema=Schema.of(text=str)"
+                    "schema must be one text column for a model fitted on texts: set schema=Schema.of(text=str)"
                 )
             self._convert = _to_texts
         elif form == "records":
@@ -181,7 +181,7 @@ class _DMatrixConverter:
 
 
 def required_names(model: Any, columns: Sequence[Column]) -> list[str] | None:
-    """Return the names of the columns that *model* needs, in its order.
+    """Return the names of the columns that *model* needs, in the order of its training data.
 
     Returns None if the model identifies its columns by position.
 
@@ -197,10 +197,13 @@ def required_names(model: Any, columns: Sequence[Column]) -> list[str] | None:
 
 
 def column_labels(model: Any, known: Collection[str]) -> list[str] | None:
-    """Return the names of the columns that *model* needs, without checking that all are *known*.
+    """Return the names of the columns that *model* needs, or None if it identifies them by position.
 
-    Like `required_names`, returns None if the model identifies its columns by position. LightGBM stores
-    ``a b`` as ``a_b``; the original spelling is returned if it is in *known*.
+    LightGBM stores ``a b`` as ``a_b``; the original spelling is returned if it is in *known*.
+
+    Args:
+        model: Fitted estimator.
+        known: Column names of the schema or the training data. The result may contain other names.
     """
     names = stored_names(model)
     if names is None:

@@ -14,4 +14,4 @@ class OnnxRuntime(Runtime):
     _model: OnnxModel
 
     def predict(self, table: Table) -> PlanOutput:
-        return self._model.answer(table)
+        return self._model.predict_table(table)
