@@ -31,7 +31,7 @@ def folder(wine, diabetes, tmp_path_factory):
     ModelPackage.from_estimator(diabetes[0], diabetes[1][:20], None, name="diabetes").save(
         folder / "diabetes.mgpkg"
     )
-    (folder / "notes.txt").write_text("no model")
+    (folder / "notes.md").write_text("no model")
     return folder
 
 
