@@ -10,6 +10,7 @@ from typing import IO
 
 from ..errors import ConfigurationError, StoreError, error_context
 from .archive import FolderArchive, ZipArchive, pack_metadata
+from .booster_file import BOOSTER_SUFFIXES
 from .load_policy import LoadPolicy
 from .manifest import Manifest, PackageMetadata, read_metadata
 from .serializers import check_version
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 PACKAGE = ".mgpkg"
-SUFFIXES = (PACKAGE, ".skops", ".joblib", ".onnx")
+SUFFIXES = (PACKAGE, ".skops", ".joblib", ".onnx", *BOOSTER_SUFFIXES)
 
 
 def check_file(path: Path, policy: LoadPolicy) -> None:

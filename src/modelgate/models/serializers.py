@@ -10,11 +10,13 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import IO, Any
 
 import numpy as np
 
 from ..errors import ConfigurationError
+from .booster_file import BOOSTER_SUFFIXES, read_booster
 from .file_readers import check_opens_no_files
 from .load_policy import LoadPolicy
 from .onnx import OnnxModel
@@ -70,7 +72,7 @@ def read_estimator(content: bytes, suffix: str, policy: LoadPolicy) -> Any:
 
     Args:
         content: Content of the file.
-        suffix: Suffix of the file: ``.skops``, ``.joblib`` or ``.onnx``.
+        suffix: Suffix of the file: ``.skops``, ``.joblib``, ``.onnx`` or one of `BOOSTER_SUFFIXES`.
         policy: Checks that the file must pass.
 
     Raises:
@@ -184,10 +186,15 @@ def _read_onnx(content: bytes, _: LoadPolicy) -> OnnxModel:
     return OnnxModel(content)
 
 
+def _read_booster(suffix: str, content: bytes, _: LoadPolicy) -> Any:
+    return read_booster(content, suffix)
+
+
 _READERS: Mapping[str, Callable[[bytes, LoadPolicy], Any]] = {
     ".skops": _read_skops,
     ".joblib": _read_joblib,
     ".onnx": _read_onnx,
+    **{suffix: partial(_read_booster, suffix) for suffix in BOOSTER_SUFFIXES},
 }
 
 
