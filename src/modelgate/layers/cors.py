@@ -19,10 +19,9 @@ _REQUESTED_METHOD, _REQUESTED_HEADERS = "access-control-request-method", "access
 class Cors:
     """Let pages of other origins call the app from a browser, as the Fetch Standard (CORS) defines.
 
-    The layer answers preflight requests itself, before a key is required or a limit is counted: put it outside
-    of all layers that reject requests. Every other response, also one of an error, gets the header fields
-    without which the browser would hide it from the page. Cookies are not allowed: send the key in a header
-    field.
+    The layer answers preflight requests itself, before a key is required or a limit is counted. Put it
+    outside of all layers that reject requests. All other responses, errors included, get the header
+    fields that let the page read them. Cookies are not allowed: send the key in a header field.
 
     Args:
         origins: Origins of the pages, such as ``["https://app.example"]``; ``"*"`` for any page.
@@ -59,7 +58,7 @@ class Cors:
         return response
 
     def _allow(self, response: Response, origin: str | None) -> bool:
-        """Let *origin* read the response. Return whether it may."""
+        """Add the header fields that let *origin* read the response. Return False if it may not."""
         if self._origins is None:
             response.set("access-control-allow-origin", "*")
             return True

@@ -10,7 +10,7 @@ __all__ = ["HttpsOnly"]
 class HttpsOnly:
     """Reject requests over plain HTTP with 403, as the Plexe API does ("Security Considerations").
 
-    They are not redirected: the caller has already sent its key in clear text, and would go on to do so.
+    They are not redirected: the caller has already sent its key in clear text, and would continue to.
     Behind a proxy that terminates TLS, put `TrustedProxies` outside of this layer.
     """
 

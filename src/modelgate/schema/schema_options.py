@@ -8,8 +8,8 @@ from ..errors import ConfigurationError
 __all__ = ["SchemaOptions"]
 
 ExtraColumns = Literal["ignore", "forbid"]
-UnknownLevels = Literal["refuse", "warn", "accept"]
-Nan = Literal["null", "refuse"]
+UnknownLevels = Literal["reject", "warn", "accept"]
+Nan = Literal["null", "reject"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,9 @@ class SchemaOptions:
     Args:
         extra_columns: Whether to ``"ignore"`` or ``"forbid"`` columns that the schema does not have.
         coerce_strings: Whether to accept numbers and booleans sent as text, as in CSV.
-        unknown_levels: What to do with a value that is not among a column's levels: ``"refuse"`` it,
+        unknown_levels: How to treat a value that is not among a column's levels: ``"reject"`` it,
             ``"accept"`` it, or accept it and ``"warn"`` in the response.
-        nan: Whether NaN in Python values counts as ``"null"``, or to ``"refuse"`` it.
+        nan: How to treat NaN in Python values: as ``"null"``, or ``"reject"`` it.
         echo_values: Whether validation errors show the first wrong value of each column.
         show_schema: Whether validation errors reveal column names, levels and bounds.
 
@@ -31,7 +31,7 @@ class SchemaOptions:
 
     extra_columns: ExtraColumns = "ignore"
     coerce_strings: bool = False
-    unknown_levels: UnknownLevels = "refuse"
+    unknown_levels: UnknownLevels = "reject"
     nan: Nan = "null"
     echo_values: bool = False
     show_schema: bool = True
