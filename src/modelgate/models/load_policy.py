@@ -100,8 +100,25 @@ class LoadPolicy:
                 " runs none."
             )
 
+    def check_sklearn_version(self, version: str) -> None:
+        """Compare the *version* of scikit-learn that saved a model with the installed one.
+
+        Only the patch level may differ.
+
+        Raises:
+            ConfigurationError: They differ, and `on_version_mismatch` is ``"reject"``.
+        """
+        import sklearn
+
+        if version.split(".")[:2] != sklearn.__version__.split(".")[:2]:
+            self.handle_mismatch(
+                f"was saved with scikit-learn {version}, but {sklearn.__version__} is installed"
+            )
+
     def handle_mismatch(self, mismatch: str) -> None:
         """Raise `ConfigurationError` because of *mismatch*, or log it as a warning."""
         if self.on_version_mismatch == "reject":
-            raise ConfigurationError(f'{mismatch}: save it again, or load it with on_version_mismatch="warn"')
+            raise ConfigurationError(
+                f'{mismatch}: save it again, or pass on_version_mismatch="warn" to ModelPackage.load or to the store'
+            )
         logger.warning("model file: mismatch: it %s", mismatch)

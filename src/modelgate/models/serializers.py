@@ -1,67 +1,25 @@
 """Serialize estimators, and deserialize them without running untrusted code."""
 
-import bz2
-import gzip
-import importlib
-import io
-import lzma
-import math
-import re
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
-from typing import IO, Any
+from typing import Any
 
-import numpy as np
-
-from ..errors import ConfigurationError
 from .file_readers import check_opens_no_files
 from .load_policy import LoadPolicy
 from .onnx import OnnxModel
+from .pickle_file import PICKLE_SUFFIXES, read_pickle, write_pickle
+from .skops_file import read_skops, write_skops
 
-__all__ = ["check_version", "dump", "foreign_types", "read_estimator"]
+__all__ = ["dump", "read_estimator"]
 
-# Parts of scikit-learn's own estimators that skops does not trust by default. The list is fixed here:
-# one derived from the file, with skops.io.get_untrusted_types, would let the file trust itself.
-_TRUSTED = (
-    "numpy.dtype",
-    "sklearn._loss.loss.HalfTweedieLossIdentity",
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.compose._column_transformer._RemainderColsList",  # scikit-learn 1.6
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.feature_selection._univariate_selection.f_classif",
-    "sklearn.metrics._dist_metrics.EuclideanDistance64",
-    "sklearn.metrics._scorer._PassthroughScorer",
-    "sklearn.model_selection._split.KFold",
-    "sklearn.model_selection._split.StratifiedKFold",
-    "sklearn.neighbors._ball_tree.BallTree",
-    "sklearn.neighbors._kd_tree.KDTree",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-    "sklearn.tree._tree.Tree",
-    "sklearn.utils._bunch.Bunch",
-    "sklearn.utils._metadata_requests.MetadataRequest",
-    "sklearn.utils._metadata_requests.MethodMetadataRequest",
-)
 
-_LARGEST_RATIO = 100
-_SKOPS_VERSION = re.compile(rb'"_sklearn_version":\s*{[^{}]*"content":\s*"\\"([^"\\]+)\\""')
-_PICKLED_VERSION = re.compile(rb"_sklearn_version.{1,12}?(\d+(?:\.\d+)+)", re.DOTALL)
-"""Version of scikit-learn in a pickle; at most 12 bytes of opcodes separate the key from its value."""
+def _read_onnx(content: bytes, _: LoadPolicy) -> OnnxModel:
+    return OnnxModel(content)
 
-_DECOMPRESS: Mapping[bytes, Callable[[bytes], bytes]] = {
-    b"\x78": zlib.decompress,
-    b"\x1f\x8b": gzip.decompress,
-    b"BZ": bz2.decompress,
-    b"\x5d\x00": lzma.decompress,
-    b"\xfd7zXZ": lzma.decompress,
-    b"\x04\x22\x4d\x18": lambda content: importlib.import_module("lz4.frame").decompress(content),
-}
-"""Decompressors of joblib's formats, by their first bytes; no pickle begins with any of these."""
 
-_HEADERS: Mapping[tuple[int, int], Callable[..., Any]] = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
+_READERS: Mapping[str, Callable[[bytes, LoadPolicy], Any]] = {
+    ".skops": read_skops,
+    ".onnx": _read_onnx,
+    **dict.fromkeys(PICKLE_SUFFIXES, read_pickle),
 }
 
 
@@ -70,7 +28,7 @@ def read_estimator(content: bytes, suffix: str, policy: LoadPolicy) -> Any:
 
     Args:
         content: Content of the file.
-        suffix: Suffix of the file: ``.skops``, ``.joblib`` or ``.onnx``.
+        suffix: Suffix of the file: ``.skops``, ``.onnx`` or one of `PICKLE_SUFFIXES`.
         policy: Action for another version of scikit-learn.
 
     Raises:
@@ -87,109 +45,12 @@ def read_estimator(content: bytes, suffix: str, policy: LoadPolicy) -> Any:
     return model
 
 
-def check_version(version: str, policy: LoadPolicy) -> None:
-    """Compare *version* with the installed scikit-learn; only the patch level may differ.
-
-    Raises:
-        ConfigurationError: They differ, and *policy* rejects this instead of logging a warning.
-    """
-    import sklearn
-
-    if version.split(".")[:2] != sklearn.__version__.split(".")[:2]:
-        policy.handle_mismatch(
-            f"was saved with scikit-learn {version}, but {sklearn.__version__} is installed"
-        )
-
-
-def _read_skops(content: bytes, policy: LoadPolicy) -> Any:
-    skops_io = _import_skops_io()
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        _reject_zip_bomb(archive, len(content))
-        versions = set(_SKOPS_VERSION.findall(archive.read("schema.json")))
-    foreign = foreign_types(content)
-    if foreign:
-        raise ConfigurationError(f"contains types that are not trusted: {', '.join(foreign)}")
-    for version in versions:
-        check_version(version.decode(), policy)
-    return skops_io.loads(content, trusted=list(_TRUSTED))
-
-
-def foreign_types(content: bytes) -> list[str]:
-    """Return the untrusted types in a skops file, without creating any objects from it."""
-    return sorted(set(_import_skops_io().get_untrusted_types(data=content)) - set(_TRUSTED))
-
-
-def _import_skops_io() -> Any:
-    try:
-        import skops.io
-    except ImportError:
-        raise ConfigurationError('.skops files need skops: pip install "modelgate[skops]"') from None
-    return skops.io
-
-
-def _reject_zip_bomb(archive: zipfile.ZipFile, size: int) -> None:
-    """Raise `ConfigurationError` if a file of *size* bytes declares far more data than it contains.
-
-    zipfile reads no more of a member than its declared size, but numpy allocates an array of the size
-    that its header declares before it reads the data.
-    """
-    if sum(info.file_size for info in archive.infolist()) > _LARGEST_RATIO * size:
-        raise ConfigurationError(f"grows to more than {_LARGEST_RATIO} times its size when unpacked")
-    for info in archive.infolist():
-        with archive.open(info) as member:
-            if info.filename.endswith(".npy"):
-                _check_array(member, info.file_size)
-            elif info.filename.endswith(".npz"):
-                with zipfile.ZipFile(member) as inner:
-                    _reject_zip_bomb(inner, info.file_size)
-
-
-def _check_array(member: IO[bytes], size: int) -> None:
-    read_header = _HEADERS.get(np.lib.format.read_magic(member))
-    if read_header is None:
-        raise ConfigurationError("contains an array of an unknown format")
-    shape, _, dtype = read_header(member)
-    if member.tell() + math.prod(shape) * dtype.itemsize != size:
-        raise ConfigurationError("contains an array whose size differs from its header")
-
-
-def _read_joblib(content: bytes, policy: LoadPolicy) -> Any:
-    # Catching scikit-learn's own warning would need one lock around all loads of the process.
-    for version in sorted(set(_PICKLED_VERSION.findall(_decompress(content)))):
-        check_version(version.decode(), policy)
-    return _import_joblib().load(io.BytesIO(content))
-
-
-def _decompress(content: bytes) -> bytes:
-    for prefix, decompress in _DECOMPRESS.items():
-        if content.startswith(prefix):
-            return decompress(content)
-    return content
-
-
-def _import_joblib() -> Any:
-    try:
-        import joblib
-    except ImportError:
-        raise ConfigurationError(
-            '.joblib files need scikit-learn: pip install "modelgate[sklearn]"'
-        ) from None
-    return joblib
-
-
-def _read_onnx(content: bytes, _: LoadPolicy) -> OnnxModel:
-    return OnnxModel(content)
-
-
-_READERS: Mapping[str, Callable[[bytes, LoadPolicy], Any]] = {
-    ".skops": _read_skops,
-    ".joblib": _read_joblib,
-    ".onnx": _read_onnx,
-}
-
-
 def dump(model: Any, suffix: str) -> tuple[bytes, Any]:
     """Serialize *model*, and return the bytes and the estimator that `read_estimator` reads from them.
+
+    Args:
+        model: Fitted estimator.
+        suffix: ``.skops``, ``.joblib`` or ``.onnx``.
 
     Raises:
         ConfigurationError: The model cannot be written in the format *suffix*, or it opens files that
@@ -198,16 +59,4 @@ def dump(model: Any, suffix: str) -> tuple[bytes, Any]:
     check_opens_no_files(model)
     if suffix == ".onnx":
         return model.content, model
-    if suffix == ".joblib":
-        buffer = io.BytesIO()
-        _import_joblib().dump(model, buffer)
-        return buffer.getvalue(), _read_joblib(buffer.getvalue(), LoadPolicy())
-    try:
-        content: bytes = _import_skops_io().dumps(model)
-        return content, _read_skops(content, LoadPolicy())
-    except ConfigurationError as error:
-        raise ConfigurationError(f'model: {error}: use format="joblib", which writes a pickle') from None
-    except Exception as error:
-        raise ConfigurationError(
-            f'model: skops cannot write it ({error}): use format="joblib", which writes a pickle'
-        ) from error
+    return write_pickle(model) if suffix == ".joblib" else write_skops(model)
