@@ -105,7 +105,7 @@ def test_column_rejects_invalid_names_kinds_and_levels(arguments, message):
         (
             "number",
             {"observed_range": ("a", "b")},
-            "observed_range must be the smallest and the largest number",
+            r"observed_range must be \(smallest, largest\), two finite numbers",
         ),
         ("number", {"observed_range": (3, 1)}, "observed_range must be"),
         ("number", {"observed_range": (0, 10**400)}, "observed_range must be"),

@@ -154,7 +154,7 @@ def test_untrusted_functions_for_predicting_are_rejected(tmp_path, model, names)
     with pytest.raises(ConfigurationError) as read:
         ModelPackage.load(tmp_path / "m.skops")
 
-    problem = f"contains types that are not trusted: {names}: "
+    problem = f"the file contains types that are not trusted: {names}: "
     assert f'model: {problem}use format="joblib", which writes a pickle' == str(packed.value)
     assert str(read.value).endswith(
         f"{problem}save it with joblib and pin the file with sha256=, or pack it:"
@@ -170,7 +170,7 @@ def test_version_is_compared_before_types(monkeypatch):
 
     with pytest.raises(
         ConfigurationError,
-        match=rf"^was saved with scikit-learn {installed}, but 99\.1\.0 is installed: save it again, or pass"
+        match=rf"^the model was saved with scikit-learn {installed}, but 99\.1\.0 is installed: save the model again, or pass"
         r' on_version_mismatch="warn" to ModelPackage\.load or to the store$',
     ):
         read_skops(content, LoadPolicy())

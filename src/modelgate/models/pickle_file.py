@@ -83,7 +83,7 @@ def write_pickle(model: Any) -> tuple[bytes, Any]:
         raise
     except Exception as error:
         raise ConfigurationError(
-            f"model: joblib cannot write it ({error}): a pickle refers to functions and classes by name, so define"
+            f"model: joblib cannot write the model ({error}): a pickle refers to functions and classes by name, so define"
             " those of the model with def and class at the top level of a module that the server can import"
         ) from error
     return buffer.getvalue(), read_pickle(buffer.getvalue(), LoadPolicy())

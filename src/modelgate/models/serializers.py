@@ -29,32 +29,32 @@ def read_estimator(content: bytes, suffix: str, policy: LoadPolicy) -> Any:
     Args:
         content: Content of the file.
         suffix: Suffix of the file: ``.skops``, ``.onnx`` or one of `PICKLE_SUFFIXES`.
-        policy: Action for another version of scikit-learn.
+        policy: Checks that the file must pass.
 
     Raises:
-        ConfigurationError: A library is missing, the file contains untrusted types or a model that
-            opens files that callers name, or it was saved with another version of scikit-learn.
+        ConfigurationError: A library is missing, the file contains untrusted types, the model opens files
+            whose names come from callers, or it was saved with another version of scikit-learn.
     """
     try:
         model = _READERS[suffix](content, policy)
     except SystemError:
-        # "AST constructor recursion depth mismatch": CPython 3.11 counts one depth for all threads
-        # (gh-106905), and numpy reads the headers of arrays with ast. A second attempt succeeds.
+        # "AST constructor recursion depth mismatch" is a bug of CPython 3.11 (gh-106905): concurrent threads
+        # disturb the module ast, with which numpy reads the headers of arrays. A second attempt succeeds.
         model = _READERS[suffix](content, policy)
     check_opens_no_files(model)
     return model
 
 
 def dump(model: Any, suffix: str) -> tuple[bytes, Any]:
-    """Serialize *model*, and return the bytes and the estimator that `read_estimator` reads from them.
+    """Serialize *model*, and return the bytes and the estimator that is deserialized from them.
 
     Args:
-        model: Fitted estimator.
-        suffix: ``.skops``, ``.joblib`` or ``.onnx``.
+        model: Fitted estimator, or an `OnnxModel`.
+        suffix: Suffix of the file: ``.skops``, ``.joblib`` or ``.onnx``.
 
     Raises:
-        ConfigurationError: The model cannot be written in the format *suffix*, or it opens files that
-            callers name.
+        ConfigurationError: The model cannot be written in this format, or it opens files whose names come
+            from callers.
     """
     check_opens_no_files(model)
     if suffix == ".onnx":

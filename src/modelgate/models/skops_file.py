@@ -49,7 +49,7 @@ def read_skops(content: bytes, policy: LoadPolicy, remedy: str = _PINNED) -> Any
 
     Args:
         content: Content of the file.
-        policy: Action for another version of scikit-learn.
+        policy: Checks that the file must pass.
         remedy: Advice in the error for untrusted types.
 
     Raises:
@@ -65,7 +65,9 @@ def read_skops(content: bytes, policy: LoadPolicy, remedy: str = _PINNED) -> Any
         policy.check_sklearn_version(version.decode())
     content, foreign = _drop_fit_only(content, schema)
     if foreign:
-        raise ConfigurationError(f"contains types that are not trusted: {', '.join(foreign)}: {remedy}")
+        raise ConfigurationError(
+            f"the file contains types that are not trusted: {', '.join(foreign)}: {remedy}"
+        )
     return skops_io.loads(content, trusted=list(TRUSTED))
 
 
@@ -170,7 +172,7 @@ def write_skops(model: Any) -> tuple[bytes, Any]:
     except ConfigurationError as error:
         raise ConfigurationError(f"model: {error}") from None
     except Exception as error:
-        raise ConfigurationError(f"model: skops cannot write it ({error}): {_JOBLIB}") from error
+        raise ConfigurationError(f"model: skops cannot write the model ({error}): {_JOBLIB}") from error
 
 
 def _without_unwritable_parts(model: Any) -> Any:
@@ -203,13 +205,15 @@ def _import_skops_io() -> Any:
 
 
 def _reject_zip_bomb(archive: zipfile.ZipFile, size: int) -> None:
-    """Raise `ConfigurationError` if a file of *size* bytes declares far more data than it contains.
+    """Raise `ConfigurationError` if the headers in a file of *size* bytes declare far more data than that.
 
-    zipfile reads no more of a member than its declared size, but numpy allocates an array of the size
-    that its header declares before it reads the data.
+    zipfile reads no more of a member than the declared size, but numpy allocates an array of the declared
+    size before it reads the data.
     """
     if sum(info.file_size for info in archive.infolist()) > _LARGEST_RATIO * size:
-        raise ConfigurationError(f"grows to more than {_LARGEST_RATIO} times its size when unpacked")
+        raise ConfigurationError(
+            f"the file must not grow to more than {_LARGEST_RATIO} times its size when it is unpacked"
+        )
     for info in archive.infolist():
         with archive.open(info) as member:
             if info.filename.endswith(".npy"):
@@ -222,7 +226,7 @@ def _reject_zip_bomb(archive: zipfile.ZipFile, size: int) -> None:
 def _check_array(member: IO[bytes], size: int) -> None:
     read_header = _HEADERS.get(np.lib.format.read_magic(member))
     if read_header is None:
-        raise ConfigurationError("contains an array of an unknown format")
+        raise ConfigurationError("the file contains an array of an unknown format: save the model again")
     shape, _, dtype = read_header(member)
     if member.tell() + math.prod(shape) * dtype.itemsize != size:
-        raise ConfigurationError("contains an array whose size differs from its header")
+        raise ConfigurationError("the file contains an array whose size differs from its header")
