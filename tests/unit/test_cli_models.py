@@ -283,7 +283,7 @@ def test_inspect_warns_of_what_a_gate_would_reject(tmp_path, packed):
     assert 1 == done.stderr.count("model=")
 
 
-@pytest.mark.parametrize("name", ["m.txt", "m.mgpkg", "m.skops"])
+@pytest.mark.parametrize("name", ["m.md", "m.mgpkg", "m.skops"])
 def test_inspect_rejects_other_files(tmp_path, name):
     (tmp_path / name).write_bytes(b"no model")
     done = run("inspect", tmp_path / name, code=2)

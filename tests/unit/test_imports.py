@@ -55,6 +55,11 @@ HEAVY = {
     "onnx",
     "onnxruntime",
     "skl2onnx",
+    "xgboost",
+    "lightgbm",
+    "catboost",
+    "statsmodels",
+    "mlflow",
 }
 
 FILES = sorted(SOURCE.rglob("*.py"))

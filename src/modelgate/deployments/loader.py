@@ -1,7 +1,7 @@
 """Load the models of deployments."""
 
 import logging
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -206,7 +206,8 @@ class Loader:
                 batch=deployment.batch,
                 inline=None if deployment.offload is None else False,
                 metrics=metrics or self.model_metrics.setdefault(deployment.name, ModelMetrics()),
-                sample=package.sample if package is not None else (),
+                sample=_sample(deployment, package),
+                input=deployment.input,
             )
         predictor.schema = deployment.adapt_schema(predictor.schema)
         with error_context(f"deployment {deployment.name}"):
@@ -239,6 +240,12 @@ def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:
         and named_version.removeprefix("v") != version.removeprefix("v")
     ):
         logger.warning("model %s: version mismatch: the model has version %s", name, version)
+
+
+def _sample(deployment: Deployment, package: ModelPackage | None) -> list[Mapping[str, Any]]:
+    """Return rows that the model can score: the example of the deployment, and the rows of the package."""
+    example = [] if deployment.example is None else [deployment.example]
+    return example if package is None else [*example, *package.sample]
 
 
 def _target(deployment: Deployment, manifest: Manifest | None) -> str | Sequence[str]:

@@ -10,6 +10,7 @@ from typing import IO, TypeVar
 
 from ..errors import ConfigurationError, StoreError, error_context
 from .archive import FolderArchive, ZipArchive, pack_metadata
+from .booster_file import BOOSTER_SUFFIXES
 from .load_policy import LoadPolicy
 from .manifest import Manifest, PackageMetadata, read_metadata
 from .pickle_file import PICKLE_SUFFIXES
@@ -35,7 +36,7 @@ __all__ = [
 P = TypeVar("P", bound=PurePath)
 
 PACKAGE = ".mgpkg"
-SUFFIXES = (PACKAGE, ".skops", *PICKLE_SUFFIXES, ".onnx")
+SUFFIXES = (PACKAGE, ".skops", *PICKLE_SUFFIXES, ".onnx", *BOOSTER_SUFFIXES)
 
 
 def check_file(path: Path, policy: LoadPolicy) -> None:
@@ -79,8 +80,8 @@ def check_name(path: Path) -> None:
     """Raise `ConfigurationError` unless *path* is an existing model file."""
     if not split_name(path)[1]:
         raise ConfigurationError(
-            f"the file name must end in {PACKAGE}, .skops, .onnx, .joblib, .pkl or .pickle; pickles may be"
-            " compressed, as in .joblib.gz"
+            f"the file name must end in {PACKAGE}, .skops, .onnx, .joblib, .pkl or .pickle (pickles may be"
+            f" compressed, as in .joblib.gz), or {', '.join(BOOSTER_SUFFIXES[:-1])} or {BOOSTER_SUFFIXES[-1]}"
         )
     if not is_model_file(path):
         raise ConfigurationError("there is no such file: check the path")

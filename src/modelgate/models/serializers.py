@@ -1,8 +1,10 @@
 """Serialize estimators, and deserialize them without running untrusted code."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+from .booster_file import BOOSTER_SUFFIXES, read_booster
 from .file_readers import check_opens_no_files
 from .load_policy import LoadPolicy
 from .onnx import OnnxModel
@@ -16,10 +18,15 @@ def _read_onnx(content: bytes, _: LoadPolicy) -> OnnxModel:
     return OnnxModel(content)
 
 
+def _read_booster(suffix: str, content: bytes, _: LoadPolicy) -> Any:
+    return read_booster(content, suffix)
+
+
 _READERS: Mapping[str, Callable[[bytes, LoadPolicy], Any]] = {
     ".skops": read_skops,
     ".onnx": _read_onnx,
     **dict.fromkeys(PICKLE_SUFFIXES, read_pickle),
+    **{suffix: partial(_read_booster, suffix) for suffix in BOOSTER_SUFFIXES},
 }
 
 
@@ -28,7 +35,8 @@ def read_estimator(content: bytes, suffix: str, policy: LoadPolicy) -> Any:
 
     Args:
         content: Content of the file.
-        suffix: Suffix of the file: ``.skops``, ``.onnx`` or one of `PICKLE_SUFFIXES`.
+        suffix: Suffix of the file: ``.skops``, ``.onnx``, or one of `PICKLE_SUFFIXES` and
+            `BOOSTER_SUFFIXES`.
         policy: Checks that the file must pass.
 
     Raises:
