@@ -39,10 +39,11 @@ class Deployment:
 
     Args:
         name: Letters, digits, ``_``, ``-`` and single dots; at most 64 characters.
-        model: A fitted estimator; a `ModelPackage`; the path of a ``.mgpkg`` package or of a ``.skops``,
-            ``.onnx`` or ``.joblib`` file, loaded on the first request; ``"store:name"`` for a model in the
-            gate's store; or a function of a `Table`, see `Gate.handler`. A package provides *schema*,
-            *target*, *positive_class* and *threshold* unless they are set here.
+        model: A fitted estimator; a `ModelPackage`; the path of a ``.mgpkg`` package, of a ``.skops`` or
+            ``.onnx`` file or of a pickle (see `ModelPackage.load`), loaded on the first request;
+            ``"store:name"`` for a model in the gate's store; or a function of a `Table`, see
+            `Gate.handler`. A package provides *schema*, *target*, *positive_class* and *threshold* unless
+            they are set here.
         schema: Schema of the input; by default inferred from the estimator.
         target: Name of the predicted value, or a list with the name of each output.
         version: Model version in paths and responses. By default the version in the package, else the version
@@ -56,7 +57,7 @@ class Deployment:
         decimals: Number of decimals to round predicted numbers to; None for no rounding. By default as
             the service of the dialect does: two for ``mlclever``, no rounding for the others.
         state: ``"active"``, or ``"paused"`` to reject every request.
-        sha256: SHA-256 digest that pins the model file; required for a ``.joblib`` file.
+        sha256: SHA-256 digest that pins the model file; required for a pickle.
         layers: HTTP layers around this deployment only. They run inside the gate's layers.
         scoring_layers: Scoring layers around its predictions, instead of the gate's.
         offload: Whether the model runs in a worker thread of the gate: under ASGI, and under WSGI if

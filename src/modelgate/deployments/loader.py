@@ -20,7 +20,7 @@ from ..models.load_policy import LoadPolicy
 from ..models.manifest import Manifest, PackageMetadata
 from ..models.model_thread import in_model_thread
 from ..models.package import open_package
-from ..models.package_files import check_file, read_package_metadata
+from ..models.package_files import check_file, read_package_metadata, split_name
 from ..models.sklearn_config import current_sklearn_config, sklearn_config
 from ..models.store import fingerprint_file
 from ..models.versions import LATEST, is_version
@@ -232,7 +232,7 @@ class Loader:
 
 def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:
     """Log a warning if the name of a stored model contains a version other than the model's own."""
-    name = deployment.stored_name or (deployment.path.stem if deployment.path is not None else "")
+    name = deployment.stored_name or (split_name(deployment.path)[0] if deployment.path is not None else "")
     named_version = name.partition("@")[2]
     if (
         deployment.version is None
