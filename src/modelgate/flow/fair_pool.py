@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 
 from ..errors import Overloaded
 from .fork_safety import reset_after_fork
+from .greenlets import warn_if_patched_late
 
 __all__ = ["MAX_WAITING", "FairThreadPool", "PoolQuota", "this_thread"]
 
@@ -62,6 +63,7 @@ class FairThreadPool:
     """
 
     def __init__(self, number: int | None = None, hang_timeout: float | None = None) -> None:
+        warn_if_patched_late()
         self.number = number or min(32, (os.cpu_count() or 1) + 4)
         self.hang_timeout = hang_timeout
         self._slow_after = _SLOW if hang_timeout is None else min(_SLOW, hang_timeout / _SLOW_PART)
@@ -213,6 +215,8 @@ class FairThreadPool:
         """Start a thread if none is idle. Raises `Overloaded` if the system cannot start one."""
         if self._idle:
             return
+        # Again, because gunicorn --preload patches after the fork.
+        warn_if_patched_late()
         try:
             threading.Thread(target=_work, args=(self._started,), name="modelgate", daemon=True).start()
         except RuntimeError as error:

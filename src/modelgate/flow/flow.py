@@ -27,6 +27,7 @@ import msgspec
 from ..errors import ConfigurationError
 from ..validation import require_positive_int
 from .fair_pool import FairThreadPool, PoolQuota
+from .greenlets import call_in_os_thread, is_patched
 
 __all__ = [
     "Flow",
@@ -290,6 +291,9 @@ def in_main_thread() -> bool:
 
 def run_coroutine(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine in a new event loop, and return its result."""
+    if is_patched():
+        # asyncio has one running loop per OS thread, which all greenlets of the thread share.
+        return call_in_os_thread(partial(contextvars.copy_context().run, lambda: asyncio.run(function())))
     try:
         asyncio.get_running_loop()
     except RuntimeError:

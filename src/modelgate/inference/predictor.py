@@ -16,6 +16,7 @@ from ..flow import Flow, Wait, WorkerPool, in_main_thread, run, run_coroutine
 from ..models.file_readers import check_opens_no_files
 from ..models.sklearn_config import Config, current_sklearn_config, sklearn_config
 from ..schema import Schema, Table
+from ..schema.model_input import InputForm
 from .batching.batcher import Batcher
 from .decision import DecisionRule
 from .estimator import Estimator
@@ -48,6 +49,8 @@ class Predictor:
         metrics: Counters of the model's calls; None for new ones.
         sample: Typical rows, as mappings of values by column name, on which plans are verified in addition
             to synthetic rows. Rows that do not match the schema are left out.
+        input: Form of the rows that an estimator takes: ``"frame"``, ``"array"``, ``"records"`` or
+            ``"texts"``; None to find it.
 
     Attributes:
         size: Size in bytes of the file or folder that the model was loaded from.
@@ -72,6 +75,7 @@ class Predictor:
         inline: bool | None = None,
         metrics: ModelMetrics | None = None,
         sample: Sequence[Mapping[str, Any]] = (),
+        input: InputForm | None = None,  # noqa: A002  a word for users
     ) -> None:
         self.model = model
         self.target = target
@@ -97,9 +101,13 @@ class Predictor:
             name = model_id or type(model).__name__
             self._sample = _read_sample(self.schema, sample)
             self._function = Estimator(
-                model, self.schema, target, plans=plans, name=name, sample=self._sample
+                model, self.schema, target, plans=plans, name=name, sample=self._sample, input=input
             )
         elif callable(model):
+            if input is not None:
+                raise ConfigurationError(
+                    f"input must be None for a function, which gets a Table (got {input!r})"
+                )
             if plans == "onnx":
                 raise ConfigurationError("plans must be True or False for a function (got 'onnx')")
             if schema is None:

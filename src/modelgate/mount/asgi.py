@@ -1,20 +1,33 @@
 """Adapter for ASGI 3, which turns a handler into an app, and wraps layers around an app."""
 
+import asyncio
+import logging
+import sys
 from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from functools import partial
 from typing import Any, TypeAlias
 
-from ..errors import BodyTooLarge, MalformedBody
+from ..errors import BodyTooLarge, MalformedBody, ServingError
 from ..flow import Flow, Handler, Layer, Wait, adrive, run
-from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, http_stack
+from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, encode_error, http_stack
 
-__all__ = ["ASGIApp", "ASGIRequest", "app", "wrap"]
+__all__ = ["ASGIApp", "ASGIRequest", "app", "select_handler", "wrap"]
+
+logger = logging.getLogger("modelgate")
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class UnsupportedEventLoop(ServingError):
+    """The server runs another event loop than asyncio's."""
+
+    status = 503
+    code = "unsupported_event_loop"
+    default_message = "This server runs an event loop that predictions do not support: it must run asyncio"
 
 
 class ASGIRequest(Request):
@@ -85,8 +98,28 @@ def _remove_root_path(path: str, root_path: str, app_root_path: str) -> str:
     return path
 
 
+def select_handler(handler: Handler[Request, Response]) -> Handler[Request, Response]:
+    """Return *handler*, or one that answers 503 if the server runs another event loop than asyncio's.
+
+    Waits of *handler* would fail in the midst of an await, and take other requests with them.
+    """
+    # Looking for trio first is cheaper.
+    if "trio" not in sys.modules or asyncio._get_running_loop() is not None:
+        return handler
+    return _reject_event_loop
+
+
+def _reject_event_loop(request: Request) -> Flow[Response]:
+    yield from ()
+    logger.error("request rejected: modelgate needs asyncio: run hypercorn with --worker-class asyncio")
+    return encode_error(request, UnsupportedEventLoop())
+
+
 def app(handler: Handler[Request, Response]) -> ASGIApp:
-    """Return an ASGI app that calls *handler*. It accepts lifespan events, but does not depend on them."""
+    """Return an ASGI app that calls *handler*. It accepts lifespan events, but does not depend on them.
+
+    On another event loop than asyncio's, such as trio's, all requests get 503, readiness checks too.
+    """
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -94,7 +127,7 @@ def app(handler: Handler[Request, Response]) -> ASGIApp:
         request = ASGIRequest(scope, receive)
         try:
             try:
-                response = await adrive(handler(request))
+                response = await adrive(select_handler(handler)(request))
                 await _send(response, response.payload(request.method), send)
             finally:
                 request.close()
@@ -150,7 +183,7 @@ def wrap(application: ASGIApp, *layers: Layer[Request, Response]) -> ASGIApp:
         if scope["type"] != "http":
             return await application(scope, receive, send)
         request = _WrappedRequest(application, scope, receive, send)
-        request.flow = call_encoding_errors(request, inner)
+        request.flow = call_encoding_errors(request, select_handler(inner))
         try:
             try:
                 response = await adrive(request.flow)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, TypeAlias
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from ..errors import AnswerableError, BodyTooLarge, MalformedBody
+from ..errors import AnswerableError, BodyTooLarge, LengthRequired, MalformedBody
 from ..flow import Flow, Handler, Layer, Wait, drive
 from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, http_stack
 
@@ -48,6 +48,8 @@ class WSGIRequest(Request):
     def _read(self) -> bytes:
         length = self.content_length
         if length is None and not self.environ.get("wsgi.input_terminated"):
+            if self.headers.get("transfer-encoding"):
+                raise LengthRequired
             return b""
         if self.max_body is not None and (length or 0) > self.max_body:
             raise BodyTooLarge(self.max_body)
@@ -216,14 +218,15 @@ class _LimitedInput:
         self._stream = stream
         self._limiter = limiter
 
-    def read(self, size: int = -1) -> bytes:
-        return self._limiter.count(self._stream.read(size))
+    # The arguments are passed on unchanged: some servers reject -1, or treat it as 0.
+    def read(self, *size: int) -> bytes:
+        return self._limiter.count(self._stream.read(*size))
 
-    def readline(self, size: int = -1) -> bytes:
-        return self._limiter.count(self._stream.readline(size))
+    def readline(self, *size: int) -> bytes:
+        return self._limiter.count(self._stream.readline(*size))
 
-    def readlines(self, hint: int = -1) -> list[bytes]:
-        return [self._limiter.count(line) for line in self._stream.readlines(hint)]
+    def readlines(self, *hint: int) -> list[bytes]:
+        return [self._limiter.count(line) for line in self._stream.readlines(*hint)]
 
     def __iter__(self) -> Iterator[bytes]:
         return (self._limiter.count(line) for line in self._stream)
