@@ -104,6 +104,3 @@ class RequestContext:
     body_slot: str | None = None
     auth_failures: "FailureCount | None" = None
     failure_counted: bool = False
-
-
-Request.context_type = RequestContext

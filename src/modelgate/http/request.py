@@ -6,7 +6,8 @@ Independent of web frameworks: `modelgate.mount` creates the requests.
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import AnswerableError, BodyTooLarge, MalformedBody
 from ..flow import Flow, Wait
@@ -137,9 +138,6 @@ class Request:
         "wire",
     )
 
-    # Set by `modelgate.context`, which is above this package.
-    context_type: ClassVar[type[Any]]
-
     def __init__(
         self,
         method: str,
@@ -161,7 +159,7 @@ class Request:
         self.client = client
         self.id: str | None = None
         self.params: Mapping[str, str] = {}
-        self.context = self.context_type() if context is None else context
+        self.context = _new_context() if context is None else context
         self.started = time.perf_counter()
         self.timing: Timing | None = None
         self.error_code: str | None = None
@@ -216,3 +214,8 @@ class Request:
                 raised = error
         if raised is not None:
             raise raised
+
+
+def _new_context() -> Any:
+    # By name, because `modelgate.context` is above this package. The mounts pass a context.
+    return import_module("modelgate.context").RequestContext()

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMa
 from functools import partial
 from typing import Any, TypeAlias
 
+from ..context import RequestContext
 from ..errors import BodyTooLarge, MalformedBody, ServingError
 from ..flow import Flow, Handler, Layer, Wait, adrive, run
 from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, encode_error, http_stack
@@ -45,6 +46,7 @@ class ASGIRequest(Request):
             root_path=root_path,
             query_string=scope.get("query_string", b"").decode("latin-1"),
             scheme=scope.get("scheme", "http"),
+            context=RequestContext(),
             client=client[0] if client else None,
         )
         self.scope = scope
