@@ -91,8 +91,7 @@ def reference_answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, An
         ConfigurationError: The model predicts NaN or an infinity.
     """
     answers = in_model_thread(_predict, model, schema, rows)
-    arrays = map(np.asarray, answers.values())
-    if not all(np.isfinite(array).all() for array in arrays if array.dtype.kind == "f"):
+    if not all(map(_is_finite, answers.values())):
         raise ConfigurationError(
             "model must predict finite numbers for its example rows"
             " (got NaN or an infinity, which JSON cannot represent)"
@@ -116,6 +115,13 @@ def _predict(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> d
         parts = probabilities if isinstance(probabilities, list) else np.asarray(probabilities)
         answers["predict_proba"] = [np.asarray(part).tolist() for part in parts]
     return answers
+
+
+def _is_finite(value: Any) -> bool:
+    """Return whether no number in nested lists, whose lengths may differ, is NaN or an infinity."""
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def verify_example(model: Any, schema: Schema, example: Mapping[str, Any]) -> None:
