@@ -126,10 +126,10 @@ def app(handler: Handler[Request, Response]) -> ASGIApp:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await _handle_other_scope(scope, receive, send)
-        request = ASGIRequest(scope, receive)
+        call_handler, request = select_handler(handler), ASGIRequest(scope, receive)
         try:
             try:
-                response = await adrive(select_handler(handler)(request))
+                response = await adrive(call_handler(request))
                 await _send(response, response.payload(request.method), send)
             finally:
                 request.close()
