@@ -131,9 +131,10 @@ class Predictor:
 
     @cached_property
     def targets(self) -> list[Target]:
-        """Description of each output: from a prediction for the schema's example, or named by *target*.
+        """Description of each output, taken from a prediction for the schema's example.
 
-        The latter is used for a function, and for an estimator that cannot score the example.
+        For a function, or an estimator that cannot score the example, only the names in the option *target*
+        are known.
         """
         if isinstance(self._function, Estimator):
             # Estimators store the number of outputs in a dozen ways, and some do not store it.

@@ -101,9 +101,9 @@ def _remove_root_path(path: str, root_path: str, app_root_path: str) -> str:
 
 
 def select_handler(handler: Handler[Request, Response]) -> Handler[Request, Response]:
-    """Return *handler*, or one that answers 503 if the server runs another event loop than asyncio's.
+    """Return *handler*, or a handler that answers 503 if the server's event loop is not that of asyncio.
 
-    Waits of *handler* would fail in the midst of an await, and take other requests with them.
+    On any other loop, *handler* would fail in the middle of an await, and make other requests fail too.
     """
     # Looking for trio first is cheaper.
     if "trio" not in sys.modules or asyncio._get_running_loop() is not None:
