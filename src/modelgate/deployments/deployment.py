@@ -15,6 +15,7 @@ from ..models.package_files import check_file
 from ..models.store import TOKEN
 from ..schema import Schema, SchemaOptions
 from ..schema.model_input import InputForm
+from ..schema.schema_options import UnknownLevels
 from ..scoring import Query, Threshold
 from .rollout import Rollout, Shadow
 
@@ -80,6 +81,9 @@ class Deployment:
             the schema.
         na_values: CSV cells that mean null, see `SchemaOptions`; by default as the schema says, which is
             ``NA``, ``NaN``, ``null`` and ``NULL``.
+        unknown_levels: How to treat values that are not among a column's levels: ``"reject"``, ``"accept"``,
+            or ``"warn"`` to accept them with a warning in the response. By default as the schema says, which
+            is to reject them unless it was changed; the log then says if the model would accept them.
         max_rows: Maximum number of rows in one request; by default the limit of the service whose
             wire format is used, or 10,000 if it has none.
         example: A row that the model must be able to score, checked when it is loaded. By default that
@@ -109,6 +113,7 @@ class Deployment:
     input: InputForm | None = None
     csv_header: bool = True
     na_values: Sequence[str] | None = None
+    unknown_levels: UnknownLevels | None = None
     max_rows: int | None = None
     example: Mapping[str, Any] | None = None
     rollout: Rollout | None = None
@@ -159,8 +164,10 @@ class Deployment:
     @property
     def _schema_options(self) -> dict[str, Any]:
         """Options of the schema that are set on the deployment."""
-        options = {} if self.csv_header is True else {"csv_header": self.csv_header}
-        return options if self.na_values is None else {**options, "na_values": self.na_values}
+        options: dict[str, Any] = {"na_values": self.na_values, "unknown_levels": self.unknown_levels}
+        if self.csv_header is not True:
+            options["csv_header"] = self.csv_header
+        return {option: value for option, value in options.items() if value is not None}
 
     def adapt_schema(self, schema: Schema) -> Schema:
         """Return *schema* with the options that are set on the deployment."""

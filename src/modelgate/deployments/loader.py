@@ -24,6 +24,7 @@ from ..models.package_files import check_file, read_package_metadata, split_name
 from ..models.sklearn_config import current_sklearn_config, sklearn_config
 from ..models.store import fingerprint_file
 from ..models.versions import LATEST, is_version
+from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 from ..scoring.layers.load_model import ModelMetadata
 from .deployment import Deployment
 from .model_handle import ModelHandle
@@ -218,6 +219,9 @@ class Loader:
                 deployment.name,
                 untested,
             )
+        rejected = describe_rejected_levels(predictor.model, predictor.schema)
+        if rejected is not None and deployment.unknown_levels is None:
+            logger.warning("deployment %s: %s: %s", deployment.name, rejected, ALLOW_UNKNOWN_LEVELS)
         threshold, positive_class = deployment.threshold, deployment.positive_class
         if manifest is not None:
             threshold = manifest.threshold if threshold is None else threshold
