@@ -66,6 +66,8 @@ def columns(draw, name, kinds):
         rules["pattern"] = draw(st.sampled_from([None, None, "^[a-z]", "1|x"]))
         rules["max_length"] = draw(st.sampled_from([None, None, 1, 3]))
     column = Column(name, kind, **rules)
+    if kind in ("number", "integer"):
+        rules["accepts_booleans"] = draw(st.booleans())
     default = draw(VALUES[kind] | st.none())
     return Column(name, kind, **rules, default=default if column.allows(default) else None)
 
@@ -84,6 +86,8 @@ def schemas(draw, kinds=tuple(LEVELS)):
 def values_for(column):
     """Values that mostly fit *column*."""
     values = VALUES[column.kind]
+    if column.accepts_booleans:
+        values = values | st.booleans()
     if column.levels is not None:
         values = st.sampled_from(column.levels) | values
     allowed = values.filter(column.allows) if column.levels is not None else values

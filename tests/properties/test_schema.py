@@ -28,7 +28,9 @@ def schemas(draw):
         kind = draw(st.sampled_from(list(LEVELS)))
         levels = draw(LEVELS[kind]) if draw(st.integers(0, 4)) == 0 else None
         required, nullable = draw(st.booleans()), draw(st.booleans())
-        columns.append(Column(name, kind, tuple(levels) if levels else None, required, nullable))
+        booleans = kind in ("number", "integer") and draw(st.booleans())
+        levels = tuple(levels) if levels else None
+        columns.append(Column(name, kind, levels, required, nullable, accepts_booleans=booleans))
     return Schema(columns)
 
 

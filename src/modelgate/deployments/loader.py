@@ -162,7 +162,8 @@ class Loader:
             return ModelMetadata(handle.schema, None, handle.version)
         manifest = metadata.manifest
         names = output_names(_target(deployment, manifest), len(manifest.classes))
-        schema, version = deployment.schema or metadata.schema, deployment.version or manifest.version
+        schema = (deployment.schema or metadata.schema).with_columns(deployment.columns)
+        version = deployment.version or manifest.version
         return ModelMetadata(schema, list(map(Target, names, manifest.classes)), version)
 
     def _read_metadata(self, deployment: Deployment) -> PackageMetadata | None:
@@ -195,6 +196,7 @@ class Loader:
             predictor = Predictor(
                 package.model if package is not None else model,
                 deployment.schema or (package.schema if package is not None else None),
+                columns=deployment.columns,
                 target=_target(deployment, manifest),
                 version=deployment.version or _version(deployment, manifest),
                 model_id=deployment.model_id or deployment.name,

@@ -34,7 +34,7 @@ def parse_text(column: Column, text: str) -> Any:
     if column.kind == "text":
         return text
     bare = text.strip(" \t")
-    if column.kind in ("boolean", "any") and bare.lower() in _BOOLEANS:
+    if (column.kind in ("boolean", "any") or column.accepts_booleans) and bare.lower() in _BOOLEANS:
         return _BOOLEANS[bare.lower()]
     if column.kind == "any" and not JSON_NUMBER.fullmatch(bare):
         return text
@@ -55,6 +55,8 @@ def coercion_warnings(column: Column, values: Iterable[Any]) -> list[str]:
 
 def coerce_to_kind(column: Column, value: Any) -> Any:
     """Convert an allowed *value* to the column's type: for an integer, ``2.0`` becomes ``2``."""
+    if column.accepts_booleans and isinstance(value, bool):
+        return int(value)
     return int(value) if column.kind == "integer" else value
 
 

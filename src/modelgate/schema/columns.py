@@ -54,6 +54,8 @@ class Column:
         description: Description for people.
         typical_value: Typical value in the training data. Used as an example, not checked.
         observed_range: Smallest and largest number in the training data. Not checked.
+        accepts_booleans: Whether a number may be sent as ``true`` or ``false``, which count as 1 and 0. Set
+            for the numbers of a model that does not store which of its columns held booleans.
 
     Raises:
         ConfigurationError: An option is invalid or does not apply to the kind.
@@ -72,6 +74,8 @@ class Column:
     description: str = ""
     typical_value: Level | None = None
     observed_range: tuple[float, float] | None = None
+    # Not compared: it depends on where the column was found, not on what it is.
+    accepts_booleans: bool = field(default=False, compare=False)
     _known: frozenset[tuple[bool, Level]] = field(default=frozenset(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -92,9 +96,11 @@ class Column:
                 self._reject("default", self.default, f"a value the column allows: it {self.rule}")
 
     def _check_annotations(self) -> None:
-        for option in ("required", "nullable"):
+        for option in ("required", "nullable", "accepts_booleans"):
             if not isinstance(getattr(self, option), bool):
                 self._reject(option, getattr(self, option), "True or False")
+        if self.accepts_booleans and self.kind not in ("number", "integer"):
+            self._reject("accepts_booleans", True, f"left out for the kind {self.kind}")
         if not isinstance(self.description, str):
             self._reject("description", self.description, "text")
         typical, observed = self.typical_value, self.observed_range
@@ -116,12 +122,15 @@ class Column:
         # The JSON decoder compares types too: an integer column must not have the level 1.0.
         levels = tuple(int(level) if self.kind == "integer" else level for level in levels)
         object.__setattr__(self, "levels", levels)
-        # True == 1 in Python, but they are different levels to a caller.
-        object.__setattr__(self, "_known", frozenset((isinstance(level, bool), level) for level in levels))
+        # True == 1 in Python, but they are different levels to a caller, unless booleans count as numbers.
+        object.__setattr__(self, "_known", frozenset((self._is_boolean(level), level) for level in levels))
 
     def has_level(self, value: Level) -> bool:
         """Return whether *value* is one of the levels. Always True for a column without levels."""
-        return self.levels is None or (isinstance(value, bool), value) in self._known
+        return self.levels is None or (self._is_boolean(value), value) in self._known
+
+    def _is_boolean(self, value: Level) -> bool:
+        return isinstance(value, bool) and not self.accepts_booleans
 
     def _check_bounds(self) -> None:
         for option, value in (("minimum", self.minimum), ("maximum", self.maximum)):
@@ -211,8 +220,8 @@ class Column:
         if self.kind == "text":
             return isinstance(value, str)
         if isinstance(value, bool):
-            # bool is a subclass of int, but callers do not send true for a number.
-            return self.kind in ("boolean", "any")
+            # bool is a subclass of int, but callers do not send true for a declared number.
+            return self.kind in ("boolean", "any") or self.accepts_booleans
         if isinstance(value, str):
             return self.kind == "any"
         if self.kind == "boolean" or not isinstance(value, int | float):

@@ -19,7 +19,6 @@ from .table import Table
 __all__ = ["CSVLayout"]
 
 _BOOLEANS = {"true": 1.0, "false": 0.0}
-_NUMBER = Column("number")
 
 
 class CSVLayout:
@@ -54,6 +53,8 @@ class CSVLayout:
         self._rules = _NumericRules(sent)
         self._numbers = [index for index, column in enumerate(sent) if column.kind != "boolean"]
         self._booleans = [index for index, column in enumerate(sent) if column.kind == "boolean"]
+        all_accept = all(column.accepts_booleans for column in sent if column.kind != "boolean")
+        self._number = Column("number", accepts_booleans=all_accept)
         self._pick = _cell_picker([self._positions[index] for index in self._numbers])
         self._in_order = self._positions == list(range(len(header)))
         # With a single column, a blank line could be mistaken for an empty cell.
@@ -110,7 +111,7 @@ class CSVLayout:
         texts = [cell for row in cells for cell in self._pick(row)]
         values = parse_numbers(texts)
         if values is None:
-            values = _parse_each(texts)
+            values = _parse_each(self._number, texts)
         return None if values is None else values.reshape(len(cells), -1)
 
     def _build_table(
@@ -189,9 +190,9 @@ def _cell_picker(positions: list[int]) -> Callable[[list[str]], Sequence[str]]:
     return lambda row: [row[position] for position in positions]
 
 
-def _parse_each(texts: list[str]) -> Numbers | None:
-    """Parse numbers in any accepted spelling. Return None if a text is not a number."""
-    values = {text: parse_text(_NUMBER, text) for text in set(texts)} | {"": np.nan}
+def _parse_each(column: Column, texts: list[str]) -> Numbers | None:
+    """Parse numbers in any spelling that *column* accepts. Return None if a text is not a number."""
+    values = {text: parse_text(column, text) for text in set(texts)} | {"": np.nan}
     if any(isinstance(value, str) for value in values.values()):
         return None
     try:

@@ -174,7 +174,10 @@ def _field_type(column: Column) -> Any:
     if column.levels is not None:
         return Literal[tuple(column.levels)]
     if column.kind == "number":
-        return Annotated[float, msgspec.Meta(ge=column.minimum, le=column.maximum)]
+        number = Annotated[float, msgspec.Meta(ge=column.minimum, le=column.maximum)]
+        # Without bounds, which a boolean would have to satisfy, too.
+        unbounded = column.minimum is None and column.maximum is None
+        return number | bool if column.accepts_booleans and unbounded else number
     if column.kind == "integer":
         lower, upper = column.minimum, column.maximum
         return Annotated[

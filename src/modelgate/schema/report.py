@@ -9,7 +9,7 @@ from ..errors import InvalidInput, InvalidValues, MissingColumns
 from .columns import Column
 from .schema_options import SchemaOptions
 
-__all__ = ["ColumnError", "ValidationReport"]
+__all__ = ["ColumnError", "ValidationReport", "closest_match"]
 
 COMPARED = 10
 """Maximum number of names to compare with as many others. Limits the cost of a rejected request."""
@@ -70,7 +70,7 @@ class ValidationReport:
         """Suggest missing columns for misspelled names in *sent*, such as ``beds`` for ``bed``."""
         unused = [name for name in list(sent)[:COMPARED] if len(name) <= SHOWN_TEXT]
         for column in self.missing[:COMPARED]:
-            match = _closest_match(column, unused)
+            match = closest_match(column, unused)
             if match is not None:
                 self.suggestions[match] = column
 
@@ -118,7 +118,7 @@ class ValidationReport:
         return InvalidValues(errors, f"Invalid input data: {'; '.join(problems)}", details=details)
 
 
-def _closest_match(name: str, candidates: list[str]) -> str | None:
+def closest_match(name: str, candidates: Iterable[str]) -> str | None:
     """Return the most similar candidate, or None. Skips long names, which are slow to compare."""
     if len(name) > SHOWN_TEXT:
         return None
@@ -131,7 +131,7 @@ def _describe(error: ColumnError, column: Column, rows: int, *, echo: bool) -> s
     description = error.rule
     if isinstance(error.value, str) and column.levels is not None:
         levels = [level for level in column.levels[: COMPARED**2] if isinstance(level, str)]
-        match = _closest_match(error.value.strip().lower(), levels) if rows <= COMPARED else None
+        match = closest_match(error.value.strip().lower(), levels) if rows <= COMPARED else None
         description += f": did you mean {match}?" if match is not None else ""
     if echo:
         description += f", not {repr(error.value)[:SHOWN_TEXT]}"

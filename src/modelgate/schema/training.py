@@ -20,8 +20,8 @@ __all__ = ["columns_without_guesses", "infer_columns_with_training"]
 def infer_columns_with_training(model: Any, X: Any) -> list[Column]:  # noqa: N803  scikit-learn's word
     """Return the columns that *model* needs, refined by its training rows *X*.
 
-    A column of the kind ``any`` or ``number`` gets the kind of its values in *X*. Names that LightGBM
-    changed get their original spelling.
+    A column of the kind ``any`` or ``number`` gets the kind of its values in *X*, and a number that *X*
+    confirms no longer accepts booleans. Names that LightGBM changed get their original spelling.
 
     Args:
         model: Fitted estimator.
@@ -53,12 +53,13 @@ def _refine_kind(column: Column, values: Any) -> Column:
     if column.levels is not None or column.kind not in ("any", "number") or dtype in "mM":
         return column
     if column.kind == "number" and dtype in "iuf":
-        return column  # without inspecting what may be millions of rows
+        # without inspecting what may be millions of rows
+        return replace(column, accepts_booleans=False)
     sample = infer_from_values(column.name, values, max_levels=0)
     contradicts = sample.kind in ("boolean", "text") if column.kind == "number" else sample.kind != "any"
     if sample.typical_value is None or not contradicts:
         return column
-    return replace(column, kind=sample.kind)
+    return replace(column, kind=sample.kind, accepts_booleans=False)
 
 
 def columns_without_guesses(raw: bytes) -> Mapping[str, Any]:

@@ -27,6 +27,7 @@ def infer_columns(model: Any) -> list[Column]:
     """Return the columns that *model* needs, in the order of its training data.
 
     Columns that a ColumnTransformer drops are left out, although ``feature_names_in_`` contains them.
+    Numbers may be sent as booleans, because a model does not store which of them were booleans in training.
 
     Raises:
         ConfigurationError: The model stores neither names nor number of its input columns, or encodes
@@ -36,12 +37,20 @@ def infer_columns(model: Any) -> list[Column]:
     for path in paths_through(model):
         column = _infer_column(path)
         columns[path.name] = _merge(columns[path.name], column) if path.name in columns else column
+    columns = {name: _accept_booleans(column) for name, column in columns.items()}
     names = input_names(model)
     if stored_names(model) != names:
         # For an array, the model needs a value at every position, including dropped ones.
         kind: Kind = "number" if all(column.numeric for column in columns.values()) else "any"
-        return [columns.get(name) or Column(name, kind, required=False, nullable=True) for name in names]
+        unused = [name for name in names if name not in columns]
+        columns |= {
+            name: _accept_booleans(Column(name, kind, required=False, nullable=True)) for name in unused
+        }
     return [columns[name] for name in names if name in columns]
+
+
+def _accept_booleans(column: Column) -> Column:
+    return replace(column, accepts_booleans=column.kind in ("number", "integer"))
 
 
 def find_none_columns(model: Any) -> frozenset[str]:
