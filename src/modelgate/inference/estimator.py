@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ..models.onnx import OnnxModel
 from ..models.sklearn_config import current_sklearn_config, sklearn_config
 from ..schema import Schema, Table
+from ..schema.introspection.infer_columns import class_labels
 from ..schema.model_input import DtypeKey, ModelInput, required_names
 from .plans import Plan, PlanOutput, PredictFn, build_onnx_plan, build_plan, force_single_job
 from .prediction import Output, Prediction, check_shape, check_values, output_names
@@ -62,7 +63,8 @@ class Estimator:
         self._name = output_names(target, 1)[0]
         self._config = current_sklearn_config()
         self._has_probabilities = hasattr(model, "predict_proba") and hasattr(model, "classes_")
-        self._classes = _classes_of_outputs(getattr(model, "classes_", None))
+        classes = getattr(model, "classes_", None)
+        self._classes = None if classes is None else class_labels(classes)
         # Class labels of the only output; None if it is a number, or if there are several.
         self._labels = self._classes[0] if self._classes is not None and len(self._classes) == 1 else None
         self.plan: Plan | str = "it is an ONNX graph"
@@ -176,11 +178,11 @@ class Estimator:
         values = np.asarray(self._model.predict(self._input(table)))
         if not self._has_probabilities:
             return values, None
-        return values, self._model.predict_proba(self._input(table))
+        return values, _to_arrays(self._model.predict_proba(self._input(table)))
 
 
-def _classes_of_outputs(classes: list[npt.NDArray[Any]] | npt.NDArray[Any] | None) -> list[list[Any]] | None:
-    """Return the class labels of each output as Python values; None if there are none."""
-    if classes is None:
-        return None
-    return [labels.tolist() for labels in (classes if isinstance(classes, list) else [classes])]
+def _to_arrays(probabilities: Any) -> Any:
+    """Return *probabilities*, which may be a DataFrame or lists, as one array, or one for each output."""
+    if isinstance(probabilities, list | tuple) and all(np.ndim(output) == 2 for output in probabilities):
+        return list(map(np.asarray, probabilities))
+    return np.asarray(probabilities)

@@ -111,7 +111,10 @@ def _predict(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> d
     to_input = ModelInput(model, schema.columns)
     answers = {"predict": np.asarray(model.predict(to_input(table))).tolist()}
     if hasattr(model, "predict_proba"):
-        answers["predict_proba"] = [part.tolist() for part in model.predict_proba(to_input(table))]
+        probabilities = model.predict_proba(to_input(table))
+        is_list = isinstance(probabilities, list | tuple)
+        parts = probabilities if is_list else np.asarray(probabilities)
+        answers["predict_proba"] = [np.asarray(part).tolist() for part in parts]
     return answers
 
 

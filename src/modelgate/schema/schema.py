@@ -257,6 +257,8 @@ class Schema:
         return self._csv.iter_tables(raw, rows)
 
     def _records(self, rows: Any) -> Sequence[object]:
+        # A narwhals DataFrame wraps one of pandas, polars or another library.
+        rows = rows.to_native() if hasattr(rows, "to_native") else rows
         if hasattr(rows, "to_dicts"):
             rows = rows.to_dicts()
         elif hasattr(rows, "to_dict") and hasattr(rows, "columns"):

@@ -15,12 +15,13 @@ from .estimator_info import (
     encodes_none,
     imputes,
     is_passthrough,
+    only_checks_names,
     tag,
     takes_anything,
     training_stats,
 )
 
-__all__ = ["find_none_columns", "infer_columns", "outputs_of"]
+__all__ = ["class_labels", "find_none_columns", "infer_columns", "outputs_of"]
 
 
 def infer_columns(model: Any) -> list[Column]:
@@ -68,13 +69,27 @@ def outputs_of(model: Any) -> tuple[tuple[Level, ...] | None, ...]:
     classes = getattr(model, "classes_", None)
     if classes is None:
         return (None,) * _count_numeric_outputs(estimator)
-    if isinstance(classes, list):
-        return tuple(tuple(labels.tolist()) for labels in classes)
+    labels = class_labels(classes)
+    if len(labels) > 1:
+        return tuple(map(tuple, labels))
     binarizer = getattr(estimator, "_label_binarizer", None) or getattr(estimator, "label_binarizer_", None)
     if str(getattr(binarizer, "y_type_", "")).startswith("multilabel"):
         # Each label is a binary output, and classes_ only numbers the labels.
         return ((0, 1),) * len(classes)
-    return (tuple(classes.tolist()),)
+    return (tuple(labels[0]),)
+
+
+def class_labels(classes: Any) -> list[list[Any]]:
+    """Return the labels of each output as Python values.
+
+    Args:
+        classes: Value of ``classes_``: labels as an array or a list, or a list of these with one per output.
+    """
+    is_list = isinstance(classes, list | tuple)
+    if is_list and classes and all(isinstance(labels, list | tuple | np.ndarray) for labels in classes):
+        return [label for labels in classes for label in class_labels(labels)]
+    labels = classes if is_list else classes.tolist()
+    return [[label.item() if isinstance(label, np.generic) else label for label in labels]]
 
 
 def _final_estimator(model: Any) -> Any:
@@ -99,7 +114,7 @@ def _count_numeric_outputs(estimator: Any) -> int:
 def _infer_column(path: ColumnPath) -> Column:
     steps = _deciding_steps(path)
     if not steps:
-        # A nested ColumnTransformer drops the column, but the DataFrame must contain it.
+        # A nested estimator drops the column, but the DataFrame must contain it.
         return Column(path.name, "any", required=False, nullable=True)
     kind = column_kind(*steps[-1])
     if kind == "any" and any(getattr(step, "strategy", "") in ("mean", "median") for step, _ in steps[:-1]):
@@ -120,7 +135,7 @@ def _deciding_steps(path: ColumnPath) -> list[tuple[Any, int | None]]:
     """Return the steps of *path* up to the one that determines the kind of its column."""
     steps: list[tuple[Any, int | None]] = []
     for step, index in path.steps:
-        if not hasattr(step, "transformers_"):
+        if not only_checks_names(step):
             steps.append((step, index))
             if column_kind(step, index) is not None:
                 break
@@ -201,7 +216,7 @@ def _accepts_null(path: ColumnPath) -> bool:
             return True
         if type(step).__name__ == "MissingIndicator":
             return False
-        transparent = hasattr(step, "transformers_") or is_passthrough(step) or takes_anything(step)
+        transparent = only_checks_names(step) or is_passthrough(step) or takes_anything(step)
         if not transparent and not tag(step, "allow_nan"):
             return False
     return True
