@@ -42,6 +42,9 @@ VALUES = {
     "boolean": st.booleans(),
     "text": st.sampled_from(TEXTS),
     "any": st.sampled_from(TEXTS) | st.booleans() | NUMBERS,
+    "datetime": st.sampled_from(
+        ["2024-01-06", "2024-01-06T10:00:00.1234567Z", "1900-01-01 10:00+01:00", "1492-10-12", "2024-13-01"]
+    ),
 }
 LEVELS = {
     "number": [0, 1, 0.5, -2.5],
@@ -57,7 +60,10 @@ def columns(draw, name, kinds):
     """Columns of any kind, with rules that apply to it."""
     kind = draw(st.sampled_from(kinds))
     rules = {"required": draw(st.booleans()), "nullable": draw(st.booleans())}
-    if draw(st.integers(0, 3)) == 0:
+    if kind == "datetime":
+        rules["timezone"] = draw(st.sampled_from([None, "America/St_Johns"]))
+        rules["resolution"] = draw(st.sampled_from([None, "s", "ns"]))
+    elif draw(st.integers(0, 3)) == 0:
         rules["levels"] = tuple(draw(st.lists(st.sampled_from(LEVELS[kind]), min_size=1, unique=True)))
     elif kind in ("number", "integer"):
         rules["minimum"] = draw(st.sampled_from([None, None, -1, 0.5, -(2**52)]))
@@ -73,7 +79,7 @@ def columns(draw, name, kinds):
 
 
 @st.composite
-def schemas(draw, kinds=tuple(LEVELS)):
+def schemas(draw, kinds=tuple(VALUES)):
     names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True))
     options = SchemaOptions(
         extra_columns=draw(st.sampled_from(["ignore", "ignore", "forbid"])),
@@ -149,7 +155,7 @@ def parser(request, monkeypatch):
 
 
 SETTINGS = settings(max_examples=300, suppress_health_check=list(HealthCheck))
-NO_ANY = ("number", "integer", "boolean", "text")
+NO_ANY = ("number", "integer", "boolean", "text", "datetime")
 
 
 @SETTINGS

@@ -1,5 +1,6 @@
 """Short forms of columns: a Python type, the name of a kind, or a list of levels."""
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeAlias, get_args
@@ -10,9 +11,15 @@ from .columns import Column, Kind, Level
 __all__ = ["ColumnSpec", "create_column", "override_column"]
 
 ColumnSpec: TypeAlias = type | str | Sequence[Level] | Column
-"""A type (``float``, ``int``, ``bool``, ``str``), the name of a kind, a list of levels, or a `Column`."""
+"""A type (``float``, ``int``, ``bool``, ``str``, ``datetime.datetime``), the name of a kind, a list of levels, or a `Column`."""
 
-_KINDS: dict[type, Kind] = {float: "number", int: "integer", bool: "boolean", str: "text"}
+_KINDS: dict[type, Kind] = {
+    float: "number",
+    int: "integer",
+    bool: "boolean",
+    str: "text",
+    datetime.datetime: "datetime",
+}
 
 
 def create_column(name: str, spec: ColumnSpec) -> Column:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..codecs.csv_numbers import Numbers, blocks_of, parse_numbers
-from .coerce import coercion_warnings, parse_text
+from .coerce import coerce_to_kind, coercion_warnings, parse_text
 from .columns import EXACT, Column
 from .schema_options import SchemaOptions
 from .table import Table
@@ -81,7 +81,7 @@ class CSVLayout:
         texts, warnings = [], list[str]()
         for column, position in self._texts:
             if position is None:
-                texts.append([column.default] * len(cells))
+                texts.append([coerce_to_kind(column, column.default)] * len(cells))
                 continue
             values = _parse_texts(column, [row[position] for row in cells])
             if values is None:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..codecs.json import count_byte, decode_allowing_overflow, reject_deep_nesting, reject_duplicate_names
+from .coerce import coerce_to_kind, parse_text
 from .columns import EXACT, Column
 from .row_validator import check_row_count, check_sparsity, validate_rows
 from .schema_options import SchemaOptions
@@ -40,7 +41,8 @@ class Decoder:
         ordered = [c for c in columns if c.numeric] + [c for c in columns if not c.numeric]
         self._numeric_count = sum(column.numeric for column in columns)
         self._pack = struct.Struct(f"{self._numeric_count}d").pack
-        self._defaults = [column.default for column in ordered]
+        self._defaults = [coerce_to_kind(column, column.default) for column in ordered]
+        self._datetimes = [(i, column) for i, column in enumerate(ordered) if column.kind == "datetime"]
         self._optional = not all(column.required for column in columns)
         # `validate_rows` handles what msgspec cannot: float and boolean levels, escaped names.
         self._typed = all(map(_is_supported, columns))
@@ -83,6 +85,8 @@ class Decoder:
         """Return the table of one row with exactly the schema's columns, or None for any other body."""
         try:
             row = msgspec.structs.astuple(self._row.decode(raw))
+            if self._datetimes:
+                row = self._parse_datetimes(row)
             packed = bytearray(self._pack(*row[: self._numeric_count]))
         except (msgspec.MsgspecError, RecursionError, ValueError, struct.error):
             return None
@@ -106,17 +110,29 @@ class Decoder:
 
     def _convert(self, records: list[dict[str, Any]]) -> list[tuple[Any, ...]] | None:
         try:
-            rows = msgspec.convert(records, self._rows.type)
+            return self._to_tuples(msgspec.convert(records, self._rows.type))
         except (msgspec.ValidationError, RecursionError, ValueError):
             return None
-        return [msgspec.structs.astuple(row) for row in rows]
 
     def _decode(self, raw: bytes) -> list[tuple[Any, ...]] | None:
         try:
-            rows = self._rows.decode(raw) if raw[:1] == b"[" else [self._row.decode(raw)]
+            return self._to_tuples(self._rows.decode(raw) if raw[:1] == b"[" else [self._row.decode(raw)])
         except (msgspec.MsgspecError, RecursionError, ValueError):
             return None
-        return [msgspec.structs.astuple(row) for row in rows]
+
+    def _to_tuples(self, structs: list[Any]) -> list[tuple[Any, ...]]:
+        rows = [msgspec.structs.astuple(row) for row in structs]
+        return list(map(self._parse_datetimes, rows)) if self._datetimes else rows
+
+    def _parse_datetimes(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return *row* with datetimes instead of their texts. Raises ValueError if a text is none."""
+        cells = list(row)
+        for index, column in self._datetimes:
+            if isinstance(cells[index], str):
+                cells[index] = parse_text(column, cells[index])
+                if isinstance(cells[index], str):
+                    raise ValueError
+        return tuple(cells)
 
     def _count_cells(self, rows: list[tuple[Any, ...]]) -> int:
         absent = sum(value is msgspec.UNSET for row in rows for value in row) if self._optional else 0
@@ -187,6 +203,8 @@ def _field_type(column: Column) -> Any:
                 le=EXACT if upper is None else min(EXACT, math.floor(upper)),
             ),
         ]
+    if column.kind == "datetime":
+        return str
     if column.kind == "text":
         return Annotated[str, msgspec.Meta(pattern=column.pattern, max_length=column.max_length)]
     if column.kind == "boolean":

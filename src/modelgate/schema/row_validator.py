@@ -85,7 +85,10 @@ class _ColumnReader:
         self._column = column
         # An empty CSV cell is null, or the level "" in a column that is not nullable.
         self._empty_is_null = text and (column.nullable or column.levels is None or not column.has_level(""))
-        self._from_text = text or (options.coerce_strings and column.kind != "any")
+        self._from_text = (
+            text or column.kind == "datetime" or (options.coerce_strings and column.kind != "any")
+        )
+        self._default = coerce_to_kind(column, column.default)
         self._is_csv = text
         self._unknown_levels = options.unknown_levels
 
@@ -102,7 +105,7 @@ class _ColumnReader:
                     # Stop at the first row, so that rejecting many empty rows is cheap.
                     report.missing.append(column.name)
                     return values
-                values.append(column.default)
+                values.append(self._default)
             elif value is None or (self._empty_is_null and value == ""):
                 if not column.nullable:
                     report.add(column, "must not be null", index, None)

@@ -60,8 +60,8 @@ class Schema:
         """Create a schema by hand: ``Schema.of(age=float, plan=["free", "pro"])``.
 
         Args:
-            columns: By column name, one of ``float``, ``int``, ``bool`` and ``str``, the name of a kind
-                such as ``"boolean"``, a list of the allowed values, or a `Column`.
+            columns: By column name, one of ``float``, ``int``, ``bool``, ``str`` and ``datetime.datetime``,
+                the name of a kind such as ``"boolean"``, a list of the allowed values, or a `Column`.
 
         Raises:
             ConfigurationError: A column is specified by anything else.

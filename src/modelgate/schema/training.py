@@ -50,16 +50,24 @@ def infer_columns_with_training(model: Any, X: Any) -> list[Column]:  # noqa: N8
 def _refine_kind(column: Column, values: Any) -> Column:
     """Return *column* with the kind of its training *values*, if they contradict the inferred one."""
     dtype = getattr(getattr(values, "dtype", None), "kind", "O")
-    if column.levels is not None or column.kind not in ("any", "number") or dtype in "mM":
+    if column.levels is not None or column.kind not in ("any", "number") or dtype == "m":
         return column
     if column.kind == "number" and dtype in "iuf":
         # without inspecting what may be millions of rows
         return replace(column, accepts_booleans=False)
     sample = infer_from_values(column.name, values, max_levels=0)
-    contradicts = sample.kind in ("boolean", "text") if column.kind == "number" else sample.kind != "any"
+    certain = ("boolean", "text", "datetime")
+    contradicts = sample.kind in certain if column.kind == "number" else sample.kind != "any"
     if sample.typical_value is None or not contradicts:
         return column
-    return replace(column, kind=sample.kind, accepts_booleans=False)
+    return replace(
+        column,
+        kind=sample.kind,
+        accepts_booleans=False,
+        timezone=sample.timezone,
+        resolution=sample.resolution,
+        typical_value=sample.typical_value if sample.kind == "datetime" else column.typical_value,
+    )
 
 
 def columns_without_guesses(raw: bytes) -> Mapping[str, Any]:

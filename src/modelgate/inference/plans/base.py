@@ -157,6 +157,8 @@ def _reject_untyped(features: Sequence[FeatureRef]) -> None:
         if feature.column.kind == "any":
             # pandas infers its dtype from the values of each batch.
             raise Unplannable(f"column {feature.column.name!r} may hold anything")
+        if feature.column.kind == "datetime":
+            raise Unplannable(f"column {feature.column.name!r} holds datetimes")
 
 
 def _block_reader(positions: list[int], order: MemoryOrder) -> ReadFn:
