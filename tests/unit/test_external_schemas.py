@@ -186,7 +186,7 @@ def test_from_sample_ignores_nan_and_infinity(frame):
         (pandas.DataFrame({"a": pandas.to_timedelta([1])}), "'a'.*imedelta"),
         (polars.DataFrame({"a": polars.Series([], dtype=polars.List(polars.Int8))}), r"'a'.*List"),
         (pandas.DataFrame({"a": pandas.Series([], dtype="timedelta64[ns]")}), "'a'.*timedelta"),
-        (pandas.DataFrame({0: [1]}), "name must be text.*got 0"),
+        (pandas.DataFrame({0.5: [1]}), "name must be text.*got 0.5"),
         (pandas.DataFrame([[1, 2]], columns=["a", "a"]), "different names.*'a' twice"),
         (polars.LazyFrame({"a": [1]}), "LazyFrame"),
         ({"a": [1]}, r"DataFrame \(got dict\)"),

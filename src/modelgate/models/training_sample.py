@@ -12,6 +12,7 @@ from ..errors import ConfigurationError, RequestError
 from ..schema import Column, Schema
 from ..schema.coerce import to_json_value
 from ..schema.model_input import ModelInput
+from ..schema.names import find_labels
 from .model_thread import in_model_thread
 from .onnx import OnnxModel
 
@@ -49,9 +50,11 @@ def evenly_spaced_indices(count: int, limit: int) -> npt.NDArray[np.int64]:
 
 def training_statistics(X: Any, y: Any, schema: Schema) -> dict[str, Any]:  # noqa: N803
     """Compute statistics of each column of *X*, and of the targets *y* unless they are None."""
-    named = hasattr(X, "columns")
+    labels = find_labels(X.columns, schema.names) if hasattr(X, "columns") else None
     columns = {
-        column.name: _summarize_column(np.asarray(X[column.name] if named else X[:, index]), column)
+        column.name: _summarize_column(
+            np.asarray(X[:, index] if labels is None else X[labels[column.name]]), column
+        )
         for index, column in enumerate(schema)
     }
     statistics: dict[str, Any] = {"rows": len(X), "columns": columns}

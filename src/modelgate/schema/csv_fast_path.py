@@ -13,6 +13,7 @@ import numpy as np
 from ..codecs.csv_numbers import Numbers, blocks_of, parse_numbers
 from .coerce import coerce_to_kind, coercion_warnings, parse_text
 from .columns import EXACT, Column
+from .names import match_names
 from .schema_options import SchemaOptions
 from .table import Table
 
@@ -25,7 +26,7 @@ class CSVLayout:
     """Positions of a schema's columns under one CSV header, and fast parsers for its rows.
 
     Args:
-        header: Column names in the first line.
+        header: Column names in the first line, in the schema's spelling if they can only mean one column.
         columns: Columns of the schema, in order.
         options: Options of the schema.
 
@@ -36,7 +37,8 @@ class CSVLayout:
     """
 
     def __init__(self, header: list[str], columns: Sequence[Column], options: SchemaOptions) -> None:
-        self.header = header
+        aliases = match_names([column.name for column in columns], header)
+        self.header = header = [aliases.get(name, name) for name in header]
         self._columns = columns
         positions = {name: position for position, name in enumerate(header)}
         names = {column.name for column in columns}

@@ -8,6 +8,7 @@ decoder rejects, and reports all errors.
 import math
 import struct
 from collections.abc import Sequence
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from ..codecs.json import count_byte, decode_allowing_overflow, reject_deep_nesting, reject_duplicate_names
 from .coerce import coerce_to_kind, parse_text
 from .columns import EXACT, Column
+from .names import match_names
 from .row_validator import check_row_count, check_sparsity, validate_rows
 from .schema_options import SchemaOptions
 from .table import Table
@@ -74,9 +76,11 @@ class Decoder:
         check_sparsity(len(value) if isinstance(value, list) else 1, len(self._columns), len(raw))
         reject_duplicate_names(raw, _count_members(value))
         reject_deep_nesting(value)
-        if rows is not None and self._options.extra_columns == "ignore" and overflow is None:
+        records = value if isinstance(value, list) else [value]
+        allows_extra = self._options.extra_columns == "ignore" and overflow is None
+        if rows is not None and allows_extra and not self._has_aliases(records):
             return self._build_table(rows)
-        table = validate_rows(self._columns, value if isinstance(value, list) else [value], self._options)
+        table = validate_rows(self._columns, records, self._options)
         if overflow is not None:
             raise overflow
         return table
@@ -103,10 +107,18 @@ class Decoder:
         """
         rows = self._convert(records) if self._typed else None
         if rows is None or (
-            self._options.extra_columns == "forbid" and self._count_cells(rows) != sum(map(len, records))
+            (self._options.extra_columns == "forbid" or self._has_aliases(records))
+            and self._count_cells(rows) != sum(map(len, records))
         ):
             return validate_rows(self._columns, records, self._options)
         return self._build_table(rows)
+
+    def _has_aliases(self, records: list[dict[str, Any]]) -> bool:
+        """Return whether decoded *records* have optional columns under names that can only mean these."""
+        if not self._optional:
+            return False
+        names = [column.name for column in self._columns]
+        return bool(match_names(names, dict.fromkeys(chain.from_iterable(records))))
 
     def _convert(self, records: list[dict[str, Any]]) -> list[tuple[Any, ...]] | None:
         try:

@@ -4,6 +4,7 @@ This is the reference implementation. The JSON and CSV decoders have fast paths 
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from ..errors import InvalidInput, MalformedBody
 from .coerce import coerce_to_kind, coercion_warnings, parse_text
 from .columns import Column
+from .names import match_names
 from .report import ValidationReport
 from .schema_options import SchemaOptions
 from .table import Table
@@ -41,15 +43,26 @@ def validate_rows(
     for index, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise MalformedBody(f"Row {index} is not an object of column names and values")
+    rows = _use_column_names(columns, rows)  # type: ignore[arg-type]
     report, warnings = ValidationReport(), list[str]()
-    values = [_ColumnReader(column, options, text=text).read(rows, report, warnings) for column in columns]  # type: ignore[arg-type]
+    values = [_ColumnReader(column, options, text=text).read(rows, report, warnings) for column in columns]
     if report.missing or options.extra_columns == "forbid":
         names = {column.name for column in columns}
-        extra = list(dict.fromkeys(name for row in rows for name in row if name not in names))  # type: ignore[attr-defined]
+        extra = list(dict.fromkeys(name for row in rows for name in row if name not in names))
         report.unexpected = extra if options.extra_columns == "forbid" else []
         report.suggest(extra)
     report.raise_for_errors(len(rows), columns, options)
     return _build_table(columns, values, len(rows), tuple(warnings))
+
+
+def _use_column_names(
+    columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]
+) -> Sequence[Mapping[str, Any]]:
+    """Return *rows* with the schema's spelling of names that can only mean one column."""
+    aliases = match_names([column.name for column in columns], dict.fromkeys(chain.from_iterable(rows)))
+    if not aliases:
+        return rows
+    return [{aliases.get(name, name): value for name, value in row.items()} for row in rows]
 
 
 def check_sparsity(rows: int, columns: int, size: int) -> None:

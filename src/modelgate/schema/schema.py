@@ -1,6 +1,6 @@
 """Input schema of a deployment."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -273,11 +273,20 @@ class Schema:
             rows = [dict(zip(self.names, row, strict=True)) for row in rows]
         if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
             raise InvalidInput("Send rows: a mapping, a sequence of mappings, an array or a DataFrame")
-        for name in dict.fromkeys(name for row in rows for name in row):
-            if not isinstance(name, str):
-                raise InvalidInput(f"A column is called {name!r}: name columns in text, or send an array")
+        names = _names_as_text(dict.fromkeys(name for row in rows for name in row))
         convert = to_json_value if self.options.nan == "refuse" else _nan_to_null
-        return [{name: convert(value) for name, value in row.items()} for row in rows]
+        return [{names[name]: convert(value) for name, value in row.items()} for row in rows]
+
+
+def _names_as_text(names: Iterable[Any]) -> dict[Any, str]:
+    """Return each name as text: a DataFrame without column names has whole numbers instead."""
+    texts = {name: str(name) if type(name) is int else name for name in names}
+    for name in texts.values():
+        if not isinstance(name, str):
+            raise InvalidInput(f"A column is called {name!r}: name columns in text, or send an array")
+    if len(set(texts.values())) < len(texts):
+        raise InvalidInput("A column is called by a number, and another by the same number as text")
+    return texts
 
 
 def _mapping_to_rows(rows: Mapping[str, Any]) -> list[Any]:

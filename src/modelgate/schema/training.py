@@ -13,6 +13,7 @@ from .columns import Column
 from .introspection import infer_from_values
 from .introspection.infer_columns import infer_columns
 from .model_input import column_labels
+from .names import find_labels
 
 __all__ = ["columns_without_guesses", "infer_columns_with_training"]
 
@@ -36,12 +37,12 @@ def infer_columns_with_training(model: Any, X: Any) -> list[Column]:  # noqa: N8
         if X.shape[1] != len(columns):
             return columns
         return [_refine_kind(column, X[:, index]) for index, column in enumerate(columns)]
-    known = [name for name in getattr(X, "columns", X) if isinstance(name, str)]
+    known = list(getattr(X, "columns", X))
     if len(set(known)) < len(known):
         return columns
-    names = column_labels(model, known) or [column.name for column in columns]
+    names = column_labels(model, list(map(str, known))) or [column.name for column in columns]
     columns = [replace(column, name=name) for column, name in zip(columns, names, strict=True)]
-    values = {name: X[name] for name in known if X[name] is not None}
+    values = {name: X[label] for name, label in find_labels(known, names).items() if X[label] is not None}
     return [
         _refine_kind(column, values[column.name]) if column.name in values else column for column in columns
     ]

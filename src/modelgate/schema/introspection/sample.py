@@ -30,10 +30,15 @@ def infer_from_sample(frame: Any, max_levels: int = 20) -> list[Column]:
     """
     if type(max_levels) is not int or max_levels < 0:
         raise ConfigurationError(f"max_levels must be a whole number from 0 (got {max_levels!r})")
+    frame = frame.to_native() if hasattr(frame, "to_native") else frame  # narwhals
     if hasattr(frame, "iter_columns"):
         return [infer_from_values(series.name, series, max_levels) for series in frame.iter_columns()]
     if hasattr(frame, "items") and hasattr(frame, "columns"):
-        return [infer_from_values(name, series, max_levels) for name, series in frame.items()]
+        # A DataFrame without column names has whole numbers instead.
+        return [
+            infer_from_values(str(name) if type(name) is int else name, series, max_levels)
+            for name, series in frame.items()
+        ]
     raise ConfigurationError(f"sample must be a pandas or polars DataFrame (got {type(frame).__name__})")
 
 
