@@ -5,7 +5,7 @@ import io
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from modelgate.codecs import csv_numbers
@@ -83,8 +83,9 @@ def schemas(draw, kinds=tuple(VALUES)):
     names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True))
     options = SchemaOptions(
         extra_columns=draw(st.sampled_from(["ignore", "ignore", "forbid"])),
-        unknown_levels=draw(st.sampled_from(["refuse", "refuse", "warn", "accept"])),
+        unknown_levels=draw(st.sampled_from(["reject", "reject", "warn", "accept"])),
         echo_values=draw(st.booleans()),
+        na_values=draw(st.sampled_from([("NA", "NaN", "null", "NULL"), ("?",), ()])),
     )
     return Schema([draw(columns(name, kinds)) for name in names], options)
 
@@ -142,7 +143,7 @@ def read_outcome(read, *args):
 
 def read_by_reference(schema, raw):
     """Read CSV without fast paths: the csv module for rows, `validate_rows` for cells."""
-    header, *rows = iter_records(raw)
+    header, *rows = iter_records(CSV(raw))
     rows = [dict(zip(header, row, strict=True)) for row in rows]
     return validate_rows(schema.columns, rows, schema.options, text=True)
 
@@ -191,7 +192,7 @@ def test_csv_decoder_agrees_with_row_validation(parser, data):
     """With numbers in any spelling, and for several tables."""
     schema = data.draw(schemas())
     cells = st.text("0123456789+-.eE nafi_[],\r\n", max_size=6) | st.sampled_from(
-        ["-0", "1e5", "TRUE", " 1", "5."]
+        ["-0", "1e5", "TRUE", " 1", "5.", "NA", "NaN", "null", "NULL", "?", " NA"]
     )
     sample = data.draw(row_lists(schema))
     for row in sample:
@@ -203,6 +204,22 @@ def test_csv_decoder_agrees_with_row_validation(parser, data):
     assert read_outcome(read_by_reference, schema, raw) == read_outcome(schema.read, CSV(raw))
     parts = read_outcome(lambda: list(schema.iter_csv(raw, 2))[-1])
     assert isinstance(parts[0], list) == isinstance(read_outcome(read_by_reference, schema, raw)[0], list)
+
+
+@SETTINGS
+@given(st.data())
+def test_csv_without_a_header_agrees_with_csv_that_has_one(parser, data):
+    schema = data.draw(schemas())
+    sample = data.draw(row_lists(schema))
+    assume(set(sample[0]) == set(schema.names))
+    raw = write_rows([{name: row[name] for name in schema.names} for row in sample])
+    header = write_rows([dict.fromkeys(schema.names, 1)]).removesuffix(
+        b",".join([b"1"] * len(schema)) + b"\n"
+    )
+    assert raw.startswith(header)
+
+    without = schema.with_options(csv_header=False)
+    assert read_outcome(schema.read, CSV(raw)) == read_outcome(without.read, CSV(raw.removeprefix(header)))
 
 
 NUMERIC = Schema([Column("a"), Column("b", "integer", nullable=True)])

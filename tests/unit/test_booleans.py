@@ -204,7 +204,7 @@ def test_overridden_column_keeps_its_other_rules(spec, expected):
     ("options", "message"),
     [
         ({"columns": {"onn": bool}}, r"columns must be names of .* \(got 'onn'\): did you mean 'on'"),
-        ({"columns": {"on": "bool"}}, "column 'on' must be one of float, int, bool, str, the name of a kind"),
+        ({"columns": {"on": "bool"}}, "column 'on' must be one of float, int, bool, str, datetime, the name"),
         ({"columns": ["on"]}, "columns must be a mapping"),
         ({"columns": {"on": bool}, "schema": GUESSED}, "columns must be left out if schema is set"),
     ],

@@ -361,7 +361,7 @@ def test_handler_gets_datetimes_in_utc():
         ({"timezone": "UTC+99:00"}, "timezone must be a time zone such as Europe/Berlin"),
         ({"resolution": "D"}, "resolution must be one of s, ms, us, ns"),
         ({"levels": ("2024-01-06",)}, "levels must be left out for the kind datetime"),
-        ({"default": "today"}, "default must be a value the column allows"),
+        ({"default": "today"}, "default must be a value that the column allows"),
         ({"minimum": 3}, "minimum must be left out for the kind datetime"),
     ],
 )

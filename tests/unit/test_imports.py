@@ -22,6 +22,7 @@ LEVELS = [
     ["deployments"],
     ["layers", "dialects", "mount"],
     ["openapi", "console"],
+    ["endpoints"],
     ["gate"],
     ["__init__"],
     ["client"],
@@ -54,6 +55,11 @@ HEAVY = {
     "onnx",
     "onnxruntime",
     "skl2onnx",
+    "xgboost",
+    "lightgbm",
+    "catboost",
+    "statsmodels",
+    "mlflow",
 }
 
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -311,7 +311,7 @@ def test_plan_predicts_exactly_as_its_estimator(fit, count):
 
     assert isinstance(planned.plan, Plan)
     # The plan itself: the estimator would hide that it fails.
-    planned.plan(table)
+    planned.plan.predict(table)
     assert_same(predict_outputs(alone, table), predict_outputs(planned, table))
 
 
@@ -584,7 +584,7 @@ def test_untyped_column_has_no_plan():
     model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression()).fit(FRAME[TEXTS], TWO)
     schema = Schema.of(colour=Column("colour", "any"), grade=str)
 
-    assert Predictor(model, schema).plan == "column 'colour' may hold anything"
+    assert Predictor(model, schema).plan == "column 'colour' has the kind any"
 
 
 def test_unverified_sklearn_version_has_no_plan(monkeypatch):

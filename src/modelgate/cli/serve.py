@@ -133,16 +133,18 @@ def find_models(paths: Sequence[Path]) -> dict[str, Path]:
 
 
 def _find_models_at(path: Path) -> Iterator[tuple[str, Path]]:
+    from ..models.booster_file import GENERIC_SUFFIXES
     from ..models.package_files import SUFFIXES, is_model_file
     from ..models.versions import resolve_version
 
     if not path.is_dir() or path.suffix in SUFFIXES:
         yield path.stem.partition("@")[0], path
         return
-    files = {file.stem: file for file in path.iterdir() if file.suffix in SUFFIXES and is_model_file(file)}
+    suffixes = [suffix for suffix in SUFFIXES if suffix not in GENERIC_SUFFIXES]
+    files = {file.stem: file for file in path.iterdir() if file.suffix in suffixes and is_model_file(file)}
     newest = {name: resolve_version(name, files) for name in sorted(stem.partition("@")[0] for stem in files)}
     if not any(newest.values()):
-        raise ConfigurationError(f"{path} contains no model file ({', '.join(SUFFIXES)})")
+        raise ConfigurationError(f"{path} contains no model file ({', '.join(suffixes)})")
     yield from ((name, files[stem]) for name, stem in newest.items() if stem is not None)
 
 
@@ -176,7 +178,7 @@ def format_greeting(gate: "Gate", base_url: str, key: str | None, *, is_open: bo
     header = [] if is_open else ["-H", f"Authorization: Bearer {key or '<key>'}"]
     for name in gate.deployments:
         body = json.dumps(_example_row(gate, name))
-        url = f"{base_url}/simple/{name}"
+        url = f"{base_url}/deployments/{name}/predict"
         yield ""
         yield f"{name}: modelgate score rows.csv --url {base_url}/{name}"
         yield f"Console: {base_url}/deployments/{name}/console"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from ..errors import ConfigurationError
 from ..flow import Layer
@@ -13,8 +13,9 @@ from ..inference import Prediction
 from ..models.load_policy import LoadPolicy
 from ..models.package_files import check_file
 from ..models.store import TOKEN
-from ..schema import Schema
+from ..schema import Schema, SchemaOptions
 from ..schema.column_spec import ColumnSpec, create_column
+from ..schema.model_input import InputForm
 from ..scoring import Query, Threshold
 from .rollout import Rollout, Shadow
 
@@ -26,6 +27,11 @@ ScoringLayer: TypeAlias = Layer[Query, Prediction]
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VERSION = re.compile(r"[!-.0-~]{1,64}")
 _ENDPOINT = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_CHOICES = {
+    "state": ("active", "paused"),
+    "plans": (True, False, "onnx"),
+    "input": (None, *get_args(InputForm)),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +48,8 @@ class Deployment:
         columns: Columns of the inferred or packaged schema to change, as in `Schema.with_columns`:
             ``{"active": "boolean"}``. Instead of *schema*.
         target: Name of the predicted value, or a list with the name of each output.
-        version: Model version in paths and responses; by default that of the package, or of the
-            model's name in the store, or ``"1"``.
+        version: Model version in paths and responses. By default the version in the package, else the version
+            in the model's name in the store, else ``"1"``.
         model_id: Model name in responses that contain one; by default the deployment's name.
         positive_class: Positive class of a binary classifier; by default the second of ``classes_``.
         threshold: Probability from which the positive class is predicted; by default the
@@ -54,20 +60,28 @@ class Deployment:
             the service of the dialect does: two for ``mlclever``, no rounding for the others.
         state: ``"active"``, or ``"paused"`` to reject every request.
         sha256: SHA-256 digest that pins the model file; required for a ``.joblib`` file.
-        layers: HTTP layers around this deployment only, inside those of the gate.
+        layers: HTTP layers around this deployment only. They run inside the gate's layers.
         scoring_layers: Scoring layers around its predictions, instead of the gate's.
         offload: Whether the model runs in a worker thread of the gate: under ASGI, and under WSGI if
             requests have a deadline. By default a function under ASGI always does, and any other model
             while its calls take more than two milliseconds. True offloads every call. False runs the
-            model on the event loop, one request at a time, or in the server's thread: for a function
-            known to take microseconds.
+            model on the event loop, one request at a time, or in the server's thread. Use it only for a
+            function that takes microseconds.
         batch: Whether an estimator scores waiting requests together in one call. Use False for
             estimators whose prediction for a row depends on the other rows.
-        plans: Whether the exact plan of an estimator answers for it, if it has one: see
-            `Predictor.plan`. ``"onnx"`` converts the estimator to an ONNX graph (extra ``onnx``), whose
-            predictions may differ slightly: the difference is measured at load and logged.
+        plans: Whether to predict with the exact plan of an estimator, if it has one. This is faster code
+            with the same predictions, see `Predictor.plan`. ``"onnx"`` converts the estimator to an ONNX
+            graph (extra ``onnx``), whose predictions may differ slightly. The difference is measured at
+            load and logged.
+        input: Form of the rows that the estimator takes: ``"frame"`` (a DataFrame), ``"array"``,
+            ``"records"`` (a list of dictionaries) or ``"texts"`` (a list of texts). By default as the
+            estimator's library says, or else the first of these with which it predicts a row.
         rollout: Other models that answer some of the requests.
         shadow: Another model that scores the same requests without answering callers.
+        csv_header: Whether the first line of CSV has the column names. If False, its cells are in the order of
+            the schema.
+        na_values: CSV cells that mean null, see `SchemaOptions`; by default as the schema says, which is
+            ``NA``, ``NaN``, ``null`` and ``NULL``.
         max_rows: Maximum number of rows in one request; by default the limit of the service whose
             wire format is used, or 10,000 if it has none.
         example: A row that the model must be able to score, checked when it is loaded. By default that
@@ -94,6 +108,9 @@ class Deployment:
     offload: bool | None = None
     batch: bool = True
     plans: bool | Literal["onnx"] = True
+    input: InputForm | None = None
+    csv_header: bool = True
+    na_values: Sequence[str] | None = None
     max_rows: int | None = None
     example: Mapping[str, Any] | None = None
     rollout: Rollout | None = None
@@ -105,11 +122,15 @@ class Deployment:
             raise ConfigurationError(
                 f"name must be at most 64 letters, digits, '_', '-' and single dots (got {self.name!r})"
             )
-        if self.state not in ("active", "paused"):
-            raise ConfigurationError(f"state must be 'active' or 'paused' (got {self.state!r})")
-        if self.plans not in (True, False, "onnx"):
-            raise ConfigurationError(f"plans must be True, False or 'onnx' (got {self.plans!r})")
+        for option, accepted in _CHOICES.items():
+            if getattr(self, option) not in accepted:
+                *others, last = map(repr, accepted)
+                raise ConfigurationError(
+                    f"{option} must be {', '.join(others)} or {last} (got {getattr(self, option)!r})"
+                )
         _check_type("schema", self.schema, Schema, "Schema.of(…) or Schema.load(path)")
+        SchemaOptions(**self._schema_options)
+        object.__setattr__(self, "schema", self.schema and self.adapt_schema(self.schema))
         _check_type("rollout", self.rollout, Rollout, 'Rollout({"store:churn@4": 5})')
         _check_type("shadow", self.shadow, Shadow, 'Shadow("store:churn@4")')
         _check_type("example", self.example, Mapping, '{"age": 41, "plan": "pro"}')
@@ -129,13 +150,26 @@ class Deployment:
             raise ConfigurationError(
                 f"endpoint must be a path such as '/detect-fraud' (got {self.endpoint!r})"
             )
-        # Checks both options now instead of with the first request.
+        # Check both options now instead of with the first request.
         Threshold(self.threshold, self.positive_class)
         _check_model(self)
         if self.path is not None:
             check_file(self.path, LoadPolicy(self.sha256))
         elif self.sha256 is not None and self.stored_name is None:
-            raise ConfigurationError('sha256 needs a model file or "store:name" as the model')
+            raise ConfigurationError(
+                'sha256 must be None unless the model is the path of a file or "store:name"'
+            )
+
+    @property
+    def _schema_options(self) -> dict[str, Any]:
+        """Options of the schema that are set on the deployment."""
+        options = {} if self.csv_header is True else {"csv_header": self.csv_header}
+        return options if self.na_values is None else {**options, "na_values": self.na_values}
+
+    def adapt_schema(self, schema: Schema) -> Schema:
+        """Return *schema* with the options that are set on the deployment."""
+        options = self._schema_options
+        return schema.with_options(**options) if options else schema
 
     def _check_columns(self) -> None:
         """Check *columns* without the schema, which may only be known once the model is loaded."""

@@ -45,7 +45,7 @@ class DeploymentController:
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
-        # Locked only while a change takes effect, never while a model is loaded.
+        # The lock is held only while a change takes effect, never while a model is loaded.
         self._changing = threading.Lock()
 
     def add(self, deployment: Deployment) -> None:
@@ -63,9 +63,9 @@ class DeploymentController:
                 handle.detach()
 
     def set_state(self, name: str, state: State) -> LiveDeployment:
-        """Change the state of a deployment and return it. Raises `NotFound`."""
+        """Change the state of a deployment, and return the deployment. Raises `NotFound`."""
         with self._changing:
-            live = self._catalog[name] = replace(self._catalog.get_or_404(name), state=state)
+            live = self._catalog[name] = replace(self._catalog[name], state=state)
         return live
 
     def apply(self, name: str, deployment: Deployment | None, state: State, *, load: bool) -> None:
@@ -102,7 +102,7 @@ class DeploymentController:
         Raises:
             NotFound, DeploymentUnavailable: A model cannot be loaded or fails its test.
         """
-        for revision in self._catalog.get_or_404(name).revisions:
+        for revision in self._catalog[name].revisions:
             self._load_and_test(revision, known=True)
 
     def replace(
@@ -149,7 +149,7 @@ class DeploymentController:
             DeploymentUnavailable: A model was not in memory when it was replaced, and cannot be loaded.
             ConfigurationError: A model was not in memory, and a different one is stored in its place now.
         """
-        current, previous = self._catalog.get_or_404(name), self._previous.get(name)
+        current, previous = self._catalog[name], self._previous.get(name)
         if previous is None:
             raise NotFound(f"Deployment {name} has no previous models to roll back to")
         try:
@@ -157,7 +157,8 @@ class DeploymentController:
         except ConfigurationError:
             self._previous.pop(name, None)
             raise
-        # The stored model is the one being rolled back: the store watcher must wait for the next one.
+        # The store still has the model that is rolled back. Mark it as known, so that the store watcher does
+        # not swap it in again.
         for old in previous.model_handles:
             for new in current.model_handles:
                 if is_same_model(old.deployment.model, new.deployment.model):
@@ -168,7 +169,7 @@ class DeploymentController:
     def _load_and_test(self, revision: ModelRevision, *, known: bool) -> Predictor:
         if revision.handle is None or known:
             return drive(revision.model.predictor(math.inf))
-        # Bypasses the cache, so that a model which may fail its test evicts no model that serves.
+        # Bypass the cache: a model that may fail its test must not evict a model that serves.
         return self._loader.load(revision.handle.name)
 
     def _swap_in(
@@ -181,10 +182,10 @@ class DeploymentController:
     ) -> None:
         name = live.deployment.name
         with self._changing:
-            current = self._catalog.get_or_404(name)
+            current = self._catalog[name]
             if instead_of is not None and instead_of.revisions is not current.revisions:
                 return
-            # Old models leave the cache first, as it may not have room for both.
+            # Remove the old models first, because the cache may not have room for both.
             for handle in set(current.model_handles).difference(live.model_handles):
                 handle.detach()
             for revision in set(current.all_revisions).difference(live.all_revisions):

@@ -2,7 +2,7 @@
 
 Source: https://mlclever.com, "Documentation > Predictions > Prediction API".
 
-A key belongs to one deployment, so that the key selects the deployment::
+A key belongs to one deployment, so the key selects the deployment::
 
     POST /api/predict          {"api_key": "…", "input_data": {"feature": 1.5}}
     POST /api/predict/<key>    {"input_data": {"feature": 1.5}}
@@ -25,8 +25,8 @@ from typing import Any
 
 import msgspec
 
-from ..codecs.json import decode_json
-from ..errors import AnswerableError, ConflictingCredentials, InvalidInput, MalformedBody
+from ..codecs.json import ANY, decode_json, decode_text, reject_encoded_text
+from ..errors import AnswerableError, ConflictingCredentials, InvalidInput
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, credentials_from_headers, error_response
 from ..http.body import check_body, read_json_members
@@ -48,8 +48,6 @@ from .openapi_spec import (
 from .request_template import RequestTemplate
 
 __all__ = ["MLClever"]
-
-_TEXT = msgspec.json.Decoder(str)
 
 _DECIMALS = 2
 """Decimals of the numbers in the document's "Success Response"."""
@@ -79,10 +77,10 @@ class MLClever:
     name = "mlclever"
     max_body = MAX_BODY
     routes: Sequence[Route] = (Route("POST", "/api/predict"), Route("POST", "/api/predict/{key}"))
-    sample = RequestTemplate(
+    request_template = RequestTemplate(
         "/api/predict", {}, {"api_key": "{key}", "deployment": "{deployment}", "input_data": "{row}"}
     )
-    document = OpenAPISpec(
+    openapi_spec = OpenAPISpec(
         "ML Clever Prediction API",
         {
             "application/json": object_schema(
@@ -101,34 +99,36 @@ class MLClever:
         """Return the key from a header or the path. Reads the body only if neither has one."""
         key = _key_outside_body(request)
         if key is None:
-            request.context.envelope = envelope = _Envelope((yield from read_json_members(request)), None)
-            key = envelope.key
+            request.context.envelope = members = yield from read_json_members(request)
+            if "api_key" in members:
+                # The document's status for an invalid key is 401, also for one that is not text.
+                key = decode_text(members["api_key"]) or ""
         return key
 
     def decode(self, request: Request) -> Flow[Query]:
         """Decode the rows and the deployment's name from the body.
 
         Raises:
-            ConflictingCredentials: The key in the body differs from that in the header or the path.
+            ConflictingCredentials: The key in the body differs from the key in the header or the path.
             InvalidInput: ``input_data`` is missing, or neither an object nor an array.
         """
-        envelope: _Envelope | None = request.context.envelope
-        if envelope is None:
-            envelope = _Envelope((yield from read_json_members(request)), _key_outside_body(request))
-        members = envelope.members
+        members: dict[str, msgspec.Raw] | None = request.context.envelope
+        key_outside = None
+        if members is None:
+            members, key_outside = (yield from read_json_members(request)), _key_outside_body(request)
         yield from check_body(request, members, _NAMES)
-        if envelope.key_outside is not None and envelope.key not in (None, envelope.key_outside):
+        key = members.get("api_key")
+        if key_outside is not None and key is not None and decode_text(key) != key_outside:
             raise ConflictingCredentials
         rows = bytes(members.get("input_data", b""))
         if rows[:1] not in (b"{", b"["):
+            if rows[:1] == b'"':
+                reject_encoded_text("input_data", decode_json(rows, ANY))
             problem = "must be" if "input_data" in members else "is missing: send"
             raise InvalidInput(f"input_data {problem} an object of feature names and values")
-        deployment = None
-        if "deployment" in members:
-            try:
-                deployment = decode_json(members["deployment"], _TEXT)
-            except MalformedBody:
-                raise InvalidInput("deployment must be text") from None
+        deployment = decode_text(members["deployment"]) if "deployment" in members else None
+        if deployment is None and "deployment" in members:
+            raise InvalidInput("deployment must be text")
         return Query(rows, deployment=deployment, single=rows[:1] == b"{", decimals=_DECIMALS)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
@@ -162,41 +162,15 @@ def _key_outside_body(request: Request) -> str | None:
     return header_key if header_key is not None else path_key
 
 
-class _Envelope(msgspec.Struct):
-    """Body of a request, split into its members.
-
-    Attributes:
-        members: Undecoded values by name.
-        key_outside: Key found in a header field or the path, if any.
-    """
-
-    members: dict[str, msgspec.Raw]
-    key_outside: str | None
-
-    @property
-    def key(self) -> str | None:
-        """Key in the body, if any.
-
-        Empty if it is not text, so that the response is 401, the document's status for an invalid key.
-        """
-        raw = self.members.get("api_key")
-        if raw is None:
-            return None
-        try:
-            return _TEXT.decode(raw)
-        except (msgspec.MsgspecError, ValueError):
-            return ""
-
-
 def _values(columns: list[list[Any]], single: bool) -> list[Any]:
-    """Return a value per row, or for several outputs a list per row. A *single* row is not nested."""
+    """Return a value per row, or for several outputs a list per row; for a *single* row only that list."""
     if len(columns) == 1:
         return columns[0]
     return [column[0] for column in columns] if single else [list(row) for row in zip(*columns, strict=True)]
 
 
 def _probabilities(tables: list[list[list[float]]], single: bool) -> list[Any]:
-    """Return the probabilities of each row, those of several outputs concatenated."""
+    """Return the probabilities of each row. For several outputs, they are concatenated."""
     if len(tables) == 1:
         return tables[0][0] if single else tables[0]
     if single:

@@ -8,7 +8,7 @@
     400  {"error": {"code": "invalid_input", "message": "Input validation failed",
                     "details": {"feature2": "must be a number between 0 and 100"}}, "request_id": "…"}
 
-The document shows no regression; its ``result`` is the number. Extensions to the document:
+The document shows no regression; here, its ``result`` is the number. Extensions to the document:
 
 * The key can also be sent as ``Authorization: Bearer``.
 * The body can be an array of rows; ``result`` is then an array.
@@ -88,8 +88,8 @@ class Plexe:
         Route("POST", "/models/{deployment}/{version}/infer"),
         Route("POST", "/predict/{deployment}"),
     )
-    sample = RequestTemplate("/predict/{deployment}", {"x-api-key": "{key}"}, "{row}")
-    document = OpenAPISpec(
+    request_template = RequestTemplate("/predict/{deployment}", {"x-api-key": "{key}"}, "{row}")
+    openapi_spec = OpenAPISpec(
         "Plexe inference API", {"application/json": any_of_schema(ROW, ROWS)}, _response_schema, _ERROR
     )
 
@@ -154,12 +154,14 @@ def _details(error: AnswerableError) -> dict[str, str]:
     if not isinstance(error, InvalidInput):
         return {}
     sent = {column: name for name, column in error.details.get("did_you_mean", {}).items()}
+    errors = error.details.get("errors", {})
     missing = {
-        column: "is missing" + (f": did you mean it by {sent[column]}?" if column in sent else "")
+        column: errors.get(column, "is missing")
+        + (f": did you mean it by {sent[column]}?" if column in sent else "")
         for column in error.details.get("missing_columns", ())
     }
     unexpected = dict.fromkeys(error.details.get("unexpected_columns", ()), "is not expected")
-    return {**missing, **error.details.get("errors", {}), **unexpected}
+    return {**errors, **missing, **unexpected}
 
 
 def _result(outputs: Sequence[Output], single: bool) -> Any:

@@ -56,15 +56,16 @@ class Response:
                 return value
         return None
 
-    def payload(self, method: str) -> bytes:
-        """Set ``Content-Length`` and return the bytes to send. The body must not stream.
+    def payload(self, method: str) -> bytes | Iterable[bytes]:
+        """Return the bytes to send, after setting ``Content-Length``, or the body itself if it streams.
 
         A response to HEAD has a length, but no bytes (RFC 9110, section 9.3.2).
 
         Args:
             method: Method of the request.
         """
-        assert isinstance(self.body, bytes)
+        if not isinstance(self.body, bytes):
+            return self.body
         # RFC 9110, section 8.6: 204 and 304 have no content.
         if self.header("content-length") is None and self.status not in (204, 304):
             self.headers.append(("content-length", str(len(self.body))))
@@ -90,7 +91,7 @@ def error_response(
     Args:
         error: Error to encode.
         request_id: Id of the request, if it has one.
-        message_members: Members of the wire format in place of ``error``.
+        message_members: Members that replace ``error``, for wire formats that use other names.
     """
     members = dict({"error": error.message} if message_members is None else message_members)
     members.update(error.details)

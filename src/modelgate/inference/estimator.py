@@ -1,20 +1,23 @@
-"""Fitted scikit-learn estimators, or the plan that predicts in their place."""
+"""Predictions of a fitted model, made by the model or by an equivalent plan."""
 
-import contextlib
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import ConfigurationError
+from ..flow import isolate_errors
 from ..models.onnx import OnnxModel
 from ..models.sklearn_config import current_sklearn_config, sklearn_config
 from ..schema import Schema, Table
-from ..schema.introspection.infer_columns import class_labels
-from ..schema.model_input import DtypeKey, ModelInput, required_names
+from ..schema.model_input import DtypeKey, InputForm, ModelInput, required_names
+from .first_prediction import synthetic_tables
 from .plans import Plan, PlanOutput, PredictFn, build_onnx_plan, build_plan, force_single_job
 from .prediction import Output, Prediction, check_shape, check_values, output_names
+from .runtimes import Runtime, find_runtime
 from .single_call import predict_in_one_call
 
 __all__ = ["Estimator"]
@@ -22,31 +25,35 @@ __all__ = ["Estimator"]
 logger = logging.getLogger("modelgate")
 
 _CHUNK_ROWS = 8192
-"""Largest number of rows in one call of an estimator: its intermediate results are as large as its input."""
+"""Largest number of rows in one call of an estimator, which limits the memory for intermediate results."""
 
 
 class Estimator:
-    """Predicts tables with a fitted scikit-learn estimator, or with its plan, which gives the same predictions.
+    """Predicts tables with a fitted model, or with a plan that replaces it.
 
-    The estimator is given what it was fitted on: an array, or a DataFrame. Its ``n_jobs`` becomes 1, see
-    `force_single_job`. Every call runs under the scikit-learn configuration of the thread that constructs
-    this object.
+    The model gets the form of rows that it was fitted on, see `ModelInput`, and is called by its `Runtime`.
+    Its ``n_jobs`` becomes 1 (see `force_single_job`). Every call runs under the scikit-learn configuration of
+    the thread that constructs this object.
 
     Args:
-        model: Fitted estimator, or an `OnnxModel`.
-        schema: Schema of its input.
+        model: Fitted model with ``predict``, or an `OnnxModel`.
+        schema: Schema of the tables.
         target: Name of the target, or of each output.
         plans: Whether to use an exact plan if there is one; ``"onnx"`` for an ONNX graph.
         name: Name of the model in log messages.
         sample: Rows on which a plan is verified; None for synthetic rows only.
+        input: Form of the rows that the model takes; None to find it.
 
     Attributes:
         plan: The plan, or the reason why there is none.
-        dtype_key: Key by which tables may be joined, see `DtypeKey`; None if any may be.
+        dtype_key: Function that decides which tables may be joined (see `DtypeKey`); None if all may.
 
     Raises:
-        ConfigurationError: The schema lacks columns of the estimator.
+        ConfigurationError: The schema lacks columns of the model, or does not fit *input*.
     """
+
+    _call: PredictFn
+    _call_model: PredictFn
 
     def __init__(
         self,
@@ -57,43 +64,40 @@ class Estimator:
         plans: bool | Literal["onnx"],
         name: str,
         sample: Table | None,
+        input: InputForm | None = None,  # noqa: A002  a word for users
     ) -> None:
         self._model = model
         self._target = target
         self._name = output_names(target, 1)[0]
         self._config = current_sklearn_config()
-        self._has_probabilities = hasattr(model, "predict_proba") and hasattr(model, "classes_")
-        classes = getattr(model, "classes_", None)
-        self._classes = None if classes is None else class_labels(classes)
-        # Class labels of the only output; None if it is a number, or if there are several.
-        self._labels = self._classes[0] if self._classes is not None and len(self._classes) == 1 else None
         self.plan: Plan | str = "it is an ONNX graph"
         self.dtype_key: DtypeKey | None = None
         if isinstance(model, OnnxModel):
+            if input is not None:
+                raise ConfigurationError(f"input must be None for an ONNX graph (got {input!r})")
             required_names(model, schema.columns)  # raises if the schema lacks one
-            self._call: PredictFn = model.answer
+            self._set_runtime(find_runtime(model)(model, Table.to_array))
             return
-        self._input = ModelInput(model, schema.columns)
+        to_input = ModelInput(model, schema.columns, input)
         force_single_job(model)
-        if self._input.framed and not hasattr(model, "feature_names_in_"):
-            self._choose_input_type(schema, sample)
-        self._call = self._call_model
+        self._set_runtime(find_runtime(model)(model, to_input))
+        to_input.try_forms(
+            partial(isolate_errors, model.predict),
+            synthetic_tables(schema) if sample is None else [sample],
+        )
         self.plan = self._build_plan(schema, plans, name, sample)
         # An exact plan computes with values, not with dtypes.
         if type(self.plan) is not Plan:
-            self.dtype_key = self._input.dtype_key
-        if self._has_probabilities and isinstance(self.plan, str):
-            self._call = predict_in_one_call(model, schema, self._input, self._call_model, sample)
+            self.dtype_key = to_input.dtype_key
+        if self._runtime.has_probabilities and isinstance(self.plan, str):
+            self._call = predict_in_one_call(model, schema, to_input, self._call_model, sample)
 
-    def _choose_input_type(self, schema: Schema, sample: Table | None) -> None:
-        """Use an array for a model that stores column names and yet rejects a DataFrame."""
-        for framed in (True, False):
-            self._input.framed = framed
-            with contextlib.suppress(Exception), np.errstate(all="ignore"):
-                self._call_model(schema.read([schema.example]) if sample is None else sample.slice(0, 1))
-                return
-        # It rejects both: its error for a DataFrame is the one to report.
-        self._input.framed = True
+    def _set_runtime(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._call = self._call_model = runtime.predict
+        # Class labels of the only output; None if it is a number, or if there are several.
+        classes = runtime.classes
+        self._labels = classes[0] if classes is not None and len(classes) == 1 else None
 
     def _build_plan(
         self, schema: Schema, plans: bool | Literal["onnx"], name: str, sample: Table | None
@@ -115,7 +119,7 @@ class Estimator:
         """Return the prediction for *table*.
 
         Raises:
-            ValueError: The estimator's output is not a prediction, see `check_shape` and `check_values`.
+            ValueError: The output of the estimator is invalid, see `check_shape` and `check_values`.
             Exception: The error that the estimator raised.
         """
         if self._config is None:
@@ -133,7 +137,7 @@ class Estimator:
         else:
             outputs = self._outputs(values, probabilities)
         prediction = Prediction(outputs)
-        # The output shapes of an exact plan were verified when it was built; its values depend on the table.
+        # The output shapes of an exact plan were verified when it was built. Values must be checked always.
         if type(self.plan) is not Plan:
             check_shape(prediction, rows)
         check_values(prediction)
@@ -141,7 +145,7 @@ class Estimator:
 
     def _outputs(self, values: npt.NDArray[Any], probabilities: Any) -> list[Output]:
         columns = [values] if values.ndim == 1 else list(values.T)
-        classes = self._classes
+        classes = self._runtime.classes
         names = output_names(self._target, len(columns))
         if probabilities is None:
             probabilities = [None] * len(columns)
@@ -158,9 +162,11 @@ class Estimator:
         if isinstance(self.plan, str):
             return self._call(table)
         try:
-            return self.plan(table)
+            # An overflow is rejected with the whole prediction; numpy's warning would go to the host's log.
+            with np.errstate(all="ignore"):
+                return self.plan.predict(table)
         except Exception:
-            # The estimator predicts what a plan cannot, or raises its own error.
+            # The estimator predicts rows that the plan cannot predict, or raises its own error.
             return self._call_model(table)
 
     def _predict_in_chunks(self, table: Table, rows: int) -> PlanOutput:
@@ -172,17 +178,3 @@ class Estimator:
             outputs = zip(*probabilities, strict=True)
             return np.concatenate(values), [np.concatenate(output) for output in outputs]
         return np.concatenate(values), None if probabilities[0] is None else np.concatenate(probabilities)
-
-    def _call_model(self, table: Table) -> PlanOutput:
-        # Converted for each call: a transformer with copy=False changes its input.
-        values = np.asarray(self._model.predict(self._input(table)))
-        if not self._has_probabilities:
-            return values, None
-        return values, _to_arrays(self._model.predict_proba(self._input(table)))
-
-
-def _to_arrays(probabilities: Any) -> Any:
-    """Return *probabilities*, which may be a DataFrame or lists, as one array, or one for each output."""
-    if isinstance(probabilities, list | tuple) and all(np.ndim(output) == 2 for output in probabilities):
-        return list(map(np.asarray, probabilities))
-    return np.asarray(probabilities)

@@ -46,8 +46,8 @@ class Admission:
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         requests = self._requests
-        # Defer before counting, in case of an interruption between the two.
-        request.defer(partial(requests.discard, request))
+        # Register the removal first: an interruption between the two must not leave the request counted.
+        request.on_close.append(partial(requests.discard, request))
         with self._lock:
             if len(requests) >= self._limit:
                 raise Overloaded(self._retry_after)

@@ -33,14 +33,14 @@ def background_sample(X: Any, schema: Schema) -> list[dict[str, Any]]:  # noqa: 
     """Return up to 200 evenly spaced rows of *X*, in the form a caller would send.
 
     Raises:
-        ConfigurationError: The rows do not fit the schema.
+        ConfigurationError: The rows do not match the schema.
     """
     indices = evenly_spaced_indices(len(X), _ROWS)
     try:
         rows = schema.read(X.iloc[indices] if hasattr(X, "iloc") else X[indices]).rows()
         return [{name: to_json_value(value) for name, value in row.items()} for row in rows]
     except RequestError as error:
-        raise ConfigurationError(f"X: its rows do not fit the schema: {error}") from None
+        raise ConfigurationError(f"X must have rows that match the schema: {error}") from None
 
 
 def evenly_spaced_indices(count: int, limit: int) -> npt.NDArray[np.int64]:
@@ -49,7 +49,7 @@ def evenly_spaced_indices(count: int, limit: int) -> npt.NDArray[np.int64]:
 
 
 def training_statistics(X: Any, y: Any, schema: Schema) -> dict[str, Any]:  # noqa: N803
-    """Compute statistics of each column of *X*, and of the targets *y* unless they are None."""
+    """Return statistics of each column of *X*, and of the targets *y* unless *y* is None."""
     labels = find_labels(X.columns, schema.names) if hasattr(X, "columns") else None
     columns = {
         column.name: _summarize_column(
@@ -101,7 +101,7 @@ def _count_levels(values: npt.NDArray[Any]) -> dict[str, Any]:
 
 
 def reference_answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the model's own ``predict`` and ``predict_proba`` for *rows*, as JSON-compatible lists.
+    """Return the results of the model's ``predict`` and ``predict_proba`` for *rows*, by method, as lists.
 
     Raises:
         ConfigurationError: The model predicts NaN or an infinity.
@@ -119,25 +119,25 @@ def reference_answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, An
 def _predict(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     table = schema.read(rows)
     if isinstance(model, OnnxModel):
-        values, probabilities = model.answer(table)
+        values, probabilities = model.predict_table(table)
         answers = {"predict": values.tolist()}
         if probabilities is not None:
             answers["predict_proba"] = probabilities.tolist()
         return answers
     to_input = ModelInput(model, schema.columns)
+    to_input.try_forms(model.predict, [table])
     answers = {"predict": np.asarray(model.predict(to_input(table))).tolist()}
     if hasattr(model, "predict_proba"):
         probabilities = model.predict_proba(to_input(table))
-        is_list = isinstance(probabilities, list | tuple)
-        parts = probabilities if is_list else np.asarray(probabilities)
+        parts = probabilities if isinstance(probabilities, list) else np.asarray(probabilities)
         answers["predict_proba"] = [np.asarray(part).tolist() for part in parts]
     return answers
 
 
 def verify_example(model: Any, schema: Schema, example: Mapping[str, Any]) -> None:
-    """Check that the model still predicts what it predicted for the example when it was packaged.
+    """Check that *model* makes the same predictions for *example* as when it was packaged.
 
-    Labels must be equal; numbers may differ by the rounding of another processor.
+    Labels must be equal. Numbers may differ slightly, because another processor may round differently.
 
     Raises:
         ConfigurationError: A prediction differs.
@@ -145,7 +145,10 @@ def verify_example(model: Any, schema: Schema, example: Mapping[str, Any]) -> No
     actual = reference_answers(model, schema, example["rows"])
     for method, expected in example["expected"].items():
         if not _is_close(expected, actual.get(method)):
-            raise ConfigurationError(f"the result of {method} differs from the example in the package")
+            raise ConfigurationError(
+                f"the result of {method} differs from the example in the package: install the libraries with"
+                " which the model was saved, or save it again"
+            )
 
 
 def _is_close(expected: Any, actual: Any) -> bool:

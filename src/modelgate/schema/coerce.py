@@ -3,14 +3,21 @@
 import datetime
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
 
 from .columns import EXACT, Column
 
-__all__ = ["JSON_NUMBER", "coerce_to_kind", "coercion_warnings", "parse_text", "to_json_value"]
+__all__ = [
+    "JSON_NUMBER",
+    "coerce_to_kind",
+    "coercion_warnings",
+    "null_texts",
+    "parse_text",
+    "to_json_value",
+]
 
 # RFC 8259, section 6.
 JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
@@ -28,8 +35,8 @@ def parse_text(column: Column, text: str) -> Any:
     text, so that article numbers and postcodes keep their zeros.
 
     Args:
-        column: Column the text belongs to.
-        text: CSV cell, or a string sent with ``coerce_strings``.
+        column: Column that contains the text.
+        text: CSV cell, or a JSON string if the schema has the option ``coerce_strings``.
     """
     if column.kind == "text":
         return text
@@ -46,8 +53,27 @@ def parse_text(column: Column, text: str) -> Any:
     return text
 
 
+def null_texts(column: Column, na_values: Collection[str]) -> frozenset[str]:
+    """Return the CSV cells that mean null in *column*.
+
+    In a column of text, or of values of unknown type, ``NA`` may be a value: the country code of Namibia.
+
+    Args:
+        column: Column of the cells.
+        na_values: See `SchemaOptions`.
+    """
+    # An empty cell is the level "" in a column that cannot be null.
+    is_level = column.levels is not None and not column.nullable and column.has_level("")
+    empty = frozenset() if is_level else frozenset({""})
+    return empty if column.kind in ("text", "any") else empty.union(na_values)
+
+
 def coercion_warnings(column: Column, values: Iterable[Any]) -> list[str]:
-    """Return a warning if some *values* of *column*, read from CSV, may have been meant as text."""
+    """Return a list with one warning if the CSV *values* of *column* may have been meant as text.
+
+    This concerns a column of the kind ``any`` in which numbers or booleans were found. In any other
+    case the list is empty.
+    """
     if column.kind != "any" or column.levels is not None:
         return []
     if all(value is None or isinstance(value, str) for value in values):
@@ -57,7 +83,10 @@ def coercion_warnings(column: Column, values: Iterable[Any]) -> list[str]:
 
 
 def coerce_to_kind(column: Column, value: Any) -> Any:
-    """Convert an allowed *value* to the column's type: for an integer, ``2.0`` becomes ``2``. None stays None."""
+    """Convert *value*, which *column* allows, to its kind: in an integer column, ``2.0`` becomes ``2``.
+
+    None is returned unchanged.
+    """
     if value is None:
         return None
     if column.kind == "datetime":
@@ -70,8 +99,8 @@ def coerce_to_kind(column: Column, value: Any) -> Any:
 def to_json_value(value: Any) -> Any:
     """Convert a Python, numpy, pandas or polars value to its JSON equivalent.
 
-    Dates become ISO 8601 text and Decimals numbers; pandas' NA and NaT and numpy's masked values become
-    None. A value without an equivalent is returned unchanged.
+    Dates become ISO 8601 text, and Decimals become numbers. NA and NaT of pandas and masked values of
+    numpy become None. A value without an equivalent is returned unchanged.
     """
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         if value is np.ma.masked:
@@ -85,24 +114,27 @@ def to_json_value(value: Any) -> Any:
         return None
     try:
         return _to_number(value) if hasattr(value, "as_integer_ratio") else value
-    except (ValueError, OverflowError):  # a signalling NaN, a fraction beyond the largest float
+    except (ValueError, OverflowError):  # Decimal("sNaN"), or a fraction larger than any float
         return value
 
 
 def _to_number(value: Any) -> int | float:
     nearest = float(value)
-    # A float cannot represent every whole number from here on.
+    # Above EXACT, a float may differ from the whole number: return an int.
     return int(value) if EXACT <= abs(nearest) < math.inf and int(value) == value else nearest
 
 
 def _to_python_date(value: Any) -> Any:
-    """Convert a numpy datetime64 to a Python date or its text. A timedelta64 is returned unchanged."""
+    """Convert a numpy datetime64 to a Python date, or to text if no Python date has the same value.
+
+    NaT becomes None. A timedelta64 is returned unchanged.
+    """
     if np.isnat(value):
         return None
     if value.dtype.kind == "m":
         return value
     date = value.item()
-    if isinstance(date, int):  # nanoseconds, or beyond the year 9999
+    if isinstance(date, int):  # item() returns an int for nanoseconds and for years after 9999
         nearest = value.astype("datetime64[us]")
         date = nearest.item() if nearest == value else str(value)
     return str(value) if isinstance(date, int) else date

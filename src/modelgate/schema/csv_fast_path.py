@@ -1,17 +1,17 @@
-"""Fast paths for CSV: one parses cells column by column, the other large numeric bodies with pandas.
+"""Fast paths for CSV: one parses cells column by column, the other parses large numeric bodies with pandas.
 
-They accept a subset of what `csv_decoder.iter_records` and `validate_rows` accept, with identical results,
-and return None for anything else.
+They accept a subset of what `csv_decoder.iter_records` and `validate_rows` accept, with identical results.
+For anything else they return None.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from ..codecs.csv_numbers import Numbers, blocks_of, parse_numbers
-from .coerce import coerce_to_kind, coercion_warnings, parse_text
+from .coerce import coerce_to_kind, coercion_warnings, null_texts, parse_text
 from .columns import EXACT, Column
 from .names import match_names
 from .schema_options import SchemaOptions
@@ -33,7 +33,7 @@ class CSVLayout:
     Attributes:
         missing: Required columns that are not in the header.
         extra: Names in the header that the schema does not have.
-        unexpected: The same names if the schema forbids them, else empty.
+        unexpected: Equal to *extra* if the schema forbids extra columns, else empty.
     """
 
     def __init__(self, header: list[str], columns: Sequence[Column], options: SchemaOptions) -> None:
@@ -47,6 +47,8 @@ class CSVLayout:
         self.unexpected = self.extra if options.extra_columns == "forbid" else []
         self._fits = not (self.missing or self.unexpected)
         numeric = [column for column in columns if column.numeric]
+        self._na_values = options.na_values
+        self._nulls = dict.fromkeys(["", *options.na_values], np.nan)
         self._texts = [(column, positions.get(column.name)) for column in columns if not column.numeric]
         self._sent = [index for index, column in enumerate(numeric) if column.name in positions]
         self._defaults = [None if c.name in positions else c.default for c in numeric]
@@ -66,7 +68,7 @@ class CSVLayout:
     def parse_body(self, raw: bytes, start: int, end: int, rows: int) -> Iterator[Table | None]:
         """Parse the lines between the byte offsets *start* and *end*, *rows* at a time.
 
-        Yields tables, then None once the fast path cannot parse the rest.
+        Yields tables. When it cannot parse the next lines, it yields None and stops.
         """
         blocks = blocks_of(raw, start, end, len(self.header), rows) if self._by_block else iter([None])
         for numbers in blocks:
@@ -77,7 +79,7 @@ class CSVLayout:
                 yield self._build_table(ordered, len(numbers), [])
 
     def parse_cells(self, cells: list[list[str]]) -> Table | None:
-        """Return the table of *cells*, one list per row, or None if `validate_rows` must decide."""
+        """Return the table of *cells*, one list per row, or None if only `validate_rows` can read them."""
         if not self._fits:
             return None
         texts, warnings = [], list[str]()
@@ -85,7 +87,9 @@ class CSVLayout:
             if position is None:
                 texts.append([coerce_to_kind(column, column.default)] * len(cells))
                 continue
-            values = _parse_texts(column, [row[position] for row in cells])
+            values = _parse_texts(
+                column, [row[position] for row in cells], null_texts(column, self._na_values)
+            )
             if values is None:
                 return None
             texts.append(values)
@@ -101,7 +105,7 @@ class CSVLayout:
         numbers[:, self._numbers] = values
         for index in self._booleans:
             texts = [row[self._positions[index]] for row in cells]
-            flags = {text: _BOOLEANS.get(text.strip(" \t").lower()) for text in set(texts)} | {"": np.nan}
+            flags = {text: _BOOLEANS.get(text.strip(" \t").lower()) for text in set(texts)} | self._nulls
             if None in flags.values():
                 return None
             numbers[:, index] = [flags[text] for text in texts]
@@ -112,8 +116,11 @@ class CSVLayout:
             return np.empty((len(cells), 0))
         texts = [cell for row in cells for cell in self._pick(row)]
         values = parse_numbers(texts)
+        if values is None and not self._nulls.keys().isdisjoint(texts):
+            texts = ["" if text in self._nulls else text for text in texts]
+            values = parse_numbers(texts)
         if values is None:
-            values = _parse_each(self._number, texts)
+            values = _parse_each(self._number, texts, self._nulls)
         return None if values is None else values.reshape(len(cells), -1)
 
     def _build_table(
@@ -138,13 +145,13 @@ class _NumericRules:
         upper = [np.inf if c.maximum is None or c.levels else c.maximum for c in columns]
         self._lower, self._upper = np.array(lower, dtype=np.float64), np.array(upper, dtype=np.float64)
         bounded = any(c.minimum is not None or c.maximum is not None for c in columns if c.levels is None)
-        # `validate_rows` compares integers before rounding them to float64, which differs beyond EXACT.
+        # `validate_rows` checks integers before rounding them to float64. Beyond EXACT, the results differ.
         self._limit = float(EXACT) if bounded or self._integers or self._levels else 1e308
 
     def allows(self, numbers: Numbers) -> bool:
-        """Return whether all *numbers* satisfy the rules. Null is NaN.
+        """Return whether all *numbers* satisfy the rules. NaN stands for null.
 
-        Replaces -0.0 in integer columns by 0.0, in place.
+        If so, -0.0 in integer columns is replaced by 0.0 in place.
         """
         if not numbers.size:
             return True
@@ -172,16 +179,15 @@ class _NumericRules:
         return True
 
 
-def _parse_texts(column: Column, cells: list[str]) -> list[Any] | None:
-    """Return the values of *cells*, or None if the column does not allow one of them."""
-    values: dict[str, Any] = {cell: parse_text(column, cell) for cell in set(cells)}
-    if "" in values:
-        if not column.nullable:
-            return None
-        del values[""]
+def _parse_texts(column: Column, cells: list[str], nulls: frozenset[str]) -> list[Any] | None:
+    """Return the values of *cells*, null for *nulls*, or None if the column does not allow one of them."""
+    distinct = set(cells)
+    if not column.nullable and not nulls.isdisjoint(distinct):
+        return None
+    values: dict[str, Any] = {cell: parse_text(column, cell) for cell in distinct - nulls}
     if not all(map(column.allows, values.values())):
         return None
-    values[""] = None
+    values |= dict.fromkeys(nulls)
     return [values[cell] for cell in cells]
 
 
@@ -192,9 +198,9 @@ def _cell_picker(positions: list[int]) -> Callable[[list[str]], Sequence[str]]:
     return lambda row: [row[position] for position in positions]
 
 
-def _parse_each(column: Column, texts: list[str]) -> Numbers | None:
-    """Parse numbers in any spelling that *column* accepts. Return None if a text is not a number."""
-    values = {text: parse_text(column, text) for text in set(texts)} | {"": np.nan}
+def _parse_each(column: Column, texts: list[str], nulls: Mapping[str, float]) -> Numbers | None:
+    """Parse numbers in any spelling that *column* accepts, and *nulls*. Return None if a text is neither."""
+    values: dict[str, Any] = {text: parse_text(column, text) for text in set(texts)} | dict(nulls)
     if any(isinstance(value, str) for value in values.values()):
         return None
     try:

@@ -1,8 +1,8 @@
 """Decoder for rows of raw JSON, which validates while it decodes.
 
 A schema is compiled once into a typed msgspec decoder that turns raw JSON into validated values in one
-pass. It accepts a subset of what `validate_rows` accepts. `validate_rows` runs only on input that the
-decoder rejects, and reports all errors.
+pass. This decoder accepts a subset of what `validate_rows` accepts. `validate_rows` runs only on input that
+the decoder rejects, and reports all errors.
 """
 
 import math
@@ -15,7 +15,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ..codecs.json import count_byte, decode_allowing_overflow, reject_deep_nesting, reject_duplicate_names
+from ..codecs.json import (
+    count_byte,
+    decode_allowing_overflow,
+    reject_deep_nesting,
+    reject_duplicate_names,
+    reject_encoded_text,
+)
 from .coerce import coerce_to_kind, parse_text
 from .columns import EXACT, Column
 from .names import match_names
@@ -72,6 +78,7 @@ class Decoder:
         if rows is not None and count_byte(raw, b":") == self._count_cells(rows):
             return self._build_table(rows)
         value, overflow = decode_allowing_overflow(raw)
+        reject_encoded_text("The JSON body", value)
         check_row_count(value, max_rows)
         check_sparsity(len(value) if isinstance(value, list) else 1, len(self._columns), len(raw))
         reject_duplicate_names(raw, _count_members(value))

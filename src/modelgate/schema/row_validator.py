@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..codecs.json import reject_encoded_text
 from ..errors import InvalidInput, MalformedBody
-from .coerce import coerce_to_kind, coercion_warnings, parse_text
+from .coerce import coerce_to_kind, coercion_warnings, null_texts, parse_text
 from .columns import Column
 from .names import match_names
 from .report import ValidationReport
@@ -20,7 +21,7 @@ from .table import Table
 __all__ = ["check_row_count", "check_sparsity", "validate_rows"]
 
 MAX_ABSENT_CELLS = 1_000_000
-"""Maximum number of cells in a table that has more cells than its body has bytes."""
+"""Maximum number of cells in a table if it has more cells than its body has bytes."""
 
 _ABSENT = object()
 
@@ -34,7 +35,8 @@ def validate_rows(
         columns: Columns of the schema, in order.
         rows: Mappings of column names to values.
         options: Options of the schema.
-        text: Whether all values are text, as in CSV. An empty text is then null, or the level "".
+        text: Whether all values are CSV cells. An empty cell is null, unless the column is not nullable
+            and has the level "".
 
     Raises:
         MalformedBody: A row is not an object.
@@ -42,6 +44,7 @@ def validate_rows(
     """
     for index, row in enumerate(rows):
         if not isinstance(row, Mapping):
+            reject_encoded_text(f"Row {index}", row)
             raise MalformedBody(f"Row {index} is not an object of column names and values")
     rows = _use_column_names(columns, rows)  # type: ignore[arg-type]
     report, warnings = ValidationReport(), list[str]()
@@ -79,7 +82,9 @@ def check_sparsity(rows: int, columns: int, size: int) -> None:
     """
     cells = rows * columns
     if cells > MAX_ABSENT_CELLS and cells > size:
-        raise InvalidInput(f"{rows} rows of {columns} columns that are mostly left out: send fewer rows")
+        raise InvalidInput(
+            f"The body has {rows} rows that leave out most of the {columns} columns: send fewer rows"
+        )
 
 
 def check_row_count(rows: object, max_rows: int | None) -> None:
@@ -96,8 +101,7 @@ class _ColumnReader:
 
     def __init__(self, column: Column, options: SchemaOptions, *, text: bool) -> None:
         self._column = column
-        # An empty CSV cell is null, or the level "" in a column that is not nullable.
-        self._empty_is_null = text and (column.nullable or column.levels is None or not column.has_level(""))
+        self._nulls = null_texts(column, options.na_values) if text else None
         self._from_text = (
             text or column.kind == "datetime" or (options.coerce_strings and column.kind != "any")
         )
@@ -108,18 +112,17 @@ class _ColumnReader:
     def read(
         self, rows: Sequence[Mapping[str, Any]], report: ValidationReport, warnings: list[str]
     ) -> list[Any]:
-        """Return the column's values. Errors are added to *report*, warnings to *warnings*."""
+        """Return the values of the column in *rows*. Add errors to *report* and warnings to *warnings*."""
         column, values, unknown = self._column, list[Any](), False
-        any_level = self._unknown_levels != "refuse"
+        any_level = self._unknown_levels != "reject"
         for index, row in enumerate(rows):
             value = row.get(column.name, _ABSENT)
             if value is _ABSENT:
                 if column.required:
-                    # Stop at the first row, so that rejecting many empty rows is cheap.
-                    report.missing.append(column.name)
+                    report.add_missing(column, rows)
                     return values
                 values.append(self._default)
-            elif value is None or (self._empty_is_null and value == ""):
+            elif value is None or (self._nulls is not None and value in self._nulls):
                 if not column.nullable:
                     report.add(column, "must not be null", index, None)
                 values.append(None)

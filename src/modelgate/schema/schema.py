@@ -30,7 +30,7 @@ _STRICT = SchemaOptions()
 
 
 class Schema:
-    """Columns that an input must have, compiled into decoders for JSON and CSV.
+    """Input schema: columns and their rules, compiled into decoders for JSON and CSV.
 
     Args:
         columns: Columns, in the order the model was trained with.
@@ -60,11 +60,11 @@ class Schema:
         """Create a schema by hand: ``Schema.of(age=float, plan=["free", "pro"])``.
 
         Args:
-            columns: By column name, one of ``float``, ``int``, ``bool``, ``str`` and ``datetime.datetime``,
-                the name of a kind such as ``"boolean"``, a list of the allowed values, or a `Column`.
+            columns: Each column by name: ``float``, ``int``, ``bool``, ``str``, ``datetime.datetime``, the
+                name of a kind such as ``"boolean"``, a list of the allowed values, or a `Column`.
 
         Raises:
-            ConfigurationError: A column is specified by anything else.
+            ConfigurationError: A column has any other value.
         """
         return cls([create_column(name, spec) for name, spec in columns.items()])
 
@@ -79,8 +79,8 @@ class Schema:
 
         Args:
             model: Fitted estimator, or a pipeline, a search or an ensemble of estimators.
-            X: Training rows, as a DataFrame or an array. They provide the kind (text, boolean, number or
-                integer) of columns for which the model does not store it.
+            X: Training rows, as a DataFrame or an array, from which the kind of a column is read if the model
+                does not store it. None to use only the model.
 
         Raises:
             ConfigurationError: The model stores neither names nor number of its input columns, or
@@ -156,7 +156,7 @@ class Schema:
 
         Args:
             options: Options of `SchemaOptions`: *extra_columns*, *coerce_strings*, *unknown_levels*,
-                *nan*, *echo_values* and *show_schema*.
+                *nan*, *na_values*, *csv_header*, *echo_values* and *show_schema*.
 
         Raises:
             ConfigurationError: An option does not exist or has an invalid value.
@@ -206,7 +206,7 @@ class Schema:
 
     @property
     def example(self) -> dict[str, Level | None]:
-        """Example row: by column name, a value that the column allows."""
+        """Example row: a value that the column allows, by column name."""
         return {column.name: column.example for column in self.columns}
 
     def read(self, rows: object, max_rows: int | None = None) -> Table:
@@ -230,7 +230,7 @@ class Schema:
         if isinstance(rows, msgspec.Raw | bytearray | memoryview):
             return self._decoder(bytes(rows).strip(b" \t\r\n"), max_rows)
         if isinstance(rows, CSV):
-            return self._csv(rows.raw, max_rows)
+            return self._csv(rows, max_rows)
         if isinstance(rows, SplitRows):
             check_row_count(rows.data, max_rows)
             return self._decoder.convert_records(rows.records(self.names))
@@ -243,7 +243,7 @@ class Schema:
         return validate_rows(self.columns, records, self.options)
 
     def iter_csv(self, raw: bytes | CSV, rows: int = ROWS) -> Iterator[Table]:
-        """Iterate over CSV that is too large for a single table.
+        """Validate CSV that is too large for a single table, and iterate over it in parts.
 
         Args:
             raw: Bytes of the CSV.
@@ -263,18 +263,20 @@ class Schema:
             rows = rows.to_dicts()
         elif hasattr(rows, "to_dict") and hasattr(rows, "columns"):
             if not rows.columns.is_unique:
-                raise InvalidInput("Two columns of the DataFrame share a name")
+                raise InvalidInput("Two columns of the DataFrame have the same name: rename one of them")
             rows = rows.to_dict("records")
         elif isinstance(rows, Mapping):
             rows = _mapping_to_rows(rows)
         elif isinstance(rows, np.ndarray):
             if rows.ndim != 2 or rows.shape[1] != len(self):
-                raise InvalidInput(f"The array has the shape {rows.shape}: send (rows, {len(self)})")
+                raise InvalidInput(
+                    f"The array has the shape {rows.shape}: send one of shape (rows, {len(self)})"
+                )
             rows = [dict(zip(self.names, row, strict=True)) for row in rows]
         if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
             raise InvalidInput("Send rows: a mapping, a sequence of mappings, an array or a DataFrame")
         names = _names_as_text(dict.fromkeys(name for row in rows for name in row))
-        convert = to_json_value if self.options.nan == "refuse" else _nan_to_null
+        convert = to_json_value if self.options.nan == "reject" else _nan_to_null
         return [{names[name]: convert(value) for name, value in row.items()} for row in rows]
 
 
@@ -283,9 +285,11 @@ def _names_as_text(names: Iterable[Any]) -> dict[Any, str]:
     texts = {name: str(name) if type(name) is int else name for name in names}
     for name in texts.values():
         if not isinstance(name, str):
-            raise InvalidInput(f"A column is called {name!r}: name columns in text, or send an array")
+            raise InvalidInput(
+                f"Column names must be text (got {name!r}): rename the column, or send an array"
+            )
     if len(set(texts.values())) < len(texts):
-        raise InvalidInput("A column is called by a number, and another by the same number as text")
+        raise InvalidInput("Column names must be different (got a number and the same number as text)")
     return texts
 
 
@@ -295,7 +299,7 @@ def _mapping_to_rows(rows: Mapping[str, Any]) -> list[Any]:
     if not are_columns or not all(are_columns):
         return [rows]
     if len({len(values) for values in rows.values()}) != 1:
-        raise InvalidInput("The columns have different lengths")
+        raise InvalidInput("The columns have different lengths: send one value per row in each")
     return columns_to_records(rows)
 
 

@@ -23,11 +23,11 @@ from .link_functions import argmax_labels, binary_probabilities, load_expit, sof
 __all__ = ["score_reader"]
 
 _MAX_PRODUCTS = 1_000_000
-"""Largest number of products in memory that replace a sparse multiplication: 8 MB."""
+"""Largest number of products in an array that replaces a sparse multiplication: 8 MB."""
 
 
 def score_reader(step: Any, source: FeatureSource, weights: Numbers, intercept: Any) -> ReadFn:
-    """Return a function that multiplies rows by *weights* and adds *intercept*."""
+    """Return a function that multiplies the input of *step* by *weights* and adds *intercept*."""
     dot = _dot_sparse if source.sparse else np.matmul
     return partial(_score, source.number_reader(step, sparse=True), dot, weights, intercept)
 
@@ -42,7 +42,7 @@ def _score(
 
 
 def _dot_sparse(block: Numbers, weights: Numbers) -> Numbers:
-    """Multiply as SciPy does for a sparse matrix: product by product, in the order of the columns."""
+    """Multiply *block* by *weights*, adding up in the order of the columns, as for a sparse matrix in SciPy."""
     weights = weights if weights.ndim == 2 else weights[:, None]
     if len(block) * weights.size > _MAX_PRODUCTS:
         raise FallBack
@@ -78,17 +78,21 @@ def _plan_log_linear(step: Any, source: FeatureSource) -> PredictFn:
 @register_predictor("sklearn.linear_model._logistic", "LogisticRegression", "LogisticRegressionCV")
 def _plan_logistic(step: Any, source: FeatureSource) -> PredictFn:
     read_scores = score_reader(step, source, step.coef_.T, step.intercept_)
-    predict = partial(_predict_binary, load_expit()) if len(step.classes_) == 2 else _predict_multiclass
-    return lambda table: predict(step.classes_, read_scores(table))
+    if len(step.classes_) == 2:
+        return partial(_predict_binary, read_scores, step.classes_, load_expit())
+    return partial(_predict_multiclass, read_scores, step.classes_)
 
 
-def _predict_binary(expit: Callable[[Numbers], Numbers] | None, classes: Any, scores: Numbers) -> PlanOutput:
-    scores = scores.reshape(-1)
+def _predict_binary(
+    read_scores: ReadFn, classes: Any, expit: Callable[[Numbers], Numbers] | None, table: Table
+) -> PlanOutput:
+    scores = read_scores(table).reshape(-1)
     labels = classes.take(scores > 0)
     return labels, None if expit is None else binary_probabilities(expit(scores))
 
 
-def _predict_multiclass(classes: Any, scores: Numbers) -> PlanOutput:
+def _predict_multiclass(read_scores: ReadFn, classes: Any, table: Table) -> PlanOutput:
+    scores = read_scores(table)
     return argmax_labels(classes, scores), softmax(scores)
 
 
@@ -104,5 +108,5 @@ def _plan_classifier(step: Any, source: FeatureSource) -> PredictFn:
             raise Unplannable(f"no plan for the probabilities of {type(step).__name__}")
         expit = load_expit()
     if len(classes) == 2:
-        return lambda table: _predict_binary(expit, classes, read_scores(table))
+        return partial(_predict_binary, read_scores, classes, expit)
     return lambda table: (argmax_labels(classes, read_scores(table)), None)

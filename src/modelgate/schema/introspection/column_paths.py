@@ -17,9 +17,11 @@ from .estimator_info import (
     only_checks_names,
     tag,
 )
+from .libraries import library_names, library_of
 
 __all__ = [
     "ColumnPath",
+    "first_inside",
     "has_placeholders",
     "input_names",
     "last_step_names",
@@ -70,6 +72,8 @@ def input_names(model: Any) -> list[str]:
     if takes_texts(model):
         return ["text"]
     count = getattr(model, "n_features_in_", None) if names is None else len(names)
+    if count is None and hasattr(model, "num_features"):  # xgboost.Booster
+        count = model.num_features()
     if count is None:
         raise ConfigurationError(
             f"schema: {type(model).__name__} is not fitted, or does not store its input columns:"
@@ -81,29 +85,26 @@ def input_names(model: Any) -> list[str]:
 def stored_names(model: Any) -> list[str] | None:
     """Return the column names stored in *model* or an estimator inside it, or None.
 
-    scikit-learn stores them in ``feature_names_in_``, CatBoost in ``feature_names_``, xgboost in
-    ``feature_names``; a ``lightgbm.Booster`` returns them from ``feature_name()``.
+    scikit-learn stores them in ``feature_names_in_``, other libraries elsewhere: see `library_names`.
     """
     names = _own_names(model)
-    inner = _first_inside(model) if names is None else None
+    inner = first_inside(model) if names is None else None
     return names if inner is None else stored_names(inner)
 
 
 def _own_names(model: Any) -> list[str] | None:
     names: Any = getattr(model, "feature_names_in_", None)
     if names is None and hasattr(model, "predict"):
-        names = getattr(model, "feature_names_", None) or getattr(model, "feature_names", None)
-        if not names and _is_of_lightgbm(model) and hasattr(model, "feature_name"):
-            names = model.feature_name()
+        names = library_names(model)
     # Other models may use these attributes for something else.
     is_list = isinstance(names, list | tuple) or hasattr(names, "tolist")
     return [str(name) for name in names] or None if is_list else None
 
 
 def last_step_names(model: Any) -> list[str] | None:
-    """Return the column names stored in the last step of a pipeline.
+    """Return the column names stored in the last step of a pipeline whose first step stores nothing.
 
-    Returns None if there are none, or if the first step stores the number of its input columns.
+    Returns None if the last step stores no names, or if the first step stores the number of its columns.
     """
     if hasattr(model, "n_features_in_"):
         return None
@@ -115,30 +116,28 @@ def last_step_names(model: Any) -> list[str] | None:
 
 def renames_columns(model: Any) -> bool:
     """Return whether the first estimator in *model* is LightGBM, which stores ``a b`` as ``a_b``."""
-    if _is_of_lightgbm(model):
+    if library_of(model) == "lightgbm":
         return True
-    inner = _first_inside(model)
+    inner = first_inside(model)
     return inner is not None and renames_columns(inner)
 
 
 def has_placeholders(model: Any) -> bool:
-    """Return whether the stored names are placeholders that CatBoost or LightGBM created for an array.
+    """Return whether the stored names are placeholders that a library created for an array.
 
-    scikit-learn creates no placeholders: its ``0``, ``1``, … are column names of a DataFrame.
+    scikit-learn creates no placeholders: names such as ``0`` and ``1`` in it are columns of a DataFrame.
     """
     names = _own_names(model)
     if names is None:
-        inner = _first_inside(model)
+        inner = first_inside(model)
         return inner is not None and has_placeholders(inner)
+    if library_of(model) == "statsmodels":
+        return type(model.model.data).__name__ != "PandasData"
     prefixes = ("Column_",) if hasattr(model, "feature_names_in_") else ("Column_", "")
     return any(names == [f"{prefix}{index}" for index in range(len(names))] for prefix in prefixes)
 
 
-def _is_of_lightgbm(model: Any) -> bool:
-    return type(model).__module__.startswith("lightgbm")
-
-
-def _first_inside(model: Any) -> Any:
+def first_inside(model: Any) -> Any:
     """Return the first estimator inside *model* that receives its unchanged input, or None."""
     if getattr(model, "steps", None):
         steps = (step for _, step in model.steps if step not in (None, "passthrough"))
@@ -158,7 +157,7 @@ def takes_texts(model: Any) -> bool:
 
 
 class _ColumnTracer:
-    """Tracer of columns through a model. Collects finished paths by object identity."""
+    """Tracer of columns through a model, which collects finished paths by their `id`."""
 
     def __init__(self) -> None:
         self.finished: dict[int, ColumnPath] = {}
@@ -239,7 +238,10 @@ class _ColumnTracer:
 
 
 def _match_width(step: Any, columns: list[_Provenance]) -> list[_Provenance]:
-    """Return as many columns as *step* has inputs. If *columns* are more or fewer, merge them all."""
+    """Return as many columns as *step* has inputs.
+
+    If the number of *columns* differs, it is unknown which is which, so each is the merge of all.
+    """
     # CatBoost reports 0 after loading from a file.
     width = getattr(step, "n_features_in_", None) or len(columns)
     return columns if width == len(columns) else [_merge(columns)] * int(width)
@@ -274,7 +276,7 @@ def unwrap_estimator(step: Any) -> Any:
         return step.calibrated_classifiers_[0].estimator
     if type(step).__name__ == "FrozenEstimator":
         return step.estimator
-    # A forest's estimator_ is an unfitted template; a feature selector's only ranks the columns.
+    # In a forest, estimator_ is an unfitted template. In a feature selector, it only ranks the columns.
     if hasattr(step, "transform") or hasattr(step, "estimators_"):
         return None
     return getattr(step, "estimator_", None)
@@ -283,8 +285,8 @@ def unwrap_estimator(step: Any) -> Any:
 def _ensemble_members(step: Any, width: int) -> list[tuple[Any, list[int]]]:
     """Return the members of the ensemble *step*, each with the indices of its input columns.
 
-    Homogeneous ensembles have members only if these are composite: the trees of a forest add no
-    information. If there is one estimator per class or output, the first represents all.
+    For an ensemble of simple estimators of the same type, such as a forest, the list is empty: its trees
+    add no information. If there is one estimator per class or output, only the first is returned.
     """
     members = _fitted_members(step)
     if not members or type(step).__name__.endswith("Chain"):

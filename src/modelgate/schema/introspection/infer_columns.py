@@ -1,4 +1,4 @@
-"""Column and output inference from a fitted scikit-learn estimator."""
+"""Inference of input columns and outputs from a fitted scikit-learn estimator."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +9,9 @@ import numpy as np
 from ...errors import ConfigurationError
 from ..coerce import coerce_to_kind
 from ..columns import Column, Kind, Level
-from .column_paths import ColumnPath, input_names, paths_through, stored_names, unwrap_estimator
+from .boosting import categorical_columns, stored_categories
+from .classes import final_estimator, stored_classes
+from .column_paths import ColumnPath, input_names, paths_through, stored_names
 from .estimator_info import (
     column_kind,
     encodes_none,
@@ -20,8 +22,10 @@ from .estimator_info import (
     takes_anything,
     training_stats,
 )
+from .libraries import is_native_booster, mlflow_inputs
+from .mlflow import read_mlflow_signature
 
-__all__ = ["class_labels", "find_none_columns", "infer_columns", "outputs_of"]
+__all__ = ["find_none_columns", "infer_columns", "outputs_of"]
 
 
 def infer_columns(model: Any) -> list[Column]:
@@ -34,28 +38,46 @@ def infer_columns(model: Any) -> list[Column]:
         ConfigurationError: The model stores neither names nor number of its input columns, or encodes
             dates or other values that JSON cannot represent.
     """
+    inputs = mlflow_inputs(model)
+    if inputs is not None:
+        return read_mlflow_signature(inputs)
     columns: dict[str, Column] = {}
     for path in paths_through(model):
         column = _infer_column(path)
         columns[path.name] = _merge(columns[path.name], column) if path.name in columns else column
-    columns = {name: _accept_booleans(column) for name, column in columns.items()}
     names = input_names(model)
+    _add_categories(model, names, columns)
     if stored_names(model) != names:
-        # For an array, the model needs a value at every position, including dropped ones.
+        # A model fitted on an array needs a value at every position, even for columns that it drops.
         kind: Kind = "number" if all(column.numeric for column in columns.values()) else "any"
-        unused = [name for name in names if name not in columns]
-        columns |= {
-            name: _accept_booleans(Column(name, kind, required=False, nullable=True)) for name in unused
-        }
-    return [columns[name] for name in names if name in columns]
+        optional = {name: Column(name, kind, required=False, nullable=True) for name in names}
+        columns = optional | columns
+    return [_accept_booleans(columns[name]) for name in names if name in columns]
 
 
 def _accept_booleans(column: Column) -> Column:
     return replace(column, accepts_booleans=column.kind in ("number", "integer"))
 
 
+def _add_categories(model: Any, names: Sequence[str], columns: dict[str, Column]) -> None:
+    """Set the levels of columns in *columns* that *model* expects in the category dtype of pandas.
+
+    The tags of XGBoost declare all columns categorical if one of them may be. CatBoost rejects null as a
+    category.
+    """
+    stored = stored_categories(model)
+    for index, name in enumerate(names):
+        levels = stored.get(index)
+        if levels is not None:
+            columns[name] = _with_levels(name, levels.tolist(), nullable=True)
+        elif stored and index not in stored and columns[name].kind == "any":
+            columns[name] = replace(columns[name], kind="number")
+    for index in categorical_columns(model):
+        columns[names[index]] = replace(columns[names[index]], nullable=False)
+
+
 def find_none_columns(model: Any) -> frozenset[str]:
-    """Return the names of columns in which *model* expects None for null. Others expect NaN."""
+    """Return the names of the columns in which null must be None. In all others it must be NaN."""
     return frozenset(
         path.name
         for path in paths_through(model)
@@ -64,38 +86,16 @@ def find_none_columns(model: Any) -> frozenset[str]:
 
 
 def outputs_of(model: Any) -> tuple[tuple[Level, ...] | None, ...]:
-    """Return the classes of each output, in the order of ``classes_``; None for a numeric output."""
-    estimator = _final_estimator(model)
-    classes = getattr(model, "classes_", None)
+    """Return one item for each output of *model*: its classes as in ``classes_``, or None if numeric."""
+    estimator = final_estimator(model)
+    classes = stored_classes(model)
     if classes is None:
         return (None,) * _count_numeric_outputs(estimator)
-    labels = class_labels(classes)
-    if len(labels) > 1:
-        return tuple(map(tuple, labels))
     binarizer = getattr(estimator, "_label_binarizer", None) or getattr(estimator, "label_binarizer_", None)
     if str(getattr(binarizer, "y_type_", "")).startswith("multilabel"):
-        # Each label is a binary output, and classes_ only numbers the labels.
-        return ((0, 1),) * len(classes)
-    return (tuple(labels[0]),)
-
-
-def class_labels(classes: Any) -> list[list[Any]]:
-    """Return the labels of each output as Python values.
-
-    Args:
-        classes: Value of ``classes_``: labels as an array or a list, or a list of these with one per output.
-    """
-    is_list = isinstance(classes, list | tuple)
-    if is_list and classes and all(isinstance(labels, list | tuple | np.ndarray) for labels in classes):
-        return [label for labels in classes for label in class_labels(labels)]
-    labels = classes if is_list else classes.tolist()
-    return [[label.item() if isinstance(label, np.generic) else label for label in labels]]
-
-
-def _final_estimator(model: Any) -> Any:
-    """Return the estimator that predicts: the last step of a pipeline, the best one of a search."""
-    inner = model.steps[-1][1] if getattr(model, "steps", None) else unwrap_estimator(model)
-    return model if inner is None else _final_estimator(inner)
+        # Each label is an output with the classes 0 and 1. classes_ only lists the indices of the labels.
+        return ((0, 1),) * len(classes[0])
+    return tuple(map(tuple, classes))
 
 
 def _count_numeric_outputs(estimator: Any) -> int:
@@ -104,7 +104,8 @@ def _count_numeric_outputs(estimator: Any) -> int:
         return int(count)
     if type(estimator).__name__ in ("MultiOutputRegressor", "RegressorChain"):
         return len(estimator.estimators_)
-    # Linear models have coefficients of shape (outputs, columns). Neighbors store the training targets.
+    # A linear model has coefficients of shape (outputs, columns). A nearest-neighbors model stores the
+    # training targets, of shape (rows, outputs).
     shape, axis = getattr(getattr(estimator, "coef_", None), "shape", ()), 0
     if hasattr(estimator, "n_samples_fit_"):
         shape, axis = getattr(getattr(estimator, "_y", None), "shape", ()), 1
@@ -114,7 +115,7 @@ def _count_numeric_outputs(estimator: Any) -> int:
 def _infer_column(path: ColumnPath) -> Column:
     steps = _deciding_steps(path)
     if not steps:
-        # A nested estimator drops the column, but the DataFrame must contain it.
+        # A nested estimator drops this column, but requires it in its input.
         return Column(path.name, "any", required=False, nullable=True)
     kind = column_kind(*steps[-1])
     if kind == "any" and any(getattr(step, "strategy", "") in ("mean", "median") for step, _ in steps[:-1]):
@@ -125,7 +126,7 @@ def _infer_column(path: ColumnPath) -> Column:
         nullable = _is_imputed(steps[:-1]) if encodes else _accepts_null(path)
         return _with_training_stats(_with_levels(path.name, kind, nullable), typical, observed)
     if kind is None or kind == "any":
-        # Assume that a column of unknown kind may be null. A MissingIndicator stores whether it may.
+        # A column of unknown kind may be null, unless it goes to a MissingIndicator that rejects nulls.
         indicated = type(steps[-1][0]).__name__ == "MissingIndicator"
         return Column(path.name, "any", nullable=not indicated or _accepts_null(path))
     return _with_training_stats(Column(path.name, kind, nullable=_accepts_null(path)), typical, observed)
@@ -145,10 +146,10 @@ def _deciding_steps(path: ColumnPath) -> list[tuple[Any, int | None]]:
 def _with_levels(name: str, values: list[Any], nullable: bool) -> Column:
     levels: tuple[Level, ...] = tuple(value for value in values if value is not None and value == value)
     for level in levels:
-        # The text of a date would be an unknown level, which encoders may ignore silently.
+        # A date sent as text would be an unknown level, which encoders may ignore silently.
         if not isinstance(level, _JSON_TYPES) or isinstance(level, np.timedelta64):
             raise ConfigurationError(
-                f"column {name!r}: the model was trained with values of the type {type(level).__name__} in it,"
+                f"column {name!r}: the model was trained with values of the type {type(level).__name__},"
                 " which JSON cannot represent: train it with text or numbers instead"
             )
     nullable = nullable or len(levels) < len(values)
@@ -158,7 +159,7 @@ def _with_levels(name: str, values: list[Any], nullable: bool) -> Column:
     return Column(name, "text", nullable=nullable)
 
 
-# np.timedelta64 is a subclass of np.number, so it is excluded separately.
+# np.timedelta64 is a subclass of np.number, so `_with_levels` excludes it separately.
 _JSON_TYPES = (str, int, float, np.number, np.bool_)
 
 _LEVEL_TYPES: tuple[tuple[Kind, tuple[type, ...]], ...] = (
@@ -172,7 +173,7 @@ _KINDS_BY_STRICTNESS: tuple[Kind, ...] = ("any", "number", "integer", "boolean",
 
 
 def _merge(one: Column, other: Column) -> Column:
-    """Merge the columns inferred from two paths of one column; the stricter rules apply."""
+    """Merge two `Column` objects inferred from two paths of one column. The stricter option applies."""
 
     def strictness(column: Column) -> tuple[bool, int]:
         return column.levels is not None, _KINDS_BY_STRICTNESS.index(column.kind)
@@ -207,9 +208,8 @@ def _with_training_stats(
 def _accepts_null(path: ColumnPath) -> bool:
     """Return whether every step of *path* accepts null, up to one that imputes it.
 
-    The ``allow_nan`` tag of a whole pipeline cannot be used: it is False even if the first step is an
-    imputer. The tag of a single step is not enough: it is True for a scaler, although the scaler passes
-    NaN on to the next step.
+    scikit-learn's tag ``allow_nan`` does not answer this. For a pipeline it is False even if the first
+    step is an imputer. For a single step it is not enough: a scaler has it, but passes NaN on.
     """
     for step, index in path.steps:
         if imputes(step, index):
@@ -217,7 +217,7 @@ def _accepts_null(path: ColumnPath) -> bool:
         if type(step).__name__ == "MissingIndicator":
             return False
         transparent = only_checks_names(step) or is_passthrough(step) or takes_anything(step)
-        if not transparent and not tag(step, "allow_nan"):
+        if not transparent and not tag(step, "allow_nan") and not is_native_booster(step):
             return False
     return True
 
