@@ -166,6 +166,7 @@ class Loader:
         manifest = metadata.manifest
         names = output_names(_target(deployment, manifest), len(manifest.classes))
         schema = deployment.schema or deployment.adapt_schema(metadata.schema)
+        schema = schema.with_columns(deployment.columns)
         version = deployment.version or manifest.version
         return ModelMetadata(schema, list(map(Target, names, manifest.classes)), version)
 
@@ -199,6 +200,7 @@ class Loader:
             predictor = Predictor(
                 package.model if package is not None else model,
                 deployment.schema or (package.schema if package is not None else None),
+                columns=deployment.columns,
                 target=_target(deployment, manifest),
                 version=deployment.version or _version(deployment, manifest),
                 model_id=deployment.model_id or deployment.name,

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cached_property, partial
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..flow import Flow, Wait, WorkerPool, in_main_thread, run, run_coroutine
 from ..models.file_readers import check_opens_no_files
 from ..models.sklearn_config import Config, current_sklearn_config, sklearn_config
 from ..schema import Schema, Table
+from ..schema.column_spec import ColumnSpec
 from ..schema.model_input import InputForm
 from .batching.batcher import Batcher
 from .decision import DecisionRule
@@ -35,6 +37,7 @@ class Predictor:
         model: Fitted estimator with ``predict``, or a function of a `Table`, sync or async, that returns an
             array, a list, values by output name, or a `Prediction`.
         schema: Schema of the tables; None to infer it from the estimator.
+        columns: Columns of that schema to change, see `Schema.with_columns`.
         target: Name of the target, or of each output.
         version: Version of the model.
         model_id: Name of the model.
@@ -66,6 +69,7 @@ class Predictor:
         model: Any,
         schema: Schema | None = None,
         *,
+        columns: Mapping[str, ColumnSpec] = MappingProxyType({}),
         target: str | Sequence[str] = "prediction",
         version: str = "1",
         model_id: str = "",
@@ -97,7 +101,7 @@ class Predictor:
             )
         check_opens_no_files(model)
         if hasattr(model, "predict"):
-            self.schema = schema or Schema.from_model(model)
+            self.schema = (schema or Schema.from_model(model)).with_columns(columns)
             name = model_id or type(model).__name__
             self._sample = _read_sample(self.schema, sample)
             self._function = Estimator(
@@ -114,7 +118,7 @@ class Predictor:
                 raise ConfigurationError(
                     f"schema must be a Schema for the function {model!r} (got None): set schema=Schema.of(…)"
                 )
-            self.schema, self._function = schema, model
+            self.schema, self._function = schema.with_columns(columns), model
             # An `Estimator` stores its own configuration. A coroutine cannot have one, because the
             # configuration belongs to a thread, which the coroutine shares with others.
             self._config = None if self._async else current_sklearn_config()
