@@ -105,6 +105,25 @@ def expected_output(*ages):
     )
 
 
+@pytest.mark.parametrize("rows", [1, 3, 100])
+def test_row_without_a_finite_prediction_is_rejected_alone(to, run, out, tmp_path, rows):
+    """Also more of them than an error names."""
+
+    def predict(table):
+        with np.errstate(divide="ignore"):
+            return np.log(table["age"])
+
+    to(make_gate(predict))
+    ages = [3, 0, 5, *[0] * 8, 7]
+    run(make_rows(*ages), "--rows", str(rows), code=1)
+
+    lines = out.read_text().splitlines()[1:]
+    assert [repr(float(np.log(age))) if age else '""' for age in ages] == lines
+    errors = list(csv.DictReader((tmp_path / "out.errors.csv").read_text().splitlines()))
+    assert [str(index + 2) for index, age in enumerate(ages) if not age] == [row["line"] for row in errors]
+    assert {"The model failed: its prediction is not a finite number"} == {row["reason"] for row in errors}
+
+
 class Failing(httpx.AsyncBaseTransport):
     """Pass a number of requests to the gate, then answer with *fault*."""
 
@@ -410,6 +429,7 @@ def test_header_without_rows_is_an_error(to, run, out, arguments):
         ("age,plan,note,age", "Line 1 of the CSV body names the column 'age' twice"),
         ("age,plan,note,pr\xe9", "Line 1 of the CSV body is not UTF-8"),
         ("some text", "missing input columns: age, plan, note"),
+        ("1,pro,x", "Line 1 of the CSV body was read as the header, and looks like data"),
     ],
 )
 @pytest.mark.parametrize("rows", [0, 1, 7])

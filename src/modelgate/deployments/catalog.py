@@ -1,7 +1,7 @@
 """Catalog of the deployments that a gate serves."""
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from ..errors import DeploymentInactive, DeploymentUnavailable, Forbidden, NotFound
@@ -118,6 +118,8 @@ class LiveDeployment:
         if not schema.options.show_schema:
             raise Forbidden("This deployment does not show its schema")
         targets = yield from self.model.targets()
+        if deployment.nonfinite == "null":
+            targets = [replace(target, nullable=True) for target in targets]
         return Description(
             deployment.name,
             (yield from self.version()),

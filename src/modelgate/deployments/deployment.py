@@ -24,6 +24,7 @@ ScoringLayer: TypeAlias = Layer[Query, Prediction]
 
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VERSION = re.compile(r"[!-.0-~]{1,64}")
+_CHOICES = {"state": ("active", "paused"), "plans": (True, False, "onnx"), "nonfinite": ("error", "null")}
 _ENDPOINT = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
@@ -69,6 +70,9 @@ class Deployment:
             the schema.
         na_values: CSV cells that mean null, see `SchemaOptions`; by default as the schema says, which is
             ``NA``, ``NaN``, ``null`` and ``NULL``.
+        nonfinite: What happens if the model predicts NaN or an infinity for a row: ``"error"`` rejects the
+            request with `PredictionError`, which names the row; ``"null"`` answers the other rows, with null for
+            this one.
         max_rows: Maximum number of rows in one request; by default the limit of the service whose
             wire format is used, or 10,000 if it has none.
         example: A row that the model must be able to score, checked when it is loaded. By default that
@@ -95,6 +99,7 @@ class Deployment:
     offload: bool | None = None
     batch: bool = True
     plans: bool | Literal["onnx"] = True
+    nonfinite: Literal["error", "null"] = "error"
     csv_header: bool = True
     na_values: Sequence[str] | None = None
     max_rows: int | None = None
@@ -107,10 +112,11 @@ class Deployment:
             raise ConfigurationError(
                 f"name must be at most 64 letters, digits, '_', '-' and single dots (got {self.name!r})"
             )
-        if self.state not in ("active", "paused"):
-            raise ConfigurationError(f"state must be 'active' or 'paused' (got {self.state!r})")
-        if self.plans not in (True, False, "onnx"):
-            raise ConfigurationError(f"plans must be True, False or 'onnx' (got {self.plans!r})")
+        for option, choices in _CHOICES.items():
+            value = getattr(self, option)
+            if value not in choices:
+                *first, last = map(repr, choices)
+                raise ConfigurationError(f"{option} must be {', '.join(first)} or {last} (got {value!r})")
         _check_type("schema", self.schema, Schema, "Schema.of(…) or Schema.load(path)")
         SchemaOptions(**self._schema_options)
         object.__setattr__(self, "schema", self.schema and self.adapt_schema(self.schema))

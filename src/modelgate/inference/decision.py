@@ -51,5 +51,10 @@ class DecisionRule:
             # A text dtype is as wide as the predicted labels, and the other label may be longer.
             dtype = output.values.dtype
             labels = np.array(classes, dtype=object if dtype.kind == "U" else dtype)
-            output.values = np.where(is_positive, labels[output.positive], labels[1 - output.positive])
+            values = np.where(is_positive, labels[output.positive], labels[1 - output.positive])
+            if dtype.kind == "O":
+                # A null stays null, see `NullNonFinite`.
+                values = values.astype(object)
+                values[[value is None for value in output.values.tolist()]] = None
+            output.values = values
             output.threshold = self._threshold

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import AnswerableError, ConfigurationError, PredictionError, RequestError
+from ..errors import AnswerableError, ConfigurationError, RequestError
 from ..flow import Flow, Wait, WorkerPool, in_main_thread, isolate_errors, run, run_coroutine
 from ..models.file_readers import check_opens_no_files
 from ..models.sklearn_config import Config, current_sklearn_config, sklearn_config
@@ -22,6 +22,7 @@ from .decision import DecisionRule
 from .estimator import Estimator
 from .first_prediction import try_prediction
 from .model_metrics import ModelMetrics
+from .nonfinite import NullNonFinite, prediction_error
 from .plans import Plan
 from .prediction import Output, Prediction, Target, to_prediction
 
@@ -49,10 +50,13 @@ class Predictor:
         tally: Counters of the model's calls.
         sample: Typical rows, as mappings of values by column name, on which plans are verified too. Rows that
             break the schema are left out.
+        nonfinite: What happens if the model predicts NaN or an infinity: ``"error"`` raises `PredictionError`,
+            ``"null"`` gives the row a null, see `NullNonFinite`.
 
     Attributes:
+        nullable: Whether its predictions may be null.
         size: Size of what the model was read from, in bytes.
-        decision: Decision rule applied to its predictions; None for the model's own labels.
+        decision: Decision rule applied to its predictions; None for the model's own ones.
 
     Raises:
         ConfigurationError: *model* is neither an estimator nor a function, or it opens files that callers
@@ -73,13 +77,17 @@ class Predictor:
         inline: bool | None = None,
         tally: ModelMetrics | None = None,
         sample: Sequence[Mapping[str, Any]] = (),
+        nonfinite: Literal["error", "null"] = "error",
     ) -> None:
         self.model = model
         self.target = target
         self.version = version
         self.model_id = model_id
         self.size = 0
-        self.decision: DecisionRule | None = None
+        if nonfinite not in ("error", "null"):
+            raise ConfigurationError(f'nonfinite must be "error" or "null" (got {nonfinite!r})')
+        self.nullable = nonfinite == "null"
+        self.decision: DecisionRule | NullNonFinite | None = NullNonFinite() if self.nullable else None
         self._workers = None if workers is None else workers.share()
         self._metrics = tally or ModelMetrics()
         if self._workers is not None:
@@ -98,7 +106,13 @@ class Predictor:
             name = model_id or type(model).__name__
             self._sample = _read_sample(self.schema, sample)
             self._function = Estimator(
-                model, self.schema, target, plans=plans, name=name, sample=self._sample
+                model,
+                self.schema,
+                target,
+                plans=plans,
+                name=name,
+                sample=self._sample,
+                nullable=self.nullable,
             )
         elif callable(model):
             if plans == "onnx":
@@ -187,19 +201,22 @@ class Predictor:
         except AnswerableError:
             raise
         except Exception as error:
-            raise PredictionError from error
+            raise prediction_error(error) from error
 
     def _score(self, table: Table) -> Prediction:
         if isinstance(self._function, Estimator):
             return self._function(table)
         with sklearn_config(self._config):
-            return to_prediction(self._function(table), len(table), self.target)
+            return self._to_prediction(self._function(table), table)
 
     def _score_blocking(self, table: Table) -> Prediction:
         if not self._async:
             return self._score(table)
         result = run_coroutine(partial(self._function, table))
-        return to_prediction(result, len(table), self.target)
+        return self._to_prediction(result, table)
+
+    def _to_prediction(self, result: Any, table: Table) -> Prediction:
+        return to_prediction(result, len(table), self.target, nullable=self.nullable)
 
     def _wait_for_call(self, table: Table) -> Wait:
         if self._workers is not None and not self._async:
@@ -231,7 +248,7 @@ class Predictor:
             try:
                 metrics.running.add(started_at)
                 result = await _isolate_errors_async(partial(self._function, table))
-                prediction = to_prediction(result, len(table), self.target)
+                prediction = self._to_prediction(result, table)
                 failed = False
             except (asyncio.CancelledError, GeneratorExit):
                 # The caller disconnected, or the event loop was closed: the model has not failed.
