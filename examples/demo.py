@@ -64,10 +64,10 @@ def curl(base: str, deployment: str, key: str | None = None) -> str:
         deployment: Deployment name.
         key: API key; by default the command reads it from the environment, so that it is not shown.
     """
-    url = shlex.quote(base.rstrip("/") + "/ml/api/predict")
+    url = shlex.quote(f"{base.rstrip('/')}/ml/deployments/{deployment}/predict")
     header = "Authorization: Bearer "
     bearer = f'"{header}$MODELGATE_DEMO_KEY"' if key is None else shlex.quote(header + key)
-    body = shlex.quote(json.dumps({"deployment": deployment, "input_data": _SAMPLES[deployment]}))
+    body = shlex.quote(json.dumps(_SAMPLES[deployment]))
     return f"curl {url} -H {bearer} -H 'Content-Type: application/json' -d {body}"
 
 

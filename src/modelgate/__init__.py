@@ -49,7 +49,9 @@ if TYPE_CHECKING:
         AuthFailureLimit,
         BodyLimit,
         ConcurrencyLimit,
+        Cors,
         Deadline,
+        HttpsOnly,
         KeyAuth,
         Metrics,
         RateLimit,
@@ -74,6 +76,7 @@ __all__ = [
     "ConcurrencyLimit",
     "ConfigurationError",
     "ConflictingCredentials",
+    "Cors",
     "Deadline",
     "DeadlineExceeded",
     "Deployment",
@@ -85,6 +88,7 @@ __all__ = [
     "Forbidden",
     "Gate",
     "Handler",
+    "HttpsOnly",
     "InsufficientScope",
     "InvalidInput",
     "InvalidValues",
@@ -156,7 +160,9 @@ _PACKAGES = (
     "layers",
     "gate",
 )
-"""Modules that define the public names, each after those it imports: the search for a name loads no others."""
+"""Modules that define the public names. Each is listed after the modules that it imports.
+
+So the search for a name imports no module that its own module would not import."""
 
 
 if not TYPE_CHECKING:  # With a module __getattr__, type checkers would accept any name.

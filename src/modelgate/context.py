@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .flow import Flow
     from .http import Request, Route
     from .inference import Prediction
@@ -19,6 +21,9 @@ class Catalog(Protocol):
 
     def __len__(self) -> int:
         """Return the number of deployments."""
+
+    def __iter__(self) -> "Iterator[str]":
+        """Iterate over their names."""
 
     def describe(self, name: str) -> "Flow[Description]":
         """Return the description of a deployment. May load its model to read the schema.
@@ -44,7 +49,7 @@ class Catalog(Protocol):
         """
 
     def ready(self, name: str | None = None) -> "Flow[bool]":
-        """Return True if the deployment *name* can score; for None, if all active deployments can."""
+        """Return True if the deployment *name* can score. If *name* is None, all active deployments must."""
 
 
 class FailureCount(Protocol):
@@ -70,15 +75,17 @@ class RequestContext:
 
     Attributes:
         principal: Owner and permissions of the API key, set by `KeyAuth`.
-        key_id: For logs, the id of a known key that was rejected as inactive.
+        key_id: Id of a known key that was rejected as inactive, for logs; otherwise None.
         route: Matched route of the gate; None outside of a gate, or if none matches.
         deployment: Name of the requested deployment; None if the request names none.
         action: Action the key must permit, one of `modelgate.keys.principal.ACTIONS`.
         catalog: Deployments of the gate; None outside of a gate.
-        query: Rows to score, once the dialect has decoded the body.
+        query: Rows to score; None until the dialect has decoded the body.
         envelope: Part of the body that the dialect has already parsed.
-        on_rows: Called with the number of valid rows before they are scored; may reject them.
-        body_slot: Address that occupies a slot while its body is read to find the key.
+        on_rows: Functions called with the number of valid rows before they are scored. An error that they
+            raise rejects the request.
+        body_slot: Address of the caller while `KeyAuth` reads the body to find the key, which counts against
+            a limit per address; otherwise None.
         auth_failures: Counter of failed authentications, set by `AuthFailureLimit`.
         failure_counted: Whether this request was counted as a failed authentication.
     """

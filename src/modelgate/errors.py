@@ -77,7 +77,7 @@ class ConfigurationError(ModelgateError, ValueError):
 
 @contextlib.contextmanager
 def error_context(option: str) -> Iterator[None]:
-    """Prefix the message of a `ConfigurationError` raised inside with *option*, the user's name for it."""
+    """Prefix the message of any `ConfigurationError` raised in the block with *option*, an option's name."""
     try:
         yield
     except ConfigurationError as error:
@@ -140,7 +140,9 @@ class InvalidInput(RequestError):
     code = "invalid_input"
 
     def hide(self) -> None:
-        """Remove details of the schema from the response. Other attributes keep them, for logs."""
+        """Remove everything about the schema from the message and the details. Other attributes remain, for
+        logs.
+        """
         self.message, self.details = "Invalid input data", {}
         self.args = (self.message,)
 
@@ -149,7 +151,7 @@ class InvalidValues(InvalidInput):
     """Values are not valid for their columns, or there are unexpected columns.
 
     Attributes:
-        errors: Rule that the values of a column must follow, by column name.
+        errors: Column names, each with the rule that its values must follow.
     """
 
     code = "invalid_values"
@@ -207,7 +209,7 @@ class UnknownColumns(InvalidInput):
 
 
 class Unauthorized(RequestError):
-    """The API key is missing or unknown. `KeyAuth` adds the challenge that a 401 must have (RFC 9110, 11.6.1)."""
+    """The API key is missing or unknown. `KeyAuth` adds ``WWW-Authenticate`` (RFC 9110, section 11.6.1)."""
 
     status = 401
     code = "unauthorized"
@@ -234,8 +236,8 @@ class InsufficientScope(Forbidden):
 class KeyInactive(Forbidden):
     """The key is known, but not valid at this time.
 
-    Its holder knows that the key exists, so the error may differ from that of an unknown key. The error
-    ``invalid_token`` is that of RFC 6750, section 3.1, which uses it with a 401.
+    An unknown key gets `Unauthorized` instead. The holder of this one knows that it exists, so the error may
+    say so. The response names the error ``invalid_token`` (RFC 6750, section 3.1).
 
     Attributes:
         key_id: Id of the key, for logs.
@@ -389,7 +391,7 @@ class DeploymentUnavailable(ServingError):
 
 
 class DeploymentLoading(DeploymentUnavailable):
-    """The model of the deployment takes longer to load than callers wait for it.
+    """The model of the deployment is still loading, and the time that callers wait for it is over.
 
     Attributes:
         seconds: Duration of the load so far.

@@ -10,11 +10,13 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Histogram:
-    """Number of observed values per bucket, and their sum. Not thread-safe: update it under a lock.
+    """Histogram of observed values. Not thread-safe: update it under a lock.
+
+    Args:
+        bounds: Upper bounds of the buckets, ascending and inclusive.
 
     Attributes:
-        bounds: Upper bounds of the buckets, ascending and inclusive.
-        counts: Number of values in each bucket, and at the end of those above the last bound.
+        counts: Number of values in each bucket. One more item counts the values above the last bound.
         sum: Sum of the values.
     """
 
@@ -26,7 +28,7 @@ class Histogram:
         self.sum = 0.0
 
     def copy(self) -> "Histogram":
-        """Return a copy."""
+        """Return a copy of the histogram."""
         copy = Histogram(self.bounds)
         copy.add(self)
         return copy
@@ -50,9 +52,9 @@ class MetricFamily(NamedTuple):
     """Metric with a value for each combination of its labels.
 
     Args:
-        name: Name, with its unit, and ``_total`` for a counter.
+        name: Name, which includes the unit, and ends in ``_total`` for a counter.
         kind: Type of the metric.
-        help: Description for people.
+        help: Description, shown in the ``# HELP`` line.
         labels: Names of the labels.
         values: Values or histograms, by label values.
     """

@@ -1,7 +1,7 @@
-"""Test tools for layers, gates and apps, without sockets, threads or mock libraries.
+"""Tools for tests of layers, gates and apps, without sockets, threads or mock libraries.
 
 * `Client` sends requests to a WSGI or ASGI app without a server.
-* `request` creates a `modelgate.Request`, and `StubHandler` is a handler, for tests of layers::
+* `request` creates a `modelgate.Request`, and `StubHandler` is a handler. Both are for tests of layers::
 
       handler = StubHandler()
       response = modelgate.drive(RateLimit("1/minute")(request(), handler))
@@ -30,10 +30,10 @@ __all__ = ["Client", "ClientResponse", "FakeClock", "StubHandler", "request"]
 
 
 class FakeClock:
-    """Clock that stands still until it is advanced. Call it to get the time in seconds.
+    """Clock whose time changes only if a test advances it. Call the clock to get the time in seconds.
 
     Args:
-        now: Initial time.
+        now: Initial time in seconds.
     """
 
     def __init__(self, now: float = 1_700_000_000.0) -> None:
@@ -48,7 +48,7 @@ class FakeClock:
 
 
 class _Fields(dict[str, str]):
-    """Header fields with lower-case names."""
+    """Header fields, with names in lower case."""
 
 
 class _MemoryRequest(Request):
@@ -82,7 +82,7 @@ def request(
         path: Path, percent-decoded.
         headers: Header fields; ``Content-Length`` is added if there is a body.
         body: Body of the request.
-        client: Address of the caller.
+        client: IP address of the caller; None if it is unknown.
     """
     fields = _Fields({name.lower(): value for name, value in (headers or {}).items()})
     if body:
@@ -118,8 +118,8 @@ class ClientResponse:
 
     Args:
         status: HTTP status.
-        headers: Pairs of field name (lower case) and value, in the order sent.
-        body: The whole body.
+        headers: Pairs of field name (lower case) and value, in the order in which they were sent.
+        body: Entire body.
     """
 
     status: int
@@ -127,7 +127,7 @@ class ClientResponse:
     body: bytes
 
     def header(self, name: str) -> str | None:
-        """Return the value of the field *name* (lower case), or None if it was not sent."""
+        """Return the value of the header field *name* (lower case), or None if it was not sent."""
         return dict(self.headers).get(name)
 
     def json(self) -> Any:
@@ -149,8 +149,8 @@ class Client:
     Args:
         app: WSGI or ASGI app.
         headers: Header fields sent with every request.
-        address: Address that the requests come from.
-        interface: ``"wsgi"`` or ``"asgi"``; by default detected from *app*.
+        address: IP address from which the requests seem to come.
+        interface: ``"wsgi"`` or ``"asgi"``; None to detect it from *app*.
     """
 
     def __init__(

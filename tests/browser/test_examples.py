@@ -24,7 +24,7 @@ from support.servers import BEARER, KEY, PREDICT, WINE
 from support.waiting import SOON
 
 DIALECTS = [
-    "mlclever", "plexe", "datarobot", "peltarion", "simple", "open_inference", "tf_serving", "mlflow",
+    "native", "mlclever", "plexe", "datarobot", "peltarion", "simple", "open_inference", "tf_serving", "mlflow",
 ]  # fmt: skip
 WITHOUT_PROBABILITIES = {"plexe": 1, "simple": 1, "tf_serving": 0, "mlflow": 0}
 ENVIRON = {**os.environ, "MODELGATE_KEY": KEY, "no_proxy": "*"}
@@ -117,12 +117,12 @@ def test_file_of_10000_rows_is_scored(wine, example, tmp_path):
     assert sorted(progress) == progress
     assert len({value for value in progress if 0 < value < 10_000}) > 5
     assert list(map(str, range(10_000))) == [row["id"] for row in rows]
-    for at in (0, 777, 9_999):
-        asked = {**WINE, "proline": 300 + at % 1000}
-        told = example.post(PREDICT, {"deployment": "wine", "input_data": asked}, BEARER).json()
-        shares = [float(rows[at][f"cultivar_cultivar-{label}"]) for label in (1, 2, 3)]
-        assert told["predictions"] == [rows[at]["cultivar"]]
-        assert_equal_but_for_blas(told["confidence_intervals"], shares)
+    for index in (0, 777, 9_999):
+        row = {**WINE, "proline": 300 + index % 1000}
+        answer = example.post(PREDICT, {"deployment": "wine", "input_data": row}, BEARER).json()
+        shares = [float(rows[index][f"cultivar_cultivar-{label}"]) for label in (1, 2, 3)]
+        assert answer["predictions"] == [rows[index]["cultivar"]]
+        assert_equal_but_for_blas(answer["confidence_intervals"], shares)
     assert [] == wine.watched.errors
     save_screenshot(wine, f"{example.name}-file")
 
@@ -133,12 +133,12 @@ def test_curl_commands_work_in_every_dialect(wine, example):
     for dialect in DIALECTS:
         wine.get_by_label("Wire format").select_option(dialect)
         press_predict(wine)
-        told = code(wine, "curl")
+        command = code(wine, "curl")
 
         assert "cultivar-1" == wine.locator(".value").inner_text(), dialect
         assert WITHOUT_PROBABILITIES.get(dialect, 3) == len(read_bars(wine)), dialect
-        assert KEY not in told
-        assert (200, shown_response(wine)) == run_in_shell(told), dialect
+        assert KEY not in command
+        assert (200, shown_response(wine)) == run_in_shell(command), dialect
     assert DIALECTS == wine.locator("#dialect option").all_inner_texts()
     assert [] == wine.watched.errors
 
@@ -154,10 +154,10 @@ def test_programs_work_in_every_dialect(wine, example):
         )
         logged = wine.evaluate(
             f"""async () => {{
-                const told = [], process = {{env: {{MODELGATE_KEY: {json.dumps(KEY)}}}}};
-                const console = {{log: (value) => told.push(value)}};
+                const logged = [], process = {{env: {{MODELGATE_KEY: {json.dumps(KEY)}}}}};
+                const console = {{log: (value) => logged.push(value)}};
                 {script}
-                return JSON.stringify(told[0]);
+                return JSON.stringify(logged[0]);
             }}"""
         )
 

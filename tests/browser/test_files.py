@@ -54,7 +54,7 @@ def test_invalid_rows_are_listed_by_line(page, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("amount,note\n1,a\n", "These columns are missing: count, plan, member"),
         ("amount,amount,count,plan,member\n", "There is no row below the header line."),
@@ -62,13 +62,13 @@ def test_invalid_rows_are_listed_by_line(page, tmp_path):
         ('amount,"plan\n1,pro\n', "Line 1: a quotation mark is never closed"),
     ],
 )
-def test_unusable_files_are_rejected(page, text, told):
+def test_unusable_files_are_rejected(page, text, message):
     """Before anything is sent."""
     with serve_wsgi(make_gate().wsgi) as address:
         open_console(page, address, "sum")
         drop_file(page, "rows.csv", text)
 
-        assert told == page.locator("#batch [role=alert]").inner_text()
+        assert message == page.locator("#batch [role=alert]").inner_text()
         assert 0 == page.get_by_role("button", name=re.compile("^Score ")).count()
 
 
@@ -175,10 +175,10 @@ def test_many_invalid_rows_stop_scoring(page, tmp_path):
         page.get_by_role("alert").get_by_text("Stopped: 750 rows were rejected").wait_for()
         page.get_by_role("button", name="Continue").click()
         page.get_by_text("1,500 rows rejected").wait_for()
-        told = page.locator(".lines").inner_text()
+        lines = page.locator(".lines").inner_text()
         rows = read_columns(download_result(page, tmp_path), "amount", "total", "refused")
 
-    assert told.startswith("Line 3\namount must be a number")
+    assert lines.startswith("Line 3\namount must be a number")
     assert [(str(at), str(2 * at), "") for at in range(0, 2000, 4)] == rows[::4]
     assert 2000 == len(rows)
 
@@ -221,9 +221,9 @@ def test_broken_model_stops_scoring(page):
         open_console(page, address, "sum")
         drop_file(page, "rows.csv", AMOUNTS)
         page.get_by_role("button", name="Score 2,000 rows").click()
-        told = page.get_by_role("alert").inner_text()
+        alert = page.get_by_role("alert").inner_text()
 
-    assert "The server failed" in told
+    assert "The server failed" in alert
     assert 20 >= len(sizes)
 
 
@@ -244,7 +244,7 @@ def test_row_limit_of_a_deployment_reduces_the_batch_size(page, tmp_path):
             download_result(page, tmp_path), "amount", "total"
         )
     assert {63, 62} >= set(sizes[:8])
-    posted = [url for url in page.watched.asked if url.endswith("/api/predict")]
+    posted = [url for url in page.watched.asked if url.endswith("/deployments/sum/predict")]
     assert len(posted) - len(sizes) == 7
 
 

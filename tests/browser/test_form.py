@@ -58,7 +58,7 @@ def test_empty_fields(page, recorded):
         page.get_by_label("amount", exact=True).fill("1")
         press_predict(page)
         missing = {name: page.get_by_label(name, exact=True).get_attribute("aria-invalid") for name in ROW}
-        told = page.locator(".error:not(:empty)").all_inner_texts()
+        messages = page.locator(".error:not(:empty)").all_inner_texts()
         focused = page.evaluate("document.activeElement.labels[0].innerText")
         page.get_by_label("plan", exact=True).select_option("free")
         page.get_by_label("member", exact=True).select_option("false")
@@ -67,7 +67,7 @@ def test_empty_fields(page, recorded):
         page.locator(".value").wait_for()
 
     assert {"plan", "member"} == {name for name, invalid in missing.items() if invalid == "true"}
-    assert ["is missing", "is missing"] == told
+    assert ["is missing", "is missing"] == messages
     assert "plan" == focused
     assert [
         {**ROW, "amount": 1, "count": None, "plan": "free", "member": False, "note": None, "region": "north"}
@@ -152,14 +152,14 @@ def test_errors_are_shown_at_their_fields(chromium, recorded, dialect):
         page.get_by_label("amount", exact=True).fill("120")
         page.get_by_label("count", exact=True).fill("some")
         press_predict(page)
-        told = {
+        is_invalid = {
             name: page.get_by_label(name, exact=True).get_attribute("aria-invalid") == "true" for name in ROW
         }
         errors = page.locator(".error").all_inner_texts()
 
     # A tensor of whole numbers with a text in it cannot be read at all, and no value is looked at.
     expected = {"count"} if dialect == "open_inference" else {"amount", "count"}
-    assert expected == {name for name, invalid in told.items() if invalid}
+    assert expected == {name for name, invalid in is_invalid.items() if invalid}
     assert "whole number" in errors[1]
 
 
@@ -185,15 +185,15 @@ def test_several_outputs_are_shown_separately(page):
     with serve_wsgi(gate.wsgi) as address:
         open_console(page, address, "both")
         page.get_by_label("amount", exact=True).fill("2")
-        told = {}
+        results = {}
         for dialect in predict_in_each_dialect(page):
-            told[dialect] = (
+            results[dialect] = (
                 page.locator(".value").all_inner_texts(),
                 page.locator(".bars .label").all_inner_texts(),
             )
 
-    assert {("mid", "6")} == {tuple(values) for values, _ in told.values()}
-    assert ["mid", "low", "high"] == told["datarobot"][1] == told["peltarion"][1]
+    assert {("mid", "6")} == {tuple(values) for values, _ in results.values()}
+    assert ["mid", "low", "high"] == results["datarobot"][1] == results["peltarion"][1]
 
 
 @pytest.mark.parametrize("names", [["high"], ["high", "low"]])
@@ -204,9 +204,11 @@ def test_unnamed_outputs_are_shown_as_received(page, names):
     with serve_wsgi(gate.wsgi) as address:
         open_console(page, address, "sum")
         page.get_by_label("amount", exact=True).fill("82")
-        told = {}
+        results = {}
         for dialect in predict_in_each_dialect(page):
-            told[dialect] = page.locator(".value").all_inner_texts() or page.locator("#result p").inner_text()
+            results[dialect] = (
+                page.locator(".value").all_inner_texts() or page.locator("#result p").inner_text()
+            )
             assert 0 == page.locator(".bars").count(), dialect
         drop_file(page, "rows.csv", "amount\n82\n")
         page.get_by_label("Wire format").select_option("peltarion")
@@ -214,9 +216,9 @@ def test_unnamed_outputs_are_shown_as_received(page, names):
         refused = page.get_by_role("alert").inner_text()
 
     assert "This page cannot read the responses of this wire format" in refused
-    for dialect, shown in told.items():
+    for dialect, shown in results.items():
         assert shown == ["82"] or "shown below as received" in shown, dialect
-    assert len(names) == 1 or ["82"] not in told.values()
+    assert len(names) == 1 or ["82"] not in results.values()
 
 
 AWKWARD = 'it\'s "$HOME" `id` \\ !! %s € {row}'
@@ -258,11 +260,11 @@ def test_custom_dialect(page):
         press_predict(page)
         drop_file(page, "rows.csv", "amount\n2\n")
         page.get_by_role("button", name="Score 1 row").click()
-        told = page.get_by_role("alert").inner_text()
+        alert = page.get_by_role("alert").inner_text()
 
         assert "this page cannot read this wire format" in page.locator("#result").inner_text()
         assert '[{"prediction": 4}]' == page.locator("#received pre").inner_text().split("\n\n")[1]
-    assert "choose another one" in told
+    assert "choose another one" in alert
 
 
 def test_facts_of_a_response(page):
@@ -279,7 +281,7 @@ def test_facts_of_a_response(page):
         page.get_by_role("button", name="Fill with a typical row").click()
         press_predict(page)
 
-    phases = [re.sub(r"[\d.]+ ms", "0 ms", told) for told in page.locator(".timing li").all_inner_texts()]
+    phases = [re.sub(r"[\d.]+ ms", "0 ms", phase) for phase in page.locator(".timing li").all_inner_texts()]
     assert ["auth 0 ms", "checks 0 ms", "cache (hit) 0 ms", "model 0 ms", "encode 0 ms"] == phases
     assert re.search(r"\d ms in the server", page.locator("#facts dd").first.inner_text())
     assert [
@@ -294,13 +296,13 @@ def test_time_bar_is_full(page):
     gate = make_gate()
 
     def app(environ, start_response):
-        def told(status, headers, *more):
+        def start_with_short_phases(status, headers, *more):
             headers = [field for field in headers if field[0].lower() != "server-timing"]
             return start_response(
                 status, [*headers, ("Server-Timing", "auth;dur=0.02, model;dur=0.06")], *more
             )
 
-        return gate.wsgi(environ, told)
+        return gate.wsgi(environ, start_with_short_phases)
 
     with serve_wsgi(app) as address:
         open_console(page, address, "sum")

@@ -51,11 +51,11 @@ def test_login_of_the_app_replaces_keys(page):
         page.goto(console_url(address, "sum"))
         page.get_by_label("API key").fill(KEY)
         page.keyboard.press("Enter")
-        told = page.get_by_role("alert").inner_text()
+        alert = page.get_by_role("alert").inner_text()
         page.context.add_cookies([{"name": "session", "value": "ours", "url": address}])
         open_console(page, address, "sum")
 
-    assert "Log in first" in told
+    assert "Log in first" in alert
 
 
 def test_changing_the_key_keeps_the_form(page):
@@ -111,9 +111,9 @@ def test_login_page_instead_of_a_response_is_reported(page):
 
     with serve_wsgi(app) as address:
         page.goto(console_url(address, "sum"))
-        told = page.get_by_role("alert").inner_text()
+        alert = page.get_by_role("alert").inner_text()
 
-    assert "Is there a login in front of it?" in told
+    assert "Is there a login in front of it?" in alert
 
 
 def test_dialects_without_sample_are_reported(page):
@@ -121,7 +121,7 @@ def test_dialects_without_sample_are_reported(page):
 
     class Mute(Simple):
         name = "mute"
-        sample = None
+        request_template = None
 
     with serve_wsgi(make_gate(dialects=[Mute()]).wsgi) as address:
         page.goto(console_url(address, "sum"))

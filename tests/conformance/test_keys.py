@@ -1,4 +1,4 @@
-"""Keys of every state through every mount: what the caller is told, and that nobody is told the key."""
+"""Keys of every state through every mount: the response of each, and that the key is in no log or response."""
 
 import logging
 import re

@@ -102,7 +102,7 @@ def test_unknown_path_below_the_prefix_is_404(mounted):
     """The request does not reach the host."""
     answer = mounted.post("/no/such/path", json={})
 
-    assert (answer.status, answer.json()) == (404, {"error": "Not found"})
+    assert (answer.status, answer.json()["detail"]) == (404, "Not found")
     assert answer.header("x-request-id")
 
 

@@ -662,7 +662,7 @@ def test_errors_have_one_form(interface, options, path, request_options, status,
     assert ["message"] == list(answer.json())
     assert message in answer.json()["message"]
     assert "secret" not in answer.json()["message"]
-    # datarobot-predict compares it for equality, and fails where a charset is told.
+    # datarobot-predict compares the whole value, so a charset would make it fail.
     assert "application/json" == answer.header("content-type")
 
 
@@ -675,11 +675,14 @@ def test_errors_as_problem_details(interface):
 
     assert (422, "application/problem+json") == (response.status, response.header("content-type"))
     assert {
+        "type": "about:blank",
+        "title": "Unprocessable Entity",
         "status": 422,
         "code": "missing_columns",
         "detail": "Prediction failed due to missing input data: c; a must be a number",
         "missing_columns": ["c"],
         "errors": {"a": "must be a number"},
+        "request_id": response.header("x-request-id"),
     } == response.json()
 
 

@@ -121,7 +121,7 @@ def test_binary_request_example(client):
         ("/v2/health/ready", 200, {"ready": True}),
         ("/v2/models/mymodel/ready", 200, {"name": "mymodel", "ready": True}),
         ("/v2/models/mymodel/versions/1/ready", 200, {"name": "mymodel", "ready": True}),
-        ("/v2/models/mymodel/versions/2/ready", 404, {"error": "This deployment has version 1"}),
+        ("/v2/models/mymodel/versions/2/ready", 404, {"error": "This deployment has no such version: use 1"}),
         ("/v2/models/other/ready", 404, {"error": "The model of this deployment could not be found"}),
         ("/v2/repository/index", 404, {"error": "Not found"}),
         ("/v2/models/mymodel/infer", 405, {"error": "This path supports only POST"}),
@@ -388,7 +388,7 @@ def test_rejected_output_lists_those_of_the_model(build_client):
         ),
         (
             {"outputs": [{"name": "z", "parameters": {"classification": 2}}]},
-            "Output 'z': the parameter classification is not supported",
+            "Output 'z': the parameter classification is not supported: leave it out",
         ),
         (
             {"outputs": [{"name": "z", "parameters": {"binary_data": 1}}]},
@@ -458,10 +458,10 @@ BAD_TENSORS = {
     "huge": (build_tensor("x", 1, 2, shape=[2**62, 2**62]), "elements, to fit the shape (got 2)"),
     "too few": (build_tensor("x", 1, shape=[1, 2]), "must have 2 elements, to fit the shape (got 1)"),
     "too many": (build_tensor("x", 1, 2, 3, shape=[1, 2]), "must have 2 elements, to fit the shape (got 3)"),
-    "ragged": (build_tensor("x", [1, 2], [3], shape=[2, 2]), "flat, or 2 arrays of 2"),
-    "half nested": (build_tensor("x", [1, 2], 3, shape=[2, 2]), "flat, or 2 arrays of 2"),
+    "ragged": (build_tensor("x", [1, 2], [3], shape=[2, 2]), "flat array, or 2 arrays of 2"),
+    "half nested": (build_tensor("x", [1, 2], 3, shape=[2, 2]), "flat array, or 2 arrays of 2"),
     "nested in the other order": (build_tensor("x", [1, 2], [3, 4], [5, 6], shape=[2, 3]), "2 arrays of 3"),
-    "nested too deeply": (build_tensor("x", [[1, 2]], shape=[1, 2]), "flat, or 1 arrays of 2"),
+    "nested too deeply": (build_tensor("x", [[1, 2]], shape=[1, 2]), "flat array, or 1 arrays of 2"),
     "an object": (build_tensor("x", {}, {}, shape=[1, 2]), "must be numbers"),
     "no array": (build_tensor("x", shape=[1, 2]) | {"data": "12"}, "data must be an array"),
     "unknown datatype": (
@@ -543,7 +543,7 @@ def test_binary_tensor_errors_name_the_tensor(client, raw, shape, datatype, mess
             [build_tensor("a", 1), build_tensor("b", 1, 2, shape=[1, 2])],
             "Tensor 'b': must have one column, because there are several tensors",
         ),
-        ([build_tensor("a", 1), build_tensor("a", 1)], "Column 'a' is named twice"),
+        ([build_tensor("a", 1), build_tensor("a", 1)], "Column 'a' is named twice: name it once"),
         ([build_tensor("x", 1, 2, 3, shape=[1, 3])], "Row 0 has 3 values: send 2, one for each column"),
         (
             [build_tensor("a", "x", datatype="BYTES"), build_tensor("b", 1)],

@@ -101,7 +101,7 @@ def test_response_of_other_models(interface, result, expected):
         (b"[5.1, 3.5, 1.4, [0.2]]", "Invalid input data: petal_width must be a number"),
         (b"7", "Row 0 is not an object of column names and values"),
         (b'{"data": 7}', "Prediction failed due to missing input data"),
-        (b'{"data": [1, 2, 3, 4], "data": [1, 2, 3, 4]}', "The JSON body names a member twice"),
+        (b'{"data": [1, 2, 3, 4], "data": [1, 2, 3, 4]}', "An object in the JSON body names a member twice: remove one"),
         (b"", "The body is empty: send a JSON object"),
     ],
 )  # fmt: skip

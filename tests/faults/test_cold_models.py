@@ -232,9 +232,9 @@ def test_failing_load_is_tried_once_a_second():
 
     async def main():
         for _ in range(100):
-            asking = [adrive(cache.get("sum")) for _ in range(100)]
-            told = await asyncio.gather(*asking, return_exceptions=True)
-            assert {DeploymentUnavailable} == set(map(type, told))
+            flows = [adrive(cache.get("sum")) for _ in range(100)]
+            results = await asyncio.gather(*flows, return_exceptions=True)
+            assert {DeploymentUnavailable} == set(map(type, results))
             clock.advance(0.1)
 
     asyncio.run(main())

@@ -132,12 +132,12 @@ with gate.deployments._controller._changing, gate.deployments.cache._lock:
 slow.go.set()
 if child == 0:
     signal.alarm(300)
-    told = [ask()]
+    results = [ask()]
     gate.deployments.swap("churn", make_package(7))
-    told.append(ask())
-    # What was in flight in the parent is not in flight here.
-    told.append(gate.deployments.drain("churn", timeout=0))
-    os._exit(told != ["6", "7", True])
+    results.append(ask())
+    # Requests in flight in the parent are not in flight in the child.
+    results.append(gate.deployments.drain("churn", timeout=0))
+    os._exit(results != ["6", "7", True])
 asking.join(300)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """

@@ -115,7 +115,7 @@ def test_unreadable_body_is_400(environ):
     gate.handler("ages", schema=Schema.of(age=float))(lambda table: table["age"])
     status, body = call_wsgi(gate.wsgi, PATH_INFO="/api/predict", **{"wsgi.input": FailingBody(), **environ})
 
-    assert ("400 Bad Request", b'{"error":"The body could not be read"}') == (status, body)
+    assert ("400 Bad Request", b'{"error":"The body could not be read: send it again"}') == (status, body)
 
 
 def test_body_without_length_is_empty():

@@ -43,63 +43,66 @@ def tensors(rows):
     ]
 
 
-def likeliest(row):
+def most_likely(row):
     return max(row["cultivar"], key=row["cultivar"].get)
 
 
-# For each way of asking: the dialect, the path, the body, and where the labels stand in the answer.
-WAYS = {
-    "mlclever": ("/api/predict", lambda rows: {"input_data": named(rows)}, lambda told: told["predictions"]),
-    "plexe": ("/predict/wine", named, lambda told: [row["predicted_class"] for row in told["result"]]),
+# By dialect and variant: the path, a function that builds the body, and one that finds the labels in the answer.
+REQUEST_FORMS = {
+    "mlclever": (
+        "/api/predict",
+        lambda rows: {"input_data": named(rows)},
+        lambda answer: answer["predictions"],
+    ),
+    "plexe": ("/predict/wine", named, lambda answer: [row["predicted_class"] for row in answer["result"]]),
     "datarobot": (
         "/predApi/v1.0/deployments/wine/predictions",
         named,
-        lambda told: [row["prediction"] for row in told["data"]],
+        lambda answer: [row["prediction"] for row in answer["data"]],
     ),
     "datarobot, CSV": (
         "/deployments/wine/predictions",
         as_csv,
-        lambda told: [row["prediction"] for row in told["data"]],
+        lambda answer: [row["prediction"] for row in answer["data"]],
     ),
     "peltarion": (
         "/deployment/wine/forward",
         lambda rows: {"rows": named(rows)},
-        lambda told: list(map(likeliest, told["rows"])),
+        lambda answer: list(map(most_likely, answer["rows"])),
     ),
-    "simple": ("/simple/wine", named, lambda told: [row["prediction"] for row in told]),
-    "simple, by place": (
+    "simple": ("/simple/wine", named, lambda answer: [row["prediction"] for row in answer]),
+    "simple, by position": (
         "/simple/wine",
         lambda rows: {"data": rows},
-        lambda told: [row["prediction"] for row in told],
+        lambda answer: [row["prediction"] for row in answer],
     ),
     "open_inference": (
         "/v2/models/wine/infer",
         lambda rows: {"inputs": tensors(rows)},
-        lambda told: told["outputs"][0]["data"],
+        lambda answer: answer["outputs"][0]["data"],
     ),
     "tf_serving": (
         "/v1/models/wine:predict",
         lambda rows: {"instances": named(rows)},
-        lambda told: told["predictions"],
+        lambda answer: answer["predictions"],
     ),
     "tf_serving, by column": (
         "/v1/models/wine:predict",
         lambda rows: {"inputs": columns(rows)},
-        lambda told: told["outputs"],
+        lambda answer: answer["outputs"],
     ),
     "mlflow": (
         "/mlflow/wine/invocations",
         lambda rows: {"dataframe_split": {"columns": NAMES, "data": rows}},
-        lambda told: told["predictions"],
+        lambda answer: answer["predictions"],
     ),
-    "mlflow, CSV": ("/endpoints/wine/invocations", as_csv, lambda told: told["predictions"]),
+    "mlflow, CSV": ("/endpoints/wine/invocations", as_csv, lambda answer: answer["predictions"]),
 }
 
 
-def test_every_dialect_is_asked():
-    """A new one must be added here."""
-
-    assert set(DIALECTS) == {way.partition(",")[0] for way in WAYS}
+def test_every_dialect_has_a_request_form():
+    """A new dialect must be added to `REQUEST_FORMS`."""
+    assert set(DIALECTS) == {form.partition(",")[0] for form in REQUEST_FORMS}
 
 
 @pytest.fixture(scope="module")
@@ -110,14 +113,14 @@ def gate(wine):
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
 @settings(max_examples=40)
 @given(st.lists(ROW, min_size=1, max_size=8))
-def test_the_same_rows_give_the_same_predictions(interface, gate, rows):
-    """Those of the gate without any dialect."""
+def test_predictions_are_the_same_in_every_dialect(interface, gate, rows):
+    """They are those that the gate returns without any dialect."""
     client, expected = Client(getattr(gate, interface)), gate.score("wine", named(rows)).values.tolist()
-    for way, (path, body, labels) in WAYS.items():
+    for form, (path, body, labels) in REQUEST_FORMS.items():
         sent = body(rows)
         kind = "text/csv" if isinstance(sent, bytes) else "application/json"
         raw = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
         answer = client.post(path, body=raw, headers={"content-type": kind})
 
-        assert (way, 200) == (way, answer.status), answer.body
-        assert (way, expected) == (way, labels(answer.json()))
+        assert (form, 200) == (form, answer.status), answer.body
+        assert (form, expected) == (form, labels(answer.json()))

@@ -75,7 +75,7 @@ def schemas(draw, kinds=tuple(LEVELS)):
     names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True))
     options = SchemaOptions(
         extra_columns=draw(st.sampled_from(["ignore", "ignore", "forbid"])),
-        unknown_levels=draw(st.sampled_from(["refuse", "refuse", "warn", "accept"])),
+        unknown_levels=draw(st.sampled_from(["reject", "reject", "warn", "accept"])),
         echo_values=draw(st.booleans()),
         na_values=draw(st.sampled_from([("NA", "NaN", "null", "NULL"), ("?",), ()])),
     )

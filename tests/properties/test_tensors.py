@@ -23,8 +23,8 @@ NUMPY = {"BOOL": "?", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8"} | {
     f"{sign}INT{bits}": f"<{sign.lower() or 'i'}{bits // 8}" for sign in ("", "U") for bits in (8, 16, 32, 64)
 }
 ELEMENTS = {
-    name: st.integers(int(told.minimum), int(told.maximum))
-    for name, told in DATATYPES.items()
+    name: st.integers(int(datatype.minimum), int(datatype.maximum))
+    for name, datatype in DATATYPES.items()
     if "INT" in name
 } | {
     "BOOL": st.booleans(),
@@ -76,8 +76,8 @@ def test_json_round_trip(tensor, columns):
 
 
 @given(tensors)
-def test_the_datatype_of_values_holds_them(tensor):
-    """Values a model gives are told in a datatype that gives them back."""
+def test_inferred_datatype_holds_the_values(tensor):
+    """Encoding and decoding in the inferred datatype returns the same values."""
     _, values = tensor
     name = infer_datatype(values)
 
@@ -87,8 +87,8 @@ def test_the_datatype_of_values_holds_them(tensor):
 
 @given(st.sampled_from(sorted(DATATYPES)), st.integers(0, 2**126), st.binary(max_size=40))
 @pytest.mark.parametrize("small", [True, False])
-def test_any_bytes_are_elements_or_a_fault(small, name, count, raw):
-    """As many elements as were told, none of them infinite, or `TensorError`: nothing else, and at once."""
+def test_any_bytes_are_elements_or_an_error(small, name, count, raw):
+    """The result is *count* finite elements or a `TensorError`, and does not depend on a huge *count*."""
     count = count % 9 if small else count
     try:
         values = from_binary(name, count, raw)

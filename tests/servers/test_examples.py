@@ -30,7 +30,7 @@ def test_printed_command_works(tmp_path: Path, app: str) -> None:
 
         assert server.post(PREDICT, REQUEST, BEARER).status == 401
     assert status == 200
-    assert answer["predictions"] == ["cultivar-1"]
+    assert answer["prediction"] == "cultivar-1"
 
 
 def test_start_page_shows_commands(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_start_page_shows_commands(tmp_path: Path) -> None:
         page = server.get("/").body.decode()
 
     assert page.count("-H &quot;Authorization: Bearer $MODELGATE_DEMO_KEY&quot;") == 3
-    assert page.count(f"curl http://127.0.0.1:{server.port}/ml/api/predict") == 3
+    assert page.count(f"curl http://127.0.0.1:{server.port}/ml/deployments/") == 3
     assert page.count('/console">Try it in the browser</a>') == 3
 
 

@@ -42,7 +42,7 @@ class OpenAPIDocument:
         documented = self.resolve(operation["responses"][str(response.status)])
         media_type = response.header("content-type").partition(";")[0]
         content = documented["content"][media_type]
-        if media_type == "application/json":
+        if media_type.endswith("json"):
             self.check(content["schema"], response.json())
         if "example" in content or "examples" in content:
             # Header fields are documented where there are examples.

@@ -6,10 +6,10 @@ from sklearn.linear_model import LinearRegression
 from modelgate import ModelPackage
 
 
-def make_package(version, *, name="churn", columns=1, said=None):
-    """Make a package of version *version* that predicts just that number, or *said*."""
+def make_package(version, *, name="churn", columns=1, prediction=None):
+    """Make a package whose model always predicts *prediction*, by default the number of *version*."""
     rows = np.arange(10.0 * columns).reshape(10, columns)
-    number = float(version) if said is None else said
+    number = float(version) if prediction is None else prediction
     return ModelPackage.from_estimator(
         LinearRegression().fit(rows, np.full(10, number)), rows, name=name, version=str(version)
     )

@@ -13,7 +13,7 @@ from support.waiting import SOON, wait_until
 class SentinelServers:
     """The three servers, not started yet.
 
-    The Sentinel fails over when it is told to: one that judges by silence would do so on a busy machine.
+    The Sentinel fails over only on command. One that relied on timeouts would fail over on a busy machine.
 
     Attributes:
         uri: The URI of the service, with timeouts that a busy machine does not exceed.

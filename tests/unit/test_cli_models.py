@@ -225,7 +225,7 @@ def test_inspect_lists_pickle_imports_without_running_them(tmp_path, protocol):
 
     assert f"runs       {os.mkdir.__module__}.mkdir" in shown
     assert "runs       sklearn.linear_model._base.LinearRegression" in shown
-    assert "warning    it is a pickle" in shown
+    assert "warning    the model is a pickle" in shown
     assert not (tmp_path / "crater").exists()
 
 
@@ -236,7 +236,7 @@ def test_inspect_warns_if_the_model_cannot_predict(tmp_path):
     rejected = run("inspect", tmp_path / "broken.joblib", "--load-pickle").stdout
     doubted = run("inspect", tmp_path / "doubtful.joblib", "--load-pickle").stdout
 
-    assert "a gate would reject it: model must answer a row of its schema" in rejected
+    assert "a gate would reject the file: model must answer a row of its schema" in rejected
     assert "no answer" in rejected
     assert "not known whether it can make predictions: no synthetic row was answered" in doubted
 
@@ -267,18 +267,18 @@ def test_inspect_warns_of_what_a_gate_would_reject(tmp_path, packed):
     shown = run("inspect", tmp_path / "m.skops").stdout
 
     assert f"runs       {os.mkdir.__module__}.mkdir" in shown
-    assert "a gate would reject it" in shown
+    assert "a gate would reject the file" in shown
     assert "plan " not in shown
     skops.io.dump(StandardScaler().fit(FRAME[["age"]]), tmp_path / "m.skops")
     assert (
-        "a gate would reject it: model must be"
+        "a gate would reject the file: model must be"
         in run("inspect", tmp_path / "m.skops", "--load-pickle").stdout
     )
     path = packed[0]
     content = path.read_bytes()
     position = content.index(b"predict_proba")
     path.write_bytes(content[:position] + b"P" + content[position + 1 :])
-    assert "a gate would reject it" in run("inspect", path).stdout
+    assert "a gate would reject the file" in run("inspect", path).stdout
     other = write_key_pair(tmp_path, "other")
     done = run("inspect", path, "--public-key", other.public, code=2)
     assert "which is not one of public_keys" in done.stderr

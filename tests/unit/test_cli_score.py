@@ -178,7 +178,7 @@ def test_rejected_rows_are_listed_with_line_and_reasons(to, run, out):
         ["line", "reason", "row"],
         ["3", "age must be a number", "a,pro,x"],
         ["5", "plan must be one of free, pro", "3,team,x"],
-        ["6", "has 2 cells, and the header 3", "4,pro"],
+        ["6", "has 2 cells: send 3, as in the header", "4,pro"],
         ["7", "age must be a number; plan must be one of free, pro", "b,team,x"],
     ] == read_errors(out)[:5]
     assert 1 + 44 == len(read_errors(out))
@@ -701,7 +701,7 @@ def test_full_disk_stops_the_run_and_can_be_resumed(to, run, out, monkeypatch):
             make_rows(1),
             {"url": "app/churn"},
             2,
-            "url must be that of a deployment, such as https://host/ml/churn (got 'app/churn')",
+            "url must be the URL of a deployment, such as https://host/ml/churn (got 'app/churn')",
         ),
         ("age,note\n1,x\n", {}, 2, "missing input columns: plan"),
         ("", {}, 2, "is empty: it must begin with a header line"),

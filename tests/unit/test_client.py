@@ -392,7 +392,9 @@ def test_errors_count_rows_across_batches(interface):
         predict(build_gate(), interface, rows, batch_rows=10)
     with pytest.raises(errors.InvalidValues) as single:
         predict(build_gate(), interface, rows, batch_rows=1)
-    with pytest.raises(errors.MalformedBody, match=r"^Row 2 of the CSV has 1 cells, and the header 2"):
+    with pytest.raises(
+        errors.MalformedBody, match=r"^Row 2 of the CSV has 1 cells: send 2, as in the header"
+    ):
         predict(build_gate(), interface, CSV(b'age,plan\n1,pro\n2,"pro"\n3\n'), batch_rows=2)
 
     assert {
@@ -740,10 +742,10 @@ def test_predictions_url(url, expected):
 @pytest.mark.parametrize(
     ("url", "options", "message"),
     [
-        ("host/ml/churn", {}, "url must be that of a deployment"),
-        ("ftp://host/churn", {}, "url must be that of a deployment"),
-        ("http://[host/churn", {}, "url must be that of a deployment"),
-        (None, {}, "url must be that of a deployment"),
+        ("host/ml/churn", {}, "url must be the URL of a deployment"),
+        ("ftp://host/churn", {}, "url must be the URL of a deployment"),
+        ("http://[host/churn", {}, "url must be the URL of a deployment"),
+        (None, {}, "url must be the URL of a deployment"),
         ("http://host/", {}, "add the deployment's name to the path"),
         ("http://me:s3cret@host/churn", {}, "without user, password"),
         ("http://host/churn?key=s3cret", {}, "without user, password"),

@@ -78,7 +78,7 @@ def test_changed_manifest_is_rejected_until_signed_again(path, maria, otto):
     rewrite_package(path, manifest_json=lambda it: it.update(target="churned"))
     members = read_members(path)
     path.write_bytes(pack({**members, "signature.ed25519": signature}))
-    with pytest.raises(ConfigurationError, match="does not match its manifest"):
+    with pytest.raises(ConfigurationError, match="does not match the manifest"):
         ModelPackage.load(path, public_keys=[maria.public])
     path.write_bytes(pack(members))
     rewrite_package(path, sign_key=otto.private)
@@ -100,7 +100,7 @@ def test_signature_of_another_package_is_rejected(tmp_path, maria):
     for name, package in (("one", PACKAGE), ("other", other)):
         package.save(tmp_path / f"{name}.mgpkg", sign_key=maria.private, folder=True)
     (tmp_path / "other.mgpkg" / "signature.ed25519").replace(tmp_path / "one.mgpkg" / "signature.ed25519")
-    with pytest.raises(ConfigurationError, match="does not match its manifest"):
+    with pytest.raises(ConfigurationError, match="does not match the manifest"):
         ModelPackage.load(tmp_path / "one.mgpkg", public_keys=[maria.public])
 
 
@@ -302,4 +302,4 @@ def test_inspect_warns_of_an_invalid_signature(tmp_path, maria):
 
     assert "churn 1  signed by Ed25519 key" in shown
     assert "churn 1  not signed\n" in wrong
-    assert "warning    its Ed25519 signature is malformed: sign the package again" in wrong
+    assert "warning    the Ed25519 signature is malformed: sign the package again" in wrong

@@ -208,7 +208,7 @@ def test_inspect_reports_a_file_reader(path):
     result = click.testing.CliRunner().invoke(cli, ["inspect", str(path), "--load-pickle"])
 
     assert 0 == result.exit_code
-    assert "warning    a gate would reject it:" in result.stdout
+    assert "warning    a gate would reject the file:" in result.stdout
     assert 'opens files that callers name: fit it on texts, with input="content"' in result.stdout
 
 

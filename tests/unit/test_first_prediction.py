@@ -235,7 +235,7 @@ def test_example_replaces_synthetic_rows(caplog):
     [
         (
             {"age": 3.0},
-            r"deployment m: example must be a row of the schema \(got missing input columns: plan\)",
+            r"deployment m: example must be a row that matches the schema: missing input columns: plan",
         ),
         ([1], "example must be a Mapping"),
     ],

@@ -334,7 +334,7 @@ def test_layer_without_return_is_a_500(caplog):
 
     assert 500 == answer.status
     assert answer.json()["request_id"] == answer.header("x-request-id")
-    assert "returned None instead of a Response" in caplog.text
+    assert "layers must return a Response (got None)" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -418,18 +418,18 @@ class TestHandle:
         @app.post("/score")
         def score():
             assert flask.request.get_data()
-            return gate.handle(flask.request, "ages")
+            return gate.handle(flask.request, "ages", dialect="mlclever")
 
         @app.post("/any")
         def any_deployment():
-            return gate.handle(flask.request)
+            return gate.handle(flask.request, dialect="mlclever")
 
         return app
 
     def starlette_app(self, gate):
         async def score(request):
             assert await request.body()
-            return await gate.handle(request, "ages")
+            return await gate.handle(request, "ages", dialect="mlclever")
 
         async def any_deployment(request):
             return await gate.handle(request, dialect="mlclever")
@@ -475,7 +475,7 @@ class TestHandle:
         assert answer.status == 413
 
     def test_body_limit_bounds_what_is_read(self):
-        """What lies beyond the limit is never read, though no length is told."""
+        """A body without a length is not read beyond the limit."""
 
         class Endless(io.RawIOBase):
             given = 0
@@ -505,6 +505,13 @@ class TestHandle:
 
         assert started[0][0].startswith("413")
         assert body.given < 2 * 1024 * 1024
+
+    def test_default_dialect_is_the_native_one(self):
+        app = flask.Flask("host")
+        gate = predict_ages(keys="open")
+        app.post("/score")(lambda: gate.handle(flask.request, "ages"))
+
+        assert 1.236 == Client(app).post("/score", json={"age": 1.236}).json()["prediction"]
 
     def test_unknown_dialect(self):
         """A dialect the gate does not speak is a mistake in the program."""

@@ -22,6 +22,7 @@ LEVELS = [
     ["deployments"],
     ["layers", "dialects", "mount"],
     ["openapi", "console"],
+    ["endpoints"],
     ["gate"],
     ["__init__"],
     ["client"],

@@ -120,7 +120,7 @@ def test_model_metrics_count_functions(workers):
         return rows["a"]
 
     for function in (lambda rows: rows["a"], awaited):
-        predictor = Predictor(function, SCHEMA, workers=workers, tally=metrics)
+        predictor = Predictor(function, SCHEMA, workers=workers, metrics=metrics)
         assert np.array([3.0]) == drive(predictor.predict(table(3))).values
         predict_together(predictor, table(4))
     predict_together(predictor, table(-4))
@@ -147,7 +147,7 @@ def test_model_metrics_do_not_count_cancelled_calls_as_failed():
         started.append(rows)
         await asyncio.Event().wait()
 
-    predictor = Predictor(waits, SCHEMA, tally=metrics)
+    predictor = Predictor(waits, SCHEMA, metrics=metrics)
 
     async def cancelled():
         task = asyncio.create_task(adrive(predictor.predict(table(1))))
@@ -183,7 +183,7 @@ def test_model_metrics_count_invalid_predictions_as_failed(workers, batch):
 
     for model in (Short(), lambda rows: [], short):
         metrics = ModelMetrics()
-        predictor = Predictor(model, SCHEMA, workers=workers, batch=batch, tally=metrics)
+        predictor = Predictor(model, SCHEMA, workers=workers, batch=batch, metrics=metrics)
         with pytest.raises(PredictionError):
             drive(predictor.predict(table(1)))
 
@@ -206,7 +206,7 @@ def test_model_metrics_count_rows_that_wait_for_a_thread(estimator, monkeypatch)
     predictor = (
         Batcher(slow, workers, max_rows=2, metrics=metrics)
         if estimator
-        else Predictor(slow, SCHEMA, workers=workers, tally=metrics)
+        else Predictor(slow, SCHEMA, workers=workers, metrics=metrics)
     )
 
     async def run_requests():

@@ -276,7 +276,7 @@ IDENTITY = helper.make_node("Identity", ["x"], ["y"])
             lambda: make_graph(
                 [IDENTITY], [make_info("x", TensorProto.UINT8)], [make_info("y", TensorProto.UINT8)]
             ),
-            "input x must be",
+            "input x of the graph must be",
         ),
         (
             lambda: make_graph([IDENTITY], [make_info("x", shape=(1, 1))], [make_info("y", shape=(1, 1))]),
@@ -284,17 +284,17 @@ IDENTITY = helper.make_node("Identity", ["x"], ["y"])
         ),
         (
             lambda: make_graph([IDENTITY], [make_info("x", shape=(None,))], [make_info("y", shape=(None,))]),
-            "input x must be",
+            "input x of the graph must be",
         ),
         (
             lambda: make_graph([IDENTITY], [make_info("x", shape=(None, None))], [make_info("y")]),
-            "input x must be",
+            "input x of the graph must be",
         ),
         (
             lambda: make_graph(
                 [IDENTITY], [make_info("x", shape=(None, 2)), make_info("z")], [make_info("y")]
             ),
-            "with several columns",
+            "inputs of one column each",
         ),
         (
             lambda: make_graph(
@@ -302,7 +302,7 @@ IDENTITY = helper.make_node("Identity", ["x"], ["y"])
                 [make_info("x")],
                 [make_info("y", TensorProto.UINT8)],
             ),
-            "output y must be",
+            "output y of the graph must be",
         ),
         (
             lambda: make_graph(
@@ -310,7 +310,7 @@ IDENTITY = helper.make_node("Identity", ["x"], ["y"])
                 [make_info("x", shape=(None, 2))],
                 [make_info("y", TensorProto.INT64, (None, 2))],
             ),
-            "several labels",
+            "one label per row",
         ),
         (
             lambda: make_graph(
@@ -335,7 +335,7 @@ def test_unsupported_graphs_are_rejected(tmp_path, content, message, capfd):
     ("entry", "message"),
     [
         ("{", "cannot be read"),
-        ('{"columns": ["a"]}', "names 1 columns, but it has 3"),
+        ('{"columns": ["a"]}', r"must name 3 columns \(got 1\)"),
         ('{"classes": ["a", "b"]}', "classes in its metadata differ"),
         ('{"extra": 1}', "cannot be read"),
     ],
@@ -490,7 +490,7 @@ def test_foreign_graph_is_packaged(tmp_path):
             make_pipeline(FunctionTransformer(np.abs), Ridge()),
             np.array([[True, 1.0], *ROWS[1:, :2].tolist()], dtype=object),
             ROWS[:, 0],
-            "have no type: x0:",
+            "set one in the schema for x0",
         ),
     ],
 )
@@ -616,7 +616,7 @@ def test_onnx_plan_falls_back_to_an_exact_plan(caplog):
     predictor = Predictor(model, plans="onnx")
 
     assert not isinstance(predictor.plan, OnnxPlan)
-    assert "model Pipeline: ONNX graph not used: skl2onnx cannot convert it" in caplog.text
+    assert "model Pipeline: ONNX graph not used: skl2onnx cannot convert the model" in caplog.text
 
 
 def test_deployment_selects_the_onnx_plan(caplog):

@@ -280,7 +280,7 @@ def test_pickle_in_a_package_must_be_allowed_and_pinned(tmp_path):
 def test_skops_failure_suggests_joblib(tmp_path):
     model = LinearRegression().fit(ROWS, ROWS[:, 0])
     model.log = (line for line in ())
-    with pytest.raises(ConfigurationError, match=r'skops cannot write it.*format="joblib"'):
+    with pytest.raises(ConfigurationError, match=r'skops cannot write the model.*format="joblib"'):
         ModelPackage.from_estimator(model, ROWS).save(tmp_path / "m.mgpkg")
 
 
@@ -329,11 +329,11 @@ def test_missing_extra_is_named(tmp_path, pipeline, monkeypatch, package, suffix
         ({"X": scipy.sparse.csr_array(ROWS)}, r"X must be a DataFrame .*\(got csr_array\)"),
         (
             {"X": FRAME[["age"]]},
-            "^X: its rows do not fit the schema: missing input columns: income, visits, plan$",
+            "^X must have rows that match the schema: missing input columns: income, visits, plan$",
         ),
         ({"name": "a/b"}, "name must be letters.*'a/b'"),
         ({"version": "1 2"}, "version must be letters.*'1 2'"),
-        ({"X": FRAME.drop(columns="age")}, "X: .*missing.*age"),
+        ({"X": FRAME.drop(columns="age")}, "X must have rows .*missing.*age"),
     ],
     ids=str,
 )
@@ -437,7 +437,7 @@ def test_tampered_member_is_rejected(path, member):
     members = read_members(path)
     members[member] = members[member][:-1] + b" "
     path.write_bytes(pack(members))
-    assert_rejected(path, f"its {member} does not have the digest")
+    assert_rejected(path, f"{member} does not have the digest")
 
 
 def make_zip(members, **options):
@@ -465,7 +465,7 @@ def make_zip(members, **options):
 def test_unknown_or_duplicate_member_is_rejected(path, tmp_path, name):
     path.write_bytes(make_zip([*read_members(path).items(), (name, b"evil")]))
     before = sorted(tmp_path.iterdir())
-    assert_rejected(path, "unknown or duplicated in a package")
+    assert_rejected(path, "unknown or duplicated")
 
     assert before == sorted(tmp_path.iterdir())
 
@@ -494,7 +494,7 @@ def test_compressed_member_is_rejected(path):
 
 def test_oversized_manifest_is_rejected(path):
     path.write_bytes(make_zip({**read_members(path), "manifest.json": b" " * 2_000_000}.items()))
-    assert_rejected(path, "larger than 1000000")
+    assert_rejected(path, "at most 1000000 bytes")
 
 
 @pytest.mark.parametrize(
@@ -723,4 +723,4 @@ def test_package_folder_is_pinned_by_its_manifest(tmp_path, package):
     assert "churn" == read_package_metadata(folder, LoadPolicy()).manifest.name
     assert_rejected(folder, "digest", sha256="0" * 64)
     Path(folder, "model.skops").write_bytes(b"other")
-    assert_rejected(folder, "its model.skops does not have the digest")
+    assert_rejected(folder, "model.skops does not have the digest")

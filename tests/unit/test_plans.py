@@ -584,7 +584,7 @@ def test_untyped_column_has_no_plan():
     model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression()).fit(FRAME[TEXTS], TWO)
     schema = Schema.of(colour=Column("colour", "any"), grade=str)
 
-    assert Predictor(model, schema).plan == "column 'colour' may hold anything"
+    assert Predictor(model, schema).plan == "column 'colour' has the kind any"
 
 
 def test_unverified_sklearn_version_has_no_plan(monkeypatch):

@@ -359,7 +359,9 @@ def test_light_function_runs_in_the_thread_that_has_a_deadline(monkeypatch, inli
         on_main_thread.append(threading.current_thread() is threading.main_thread())
         return [0.0] * len(table)
 
-    predictor = Predictor(see, SCHEMA, workers=WorkerPool(1, hang_timeout=SOON), inline=inline, tally=metrics)
+    predictor = Predictor(
+        see, SCHEMA, workers=WorkerPool(1, hang_timeout=SOON), inline=inline, metrics=metrics
+    )
 
     def predict_once():
         drive(with_deadline(predictor.predict(TWO), time.perf_counter() + SOON))
@@ -502,7 +504,7 @@ def test_coroutine_of_a_closed_event_loop_has_not_failed(caplog):
             await asyncio.Event().wait()
         raise GeneratorExit
 
-    predictor = Predictor(predict, SCHEMA, workers=WorkerPool(1), tally=metrics)
+    predictor = Predictor(predict, SCHEMA, workers=WorkerPool(1), metrics=metrics)
     loop = asyncio.new_event_loop()
     flow = adrive(predictor.predict(TWO))
     loop.call_soon(flow.send, None)

@@ -38,7 +38,7 @@ ROWS = np.random.default_rng(0).normal(size=(60, 2))
 YES = np.where(ROWS[:, 0] > 0, "yes", "no")
 MODEL = LogisticRegression().fit(ROWS, YES)
 ROW = {"x0": 1, "x1": 2}
-FOREIGN = "rejected: it is not signed with this store's key, or is damaged"
+FOREIGN = "rejected: the file is not signed with this store's key, or it is damaged"
 
 namespaces = map("namespace{}".format, itertools.count())
 
@@ -463,7 +463,7 @@ def test_large_files_are_neither_written_nor_read(make, primary, admin, caplog):
     make(primary, max_bytes=100).load("churn@1")
 
     assert ["churn@1"] == primary.fetched
-    assert ["not written: it is larger than max_bytes=100", FOREIGN] == [
+    assert ["not written: the file is larger than max_bytes=100", FOREIGN] == [
         line.partition(" in Redis: ")[2] for line in warnings_in(caplog)
     ]
 

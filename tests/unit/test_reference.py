@@ -7,13 +7,15 @@ from pkgutil import resolve_name
 import pytest
 
 PAGES = Path(__file__).parents[2] / "docs" / "reference"
-TOLD = [told for page in PAGES.glob("*.md") for told in re.findall(r"^::: (\S+)$", page.read_text(), re.M)]
+DOCUMENTED = [
+    name for page in PAGES.glob("*.md") for name in re.findall(r"^::: (\S+)$", page.read_text(), re.M)
+]
 
 
-def shown():
-    """What there is a heading for: each name told, and what a module that is told exports."""
-    for told in TOLD:
-        value = resolve_name(told)
+def documented_objects():
+    """Yield the documented objects: those named on a page, and the exports of modules named there."""
+    for name in DOCUMENTED:
+        value = resolve_name(name)
         yield value
         yield from (getattr(value, name) for name in getattr(value, "__all__", ()))
 
@@ -21,20 +23,19 @@ def shown():
 @pytest.mark.parametrize(
     "module", ["modelgate", "modelgate.client", "modelgate.models", "modelgate.deployments.sql_registry"]
 )
-def test_every_public_name_is_told(module):
-    """By itself, with the module it is in, or, where it is a module, by what is in it."""
-    there, room = list(shown()), resolve_name(module)
+def test_every_public_name_is_documented(module):
+    """By its own name, with its module, or, for a module, by the names in it."""
+    documented, package = list(documented_objects()), resolve_name(module)
     missing = [
         name
-        for name in room.__all__
-        if not any(getattr(room, name) is value for value in there)
-        and not any(told.startswith(f"{module}.{name}.") for told in TOLD)
+        for name in package.__all__
+        if not any(getattr(package, name) is value for value in documented)
+        and not any(path.startswith(f"{module}.{name}.") for path in DOCUMENTED)
     ]
 
     assert [] == missing
 
 
-def test_nothing_is_told_twice():
-    """Each has one place."""
-
-    assert sorted(set(TOLD)) == sorted(TOLD)
+def test_no_name_is_documented_twice():
+    """Each name is on one page."""
+    assert sorted(set(DOCUMENTED)) == sorted(DOCUMENTED)

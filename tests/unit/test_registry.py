@@ -395,7 +395,7 @@ def test_pin_of_the_app_holds_whenever_its_own_model_is_registered(registry, tmp
     GATES.extend(gates)
     original = (tmp_path / "churn@3.mgpkg").read_bytes()
     seen = [predict(gates[0])]
-    registry.set("churn", "store:churn@4", rollout=Rollout({"store:churn@3": 1}))
+    registry.set("churn", "store:churn@4", rollout=Rollout({"store:churn@3": 1}, "key"))
     gates[0]._poll_once()
     seen.append(gates[0].deployments.describe("churn").version)
     make_package(9).save(tmp_path / "churn@3.mgpkg")
@@ -521,7 +521,7 @@ def test_changes_under_load_fail_no_request(registry):
             registry.set("churn", f"store:churn@{version}", rollout=Rollout({"store:churn@5": 5 * turn}))
             seen = len(answers)
             wait_until(
-                lambda told=(seen, str(version)): any(answer[1] == told[1] for answer in answers[told[0] :])
+                lambda seen=seen, version=str(version): any(answer[1] == version for answer in answers[seen:])
             )
     finally:
         over.set()
@@ -595,7 +595,7 @@ def test_cli_lists_rejected_rows(run_cli, tmp_path):
         (
             ["set", "churn", "--weight", "store:c@8=5", "--weight", "store:c@8=7"],
             2,
-            "store:c@8 is given twice",
+            "must name each model once (got store:c@8 twice)",
         ),
         (["set", "churn", "--weight", "store:churn@8=105"], 2, "weights must be numbers from 0 to 100"),
     ],

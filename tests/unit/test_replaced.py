@@ -59,7 +59,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def at_once(monkeypatch):
-    """What is told of a model that is not in memory holds for no time."""
+    """Do not cache the metadata of models that are not in memory."""
     monkeypatch.setattr(scoring_model, "_METADATA_TTL", 0)
 
 

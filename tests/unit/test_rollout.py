@@ -59,13 +59,14 @@ def test_candidate_is_checked_at_construction():
 def test_models_need_distinct_versions():
     with pytest.raises(ConfigurationError, match=r"different versions .got '3' twice"):
         Gate(
-            [Deployment("churn", make_package(3), rollout=Rollout({make_package(3, said=5): 5}))], keys="open"
+            [Deployment("churn", make_package(3), rollout=Rollout({make_package(3, prediction=5): 5}))],
+            keys="open",
         )
 
 
 def test_version_mismatch_is_logged(tmp_path, caplog):
-    make_package(1, said=3).save(tmp_path / "churn@3.mgpkg")
-    make_package(1, said=4).save(tmp_path / "churn@v1.mgpkg")
+    make_package(1, prediction=3).save(tmp_path / "churn@3.mgpkg")
+    make_package(1, prediction=4).save(tmp_path / "churn@v1.mgpkg")
     gate = make_gate(tmp_path, Rollout({tmp_path / "churn@v1.mgpkg": 50}))
     gate.deployments.warm()
 
@@ -98,7 +99,7 @@ def test_path_with_a_version_selects_the_model(store):
     responses = [client.post(f"/models/churn/{version}/infer", json=ROW) for version in (3, 4, 5)]
 
     assert [(200, 3), (200, 4), (404, None)] == [(it.status, it.json().get("result")) for it in responses]
-    assert "This deployment has version 3 and 4" == responses[2].json()["error"]["message"]
+    assert "This deployment has no such version: use 3 or 4" == responses[2].json()["error"]["message"]
     assert [200, 404] == [client.get(f"/v2/models/churn/versions/{it}").status for it in (3, 4)]
     assert "3" == client.get("/deployments/churn").json()["version"]
 

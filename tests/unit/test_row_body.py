@@ -24,7 +24,7 @@ def read(content_type, body):
 
 
 def form(*parts, boundary=b"b", end=b"--"):
-    """A form of parts that begin with a Content-Disposition."""
+    """Return a form of *parts*, pairs of a Content-Disposition and a content."""
     body = b"".join(
         b"--%b\r\nContent-Disposition: form-data; %b\r\n\r\n%b\r\n" % (boundary, head, content)
         for head, content in parts
@@ -40,16 +40,14 @@ def read_form(*parts):
     "kind",
     [None, "application/json", "Text/JSON", "application/vnd.rows+json; x=1", "text/json;charset=US-ASCII"],
 )
-def test_json_stays_as_it_is(kind):
-    """It is for the schema to read."""
-
+def test_json_is_returned_undecoded(kind):
+    """JSON bodies are decoded later, by the schema."""
     assert b'[{"a": 1}]' == read(kind, b'[{"a": 1}]')
 
 
 @pytest.mark.parametrize("kind", ["text/csv", "TEXT/CSV;charset=utf8", 'text/plain; charset="UTF-8"'])
-def test_csv_is_marked(kind):
-    """Text is CSV."""
-
+def test_text_is_returned_as_csv(kind):
+    """Bodies of both text media types are wrapped in `CSV`."""
     assert CSV(ROWS) == read(kind, ROWS)
 
 
@@ -57,15 +55,15 @@ def test_csv_is_marked(kind):
     "kind",
     ["text/html", "application/x-www-form-urlencoded", "a/b,text/csv", "text", "text/csv " * 200, ";", "é"],
 )
-def test_other_kinds_are_refused(kind):
-    """The refusal says what is read; and the body is not."""
-    asked = request(headers={"content-type": kind}, body=ROWS)
+def test_other_media_types_are_rejected(kind):
+    """The error lists the accepted media types, and the body is not read."""
+    sent = request(headers={"content-type": kind}, body=ROWS)
     with pytest.raises(UnsupportedMediaType) as info:
-        drive(decode_row_body(asked))
+        drive(decode_row_body(sent))
 
     accepted = "application/json, text/csv, text/plain, multipart/form-data"
     assert accepted == info.value.headers["accept"]
-    assert asked.body_read is None
+    assert sent.body_read is None
 
 
 CHARSETS = {
@@ -97,9 +95,8 @@ CHARSETS = {
 
 
 @pytest.mark.parametrize(("name", "codec"), CHARSETS.items())
-def test_charsets(name, codec):
-    """They are known by the names they are registered under, and Python's."""
-
+def test_charset_names_are_recognized(name, codec):
+    """Both the registered names of charsets and those of Python are accepted."""
     assert codec == lookup_codec(name)
     assert b"a,b\n" == to_utf8("a,b\n".encode(codec), codec).removeprefix(b"\xef\xbb\xbf")
 
@@ -107,9 +104,8 @@ def test_charsets(name, codec):
 @pytest.mark.parametrize(
     ("codec", "text"), [("cp1252", "40 €"), ("latin_1", "café"), ("shift_jis", "金額"), ("utf_16", "🎲")]
 )
-def test_text_becomes_utf_8(codec, text):
-    """Whatever it was sent in."""
-
+def test_text_is_converted_to_utf_8(codec, text):
+    """Text in any supported charset is converted."""
     assert CSV(text.encode()) == read(f"text/csv; charset={codec}", text.encode(codec))
 
 
@@ -121,22 +117,21 @@ def test_text_becomes_utf_8(codec, text):
         *("", "x" * 900, "../utf_8", "encodings.utf_8", "é"),
     ],
 )
-def test_charsets_that_are_none(charset):
-    """What Python calls an encoding and is not text in bytes is refused, and never looked up."""
+def test_unknown_charsets_are_rejected(charset):
+    """This includes codecs of Python that do not encode text, such as zlib."""
     with pytest.raises(UnsupportedMediaType):
         read(f"text/csv; charset={charset}", ROWS)
 
 
 @pytest.mark.parametrize(("codec", "raw"), [("ascii", b"caf\xe9"), ("utf_16", b"a"), ("euc_jp", b"\xff\xff")])
-def test_text_in_another_charset(codec, raw):
-    """What is not text in the charset told is refused."""
+def test_text_in_another_charset_is_rejected(codec, raw):
+    """The bytes must be valid in the charset of the content type."""
     with pytest.raises(MalformedBody, match=f"is not {codec}"):
         read(f"text/csv; charset={codec}", raw)
 
 
-def test_utf_8_is_left_for_its_reader():
-    """CSV's says the line at fault."""
-
+def test_invalid_utf_8_is_returned_unchecked():
+    """The CSV decoder rejects it later, and names the line."""
     assert CSV(b"\xff") == read("text/csv; charset=utf-8", b"\xff")
 
 
@@ -153,22 +148,20 @@ def test_utf_8_is_left_for_its_reader():
         (b'name="file"\r\nContent-Transfer-Encoding: Binary', CSV(ROWS)),
     ],
 )
-def test_a_file_of_a_form(part, rows):
-    """It is CSV unless it says JSON, whatever its file is called."""
-
+def test_form_file_is_csv_unless_its_content_type_is_json(part, rows):
+    """The file name does not matter."""
     assert rows == read_form((b'name="other"', b"x"), (part, ROWS))
 
 
-def test_the_charset_of_a_file():
-    """A file may tell one of its own."""
+def test_form_file_can_have_its_own_charset():
+    """The charset in the headers of the file is used."""
     part = b'name="file"; filename="rows.csv"\r\nContent-Type: text/csv; charset=cp1252'
 
     assert CSV("40 €".encode()) == read_form((part, "40 €".encode("cp1252")))
 
 
-def test_the_file_of_several_is_called_file():
-    """Where there are others it is the one."""
-
+def test_form_field_named_file_is_chosen_among_several():
+    """Other files in the form are ignored."""
     assert CSV(b"1") == read_form((b'name="a"; filename="a"', b"0"), (b'name="file"; filename="b"', b"1"))
 
 
@@ -181,8 +174,8 @@ def test_the_file_of_several_is_called_file():
         [(b'name="file"', ROWS), (b'name="file"', ROWS)],
     ],
 )
-def test_forms_without_a_file_to_choose(parts):
-    """Which rows are meant is not guessed."""
+def test_forms_without_one_clear_file_are_rejected(parts):
+    """The reader does not guess which file has the rows."""
     with pytest.raises(MalformedBody, match="send one, as the field file"):
         read_form(*parts)
 
@@ -191,10 +184,10 @@ FILE = (b'name="file"; filename="rows.csv"', ROWS)
 
 
 @pytest.mark.parametrize(
-    ("content_type", "body", "told"),
+    ("content_type", "body", "message"),
     [
-        ("multipart/form-data", form(FILE), "has no boundary"),
-        ("multipart/form-data; boundary=", form(FILE), "has no boundary"),
+        ("multipart/form-data", form(FILE), "must have a boundary"),
+        ("multipart/form-data; boundary=", form(FILE), "must have a boundary"),
         (f"multipart/form-data; boundary={'x' * 300}", form(FILE), "not valid multipart/form-data"),
         ("multipart/form-data; boundary=other", form(FILE), "not valid multipart/form-data"),
         ("multipart/form-data; boundary=b", b"", "ends before"),
@@ -218,9 +211,9 @@ FILE = (b'name="file"; filename="rows.csv"', ROWS)
     ],
     ids=range(14),
 )
-def test_forms_that_are_none(content_type, body, told):
-    """They are refused."""
-    with pytest.raises(MalformedBody, match=told):
+def test_invalid_forms_are_rejected(content_type, body, message):
+    """The message names the problem."""
+    with pytest.raises(MalformedBody, match=message):
         read(content_type, body)
 
 
@@ -237,14 +230,14 @@ def test_forms_that_are_none(content_type, body, told):
     ids=range(6),
 )
 def test_forms_take_time_in_proportion_to_their_size(body):
-    """A form of twice the size takes no more than about twice as many calls and lines."""
-    small, large = (steps("multipart/form-data; boundary=b", body(size)) for size in (500, 1000))
+    """A form of twice the size takes at most about twice as many Python lines and calls."""
+    small, large = (count_steps("multipart/form-data; boundary=b", body(size)) for size in (500, 1000))
 
     assert large < 2.2 * small
 
 
-def steps(content_type, body):
-    """How many lines and calls of Python it takes to read a form."""
+def count_steps(content_type, body):
+    """Return how many lines and calls of Python it takes to read a form."""
     count = 0
 
     def trace(*_):
@@ -262,51 +255,50 @@ def steps(content_type, body):
     return count
 
 
-def test_a_file_of_another_kind():
-    """A form may hold CSV or JSON, and no spreadsheet."""
+def test_form_file_of_another_media_type_is_rejected():
+    """A file in a form must be CSV or JSON."""
     with pytest.raises(UnsupportedMediaType) as info:
         read_form((b'name="file"\r\nContent-Type: image/png', ROWS))
 
     assert "text/csv, application/json" == info.value.headers["accept"]
 
 
-def test_many_false_boundaries_cost_no_more():
-    """What looks like a boundary and is none is content, read once."""
+def test_many_false_boundaries_are_read_as_content():
+    """Text that looks like the start of a boundary is part of the file."""
     content = b"\r\n--bb" * 500_000
 
     assert CSV(content) == read_form((b'name="file"', content))
 
 
 @given(st.binary(max_size=300), st.binary(max_size=20))
-def test_any_form_is_read_or_refused(body, boundary):
-    """Any bytes at all."""
+def test_any_form_is_read_or_rejected(body, boundary):
+    """No bytes raise another error than `MalformedBody`."""
     for raw in (body, b"--%b\r\n%b" % (boundary, body), form((body, body), boundary=boundary)):
         with contextlib.suppress(MalformedBody):
             assert extract_file(raw, boundary).content in raw
 
 
 @given(st.text(st.characters(max_codepoint=255), max_size=60), st.binary(max_size=60))
-def test_any_content_type_is_read_or_refused(content_type, body):
-    """Whatever the header field says."""
-    for told in (content_type, f"text/csv;{content_type}", f"multipart/form-data; boundary={content_type}"):
+def test_any_content_type_is_read_or_rejected(content_type, body):
+    """No content type raises another error."""
+    for header in (content_type, f"text/csv;{content_type}", f"multipart/form-data; boundary={content_type}"):
         with contextlib.suppress(MalformedBody, UnsupportedMediaType):
-            assert isinstance(read(told, body), bytes | CSV)
+            assert isinstance(read(header, body), bytes | CSV)
 
 
 @given(st.sampled_from(sorted(set(CHARSETS.values()))), st.text(st.characters(codec="ascii")))
-def test_ascii_is_the_same_in_every_charset(codec, text):
-    """The law of `to_utf8`."""
-
+def test_ascii_text_survives_every_charset(codec, text):
+    """ASCII text that is encoded in any charset and converted by `to_utf8` is unchanged."""
     assert text.encode() == to_utf8(text.encode(codec), codec).removeprefix(b"\xef\xbb\xbf")
 
 
-def test_a_body_that_unpacks_to_too_much():
-    """The limit holds before it is read."""
+def test_body_that_decompresses_to_too_much_is_rejected():
+    """The size limit applies to the decompressed body."""
     import gzip
 
-    asked = request(
+    sent = request(
         headers={"content-type": "text/csv", "content-encoding": "gzip"}, body=gzip.compress(b"1\n" * 1000)
     )
-    asked.max_body = 100
+    sent.max_body = 100
     with pytest.raises(BodyTooLarge):
-        drive(decode_row_body(asked))
+        drive(decode_row_body(sent))

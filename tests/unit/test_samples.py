@@ -40,6 +40,7 @@ LABELS = {
     "open_inference": lambda payload: payload["outputs"][0]["data"],
     "tf_serving": lambda payload: payload["predictions"],
     "mlflow": lambda payload: payload["predictions"],
+    "native": lambda payload: [row["prediction"] for row in payload.get("predictions", [payload])],
 }
 
 
@@ -50,7 +51,7 @@ def test_rendered_sample_gets_a_prediction(name, interface, wine):
     schema = Schema.from_model(wine[0])
     gate = Gate([Deployment("wine", wine[0])], keys={KEY: ["wine", "another"]}, dialects=[name])
     for rows in ([schema.example], wine[1].head(40).to_dict("records")):
-        path, headers, body = render_request(DIALECTS[name]().sample, "wine", KEY, schema, rows)
+        path, headers, body = render_request(DIALECTS[name]().request_template, "wine", KEY, schema, rows)
         answer = Client(getattr(gate, interface)).post(path, body=body, headers=headers)
         payload = LABELS[name](answer.json())
 
@@ -108,10 +109,14 @@ def test_gate_returns_the_samples_of_its_dialects():
     """The path is relative to the mount point."""
 
     class Own(DIALECTS["simple"]):
-        name, routes, sample = "own", (), RequestTemplate("/own/{version}/{deployment}", {}, "{row}")
+        name, routes, request_template = (
+            "own",
+            (),
+            RequestTemplate("/own/{version}/{deployment}", {}, "{row}"),
+        )
 
     class Silent(DIALECTS["simple"]):
-        name, routes, sample = "silent", (), None
+        name, routes, request_template = "silent", (), None
 
     served = [Deployment("d", len, schema=Schema.of(a=float), version="1?")]
     gate = Gate(served, keys="open", dialects=["tf_serving", Own(), Silent()])
@@ -139,5 +144,5 @@ def test_gate_returns_the_samples_of_its_dialects():
 def test_sample_contains_the_datarobot_key_header():
     """Only for a gate that requires one."""
 
-    assert "{datarobot-key}" == DataRobot(datarobot_key="secret").sample.headers["datarobot-key"]
-    assert "datarobot-key" not in DataRobot().sample.headers
+    assert "{datarobot-key}" == DataRobot(datarobot_key="secret").request_template.headers["datarobot-key"]
+    assert "datarobot-key" not in DataRobot().request_template.headers

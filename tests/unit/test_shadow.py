@@ -72,7 +72,11 @@ def test_shadow_rejects_invalid_options(make, message):
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
 @pytest.mark.parametrize(
     ("shadow_model", "agreed", "difference"),
-    [(make_package(4, said=3), 4, 0), (make_package(4), 0, 1), (make_package(4, said=3.001), 0, 0.001)],
+    [
+        (make_package(4, prediction=3), 4, 0),
+        (make_package(4), 0, 1),
+        (make_package(4, prediction=3.001), 0, 0.001),
+    ],
 )
 def test_shadow_report_counts_agreement(interface, shadow_model, agreed, difference):
     """Numbers are compared before rounding; callers get the predictions of the serving model."""
@@ -194,7 +198,7 @@ def test_shadow_scores_a_sample_of_the_requests(sample, at_least, at_most):
 
 def test_swap_to_the_model_of_a_shadow_ends_the_shadow():
     """The model is loaded again, because its calls are then counted for the deployment."""
-    gate = make_gate(make_package(4, said=4.126))
+    gate = make_gate(make_package(4, prediction=4.126))
     gate.score("churn", ROW)
     wait_for_report(gate, "rows", 1)
     gate.deployments.swap("churn", "store:churn@4")

@@ -232,7 +232,7 @@ def test_missing_file_keeps_the_current_model(folder, caplog):
 
     assert [(3, "3")] * 2 == [poll_and_predict(gate), poll_and_predict(gate)]
     assert 1 == len(caplog.records)
-    save_package(folder, 3, "churn@3", said=5)
+    save_package(folder, 3, "churn@3", prediction=5)
     assert (5, "3") == poll_and_predict(gate)
 
 

@@ -99,9 +99,12 @@ def test_threshold_does_not_truncate_labels():
     [
         (
             LinearSVC().fit([[0.0], [3.0]], ["no", "yes"]),
-            "threshold needs a model that predicts probabilities",
+            "threshold must be None for a model that predicts no probabilities",
         ),
-        (Ridge().fit([[0.0], [3.0]], [0, 1]), r"threshold needs a model with two classes \(got \[None\]\)"),
+        (
+            Ridge().fit([[0.0], [3.0]], [0, 1]),
+            r"threshold must be None unless the model has two classes \(got \[None\]\)",
+        ),
     ],
 )
 def test_threshold_without_effect_is_rejected(model, message):

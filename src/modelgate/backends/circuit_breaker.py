@@ -19,10 +19,10 @@ class StorageUnavailable(Exception):
 
 
 class CircuitBreaker:
-    """Circuit breaker. After a call failed, one call per *period* is allowed until one succeeds.
+    """Circuit breaker. Once a call has failed, it allows one call per *period* until a call succeeds.
 
     Args:
-        server: Name of the server for the log, which has a line for the begin and the end of each outage.
+        server: Name of the server in the log. The start and the end of each outage are logged.
         period: Seconds between two attempts during an outage.
         clock: Monotonic clock, in seconds.
 
@@ -54,7 +54,10 @@ class CircuitBreaker:
         return self._next_attempt is not None
 
     def allow(self) -> bool:
-        """Return whether a call may be made now. During an outage, True uses up the attempt of this period."""
+        """Return whether a call may be made now.
+
+        During an outage, this returns True only once per *period*, so the call must then be made.
+        """
         if self._next_attempt is None:
             return True
         with self._lock:
@@ -97,12 +100,12 @@ class CircuitBreaker:
         logger.warning("%s: responds again: outage of %.1f s", self._server, duration)
 
     def call(self, wait: Wait, is_outage: Callable[[Exception], bool]) -> Flow[Any]:
-        """Perform *wait*, a call to the server, record its success or failure, and return its result.
+        """Perform *wait*, record whether it succeeded, and return its result.
 
         Args:
             wait: Call to the server.
-            is_outage: Returns whether an error of the call means that the server does not respond. Other
-                errors are raised unchanged.
+            is_outage: Function that returns True for an error that means that the server does not respond.
+                Other errors are raised unchanged and are not recorded.
 
         Raises:
             StorageUnavailable: The server does not respond.

@@ -11,16 +11,17 @@ __all__ = ["TimeoutConnection"]
 T = TypeVar("T")
 
 _SILENCE = 30.0
-"""Seconds without a response, or progress in sending, after which a connection is closed. A shorter timeout
-would fail while the server stores a large package, during which it does not respond."""
+"""Seconds without sent or received data after which a connection is closed. A shorter timeout would fail for
+large packages: the server sends nothing while it stores one."""
 
 
 class TimeoutConnection(psycopg.Connection[Any]):
     """A connection that is closed after a period without any response.
 
-    If the server process is stopped or its disk hangs, the kernel of the server still acknowledges packets, so
-    neither keepalives nor ``tcp_user_timeout`` nor timeouts of the server detect it. A timeout of the call
-    (`PoolQuota.run_with_timeout`) would leave a connection that hangs in the connection pool.
+    If the server process is stopped or its disk hangs, the kernel of the server still acknowledges
+    packets, so neither keepalives nor ``tcp_user_timeout`` nor the server's own timeouts detect it. If
+    only the call timed out (`PoolQuota.run_with_timeout`), the hanging connection would remain in the
+    connection pool.
     """
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:

@@ -40,7 +40,7 @@ def connection_options(
 
     Args:
         uri: URI with ``redis://``, ``rediss://`` or ``unix://``; Valkey has the same schemes.
-        option: Name of the user's option, for the message.
+        option: Name of the user's option that holds *uri*, for the error message.
         timeout: Default timeout of connections and replies, in seconds.
         library: Client library, ``"redis"`` or ``"valkey"``.
 
@@ -66,7 +66,7 @@ def connection_options(
 
 
 def _check(uri: str) -> None:
-    """Raise ValueError for errors that the parser of the library ignores, or that would only show later."""
+    """Raise ValueError for mistakes that the client library would ignore or report only on the first call."""
     if not _URI.fullmatch(uri):
         raise ValueError
     url = urlsplit(uri)

@@ -22,7 +22,7 @@ _TIMEOUTS = {"connect_timeout": "5", "tcp_user_timeout": "5000"}
 _BUSY_MILLISECONDS = 5000
 
 _MAX_ATTEMPTS = 100
-"""Of several concurrent transactions that conflict, one succeeds per round, so up to 100 writers succeed."""
+"""Attempts of a transaction. Of conflicting transactions one succeeds per round, so 100 writers succeed."""
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ _LAST = datetime.max.replace(tzinfo=UTC)
 
 
 class UTCDateTime(sa.types.TypeDecorator[datetime]):
-    """Time with its time zone, stored as seconds since the epoch, which SQLite can compare."""
+    """Column type for times in UTC, stored as seconds since the epoch so that SQLite can compare them."""
 
     impl = sa.Double
     cache_ok = True
@@ -45,7 +45,8 @@ class UTCDateTime(sa.types.TypeDecorator[datetime]):
 
 def from_timestamp(seconds: float) -> datetime:
     """Return the time *seconds* after the epoch, in UTC. Values out of range become the nearest datetime."""
-    # The last microseconds of the year 9999 are rounded up, and an error in one row would fail the whole query.
+    # The float of the last microseconds of the year 9999 is rounded up to the year 10000, which datetime
+    # rejects. An error in one row would fail the whole query.
     return datetime.fromtimestamp(max(seconds, _FIRST), UTC) if seconds < _END else _LAST
 
 
@@ -55,7 +56,7 @@ class Database:
     Args:
         url: URL of the database, ``sqlite:///path`` or ``postgresql://…``.
         metadata: Definitions of the tables.
-        option: Name of the user's option, for messages.
+        option: Name of the user's option that holds *url*, for error messages.
 
     Raises:
         ConfigurationError: The URL is not supported, or a package is missing.
@@ -86,7 +87,7 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """Begin a transaction, which is committed unless an error is raised.
+        """Run the block in a transaction: commit at its end, or roll back if it raises an error.
 
         Raises:
             StoreError: The database is unavailable, or rejects a statement.
@@ -100,7 +101,7 @@ class Database:
             raise StoreError from error
 
     def commit(self, write: Callable[[sa.Connection], T]) -> T:
-        """Run *write* in a transaction and return its result. Conflicts with other transactions are retried.
+        """Run *write* in a transaction and return its result. Retry if another transaction conflicts.
 
         Raises:
             ConfigurationError: The database user has no permission to write.
@@ -121,7 +122,8 @@ class Database:
         raise AssertionError
 
     def _create_tables(self) -> None:
-        # SQLite raises OperationalError if a table exists, but PostgreSQL if it cannot be reached.
+        # SQLite raises OperationalError if a table exists. PostgreSQL raises it if the server cannot be
+        # reached.
         table_exists = [sa.exc.ProgrammingError, sa.exc.IntegrityError]
         if self.backend == "sqlite":
             table_exists.append(sa.exc.OperationalError)
@@ -184,9 +186,9 @@ def _connect_to_postgresql(_: object, __: object, args: Sequence[Any], options: 
 
 
 def _make_private(_: object, __: object, args: Sequence[Any], ___: object) -> None:
-    """Create the file, if it does not exist, with access for its owner only. SQLite would let others read it."""
+    """Create a missing SQLite file with access for its owner only. SQLite itself would let others read it."""
     path = str(args[0])
-    # A URI need not name a file. Other errors are reported by SQLite itself.
+    # A file: URI may name no file. SQLite itself reports any error that is suppressed below.
     if not path.startswith("file:"):
         with contextlib.suppress(OSError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -195,6 +197,7 @@ def _make_private(_: object, __: object, args: Sequence[Any], ___: object) -> No
 def _set_up_sqlite(connection: Any, _: object) -> None:
     # SQLite stores any bytes as text. Invalid UTF-8 in one row must not fail the whole query.
     connection.text_factory = partial(str, encoding="utf-8", errors="replace")
-    # WAL: readers and the writer do not block each other. Busy timeout: two writers wait instead of failing.
+    # WAL: readers and the writer do not block each other. Busy timeout: a second writer waits instead of
+    # failing.
     connection.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
     connection.execute("PRAGMA journal_mode=WAL")

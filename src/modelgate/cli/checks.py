@@ -1,4 +1,4 @@
-"""Checks of a gate's configuration: one function per check, over facts that are collected beforehand."""
+"""Checks of a gate's configuration, one function each. Their input, `Facts`, is collected beforehand."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,8 @@ _PLATFORMS = {
     "WEBSITE_SITE_NAME": "Azure App Service",
     "AWS_EXECUTION_ENV": "AWS",
 }
-"""Platforms by an environment variable that each sets. All put a proxy in front and can run several hosts."""
+"""Environment variables and the hosting platform that sets each. All of these platforms put a proxy in front
+of the app, and can run it on several hosts."""
 
 _IGNORING = ("ignore", "warn", "infrequent_if_exist", "use_encoded_value")
 """Values of ``handle_unknown`` with which scikit-learn's encoders accept unknown categories."""
@@ -43,7 +44,7 @@ class Finding:
 
     Args:
         level: ``"wrong"`` if something must be changed, ``"note"`` otherwise.
-        about: ``"keys"``, ``"limits"``, …, or the name of a deployment.
+        about: Part of the configuration, such as ``"keys"`` or ``"limits"``, or the name of a deployment.
         what: Description of the problem.
         do: Suggested change.
     """
@@ -98,7 +99,7 @@ class LoadedModel:
     Args:
         model: Fitted estimator, or a function.
         schema: Schema of its input.
-        plan: Exact plan, or the reason why there is none.
+        plan: Exact plan (faster code with the same predictions), or the reason why the model has none.
     """
 
     model: Any
@@ -116,7 +117,7 @@ def run_checks(facts: Facts) -> list[Finding]:
 
 
 def check_limit_storage(facts: Facts) -> Iterator[Finding]:
-    """Find limits that several processes count separately, in memory."""
+    """Find rate limits that are counted in memory although several processes serve the app."""
     in_memory = [layer for layer in facts.layers if isinstance(layer, RateLimit) and not layer.shared]
     if in_memory and facts.workers > 1:
         rates = dict.fromkeys(
@@ -132,19 +133,19 @@ def check_limit_storage(facts: Facts) -> Iterator[Finding]:
 
 
 def check_worker_count(facts: Facts) -> Iterator[Finding]:
-    """Find a number of workers that is not a number."""
+    """Find a ``WEB_CONCURRENCY`` that is not a number."""
     workers = facts.environ.get("WEB_CONCURRENCY")
     if workers and not (workers.isascii() and workers.isdigit()):
         yield Finding(
             "wrong",
             "workers",
-            f"WEB_CONCURRENCY must be a number (got {workers!r}): servers do not start, and these checks assume 1",
+            f"WEB_CONCURRENCY must be a number (got {workers!r}): servers do not start, so one worker is assumed",
             "set WEB_CONCURRENCY=4, or unset it",
         )
 
 
 def check_proxies(facts: Facts) -> Iterator[Finding]:
-    """Find a missing ``trusted_proxies``: all callers may share one address, that of the proxy."""
+    """Find a missing ``trusted_proxies``: behind a proxy, all callers would have the proxy's address."""
     if any(isinstance(layer, TrustedProxies) for layer in facts.layers):
         return
     evidence = facts.platform or (
@@ -243,14 +244,14 @@ def check_pickles(facts: Facts) -> Iterator[Finding]:
 
 
 def check_plans(facts: Facts) -> Iterator[Finding]:
-    """Find estimators without an exact plan, which are slower for a few rows."""
+    """Find estimators without an exact plan, so that predictions of a few rows are slower."""
     for name, loaded in facts.loaded:
         if isinstance(loaded.plan, str) and hasattr(loaded.model, "predict"):
             yield Finding(
                 "note",
                 name,
                 f"has no exact plan: {loaded.plan}",
-                "nothing: predictions are the same, but slower",
+                "nothing to change: predictions are the same, but slower",
             )
 
 
@@ -264,7 +265,7 @@ def check_unknown_levels(facts: Facts) -> Iterator[Finding]:
                 name,
                 f"unknown values of {', '.join(columns)} are scored silently: the encoder ignores them and the"
                 " schema accepts them",
-                'declare the levels of these columns, and set unknown_levels="refuse" or "warn"',
+                'declare the levels of these columns, and set unknown_levels="reject" or "warn"',
             )
 
 
@@ -272,7 +273,7 @@ def _unguarded_columns(loaded: LoadedModel) -> list[str]:
     try:
         paths = paths_through(loaded.model)
     except ConfigurationError:
-        return []  # An estimator without column names has no encoder that is known here.
+        return []  # Without column names, it is unknown which columns reach an encoder.
     columns = {column.name: column for column in loaded.schema}
     accepts_all = loaded.schema.options.unknown_levels == "accept"
     ignored = {

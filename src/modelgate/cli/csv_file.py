@@ -1,4 +1,4 @@
-"""Reader for CSV files, plain or compressed; other formats are rejected by name."""
+"""Reader for CSV files, plain or compressed. Errors for files in another format name that format."""
 
 import codecs
 import re
@@ -23,7 +23,7 @@ _MODULES = (
     (re.compile(rb"\xfd7zXZ\0"), "lzma"),
     (re.compile(rb"\x28\xb5\x2f\xfd"), "compression.zstd"),
 )
-"""First bytes of compressed files, and the modules that read them."""
+"""Patterns of the first bytes of compressed files, and the modules that read them."""
 
 _BOMS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
@@ -120,5 +120,5 @@ def _check_format(path: Path, head: bytes) -> None:
                 )
     if b"\0" in head.partition(b"\n")[0] or any(magic.match(head) for magic, _ in _MODULES):
         raise ConfigurationError(
-            f"{path} is not a text file: the rows must be CSV in UTF-8, plain or compressed once"
+            f"{path} is not a text file: the rows must be CSV in UTF-8, plain or compressed only once"
         )

@@ -30,7 +30,7 @@ def _parse_weights(
     for option in options:
         model, _, percent = option.rpartition("=")
         if model in weights:
-            raise click.BadParameter(f"{model} is given twice", ctx, parameter)
+            raise click.BadParameter(f"must name each model once (got {model} twice)", ctx, parameter)
         try:
             weights[model] = float(percent)
         except ValueError:
@@ -108,7 +108,7 @@ def set_(
 @_name
 @_db
 def pause(registry: "SqlRegistry", name: str) -> None:
-    """Reject all requests until resumed."""
+    """Reject all requests to a deployment until it is resumed."""
     _set_state(registry, name, "paused")
 
 
@@ -116,7 +116,7 @@ def pause(registry: "SqlRegistry", name: str) -> None:
 @_name
 @_db
 def resume(registry: "SqlRegistry", name: str) -> None:
-    """Accept requests again."""
+    """Accept requests to a deployment again."""
     _set_state(registry, name, "active")
 
 
@@ -124,7 +124,7 @@ def resume(registry: "SqlRegistry", name: str) -> None:
 @_name
 @_db
 def drain(registry: "SqlRegistry", name: str) -> None:
-    """Reject new requests, and finish those in flight.
+    """Reject new requests to a deployment, and finish those in flight.
 
     Rejected callers are asked to retry later.
     """

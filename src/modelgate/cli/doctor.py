@@ -26,7 +26,7 @@ __all__ = ["doctor"]
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    help="Number of server processes to check for. [default: WEB_CONCURRENCY, or 1]",
+    help="Number of server processes to assume. [default: WEB_CONCURRENCY, or 1]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(target: str, workers: int | None, as_json: bool) -> None:
@@ -74,7 +74,7 @@ def collect_facts(gate: "Gate", workers: int) -> "Facts":
 def _load_model(gate: "Gate", name: str) -> "LoadedModel | Exception":
     from .checks import LoadedModel
 
-    # A finding reports the cause in one line; the traceback in the log would repeat it.
+    # A finding reports the cause in one line. The traceback in the log would repeat it.
     logging.disable()
     try:
         predictor = gate.deployments.predictor(name)

@@ -20,7 +20,7 @@ def import_gate(target: str) -> "Gate":
         target: Module and attribute: ``app:gate``, ``shop.web:gates.churn``.
 
     Raises:
-        ConfigurationError: The module cannot be imported, or the attribute is no gate.
+        ConfigurationError: The module cannot be imported, or the attribute is not a gate.
     """
     from ..gate import Gate
 

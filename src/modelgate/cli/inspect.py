@@ -23,7 +23,7 @@ _SHOWN_LEVELS = 5
 def read_environment_variable(
     _ctx: click.Context, _option: click.Parameter, variable: str | None
 ) -> str | None:
-    """Return the value of the environment variable that an option names; None without the option."""
+    """Return the value of the environment variable that an option names, or None if the option is not set."""
     if variable is None:
         return None
     if not os.environ.get(variable):
@@ -69,7 +69,7 @@ def inspect(
     """
     from ..models.inspection import report_on
 
-    report = report_on(path, trusted=load_pickle, public_keys=public_keys or None)
+    report = report_on(path, load_pickle=load_pickle, public_keys=public_keys or None)
     if schema_path is not None and report.schema is not None:
         report.schema.save(schema_path)
     plan = _describe_plan(report, load_pickle)
@@ -80,10 +80,11 @@ def inspect(
 
 
 def _describe_plan(report: "FileReport", may_predict: bool) -> str | None:
-    """Return "exact", "none: …" with the reason, or None if it is unknown.
+    """Return "exact" if the model has an exact plan, "none: <reason>" if not, or None if this is unknown.
 
-    The model must be called to find out. This is only done for packages, which are called anyway when they
-    are loaded, and with --load-pickle. If the model cannot make a prediction, *report* gets a warning.
+    Only calls of the model can answer this. They are made with --load-pickle, and for packages, whose
+    models are called when they are loaded anyway. If the model cannot make a prediction, a warning is
+    added to *report*.
     """
     package = report.package
     if package is None or not (may_predict or report.manifest is not None):
@@ -95,7 +96,7 @@ def _describe_plan(report: "FileReport", may_predict: bool) -> str | None:
         predictor = Predictor(package.model, report.schema, sample=package.sample)
         doubt = predictor.warm()
     except ConfigurationError as error:
-        report.warnings.append(f"a gate would reject it: {error}")
+        report.warnings.append(f"a gate would reject the file: {error}")
         return None
     if doubt is not None:
         report.warnings.append(f"not known whether it can make predictions: {doubt}")

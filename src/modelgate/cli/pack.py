@@ -161,7 +161,7 @@ def _labels(model: Any) -> dict[str, Any]:
 
 
 def _read_truth(raw: bytes, target: str | Sequence[str], model: Any) -> list[Any] | None:
-    """Return the values of the sample column *target* as model labels or numbers, or None without the column."""
+    """Return the sample column *target* as labels or numbers, or None if there is no such column."""
     rows = list(csv.DictReader(io.StringIO(raw.decode("utf-8-sig"))))
     if not rows or not isinstance(target, str) or target not in rows[0]:
         return None

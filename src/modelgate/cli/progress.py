@@ -1,4 +1,4 @@
-"""Progress of a long command: a bar on a terminal, otherwise a line for every tenth."""
+"""Progress of a long command: a bar on a terminal, otherwise one line per tenth of the work."""
 
 import sys
 from collections.abc import Callable, Iterator

@@ -35,7 +35,7 @@ class _Group(click.Group):
             click.echo(f"Error: {escape(_format_error(error))}", err=True)
             ctx.exit(_EXIT_CODES[type(error)])
         except BrokenPipeError:
-            raise  # The reader of the output has closed it; click ends the command.
+            raise  # The reader of the output closed the pipe: let click end the command.
         except OSError as error:
             click.echo(f"Error: {escape(str(error))}", err=True)
             ctx.exit(2)
@@ -44,7 +44,7 @@ class _Group(click.Group):
 def _format_error(error: ModelgateError) -> str:
     if not isinstance(error, StoreError):
         return str(error)
-    # The driver's own message helps whoever runs the command. It omits the URL, which may hold a password.
+    # The database driver's message says why. It does not contain the URL, which may hold a password.
     cause = str(getattr(error.__cause__, "orig", None) or "no response").strip()
     return f"database unavailable: {cause.splitlines()[0]}"
 

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 __all__ = ["score"]
 
 _ATTEMPTS, _DEADLINE, _TIMEOUT = 20, 3600.0, 300.0
-"""Retry limits of one chunk. They are generous because a run is unattended, and can be resumed anyway."""
+"""Attempts, deadline and timeout in seconds for one chunk. They are generous, because a run is unattended."""
 
 _MAX_UNREACHED = 5
-"""Attempts to reach a server that has never responded: its address is probably wrong."""
+"""Maximum number of attempts if the server has never responded: its address is probably wrong."""
 
 _REPORTED_WAIT = 3.0
-"""Minimum wait in seconds that is reported. Chunks that wait together are reported once."""
+"""Shortest wait in seconds that is reported. If several chunks wait at once, one message reports it."""
 
 
 @click.command()
@@ -46,7 +46,7 @@ _REPORTED_WAIT = 3.0
     "url",
     metavar="URL",
     required=True,
-    help="URL of the deployment: that of the mount point with its name, such as http://host/ml/churn.",
+    help="URL of the deployment: the mount point plus its name, such as http://host/ml/churn.",
 )
 @click.option(
     "--key-env",
@@ -115,7 +115,7 @@ class _Job:
         path: Input file.
         output: Path of the predictions.
         done: Checkpoint to continue from; updated as rows are scored.
-        key: API key; None for an open gate.
+        key: API key; None for a gate that requires no key.
         chunk: Maximum number of rows per request.
         in_flight: Maximum number of concurrent requests.
     """
@@ -189,7 +189,7 @@ class _Job:
         in_flight, max_in_flight = deque[Any](), 1
         chunk = next(chunks, None)
         if chunk is None and not self._done.rows:
-            # A fault in the header takes precedence over the missing rows.
+            # Report an invalid header rather than the missing rows.
             await adrive(check_header(session, source.header))
             raise ConfigurationError(f"{self._path} has a header line but no rows: nothing was scored")
         try:

@@ -44,7 +44,7 @@ class Input:
 
     Attributes:
         header: First line.
-        initial_fraction: Fraction of the file, from 0 to 1, that was done before `chunks` began.
+        initial_fraction: Fraction of the file, from 0 to 1, that was done before this run.
 
     Raises:
         ConfigurationError: The file is empty, damaged, or not a CSV file.

@@ -59,7 +59,9 @@ def exclusive_lock(path: Path) -> Iterator[BinaryIO]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ConfigurationError(f"{path} is being written by another run of the command") from None
+                raise ConfigurationError(
+                    f"{path} is being written by another run of the command: choose another --output"
+                ) from None
         yield file
 
 
@@ -93,7 +95,7 @@ class Output:
     Args:
         file: File of the predictions, open for appending.
         path: Path of that file.
-        done: Checkpoint to continue from. Anything that was written after it is written again.
+        done: Checkpoint to continue from. Rows that were written after it are written again.
 
     Raises:
         ConfigurationError: A file is shorter than the checkpoint says.
@@ -122,7 +124,7 @@ class Output:
         self._files.close()
 
     def _start(self) -> None:
-        """Truncate the files to the checkpoint, after deleting the checkpoint of a run that is replaced."""
+        """Delete the checkpoint of a replaced run, then truncate the files to the current checkpoint."""
         if self._is_started:
             return
         self._is_started = True
@@ -143,7 +145,7 @@ class Output:
         """Write the results of *chunk*, then the checkpoint.
 
         Raises:
-            UnexpectedResponse: The columns differ from those of the chunks before.
+            UnexpectedResponse: The columns of *scored* differ from the columns of earlier chunks.
         """
         self._start()
         rejected = [
@@ -169,7 +171,8 @@ class Output:
         if scored.header is not None and self.done.header is None:
             self.done.header = scored.header
             yield scored.header
-            # Rows that were rejected before the first scored one: until now the number of cells was unknown.
+            # The rows rejected so far get their empty lines now: only the header shows how many cells they
+            # need.
             yield _empty_line(scored.header) * self.done.refused
         elif scored.header not in (None, self.done.header):
             raise UnexpectedResponse(

@@ -176,7 +176,7 @@ def format_greeting(gate: "Gate", base_url: str, key: str | None, *, is_open: bo
     header = [] if is_open else ["-H", f"Authorization: Bearer {key or '<key>'}"]
     for name in gate.deployments:
         body = json.dumps(_example_row(gate, name))
-        url = f"{base_url}/simple/{name}"
+        url = f"{base_url}/deployments/{name}/predict"
         yield ""
         yield f"{name}: modelgate score rows.csv --url {base_url}/{name}"
         yield f"Console: {base_url}/deployments/{name}/console"

@@ -1,8 +1,8 @@
 """HTTP client for a deployment of a gate. Requires the extra ``client``.
 
 `Client` is blocking, `AsyncClient` is for asyncio; both share the class `Session`. An error response of
-the gate is raised as the exception that `Gate.score` would raise, see `modelgate.errors`. If there is no
-response of a gate, a `ClientError` is raised.
+the gate is raised as the exception that `Gate.score` would raise, see `modelgate.errors`. If the gate does
+not respond at all, or something else does, a `ClientError` is raised.
 """
 
 from .clients import AsyncClient, Client

@@ -17,7 +17,7 @@ __all__ = ["AsyncClient", "Client", "httpx_package"]
 H = TypeVar("H")
 
 BATCH_ROWS = 10_000
-"""Default limit of a gate, unless the deployment or the dialect sets another."""
+"""Default of *batch_rows*: the limit of a gate, unless its deployment or its dialect sets another."""
 
 BATCH_BYTES = 4 * 1024 * 1024
 

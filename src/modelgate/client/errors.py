@@ -41,7 +41,7 @@ class ConnectionFailed(ClientError):
     """The connection failed or was closed, or no response came in time.
 
     Attributes:
-        retried: Whether errors of this kind are retried.
+        retried: Whether the client sends the request again after such an error.
     """
 
     def __init__(self, message: str, *, retried: bool) -> None:
@@ -50,7 +50,7 @@ class ConnectionFailed(ClientError):
 
 
 class UnexpectedResponse(ClientError):
-    """The response is not one of a gate's dialect ``datarobot``.
+    """The response is not from a gate, or not in the dialect ``datarobot``, which the client uses.
 
     Attributes:
         status: HTTP status.
@@ -186,7 +186,7 @@ LINE = re.compile(r"^Line (\d+) of the CSV body ")
 
 
 def shift_rows(error: AnswerableError, offset: int, batch: Rows) -> None:
-    """Change the row numbers in *error* from those of a batch to those of all rows.
+    """Make the row numbers in *error* count from the first of all rows instead of the first of the batch.
 
     Args:
         error: Error response of the gate to the batch.

@@ -16,8 +16,8 @@ class Predictions:
     Args:
         values: Prediction of each row: a class, a number, or any value returned by a function; for a
             model with several outputs, a dict by output.
-        classes: Classes in the order of the probabilities, the positive one of two first. None if the
-            model returns no probabilities or has several outputs.
+        classes: Classes in the order of the probabilities; with two classes, the positive one is first. None
+            if the model returns no probabilities or has several outputs.
         probabilities: Probability of each class, per row; None if *classes* is None.
         version: Version of the model.
         warnings: Problems of rows that were scored anyway.
@@ -73,8 +73,8 @@ def decode_predictions(content: bytes) -> Predictions:
 def _has_classes(row: _Row) -> bool:
     """Return True if the ``predictionValues`` of *row* are the probabilities of one classifier.
 
-    They are not for a regression, whose only value is the predicted number, labelled with the target's
-    name. For several outputs, a label joins output and class (``a_b_c``), which is ambiguous.
+    A regression has one value there: the predicted number, labelled with the target's name. A model with
+    several outputs has labels of output and class joined (``a_b_c``), which cannot be split again.
     """
     if isinstance(row.prediction, dict):
         return False

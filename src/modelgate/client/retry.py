@@ -14,7 +14,7 @@ RETRIED = (429, 503)
 """Statuses of temporary errors. Other server errors may be permanent and are not retried."""
 
 _FIRST_PAUSE, _MAX_PAUSE = 0.5, 30.0
-"""Upper bounds in seconds of the random pause after the first attempt, and after any attempt."""
+"""Upper bounds in seconds of the first random pause, and of any later one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Retry:
         return self.clock() + self.deadline
 
     def attempt_timeout(self, deadline: float) -> float:
-        """Return the seconds for an attempt that starts now, given the time of the *deadline*."""
+        """Return the timeout in seconds of an attempt that starts now and must end by *deadline*."""
         return max(0.001, min(self.timeout, deadline - self.clock()))
 
     def pause(self, attempt: int, retry_after: float | None, deadline: float) -> float | None:
@@ -62,7 +62,7 @@ class Retry:
 
         Args:
             attempt: Number of the failed attempt, starting at 1.
-            retry_after: Seconds that the server requests, if any.
+            retry_after: Seconds that the server requests; None if it requests none.
             deadline: Time of the deadline.
         """
         if attempt >= self.attempts:
@@ -76,7 +76,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Parse the header ``Retry-After``, seconds or a date (RFC 9110, section 10.2.3).
 
     Args:
-        headers: Headers of the response. A date is compared with the header ``Date``, if it is there,
+        headers: Headers of the response. A date is compared with the header ``Date`` if the response has one,
             because both are from the server's clock.
         now: Time of this machine's clock, in seconds since the epoch.
 

@@ -122,7 +122,7 @@ def records(lines: Iterable[bytes], line: int = 1) -> Iterator[tuple[int, bytes]
 
 
 class _PandasRows:
-    """DataFrame that is sliced by position, whatever its index is."""
+    """DataFrame whose rows are sliced by position, not by its index."""
 
     def __init__(self, frame: Any) -> None:
         self.frame = frame

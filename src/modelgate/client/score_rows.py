@@ -38,7 +38,7 @@ class ScoredRows(NamedTuple):
 
     Args:
         header: Header line of the predictions; None if no row was scored.
-        results: Line with the predictions of each row, or the reason why there is none.
+        results: For each row, the line with its predictions, or the reason why it was rejected.
         versions: Versions of the models that scored the rows, if known.
     """
 
@@ -53,8 +53,8 @@ def score_rows(session: Session, rows: Rows, *, is_first: bool = False) -> Flow[
     Args:
         session: Session that sends the requests.
         rows: CSV rows with their header.
-        is_first: Whether no rows with this header have been accepted yet. If so, and if the gate rejects
-            *rows* without naming one, the header is checked separately.
+        is_first: Whether no rows with this header have been accepted yet. If the gate then rejects *rows*
+            without naming one, the header is checked alone, since it may be the cause.
 
     Raises:
         ModelgateError: The cause is not an individual row but, for example, a missing column, the key, a

@@ -143,7 +143,7 @@ class Session:
             body: Body of the request.
             media_type: Media type of the body.
             accept: Media type of the response.
-            deadline: Time of the deadline on the clock of `Retry`; by default it starts now.
+            deadline: Time of the deadline on the clock of `Retry`; by default the deadline of a call that starts now.
 
         Raises:
             ModelgateError: Any error of `modelgate.client.errors`.
@@ -184,8 +184,9 @@ class Session:
         """Send one request and return the response, whatever its status. Redirects are not followed."""
         import httpx
 
-        # httpx limits the time of each read, not of all: _send_blocking and _send_async limit the sum.
-        # The shorter limit for connecting tells a server that is down from one that is slow.
+        # httpx limits the time of each read. _send_blocking and _send_async limit the time of all reads
+        # together.
+        # Connecting has a shorter limit, so that a server that is down is not mistaken for a slow one.
         limits = httpx.Timeout(timeout, connect=timeout / 2)
         request = self.http.build_request(
             "POST", self._endpoint, content=body, headers=headers, timeout=limits
@@ -243,21 +244,21 @@ def sleep(seconds: float) -> Flow[None]:
 
 
 def predictions_url(url: str) -> str:
-    """Return the URL to send rows to, for the deployment at *url*.
+    """Return the URL to which rows are sent, for the deployment at *url*.
 
     Raises:
-        ConfigurationError: *url* is not that of a deployment.
+        ConfigurationError: *url* is not the URL of a deployment.
     """
     try:
         parts = urlsplit(url)
         host = parts.hostname
     except (ValueError, AttributeError):
         host = None
-    rule = "url must be that of a deployment, such as https://host/ml/churn"
+    rule = "url must be the URL of a deployment, such as https://host/ml/churn"
     if not host or parts.scheme not in ("http", "https"):
         raise ConfigurationError(f"{rule} (got {url!r})")
     if parts.username is not None or parts.query or parts.fragment:
-        # These parts may be secret, so that the error does not quote them.
+        # These parts may be secret, so the message does not quote them.
         raise ConfigurationError(f"{rule}, without user, password, '?' and '#'; pass the key as key=")
     parent, _, name = parts.path.rstrip("/").rpartition("/")
     if not name:

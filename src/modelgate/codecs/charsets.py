@@ -1,7 +1,7 @@
 """Convert text from any charset that Python supports to UTF-8.
 
 The DataRobot Prediction API accepts Python's standard encodings. Names from requests are never passed to
-`codecs.lookup` directly, as it caches every name and also finds ``zip`` and ``rot13``.
+`codecs.lookup` directly, because it caches every name and also finds ``zip`` and ``rot13``.
 """
 
 import encodings
@@ -29,12 +29,12 @@ _NO_CHARSETS = {
         "zlib_codec",
     ),
     *("charmap", "idna", "mbcs", "oem", "punycode", "raw_unicode_escape", "undefined", "unicode_escape"),
-    "utf_7",  # hides markup from filters, and the Encoding Standard forbids it
+    "utf_7",  # It can hide markup from filters, so the WHATWG Encoding Standard forbids it.
 }
 _UTF_8 = ("utf_8", "utf_8_sig")
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
 _MAX_CHARSET, _MAX_CONTENT_TYPE = 40, 1000
-# Only the most common ones, for the message and the Accept field of a 415.
+# Examples of accepted charsets, for the message and the Accept field of a 415.
 _ACCEPTED = ", ".join(
     f"text/csv;charset={name}" for name in ("utf-8", "utf-16", "iso-8859-1", "windows-1252", "shift_jis")
 )
@@ -67,7 +67,7 @@ def is_json(kind: str, parameters: Mapping[bytes, bytes]) -> bool:
 
 
 def lookup_codec(charset: str) -> str:
-    """Return the name of Python's codec for a charset, which may be spelled in any way.
+    """Return the name of Python's codec for a charset. Case and punctuation of *charset* do not matter.
 
     Raises:
         UnsupportedMediaType: It is not a supported text encoding.
@@ -92,7 +92,7 @@ def _find_codec(charset: str) -> str | None:
 
 
 def to_utf8(raw: bytes, codec: str) -> bytes:
-    """Convert *raw* from *codec* to UTF-8. Text that is UTF-8 already is returned unchecked.
+    """Convert *raw* from *codec* to UTF-8. If *codec* is UTF-8, *raw* is returned unchecked.
 
     Raises:
         MalformedBody: *raw* is not valid in *codec*.
@@ -102,4 +102,6 @@ def to_utf8(raw: bytes, codec: str) -> bytes:
     try:
         return raw.decode(codec).encode()
     except UnicodeDecodeError as error:
-        raise MalformedBody(f"The body is not {codec} (byte {error.start})") from None
+        raise MalformedBody(
+            f"The body is not {codec} at byte {error.start}: send it in the charset of its Content-Type"
+        ) from None

@@ -48,12 +48,16 @@ def decompress(raw: bytes, coding: str, limit: int) -> bytes:
         try:
             part = stream.decompress(remaining, limit - size + 1)
         except (zlib.error, OSError, ValueError):
-            raise MalformedBody("The body does not match its Content-Encoding") from None
+            raise MalformedBody(
+                "The body is not compressed as its Content-Encoding says: correct the field or the body"
+            ) from None
         parts.append(part)
         size += len(part)
         if size > limit:
             raise BodyTooLarge(limit)
         if not stream.eof or len(parts) > _MAX_MEMBERS:
-            raise MalformedBody("The compressed body is truncated or has too many members")
+            raise MalformedBody(
+                "The compressed body is truncated or has too many parts: compress it in one part"
+            )
         remaining = stream.unused_data
     return b"".join(parts)

@@ -1,8 +1,8 @@
 """Fast parsers of numbers: lists of cells with `float`, lines of a large body with pandas.
 
 Both round as `parse_text` does, but also accept names such as ``inf``, white space, underscores and, in
-pandas, short rows. So only plain numerals are passed to them. If their result may differ from that of
-`parse_text`, the functions here return None, and the caller parses the cells one by one.
+pandas, short rows. So only plain numerals are passed to them. If `parse_text` might return another
+result, the functions here return None, and the caller parses the cells one by one.
 """
 
 import re
@@ -45,7 +45,7 @@ def parse_numbers(cells: list[str]) -> Numbers | None:
 def blocks_of(raw: bytes, start: int, end: int, width: int, rows: int) -> Iterator[Numbers | None]:
     r"""Parse the lines of *raw* from *start* to *end*, and yield arrays of *rows* lines.
 
-    If lines may need `parse_text`, None is yielded in place of their array, and no more follow.
+    If `parse_text` might read some lines differently, None replaces their array and is the last item.
 
     Args:
         raw: CSV without quotes, with ``\r`` only before ``\n``.
@@ -69,15 +69,16 @@ def blocks_of(raw: bytes, start: int, end: int, width: int, rows: int) -> Iterat
         return
     exact = {}
     if int(pandas.__version__.split(".")[0]) < 3:
-        # Before 3.0 only "round_trip" is exact; since then all parsers are, and the option is deprecated.
+        # Before pandas 3.0 only "round_trip" is exact. Since then all parsers are, and the option is
+        # deprecated.
         exact = {"float_precision": "round_trip"}
-        # Before 3.0 a chunk whose first line has too many cells loses one of them without an error.
+        # Before pandas 3.0 a chunk whose first line has too many cells loses one of them without an error.
         if not lines.is_rectangular:
             yield None
             return
     options = {"header": None, "dtype": np.float64, "skip_blank_lines": False, "low_memory": False, **exact}
     try:
-        # One reader for all arrays takes three quarters of the time of a reader for each.
+        # One reader for all arrays takes three quarters of the time that one reader per array takes.
         for frame in pandas.read_csv(lines, chunksize=rows, **options):  # type: ignore[call-overload]
             numbers = frame.to_numpy()
             # The array may be a read-only view of the frame, which nothing else uses.
@@ -97,7 +98,7 @@ def _has_short_cells(raw: bytes, start: int, end: int) -> bool:
 
 
 class _Lines:
-    """Lines of a body as a file for pandas, which does not decode the content of unknown file types."""
+    """File object over lines of a body. pandas does not decode what it reads from such an unknown type."""
 
     def __init__(self, raw: bytes, start: int, end: int, width: int) -> None:
         self._raw, self._start, self._end, self._width = raw, start, end, width
@@ -109,7 +110,7 @@ class _Lines:
         return part
 
     def __iter__(self) -> Iterator[bytes]:
-        raise NotImplementedError  # pandas expects the method of a file, but does not call it
+        raise NotImplementedError  # pandas requires this method of a file, but does not call it.
 
     @property
     def has_unusual_numbers(self) -> bool:

@@ -31,7 +31,7 @@ __all__ = [
 T = TypeVar("T")
 
 LARGE = 64 * 1024
-"""Size in bytes above which JSON is decoded in another thread: the slow checks of a MiB take 20 ms."""
+"""Size in bytes above which JSON is decoded in another thread. Checking 1 MiB can take 20 ms."""
 
 _NUMPY_SIZE = 8192
 _MAX_DIGITS = 400
@@ -166,7 +166,7 @@ def reject_duplicate_names(raw: bytes, members: int) -> None:
 
 def _check_names(pairs: list[tuple[str, object]]) -> None:
     if len({name for name, _ in pairs}) != len(pairs):
-        raise MalformedBody("The JSON body names a member twice")
+        raise MalformedBody("An object in the JSON body names a member twice: remove one")
 
 
 def check_unread_members(raw: bytes, members: Mapping[str, msgspec.Raw], known: Collection[str]) -> None:

@@ -40,14 +40,16 @@ def extract_file(raw: bytes, boundary: bytes | None) -> Part:
         MalformedBody: *raw* is not a form, has more than 100 fields, or has no or several files.
     """
     if not boundary:
-        raise MalformedBody("The Content-Type multipart/form-data has no boundary")
+        raise MalformedBody("The Content-Type multipart/form-data must have a boundary")
     form = _Form(raw)
     try:
         MultipartParser(boundary, form.callbacks).write(raw)  # type: ignore[arg-type]
     except FormParserError:
-        raise MalformedBody("The body is not valid multipart/form-data") from None
+        raise MalformedBody(
+            "The body is not valid multipart/form-data: check its boundary and its headers"
+        ) from None
     if not form.is_complete:
-        raise MalformedBody("The multipart/form-data ends before its last boundary")
+        raise MalformedBody("The multipart/form-data ends before its last boundary: send the whole form")
     files = [part for part in form.parts if part.name == b"file"]
     files = files or [part for part in form.parts if part.is_file]
     if len(files) != 1:
@@ -85,7 +87,7 @@ class _Form:
     def _set_header(self, data: bytes, start: int, end: int) -> None:
         self._fields[self._name] = data[start:end]
 
-    def _set_span(self, data: bytes, start: int, end: int) -> None:  # noqa: ARG002  a callback takes three
+    def _set_span(self, data: bytes, start: int, end: int) -> None:  # noqa: ARG002  the parser passes three
         # The parser gets the whole body at once, so the data of a part is contiguous.
         self._span = slice(start, end)
 

@@ -20,14 +20,14 @@ _SCRIPTS = [
     f"{part}.js"
     for part in ("dom", "csv", "requests", "answers", "code", "form", "result", "scoring", "batch", "page")
 ]
-"""Parts of the script, which are joined to one module. The part that runs at once comes last."""
+"""Files of the script, which are joined into one module. The last file starts the page."""
 
 
 def route(*, keyed: bool) -> Route:
     """Return the route of the page.
 
     Args:
-        keyed: Whether requests need an API key, so that the page first asks for one.
+        keyed: Whether requests need an API key. The page then starts with a field for it.
     """
     page, headers = _build_page(keyed)
     etag = f'"{_digest(page)}"'

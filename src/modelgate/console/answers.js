@@ -1,6 +1,13 @@
 // Read responses: turn that of each dialect into rows of {name, value, shares, confidence}, one for each output.
 
 const READERS = {
+  native(json, targets) {
+    return (json.predictions || [json]).map((row) => targets.map((target) => {
+      const { prediction, probabilities } = row.outputs ? row.outputs[target.name] : row;
+      return valueOf(target, prediction, probabilities ? Object.entries(probabilities) : null);
+    }));
+  },
+
   mlclever(json, targets, single) {
     const values = single ? [json.predictions] : json.predictions.map((row) => (targets.length > 1 ? row : [row]));
     if (values.some((row) => row.length !== targets.length)) return null;
@@ -104,7 +111,7 @@ function isPrediction({ value, shares, confidence }) {
 // Read the message of an error and the errors by column, in the format of any dialect.
 function readErrors(json, columns) {
   const inner = json?.error !== null && typeof json?.error === "object" ? json.error : json || {};
-  const message = [inner.error, inner.message, inner.errorMessage].find((text) => typeof text === "string");
+  const message = [inner.error, inner.message, inner.errorMessage, inner.detail].find((text) => typeof text === "string");
   const named = [inner.errors, inner.details].find((value) => value && typeof value === "object");
   const errors = new Map(Object.entries(named || {}));
   for (const name of inner.missing_columns || []) errors.set(name, "is missing");

@@ -32,7 +32,8 @@ class DeploymentBuilder:
         cache: Cache of predictors.
         metadata: Cache of model metadata.
         scoring_layers: Scoring layers of the gate; None for the standard ones.
-        answer: Answers a request, given the handler that scores its query.
+        answer: Function that answers a request. Its arguments are the handler that scores the request's
+            query, and the request.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class DeploymentBuilder:
         )
 
     def _answer_with_version(self, score: Handler[Query, Prediction], request: Request) -> Flow[Response]:
-        """Answer a request of a rollout: set the caller on its query, and the version on the response."""
+        """Answer a request to a rollout: store the caller in its query, and send the version in a header."""
         query, principal = request.context.query, request.context.principal
         assert query is not None
         if principal is not None:
@@ -129,7 +130,7 @@ class DeploymentBuilder:
 
 
 class _ScoreByRollout:
-    """Score each query by one revision: that of the requested version, or else the one *splitter* picks."""
+    """Score each query with the revision of the requested version, or with the one that *splitter* picks."""
 
     def __init__(self, revisions: Sequence[ModelRevision], splitter: TrafficSplitter) -> None:
         self._revisions = revisions
@@ -169,5 +170,5 @@ def _has_same_model(deployment: Deployment, other: Deployment) -> bool:
 
 
 def is_same_model(model: Any, other: Any) -> bool:
-    """Return True if both are the same object, or the same name or path of a stored model."""
+    """Return True if *model* and *other* are the same object, or the same name or path of a stored model."""
     return model is other or (isinstance(model, str | Path) and model == other)

@@ -28,7 +28,7 @@ class ModelRevision:
     Args:
         deployment: Options of the deployment, with this model as its own.
         model: Layer that provides the model.
-        score: The scoring layers, the model included.
+        score: Handler that scores a query: all scoring layers, including *model*.
         handle: Handle of a model that is loaded on demand; None for a model passed as an object.
         serves_callers: False for the revision of a shadow, whose calls are counted separately.
     """
@@ -44,7 +44,7 @@ class InFlight:
     """The requests of a deployment that are not answered yet.
 
     Attributes:
-        begin: Adds a request.
+        begin: Function that adds a request.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class InFlight:
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
-        """Start without requests in flight; the parent process answers its own."""
+        """Start with no requests: those in flight during a fork are answered by the parent process."""
         self._requests: set[object] = set()
         self.begin = self._requests.add
         self._ended = threading.Condition()
@@ -82,7 +82,7 @@ class LiveDeployment:
         score: Scores a query with one of the revisions.
         answer: Answers a request: the deployment's HTTP layers around *score*.
         state: Whether it takes requests.
-        in_flight: Requests that are not answered yet, shared with the objects it replaced.
+        in_flight: Requests that are not answered yet. The object that replaces this one shares them.
         shadow: Layer that sends queries to the shadow; None without a shadow.
         shadow_revision: Model revision of the shadow.
     """
@@ -103,7 +103,7 @@ class LiveDeployment:
 
     @property
     def all_revisions(self) -> tuple[ModelRevision, ...]:
-        """All model revisions, the shadow's last."""
+        """All model revisions. The revision of the shadow is last."""
         return self.revisions if self.shadow_revision is None else (*self.revisions, self.shadow_revision)
 
     @property
@@ -136,7 +136,7 @@ class LiveDeployment:
         return version if version is not None else (yield from self.model.version())
 
     def versions(self) -> Flow[list[str]]:
-        """Return the versions that answer requests, the own model's first."""
+        """Return the versions that answer requests. The version of the deployment's own model is first."""
         versions = [(yield from self.version())]
         for revision in self.revisions[1:]:
             versions += [(yield from revision.model.version())]

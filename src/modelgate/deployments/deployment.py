@@ -40,8 +40,8 @@ class Deployment:
             *target*, *positive_class* and *threshold* unless they are set here.
         schema: Schema of the input; by default inferred from the estimator.
         target: Name of the predicted value, or a list with the name of each output.
-        version: Model version in paths and responses; by default that of the package, or of the
-            model's name in the store, or ``"1"``.
+        version: Model version in paths and responses. By default the version in the package, else the version
+            in the model's name in the store, else ``"1"``.
         model_id: Model name in responses that contain one; by default the deployment's name.
         positive_class: Positive class of a binary classifier; by default the second of ``classes_``.
         threshold: Probability from which the positive class is predicted; by default the
@@ -52,18 +52,19 @@ class Deployment:
             the service of the dialect does: two for ``mlclever``, no rounding for the others.
         state: ``"active"``, or ``"paused"`` to reject every request.
         sha256: SHA-256 digest that pins the model file; required for a ``.joblib`` file.
-        layers: HTTP layers around this deployment only, inside those of the gate.
+        layers: HTTP layers around this deployment only. They run inside the gate's layers.
         scoring_layers: Scoring layers around its predictions, instead of the gate's.
         offload: Whether the model runs in a worker thread of the gate: under ASGI, and under WSGI if
             requests have a deadline. By default a function under ASGI always does, and any other model
             while its calls take more than two milliseconds. True offloads every call. False runs the
-            model on the event loop, one request at a time, or in the server's thread: for a function
-            known to take microseconds.
+            model on the event loop, one request at a time, or in the server's thread. Use it only for a
+            function that takes microseconds.
         batch: Whether an estimator scores waiting requests together in one call. Use False for
             estimators whose prediction for a row depends on the other rows.
-        plans: Whether the exact plan of an estimator answers for it, if it has one: see
-            `Predictor.plan`. ``"onnx"`` converts the estimator to an ONNX graph (extra ``onnx``), whose
-            predictions may differ slightly: the difference is measured at load and logged.
+        plans: Whether to predict with the exact plan of an estimator, if it has one. This is faster code
+            with the same predictions, see `Predictor.plan`. ``"onnx"`` converts the estimator to an ONNX
+            graph (extra ``onnx``), whose predictions may differ slightly. The difference is measured at
+            load and logged.
         rollout: Other models that answer some of the requests.
         shadow: Another model that scores the same requests without answering callers.
         csv_header: Whether the first line of CSV has the column names. If False, its cells are in the order of
@@ -138,13 +139,15 @@ class Deployment:
             raise ConfigurationError(
                 f"endpoint must be a path such as '/detect-fraud' (got {self.endpoint!r})"
             )
-        # Checks both options now instead of with the first request.
+        # Check both options now instead of with the first request.
         Threshold(self.threshold, self.positive_class)
         _check_model(self)
         if self.path is not None:
             check_file(self.path, LoadPolicy(self.sha256))
         elif self.sha256 is not None and self.stored_name is None:
-            raise ConfigurationError('sha256 needs a model file or "store:name" as the model')
+            raise ConfigurationError(
+                'sha256 must be None unless the model is the path of a file or "store:name"'
+            )
 
     @property
     def _schema_options(self) -> dict[str, Any]:

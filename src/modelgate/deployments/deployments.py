@@ -37,7 +37,7 @@ __all__ = ["Deployments"]
 class Deployments(Mapping[str, Deployment]):
     """The deployments of a gate by name, and methods that change them while they serve.
 
-    A change loads and tests whatever it needs first, and takes effect in one step: each request is
+    A change first loads and tests the models it needs, and then takes effect in one step: each request is
     answered by the old state or by the new one. The methods block: call them from a thread, not from
     a coroutine.
 
@@ -132,7 +132,7 @@ class Deployments(Mapping[str, Deployment]):
         try:
             return in_model_thread(drive, self.catalog.describe(name))
         except DeploymentLoading:
-            # The description comes from the model itself.
+            # The model must be loaded, because the description comes from it.
             self.predictor(name)
             return in_model_thread(drive, self.catalog.describe(name))
 
@@ -145,9 +145,9 @@ class Deployments(Mapping[str, Deployment]):
         return drive(self.catalog.get_active(name).model.predictor(math.inf))
 
     def warm(self, timeout: float | None = None) -> None:
-        """Load all models now instead of with their first request, except those of shadows.
+        """Load the models of all deployments now instead of with their first request, except for shadows.
 
-        If the cache is too small for all of them, models loaded first are evicted again.
+        If the cache is too small for all models, those loaded first are evicted again.
 
         Args:
             timeout: Seconds to wait for all of them; None to wait until they are loaded.
@@ -176,9 +176,9 @@ class Deployments(Mapping[str, Deployment]):
 
         A current rollout or shadow ends unless it is passed again.
 
-        The model is loaded, tested with the example of its package or with another row, and replaces the
-        current one in one step. No request fails because of the swap, and each is answered by
-        one of the two models. If any of this fails, the current model continues to serve.
+        The model is loaded, tested with a row (see *example* of `Deployment`), and replaces the current
+        one in one step. No request fails because of the swap, and each is answered by one of the two
+        models. If loading or the test fails, the current model continues to serve.
 
         Args:
             name: Deployment name.
@@ -199,7 +199,7 @@ class Deployments(Mapping[str, Deployment]):
         known = live.all_revisions
         if model is not None:
             changed = replace(changed, model=model, version=version, sha256=sha256)
-            # The own model is loaded even if its name is the same: the name may refer to another model now.
+            # Load this model even if its name has not changed: the name may refer to another model now.
             known = known[1:]
         self._controller.replace(changed, known, keep=keep)
 
@@ -223,7 +223,7 @@ class Deployments(Mapping[str, Deployment]):
     def rollback(self, name: str) -> None:
         """Restore the models that a deployment served before the last swap. A second call undoes the first.
 
-        It takes effect at once if they were in memory when they were swapped; otherwise they are loaded.
+        Models that were in memory when they were swapped are restored at once. Others are loaded first.
 
         Raises:
             NotFound: There is no such deployment, or it was never swapped.
@@ -233,11 +233,11 @@ class Deployments(Mapping[str, Deployment]):
         self._controller.roll_back(name)
 
     def pause(self, name: str) -> None:
-        """Reject every request to a deployment as inactive. Raises `NotFound`."""
+        """Reject every request to a deployment as inactive. Raises `NotFound` if it does not exist."""
         self._controller.set_state(name, "paused")
 
     def resume(self, name: str) -> None:
-        """Accept requests to a deployment again. Raises `NotFound`."""
+        """Accept requests to a deployment again. Raises `NotFound` if it does not exist."""
         self._controller.set_state(name, "active")
 
     def drain(self, name: str, timeout: float | None = None) -> bool:

@@ -45,7 +45,7 @@ class DeploymentController:
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
-        # Locked only while a change takes effect, never while a model is loaded.
+        # The lock is held only while a change takes effect, never while a model is loaded.
         self._changing = threading.Lock()
 
     def add(self, deployment: Deployment) -> None:
@@ -63,7 +63,7 @@ class DeploymentController:
                 handle.detach()
 
     def set_state(self, name: str, state: State) -> LiveDeployment:
-        """Change the state of a deployment and return it. Raises `NotFound`."""
+        """Change the state of a deployment, and return the deployment. Raises `NotFound`."""
         with self._changing:
             live = self._catalog[name] = replace(self._catalog.get_or_404(name), state=state)
         return live
@@ -157,7 +157,8 @@ class DeploymentController:
         except ConfigurationError:
             self._previous.pop(name, None)
             raise
-        # The stored model is the one being rolled back: the store watcher must wait for the next one.
+        # The store still has the model that is rolled back. Mark it as known, so that the store watcher does
+        # not swap it in again.
         for old in previous.model_handles:
             for new in current.model_handles:
                 if is_same_model(old.deployment.model, new.deployment.model):
@@ -168,7 +169,7 @@ class DeploymentController:
     def _load_and_test(self, revision: ModelRevision, *, known: bool) -> Predictor:
         if revision.handle is None or known:
             return drive(revision.model.predictor(math.inf))
-        # Bypasses the cache, so that a model which may fail its test evicts no model that serves.
+        # Bypass the cache: a model that may fail its test must not evict a model that serves.
         return self._loader.load(revision.handle.name)
 
     def _swap_in(
@@ -184,7 +185,7 @@ class DeploymentController:
             current = self._catalog.get_or_404(name)
             if instead_of is not None and instead_of.revisions is not current.revisions:
                 return
-            # Old models leave the cache first, as it may not have room for both.
+            # Remove the old models first, because the cache may not have room for both.
             for handle in set(current.model_handles).difference(live.model_handles):
                 handle.detach()
             for revision in set(current.all_revisions).difference(live.all_revisions):

@@ -44,7 +44,7 @@ class Loader:
 
     Attributes:
         model_metrics: Metrics of the models, by deployment.
-        watching: Whether to take the fingerprint of stored models, for `changed`.
+        watching: Whether to record the fingerprint of each stored model at load; `changed` compares it.
 
     Raises:
         ConfigurationError: A public key is invalid, or the store does not verify signatures.
@@ -60,7 +60,7 @@ class Loader:
             )
         self._store = store
         self._workers = workers
-        # Models are loaded in threads of the gate, where scikit-learn would use its default configuration.
+        # Models are loaded in other threads, where scikit-learn would use its default configuration.
         self._sklearn_config = current_sklearn_config()
         self.model_metrics: dict[str, ModelMetrics] = {}
         self._handles: WeakValueDictionary[str, ModelHandle] = WeakValueDictionary()
@@ -80,7 +80,7 @@ class Loader:
         return handle
 
     def check(self, deployment: Deployment) -> None:
-        """Raise `ConfigurationError` if the model cannot be loaded, as far as that is known in advance."""
+        """Raise `ConfigurationError` if it is already known that the model cannot be loaded."""
         if deployment.path is not None and self._policy.requires_signature:
             check_file(deployment.path, self._policy_for(deployment))
         if deployment.stored_name is None:
@@ -91,7 +91,9 @@ class Loader:
         if check is not None:
             check(deployment.stored_name, sha256=deployment.sha256)
         elif deployment.sha256 is not None and not hasattr(self._store, "supports_pinning"):
-            raise ConfigurationError("sha256 pins a file or a package, and this store has neither")
+            raise ConfigurationError(
+                "sha256 must be None for this store, which has no files or packages to pin"
+            )
 
     def load(self, name: str) -> Predictor:
         """Load the model of the handle *name* from its file or the store. Blocks."""
@@ -108,7 +110,7 @@ class Loader:
 
     def _load(self, handle: ModelHandle) -> Predictor:
         deployment = handle.deployment
-        # Taken before the model is read: a change while reading causes another load.
+        # Take the fingerprint before the model is read, so that a change while reading causes another load.
         watched = self.watching or deployment.path is not None
         fingerprint = self._fingerprint(deployment) if watched else None
         with sklearn_config(self._sklearn_config):
@@ -149,8 +151,8 @@ class Loader:
     def describe(self, name: str) -> ModelMetadata | None:
         """Return metadata of the model of the handle *name* without loading it.
 
-        It comes from the package, or from the last load if the stored model has not changed since;
-        None if neither has it.
+        The metadata comes from the package, or from the last load if the stored model has not changed since.
+        Return None if neither has it.
         """
         handle = self._handles[name]
         deployment = handle.deployment
@@ -183,7 +185,7 @@ class Loader:
         Args:
             deployment: Options of the deployment.
             model: Estimator, function or package.
-            metrics: Counts the calls of the model; None to count them with those of the deployment.
+            metrics: Metrics of the model's calls; None for the metrics of the deployment.
 
         Raises:
             ConfigurationError: The options do not fit the model, or the model fails its test.
@@ -204,7 +206,7 @@ class Loader:
                 plans=deployment.plans,
                 batch=deployment.batch,
                 inline=None if deployment.offload is None else False,
-                tally=metrics or self.model_metrics.setdefault(deployment.name, ModelMetrics()),
+                metrics=metrics or self.model_metrics.setdefault(deployment.name, ModelMetrics()),
                 sample=package.sample if package is not None else (),
                 nonfinite=deployment.nonfinite,
             )
@@ -243,12 +245,12 @@ def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:
 
 
 def _target(deployment: Deployment, manifest: Manifest | None) -> str | Sequence[str]:
-    """Return the target names of the deployment, or those of the package if it sets none."""
+    """Return the target names that the deployment sets, else the target names of the package."""
     return deployment.target if manifest is None or deployment.target != "prediction" else manifest.target
 
 
 def _version(deployment: Deployment, manifest: Manifest | None) -> str:
-    """Return the version of the package, or that in the model's name in the store."""
+    """Return the version in the package, else the version in the model's name in the store."""
     if manifest is not None:
         return manifest.version
     version = (deployment.stored_name or "").partition("@")[2]
@@ -256,7 +258,7 @@ def _version(deployment: Deployment, manifest: Manifest | None) -> str:
 
 
 def _check_decision(predictor: Predictor, threshold: float | None, positive_class: Any) -> None:
-    """Raise `ConfigurationError` if the model lacks the positive class, or probabilities for a threshold."""
+    """Raise `ConfigurationError` if the model cannot have this threshold or this positive class."""
     # The outputs of a function are only known once it was called.
     if (threshold is None and positive_class is None) or not hasattr(predictor.model, "predict"):
         return
@@ -268,9 +270,11 @@ def _check_decision(predictor: Predictor, threshold: float | None, positive_clas
     if not binary_targets:
         classes = [target.classes for target in predictor.targets]
         if positive_class is None:
-            raise ConfigurationError(f"threshold needs a model with two classes (got {classes})")
+            raise ConfigurationError(
+                f"threshold must be None unless the model has two classes (got {classes})"
+            )
         raise ConfigurationError(
             f"positive_class must be one of the model's two classes {classes} (got {positive_class!r})"
         )
     if threshold is not None and not any(target.probabilities for target in binary_targets):
-        raise ConfigurationError("threshold needs a model that predicts probabilities")
+        raise ConfigurationError("threshold must be None for a model that predicts no probabilities")

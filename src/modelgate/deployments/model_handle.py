@@ -13,7 +13,7 @@ __all__ = ["ModelHandle"]
 
 
 class ModelHandle:
-    """Provides the model of a revision: from the cache, or its own reference once it was replaced.
+    """Provides the model of a revision: from the cache, or from its own reference after a replacement.
 
     A replaced model is no longer in the cache. It stays in memory as long as something refers to this
     handle: a request that is still running, or the state that `rollback` restores.
@@ -22,7 +22,7 @@ class ModelHandle:
         name: Name of the model in the cache.
         deployment: Deployment that the model belongs to.
         cache: Cache of the models that serve.
-        metrics: Counts the calls of the model; None to count them with those of the deployment.
+        metrics: Metrics of the model's calls; None for the metrics of the deployment.
 
     Attributes:
         fingerprint: Fingerprint of the stored model when it was last loaded; None if it was not taken.
@@ -60,7 +60,8 @@ class ModelHandle:
     def publish(self, predictor: Predictor) -> None:
         """Put *predictor* into the cache.
 
-        A model that was detached before stays outside: its name in the cache may belong to another one.
+        A detached model that this handle still refers to is not put back, because its name in the cache
+        may belong to another model now.
         """
         predictor.set_serving(True)
         if self._detached_predictor is None:
@@ -76,6 +77,6 @@ class ModelHandle:
     def _detach(self, predictor: Predictor | None) -> None:
         if predictor is not None:
             predictor.set_serving(False)
-        # In this order, a concurrent caller finds it in one of the two.
+        # In this order, a concurrent caller finds the model either here or in the cache.
         self._detached_predictor = predictor
         self._cache.drop(self.name)

@@ -31,7 +31,7 @@ class Registry(Protocol):
 
 
 class Controller(Protocol):
-    """The methods of `modelgate.deployments.lifecycle.DeploymentController` that are used here."""
+    """The methods of `modelgate.deployments.lifecycle.DeploymentController` that a reconciler needs."""
 
     def apply(self, name: str, deployment: Deployment | None, state: State, *, load: bool) -> None: ...
     def warm_up(self, name: str) -> None: ...
@@ -74,7 +74,7 @@ class RegistryReconciler:
         self._unreachable = False
         self._reconcile(records, load=load)
         if not load:
-            # Nothing serves before the first poll, so models are applied first and tested afterwards.
+            # The first poll replaces no registered model, so apply all records before testing any model.
             for name in self._own.keys() & self._applied.keys():
                 self._test_or_revert(name)
 
@@ -98,10 +98,10 @@ class RegistryReconciler:
             self._controller.apply(name, own, own.state if own is not None else "active", load=load)
             self._applied.pop(name, None)
             return
-        # A state that this version does not know must not serve.
+        # A deployment in a state that this version does not know must not serve.
         state = record.state if record.state in get_args(State) else "paused"
         if name in self._catalog:
-            # Set even if the rest of the record is rejected: a pause must reach every gate.
+            # Set the state even if the rest of the record is rejected: a pause must reach every gate.
             self._controller.set_state(name, state)
         self._controller.apply(name, record.deployment(own), state, load=load)
         self._applied[name] = record

@@ -122,8 +122,8 @@ def hash_to_unit(name: str, value: str) -> float:
 def boundaries(shares: Sequence[float]) -> list[float]:
     """Return the boundaries between the models on the range from 0 to 1.
 
-    The candidate models start at 0, one after the other, except that the last of several ends at 1. The
-    deployment's own model has the part in between, so that each of two candidates can grow into it.
+    The ranges of the candidate models follow each other from 0, except that the last of several ends at 1.
+    The deployment's own model has the range in between, so that each of two candidates can grow into it.
 
     Args:
         shares: Share of each candidate model, from 0 to 1.
@@ -136,7 +136,7 @@ def boundaries(shares: Sequence[float]) -> list[float]:
 def pick_model(edges: Sequence[float], position: float) -> int:
     """Return the index of the model at *position*: 0 for the deployment's own, 1 for the first candidate.
 
-    If the share of the first or the last candidate grows, it keeps all positions that it had.
+    A first or last candidate whose share grows keeps all positions that it had.
 
     Args:
         edges: Result of `boundaries`.
@@ -172,7 +172,7 @@ class TrafficSplitter:
         return 0 if value is None else pick_model(self._edges, hash_to_unit(self._name, value))
 
     def _column_value(self, rows: object) -> Flow[str | None]:
-        """Return the column's value in the first row, spelled the same for JSON and CSV."""
+        """Return the column's value in the first row as text, the same for JSON and CSV."""
         read = partial(first_value, rows, self._column)
         value = (yield from run(read)) if is_large(rows) else read()
         if isinstance(value, float) and value.is_integer():

@@ -34,14 +34,14 @@ _DEPLOYMENTS = sa.Table(
 
 @dataclass(frozen=True, slots=True)
 class DeploymentRecord:
-    """A row of the registry: how gates are to serve one deployment.
+    """A row of the registry: the desired model, rollout and state of one deployment.
 
     Args:
         name: Deployment name.
         model: ``"store:name"``, ``"store:name@version"`` or an alias; None to keep the app's own model.
         state: Whether the deployment takes requests.
-        percents: See `Rollout`; empty for no rollout, None to keep the app's own.
-        by: See `Rollout`.
+        percents: *weights* of the `Rollout`; empty for no rollout, None to keep the app's own.
+        by: *sticky_by* of the `Rollout`.
         changed: When the row was last written; None if that is not known.
     """
 
@@ -53,7 +53,7 @@ class DeploymentRecord:
     changed: datetime | None = field(default=None, compare=False)
 
     def check(self) -> None:
-        """Raise `ConfigurationError` unless gates may follow this row.
+        """Raise `ConfigurationError` unless gates may apply this row.
 
         Rows are checked before they are written and again after they are read: write access to the
         table must not be enough to load a file from outside the store.
@@ -86,13 +86,13 @@ class DeploymentRecord:
         if self.model is not None:
             options = {"rollout": None, **options}
             if own is None or not is_same_model(own.model, self.model):
-                # The app's pin and version belong to the app's own model.
+                # Remove the app's pin and version: they belong to the app's own model.
                 options |= {"model": self.model, "version": None, "sha256": None}
         if own is not None:
             return replace(own, **options)
         if self.model is None:
             raise ConfigurationError(
-                f"deployment {self.name} must have a model, as the app does not know it (got None)"
+                f"deployment {self.name} must have a model, because the app does not define it (got None)"
             )
         return Deployment(self.name, **options)
 
@@ -106,7 +106,7 @@ def _check_stored(option: str, model: object) -> None:
 
 
 class SqlRegistry:
-    """Registry from which several gates read what to serve: ``Gate(deployment_registry=…)``.
+    """Registry from which several gates read their deployments: ``Gate(deployment_registry=…)``.
 
     Args:
         url: ``sqlite:///models.db``, or ``postgresql://…`` for several machines; it may be the database
@@ -134,7 +134,7 @@ class SqlRegistry:
         Raises:
             StoreError: The database cannot be queried.
         """
-        # Converted in `_row`, as SQLAlchemy would fail the whole query for one value.
+        # Read raw times and convert them in `_row`: in SQLAlchemy, one invalid value fails the whole query.
         changed = sa.type_coerce(_DEPLOYMENTS.c.changed, sa.types.NullType()).label("changed")
         columns = [column for column in _DEPLOYMENTS.c if column.name != "changed"]
         chosen = sa.select(*columns, changed).order_by(_DEPLOYMENTS.c.name)
@@ -182,7 +182,9 @@ class SqlRegistry:
         with self._db.transaction() as connection:
             deleted = connection.execute(sa.delete(_DEPLOYMENTS).where(_DEPLOYMENTS.c.name == name))
         if not deleted.rowcount:
-            raise NotFound(f"The registry has no deployment {name}")
+            raise NotFound(
+                f"The registry has no deployment {name}: modelgate deployments list shows the names"
+            )
 
     def _write(self, name: str, values: Mapping[str, Any]) -> None:
         values = {**values, "changed": datetime.fromtimestamp(self._clock(), UTC)}
@@ -194,7 +196,7 @@ class SqlRegistry:
 
 
 def _row(row: sa.RowMapping) -> DeploymentRecord:
-    """Return *row* as it is stored: `DeploymentRecord.check` rejects what cannot be followed."""
+    """Convert *row* to a record without checking it. `DeploymentRecord.check` rejects invalid values."""
     values = dict(row)
     # Text that is not JSON stays text, which `Rollout` rejects.
     with contextlib.suppress(msgspec.DecodeError, RecursionError, TypeError):

@@ -4,6 +4,7 @@ from .base import Dialect
 from .datarobot import DataRobot
 from .mlclever import MLClever
 from .mlflow import MLflow
+from .native import Native
 from .open_inference import OpenInference
 from .openapi_spec import OpenAPISpec
 from .peltarion import Peltarion
@@ -18,6 +19,7 @@ __all__ = [
     "Dialect",
     "MLClever",
     "MLflow",
+    "Native",
     "OpenAPISpec",
     "OpenInference",
     "Peltarion",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 DIALECTS: dict[str, type[Dialect]] = {
+    "native": Native,
     "mlclever": MLClever,
     "plexe": Plexe,
     "datarobot": DataRobot,

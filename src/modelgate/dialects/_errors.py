@@ -1,14 +1,48 @@
-"""Error responses for protocols whose clients show nothing but the error message."""
+"""Error responses that several dialects share."""
+
+import msgspec
 
 from ..errors import AnswerableError
 from ..http import Request, Response, error_response
 from ..schema.report import SHOWN_NAMES
 
-__all__ = ["json_error"]
+__all__ = ["PROBLEM", "json_error", "problem_response"]
+
+PROBLEM = "application/problem+json"
+
+
+def problem_response(
+    error: AnswerableError, request_id: str | None, *, status: int | None = None, detail: str = ""
+) -> Response:
+    """Return *error* as problem details (RFC 9457), with its details as further members.
+
+    Args:
+        error: Error to encode.
+        request_id: Id of the request, if it has one.
+        status: HTTP status; by default that of *error*.
+        detail: Message for the caller; by default that of *error*.
+    """
+    status = error.status if status is None else status
+    response = Response(status, headers=[("content-type", PROBLEM), *error.headers.items()])
+    members = {
+        "type": "about:blank",
+        "title": response.status_line.partition(" ")[2],
+        "status": status,
+        "code": error.code,
+        "detail": detail or error.message,
+        **error.details,
+    }
+    if request_id is not None:
+        members["request_id"] = request_id
+    response.body = msgspec.json.encode(members)
+    return response
 
 
 def json_error(request: Request, error: AnswerableError) -> Response:
-    """Return ``{"error": message}`` and the error's details. The message also names missing columns."""
+    """Return ``{"error": message}`` and the error's details. The message also names missing columns.
+
+    For protocols whose clients show nothing but the message.
+    """
     missing = error.details.get("missing_columns")
     if not isinstance(missing, list):
         return error_response(error, request.id)

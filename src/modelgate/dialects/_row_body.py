@@ -27,7 +27,7 @@ def decode_row_body(request: Request) -> Flow[bytes | CSV]:
     A body without a content type is read as JSON, a file without one as CSV.
 
     Raises:
-        UnsupportedMediaType: The content type is neither, or its charset is not supported.
+        UnsupportedMediaType: The content type is not JSON, CSV or a form, or its charset is not supported.
         BodyTooLarge: The body is larger than `Request.max_body`, as sent or after decompression.
         MalformedBody: The body does not match its content type.
     """

@@ -18,8 +18,8 @@ class Dialect(WireFormat, Protocol):
     In the `Query`, `decode` sets the service's own defaults, which a deployment can override: the
     maximum number of rows and the decimals to round to.
 
-    Two optional attributes let the gate describe requests and responses to callers: ``sample``, a
-    `modelgate.dialects.RequestTemplate`, and ``document``, a `modelgate.dialects.OpenAPISpec`.
+    Two optional attributes let the gate describe requests and responses to callers: ``request_template``, a
+    `modelgate.dialects.RequestTemplate`, and ``openapi_spec``, a `modelgate.dialects.OpenAPISpec`.
     """
 
     name: str

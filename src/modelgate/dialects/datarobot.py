@@ -44,6 +44,7 @@ from ..http.negotiation import best_media_type
 from ..http.routing import Route
 from ..inference import Prediction
 from ..scoring import Query
+from ._errors import PROBLEM, problem_response
 from ._row_body import decode_row_body
 from .datarobot_openapi import OPENAPI_SPEC, RequestLineTooLong
 from .datarobot_rows import rows_to_csv, rows_to_json
@@ -51,7 +52,6 @@ from .request_template import RequestTemplate
 
 __all__ = ["DataRobot"]
 
-_PROBLEM = "application/problem+json"
 
 _SCHEMES = ("bearer", "token", "basic")
 
@@ -122,22 +122,22 @@ class DataRobot:
         Route("POST", f"{_SERVERLESS}/predictions"),
         Route("OPTIONS", f"{_SERVERLESS}/predictions", _answer_preflight, is_public=True),
     )
-    sample = RequestTemplate(f"{_PREDAPI}/predictions", {"Authorization": "Bearer {key}"}, "{rows}")
-    document = OPENAPI_SPEC
+    request_template = RequestTemplate(f"{_PREDAPI}/predictions", {"Authorization": "Bearer {key}"}, "{rows}")
+    openapi_spec = OPENAPI_SPEC
 
     def __init__(self, *, datarobot_key: str | None = None, escape_formulas: bool = False) -> None:
         if datarobot_key is not None and not _is_field_value(datarobot_key):
-            # The value is a secret: the error does not quote it.
+            # The value is a secret, so the message does not quote it.
             raise ConfigurationError(
                 "datarobot_key must be printable ASCII without surrounding white space, or None"
             )
         self._key = None if datarobot_key is None else _digest(datarobot_key)
         if datarobot_key is not None:
             # The templates show a placeholder, because the value is a secret.
-            headers = {**self.sample.headers, "datarobot-key": "{datarobot-key}"}
-            self.sample = replace(self.sample, headers=headers)
-            keys = [[*scheme, "datarobot-key"] for scheme in self.document.keys]
-            self.document = replace(self.document, keys=keys)
+            headers = {**self.request_template.headers, "datarobot-key": "{datarobot-key}"}
+            self.request_template = replace(self.request_template, headers=headers)
+            keys = [[*scheme, "datarobot-key"] for scheme in self.openapi_spec.keys]
+            self.openapi_spec = replace(self.openapi_spec, keys=keys)
         self._escape_formulas = escape_formulas
 
     def credentials(self, request: Request) -> Flow[str | None]:
@@ -169,7 +169,7 @@ class DataRobot:
         return Query(rows, max_rows=None, passthrough_columns=passthrough)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
-        """Encode one item per row, in their order, as JSON or, if the client prefers it, as CSV."""
+        """Encode one item per row, in the order of the rows, as JSON, or as CSV if the client prefers it."""
         kind = best_media_type(request.headers.get("accept"), ("application/json", "text/csv"))
         if kind == "text/csv":
             body = rows_to_csv(prediction, escape_formulas=self._escape_formulas)
@@ -187,14 +187,15 @@ class DataRobot:
         return Response(200, body, headers)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
-        """Encode the error as ``{"message": …}``, with details in the message: clients show only that."""
+        """Encode the error as ``{"message": …}``, details included, because clients show nothing else."""
         unprocessable = isinstance(error, InvalidInput) and not isinstance(error, UnknownColumns)
         status = 422 if unprocessable else error.status
-        if _PROBLEM in (request.headers.get("accept") or ""):
-            response = _problem(error, status)
+        if PROBLEM in (request.headers.get("accept") or ""):
+            response = problem_response(error, request.id, status=status, detail=_message(error))
         else:
             response = Response.json({"message": _message(error)}, status)
-        response.headers += [*_common_headers(request), *error.headers.items()]
+            response.headers += error.headers.items()
+        response.headers += _common_headers(request)
         return response
 
     def _check_key(self, request: Request) -> None:
@@ -279,13 +280,6 @@ def _common_headers(request: Request) -> Iterator[tuple[str, str]]:
     yield "x-datarobot-execution-time", str(round((time.perf_counter() - request.started) * 1000))
     if request.id is not None:
         yield "x-datarobot-request-id", request.id
-
-
-def _problem(error: AnswerableError, status: int) -> Response:
-    members = {"status": status, "code": error.code, "detail": _message(error), **error.details}
-    response = Response.json(members, status)
-    response.set("content-type", _PROBLEM)
-    return response
 
 
 def _message(error: AnswerableError) -> str:

@@ -14,7 +14,7 @@ def live(request: Request) -> Flow[Response]:  # noqa: ARG001
 
 
 def ready(request: Request) -> Flow[Response]:
-    """Report whether the deployment in the path can score; without one, whether all active ones can.
+    """Report whether the deployment in the path can score, or all active ones if the path names none.
 
     Loads models that are not loaded yet.
     """

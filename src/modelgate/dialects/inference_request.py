@@ -44,7 +44,7 @@ _REQUEST = msgspec.json.Decoder(InferenceRequest)
 
 
 class _SingleColumnRows(SplitRows):
-    """Rows of one value each. The name is ignored if the schema has only one column."""
+    """Rows of one value each. If the schema has only one column, the tensor may have any name."""
 
     def records(self, names: Sequence[str]) -> list[dict[str, Any]]:
         return SplitRows(None if len(names) == 1 else self.columns, self.data).records(names)
@@ -64,8 +64,8 @@ def read_request(body: bytes, length: str | None) -> tuple[InferenceRequest, Spl
     """
     raw, binary = _split_body(body, length)
     document = decode_json(raw, _REQUEST)
-    # With as many colons as decoded members, no name is duplicated and no unknown member was skipped,
-    # so that the slower checks are not needed.
+    # If there are as many colons as decoded members, no name is duplicated and no unknown member was skipped.
+    # Then the slower checks are not needed.
     if count_byte(raw, b":") != _count_members(document):
         reject_duplicate_names(raw, -1)
         reject_deep_nesting(decode_json(raw, ANY))
@@ -109,7 +109,7 @@ def _read_tensors(inputs: Sequence[_Input], binary: bytes) -> Iterator[_Block]:
 
     Raises:
         InvalidInput: A tensor does not match its shape or datatype.
-        MalformedBody: The sizes of the binary tensors do not add up to that of the binary data.
+        MalformedBody: The sizes of the binary tensors do not add up to the size of the binary data.
     """
     end = 0
     for tensor in inputs:

@@ -2,7 +2,7 @@
 
 Source: https://mlclever.com, "Documentation > Predictions > Prediction API".
 
-A key belongs to one deployment, so that the key selects the deployment::
+A key belongs to one deployment, so the key selects the deployment::
 
     POST /api/predict          {"api_key": "…", "input_data": {"feature": 1.5}}
     POST /api/predict/<key>    {"input_data": {"feature": 1.5}}
@@ -80,10 +80,10 @@ class MLClever:
     name = "mlclever"
     max_body = MAX_BODY
     routes: Sequence[Route] = (Route("POST", "/api/predict"), Route("POST", "/api/predict/{key}"))
-    sample = RequestTemplate(
+    request_template = RequestTemplate(
         "/api/predict", {}, {"api_key": "{key}", "deployment": "{deployment}", "input_data": "{row}"}
     )
-    document = OpenAPISpec(
+    openapi_spec = OpenAPISpec(
         "ML Clever Prediction API",
         {
             "application/json": object_schema(
@@ -110,7 +110,7 @@ class MLClever:
         """Decode the rows and the deployment's name from the body.
 
         Raises:
-            ConflictingCredentials: The key in the body differs from that in the header or the path.
+            ConflictingCredentials: The key in the body differs from the key in the header or the path.
             InvalidInput: ``input_data`` is missing, or neither an object nor an array.
         """
         envelope: _Envelope | None = request.context.envelope
@@ -180,7 +180,7 @@ class _Envelope(msgspec.Struct):
     def key(self) -> str | None:
         """Key in the body, if any.
 
-        Empty if it is not text, so that the response is 401, the document's status for an invalid key.
+        If it is not text, this returns an empty key, so that the response is 401, as for an invalid key.
         """
         raw = self.members.get("api_key")
         if raw is None:
@@ -192,14 +192,14 @@ class _Envelope(msgspec.Struct):
 
 
 def _values(columns: list[list[Any]], single: bool) -> list[Any]:
-    """Return a value per row, or for several outputs a list per row. A *single* row is not nested."""
+    """Return a value per row, or for several outputs a list per row; for a *single* row only that list."""
     if len(columns) == 1:
         return columns[0]
     return [column[0] for column in columns] if single else [list(row) for row in zip(*columns, strict=True)]
 
 
 def _probabilities(tables: list[list[list[float]]], single: bool) -> list[Any]:
-    """Return the probabilities of each row, those of several outputs concatenated."""
+    """Return the probabilities of each row. For several outputs, they are concatenated."""
     if len(tables) == 1:
         return tables[0][0] if single else tables[0]
     if single:

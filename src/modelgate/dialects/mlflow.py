@@ -79,7 +79,7 @@ _NAMES = msgspec.json.Decoder(list[str | int] | None)
 _LISTS: "msgspec.json.Decoder[Sequence[Sequence[Any]]]" = msgspec.json.Decoder(list[list[Any]])
 
 # MLflow's client writes bodies with json.dumps, which turns a missing number into the literal NaN.
-# The second alternative skips strings; an unterminated one extends to the end of the body.
+# The second alternative skips strings. An unterminated string extends to the end of the body.
 _NAN = re.compile(rb'NaN|"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 
@@ -101,7 +101,7 @@ def _version(request: Request) -> Flow[Response]:  # noqa: ARG001
 
 def _routes(environ: Mapping[str, str]) -> Iterator[Route]:
     for prefix in ("/mlflow/{deployment}", "/endpoints/{deployment}", ""):
-        # With a deployment in the path, these need a key: they would reveal names and load models.
+        # With a deployment in the path, these routes need a key: they reveal names and load models.
         unnamed = not prefix
         yield Route("POST", f"{prefix}/invocations")
         yield Route("GET", f"{prefix}/ping", _ping, is_public=unnamed)
@@ -138,12 +138,12 @@ class MLflow:
     name = "mlflow"
     # Amazon SageMaker, "Inference options": real-time inference takes payloads of up to 6 MB.
     max_body = 6 * 1024 * 1024
-    sample = RequestTemplate(
+    request_template = RequestTemplate(
         "/mlflow/{deployment}/invocations",
         {"Authorization": "Bearer {key}"},
         {"dataframe_split": {"columns": "{names}", "data": "{matrix}"}},
     )
-    document = OpenAPISpec(
+    openapi_spec = OpenAPISpec(
         "MLflow, SageMaker, Vertex AI",
         {"application/json": _REQUEST, "text/csv": {"type": "string"}},
         _response_schema,
@@ -183,7 +183,7 @@ class MLflow:
         return Query(_decode_rows(members))
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
-        """Encode ``predictions``, a value per row or for several outputs an object; or CSV on request."""
+        """Encode ``predictions`` per row: a value, or an object of several outputs. On request, as CSV."""
         outputs = prediction.outputs
         columns = {output.name: output.values.tolist() for output in outputs}
         if best_media_type(request.headers.get("accept"), ("application/json", "text/csv")) == "text/csv":
@@ -226,7 +226,9 @@ def _decode_rows(members: Mapping[str, msgspec.Raw]) -> bytes | SplitRows:
         raise InvalidInput(f"Send the rows as exactly one of {', '.join(_FORMATS)}")
     for name in ("params", "parameters"):
         if name in members and decode_json(members[name], ANY):
-            raise InvalidInput(f"{name} must be left out or empty: this deployment's model takes none")
+            raise InvalidInput(
+                f"{name} must be left out or empty: this deployment's model takes no parameters"
+            )
     return _FORMATS[formats[0]](bytes(members[formats[0]]))
 
 

@@ -107,10 +107,10 @@ class OpenInference:
     name = "open_inference"
     max_body = MAX_BODY
     routes: Sequence[Route]
-    sample = RequestTemplate(
+    request_template = RequestTemplate(
         "/v2/models/{deployment}/infer", {"Authorization": "Bearer {key}"}, {"inputs": "{tensors}"}
     )
-    document = OpenAPISpec(
+    openapi_spec = OpenAPISpec(
         "Open Inference Protocol, version 2",
         {"application/json": _REQUEST, _BINARY: {}},
         _response_schema,
@@ -244,7 +244,7 @@ def _values_tensor(output: Output) -> _Tensor:
     # A number that is not finite is null in JSON, and NaN in binary data.
     datatype = "FP64" if output.values.dtype.kind == "f" else infer_datatype(values)
     if datatype is None:
-        # A function can return values of mixed types. They become text: JSON, unless they are text.
+        # A function can return values of mixed types. All become text: strings as they are, others as JSON.
         datatype = "BYTES"
         values = [v if isinstance(v, str) else msgspec.json.encode(v).decode() for v in values]
     return _Tensor(output.name, datatype, [len(values)], values, {})
@@ -267,7 +267,9 @@ def _select_tensors(request: InferenceRequest, tensors: dict[str, _Tensor]) -> I
             )
         for parameter in _UNSUPPORTED:
             if parameter in (requested.parameters or {}):
-                raise InvalidInput(f"Output {requested.name!r}: the parameter {parameter} is not supported")
+                raise InvalidInput(
+                    f"Output {requested.name!r}: the parameter {parameter} is not supported: leave it out"
+                )
         yield tensor, _get_flag(requested.parameters, "binary_data", default=default)
 
 
@@ -279,7 +281,7 @@ def _get_flag(parameters: Parameters, name: str, *, default: bool) -> bool:
 
 
 def _encode_tensor(tensor: _Tensor, binary: list[bytes] | None) -> dict[str, Any]:
-    """Return the JSON of *tensor*. If *binary* is a list, the elements are appended to it instead."""
+    """Return the JSON of *tensor*. If *binary* is a list, append the elements to it and omit them here."""
     members: dict[str, Any] = {"name": tensor.name, "shape": tensor.shape, "datatype": tensor.datatype}
     parameters = tensor.parameters
     if binary is not None:

@@ -100,7 +100,7 @@ def any_of_schema(*schemas: JSONSchema) -> JSONSchema:
 
 
 def value_schema(target: Target) -> JSONSchema:
-    """Return the schema of a prediction: one of the classes, a number, or anything if it is unknown."""
+    """Return the schema of one output: one of the classes, a number, or anything if the type is unknown."""
     if target.classes is not None:
         return {"enum": [*target.classes, None] if target.nullable else list(target.classes)}
     return number_schema(target) if target.number else {}
@@ -114,7 +114,7 @@ def number_schema(target: Target) -> JSONSchema:
 def targets_schema(
     targets: Sequence[Target], target_schema: Callable[[Target], JSONSchema] = value_schema
 ) -> JSONSchema:
-    """Return the schema of the only target, or for several targets that of an object by target name.
+    """Return the schema of a prediction: of the only target, or of an object with a member per target.
 
     Args:
         targets: Targets of the model.

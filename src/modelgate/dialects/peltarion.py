@@ -124,10 +124,10 @@ class Peltarion:
         Route("POST", "/deployment/{deployment}/forward"),
         Route("GET", "/deployment/{deployment}/openapi.json", _get_openapi),
     )
-    sample = RequestTemplate(
+    request_template = RequestTemplate(
         "/deployment/{deployment}/forward", {"Authorization": "Bearer {key}"}, {"rows": "{rows}"}
     )
-    document = OpenAPISpec(
+    openapi_spec = OpenAPISpec(
         "Peltarion Deployment API",
         {"application/json": object_schema(["rows"], rows=ROWS)},
         _response_schema,
@@ -190,7 +190,7 @@ def _replace_tensors(raw: bytes) -> bytes:
 
 
 def _unwrap(value: msgspec.Raw) -> msgspec.Raw | float:
-    """Return the number in a tensor of one element, or any other *value* for the schema to check."""
+    """Return the number if *value* is a tensor of one element, else *value*, which the schema checks."""
     first = bytes(value)[:1]
     try:
         if first == b"{":

@@ -2,7 +2,7 @@
 
 sidekick finds the path by the literal text ``{deploymentId}``, the type of an input in ``x-peltarion``,
 and the outputs in ``properties`` of the array ``rows``. JSON Schema ignores ``properties`` of an array,
-so that the outputs are below ``items`` too.
+so the outputs are also listed under ``items``.
 """
 
 from collections.abc import Mapping

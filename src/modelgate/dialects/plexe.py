@@ -8,7 +8,7 @@
     400  {"error": {"code": "invalid_input", "message": "Input validation failed",
                     "details": {"feature2": "must be a number between 0 and 100"}}, "request_id": "…"}
 
-The document shows no regression; its ``result`` is the number. Extensions to the document:
+The document shows no regression; here, its ``result`` is the number. Extensions to the document:
 
 * The key can also be sent as ``Authorization: Bearer``.
 * The body can be an array of rows; ``result`` is then an array.
@@ -89,8 +89,8 @@ class Plexe:
         Route("POST", "/models/{deployment}/{version}/infer"),
         Route("POST", "/predict/{deployment}"),
     )
-    sample = RequestTemplate("/predict/{deployment}", {"x-api-key": "{key}"}, "{row}")
-    document = OpenAPISpec(
+    request_template = RequestTemplate("/predict/{deployment}", {"x-api-key": "{key}"}, "{row}")
+    openapi_spec = OpenAPISpec(
         "Plexe inference API", {"application/json": any_of_schema(ROW, ROWS)}, _response_schema, _ERROR
     )
 

@@ -56,29 +56,29 @@ class RenderedRequest(NamedTuple):
 
 
 def render_request(
-    sample: RequestTemplate, deployment: str, key: str, schema: Schema, rows: Sequence[Row]
+    template: RequestTemplate, deployment: str, key: str, schema: Schema, rows: Sequence[Row]
 ) -> RenderedRequest:
-    """Render *sample* as a request that scores *rows*.
+    """Render *template* as a request that scores *rows*.
 
-    Unless rows are sent as objects, a value missing from a row becomes the column's default, or null.
+    A value missing from a row becomes the column's default or null, unless rows are sent as objects.
     """
     words = {"{key}": key, "{deployment}": deployment}
 
-    def fill(template: Any) -> Any:
-        if isinstance(template, Mapping):
-            return {name: fill(value) for name, value in template.items()}
-        if isinstance(template, list | tuple):
-            return [fill(value) for value in template]
-        if isinstance(template, str) and template in _PLACEHOLDERS:
-            return _PLACEHOLDERS[template](schema, rows)
-        return words.get(template, template) if isinstance(template, str) else template
+    def fill(part: Any) -> Any:
+        if isinstance(part, Mapping):
+            return {name: fill(value) for name, value in part.items()}
+        if isinstance(part, list | tuple):
+            return [fill(value) for value in part]
+        if isinstance(part, str) and part in _PLACEHOLDERS:
+            return _PLACEHOLDERS[part](schema, rows)
+        return words.get(part, part) if isinstance(part, str) else part
 
-    body = fill(sample.body)
-    path = sample.path
+    body = fill(template.body)
+    path = template.path
     for placeholder, word in words.items():
         path = path.replace(placeholder, quote(word, safe=""))
-    headers = {name: value.replace("{key}", key) for name, value in sample.headers.items()}
-    headers["Content-Type"] = sample.media_type
+    headers = {name: value.replace("{key}", key) for name, value in template.headers.items()}
+    headers["Content-Type"] = template.media_type
     return RenderedRequest(path, headers, body if isinstance(body, bytes) else msgspec.json.encode(body))
 
 

@@ -10,7 +10,7 @@
 The confidence is the probability of the predicted class; a regression has none. For a model with several
 outputs, both are objects by output.
 
-The article's server accepts a bare list and its client sends it as ``data``, so that both work. A
+The article's server accepts a bare list, but its client sends it as ``data``, so both forms work. A
 deployment can have its own path: ``Deployment("fraud", model, endpoint="/detect-fraud")``.
 """
 
@@ -67,8 +67,8 @@ class Simple:
     name = "simple"
     max_body = MAX_BODY
     routes: Sequence[Route] = (Route("POST", "/simple/{deployment}"),)
-    sample = RequestTemplate("/simple/{deployment}", {"Authorization": "Bearer {key}"}, "{rows}")
-    document = OpenAPISpec(
+    request_template = RequestTemplate("/simple/{deployment}", {"Authorization": "Bearer {key}"}, "{rows}")
+    openapi_spec = OpenAPISpec(
         'The article "APIs for Machine Learning"',
         {"application/json": any_of_schema(_BARE, object_schema(["data"], data=_BARE))},
         _response_schema,

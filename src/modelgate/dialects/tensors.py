@@ -1,8 +1,8 @@
 """Conversion of tensors between JSON, binary data and Python values.
 
-The datatypes are those of the Open Inference Protocol. The binary format is that of its extension for
+The datatypes are those of the Open Inference Protocol. The binary format is defined by its extension for
 binary tensor data (triton-inference-server/server, docs/protocol/extension_binary_data.md):
-little-endian, row-major, without padding; a text is its length in four bytes and its UTF-8.
+little-endian, row-major, without padding. A text is stored as its length in four bytes, then its UTF-8.
 """
 
 import struct
@@ -100,7 +100,7 @@ def from_json(datatype: str, rows: int, columns: int, data: Any) -> list[Any]:
         raise TensorError("data must be an array")
     if data and isinstance(data[0], list):
         if len(data) != rows or not all(isinstance(row, list) and len(row) == columns for row in data):
-            raise TensorError(f"data must be flat, or {rows} arrays of {columns}")
+            raise TensorError(f"data must be a flat array, or {rows} arrays of {columns} elements")
         data = [value for row in data for value in row]
     values: list[Any] = data
     if len(values) != rows * columns:

@@ -12,7 +12,6 @@ Source: https://github.com/tensorflow/serving, tensorflow_serving/g3doc/api_rest
     400  {"error": "…"}
 
     GET  /v1/models/churn[/versions/1]     status of the model
-    GET  /                                 KServe: {"status": "alive"}
 
 For a model with several outputs, ``predictions`` has an object per row, and ``outputs`` is an object of
 arrays.
@@ -79,10 +78,10 @@ class TFServing:
     name = "tf_serving"
     max_body = MAX_BODY
     routes: Sequence[Route]
-    sample = RequestTemplate(
+    request_template = RequestTemplate(
         "/v1/models/{deployment}:predict", {"Authorization": "Bearer {key}"}, {"instances": "{rows}"}
     )
-    document = OpenAPISpec(
+    openapi_spec = OpenAPISpec(
         "TensorFlow Serving, KServe v1", {"application/json": _REQUEST}, _response_schema, PLAIN_ERROR
     )
 
@@ -91,7 +90,6 @@ class TFServing:
         self.routes = (
             *(Route("POST", f"{path}:predict") for path in model),
             *(Route("GET", path, _get_status) for path in model),
-            Route("GET", "", _get_alive, is_public=True),
         )
 
     def credentials(self, request: Request) -> Flow[str | None]:
@@ -136,12 +134,6 @@ class TFServing:
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
         """Encode the error as ``{"error": message}`` plus details; see `json_error`."""
         return json_error(request, error)
-
-
-def _get_alive(request: Request) -> Flow[Response]:  # noqa: ARG001
-    """Report that the process is alive, as KServe's clients expect it."""
-    yield from ()
-    return Response.json({"status": "alive"})
 
 
 def _get_status(request: Request) -> Flow[Response]:

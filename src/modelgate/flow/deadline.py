@@ -26,13 +26,13 @@ def with_deadline(
 ) -> Flow[T]:
     """Run *flow* with a deadline.
 
-    At the deadline the error is raised inside *flow*, whose cleanup may still wait. Under WSGI only
-    waits that have a `Wait.within` time out; the others just do not start after the deadline.
+    At the deadline the error is raised inside *flow*, whose cleanup may still wait. Under WSGI only waits
+    with `Wait.within` time out. Other waits run to their end, but none starts after the deadline.
 
     Args:
         flow: Flow to run.
         deadline: Deadline, on the clock of `time.perf_counter`.
-        make_error: Returns the error to raise.
+        make_error: Function that returns the error to raise.
     """
     step: Callable[[Any], Wait] = flow.send
     value: Any = None
@@ -60,8 +60,8 @@ def wait_with_deadline(wait: Wait, until: float, on_wait: Callable[[], None]) ->
     Args:
         wait: Wait to bound; see `with_deadline` for WSGI.
         until: Deadline, on the clock of `time.perf_counter`.
-        on_wait: Called if the wait does not finish immediately, under WSGI always. It may raise an error,
-            which ends the wait.
+        on_wait: Function called if the wait does not finish immediately; under WSGI, for every wait. It may
+            raise an error, which ends the wait.
     """
     return _DeadlineWait(wait, until, on_wait)  # type: ignore[return-value]  # has every member of Wait
 
@@ -76,12 +76,13 @@ class DeadlinePassed(Exception):
 class _DeadlineWait:
     """A wait with a deadline.
 
-    On an event loop it is cancelled, as by `asyncio.timeout_at`. It costs less: a wait that does not
-    suspend needs no timer, and all others of an event loop share one.
+    At the deadline an event loop cancels it, as `asyncio.timeout_at` would. This costs less than
+    `timeout_at`: a wait that does not suspend needs no timer, and all other waits of an event loop share
+    one.
     """
 
-    # `asyncio.timeout_at` around the request takes 27 µs of CPU instead of 14 µs with an estimator, and
-    # 22 µs instead of 2 µs if no wait suspends (bench/deadlines.py, CPython 3.11).
+    # CPU time of a deadline per request: 14 µs with an estimator, and 2 µs if no wait suspends. With
+    # `asyncio.timeout_at` it is 27 µs and 22 µs (bench/deadlines.py, CPython 3.11).
     __slots__ = ("_cancelling", "_expired", "_on_wait", "_task", "_wait", "until")
     bounded = True
 
@@ -123,7 +124,7 @@ class _DeadlineWait:
             return stop.value
         if self._on_wait is not None:
             _call_or_close(self._on_wait, steps)
-        # The wait has suspended. The rest is `yield from steps`, with a timer.
+        # The wait has suspended. The rest does what `yield from steps` does, and sets a timer.
         task = asyncio.current_task()
         assert task is not None
         self._task, self._cancelling, self._expired = task, task.cancelling(), False

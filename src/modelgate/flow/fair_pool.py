@@ -8,7 +8,7 @@ the number of such calls. There are two ways to wait:
 - `PoolQuota.submit` returns a future, for which flows wait with `modelgate.flow.wait_for`: several callers
   can wait for one model load or key look-up, each with its own timeout.
 
-Coroutines do not need the pool, as they can be cancelled. A PostgreSQL connection that hangs is closed
+Coroutines do not need the pool, because they can be cancelled. A PostgreSQL connection that hangs is closed
 (see `modelgate.backends.postgresql`).
 """
 
@@ -34,17 +34,17 @@ MAX_WAITING = 65_536
 """Largest number of rows in the queue of one quota."""
 
 _SLOW = 1.0
-"""Number of seconds after which a job is slow, at most."""
+"""Number of seconds after which any job is slow."""
 
 _SLOW_PART = 30
-"""A job is slow after *hang_timeout* divided by this. If 40 quotas hang at once, each with half of the
-threads, other quotas get threads again after two thirds of *hang_timeout*."""
+"""A job is also slow after *hang_timeout* divided by this. With 30, if 40 quotas hang at once, each with
+half of the threads, other quotas get threads again after two thirds of *hang_timeout*."""
 
 T = TypeVar("T")
 
 
 class FairThreadPool:
-    """Thread pool that runs at most *number* jobs at once and takes jobs from its quotas in turn.
+    """Thread pool that runs at most *number* jobs at once. Each model has a quota, and quotas take turns.
 
     Threads start on demand and are daemons, so a call that hangs does not prevent the program from exiting.
 
@@ -73,10 +73,11 @@ class FairThreadPool:
         """Initialize the pool with no threads and no jobs."""
         self._lock = threading.Lock()
         self._started: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        # Not at exit: exit hooks that were registered earlier run later and may still submit jobs.
+        # Do not stop the threads at exit: hooks that were registered earlier run later and may still submit
+        # jobs.
         weakref.finalize(self, self._started.put, None).atexit = False
         self._idle = 0
-        # Running jobs in the order of their start. Stuck jobs are in neither.
+        # Running jobs in the order of their start. Stuck jobs are in neither dict.
         self._fresh: dict[_Job, None] = {}
         self._slow: dict[_Job, None] = {}
         # Quotas with queued jobs, the next one first.
@@ -90,7 +91,7 @@ class FairThreadPool:
         return quota
 
     def max_running_per_quota(self) -> int:
-        """Return how many jobs of one quota may run at once: all threads, or half if several quotas serve."""
+        """Return how many jobs of one quota may run at once: *number*, or half if several quotas serve."""
         return self.number if len(self.serving) <= 1 else max(1, self.number // 2)
 
     def submit(self, job: "_Job", immediate: bool) -> None:
@@ -132,7 +133,8 @@ class FairThreadPool:
             self._turns.append(quota)
         first = next(iter(quota.waiting))
         if first.rows and not job.rows:
-            # Many callers may wait for a batch, so it is queued directly behind the first large table.
+            # A job without rows is a batch that many callers may wait for: let at most one large table
+            # precede it.
             quota.waiting.move_to_end(job, last=False)
             quota.waiting.move_to_end(first, last=False)
         try:
@@ -193,10 +195,11 @@ class FairThreadPool:
                 queued = self._polling = bool(self._turns)
 
     def _start(self, job: "_Job") -> None:
-        # First, because it may raise.
+        # Call this before anything changes, because it may raise.
         self._ensure_idle_thread()
         run, now = partial(self._run, job), time.monotonic()
-        # A signal handler may raise after a Python call or in a loop. There is neither until `put` returns.
+        # A signal handler may raise after a Python call or in a loop. The lines up to `put` contain neither,
+        # so they are not interrupted.
         quota, job.started_at = job.quota, now
         if job in quota.waiting:
             del quota.waiting[job]
@@ -245,7 +248,7 @@ class FairThreadPool:
                 self._end(job, stuck=1)
 
     def _end(self, job: "_Job", stuck: int = 0) -> None:
-        """Remove *job* from the running jobs, and add *stuck* to the stuck ones."""
+        """Remove *job* from the running jobs, and add *stuck* to the number of stuck ones."""
         if job in self._slow:
             del self._slow[job]
             job.quota.slow -= 1
@@ -315,14 +318,14 @@ class PoolQuota:
             raise
 
     def raise_if_stuck(self) -> None:
-        """Raise `Overloaded` if as many calls are stuck as may run at once."""
+        """Raise `Overloaded` if all calls that this quota may run at once are stuck."""
         if self.running or self.stuck:
             self.threads.find_stuck()
             if self.stuck >= self.threads.max_running_per_quota():
                 raise Overloaded
 
     def set_serving(self, serving: bool) -> None:
-        """Set whether this quota is among those that the threads are divided among."""
+        """Set whether this quota counts when the threads are divided."""
         quotas = self.threads.serving
         (quotas.add if serving else quotas.discard)(self)
 
@@ -357,7 +360,7 @@ def _work(started: SimpleQueue[Callable[[], None] | None]) -> None:
     _thread.in_worker = True
     while (run := started.get()) is not None:
         run()
-        # An idle thread must not keep the last call's arguments alive.
+        # Release the arguments of the last call while the thread is idle.
         del run
     # Stop the next thread.
     started.put(None)

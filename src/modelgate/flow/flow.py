@@ -52,7 +52,7 @@ Out = TypeVar("Out")
 
 
 class Wait(msgspec.Struct, eq=False):
-    """Effect of a flow: an operation that blocks or is awaited.
+    """Operation that a flow waits for: `drive` performs it by blocking, `adrive` by awaiting.
 
     Attributes:
         sync: Function that performs the operation by blocking and returns its result.
@@ -177,7 +177,7 @@ class WorkerPool:
         threads: Number of calls that run at once. Default: number of cores + 4, at most 32.
         hang_timeout: Seconds after which a call is stuck; None for never. A stuck thread is replaced, and
             a model with too many stuck calls rejects further ones. If set, requests with a deadline make
-            their calls in these threads under WSGI too, as a thread cannot cancel a call of its own.
+            their calls in these threads under WSGI too, because a thread cannot cancel its own call.
     """
 
     def __init__(self, threads: int | None = None, *, hang_timeout: float | None = None) -> None:
@@ -297,7 +297,7 @@ def run_coroutine(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 _workers = WorkerPool(hang_timeout=60)
 _functions: WeakKeyDictionary[Any, WorkerPool] = WeakKeyDictionary()
-"""Share of each function, by its code: a function that hangs does not block the others."""
+"""Share of the threads for each function, by its code object. One that hangs does not block the others."""
 
 
 def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
@@ -307,7 +307,7 @@ def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
     call is queued.
 
     Raises:
-        Overloaded: Half of the threads have been in calls of this function for more than a minute.
+        Overloaded: Half of the threads are stuck in calls of this function, each for more than a minute.
 
     Example:
         def add_greeting(request, call_next):
@@ -342,7 +342,7 @@ def wait_for(future: Future[T], timeout: float | None = None) -> Flow[T]:
 
 async def _await_future(future: Future[T], timeout: float | None) -> T:
     if future.done() or (timeout is not None and timeout <= 0):
-        # Without time to wait, do not add yet another callback to a future that may never finish.
+        # If there is no time to wait, do not add another callback to a future that may never finish.
         return future.result(0)
     loop = asyncio.get_running_loop()
     is_done = loop.create_future()

@@ -4,7 +4,7 @@ A server such as ``gunicorn --preload`` builds the gate and then forks. Only the
 exists in the child, so this state is reset there:
 
 - locks and conditions: a thread that does not exist in the child may hold one forever;
-- threads, their queues, and the calls and futures they had to finish;
+- threads, their queues, and the calls and futures that these threads would have finished;
 - counts of calls in flight: the parent finishes them;
 - metrics, which are per process;
 - database connections, which parent and child must not share;
@@ -28,7 +28,7 @@ def reset_after_fork(method: Callable[[], None]) -> None:
     """Call *method* in every forked child, in the order of registration.
 
     Args:
-        method: Bound method. The last one registered for an object counts; the object is referenced weakly.
+        method: Bound method. It replaces an earlier one of the same object, which is referenced weakly.
     """
     bound = cast(MethodType, method)
     _resets[bound.__self__] = bound.__func__

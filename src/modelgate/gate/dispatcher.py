@@ -28,7 +28,8 @@ __all__ = ["RequestDispatcher", "score_and_encode"]
 logger = logging.getLogger("modelgate")
 
 _MANY_ROWS = 500
-"""Responses with more rows are encoded in a worker thread, as are those that echo columns of large requests."""
+"""Responses with more rows are encoded in a worker thread. So are responses that echo columns of large
+requests."""
 
 
 class RequestDispatcher:
@@ -37,7 +38,7 @@ class RequestDispatcher:
     Args:
         router: Routes of the gate.
         deployments: Deployments of the gate.
-        layers: HTTP layers around all deployments; public routes only have the `Deadline` among them.
+        layers: HTTP layers around all deployments. Only the `Deadline` among them applies to public routes.
         default_dialect: Dialect for requests to unknown paths.
     """
 
@@ -65,7 +66,7 @@ class RequestDispatcher:
             call_layers = self._guarded if route is None or not route.is_public else self._public
             response = yield from call_layers(request)
             if not isinstance(response, Response):
-                raise TypeError(f"a layer returned {response!r} instead of a Response")
+                raise TypeError(f"layers must return a Response (got {response!r})")
             return response
         except AnswerableError as error:
             return _error_response(request, error)
@@ -85,10 +86,10 @@ class RequestDispatcher:
             context.action = "read"
 
     def _respond(self, request: Request) -> Flow[Response]:
-        """Answer a request that has passed the gate's HTTP layers, which receive errors as responses.
+        """Answer a request that has passed the gate's HTTP layers. They get errors as responses.
 
-        The deployment's own layers are called after the path and the body have been read, so errors in
-        these do not reach them.
+        The deployment's own layers run after the path and the body have been read, so they do not see
+        errors in the path or the body.
         """
         context: RequestContext = request.context
         try:
@@ -100,7 +101,7 @@ class RequestDispatcher:
             if route is not None and route.handler is not None:
                 response = yield from route.handler(request)
                 if not route.is_public and response.header("cache-control") is None:
-                    # Shared caches do not know that responses depend on the x-api-key header.
+                    # Shared HTTP caches do not know that a response depends on the x-api-key header.
                     response.headers.append(("cache-control", "private, no-store"))
                 return response
             return (yield from self._score(request, context, version))
@@ -121,7 +122,7 @@ class RequestDispatcher:
             finally:
                 in_flight.end(request)
         except BaseException:
-            # Repeated, as an interruption may have ended the first call before it did anything.
+            # Call it again: an interruption may have ended the first call before it did anything.
             in_flight.end(request)
             raise
 
@@ -134,10 +135,10 @@ class RequestDispatcher:
             # Metadata describes the deployment's own model only.
             del versions[1:]
         if version not in versions:
-            raise NotFound(f"This deployment has version {' and '.join(versions)}")
+            raise NotFound(f"This deployment has no such version: use {' or '.join(versions)}")
 
     def _deployment_name(self, context: RequestContext, name_in_body: str | None) -> str:
-        """Return the requested deployment: from the path or body, or the only one of the key or the gate."""
+        """Return the deployment named in the path or body, else the only one that the key or the gate has."""
         principal, name = context.principal, context.deployment or name_in_body
         if name_in_body is not None and name_in_body != name:
             raise InvalidInput(f"The path names deployment {name!r}, and the body another one: send one name")

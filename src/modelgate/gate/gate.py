@@ -13,13 +13,26 @@ from .. import console as console_page
 from ..deployments import Deployment, Deployments, HTTPLayer, ScoringLayer
 from ..deployments.reconciler import Registry
 from ..dialects import Dialect
-from ..errors import ConfigurationError, DeploymentUnavailable
+from ..endpoints.index import index_routes
+from ..endpoints.metadata import metadata_routes
+from ..endpoints.metrics import MetricsEndpoint
+from ..errors import ConfigurationError, DeploymentUnavailable, error_context
 from ..flow import Flow, WorkerPool, drive, stack
 from ..http import PLAIN_JSON, Request, Response
 from ..http.routing import Route, Router
 from ..inference import Prediction
 from ..keys import KeyStore
-from ..layers import AccessLog, KeyAuth, Metrics, RateLimit, RequestId, ServerTiming, TrustedProxies
+from ..layers import (
+    AccessLog,
+    Cors,
+    HttpsOnly,
+    KeyAuth,
+    Metrics,
+    RateLimit,
+    RequestId,
+    ServerTiming,
+    TrustedProxies,
+)
 from ..models import ModelStore
 from ..models.model_thread import in_model_thread
 from ..mount import asgi, wsgi
@@ -27,8 +40,6 @@ from ..openapi import OpenAPI
 from ..schema import Schema
 from ..scoring import Query
 from .dispatcher import RequestDispatcher, score_and_encode
-from .metadata_endpoint import metadata_routes
-from .metrics_endpoint import MetricsEndpoint
 from .options import (
     auth_failure_layers,
     check_custom_layers,
@@ -63,6 +74,9 @@ class Gate:
         auth_failure_limit: Rate limit of failed authentication per address; None for no limit.
         trusted_proxies: Networks of proxies whose ``Forwarded`` or ``X-Forwarded-For`` header is
             trusted, see `TrustedProxies`. An empty list declares that there are no proxies.
+        cors: Origins of web pages that may call the gate from a browser, such as
+            ``["https://app.example"]``, or ``"*"`` for any page; see `Cors`.
+        https_only: True to reject requests over plain HTTP, except health checks; see `HttpsOnly`.
         deadline: Seconds a request may take, see `Deadline`; None for no deadline. While a call of a
             model takes longer, new requests to its deployment get 503.
         metrics: True to serve ``GET /metrics`` to keys that may read every deployment (``"*"`` or
@@ -83,11 +97,11 @@ class Gate:
             the load; then it gets 503. `warm` and `score` wait until the model is loaded.
         poll_interval: Seconds between checks for changed model files, which are then swapped in; None
             to never check.
-        deployment_registry: Shared list of models for several processes: a `SqlRegistry`, or the URL
-            of its database. It is read every *poll_interval* seconds, or every 10.
+        deployment_registry: List of deployments that several processes share: a `SqlRegistry`, or the URL of
+            its database. It is read every *poll_interval* seconds, or every 10 if that is None.
         threads: Maximum number of predictions that run at once under ASGI; by default the number of
             cores plus four, at most 32. Deployments take turns, and each has at most half of the
-            threads. A call that takes longer than a second frees its place for the others.
+            threads. After a second, a call no longer counts, and a call of another deployment may start.
         console: Whether ``GET /deployments/{deployment}/console`` serves a page to try a deployment.
 
     Attributes:
@@ -108,6 +122,8 @@ class Gate:
         limits: str | HTTPLayer | Sequence[HTTPLayer] | None = None,
         auth_failure_limit: str | None = "60/minute",
         trusted_proxies: Sequence[str] | None = None,
+        cors: Sequence[str] | Literal["*"] | None = None,
+        https_only: bool = False,
         deadline: float | None = 30.0,
         metrics: bool | Literal["open"] = True,
         dialects: Sequence[str | Dialect] | None = None,
@@ -129,13 +145,15 @@ class Gate:
             layers = standard_layers(keys, limits, failures, deadline, trusted_proxies)
         else:
             layers = check_custom_layers(layers, keys, limits)
+        layers = [HttpsOnly(), *layers] if https_only else layers
         workers = WorkerPool(threads, hang_timeout=find_deadline(layers))
         self._dialects = resolve_dialects(dialects)
         self._default_dialect = next(iter(self._dialects.values()))
         keyed = any(isinstance(layer, KeyAuth) for layer in layers)
         limited = any(isinstance(layer, RateLimit) for layer in layers)
         self._openapi = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
-        self._router = self._create_router([console_page.route(keyed=keyed)] if console else [])
+        extra = index_routes(self._openapi, keyed=keyed, console=console)
+        self._router = self._create_router([*extra, *([console_page.route(keyed=keyed)] if console else [])])
         self.deployments = Deployments(
             score_and_encode,
             self._add_endpoint,
@@ -160,6 +178,9 @@ class Gate:
             self.metrics = MetricsEndpoint(requests, models, cache, workers.hang_timeout)
             self._router.add(self.metrics.route(open_to_all=metrics == "open"), PLAIN_JSON)
         outermost += [AccessLog(self._catalog), ServerTiming(everyone=keys == "open")]
+        if cors is not None:
+            with error_context("cors"):
+                outermost.append(Cors(cors))
         dispatcher = RequestDispatcher(self._router, self.deployments, layers, self._default_dialect)
         self._handler = stack(outermost, dispatcher.dispatch)
         self.asgi = asgi.app(self._handler)
@@ -190,7 +211,7 @@ class Gate:
         return serve
 
     def _create_router(self, extra: Sequence[Route]) -> Router:
-        """Return a router with the routes of the dialects, those for metadata, and *extra* ones."""
+        """Return a router with the routes of the dialects, the metadata routes, and *extra*."""
         router = Router()
         for dialect in self._dialects.values():
             for route in dialect.routes:
@@ -207,7 +228,8 @@ class Gate:
             self._poll_callbacks.append(self.deployments.watch_stores())
         if not self._poll_callbacks:
             return None
-        # The first requests wait for the registry, so that a paused deployment does not answer them.
+        # The first requests wait until the registry is read, so that a paused deployment does not answer
+        # them.
         timeout = 0 if registry is None else _FIRST_POLL_TIMEOUT
         interval = _DEFAULT_POLL_INTERVAL if interval is None else interval
         # The layer refers to the gate weakly. The dispatcher keeps the gate alive, through its deployments.
@@ -251,7 +273,7 @@ class Gate:
             finally:
                 in_flight.end(query)
         except BaseException:
-            # Repeated, as an interruption may have ended the first call before it did anything.
+            # Call it again: an interruption may have ended the first call before it did anything.
             in_flight.end(query)
             raise
 
@@ -302,7 +324,7 @@ class Gate:
             from ..mount import starlette
 
             return starlette.handle(request, answer)
-        raise TypeError(f"{type(request).__name__} is neither a Flask nor a Starlette request")
+        raise TypeError(f"request must be a Flask or Starlette request (got {type(request).__name__})")
 
     def _handle(self, request: Request, *, deployment: str | None, dialect: Dialect) -> Flow[Response]:
         request.wire, request.context.deployment = dialect, deployment

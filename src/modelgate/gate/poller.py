@@ -19,7 +19,7 @@ __all__ = ["PollingLayer"]
 logger = logging.getLogger("modelgate")
 
 _JITTER = 0.25
-"""Share of the interval by which a poll may come early, so that many processes do not poll at the same time."""
+"""Share of the interval by which a poll may be early. The jitter keeps processes from polling in step."""
 
 
 class PollingLayer:
@@ -31,7 +31,7 @@ class PollingLayer:
     Args:
         poll: Bound method to call; this layer does not keep its object alive.
         interval: Maximum number of seconds between two calls.
-        first_poll_timeout: Seconds that the first requests wait for the first call to end.
+        first_poll_timeout: Seconds that requests wait for the first call to end.
 
     Raises:
         ConfigurationError: *interval* is not a positive number of seconds that a thread can wait for.

@@ -43,7 +43,7 @@ def require_json(request: Request) -> None:
         raise UnsupportedMediaType("application/json")
 
 
-# Most callers send the same Content-Type.
+# Cached, because most callers send the same Content-Type.
 @lru_cache(maxsize=64)
 def _is_json(content_type: str) -> bool:
     return is_json(*media_type(content_type))
@@ -88,14 +88,14 @@ def read_json_raw(request: Request) -> Flow[bytes]:
 def parse_off_loop(
     read: Callable[Concatenate[bytes, P], T], raw: bytes, *args: P.args, **kwargs: P.kwargs
 ) -> Flow[T]:
-    """Return the result of *read* for *raw*, a body or part of one. Large ones are read in another thread."""
+    """Return the result of *read* for *raw*, a body or part of one. Use a thread if *raw* is large."""
     if len(raw) > LARGE:
         return (yield from run(read, raw, *args, **kwargs))
     return read(raw, *args, **kwargs)
 
 
 def decode_json_off_loop(raw: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") -> Flow[T]:
-    """Decode *raw*, a body or part of one. Large ones are decoded in another thread.
+    """Decode *raw*, a body or part of one. Use a thread if *raw* is large.
 
     Raises:
         MalformedBody: See `decode_json`.

@@ -1,20 +1,22 @@
-"""Client addresses: behind trusted proxies, and grouped for rate limits."""
+"""Client addresses and schemes behind trusted proxies, and addresses grouped for rate limits."""
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Literal
 
 from ..errors import ConfigurationError
 from .request import Headers
 
-__all__ = ["TrustedNetworks", "client_address", "forwarded_hop", "rate_limit_address"]
+__all__ = ["TrustedNetworks", "client_address", "forwarded_hop", "forwarded_scheme", "rate_limit_address"]
 
 # RFC 7239, section 4: commas separate elements, semicolons separate pairs. A quoted string may contain both.
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 _ELEMENTS = re.compile(rf'((?:[^",]|{_QUOTED})*+)(?:,|\Z)')
 _FOR = re.compile(rf'(?:^|;)\s*for\s*=\s*({_QUOTED}|[^\s";,]+)\s*(?=;|$)', re.IGNORECASE)
+_PAIR = re.compile(rf'\s*([\w-]+)\s*=\s*({_QUOTED}|[^\s";,]+)\s*(?:;|$)')
 _NAMES_FOR = re.compile(r"(?:^|;)\s*for\s*=", re.IGNORECASE)
 _WITH_PORT = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]+)?|([0-9.]+)(?::[0-9]+)?|([0-9A-Fa-f:.]+)")
 
@@ -59,7 +61,7 @@ class TrustedNetworks:
 
 
 def client_address(peer: str | None, headers: Headers, trusted: TrustedNetworks) -> str | None:
-    """Return the address of the caller: that of the first hop from the right that is not a trusted proxy.
+    """Return the address of the caller: the first hop from the right that is not a trusted proxy.
 
     If a hop is unreadable, the address of the proxy that forwarded it is returned. If ``Forwarded`` and
     ``X-Forwarded-For`` disagree, *peer* is returned: a proxy writes one of them, and it is unknown who wrote
@@ -85,10 +87,25 @@ def client_address(peer: str | None, headers: Headers, trusted: TrustedNetworks)
 def forwarded_hop(headers: Headers) -> str | None:
     """Return the last hop in the header fields, or None if there is none.
 
-    It was written by the peer if that is a proxy, otherwise by the caller.
+    If the peer is a proxy, it has added this hop. If the peer is the caller itself, the hop may be made up.
     """
     hops = _parse_forwarded_for(headers.get("x-forwarded-for")) or _parse_forwarded(headers.get("forwarded"))
     return rate_limit_address(_parse_address(hops[-1] or "")) if hops else None
+
+
+def forwarded_scheme(headers: Headers) -> Literal["http", "https"] | None:
+    """Return the scheme that the caller used, as its proxy reports it, or None without such a report.
+
+    With several proxies, the field lists a scheme per hop, and the caller's is first. A caller can forge the
+    field unless a proxy overwrites it, but that affects only the caller's own requests.
+    """
+    proto = headers.get("x-forwarded-proto")
+    if proto is None:
+        element = _ELEMENTS.match(headers.get("forwarded") or "")
+        pairs = _PAIR.findall("" if element is None else element[1])
+        proto = next((value.strip('"') for name, value in pairs if name.lower() == "proto"), "")
+    scheme = proto.partition(",")[0].strip().lower()
+    return scheme if scheme in ("http", "https") else None  # type: ignore[return-value]
 
 
 def _find_caller(peer: str | None, hops: list[str], trusted: TrustedNetworks) -> str | None:
@@ -114,7 +131,7 @@ def _parse_forwarded(field: str | None) -> list[str | None]:
     while position < len(field):
         element = _ELEMENTS.match(field, position)
         if element is None:
-            # After an unclosed string it is unknown which proxy wrote what.
+            # After an unclosed string, the elements of different proxies cannot be told apart.
             return [""]
         names = _FOR.findall(element[1])
         hop = re.sub(r"\\(.)", r"\1", names[0].strip('"')) if len(names) == 1 else ""
@@ -125,7 +142,7 @@ def _parse_forwarded(field: str | None) -> list[str | None]:
 
 @lru_cache(maxsize=4096)
 def _parse_address(hop: str) -> str | None:
-    """Return the IP address of *hop* without its port, or None if *hop* is hidden or has none."""
+    """Return the IP address of *hop* without its port, or None if it has none, as in ``unknown``."""
     match = _WITH_PORT.fullmatch(hop)
     if match is None:
         return None
@@ -138,10 +155,10 @@ def _parse_address(hop: str) -> str | None:
 
 
 def rate_limit_address(client: str | None) -> str | None:
-    """Return the address that a rate limit counts *client* under.
+    """Return the address under which rate limits count *client*.
 
-    That is the /64 network of an IPv6 address, as one caller usually has a whole one; the IPv4 address of
-    an IPv4-mapped one; otherwise *client* itself.
+    An IPv6 address is counted as its /64 network, because one caller usually has all of it. An IPv4-mapped
+    address is counted as its IPv4 address, and anything else as it is.
     """
     return client if client is None or ":" not in client else _ipv6_network(client)
 

@@ -12,7 +12,7 @@ _PARTS = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.?)*"?)+')
 
 
 def best_media_type(accept: str | None, offered: Sequence[str]) -> str:
-    """Return the offered media type with the greatest weight, the first one of equals.
+    """Return the offered media type with the greatest weight, or the first of several with that weight.
 
     If none is acceptable, the first one is returned: a response in another media type is more useful
     to the caller than a 406.
@@ -42,9 +42,10 @@ def _parse_weight(number: str) -> float:
 
 
 def parse_prefer(field: str, name: str) -> str | None:
-    """Return the value of a preference in a ``Prefer`` field, or None if it is not there.
+    """Return the value of a preference in a ``Prefer`` field, or None if the field does not contain it.
 
-    The first one of a name counts, and one without a value is empty (RFC 7240, section 2).
+    If the name occurs several times, the first one counts. A preference without a value is returned as an
+    empty string (RFC 7240, section 2).
 
     Args:
         field: Value of the ``Prefer`` field.

@@ -22,7 +22,7 @@ MAX_BODY = 1024 * 1024
 
 
 class WireFormat(Protocol):
-    """Part of a wire format that layers need: extracting API keys and encoding errors.
+    """Interface of a wire format for layers: extract API keys and encode errors.
 
     Attributes:
         max_body: Largest body that the service accepts, in bytes.
@@ -103,10 +103,11 @@ class Request:
         body_read: Body as it was sent, or None if it has not been read yet.
         content: Decompressed body, or None if it has not been decompressed yet.
         max_body: Largest body to read, in bytes; None for no limit.
-        around_read: Set by `KeyAuth` while it checks the key. Called by `read` with the wait that reads the
-            body, to limit callers whose key may be in the body.
-        whole_response: For layers around an app: whether a layer needs the whole body of the response,
-            which is then not streamed.
+        around_read: Function that `read` calls with itself and the wait for the body, instead of performing
+            the wait. Set by `KeyAuth` while the key is unknown, to limit callers whose key may be in the
+            body.
+        whole_response: Whether a layer around an app needs the whole body of the response, which is then not
+            streamed.
     """
 
     __slots__ = (
@@ -173,7 +174,7 @@ class Request:
             return None
         # int() also accepts "+5", "1_0" and digits of other scripts (RFC 9110, section 8.6).
         if not (length.isascii() and length.isdigit() and len(length) < 20):
-            raise MalformedBody("Content-Length is not a number")
+            raise MalformedBody("Content-Length must be a number of bytes")
         return int(length)
 
     def read(self) -> Flow[bytes]:
@@ -199,14 +200,14 @@ class Request:
     def defer(self, callback: Callable[[], None]) -> None:
         """Register *callback* to be called once when the request ends, whether or not a response was sent.
 
-        It may be called again if it raises an error or is interrupted.
+        The callback may be called again if it raises an error or is interrupted.
         """
         if self._deferred is None:
             self._deferred = []
         self._deferred.append(callback)
 
     def close(self) -> None:
-        """Run the deferred callbacks. Called by the mount when the request ends, again after an interruption."""
+        """Run the deferred callbacks. The mount calls this when the request ends, twice if interrupted."""
         if not self._deferred:
             return
         raised = None

@@ -90,7 +90,7 @@ def error_response(
     Args:
         error: Error to encode.
         request_id: Id of the request, if it has one.
-        message_members: Members of the wire format in place of ``error``.
+        message_members: Members that replace ``error``, for wire formats that use other names.
     """
     members = dict({"error": error.message} if message_members is None else message_members)
     members.update(error.details)

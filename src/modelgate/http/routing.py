@@ -14,7 +14,7 @@ __all__ = ["Route", "RouteMatch", "Router"]
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
-# Deployment names contain no colon, and in some paths one follows the name.
+# Deployment names contain no colon, and some paths have a colon after the name.
 _PARTS = {"deployment": "[^/:]+"}
 
 
@@ -53,7 +53,7 @@ class Router:
 
     def __init__(self) -> None:
         self._fixed: dict[str, dict[str, RouteMatch]] = {}
-        # By the fixed first part of the path, which is cheap to look up, then by the path of the route.
+        # Routes by the fixed first part of the path, which is cheap to look up, and then by their path.
         self._variable: dict[str, dict[str, tuple[re.Pattern[str], dict[str, RouteMatch]]]] = {}
         self._prefixes: dict[str, WireFormat] = {}
 
@@ -63,7 +63,7 @@ class Router:
         Args:
             route: Route to add.
             wire: Wire format of the route.
-            params: Parameters that the path implies without containing them.
+            params: Fixed values of parameters, for a path that does not contain them.
         """
         prefix = _VARIABLE.split(route.path)[0]
         if prefix != route.path:

@@ -11,9 +11,9 @@ __all__ = ["call_encoding_errors", "encode_error", "http_stack"]
 
 
 def call_encoding_errors(request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
-    """Return the response of *call_next*; if it raises an error for the caller, return that as a response.
+    """Return the response of *call_next*. If it raises an `AnswerableError`, return that as a response.
 
-    For layers that handle every response. Other layers let errors pass.
+    For layers that must see every response. Other layers let such errors pass.
     """
     try:
         return (yield from call_next(request))

@@ -1,4 +1,4 @@
-"""Inference: predictions for checked tables, by a fitted model or a function."""
+"""Inference: predictions for validated tables, made by a fitted model or a function."""
 
 from .prediction import Output, Prediction, Target
 from .predictor import Predictor

@@ -12,7 +12,7 @@ __all__ = ["DecisionRule", "is_binary_positive"]
 
 
 def is_binary_positive(positive_class: Any, classes: Sequence[Any]) -> bool:
-    """Return True if *positive_class* is one of two *classes*; None is one of any two."""
+    """Return whether there are two *classes*, and *positive_class* is one of them or None."""
     return len(classes) == 2 and (positive_class is None or positive_class in classes)
 
 
@@ -22,8 +22,9 @@ class DecisionRule:
     Outputs are unchanged unless they have exactly two classes, one of which is *positive_class*.
 
     Args:
-        threshold: Least probability of the positive class; None for the model's own labels.
-        positive_class: One of two classes; by default the second of ``classes_``.
+        threshold: Least probability for which the positive class is predicted; None to keep the labels of
+            the model.
+        positive_class: The positive one of the two classes; None for the second of ``classes_``.
 
     Raises:
         ConfigurationError: *threshold* is not a number above 0 and below 1.
@@ -37,7 +38,7 @@ class DecisionRule:
         self._positive = positive_class
 
     def apply(self, prediction: Prediction) -> Prediction:
-        """Relabel the outputs of *prediction* in place, and return it."""
+        """Apply the rule to the outputs of *prediction* in place, and return *prediction*."""
         for output in prediction.outputs:
             if output.classes is not None and is_binary_positive(self._positive, output.classes):
                 self._relabel(output, output.classes)
@@ -48,7 +49,7 @@ class DecisionRule:
             output.positive = classes.index(self._positive)
         if self._threshold is not None and output.probabilities is not None:
             is_positive = output.probabilities[:, output.positive] >= self._threshold
-            # A text dtype is as wide as the predicted labels, and the other label may be longer.
+            # The text dtype is as wide as the labels predicted for these rows. It would cut off a longer label.
             dtype = output.values.dtype
             labels = np.array(classes, dtype=object if dtype.kind == "U" else dtype)
             values = np.where(is_positive, labels[output.positive], labels[1 - output.positive])

@@ -1,4 +1,4 @@
-"""Fitted scikit-learn estimators, or the plan that predicts in their place."""
+"""Predictions of a fitted scikit-learn estimator, made by the estimator or by an equivalent plan."""
 
 import contextlib
 import logging
@@ -21,19 +21,19 @@ __all__ = ["Estimator"]
 logger = logging.getLogger("modelgate")
 
 _CHUNK_ROWS = 8192
-"""Largest number of rows in one call of an estimator: its intermediate results are as large as its input."""
+"""Largest number of rows in one call of an estimator, which limits the memory for intermediate results."""
 
 
 class Estimator:
-    """Predicts tables with a fitted scikit-learn estimator, or with its plan, which gives the same predictions.
+    """Predicts tables with a fitted scikit-learn estimator, or with a plan that replaces it.
 
-    The estimator is given what it was fitted on: an array, or a DataFrame. Its ``n_jobs`` becomes 1, see
-    `force_single_job`. Every call runs under the scikit-learn configuration of the thread that constructs
-    this object.
+    The estimator gets the type that it was fitted on: an array, a DataFrame or texts. Its ``n_jobs`` becomes
+    1 (see `force_single_job`). Every call runs under the scikit-learn configuration of the thread that
+    constructs this object.
 
     Args:
         model: Fitted estimator, or an `OnnxModel`.
-        schema: Schema of its input.
+        schema: Schema of the tables.
         target: Name of the target, or of each output.
         plans: Whether to use an exact plan if there is one; ``"onnx"`` for an ONNX graph.
         name: Name of the model in log messages.
@@ -42,7 +42,7 @@ class Estimator:
 
     Attributes:
         plan: The plan, or the reason why there is none.
-        dtype_key: Key by which tables may be joined, see `DtypeKey`; None if any may be.
+        dtype_key: Function that decides which tables may be joined (see `DtypeKey`); None if all may.
 
     Raises:
         ConfigurationError: The schema lacks columns of the estimator.
@@ -66,13 +66,13 @@ class Estimator:
         self._config = current_sklearn_config()
         self._has_probabilities = hasattr(model, "predict_proba") and hasattr(model, "classes_")
         self._classes = _classes_of_outputs(getattr(model, "classes_", None))
-        # Class labels of the only output; None if it is a number, or if there are several.
+        # Class labels, if there is exactly one output and it is a class; otherwise None.
         self._labels = self._classes[0] if self._classes is not None and len(self._classes) == 1 else None
         self.plan: Plan | str = "it is an ONNX graph"
         self.dtype_key: DtypeKey | None = None
         if isinstance(model, OnnxModel):
-            required_names(model, schema.columns)  # raises if the schema lacks one
-            self._call: PredictFn = model.answer
+            required_names(model, schema.columns)  # raises if the schema lacks a column of the model
+            self._call: PredictFn = model.predict_table
             return
         self._input = ModelInput(model, schema.columns)
         force_single_job(model)
@@ -87,13 +87,13 @@ class Estimator:
             self._call = predict_in_one_call(model, schema, self._input, self._call_model, sample)
 
     def _choose_input_type(self, schema: Schema, sample: Table | None) -> None:
-        """Use an array for a model that stores column names and yet rejects a DataFrame."""
+        """Switch to arrays if the model rejects a DataFrame, although it stores column names."""
         for framed in (True, False):
             self._input.framed = framed
             with contextlib.suppress(Exception), np.errstate(all="ignore"):
                 self._call_model(schema.read([schema.example]) if sample is None else sample.slice(0, 1))
                 return
-        # It rejects both: its error for a DataFrame is the one to report.
+        # The model rejects both. Later calls shall report its error for a DataFrame.
         self._input.framed = True
 
     def _build_plan(
@@ -116,7 +116,7 @@ class Estimator:
         """Return the prediction for *table*.
 
         Raises:
-            ValueError: The estimator's output is not a prediction, see `check_shape` and `check_values`.
+            ValueError: The output of the estimator is invalid, see `check_shape` and `check_values`.
             Exception: The error that the estimator raised.
         """
         if self._config is None:
@@ -134,7 +134,7 @@ class Estimator:
         else:
             outputs = self._outputs(values, probabilities)
         prediction = Prediction(outputs)
-        # The output shapes of an exact plan were verified when it was built; its values depend on the table.
+        # The output shapes of an exact plan were verified when it was built. Values must be checked always.
         if type(self.plan) is not Plan:
             check_shape(prediction, rows)
         check_values(prediction, nullable=self._nullable)
@@ -161,7 +161,7 @@ class Estimator:
         try:
             return self.plan(table)
         except Exception:
-            # The estimator predicts what a plan cannot, or raises its own error.
+            # The estimator predicts rows that the plan cannot predict, or raises its own error.
             return self._call_model(table)
 
     def _predict_in_chunks(self, table: Table, rows: int) -> PlanOutput:
@@ -175,7 +175,7 @@ class Estimator:
         return np.concatenate(values), None if probabilities[0] is None else np.concatenate(probabilities)
 
     def _call_model(self, table: Table) -> PlanOutput:
-        # Converted for each call: a transformer with copy=False changes its input.
+        # Convert the table for each call: a transformer with copy=False modifies its input.
         values = np.asarray(self._model.predict(self._input(table)))
         if not self._has_probabilities:
             return values, None
@@ -183,7 +183,7 @@ class Estimator:
 
 
 def _classes_of_outputs(classes: list[npt.NDArray[Any]] | npt.NDArray[Any] | None) -> list[list[Any]] | None:
-    """Return the class labels of each output as Python values; None if there are none."""
+    """Return the class labels of each output as Python values, or None for a model without classes."""
     if classes is None:
         return None
     return [labels.tolist() for labels in (classes if isinstance(classes, list) else [classes])]

@@ -1,4 +1,4 @@
-"""Trial call of a model before it serves: it must be able to score a row."""
+"""Test prediction of a model, made before it serves, to detect one that cannot score any row."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -15,16 +15,16 @@ __all__ = ["try_prediction"]
 _RANDOM_ROWS = 3
 
 _STRUCTURAL = (AttributeError, LookupError, NotImplementedError, ShapeError, TypeError)
-"""Errors of code that gets or returns an object of an unexpected kind. Unknown values raise ValueError."""
+"""Errors that are caused by the type or shape of an object. Unknown values usually raise ValueError."""
 
 
 def try_prediction(
     score: Callable[[Table], Prediction], schema: Schema, sample: Table | None = None
 ) -> Prediction | str:
-    """Return a model's prediction for the first row of *sample*, or for the first synthetic row it accepts.
+    """Return the prediction for the first row of *sample*, or for the first synthetic row that is accepted.
 
     Args:
-        score: Returns the prediction for a table.
+        score: Function of the model that returns the prediction for a table.
         schema: Schema of the rows.
         sample: Rows that the model must be able to score; None for synthetic rows.
 
@@ -33,7 +33,7 @@ def try_prediction(
         rows, perhaps because of their values, or no row could be made from the schema.
 
     Raises:
-        ConfigurationError: The model cannot score; its own error is the cause.
+        ConfigurationError: The model cannot score. The ``__cause__`` is the error of the model.
     """
     errors: list[Exception] = []
     with np.errstate(all="ignore"):
@@ -49,12 +49,12 @@ def try_prediction(
     rows = "its example" if sample is not None else f"each of {len(errors)} synthetic rows"
     raise ConfigurationError(
         f"model must answer a row of its schema (got {errors[0]!r} for {rows}):"
-        " change the model or the schema, or give example=, a row that the model answers"
+        " change the model or the schema, or set example= to a row that the model can score"
     ) from errors[0]
 
 
 def _synthetic_tables(schema: Schema) -> Iterator[Table]:
-    """Yield tables of one row: first the schema's example, with values as in training if they are known."""
+    """Yield tables of one row each. The first row is the example of the schema."""
     for row in vary_rows(schema):
         try:
             yield schema.read([row])
@@ -68,10 +68,10 @@ def _synthetic_tables(schema: Schema) -> Iterator[Table]:
 def _prove_failure(columns: Sequence[Column], errors: Sequence[Exception]) -> bool:
     """Return whether *errors*, one per synthetic row, prove that the model cannot score any row.
 
-    They do if the values of every column are known: levels, booleans, or values as in training. Otherwise
-    the model may have rejected unknown values. Identical errors for values of all kinds are not caused by
-    the values, except for a ValueError with text columns: an encoder knows its categories, and the schema
-    may not.
+    They prove it if the values of every column are known to be typical: levels, booleans, or the typical
+    value of the training data. Otherwise the model may have rejected the values. If the errors for values
+    of all kinds are identical, the values are not the cause. An exception is a ValueError if there are text
+    columns: an encoder may know categories that the schema does not contain.
     """
     unknown = [
         column
@@ -82,7 +82,7 @@ def _prove_failure(columns: Sequence[Column], errors: Sequence[Exception]) -> bo
         return True
     if len({(type(error), str(error)) for error in errors}) > 1:
         return False
-    # A look-up or a regular expression that finds nothing returns None.
+    # The error may come from a value: dict.get() and re.match() return None if they find nothing.
     if "NoneType" in str(errors[0]):
         return False
     return isinstance(errors[0], _STRUCTURAL) or all(column.numeric for column in unknown)

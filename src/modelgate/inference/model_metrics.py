@@ -35,11 +35,21 @@ SECONDS = (
     30,
 )
 REASONS = ("idle", "loop", "busy", "full", "large", "split", "unbatched")
+"""Reasons why a model is called.
+
+- ``idle``: a thread requested a prediction, and the model was idle.
+- ``loop``: a task of an event loop requested a prediction, and the model was idle.
+- ``busy``: the tables were queued while the model was busy.
+- ``full``: more tables were queued than fit into one call.
+- ``large``: a table is so large that it is scored alone.
+- ``split``: a call for more tables failed.
+- ``unbatched``: the call is not batched, for example because the model itself requested it.
+"""
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
 
 
 class WaitingRows(Protocol):
-    """Queue of rows for a model."""
+    """Object with a queue of rows that wait for a model."""
 
     @property
     def rows_waiting(self) -> int:
@@ -47,13 +57,13 @@ class WaitingRows(Protocol):
 
 
 class ModelMetrics:
-    """Counters of a model's calls, continued by the models that replace it.
+    """Counters of the calls of a deployment's model. If the model is replaced, its successor continues them.
 
     Attributes:
         calls: Number of calls by reason, one of `REASONS`.
         failed: Number of calls that raised an error.
-        rows: Histogram of the rows of a call.
-        seconds: Histogram of the duration of a call.
+        rows: Histogram of the number of rows per call.
+        seconds: Histogram of the duration of the calls.
         running: Start times of the calls in progress, on the clock of `time.perf_counter`.
         queues: Queues in which rows wait for the model.
     """
@@ -64,8 +74,8 @@ class ModelMetrics:
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
-        """Set all counters to zero, at the start and in forked children: each process has its own."""
-        # Reentrant: while it is held, garbage collection may close a request, which acquires it too.
+        """Set all counters to zero. Called at the start and in forked children, which count their own calls."""
+        # Reentrant: garbage collection under the lock may close a request, which acquires the lock too.
         self._lock = threading.RLock()
         self.calls = dict.fromkeys(REASONS, 0)
         self.failed = 0
@@ -76,12 +86,14 @@ class ModelMetrics:
     def measure(
         self, reason: str, rows: int, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> tuple[T, float]:
-        """Make *call* with the other arguments; return its result and its duration in seconds.
+        """Call *call*, record the call, and return its result and its duration in seconds.
 
         Args:
             reason: Reason why the call is made, one of `REASONS`.
-            rows: Number of rows that it scores.
-            call: Call to measure.
+            rows: Number of rows to score.
+            call: Function to call.
+            args: Positional arguments of *call*.
+            kwargs: Keyword arguments of *call*.
         """
         started_at, failed = perf_counter(), True
         try:
@@ -92,16 +104,16 @@ class ModelMetrics:
             finally:
                 elapsed = self.end(started_at, reason, rows, failed=failed)
         except BaseException:
-            # An interruption may have ended `end` before it did anything.
+            # A KeyboardInterrupt may have ended `end` before it did anything.
             self.running.discard(started_at)
             raise
         return result, elapsed
 
     def end(self, started_at: float, reason: str, rows: int, *, failed: bool = False) -> float:
-        """Record the end of the call that began at *started_at*; return its duration in seconds."""
+        """Record the end of the call that began at *started_at*, and return its duration in seconds."""
         elapsed = perf_counter() - started_at
         with self._lock:
-            # Not `remove`: the counters of a child that was forked during the call are empty.
+            # Not `remove`, which could fail: in a child forked during the call, *running* is empty.
             self.running.discard(started_at)
             self.calls[reason] += 1
             self.failed += failed
@@ -117,6 +129,6 @@ class ModelMetrics:
         return sum(queue.rows_waiting for queue in self.queues)
 
     def stuck(self, hang_timeout: float) -> int:
-        """Return how many calls have run for longer than *hang_timeout* seconds."""
+        """Return the number of calls that have been running for more than *hang_timeout* seconds."""
         before = perf_counter() - hang_timeout
         return sum(started_at < before for started_at in self.running.copy())

@@ -1,4 +1,4 @@
-"""Number of processor cores that an estimator uses."""
+"""Limit on the number of processor cores that an estimator uses."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ __all__ = ["force_single_job"]
 def force_single_job(model: Any) -> None:
     """Set ``n_jobs`` to 1 on *model* and on every scikit-learn estimator in it, in place.
 
-    Handing out a few rows to other threads takes longer than scoring them, twice as long for a forest, and a
-    server has other requests for its cores. Predictions stay the same, except that the trees of a forest are
-    added up in the same order each time.
+    Distributing a few rows to several threads takes longer than scoring them (for a forest, twice as long),
+    and a server needs its cores for other requests. Predictions stay the same, apart from rounding: with one
+    job, the trees of a forest are always added up in the same order.
     """
     seen: set[int] = set()
     queue = [model]

@@ -1,4 +1,4 @@
-"""Predictions of a model or of a predict handler, and their validation."""
+"""Predictions of a model or a function, and their validation."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,13 +29,13 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Predicted quantity, described before any row is scored.
+    """Description of a predicted quantity, which is known before a row is scored.
 
     Args:
         name: Name, as in `Output`.
         classes: Class labels, as in `Output`.
         probabilities: Whether the model returns a probability for each class.
-        number: Whether its values are known to be numbers.
+        number: Whether the predicted values are known to be numbers.
         nullable: Whether its values and probabilities may be null.
     """
 
@@ -47,7 +47,7 @@ class Target:
 
     @classmethod
     def from_output(cls, output: "Output") -> "Target":
-        """Return the target of *output*."""
+        """Return the description of the quantity in *output*."""
         number = output.classes is None and output.values.dtype.kind in "iuf"
         return cls(output.name, output.classes, output.probabilities is not None, number)
 
@@ -62,7 +62,7 @@ class Output(msgspec.Struct, eq=False):
         probabilities: Probabilities in the order of *classes*, of shape (rows, classes); None if the model
             returns none.
         positive: Index of the positive class, to which the threshold applies, if there are two classes.
-        threshold: Probability from which the positive class is predicted; None if the model itself decided.
+        threshold: Probability from which the positive class is predicted; None for the labels of the model.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Output(msgspec.Struct, eq=False):
     threshold: float | None = None
 
     def split(self, bounds: "Sequence[tuple[int, int]]") -> "list[Output]":
-        """Return the parts of the output with the rows in *bounds*, pairs of start and stop."""
+        """Return parts of the output, one for each pair of *bounds*: the rows from start up to stop."""
         parts = []
         for start, stop in bounds:
             probabilities = None if self.probabilities is None else self.probabilities[start:stop]
@@ -84,7 +84,7 @@ class Output(msgspec.Struct, eq=False):
         return parts
 
     def confidences(self) -> list[float | None]:
-        """Return the probability of the predicted class of each row; None if its value is not a class."""
+        """Return the probability of the predicted class for each row, or None if its label is not a class."""
         assert self.probabilities is not None and self.classes is not None
         positions = {label: index for index, label in enumerate(self.classes)}
         rows = zip(self.probabilities.tolist(), self.values.tolist(), strict=True)
@@ -112,7 +112,7 @@ class Prediction(msgspec.Struct, eq=False):
         return len(self.values)
 
     def split(self, sizes: Sequence[int]) -> "list[Prediction]":
-        """Return consecutive parts of the prediction, of *sizes* rows."""
+        """Return consecutive parts of the prediction. *sizes* is the number of rows in each part."""
         stops = list(accumulate(sizes))
         bounds = [(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
         parts = zip(*(output.split(bounds) for output in self.outputs), strict=True)
@@ -154,7 +154,7 @@ class NonFiniteError(ValueError):
 
 
 class ShapeError(ValueError):
-    """A model did not return one value per row."""
+    """Error for a model that did not return one value per row."""
 
 
 def to_prediction(
@@ -170,8 +170,8 @@ def to_prediction(
         nullable: Whether numbers may be NaN or infinite.
 
     Raises:
-        ValueError: The value is none of these, has the wrong number of rows, or contains values that JSON
-            cannot represent. These include NaN: null in its place would be a different prediction.
+        ValueError: *result* has another type, has the wrong number of rows, or contains values that JSON
+            cannot represent. This includes NaN: replacing it by null would change the prediction.
     """
     prediction = result if isinstance(result, Prediction) else Prediction(_outputs(result, target))
     check_shape(prediction, rows)
@@ -183,7 +183,8 @@ def check_shape(prediction: Prediction, rows: int) -> None:
     """Check that each output has a value for each row, and a probability for each row and class.
 
     Raises:
-        ValueError: A value or a probability is missing, or there is no output.
+        ShapeError: An output does not have one value per row.
+        ValueError: A probability is missing, or there is no output.
     """
     if not prediction.outputs:
         raise ValueError("the prediction has no outputs")
@@ -194,7 +195,7 @@ def check_shape(prediction: Prediction, rows: int) -> None:
                 f"output {output.name!r} must be an array with one value for each of {rows} rows"
             )
         if probabilities is not None and (classes is None or probabilities.shape != (rows, len(classes))):
-            raise ValueError(f"output {output.name!r} must have a finite probability for each row and class")
+            raise ValueError(f"output {output.name!r} must have a probability for each row and class")
 
 
 def check_values(prediction: Prediction, *, nullable: bool = False) -> None:
@@ -228,7 +229,9 @@ def _check_invalid(output: Output, *, nullable: bool) -> None:
         else kind in "biufU"
     )
     if not is_json:
-        raise ValueError(f"output {output.name!r} holds values that JSON cannot represent")
+        raise ValueError(
+            f"output {output.name!r} must be text, booleans or finite numbers: JSON cannot represent others"
+        )
     if not nullable:
         raise NonFiniteError(output.name, non_finite_rows(output), len(output.values))
 
@@ -250,7 +253,7 @@ def _is_non_finite(value: object) -> bool:
 
 
 def _is_finite(values: npt.NDArray[Any]) -> bool:
-    # For one row, numpy's reductions took a tenth of the request: they are slow on small arrays.
+    # numpy's reductions are slow on small arrays: for one row, they took a tenth of the request.
     if values.size <= _SMALL_ARRAY:
         return all(map(math.isfinite, values.ravel().tolist()))
     return bool(np.isfinite(values).all())
@@ -285,7 +288,11 @@ def _to_array(values: Any) -> npt.NDArray[Any]:
 
 
 def output_names(target: str | Sequence[str], count: int) -> list[str]:
-    """Return the names of *count* outputs: those of *target*, or ``target_0``, ``target_1``, …"""
+    """Return the names of *count* outputs.
+
+    These are the names in *target* if it is a sequence of the right length, otherwise ``target_0``,
+    ``target_1`` and so on.
+    """
     if not isinstance(target, str) and len(target) == count:
         return list(target)
     stem = target if isinstance(target, str) else target[0]

@@ -1,4 +1,4 @@
-"""Predictor: scores tables with a fitted estimator or with a function."""
+"""Predictor: scores tables with a fitted estimator or a function."""
 
 import asyncio
 import contextlib
@@ -35,32 +35,32 @@ class Predictor:
     Args:
         model: Fitted estimator with ``predict``, or a function of a `Table`, sync or async, that returns an
             array, a list, values by output name, or a `Prediction`.
-        schema: Schema of its input; by default read from the estimator.
+        schema: Schema of the tables; None to infer it from the estimator.
         target: Name of the target, or of each output.
         version: Version of the model.
         model_id: Name of the model.
-        workers: Threads in which the model runs under ASGI; None to run it on the event loop, for a model
-            known to take microseconds.
-        plans: Whether an estimator is replaced by its exact plan if it has one, see `plan`; or ``"onnx"`` to
-            replace it by an ONNX graph, whose predictions may differ slightly.
-        batch: Whether to score requests that wait together in one call, see `Batcher`. For estimators only: a
-            function may use all of its rows.
+        workers: Threads in which the model runs under ASGI. None to run it on the event loop, which suits
+            only a model that takes microseconds.
+        plans: Whether to replace an estimator by its exact plan, if it has one (see `modelgate.inference.plans`);
+            or ``"onnx"`` to replace it by an ONNX graph, whose predictions may differ slightly.
+        batch: Whether to score requests that wait at the same time in one call, see `Batcher`. This applies
+            to estimators only, because the result of a function for a row may depend on the other rows.
         inline: Whether batches run on the event loop; None to decide by the latency of the model. If False,
             every call is made in a thread of *workers*, also under WSGI if the request has a deadline.
-        tally: Counters of the model's calls.
-        sample: Typical rows, as mappings of values by column name, on which plans are verified too. Rows that
-            break the schema are left out.
+        metrics: Counters of the model's calls; None for new ones.
+        sample: Typical rows, as mappings of values by column name, on which plans are verified in addition
+            to synthetic rows. Rows that do not match the schema are left out.
         nonfinite: What happens if the model predicts NaN or an infinity: ``"error"`` raises `PredictionError`,
             ``"null"`` gives the row a null, see `NullNonFinite`.
 
     Attributes:
-        nullable: Whether its predictions may be null.
-        size: Size of what the model was read from, in bytes.
-        decision: Decision rule applied to its predictions; None for the model's own ones.
+        nullable: Whether predictions may be null.
+        size: Size in bytes of the file or folder that the model was loaded from.
+        decision: Decision rule for the predictions; None to keep those of the model.
 
     Raises:
-        ConfigurationError: *model* is neither an estimator nor a function, or it opens files that callers
-            name; a function has no schema; or the schema lacks columns of the estimator.
+        ConfigurationError: *model* is neither an estimator nor a function, or it opens files whose names
+            come from callers; *schema* is None for a function; or *schema* lacks columns of the estimator.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Predictor:
         plans: bool | Literal["onnx"] = True,
         batch: bool = True,
         inline: bool | None = None,
-        tally: ModelMetrics | None = None,
+        metrics: ModelMetrics | None = None,
         sample: Sequence[Mapping[str, Any]] = (),
         nonfinite: Literal["error", "null"] = "error",
     ) -> None:
@@ -89,7 +89,7 @@ class Predictor:
         self.nullable = nonfinite == "null"
         self.decision: DecisionRule | NullNonFinite | None = NullNonFinite() if self.nullable else None
         self._workers = None if workers is None else workers.share()
-        self._metrics = tally or ModelMetrics()
+        self._metrics = metrics or ModelMetrics()
         if self._workers is not None:
             self._metrics.queues.add(self._workers)
         self._latency = LatencyEstimator() if inline is None else None
@@ -119,10 +119,11 @@ class Predictor:
                 raise ConfigurationError("plans must be True or False for a function (got 'onnx')")
             if schema is None:
                 raise ConfigurationError(
-                    f"schema must be a Schema for the function {model!r} (got None): Schema.of(…)"
+                    f"schema must be a Schema for the function {model!r} (got None): set schema=Schema.of(…)"
                 )
             self.schema, self._function = schema, model
-            # An estimator has its own. It is local to a thread, which a coroutine shares with others.
+            # An `Estimator` stores its own configuration. A coroutine cannot have one, because the
+            # configuration belongs to a thread, which the coroutine shares with others.
             self._config = None if self._async else current_sklearn_config()
         else:
             raise ConfigurationError(
@@ -137,7 +138,10 @@ class Predictor:
 
     @cached_property
     def targets(self) -> list[Target]:
-        """Predicted targets: found by an example for an estimator, taken from *target* for a function."""
+        """Description of each output: from a prediction for the schema's example, or named by *target*.
+
+        The latter is used for a function, and for an estimator that cannot score the example.
+        """
         if isinstance(self._function, Estimator):
             # Estimators store the number of outputs in a dozen ways, and some do not store it.
             with contextlib.suppress(Exception), warnings.catch_warnings():
@@ -152,22 +156,25 @@ class Predictor:
         return self._function.plan if isinstance(self._function, Estimator) else "a function"
 
     def set_serving(self, serving: bool) -> None:
-        """Set whether other models leave threads to this one, see `WorkerPool.set_serving`."""
+        """Set whether the model serves, so that other models leave threads to it.
+
+        See `WorkerPool.set_serving`.
+        """
         if self._workers is not None:
             self._workers.set_serving(serving)
 
     def warm(self, example: Mapping[str, Any] | None = None) -> str | None:
-        """Let the model score a row before the first caller does, see `modelgate.inference.first_prediction`.
+        """Score one row before the first request, to test the model. See `try_prediction`.
 
         Args:
-            example: The row. Without one, an estimator is called with a row of its sample, or else with
-                synthetic rows, and a function is not called: it may do more than predict.
+            example: Row to score. If it is None, an estimator scores a row of *sample*, or synthetic rows
+                if there is no sample. A function is not called then, because it may have side effects.
 
         Returns:
-            None, or the reason why it is unknown whether the model can score.
+            None, or the reason why the test is inconclusive.
 
         Raises:
-            ConfigurationError: *example* breaks the schema, or the model cannot score.
+            ConfigurationError: *example* does not match the schema, or the model cannot score.
         """
         is_estimator = isinstance(self._function, Estimator)
         if example is None and not is_estimator:
@@ -175,7 +182,7 @@ class Predictor:
         try:
             sample = self._sample if example is None else self.schema.read([example])
         except RequestError as error:
-            raise ConfigurationError(f"example must be a row of the schema (got {error})") from error
+            raise ConfigurationError(f"example must be a row that matches the schema: {error}") from error
         prediction = try_prediction(self._score_blocking, self.schema, sample)
         if isinstance(prediction, str):
             return prediction
@@ -184,11 +191,13 @@ class Predictor:
         return None
 
     def predict(self, table: Table) -> Flow[Prediction]:
-        """Return the prediction for *table*; the model is not called for a table without rows.
+        """Return the prediction for *table*. The model is not called for a table without rows.
 
         Raises:
-            PredictionError: The model failed or did not return a prediction; see its cause.
-            RequestError: A function raised it.
+            PredictionError: The model raised an error, which is the ``__cause__``, or returned something
+                that is not a prediction.
+            AnswerableError: A function raised it to reject the request, or the request cannot be served,
+                for example because the queue of the model is full.
         """
         if not len(table.numbers):
             return Prediction([_empty_output(target) for target in (yield from run(lambda: self.targets))])
@@ -222,7 +231,7 @@ class Predictor:
         if self._workers is not None and not self._async:
             call = partial(isolate_errors, self._measure, table)
             return self._workers.wait(call, inline_ok=self._is_light(table), rows=len(table))
-        # Under WSGI the coroutine has an event loop of its own, as Flask's async views have.
+        # Under WSGI, the coroutine runs on a new event loop, as in Flask's async views.
         coroutine = partial(self._measure_async, table)
         return Wait(
             sync=partial(run_coroutine, coroutine),
@@ -231,7 +240,7 @@ class Predictor:
         )
 
     def _is_light(self, table: Table) -> bool:
-        # A model that hangs now may have been light before.
+        # A model that was light before may hang now, and must not block the event loop.
         metrics, latency = self._metrics, self._latency
         hangs = metrics.running and metrics.stuck(LIGHT)
         return latency is not None and latency.is_light(len(table)) and not hangs
@@ -251,13 +260,13 @@ class Predictor:
                 prediction = self._to_prediction(result, table)
                 failed = False
             except (asyncio.CancelledError, GeneratorExit):
-                # The caller disconnected, or the event loop was closed: the model has not failed.
+                # The caller disconnected, or the event loop was closed: this is no failure of the model.
                 failed = False
                 raise
             finally:
                 metrics.end(started_at, "unbatched", len(table), failed=failed)
         except BaseException:
-            # An interruption may have ended `end` before it did anything.
+            # A KeyboardInterrupt may have ended `end` before it did anything.
             metrics.running.discard(started_at)
             raise
         return prediction
@@ -266,7 +275,9 @@ class Predictor:
 def _read_sample(schema: Schema, sample: Sequence[Mapping[str, Any]]) -> Table | None:
     """Return the rows of *sample* that *schema* accepts, or None if there are none."""
     if not isinstance(sample, list | tuple) or not all(isinstance(row, Mapping) for row in sample):
-        raise ConfigurationError("sample must be a list of rows, each a mapping of values by column name")
+        raise ConfigurationError(
+            f"sample must be a list of rows, each a mapping of column names to values (got {sample!r:.80})"
+        )
     tables = []
     for row in sample:
         with contextlib.suppress(RequestError):
@@ -282,7 +293,10 @@ def _empty_output(target: Target) -> Output:
 
 
 async def _isolate_errors_async(call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Await *call* like `isolate_errors` calls a function: it cannot end the task or the program."""
+    """Await *call*, and turn exceptions that would end the task or the program into RuntimeError.
+
+    This is `isolate_errors` for a coroutine function.
+    """
     task = asyncio.current_task()
     try:
         return await call()
@@ -301,7 +315,7 @@ async def _isolate_errors_async(call: Callable[[], Coroutine[Any, Any, Any]]) ->
 
 
 def _is_running(task: asyncio.Task[Any] | None) -> bool:
-    """Return whether *task* is the current one; it is not while its coroutine is being closed."""
+    """Return whether *task* is the current task. It is not if its coroutine is being closed."""
     try:
         return asyncio.current_task() is task
     except RuntimeError:

@@ -1,8 +1,9 @@
-"""Labels and probabilities of a classifier by one call, where two calls would do the same work twice.
+"""Labels and probabilities of a classifier by one call instead of ``predict`` and ``predict_proba``.
 
-Many of scikit-learn's classifiers predict the class of the greatest probability; linear ones compute labels
-and probabilities from the same score; and a pipeline transforms its input in the same way for both. One call
-is used only if it gave the same outputs as both calls, for synthetic rows and a sample.
+The two methods often do the same work. Many classifiers of scikit-learn predict the class with the greatest
+probability. Linear classifiers compute labels and probabilities from the same score. A pipeline transforms
+its input in the same way for both. A single call is used only if its outputs for synthetic rows, and for a
+sample if there is one, equal those of the two methods.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from .plans.verify import verify
 __all__ = ["predict_in_one_call"]
 
 _Predict: TypeAlias = Callable[[Any], PlanOutput]
-"""Returns labels and probabilities for an estimator's input."""
+"""Function that returns labels and probabilities for the input of an estimator."""
 
 _ARGMAX_BASED = {
     "sklearn.calibration.CalibratedClassifierCV",
@@ -33,14 +34,14 @@ _ARGMAX_BASED = {
     "sklearn.tree._classes.DecisionTreeClassifier",
     "sklearn.tree._classes.ExtraTreeClassifier",
 }
-"""Classifiers whose label, by their source code, is that of the greatest probability, not of a score."""
+"""Classifiers that predict the class with the greatest probability, according to their source code."""
 
 _SCORE_BASED = {
     "sklearn.discriminant_analysis.LinearDiscriminantAnalysis",
     "sklearn.linear_model._logistic.LogisticRegression",
     "sklearn.linear_model._logistic.LogisticRegressionCV",
 }
-"""Classifiers that, by their source code, compute both from ``decision_function``."""
+"""Classifiers that compute labels and probabilities from ``decision_function``, as their source shows."""
 
 _SEARCHES = {
     "sklearn.model_selection._search.GridSearchCV",
@@ -57,13 +58,15 @@ def predict_in_one_call(
     reference: PredictFn,
     sample: Table | None = None,
 ) -> PredictFn:
-    """Return a function equivalent to *reference* that calls *model* once, or *reference* itself. Never raises.
+    """Return a function that predicts with one call of *model*, or *reference* if that is impossible.
+
+    Never raises an exception.
 
     Args:
         model: Fitted classifier with ``predict_proba``.
         schema: Schema of the tables.
-        to_input: Converts a table to the input of *model*.
-        reference: Calls ``predict`` and ``predict_proba``.
+        to_input: Function that converts a table to the input of *model*.
+        reference: Function that calls ``predict`` and ``predict_proba``.
         sample: Rows on which the function is verified; None for synthetic rows only.
     """
     try:
@@ -76,13 +79,13 @@ def predict_in_one_call(
 
         verify(predict_once, reference, schema, Schema.from_model(model), sample)
     except Exception:
-        # Unlike a plan, it is an internal saving: users need no reason why there is none.
+        # Users need no reason, unlike for a plan: this is only an internal optimization.
         return reference
     return predict_once
 
 
 def _find_single_call(model: Any) -> _Predict | None:
-    # Exactly this class: a subclass may do anything.
+    # Only these classes: a subclass may override any method.
     name = f"{type(model).__module__}.{type(model).__qualname__}"
     if name == "sklearn.pipeline.Pipeline":
         return _wrap_pipeline([step for _, step in model.steps])

@@ -25,8 +25,8 @@ class KeyAdmin:
 
     Args:
         url: ``sqlite:///keys.db``, or ``postgresql://…`` for several machines.
-        pepper: Secret that is not in the database; digests are then HMAC-SHA-256 with it. By default
-            the value of the environment variable ``MODELGATE_KEYS_PEPPER``.
+        pepper: Secret stored outside the database, with which digests are HMAC-SHA-256. By default the
+            environment variable ``MODELGATE_KEYS_PEPPER``; without either, digests are plain SHA-256.
         prefix: Prefix of new keys.
         clock: Returns the time in seconds since the epoch.
 
@@ -142,7 +142,7 @@ class KeyAdmin:
         Args:
             key_id: Id of the key to replace.
             grace: How long the old key stays valid.
-            expires: End of validity of the new key; by default that of the old one.
+            expires: End of validity of the new key. By default it is the same as for the old key.
 
         Raises:
             NotFound: There is no such key.
@@ -230,7 +230,7 @@ class KeyAdmin:
 
         Args:
             uses: Time of the last use, by key id.
-            at_most_every: Minimum age of a stored time to be overwritten.
+            at_most_every: A stored time is only replaced if it is older than this.
 
         Raises:
             StoreError: The database is unavailable.

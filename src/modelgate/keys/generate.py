@@ -2,7 +2,7 @@
 
 A key is ``mg_live_<26 characters>_<checksum>``. The prefix identifies it to people and secret scanners,
 and a double click selects all of it. The checksum is that of GitHub's tokens (CRC-32 in base 62, six
-characters); it detects a mistyped key without a database lookup. It is no secret.
+characters); it detects a mistyped key without a database lookup. It is not secret.
 """
 
 import re

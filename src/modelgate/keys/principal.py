@@ -24,8 +24,8 @@ class Principal:
         deployments: Deployments the key may predict with; None for all.
         owner: Owner of the key.
         limits: Rate windows of this key, used instead of the gate's.
-        limit_bucket: Id under which rate limits count this key, if it is not *id*. A replacement key
-            continues with the counts of the replaced one.
+        limit_bucket: Id under which rate limits count this key; None for *id*. A replacement key shares it
+            with the key that it replaces.
         scopes: Permitted actions, as returned by `parse_scopes`; None if all actions are permitted on
             *deployments*.
     """

@@ -235,14 +235,14 @@ class SqlKeyStore(KeyAdmin):
         return result
 
     def _abandon(self, digest: bytes, look_up: _LookUp) -> None:
-        """Cancel a look-up if it is queued, and let the next request start another one."""
+        """Cancel a look-up that is still queued, and let the next request start another one."""
         with self._lock:
             look_up.future.cancel()
             if self._loading.get(digest) is look_up:
                 del self._loading[digest]
 
     def _record_failure(self, failures: int, error: StoreError | None = None) -> None:
-        """Record that the database is down, unless that was recorded since a look-up started.
+        """Record that the database is down, unless another look-up has recorded it since this one started.
 
         Args:
             failures: Number of failures when the look-up started.

@@ -42,9 +42,8 @@ class MemoryKeyStore:
 
     Args:
         keys: For each key the deployments it permits: one, several, or ``"*"`` for all. A
-            deployment may be limited to one action, as in ``"churn:predict"``. A key may be
-            replaced by ``sha256:`` and its hexadecimal digest, so that the configuration contains
-            no secrets.
+            deployment may be limited to one action, as in ``"churn:predict"``. Instead of a key you can write
+            ``sha256:`` and its hexadecimal digest, so that the configuration contains no secrets.
 
     Raises:
         ConfigurationError: There are no keys, or a key is too short or too long, or has no valid
@@ -100,7 +99,7 @@ class MemoryKeyStore:
 
 
 def _parse_entry(key: str, deployments: str | Sequence[str]) -> tuple[bytes, tuple[bytes, Principal]]:
-    """Return the digest of a configured key, and the same digest with the principal."""
+    """Return the digest of a configured key, and a pair of this digest and the key's principal."""
     if not isinstance(key, str):
         raise ConfigurationError(f"keys: a key must be a string (got {type(key).__name__})")
     if key.lower().startswith("sha256:"):

@@ -5,7 +5,9 @@ from .admission import Admission
 from .auth_failure_limit import AuthFailureLimit
 from .body_limit import BodyLimit
 from .concurrency_limit import ConcurrencyLimit
+from .cors import Cors
 from .deadline import Deadline
+from .https_only import HttpsOnly
 from .key_auth import KeyAuth
 from .metrics import Metrics
 from .rate_limit import RateLimit
@@ -20,7 +22,9 @@ __all__ = [
     "AuthFailureLimit",
     "BodyLimit",
     "ConcurrencyLimit",
+    "Cors",
     "Deadline",
+    "HttpsOnly",
     "KeyAuth",
     "Metrics",
     "RateLimit",

@@ -24,7 +24,7 @@ _HEADER = re.compile(r"header:([A-Za-z0-9!#$%&'*+.^_`|~-]+)")
 
 
 def caller_key(by: LimitKey) -> Identity:
-    """Return a function that returns the name of a caller, or ``anonymous`` if the caller has none.
+    """Return the function that names the caller of a request. Callers without a name are ``anonymous``.
 
     Args:
         by: ``"caller"``, ``"key"``, ``"owner"``, ``"address"``, ``"deployment"``, ``"header:NAME"``,

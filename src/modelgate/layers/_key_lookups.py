@@ -48,7 +48,7 @@ class AddressSlots:
 
 
 class LookupTurn(Future[bool]):
-    """Turn of one look-up. Its result is True if the key may be looked up.
+    """Place of one look-up in a `LookupQueue`. The result is True if the look-up may start, False if not.
 
     Args:
         address: Address of the caller.
@@ -64,9 +64,8 @@ class LookupTurn(Future[bool]):
 class LookupQueue:
     """Queue that runs a limited number of look-ups, taken from the addresses in rotation.
 
-    One address may use at most half of them, and no more than it has failures left, so that no more
-    keys are looked up than may be wrong. Its other look-ups wait, and are rejected once no failure
-    is left.
+    One address may run at most half of them, and no more than it has failures left, because each of its
+    keys may be wrong. Its other look-ups wait. They are rejected once the address has no failures left.
 
     Args:
         max_running: Maximum number of running look-ups.
@@ -128,7 +127,7 @@ class LookupQueue:
                 room = min(room, turn.remaining_failures())
             may_start = running < room
             if running and not may_start:
-                # A running look-up may succeed, which makes room for this one.
+                # Leave it waiting: a running look-up of this address may succeed and so make room for it.
                 skipped += 1
                 continue
             skipped = 0

@@ -8,9 +8,9 @@ __all__ = ["require_sync"]
 
 
 def require_sync(**options: object) -> None:
-    """Reject async functions: a layer would use the coroutine itself as the result.
+    """Reject async functions, because layers call these functions without awaiting them.
 
-    As a condition, a coroutine is always true. As the name of a caller, each is a new name.
+    The result would be a coroutine: always true as a condition, and new in every call as a caller's name.
 
     Raises:
         ConfigurationError: One of *options* is an async function.

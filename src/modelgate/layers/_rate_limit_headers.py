@@ -11,7 +11,7 @@ __all__ = ["add_rate_limit_headers", "rate_limit_headers"]
 def rate_limit_headers(decision: RateLimitDecision, unit: str | None = None) -> list[tuple[str, str]]:
     """Return the headers that describe the state of the windows.
 
-    ``X-RateLimit-*`` describe the binding window. ``RateLimit-Policy`` and ``RateLimit``
+    ``X-RateLimit-*`` describe `RateLimitDecision.binding_window`. ``RateLimit-Policy`` and ``RateLimit``
     (draft-ietf-httpapi-ratelimit-headers-11) describe all windows.
 
     Args:

@@ -46,7 +46,7 @@ class Admission:
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         requests = self._requests
-        # Defer before counting, in case of an interruption between the two.
+        # Register the removal first: an interruption between the two must not leave the request counted.
         request.defer(partial(requests.discard, request))
         with self._lock:
             if len(requests) >= self._limit:

@@ -20,18 +20,18 @@ logger = logging.getLogger("modelgate")
 class AuthFailureLimit:
     """Reject addresses that failed to authenticate too often, before their keys are looked up.
 
-    Counted are keys that are missing, unknown, inactive or without the required scope: responses of
-    401, and of 403 with ``WWW-Authenticate``. The counts are separate from other limits and per
-    process.
+    A request fails if its key is missing, unknown, inactive or without the required scope. The response
+    is then 401, or 403 with ``WWW-Authenticate``. Failures are counted per process, separately from
+    other limits. Callers with the same address share the count, so their valid keys are rejected too.
 
-    Put this layer outside `KeyAuth`, which looks up no more keys of an address at once than it has
-    failures left. Callers with the same address share the count, so their valid keys are rejected too.
+    Put this layer outside `KeyAuth`, which looks up no more keys of an address at once than the address has
+    failures left.
 
     Args:
         rate: One or more windows, as for `RateLimit`.
         skip_forwarded: Count requests with ``Forwarded`` or ``X-Forwarded-For``, but never reject
-            them. If these headers are not trusted, the address is that of a proxy, and the wrong
-            keys of one caller would lock out all callers behind it.
+            them. If these headers are not trusted, the address is the proxy's, and the wrong keys of one
+            caller would lock out all callers behind it.
         clock: Returns the time in seconds since the epoch.
 
     Raises:

@@ -42,7 +42,7 @@ class ConcurrencyLimit:
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         caller = self._identity(request)
-        # Defer before counting, in case of an interruption between the two.
+        # Register the removal first: an interruption between the two must not leave the request counted.
         request.defer(partial(self._leave, caller, request))
         with self._lock:
             if len(self._in_flight.get(caller, ())) >= self._limit:
@@ -52,7 +52,7 @@ class ConcurrencyLimit:
 
     def _leave(self, caller: str, request: Request) -> None:
         with self._lock:
-            # Rejected requests, and those of the parent in a forked child, are not in the set.
+            # Rejected requests are not in the set, nor, in a forked child, the parent's requests.
             requests = self._in_flight.get(caller, set())
             requests.discard(request)
             if not requests:

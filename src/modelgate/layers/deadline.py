@@ -23,8 +23,7 @@ class Deadline:
     Around an app outside of a gate, the deadline applies to the inner layers but not to the app,
     whose response may be a stream. Under WSGI the threads of the server cannot be interrupted.
     Models that are slow, or whose speed is still unknown, therefore run in threads of the gate.
-    While the server reads the body, or your own layer blocks, the request cannot end before that
-    does.
+    A request cannot end while the server reads its body or while your own layer blocks.
 
     Args:
         seconds: Maximum duration of a request.

@@ -155,7 +155,7 @@ class KeyAuth:
         except AnswerableError:
             raise
         except Exception as error:
-            # As text, because an error collector may store the local variables of a traceback: the key.
+            # Log the traceback as text. An error collector may store its local variables, such as the key.
             details = "".join(traceback.format_exception(error))
             logger.error("request %s: key store: look-up failed: %s", request.id, details)
             raise ServingError from None
@@ -169,7 +169,7 @@ class KeyAuth:
         return principal
 
     def _look_up(self, request: Request, key: str) -> Flow[Principal | None]:
-        """Look up a key that was not accepted before, when it is the turn of its address."""
+        """Wait for the turn of the caller's address, then look up a key that was not accepted before."""
         failures = request.context.auth_failures
         remaining_failures = None if failures is None else partial(failures.left, request)
         turn = self._turns.queue(self._address(request), remaining_failures)

@@ -35,7 +35,7 @@ class RateLimit:
 
     All windows are tested together and then charged together, so that rejected requests cost
     nothing. A request that costs more than a window can ever have room for gets 413. Other
-    responses have the state of the binding window in ``X-RateLimit-Limit``,
+    responses have the state of the window with the least room in ``X-RateLimit-Limit``,
     ``X-RateLimit-Remaining`` and ``X-RateLimit-Reset`` (whole seconds since the epoch).
 
     Args:
@@ -47,18 +47,19 @@ class RateLimit:
         cost: Cost of a request: ``"request"`` for 1; ``"rows"`` for the number of rows, charged
             after they are validated and before they are scored; or a function of the request that
             returns an integer of 0 or more.
-        strategy: Strategy of the windows: ``"fixed"``, ``"sliding"`` or ``"moving"``.
+        strategy: How charges are counted: ``"fixed"``, in a window that starts with its first charge;
+            ``"sliding"``, as an estimate for the last window length; or ``"moving"``, in quarters of the
+            window.
         storage: URI of the storage of the counts: ``"memory://"``, for this process;
             ``"redis://…"``, for all processes; or any URI of the `limits` package, such as
             ``"memcached://…"``. The latter charges several windows one after the other, not in one
             step, and estimates reset times.
         exempt: Function of the request that returns True if it is not counted.
-        charge_when: Function of the response that returns False to refund the charge of the
-            request, which counts until then. An app that raises an error counts as a response of
-            500. Of the storages of the `limits` package, only Redis and Valkey with fixed windows
-            can refund a charge.
-        dry_run: Count requests, but reject none. `rejected` has the number that would have been
-            rejected.
+        charge_when: Function of the response that returns False to refund the charge of the request. Until
+            then the charge counts. An app that raises an error counts as a response of 500. Of the
+            storages of the `limits` package, only Redis and Valkey with fixed windows can refund a
+            charge.
+        dry_run: Count requests, but reject none. `rejected` counts those that would have been rejected.
         on_storage_error: Behaviour while the storage does not answer: ``"local"`` applies this
             process's share of the rate, ``"deny"`` rejects everything with 503.
         processes: Number of processes that share the rate while the storage does not answer. By default
@@ -69,8 +70,8 @@ class RateLimit:
             Only applies if requests are counted by caller or key.
         ietf_headers: Also send ``RateLimit-Policy`` and ``RateLimit``, which describe all windows
             (draft-ietf-httpapi-ratelimit-headers-11).
-        clock: Returns the time in seconds since the epoch. By default the clock of this machine, or
-            that of the server for counts in Redis. Must be None for a storage of the `limits`
+        clock: Function that returns the time in seconds since the epoch. By default the clock of this
+            machine, or the server's clock for counts in Redis. Must be None for a storage of the `limits`
             package.
 
     Attributes:
@@ -102,7 +103,7 @@ class RateLimit:
     ) -> None:
         if cost not in ("request", "rows") and not callable(cost):
             raise ConfigurationError(
-                f"cost must be request, rows, or a function of the request (got {cost!r})"
+                f'cost must be "request", "rows", or a function of the request (got {cost!r})'
             )
         if on_storage_error not in ("local", "deny"):
             raise ConfigurationError(f"on_storage_error must be local or deny (got {on_storage_error!r})")
@@ -197,8 +198,11 @@ class RateLimit:
                 yield from self._refund_uncounted(Response(500), identity, decision)
             raise
         if not charges and request.method in ("POST", "PUT", "PATCH") and response.status < 400:
-            # Otherwise a limit that is never called with rows would let everything pass.
-            raise RuntimeError('cost="rows": nothing validates the rows of this request: use exempt=…')
+            # Without this error, a request whose rows are never counted would pass every limit.
+            raise RuntimeError(
+                'cost="rows": no layer counted the rows of this request: add WithScoring(Validate(…)) inside'
+                " this layer, or exclude the request with exempt=…"
+            )
         for identity, decision in charges:
             final = yield from self._refund_uncounted(response, identity, decision)
             if not self._dry_run:
@@ -242,7 +246,7 @@ def _parse_key_limits(strategy: str, storage: str, limits: str) -> Rate | None:
         check_rate(rate, storage)
         return rate
     except ConfigurationError as error:
-        logger.error("rate limit: unusable limits of a key, using those of the gate: %s", error)
+        logger.error("rate limit: unusable limits of a key, using the gate's limits: %s", error)
         return None
 
 

@@ -24,8 +24,8 @@ _USABLE = re.compile(
 class RequestId:
     """Set `Request.id` to the ``X-Request-ID`` of the caller or a new id, and add it to the response.
 
-    Accepted are ids that are shorter than a key, groups of hexadecimal digits such as a UUID, and
-    ULIDs. Any other id is replaced.
+    The caller's id is used if it is shorter than a key, if it consists of groups of hexadecimal digits
+    such as a UUID, or if it is a ULID. Any other id is replaced by a new one.
     """
 
     def __init__(self) -> None:

@@ -1,10 +1,10 @@
-"""Addresses of callers behind proxies."""
+"""Addresses and URL schemes of callers behind proxies."""
 
 from collections.abc import Iterable
 
 from ..flow import Flow, Handler
 from ..http import Request, Response
-from ..http.client_address import TrustedNetworks, client_address
+from ..http.client_address import TrustedNetworks, client_address, forwarded_scheme
 
 __all__ = ["TrustedProxies"]
 
@@ -12,12 +12,13 @@ __all__ = ["TrustedProxies"]
 class TrustedProxies:
     """Set `Request.client` to the address in ``Forwarded`` or ``X-Forwarded-For`` from trusted proxies.
 
-    Put this layer outside of all layers that use the address.
+    `Request.scheme` is set in the same way, from ``X-Forwarded-Proto`` or the ``proto`` of ``Forwarded``.
+    Put this layer outside of all layers that use the address or the scheme.
 
     Args:
         networks: Networks of the proxies, such as ``["10.0.0.0/8", "::1"]``; ``"unix"`` for a proxy
             on a Unix socket. Each proxy must set one of the two headers itself. The headers of any
-            other peer are ignored: its own address is that of the caller.
+            other peer are ignored: its own address counts as the caller's.
 
     Raises:
         ConfigurationError: An entry is not a network.
@@ -27,5 +28,7 @@ class TrustedProxies:
         self._trusted = TrustedNetworks.parse(networks)
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
+        if request.client in self._trusted:
+            request.scheme = forwarded_scheme(request.headers) or request.scheme
         request.client = client_address(request.client, request.headers, self._trusted)
         return call_next(request)

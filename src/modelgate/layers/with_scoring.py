@@ -24,9 +24,9 @@ class WithScoring:
 
     Before the app is called, the layers get the rows from the request's body; the app still gets
     the unchanged body. After the app responds with 200, the layers get its predictions, and their
-    changes are written into the response. The app can read the table and the model that the layers
-    added from `RequestContext.query`; the request is ``modelgate.request`` in its WSGI environ or ASGI
-    scope.
+    changes are written into the response. The app finds the request as ``modelgate.request`` in its WSGI
+    environ or ASGI scope. `RequestContext.query` of the request has the table and the model that the layers
+    added.
 
     Args:
         layers: Scoring layers, outermost first.
@@ -114,7 +114,7 @@ def _json_members(response: Response) -> dict[str, Any]:
 
 
 def _to_prediction(predictions: Any) -> Prediction:
-    """Return the prediction for one value, a value per row, or a list of outputs per row."""
+    """Convert the app's predictions: one value, a value per row, or a list of outputs per row."""
     values = predictions if isinstance(predictions, list) else [predictions]
     nested = bool(values) and all(isinstance(row, list) and len(row) == len(values[0]) for row in values)
     columns = list(zip(*values, strict=True)) if nested else [values]

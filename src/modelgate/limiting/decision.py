@@ -33,7 +33,7 @@ class RateLimitDecision(msgspec.Struct):
 
     @property
     def binding_window(self) -> int:
-        """Index of the window with the least room, or if rejected, of the one with the longest wait."""
+        """Index of the window with the least room; after a rejection, of the one with the longest wait."""
         if self.allowed:
             return self.available.index(min(self.available))
         exhausted = [index for index, room in enumerate(self.available) if room < self.cost]
@@ -49,9 +49,9 @@ class RateLimitDecision(msgspec.Struct):
         return self.quota(index)[0]
 
     def reset(self, index: int) -> float:
-        """Return when a window will have more room, or if rejected by it, room for this request.
+        """Return when a window will have more room, in seconds since the epoch.
 
-        The time is in seconds since the epoch.
+        If the window has rejected this request, return when it will have room for it.
         """
         return self.quota(index)[1]
 

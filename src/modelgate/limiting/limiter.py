@@ -37,7 +37,7 @@ class Limiter(Protocol):
         """Charge *cost* to *identity* if every window of *rate* has room for it."""
 
     def refund(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None] | None:
-        """Refund the *cost* charged at *when*, if it is still counted."""
+        """Refund the *cost* charged at the time *when*, if the charge is still counted."""
 
 
 def create_limiter(

@@ -101,13 +101,14 @@ class LimitsStorage:
                 if self._storage is None:
                     storage = _open(self.settings, aio=False)
                     result = call(_STRATEGIES[strategy](storage))
-                    # Assign only now: if the first call fails, its indices in MongoDB are still missing.
+                    # Assign the storage only after a call has succeeded: the first call creates the indices
+                    # in MongoDB.
                     self._storage = storage
                     return result
         return call(_STRATEGIES[strategy](self._storage))
 
     def check_since(self, outages: int) -> None:
-        """Raise TimeoutError if an outage began while a call was waiting for others.
+        """Raise TimeoutError if an outage began while this call waited for other calls.
 
         Args:
             outages: Number of outages before the wait.
@@ -227,7 +228,7 @@ class LimitsCounter:
         return True
 
     def refund(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None]:
-        """Refund the *cost* charged at *when*, if the storage supports it and the window is still open."""
+        """Refund the *cost* charged at the time *when*, if the storage can and the window is still open."""
         key = self._key(rate, identity)
         for window, item in _items(rate) if self.can_refund else ():
             remaining, reset = yield from self._read(window, item, key)

@@ -17,7 +17,7 @@ class StorageSettings(NamedTuple):
 
     Attributes:
         scheme: Scheme of the URI, by which `limits` finds the storage classes.
-        uri: The URI, without the options that `limits` does not support in it.
+        uri: URI for `limits`, without query options that `limits` does not read from a URI.
         options: Function that returns the options; called with True for the asyncio storage.
         outages: Errors that mean the server does not answer.
     """
@@ -97,7 +97,7 @@ def _read_redis(scheme: str, rest: str) -> StorageSettings:
     def options(aio: bool) -> dict[str, Any]:
         result = {**common, "retry": _retry_once(library, aio=aio)}
         if scheme.endswith("+sentinel"):
-            # The counts of a replica lag behind.
+            # Read from the primary only, because the counts of a replica lag behind.
             sentinels = {name: value for name, value in result.items() if name != "db"}
             result |= {"use_replicas": False, "sentinel_kwargs": sentinels}
         return {**result, "implementation": "redispy"} if aio else result
@@ -192,7 +192,7 @@ def _pooled_client() -> Callable[..., Any]:
 def _read_mongodb(scheme: str, rest: str) -> StorageSettings:
     errors = import_module("pymongo.errors")
     try:
-        # Parsing mongodb+srv would query a name server; that happens when it connects.
+        # Parse it as mongodb://, because parsing mongodb+srv:// queries a name server.
         parsed = import_module("pymongo.uri_parser").parse_uri(f"mongodb://{rest}")
     except (ValueError, errors.PyMongoError):
         _reject(scheme, "[user:password@]host[:port][,…][/database][?options], as PyMongo reads it")

@@ -17,8 +17,9 @@ _BucketKey: TypeAlias = str | tuple[str, str]
 class MemoryLimiter:
     """Limiter that tests and charges all windows of a rate in one step, for all threads.
 
-    Buckets are stored in two generations. When the young generation is full it becomes the old one, and
-    the previous old generation is discarded: buckets unused since so many others were used.
+    A bucket is the state of the windows for one caller. Buckets are stored in two generations. When the
+    young generation is full it becomes the old one, and the previous old generation is discarded: none of
+    its buckets has been used for a while.
 
     Args:
         rate: Rate of most callers. Buckets of other rates take slightly more memory.
@@ -68,7 +69,7 @@ class MemoryLimiter:
         return RateLimitDecision(rate, allowed, available, bucket, now, cost)
 
     def peek(self, identity: str) -> RateLimitDecision | None:
-        """Return the decision on a cost of 1 without charging it, or None if there is no bucket."""
+        """Return what `hit` would decide for a cost of 1, without charging it; None without a bucket."""
         bucket = self._young.get(identity) or self._old.get(identity)
         if bucket is None:
             return None
@@ -77,7 +78,7 @@ class MemoryLimiter:
         return RateLimitDecision(self._rate, min(available) > 0, available, (*state,), now, 1)
 
     def refund(self, rate: Rate, identity: str, cost: int, when: float) -> None:
-        """Refund the *cost* charged at *when*, if it is still counted."""
+        """Refund the *cost* charged at the time *when*, if the charge is still counted."""
         key = self._key(rate, identity)
         with self._lock:
             generation = self._young if key in self._young else self._old
@@ -92,7 +93,7 @@ class MemoryLimiter:
         return identity if rate.text == self._text else (rate.text, identity)
 
     def _rejuvenate(self, key: _BucketKey, rate: Rate, now: float) -> tuple[Any, ...]:
-        """Remove a bucket from the old generation, or create one, and make room in the young one."""
+        """Take a bucket from the old generation, or create one. Make room for it in the young generation."""
         bucket = self._old.pop(key, None)
         if len(self._young) >= self._generation_size:
             self._young, self._old = {}, self._young

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["RedisScriptRunner", "close_with_loop", "redis_store"]
 
 _SERVER_STATE = re.compile(r"(?:^|-)(?:READONLY|LOADING|OOM)\b")
-"""Error codes for a state of the server. Redis 6 puts them into the error message of the script."""
+"""Error codes for a server that cannot run the scripts now. Redis 6 puts them into the error message."""
 
 
 class RedisScriptRunner:
@@ -151,7 +151,7 @@ def _is_outage(error: Exception) -> bool:
 
 
 def _set_reply(future: "asyncio.Future[Any]", reply: Any) -> None:
-    if future.done():  # its request was cancelled
+    if future.done():  # The request was cancelled.
         return
     if isinstance(reply, Exception):
         future.set_exception(reply)

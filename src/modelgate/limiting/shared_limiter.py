@@ -34,7 +34,7 @@ class SharedCounter(Protocol):
         """Charge *cost* to *identity* if every window of *rate* has room for it."""
 
     def refund(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None]:
-        """Refund the *cost* charged at *when*, if it is still counted."""
+        """Refund the *cost* charged at the time *when*, if the charge is still counted."""
 
 
 class SharedLimiter:
@@ -51,7 +51,7 @@ class SharedLimiter:
         counter: Counts on the server.
         clock: Returns the time in seconds since the epoch, for the counts of this process.
         share: Number of processes that divide a rate while the server does not answer.
-        closed: Reject everything during an outage instead.
+        closed: Whether to reject everything during an outage, instead of using the counts of this process.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class SharedLimiter:
         return shared
 
     def refund(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None]:
-        """Refund the *cost* charged at *when*, if it is still counted."""
+        """Refund the *cost* charged at the time *when*, if the charge is still counted."""
         self._local.refund(rate, identity, cost, when)
         if self._breaker.allow():
             yield from self._refund_shared(rate, identity, cost, when)
@@ -143,7 +143,7 @@ class RedisCounter:
         return _parse_reply(reply, rate, cost)
 
     def refund(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None]:
-        """Refund the *cost* charged at *when*, if it is still counted."""
+        """Refund the *cost* charged at the time *when*, if the charge is still counted."""
         windows = [value for window in rate.windows for value in (window.step, window.steps)]
         yield from self._store.run(REFUND, self._key(rate, identity), cost, repr(when), *windows)
 

@@ -1,9 +1,9 @@
 """Rates such as ``"60/minute; 10000/day"``, and the arithmetic of their windows.
 
-The state of a window for one caller is two numbers, whatever its amount: the start of its current
-step, in seconds since the epoch, and its counts, one per step. The counts are packed into one
-integer, with the newest in the lowest bits. A fixed window has one step, a sliding window two, a
-moving window five. This module has no state and no clock.
+A window is counted in steps: one for a fixed window, two for a sliding, five for a moving window. Its
+state for one caller is two numbers, whatever its amount. The first is the start of the current step, in
+seconds since the epoch. The second contains the count of each step, packed into one integer with the
+newest in the lowest bits. This module has no state and no clock.
 """
 
 import math
@@ -24,7 +24,7 @@ _SEPARATORS = re.compile(r"[;,|]")
 
 @cache
 def _units() -> dict[str, int]:
-    """Return the length of each unit in seconds. The notation is that of the `limits` library."""
+    """Return the length of each unit in seconds. The `limits` library uses the same names."""
     # Importing `limits` takes longer than the rest of `import modelgate`.
     from limits.limits import GRANULARITIES
 
@@ -86,7 +86,7 @@ class FixedWindow:
         """
         if counts and now < step_start:
             return now, counts
-        # Reset times are rounded. The step must be over at the time that callers were sent.
+        # Callers get rounded reset times. The step must be over when such a time is reached.
         elapsed = max(1, int((now - step_start) / self.step + 1e-9))
         if elapsed < self.steps:
             counts = (counts << elapsed * self._bits) & ((1 << self.steps * self._bits) - 1)
@@ -104,7 +104,7 @@ class FixedWindow:
         return step_start + self.step
 
     def refund(self, step_start: float, counts: int, cost: int, when: float) -> int:
-        """Return the counts without the *cost* charged at *when*, if it is still counted."""
+        """Return the counts without the *cost* charged at the time *when*, if it is still counted."""
         shift = max(0, math.ceil((step_start - when) / self.step)) * self._bits
         return counts - (cost << shift) if (counts >> shift) & self._mask >= cost else counts
 

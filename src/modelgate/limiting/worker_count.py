@@ -11,7 +11,7 @@ _OPTION = re.compile(r"(?:--workers(?:=|\s+)|(?<!\S)-w\s*)(\d+)")
 
 
 def detect_worker_count(environ: Mapping[str, str], argv: Sequence[str]) -> int:
-    """Return the number of workers in a server's options or the environment, or 1 if there is none."""
+    """Return the number of workers in a server's options or in the environment, or 1 if neither sets it."""
     command_line = " ".join(argv) if argv and _is_server(argv[0]) else ""
     for options in (command_line, environ.get("GUNICORN_CMD_ARGS", "")):
         counts = _OPTION.findall(options)

@@ -1,6 +1,6 @@
-"""Read and write the members of a package, in a zip file or a folder.
+"""Reading and writing of packages. A package is a zip file or a folder, and the files in it are its members.
 
-Members are never extracted to a path that the archive names.
+For security, members are never extracted to a path that is given in the zip file.
 """
 
 import contextlib
@@ -47,22 +47,24 @@ class Archive(Protocol):
 
     Attributes:
         names: Names of the members that exist.
-        is_folder: Whether the package is a folder, whose digest is the digest of its manifest.
+        is_folder: Whether the package is a folder. The digest of a folder is the digest of its manifest.
     """
 
     names: frozenset[str]
     is_folder: bool
 
     def read(self, name: str) -> bytes:
-        """Return the content of a member.
+        """Return the content of the member *name*.
 
         Raises:
-            ConfigurationError: There is no member *name*.
+            ConfigurationError: The package has no such member.
         """
 
 
 class ZipArchive:
-    """The members of an uncompressed zip file; no member can be larger than the file itself.
+    """Package in an uncompressed zip file.
+
+    Compression is rejected, so that no member is larger than the file itself.
 
     Args:
         file: The open zip file.
@@ -80,11 +82,11 @@ class ZipArchive:
         for info in self._zip.infolist():
             if info.filename not in _KNOWN or info.filename in found:
                 raise ConfigurationError(
-                    f"contains {info.filename[:100]!r}, which is unknown or duplicated in a package"
+                    f"the package contains {info.filename[:100]!r}, which is unknown or duplicated: remove it"
                 )
             if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
                 raise ConfigurationError(
-                    f"its {info.filename} must be stored without compression or encryption"
+                    f"{info.filename} must be stored in the package without compression or encryption"
                 )
             found.add(info.filename)
         self.names = frozenset(found)
@@ -92,14 +94,14 @@ class ZipArchive:
     def read(self, name: str) -> bytes:
         """See `Archive.read`."""
         if name not in self.names:
-            raise ConfigurationError(f"has no {name}")
+            raise ConfigurationError(f"the package has no {name}: save it again")
         if name == MANIFEST and self._zip.getinfo(name).file_size > _LARGEST_MANIFEST:
-            raise ConfigurationError(f"its {name} is larger than {_LARGEST_MANIFEST} bytes")
+            raise ConfigurationError(f"{name} must have at most {_LARGEST_MANIFEST} bytes")
         return self._zip.read(name)
 
 
 class FolderArchive:
-    """The members of a package in a folder; other files in it are ignored.
+    """Package in a folder. Files that are not members of a package are ignored.
 
     Args:
         folder: Path of the folder.
@@ -114,12 +116,12 @@ class FolderArchive:
     def read(self, name: str) -> bytes:
         """See `Archive.read`."""
         if name not in self.names:
-            raise ConfigurationError(f"has no {name}")
+            raise ConfigurationError(f"the package has no {name}: save it again")
         return (self._folder / name).read_bytes()
 
 
 def pack(members: Mapping[str, bytes]) -> bytes:
-    """Return an uncompressed zip file of *members*; equal members give equal bytes."""
+    """Return an uncompressed zip file of *members*. Its bytes depend on nothing else, such as the time."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in members.items():
@@ -128,12 +130,12 @@ def pack(members: Mapping[str, bytes]) -> bytes:
 
 
 def pack_metadata(members: Mapping[str, bytes]) -> bytes:
-    """Return a zip file of the manifest, the signature and the schema only."""
+    """Return a zip file of only the metadata in *members*: the manifest, the signature and the schema."""
     return pack({name: members[name] for name in _METADATA if name in members})
 
 
 def _write_synced(path: Path, content: bytes) -> None:
-    # Without fsync, a crash of the machine can keep the later rename and lose the content.
+    # Without fsync, a power failure after the rename in `write` could leave an empty file.
     with path.open("wb") as file:
         file.write(content)
         file.flush()

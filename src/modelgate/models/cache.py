@@ -1,4 +1,4 @@
-"""An LRU cache of models in which concurrent callers share one load."""
+"""LRU cache of models. Callers that need the same model at the same time share one load."""
 
 import logging
 import math
@@ -28,15 +28,15 @@ logger = logging.getLogger("modelgate")
 _FAILURE_TTL = 1.0
 _MAX_FAILURES = 1000
 _MAX_LOADS = 8
-"""Maximum number of concurrent loads; without it, all cold models of a gate could need memory at once."""
+"""Maximum number of concurrent loads. Loading many models at once could need too much memory."""
 
 
 class CacheInfo(NamedTuple):
     """Statistics of a cache, with the field names of `functools.lru_cache` and the size in bytes.
 
     Attributes:
-        hits: Number of lookups that found the model.
-        misses: Number of lookups that did not.
+        hits: Number of lookups that found the model in the cache.
+        misses: Number of lookups that did not find it.
         maxsize: Maximum number of models.
         currsize: Number of cached models.
         maxbytes: Maximum size of all models in bytes, or None if it is not limited.
@@ -66,24 +66,26 @@ class _Load(NamedTuple, Generic[T]):
 
 
 class ModelCache(Generic[T]):
-    """Cache of models by name that evicts the least recently used ones.
+    """Cache of models by name, which evicts the least recently used models.
 
-    Concurrent callers of a model that is not cached share one load, which runs in a thread of the cache:
-    cancelling one caller does not affect the others. Up to eight loads run at once; further ones queue.
-    No caller waits for a load that hangs for longer than *load_timeout*. A load that fails is logged once;
-    all waiting callers, and those of the following second, get the error, and the next call loads again.
-    An evicted model stays alive until the last request that uses it has finished.
+    Callers that request the same model while it is loading share one load, which runs in a thread of the
+    cache. So cancelling one caller does not affect the others. Up to eight loads run at the same time, and
+    further loads wait. A caller waits for a load for at most *load_timeout* seconds.
+
+    If a load fails, the error is logged once and raised in all callers that wait, and in those of the next
+    second. After that, the next caller starts a new load. An evicted model stays in memory until the last
+    request that uses it has finished.
 
     Args:
-        load: Loads the model of a name, for example `ModelStore.load`. May block.
+        load: Function that returns the model of a name, for example `ModelStore.load`. May block.
         maxsize: Maximum number of models. The default of 16 is that of the DataRobot Prediction API, see
             "Model caching" there.
         maxbytes: Maximum size of all models in bytes, or None for no limit. A single larger model is
             cached alone.
-        sizeof: Returns the size of a model in bytes. A gate uses the size of the model's file.
-        load_timeout: Maximum seconds that a caller waits, counted from the start of the load; callers of
-            `get` can choose another limit.
-        clock: Returns the time in seconds.
+        sizeof: Function that returns the size of a model in bytes. A gate uses the size of the model's file.
+        load_timeout: Maximum number of seconds that a caller waits, counted from the start of the load.
+            Callers of `get` can set another limit.
+        clock: Function that returns the time in seconds.
 
     Attributes:
         loads: Number of finished loads.
@@ -125,22 +127,22 @@ class ModelCache(Generic[T]):
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
-        """Forget running loads: a forked child does not have their threads."""
+        """Discard running loads. Called in a forked child, which does not have the threads of the loads."""
         self._lock = threading.Lock()
         self._loading: dict[str, _Load[T]] = {}
 
     def get(self, name: str, timeout: float | None = None) -> Flow[tuple[T, bool]]:
-        """Return the model *name* and whether it was cached, loading it if necessary.
+        """Return the model *name*, and whether it was cached. Load the model if it was not.
 
         Args:
             name: Model name.
-            timeout: Maximum seconds to wait for a load from now on, or `math.inf` for no limit. None is
-                the cache's *load_timeout*, counted from the start of the load.
+            timeout: Maximum number of seconds to wait for a load from now on, or `math.inf` for no limit.
+                None for the *load_timeout* of the cache, counted from the start of the load.
 
         Raises:
             NotFound: There is no such model.
             DeploymentLoading: The load has not finished in time.
-            DeploymentUnavailable: The load failed for another reason, which is the cause.
+            DeploymentUnavailable: The load failed for another reason, which is the ``__cause__``.
         """
         with self._lock:
             cached = self._models.get(name)
@@ -153,7 +155,7 @@ class ModelCache(Generic[T]):
         return (yield from self._wait(name, load, timeout)), False
 
     def peek(self, name: str) -> T | None:
-        """Return the model *name* and count a hit if it is cached; else return None and count nothing."""
+        """Return the model *name* if it is cached, else None. Count a hit, but no miss."""
         with self._lock:
             cached = self._models.get(name)
             if cached is None:
@@ -163,7 +165,7 @@ class ModelCache(Generic[T]):
             return cached.model
 
     def reload(self, name: str) -> Flow[T]:
-        """Load the model *name* again. A cached copy is served meanwhile, and kept if the load fails.
+        """Load the model *name* again. Until the load succeeds, the cached model is served.
 
         Raises:
             NotFound, DeploymentLoading, DeploymentUnavailable: See `get`.
@@ -182,14 +184,14 @@ class ModelCache(Generic[T]):
             yield from self.get(self._renamed.get(name, name), math.inf)
 
     def put(self, name: str, model: T) -> None:
-        """Cache a *model* that was loaded elsewhere."""
+        """Cache *model*, which was loaded elsewhere, under *name*."""
         with self._lock:
             self._insert(name, _CachedModel(model, self._sizeof(model)))
 
     def drop(self, *names: str) -> None:
         """Remove the models *names*, and discard the results of their running loads.
 
-        Requests that use one of them finish with it.
+        Requests that use a removed model finish with it.
         """
         with self._lock:
             for name in names:
@@ -197,7 +199,12 @@ class ModelCache(Generic[T]):
                 self._loading.pop(name, None)
 
     def rename(self, name: str, model: str | None) -> None:
-        """Make *name* in `pin` and `prewarm` refer to *model*. None removes this, and the pin of *name*."""
+        """Let *name* stand for the cached model *model* in calls of `pin` and `prewarm`.
+
+        Args:
+            name: Name that is passed to `pin` or `prewarm`.
+            model: Name of the model in the cache. None to remove the alias, and the pin of *name*.
+        """
         with self._lock:
             if model is None:
                 self._renamed.pop(name, None)
@@ -216,7 +223,7 @@ class ModelCache(Generic[T]):
             self._pinned.difference_update(names)
 
     def _get_or_start(self, name: str) -> _Load[T] | _Failure:
-        """Return the recent failure of *name*, its running load, or a new load."""
+        """Return the recent failure of the model *name*, or its running load, or start a new load."""
         failure = self._failures.get(name)
         return failure or self._loading.get(name) or self._start(name)
 
@@ -233,7 +240,7 @@ class ModelCache(Generic[T]):
                 elapsed = self._clock() - load.started_at
                 cause = TimeoutError(f"the load of model {name} has taken {elapsed:.1f} s and continues")
                 raise DeploymentLoading(elapsed) from cause
-        # Raise a new exception per caller; re-raising one instance appends to its traceback each time.
+        # Raise a new exception for each caller: raising the same one would extend its traceback each time.
         if isinstance(outcome, _Failure):
             if isinstance(outcome.error, NotFound):
                 raise NotFound(outcome.error.message) from outcome.error
@@ -295,9 +302,9 @@ class ModelCache(Generic[T]):
             )
 
     def cache_clear(self) -> None:
-        """Remove all models, pinned ones too, recent failures and statistics.
+        """Remove all models (even pinned ones) and recent failures, and reset the statistics.
 
-        Requests that use a model finish with it.
+        Requests that use a removed model finish with it.
         """
         with self._lock:
             self._models.clear()
@@ -306,7 +313,7 @@ class ModelCache(Generic[T]):
 
 
 def _clear_locals(error: BaseException) -> BaseException:
-    """Return *error* without the local variables in its tracebacks, such as the content of a file."""
+    """Clear the local variables in the tracebacks of *error*, such as the content of a file; return *error*."""
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in causes:

@@ -14,17 +14,19 @@ _KEY_LENGTH, _SIGNATURE_LENGTH = 32, 64
 
 
 def parse_public_keys(keys: Sequence[str | Path]) -> tuple[str, ...]:
-    """Return *keys* in base64.
+    """Return public keys in base64.
 
     Args:
         keys: Paths of PEM files, or keys in base64, as ``modelgate inspect`` shows them.
 
     Raises:
-        ConfigurationError: The list is empty, an item is not an Ed25519 public key, or the extra is
-            not installed.
+        ConfigurationError: The list is empty, an item is not an Ed25519 public key, or the extra
+            ``ed25519`` is not installed.
     """
     if isinstance(keys, str | bytes | Path) or not isinstance(keys, Sequence) or not keys:
-        raise ConfigurationError("public_keys must be a list of at least one key")
+        raise ConfigurationError(
+            "public_keys must be a list of at least one key: a PEM file, or a key in base64"
+        )
     return tuple(_parse_public_key(key) for key in keys)
 
 
@@ -40,11 +42,11 @@ def sign(manifest: bytes, key: str | Path) -> bytes:
     """Return a line with the public key and the signature of *manifest*, both in base64.
 
     Args:
-        manifest: Content of ``manifest.json``, which holds the digests of all other members.
+        manifest: Content of ``manifest.json``, which contains the digests of all other members.
         key: Path of the private key, a PEM file.
 
     Raises:
-        ConfigurationError: *key* is not an Ed25519 private key, or the extra is not installed.
+        ConfigurationError: *key* is not an Ed25519 private key, or the extra ``ed25519`` is not installed.
     """
     serialization, ed25519 = _import_cryptography()
 
@@ -57,15 +59,15 @@ def sign(manifest: bytes, key: str | Path) -> bytes:
 
 
 def signer_of(manifest: bytes, signature: bytes) -> str:
-    """Return the public key, in base64, that verifies the *signature* of *manifest*.
+    """Return the public key, in base64, of the key that signed *manifest*.
 
     Args:
         manifest: Content of ``manifest.json``.
         signature: Line that `sign` returned.
 
     Raises:
-        ConfigurationError: The signature is malformed or not valid for *manifest*, or the extra is
-            not installed.
+        ConfigurationError: The signature is malformed or not valid for *manifest*, or the extra ``ed25519``
+            is not installed.
     """
     _, ed25519 = _import_cryptography()
     from cryptography.exceptions import InvalidSignature
@@ -73,12 +75,12 @@ def signer_of(manifest: bytes, signature: bytes) -> str:
     public, _, encoded = signature.decode("ascii", "replace").removesuffix("\n").partition(" ")
     key, raw = _decode(public, _KEY_LENGTH), _decode(encoded, _SIGNATURE_LENGTH)
     if key is None or raw is None:
-        raise ConfigurationError("its Ed25519 signature is malformed: sign the package again")
+        raise ConfigurationError("the Ed25519 signature is malformed: sign the package again")
     try:
         ed25519.Ed25519PublicKey.from_public_bytes(key).verify(raw, _message(manifest))
     except InvalidSignature:
         raise ConfigurationError(
-            "its Ed25519 signature does not match its manifest: one of them was changed after signing"
+            "the Ed25519 signature does not match the manifest, so one of them was changed: sign it again"
         ) from None
     return public
 
@@ -97,7 +99,7 @@ def _read_key(option: str, path: Any, load: Callable[[bytes], Any], key_type: ty
     except (TypeError, ValueError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, key_type):
-        # The message never shows the content of the file: it may be a private key.
+        # Do not show the content of the file in the message: it may be a private key.
         raise ConfigurationError(f"{option} must be Ed25519 keys in PEM files without a password")
     return key
 
@@ -108,7 +110,7 @@ def _encode(public: Any, serialization: Any) -> str:
 
 
 def _decode(text: str, length: int) -> bytes | None:
-    """Return the *length* bytes that *text* encodes in canonical base64, or None if it does not."""
+    """Decode *text*, or return None if it is not the canonical base64 of *length* bytes."""
     try:
         raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

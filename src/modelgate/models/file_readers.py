@@ -1,4 +1,7 @@
-"""Find vectorizers that open files: scikit-learn's ``input="filename"`` and ``input="file"``."""
+"""Search for vectorizers that open files: those with ``input="filename"`` or ``input="file"``.
+
+A caller of such a model could read any file of the server.
+"""
 
 import contextlib
 import gc
@@ -18,20 +21,20 @@ __all__ = ["check_opens_no_files"]
 _Names: TypeAlias = tuple[str, ...]
 
 _SKIPPED = (str, bytes, int, float, complex, type(None), np.generic, type, ModuleType, CodeType, FrameType)
-"""Types without parts, and types from which the whole program can be reached."""
+"""Types to skip: they contain no other objects, or the whole program can be reached from them."""
 
 _FUNCTION_LIMIT = 100_000
-"""Maximum number of objects to search behind a function, whose closure may contain the whole app."""
+"""Maximum number of objects to search for a function, because its closure may contain the whole app."""
 
 
 def check_opens_no_files(model: Any) -> None:
-    """Raise `ConfigurationError` if a vectorizer in *model* would open files that callers name.
+    """Raise `ConfigurationError` if a vectorizer in *model* opens files whose names come from callers.
 
     Args:
-        model: An estimator, searched with all its parts, or a function, searched with its closure, its
-            defaults and the arguments of a partial.
+        model: Estimator, which is searched with all its parts; or function, which is searched with its
+            closure, its defaults and the arguments of a partial.
     """
-    # If scikit-learn's module is not imported yet, no vectorizer can exist.
+    # As long as this module is not imported, no vectorizer can exist.
     text = sys.modules.get("sklearn.feature_extraction.text")
     kinds = [getattr(text, name, None) for name in ("CountVectorizer", "HashingVectorizer")]
     vectorizers = tuple(kind for kind in kinds if kind is not None)
@@ -50,7 +53,10 @@ def check_opens_no_files(model: Any) -> None:
 
 
 def _walk(model: Any) -> Iterator[tuple[_Names, Any]]:
-    """Yield *model* and every object reachable from it once, with the attribute names that lead to it."""
+    """Yield *model* and each object that can be reached from it, with the names of the attributes on the way.
+
+    Only the last four names are included.
+    """
     # References to the objects prevent the reuse of their ids.
     seen = {id(model): model}
     queue: deque[tuple[_Names, Any]] = deque([((), model)])
@@ -64,10 +70,10 @@ def _walk(model: Any) -> Iterator[tuple[_Names, Any]]:
 
 
 def _children(value: Any) -> Iterator[tuple[str | None, Any]]:
-    """Yield the objects that *value* refers to, each with its name or None."""
+    """Yield the objects that *value* refers to, each with its attribute name, or None if it has no name."""
     kind = type(value)  # isinstance would run code of proxies.
     if issubclass(kind, FunctionType):
-        # Its globals are left out: they reach the whole program.
+        # Leave out the globals, from which the whole program can be reached.
         for part in (value.__closure__, value.__defaults__, value.__kwdefaults__, value.__dict__):
             yield None, part
         return

@@ -1,4 +1,4 @@
-"""Models in object storage and other file systems that fsspec supports."""
+"""Model store for object storage and other file systems that fsspec supports."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
@@ -23,15 +23,16 @@ _LONGEST_ALIAS = 64
 _MAX_CALLS = 64
 """Number of stuck calls at which the storage is no longer called."""
 _BLOCK = 2**16
-"""Bytes to fetch at a time when reading metadata; s3fs would fetch 50 MB."""
+"""Bytes to fetch at a time when reading metadata. The default of s3fs would be 50 MB."""
 _ACCESS_TIMES = {"time", "accessTime", "last_accessed_on"}
 """Names that file systems use for the time of the last read access."""
 
 
 class FsspecStore(FileStore):
-    """Store of packages and bare model files in an fsspec file system, named as in a `FolderStore`.
+    """Store of packages and bare model files in an fsspec file system.
 
-    An alias is a small file that contains a version: ``churn@production.alias`` contains ``7``.
+    Files are named as in a `FolderStore`. An alias is a small file that contains a version:
+    ``churn@production.alias`` may contain ``7``.
 
     Args:
         url: URL of the folder: ``s3://bucket/models``, ``gs://…``, ``abfs://…``, ``memory://models``,
@@ -41,7 +42,7 @@ class FsspecStore(FileStore):
         allow_pickle: See `FolderStore`.
         on_version_mismatch: See `FolderStore`.
         public_keys: See `FolderStore`.
-        timeout: Maximum seconds for one call, such as reading an entire file.
+        timeout: Maximum number of seconds for one call, such as reading an entire file.
 
     Raises:
         ConfigurationError: The value of an option is not valid, or a library is missing.
@@ -54,7 +55,7 @@ class FsspecStore(FileStore):
         storage_options: Mapping[str, Any] | None = None,
         sha256: Mapping[str, str] | None = None,
         allow_pickle: bool = False,
-        on_version_mismatch: Mismatch = "refuse",
+        on_version_mismatch: Mismatch = "reject",
         public_keys: Sequence[str | Path] | None = None,
         timeout: float = 60.0,
     ) -> None:
@@ -70,12 +71,12 @@ class FsspecStore(FileStore):
         """Store *package* under its name and version, and return the digest to pin it by.
 
         Args:
-            package: The package to store.
-            sign_key: PEM file of an Ed25519 private key to sign it with.
+            package: Package to store.
+            sign_key: PEM file of an Ed25519 private key to sign the package with; None for no signature.
 
         Raises:
-            ConfigurationError: The version or an alias of that name exists, the package cannot be
-                written, or this store would not load it.
+            ConfigurationError: A version or an alias of the same name exists, the package cannot be
+                written, or this store would reject it.
             StoreError: The storage is unavailable.
         """
         name, version = package.manifest.name, package.manifest.version
@@ -90,7 +91,7 @@ class FsspecStore(FileStore):
         return sha256_of(content)
 
     def alias(self, name: str, alias: str, version: str) -> None:
-        """Point the alias ``name@alias`` to *version*. Gates keep models that are already loaded.
+        """Point the alias ``name@alias`` to *version*. Models that gates have loaded stay in use.
 
         Raises:
             ConfigurationError: *alias* is not a valid alias, or is the name of a version.
@@ -105,7 +106,7 @@ class FsspecStore(FileStore):
                 f" (got {alias!r})"
             )
         if f"{name}@{version}" not in files:
-            raise NotFound(f"There is no version {version} of {name}")
+            raise NotFound(f"There is no version {version} of {name}: save it first")
         self._call(lambda fs: fs.pipe_file(self._path(stem + _ALIAS), version.encode()))
 
     def describe(self, name: str) -> PackageMetadata | None:
@@ -127,7 +128,7 @@ class FsspecStore(FileStore):
         return metadata
 
     def fingerprint(self, name: str) -> Hashable:
-        """Return a value that changes whenever `load` would read another file or the file was modified.
+        """Return a value that changes when `load` would read another file, or when the file is modified.
 
         Raises:
             NotFound, StoreError: See `load`.
@@ -178,7 +179,7 @@ class FsspecStore(FileStore):
         return version.decode("ascii", "replace").strip()
 
     def _list_files(self) -> dict[PurePosixPath, Mapping[str, Any]]:
-        """Return the file system's information about each file in the folder."""
+        """Return the entry that the file system has for each file in the folder, by file name."""
         return self._call(self._list)
 
     def _list(self, fs: Any) -> dict[PurePosixPath, Mapping[str, Any]]:
@@ -195,7 +196,7 @@ class FsspecStore(FileStore):
         }
 
     def _create_file(self, name: str, content: bytes) -> bool:
-        """Write a new file, and return False if it exists already."""
+        """Write a new file and return True, or return False if the file exists already."""
 
         def create(fs: Any) -> bool:
             try:
@@ -210,7 +211,7 @@ class FsspecStore(FileStore):
         return f"{self._folder.rstrip('/')}/{name}"
 
     def _call(self, function: Callable[[Any], T]) -> T:
-        """Return the result of *function*, called in a thread with the file system.
+        """Call *function* with the file system in a thread, and return the result.
 
         Raises:
             NotFound: A file does not exist.
@@ -231,7 +232,10 @@ class FsspecStore(FileStore):
 
 
 class _StoreFile:
-    """Wraps a file so that its errors are raised as `StoreError`, not as errors of the content."""
+    """Wrapper of a file that raises errors of the storage as `StoreError`.
+
+    Otherwise they would be reported as errors in the content of the file.
+    """
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -249,7 +253,7 @@ class _StoreFile:
 
 
 def _suffixes_by_stem(paths: Iterable[PurePosixPath], suffixes: Sequence[str]) -> dict[str, str]:
-    """Map the stem of each file to its suffix; of several, the one that comes first in *suffixes*."""
+    """Return the suffix of each file by its stem. For several suffixes, the first in *suffixes* is used."""
     ranked = sorted(
         (path for path in paths if path.suffix in suffixes), key=lambda path: suffixes.index(path.suffix)
     )
@@ -264,9 +268,9 @@ def _open_file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
     try:
         fs, folder = url_to_fs(url, **options)
     except ImportError as error:
-        raise ConfigurationError(f"url: fsspec needs another package for it: {error}") from None
+        raise ConfigurationError(f"url: fsspec needs another package for this URL: {error}") from None
     except Exception as error:
-        # The URL is not shown: it may contain a password.
+        # Do not show the URL in the message: it may contain a password.
         raise ConfigurationError(
             "url and storage_options must be valid for fsspec, such as s3://bucket/models"
             f" (got {type(error).__name__})"

@@ -1,4 +1,4 @@
-"""Inspect a model file: its content, its input schema and the code that loading it would run."""
+"""Inspection of a model file: its content, its input schema, and the code that would run if it is loaded."""
 
 import io
 from collections.abc import Sequence
@@ -26,15 +26,16 @@ class FileReport:
 
     Args:
         size: Size in bytes.
-        sha256: Digest to pin it by.
+        sha256: Digest of the file, by which it can be pinned.
         format: Format of the estimator: ``skops``, ``joblib`` or ``onnx``.
         signer: Ed25519 public key, in base64, that signed the package; None if it is not signed.
         manifest: Manifest of the package; None for a bare file.
-        schema: Schema of the input, or None if it is not known.
-        model: Types of the estimator's steps, or None if the model was not loaded.
-        package: The loaded package, or None if it was not loaded.
-        imports: Names that loading a pickle imports and may call, or the untrusted types in a skops file.
-        warnings: Problems that the user should know about.
+        schema: Schema of the input; None if it is not known.
+        model: Class names of the estimator's steps; None if the model was not loaded.
+        package: Loaded package; None if it was not loaded.
+        imports: For a pickle, the names that it imports and may call when it is loaded; for a skops file,
+            the untrusted types in it.
+        warnings: Problems of the file, each in one line.
     """
 
     size: int
@@ -50,17 +51,17 @@ class FileReport:
 
 
 def report_on(
-    path: Path, *, trusted: bool = False, public_keys: Sequence[str | Path] | None = None
+    path: Path, *, load_pickle: bool = False, public_keys: Sequence[str | Path] | None = None
 ) -> FileReport:
-    """Inspect a model file. A pickle in it is executed only if *trusted* is True.
+    """Inspect a model file. A pickle is loaded only if *load_pickle* is True.
 
     Args:
         path: Path of the file or folder.
-        trusted: Whether to load a pickle.
+        load_pickle: Whether to load a model that is a pickle. Loading a pickle runs the code in it.
         public_keys: Ed25519 keys, one of which should have signed the package.
 
     Raises:
-        ConfigurationError: The file is not a model file, or is damaged.
+        ConfigurationError: The file is not a model file, or it is damaged.
     """
     policy = LoadPolicy(public_keys=public_keys)
     metadata = read_package_metadata(path, policy) if path.suffix == PACKAGE else None
@@ -72,7 +73,7 @@ def report_on(
         else:
             report, content = _inspect_package(path, *metadata)
         report.imports = _find_imports(content, report)
-    _load(path, report, replace(policy, sha256=report.sha256, allow_pickle=trusted))
+    _load(path, report, replace(policy, sha256=report.sha256, allow_pickle=load_pickle))
     return report
 
 
@@ -94,7 +95,7 @@ def _inspect_package(path: Path, manifest: Manifest, schema: Schema) -> tuple[Fi
 def _find_imports(content: bytes, report: FileReport) -> list[str]:
     if report.format != "joblib":
         return foreign_types(content) if report.format == "skops" else []
-    report.warnings.append("it is a pickle: loading it runs the code in it")
+    report.warnings.append("the model is a pickle: loading it runs the code in it")
     names, complete = pickle_imports(content)
     if not complete:
         report.warnings.append(
@@ -104,7 +105,7 @@ def _find_imports(content: bytes, report: FileReport) -> list[str]:
 
 
 def _load(path: Path, report: FileReport, policy: LoadPolicy) -> None:
-    """Load the model as a gate would, unless it is a pickle that is not trusted."""
+    """Load the model as a gate does, and complete *report*. A pickle is loaded only if *policy* allows it."""
     if report.format == "joblib" and not policy.allow_pickle:
         return
     try:
@@ -113,7 +114,7 @@ def _load(path: Path, report: FileReport, policy: LoadPolicy) -> None:
         report.schema = report.schema or Schema.from_model(package.model)
         report.package = package
     except ConfigurationError as error:
-        report.warnings.append(f"a gate would reject it: {error}")
+        report.warnings.append(f"a gate would reject the file: {error}")
 
 
 def _describe_steps(model: Any) -> str:

@@ -14,7 +14,7 @@ from .ed25519 import parse_public_keys, signer_of
 
 __all__ = ["LoadPolicy", "Mismatch"]
 
-Mismatch: TypeAlias = Literal["refuse", "warn"]
+Mismatch: TypeAlias = Literal["reject", "warn"]
 
 logger = logging.getLogger("modelgate")
 
@@ -26,13 +26,14 @@ class LoadPolicy:
     """Checks that a model file must pass before it is loaded.
 
     Args:
-        sha256: Digest that the file must have; for a folder, the digest of its manifest.
-        allow_pickle: Whether a package may contain a pickle; it must also be pinned by *sha256*.
+        sha256: Digest that the file must have (for a folder, the digest of its manifest). None to accept any
+            digest.
+        allow_pickle: Whether a package may contain a pickle. Such a package must be pinned by *sha256*.
         on_version_mismatch: Action for a model that was saved with another version of scikit-learn (the
-            patch level may differ) or whose columns differ from its schema: ``"refuse"``, or ``"warn"``
+            patch level may differ) or whose columns differ from its schema: ``"reject"``, or ``"warn"``
             to log a warning.
-        public_keys: Ed25519 keys, one of which must have signed the package: see `parse_public_keys`.
-            Bare files cannot be signed, so they are rejected.
+        public_keys: Ed25519 keys, one of which must have signed the package (see `parse_public_keys`). Bare
+            files are rejected then, because they cannot be signed. None to accept files without a signature.
 
     Raises:
         ConfigurationError: The value of an option is not valid.
@@ -40,7 +41,7 @@ class LoadPolicy:
 
     sha256: str | None = None
     allow_pickle: bool = False
-    on_version_mismatch: Mismatch = "refuse"
+    on_version_mismatch: Mismatch = "reject"
     public_keys: Sequence[str | Path] | None = None
 
     def __post_init__(self) -> None:
@@ -48,7 +49,7 @@ class LoadPolicy:
             raise ConfigurationError(f"sha256 must be 64 hexadecimal digits (got {self.sha256!r})")
         if self.on_version_mismatch not in get_args(Mismatch):
             raise ConfigurationError(
-                f"on_version_mismatch must be 'refuse' or 'warn' (got {self.on_version_mismatch!r})"
+                f"on_version_mismatch must be 'reject' or 'warn' (got {self.on_version_mismatch!r})"
             )
         if self.public_keys is not None:
             object.__setattr__(self, "public_keys", parse_public_keys(self.public_keys))
@@ -62,19 +63,22 @@ class LoadPolicy:
         """Return the SHA-256 digest of *content*.
 
         Raises:
-            ConfigurationError: It is not the pinned digest.
+            ConfigurationError: The file is pinned, and has another digest.
         """
         digest = hashlib.sha256(content).hexdigest()
         if self.sha256 is not None and not hmac.compare_digest(digest, self.sha256.lower()):
-            raise ConfigurationError(f"its digest is {digest}, not the pinned one")
+            raise ConfigurationError(
+                f"the file must have the digest in sha256 (got {digest}): the file was changed, or the pin is"
+                " outdated"
+            )
         return digest
 
     def check_signature(self, manifest: bytes, signature: bytes | None) -> None:
-        """Check that one of the public keys, if there are any, has signed *manifest*.
+        """Check that one of the public keys has signed *manifest*. Without public keys, check nothing.
 
         Args:
-            manifest: Content of ``manifest.json``, which holds the digests of all other members.
-            signature: Content of ``signature.ed25519``, or None if it does not exist.
+            manifest: Content of ``manifest.json``, which contains the digests of all other members.
+            signature: Content of ``signature.ed25519``; None if there is no such member.
 
         Raises:
             ConfigurationError: The manifest is not signed, or not by one of these keys.
@@ -82,10 +86,12 @@ class LoadPolicy:
         if self.public_keys is None:
             return
         if signature is None:
-            raise ConfigurationError("is not signed, and public_keys requires a signature")
+            raise ConfigurationError(
+                "the file is not signed, but public_keys is set: save it as a package with sign_key="
+            )
         signer = signer_of(manifest, signature)
         if signer not in self.public_keys:
-            raise ConfigurationError(f"is signed by {signer}, which is not one of public_keys")
+            raise ConfigurationError(f"the package is signed by {signer}, which is not one of public_keys")
 
     def check_pickle(self) -> None:
         """Check that a package may contain a pickle.
@@ -95,13 +101,19 @@ class LoadPolicy:
         """
         if not self.allow_pickle or self.sha256 is None:
             raise ConfigurationError(
-                "contains a pickle, and loading a pickle runs the code in it. If you made this package,"
-                " use ModelPackage.load(path, allow_pickle=True, sha256=…), or save it with skops, which"
-                " runs none."
+                "the package contains a pickle, and loading a pickle runs the code in it. If you made this"
+                " package, use ModelPackage.load(path, allow_pickle=True, sha256=…), or save it with skops,"
+                " which runs no code."
             )
 
     def handle_mismatch(self, mismatch: str) -> None:
-        """Raise `ConfigurationError` because of *mismatch*, or log it as a warning."""
-        if self.on_version_mismatch == "refuse":
-            raise ConfigurationError(f'{mismatch}: save it again, or load it with on_version_mismatch="warn"')
-        logger.warning("model file: mismatch: it %s", mismatch)
+        """Raise `ConfigurationError` because of *mismatch*, or only log it, see *on_version_mismatch*.
+
+        Args:
+            mismatch: Sentence about the model that describes the mismatch.
+        """
+        if self.on_version_mismatch == "reject":
+            raise ConfigurationError(
+                f'{mismatch}: save the model again, or load it with on_version_mismatch="warn"'
+            )
+        logger.warning("model file: mismatch: %s", mismatch)

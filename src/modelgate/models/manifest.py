@@ -1,4 +1,4 @@
-"""The manifest of a package: metadata that can be read without loading the model."""
+"""Manifest of a package: metadata that can be read without loading the model."""
 
 import hashlib
 import platform
@@ -52,13 +52,13 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     Args:
         name: Model name: letters, digits, ``_``, ``-`` and single dots.
         version: Model version.
-        task: Kind of prediction, in the terms of the DataRobot model runner.
+        task: Kind of prediction, named as in the DataRobot model runner.
         target: Name of the predicted variable, or a list with one name per output.
-        classes: One item per output: its labels in the order of ``classes_``, or None if it is a number.
+        classes: One item per output: the labels in the order of ``classes_``, or None for a number.
         positive_class: Positive label of a binary classifier.
         threshold: Probability from which the positive class is predicted.
         model: Name of the member that contains the model.
-        versions: Versions of Python and of the libraries the package was made with.
+        versions: Versions of Python and of the libraries with which the package was created.
         difference: Measured difference between an ONNX graph and the estimator it was converted from.
         members: Digest and size of every other member, by name.
         format: Format version of the manifest.
@@ -91,11 +91,11 @@ class PackageMetadata(NamedTuple):
 
 
 def make_manifest(estimator: Any, /, **fields: Any) -> Manifest:
-    """Build the manifest of *estimator*.
+    """Create the manifest of *estimator*.
 
     Args:
-        estimator: A fitted estimator.
-        fields: Fields of `Manifest` that the estimator does not determine.
+        estimator: Fitted estimator.
+        fields: Fields of `Manifest` that are not read from the estimator.
 
     Raises:
         ConfigurationError: The value of a field is not valid, or does not fit the estimator.
@@ -129,7 +129,7 @@ def _check_outputs(
     is_binary = hasattr(estimator, "predict_proba") and any(len(labels or ()) == 2 for labels in classes)
     if threshold is not None and not is_binary:
         raise ConfigurationError(
-            f"threshold must be None (got {threshold!r}): the model has no probabilities of two classes"
+            f"threshold must be None for a model without probabilities of two classes (got {threshold!r})"
         )
 
 
@@ -139,7 +139,7 @@ def _parse_manifest(fields: Any) -> Manifest:
         labels = [(type(label), label) for label in manifest.classes[0] or ()]
         if len(labels) != 2 or (type(manifest.positive_class), manifest.positive_class) not in labels:
             raise ConfigurationError(
-                "positive_class must be one of the model's two classes"
+                "positive_class must be one of the two classes of a binary classifier"
                 f" (got {manifest.positive_class!r}; the classes are {manifest.classes})"
             )
     return manifest
@@ -159,11 +159,11 @@ def read_metadata(archive: Archive, policy: LoadPolicy, *, metadata_only: bool =
     Args:
         archive: The package.
         policy: Checks of the digest and the signature.
-        metadata_only: Whether *archive* contains only these members, not the whole package.
+        metadata_only: Whether *archive* contains only the metadata (see `pack_metadata`), not the model.
 
     Raises:
-        ConfigurationError: The manifest or the schema is damaged, not signed as *policy* requires, or
-            does not list exactly the members of the package.
+        ConfigurationError: The manifest or the schema is damaged or not signed as *policy* requires, or the
+            manifest does not list exactly the members of the package.
     """
     raw = archive.read(MANIFEST)
     if archive.is_folder:
@@ -172,20 +172,22 @@ def read_metadata(archive: Archive, policy: LoadPolicy, *, metadata_only: bool =
     manifest = _parse_manifest(msgspec.json.decode(raw))
     listed = manifest.members.keys()
     if not metadata_only and (listed != archive.names.intersection(MEMBERS) or manifest.model not in listed):
-        raise ConfigurationError(f"its {MANIFEST} does not list exactly the members of the package")
+        raise ConfigurationError(
+            f"{MANIFEST} does not list exactly the members of the package: save the package again"
+        )
     schema = msgspec.json.decode(read_member(archive, manifest, "schema.json"))
     return PackageMetadata(manifest, Schema(*parse(schema)))
 
 
 def read_member(archive: Archive, manifest: Manifest, name: str) -> bytes:
-    """Return the content of a member, checked against its digest in *manifest*.
+    """Return the content of the member *name*, after a comparison with its digest in *manifest*.
 
     Raises:
         ConfigurationError: The member is missing, or its digest differs.
     """
     content = archive.read(name)
     if _describe_member(content) != manifest.members.get(name):
-        raise ConfigurationError(f"its {name} does not have the digest in {MANIFEST}")
+        raise ConfigurationError(f"{name} does not have the digest in {MANIFEST}: save the package again")
     return content
 
 

@@ -1,9 +1,9 @@
-"""Run model loads and calls outside of a request in short-lived threads.
+"""Short-lived threads for loads and calls of a model outside of a request.
 
-OpenMP keeps worker threads for each thread that used it, and they do not survive ``fork``: if a thread has
-called a model and then forks, as with ``gunicorn --preload``, a model in the child waits for them forever.
-Some models use OpenMP while they are unpickled. The thread must therefore end with the call: it cannot come
-from a pool, and the call has no timeout.
+They prevent a deadlock. OpenMP, which many models use, starts worker threads for each thread that calls it,
+and these do not survive ``fork``. If a thread calls a model and then forks, as with ``gunicorn --preload``, a
+model in the child waits for them forever. Some models use OpenMP even while they are unpickled. So the thread
+must end with the call: it does not come from a pool, and the call has no timeout.
 """
 
 import contextvars
@@ -23,8 +23,8 @@ T = TypeVar("T")
 def in_model_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run *call* in a new thread and return its result.
 
-    The thread has the caller's context variables and its scikit-learn configuration, which is local
-    to a thread.
+    The call runs with the context variables of the caller, and with its scikit-learn configuration, which
+    scikit-learn stores per thread.
     """
     config = current_sklearn_config()
     context = contextvars.copy_context()
@@ -38,7 +38,7 @@ def in_model_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) 
         except BaseException as error:
             errors.append(error)
 
-    # A daemon thread: a call that hangs must not keep the program from exiting.
+    # Use a daemon thread, so that a call that hangs does not keep the program from exiting.
     thread = threading.Thread(target=run, name="modelgate model", daemon=True)
     thread.start()
     thread.join()

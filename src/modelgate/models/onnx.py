@@ -1,4 +1,4 @@
-"""Run ONNX graphs as estimators."""
+"""ONNX graphs with the interface of a scikit-learn estimator."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ __all__ = ["METADATA_KEY", "OnnxMetadata", "OnnxModel"]
 logger = logging.getLogger("modelgate")
 
 METADATA_KEY = "modelgate"
-"""Key of `OnnxMetadata` in a graph's metadata properties."""
+"""Key of `OnnxMetadata` in the metadata properties of a graph."""
 
 _Label = bool | int | float | str
 _TYPES: Mapping[str, tuple[str, Any]] = {
@@ -33,12 +33,12 @@ _PROBES = 8
 
 
 class OnnxMetadata(msgspec.Struct, forbid_unknown_fields=True):
-    """Facts about a graph converted by `to_onnx` for which ONNX has no field.
+    """Metadata for which ONNX has no field. `to_onnx` stores it in the graphs that it creates.
 
     Args:
-        columns: Names of the input columns in order, or None if they have no names.
-        classes: Class labels in the order of the probabilities, or None if the graph predicts a number.
-        probabilities: Whether the graph returns probabilities.
+        columns: Names of the input columns in order; None if they have no names.
+        classes: Class labels in the order of the probabilities; None if the graph predicts a number.
+        probabilities: Whether the graph returns probabilities; None if unknown.
     """
 
     columns: list[str] | None = None
@@ -54,19 +54,19 @@ class _Input(NamedTuple):
 
 
 class OnnxModel:
-    """An ONNX graph with the interface of an estimator. onnxruntime runs it on one thread.
+    """ONNX graph with the interface of an estimator. onnxruntime runs the graph on one thread.
 
-    The graph has one input of shape (rows, columns), or one input of shape (rows, 1) per column. Its
-    first output is the prediction. If that is a label, the second output may contain probabilities, as an
-    array or as mappings from class to probability (skl2onnx's ``ZipMap``). Scores that are not
-    probabilities are ignored.
+    The graph must have one input of shape (rows, columns), or one input of shape (rows, 1) per column. The
+    first output must be the prediction. For a label, the second output may contain probabilities, as an
+    array or as mappings of classes to probabilities (the ``ZipMap`` of skl2onnx). Other scores in the second
+    output are ignored.
 
     Args:
         content: Content of the ``.onnx`` file.
 
     Attributes:
         content: Content of the ``.onnx`` file.
-        feature_names_in_: Names of the columns; not set if they have no names.
+        feature_names_in_: Names of the columns. Not set if they have no names.
         n_features_in_: Number of columns.
         input_kinds_: Type of each column, as in `Column.kind`.
         n_outputs_: Number of values predicted per row.
@@ -88,7 +88,8 @@ class OnnxModel:
         output = self._outputs[0]
         if output.type not in _TYPES or len(output.shape) > 2:
             raise ConfigurationError(
-                f"its output {output.name} must be labels or numbers (got {output.type} {output.shape})"
+                f"output {output.name} of the graph must be labels or numbers"
+                f" (got {output.type} {output.shape})"
             )
         self._predicts_labels = output.type in _LABELS
         self.n_outputs_ = _width(output.shape) or 1
@@ -98,16 +99,16 @@ class OnnxModel:
 
     def _read_columns(self, names: list[str] | None) -> None:
         if not self._has_single_input and any(node.width != 1 for node in self._inputs):
-            raise ConfigurationError("has several inputs, one of them with several columns")
+            raise ConfigurationError("the graph must have a single input, or inputs of one column each")
         self.input_kinds_ = [node.kind for node in self._inputs for _ in range(node.width)]
         self.n_features_in_ = len(self.input_kinds_)
-        # Column names may contain characters that input names cannot: inputs are matched by position.
+        # Match inputs and columns by position: skl2onnx may have changed characters in the input names.
         if not self._has_single_input and (names is None or len(names) != len(self._inputs)):
             names = [node.name for node in self._inputs]
         if names is not None:
             if len(names) != self.n_features_in_:
                 raise ConfigurationError(
-                    f"its metadata names {len(names)} columns, but it has {self.n_features_in_}"
+                    f"the metadata of the graph must name {self.n_features_in_} columns (got {len(names)})"
                 )
             self.feature_names_in_ = np.array(names, dtype=object)
 
@@ -116,11 +117,13 @@ class OnnxModel:
         if classes is None or has_probabilities is None:
             detected, has_probabilities = self._detect_classes(graph)
             if None not in (classes, detected) and classes != detected:
-                raise ConfigurationError("the classes in its metadata differ from those of the graph")
+                raise ConfigurationError(
+                    "the classes in its metadata differ from those of the graph: fix them"
+                )
             classes = classes or detected
         if classes is None:
             return
-        # A graph returns 1 for the labels True and 1.0: equal keys find the original label.
+        # A graph returns 1 for the label True or 1.0. A dictionary finds the original, because both are equal.
         self._labels = {label: label for label in classes}
         self.classes_ = np.array(classes, dtype=None if len(set(map(type, classes))) == 1 else object)
         if has_probabilities:
@@ -129,7 +132,7 @@ class OnnxModel:
     def _detect_classes(self, graph: Any) -> tuple[list[Any] | None, bool]:
         """Return the classes, or None if they are unknown, and whether the scores are probabilities.
 
-        ONNX has no field for the latter: it is determined from the scores of random rows.
+        ONNX has no field for the latter, so the scores of random rows are examined.
         """
         try:
             labels, scores = self._predict_random_rows()
@@ -139,7 +142,7 @@ class OnnxModel:
             logger.warning("ONNX graph: probabilities unavailable: the graph rejects unknown text")
             return None, False
         if labels.size != len(labels):
-            raise ConfigurationError("predicts several labels per row")
+            raise ConfigurationError("the graph must predict one label per row (got several)")
         classes = list(scores[0]) if isinstance(scores, list) else _read_class_labels(graph, scores)
         if classes is None:
             return None, False
@@ -164,10 +167,10 @@ class OnnxModel:
         assert probabilities is not None
         return probabilities
 
-    def answer(self, table: Table) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None]:
-        """Return the results of ``predict`` and ``predict_proba`` for *table* in one run.
+    def predict_table(self, table: Table) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None]:
+        """Return the results of ``predict`` and ``predict_proba`` for *table* in one run of the graph.
 
-        The second is None for a graph without probabilities.
+        The second result is None for a graph without probabilities.
         """
         named = hasattr(self, "feature_names_in_")
         return self._to_prediction(self._run(self._to_inputs(table if named else table.to_array())))
@@ -181,7 +184,7 @@ class OnnxModel:
         return {self._inputs[0].name: np.asarray(rows)}
 
     def _run(self, inputs: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
-        # Values that are too large for a float32 become infinities.
+        # Ignore warnings about values that are too large for float32, which become infinities.
         with np.errstate(all="ignore"):
             typed = {node.name: inputs[node.name].astype(node.dtype) for node in self._inputs}
         return list(self._session.run(None, typed))
@@ -207,7 +210,7 @@ def _create_session(content: bytes) -> tuple[Any, Any]:
         raise ConfigurationError('.onnx files need onnxruntime: pip install "modelgate[onnx]"') from None
     model = onnx.load_model_from_string(content)
     if _has_external_data(model, onnx.TensorProto):
-        raise ConfigurationError("has external data: save it in a single file")
+        raise ConfigurationError("the graph has external data: save it in a single file")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4  # Errors are raised; do not print them to the host's stderr as well.
@@ -216,7 +219,7 @@ def _create_session(content: bytes) -> tuple[Any, Any]:
 
 
 def _has_external_data(message: Any, tensor_type: Any) -> bool:
-    """Return whether a tensor in *message* refers to a file: it could name any file of this machine."""
+    """Return whether a tensor in *message* refers to an external file, which could be any on this machine."""
     if isinstance(message, tensor_type):
         return bool(message.data_location == tensor_type.EXTERNAL or message.external_data)
     return any(
@@ -231,12 +234,12 @@ def _parse_input(node: Any) -> _Input:
     width = _width(node.shape)
     if node.type in _TYPES and width is not None and isinstance(node.shape[0], int):
         raise ConfigurationError(
-            f"its input {node.name} has exactly {node.shape[0]} rows:"
-            " export it with a dynamic first dimension"
+            f"input {node.name} of the graph has exactly {node.shape[0]} rows:"
+            " export the graph with a dynamic first dimension"
         )
     if node.type not in _TYPES or width is None:
         raise ConfigurationError(
-            f"its input {node.name} must be (rows, columns) of numbers, booleans or text"
+            f"input {node.name} of the graph must be numbers, booleans or text, of shape (rows, columns)"
             f" (got {node.type} {node.shape})"
         )
     return _Input(node.name, *_TYPES[node.type], width)
@@ -252,9 +255,9 @@ def _read_metadata(session: Any) -> OnnxMetadata:
 
 
 def _read_class_labels(graph: Any, scores: Any) -> list[Any] | None:
-    """Return the class labels stored in the graph: the list with one label for each column of *scores*.
+    """Return the class labels stored in the graph, one for each column of *scores*.
 
-    Returns None if the graph has no such list, or several that differ.
+    Returns None if the graph has no list of this length, or several lists that differ.
     """
     if scores is None or scores.ndim != 2:
         return None
@@ -275,7 +278,7 @@ def _decode_labels(labels: Iterable[Any]) -> list[Any]:
 
 
 def _to_array(scores: Any, classes: Sequence[Any]) -> npt.NDArray[np.float64] | None:
-    """Return *scores* as an array of shape (rows, classes); ZipMap's are a list with a mapping per row."""
+    """Return *scores* as an array of shape (rows, classes). A ZipMap is a list of one mapping per row."""
     if isinstance(scores, list):
         scores = [[row[label] for label in classes] for row in scores]
     return None if scores is None else np.asarray(scores, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Convert scikit-learn estimators to ONNX graphs, and measure how much their predictions differ."""
+"""Conversion of scikit-learn estimators to ONNX graphs, and measurement of how their predictions differ."""
 
 import threading
 import warnings
@@ -24,10 +24,11 @@ class Difference(msgspec.Struct, frozen=True):
     """Measured difference between the predictions of an ONNX graph and of its estimator.
 
     Args:
-        rows: Number of rows that both predicted.
+        rows: Number of rows compared.
         labels: Number of rows with different labels.
         largest: Largest absolute difference between two probabilities, or between two predicted numbers.
-        greatest: Largest absolute value of the predicted numbers, for comparison; None for a classifier.
+        greatest: Largest absolute value among the numbers predicted by the estimator, to which *largest* can
+            be compared; None for a classifier.
     """
 
     rows: int
@@ -44,10 +45,14 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def to_onnx(model: Any, schema: Schema) -> OnnxModel:
-    """Convert the fitted estimator *model* to an ONNX graph; *schema* gives its column types.
+    """Convert a fitted estimator to an ONNX graph.
+
+    Args:
+        model: Fitted estimator.
+        schema: Schema that contains the types of the columns.
 
     Raises:
-        ConfigurationError: A library is missing, or the estimator cannot be converted, with the reason.
+        ConfigurationError: A library is missing, or the estimator cannot be converted.
     """
     try:
         import onnx
@@ -67,7 +72,7 @@ def to_onnx(model: Any, schema: Schema) -> OnnxModel:
         return OnnxModel(graph.SerializeToString())
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:_LONGEST_REASON]
-        raise ConfigurationError(f"skl2onnx cannot convert it: {reason}") from error
+        raise ConfigurationError(f"skl2onnx cannot convert the model: {reason}") from error
 
 
 class _Converter:
@@ -93,14 +98,14 @@ _converter = _Converter()
 
 
 def _graph_inputs(model: Any, schema: Schema, skl2onnx: Any) -> tuple[list[str] | None, list[Any]]:
-    """Return the column names, or None if they have none, and the input types for skl2onnx."""
+    """Return the column names, or None if columns have no names, and the input types for skl2onnx."""
     types = skl2onnx.common.data_types
     known = {column.name: column for column in schema}
     columns = [known.get(column.name, column) for column in Schema.from_model(model)]
     untyped = [column.name for column in columns if column.kind == "any"]
     if untyped:
         raise ConfigurationError(
-            f"these columns have no type: {', '.join(untyped)}: declare one in the schema"
+            f"columns must have a type for the conversion to ONNX: set one in the schema for {', '.join(untyped)}"
         )
     names = [column.name for column in columns] if hasattr(model, "feature_names_in_") else None
     if not _takes_named_columns(model):
@@ -122,7 +127,7 @@ def _takes_named_columns(model: Any) -> bool:
 def measure_onnx(
     model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]
 ) -> tuple[OnnxModel, Difference]:
-    """Convert *model* with `to_onnx`, and measure the difference of its predictions for *rows*.
+    """Convert *model* with `to_onnx`, and measure how the predictions for *rows* differ.
 
     Raises:
         ConfigurationError: See `to_onnx` and `difference`.
@@ -149,12 +154,12 @@ def difference(expected: Any, actual: Any) -> Difference:
     (values, probabilities), (graph_values, graph_probabilities) = expected, actual
     values, graph_values = np.asarray(values), np.asarray(graph_values)
     if values.shape != graph_values.shape or (probabilities is None) is not (graph_probabilities is None):
-        raise ConfigurationError("the graph has other outputs than the estimator")
+        raise ConfigurationError("the graph must have the outputs of the estimator (got others)")
     numbers = values.dtype.kind == "f" and probabilities is None
     pair = (values, graph_values) if numbers else (probabilities, graph_probabilities)
     largest = 0.0 if pair[0] is None else float(np.abs(np.subtract(*pair)).max())
     if not np.isfinite(largest):
-        raise ConfigurationError("the graph predicts NaN or an infinity")
+        raise ConfigurationError("the graph must predict finite numbers (got NaN or an infinity)")
     if numbers:
         return Difference(len(values), 0, largest, float(np.abs(values).max()))
     return Difference(len(values), int((values != graph_values).sum()), largest)

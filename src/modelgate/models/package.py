@@ -39,19 +39,19 @@ _SAMPLE = 64
 
 @dataclass(frozen=True, eq=False)
 class ModelPackage:
-    """A fitted model and everything needed to serve it.
+    """Fitted model, together with everything needed to serve it.
 
-    Create one with `from_estimator`, or read one with `load`.
+    Create a package with `from_estimator`, or read one with `load`.
 
     Args:
-        model: The fitted estimator.
+        model: Fitted estimator.
         manifest: Metadata of the model.
-        schema: Schema of its input; None for a bare file.
+        schema: Schema of the input; None for a bare file.
         background: Sample of the training rows, in the form a caller would send.
         statistics: Training statistics by column.
-        example: Rows and the predictions the model made for them when it was packaged.
-        size: Size in bytes of the file or folder it was read from.
-        sha256: Digest of that file; for a folder, the digest of its manifest.
+        example: Rows, and the predictions of the model for them when the package was created.
+        size: Size in bytes of the file or folder from which the package was read.
+        sha256: Digest of this file; for a folder, the digest of its manifest.
     """
 
     model: Any = field(repr=False)
@@ -65,7 +65,7 @@ class ModelPackage:
 
     @property
     def sample(self) -> list[Mapping[str, Any]]:
-        """Rows to verify an inference plan on: the example and up to 64 evenly spaced background rows."""
+        """Rows on which an exact plan is verified: the example, and up to 64 rows of *background*."""
         example = () if self.example is None else self.example["rows"]
         indices = evenly_spaced_indices(len(self.background), _SAMPLE).tolist()
         return [*example, *(self.background[index] for index in indices)]
@@ -88,23 +88,24 @@ class ModelPackage:
         """Create the package of a fitted estimator.
 
         Args:
-            model: The fitted estimator.
-            X: Training rows, a DataFrame or a 2-D array; up to 200 of them are stored.
-            y: Training targets, for their statistics.
+            model: Fitted estimator.
+            X: Training rows, a DataFrame or a 2-D array. Up to 200 of them are stored.
+            y: Training targets, whose statistics are stored; None to store none.
             name: Model name: letters, digits, ``_``, ``-`` and single dots.
             version: Model version.
-            schema: Schema of the input; by default read from the estimator, and from *X* for column
-                types that the estimator does not store.
+            schema: Schema of the input. None to infer it from the estimator, and from *X* for column types
+                that the estimator does not store.
             target: Name of the predicted variable, or a list with one name per output.
-            positive_class: Positive label of a binary classifier.
-            threshold: Probability from which the positive class is predicted.
-            format: ``"skops"``; ``"joblib"``, a pickle, for estimators that skops cannot write; or
-                ``"onnx"``, which packages an ONNX graph converted from the estimator. The graph's
-                predictions may differ slightly; `Manifest.difference` measures this on the stored rows.
+            positive_class: Positive label of a binary classifier; None for the second of ``classes_``.
+            threshold: Probability from which the positive class is predicted; None to keep the labels of the
+                model.
+            format: ``"skops"``; ``"joblib"``, which is a pickle, for estimators that skops cannot write; or
+                ``"onnx"`` to convert the estimator to an ONNX graph. The predictions of the graph may differ
+                slightly. `Manifest.difference` contains the difference for the stored rows.
 
         Raises:
-            ConfigurationError: The value of an option is not valid, rows of *X* do not fit the schema,
-                or *model* would open files that callers name.
+            ConfigurationError: The value of an option is not valid, rows of *X* do not match the schema, or
+                *model* opens files whose names come from callers.
         """
         if format not in ("skops", "joblib", "onnx"):
             raise ConfigurationError(f"format must be 'skops', 'joblib' or 'onnx' (got {format!r})")
@@ -145,40 +146,42 @@ class ModelPackage:
         *,
         sha256: str | None = None,
         allow_pickle: bool = False,
-        on_version_mismatch: Mismatch = "refuse",
+        on_version_mismatch: Mismatch = "reject",
         public_keys: Sequence[str | Path] | None = None,
     ) -> "ModelPackage":
         """Read a package, or a bare ``.skops``, ``.onnx`` or ``.joblib`` file.
 
         Args:
             path: Path of the file or folder.
-            sha256: Digest that the loaded bytes must have; for a folder, the digest of its
-                ``manifest.json``. Required for a pickle.
-            allow_pickle: Whether a package may contain a pickle; loading a pickle runs the code in it.
+            sha256: Digest that the file must have (for a folder, the digest of its ``manifest.json``).
+                Required for a pickle. None to accept any digest.
+            allow_pickle: Whether a package may contain a pickle. Loading a pickle runs the code in it.
             on_version_mismatch: Action for a model that was saved with another version of scikit-learn
-                (the patch level may differ) or whose columns differ from its schema: ``"refuse"``, or
+                (the patch level may differ) or whose columns differ from its schema: ``"reject"``, or
                 ``"warn"`` to log a warning.
             public_keys: PEM files, or Ed25519 keys in base64, one of which must have signed the package.
-                Needs the extra ``ed25519``.
+                Needs the extra ``ed25519``. None to accept packages without a signature.
 
         Raises:
-            ConfigurationError: The file is missing, corrupt, has the wrong digest or signature, contains
-                untrusted types, needs other library versions, or fails its example.
+            ConfigurationError: The file is missing or damaged, has the wrong digest or signature, contains
+                untrusted types, or needs other library versions, or the model predicts something else for
+                the example in the package.
         """
         policy = LoadPolicy(sha256, allow_pickle, on_version_mismatch, public_keys)
         return open_package(Path(path), policy)
 
     def save(self, path: str | Path, *, sign_key: str | Path | None = None, folder: bool = False) -> str:
-        """Write the package atomically, and return the digest to pin it by.
+        """Write the package atomically, and return the digest by which it can be pinned.
 
         Args:
-            path: Path to write; must end in ``.mgpkg``.
-            sign_key: PEM file of an Ed25519 private key to sign with. Needs the extra ``ed25519``.
+            path: Path to write, which must end in ``.mgpkg``.
+            sign_key: PEM file of an Ed25519 private key to sign with, which needs the extra ``ed25519``. None
+                for no signature.
             folder: Whether to write a folder instead of a file.
 
         Raises:
-            ConfigurationError: *path* has the wrong suffix or cannot be written, the model cannot be
-                written in the chosen format, or the written model fails the example.
+            ConfigurationError: *path* has the wrong suffix or cannot be written, the model cannot be written
+                in the chosen format, or the written model predicts something else for the example.
         """
         path = Path(path)
         if path.suffix != PACKAGE:
@@ -189,7 +192,7 @@ class ModelPackage:
         return sha256_of(members[MANIFEST] if folder else content)
 
     def to_bytes(self, *, sign_key: str | Path | None = None) -> tuple[bytes, bytes]:
-        """Return two zip files: one with only the metadata, and the whole package, as `save` writes it."""
+        """Return two zip files: the metadata alone, and the whole package as `save` writes it."""
         members = self._members(sign_key)
         return pack_metadata(members), pack(members)
 
@@ -207,7 +210,7 @@ class ModelPackage:
         }
         members = {name: msgspec.json.encode(document) for name, document in documents.items()}
         members[self.manifest.model], written = dump(self.model, Path(self.manifest.model).suffix)
-        # Verify now what a gate verifies when it loads the package.
+        # A gate makes the same check when it loads the package.
         verify_example(written, self.schema, msgspec.json.decode(members["example.json"]))
         manifest = msgspec.json.format(msgspec.json.encode(self.manifest.with_members(members)))
         signature = {} if sign_key is None else {SIGNATURE: sign(manifest, sign_key)}
@@ -215,7 +218,7 @@ class ModelPackage:
 
 
 def load_model(path: str | Path, *, sha256: str | None = None) -> Any:
-    """Return the fitted model in the file at *path*, loaded by `ModelPackage.load`."""
+    """Return the fitted model in the file at *path*. For *sha256* and errors, see `ModelPackage.load`."""
     return ModelPackage.load(path, sha256=sha256).model
 
 
@@ -232,7 +235,13 @@ def open_package(path: Path, policy: LoadPolicy) -> ModelPackage:
 
 
 def open_content(name: str, content: bytes, policy: LoadPolicy) -> ModelPackage:
-    """Read the package or bare file *content*, like `open_package`; *name* is its file name."""
+    """Read a package or a bare file from memory, like `open_package`.
+
+    Args:
+        name: File name.
+        content: Content of the file.
+        policy: Checks that the file must pass.
+    """
     path = Path(name)
     with file_errors(path):
         return _open_content(path, content, policy)
@@ -278,4 +287,4 @@ def _check_columns(model: Any, schema: Schema, policy: LoadPolicy) -> None:
     needed = column_labels(model, schema.names)
     if needed is not None and set(needed) != set(schema.names):
         different = ", ".join(sorted(set(needed).symmetric_difference(schema.names)))
-        policy.handle_mismatch(f"has other columns than its schema ({different})")
+        policy.handle_mismatch(f"the model has other columns than its schema ({different})")

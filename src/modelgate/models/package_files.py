@@ -1,4 +1,4 @@
-"""Model file types, and the checks made before a model is read."""
+"""Types of model files, and checks that run before a model is loaded."""
 
 import contextlib
 import hashlib
@@ -57,23 +57,23 @@ def check_file(path: Path, policy: LoadPolicy) -> None:
 def check_name(path: Path) -> None:
     """Raise `ConfigurationError` unless *path* is an existing model file."""
     if path.suffix not in SUFFIXES:
-        raise ConfigurationError(f"its name must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
+        raise ConfigurationError(f"the file name must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     if not is_model_file(path):
-        raise ConfigurationError("there is no such file")
+        raise ConfigurationError("there is no such file: check the path")
 
 
 def check_bare_file(suffix: str, read: Callable[[], bytes], policy: LoadPolicy) -> None:
-    """Raise `ConfigurationError` if *policy* forbids a model file that is not a package.
+    """Raise `ConfigurationError` if *policy* forbids a bare file, which is a model file without a package.
 
     Args:
         suffix: Suffix of the file name.
-        read: Returns the content; called only to suggest a digest.
+        read: Function that returns the content. It is called only if the error suggests a digest.
         policy: Checks that the file must pass.
     """
     if suffix == ".joblib" and policy.sha256 is None:
         raise ConfigurationError(
-            "is a pickle, and loading a pickle runs the code in it. If you made this file, pin it:"
-            f' sha256="{sha256_of(read())}". Or save it with skops, which runs none.'
+            "the file is a pickle, and loading a pickle runs the code in it. If you made this file, pin it"
+            f' with sha256="{sha256_of(read())}", or save the model with skops, which runs no code.'
         )
     policy.check_signature(b"", None)
 
@@ -87,7 +87,7 @@ def read_package_metadata(path: Path, policy: LoadPolicy) -> PackageMetadata | N
     """Return the manifest and the schema of a package, or None for a bare file. The model is not read.
 
     Raises:
-        ConfigurationError: They are damaged, or not signed as *policy* requires.
+        ConfigurationError: The manifest or the schema is damaged, or not signed as *policy* requires.
     """
     with file_errors(path):
         return _load_metadata(path, policy)
@@ -108,21 +108,26 @@ def _load_metadata(path: Path, policy: LoadPolicy) -> PackageMetadata | None:
 def check_identity(path: Path, manifest: Manifest, policy: LoadPolicy) -> None:
     """Raise `ConfigurationError` if the name or version of a signed package does not match its file name.
 
-    Write access to the folder must not be enough to serve another signed model, or an old version of it.
+    Otherwise, everybody with write access to the folder could rename files, to serve another signed model or
+    an old version.
     """
     if not policy.requires_signature:
         return
     version = f"{manifest.name}@{manifest.version}"
     if path.stem.partition("@")[0] != manifest.name:
-        raise ConfigurationError(f"contains the package {version}: name the file {manifest.name}{PACKAGE}")
-    # A link must match by its own name and by the name of its target.
+        raise ConfigurationError(
+            f"the file contains the package {version}: name the file {manifest.name}{PACKAGE}"
+        )
+    # If *path* is a link, check its own name and the name of its target.
     for stem in (path.stem, path.resolve().stem):
         if is_version(stem) and stem != version:
-            raise ConfigurationError(f"contains the package {version}: name the file {version}{PACKAGE}")
+            raise ConfigurationError(
+                f"the file contains the package {version}: name the file {version}{PACKAGE}"
+            )
 
 
 def metadata_bytes(content: bytes, suffix: str) -> bytes | None:
-    """Return a zip file of the manifest, signature and schema of a package, or None for a bare file."""
+    """Return a zip file of only the metadata of a package (see `pack_metadata`), or None for a bare file."""
     if suffix != PACKAGE:
         return None
     archive = ZipArchive(io.BytesIO(content))
@@ -136,9 +141,9 @@ def parse_package_metadata(
 
     Args:
         name: File name of the package.
-        file: The package, or only the part of it that `metadata_bytes` returns.
+        file: The package, or the result of `metadata_bytes`.
         policy: Checks that the package must pass.
-        metadata_only: Whether *file* is only that part.
+        metadata_only: Whether *file* is the result of `metadata_bytes`.
 
     Raises:
         ConfigurationError: See `read_package_metadata`.
@@ -160,9 +165,9 @@ def file_errors(path: Path) -> Iterator[None]:
             raise
         except (zipfile.BadZipFile, EOFError) as error:
             reason = f"it is truncated, damaged, or not a {path.suffix} file ({error})"
-            raise ConfigurationError(f"cannot be read: {reason}") from error
+            raise ConfigurationError(f"the file cannot be read: {reason}") from error
         except Exception as error:
-            raise ConfigurationError(f"cannot be read: {error!r}") from error
+            raise ConfigurationError(f"the file cannot be read: {error!r}") from error
 
 
 def sha256_of(content: bytes) -> str:

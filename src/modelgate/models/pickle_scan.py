@@ -1,4 +1,4 @@
-"""List the imports of a pickle without executing it."""
+"""List of the names that a pickle imports, read without executing the pickle."""
 
 import pickletools
 from typing import Any
@@ -9,14 +9,14 @@ _TEXT = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"}
 _PUT = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 _GET = {"GET", "BINGET", "LONG_BINGET"}
 _NEUTRAL = {"PROTO", "FRAME"}
-# Persistent objects and registered extensions: the names they import are not in the pickle.
+# Opcodes of persistent objects and registered extensions, whose imports are not named in the pickle.
 _UNREADABLE = {"PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4"}
 _BZ2 = b"BZ"
-"""First bytes of a bz2 file, but also of a pickle of bytes."""
+"""First bytes of a file compressed with bz2. The pickle of a bytes object may start with them, too."""
 
 
 def pickle_imports(content: bytes) -> tuple[set[str], bool]:
-    """Return the names that a pickle imports, and whether the list is certainly complete."""
+    """Return the names that a pickle imports, and whether all of them were certainly found."""
     names: set[str] = set()
     if content.startswith(_BZ2):
         return names, False
@@ -27,12 +27,12 @@ def pickle_imports(content: bytes) -> tuple[set[str], bool]:
 
 
 def _collect(content: bytes, names: set[str]) -> int:
-    """Add the imports to *names*, and return the position of the last opcode.
+    """Add the imports of the pickle *content* to *names*, and return the position of the last opcode.
 
     Raises:
         ValueError, LookupError: An import cannot be read, or the content is not a pickle.
     """
-    # Only the strings on top of the stack are tracked: STACK_GLOBAL takes two of them.
+    # Track only the strings on top of the stack, because STACK_GLOBAL imports the name in the last two.
     top: list[str | None] = []
     memo: dict[Any, str | None] = {}
     end = -1
@@ -62,7 +62,7 @@ def _read_import(opcode: str, argument: object, top: list[str | None], names: se
         if module is None or name is None:
             raise ValueError
         names.add(f"{module}.{name}")
-    # BUILD of joblib's array wrapper reads the array, which is not a pickle, from the same file.
+    # After BUILD of joblib's array wrapper, the bytes of an array follow, which are not part of the pickle.
     elif opcode in _UNREADABLE or (
         opcode == "BUILD" and any("joblib" in name or "ArrayWrapper" in name for name in names)
     ):

@@ -1,4 +1,4 @@
-"""A Redis cache in front of another model store."""
+"""Cache of model files in Redis, in front of another model store."""
 
 import logging
 import math
@@ -36,7 +36,7 @@ _RETRY_PERIOD = 5.0
 _WRITE_TIMEOUT = 5.0
 _MAX_WRITES = 4
 _MAX_READS = 64
-"""Number of stuck reads at which Redis counts as down."""
+"""Number of stuck reads from which Redis is considered down."""
 _WARNING_INTERVAL = 60.0
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -45,30 +45,31 @@ _LARGEST = 500_000_000  # A value in Redis has 512 MB at most.
 
 
 class RedisCachedStore:
-    """Caches the model files of a primary store in Redis, where all processes share them.
+    """Store that caches the model files of a primary store in Redis, where all processes share them.
 
-    A fixed version such as ``churn@7`` is read from Redis without calling the primary store, even while
-    that is down. Names such as ``churn``, ``churn@latest`` and ``churn@production`` are resolved by the
-    primary store on each call; the version they refer to may then be read from Redis. Models without a
+    A fixed version such as ``churn@7`` is read from Redis without a call of the primary store, even while
+    the primary store is down. Names such as ``churn``, ``churn@latest`` and ``churn@production`` are resolved
+    by the primary store on each call; the resulting version may then be read from Redis. Models without a
     version always come from the primary store.
 
-    Cached files are signed. A file whose signature is not valid for its version is a cache miss and is
-    logged as a warning; all checks of the primary store apply to the others. Files are written in the
-    background. `load` and `describe` block, like those of other stores: a gate calls them in threads.
+    Cached files are signed. A file whose signature is not valid for its version is a cache miss, and a
+    warning is logged. Files with a valid signature must also pass all checks of the primary store. Files are
+    written to Redis in the background. `load` and `describe` block, as in other stores: a gate calls them in
+    threads.
 
     Args:
         primary: Store that is called on a cache miss: a `FolderStore`, a `SqlModelStore`, or another
             `FileModelStore`.
-        uri: URI of the server, ``redis://host:6379/0``.
-        key: Secret to sign with, at least 16 characters. Do not store it in this Redis.
+        uri: URI of the Redis server, such as ``redis://host:6379/0``.
+        key: Secret to sign the files with, of at least 16 characters. Do not store it in this Redis.
         namespace: Prefix that separates the models of this primary store from others in the same Redis.
         ttl: Seconds until a cached model expires; None to leave this to Redis.
         max_bytes: Size of the largest file to cache, in bytes.
-        timeout: Maximum seconds that Redis may delay a load. While it does not respond, only one load
-            in five seconds tries it.
+        timeout: Maximum number of seconds that Redis may delay a load. While Redis does not respond, only one
+            load in five seconds calls it.
 
     Raises:
-        ConfigurationError: The value of an option is not valid, or the extra is not installed.
+        ConfigurationError: The value of an option is not valid, or the extra ``redis`` is not installed.
     """
 
     supports_pinning = True
@@ -113,7 +114,7 @@ class RedisCachedStore:
         return f"RedisCachedStore({self._primary!r})"
 
     def check(self, name: str, *, sha256: str | None = None) -> None:
-        """Call `check` of the primary store, if it has this method: see `FolderStore.check`."""
+        """Call `check` of the primary store, if it has such a method. See `FolderStore.check`."""
         check = getattr(self._primary, "check", None)
         if check is not None:
             check(name, sha256=sha256)
@@ -131,7 +132,7 @@ class RedisCachedStore:
         return self._primary.describe(name)
 
     def fingerprint(self, name: str) -> Hashable:
-        """Return a value that changes whenever `load` would return another model.
+        """Return a value that changes when `load` would return another model.
 
         Raises the same errors as `load`.
         """
@@ -179,7 +180,7 @@ class RedisCachedStore:
         slot = f"{kind}:{version}"
         largest = self._max_bytes + _overhead()
         try:
-            # GETRANGE instead of GET: a value written by others may have any size.
+            # GETRANGE instead of GET, because a value that was not written by this store may have any size.
             blob = self._read(partial(self._reader.getrange, self._redis_key(slot), 0, largest))
         except Exception as error:
             self._handle_error(version, error)
@@ -187,23 +188,23 @@ class RedisCachedStore:
         self._breaker.record_success(started_at)
         content = self._signer.verify(slot, blob)
         if blob and content is None:
-            self._warn(version, "rejected: it is not signed with this store's key, or is damaged")
+            self._warn(version, "rejected: the file is not signed with this store's key, or it is damaged")
         return content
 
     def _read(self, call: Callable[[], bytes]) -> bytes:
         try:
             return self._reads.run_with_timeout(call, self._timeout)
         except TimeoutError:
-            # The server may still be sending, a few bytes at a time.
+            # The server may still be sending the value, a few bytes at a time.
             self._reader.connection_pool.disconnect()
             raise
 
     def _write_later(self, file: StoredFile) -> None:
         if len(file.content) > self._max_bytes:
-            self._warn(file.name, f"not written: it is larger than max_bytes={self._max_bytes}")
+            self._warn(file.name, f"not written: the file is larger than max_bytes={self._max_bytes}")
             return
         with self._lock:
-            # Waiting writes hold their files in memory. One that is skipped is written by a later load.
+            # Each waiting write has a file in memory. A file that is skipped is written at a later load.
             if file.name in self._writing or len(self._writing) >= _MAX_WRITES:
                 return
             self._writing.add(file.name)
@@ -256,7 +257,7 @@ def _check_options(
             " without one, everyone who can write to Redis could replace models"
         )
     if not isinstance(key, str | bytes) or len(key) < _SHORTEST_KEY:
-        # The value is not shown: it is a secret.
+        # Do not show the value in the message: it is a secret.
         raise ConfigurationError(f"key must be str or bytes with a length of at least {_SHORTEST_KEY}")
     if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
         raise ConfigurationError(
@@ -274,5 +275,5 @@ def _is_fixed_version(name: str) -> bool:
 
 
 def _overhead() -> int:
-    """Return the number of bytes that a cached file has in addition to its content."""
+    """Return the largest number of bytes that Redis stores for a file in addition to its content."""
     return SignedBlob.overhead + max(map(len, SUFFIXES)) + 1

@@ -1,4 +1,4 @@
-"""Serialize estimators, and deserialize them without running untrusted code."""
+"""Serialization of estimators, and deserialization that runs no untrusted code."""
 
 import bz2
 import gzip
@@ -21,8 +21,8 @@ from .onnx import OnnxModel
 
 __all__ = ["check_version", "dump", "foreign_types", "read_estimator"]
 
-# Parts of scikit-learn's own estimators that skops does not trust by default. The list is fixed here:
-# one derived from the file, with skops.io.get_untrusted_types, would let the file trust itself.
+# Types in scikit-learn's own estimators that skops does not trust by default. The list must be fixed. The
+# usual `trusted=get_untrusted_types(file)` trusts every type in the file.
 _TRUSTED = (
     "numpy.dtype",
     "sklearn._loss.loss.HalfTweedieLossIdentity",
@@ -47,7 +47,7 @@ _TRUSTED = (
 _LARGEST_RATIO = 100
 _SKOPS_VERSION = re.compile(rb'"_sklearn_version":\s*{[^{}]*"content":\s*"\\"([^"\\]+)\\""')
 _PICKLED_VERSION = re.compile(rb"_sklearn_version.{1,12}?(\d+(?:\.\d+)+)", re.DOTALL)
-"""Version of scikit-learn in a pickle; at most 12 bytes of opcodes separate the key from its value."""
+"""Version of scikit-learn in a pickle. At most 12 bytes of opcodes are between the key and the value."""
 
 _DECOMPRESS: Mapping[bytes, Callable[[bytes], bytes]] = {
     b"\x78": zlib.decompress,
@@ -57,7 +57,7 @@ _DECOMPRESS: Mapping[bytes, Callable[[bytes], bytes]] = {
     b"\xfd7zXZ": lzma.decompress,
     b"\x04\x22\x4d\x18": lambda content: importlib.import_module("lz4.frame").decompress(content),
 }
-"""Decompressors of joblib's formats, by their first bytes; no pickle begins with any of these."""
+"""Decompressors of joblib's formats, by the first bytes of the file. No pickle begins with these bytes."""
 
 _HEADERS: Mapping[tuple[int, int], Callable[..., Any]] = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -71,33 +71,34 @@ def read_estimator(content: bytes, suffix: str, policy: LoadPolicy) -> Any:
     Args:
         content: Content of the file.
         suffix: Suffix of the file: ``.skops``, ``.joblib`` or ``.onnx``.
-        policy: Action for another version of scikit-learn.
+        policy: Checks that the file must pass.
 
     Raises:
-        ConfigurationError: A library is missing, the file contains untrusted types or a model that
-            opens files that callers name, or it was saved with another version of scikit-learn.
+        ConfigurationError: A library is missing, the file contains untrusted types, the model opens files
+            whose names come from callers, or it was saved with another version of scikit-learn.
     """
     try:
         model = _READERS[suffix](content, policy)
     except SystemError:
-        # "AST constructor recursion depth mismatch": CPython 3.11 counts one depth for all threads
-        # (gh-106905), and numpy reads the headers of arrays with ast. A second attempt succeeds.
+        # "AST constructor recursion depth mismatch" is a bug of CPython 3.11 (gh-106905): concurrent threads
+        # disturb the module ast, with which numpy reads the headers of arrays. A second attempt succeeds.
         model = _READERS[suffix](content, policy)
     check_opens_no_files(model)
     return model
 
 
 def check_version(version: str, policy: LoadPolicy) -> None:
-    """Compare *version* with the installed scikit-learn; only the patch level may differ.
+    """Compare *version* with the installed version of scikit-learn. Only the patch level may differ.
 
     Raises:
-        ConfigurationError: They differ, and *policy* refuses this instead of logging a warning.
+        ConfigurationError: The versions differ, and *policy* does not allow this. If it does, a warning is
+            logged.
     """
     import sklearn
 
     if version.split(".")[:2] != sklearn.__version__.split(".")[:2]:
         policy.handle_mismatch(
-            f"was saved with scikit-learn {version}, but {sklearn.__version__} is installed"
+            f"the model was saved with scikit-learn {version}, but {sklearn.__version__} is installed"
         )
 
 
@@ -108,7 +109,7 @@ def _read_skops(content: bytes, policy: LoadPolicy) -> Any:
         versions = set(_SKOPS_VERSION.findall(archive.read("schema.json")))
     foreign = foreign_types(content)
     if foreign:
-        raise ConfigurationError(f"contains types that are not trusted: {', '.join(foreign)}")
+        raise ConfigurationError(f"the file contains types that are not trusted: {', '.join(foreign)}")
     for version in versions:
         check_version(version.decode(), policy)
     return skops_io.loads(content, trusted=list(_TRUSTED))
@@ -128,13 +129,15 @@ def _import_skops_io() -> Any:
 
 
 def _reject_zip_bomb(archive: zipfile.ZipFile, size: int) -> None:
-    """Raise `ConfigurationError` if a file of *size* bytes declares far more data than it contains.
+    """Raise `ConfigurationError` if the headers in a file of *size* bytes declare far more data than that.
 
-    zipfile reads no more of a member than its declared size, but numpy allocates an array of the size
-    that its header declares before it reads the data.
+    zipfile reads no more of a member than the declared size, but numpy allocates an array of the declared
+    size before it reads the data.
     """
     if sum(info.file_size for info in archive.infolist()) > _LARGEST_RATIO * size:
-        raise ConfigurationError(f"grows to more than {_LARGEST_RATIO} times its size when unpacked")
+        raise ConfigurationError(
+            f"the file must not grow to more than {_LARGEST_RATIO} times its size when it is unpacked"
+        )
     for info in archive.infolist():
         with archive.open(info) as member:
             if info.filename.endswith(".npy"):
@@ -147,14 +150,14 @@ def _reject_zip_bomb(archive: zipfile.ZipFile, size: int) -> None:
 def _check_array(member: IO[bytes], size: int) -> None:
     read_header = _HEADERS.get(np.lib.format.read_magic(member))
     if read_header is None:
-        raise ConfigurationError("contains an array of an unknown format")
+        raise ConfigurationError("the file contains an array of an unknown format: save the model again")
     shape, _, dtype = read_header(member)
     if member.tell() + math.prod(shape) * dtype.itemsize != size:
-        raise ConfigurationError("contains an array whose size differs from its header")
+        raise ConfigurationError("the file contains an array whose size differs from its header")
 
 
 def _read_joblib(content: bytes, policy: LoadPolicy) -> Any:
-    # Catching scikit-learn's own warning would need one lock around all loads of the process.
+    # scikit-learn warns about this, too, but catching the warning would need a lock around all loads.
     for version in sorted(set(_PICKLED_VERSION.findall(_decompress(content)))):
         check_version(version.decode(), policy)
     return _import_joblib().load(io.BytesIO(content))
@@ -189,11 +192,15 @@ _READERS: Mapping[str, Callable[[bytes, LoadPolicy], Any]] = {
 
 
 def dump(model: Any, suffix: str) -> tuple[bytes, Any]:
-    """Serialize *model*, and return the bytes and the estimator that `read_estimator` reads from them.
+    """Serialize *model*, and return the bytes and the estimator that is deserialized from them.
+
+    Args:
+        model: Fitted estimator, or an `OnnxModel`.
+        suffix: Suffix of the file: ``.skops``, ``.joblib`` or ``.onnx``.
 
     Raises:
-        ConfigurationError: The model cannot be written in the format *suffix*, or it opens files that
-            callers name.
+        ConfigurationError: The model cannot be written in this format, or it opens files whose names come
+            from callers.
     """
     check_opens_no_files(model)
     if suffix == ".onnx":
@@ -209,5 +216,5 @@ def dump(model: Any, suffix: str) -> tuple[bytes, Any]:
         raise ConfigurationError(f'model: {error}: use format="joblib", which writes a pickle') from None
     except Exception as error:
         raise ConfigurationError(
-            f'model: skops cannot write it ({error}): use format="joblib", which writes a pickle'
+            f'model: skops cannot write the model ({error}): use format="joblib", which writes a pickle'
         ) from error

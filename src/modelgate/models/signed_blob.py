@@ -1,4 +1,4 @@
-"""HMAC-authenticated blobs for storage that others can write to."""
+"""Blobs with an HMAC signature, for storage to which others can write."""
 
 import hashlib
 import hmac
@@ -9,11 +9,13 @@ _LENGTH = hashlib.sha256().digest_size
 
 
 class SignedBlob:
-    """Signs blobs, and verifies that they were signed with the same key, for the same purpose and slot.
+    """Signer of blobs, which also verifies their signatures.
+
+    A signature is valid for one key, one purpose and one slot, which is a place in the storage.
 
     Args:
         key: Secret to sign with.
-        purpose: Name of the application; blobs signed for another purpose are rejected.
+        purpose: Name of the application. Blobs that were signed for another purpose are rejected.
     """
 
     overhead = _LENGTH
@@ -26,13 +28,13 @@ class SignedBlob:
         """Return *content* with a signature in front.
 
         Args:
-            slot: Place in the storage for which the signature is valid; a name without line breaks.
+            slot: Name of the place in the storage, without line breaks.
             content: Bytes to sign.
         """
         return self._signature(slot, content) + content
 
     def verify(self, slot: str, blob: bytes) -> bytes | None:
-        """Return the content of a *blob*, or None if it has no valid signature for *slot*."""
+        """Return the content of *blob*, or None if it has no valid signature for *slot*."""
         content = blob[_LENGTH:]
         return content if hmac.compare_digest(self._signature(slot, content), blob[:_LENGTH]) else None
 

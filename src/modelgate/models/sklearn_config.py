@@ -1,6 +1,6 @@
-"""Copy scikit-learn's configuration from the thread that set it to the threads that call a model.
+"""Transfer of scikit-learn's configuration from the thread that set it to the threads that call a model.
 
-``sklearn.set_config`` applies to one thread; others start with the defaults.
+``sklearn.set_config`` applies to one thread only. Other threads start with the defaults.
 """
 
 import contextlib
@@ -12,11 +12,14 @@ from typing import Any, TypeAlias
 __all__ = ["Config", "current_sklearn_config", "sklearn_config"]
 
 Config: TypeAlias = Mapping[str, Any] | None
-"""Arguments of ``sklearn.config_context``, or None for the defaults."""
+"""Arguments of ``sklearn.config_context``. None for the defaults."""
 
 
 def current_sklearn_config() -> Config:
-    """Return this thread's configuration, or None if it is the default or scikit-learn is not imported."""
+    """Return scikit-learn's configuration in this thread.
+
+    Returns None if it is the default, or if scikit-learn is not imported.
+    """
     get_config = getattr(sys.modules.get("sklearn"), "get_config", None)
     if get_config is None:
         return None
@@ -29,7 +32,7 @@ def current_sklearn_config() -> Config:
 
 
 def sklearn_config(config: Config) -> contextlib.AbstractContextManager[None]:
-    """Return a context manager that applies *config* in this thread; None changes nothing."""
+    """Return a context manager that applies *config* in this thread. If *config* is None, it does nothing."""
     if config is None:
         return contextlib.nullcontext()
     import sklearn

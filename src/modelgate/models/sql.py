@@ -1,4 +1,4 @@
-"""Model packages in SQLite or PostgreSQL. All calls block."""
+"""Model store in SQLite or PostgreSQL. All calls block."""
 
 import io
 import time
@@ -50,9 +50,9 @@ class StoredModel:
     Args:
         name: Model name.
         version: Model version.
-        created: Time at which it was saved.
+        created: Time at which the package was saved.
         size: Size in bytes.
-        sha256: Digest to pin it by.
+        sha256: Digest of the package, by which it can be pinned.
         aliases: Aliases that refer to this version.
     """
 
@@ -67,17 +67,17 @@ class StoredModel:
 class SqlModelStore:
     """Store of packages in SQLite or PostgreSQL, by name and version. A saved version never changes.
 
-    A name is ``churn@7``, an alias such as ``churn@production``, or ``churn``, which is the same as
-    ``churn@latest``: the newest version as in other stores, or the last one saved if no version begins
-    with a number.
+    A name is a version such as ``churn@7``, an alias such as ``churn@production``, or ``churn``, which is the
+    same as ``churn@latest``. The latest version is the newest one, as in other stores. If no version begins
+    with a number, it is the one that was saved last.
 
     Args:
-        url: ``sqlite:///models.db``, or ``postgresql://…`` for several machines.
-        sha256: Digests that pin packages, by name and version such as ``churn@7``.
+        url: URL of the database: ``sqlite:///models.db``, or ``postgresql://…`` for several machines.
+        sha256: Digests that packages must have, by name and version such as ``churn@7``.
         allow_pickle: See `ModelPackage.load`.
         on_version_mismatch: See `ModelPackage.load`.
         public_keys: See `ModelPackage.load`.
-        clock: Returns the time in seconds since the epoch.
+        clock: Function that returns the time in seconds since the epoch.
 
     Raises:
         ConfigurationError: The value of an option is not valid, or a library is missing.
@@ -91,7 +91,7 @@ class SqlModelStore:
         *,
         sha256: Mapping[str, str] | None = None,
         allow_pickle: bool = False,
-        on_version_mismatch: Mismatch = "refuse",
+        on_version_mismatch: Mismatch = "reject",
         public_keys: Sequence[str | Path] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -112,12 +112,12 @@ class SqlModelStore:
         """Store *package* under its name and version.
 
         Args:
-            package: The package to store.
-            sign_key: PEM file of an Ed25519 private key to sign it with.
+            package: Package to store.
+            sign_key: PEM file of an Ed25519 private key to sign the package with; None for no signature.
 
         Raises:
-            ConfigurationError: The version or an alias of that name exists, the package cannot be
-                written, this store would not load it, or the database user has no write permission.
+            ConfigurationError: A version or an alias of the same name exists, the package cannot be written,
+                this store would reject it, or the database user has no write permission.
             StoreError: The database is unavailable.
         """
         metadata, content = package.to_bytes(sign_key=sign_key)
@@ -134,7 +134,7 @@ class SqlModelStore:
         return stored
 
     def alias(self, name: str, alias: str, version: str) -> None:
-        """Point the alias ``name@alias`` to *version*. Gates keep models that are already loaded.
+        """Point the alias ``name@alias`` to *version*. Models that gates have loaded stay in use.
 
         Raises:
             ConfigurationError: *alias* is not a valid alias, is the name of a version, or the database
@@ -149,7 +149,7 @@ class SqlModelStore:
         self._db.commit(lambda connection: _set_alias(connection, name, alias, version))
 
     def list(self, name: str | None = None) -> Sequence[StoredModel]:
-        """Return the versions of *name*, or of all models, oldest first.
+        """Return the versions of the model *name*, or of all models if it is None, oldest first.
 
         Raises:
             StoreError: The database is unavailable.
@@ -173,7 +173,7 @@ class SqlModelStore:
         return self.parse_metadata(*self._fetch(name, _MODELS.c.sidecars))
 
     def fingerprint(self, name: str) -> tuple[str, bytes]:
-        """Return a value that changes whenever `load` would return another package.
+        """Return a value that changes when `load` would return another package.
 
         Raises the same errors as `load`.
         """
@@ -212,7 +212,7 @@ class SqlModelStore:
         return metadata
 
     def _fetch(self, name: str, column: sa.Column[Any]) -> tuple[str, Any]:
-        """Return the version that *name* refers to, such as ``churn@7``, and the value of its *column*."""
+        """Return the version to which *name* refers, such as ``churn@7``, and its value in *column*."""
         if not TOKEN.fullmatch(name):
             raise model_not_found()
         stem, _, suffix = name.partition("@")
@@ -247,7 +247,7 @@ def _set_alias(connection: sa.Connection, name: str, alias: str, version: str) -
     if alias in versions:
         raise ConfigurationError(f"alias must not be a version of {name} (got {alias!r})")
     if version not in versions:
-        raise NotFound(f"There is no version {version} of {name}")
+        raise NotFound(f"There is no version {version} of {name}: save it first")
     replaced = (_ALIASES.c.name == name) & (_ALIASES.c.alias == alias)
     connection.execute(sa.delete(_ALIASES).where(replaced))
     connection.execute(sa.insert(_ALIASES).values(name=name, alias=alias, version=version))
@@ -261,15 +261,20 @@ def _newest_version(connection: sa.Connection, name: str) -> str:
 
 
 def _resolve_alias(name: str, alias: str) -> sa.ColumnElement[str]:
-    """Return an expression for the version that *alias* refers to, or *alias* itself if there is none."""
+    """Return an SQL expression for the version to which *alias* refers.
+
+    If there is no such alias, the value is *alias* itself, which may be a version.
+    """
     query = sa.select(_ALIASES.c.version).where(_ALIASES.c.name == name, _ALIASES.c.alias == alias)
     return sa.func.coalesce(query.scalar_subquery(), alias)
 
 
 def _check_name(manifest: Manifest, version: str) -> None:
-    """Check that a package is the requested one.
+    """Raise `ConfigurationError` unless *manifest* belongs to the requested *version*.
 
-    Write access to the database must not be enough to serve another signed package.
+    Otherwise, everybody with write access to the database could serve another signed package.
     """
     if f"{manifest.name}@{manifest.version}" != version:
-        raise ConfigurationError(f"{version}: contains {manifest.name}@{manifest.version} instead")
+        raise ConfigurationError(
+            f"{version}: the database contains the package {manifest.name}@{manifest.version} instead"
+        )

@@ -1,4 +1,4 @@
-"""Model stores. A model name is a token, never a path or a URL."""
+"""Model stores, which load models by name. For security, a name is never a path or a URL."""
 
 import io
 import re
@@ -36,24 +36,24 @@ __all__ = [
     "model_not_found",
 ]
 
-# An allowlist: "..", "#", "%2e" and URLs in model names have let callers read arbitrary files from
-# other serving packages, and cannot be written with these characters.
+# Characters allowed in a model name. In other serving packages, names with "..", "#", "%2e" or a URL let
+# callers read arbitrary files.
 TOKEN = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[A-Za-z0-9._-]{1,64})?")
 
 
 class ModelStore(Protocol):
     """Storage of models by name.
 
-    ``churn@7`` is a version of ``churn``, and ``churn@latest`` the newest one. ``churn`` alone is the
-    model without a version if it exists, else the newest version.
+    ``churn@7`` is a version of ``churn``, and ``churn@latest`` is the newest version. ``churn`` alone is the
+    model without a version if there is one, otherwise the newest version.
 
-    Two methods are optional. With ``describe(name)``, like `FolderStore.describe`, invalid rows are
-    rejected without loading the model. With ``fingerprint(name)``, like `FolderStore.fingerprint`, the
-    store can be polled for changes.
+    A store may have two optional methods. With ``describe(name)``, like `FolderStore.describe`, a gate can
+    reject invalid rows without loading the model. With ``fingerprint(name)``, like `FolderStore.fingerprint`,
+    a gate can poll the store for changes.
     """
 
     def load(self, name: str) -> Any:
-        """Return the fitted model *name*, or its `ModelPackage`: a new object each time. May block.
+        """Return the fitted model *name*, or its `ModelPackage`. Each call returns a new object, and may block.
 
         Raises:
             NotFound: There is no such model.
@@ -61,7 +61,7 @@ class ModelStore(Protocol):
 
 
 class StoredFile(NamedTuple):
-    """The file of one model version.
+    """File of one model version.
 
     Args:
         name: Name with the version, such as ``churn@7``.
@@ -75,10 +75,15 @@ class StoredFile(NamedTuple):
 
 
 class FileModelStore(ModelStore, Protocol):
-    """A store of model files, which `RedisCachedStore` can cache."""
+    """Store of model files, which `RedisCachedStore` can cache."""
 
     def load(self, name: str, *, sha256: str | None = None) -> ModelPackage:
-        """Load the model *name*, pinned by the digest *sha256*: see `ModelStore.load`."""
+        """Load the model *name*. Its file must have the digest *sha256*, unless that is None.
+
+        Raises:
+            NotFound: There is no such model.
+            ConfigurationError: See `ModelPackage.load`.
+        """
 
     def describe(self, name: str) -> PackageMetadata | None:
         """Return the metadata of the model *name* without loading it, or None if it has none.
@@ -88,7 +93,7 @@ class FileModelStore(ModelStore, Protocol):
         """
 
     def fingerprint(self, name: str) -> Hashable:
-        """Return a value that changes whenever `load` would return another model.
+        """Return a value that changes when `load` would return another model.
 
         Raises:
             NotFound: There is no such model.
@@ -104,7 +109,7 @@ class FileModelStore(ModelStore, Protocol):
         """
 
     def read_file(self, version: str) -> StoredFile:
-        """Return the file of a version.
+        """Return the file of *version*, such as ``churn@7``.
 
         Raises:
             NotFound: There is no such version.
@@ -117,7 +122,11 @@ class FileModelStore(ModelStore, Protocol):
         """
 
     def parse_metadata(self, version: str, content: bytes) -> PackageMetadata:
-        """Return the metadata of *version*, as `describe` does, from a zip file of only the metadata.
+        """Return the metadata of *version*, read from *content* instead of the store.
+
+        Args:
+            version: Model name with a version, such as ``churn@7``.
+            content: Zip file that contains only the metadata of a package.
 
         Raises:
             ConfigurationError: The metadata is damaged, or not signed.
@@ -125,7 +134,11 @@ class FileModelStore(ModelStore, Protocol):
 
 
 class MemoryStore:
-    """Store of models in memory, by name: ``churn``, ``churn@7``."""
+    """Store of models in memory: ``MemoryStore({"churn": model, "fraud@7": other_model})``.
+
+    Args:
+        models: Models by name.
+    """
 
     def __init__(self, models: Mapping[str, Any]) -> None:
         self._models = dict(models)
@@ -143,7 +156,14 @@ class MemoryStore:
 
 
 class FileStore:
-    """Base class of file stores: the checks that a file must pass before it is loaded."""
+    """Base class of file stores, which checks files before they are loaded.
+
+    Args:
+        sha256: See `FolderStore`.
+        allow_pickle: See `FolderStore`.
+        on_version_mismatch: See `FolderStore`.
+        public_keys: See `FolderStore`.
+    """
 
     supports_pinning = True
 
@@ -174,14 +194,16 @@ class FileStore:
 
     def _check_name(self, name: str, manifest: Manifest) -> None:
         if self.requires_signature and manifest.name != name.partition("@")[0]:
-            raise ConfigurationError(f"{name}: contains {manifest.name}@{manifest.version} instead")
+            raise ConfigurationError(
+                f"{name}: the file contains the package {manifest.name}@{manifest.version} instead"
+            )
 
     def _apply_name(self, name: str, package: ModelPackage, stem: str, suffix: str) -> ModelPackage:
-        """Check the name of *package*, and return it. A bare file gets the name and version in *stem*.
+        """Check the name of *package*, and return *package*. A bare file gets name and version from *stem*.
 
         Args:
             name: Requested name.
-            package: Package, or bare file loaded as one.
+            package: Package, or a bare file that was loaded as a package without metadata.
             stem: File name without suffix.
             suffix: Suffix of the file.
         """
@@ -193,22 +215,22 @@ class FileStore:
         return replace(package, manifest=manifest)
 
     def _pin(self, name: str, stem: str, sha256: str | None) -> LoadPolicy:
-        """Return the policy with the digest for *name* or the file name *stem*, if there is one."""
+        """Return the load policy. If *name* or the file name *stem* is pinned, it includes the digest."""
         return replace(self._policy, sha256=sha256 or self._sha256.get(name) or self._sha256.get(stem))
 
 
 class FolderStore(FileStore):
-    """Store of packages and bare model files in a folder, named like ``churn.mgpkg`` or ``churn@7.skops``.
+    """Store of model files in a folder: packages, such as ``churn.mgpkg``, and bare files, such as ``churn@7.skops``.
 
-    An alias is a symbolic link: ``churn@production.mgpkg`` to ``churn@7.mgpkg``.
+    An alias is a symbolic link, for example from ``churn@production.mgpkg`` to ``churn@7.mgpkg``.
 
     Args:
         folder: Path of the folder.
-        sha256: Digests that pin files, by model name; a bare pickle is not loaded without one.
+        sha256: Digests that files must have, by model name. A bare pickle is loaded only with a digest.
         allow_pickle: See `ModelPackage.load`.
         on_version_mismatch: See `ModelPackage.load`.
-        public_keys: See `ModelPackage.load`. With them, a package must have the name that it is requested
-            by and the version in its file name: a signed package cannot take the place of another.
+        public_keys: See `ModelPackage.load`. If set, the name and version in a package must match its file
+            name, so that nobody can replace a signed package by another one.
 
     Raises:
         ConfigurationError: *folder* is not a folder, or the value of an option is not valid.
@@ -220,7 +242,7 @@ class FolderStore(FileStore):
         *,
         sha256: Mapping[str, str] | None = None,
         allow_pickle: bool = False,
-        on_version_mismatch: Mismatch = "refuse",
+        on_version_mismatch: Mismatch = "reject",
         public_keys: Sequence[str | Path] | None = None,
     ) -> None:
         super().__init__(sha256, allow_pickle, on_version_mismatch, public_keys)
@@ -229,7 +251,7 @@ class FolderStore(FileStore):
             raise ConfigurationError(f"folder must be an existing folder (got {str(folder)!r})")
 
     def check(self, name: str, *, sha256: str | None = None) -> None:
-        """Check, without loading it, that the model *name* can be loaded. A missing file is not an error.
+        """Check that the model *name* can be loaded, without loading it. A missing file is not an error.
 
         Raises:
             ConfigurationError: `load` would reject the file.
@@ -252,7 +274,7 @@ class FolderStore(FileStore):
         return metadata
 
     def fingerprint(self, name: str) -> Hashable:
-        """Return a value that changes whenever `load` would read another file or the file was modified.
+        """Return a value that changes when `load` would read another file, or when the file is modified.
 
         Raises:
             NotFound: There is no such file, or *name* is not a valid name.
@@ -271,9 +293,9 @@ class FolderStore(FileStore):
         return self._apply_name(name, package, path.stem, path.suffix)
 
     def version(self, name: str) -> str | None:
-        """Return the version that *name* refers to: see `FileModelStore.version`.
+        """Return the version to which *name* refers, see `FileModelStore.version`.
 
-        For a link it is the version of its target; for a package in a folder it is None.
+        For a symbolic link, this is the version of its target. For a package that is a folder, it is None.
         """
         path = self._find(name).resolve()
         fixed = path.is_file() and path.parent == self._folder.resolve() and is_version(path.stem)
@@ -306,7 +328,7 @@ class FolderStore(FileStore):
 
 
 def fingerprint_file(path: Path) -> Hashable:
-    """Return a fingerprint of the file or folder at *path*, which changes when it is replaced or modified."""
+    """Return a value that changes when the file or folder at *path* is replaced or modified."""
     target = path.resolve()
     stat = (target / MANIFEST if target.is_dir() else target).stat()
     return str(target), stat.st_mtime_ns, stat.st_size, stat.st_ino

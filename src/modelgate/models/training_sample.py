@@ -31,13 +31,13 @@ def background_sample(X: Any, schema: Schema) -> list[dict[str, Any]]:  # noqa: 
     """Return up to 200 evenly spaced rows of *X*, in the form a caller would send.
 
     Raises:
-        ConfigurationError: The rows do not fit the schema.
+        ConfigurationError: The rows do not match the schema.
     """
     indices = evenly_spaced_indices(len(X), _ROWS)
     try:
         return schema.read(X.iloc[indices] if hasattr(X, "iloc") else X[indices]).rows()
     except RequestError as error:
-        raise ConfigurationError(f"X: its rows do not fit the schema: {error}") from None
+        raise ConfigurationError(f"X must have rows that match the schema: {error}") from None
 
 
 def evenly_spaced_indices(count: int, limit: int) -> npt.NDArray[np.int64]:
@@ -46,7 +46,7 @@ def evenly_spaced_indices(count: int, limit: int) -> npt.NDArray[np.int64]:
 
 
 def training_statistics(X: Any, y: Any, schema: Schema) -> dict[str, Any]:  # noqa: N803
-    """Compute statistics of each column of *X*, and of the targets *y* unless they are None."""
+    """Return statistics of each column of *X*, and of the targets *y* unless *y* is None."""
     named = hasattr(X, "columns")
     columns = {
         column.name: _summarize_column(np.asarray(X[column.name] if named else X[:, index]), column)
@@ -85,7 +85,7 @@ def _count_levels(values: npt.NDArray[Any]) -> dict[str, Any]:
 
 
 def reference_answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the model's own ``predict`` and ``predict_proba`` for *rows*, as JSON-compatible lists.
+    """Return the results of the model's ``predict`` and ``predict_proba`` for *rows*, by method, as lists.
 
     Raises:
         ConfigurationError: The model predicts NaN or an infinity.
@@ -103,7 +103,7 @@ def reference_answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, An
 def _predict(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     table = schema.read(rows)
     if isinstance(model, OnnxModel):
-        values, probabilities = model.answer(table)
+        values, probabilities = model.predict_table(table)
         answers = {"predict": values.tolist()}
         if probabilities is not None:
             answers["predict_proba"] = probabilities.tolist()
@@ -116,9 +116,9 @@ def _predict(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> d
 
 
 def verify_example(model: Any, schema: Schema, example: Mapping[str, Any]) -> None:
-    """Check that the model still predicts what it predicted for the example when it was packaged.
+    """Check that *model* makes the same predictions for *example* as when it was packaged.
 
-    Labels must be equal; numbers may differ by the rounding of another processor.
+    Labels must be equal. Numbers may differ slightly, because another processor may round differently.
 
     Raises:
         ConfigurationError: A prediction differs.
@@ -126,7 +126,10 @@ def verify_example(model: Any, schema: Schema, example: Mapping[str, Any]) -> No
     actual = reference_answers(model, schema, example["rows"])
     for method, expected in example["expected"].items():
         if not _is_close(expected, actual.get(method)):
-            raise ConfigurationError(f"the result of {method} differs from the example in the package")
+            raise ConfigurationError(
+                f"the result of {method} differs from the example in the package: install the libraries with"
+                " which the model was saved, or save it again"
+            )
 
 
 def _is_close(expected: Any, actual: Any) -> bool:

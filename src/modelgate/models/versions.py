@@ -1,4 +1,4 @@
-"""Model versions: resolve a name to a version, and compare two versions."""
+"""Resolution of model names to versions, and comparison of versions."""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ __all__ = ["LATEST", "is_older", "is_version", "resolve_version"]
 
 LATEST = "latest"
 
-# A version begins with a number; "production" is an alias and has no place in the order.
+# A version begins with a number. Other words, such as "production", are aliases, which have no order.
 _VERSION = re.compile(r"v?[0-9][^@]*")
 _FIRST_AND_LAST_NUMBER = re.compile(r"(v?[0-9]+(?:[._-][0-9]+)*)[^@]*?([0-9]*)\Z")
 _BETWEEN_NUMBERS = re.compile(r"(?<=[0-9])[_-](?=[0-9])")
@@ -22,7 +22,11 @@ def is_version(name: str) -> bool:
 
 
 def resolve_version(name: str, names: Iterable[str]) -> str | None:
-    """Return the item of *names* that *name* refers to: *name* itself or its newest version, else None."""
+    """Return the item of *names* to which *name* refers, or None if there is none.
+
+    This is *name* itself if it is in *names*. Otherwise, ``churn`` and ``churn@latest`` refer to the newest
+    version of ``churn``.
+    """
     names = set(names)
     stem, _, version = name.partition("@")
     if name in names or version not in ("", LATEST):
@@ -32,7 +36,7 @@ def resolve_version(name: str, names: Iterable[str]) -> str | None:
 
 
 def is_older(version: str, other: str) -> bool:
-    """Return whether *version* is older than *other*; False if PEP 440 cannot compare them."""
+    """Return whether *version* is older than *other*. False if the two cannot be compared by PEP 440."""
     try:
         return _parse(version) < _parse(other)
     except InvalidVersion:
@@ -40,12 +44,15 @@ def is_older(version: str, other: str) -> bool:
 
 
 def _parse(version: str) -> Version:
-    # PEP 440 rejects dates such as 2024-05-01 and reads 1.0-1 as a post-release.
+    # Replace "-" and "_" by dots: PEP 440 rejects 2024-05-01, and reads 1.0-1 as a post-release.
     return Version(_BETWEEN_NUMBERS.sub(".", version))
 
 
 def _order(version: str) -> Version:
-    """Return the sort key of *version*; a word unknown to PEP 440, as in 2-nightly, marks a pre-release."""
+    """Return a sort key for *version*.
+
+    A version with a word that is unknown to PEP 440, such as ``2-nightly``, counts as a pre-release.
+    """
     try:
         return _parse(version)
     except InvalidVersion:

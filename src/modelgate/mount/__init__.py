@@ -1,7 +1,7 @@
 """Adapters for WSGI, ASGI, Flask and Starlette.
 
-They turn a handler into an app, and wrap layers around an existing app. `wsgi` and `asgi` need no
-framework; `flask` and `starlette` are imported on first use.
+They turn a handler, such as a gate, into an app, and wrap layers around an existing app. `wsgi` and `asgi`
+need no framework. `flask` and `starlette` are imported on first use.
 """
 
 from importlib import import_module

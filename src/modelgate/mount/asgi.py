@@ -1,4 +1,4 @@
-"""ASGI (version 3) adapter: turns a handler into an app, and wraps layers around an app."""
+"""Adapter for ASGI 3, which turns a handler into an app, and wraps layers around an app."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from functools import partial
@@ -44,7 +44,9 @@ class ASGIRequest(Request):
         while True:
             message = await self.receive()
             if message["type"] == "http.disconnect":
-                raise MalformedBody("The body is incomplete: the connection was closed")
+                raise MalformedBody(
+                    "The body is incomplete, because the connection was closed: send it again"
+                )
             chunk = message.get("body", b"")
             received += len(chunk)
             if limit is not None and received > limit:
@@ -68,10 +70,15 @@ def _join_repeated(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def _remove_root_path(path: str, root_path: str, app_root_path: str) -> str:
-    """Return *path* without *root_path*, its prefix after a mount or with uvicorn's ``--root-path``.
+    """Return *path* without the prefix of the mount point.
 
-    If a proxy has removed its own part of the prefix (Starlette's ``app_root_path``), only the part of the
-    mount is removed here.
+    The prefix is *root_path*. If a proxy has already removed *app_root_path*, which is the first part of it,
+    only the rest is removed.
+
+    Args:
+        path: Path of the ASGI scope.
+        root_path: Prefix of the mount point, which may include a prefix of a proxy.
+        app_root_path: Prefix of the proxy, as in Starlette's scope or uvicorn's ``--root-path``.
     """
     for prefix in (root_path, root_path.removeprefix(app_root_path)):
         prefix = prefix.rstrip("/")
@@ -81,7 +88,7 @@ def _remove_root_path(path: str, root_path: str, app_root_path: str) -> str:
 
 
 def app(handler: Handler[Request, Response]) -> ASGIApp:
-    """Return an ASGI app that calls *handler*. It supports the lifespan protocol, but does not need it."""
+    """Return an ASGI app that calls *handler*. It accepts lifespan events, but does not depend on them."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -94,7 +101,7 @@ def app(handler: Handler[Request, Response]) -> ASGIApp:
             finally:
                 request.close()
         except BaseException:
-            # An interruption may have ended the first call before it did anything.
+            # A KeyboardInterrupt may have ended the first call of `close` before it did anything.
             request.close()
             raise
 
@@ -135,12 +142,12 @@ def _start_message(response: Response) -> Message:
 def wrap(application: ASGIApp, *layers: Layer[Request, Response]) -> ASGIApp:
     """Wrap *layers* around an ASGI app, the first one outermost.
 
-    Request and response bodies stream, unless a layer needs a whole one. Errors of layers become responses
-    in plain JSON; errors of the app propagate. The app finds the `Request` as ``modelgate.request`` in its
-    scope. Lifespan and websocket scopes go directly to the app.
+    Bodies of requests and responses are streamed, unless a layer needs the whole body. Errors of layers
+    become responses in plain JSON, and errors of the app are raised. In the scope of the app,
+    ``modelgate.request`` is the `Request`. Lifespan and websocket scopes go directly to the app.
 
-    The app is called without a task of its own, so context variables, cancellation and background tasks
-    work as they do without the layers.
+    The app is called in the task of the server, so context variables, cancellation and background tasks work
+    as they do without the layers.
     """
     inner = http_stack(layers, _call_app)
 
@@ -152,13 +159,13 @@ def wrap(application: ASGIApp, *layers: Layer[Request, Response]) -> ASGIApp:
         try:
             try:
                 response = await adrive(request.flow)
-                # None if `_finish` has run the rest of the flow and sent the response.
+                # The response is None if `_finish` has already sent it.
                 if response is not None:
                     await _send(request, response, send)
             finally:
                 request.close()
         except BaseException:
-            # An interruption may have ended the first call before it did anything.
+            # A KeyboardInterrupt may have ended the first call of `close` before it did anything.
             request.close()
             raise
 
@@ -167,7 +174,7 @@ def wrap(application: ASGIApp, *layers: Layer[Request, Response]) -> ASGIApp:
 
 def _call_app(request: Request) -> Flow[Response]:
     assert isinstance(request, _WrappedRequest)
-    # Not bounded: the app returns after its body is sent, which may stream for any time.
+    # Not limited by a deadline, because the app returns only after its body is sent, which may take long.
     return (yield Wait(_unreachable, request.call_app, bounded=False))  # type: ignore[no-any-return]
 
 
@@ -176,15 +183,15 @@ def _unreachable() -> None:
 
 
 _STREAMING = iter(())
-"""Placeholder for the body of a response that streams, which the layers do not see."""
+"""Placeholder for the body of a streaming response. Layers do not see the body itself."""
 
 
 class _WrappedRequest(ASGIRequest):
     """Request to a wrapped app.
 
-    The flow of the layers waits while the app runs. As soon as the app starts its response, the rest of
-    the flow runs inside the app's call of ``send``. So the layers see the response before its body
-    streams, without another task.
+    The flow of the layers waits while the app runs. When the app starts its response, the rest of the flow
+    runs inside the app's call of ``send``. So the layers see the response before its body is streamed, and
+    no second task is needed.
     """
 
     __slots__ = ("_application", "_limiter", "_parts", "_replaced", "_send", "_start", "flow")
@@ -200,11 +207,11 @@ class _WrappedRequest(ASGIRequest):
         self.flow: Flow[Response]
 
     async def call_app(self) -> None:
-        """Run the app until it returns. Its response is sent into the flow."""
+        """Run the app until it returns. `_handle_message` passes its response to the flow of the layers."""
         self.scope["modelgate.request"] = self
         self.defer(partial(self.scope.pop, "modelgate.request", None))
         if self.whole_response:
-            # With extensions such as pathsend the server sends a file itself, and no layer gets the bytes.
+            # With extensions such as pathsend, the server itself sends a file, which layers would not see.
             self.scope["extensions"] = {}
         self._limiter.limit = self.max_body
         if self.body_read is not None:
@@ -214,7 +221,7 @@ class _WrappedRequest(ASGIRequest):
         try:
             await self._application(self.scope, receive, self._handle_message)
         except BodyTooLarge:
-            # Raised by `_receive_limited`. If the app has responded, its response was replaced already.
+            # Raised by `_receive_limited`. If the app has responded, `_finish` has replaced its response.
             if self._start is None:
                 raise
         if self._start is None:
@@ -249,7 +256,7 @@ class _WrappedRequest(ASGIRequest):
         ]
         result: Response | BodyTooLarge = Response(self._start["status"], body, headers)
         if self._limiter.exceeded:
-            # The app may have turned the error into another response. The caller needs the reason.
+            # The app may have caught the error and sent another response. Report the actual reason.
             result = BodyTooLarge(self._limiter.limit or 0)
         response = await adrive(self.flow, result)
         if response.body is _STREAMING:
@@ -260,7 +267,7 @@ class _WrappedRequest(ASGIRequest):
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a ``receive`` that returns *body* first, and then calls the original one."""
+    """Return a function like *receive* that returns the whole *body* first, and then calls *receive*."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Message:

@@ -1,4 +1,4 @@
-"""Flask adapter: mounts a handler in an app, or calls it from a view."""
+"""Adapter for Flask, which mounts a handler in an app, or calls a handler from a view."""
 
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -14,10 +14,15 @@ __all__ = ["handle", "mount"]
 
 
 def mount(app: flask.Flask, prefix: str, handler: Handler[Request, Response]) -> None:
-    """Mount *handler*, for example a gate, below *prefix*.
+    """Mount a handler in a Flask app.
 
-    Its requests bypass Flask: they do not cost Flask's processing time, and the routes, hooks and error
-    pages of the app do not see them.
+    Requests to the handler bypass Flask, which saves time. The routes, hooks and error pages of the app do
+    not apply to them.
+
+    Args:
+        app: Flask app.
+        prefix: Path below which the handler is mounted, such as ``/ml``.
+        handler: Handler, for example a gate.
 
     Raises:
         ConfigurationError: *prefix* does not begin with a slash, or ends with one.
@@ -41,7 +46,7 @@ def mount(app: flask.Flask, prefix: str, handler: Handler[Request, Response]) ->
 
 
 class _FlaskRequest(wsgi.WSGIRequest):
-    """Request of a Flask view, which may have read its body already: Flask caches it."""
+    """Request of a Flask view. If the view has read the body already, Flask returns it from a cache."""
 
     __slots__ = ("_flask",)
 
@@ -52,21 +57,21 @@ class _FlaskRequest(wsgi.WSGIRequest):
     def _read(self) -> bytes:
         limit = min(filter(None, (self._flask.max_content_length, self.max_body)), default=None)
         if limit is not None:
-            # One byte more than the limit, because Flask silently truncates bodies of unknown length.
+            # Allow one byte more than the limit, because Flask silently truncates bodies of unknown length.
             self._flask.max_content_length = limit + 1
         try:
             body = self._flask.get_data()
         except RequestEntityTooLarge:
             raise BodyTooLarge(limit or 0) from None
         except Exception as error:
-            raise MalformedBody("The body could not be read") from error
+            raise MalformedBody("The body could not be read: send it again") from error
         if limit is not None and len(body) > limit:
             raise BodyTooLarge(limit)
         return body
 
 
 def handle(request: flask.Request, handler: Handler[Request, Response]) -> flask.Response:
-    """Call *handler* from a Flask view, and return the response for the view to return."""
+    """Call *handler* from a Flask view, and return a response that the view can return."""
     gate_request = _FlaskRequest(request)
     try:
         response = drive(handler(gate_request))

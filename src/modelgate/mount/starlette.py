@@ -1,4 +1,4 @@
-"""Starlette and FastAPI adapter: mounts a handler in an app, or calls it from an endpoint."""
+"""Adapter for Starlette and FastAPI, which mounts a handler in an app, or calls it from an endpoint."""
 
 import starlette.applications
 import starlette.requests
@@ -13,12 +13,18 @@ __all__ = ["handle", "mount"]
 
 
 def mount(app: starlette.applications.Starlette, prefix: str, handler: Handler[Request, Response]) -> None:
-    """Mount *handler*, for example a gate, below *prefix*, with ``app.mount``."""
+    """Mount a handler in a Starlette or FastAPI app with ``app.mount``.
+
+    Args:
+        app: Starlette or FastAPI app.
+        prefix: Path below which the handler is mounted, such as ``/ml``.
+        handler: Handler, for example a gate.
+    """
     app.mount(prefix, asgi.app(handler))
 
 
 class _StarletteRequest(asgi.ASGIRequest):
-    """Request of a Starlette endpoint, which may have read its body already: Starlette caches it."""
+    """Request of a Starlette endpoint. If the endpoint has read the body already, Starlette has cached it."""
 
     __slots__ = ("_starlette",)
 
@@ -31,13 +37,13 @@ class _StarletteRequest(asgi.ASGIRequest):
         try:
             return b"".join([limiter.count(chunk) async for chunk in self._starlette.stream()])
         except (RuntimeError, starlette.requests.ClientDisconnect) as error:
-            raise MalformedBody("The body could not be read") from error
+            raise MalformedBody("The body could not be read: send it again") from error
 
 
 async def handle(
     request: starlette.requests.Request, handler: Handler[Request, Response]
 ) -> starlette.responses.Response:
-    """Call *handler* from an endpoint, and return the response for the endpoint to return."""
+    """Call *handler* from an endpoint, and return a response that the endpoint can return."""
     gate_request = _StarletteRequest(request)
     try:
         response = await adrive(handler(gate_request))

@@ -1,4 +1,4 @@
-"""WSGI (PEP 3333) adapter: turns a handler into an app, and wraps layers around an app."""
+"""Adapter for WSGI (PEP 3333), which turns a handler into an app, and wraps layers around an app."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
@@ -20,10 +20,10 @@ ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | 
 _CHUNK = 64 * 1024
 
 
-# Most requests have the same field names.
+# Cached, because most requests have the same header fields.
 @lru_cache(maxsize=1024)
 def _field_name(key: str) -> str | None:
-    """Return the header field name for a *key* of an environ, or None if it is not a header field."""
+    """Return the name of the header field that *key* of an environ stands for, or None for other keys."""
     if not key.startswith("HTTP_") and key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         return None
     return key.removeprefix("HTTP_").replace("_", "-").lower()
@@ -58,10 +58,10 @@ class WSGIRequest(Request):
         except AnswerableError:
             raise
         except Exception as error:
-            # gunicorn, for example, raises errors of its own if a chunked body is malformed.
-            raise MalformedBody("The body could not be read") from error
+            # For example, gunicorn raises its own errors for a malformed chunked body.
+            raise MalformedBody("The body could not be read: send it again") from error
         if length is not None and len(body) < length:
-            raise MalformedBody("The body is shorter than its Content-Length")
+            raise MalformedBody("The body is shorter than its Content-Length: send all of it")
         return body
 
     def _read_to_end(self) -> bytes:
@@ -70,7 +70,7 @@ class WSGIRequest(Request):
 
 
 def _decode_utf8(text: str) -> str:
-    # PEP 3333: environ strings hold UTF-8 decoded as Latin-1.
+    # By PEP 3333, the strings of an environ are bytes decoded as Latin-1, even if these are UTF-8.
     return text.encode("latin-1").decode("utf-8", "replace")
 
 
@@ -86,9 +86,9 @@ def app(handler: Handler[Request, Response]) -> WSGIApplication:
 def wrap(application: WSGIApplication, *layers: Layer[Request, Response]) -> WSGIApplication:
     """Wrap *layers* around a WSGI app, the first one outermost.
 
-    Request and response bodies stream, unless a layer needs a whole one. Errors of layers become responses
-    in plain JSON; errors of the app propagate. The app finds the `Request` as ``modelgate.request`` in its
-    environ.
+    Bodies of requests and responses are streamed, unless a layer needs the whole body. Errors of layers
+    become responses in plain JSON, and errors of the app are raised. In the environ of the app,
+    ``modelgate.request`` is the `Request`.
     """
     inner = http_stack(layers, partial(_call_app, application))
 
@@ -111,10 +111,10 @@ def _send(
         except BaseException:
             request.close()
             raise
-        # The request ends here, because not every server closes the returned iterable.
+        # End the request now, because not every server closes the returned iterable.
         request.close()
     except BaseException:
-        # An interruption may have ended the first call before it did anything.
+        # A KeyboardInterrupt may have ended the first call of `close` before it did anything.
         request.close()
         raise
     payload = response.payload(request.method)
@@ -123,7 +123,7 @@ def _send(
 
 
 class _StreamingBody:
-    """Body of a response. When the server closes it, *callbacks* are called."""
+    """Body of a response that calls *callbacks* when the server closes it."""
 
     def __init__(self, body: Iterable[bytes], *callbacks: Callable[[], None]) -> None:
         self._body = body
@@ -151,7 +151,7 @@ async def _unreachable() -> None:
 
 
 class _AppCall:
-    """Call of a wrapped app."""
+    """Call of a wrapped app for one request."""
 
     def __init__(self, application: WSGIApplication, request: WSGIRequest) -> None:
         self._application = application
@@ -173,7 +173,7 @@ class _AppCall:
             pass
         body = _StreamingBody(chain(self._written, first, iterator), getattr(iterable, "close", lambda: None))
         if self._limiter.exceeded:
-            # The app may have turned the error into another response. The caller needs the reason.
+            # The app may have caught the error and sent another response. Report the actual reason.
             body.close()
             raise BodyTooLarge(self._limiter.limit or 0)
         if self._start is None:
@@ -212,7 +212,7 @@ class _AppCall:
 
 
 class _LimitedInput:
-    """``wsgi.input`` that limits what the app can read."""
+    """``wsgi.input`` that raises `BodyTooLarge` if the app reads more than the limit."""
 
     def __init__(self, stream: Any, limiter: BodySizeLimiter) -> None:
         self._stream = stream

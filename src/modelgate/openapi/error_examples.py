@@ -1,4 +1,4 @@
-"""Example responses for every error."""
+"""Examples of all errors that a caller may get, for the responses in an OpenAPI document."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ _AUTHENTICATION = (
     errors.ConflictingCredentials,
 )
 
-# Base classes, errors of routes that do not score, and errors that depend on the schema.
+# Not constructed below: base classes, errors of routes that do not score, and errors about the schema.
 _SKIPPED = (
     errors.RequestError,
     errors.Forbidden,
@@ -31,7 +31,7 @@ _ALL: list[type[AnswerableError]] = [
 
 
 def _errors_with_arguments() -> Iterator[AnswerableError]:
-    """Return examples of the errors whose message depends on arguments."""
+    """Yield an example of each error whose message depends on arguments."""
     yield errors.InvalidInput("10001 rows are more than the 10000 accepted at once: send fewer")
     yield errors.Unauthorized(headers={"www-authenticate": 'Bearer realm="modelgate", error="invalid_token"'})
     yield errors.KeyInactive("k1", "revoked", "This API key was revoked. Ask its issuer for a new one")
@@ -43,10 +43,10 @@ def _errors_with_arguments() -> Iterator[AnswerableError]:
 
 
 def error_examples(schema: Schema, max_body: int, *, keyed: bool) -> Iterator[AnswerableError]:
-    """Return an example of each error that a caller may get.
+    """Yield an example of each error that a caller of a prediction route may get.
 
     Args:
-        schema: Schema of the rows, for the errors about rows.
+        schema: Schema of the rows, from which errors about rows are created.
         max_body: Maximum size of the body in bytes.
         keyed: Whether requests need an API key.
     """
@@ -57,7 +57,7 @@ def error_examples(schema: Schema, max_body: int, *, keyed: bool) -> Iterator[An
 
 
 def _row_errors(schema: Schema) -> Iterator[AnswerableError]:
-    """Return the errors of invalid JSON, missing columns and an invalid value."""
+    """Yield the errors for invalid JSON, for missing columns and for an invalid value."""
     first = schema.columns[0].name
     invalid: tuple[object, ...] = (b"{", {}, [{**schema.example, first: []}])
     for rows in invalid:

@@ -1,15 +1,19 @@
-"""Build documents from the descriptions of dialects, and from their responses to an example and to errors."""
+"""OpenAPI documents, built from the descriptions of dialects and from example responses."""
 
-from collections.abc import Collection, Sequence
+import contextlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from ..context import Catalog
 from ..dialects import Dialect
+from ..errors import AnswerableError
 from ..flow import Flow, run
 from ..http import Response
 from ..inference import Target
 from ..scoring import Description
+from .merge import merge_documents
 from .operations import OperationBuilder
 from .prediction_example import Example
 
@@ -19,7 +23,7 @@ _MAX_CLASSES = 20
 
 
 class OpenAPI:
-    """Creates the OpenAPI documents of a gate's deployments.
+    """Generator of the OpenAPI documents of a gate's deployments.
 
     Args:
         dialects: Dialects of the gate.
@@ -33,10 +37,10 @@ class OpenAPI:
         self._limited = limited
 
     def document(self, name: str, catalog: Catalog) -> Flow[bytes]:
-        """Return the OpenAPI 3.1 document of a deployment as JSON.
+        """Return the OpenAPI 3.1 document of the deployment *name* as JSON.
 
-        It contains the prediction for an example row if the model is in memory. A function is not called,
-        because it may have side effects.
+        If the model is in memory, the document contains its prediction for an example row. A model that is a
+        function is not called, because it may have side effects.
 
         Raises:
             Forbidden, NotFound, DeploymentInactive, DeploymentUnavailable: See `Catalog.describe`.
@@ -47,6 +51,17 @@ class OpenAPI:
         for dialect in self._dialects:
             responses[dialect.name] = yield from example.respond(dialect)
         return (yield from run(self._build, description, example.targets, responses, len(catalog) == 1))
+
+    def merged_document(self, names: Iterable[str], catalog: Catalog) -> Flow[bytes]:
+        """Return one document for the deployments *names* as JSON, see `merge_documents`.
+
+        Deployments that are paused, unavailable or do not show their schema are left out.
+        """
+        documents = {}
+        for name in names:
+            with contextlib.suppress(AnswerableError):
+                documents[name] = msgspec.json.decode((yield from self.document(name, catalog)))
+        return (yield from run(_encode_merged, documents))
 
     def _build(
         self,
@@ -67,13 +82,17 @@ class OpenAPI:
                 "version": description.version,
                 "description": "Predicts " + "; ".join(map(_target_text, targets)) + ".",
             },
-            # Relative to the path of the document, …/deployments/<name>/openapi.json.
+            # Mount point of the gate, relative to the document at …/deployments/<name>/openapi.json.
             "servers": [{"url": "../.."}],
             "tags": operations.tags,
             "paths": operations.paths,
             "components": operations.components,
         }
         return msgspec.json.encode(document)
+
+
+def _encode_merged(documents: Mapping[str, Any]) -> bytes:
+    return msgspec.json.encode(merge_documents(documents))
 
 
 def _target_text(target: Target) -> str:

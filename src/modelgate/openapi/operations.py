@@ -1,4 +1,4 @@
-"""Build the operations of a document: one for each path on which a dialect accepts rows."""
+"""Operations of an OpenAPI document: one for each path on which a dialect accepts rows."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,14 +28,14 @@ _LIMITS = {
 
 
 class OperationBuilder:
-    """Builds the operations of a deployment and the components they share.
+    """Builder of the operations of a deployment, and of the components that they share.
 
     Args:
         description: Description of the deployment.
-        targets: Targets that it predicts.
+        targets: Targets that the deployment predicts.
         keyed: Whether requests need an API key.
         limited: Whether responses have rate limit headers.
-        is_only: Whether it is the only deployment of the gate, so that requests need not name it.
+        is_only: Whether the gate has no other deployment, so that requests need not contain its name.
 
     Attributes:
         tags: Tags, one for each dialect.
@@ -75,8 +75,13 @@ class OperationBuilder:
         }
 
     def add(self, dialect: Dialect, response: Response | None) -> None:
-        """Add the operations of *dialect*, with its *response* to the example row as an example."""
-        spec: OpenAPISpec = getattr(dialect, "document", None) or _default_spec(dialect)
+        """Add the operations of *dialect*.
+
+        Args:
+            dialect: Dialect to add.
+            response: Its response to the example row, which is included as an example; None for no example.
+        """
+        spec: OpenAPISpec = getattr(dialect, "openapi_spec", None) or _default_spec(dialect)
         name = re.sub(r"[^\w.-]", "_", dialect.name, flags=re.ASCII)
         self.tags.append({"name": dialect.name, "description": spec.title})
         schemas = self.components["schemas"]
@@ -99,8 +104,8 @@ class OperationBuilder:
             self.paths.setdefault(path, {"post": post})
 
     def _paths(self, dialect: Dialect) -> Iterator[str]:
-        """Return the paths below the mount point on which the deployment accepts rows."""
-        is_named = self._is_only or _is_named_in_body(getattr(dialect, "sample", None))
+        """Yield the paths, relative to the mount point, on which the deployment accepts rows."""
+        is_named = self._is_only or _is_named_in_body(getattr(dialect, "request_template", None))
         values = {
             "{deployment}": self._description.name,
             "{version}": quote(self._description.version, safe=""),
@@ -127,7 +132,10 @@ class OperationBuilder:
             media_type: {"schema": schema} for media_type, schema in spec.requests.items()
         }
         name, schema = self._description.name, self._description.schema
-        for template in (RequestTemplate("", {}, "{csv}", "text/csv"), getattr(dialect, "sample", None)):
+        for template in (
+            RequestTemplate("", {}, "{csv}", "text/csv"),
+            getattr(dialect, "request_template", None),
+        ):
             if template is not None and self._row is not None and template.media_type in content:
                 request = render_request(template, name, EXAMPLE_KEY, schema, [self._row])
                 content[template.media_type]["example"] = _decode(template.media_type, request.body)
@@ -149,7 +157,7 @@ class OperationBuilder:
         return {"description": "The predictions", "headers": headers, "content": content}
 
     def _errors(self, name: str, dialect: Dialect, spec: OpenAPISpec) -> dict[int, JSONSchema]:
-        """Return the error responses by status."""
+        """Return one component for each status of the dialect's error responses, by status."""
         by_status: dict[int, list[tuple[AnswerableError, Response]]] = {}
         errors = error_examples(self._description.schema, dialect.max_body, keyed=self._keyed)
         for error in (*errors, *spec.errors):
@@ -161,7 +169,7 @@ class OperationBuilder:
         return {status: self._error(name, examples) for status, examples in sorted(by_status.items())}
 
     def _error(self, name: str, responses: Sequence[tuple[AnswerableError, Response]]) -> JSONSchema:
-        """Return one component for all errors of the same status."""
+        """Return the component for the *responses* to errors, all of which have the same status."""
         content: dict[str, JSONSchema] = {}
         for error, response in responses:
             media_type = _media_type(response)
@@ -175,12 +183,12 @@ class OperationBuilder:
         description = " ".join(dict.fromkeys(_error_summary(error) for error, _ in responses))
         headers = self._response_headers([response for _, response in responses])
         if responses[0][0].status == 401:
-            # Unauthenticated requests are rejected before the rate limits are checked.
+            # Requests without a valid key are rejected before rate limits are checked.
             headers = {field: header for field, header in headers.items() if field not in _LIMITS}
         return {"description": description, "headers": headers, "content": content}
 
     def _response_headers(self, responses: Iterable[Response]) -> dict[str, JSONSchema]:
-        """Return the headers of *responses* and those that every response has."""
+        """Return the headers that occur in *responses*, and those that every response has."""
         headers: dict[str, JSONSchema] = {name: _ref("headers", name) for name in self._headers}
         for response in responses:
             for name, value in response.headers:
@@ -194,13 +202,13 @@ class OperationBuilder:
 
 def _default_spec(dialect: Dialect) -> OpenAPISpec:
     """Return a minimal `OpenAPISpec`, for a dialect that does not provide one."""
-    template: RequestTemplate | None = getattr(dialect, "sample", None)
+    template: RequestTemplate | None = getattr(dialect, "request_template", None)
     media_type = "application/json" if template is None else template.media_type
     return OpenAPISpec(dialect.name, {media_type: {}}, lambda _: {}, {}, keys=())
 
 
 def _is_named_in_body(template: RequestTemplate | None) -> bool:
-    """Return True if the body of a request names the deployment, so that its path need not."""
+    """Return whether the body of a request contains the deployment's name, so that the path need not."""
     return template is not None and b'"{deployment}"' in msgspec.json.encode(template.body)
 
 
@@ -218,9 +226,10 @@ def _media_type(response: Response) -> str:
 
 
 def _decode(media_type: str, body: bytes) -> Any:
-    return msgspec.json.decode(body) if media_type == "application/json" else body.decode(errors="replace")
+    is_json = media_type == "application/json" or media_type.endswith("+json")
+    return msgspec.json.decode(body) if is_json else body.decode(errors="replace")
 
 
 def _error_summary(error: AnswerableError) -> str:
-    """Return the first line of the docstring of the error's class."""
+    """Return the first line of the docstring of the class of *error*, or its message."""
     return (type(error).__doc__ or f"{error.message}.").partition("\n")[0].replace("``", "`")

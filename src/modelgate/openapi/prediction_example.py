@@ -1,4 +1,4 @@
-"""Score the example row of a deployment, for the example responses in the OpenAPI document."""
+"""Prediction for the example row of a deployment, for the example responses in the OpenAPI document."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,13 +19,13 @@ EXAMPLE_KEY = "YOUR_API_KEY"
 
 
 class Example:
-    """Example row of a deployment. It is scored once for all dialects that round the same way.
+    """Example row of a deployment. The row is scored once for all dialects that round to the same decimals.
 
-    A function is not called, because it may have side effects.
+    A model that is a function is not called, because it may have side effects.
 
     Args:
         description: Description of the deployment.
-        catalog: Scores the row.
+        catalog: Deployments of the gate, which score the row.
     """
 
     def __init__(self, description: Description, catalog: Catalog) -> None:
@@ -36,15 +36,18 @@ class Example:
 
     @property
     def targets(self) -> Sequence[Target]:
-        """Targets of the prediction, or those of the description if the row was not scored."""
+        """Targets of the prediction, or of the description if the row has not been scored."""
         for prediction, _ in self._scored.values():
             nullable = any(target.nullable for target in self._description.targets)
             return [replace(Target.from_output(output), nullable=nullable) for output in prediction.outputs]
         return self._description.targets
 
     def respond(self, dialect: Dialect) -> Flow[Response | None]:
-        """Return the response of *dialect* to the example; None if it has no example or scoring fails."""
-        template: RequestTemplate | None = getattr(dialect, "sample", None)
+        """Return the response of *dialect* to a request with the example row.
+
+        Returns None if there is no example row, if *dialect* has no request template, or if scoring fails.
+        """
+        template: RequestTemplate | None = getattr(dialect, "request_template", None)
         if template is None or self._row is None:
             return None
         name, schema = self._description.name, self._description.schema
@@ -60,13 +63,13 @@ class Example:
         except RequestError:
             return None
         except ServingError:
-            # The model cannot score at the moment: the other dialects need not try.
+            # The model cannot score at the moment, so do not try the other dialects.
             self._row = None
             return None
         return dialect.encode(request, query, prediction)
 
     def _score(self, query: Query) -> Flow[Prediction]:
-        # The document does not wait for a model that is being loaded.
+        # Do not wait for a model that is being loaded: the document would be late.
         query.deployment, query.load_timeout = self._description.name, 0.0
         if query.decimals not in self._scored:
             prediction = yield from self._catalog.score(self._description.name, query)

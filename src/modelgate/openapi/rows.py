@@ -1,4 +1,4 @@
-"""JSON Schemas (draft 2020-12) of rows."""
+"""JSON Schemas (draft 2020-12) of rows, for OpenAPI documents."""
 
 from ..dialects.openapi_spec import JSONSchema, array_schema
 from ..errors import RequestError
@@ -12,7 +12,10 @@ _ANNOTATIONS = ("description", "default", "examples")
 
 
 def row_schemas(schema: Schema) -> dict[str, JSONSchema]:
-    """Return the components that dialects refer to: ``Row``, ``Values`` and ``Columns``."""
+    """Return the JSON Schemas to which dialects refer, by name.
+
+    ``Row`` is an object, ``Values`` an array of one row's values, and ``Columns`` an object of arrays.
+    """
     columns = {column.name: column_schema(column, schema.options) for column in schema}
     row = _object(schema, columns)
     example = example_of(schema)
@@ -43,7 +46,7 @@ def _object(schema: Schema, properties: dict[str, JSONSchema]) -> JSONSchema:
 
 
 def example_of(schema: Schema) -> dict[str, Level | None] | None:
-    """Return an example row; None if the schema has none, as for a text column with a pattern."""
+    """Return an example row, or None if there is none, for example for a text column with a pattern."""
     example = {
         column.name: column.example
         for column in schema
@@ -58,8 +61,8 @@ def example_of(schema: Schema) -> dict[str, Level | None] | None:
 
 def column_schema(column: Column, options: SchemaOptions) -> JSONSchema:
     """Return the JSON Schema of the values that are accepted for *column* with *options*."""
-    schema = to_json_schema(column, any_level=options.unknown_levels != "refuse")
+    schema = to_json_schema(column, any_level=options.unknown_levels != "reject")
     if not options.coerce_strings or column.kind in ("text", "any"):
         return schema
     annotations = {name: schema.pop(name) for name in _ANNOTATIONS if name in schema}
-    return {"anyOf": [schema, {"type": "string", "description": "The same, as text"}]} | annotations
+    return {"anyOf": [schema, {"type": "string", "description": "The value as text"}]} | annotations

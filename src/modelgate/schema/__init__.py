@@ -1,4 +1,4 @@
-"""Schemas of deployment inputs, and the tables of rows they validate."""
+"""Schemas of deployment inputs, and tables of validated rows."""
 
 from ..codecs.csv_writer import write_csv
 from .columns import Column, Kind

@@ -35,8 +35,8 @@ def parse_text(column: Column, text: str) -> Any:
     text, so that article numbers and postcodes keep their zeros.
 
     Args:
-        column: Column the text belongs to.
-        text: CSV cell, or a string sent with ``coerce_strings``.
+        column: Column that contains the text.
+        text: CSV cell, or a JSON string if the schema has the option ``coerce_strings``.
     """
     if column.kind == "text":
         return text
@@ -66,7 +66,11 @@ def null_texts(column: Column, na_values: Collection[str]) -> frozenset[str]:
 
 
 def coercion_warnings(column: Column, values: Iterable[Any]) -> list[str]:
-    """Return a warning if some *values* of *column*, read from CSV, may have been meant as text."""
+    """Return a list with one warning if the CSV *values* of *column* may have been meant as text.
+
+    This concerns a column of the kind ``any`` in which numbers or booleans were found. In any other
+    case the list is empty.
+    """
     if column.kind != "any" or column.levels is not None:
         return []
     if all(value is None or isinstance(value, str) for value in values):
@@ -76,15 +80,15 @@ def coercion_warnings(column: Column, values: Iterable[Any]) -> list[str]:
 
 
 def coerce_to_kind(column: Column, value: Any) -> Any:
-    """Convert an allowed *value* to the column's type: for an integer, ``2.0`` becomes ``2``."""
+    """Convert *value*, which *column* allows, to its kind: in an integer column, ``2.0`` becomes ``2``."""
     return int(value) if column.kind == "integer" else value
 
 
 def to_json_value(value: Any) -> Any:
     """Convert a Python, numpy, pandas or polars value to its JSON equivalent.
 
-    Dates become ISO 8601 text and Decimals numbers; pandas' NA and NaT and numpy's masked values become
-    None. A value without an equivalent is returned unchanged.
+    Dates become ISO 8601 text, and Decimals become numbers. NA and NaT of pandas and masked values of
+    numpy become None. A value without an equivalent is returned unchanged.
     """
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         if value is np.ma.masked:
@@ -98,24 +102,27 @@ def to_json_value(value: Any) -> Any:
         return None
     try:
         return _to_number(value) if hasattr(value, "as_integer_ratio") else value
-    except (ValueError, OverflowError):  # a signalling NaN, a fraction beyond the largest float
+    except (ValueError, OverflowError):  # Decimal("sNaN"), or a fraction larger than any float
         return value
 
 
 def _to_number(value: Any) -> int | float:
     nearest = float(value)
-    # A float cannot represent every whole number from here on.
+    # Above EXACT, a float may differ from the whole number: return an int.
     return int(value) if EXACT <= abs(nearest) < math.inf and int(value) == value else nearest
 
 
 def _to_python_date(value: Any) -> Any:
-    """Convert a numpy datetime64 to a Python date or its text. A timedelta64 is returned unchanged."""
+    """Convert a numpy datetime64 to a Python date, or to text if no Python date has the same value.
+
+    NaT becomes None. A timedelta64 is returned unchanged.
+    """
     if np.isnat(value):
         return None
     if value.dtype.kind == "m":
         return value
     date = value.item()
-    if isinstance(date, int):  # nanoseconds, or beyond the year 9999
+    if isinstance(date, int):  # item() returns an int for nanoseconds and for years after 9999
         nearest = value.astype("datetime64[us]")
         date = nearest.item() if nearest == value else str(value)
     return str(value) if isinstance(date, int) else date

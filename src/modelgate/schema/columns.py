@@ -14,7 +14,7 @@ Kind: TypeAlias = Literal["number", "integer", "boolean", "text", "any"]
 Level: TypeAlias = str | int | float | bool
 
 EXACT = 2**53
-"""Largest magnitude up to which float64 stores every integer exactly."""
+"""float64 stores every integer exactly from -EXACT to EXACT."""
 
 _SHOWN_LEVELS = 20
 _KIND_NAMES = {
@@ -39,9 +39,9 @@ class Column:
     """One input column.
 
     Args:
-        name: Column name, as the model and the caller spell it.
+        name: Column name, spelled as in the model and in requests.
         kind: ``number`` (includes whole numbers), ``integer``, ``boolean``, ``text``, or ``any`` for
-            a single value of unknown type.
+            a number, a boolean or a text.
         levels: Allowed values, or None for any. Every level must satisfy the other options.
         required: Whether the caller must send the column. If it is optional and missing, its value is
             *default*, or null.
@@ -51,7 +51,7 @@ class Column:
         pattern: Regular expression that must match somewhere in a text.
         max_length: Maximum number of characters in a text.
         default: Value of the column if it is not sent. Makes the column optional.
-        description: Description for people.
+        description: Description, shown in the OpenAPI document.
         typical_value: Typical value in the training data. Used as an example, not checked.
         observed_range: Smallest and largest number in the training data. Not checked.
 
@@ -89,7 +89,7 @@ class Column:
         if self.default is not None:
             object.__setattr__(self, "required", False)
             if not self.allows(self.default):
-                self._reject("default", self.default, f"a value the column allows: it {self.rule}")
+                self._reject("default", self.default, f"a value that the column allows, which {self.rule}")
 
     def _check_annotations(self) -> None:
         for option in ("required", "nullable"):
@@ -103,7 +103,7 @@ class Column:
         if observed is not None:
             is_pair = isinstance(observed, tuple) and len(observed) == 2 and all(map(_is_finite, observed))
             if not is_pair or observed[0] > observed[1]:
-                self._reject("observed_range", observed, "the smallest and the largest number, both finite")
+                self._reject("observed_range", observed, "(smallest, largest), two finite numbers")
 
     def _check_levels(self, levels: Sequence[Level]) -> None:
         if not isinstance(levels, tuple | list) or not levels:
@@ -167,19 +167,19 @@ class Column:
 
     @property
     def example(self) -> Level | None:
-        """An allowed value, the typical one if known; None if no example is found."""
+        """Example value: the typical value if there is one, else another allowed value, or None."""
         usual = [self.typical_value, self.default, *(self.levels or ()), *_EXAMPLES[self.kind]]
         bounds = [math.ceil(bound) for bound in (self.minimum, self.maximum) if bound is not None]
         candidates = [*usual, *bounds, self.minimum, self.maximum]
         return next((value for value in candidates if value is not None and self.allows(value)), None)
 
     def constraints(self, *, any_level: bool = False) -> dict[str, Any]:
-        """Return the options that restrict the values of the column's kind, by name.
+        """Return the options that restrict the values, by name: levels, bounds, length and pattern.
 
-        If there are levels, only these are returned: all of them satisfy the other options.
+        A column with levels returns only ``levels``, because every level satisfies the other options.
 
         Args:
-            any_level: Whether to return the other options instead of the levels.
+            any_level: Whether to leave out the levels and return the other options instead.
         """
         if self.levels is not None and not any_level:
             return {"levels": self.levels}
@@ -207,7 +207,10 @@ class Column:
         return length + (f" that matches {self.pattern}" if self.pattern is not None else "")
 
     def is_of_kind(self, value: object) -> bool:
-        """Return whether *value* has the column's kind. Numbers must be finite, integers exact."""
+        """Return whether *value* has the column's kind.
+
+        Numbers must be finite, and integers within ±`EXACT`, so that float64 stores them exactly.
+        """
         if self.kind == "text":
             return isinstance(value, str)
         if isinstance(value, bool):
@@ -222,7 +225,7 @@ class Column:
         return _is_finite(value)
 
     def allows(self, value: object, *, any_level: bool = False) -> bool:
-        """Return whether *value* satisfies the column's rule.
+        """Return whether the column allows *value*: its kind, levels, bounds, length and pattern.
 
         Args:
             value: Value that is not null.
@@ -235,12 +238,12 @@ class Column:
         return self._is_within_limits(value)
 
     def _is_within_limits(self, value: object) -> bool:
-        """Return whether *value*, of the column's kind, satisfies every option but the levels."""
+        """Return whether *value*, of the column's kind, satisfies bounds, length and pattern."""
         if isinstance(value, str):
             fits = self.max_length is None or len(value) <= self.max_length
             return fits and (self.pattern is None or re.search(self.pattern, value) is not None)
         if self.kind == "number":
-            value = float(value)  # type: ignore[arg-type]  # a Table stores the nearest float64
+            value = float(value)  # type: ignore[arg-type]  # as a Table stores it
         lower, upper = self.minimum, self.maximum
         return (lower is None or value >= lower) and (upper is None or value <= upper)  # type: ignore[operator]
 
@@ -248,5 +251,5 @@ class Column:
 def _is_finite(value: object) -> bool:
     try:
         return math.isfinite(value)  # type: ignore[arg-type]
-    except (OverflowError, TypeError):  # an integer beyond the largest float, or no number at all
+    except (OverflowError, TypeError):  # an integer larger than any float, or not a number
         return False

@@ -1,7 +1,8 @@
 """Decoder for rows of CSV, which returns the same tables as the equivalent JSON.
 
-`iter_records` defines the syntax (RFC 4180, with a header line), `validate_rows` the meaning of the cells.
-`csv_fast_path` has fast paths for both, which fall back to these functions if in doubt.
+`iter_records` defines the syntax (RFC 4180, with a header line). `validate_rows` defines how cells are
+converted and checked. `csv_fast_path` does both faster for common bodies; all others go through these
+two functions.
 """
 
 import codecs
@@ -26,7 +27,7 @@ from .table import Table
 __all__ = ["CSV", "CSVDecoder", "iter_records"]
 
 ROWS = 16_384
-"""Default number of rows per table. With 30 columns these are 4 MB of text, and as much in numbers."""
+"""Default number of rows per table. With 30 columns, this is about 4 MB of CSV and 4 MB of numbers."""
 
 _CHUNK = 1 << 20
 
@@ -76,7 +77,7 @@ class CSVDecoder:
         return first if second is None else self._concat(chain([first, second], tables))
 
     def _concat(self, tables: Iterable[Table]) -> Table:
-        """Join *tables* with only one of them in memory at a time, in addition to the result."""
+        """Join *tables*. Only the result and one of the tables are in memory at the same time."""
         texts: list[list[Any]] = [[] for column in self._columns if not column.numeric]
         numbers = np.empty((0, len(self._columns) - len(texts)))
         warnings = dict[str, None]()
@@ -104,7 +105,8 @@ class CSVDecoder:
     def iter_tables(self, raw: bytes | CSV, rows: int = ROWS) -> Iterator[Table]:
         """Decode *raw* into one or more tables of at most *rows* rows.
 
-        An error is raised when the iteration reaches its row. The message is that for the entire body.
+        An error is raised when the iteration reaches the invalid row. Its message reports the invalid
+        values of the entire body.
         """
         if type(rows) is not int or rows < 1:
             raise ValueError(f"rows must be a whole number from 1 (got {rows!r})")
@@ -119,7 +121,8 @@ class CSVDecoder:
     def _read_unquoted_header(self, body: CSV) -> tuple[CSVLayout, int] | None:
         r"""Return the layout of a body without quotes, and the offset of its first row.
 
-        Returns None if there is a quote after the header, or a ``\r`` that is not followed by ``\n``.
+        Returns None for a body that `_iter_records` must parse: there is a quote after the header line,
+        or a ``\r`` that is not followed by ``\n``.
         """
         raw = body.raw
         end = 0 if body.header is not None else raw.find(b"\n") + 1 or len(raw)
@@ -139,7 +142,7 @@ class CSVDecoder:
         return CSVLayout(list(header), self._columns, self._options)
 
     def _iter_blocks(self, body: CSV, rows: int, layout: CSVLayout, start: int) -> Iterator[Table]:
-        """Yield the tables that the fast path can parse, then those of the remaining rows."""
+        """Yield the tables of the fast path. Once it fails, `_iter_records` parses the remaining rows."""
         count = 0
         for table in layout.parse_body(body.raw, start, _end_of_rows(body.raw), rows):
             if table is None:
@@ -185,7 +188,7 @@ class CSVDecoder:
         try:
             return self._validate(layout.header, cells)
         except InvalidInput:
-            # Validate the entire body: the response must include the errors of all rows.
+            # The response must report the errors of all rows, so validate the entire body.
             all_cells = list(islice(iter_records(body), 1, None))
             if len(all_cells) > len(cells):
                 self._validate(layout.header, all_cells)
@@ -213,9 +216,9 @@ def iter_records(body: CSV) -> Iterator[list[str]]:
             if width is None:
                 width = len(cells)
             if len(cells) != width:
-                expected = "the header" if body.header is None else "each row must have"
+                where = "as in the header" if body.header is None else "one for each column"
                 raise MalformedBody(
-                    f"Line {line} of the CSV body has {len(cells)} cells, and {expected} {width}"
+                    f"Line {line} of the CSV body has {len(cells)} cells: send {width}, {where}"
                 )
             yield cells
             line = 1 + reader.line_num
@@ -227,7 +230,7 @@ def iter_records(body: CSV) -> Iterator[list[str]]:
 
 def _describe_error(error: csv.Error) -> str:
     if "end of data" in str(error):
-        return "a quote that opens in it is never closed"
+        return "a quote is opened and never closed"
     if "limit" in str(error):
         return f"a cell is longer than {csv.field_size_limit()} characters"
     return str(error)
@@ -246,7 +249,8 @@ def _check_encoding(raw: bytes) -> None:
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise MalformedBody("The CSV body is UTF-16: send UTF-8")
     if b"\0" in raw:
-        raise MalformedBody(f"Line {_line_number(raw, raw.index(0))} of the CSV body has a NUL in it")
+        line = _line_number(raw, raw.index(0))
+        raise MalformedBody(f"Line {line} of the CSV body contains a NUL character: remove it")
     if raw.isascii():
         return
     decoder, start = codecs.getincrementaldecoder("utf-8")(), 0
@@ -257,7 +261,7 @@ def _check_encoding(raw: bytes) -> None:
         # error.object also contains the bytes that the decoder buffered from the previous chunk.
         offset = min(start + _CHUNK, len(raw)) - len(error.object) + error.start
         line = _line_number(raw, offset)
-        raise MalformedBody(f"Line {line} of the CSV body is not UTF-8 (byte {offset})") from None
+        raise MalformedBody(f"Line {line} of the CSV body is not UTF-8 (byte {offset}): send UTF-8") from None
 
 
 def _end_of_rows(raw: bytes) -> int:
@@ -269,7 +273,7 @@ def _end_of_rows(raw: bytes) -> int:
 
 def _strip_empty_lines(raw: bytes) -> bytes:
     end = _end_of_rows(raw)
-    # Slicing would copy the body, and a single line break at the end does no harm.
+    # Slicing would copy the body, and the csv module ignores a single line break at the end.
     return raw if end and raw[end:] in (b"", b"\n", b"\r", b"\r\n") else raw[:end]
 
 

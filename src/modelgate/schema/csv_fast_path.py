@@ -1,7 +1,7 @@
-"""Fast paths for CSV: one parses cells column by column, the other large numeric bodies with pandas.
+"""Fast paths for CSV: one parses cells column by column, the other parses large numeric bodies with pandas.
 
-They accept a subset of what `csv_decoder.iter_records` and `validate_rows` accept, with identical results,
-and return None for anything else.
+They accept a subset of what `csv_decoder.iter_records` and `validate_rows` accept, with identical results.
+For anything else they return None.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ class CSVLayout:
     Attributes:
         missing: Required columns that are not in the header.
         extra: Names in the header that the schema does not have.
-        unexpected: The same names if the schema forbids them, else empty.
+        unexpected: Equal to *extra* if the schema forbids extra columns, else empty.
     """
 
     def __init__(self, header: list[str], columns: Sequence[Column], options: SchemaOptions) -> None:
@@ -65,7 +65,7 @@ class CSVLayout:
     def parse_body(self, raw: bytes, start: int, end: int, rows: int) -> Iterator[Table | None]:
         """Parse the lines between the byte offsets *start* and *end*, *rows* at a time.
 
-        Yields tables, then None once the fast path cannot parse the rest.
+        Yields tables. When it cannot parse the next lines, it yields None and stops.
         """
         blocks = blocks_of(raw, start, end, len(self.header), rows) if self._by_block else iter([None])
         for numbers in blocks:
@@ -76,7 +76,7 @@ class CSVLayout:
                 yield self._build_table(ordered, len(numbers), [])
 
     def parse_cells(self, cells: list[list[str]]) -> Table | None:
-        """Return the table of *cells*, one list per row, or None if `validate_rows` must decide."""
+        """Return the table of *cells*, one list per row, or None if only `validate_rows` can read them."""
         if not self._fits:
             return None
         texts, warnings = [], list[str]()
@@ -142,13 +142,13 @@ class _NumericRules:
         upper = [np.inf if c.maximum is None or c.levels else c.maximum for c in columns]
         self._lower, self._upper = np.array(lower, dtype=np.float64), np.array(upper, dtype=np.float64)
         bounded = any(c.minimum is not None or c.maximum is not None for c in columns if c.levels is None)
-        # `validate_rows` compares integers before rounding them to float64, which differs beyond EXACT.
+        # `validate_rows` checks integers before rounding them to float64. Beyond EXACT, the results differ.
         self._limit = float(EXACT) if bounded or self._integers or self._levels else 1e308
 
     def allows(self, numbers: Numbers) -> bool:
-        """Return whether all *numbers* satisfy the rules. Null is NaN.
+        """Return whether all *numbers* satisfy the rules. NaN stands for null.
 
-        Replaces -0.0 in integer columns by 0.0, in place.
+        If so, -0.0 in integer columns is replaced by 0.0 in place.
         """
         if not numbers.size:
             return True

@@ -1,8 +1,8 @@
 """Decoder for rows of raw JSON, which validates while it decodes.
 
 A schema is compiled once into a typed msgspec decoder that turns raw JSON into validated values in one
-pass. It accepts a subset of what `validate_rows` accepts. `validate_rows` runs only on input that the
-decoder rejects, and reports all errors.
+pass. This decoder accepts a subset of what `validate_rows` accepts. `validate_rows` runs only on input that
+the decoder rejects, and reports all errors.
 """
 
 import math

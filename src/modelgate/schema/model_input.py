@@ -21,7 +21,10 @@ from .table import Table
 __all__ = ["DtypeKey", "ModelInput", "column_labels", "required_names"]
 
 DtypeKey: TypeAlias = Callable[[Table], Hashable]
-"""Function that returns equal keys for tables whose dtypes are the same if converted alone or joined."""
+"""Function that returns a key for a table.
+
+Tables with equal keys can be joined: the model gets the same dtypes as for each table alone.
+"""
 
 _INT64 = range(-(2**63), 2**63)
 
@@ -35,10 +38,10 @@ class ModelInput:
 
     Attributes:
         dtype_key: Function that decides which tables may be joined (see `DtypeKey`); None if all may.
-        framed: Whether the model gets a DataFrame. Set it to False for an array of the same columns.
+        framed: Whether `__call__` returns a DataFrame. Set to False to get an array of the same columns.
 
     Raises:
-        ConfigurationError: The schema has not all columns of the model, or pandas is not installed.
+        ConfigurationError: The schema lacks columns of the model, or pandas is not installed.
     """
 
     def __init__(self, model: Any, columns: Sequence[Column]) -> None:
@@ -54,7 +57,7 @@ class ModelInput:
         self._texts = takes_texts(model)
         if self._texts and [column.kind for column in columns] != ["text"]:
             raise ConfigurationError(
-                "schema must be one text column for a model of texts: set schema=Schema.of(text=str)"
+                "schema must be one text column for a model fitted on texts: set schema=Schema.of(text=str)"
             )
         schema_kinds = {column.kind for column in columns}
         self._infers_dtype = (
@@ -66,7 +69,7 @@ class ModelInput:
             self.dtype_key = None if self._texts else _dtype_key(columns, framed=self._names is not None)
 
     def __call__(self, table: Table) -> Any:
-        """Convert *table* to the input of the estimator's methods. These may modify the result."""
+        """Convert *table* to the input of the estimator. The result is a copy that it may modify."""
         if self._texts:
             return table.texts[0]
         if self._names is None:
@@ -78,7 +81,7 @@ class ModelInput:
 
 
 def required_names(model: Any, columns: Sequence[Column]) -> list[str] | None:
-    """Return the names of the columns that *model* needs, in its order.
+    """Return the names of the columns that *model* needs, in the order of its training data.
 
     Returns None if the model identifies its columns by position.
 
@@ -94,10 +97,13 @@ def required_names(model: Any, columns: Sequence[Column]) -> list[str] | None:
 
 
 def column_labels(model: Any, known: Collection[str]) -> list[str] | None:
-    """Return the names of the columns that *model* needs, without checking that all are *known*.
+    """Return the names of the columns that *model* needs, or None if it identifies them by position.
 
-    Like `required_names`, returns None if the model identifies its columns by position. LightGBM stores
-    ``a b`` as ``a_b``; the original spelling is returned if it is in *known*.
+    LightGBM stores ``a b`` as ``a_b``; the original spelling is returned if it is in *known*.
+
+    Args:
+        model: Fitted estimator.
+        known: Column names of the schema or the training data. The result may contain other names.
     """
     names = stored_names(model)
     if names is None:
@@ -123,7 +129,7 @@ def _require_pandas() -> None:
 
 
 def _dtype_key(columns: Sequence[Column], *, framed: bool) -> DtypeKey | None:
-    """Return the key function for tables of *columns*, or None if the dtypes do not depend on the rows.
+    """Return the `DtypeKey` for tables of *columns*, or None if the dtypes do not depend on the rows.
 
     A null turns a column of integers or booleans into floats. In a DataFrame, pandas infers the dtype of
     a column of the kind ``any`` from its values. An array of numbers is always float64.
@@ -138,7 +144,7 @@ def _dtype_key(columns: Sequence[Column], *, framed: bool) -> DtypeKey | None:
         return None
 
     def key(table: Table) -> Hashable:
-        # For one row, a numpy reduction takes six times as long as this loop.
+        # For a single row, this loop is six times as fast as a numpy reduction.
         values_by_column = table.numbers[:, exact].T.tolist() if exact else ()
         nulls = tuple([any(value != value for value in values) for values in values_by_column])
         return nulls, *(_types_key(table.texts[i]) for i in unknown)
@@ -147,9 +153,9 @@ def _dtype_key(columns: Sequence[Column], *, framed: bool) -> DtypeKey | None:
 
 
 def _array_dtype(table: Table) -> type:
-    """Return the dtype that numpy infers for *table*: a numeric one if all values are numbers.
+    """Return the dtype of the array for *table*: int64 or float if all values are such, else object.
 
-    Functions of numpy such as ``log1p`` reject arrays of objects.
+    A numeric dtype is used where possible, because functions such as ``numpy.log1p`` reject objects.
     """
     types = set(map(type, chain.from_iterable(table.texts)))
     if not types <= {int, float, type(None)}:
@@ -164,9 +170,9 @@ def _may_be_null(column: Column) -> bool:
 
 
 def _types_key(cells: Sequence[Any]) -> Hashable:
-    """Return a key that is equal for cells of the same inferred pandas dtype."""
+    """Return a key for *cells*. If two keys are equal, pandas infers the same dtype for the cells."""
     types = frozenset(map(type, cells))
     if int in types and not all(cell in _INT64 for cell in cells if type(cell) is int):
-        # Beyond int64, pandas chooses uint64 or object by value. A unique key prevents joining.
+        # Beyond int64, pandas infers uint64 or object from the values. A unique key prevents joining.
         return object()
     return types

@@ -1,4 +1,4 @@
-"""Passthrough columns: columns of a request that are returned unchanged with its predictions."""
+"""Passthrough columns: columns that are returned unchanged with the predictions."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -13,7 +13,7 @@ from .split_rows import SplitRows
 __all__ = ["first_value", "read_passthrough_columns"]
 
 MAX_VALUES = 2_000_000
-"""Maximum number of passthrough values per request. Each takes about 20 times its size in the body."""
+"""Maximum number of passthrough values per request, as one takes about 20 times its size in the body."""
 
 _ROWS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _ROW = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -27,7 +27,7 @@ _Source: TypeAlias = tuple[Collection[str], Callable[[Collection[str]], _Values]
 def read_passthrough_columns(rows: object, names: Sequence[str] | None) -> _Values:
     """Return the values of some columns as raw JSON, digit for digit as they were sent.
 
-    An empty CSV cell is null, one that is a valid JSON number is a number, and any other is text.
+    In CSV, an empty cell is null, a cell that is a valid JSON number is a number, and any other is text.
 
     Args:
         rows: Rows that the schema has already validated: raw JSON, `CSV` or `SplitRows`.
@@ -83,7 +83,7 @@ def _open_csv(rows: CSV) -> _Source:
     def read_values(names: Collection[str]) -> _Values:
         columns: _Values = {name: [] for name in names}
         targets = [(header.index(name), column) for name, column in columns.items()]
-        # Row by row: all cells of a large body at once take ten times its size.
+        # Parse row by row: the cells of a large body would take ten times its size in memory.
         for count, row in enumerate(lines, 1):
             _check_value_count(count * len(targets))
             for index, column in targets:
@@ -122,5 +122,6 @@ def _open_rows(rows: Sequence[dict[str, msgspec.Raw]]) -> _Source:
 def _check_value_count(count: int) -> None:
     if count > MAX_VALUES:
         raise InvalidInput(
-            f"More than {MAX_VALUES} values in passthrough columns: request fewer columns, or send fewer rows"
+            f"The passthrough columns have more than {MAX_VALUES} values: request fewer columns,"
+            " or send fewer rows"
         )

@@ -1,4 +1,4 @@
-"""Validation reports: all errors of an input in one response."""
+"""Validation reports, which collect all errors of an input for one response."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,10 +12,10 @@ from .schema_options import SchemaOptions
 __all__ = ["ColumnError", "ValidationReport"]
 
 COMPARED = 10
-"""Maximum number of names to compare with as many others. Limits the cost of a rejected request."""
+"""Maximum number of names compared to find a misspelling. Limits the cost of a rejected request."""
 
 SHOWN_ROWS, SHOWN_NAMES, SHOWN_ERRORS, SHOWN_TEXT = 5, 100, 100, 60
-"""Limits of an error response: rows per error, names, columns with errors, characters per value."""
+"""Limits of an error response: rows per error, unexpected names, columns with errors, text length."""
 
 _MISSING = "is missing"
 
@@ -51,7 +51,7 @@ class ValidationReport:
         missing: Required columns missing from at least one row, in the order of the schema.
         errors: Errors by column name, one for each broken rule.
         unexpected: Columns that the schema does not have, if it forbids them.
-        suggestions: Names that were sent, each with the column it may be a misspelling of.
+        suggestions: Missing columns that were probably meant, by the misspelled name that was sent.
     """
 
     missing: list[str] = field(default_factory=list)
@@ -79,7 +79,11 @@ class ValidationReport:
                 self.errors.setdefault(column.name, []).append(error)
 
     def suggest(self, sent: Iterable[str]) -> None:
-        """Suggest missing columns for misspelled names in *sent*, such as ``beds`` for ``bed``."""
+        """Add suggestions for names in *sent* that resemble a missing column, such as ``beds`` for ``bed``.
+
+        Args:
+            sent: Names that were sent and are not in the schema.
+        """
         unused = [name for name in list(sent)[:COMPARED] if len(name) <= SHOWN_TEXT]
         for column in self.missing[:COMPARED]:
             match = _closest_match(column, unused)
@@ -95,8 +99,8 @@ class ValidationReport:
             options: Options of the schema.
 
         Raises:
-            MissingColumns: Columns are missing. Its details include all other errors.
-            InvalidValues: Values break a rule, or there are unexpected columns.
+            MissingColumns: Columns are missing. The details of the exception include all other errors.
+            InvalidValues: No column is missing, but values break a rule, or there are unexpected columns.
         """
         if not (self.missing or self.errors or self.unexpected):
             return
@@ -113,7 +117,7 @@ class ValidationReport:
         raise exception
 
     def _exception(self, errors: Mapping[str, str]) -> InvalidInput:
-        """Return the exception for *errors*, a description by column. Its details are limited."""
+        """Return the exception for *errors*, which maps a column name to a description of its errors."""
         shown = dict(islice(errors.items(), SHOWN_ERRORS))
         unexpected = self.unexpected[:SHOWN_NAMES]
         details = {
@@ -131,7 +135,10 @@ class ValidationReport:
 
 
 def _closest_match(name: str, candidates: list[str]) -> str | None:
-    """Return the most similar candidate, or None. Skips long names, which are slow to compare."""
+    """Return the candidate most similar to *name*, or None if none is similar.
+
+    Names longer than `SHOWN_TEXT` are skipped, because comparing them is slow.
+    """
     if len(name) > SHOWN_TEXT:
         return None
     short = [candidate for candidate in candidates if len(candidate) <= SHOWN_TEXT]

@@ -19,7 +19,7 @@ from .table import Table
 __all__ = ["check_row_count", "check_sparsity", "validate_rows"]
 
 MAX_ABSENT_CELLS = 1_000_000
-"""Maximum number of cells in a table that has more cells than its body has bytes."""
+"""Maximum number of cells in a table if it has more cells than its body has bytes."""
 
 _ABSENT = object()
 
@@ -33,7 +33,8 @@ def validate_rows(
         columns: Columns of the schema, in order.
         rows: Mappings of column names to values.
         options: Options of the schema.
-        text: Whether all values are text, as in CSV. An empty text is then null, or the level "".
+        text: Whether all values are CSV cells. An empty cell is null, unless the column is not nullable
+            and has the level "".
 
     Raises:
         MalformedBody: A row is not an object.
@@ -68,7 +69,9 @@ def check_sparsity(rows: int, columns: int, size: int) -> None:
     """
     cells = rows * columns
     if cells > MAX_ABSENT_CELLS and cells > size:
-        raise InvalidInput(f"{rows} rows of {columns} columns that are mostly left out: send fewer rows")
+        raise InvalidInput(
+            f"The body has {rows} rows that leave out most of the {columns} columns: send fewer rows"
+        )
 
 
 def check_row_count(rows: object, max_rows: int | None) -> None:
@@ -93,9 +96,9 @@ class _ColumnReader:
     def read(
         self, rows: Sequence[Mapping[str, Any]], report: ValidationReport, warnings: list[str]
     ) -> list[Any]:
-        """Return the column's values. Errors are added to *report*, warnings to *warnings*."""
+        """Return the values of the column in *rows*. Add errors to *report* and warnings to *warnings*."""
         column, values, unknown = self._column, list[Any](), False
-        any_level = self._unknown_levels != "refuse"
+        any_level = self._unknown_levels != "reject"
         for index, row in enumerate(rows):
             value = row.get(column.name, _ABSENT)
             if value is _ABSENT:

@@ -30,7 +30,7 @@ _KINDS: dict[type, Kind] = {float: "number", int: "integer", bool: "boolean", st
 
 
 class Schema:
-    """Columns that an input must have, compiled into decoders for JSON and CSV.
+    """Input schema: columns and their rules, compiled into decoders for JSON and CSV.
 
     Args:
         columns: Columns, in the order the model was trained with.
@@ -60,11 +60,11 @@ class Schema:
         """Create a schema by hand: ``Schema.of(age=float, plan=["free", "pro"])``.
 
         Args:
-            columns: By column name, one of ``float``, ``int``, ``bool`` and ``str``, a list of the
-                allowed values, or a `Column`.
+            columns: Each column by name: ``float``, ``int``, ``bool``, ``str``, a list of the allowed
+                values, or a `Column`.
 
         Raises:
-            ConfigurationError: A column is specified by anything else.
+            ConfigurationError: A column has any other value.
         """
         return cls([_create_column(name, spec) for name, spec in columns.items()])
 
@@ -79,8 +79,8 @@ class Schema:
 
         Args:
             model: Fitted estimator, or a pipeline, a search or an ensemble of estimators.
-            X: Training rows, as a DataFrame or an array. They provide the kind (text, boolean, number or
-                integer) of columns for which the model does not store it.
+            X: Training rows, as a DataFrame or an array, from which the kind of a column is read if the model
+                does not store it. None to use only the model.
 
         Raises:
             ConfigurationError: The model stores neither names nor number of its input columns, or
@@ -183,7 +183,7 @@ class Schema:
 
     @property
     def example(self) -> dict[str, Level | None]:
-        """Example row: by column name, a value that the column allows."""
+        """Example row: a value that the column allows, by column name."""
         return {column.name: column.example for column in self.columns}
 
     def read(self, rows: object, max_rows: int | None = None) -> Table:
@@ -220,7 +220,7 @@ class Schema:
         return validate_rows(self.columns, records, self.options)
 
     def iter_csv(self, raw: bytes | CSV, rows: int = ROWS) -> Iterator[Table]:
-        """Iterate over CSV that is too large for a single table.
+        """Validate CSV that is too large for a single table, and iterate over it in parts.
 
         Args:
             raw: Bytes of the CSV.
@@ -238,20 +238,24 @@ class Schema:
             rows = rows.to_dicts()
         elif hasattr(rows, "to_dict") and hasattr(rows, "columns"):
             if not rows.columns.is_unique:
-                raise InvalidInput("Two columns of the DataFrame share a name")
+                raise InvalidInput("Two columns of the DataFrame have the same name: rename one of them")
             rows = rows.to_dict("records")
         elif isinstance(rows, Mapping):
             rows = _mapping_to_rows(rows)
         elif isinstance(rows, np.ndarray):
             if rows.ndim != 2 or rows.shape[1] != len(self):
-                raise InvalidInput(f"The array has the shape {rows.shape}: send (rows, {len(self)})")
+                raise InvalidInput(
+                    f"The array has the shape {rows.shape}: send one of shape (rows, {len(self)})"
+                )
             rows = [dict(zip(self.names, row, strict=True)) for row in rows]
         if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
             raise InvalidInput("Send rows: a mapping, a sequence of mappings, an array or a DataFrame")
         for name in dict.fromkeys(name for row in rows for name in row):
             if not isinstance(name, str):
-                raise InvalidInput(f"A column is called {name!r}: name columns in text, or send an array")
-        convert = to_json_value if self.options.nan == "refuse" else _nan_to_null
+                raise InvalidInput(
+                    f"Column names must be text (got {name!r}): rename the column, or send an array"
+                )
+        convert = to_json_value if self.options.nan == "reject" else _nan_to_null
         return [{name: convert(value) for name, value in row.items()} for row in rows]
 
 
@@ -277,7 +281,7 @@ def _mapping_to_rows(rows: Mapping[str, Any]) -> list[Any]:
     if not are_columns or not all(are_columns):
         return [rows]
     if len({len(values) for values in rows.values()}) != 1:
-        raise InvalidInput("The columns have different lengths")
+        raise InvalidInput("The columns have different lengths: send one value per row in each")
     return columns_to_records(rows)
 
 

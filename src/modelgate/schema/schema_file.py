@@ -31,7 +31,7 @@ _FILE_NAMES = {
     "echo_values": "echo",
     "show_schema": "reveal",
 }
-"""Key in a schema file of each attribute whose key differs from its name."""
+"""Keys of a schema file that differ from the name of the attribute, by attribute."""
 
 _COLUMN_KEYS = {_FILE_NAMES.get(option.name, option.name): option for option in fields(Column) if option.init}
 _SCHEMA_KEYS = {_FILE_NAMES.get(option.name, option.name): option for option in fields(SchemaOptions)}
@@ -99,7 +99,7 @@ def read_file(path: str | Path) -> tuple[list[Column], SchemaOptions]:
     """Read the columns and options from a ``.toml`` or ``.json`` file.
 
     Raises:
-        ConfigurationError: The file cannot be read; the message gives the place of the error.
+        ConfigurationError: The file cannot be read. The message says where the error is.
     """
     path = Path(path)
     reader = _READERS.get(path.suffix)

@@ -11,8 +11,8 @@ from .columns import Column, Kind
 __all__ = ["SchemaOptions"]
 
 ExtraColumns = Literal["ignore", "forbid"]
-UnknownLevels = Literal["refuse", "warn", "accept"]
-Nan = Literal["null", "refuse"]
+UnknownLevels = Literal["reject", "warn", "accept"]
+Nan = Literal["null", "reject"]
 
 _TYPED: tuple[Kind, ...] = ("number", "boolean")
 
@@ -24,9 +24,9 @@ class SchemaOptions:
     Args:
         extra_columns: Whether to ``"ignore"`` or ``"forbid"`` columns that the schema does not have.
         coerce_strings: Whether to accept numbers and booleans sent as text, as in CSV.
-        unknown_levels: What to do with a value that is not among a column's levels: ``"refuse"`` it,
+        unknown_levels: How to treat a value that is not among a column's levels: ``"reject"`` it,
             ``"accept"`` it, or accept it and ``"warn"`` in the response.
-        nan: Whether NaN in Python values counts as ``"null"``, or to ``"refuse"`` it.
+        nan: How to treat NaN in Python values: as ``"null"``, or ``"reject"`` it.
         na_values: CSV cells that mean null in columns of numbers, booleans and dates, besides empty cells. By
             default those that pandas and R write.
         csv_header: Whether the first line of CSV has the column names. If not, the cells are in the order of
@@ -40,7 +40,7 @@ class SchemaOptions:
 
     extra_columns: ExtraColumns = "ignore"
     coerce_strings: bool = False
-    unknown_levels: UnknownLevels = "refuse"
+    unknown_levels: UnknownLevels = "reject"
     nan: Nan = "null"
     na_values: Sequence[str] = ("NA", "NaN", "null", "NULL")
     csv_header: bool = True

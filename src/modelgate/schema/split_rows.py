@@ -38,7 +38,7 @@ class SplitRows:
         columns = names if self.columns is None else self.columns
         duplicates = [name for name, count in Counter(columns).items() if count > 1]
         if duplicates:
-            raise InvalidInput(f"Column {duplicates[0][:SHOWN_TEXT]!r} is named twice")
+            raise InvalidInput(f"Column {duplicates[0][:SHOWN_TEXT]!r} is named twice: name it once")
         for index, row in enumerate(self.data):
             if len(row) != len(columns):
                 raise InvalidInput(

@@ -125,9 +125,9 @@ class Table:
         """Return a DataFrame. Requires the extra ``pandas``.
 
         Args:
-            none: Text columns in which null is None. In all others it is NaN.
-            plain: Text columns with the default text dtype of pandas, ``str`` from pandas 3 on. All others
-                have the dtype object.
+            none: Text columns in which null is None. In all other text columns, null is NaN.
+            plain: Text columns with the default text dtype of pandas, which is ``str`` from pandas 3 on.
+                All other text columns have the dtype object.
         """
         import pandas
 

@@ -48,7 +48,7 @@ def infer_columns_with_training(model: Any, X: Any) -> list[Column]:  # noqa: N8
 
 
 def _refine_kind(column: Column, values: Any) -> Column:
-    """Return *column* with the kind of its training *values*, if they contradict the inferred one."""
+    """Return *column*, with the kind of its training *values* if these contradict the inferred kind."""
     dtype = getattr(getattr(values, "dtype", None), "kind", "O")
     if column.levels is not None or column.kind not in ("any", "number") or dtype in "mM":
         return column
@@ -62,9 +62,9 @@ def _refine_kind(column: Column, values: Any) -> Column:
 
 
 def columns_without_guesses(raw: bytes) -> Mapping[str, Any]:
-    """Return CSV columns by name: their values if certainly text or booleans, else None.
+    """Return CSV columns by name, with their values if these are certainly text or booleans, else None.
 
-    Digits are ambiguous: they may be a number or a code.
+    The value of a column of digits is None, because digits may be numbers or codes.
     """
     reader = csv.DictReader(io.StringIO(raw.decode("utf-8-sig")))
     rows, names = list(reader), reader.fieldnames or ()

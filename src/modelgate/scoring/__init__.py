@@ -1,4 +1,4 @@
-"""Scoring: from rows to a prediction, without HTTP."""
+"""Scoring: validating rows and predicting them, without HTTP."""
 
 from .description import Description
 from .layers.load_model import LoadModel, ModelMetadata

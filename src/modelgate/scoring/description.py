@@ -1,4 +1,4 @@
-"""Descriptions of deployments, for metadata in any wire format."""
+"""Descriptions of deployments, from which dialects create metadata in their wire formats."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ class Description:
 
     Args:
         name: Deployment name.
-        version: Version of its model.
-        model_id: Name of its model.
-        schema: Schema of its input.
-        targets: Predicted targets; for a function only their names may be known.
+        version: Version of the model.
+        model_id: Name of the model.
+        schema: Schema of the input.
+        targets: Predicted targets. For a function, only the names may be known.
         function: Whether the model is a function, which may have side effects.
-        endpoint: Additional path of the deployment, see `Deployment`.
+        endpoint: Additional path of the deployment, see `Deployment`; None if it has no such path.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Queries: rows to score, as scoring layers see them."""
+"""Query: rows to score, with everything that scoring layers need to know about the request."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
@@ -20,19 +20,21 @@ class Query(msgspec.Struct, eq=False):
 
     Attributes:
         rows: Rows as received: raw JSON or Python values, see `modelgate.Schema.read`.
-        deployment: Name of the requested deployment; None if the request names none.
-        version: Requested version of its model; None for any.
-        caller: Identity of the caller, if a `Rollout` needs it.
-        table: The rows once they are validated.
-        predictor: The model that scores them, once it is taken from the cache.
-        cache_hit: Whether the model was in the cache.
+        deployment: Name of the requested deployment; None if the request does not name one.
+        version: Requested version of the model; None for any version.
+        caller: Identity of the caller, set only if a `Rollout` needs it.
+        table: Validated rows; None before validation.
+        predictor: Predictor of the model; None before the model is fetched from the cache.
+        cache_hit: Whether the model was in the cache; None before it is fetched.
         single: Whether the caller sent one row outside of a list, and expects one result outside of a list.
-        max_rows: Largest number of rows that the service of the wire format accepts; None for no limit.
-        decimals: Decimals to which the service of the wire format rounds numbers; None for no rounding.
-        passthrough_columns: Columns to echo back, ``"all"`` for all of them, None for none.
+        max_rows: Largest number of rows in a request, as in the service that defined the wire format. None
+            for no limit.
+        decimals: Number of decimals of predicted numbers, as in the service that defined the wire format.
+            None for no rounding.
+        passthrough_columns: Columns to echo back; ``"all"`` for all columns, None for none.
         on_rows: Checks that are called with the number of validated rows, and may reject the query.
-        timing: Timing of the request's phases, if it was requested.
-        load_timeout: Seconds to wait for a model that is being loaded, see `ModelCache.get`.
+        timing: Timing of the phases of the request; None if it is not measured.
+        load_timeout: Number of seconds to wait for a model that is being loaded, see `ModelCache.get`.
     """
 
     rows: Any

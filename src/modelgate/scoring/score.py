@@ -1,4 +1,4 @@
-"""Scoring without a server, an event loop or a key."""
+"""Scoring as a function call, without a server, an event loop or an API key."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,19 +25,19 @@ def score(
     target: str | Sequence[str] = "prediction",
     decimals: int | None = None,
 ) -> Prediction:
-    """Score *rows* with *model*, checked and rounded as a gate would.
+    """Score *rows* with *model*. As in a gate, rows are validated and predicted numbers can be rounded.
 
     Args:
         model: Fitted estimator, or a function of a `Table`.
-        rows: A mapping, mappings, an array, a DataFrame or raw JSON, see `modelgate.Schema.read`.
-        schema: Schema of the input; by default read from the estimator.
+        rows: A mapping, a sequence of mappings, an array, a DataFrame or raw JSON, see `modelgate.Schema.read`.
+        schema: Schema of the input; None to infer it from the estimator.
         target: Name of the target, or of each output.
-        decimals: Number of decimals, see `Round`.
+        decimals: Number of decimals, see `Round`; None for no rounding.
 
     Raises:
-        MissingColumns, InvalidValues, InvalidInput, MalformedBody: The rows break the schema.
+        MissingColumns, InvalidValues, InvalidInput, MalformedBody: The rows do not match the schema.
         PredictionError: The model failed.
-        ConfigurationError: The options cannot be combined.
+        ConfigurationError: The value of an option is not valid, see `Predictor` and `Round`.
     """
     predictor = Predictor(model, schema, target=target)
     layers: list[Layer[Query, Prediction]] = [Validate(predictor.schema), Round(decimals)]
@@ -45,7 +45,7 @@ def score(
 
 
 def predict(query: Query) -> Flow[Prediction]:
-    """Innermost handler: score the table of *query*, and apply `Predictor.decision`."""
+    """Score the table of *query*, and apply `Predictor.decision`. This is the innermost scoring handler."""
     assert query.predictor is not None and query.table is not None
     flow = query.predictor.predict(query.table)
     if query.timing is not None:

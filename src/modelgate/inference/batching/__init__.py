@@ -1,1 +1,1 @@
-"""Batching: requests that wait for the same model are scored in one call."""
+"""Batching: scoring the requests that wait for the same model in one call."""

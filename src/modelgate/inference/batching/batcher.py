@@ -1,13 +1,13 @@
-"""Scores requests that wait for the same model in one call.
+"""Batcher: scores the requests that wait for the same model in one call.
 
-There is no timer: a batch is what was queued while the model was busy, or arrived within a few passes of the
-event loop.
+There is no timer. A batch consists of the requests that were queued while the model was busy, or that
+arrived within a few passes of the event loop.
 
-While tables wait there is a `BatchRun`, which is the next batch or the one being scored, and a leader that
-scores it: a thread that waits for its own table, the event loop if it has all the callers, or else a worker
-thread. The loop may be blocked, and all workers may wait for this very batch, so a thread that arrives before
-the run begins takes it over. When a run ends, even by an interruption, the tables without a result are queued
-again, and the next run is assigned.
+While tables wait, there is a `BatchRun`: the next batch, or the one being scored. The thread that scores it is
+its leader. This is a thread that waits for its own table, or the thread of the event loop if all waiting
+requests belong to one loop, or else a worker thread. The loop may be blocked, and all workers may be waiting
+for this very batch. So a thread that arrives before the run begins takes it over. When a run ends, even by a
+KeyboardInterrupt, the tables without a result are queued again, and the next run is assigned.
 """
 
 import asyncio
@@ -33,33 +33,30 @@ from .waiters import LoopWaiter, Result, ThreadWaiter, Waiter, call_soon, resolv
 __all__ = ["Batcher"]
 
 _UNCANCELLABLE_PART = 0.01
-"""Part of the remaining time that a thread with a timeout may spend on a call that it cannot cancel."""
+"""Fraction of its timeout that a thread may spend on a call of the model, which it cannot cancel."""
 
 _MAX_PASSES = 4
-"""Largest number of passes of its event loop for which a batch waits. Requests are read in one pass and ask
-for their predictions in the next."""
+"""Largest number of passes of the event loop for which a batch waits for more requests. A request is read in
+one pass, and waits for its prediction in the next."""
 
 
 class Batcher:
-    """Scores tables; those that wait together are scored in one call.
+    """Scores tables. Tables that wait at the same time are scored in one call of the model.
 
-    A call that fails is tried again in halves, so that only the table at fault fails. A table takes part in
-    one call more than its batch can be halved.
+    If a call for several tables fails, each half of them is scored in a call of its own, and so on. So
+    only the table that causes the error fails, after about log2(tables) failed calls.
 
     Args:
         score: Returns the prediction for a table. The prediction for a row must not depend on other rows.
-        workers: Threads for calls of event loops, and of threads that wait with a timeout. A call that takes
-            longer than their `hang_timeout` is stuck, and new tables are rejected until it returns.
-        inline: Whether to run on the event loop; None to decide by the latency of the model.
+        workers: Threads that call *score* for event loops, and for threads that wait with a timeout. While
+            a call takes longer than their `hang_timeout`, it is stuck, and new tables are rejected.
+        inline: Whether to call *score* on the event loop; None to decide by its latency.
         max_rows: Largest number of rows in a call for several tables. A table with at least as many rows is
             scored in a call of its own, without waiting for others.
-        max_waiting: Largest number of rows in the queue; further tables are rejected with `Overloaded`.
-        key: Returns the batch key of a table: only tables with equal keys are scored in one call. None if
+        max_waiting: Largest number of rows in the queue. Further tables are rejected with `Overloaded`.
+        key: Returns the batch key of a table. Only tables with equal keys are scored in one call. None if
             all tables may be joined.
-        metrics: Counters of the calls. Reasons for a call: the model was ``idle`` for a thread, or for an
-            event ``loop``; tables were queued while it was ``busy``, or more of them than fit into a call
-            (``full``); a ``large`` table is scored alone; a failed call was ``split``; the model itself
-            requested a prediction while it was predicting (``unbatched``).
+        metrics: Counters of the calls by reason, see `model_metrics.REASONS`; None for new ones.
 
     Raises:
         ConfigurationError: An option is not a positive integer.
@@ -95,11 +92,11 @@ class Batcher:
         """Start with an empty queue and no run."""
         self._lock = threading.Lock()
         self._queue = BatchQueue(self._max_rows, self._max_waiting)
-        # Replaced under the lock, and only after its leader has been woken or scheduled.
+        # A run is assigned under the lock, and only after its leader has been woken or scheduled.
         self._run: BatchRun | None = None
 
     def info(self) -> BatchInfo:
-        """Return the counters."""
+        """Return the counters of the batcher."""
         calls = self._calls
         return BatchInfo(calls.requests, calls.batches, self._inlined, calls.failed, self._rejected)
 
@@ -107,14 +104,14 @@ class Batcher:
         """Return the prediction for *table*.
 
         Raises:
-            Overloaded: The queue is full, or the model hangs.
+            Overloaded: The queue is full, or a call of the model is stuck.
             Exception: The error that the model raised for this table.
         """
         rows = len(table.numbers)
         if rows >= self._max_rows:
             call = partial(isolate_errors, self._score_large, table)
             return (yield self._workers.wait(call, rows=rows))  # type: ignore[no-any-return]
-        result: Result = yield _BatchWait(self, table)  # type: ignore[misc]  # it has all that a Wait has
+        result: Result = yield _BatchWait(self, table)  # type: ignore[misc]  # has the attributes of a Wait
         if isinstance(result, BaseException):
             raise result
         return result
@@ -134,7 +131,7 @@ class Batcher:
         return self._wait(ThreadWaiter(table, self._key_of(table)), None)
 
     def wait_with_timeout(self, table: Table, seconds: float) -> Result:
-        """Like `wait`, but with a timeout: this thread runs the model itself only if the call is short.
+        """Like `wait`, but for at most *seconds*. Slow models are called by a worker thread.
 
         Raises:
             TimeoutError: The table was not scored within *seconds*.
@@ -153,7 +150,7 @@ class Batcher:
                 self._abandon(waiter)
                 raise
         except BaseException:
-            # An interruption may have ended the first `_abandon` before it did anything.
+            # A KeyboardInterrupt may have ended the first `_abandon` before it did anything.
             self._abandon(waiter)
             raise
 
@@ -171,11 +168,11 @@ class Batcher:
                 except Empty:
                     raise TimeoutError from None
             with self._lock:
-                # The thread that wakes this one to lead sets `_run` afterwards, and holds the lock until then.
+                # A thread that makes this one the leader wakes it, and then sets `_run` under the same lock.
                 run = self._run
 
     def _abandon(self, waiter: ThreadWaiter) -> None:
-        """Stop waiting, and hand over the run that *waiter* was to lead, if any."""
+        """Mark *waiter* as abandoned. If it was the leader of the run, assign the run to another leader."""
         waiter.abandoned = True
         with self._lock:
             run = self._run
@@ -183,7 +180,7 @@ class Batcher:
             self._end(run)
 
     def wait_async(self, table: Table) -> Awaitable[Result]:
-        """Return a future of the running event loop for the result of *table*."""
+        """Queue *table*, and return a future of the running event loop for its result."""
         waiter = LoopWaiter(table, self._key_of(table))
         try:
             if self._is_reentrant() or not self._enqueue(waiter):
@@ -191,26 +188,27 @@ class Batcher:
         except BaseException:
             waiter.future.cancel()
             raise
-        # The future itself: wrapping it in a coroutine would cost one resume per request.
+        # Return the future itself: wrapping it in a coroutine would cost one resume per request.
         return waiter.future
 
     def _key_of(self, table: Table) -> Hashable:
         return None if self._key is None else self._key(table)
 
     def _is_reentrant(self) -> bool:
-        """Return whether the caller is the model itself, running in this very thread."""
+        """Return whether the caller is the model itself: this thread is scoring the batch of the run."""
         run = self._run
         return run is not None and run.ident == threading.get_ident()
 
     def _enqueue(self, waiter: Waiter) -> bool:
-        """Queue *waiter*, and assign the next run unless a thread is certain to begin it.
+        """Queue *waiter*. Assign the next run, unless a thread is certain to begin it.
 
         Returns:
-            False if *waiter* must be scored alone and at once. That is so if this thread is scoring a batch
-            and another run has begun, because the model of that run may be waiting for this thread's.
+            True if *waiter* is queued; False if it must be scored alone and at once. The latter prevents a
+            deadlock: this thread is scoring a batch of another model, and the run that has begun here may
+            be waiting for that model.
 
         Raises:
-            Overloaded: The queue is full, or the model hangs.
+            Overloaded: The queue is full, or a call of the model is stuck.
         """
         with self._lock:
             run = self._run
@@ -273,10 +271,15 @@ class Batcher:
     def _run_scheduled(
         self, run: BatchRun, loop: asyncio.AbstractEventLoop, rows_seen: int, passes: int = _MAX_PASSES
     ) -> None:
-        """Score the next batch on *loop*, or in a worker if that takes long.
+        """Score the next batch on *loop*, or in a worker if the call is expected to take long.
 
-        While more than *rows_seen* rows wait, put it off to the next pass of the loop, which may bring more;
-        *passes* is the number of passes that remain.
+        While each pass of the loop brings more rows, the batch waits for the next pass.
+
+        Args:
+            run: The run to lead.
+            loop: Event loop of this thread.
+            rows_seen: Number of rows that waited in the last pass.
+            passes: Largest number of passes for which the batch still waits.
         """
         try:
             with self._lock:
@@ -296,12 +299,11 @@ class Batcher:
             raise
 
     def _submit(self, reason: str, batch: Sequence[Waiter] = ()) -> None:
-        """Have a worker thread score *batch*, or the next batch of the queue if *batch* is empty.
+        """Submit *batch*, or the next batch of the queue if *batch* is empty, to a worker thread.
 
-        If no worker is available, reject the tables of *batch*, or all tables in the queue. The lock must
-        be held.
+        If no worker is available, reject these tables, or the entire queue. The lock must be held.
         """
-        # A waiting thread may be a worker: if all workers wait, none becomes free.
+        # If all workers wait for this batch, none becomes free: do not wait for one.
         immediate = bool(batch) or any(waiter.in_worker for waiter in self._queue.waiters)
         run = BatchRun(reason, certain=immediate, batch=batch)
         try:
@@ -324,7 +326,7 @@ class Batcher:
                 self._score_batch(run, loop)
             self._end(run, loop)
         except BaseException:
-            # Only an interruption gets here; it is for this thread alone.
+            # Only exceptions such as KeyboardInterrupt get here: end the run and raise it in this thread.
             self._end(run, loop)
             raise
 
@@ -334,7 +336,7 @@ class Batcher:
                 return False
             run.begin()
             if not run.batch:
-                # In this order: after an interruption in between, the waiters are in both.
+                # In this order: if a KeyboardInterrupt comes in between, no waiter is lost.
                 run.batch = self._queue.next_batch()
                 self._queue.remove(run.batch)
                 if self._queue.waiters:
@@ -345,7 +347,7 @@ class Batcher:
         batch = run.batch
         results = None if run.reason == "split" else self._calls.try_score(batch, run.reason, run.thread)
         if results is None and loop is not None:
-            # The search for the table at fault takes many calls: too long for an event loop.
+            # Finding the table that causes the error takes many calls: too long for an event loop.
             with self._lock:
                 self._submit("split", batch)
         else:
@@ -354,7 +356,7 @@ class Batcher:
         run.batch = ()
 
     def _end(self, run: BatchRun, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """End *run*, and assign the next run if calls are waiting. A second call has no effect."""
+        """End *run*, and assign the next run if tables are waiting. A second call has no effect."""
         if self._run is not run:
             return
         with self._lock:
@@ -364,7 +366,7 @@ class Batcher:
                 self._queue.sweep(run.batch)
                 for waiter in run.batch:
                     if isinstance(waiter, ThreadWaiter):
-                        # The interruption may have come after its result was set and before it was woken.
+                        # A KeyboardInterrupt may have come after its result was set and before it was woken.
                         waiter.wakeups.put(None)
             while self._queue.waiters and self._queue.waiters[0].is_done():
                 self._queue.remove([self._queue.waiters[0]])
@@ -377,8 +379,7 @@ class Batcher:
 class _BatchWait:
     """`Wait` for the result of a table.
 
-    One object instead of the seven that a `Wait` and its callables would need: each full garbage collection
-    traverses the objects of all waiting requests.
+    It is a single object, to relieve the garbage collector. A `Wait` with callables would need seven objects.
     """
 
     __slots__ = ("_batcher", "_table")

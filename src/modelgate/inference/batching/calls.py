@@ -1,4 +1,4 @@
-"""Model calls for a batch, and the search for the table that makes one fail."""
+"""Model calls for a batch. If a call fails, it is repeated for each half of the batch."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ _thread = _Thread()
 
 
 def is_in_call() -> bool:
-    """Return True if called by a model, in a thread that is scoring a batch."""
+    """Return whether this thread is scoring a batch. If so, the caller is a model."""
     return _thread.in_call
 
 
@@ -33,10 +33,10 @@ class BatchInfo(NamedTuple):
 
     Args:
         requests: Number of tables scored.
-        batches: Number of calls made for them.
-        inline: Number of these calls that ran on an event loop.
-        failed: Number of failed calls; those for several tables were tried again in halves.
-        rejected: Number of tables rejected because the queue was full or the model hung.
+        batches: Number of calls of the model.
+        inline: Number of batches scored on an event loop.
+        failed: Number of failed calls. A failed call for several tables was repeated for each half of them.
+        rejected: Number of tables rejected because the queue was full or a call was stuck.
     """
 
     requests: int
@@ -49,11 +49,12 @@ class BatchInfo(NamedTuple):
 class ModelCalls:
     """Scores the tables of a batch in one call.
 
-    A table that is scored alone is scored with the context variables of its caller; several tables are
-    scored with none.
+    A table that is scored alone is scored with the context variables of its caller. Several tables are
+    scored in an empty context.
 
     Args:
-        score: Returns the prediction for a table. The prediction for a row must not depend on other rows.
+        score: Function that returns the prediction for a table. The prediction for a row must not depend
+            on other rows.
         metrics: Counters of the model's calls.
 
     Attributes:
@@ -70,20 +71,26 @@ class ModelCalls:
         self.requests = self.batches = self.failed = 0
 
     def score(self, batch: Sequence[Waiter], reason: str, own: Waiter | None = None) -> Sequence[Result]:
-        """Return a prediction or an error for each table of *batch*; halve a batch that fails."""
+        """Return a prediction or an error for each table of *batch*. Arguments as in `predict`.
+
+        If the call for several tables fails, each half of them is scored by calls of its own.
+        """
         return self.try_score(batch, reason, own) or self.score_halves(batch)
 
     def try_score(
         self, batch: Sequence[Waiter], reason: str, own: Waiter | None = None
     ) -> Sequence[Result] | None:
-        """Return the results of one call, or None if a call for several tables fails."""
+        """Return the results of one call, or None if it fails for several tables.
+
+        If it fails for a single table, the result of the table is the error.
+        """
         try:
             return self.predict(batch, reason, own)
         except Exception as error:
             return [error] if len(batch) == 1 else None
 
     def score_halves(self, batch: Sequence[Waiter]) -> Sequence[Result]:
-        """Return a prediction or an error for each table of *batch*, whose single call failed."""
+        """Return a prediction or an error for each table of *batch*, by separate calls for its halves."""
         middle = len(batch) // 2
         return [*self.score(batch[:middle], "split"), *self.score(batch[middle:], "split")]
 
@@ -95,7 +102,8 @@ class ModelCalls:
         Args:
             batch: Waiters whose tables are scored.
             reason: Reason why the call is made, one of `model_metrics.REASONS`.
-            own: The waiter of this thread, if any. Scored alone, it needs no copy of its caller's context.
+            own: The waiter of this thread; None if there is none. If it is scored alone, the call runs in
+                the current context, which is that of its caller.
 
         Raises:
             Exception: The error that the model raised.
@@ -118,7 +126,7 @@ class ModelCalls:
             finally:
                 _thread.in_call = outer
         except BaseException:
-            # An interruption may have ended the `finally` before it did anything.
+            # A KeyboardInterrupt may have ended the `finally` before it did anything.
             _thread.in_call = outer
             self.failed += 1
             raise

@@ -3,7 +3,7 @@
 __all__ = ["LIGHT", "LIGHT_ROWS", "LatencyEstimator"]
 
 LIGHT = 0.002
-"""Seconds that a call may take if it is to run on the event loop."""
+"""Duration in seconds below which a call is light: fast enough to run on the event loop."""
 
 LIGHT_ROWS = 1024
 """Largest number of rows in a light call."""
@@ -14,9 +14,9 @@ _DECAY, _LARGEST_DECAY = 0.9, 0.99
 class LatencyEstimator:
     """Estimate of how long the calls of a model take.
 
-    It follows the slowest call, which decays with each faster one: after one spike a model is not light for
-    a while. The cost of a row is estimated from the largest recent call; this overestimates larger calls,
-    which is safe.
+    The estimate for a call is the duration of the slowest one, which decays by 10 % with each faster call:
+    after one slow call, the model is not light for a while. The duration per row is estimated from the
+    largest recent call. This overestimates larger calls, which is safe.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class LatencyEstimator:
         """Record that a call with *rows* rows took *elapsed* seconds."""
         self._slowest = elapsed if self._slowest is None else max(elapsed, self._slowest * _DECAY)
         if rows < self._largest:
-            # Not used for the cost of a row: the fixed cost of a call weighs more in a smaller one.
+            # A smaller call does not count for the duration per row, as its fixed cost weighs more.
             self._largest *= _LARGEST_DECAY
             return
         per_row = elapsed / rows
@@ -38,7 +38,7 @@ class LatencyEstimator:
     def is_light(self, rows: int, limit: float = LIGHT) -> bool:
         """Return whether a call with *rows* rows is expected to take less than *limit* seconds.
 
-        Before the first call is recorded, none is light.
+        Always False before the first call is recorded.
         """
         if self._slowest is None or rows > LIGHT_ROWS:
             return False

@@ -1,4 +1,8 @@
-"""Queue of the tables that wait for one model. It decides the next batch and its leader, and runs nothing."""
+"""Queue of the tables that wait for one model.
+
+The queue chooses the next batch and its leader, but runs nothing. A waiter is a table together with the
+thread or task that waits for its prediction.
+"""
 
 import asyncio
 from collections import deque
@@ -11,7 +15,7 @@ from .waiters import ThreadWaiter, Waiter
 __all__ = ["BatchQueue", "BatchRun"]
 
 _MAX_REQUESTS = 256
-"""Largest number of requests in a batch: an event loop resumes all of them in one pass."""
+"""Largest number of requests in a batch. The limit is for event loops, which resume all in one pass."""
 
 
 class BatchQueue:
@@ -22,8 +26,8 @@ class BatchQueue:
         max_waiting: Largest number of rows in the queue.
 
     Attributes:
-        waiters: The waiters.
-        rows: Number of rows in their tables.
+        waiters: Queued waiters. Some may be done: abandoned, or resolved.
+        rows: Number of rows in the tables of *waiters*.
     """
 
     def __init__(self, max_rows: int, max_waiting: int) -> None:
@@ -43,13 +47,16 @@ class BatchQueue:
         return True
 
     def sweep(self, first: Iterable[Waiter] = ()) -> None:
-        """Put *first* at the head, and remove all waiters that are done."""
+        """Put the waiters *first* at the head of the queue, and remove all waiters that are done."""
         all_waiters = dict.fromkeys((*first, *self.waiters))
         self.waiters = deque(waiter for waiter in all_waiters if not waiter.is_done())
         self.rows = sum(waiter.rows for waiter in self.waiters)
 
     def next_batch(self) -> list[Waiter]:
-        """Return the first waiter and those with its key that fit into one call, without removing them."""
+        """Return the first waiter, and the others with the same key that fit into one call.
+
+        They stay in the queue.
+        """
         batch, rows = list[Waiter](), 0
         for waiter in self.waiters:
             if waiter.is_done() or (batch and waiter.key != batch[0].key):
@@ -61,21 +68,22 @@ class BatchQueue:
         return batch
 
     def remove(self, batch: Sequence[Waiter]) -> None:
-        """Remove *batch*, and the waiters at the head that are done."""
+        """Remove the waiters of *batch*, and those at the head of the queue that are done."""
         remaining = set(batch)
         while self.waiters and (self.waiters[0] in remaining or self.waiters[0].is_done()):
             first = self.waiters.popleft()
             remaining.discard(first)
             self.rows -= first.rows
         if remaining:
-            # Waiters with other keys are between them.
+            # Waiters with other keys are between those of the batch.
             self.waiters = deque(waiter for waiter in self.waiters if waiter not in remaining)
             self.rows = sum(waiter.rows for waiter in self.waiters)
 
     def choose_leader(self) -> ThreadWaiter | asyncio.AbstractEventLoop | None:
-        """Return the thread or event loop that should score the next batch, or None for a worker thread.
+        """Return the leader of the next batch: a waiting thread, an event loop, or None for a worker thread.
 
-        A waiting thread comes first if it may run the model, then the event loop if all waiters share one.
+        A waiting thread that may run the model is preferred. The event loop is returned if all waiters
+        belong to the same one.
         """
         loop = self.waiters[0].loop
         for waiter in self.waiters:
@@ -93,8 +101,9 @@ class BatchRun:
         reason: Reason why the call is made, one of `model_metrics.REASONS`.
         thread: The waiting thread that is assigned to score the batch, if any.
         loop: The event loop on which the call is scheduled, if any.
-        certain: Whether a thread is certain to begin the run.
-        batch: The waiters; by default they are taken from the queue when the run begins.
+        certain: Whether a thread is certain to begin the run. It is not if the leader is an event loop,
+            which may be blocked, or a job that may wait in the queue of the worker threads.
+        batch: Waiters to score; if empty, they are taken from the queue when the run begins.
 
     Attributes:
         ident: Identifier of the thread that has begun the run.
@@ -121,11 +130,11 @@ class BatchRun:
         self.started_at: float | None = None
 
     def begin(self) -> None:
-        """Record that this thread scores the batch, from now on."""
+        """Record that the run begins now, in this thread."""
         self.certain, self.ident, self.started_at = True, get_ident(), monotonic()
 
     def is_stuck(self, hang_timeout: float | None) -> bool:
-        """Return whether the run began more than *hang_timeout* seconds ago; None for no limit."""
+        """Return whether the run began more than *hang_timeout* seconds ago. None means no limit."""
         if self.started_at is None or hang_timeout is None:
             return False
         return monotonic() - self.started_at > hang_timeout

@@ -26,10 +26,10 @@ class ThreadWaiter:
 
     Attributes:
         context: Copy of the caller's context variables.
-        in_worker: Whether the thread may be a worker thread.
+        in_worker: True, because the thread may be a worker thread.
         abandoned: Whether the thread has stopped waiting.
         result: The prediction or the error; None until there is one.
-        wakeups: Receives an item each time the thread is woken.
+        wakeups: Queue on which the thread sleeps. An item wakes it.
     """
 
     __slots__ = ("abandoned", "can_lead", "context", "key", "result", "rows", "table", "wakeups")
@@ -59,6 +59,10 @@ class ThreadWaiter:
 class LoopWaiter:
     """A table, and the future through which a task of an event loop waits for its prediction.
 
+    Args:
+        table: Rows to score.
+        key: Batch key: only tables with equal keys are scored in one call.
+
     Attributes:
         context: Copy of the caller's context variables.
         future: Receives the prediction or the error as its result.
@@ -81,7 +85,7 @@ class LoopWaiter:
         return self.future.done() or self.loop.is_closed()
 
     def resolve(self, result: Result) -> None:
-        """Set the result of the future, unless the task has been cancelled."""
+        """Set the result of the future, unless it is done, for example because the task was cancelled."""
         if not self.future.done():
             self.future.set_result(result)
 
@@ -97,7 +101,8 @@ def resolve_all(
     Args:
         batch: Waiters to resolve.
         results: One result for each waiter.
-        loop: Event loop that runs in this thread. Waiters of other loops are resolved in those loops.
+        loop: Event loop that runs in this thread; None if there is none. Waiters of other loops are
+            resolved in those loops.
     """
     other_loops: dict[asyncio.AbstractEventLoop, list[tuple[Waiter, Result]]] = {}
     for waiter, result in zip(batch, results, strict=True):

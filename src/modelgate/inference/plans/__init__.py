@@ -1,9 +1,9 @@
-"""Exact plans: the arithmetic of a fitted scikit-learn estimator, without its input validation.
+"""Exact plans: functions that predict the same as a fitted scikit-learn estimator, but faster.
 
-One row costs an estimator as much as a hundred: the time is spent on validation, not on arithmetic. A plan
-is the arithmetic alone, in numpy and in scikit-learn's own compiled code, for classes that are known
-exactly. It is used only if its predictions for synthetic rows, and for a sample of typical ones, are equal
-to the estimator's to the last bit.
+An estimator takes as long for one row as for a hundred, because the time is spent on input validation, not on
+arithmetic. A plan consists of the arithmetic alone, in numpy and in scikit-learn's own compiled code. It is
+used only if its predictions for synthetic rows, and for a sample if there is one, are equal to those of the
+estimator to the last bit.
 """
 
 from collections.abc import Sequence
@@ -57,16 +57,16 @@ _VERSIONS = ("1.6", "1.7", "1.8", "1.9")
 
 
 def build_plan(model: Any, schema: Schema, reference: PredictFn, sample: Table | None = None) -> Plan | str:
-    """Return the plan of *model*, or the reason why it has none. Never raises.
+    """Return the plan of *model*, or the reason why it has none. Never raises an exception.
 
     Args:
         model: Fitted estimator.
         schema: Schema of the tables.
-        reference: Returns the predictions of *model* itself.
-        sample: Typical rows, used to verify the plan in addition to synthetic ones.
+        reference: Function that returns the predictions of *model* itself.
+        sample: Typical rows, on which the plan is verified in addition to synthetic rows; None for no sample.
     """
-    # A DataFrame of one dtype is usually one block, and of several dtypes one array per column. pandas may
-    # choose otherwise, so the other order is tried if the first guess is wrong.
+    # pandas usually stores a DataFrame with a single dtype as one block, in "C" order, and a DataFrame with
+    # several dtypes column by column, in "F" order. It may do otherwise, so the other order is tried next.
     orders: tuple[MemoryOrder, MemoryOrder] = ("C", "F") if _is_block(model, schema) else ("F", "C")
     try:
         _check_version(model)
@@ -74,7 +74,7 @@ def build_plan(model: Any, schema: Schema, reference: PredictFn, sample: Table |
     except Unplannable as reason:
         return str(reason)
     except Exception as error:
-        # A private attribute is missing or has changed.
+        # For example, a private attribute is missing in this version of scikit-learn.
         return f"its plan cannot be built: {type(error).__name__}"
 
 
@@ -111,6 +111,6 @@ def _source(model: Any, schema: Schema, order: MemoryOrder) -> FeatureSource:
         features[column.name] = FeatureRef(column, counts[column.numeric])
         counts[column.numeric] += 1
     names = stored_names(model) or features
-    # Columns that the schema lacks are dropped by the model and never read.
+    # If the schema lacks a column of the model, the model drops the column, so the plan never reads it.
     absent = FeatureRef(Column("dropped", "any"), 0)
     return FeatureSource(features=tuple(features.get(name, absent) for name in names), order=order)

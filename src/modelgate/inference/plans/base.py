@@ -1,4 +1,7 @@
-"""Building blocks of plans, and the registry of the functions that plan estimators and transformers."""
+"""Building blocks of plans, and a registry of functions that build them for classes of scikit-learn.
+
+A *step* is an estimator or transformer that may be part of a pipeline.
+"""
 
 import math
 from collections.abc import Callable, Container, Sequence
@@ -33,48 +36,51 @@ __all__ = [
 
 Numbers: TypeAlias = npt.NDArray[np.float64]
 ReadFn: TypeAlias = Callable[[Table], Numbers]
-"""Returns numbers of shape (rows, columns), in the memory layout that scikit-learn has at this step.
+"""Function that reads a table as numbers of shape (rows, columns).
 
-BLAS adds up in another order for another layout."""
+They have the same memory layout as in scikit-learn, because BLAS adds up in an order that depends on it."""
 
 MemoryOrder: TypeAlias = Literal["C", "F"]
-"""Memory layout: row by row, or column by column."""
+"""Memory layout of an array: row by row (``C``), or column by column (``F``)."""
 
 ColumnReader: TypeAlias = Callable[[Table], list[Sequence[Any]]]
-"""Returns columns of Python values; null is None."""
+"""Function that reads a table as columns of Python values. Null is None."""
 
 PlanOutput: TypeAlias = tuple[npt.NDArray[Any], Any]
-"""Outputs of ``predict`` and ``predict_proba``; the latter is None if the estimator has no probabilities."""
+"""Results of ``predict`` and ``predict_proba``. The second is None if the estimator has no probabilities."""
 
 PredictFn: TypeAlias = Callable[[Table], PlanOutput]
 
 
 class Plan:
-    """Predicts a table exactly as the estimator for which it was built. Thread-safe.
+    """Function that predicts a table exactly as the estimator for which it was built. Thread-safe.
+
+    Args:
+        predict: Function that returns the predictions.
 
     Raises:
-        Exception: The plan cannot predict the table. The estimator must predict it, or raise its own error.
+        Exception: In a call: the plan cannot predict the table, and the estimator must be called instead.
     """
 
     def __init__(self, predict: PredictFn) -> None:
         self._predict = predict
 
     def __call__(self, table: Table) -> PlanOutput:
-        # An overflow is rejected with the whole prediction; numpy's warning would go to the host's log.
+        # An infinite prediction is rejected later. Without errstate, numpy would log a warning, too.
         with np.errstate(all="ignore"):
             return self._predict(table)
 
 
 class Unplannable(Exception):
-    """An estimator has no plan. The message is the reason."""
+    """Error for an estimator that has no plan. The message is the reason."""
 
 
 class FallBack(Exception):
-    """A plan cannot predict a table; the estimator must predict it, or raise its own error."""
+    """Error for a table that a plan cannot predict, so that the estimator must be called instead."""
 
 
 class FeatureRef(NamedTuple):
-    """Column of a table, and its index among the numeric columns or among the other ones."""
+    """Column of a table, and its index among the numeric columns or among the non-numeric columns."""
 
     column: Column
     position: int
@@ -82,14 +88,14 @@ class FeatureRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FeatureSource:
-    """Input of a step: columns of the table as long as no step has transformed them, else a step's output.
+    """Input of a step: either columns of the table, or the output of the previous step.
 
     Args:
-        read: Returns numbers.
-        read_columns: Returns columns of Python values, if there is text.
-        features: The table's own columns.
-        order: Memory layout of *features* in the estimator's input.
-        sparse: Whether scikit-learn has a sparse matrix at this step; a plan never has.
+        read: Function that reads the output of the previous step as numbers, if it is numeric.
+        read_columns: Function that reads that output as columns of Python values, if it is text.
+        features: Columns of the table; None for the output of a previous step.
+        order: Memory layout of *features* in the input of the estimator.
+        sparse: Whether this input is a sparse matrix in scikit-learn. In a plan it is an array.
     """
 
     read: ReadFn | None = None
@@ -102,11 +108,11 @@ class FeatureSource:
         """Return the function that reads the input of *step* as numbers.
 
         Args:
-            step: The estimator or transformer.
-            sparse: Whether a plan of *step* supports sparse matrices.
+            step: Estimator or transformer.
+            sparse: Whether the plan of *step* supports an input that is a sparse matrix in scikit-learn.
 
         Raises:
-            Unplannable: The input contains text, or is an unsupported sparse matrix.
+            Unplannable: The input contains text, or is a sparse matrix that is not supported.
         """
         if self.sparse and not sparse:
             raise Unplannable(f"{type(step).__name__} gets a sparse matrix")
@@ -121,17 +127,17 @@ class FeatureSource:
         return read
 
     def number_or_nan_reader(self, step: Any) -> ReadFn:
-        """Return the function that reads the input of a *step* that accepts NaN and rejects infinities.
+        """Return the function that reads the input of *step*, which accepts NaN and rejects infinities.
 
         Raises:
             Unplannable: The input contains text, or is a sparse matrix.
         """
         read = self.number_reader(step)
-        # A table holds no infinities; only the output of a step may.
+        # A table contains no infinities. Only the output of a step may contain some.
         return read if self.features is not None else partial(_read_without_infinities, read)
 
     def column_reader(self, step: Any) -> ColumnReader:
-        """Return the function that reads the columns of an encoder.
+        """Return the function that reads the input of the encoder *step* as columns of Python values.
 
         Raises:
             Unplannable: The input is a sparse matrix.
@@ -155,14 +161,14 @@ def _read_without_infinities(read: ReadFn, table: Table) -> Numbers:
 def _reject_untyped(features: Sequence[FeatureRef]) -> None:
     for feature in features:
         if feature.column.kind == "any":
-            # pandas infers its dtype from the values of each batch.
-            raise Unplannable(f"column {feature.column.name!r} may hold anything")
+            # pandas infers the dtype of such a column from the values of each batch.
+            raise Unplannable(f"column {feature.column.name!r} has the kind any")
 
 
 def _block_reader(positions: list[int], order: MemoryOrder) -> ReadFn:
     start, stop = positions[0], positions[-1] + 1
     if order == "F":
-        return lambda table: table.numbers[:, positions]  # numpy lays out an indexed copy column by column
+        return lambda table: table.numbers[:, positions]  # indexing with a list returns a copy in "F" order
     if positions == list(range(start, stop)):
         return lambda table: table.numbers[:, start:stop]
     return lambda table: table.numbers.take(positions, axis=1)
@@ -192,7 +198,7 @@ def reject_infinite(block: Numbers) -> None:
 
 
 def _is_surely_finite(block: Numbers) -> bool:
-    # One pass of BLAS. It may overflow for finite numbers; the callers then check each one.
+    # A single call of BLAS. It may overflow for finite numbers, so callers must check them if this is False.
     flat = block.ravel("K")
     return math.isfinite(flat.dot(flat))
 
@@ -205,7 +211,14 @@ _PREDICTORS: dict[str, _PlanPredictor] = {}
 
 
 def register_transformer(module: str, *names: str) -> Callable[[_PlanTransformer], _PlanTransformer]:
-    """Register a function that plans the transformers *names* of *module*, without importing them."""
+    """Return a decorator for the function that builds the plans of some transformers.
+
+    The transformers are specified by name, so that they need not be imported.
+
+    Args:
+        module: Module in which the transformers are defined.
+        names: Class names of the transformers.
+    """
 
     def register(plan: _PlanTransformer) -> _PlanTransformer:
         _TRANSFORMERS.update({f"{module}.{name}": plan for name in names})
@@ -215,7 +228,14 @@ def register_transformer(module: str, *names: str) -> Callable[[_PlanTransformer
 
 
 def register_predictor(module: str, *names: str) -> Callable[[_PlanPredictor], _PlanPredictor]:
-    """Register a function that plans the predictors *names* of *module*, without importing them."""
+    """Return a decorator for the function that builds the plans of some predictors.
+
+    The predictors are specified by name, so that they need not be imported.
+
+    Args:
+        module: Module in which the predictors are defined.
+        names: Class names of the predictors.
+    """
 
     def register(plan: _PlanPredictor) -> _PlanPredictor:
         _PREDICTORS.update({f"{module}.{name}": plan for name in names})
@@ -225,7 +245,7 @@ def register_predictor(module: str, *names: str) -> Callable[[_PlanPredictor], _
 
 
 def plan_transformer(step: Any, source: FeatureSource) -> FeatureSource:
-    """Return the output of the transformer *step* for *source*.
+    """Return the output of the transformer *step*, whose input is *source*.
 
     Raises:
         Unplannable: The step or its input is not supported.
@@ -234,7 +254,7 @@ def plan_transformer(step: Any, source: FeatureSource) -> FeatureSource:
 
 
 def plan_predictor(step: Any, source: FeatureSource) -> PredictFn:
-    """Return a function that predicts as *step* does from *source*.
+    """Return a function that predicts the same as the predictor *step*, whose input is *source*.
 
     Raises:
         Unplannable: The step or its input is not supported.
@@ -243,7 +263,7 @@ def plan_predictor(step: Any, source: FeatureSource) -> PredictFn:
 
 
 def _registered_name(registry: Container[str], step: Any) -> str:
-    # Exactly this class: a subclass may do anything.
+    # Only the registered class: a subclass may override any method.
     name = f"{type(step).__module__}.{type(step).__qualname__}"
     if name not in registry:
         raise Unplannable(f"no plan for {name}")

@@ -1,4 +1,4 @@
-"""Plans of pipelines, column transformers, searches, and estimators with one member per output."""
+"""Plans of pipelines, column transformers, hyperparameter searches, and multi-output estimators."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -44,8 +44,8 @@ def _plan_steps(parts: Sequence[Any], source: FeatureSource) -> FeatureSource:
 
 @register_transformer("sklearn.preprocessing._function_transformer", "FunctionTransformer")
 def _plan_function_transformer(step: Any, source: FeatureSource) -> FeatureSource:
-    # Supported: no function, as in a "passthrough", and HistGradientBoosting's call of check_array, which
-    # accepts all values.
+    # Two cases are supported: no function, as in a "passthrough", and the function check_array in
+    # HistGradientBoosting, which accepts all values there.
     checks = getattr(getattr(step.func, "func", None), "__qualname__", "") == "check_array"
     if step.validate or not (
         step.func is None or (checks and step.func.keywords["ensure_all_finite"] is False)
@@ -62,7 +62,7 @@ def _plan_column_transformer(step: Any, source: FeatureSource) -> FeatureSource:
     for name, part, selected in step.transformers_:
         if len(indices[name]) and part != "drop":
             features = tuple(source.features[index] for index in indices[name])
-            # A slice of an array is a view; indexing with a list gives a copy laid out column by column.
+            # A slice of an array is a view. Indexing with a list returns a copy in "F" order.
             copied = not hasattr(step, "feature_names_in_") and not isinstance(selected, slice)
             part_source = replace(source, features=features, order="F" if copied else source.order)
             parts.append(plan_transformer(part, part_source))

@@ -1,4 +1,4 @@
-"""Plans of category encoders: look-ups from a value to a row of numbers."""
+"""Plans of category encoders, which map each value to a row of numbers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ __all__: list[str] = []
 
 
 _MAX_ONE_HOT = 1_000_000
-"""Largest number of numbers in the rows of a one-hot encoder: 8 MB, or a thousand categories."""
+"""Largest number of numbers that the plan of a OneHotEncoder stores: 8 MB, enough for 1000 categories."""
 
 _MAX_DENSE = 10_000_000
-"""Largest number of numbers in a dense block that replaces a sparse matrix: 80 MB."""
+"""Largest number of numbers in an array that replaces a sparse matrix: 80 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class _LookUp:
-    """Encoding of a column.
+    """Encoder of one column.
 
     Args:
-        indices: Index of each category in *rows*.
-        rows: Numbers of each category; the last row is for unknown values.
-        ignore_unknown: Whether unknown values are allowed.
+        indices: Index in *rows* of each category.
+        rows: Numbers of each category. The last row is for unknown values.
+        ignore_unknown: Whether unknown values are allowed. Otherwise they raise a KeyError.
     """
 
     indices: Mapping[Any, int]
@@ -39,7 +39,7 @@ class _LookUp:
             unknown = len(self.rows) - 1
             found = [self.indices.get(value, unknown) for value in values]
         else:
-            # A KeyError makes the estimator predict, which raises its own error.
+            # After a KeyError, the estimator is called, which raises its own error.
             found = [self.indices[value] for value in values]
         return self.rows.take(found, axis=0)
 
@@ -75,7 +75,7 @@ def _plan_ordinal(step: Any, source: FeatureSource) -> FeatureSource:
 def _plan_target(step: Any, source: FeatureSource) -> FeatureSource:
     means = np.atleast_1d(step.target_mean_)
     count = len(means)
-    # One encoding for each feature and class; the mean of the class is for unknown values.
+    # There is one encoding for each feature and class. Unknown values get the mean of the class.
     parts = [np.append(encoding, means[index % count]) for index, encoding in enumerate(step.encodings_)]
     rows = [np.column_stack(parts[start : start + count]) for start in range(0, len(parts), count)]
     return _encoded(step, source, rows, ignore_unknown=True)
@@ -84,7 +84,7 @@ def _plan_target(step: Any, source: FeatureSource) -> FeatureSource:
 def _check_encoder(step: Any) -> None:
     if step.min_frequency is not None or step.max_categories is not None:
         raise Unplannable(f"{type(step).__name__} groups infrequent categories")
-    # float32 would stay float32; integers become float64 in every following step.
+    # Integers become float64 in the next step, but float32 would stay float32.
     if np.dtype(step.dtype) != np.float64 and np.dtype(step.dtype).kind not in "iu":
         raise Unplannable(f"{type(step).__name__} returns {np.dtype(step.dtype)}")
 
@@ -104,9 +104,9 @@ def _encoded(
 
 
 def _category_indices(categories: list[Any]) -> dict[Any, int]:
-    """Map each category to its index; null (NaN or None) is the key None."""
+    """Return the index of each category. The key of null (NaN or None) is None."""
     indices = {value: index for index, value in enumerate(categories) if not _is_null(value)}
-    # An encoder that knows both is given None for a null.
+    # If both None and NaN are categories, null is passed to the encoder as None.
     nulls = sorted((value is not None, index) for index, value in enumerate(categories) if _is_null(value))
     if nulls:
         indices[None] = nulls[0][1]

@@ -1,4 +1,4 @@
-"""Plans of gradient boosting, by scikit-learn's compiled stages."""
+"""Plans of gradient boosting, which call scikit-learn's compiled code."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ __all__: list[str] = []
 
 
 def _score_reader(step: Any, source: FeatureSource) -> ReadFn:
-    """Return a function that adds up all stages, to scores of shape (rows, outputs)."""
+    """Return a function that adds up the stages of *step* and returns scores of shape (rows, outputs)."""
     from sklearn.ensemble._gradient_boosting import predict_stages
 
     if source.sparse:
@@ -47,7 +47,7 @@ def _plan_classifier(step: Any, source: FeatureSource) -> PredictFn:
     read_scores, classes = _score_reader(step, source), step.classes_
     if len(classes) > 2:
         return partial(_predict_multiclass, read_scores, classes)
-    # The exponential loss has half the logit as its link.
+    # With the exponential loss, a score is half the logit.
     factor = 2.0 if step.loss == "exponential" else 1.0
     return partial(_predict_binary, read_scores, classes, load_expit(), factor)
 

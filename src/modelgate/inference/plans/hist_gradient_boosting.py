@@ -46,7 +46,10 @@ def _predict_multiclass(read_scores: ReadFn, classes: Any, table: Table) -> Plan
 
 
 def _score_reader(step: Any, source: FeatureSource) -> ReadFn:
-    """Return a function that adds up all iterations, to scores of shape (rows, trees of an iteration)."""
+    """Return a function that adds up all iterations of *step*.
+
+    It returns scores of shape (rows, trees per iteration).
+    """
     if step._preprocessor is not None:
         source = plan_transformer(step._preprocessor, source)
     predictors = [tree for iteration in step._predictors for tree in iteration]

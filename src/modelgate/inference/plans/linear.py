@@ -23,11 +23,11 @@ from .link_functions import argmax_labels, binary_probabilities, load_expit, sof
 __all__ = ["score_reader"]
 
 _MAX_PRODUCTS = 1_000_000
-"""Largest number of products in memory that replace a sparse multiplication: 8 MB."""
+"""Largest number of products in an array that replaces a sparse multiplication: 8 MB."""
 
 
 def score_reader(step: Any, source: FeatureSource, weights: Numbers, intercept: Any) -> ReadFn:
-    """Return a function that multiplies rows by *weights* and adds *intercept*."""
+    """Return a function that multiplies the input of *step* by *weights* and adds *intercept*."""
     dot = _dot_sparse if source.sparse else np.matmul
     return partial(_score, source.number_reader(step, sparse=True), dot, weights, intercept)
 
@@ -42,7 +42,7 @@ def _score(
 
 
 def _dot_sparse(block: Numbers, weights: Numbers) -> Numbers:
-    """Multiply as SciPy does for a sparse matrix: product by product, in the order of the columns."""
+    """Multiply *block* by *weights*, adding up in the order of the columns, as for a sparse matrix in SciPy."""
     weights = weights if weights.ndim == 2 else weights[:, None]
     if len(block) * weights.size > _MAX_PRODUCTS:
         raise FallBack

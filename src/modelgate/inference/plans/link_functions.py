@@ -1,4 +1,4 @@
-"""Link functions: from a model's scores to probabilities and labels, as scikit-learn computes them."""
+"""Functions that compute probabilities and labels from the scores of a model, as scikit-learn does."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,14 +12,14 @@ __all__ = ["argmax_labels", "binary_probabilities", "load_expit", "softmax"]
 
 
 def load_expit() -> Callable[[Numbers], Numbers]:
-    """Import SciPy's ``expit``: numpy's own operations would round differently."""
+    """Import and return SciPy's ``expit``. Operations of numpy would round differently."""
     from scipy.special import expit  # type: ignore[import-untyped]
 
     return expit  # type: ignore[no-any-return]
 
 
 def binary_probabilities(positive: Numbers) -> Numbers:
-    """Return both classes' probabilities, of shape (rows, 2), from those of the second class."""
+    """Return the probabilities of both classes, of shape (rows, 2), from those of the second class."""
     probabilities = np.empty((len(positive), 2))
     np.subtract(1, positive, out=probabilities[:, 0])
     probabilities[:, 1] = positive
@@ -35,6 +35,6 @@ def softmax(scores: Numbers) -> Numbers:
 
 
 def argmax_labels(classes: npt.NDArray[Any], scores: Numbers) -> npt.NDArray[Any]:
-    """Return the class with the greatest score of each row."""
+    """Return the class with the greatest score for each row."""
     labels: npt.NDArray[Any] = classes.take(scores.argmax(axis=1))
     return labels

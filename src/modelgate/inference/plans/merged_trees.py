@@ -1,9 +1,9 @@
-"""Merge trees into one, so that scikit-learn's compiled traversal is called once instead of once per tree.
+"""Merging of trees into one, so that scikit-learn's compiled code is called once instead of once per tree.
 
-The overhead of one call is about the time that one row takes to pass through twenty trees, and a forest
-makes hundreds of calls. In the merged tree, new nodes at the top select the original tree: they split on an
-additional column, which contains the tree's index. Each row is repeated once per tree, with that index, and
-reaches the same leaf as in the original tree.
+The overhead of a call is about the time in which one row passes through twenty trees, and a forest makes
+hundreds of calls. In the merged tree, new nodes at the top select the original tree: they split on an
+additional column, which contains the index of the tree. Each row is repeated once per tree, with that index
+in the additional column, and reaches the same leaf as in the original tree.
 """
 
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ from .base import Numbers
 __all__ = ["LARGE", "MAX_NODES", "TreeFields", "merge_trees", "sequential_sum", "tile_rows"]
 
 MAX_NODES = 100_000
-"""Largest number of nodes that are merged: a copy of 7 MB. In larger forests the calls are the lesser cost."""
+"""Largest number of nodes to merge, which is a copy of 7 MB. In larger forests, the calls matter less."""
 
 LARGE = 64
-"""Number of rows from which separate trees are faster: each repeated row is a copy."""
+"""Number of rows from which separate trees are faster, because merged trees need a copy of each row."""
 
 
 @dataclass(frozen=True, slots=True)
 class TreeFields:
-    """Field names of the nodes of a kind of tree."""
+    """Field names of the nodes in one of scikit-learn's implementations of trees."""
 
     left: str
     right: str
@@ -40,9 +40,9 @@ def merge_trees(
     """Return the nodes of all *trees* under one root.
 
     Args:
-        trees: Nodes of each tree; at least one tree.
-        inner: Whether each node is an inner one, for each tree.
-        column: Index of the column that holds the index of the tree.
+        trees: Nodes of each tree. At least one tree is required.
+        inner: For each tree, a mask that is True for the inner nodes and False for the leaves.
+        column: Index of the additional column, which contains the index of the tree.
         fields: Field names of the nodes.
     """
     starts = np.cumsum([len(trees) - 1, *map(len, trees)])
@@ -69,7 +69,10 @@ def merge_trees(
 
 
 def tile_rows(block: npt.NDArray[Any], trees: int) -> npt.NDArray[Any]:
-    """Repeat the rows for each tree and append its index, to shape (trees x rows, columns + 1)."""
+    """Repeat the rows of *block* for each tree, with the index of the tree as an additional column.
+
+    Returns an array of shape (trees x rows, columns + 1).
+    """
     rows, columns = block.shape
     out = np.empty((trees, rows, columns + 1), dtype=block.dtype)
     out[:, :, :-1] = block
@@ -78,7 +81,7 @@ def tile_rows(block: npt.NDArray[Any], trees: int) -> npt.NDArray[Any]:
 
 
 def sequential_sum(start: Any, parts: Numbers) -> Numbers:
-    """Add up *start* and *parts* from first to last; ``sum`` would add in another order."""
+    """Add up *start* and *parts* from first to last. ``numpy.sum`` would use another order."""
     sums = np.empty((len(parts) + 1, *parts.shape[1:]))
     sums[0], sums[1:] = start, parts
     total: Numbers = np.add.accumulate(sums, axis=0, out=sums)[-1]

@@ -1,4 +1,4 @@
-"""ONNX plans: not exact, used only on request, with a measured difference."""
+"""Plans that predict with an ONNX graph. They are not exact, so they are used only on request."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
@@ -15,7 +15,7 @@ from .synthetic_rows import SyntheticRows
 __all__ = ["OnnxPlan", "build_onnx_plan"]
 
 _Mask: TypeAlias = npt.NDArray[np.bool_]
-"""Boolean for each row."""
+"""One boolean per row."""
 
 _SYNTHETIC_ROWS, _MAX_NAMES = 200, 5
 
@@ -23,21 +23,22 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class OnnxPlan(Plan):
-    """Predicts rows with an ONNX graph, nearly as the estimator does, or with the estimator itself.
+    """Plan that predicts with an ONNX graph, nearly the same as the estimator.
 
-    The estimator predicts rows with a null, with a number that float32 cannot hold, or for which the graph's
-    output is not finite.
+    The estimator itself predicts rows that contain null or a number too large for float32, and rows for
+    which the output of the graph is not finite.
 
     Attributes:
-        difference: Difference between the predictions of both, on a sample and on synthetic rows; None if it
-            cannot be measured, because there is no sample and the range of a column is unknown.
-        summary: The difference in words, or the reason why it is not measured.
+        difference: Largest difference between the predictions of graph and estimator, for a sample and
+            synthetic rows. None if it is unknown, because there is no sample and the range of a column is
+            unknown.
+        summary: The difference in words, or the reason why it was not measured.
     """
 
     def __init__(
         self, graph: OnnxModel, reference: PredictFn, synthetic: SyntheticRows, sample: Table | None
     ) -> None:
-        super().__init__(graph.answer)
+        super().__init__(graph.predict_table)
         self._reference = reference
         self.difference: Difference | None = None
         unbounded = synthetic.unbounded_columns
@@ -47,7 +48,7 @@ class OnnxPlan(Plan):
             tables.append(sample.select(~_needs_estimator(sample)))
         if any(map(len, tables)):
             table = Table.concat(tables)
-            self.difference = difference(reference(table), graph.answer(table))
+            self.difference = difference(reference(table), graph.predict_table(table))
             self.summary = str(self.difference)
 
     def __call__(self, table: Table) -> PlanOutput:
@@ -65,8 +66,8 @@ class OnnxPlan(Plan):
 
 
 def _needs_estimator(table: Table) -> _Mask:
-    """Return the rows that an estimator may reject, while a graph has an output for them."""
-    # Decided per row, so that a row's prediction does not depend on others.
+    """Return the mask of the rows that the estimator may reject, although the graph has an output for them."""
+    # Decide for each row, so that the prediction for a row does not depend on other rows.
     mask: _Mask = np.logical_not((np.abs(table.numbers) <= _FLOAT32_MAX).all(axis=1))
     for values in table.texts:
         mask |= [value is None for value in values]
@@ -78,7 +79,7 @@ def _join_names(names: Sequence[str]) -> str:
 
 
 def _finite_rows(output: PlanOutput) -> _Mask:
-    """Return the rows in which every number is finite."""
+    """Return the mask of the rows in which every number is finite."""
     values, probabilities = output
     finite = np.ones(len(values), dtype=bool)
     for part in (values, *(probabilities if isinstance(probabilities, list) else (probabilities,))):
@@ -94,7 +95,7 @@ def _select_rows(output: Any, rows: _Mask) -> Any:
 
 
 def _merge_rows(mask: _Mask, selected: Any, others: Any) -> Any:
-    """Return the rows of *selected* where *mask* is True, and those of *others* elsewhere."""
+    """Return an output with the rows of *selected* where *mask* is True, and of *others* where it is False."""
     if isinstance(selected, tuple | list):
         return type(selected)(_merge_rows(mask, *parts) for parts in zip(selected, others, strict=True))
     if selected is None:
@@ -112,8 +113,8 @@ def build_onnx_plan(
     Args:
         model: Fitted scikit-learn estimator.
         schema: Schema of the tables.
-        reference: Returns the predictions of *model* itself.
-        sample: Typical rows, on which the difference is measured too.
+        reference: Function that returns the predictions of *model* itself.
+        sample: Typical rows, on which the difference is measured in addition to synthetic rows.
 
     Raises:
         ConfigurationError: *model* cannot be converted.

@@ -1,4 +1,4 @@
-"""Synthetic rows: built from a schema, to compare a plan with its estimator."""
+"""Synthetic rows, generated from a schema to test models and to compare a plan with its estimator."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,18 +13,18 @@ _LARGE_NUMBERS = (0.0, -0.0, 1e10, -1e30, 5e-324, 2.0**53)
 _TOO_LARGE_NUMBERS = (1e300, -1e300)  # for float32, which trees read
 _UNKNOWN_LEVELS = ("?", "", "an unknown level")
 _SPLITTABLE = "0 0,0;0:0-0_0/0=0|0@0.0"
-"""Text that has parts, by whichever separator a model splits it."""
+"""Text that has several parts for any separator by which a model may split it."""
 
 _VARIED = ("a", 1, "1", 0.5, "2024-01-06", -1, "2024-01-06T10:00:00", 50, _SPLITTABLE, True, 2000, False, 1e6)
-"""Values of many kinds and sizes: some satisfy most rules that a model may have for its values."""
+"""Values of many kinds and sizes. Most models accept at least one of them in each column."""
 
 
 class SyntheticRows:
-    """Generator of synthetic tables; the same ones each time.
+    """Generator of synthetic tables, which are the same in every process.
 
     Args:
         schema: Schema that the rows satisfy.
-        model_schema: Schema read from the model: its levels and ranges are used where *schema* has none.
+        model_schema: Schema inferred from the model. Its levels and ranges are used where *schema* has none.
     """
 
     def __init__(self, schema: Schema, model_schema: Schema) -> None:
@@ -43,7 +43,13 @@ class SyntheticRows:
         ]
 
     def rows(self, count: int, unusual_values: "Callable[[Column], Sequence[Any]] | None" = None) -> Table:
-        """Return *count* rows as callers send them, some of whose values are from *unusual_values*, if given."""
+        """Return *count* rows with random values that the schema allows.
+
+        Args:
+            count: Number of rows.
+            unusual_values: Function that returns rare values of a column, to be mixed with the others;
+                None for no such values.
+        """
         columns = [
             self._mix(self._usual(column, count), unusual_values(column) if unusual_values else ())
             for column in self._columns
@@ -77,7 +83,7 @@ class SyntheticRows:
     def _mix(self, values: list[Any], unusual: Sequence[Any]) -> list[Any]:
         if not unusual:
             return values
-        # Each unusual value replaces one in 3 x len(unusual).
+        # Each unusual value replaces one of 3 x len(unusual) values, so a third of all is unusual.
         indices = self._random.integers(3 * len(unusual), size=len(values)).tolist()
         return [
             unusual[index] if index < len(unusual) else value
@@ -86,7 +92,10 @@ class SyntheticRows:
 
 
 def vary_rows(schema: Schema) -> list[dict[str, Any]]:
-    """Return rows whose values differ in each column that allows several; the first is the schema's example."""
+    """Return rows with different values in each column, as far as the column allows several.
+
+    The first row is the example of the schema.
+    """
     columns = [_varied_values(column) for column in schema]
     return [
         {column.name: values[index % len(values)] for column, values in zip(schema, columns, strict=True)}
@@ -150,4 +159,4 @@ def _allowed_numbers(column: Column, numbers: Sequence[float]) -> Sequence[float
 
 
 UNUSUAL_VALUES = (_nulls, _unknown_levels, _large_numbers, _too_large_numbers)
-"""Functions that return rare values of a column, for which plans are more likely to differ."""
+"""Functions that return rare values of a column, for which a plan is more likely to be wrong."""

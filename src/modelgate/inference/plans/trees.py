@@ -1,4 +1,4 @@
-"""Plans of decision trees and forests, by scikit-learn's compiled trees."""
+"""Plans of decision trees and forests, which call scikit-learn's compiled code."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,7 +24,7 @@ from .merged_trees import LARGE, MAX_NODES, TreeFields, merge_trees, sequential_
 __all__ = ["read_float32"]
 
 _LeafValues: TypeAlias = Callable[[npt.NDArray[Any]], Numbers]
-"""Returns the values of the leaves that rows reach, of shape (rows, outputs, classes)."""
+"""Function that returns the values of the leaves that rows reach, of shape (rows, outputs, classes)."""
 
 _FIELDS = TreeFields("left_child", "right_child", "feature", "threshold")
 _NO_CHILD = -1
@@ -34,9 +34,9 @@ def read_float32(step: Any, source: FeatureSource, *, nulls: bool) -> ReadFn:
     """Return a function that reads rows as float32, the input type of scikit-learn's trees.
 
     Args:
-        step: The estimator.
-        source: Its input.
-        nulls: Whether the estimator accepts NaN. It never accepts NaN in a sparse matrix.
+        step: Estimator.
+        source: Input of the estimator.
+        nulls: Whether the estimator accepts NaN. In a sparse matrix, no estimator accepts NaN.
     """
     check = reject_infinite if nulls and not source.sparse else reject_nonfinite
     return partial(_read_float32, source.number_reader(step, sparse=True), check)
@@ -128,12 +128,15 @@ def _mean_of_merged_trees(
 
 
 def _merge(trees: Sequence[Any]) -> tuple[Callable[[Any], Any], Numbers, int]:
-    """Merge *trees*; return a function that finds leaves, the leaves' values, and the number of trees."""
+    """Merge *trees* into one.
+
+    Returns a function that finds the leaf of each row, the values of the leaves, and the number of trees.
+    """
     states = [tree.__getstate__() for tree in trees]
     tree_nodes = [state["nodes"] for state in states]
     inner = [nodes["left_child"] != _NO_CHILD for nodes in tree_nodes]
     nodes = merge_trees(tree_nodes, inner, trees[0].n_features, _FIELDS)
-    # A tree of scikit-learn's class, used only to find leaves: their values are stored separately.
+    # This tree only finds leaves. The values of the leaves are returned separately.
     merged = type(trees[0])(trees[0].n_features + 1, np.ones(1, dtype=np.intp), 1)
     merged.__setstate__(
         {

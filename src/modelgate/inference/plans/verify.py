@@ -14,7 +14,7 @@ __all__ = ["verify"]
 _SIZES = (8, 1, 300, 2, 3, 7, 64, 100)
 _SIZES_IF_SLOW = 3
 _SLOW = 0.005
-"""Seconds for one row, above which only the first sizes are verified: startup must not take long."""
+"""Duration in seconds of the second call, above which fewer tables are compared, to limit the startup time."""
 
 _UNUSUAL_ROWS = 40
 
@@ -22,21 +22,22 @@ _UNUSUAL_ROWS = 40
 def verify(
     plan: PredictFn, reference: PredictFn, schema: Schema, model_schema: Schema, sample: Table | None = None
 ) -> None:
-    """Check that *plan* and *reference* predict the same.
+    """Check that *plan* and *reference* return the same predictions.
 
     Args:
         plan: Prediction function of the plan.
         reference: Prediction function of the estimator itself.
         schema: Schema of the tables.
-        model_schema: Schema read from the model.
-        sample: Typical rows, compared in addition to synthetic ones.
+        model_schema: Schema inferred from the model.
+        sample: Typical rows, which are predicted in addition to synthetic rows.
 
     Raises:
-        Unplannable: A prediction differs, or the plan accepts rows that the estimator rejects.
+        Unplannable: A prediction differs, the plan rejects typical rows that the estimator accepts, or the
+            plan accepts rows that the estimator rejects.
     """
     synthetic = SyntheticRows(schema, model_schema)
     with np.errstate(all="ignore"):
-        # The first call also imports what is imported late.
+        # The first call is not timed: it may import modules.
         _check_same(plan, reference, synthetic.rows(_SIZES[0]), required=True)
         start = time.perf_counter()
         _check_same(plan, reference, synthetic.rows(_SIZES[1]), required=True)
@@ -58,7 +59,7 @@ def _check_same(plan: PredictFn, reference: PredictFn, table: Table, *, required
     try:
         predicted = plan(table)
     except Exception as error:
-        # The estimator predicts these rows instead. That rules out the plan only if they are common.
+        # The estimator would predict these rows instead. The plan is useless only if such rows are common.
         if expected is not None and required:
             raise Unplannable(f"its plan fails: {type(error).__name__}") from error
         return
@@ -67,7 +68,7 @@ def _check_same(plan: PredictFn, reference: PredictFn, table: Table, *, required
 
 
 def _are_equal(expected: Any, predicted: Any) -> bool:
-    """Return whether arrays, or tuples and lists of them, are equal bit for bit; -0.0 equals 0.0."""
+    """Return whether arrays, or tuples and lists of arrays, are equal to the last bit. -0.0 equals 0.0."""
     if isinstance(expected, np.ndarray) and isinstance(predicted, np.ndarray):
         same_type = (expected.dtype, expected.shape) == (predicted.dtype, predicted.shape)
         return same_type and np.array_equal(expected, predicted, equal_nan=expected.dtype.kind == "f")

@@ -94,9 +94,9 @@ def _own_names(model: Any) -> list[str] | None:
 
 
 def last_step_names(model: Any) -> list[str] | None:
-    """Return the column names stored in the last step of a pipeline.
+    """Return the column names stored in the last step of a pipeline whose first step stores nothing.
 
-    Returns None if there are none, or if the first step stores the number of its input columns.
+    Returns None if the last step stores no names, or if the first step stores the number of its columns.
     """
     if hasattr(model, "n_features_in_"):
         return None
@@ -117,7 +117,7 @@ def renames_columns(model: Any) -> bool:
 def has_placeholders(model: Any) -> bool:
     """Return whether the stored names are placeholders that CatBoost or LightGBM created for an array.
 
-    scikit-learn creates no placeholders: its ``0``, ``1``, … are column names of a DataFrame.
+    scikit-learn creates no placeholders: names such as ``0`` and ``1`` in it are columns of a DataFrame.
     """
     names = _own_names(model)
     if names is None:
@@ -151,7 +151,7 @@ def takes_texts(model: Any) -> bool:
 
 
 class _ColumnTracer:
-    """Tracer of columns through a model. Collects finished paths by object identity."""
+    """Tracer of columns through a model, which collects finished paths by their `id`."""
 
     def __init__(self) -> None:
         self.finished: dict[int, ColumnPath] = {}
@@ -231,7 +231,10 @@ class _ColumnTracer:
 
 
 def _match_width(step: Any, columns: list[_Provenance]) -> list[_Provenance]:
-    """Return as many columns as *step* has inputs. If *columns* are more or fewer, merge them all."""
+    """Return as many columns as *step* has inputs.
+
+    If the number of *columns* differs, it is unknown which is which, so each is the merge of all.
+    """
     # CatBoost reports 0 after loading from a file.
     width = getattr(step, "n_features_in_", None) or len(columns)
     return columns if width == len(columns) else [_merge(columns)] * int(width)
@@ -266,7 +269,7 @@ def unwrap_estimator(step: Any) -> Any:
         return step.calibrated_classifiers_[0].estimator
     if type(step).__name__ == "FrozenEstimator":
         return step.estimator
-    # A forest's estimator_ is an unfitted template; a feature selector's only ranks the columns.
+    # In a forest, estimator_ is an unfitted template. In a feature selector, it only ranks the columns.
     if hasattr(step, "transform") or hasattr(step, "estimators_"):
         return None
     return getattr(step, "estimator_", None)
@@ -275,8 +278,8 @@ def unwrap_estimator(step: Any) -> Any:
 def _ensemble_members(step: Any, width: int) -> list[tuple[Any, list[int]]]:
     """Return the members of the ensemble *step*, each with the indices of its input columns.
 
-    Homogeneous ensembles have members only if these are composite: the trees of a forest add no
-    information. If there is one estimator per class or output, the first represents all.
+    For an ensemble of simple estimators of the same type, such as a forest, the list is empty: its trees
+    add no information. If there is one estimator per class or output, only the first is returned.
     """
     members = getattr(step, "estimators_", None)
     if not isinstance(members, list) or not members or type(step).__name__.endswith("Chain"):

@@ -1,6 +1,7 @@
-"""Facts that a fitted estimator stores about one of its input columns: kind, nulls, statistics.
+"""Kind, nulls and statistics of an input column, read from a fitted estimator.
 
-Estimators are recognized by attributes and class names, so that no library is imported.
+Estimators are recognized by attributes and class names, so that no library is imported. A *step* is an
+estimator that may be part of a pipeline.
 """
 
 import math
@@ -24,7 +25,9 @@ __all__ = [
 
 
 def column_kind(step: Any, index: int | None) -> Kind | list[Any] | None:
-    """Return the kind or the levels of an input column of *step*, or None if the next step decides.
+    """Return the kind or the list of levels of an input column of *step*.
+
+    Returns None if *step* accepts any kind and passes the column on, so that the next step decides.
 
     Args:
         step: Fitted estimator.
@@ -52,7 +55,7 @@ def column_kind(step: Any, index: int | None) -> Kind | list[Any] | None:
 
 
 def _hist_boosting_kind(step: Any, index: int | None) -> Kind | list[Any]:
-    """Return the kind or levels of a column, from the private encoder of HistGradientBoosting."""
+    """Return the kind or levels of a column, read from a private attribute of HistGradientBoosting."""
     categorical = step.is_categorical_
     if categorical is None or (index is not None and not categorical[index]):
         return "number"
@@ -71,7 +74,7 @@ def _to_list(categories: Any) -> list[Any]:
 def imputes(step: Any, index: int | None) -> bool:
     """Return whether *step* replaces nulls in its input column *index*."""
     if type(step).__name__ == "MissingIndicator":
-        # By default it rejects nulls in columns that had none in training.
+        # By default, a MissingIndicator rejects nulls in columns that had none in training.
         allowed = step.features == "all" or not step.error_on_new or index in step.features_
         return allowed and tag(step, "allow_nan")
     if not is_imputer(step):
@@ -81,7 +84,7 @@ def imputes(step: Any, index: int | None) -> bool:
 
 
 def encodes_none(step: Any, index: int | None) -> bool:
-    """Return whether *step* was trained with None, not NaN, for null in its input column *index*."""
+    """Return whether null was None, not NaN, in the training data of *step*, in its column *index*."""
     if is_imputer(step):
         return getattr(step, "missing_values", math.nan) is None
     categories = getattr(step, "categories_", None)
@@ -89,22 +92,25 @@ def encodes_none(step: Any, index: int | None) -> bool:
 
 
 def is_vectorizer(step: Any) -> bool:
-    """Return whether *step* turns a sequence of texts into columns."""
+    """Return whether *step* is a vectorizer, such as TfidfVectorizer, HashingVectorizer or DictVectorizer."""
     return hasattr(step, "vocabulary_") or type(step).__name__ == "HashingVectorizer"
 
 
 def is_imputer(step: Any) -> bool:
-    """Return whether *step* is an imputer."""
+    """Return whether *step* is an imputer, judging by its class name."""
     return type(step).__name__.endswith("Imputer")
 
 
 def is_passthrough(step: Any) -> bool:
-    """Return whether *step* returns its input unchanged, like a fitted ``"passthrough"``."""
+    """Return whether *step* returns its input unchanged: a FunctionTransformer without a function.
+
+    scikit-learn fits one for a branch ``"passthrough"`` of a ColumnTransformer.
+    """
     return type(step).__name__ == "FunctionTransformer" and step.func is None and not step.validate
 
 
 def takes_anything(step: Any) -> bool:
-    """Return whether *step* ignores its input, like a DummyClassifier, or only checks it for nulls."""
+    """Return whether *step* accepts values of any kind, like a DummyClassifier or a MissingIndicator."""
     tags = getattr(step, "__sklearn_tags__", None)
     if type(step).__name__ == "MissingIndicator":
         return True
@@ -112,13 +118,13 @@ def takes_anything(step: Any) -> bool:
 
 
 def tag(step: Any, *names: str) -> bool:
-    """Return whether *step* has at least one of scikit-learn's ``input_tags`` in *names*."""
+    """Return whether at least one of the ``input_tags`` *names* of scikit-learn is True for *step*."""
     tags = getattr(step, "__sklearn_tags__", None)
     return tags is not None and any(getattr(tags().input_tags, name) for name in names)
 
 
 def is_sklearn_subclass(step: Any, name: str) -> bool:
-    """Return whether *step* is an estimator of scikit-learn with a base class called *name*."""
+    """Return whether *step* is an estimator of scikit-learn that inherits from a class called *name*."""
     is_sklearn = type(step).__module__.startswith("sklearn.")
     return is_sklearn and any(base.__name__ == name for base in type(step).__mro__)
 
@@ -126,10 +132,10 @@ def is_sklearn_subclass(step: Any, name: str) -> bool:
 def training_stats(
     steps: Sequence[tuple[Any, int | None]],
 ) -> tuple[Level | None, tuple[float, float] | None]:
-    """Return the typical value and the observed range of a column in training; None if unknown.
+    """Return the typical value and the observed range of a column in training, each None if unknown.
 
-    They come from imputers and the first other step, for example a scaler. The steps after it receive
-    transformed values.
+    Imputers store a typical value; the first other step, for example a scaler, may store both. Later
+    steps are not read, because their statistics are those of transformed values.
 
     Args:
         steps: Estimators that process the column, in order, each with the column's index in its input.
@@ -149,12 +155,15 @@ def training_stats(
 
 
 def _column_stats(step: Any, index: int) -> tuple[float | None, float | None, float | None]:
-    """Return minimum, central value and maximum of a column, each None if *step* does not store it."""
+    """Return the minimum, a central value and the maximum of a column, as stored in *step*.
+
+    Each is None if *step* does not store it. The central value is a mean, a median or a midpoint.
+    """
     if hasattr(step, "data_min_"):
         low, high = _finite(step.data_min_[index]), _finite(step.data_max_[index])
         return low, _midpoint(low, high), high
     if hasattr(step, "max_abs_"):
-        # Only the magnitude is stored, so assume the widest range.
+        # A MaxAbsScaler stores only the largest magnitude, so assume the widest range.
         high = _finite(step.max_abs_[index])
         return (None if high is None else -high), None, high
     if hasattr(step, "quantiles_"):
@@ -183,7 +192,7 @@ def _finite(value: Any) -> float | None:
 
 
 def _to_python(value: Any) -> Level | None:
-    """Convert a statistic of an imputer to text, a boolean or a float; None if it is not finite."""
+    """Convert a statistic of an imputer to text, a boolean or a finite float; None if impossible."""
     if isinstance(value, str):
         return str(value)
     if type(value).__name__ in ("bool", "bool_"):

@@ -1,4 +1,4 @@
-"""Column and output inference from a fitted scikit-learn estimator."""
+"""Inference of input columns and outputs from a fitted scikit-learn estimator."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,14 +38,14 @@ def infer_columns(model: Any) -> list[Column]:
         columns[path.name] = _merge(columns[path.name], column) if path.name in columns else column
     names = input_names(model)
     if stored_names(model) != names:
-        # For an array, the model needs a value at every position, including dropped ones.
+        # A model fitted on an array needs a value at every position, even for columns that it drops.
         kind: Kind = "number" if all(column.numeric for column in columns.values()) else "any"
         return [columns.get(name) or Column(name, kind, required=False, nullable=True) for name in names]
     return [columns[name] for name in names if name in columns]
 
 
 def find_none_columns(model: Any) -> frozenset[str]:
-    """Return the names of columns in which *model* expects None for null. Others expect NaN."""
+    """Return the names of the columns in which null must be None. In all others it must be NaN."""
     return frozenset(
         path.name
         for path in paths_through(model)
@@ -54,7 +54,7 @@ def find_none_columns(model: Any) -> frozenset[str]:
 
 
 def outputs_of(model: Any) -> tuple[tuple[Level, ...] | None, ...]:
-    """Return the classes of each output, in the order of ``classes_``; None for a numeric output."""
+    """Return one item for each output of *model*: its classes as in ``classes_``, or None if numeric."""
     estimator = _final_estimator(model)
     classes = getattr(model, "classes_", None)
     if classes is None:
@@ -63,13 +63,13 @@ def outputs_of(model: Any) -> tuple[tuple[Level, ...] | None, ...]:
         return tuple(tuple(labels.tolist()) for labels in classes)
     binarizer = getattr(estimator, "_label_binarizer", None) or getattr(estimator, "label_binarizer_", None)
     if str(getattr(binarizer, "y_type_", "")).startswith("multilabel"):
-        # Each label is a binary output, and classes_ only numbers the labels.
+        # Each label is an output with the classes 0 and 1. classes_ only lists the indices of the labels.
         return ((0, 1),) * len(classes)
     return (tuple(classes.tolist()),)
 
 
 def _final_estimator(model: Any) -> Any:
-    """Return the estimator that predicts: the last step of a pipeline, the best one of a search."""
+    """Return the estimator inside *model* that predicts: the last step of a pipeline, the best of a search."""
     inner = model.steps[-1][1] if getattr(model, "steps", None) else unwrap_estimator(model)
     return model if inner is None else _final_estimator(inner)
 
@@ -80,7 +80,8 @@ def _count_numeric_outputs(estimator: Any) -> int:
         return int(count)
     if type(estimator).__name__ in ("MultiOutputRegressor", "RegressorChain"):
         return len(estimator.estimators_)
-    # Linear models have coefficients of shape (outputs, columns). Neighbors store the training targets.
+    # A linear model has coefficients of shape (outputs, columns). A nearest-neighbors model stores the
+    # training targets, of shape (rows, outputs).
     shape, axis = getattr(getattr(estimator, "coef_", None), "shape", ()), 0
     if hasattr(estimator, "n_samples_fit_"):
         shape, axis = getattr(getattr(estimator, "_y", None), "shape", ()), 1
@@ -90,7 +91,7 @@ def _count_numeric_outputs(estimator: Any) -> int:
 def _infer_column(path: ColumnPath) -> Column:
     steps = _deciding_steps(path)
     if not steps:
-        # A nested ColumnTransformer drops the column, but the DataFrame must contain it.
+        # A nested ColumnTransformer drops this column, but requires it in its input.
         return Column(path.name, "any", required=False, nullable=True)
     kind = column_kind(*steps[-1])
     if kind == "any" and any(getattr(step, "strategy", "") in ("mean", "median") for step, _ in steps[:-1]):
@@ -101,7 +102,7 @@ def _infer_column(path: ColumnPath) -> Column:
         nullable = _is_imputed(steps[:-1]) if encodes else _accepts_null(path)
         return _with_training_stats(_with_levels(path.name, kind, nullable), typical, observed)
     if kind is None or kind == "any":
-        # Assume that a column of unknown kind may be null. A MissingIndicator stores whether it may.
+        # A column of unknown kind may be null, unless it goes to a MissingIndicator that rejects nulls.
         indicated = type(steps[-1][0]).__name__ == "MissingIndicator"
         return Column(path.name, "any", nullable=not indicated or _accepts_null(path))
     return _with_training_stats(Column(path.name, kind, nullable=_accepts_null(path)), typical, observed)
@@ -121,10 +122,10 @@ def _deciding_steps(path: ColumnPath) -> list[tuple[Any, int | None]]:
 def _with_levels(name: str, values: list[Any], nullable: bool) -> Column:
     levels: tuple[Level, ...] = tuple(value for value in values if value is not None and value == value)
     for level in levels:
-        # The text of a date would be an unknown level, which encoders may ignore silently.
+        # A date sent as text would be an unknown level, which encoders may ignore silently.
         if not isinstance(level, _JSON_TYPES) or isinstance(level, np.timedelta64):
             raise ConfigurationError(
-                f"column {name!r}: the model was trained with values of the type {type(level).__name__} in it,"
+                f"column {name!r}: the model was trained with values of the type {type(level).__name__},"
                 " which JSON cannot represent: train it with text or numbers instead"
             )
     nullable = nullable or len(levels) < len(values)
@@ -134,7 +135,7 @@ def _with_levels(name: str, values: list[Any], nullable: bool) -> Column:
     return Column(name, "text", nullable=nullable)
 
 
-# np.timedelta64 is a subclass of np.number, so it is excluded separately.
+# np.timedelta64 is a subclass of np.number, so `_with_levels` excludes it separately.
 _JSON_TYPES = (str, int, float, np.number, np.bool_)
 
 _LEVEL_TYPES: tuple[tuple[Kind, tuple[type, ...]], ...] = (
@@ -148,7 +149,7 @@ _KINDS_BY_STRICTNESS: tuple[Kind, ...] = ("any", "number", "integer", "boolean",
 
 
 def _merge(one: Column, other: Column) -> Column:
-    """Merge the columns inferred from two paths of one column; the stricter rules apply."""
+    """Merge two `Column` objects inferred from two paths of one column. The stricter option applies."""
 
     def strictness(column: Column) -> tuple[bool, int]:
         return column.levels is not None, _KINDS_BY_STRICTNESS.index(column.kind)
@@ -183,9 +184,8 @@ def _with_training_stats(
 def _accepts_null(path: ColumnPath) -> bool:
     """Return whether every step of *path* accepts null, up to one that imputes it.
 
-    The ``allow_nan`` tag of a whole pipeline cannot be used: it is False even if the first step is an
-    imputer. The tag of a single step is not enough: it is True for a scaler, although the scaler passes
-    NaN on to the next step.
+    scikit-learn's tag ``allow_nan`` does not answer this. For a pipeline it is False even if the first
+    step is an imputer. For a single step it is not enough: a scaler has it, but passes NaN on.
     """
     for step, index in path.steps:
         if imputes(step, index):

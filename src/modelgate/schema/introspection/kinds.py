@@ -67,5 +67,5 @@ def kind_of_dtype(name: Any, dtype: str) -> Kind:
 
 
 def unreadable(name: Any, what: str) -> ConfigurationError:
-    """Return an error that says that *what* cannot be converted in column *name*."""
+    """Return an error which says that *what*, such as a type, cannot be converted in the column *name*."""
     return ConfigurationError(f"column {name!r}: {what} cannot be converted: define this Column by hand")

@@ -24,10 +24,13 @@ def read_pandera_schema(schema: Any) -> list[Column]:
         raise ConfigurationError(f"pandera schema must be a DataFrameSchema (got {type(schema).__name__})")
     for check in getattr(schema, "checks", None) or ():
         if not getattr(check, "raise_warning", False):
-            raise ConfigurationError(f"pandera schema must not have checks of entire rows (got {check.name})")
+            raise ConfigurationError(
+                f"pandera schema must not have checks of entire rows (got {check.name}): remove the check"
+            )
     if getattr(schema, "unique", None):
         raise ConfigurationError(
-            f"pandera schema must not require unique rows, which are validated one by one (got {schema.unique})"
+            "pandera schema must not require unique rows, because each row is validated alone"
+            f" (got {schema.unique}): remove unique"
         )
     return [_convert_column(name, column) for name, column in columns.items()]
 

@@ -12,7 +12,7 @@ from .kinds import infer_kind, kind_of_dtype, to_level
 __all__ = ["infer_from_sample", "infer_from_values"]
 
 _ROWS_PER_LEVEL = 5
-"""Minimum average number of rows per distinct text for texts to become levels. A cautious guess."""
+"""Texts become levels if each distinct text occurs in this many rows on average. A cautious guess."""
 
 
 def infer_from_sample(frame: Any, max_levels: int = 20) -> list[Column]:

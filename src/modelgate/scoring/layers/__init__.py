@@ -1,1 +1,1 @@
-"""Scoring layers, one policy per file."""
+"""Scoring layers, one in each file."""

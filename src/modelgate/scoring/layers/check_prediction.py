@@ -10,10 +10,10 @@ __all__ = ["check_prediction"]
 
 
 def check_prediction(query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
-    """Check that the inner layers return a prediction that a model could have returned.
+    """Check that the inner layers return a valid prediction, see `check_shape` and `check_values`.
 
     Raises:
-        PredictionError: An inner layer returned something else.
+        PredictionError: The prediction is not valid.
     """
     prediction = yield from call_next(query)
     try:

@@ -19,11 +19,17 @@ _Found: TypeAlias = tuple[Predictor, bool]
 PredictorSource: TypeAlias = Callable[[float | None], _Found | Flow[_Found]]
 
 _METADATA_TTL = 1.0
-"""Seconds for which metadata are cached: the stored model may be replaced at any time."""
+"""Seconds for which metadata is cached. This is short, because the stored model may be replaced."""
 
 
 class ModelMetadata(NamedTuple):
-    """Metadata of a model that need not be loaded; *targets* is None if only the loaded model knows them."""
+    """Metadata of a model, available before the model is loaded.
+
+    Attributes:
+        schema: Schema of the input.
+        targets: Predicted targets; None if they are not stored, so that the model must be loaded.
+        version: Version of the model.
+    """
 
     schema: Schema
     targets: Sequence[Target] | None
@@ -33,18 +39,20 @@ class ModelMetadata(NamedTuple):
 class LoadModel:
     """Scoring layer that fetches the model and sets `Query.predictor` and `Query.cache_hit`.
 
-    Metadata are those of the model itself while it is in memory, else those stored with it.
+    It also provides the schema, the targets and the version of the model. While the model is in memory, they
+    are read from the model itself, and otherwise from the metadata stored with it.
 
     Args:
-        source: Returns the predictor, and whether it was in memory, at once or as a flow. It is called with
-            `Query.load_timeout`; for a `ModelCache` of predictors it is ``partial(cache.get, name)``. Or the
-            predictor itself, which then stays in memory.
-        describe: Returns the metadata without loading the model, or None if they are not stored. By default
-            the model is loaded for its metadata.
-        peek: Returns the predictor if it is in memory, else None. By default *source* is always called.
+        source: Predictor, which stays in memory, or a function that returns the predictor and whether it was
+            in memory, either directly or as a flow. The function is called with `Query.load_timeout`. For a
+            `ModelCache` of predictors, pass ``partial(cache.get, name)``.
+        describe: Function that returns the metadata without loading the model, or None if no metadata is
+            stored. By default, the model is loaded to get its metadata.
+        peek: Function that returns the predictor if it is in memory, else None. By default, *source* is always
+            called.
 
     Attributes:
-        failed: Whether the last load failed. A load in progress has not failed.
+        failed: Whether the last finished load failed.
     """
 
     scores = True
@@ -70,10 +78,10 @@ class LoadModel:
         if predictor is None:
             predictor = yield from self._load(query)
             if query.table is not None:
-                # The table may have been read by the stored schema of an older model.
+                # The table may have been read with stored metadata of an older model.
                 query.table = yield from read_rows(predictor.schema, query.rows)
         if query.version is not None and query.version != predictor.version:
-            raise NotFound(f"This deployment has version {predictor.version}")
+            raise NotFound(f"This deployment has no such version: use {predictor.version}")
         prediction = yield from call_next(query)
         prediction.cache_hit = query.cache_hit
         return prediction
@@ -81,8 +89,8 @@ class LoadModel:
     def schema(self, query: Query) -> Flow[Schema]:
         """Return the schema of the model.
 
-        If the model is unavailable, return the last known schema, so that invalid rows are still reported as
-        such.
+        If the model is unavailable, return the last known schema, so that invalid rows are still rejected for
+        their errors.
         """
         predictor = self._use_loaded(query)
         if predictor is not None:
@@ -97,7 +105,7 @@ class LoadModel:
         return schema
 
     def targets(self) -> Flow[Sequence[Target]]:
-        """Return the predicted targets; load the model if only it knows them."""
+        """Return the predicted targets. If they are not in the metadata, load the model."""
         described = yield from self._model_or_metadata(Query(b""))
         if isinstance(described, ModelMetadata) and described.targets is not None:
             return described.targets
@@ -109,7 +117,7 @@ class LoadModel:
         return (yield from self._model_or_metadata(Query(b""))).version
 
     def ready(self) -> Flow[None]:
-        """Load the model if it was never loaded or the last load failed.
+        """Load the model if it has never been loaded, or if the last load failed.
 
         Raises:
             NotFound, DeploymentUnavailable: The model cannot be loaded.
@@ -118,12 +126,12 @@ class LoadModel:
             yield from self.predictor()
 
     def predictor(self, timeout: float | None = None) -> Flow[Predictor]:
-        """Return the model, loading it if it is not in memory; for *timeout* see `ModelCache.get`."""
+        """Return the predictor, loading the model if it is not in memory. For *timeout*, see `ModelCache.get`."""
         query = Query(b"", load_timeout=timeout)
         return self._use_loaded(query) or (yield from self._load(query))
 
     def _model_or_metadata(self, query: Query) -> Flow[Predictor | ModelMetadata]:
-        """Return the model if it is in memory, else its stored metadata, else the model after loading it."""
+        """Return the predictor if it is in memory, else stored metadata, else the predictor after loading it."""
         described: Predictor | ModelMetadata | None = self._use_loaded(query)
         if described is None and self._describe is not None:
             described = yield from self._read_metadata(self._describe)
@@ -134,14 +142,14 @@ class LoadModel:
     ) -> Flow[ModelMetadata | None]:
         if monotonic() >= self._metadata_expires_at:
             self._metadata = None
-            # If this fails, loading the model raises the error to report.
+            # If this fails, ignore the error: loading the model raises the one to report.
             with contextlib.suppress(NotFound, DeploymentUnavailable):
                 self._metadata = yield from describe()
                 self._metadata_expires_at = monotonic() + _METADATA_TTL
         return self._metadata
 
     def _use_loaded(self, query: Query) -> Predictor | None:
-        """Set the predictor of *query* to the model if it is in memory, and return it."""
+        """If the predictor is in memory, set it in *query* and return it. Otherwise return None."""
         timing = query.timing
         if timing is not None:
             timing.mark("checks")
@@ -154,7 +162,7 @@ class LoadModel:
         return predictor
 
     def _load(self, query: Query) -> Flow[Predictor]:
-        assert not isinstance(self._source, Predictor)  # `_use_loaded` returns that one
+        assert not isinstance(self._source, Predictor)  # `_use_loaded` has returned it then
         try:
             found = self._source(query.load_timeout)
             if not isinstance(found, tuple):
@@ -166,6 +174,6 @@ class LoadModel:
         if query.timing is not None:
             query.timing.mark("cache")
         query.predictor, self._loaded, self.failed = predictor, True, False
-        # The schema of the loaded model replaces stored metadata, which may be older.
+        # Discard stored metadata, which may be older than the loaded model.
         self._last_schema, self._metadata_expires_at = predictor.schema, 0.0
         return predictor

@@ -24,15 +24,16 @@ _Results: TypeAlias = TTLCache[Hashable, Prediction]
 
 
 class ResultCache:
-    """Cache the predictions of single rows. Queries with several rows are scored each time.
+    """Scoring layer that caches the predictions of single rows. It does not cache queries of several rows.
 
-    The key of a result is the predictor and the row as read by its schema: no result is returned for another
-    deployment, or for a model that has been reloaded.
+    The key of a prediction consists of the predictor and the validated row. So a prediction is never returned
+    for another deployment, or after the model has been reloaded.
 
     Args:
-        maxsize: Largest number of results for each model; the least recently used one is removed first.
-        ttl: Seconds for which a result is cached.
-        clock: Returns the time in seconds.
+        maxsize: Largest number of predictions to cache for each model. The least recently used one is removed
+            first.
+        ttl: Number of seconds for which a prediction is cached.
+        clock: Function that returns the time in seconds.
 
     Raises:
         ConfigurationError: An option is not a number above 0.
@@ -72,12 +73,12 @@ class ResultCache:
 
 
 def _copy(output: Output) -> Output:
-    """Copy *output*, whose arrays the outer layers may change."""
+    """Return a copy of *output*, because outer layers may change its arrays."""
     probabilities = None if output.probabilities is None else output.probabilities.copy()
     return replace(output, values=output.values.copy(), probabilities=probabilities)
 
 
 def _row_key(table: Table) -> Hashable:
-    # In Python, True equals 1 and -0.0 equals 0.0; to a model they may differ.
+    # Compare types and bytes: in Python, True equals 1 and -0.0 equals 0.0, but a model may distinguish them.
     texts = tuple((type(values[0]), str(values[0])) for values in table.texts)
     return table.numbers.tobytes(), texts

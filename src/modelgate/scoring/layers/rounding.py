@@ -16,15 +16,15 @@ _SMALL_ARRAY = 32
 
 
 class Round:
-    """Scoring layer that rounds predicted numbers; labels, integers and probabilities stay as they are.
+    """Scoring layer that rounds predicted numbers. It does not change labels, integers and probabilities.
 
     Args:
-        decimals: Number of decimals. The default is 2, as in the ML Clever Prediction API, "Success
-            Response". None for no rounding; ``"service"`` for the rounding of the service whose wire format
-            is used.
+        decimals: Number of decimals from 0 to 15, or None for no rounding. The default is 2, as in the
+            ML Clever Prediction API, "Success Response". ``"service"`` rounds as the service that defined the
+            wire format of the request.
 
     Raises:
-        ConfigurationError: *decimals* is none of these, or not an integer from 0 to 15.
+        ConfigurationError: *decimals* has another value.
     """
 
     scores = True
@@ -57,16 +57,16 @@ def _round(values: npt.NDArray[Any], decimals: int) -> npt.NDArray[Any]:
 
 
 def round_half_even(values: npt.NDArray[np.float64], decimals: int) -> npt.NDArray[np.float64]:
-    """Round *values* bit for bit as ``round(value, decimals) + 0.0`` does.
+    """Round each of *values* exactly as ``round(value, decimals) + 0.0`` does, but faster.
 
-    numpy's own rounding differs, because it scales first: 2.675 (stored as slightly less) becomes 2.68, and
-    1e307 becomes infinite. Only values for which scaling could matter are rounded in Python.
+    `numpy.round` may differ, because it multiplies first: 2.675, which is stored as slightly less, becomes
+    2.68, and 1e307 becomes infinite. Values for which it may differ are rounded by Python.
     """
     if len(values) <= _SMALL_ARRAY:
         return np.array([round(value, decimals) + 0.0 for value in values.tolist()])
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = np.abs(values) * 10.0**decimals
-        # A product is off by half a unit in its last place at most; below 2**50 that is under 1/8.
+        # The rounding error of a product is at most half a unit in the last place, so below 1/8 up to 2**50.
         doubtful = ~(scaled < 2.0**50) | (np.abs(scaled - np.floor(scaled) - 0.5) <= scaled * 2.0**-51)
         rounded = np.round(values, decimals) + 0.0
     for index in np.flatnonzero(doubtful).tolist():

@@ -1,4 +1,4 @@
-"""Scoring layer that also scores requests with a shadow model, and compares its predictions."""
+"""Scoring layer that compares the model with a shadow: a second model that scores the same requests."""
 
 import logging
 import math
@@ -22,19 +22,19 @@ __all__ = ["ShadowLayer", "ShadowReport"]
 logger = logging.getLogger("modelgate")
 
 _MAX_QUEUED = 32
-"""Largest number of requests queued for a shadow; each keeps its body in memory."""
+"""Largest number of requests queued for a shadow. Each has its body in memory."""
 
 
 class ShadowReport(NamedTuple):
-    """Agreement between a shadow and the serving model, in this process.
+    """Comparison of a shadow with the serving model, in this process.
 
     Attributes:
-        rows: Number of rows that both have scored.
-        agreed: Number of them with the same labels, and with the same numbers to one part in a million. NaN
-            equals NaN.
-        difference: Mean absolute difference of their finite numbers; None if there are none.
+        rows: Number of rows that both models have scored.
+        agreed: Number of rows for which both models predicted the same: equal labels, and numbers that are
+            equal to one part in a million. NaN equals NaN.
+        difference: Mean absolute difference of the predicted finite numbers; None if there are none.
         failed: Number of requests that the shadow failed to score.
-        dropped: Number of requests dropped because the shadow's queue was full.
+        dropped: Number of requests that were not compared because the queue of the shadow was full.
     """
 
     rows: int = 0
@@ -45,13 +45,15 @@ class ShadowReport(NamedTuple):
 
 
 class ShadowLayer:
-    """Scoring layer that passes rows to a shadow as well. It must be inside all layers that change predictions.
+    """Scoring layer that scores a sample of the requests with a shadow as well, in a thread.
+
+    It compares the predictions of the models, so layers that change predictions must be outside of it.
 
     Args:
         name: Deployment name.
-        sample: Part of the requests that the shadow scores, see `Shadow`.
-        score: Scores a query with the shadow.
-        chance: Returns a random number from 0 to 1.
+        sample: Fraction of the requests that the shadow scores, see `Shadow`.
+        score: Handler that scores a query with the shadow.
+        chance: Function that returns a random number from 0 to 1.
     """
 
     scores = True
@@ -87,7 +89,7 @@ class ShadowLayer:
                 self._report = self._report._replace(dropped=self._report.dropped + 1)
                 return prediction
             self._queued += 1
-        # Copied, because outer layers may change the outputs.
+        # Copy the outputs, because outer layers may change them.
         outputs = [replace(output, values=output.values.copy()) for output in prediction.outputs]
         self._threads.submit(partial(self._compare, query.rows, outputs))
         return prediction
@@ -117,7 +119,7 @@ class ShadowLayer:
             self._report = report._replace(rows=report.rows + len(agreed), agreed=report.agreed + sum(agreed))
 
     def report(self) -> ShadowReport:
-        """Return the agreement so far."""
+        """Return the report on the requests compared so far."""
         with self._lock:
             return self._report
 
@@ -125,10 +127,10 @@ class ShadowLayer:
 def _compare_outputs(
     outputs: Sequence[Output], shadow_outputs: Sequence[Output]
 ) -> tuple[list[bool], list[float]]:
-    """Return whether each row agrees, and the absolute differences of all finite numbers.
+    """Return for each row whether the predictions agree, and the absolute differences of all finite numbers.
 
     Raises:
-        ValueError: The numbers of outputs differ.
+        ValueError: The models have different numbers of outputs or rows.
     """
     agreed, differences = np.ones(len(outputs[0].values), dtype=bool), []
     for output, shadow_output in zip(outputs, shadow_outputs, strict=True):

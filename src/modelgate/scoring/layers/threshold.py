@@ -16,8 +16,9 @@ class Threshold:
     Outputs are unchanged unless they have exactly two classes, one of which is *positive_class*.
 
     Args:
-        threshold: Least probability of the positive class; None for the model's own labels.
-        positive_class: One of two classes; by default the second of ``classes_``.
+        threshold: Least probability for which the positive class is predicted; None to keep the labels of
+            the model.
+        positive_class: The positive one of the two classes; None for the second of ``classes_``.
 
     Raises:
         ConfigurationError: *threshold* is not a number above 0 and below 1.

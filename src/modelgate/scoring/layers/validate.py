@@ -20,15 +20,15 @@ _MANY_ROWS = 500
 
 
 class Validate:
-    """Scoring layer that checks the rows of a query against a schema, and sets `Query.table`.
+    """Scoring layer that validates the rows of a query against a schema, and sets `Query.table`.
 
     Args:
-        schema: The schema, or a function that returns it for a query.
-        max_rows: Largest number of rows in a request; by default `Query.max_rows`.
+        schema: Schema, or a function that returns the schema for a query.
+        max_rows: Largest number of rows in a request; None for `Query.max_rows`.
         columns: Whether a JSON object of columns is accepted in place of rows, see `rows_from_columns`.
 
     Raises:
-        ConfigurationError: An option is not one of these.
+        ConfigurationError: The value of an option is not valid.
     """
 
     scores = True
@@ -37,7 +37,9 @@ class Validate:
         self, schema: Schema | SchemaOf, *, max_rows: int | None = None, columns: bool = False
     ) -> None:
         if not isinstance(schema, Schema) and not callable(schema):
-            raise ConfigurationError(f"schema must be a Schema (got {schema!r})")
+            raise ConfigurationError(
+                f"schema must be a Schema, or a function that returns one (got {schema!r})"
+            )
         if max_rows is not None:
             require_positive_int("max_rows", max_rows)
         self._schema = schema
@@ -51,7 +53,7 @@ class Validate:
         if type(rows) is CSV and not schema.options.csv_header:
             query.rows = rows = replace(rows, header=schema.names)
         try:
-            # Most requests are small; a flow for each would cost more than reading it.
+            # Most requests are small. Creating a flow would take longer than reading the rows.
             query.table = (
                 (yield from run(schema.read, rows, max_rows)) if large else schema.read(rows, max_rows)
             )
@@ -79,14 +81,14 @@ def _rows_from_columns(raw: bytes, error: InvalidInput) -> Flow[SplitRows]:
 
 def is_large(rows: object) -> bool:
     """Return whether reading *rows* takes too long for an event loop."""
-    # A tuple: a union would be created anew for each call.
+    # A tuple of types is faster than a union, which would be created in each call.
     if isinstance(rows, (bytes, CSV)):
         return len(rows) > LARGE
     return isinstance(rows, SplitRows) and len(rows) > _MANY_ROWS
 
 
 def read_rows(schema: Schema, rows: object, max_rows: int | None = None) -> Flow[Table]:
-    """Read *rows* by `Schema.read`, in a worker thread if they are large."""
+    """Read *rows* with `Schema.read`, in a worker thread if they are large."""
     if is_large(rows):
         return (yield from run(schema.read, rows, max_rows))
     return schema.read(rows, max_rows)

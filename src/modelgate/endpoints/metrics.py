@@ -23,7 +23,7 @@ class MetricsEndpoint:
         requests: Metrics of the requests.
         models: Metrics of the models, by deployment.
         cache: Model cache.
-        hang_timeout: Seconds after which a call of a model is overdue; None for never.
+        hang_timeout: Seconds after which a call of a model counts as overdue; None for never.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class MetricsEndpoint:
         yield from ()
         principal: Principal | None = request.context.principal
         if principal is not None:
-            # The metrics cover every deployment.
+            # The metrics cover every deployment, so the key must permit reading all of them.
             principal.require("*", "read")
         return Response(200, self.render().encode(), [("content-type", CONTENT_TYPE)])
 

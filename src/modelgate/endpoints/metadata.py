@@ -34,7 +34,7 @@ def _get_deployment(request: Request, *, dialects: Collection[Dialect]) -> Flow[
     context: RequestContext = request.context
     assert context.catalog is not None and context.deployment is not None
     description = yield from context.catalog.describe(context.deployment)
-    templates = {dialect.name: getattr(dialect, "sample", None) for dialect in dialects}
+    templates = {dialect.name: getattr(dialect, "request_template", None) for dialect in dialects}
     return Response.json(
         {
             "name": description.name,

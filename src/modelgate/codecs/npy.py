@@ -1,0 +1,49 @@
+"""Arrays in numpy's ``.npy`` format."""
+
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import MalformedBody
+
+__all__ = ["read_npy", "write_npy"]
+
+
+def read_npy(raw: bytes) -> list[list[Any]]:
+    """Return the rows of an ``.npy`` file with an array of shape (rows, columns). NaN becomes None.
+
+    Raises:
+        MalformedBody: *raw* is not such a file, or its items are not numbers, booleans or text.
+    """
+    stream = io.BytesIO(raw)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read_header = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, fortran_order, dtype = read_header(stream)
+    except Exception as error:
+        raise MalformedBody("The body is not an .npy file") from error
+    if dtype.kind not in "biufU" or len(shape) != 2:
+        raise MalformedBody(
+            "The .npy file must hold numbers, booleans or text, in an array of shape (rows, columns)"
+        )
+    # The header is checked against the body before memory is allocated for the array.
+    if shape[0] * shape[1] * dtype.itemsize != len(raw) - stream.tell():
+        raise MalformedBody("The .npy file is shorter or longer than its header says")
+    values = np.frombuffer(raw, dtype, offset=stream.tell()).reshape(
+        shape, order="F" if fortran_order else "C"
+    )
+    rows = values.astype(object)
+    if dtype.kind == "f":
+        rows[np.isnan(values)] = None
+    return rows.tolist()
+
+
+def write_npy(values: npt.NDArray[Any]) -> bytes:
+    """Return *values* as an ``.npy`` file. Values other than numbers become text."""
+    stream = io.BytesIO()
+    np.save(stream, values.astype(str) if values.dtype.kind == "O" else values, allow_pickle=False)
+    return stream.getvalue()

@@ -1,0 +1,98 @@
+"""Encoding of predictions in the native wire format as JSON, CSV, NDJSON and ``.npy``."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ..codecs.csv_writer import write_csv
+from ..codecs.npy import write_npy
+from ..inference import Output, Prediction
+from ..schema import columns_to_records
+
+__all__ = ["ENCODERS", "JSON"]
+
+JSON = "application/json"
+
+_STEP = 4096
+"""Rows encoded at a time. As Python objects they take ten times the memory of their JSON."""
+
+
+def _encode_json(prediction: Prediction, members: Mapping[str, Any], *, single: bool) -> bytes:
+    """Encode the only prediction, or the array ``predictions``, followed by *members*."""
+    if prediction.warnings:
+        members = {**members, "warnings": list(prediction.warnings)}
+    if single:
+        return msgspec.json.encode({**_rows(prediction, slice(0, 1))[0], **members})
+    chunks = [msgspec.json.encode(rows)[1:-1] for rows in _steps(prediction)]
+    return b'{"predictions":[' + b",".join(chunks) + b"]," + msgspec.json.encode(members)[1:]
+
+
+def _encode_ndjson(prediction: Prediction) -> bytes:
+    encode_lines = msgspec.json.Encoder().encode_lines
+    return b"".join(map(encode_lines, _steps(prediction)))
+
+
+def _encode_csv(prediction: Prediction) -> bytes:
+    """Encode the passthrough columns, then a column ``prediction`` and a column for each class."""
+    columns: list[tuple[str, Any]] = list((prediction.passthrough_columns or {}).items())
+    for output in prediction.outputs:
+        prefix = f"{output.name}_" if len(prediction.outputs) > 1 else ""
+        columns.append((f"{prefix}prediction", output.values))
+        if output.probabilities is not None:
+            columns += [
+                (f"{prefix}probability_{label}", column)
+                for label, column in zip(_labels(output), output.probabilities.T, strict=True)
+            ]
+    return write_csv(columns, len(prediction))
+
+
+def _encode_npy(prediction: Prediction) -> bytes:
+    """Encode the predictions: of shape (rows,), or (rows, outputs) for several outputs."""
+    values = [output.values for output in prediction.outputs]
+    return write_npy(values[0] if len(values) == 1 else np.column_stack(values))
+
+
+ENCODERS: Mapping[str, Callable[..., bytes]] = {
+    JSON: _encode_json,
+    "text/csv": _encode_csv,
+    "application/x-ndjson": _encode_ndjson,
+    "application/x-npy": _encode_npy,
+}
+"""Encoders by the media type of their result. The first one is the default."""
+
+
+def _steps(prediction: Prediction) -> Iterator[list[dict[str, Any]]]:
+    for start in range(0, len(prediction), _STEP):
+        yield _rows(prediction, slice(start, start + _STEP))
+
+
+def _rows(prediction: Prediction, span: slice) -> list[dict[str, Any]]:
+    """Return the rows in *span* as objects."""
+    if len(prediction.outputs) == 1:
+        columns = _columns(prediction.outputs[0], span)
+    else:
+        outputs = {output.name: columns_to_records(_columns(output, span)) for output in prediction.outputs}
+        columns = {"outputs": columns_to_records(outputs)}
+    if prediction.passthrough_columns:
+        passthrough = {name: column[span] for name, column in prediction.passthrough_columns.items()}
+        columns["passthrough"] = columns_to_records(passthrough)
+    return columns_to_records(columns)
+
+
+def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
+    columns = {"prediction": output.values[span].tolist()}
+    if output.probabilities is not None:
+        labels = _labels(output)
+        rows = output.probabilities[span].tolist()
+        columns["probabilities"] = [dict(zip(labels, row, strict=True)) for row in rows]
+    return columns
+
+
+def _labels(output: Output) -> list[str]:
+    """Return the class labels as names of members: text as it is, other values as their JSON."""
+    return [
+        label if isinstance(label, str) else msgspec.json.encode(label).decode()
+        for label in output.classes or ()
+    ]

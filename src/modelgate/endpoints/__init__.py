@@ -1,0 +1,1 @@
+"""Endpoints of a gate that score no rows: index, metadata, metrics, OpenAPI documents."""

@@ -1,0 +1,104 @@
+"""Index of a gate: a page at its mount point, the list of deployments, and one OpenAPI document for all."""
+
+from collections.abc import Iterator
+from functools import partial
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from ..context import RequestContext
+from ..flow import Flow
+from ..http import Request, Response
+from ..http.negotiation import best_media_type
+from ..http.routing import Route
+from ..openapi import OpenAPI
+
+__all__ = ["index_routes"]
+
+_INDEX = {
+    # KServe's clients expect this at the root of the service.
+    "status": "alive",
+    "deployments": "deployments",
+    "openapi": "openapi.json",
+    "live": "health/live",
+    "ready": "health/ready",
+}
+_HEADERS = [
+    ("content-type", "text/html; charset=utf-8"),
+    ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("vary", "accept"),
+]
+_PAGE = Template((Path(__file__).parent / "index.html").read_text("utf-8"))
+
+
+def index_routes(openapi: OpenAPI, *, keyed: bool, console: bool) -> tuple[Route, ...]:
+    """Return the routes of the index.
+
+    Args:
+        openapi: Generator of the OpenAPI documents.
+        keyed: Whether requests need an API key. The page then lists no deployment.
+        console: Whether each deployment has a console to link to.
+    """
+    return (
+        Route("GET", "", partial(_get_index, keyed=keyed, console=console), is_public=True),
+        Route("GET", "/deployments", partial(_get_deployments, console=console)),
+        Route("GET", "/openapi.json", partial(_get_openapi, openapi=openapi)),
+    )
+
+
+def _get_index(request: Request, *, keyed: bool, console: bool) -> Flow[Response]:
+    """Return the page, or its links as JSON for a caller that does not ask for HTML."""
+    yield from ()
+    if best_media_type(request.headers.get("accept"), ("application/json", "text/html")) != "text/html":
+        response = Response.json(_INDEX)
+        response.set("vary", "accept")
+        return response
+    if not request.path:
+        # Relative links need the trailing slash. The prefix that the browser sees is not known behind a proxy.
+        return Response(307, headers=[("location", f"./{request.root_path.rpartition('/')[2]}/")])
+    names = [] if keyed else list(_readable_deployments(request))
+    items = "".join(f"<li>{_link(name, console=console)}</li>" for name in names)
+    return Response(200, _PAGE.substitute(deployments=items or _HOW_TO_LIST).encode(), _HEADERS)
+
+
+_HOW_TO_LIST = (
+    '<li>Send your key to list them: <code>curl -H "Authorization: Bearer …"</code> '
+    "followed by the address of this page and <code>deployments</code>.</li>"
+)
+
+
+def _link(name: str, *, console: bool) -> str:
+    path = f"deployments/{escape(name)}"
+    links = [*([("console", "console")] if console else []), ("description", ""), ("OpenAPI", "openapi.json")]
+    anchors = (f'<a href="{path}{"/" + page if page else ""}">{text}</a>' for text, page in links)
+    return f"<b>{escape(name)}</b> {' · '.join(anchors)}"
+
+
+def _get_deployments(request: Request, *, console: bool) -> Flow[Response]:
+    """Return the deployments that the key can use, with paths below the mount point."""
+    yield from ()
+    pages = {"description": "", "openapi": "/openapi.json"} | ({"console": "/console"} if console else {})
+    deployments: list[dict[str, Any]] = [
+        {"name": name, **{page: f"deployments/{name}{ending}" for page, ending in pages.items()}}
+        for name in _readable_deployments(request)
+    ]
+    return Response.json({"deployments": deployments})
+
+
+def _get_openapi(request: Request, *, openapi: OpenAPI) -> Flow[Response]:
+    """Return one OpenAPI document for all deployments that the key can use."""
+    names = list(_readable_deployments(request))
+    document = yield from openapi.merged_document(names, request.context.catalog)
+    return Response(200, document, [("content-type", "application/json")])
+
+
+def _readable_deployments(request: Request) -> Iterator[str]:
+    context: RequestContext = request.context
+    principal, catalog = context.principal, context.catalog
+    assert catalog is not None
+    for name in sorted(catalog):
+        if principal is None or principal.can_access(name) or principal.can_access(name, "read"):
+            yield name

@@ -1,0 +1,20 @@
+"""Rejection of requests over plain HTTP."""
+
+from ..errors import Forbidden
+from ..flow import Flow, Handler
+from ..http import Request, Response
+
+__all__ = ["HttpsOnly"]
+
+
+class HttpsOnly:
+    """Reject requests over plain HTTP with 403, as the Plexe API does ("Security Considerations").
+
+    They are not redirected: the caller has already sent its key in clear text, and would continue to.
+    Behind a proxy that terminates TLS, put `TrustedProxies` outside of this layer.
+    """
+
+    def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
+        if request.scheme != "https":
+            raise Forbidden("This service accepts HTTPS only: send the request to the https:// URL")
+        return call_next(request)
