@@ -664,6 +664,71 @@ def test_special_files_are_rejected(to, run, out, tmp_path):
     assert "/dev/full must be a regular file" in run(make_rows(1), "-o", "/dev/full", code=2).stderr
 
 
+def run_in_pipe(text, *arguments, code=0, **environ):
+    """Run the command with *text* as standard input."""
+    runner = click.testing.CliRunner(env={"CHURN_KEY": KEY, **environ})
+    done = runner.invoke(cli, ["score", *arguments, "--url", URL, "--key-env", "CHURN_KEY"], input=text)
+
+    assert code == done.exit_code, done.output
+    return done
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-"], ["-", "-o", "-"], ["-", "--rows", "2"], ["-", "--json"]], ids=str
+)
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_rows_are_scored_in_a_pipe(to, arguments, compress):
+    """The summary goes to standard error."""
+    to(make_gate())
+    done = run_in_pipe(compress(make_rows(1, 2, 30).encode()), *arguments)
+
+    assert expected_output(1, 2, 30) == done.stdout
+    assert ('"rows": 3' if "--json" in arguments else "standard output: 3 rows") in done.stderr
+
+
+def test_rejected_rows_of_a_pipe_go_to_standard_error(to):
+    to(make_gate())
+    done = run_in_pipe(make_rows(1, "old", 30), "-", code=1)
+
+    assert expected_output(1, None, 30) == done.stdout
+    assert 'line,reason,row\n3,age must be a number,"old,pro,x"\n' in done.stderr
+    assert "1 rejected: standard error" in done.stderr
+
+
+def test_file_is_scored_to_standard_output(to, tmp_path):
+    to(make_gate())
+    (tmp_path / "big.csv").write_text(make_rows(1, 2))
+
+    assert expected_output(1, 2) == run_in_pipe("", str(tmp_path / "big.csv"), "-o", "-").stdout
+    assert ["big.csv"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_pipe_is_scored_to_a_file_and_can_be_resumed(to, out):
+    gate = Failing(make_gate(), 1, page)
+    to(gate)
+    stopped = run_in_pipe(make_rows(*range(6)), "-", "-o", str(out), "--rows", "2", code=2)
+    assert "2 rows are done: run the same command to continue" in stopped.stderr
+    to(make_gate())
+    run_in_pipe(make_rows(*range(6)), "-", "-o", str(out), "--rows", "2")
+
+    assert expected_output(*range(6)) == out.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (make_rows(*range(6)), "A run that writes to standard output cannot be resumed: pass -o FILE"),
+        ("", "is empty"),
+        (b"PAR1\0", "is a Parquet file"),
+    ],
+)
+def test_failed_run_in_a_pipe_writes_no_predictions(to, text, message):
+    to(Failing(make_gate(), 1, page))
+    done = run_in_pipe(text, "-", "--rows", "2", code=2)
+
+    assert ("", True) == (done.stdout, message in done.stderr)
+
+
 def test_output_in_a_missing_folder(to, run, tmp_path):
     to(make_gate())
 
