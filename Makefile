@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Tests start hundreds of processes, and each would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test quick lowest lint bench docs
 
 # Serve an example app; prints the URL of its console and a curl command. PORT=… sets the port (default 8000).
@@ -17,7 +20,9 @@ test: $(VENV)/installed-test
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
-# Tests without servers and browser, and a part of the long matrices: about a minute on two cores.
+# Tests without servers and browser, and a part of the long matrices: under a minute on two cores.
+# The threads of scikit-learn and LightGBM would compete with the other worker's.
+quick: export OMP_NUM_THREADS := 1
 quick: $(VENV)/installed-test
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m 'not slow'
 

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .http import Request
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .flow import Flow
-    from .http import Request, Route
+    from .http import Route
     from .inference import Prediction
     from .keys import Principal
     from .scoring import Description, Query
@@ -55,13 +57,13 @@ class Catalog(Protocol):
 class FailureCount(Protocol):
     """Counter of failed authentications by address, see `AuthFailureLimit`."""
 
-    def left(self, request: "Request") -> int:
+    def remaining(self, request: Request) -> int:
         """Return how many more failures are allowed for the address of *request*."""
 
-    def check(self, request: "Request") -> None:
+    def check(self, request: Request) -> None:
         """Raise `RateLimitExceeded` if the address has no failures left."""
 
-    def count(self, request: "Request") -> None:
+    def count(self, request: Request) -> None:
         """Count a failure of the address.
 
         Raises:
@@ -102,3 +104,6 @@ class RequestContext:
     body_slot: str | None = None
     auth_failures: "FailureCount | None" = None
     failure_counted: bool = False
+
+
+Request.context_type = RequestContext

@@ -16,6 +16,7 @@ MODEL = DecisionTreeRegressor(random_state=0).fit(FRAME, FRAME["income"] * 3 + F
 ROWS = FRAME[40:43]
 EXPECTED = MODEL.predict(ROWS).tolist()
 PREDICTIONS = {
+    "/deployments/m/predict": lambda answer: [row["prediction"] for row in answer["predictions"]],
     "/simple/m": lambda answer: [row["prediction"] for row in answer],
     "/predict/m": lambda answer: answer["result"],
     "/api/predict": lambda answer: answer["predictions"],

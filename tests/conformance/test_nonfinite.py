@@ -107,6 +107,7 @@ def test_error_of_another_kind_names_nothing(mount):
 
 
 REQUESTS = {
+    "native": ("/deployments/m/predict", "{rows}"),
     "simple": ("/simple/m", "{rows}"),
     "plexe": ("/predict/m", "{rows}"),
     "mlclever": ("/api/predict", '{{"input_data": {rows}}}'),
@@ -137,6 +138,7 @@ def answer_with_null(mount, model, dialect, **options):
 
 NUMBERS = [10.0, None, None, None, 14.0]
 NUMBERS_IN = {
+    "native": lambda answer: [row["prediction"] for row in answer["predictions"]],
     "simple": lambda answer: [row["prediction"] for row in answer],
     "plexe": lambda answer: answer["result"],
     "mlclever": lambda answer: answer["predictions"],
@@ -163,6 +165,9 @@ def test_null_answers_the_other_rows(mount, dialect):
 NO, YES = [0.5, 0.5], [1 - 0.7, 0.7]
 NULL = [None, None]
 LABELS_IN = {
+    "native": lambda answer: [
+        (row["prediction"], max_or_none(row["probabilities"].values())) for row in answer["predictions"]
+    ],
     "simple": lambda answer: [(row["prediction"], row["confidence"]) for row in answer],
     "plexe": lambda answer: [(row["predicted_class"], row["confidence"]) for row in answer["result"]],
     "mlclever": lambda answer: list(
@@ -215,6 +220,19 @@ def test_null_is_an_empty_cell_of_csv(mount):
         "/mlflow/m/invocations", json={"instances": rows_of(SENT)}, headers=headers
     )
     assert b'10.0\n""\n""\n""\n14.0\n' == numbers.body
+
+
+def test_null_is_nan_or_empty_in_an_npy_file(mount):
+    headers = {**JSON, "accept": "application/x-npy"}
+    numbers, labels = (
+        serve(mount, model, nonfinite="null").post(
+            "/deployments/m/predict", json=rows_of(SENT), headers=headers
+        )
+        for model in (Regressor(), Classifier())
+    )
+
+    np.testing.assert_array_equal([10.0, np.nan, np.nan, np.nan, 14.0], np.load(io.BytesIO(numbers.body)))
+    assert ["no", "", "", "", "yes"] == np.load(io.BytesIO(labels.body)).tolist()
 
 
 def test_null_is_nan_in_binary_data(mount):

@@ -11,6 +11,8 @@ from ..keys.key_record import KeyRecord
 from ..layers import KeyAuth, RateLimit, TrustedProxies
 from ..layers.rate_limit import DEFAULT_RATE
 from ..models.cache import CacheInfo
+from ..models.package_files import split_name
+from ..models.pickle_file import PICKLE_SUFFIXES
 from ..schema import Schema
 from ..schema.introspection.column_paths import paths_through
 from .durations import format_age
@@ -234,7 +236,7 @@ def check_cache_size(facts: Facts) -> Iterator[Finding]:
 def check_pickles(facts: Facts) -> Iterator[Finding]:
     """Find model files that execute code when they are loaded."""
     for name, deployment in facts.deployments.items():
-        if deployment.path is not None and deployment.path.suffix == ".joblib":
+        if deployment.path is not None and split_name(deployment.path)[1] in PICKLE_SUFFIXES:
             yield Finding(
                 "note",
                 name,

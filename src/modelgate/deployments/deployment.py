@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from ..errors import ConfigurationError
 from ..flow import Layer
@@ -14,6 +14,7 @@ from ..models.load_policy import LoadPolicy
 from ..models.package_files import check_file
 from ..models.store import TOKEN
 from ..schema import Schema, SchemaOptions
+from ..schema.model_input import InputForm
 from ..scoring import Query, Threshold
 from .rollout import Rollout, Shadow
 
@@ -24,8 +25,13 @@ ScoringLayer: TypeAlias = Layer[Query, Prediction]
 
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VERSION = re.compile(r"[!-.0-~]{1,64}")
-_CHOICES = {"state": ("active", "paused"), "plans": (True, False, "onnx"), "nonfinite": ("error", "null")}
 _ENDPOINT = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_CHOICES = {
+    "state": ("active", "paused"),
+    "plans": (True, False, "onnx"),
+    "input": (None, *get_args(InputForm)),
+    "nonfinite": ("error", "null"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +40,11 @@ class Deployment:
 
     Args:
         name: Letters, digits, ``_``, ``-`` and single dots; at most 64 characters.
-        model: A fitted estimator; a `ModelPackage`; the path of a ``.mgpkg`` package or of a ``.skops``,
-            ``.onnx`` or ``.joblib`` file, loaded on the first request; ``"store:name"`` for a model in the
-            gate's store; or a function of a `Table`, see `Gate.handler`. A package provides *schema*,
-            *target*, *positive_class* and *threshold* unless they are set here.
+        model: A fitted estimator; a `ModelPackage`; the path of a ``.mgpkg`` package, of a ``.skops`` or
+            ``.onnx`` file or of a pickle (see `ModelPackage.load`), loaded on the first request;
+            ``"store:name"`` for a model in the gate's store; or a function of a `Table`, see
+            `Gate.handler`. A package provides *schema*, *target*, *positive_class* and *threshold* unless
+            they are set here.
         schema: Schema of the input; by default inferred from the estimator.
         target: Name of the predicted value, or a list with the name of each output.
         version: Model version in paths and responses. By default the version in the package, else the version
@@ -51,7 +58,7 @@ class Deployment:
         decimals: Number of decimals to round predicted numbers to; None for no rounding. By default as
             the service of the dialect does: two for ``mlclever``, no rounding for the others.
         state: ``"active"``, or ``"paused"`` to reject every request.
-        sha256: SHA-256 digest that pins the model file; required for a ``.joblib`` file.
+        sha256: SHA-256 digest that pins the model file; required for a pickle.
         layers: HTTP layers around this deployment only. They run inside the gate's layers.
         scoring_layers: Scoring layers around its predictions, instead of the gate's.
         offload: Whether the model runs in a worker thread of the gate: under ASGI, and under WSGI if
@@ -65,6 +72,9 @@ class Deployment:
             with the same predictions, see `Predictor.plan`. ``"onnx"`` converts the estimator to an ONNX
             graph (extra ``onnx``), whose predictions may differ slightly. The difference is measured at
             load and logged.
+        input: Form of the rows that the estimator takes: ``"frame"`` (a DataFrame), ``"array"``,
+            ``"records"`` (a list of dictionaries) or ``"texts"`` (a list of texts). By default as the
+            estimator's library says, or else the first of these with which it predicts a row.
         rollout: Other models that answer some of the requests.
         shadow: Another model that scores the same requests without answering callers.
         csv_header: Whether the first line of CSV has the column names. If False, its cells are in the order of
@@ -101,6 +111,7 @@ class Deployment:
     batch: bool = True
     plans: bool | Literal["onnx"] = True
     nonfinite: Literal["error", "null"] = "error"
+    input: InputForm | None = None
     csv_header: bool = True
     na_values: Sequence[str] | None = None
     max_rows: int | None = None
@@ -113,11 +124,12 @@ class Deployment:
             raise ConfigurationError(
                 f"name must be at most 64 letters, digits, '_', '-' and single dots (got {self.name!r})"
             )
-        for option, choices in _CHOICES.items():
-            value = getattr(self, option)
-            if value not in choices:
-                *first, last = map(repr, choices)
-                raise ConfigurationError(f"{option} must be {', '.join(first)} or {last} (got {value!r})")
+        for option, accepted in _CHOICES.items():
+            if getattr(self, option) not in accepted:
+                *others, last = map(repr, accepted)
+                raise ConfigurationError(
+                    f"{option} must be {', '.join(others)} or {last} (got {getattr(self, option)!r})"
+                )
         _check_type("schema", self.schema, Schema, "Schema.of(…) or Schema.load(path)")
         SchemaOptions(**self._schema_options)
         object.__setattr__(self, "schema", self.schema and self.adapt_schema(self.schema))

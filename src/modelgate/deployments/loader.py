@@ -1,7 +1,7 @@
 """Load the models of deployments."""
 
 import logging
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -21,7 +21,7 @@ from ..models.load_policy import LoadPolicy
 from ..models.manifest import Manifest, PackageMetadata
 from ..models.model_thread import in_model_thread
 from ..models.package import open_package
-from ..models.package_files import check_file, read_package_metadata
+from ..models.package_files import check_file, read_package_metadata, split_name
 from ..models.sklearn_config import current_sklearn_config, sklearn_config
 from ..models.store import fingerprint_file
 from ..models.versions import LATEST, is_version
@@ -207,7 +207,8 @@ class Loader:
                 batch=deployment.batch,
                 inline=None if deployment.offload is None else False,
                 metrics=metrics or self.model_metrics.setdefault(deployment.name, ModelMetrics()),
-                sample=package.sample if package is not None else (),
+                sample=_sample(deployment, package),
+                input=deployment.input,
                 nonfinite=deployment.nonfinite,
             )
         predictor.schema = deployment.adapt_schema(predictor.schema)
@@ -234,7 +235,7 @@ class Loader:
 
 def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:
     """Log a warning if the name of a stored model contains a version other than the model's own."""
-    name = deployment.stored_name or (deployment.path.stem if deployment.path is not None else "")
+    name = deployment.stored_name or (split_name(deployment.path)[0] if deployment.path is not None else "")
     named_version = name.partition("@")[2]
     if (
         deployment.version is None
@@ -242,6 +243,12 @@ def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:
         and named_version.removeprefix("v") != version.removeprefix("v")
     ):
         logger.warning("model %s: version mismatch: the model has version %s", name, version)
+
+
+def _sample(deployment: Deployment, package: ModelPackage | None) -> list[Mapping[str, Any]]:
+    """Return rows that the model can score: the example of the deployment, and the rows of the package."""
+    example = [] if deployment.example is None else [deployment.example]
+    return example if package is None else [*example, *package.sample]
 
 
 def _target(deployment: Deployment, manifest: Manifest | None) -> str | Sequence[str]:

@@ -12,16 +12,16 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import AnswerableError, ConfigurationError, RequestError
-from ..flow import Flow, Wait, WorkerPool, in_main_thread, isolate_errors, run, run_coroutine
+from ..flow import Flow, Wait, WorkerPool, in_main_thread, run, run_coroutine
 from ..models.file_readers import check_opens_no_files
 from ..models.sklearn_config import Config, current_sklearn_config, sklearn_config
 from ..schema import Schema, Table
+from ..schema.model_input import InputForm
 from .batching.batcher import Batcher
-from .batching.latency import LIGHT, LatencyEstimator
 from .decision import DecisionRule
 from .estimator import Estimator
 from .first_prediction import try_prediction
-from .model_metrics import ModelMetrics
+from .model_metrics import LIGHT, LatencyEstimator, ModelMetrics
 from .nonfinite import NullNonFinite, prediction_error
 from .plans import Plan
 from .prediction import Output, Prediction, Target, to_prediction
@@ -52,6 +52,8 @@ class Predictor:
             to synthetic rows. Rows that do not match the schema are left out.
         nonfinite: What happens if the model predicts NaN or an infinity: ``"error"`` raises `PredictionError`,
             ``"null"`` gives the row a null, see `NullNonFinite`.
+        input: Form of the rows that an estimator takes: ``"frame"``, ``"array"``, ``"records"`` or
+            ``"texts"``; None to find it.
 
     Attributes:
         nullable: Whether predictions may be null.
@@ -78,6 +80,7 @@ class Predictor:
         metrics: ModelMetrics | None = None,
         sample: Sequence[Mapping[str, Any]] = (),
         nonfinite: Literal["error", "null"] = "error",
+        input: InputForm | None = None,  # noqa: A002  a word for users
     ) -> None:
         self.model = model
         self.target = target
@@ -113,8 +116,13 @@ class Predictor:
                 name=name,
                 sample=self._sample,
                 nullable=self.nullable,
+                input=input,
             )
         elif callable(model):
+            if input is not None:
+                raise ConfigurationError(
+                    f"input must be None for a function, which gets a Table (got {input!r})"
+                )
             if plans == "onnx":
                 raise ConfigurationError("plans must be True or False for a function (got 'onnx')")
             if schema is None:
@@ -205,7 +213,7 @@ class Predictor:
             if self.batcher is not None:
                 return (yield from self.batcher.predict(table))
             if self._workers is None and not self._async:
-                return isolate_errors(self._measure, table)
+                return self._measure(table)
             return (yield self._wait_for_call(table))  # type: ignore[no-any-return]
         except AnswerableError:
             raise
@@ -229,7 +237,7 @@ class Predictor:
 
     def _wait_for_call(self, table: Table) -> Wait:
         if self._workers is not None and not self._async:
-            call = partial(isolate_errors, self._measure, table)
+            call = partial(self._measure, table)
             return self._workers.wait(call, inline_ok=self._is_light(table), rows=len(table))
         # Under WSGI, the coroutine runs on a new event loop, as in Flask's async views.
         coroutine = partial(self._measure_async, table)

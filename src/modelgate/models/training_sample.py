@@ -109,9 +109,12 @@ def _predict(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> d
             answers["predict_proba"] = probabilities.tolist()
         return answers
     to_input = ModelInput(model, schema.columns)
+    to_input.try_forms(model.predict, [table])
     answers = {"predict": np.asarray(model.predict(to_input(table))).tolist()}
     if hasattr(model, "predict_proba"):
-        answers["predict_proba"] = [part.tolist() for part in model.predict_proba(to_input(table))]
+        probabilities = model.predict_proba(to_input(table))
+        parts = probabilities if isinstance(probabilities, list) else np.asarray(probabilities)
+        answers["predict_proba"] = [np.asarray(part).tolist() for part in parts]
     return answers
 
 

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 from ...errors import ConfigurationError
 from .estimator_info import is_imputer, is_passthrough, is_sklearn_subclass, is_vectorizer, tag
+from .libraries import library_names, library_of
 
 __all__ = [
     "ColumnPath",
+    "first_inside",
     "has_placeholders",
     "input_names",
     "last_step_names",
@@ -63,6 +65,8 @@ def input_names(model: Any) -> list[str]:
     if takes_texts(model):
         return ["text"]
     count = getattr(model, "n_features_in_", None) if names is None else len(names)
+    if count is None and hasattr(model, "num_features"):  # xgboost.Booster
+        count = model.num_features()
     if count is None:
         raise ConfigurationError(
             f"schema: {type(model).__name__} is not fitted, or does not store its input columns:"
@@ -74,20 +78,17 @@ def input_names(model: Any) -> list[str]:
 def stored_names(model: Any) -> list[str] | None:
     """Return the column names stored in *model* or an estimator inside it, or None.
 
-    scikit-learn stores them in ``feature_names_in_``, CatBoost in ``feature_names_``, xgboost in
-    ``feature_names``; a ``lightgbm.Booster`` returns them from ``feature_name()``.
+    scikit-learn stores them in ``feature_names_in_``, other libraries elsewhere: see `library_names`.
     """
     names = _own_names(model)
-    inner = _first_inside(model) if names is None else None
+    inner = first_inside(model) if names is None else None
     return names if inner is None else stored_names(inner)
 
 
 def _own_names(model: Any) -> list[str] | None:
     names: Any = getattr(model, "feature_names_in_", None)
     if names is None and hasattr(model, "predict"):
-        names = getattr(model, "feature_names_", None) or getattr(model, "feature_names", None)
-        if not names and _is_of_lightgbm(model) and hasattr(model, "feature_name"):
-            names = model.feature_name()
+        names = library_names(model)
     # Other models may use these attributes for something else.
     is_list = isinstance(names, list | tuple) or hasattr(names, "tolist")
     return [str(name) for name in names] or None if is_list else None
@@ -108,30 +109,28 @@ def last_step_names(model: Any) -> list[str] | None:
 
 def renames_columns(model: Any) -> bool:
     """Return whether the first estimator in *model* is LightGBM, which stores ``a b`` as ``a_b``."""
-    if _is_of_lightgbm(model):
+    if library_of(model) == "lightgbm":
         return True
-    inner = _first_inside(model)
+    inner = first_inside(model)
     return inner is not None and renames_columns(inner)
 
 
 def has_placeholders(model: Any) -> bool:
-    """Return whether the stored names are placeholders that CatBoost or LightGBM created for an array.
+    """Return whether the stored names are placeholders that a library created for an array.
 
     scikit-learn creates no placeholders: names such as ``0`` and ``1`` in it are columns of a DataFrame.
     """
     names = _own_names(model)
     if names is None:
-        inner = _first_inside(model)
+        inner = first_inside(model)
         return inner is not None and has_placeholders(inner)
+    if library_of(model) == "statsmodels":
+        return type(model.model.data).__name__ != "PandasData"
     prefixes = ("Column_",) if hasattr(model, "feature_names_in_") else ("Column_", "")
     return any(names == [f"{prefix}{index}" for index in range(len(names))] for prefix in prefixes)
 
 
-def _is_of_lightgbm(model: Any) -> bool:
-    return type(model).__module__.startswith("lightgbm")
-
-
-def _first_inside(model: Any) -> Any:
+def first_inside(model: Any) -> Any:
     """Return the first estimator inside *model* that receives its unchanged input, or None."""
     if getattr(model, "steps", None):
         steps = (step for _, step in model.steps if step not in (None, "passthrough"))
