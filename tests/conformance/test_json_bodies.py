@@ -8,7 +8,7 @@ import pytest
 from sklearn.tree import DecisionTreeRegressor
 
 from modelgate import Deployment, Gate
-from support.keys import KEY
+from support.keys import KEY, OTHER_KEY
 from support.mounts import Mounted
 
 FRAME = pandas.DataFrame({"age": np.arange(60.0) % 7, "income": np.arange(60.0)})
@@ -185,3 +185,10 @@ def test_column_that_is_missing_everywhere_names_no_rows(served):
         answer = post(served, "/simple/m", rows)
         assert "errors" not in answer.json()
         assert ["income"] == answer.json()["missing_columns"]
+
+
+def test_empty_object_is_a_row_without_columns(mounted):
+    """Not an object of columns, of which there are none."""
+    response = mounted.post("/simple/double", json={}, headers={"x-api-key": OTHER_KEY})
+
+    assert ["amount"] == response.json()["missing_columns"]
