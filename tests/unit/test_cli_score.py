@@ -30,6 +30,7 @@ from modelgate.client.retry import Retry
 from modelgate.client.rows import csv_rows
 from modelgate.client.score_rows import RejectedRow, score_rows
 from modelgate.client.session import Session
+from support.marks import slow
 from support.waiting import SOON
 
 KEY = "mg_the-key-of-the-score-tests"
@@ -489,7 +490,7 @@ def test_compressed_input_is_resumed(to, out, suffix):
 
 
 @pytest.mark.parametrize("suffix", COMPRESSIONS)
-@pytest.mark.parametrize("size", [10, 25_000])
+@pytest.mark.parametrize("size", [25_000, *slow(10)])
 def test_truncated_compressed_input_can_be_resumed_once_complete(to, out, suffix, size):
     to(make_gate())
     rng = np.random.default_rng(0)

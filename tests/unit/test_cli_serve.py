@@ -104,7 +104,7 @@ def test_newest_version_in_a_folder_is_served(folder):
 @pytest.mark.parametrize(
     ("paths", "message"),
     [
-        (["."], "contains no model file (.mgpkg, .skops, .joblib"),
+        (["."], "contains no model file, such as churn.mgpkg"),
         (["wine@9.skops", "wine@10.skops"], "have the same name, wine"),
         (["notes.md"], "the file name must end in"),
     ],

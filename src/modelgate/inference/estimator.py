@@ -162,7 +162,9 @@ class Estimator:
         if isinstance(self.plan, str):
             return self._call(table)
         try:
-            return self.plan(table)
+            # An overflow is rejected with the whole prediction; numpy's warning would go to the host's log.
+            with np.errstate(all="ignore"):
+                return self.plan.predict(table)
         except Exception:
             # The estimator predicts rows that the plan cannot predict, or raises its own error.
             return self._call_model(table)

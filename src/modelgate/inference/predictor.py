@@ -7,22 +7,23 @@ import warnings
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cached_property, partial
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 
 from ..errors import AnswerableError, ConfigurationError, PredictionError, RequestError
-from ..flow import Flow, Wait, WorkerPool, in_main_thread, isolate_errors, run, run_coroutine
+from ..flow import Flow, Wait, WorkerPool, in_main_thread, run, run_coroutine
 from ..models.file_readers import check_opens_no_files
 from ..models.sklearn_config import Config, current_sklearn_config, sklearn_config
 from ..schema import Schema, Table
+from ..schema.column_spec import ColumnSpec
 from ..schema.model_input import InputForm
 from .batching.batcher import Batcher
-from .batching.latency import LIGHT, LatencyEstimator
 from .decision import DecisionRule
 from .estimator import Estimator
 from .first_prediction import try_prediction
-from .model_metrics import ModelMetrics
+from .model_metrics import LIGHT, LatencyEstimator, ModelMetrics
 from .plans import Plan
 from .prediction import Output, Prediction, Target, to_prediction
 
@@ -36,6 +37,7 @@ class Predictor:
         model: Fitted estimator with ``predict``, or a function of a `Table`, sync or async, that returns an
             array, a list, values by output name, or a `Prediction`.
         schema: Schema of the tables; None to infer it from the estimator.
+        columns: Columns of that schema to change, see `Schema.with_columns`.
         target: Name of the target, or of each output.
         version: Version of the model.
         model_id: Name of the model.
@@ -67,6 +69,7 @@ class Predictor:
         model: Any,
         schema: Schema | None = None,
         *,
+        columns: Mapping[str, ColumnSpec] = MappingProxyType({}),
         target: str | Sequence[str] = "prediction",
         version: str = "1",
         model_id: str = "",
@@ -98,7 +101,7 @@ class Predictor:
             )
         check_opens_no_files(model)
         if hasattr(model, "predict"):
-            self.schema = schema or Schema.from_model(model)
+            self.schema = (schema or Schema.from_model(model)).with_columns(columns)
             name = model_id or type(model).__name__
             self._sample = _read_sample(self.schema, sample)
             self._function = Estimator(
@@ -115,7 +118,7 @@ class Predictor:
                 raise ConfigurationError(
                     f"schema must be a Schema for the function {model!r} (got None): set schema=Schema.of(…)"
                 )
-            self.schema, self._function = schema, model
+            self.schema, self._function = schema.with_columns(columns), model
             # An `Estimator` stores its own configuration. A coroutine cannot have one, because the
             # configuration belongs to a thread, which the coroutine shares with others.
             self._config = None if self._async else current_sklearn_config()
@@ -132,9 +135,10 @@ class Predictor:
 
     @cached_property
     def targets(self) -> list[Target]:
-        """Description of each output: from a prediction for the schema's example, or named by *target*.
+        """Description of each output, taken from a prediction for the schema's example.
 
-        The latter is used for a function, and for an estimator that cannot score the example.
+        For a function, or an estimator that cannot score the example, only the names in the option *target*
+        are known.
         """
         if isinstance(self._function, Estimator):
             # Estimators store the number of outputs in a dozen ways, and some do not store it.
@@ -199,7 +203,7 @@ class Predictor:
             if self.batcher is not None:
                 return (yield from self.batcher.predict(table))
             if self._workers is None and not self._async:
-                return isolate_errors(self._measure, table)
+                return self._measure(table)
             return (yield self._wait_for_call(table))  # type: ignore[no-any-return]
         except AnswerableError:
             raise
@@ -220,7 +224,7 @@ class Predictor:
 
     def _wait_for_call(self, table: Table) -> Wait:
         if self._workers is not None and not self._async:
-            call = partial(isolate_errors, self._measure, table)
+            call = partial(self._measure, table)
             return self._workers.wait(call, inline_ok=self._is_light(table), rows=len(table))
         # Under WSGI, the coroutine runs on a new event loop, as in Flask's async views.
         coroutine = partial(self._measure_async, table)
