@@ -196,7 +196,7 @@ class Predictor:
             sample = self._sample if example is None else self.schema.read([example])
         except RequestError as error:
             raise ConfigurationError(f"example must be a row that matches the schema: {error}") from error
-        prediction = try_prediction(self._score_blocking, self.schema, sample)
+        prediction = try_prediction(self._score_blocking, self.schema, sample, has_form=is_estimator)
         if isinstance(prediction, str):
             return prediction
         if is_estimator:
