@@ -16,6 +16,7 @@ MODEL = DecisionTreeRegressor(random_state=0).fit(FRAME, FRAME["income"] * 3 + F
 ROWS = FRAME[40:43]
 EXPECTED = MODEL.predict(ROWS).tolist()
 PREDICTIONS = {
+    "/deployments/m/predict": lambda answer: [row["prediction"] for row in answer["predictions"]],
     "/simple/m": lambda answer: [row["prediction"] for row in answer],
     "/predict/m": lambda answer: answer["result"],
     "/api/predict": lambda answer: answer["predictions"],
@@ -84,7 +85,7 @@ def test_large_object_of_columns_is_scored(served):
         ('{"age": {"0": 1}}', "Prediction failed due to missing input data"),
         # Nested objects and mixtures are faults of one row.
         ('{"age": {"value": 1}, "income": {"value": 2}}', "Invalid input data: age must be a number; income"),
-        ('{"age": {"0": 1, "0": 2}, "income": {"0": 1}}', "The JSON body names a member twice"),
+        ('{"age": {"0": 1, "0": 2}, "income": {"0": 1}}', "An object in the JSON body names a member twice"),
         ('{"age": [1], "income": 2}', "Invalid input data: age must be a number"),
         ('{"age": [1], "income": {"0": 2}}', "Invalid input data: age must be a number; income must"),
     ],

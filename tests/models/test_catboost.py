@@ -8,7 +8,7 @@ import pandas
 import pytest
 
 from modelgate import InvalidValues, ModelPackage, Schema
-from support.tables import BINARY, MULTICLASS, PLAIN, PRICE, SHUFFLED, assert_predicts, score
+from support.category_frame import BINARY, MULTICLASS, PLAIN, PRICE, SHUFFLED, assert_predicts, score
 
 OPTIONS = {"verbose": 0, "iterations": 4, "allow_writing_files": False}
 LABELS = np.where(BINARY, "yes", "no")

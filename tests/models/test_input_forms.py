@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from modelgate import Column, ConfigurationError, Deployment, Gate, ModelPackage, Schema
-from support.tables import BINARY, PLAIN, SHUFFLED, assert_predicts, score
+from support.category_frame import BINARY, PLAIN, SHUFFLED, assert_predicts, score
 
 NUMBERS = PLAIN[["age", "rooms"]]
 RECORDS = PLAIN.to_dict("records")

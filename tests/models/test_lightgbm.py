@@ -7,7 +7,7 @@ import pytest
 from sklearn.model_selection import GridSearchCV
 
 from modelgate import ConfigurationError, Deployment, Gate, InvalidValues, ModelPackage, Schema
-from support.tables import BINARY, FRAME, MULTICLASS, PLAIN, PRICE, SHUFFLED, assert_predicts, score
+from support.category_frame import BINARY, FRAME, MULTICLASS, PLAIN, PRICE, SHUFFLED, assert_predicts, score
 
 NUMBERS = FRAME[["age", "rooms"]]
 OPTIONS = {"n_estimators": 4, "min_child_samples": 2, "verbose": -1}

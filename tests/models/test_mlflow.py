@@ -5,7 +5,7 @@ import pandas
 import pytest
 
 from modelgate import ConfigurationError, InvalidValues, Schema
-from support.tables import score
+from support.category_frame import score
 
 SIGNATURE = [
     {"name": "i", "type": "integer", "required": True},

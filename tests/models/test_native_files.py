@@ -5,7 +5,7 @@ import xgboost
 
 from modelgate import ConfigurationError, Deployment, Gate, ModelPackage, Schema
 from modelgate.models.inspection import report_on
-from support.tables import BINARY, FRAME
+from support.category_frame import BINARY, FRAME
 
 
 @pytest.mark.parametrize(

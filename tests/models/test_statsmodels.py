@@ -6,7 +6,7 @@ import statsmodels.api
 import statsmodels.formula.api
 
 from modelgate import ConfigurationError, Schema
-from support.tables import BINARY, PLAIN, PRICE, SHUFFLED, score
+from support.category_frame import BINARY, PLAIN, PRICE, SHUFFLED, score
 
 TRAINING = PLAIN.assign(price=PRICE, likes=BINARY)
 WITH_CONSTANT = statsmodels.api.add_constant(PLAIN[["age", "rooms"]])

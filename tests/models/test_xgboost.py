@@ -6,7 +6,7 @@ import pytest
 import xgboost
 
 from modelgate import ConfigurationError, InvalidValues, ModelPackage, PredictionError, Schema
-from support.tables import (
+from support.category_frame import (
     BINARY,
     FRAME,
     MULTICLASS,

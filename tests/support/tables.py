@@ -1,43 +1,65 @@
-"""Training data with columns of several dtypes, and the check that a gate predicts as the model itself."""
+"""Real tables of packages that bundle them: scikit-learn, statsmodels, faraway and vega-datasets."""
 
-import numpy as np
+import json
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
 import pandas
+import sklearn.datasets
 
-from modelgate import Deployment, Gate
+ROWS = 100
+"""Number of rows from which a table is thinned out."""
 
-ROWS = 120
-_random = np.random.default_rng(0)
+FILES = {
+    "faraway": ("datasets/*/*.csv.bz2",),
+    "statsmodels": ("datasets/*/*.csv",),
+    "vega_datasets": ("_data/*.csv", "_data/*.json"),
+}
+"""File patterns by package. The packages are not imported: statsmodels takes seconds."""
 
-FRAME = pandas.DataFrame(
-    {
-        "age": _random.normal(40, 10, ROWS).round(1),
-        "city": pandas.Categorical(_random.choice(["rome", "paris", "oslo"], ROWS)),
-        "floor": pandas.Categorical(_random.choice([3, 7, 9], ROWS)),
-        "rooms": _random.integers(1, 5, ROWS),
+SEPARATORS = {"anes96": "\t", "modechoice": ";", "spector": r"\s+"}
+"""Separators of files that do not use a comma."""
+
+UNREADABLE = {"E6_jmulti"}
+"""Files with a preamble."""
+
+DATES = ("date", "Date", "month", "Year")
+"""Names of the columns of vega-datasets that contain dates."""
+
+
+def list_tables():
+    """Return functions by name, such as ``faraway/cheddar``, that return a table each."""
+    tables = {
+        f"sklearn/{name}": partial(load_from_sklearn, name)
+        for name in ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
     }
-)
-"""Two numbers, and two columns with the category dtype of pandas: one of text, one of integers."""
-
-PLAIN = FRAME.astype({"city": object, "floor": "int64"})
-"""The same values without categories, as callers send them."""
-
-SHUFFLED = PLAIN[["rooms", "city", "age", "floor"]]
-
-BINARY = ((FRAME["city"] == "rome") ^ (FRAME["age"] > 40)).astype(int)
-MULTICLASS = FRAME["rooms"] - 1
-PRICE = FRAME["age"] * 2 + PLAIN["floor"]
+    for package, patterns in FILES.items():
+        folder = Path(find_spec(package).origin).parent
+        for path in sorted(path for pattern in patterns for path in folder.glob(pattern)):
+            name = path.name.partition(".")[0]
+            if name not in UNREADABLE:
+                tables[f"{package}/{name}"] = partial(read_table, path, SEPARATORS.get(name, ","))
+    return tables
 
 
-def score(model, rows, **options):
-    """Return the prediction of a gate that serves *model*."""
-    return Gate([Deployment("m", model, **options)], keys="open").score("m", rows)
+def load_from_sklearn(name):
+    """Return a table of scikit-learn, with its target as the last column."""
+    return thin_out(getattr(sklearn.datasets, f"load_{name}")(as_frame=True).frame)
 
 
-def assert_predicts(model, rows, values, probabilities=None, **options):
-    """Check that a gate with *model* returns exactly *values* and *probabilities* for *rows*."""
-    prediction = score(model, rows, **options)
-    np.testing.assert_array_equal(np.asarray(values), prediction.values)
-    if probabilities is None:
-        assert prediction.probabilities is None
+def read_table(path, separator):
+    """Return the table in a file, without columns that are empty or number the rows."""
+    if path.suffix == ".json":
+        frame = pandas.DataFrame(json.loads(path.read_text()))
     else:
-        np.testing.assert_array_equal(np.asarray(probabilities), prediction.probabilities)
+        frame = pandas.read_csv(path, sep=separator, true_values=["yes"], false_values=["no"])
+    if "vega_datasets" in path.parts:
+        for column in frame.columns.intersection(DATES):
+            frame[column] = pandas.to_datetime(frame[column], format="mixed")
+    return thin_out(frame.dropna(axis="columns", how="all").drop(columns="Unnamed: 0", errors="ignore"))
+
+
+def thin_out(frame):
+    """Return evenly spaced rows of *frame*."""
+    return frame.iloc[:: max(1, len(frame) // ROWS)].reset_index(drop=True)

@@ -242,7 +242,7 @@ def check_pickles(facts: Facts) -> Iterator[Finding]:
 
 
 def check_plans(facts: Facts) -> Iterator[Finding]:
-    """Find estimators without an exact plan, so that predictions of a few rows are slower."""
+    """Find estimators without an exact plan, whose predictions of a few rows are therefore slower."""
     for name, loaded in facts.loaded:
         if isinstance(loaded.plan, str) and hasattr(loaded.model, "predict"):
             yield Finding(

@@ -14,6 +14,7 @@ from ..flow import WorkerPool
 from ..inference import Predictor, Target
 from ..inference.decision import DecisionRule, is_binary_positive
 from ..inference.model_metrics import ModelMetrics
+from ..inference.nonfinite import NullNonFinite
 from ..inference.prediction import output_names
 from ..models import ModelCache, ModelPackage, ModelStore
 from ..models.load_policy import LoadPolicy
@@ -166,6 +167,7 @@ class Loader:
         manifest = metadata.manifest
         names = output_names(_target(deployment, manifest), len(manifest.classes))
         schema = deployment.schema or deployment.adapt_schema(metadata.schema)
+        schema = schema.with_columns(deployment.columns)
         version = deployment.version or manifest.version
         return ModelMetadata(schema, list(map(Target, names, manifest.classes)), version)
 
@@ -199,6 +201,7 @@ class Loader:
             predictor = Predictor(
                 package.model if package is not None else model,
                 deployment.schema or (package.schema if package is not None else None),
+                columns=deployment.columns,
                 target=_target(deployment, manifest),
                 version=deployment.version or _version(deployment, manifest),
                 model_id=deployment.model_id or deployment.name,
@@ -209,6 +212,7 @@ class Loader:
                 metrics=metrics or self.model_metrics.setdefault(deployment.name, ModelMetrics()),
                 sample=_sample(deployment, package),
                 input=deployment.input,
+                nonfinite=deployment.nonfinite,
             )
         predictor.schema = deployment.adapt_schema(predictor.schema)
         with error_context(f"deployment {deployment.name}"):
@@ -230,7 +234,8 @@ class Loader:
         if package is not None:
             predictor.size = package.size
         if threshold is not None or positive_class is not None:
-            predictor.decision = DecisionRule(threshold, positive_class)
+            rule = DecisionRule(threshold, positive_class)
+            predictor.decision = NullNonFinite(rule) if predictor.nullable else rule
         return predictor
 
 
