@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: demo test quick lowest lint bench docs
 
 # Serve an example app; prints the URL of its console and a curl command. PORT=… sets the port (default 8000).
-demo: $(VENV)/installed
+demo: $(VENV)/installed-demo
 	$(BIN)/python examples/starlette_app/app.py
 
 test: $(VENV)/installed-test
@@ -56,6 +56,11 @@ $(VENV)/made:
 
 $(VENV)/installed: pyproject.toml $(VENV)/made
 	$(BIN)/python -m pip install --quiet --editable '.[all]'
+	touch $@
+
+# Only what the demo needs: 280 MB instead of all extras. pip shows its progress.
+$(VENV)/installed-demo: pyproject.toml $(VENV)/made
+	$(BIN)/python -m pip install --editable '.[pandas,serve,skops,sklearn]'
 	touch $@
 
 $(VENV)/installed-%: $(VENV)/installed

@@ -61,13 +61,13 @@ class FailureCount(Protocol):
         """Return how many more failures are allowed for the address of *request*."""
 
     def check(self, request: Request) -> None:
-        """Raise `RateLimitExceeded` if the address has no failures left."""
+        """Raise `RateLimitExceeded` if the address of *request* has reached the limit of failures."""
 
     def count(self, request: Request) -> None:
-        """Count a failure of the address.
+        """Count a failure of the address of *request*.
 
         Raises:
-            RateLimitExceeded: The address had no failures left.
+            RateLimitExceeded: The address had already reached the limit.
         """
 
 
@@ -104,6 +104,3 @@ class RequestContext:
     body_slot: str | None = None
     auth_failures: "FailureCount | None" = None
     failure_counted: bool = False
-
-
-Request.context_type = RequestContext

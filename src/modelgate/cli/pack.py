@@ -87,6 +87,7 @@ def pack(
     from ..models.package_files import PACKAGE, split_name
     from ..schema import CSV, Schema
     from ..schema.introspection.column_paths import stored_names
+    from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 
     stem, _ = split_name(path)
     output = output or path.with_name(stem + PACKAGE)
@@ -123,6 +124,9 @@ def pack(
     click.echo(digest)
     if package.manifest.difference is not None:
         click.echo(f"ONNX and the estimator: {package.manifest.difference}", err=True)
+    rejected = describe_rejected_levels(model, input_schema)
+    if rejected is not None:
+        click.echo(f"{rejected}: {ALLOW_UNKNOWN_LEVELS}", err=True)
     click.echo(f'Deployment("{package.manifest.name}", "{output}", sha256="{digest}")', err=True)
 
 

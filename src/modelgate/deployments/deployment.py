@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -14,7 +14,9 @@ from ..models.load_policy import LoadPolicy
 from ..models.package_files import check_file
 from ..models.store import TOKEN
 from ..schema import Schema, SchemaOptions
+from ..schema.column_spec import ColumnSpec, create_column
 from ..schema.model_input import InputForm
+from ..schema.schema_options import UnknownLevels
 from ..scoring import Query, Threshold
 from .rollout import Rollout, Shadow
 
@@ -46,6 +48,8 @@ class Deployment:
             `Gate.handler`. A package provides *schema*, *target*, *positive_class* and *threshold* unless
             they are set here.
         schema: Schema of the input; by default inferred from the estimator.
+        columns: Columns of the inferred or packaged schema to change, as in `Schema.with_columns`:
+            ``{"active": "boolean"}``. Instead of *schema*.
         target: Name of the predicted value, or a list with the name of each output.
         version: Model version in paths and responses. By default the version in the package, else the version
             in the model's name in the store, else ``"1"``.
@@ -81,6 +85,9 @@ class Deployment:
             the schema.
         na_values: CSV cells that mean null, see `SchemaOptions`; by default as the schema says, which is
             ``NA``, ``NaN``, ``null`` and ``NULL``.
+        unknown_levels: How to treat values that are not among a column's levels: ``"reject"``, ``"accept"``,
+            or ``"warn"`` to accept them with a warning in the response. By default as the schema says, which
+            is to reject them unless it was changed; the log then says if the model would accept them.
         nonfinite: What happens if the model predicts NaN or an infinity for a row: ``"error"`` rejects the
             request with `PredictionError`, which names the row; ``"null"`` answers the other rows, with null for
             this one.
@@ -114,10 +121,12 @@ class Deployment:
     input: InputForm | None = None
     csv_header: bool = True
     na_values: Sequence[str] | None = None
+    unknown_levels: UnknownLevels | None = None
     max_rows: int | None = None
     example: Mapping[str, Any] | None = None
     rollout: Rollout | None = None
     shadow: Shadow | None = None
+    columns: Mapping[str, ColumnSpec] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -136,6 +145,7 @@ class Deployment:
         _check_type("rollout", self.rollout, Rollout, 'Rollout({"store:churn@4": 5})')
         _check_type("shadow", self.shadow, Shadow, 'Shadow("store:churn@4")')
         _check_type("example", self.example, Mapping, '{"age": 41, "plan": "pro"}')
+        self._check_columns()
         names = [self.target] if isinstance(self.target, str) else self.target
         if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
             raise ConfigurationError(
@@ -164,13 +174,28 @@ class Deployment:
     @property
     def _schema_options(self) -> dict[str, Any]:
         """Options of the schema that are set on the deployment."""
-        options = {} if self.csv_header is True else {"csv_header": self.csv_header}
-        return options if self.na_values is None else {**options, "na_values": self.na_values}
+        options: dict[str, Any] = {"na_values": self.na_values, "unknown_levels": self.unknown_levels}
+        if self.csv_header is not True:
+            options["csv_header"] = self.csv_header
+        return {option: value for option, value in options.items() if value is not None}
 
     def adapt_schema(self, schema: Schema) -> Schema:
         """Return *schema* with the options that are set on the deployment."""
         options = self._schema_options
         return schema.with_options(**options) if options else schema
+
+    def _check_columns(self) -> None:
+        """Check *columns* without the schema, which may only be known once the model is loaded."""
+        if not isinstance(self.columns, Mapping):
+            raise ConfigurationError(
+                f'columns must be a mapping, for example {{"active": "boolean"}} (got {self.columns!r})'
+            )
+        for name, spec in self.columns.items():
+            create_column(name, spec)
+        if self.columns and self.schema is not None:
+            raise ConfigurationError(
+                "columns must be left out if schema is set: set schema=schema.with_columns(…) instead"
+            )
 
     @property
     def stored_name(self) -> str | None:

@@ -25,6 +25,7 @@ from ..models.package_files import check_file, read_package_metadata, split_name
 from ..models.sklearn_config import current_sklearn_config, sklearn_config
 from ..models.store import fingerprint_file
 from ..models.versions import LATEST, is_version
+from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 from ..scoring.layers.load_model import ModelMetadata
 from .deployment import Deployment
 from .model_handle import ModelHandle
@@ -166,6 +167,7 @@ class Loader:
         manifest = metadata.manifest
         names = output_names(_target(deployment, manifest), len(manifest.classes))
         schema = deployment.schema or deployment.adapt_schema(metadata.schema)
+        schema = schema.with_columns(deployment.columns)
         version = deployment.version or manifest.version
         return ModelMetadata(schema, list(map(Target, names, manifest.classes)), version)
 
@@ -199,6 +201,7 @@ class Loader:
             predictor = Predictor(
                 package.model if package is not None else model,
                 deployment.schema or (package.schema if package is not None else None),
+                columns=deployment.columns,
                 target=_target(deployment, manifest),
                 version=deployment.version or _version(deployment, manifest),
                 model_id=deployment.model_id or deployment.name,
@@ -220,6 +223,9 @@ class Loader:
                 deployment.name,
                 untested,
             )
+        rejected = describe_rejected_levels(predictor.model, predictor.schema)
+        if rejected is not None and deployment.unknown_levels is None:
+            logger.warning("deployment %s: %s: %s", deployment.name, rejected, ALLOW_UNKNOWN_LEVELS)
         threshold, positive_class = deployment.threshold, deployment.positive_class
         if manifest is not None:
             threshold = manifest.threshold if threshold is None else threshold

@@ -80,7 +80,9 @@ class OpenAPISpec:
     def __post_init__(self) -> None:
         for scheme in chain.from_iterable(self.keys):
             if scheme not in SCHEMES:
-                raise ConfigurationError(f"keys must be lists of {', '.join(SCHEMES)} (got {scheme!r})")
+                raise ConfigurationError(
+                    f"keys: each scheme must be one of {', '.join(SCHEMES)} (got {scheme!r})"
+                )
 
 
 def array_schema(items: JSONSchema) -> JSONSchema:

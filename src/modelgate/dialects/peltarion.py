@@ -210,5 +210,5 @@ def _decode_npy(encoded: str) -> float:
     match = _NPY.fullmatch(base64.b64decode(encoded, validate=True))
     number: float = math.nan if match is None else np.frombuffer(match[2], match[1].decode()).item()
     if not math.isfinite(number):
-        raise ValueError("not one finite number")
+        raise ValueError("must be an array of exactly one finite number")
     return number

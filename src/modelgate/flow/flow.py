@@ -267,7 +267,7 @@ def isolate_errors(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -
 
 
 def isolate_error(error: BaseException) -> Exception:
-    """Return *error*, or if it would affect more than the call that raised it, a RuntimeError with it as its cause.
+    """Return *error*, or a RuntimeError caused by it if it would affect more than the call that raised it.
 
     SystemExit and panics of extension modules would end a worker, CancelledError would look like the
     cancellation of the request, and a Future cannot have StopIteration as its exception.

@@ -6,7 +6,8 @@ Independent of web frameworks: `modelgate.mount` creates the requests.
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import AnswerableError, BodyTooLarge, MalformedBody
 from ..flow import Flow, Wait
@@ -105,11 +106,11 @@ class Request:
         body_read: Body as it was sent, or None if it has not been read yet.
         content: Decompressed body, or None if it has not been decompressed yet.
         max_body: Largest body to read, in bytes; None for no limit.
-        read_limit: Limit for callers whose key may be in the body, set by `KeyAuth` while the key is unknown:
-            the seconds from the arrival of the request in which the body must be received, and a function
-            that is called with the request if it has not been received yet, under WSGI always. It may raise.
-        on_close: Callbacks to call when the request ends, whether or not a response was sent, the last one
-            first. Each is called once, or again if it raises an error or is interrupted.
+        read_limit: A pair ``(timeout, on_wait)``, or None. `KeyAuth` sets it while it looks for the key in the
+            body. The body must be received within *timeout* seconds from the arrival of the request. Before
+            waiting for the body, `read` calls ``on_wait(request)``, which may raise an error.
+        on_close: Callbacks to call when the request ends, even if no response was sent. The last one is called
+            first. A callback that raises an error or is interrupted is called again.
         whole_response: Whether a layer around an app needs the whole body of the response, which is then not
             streamed.
     """
@@ -137,9 +138,6 @@ class Request:
         "wire",
     )
 
-    # Set by `modelgate.context`, which is above this package.
-    context_type: ClassVar[type[Any]]
-
     def __init__(
         self,
         method: str,
@@ -161,7 +159,7 @@ class Request:
         self.client = client
         self.id: str | None = None
         self.params: Mapping[str, str] = {}
-        self.context = self.context_type() if context is None else context
+        self.context = _new_context() if context is None else context
         self.started = time.perf_counter()
         self.timing: Timing | None = None
         self.error_code: str | None = None
@@ -216,3 +214,8 @@ class Request:
                 raised = error
         if raised is not None:
             raise raised
+
+
+def _new_context() -> Any:
+    # By name, because `modelgate.context` is above this package. The mounts pass a context.
+    return import_module("modelgate.context").RequestContext()

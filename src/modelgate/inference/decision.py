@@ -1,4 +1,4 @@
-"""Decision rule of a binary classifier: the positive class, and the probability from which it is predicted."""
+"""Decision rule of a binary classifier: its positive class, and the lowest probability that predicts it."""
 
 from collections.abc import Sequence
 from typing import Any

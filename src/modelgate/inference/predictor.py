@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cached_property, partial
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..flow import Flow, Wait, WorkerPool, in_main_thread, run, run_coroutine
 from ..models.file_readers import check_opens_no_files
 from ..models.sklearn_config import Config, current_sklearn_config, sklearn_config
 from ..schema import Schema, Table
+from ..schema.column_spec import ColumnSpec
 from ..schema.model_input import InputForm
 from .batching.batcher import Batcher
 from .decision import DecisionRule
@@ -36,6 +38,7 @@ class Predictor:
         model: Fitted estimator with ``predict``, or a function of a `Table`, sync or async, that returns an
             array, a list, values by output name, or a `Prediction`.
         schema: Schema of the tables; None to infer it from the estimator.
+        columns: Columns of that schema to change, see `Schema.with_columns`.
         target: Name of the target, or of each output.
         version: Version of the model.
         model_id: Name of the model.
@@ -70,6 +73,7 @@ class Predictor:
         model: Any,
         schema: Schema | None = None,
         *,
+        columns: Mapping[str, ColumnSpec] = MappingProxyType({}),
         target: str | Sequence[str] = "prediction",
         version: str = "1",
         model_id: str = "",
@@ -105,7 +109,7 @@ class Predictor:
             )
         check_opens_no_files(model)
         if hasattr(model, "predict"):
-            self.schema = schema or Schema.from_model(model)
+            self.schema = (schema or Schema.from_model(model)).with_columns(columns)
             name = model_id or type(model).__name__
             self._sample = _read_sample(self.schema, sample)
             self._function = Estimator(
@@ -129,7 +133,7 @@ class Predictor:
                 raise ConfigurationError(
                     f"schema must be a Schema for the function {model!r} (got None): set schema=Schema.of(…)"
                 )
-            self.schema, self._function = schema, model
+            self.schema, self._function = schema.with_columns(columns), model
             # An `Estimator` stores its own configuration. A coroutine cannot have one, because the
             # configuration belongs to a thread, which the coroutine shares with others.
             self._config = None if self._async else current_sklearn_config()
@@ -146,9 +150,10 @@ class Predictor:
 
     @cached_property
     def targets(self) -> list[Target]:
-        """Description of each output: from a prediction for the schema's example, or named by *target*.
+        """Description of each output, taken from a prediction for the schema's example.
 
-        The latter is used for a function, and for an estimator that cannot score the example.
+        For a function, or an estimator that cannot score the example, only the names in the option *target*
+        are known.
         """
         if isinstance(self._function, Estimator):
             # Estimators store the number of outputs in a dozen ways, and some do not store it.

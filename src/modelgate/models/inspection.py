@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import ConfigurationError
 from ..schema import Schema
+from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 from .archive import MANIFEST, SIGNATURE, Archive, FolderArchive, ZipArchive
 from .ed25519 import signer_of
 from .load_policy import LoadPolicy
@@ -131,6 +132,9 @@ def _load(path: Path, report: FileReport, policy: LoadPolicy) -> None:
     report.model = _describe_steps(package.model)
     report.schema = report.schema or Schema.from_model(package.model)
     report.package = package
+    rejected = describe_rejected_levels(package.model, report.schema)
+    if rejected is not None:
+        report.warnings.append(f"{rejected}: {ALLOW_UNKNOWN_LEVELS}")
 
 
 def _describe_steps(model: Any) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMa
 from functools import partial
 from typing import Any, TypeAlias
 
+from ..context import RequestContext
 from ..errors import BodyTooLarge, MalformedBody, ServingError
 from ..flow import Flow, Handler, Layer, Wait, adrive, run
 from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, encode_error, http_stack
@@ -45,6 +46,7 @@ class ASGIRequest(Request):
             root_path=root_path,
             query_string=scope.get("query_string", b"").decode("latin-1"),
             scheme=scope.get("scheme", "http"),
+            context=RequestContext(),
             client=client[0] if client else None,
         )
         self.scope = scope
@@ -99,9 +101,9 @@ def _remove_root_path(path: str, root_path: str, app_root_path: str) -> str:
 
 
 def select_handler(handler: Handler[Request, Response]) -> Handler[Request, Response]:
-    """Return *handler*, or one that answers 503 if the server runs another event loop than asyncio's.
+    """Return *handler*, or a handler that answers 503 if the server's event loop is not that of asyncio.
 
-    Waits of *handler* would fail in the midst of an await, and take other requests with them.
+    On any other loop, *handler* would fail in the middle of an await, and make other requests fail too.
     """
     # Looking for trio first is cheaper.
     if "trio" not in sys.modules or asyncio._get_running_loop() is not None:
@@ -124,10 +126,10 @@ def app(handler: Handler[Request, Response]) -> ASGIApp:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await _handle_other_scope(scope, receive, send)
-        request = ASGIRequest(scope, receive)
+        call_handler, request = select_handler(handler), ASGIRequest(scope, receive)
         try:
             try:
-                response = await adrive(select_handler(handler)(request))
+                response = await adrive(call_handler(request))
                 await _send(response, response.payload(request.method), send)
             finally:
                 request.close()

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, TypeAlias
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from ..context import RequestContext
 from ..errors import AnswerableError, BodyTooLarge, LengthRequired, MalformedBody
 from ..flow import Flow, Handler, Layer, Wait, drive
 from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, http_stack
@@ -41,6 +42,7 @@ class WSGIRequest(Request):
             root_path=_decode_utf8(environ.get("SCRIPT_NAME", "")),
             query_string=environ.get("QUERY_STRING", ""),
             scheme=environ.get("wsgi.url_scheme", "http"),
+            context=RequestContext(),
             client=environ.get("REMOTE_ADDR") or None,
         )
         self.environ = environ

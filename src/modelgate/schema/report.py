@@ -7,9 +7,10 @@ from itertools import islice
 
 from ..errors import InvalidInput, InvalidValues, MissingColumns
 from .columns import Column
+from .names import normalize_name
 from .schema_options import SchemaOptions
 
-__all__ = ["ColumnError", "ValidationReport"]
+__all__ = ["ColumnError", "ValidationReport", "closest_match"]
 
 COMPARED = 10
 """Maximum number of names compared to find a misspelling. Limits the cost of a rejected request."""
@@ -86,7 +87,8 @@ class ValidationReport:
         """
         unused = [name for name in list(sent)[:COMPARED] if len(name) <= SHOWN_TEXT]
         for column in self.missing[:COMPARED]:
-            match = _closest_match(column, unused)
+            equal = (name for name in unused if normalize_name(name) == normalize_name(column))
+            match = next(equal, None) or closest_match(column, unused)
             if match is not None:
                 self.suggestions[match] = column
 
@@ -134,7 +136,7 @@ class ValidationReport:
         return InvalidValues(errors, f"Invalid input data: {'; '.join(problems)}", details=details)
 
 
-def _closest_match(name: str, candidates: list[str]) -> str | None:
+def closest_match(name: str, candidates: Iterable[str]) -> str | None:
     """Return the candidate most similar to *name*, or None if none is similar.
 
     Names longer than `SHOWN_TEXT` are skipped, because comparing them is slow.
@@ -150,7 +152,7 @@ def _describe(error: ColumnError, column: Column, rows: int, *, echo: bool) -> s
     description = error.rule
     if isinstance(error.value, str) and column.levels is not None:
         levels = [level for level in column.levels[: COMPARED**2] if isinstance(level, str)]
-        match = _closest_match(error.value.strip().lower(), levels) if rows <= COMPARED else None
+        match = closest_match(error.value.strip().lower(), levels) if rows <= COMPARED else None
         description += f": did you mean {match}?" if match is not None else ""
     if echo and error.rule != _MISSING:
         description += f", not {repr(error.value)[:SHOWN_TEXT]}"

@@ -164,6 +164,8 @@ def _reject_untyped(features: Sequence[FeatureRef]) -> None:
         if feature.column.kind == "any":
             # pandas infers the dtype of such a column from the values of each batch.
             raise Unplannable(f"column {feature.column.name!r} has the kind any")
+        if feature.column.kind == "datetime":
+            raise Unplannable(f"column {feature.column.name!r} has the kind datetime")
 
 
 def _block_reader(positions: list[int], order: MemoryOrder) -> ReadFn:

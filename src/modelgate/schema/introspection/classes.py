@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from .column_paths import unwrap_estimator
 from .libraries import is_native_booster
 from .objectives import read_objective
@@ -26,8 +28,8 @@ def stored_classes(model: Any) -> list[list[Any]] | None:
         return [list(range(estimator.n_components))] if is_mixture else None
     if hasattr(classes, "tolist"):
         return [classes.tolist()] if len(classes) else None  # CatBoostRegressor has none
-    if any(hasattr(labels, "tolist") or isinstance(labels, list) for labels in classes):
-        return [labels.tolist() if hasattr(labels, "tolist") else labels for labels in classes]
+    if any(isinstance(labels, np.ndarray | list | tuple) for labels in classes):
+        return [labels.tolist() if hasattr(labels, "tolist") else list(labels) for labels in classes]
     return [[label.item() if hasattr(label, "item") else label for label in classes]]
 
 

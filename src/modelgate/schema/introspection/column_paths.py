@@ -9,7 +9,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from ...errors import ConfigurationError
-from .estimator_info import is_imputer, is_passthrough, is_sklearn_subclass, is_vectorizer, tag
+from .estimator_info import (
+    is_imputer,
+    is_passthrough,
+    is_sklearn_subclass,
+    is_vectorizer,
+    only_checks_names,
+    tag,
+)
 from .libraries import library_names, library_of
 
 __all__ = [
@@ -135,8 +142,8 @@ def first_inside(model: Any) -> Any:
     if getattr(model, "steps", None):
         steps = (step for _, step in model.steps if step not in (None, "passthrough"))
         return next((step for step in steps if not hasattr(step, "fit_resample")), None)
-    members = getattr(model, "estimators_", None)
-    return members[0] if isinstance(members, list) and members else unwrap_estimator(model)
+    members = _fitted_members(model)
+    return members[0] if members else unwrap_estimator(model)
 
 
 def takes_texts(model: Any) -> bool:
@@ -205,6 +212,7 @@ class _ColumnTracer:
     def _trace_ensemble(
         self, step: Any, members: list[tuple[Any, list[int]]], columns: list[_Provenance]
     ) -> list[_Provenance]:
+        columns = _extend_paths(step, columns) if only_checks_names(step) else columns
         for member, indices in members:
             for column in self.trace(member, [columns[index] for index in indices]):
                 self.finish(column)
@@ -280,8 +288,8 @@ def _ensemble_members(step: Any, width: int) -> list[tuple[Any, list[int]]]:
     For an ensemble of simple estimators of the same type, such as a forest, the list is empty: its trees
     add no information. If there is one estimator per class or output, only the first is returned.
     """
-    members = getattr(step, "estimators_", None)
-    if not isinstance(members, list) or not members or type(step).__name__.endswith("Chain"):
+    members = _fitted_members(step)
+    if not members or type(step).__name__.endswith("Chain"):
         return []
     if type(step).__name__.startswith(("OneVsRest", "MultiOutput")):
         members = members[:1]
@@ -291,6 +299,14 @@ def _ensemble_members(step: Any, width: int) -> list[tuple[Any, list[int]]]:
     if features is None:
         return [(member, list(range(width))) for member in members]
     return [(member, list(map(int, indices))) for member, indices in zip(members, features, strict=True)]
+
+
+def _fitted_members(step: Any) -> list[Any]:
+    """Return the members of an ensemble without scikit-learn's constants for classes that always occur."""
+    members = getattr(step, "estimators_", None)
+    if not isinstance(members, list):
+        return []
+    return [member for member in members if type(member).__name__ != "_ConstantPredictor"]
 
 
 def _is_composite(step: Any) -> bool:

@@ -17,6 +17,7 @@ from .estimator_info import (
     encodes_none,
     imputes,
     is_passthrough,
+    only_checks_names,
     tag,
     takes_anything,
     training_stats,
@@ -31,6 +32,7 @@ def infer_columns(model: Any) -> list[Column]:
     """Return the columns that *model* needs, in the order of its training data.
 
     Columns that a ColumnTransformer drops are left out, although ``feature_names_in_`` contains them.
+    Numbers may be sent as booleans, because a model does not store which of them were booleans in training.
 
     Raises:
         ConfigurationError: The model stores neither names nor number of its input columns, or encodes
@@ -48,8 +50,13 @@ def infer_columns(model: Any) -> list[Column]:
     if stored_names(model) != names:
         # A model fitted on an array needs a value at every position, even for columns that it drops.
         kind: Kind = "number" if all(column.numeric for column in columns.values()) else "any"
-        return [columns.get(name) or Column(name, kind, required=False, nullable=True) for name in names]
-    return [columns[name] for name in names if name in columns]
+        optional = {name: Column(name, kind, required=False, nullable=True) for name in names}
+        columns = optional | columns
+    return [_accept_booleans(columns[name]) for name in names if name in columns]
+
+
+def _accept_booleans(column: Column) -> Column:
+    return replace(column, accepts_booleans=column.kind in ("number", "integer"))
 
 
 def _add_categories(model: Any, names: Sequence[str], columns: dict[str, Column]) -> None:
@@ -108,7 +115,7 @@ def _count_numeric_outputs(estimator: Any) -> int:
 def _infer_column(path: ColumnPath) -> Column:
     steps = _deciding_steps(path)
     if not steps:
-        # A nested ColumnTransformer drops this column, but requires it in its input.
+        # A nested estimator drops this column, but requires it in its input.
         return Column(path.name, "any", required=False, nullable=True)
     kind = column_kind(*steps[-1])
     if kind == "any" and any(getattr(step, "strategy", "") in ("mean", "median") for step, _ in steps[:-1]):
@@ -129,7 +136,7 @@ def _deciding_steps(path: ColumnPath) -> list[tuple[Any, int | None]]:
     """Return the steps of *path* up to the one that determines the kind of its column."""
     steps: list[tuple[Any, int | None]] = []
     for step, index in path.steps:
-        if not hasattr(step, "transformers_"):
+        if not only_checks_names(step):
             steps.append((step, index))
             if column_kind(step, index) is not None:
                 break
@@ -209,7 +216,7 @@ def _accepts_null(path: ColumnPath) -> bool:
             return True
         if type(step).__name__ == "MissingIndicator":
             return False
-        transparent = hasattr(step, "transformers_") or is_passthrough(step) or takes_anything(step)
+        transparent = only_checks_names(step) or is_passthrough(step) or takes_anything(step)
         if not transparent and not tag(step, "allow_nan") and not is_native_booster(step):
             return False
     return True
