@@ -187,8 +187,9 @@ def test_column_that_is_missing_everywhere_names_no_rows(served):
         assert ["income"] == answer.json()["missing_columns"]
 
 
-def test_empty_object_is_a_row_without_columns(mounted):
+@pytest.mark.parametrize("body", [b"{}", b" { }\n"])
+def test_empty_object_is_a_row_without_columns(mounted, body):
     """Not an object of columns, of which there are none."""
-    response = mounted.post("/simple/double", json={}, headers={"x-api-key": OTHER_KEY})
+    response = mounted.post("/simple/double", body=body, headers={"x-api-key": OTHER_KEY})
 
     assert ["amount"] == response.json()["missing_columns"]

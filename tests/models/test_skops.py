@@ -1,4 +1,4 @@
-"""Every estimator of scikit-learn as a skops file: written, read, and equal; with the reason where it is refused."""
+"""Every estimator of scikit-learn as a skops file, or the reason why it cannot be stored in one."""
 
 import contextlib
 import warnings
@@ -15,8 +15,8 @@ from modelgate.models.skops_file import write_skops
 
 pytestmark = pytest.mark.slow
 
-REFUSED = {"Birch": "Objects of type Birch are not supported yet"}
-"""Estimators by the reason why they cannot be stored as skops files: skops does not write the cycles in a Birch."""
+REJECTED = {"Birch": "Objects of type Birch are not supported yet"}
+"""Reasons by estimator: skops does not write the cycles in a Birch."""
 
 X = np.random.default_rng(0).random((60, 4)) + 0.1
 LABELS = (X[:, 0] > X[:, 1]).astype(int)
@@ -94,8 +94,8 @@ def test_estimator_as_a_skops_file(name, cls):
         warnings.simplefilter("ignore")
         model = make_estimator(name, cls)
         rows = fit(model)
-        if name in REFUSED:
-            with pytest.raises(ConfigurationError, match=REFUSED[name] + r'.*format="joblib"'):
+        if name in REJECTED:
+            with pytest.raises(ConfigurationError, match=REJECTED[name] + r'.*format="joblib"'):
                 write_skops(model)
             return
         loaded = write_skops(model)[1]

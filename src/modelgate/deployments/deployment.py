@@ -174,10 +174,9 @@ class Deployment:
     @property
     def _schema_options(self) -> dict[str, Any]:
         """Options of the schema that are set on the deployment."""
-        options: dict[str, Any] = {"na_values": self.na_values, "unknown_levels": self.unknown_levels}
-        if self.csv_header is not True:
-            options["csv_header"] = self.csv_header
-        return {option: value for option, value in options.items() if value is not None}
+        options = {"na_values": self.na_values, "unknown_levels": self.unknown_levels}
+        options = {option: value for option, value in options.items() if value is not None}
+        return options if self.csv_header is True else {**options, "csv_header": self.csv_header}
 
     def adapt_schema(self, schema: Schema) -> Schema:
         """Return *schema* with the options that are set on the deployment."""
