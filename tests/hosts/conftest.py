@@ -8,7 +8,7 @@ import pytest
 from support.servers import Server, run_server
 
 APPS = Path(__file__).parent / "apps"
-GUNICORN = ["-m", "gunicorn", "APP", "--bind", "127.0.0.1:PORT", "--no-control-socket"]
+GUNICORN = ["-m", "gunicorn", "APP", "--bind", "127.0.0.1:PORT"]
 
 SERVERS = {
     "uvicorn": ["-m", "uvicorn", "APP", "--port", "PORT"],
@@ -19,7 +19,8 @@ SERVERS = {
     "gthread": [*GUNICORN, "--worker-class", "gthread", "--threads", "8"],
     "gevent": [*GUNICORN, "--worker-class", "gevent"],
     "waitress": ["-m", "waitress", "--listen=127.0.0.1:PORT", "APP"],
-    "cheroot": ["-m", "cheroot", "APP", "--bind", "127.0.0.1:PORT"],
+    # By default it resets the sixth connection that is waiting.
+    "cheroot": ["-m", "cheroot", "APP", "--bind", "127.0.0.1:PORT", "--request-queue-size", "64"],
     "granian-wsgi": ["-m", "granian", "APP", "--interface", "wsgi", "--port", "PORT"],
     "hypercorn-wsgi": ["-m", "hypercorn", "wsgi:APP", "--bind", "127.0.0.1:PORT"],
 }
