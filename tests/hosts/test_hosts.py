@@ -1,7 +1,5 @@
 """One battery of questions for every host and server."""
 
-import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -113,7 +111,9 @@ def test_async_functions_at_once(server: Server) -> None:
     """They wait 50 ms each."""
 
     def predict(number: int) -> float:
-        prediction: float = server.post("/ml/deployments/triple/predict", {"amount": number}).json()["prediction"]
+        prediction: float = server.post("/ml/deployments/triple/predict", {"amount": number}).json()[
+            "prediction"
+        ]
         return prediction
 
     with ThreadPoolExecutor(8) as threads:

@@ -7,13 +7,15 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
+from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, re_path
 
-from ..errors import BodyTooLarge
+from ..context import RequestContext
+from ..errors import BodyTooLarge, MalformedBody
 from ..flow import Handler
 from ..http import Request, Response
-from .views import ASGIViewRequest, WSGIViewRequest, respond, respond_async
+from .views import WSGIViewRequest, check_size, respond, respond_async
 
 __all__ = ["handle", "urls"]
 
@@ -57,30 +59,38 @@ async def _respond_async(request: Request, handler: Handler[Request, Response]) 
     return _to_django(*await respond_async(request, handler))
 
 
-class _ASGIRequest(ASGIViewRequest):
+class _ASGIRequest(Request):
     """Request under ASGI, whose body Django receives before it calls the view."""
 
     __slots__ = ("_django",)
 
-    def __init__(self, request: Any) -> None:
-        super().__init__(request.scope, self._get_body)
+    def __init__(self, request: HttpRequest) -> None:
+        super().__init__(
+            request.method,
+            request.path_info,
+            {name.lower(): value for name, value in request.headers.items()},
+            root_path=request.path.removesuffix(request.path_info),
+            query_string=request.META.get("QUERY_STRING", ""),
+            scheme=request.scheme,
+            client=request.META.get("REMOTE_ADDR") or None,
+            context=RequestContext(),
+        )
         self._django = request
 
-    async def _get_body(self) -> bytes:
-        return _read_body(self._django)
-
     def _read(self) -> bytes:
-        try:
-            self._aread().send(None)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        raise AssertionError("reading a body from memory does not suspend")
+        check_size(self, self.content_length or 0)
+        body = _read_body(self._django)
+        check_size(self, len(body))
+        return body
+
+    async def _aread(self) -> bytes:
+        return self._read()
 
 
 def _create_request(request: Any) -> Request:
-    if hasattr(request, "scope"):
-        return _ASGIRequest(request)
-    return WSGIViewRequest(request.environ, partial(_read_body, request))
+    if isinstance(request, WSGIRequest):
+        return WSGIViewRequest(request.environ, partial(_read_body, request))
+    return _ASGIRequest(request)
 
 
 def _read_body(request: HttpRequest) -> bytes:
@@ -88,6 +98,8 @@ def _read_body(request: HttpRequest) -> bytes:
         return bytes(request.body)
     except RequestDataTooBig:
         raise BodyTooLarge(settings.DATA_UPLOAD_MAX_MEMORY_SIZE) from None
+    except Exception as error:
+        raise MalformedBody("The body could not be read: send it again") from error
 
 
 def _to_django(response: Response, body: bytes) -> HttpResponse:

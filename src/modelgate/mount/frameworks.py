@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import ConfigurationError
 from ..flow import Handler
 from ..http import Request, Response
+from .prefix import require_prefix
 
 __all__ = ["handle", "mount"]
 
@@ -73,6 +74,7 @@ def mount(app: Any, prefix: str, handler: Handler[Request, Response], **options:
     Raises:
         ConfigurationError: *app* belongs to no known framework, or *prefix* is not a path.
     """
+    require_prefix(prefix)
     # A Dash app has a Flask app.
     app = app.server if _find_adapter(app, [("dash", "Dash", "flask")]) else app
     adapter = _find_adapter(app, _APPS)
