@@ -171,7 +171,7 @@ class MissingColumns(InvalidInput):
 
     Attributes:
         missing_columns: Names of all missing columns, in the order of the schema.
-        errors: Names of columns with invalid values, each with the rule that its values must follow.
+        errors: By column name, the rule that values break, or the rows from which the column is missing.
     """
 
     code = "missing_columns"

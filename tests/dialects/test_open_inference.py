@@ -339,13 +339,52 @@ def test_outputs_binary_by_output_or_by_request(build_client):
     assert struct.pack("<d", 0.25) + b"\2\0\0\0no" == raw
 
 
+def predict_one_target(table):
+    return Prediction(predict_labels(table).outputs[:1])
+
+
+def test_outputs_have_the_names_that_clients_of_mlserver_request(build_client):
+    """mlserver_sklearn.sklearn: PREDICT_OUTPUT and PREDICT_PROBA_OUTPUT. The last one is binary."""
+    client = build_client(predict_one_target)
+    requested = [
+        {"name": "predict_proba"},
+        {"name": "y"},
+        {"name": "predict", "parameters": {"binary_data": True}},
+    ]
+    outputs, raw = request_outputs(client, outputs=requested)
+
+    assert [("predict_proba", [1, 2], [0.75, 0.25]), ("y", [1], ["no"]), ("predict", [1], None)] == [
+        (output["name"], output["shape"], output.get("data")) for output in outputs
+    ]
+    assert b"\2\0\0\0no" == raw
+    assert ["y", "y_probabilities"] == [output["name"] for output in request_outputs(client)[0]]
+
+
+def test_output_of_the_model_goes_before_a_name_of_mlserver(build_client):
+    client = build_client(lambda table: Prediction([Output("predict_proba", table["a"])]))
+    outputs, _ = request_outputs(client, outputs=[{"name": "predict_proba"}, {"name": "predict"}])
+
+    assert [("predict_proba", [1.0]), ("predict", [1.0])] == [(o["name"], o["data"]) for o in outputs]
+
+
+def test_rejected_output_lists_those_of_the_model(build_client):
+    answer = build_client(predict_one_target).post(
+        INFER, json={"inputs": [build_tensor("x", 1, 2, shape=[1, 2])], "outputs": [{"name": "q"}]}
+    )
+
+    assert answer.json()["error"].endswith("request y, y_probabilities, predict, predict_proba")
+
+
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"outputs": [{"name": "q"}]}, "Output 'q': must be an output of the model, and named once"),
+        (
+            {"outputs": [{"name": "predict"}]},
+            "Output 'predict': the model has no such output, or it is named twice: request y, y_probabilities, z",
+        ),
         (
             {"outputs": [{"name": "z"}, {"name": "z"}]},
-            "Output 'z': must be an output of the model, and named once",
+            "Output 'z': the model has no such output, or it is named twice: request y, y_probabilities, z",
         ),
         (
             {"outputs": [{"name": "z", "parameters": {"classification": 2}}]},
@@ -419,10 +458,10 @@ BAD_TENSORS = {
     "huge": (build_tensor("x", 1, 2, shape=[2**62, 2**62]), "elements, to fit the shape (got 2)"),
     "too few": (build_tensor("x", 1, shape=[1, 2]), "must have 2 elements, to fit the shape (got 1)"),
     "too many": (build_tensor("x", 1, 2, 3, shape=[1, 2]), "must have 2 elements, to fit the shape (got 3)"),
-    "ragged": (build_tensor("x", [1, 2], [3], shape=[2, 2]), "flat, or 2 arrays of 2"),
-    "half nested": (build_tensor("x", [1, 2], 3, shape=[2, 2]), "flat, or 2 arrays of 2"),
+    "ragged": (build_tensor("x", [1, 2], [3], shape=[2, 2]), "flat array, or 2 arrays of 2"),
+    "half nested": (build_tensor("x", [1, 2], 3, shape=[2, 2]), "flat array, or 2 arrays of 2"),
     "nested in the other order": (build_tensor("x", [1, 2], [3, 4], [5, 6], shape=[2, 3]), "2 arrays of 3"),
-    "nested too deeply": (build_tensor("x", [[1, 2]], shape=[1, 2]), "flat, or 1 arrays of 2"),
+    "nested too deeply": (build_tensor("x", [[1, 2]], shape=[1, 2]), "flat array, or 1 arrays of 2"),
     "an object": (build_tensor("x", {}, {}, shape=[1, 2]), "must be numbers"),
     "no array": (build_tensor("x", shape=[1, 2]) | {"data": "12"}, "data must be an array"),
     "unknown datatype": (
@@ -504,7 +543,7 @@ def test_binary_tensor_errors_name_the_tensor(client, raw, shape, datatype, mess
             [build_tensor("a", 1), build_tensor("b", 1, 2, shape=[1, 2])],
             "Tensor 'b': must have one column, because there are several tensors",
         ),
-        ([build_tensor("a", 1), build_tensor("a", 1)], "Column 'a' is named twice"),
+        ([build_tensor("a", 1), build_tensor("a", 1)], "Column 'a' is named twice: name it once"),
         ([build_tensor("x", 1, 2, 3, shape=[1, 3])], "Row 0 has 3 values: send 2, one for each column"),
         (
             [build_tensor("a", "x", datatype="BYTES"), build_tensor("b", 1)],

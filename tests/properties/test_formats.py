@@ -5,7 +5,7 @@ import io
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from modelgate.codecs import csv_numbers
@@ -42,6 +42,9 @@ VALUES = {
     "boolean": st.booleans(),
     "text": st.sampled_from(TEXTS),
     "any": st.sampled_from(TEXTS) | st.booleans() | NUMBERS,
+    "datetime": st.sampled_from(
+        ["2024-01-06", "2024-01-06T10:00:00.1234567Z", "1900-01-01 10:00+01:00", "1492-10-12", "2024-13-01"]
+    ),
 }
 LEVELS = {
     "number": [0, 1, 0.5, -2.5],
@@ -57,7 +60,10 @@ def columns(draw, name, kinds):
     """Columns of any kind, with rules that apply to it."""
     kind = draw(st.sampled_from(kinds))
     rules = {"required": draw(st.booleans()), "nullable": draw(st.booleans())}
-    if draw(st.integers(0, 3)) == 0:
+    if kind == "datetime":
+        rules["timezone"] = draw(st.sampled_from([None, "America/St_Johns"]))
+        rules["resolution"] = draw(st.sampled_from([None, "s", "ns"]))
+    elif draw(st.integers(0, 3)) == 0:
         rules["levels"] = tuple(draw(st.lists(st.sampled_from(LEVELS[kind]), min_size=1, unique=True)))
     elif kind in ("number", "integer"):
         rules["minimum"] = draw(st.sampled_from([None, None, -1, 0.5, -(2**52)]))
@@ -66,17 +72,20 @@ def columns(draw, name, kinds):
         rules["pattern"] = draw(st.sampled_from([None, None, "^[a-z]", "1|x"]))
         rules["max_length"] = draw(st.sampled_from([None, None, 1, 3]))
     column = Column(name, kind, **rules)
+    if kind in ("number", "integer"):
+        rules["accepts_booleans"] = draw(st.booleans())
     default = draw(VALUES[kind] | st.none())
     return Column(name, kind, **rules, default=default if column.allows(default) else None)
 
 
 @st.composite
-def schemas(draw, kinds=tuple(LEVELS)):
+def schemas(draw, kinds=tuple(VALUES)):
     names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True))
     options = SchemaOptions(
         extra_columns=draw(st.sampled_from(["ignore", "ignore", "forbid"])),
-        unknown_levels=draw(st.sampled_from(["refuse", "refuse", "warn", "accept"])),
+        unknown_levels=draw(st.sampled_from(["reject", "reject", "warn", "accept"])),
         echo_values=draw(st.booleans()),
+        na_values=draw(st.sampled_from([("NA", "NaN", "null", "NULL"), ("?",), ()])),
     )
     return Schema([draw(columns(name, kinds)) for name in names], options)
 
@@ -84,6 +93,8 @@ def schemas(draw, kinds=tuple(LEVELS)):
 def values_for(column):
     """Values that mostly fit *column*."""
     values = VALUES[column.kind]
+    if column.accepts_booleans:
+        values = values | st.booleans()
     if column.levels is not None:
         values = st.sampled_from(column.levels) | values
     allowed = values.filter(column.allows) if column.levels is not None else values
@@ -132,7 +143,7 @@ def read_outcome(read, *args):
 
 def read_by_reference(schema, raw):
     """Read CSV without fast paths: the csv module for rows, `validate_rows` for cells."""
-    header, *rows = iter_records(raw)
+    header, *rows = iter_records(CSV(raw))
     rows = [dict(zip(header, row, strict=True)) for row in rows]
     return validate_rows(schema.columns, rows, schema.options, text=True)
 
@@ -145,7 +156,7 @@ def parser(request, monkeypatch):
 
 
 SETTINGS = settings(max_examples=300, suppress_health_check=list(HealthCheck))
-NO_ANY = ("number", "integer", "boolean", "text")
+NO_ANY = ("number", "integer", "boolean", "text", "datetime")
 
 
 @SETTINGS
@@ -181,7 +192,7 @@ def test_csv_decoder_agrees_with_row_validation(parser, data):
     """With numbers in any spelling, and for several tables."""
     schema = data.draw(schemas())
     cells = st.text("0123456789+-.eE nafi_[],\r\n", max_size=6) | st.sampled_from(
-        ["-0", "1e5", "TRUE", " 1", "5."]
+        ["-0", "1e5", "TRUE", " 1", "5.", "NA", "NaN", "null", "NULL", "?", " NA"]
     )
     sample = data.draw(row_lists(schema))
     for row in sample:
@@ -193,6 +204,22 @@ def test_csv_decoder_agrees_with_row_validation(parser, data):
     assert read_outcome(read_by_reference, schema, raw) == read_outcome(schema.read, CSV(raw))
     parts = read_outcome(lambda: list(schema.iter_csv(raw, 2))[-1])
     assert isinstance(parts[0], list) == isinstance(read_outcome(read_by_reference, schema, raw)[0], list)
+
+
+@SETTINGS
+@given(st.data())
+def test_csv_without_a_header_agrees_with_csv_that_has_one(parser, data):
+    schema = data.draw(schemas())
+    sample = data.draw(row_lists(schema))
+    assume(set(sample[0]) == set(schema.names))
+    raw = write_rows([{name: row[name] for name in schema.names} for row in sample])
+    header = write_rows([dict.fromkeys(schema.names, 1)]).removesuffix(
+        b",".join([b"1"] * len(schema)) + b"\n"
+    )
+    assert raw.startswith(header)
+
+    without = schema.with_options(csv_header=False)
+    assert read_outcome(schema.read, CSV(raw)) == read_outcome(without.read, CSV(raw.removeprefix(header)))
 
 
 NUMERIC = Schema([Column("a"), Column("b", "integer", nullable=True)])

@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 import csv
+import datetime
 import io
 import itertools
 import socket
 import sys
 import threading
+from decimal import Decimal
+from fractions import Fraction
 
 import httpx
 import numpy as np
@@ -19,6 +22,7 @@ from hypothesis import strategies as st
 
 from modelgate import (
     CSV,
+    Column,
     Deployment,
     Gate,
     Output,
@@ -152,6 +156,55 @@ def test_rows_encode_numpy_dates_and_masks():
         to_rows([{"age": np.timedelta64(1, "ns")}]).body()
 
 
+def test_row_without_a_finite_prediction_is_numbered_from_the_start():
+    """Whichever batch it was in, and also if it was alone in one."""
+    gate = build_gate(lambda table: np.where(table["age"] == 7, np.inf, table["age"]))
+
+    for size in (1, 2, 5):
+        with pytest.raises(errors.PredictionError, match=r"is not a finite number.* \(row 7\)"):
+            build_client(gate, batch_rows=size).predict(ROWS)
+
+
+UTC = datetime.UTC
+VALUES = {
+    "decimal": Decimal("1.50"),
+    "long decimal": Decimal("12345678901234567890"),
+    "decimal that is no number": Decimal("NaN"),
+    "fraction": Fraction(1, 3),
+    "date": datetime.date(2024, 1, 6),
+    "time": datetime.datetime(2024, 1, 6, 10, 0, 0, 123),
+    "time in a zone": datetime.datetime(2024, 1, 6, 10, tzinfo=UTC),
+    "pandas": pd.Timestamp("2024-01-06T10:00:00+02:00"),
+    "no time": pd.NaT,
+    "no value": pd.NA,
+    "numpy time": np.datetime64("2024-01-06T10"),
+    "numpy integer": np.int64(3),
+    "numpy number": np.float32(0.1),
+    "numpy boolean": np.True_,
+    "numpy text": np.str_("x"),
+    "array": np.array(2.5),
+}
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+@pytest.mark.parametrize(
+    "wrap", [dict, lambda row: [row], lambda row: pd.DataFrame([row])], ids=["row", "rows", "frame"]
+)
+def test_model_gets_the_same_value_from_the_client_and_in_process(value, wrap):
+    """As `Gate.score` converts it: a Decimal to a number, a date to its ISO 8601 text."""
+    schema = Schema([Column("value", "any", nullable=True)])
+    gate = build_gate(lambda table: [repr(value) for value in table["value"]], schema)
+
+    expected = gate.score("churn", {"value": value}).values.tolist()
+    assert expected == build_client(gate).predict(wrap({"value": value})).values
+
+
+def test_decimals_of_polars_are_numbers():
+    frame = pl.DataFrame({"age": [Decimal("1.50"), None]}, schema={"age": pl.Decimal(10, 2)})
+
+    assert b'[{"age":1.5},{"age":null}]' == to_rows(frame).body()
+
+
 @pytest.mark.parametrize("rows", ["age\n1\n", 5, [5], b"age", pd.Series([1.0])], ids=repr)
 def test_client_rejects_other_types(rows):
     with pytest.raises(TypeError, match="must be a dict, a list of dicts, a DataFrame or CSV"):
@@ -162,7 +215,15 @@ def test_client_rejects_values_without_json():
     infinite = [
         number_type("inf") for number_type in (float, np.float64, np.float32, np.float16, np.longdouble)
     ]
-    for value in (object(), *infinite, np.array(np.inf), np.array([1, 2]), "\ud800"):
+    for value in (
+        object(),
+        *infinite,
+        Decimal("1e400"),
+        Decimal("-inf"),
+        np.array(np.inf),
+        np.array([1, 2]),
+        "\ud800",
+    ):
         with pytest.raises(errors.InvalidInput, match="values that JSON can represent"):
             build_client(build_gate()).predict({"age": value})
 

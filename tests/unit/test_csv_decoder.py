@@ -12,7 +12,14 @@ import polars
 import pytest
 
 from modelgate.codecs import csv_numbers
-from modelgate.errors import InvalidInput, InvalidValues, MalformedBody, MissingColumns, RequestError
+from modelgate.errors import (
+    ConfigurationError,
+    InvalidInput,
+    InvalidValues,
+    MalformedBody,
+    MissingColumns,
+    RequestError,
+)
 from modelgate.schema import CSV, Column, Schema, Table, csv_decoder, csv_fast_path
 from modelgate.schema.csv_decoder import iter_records
 from modelgate.schema.row_validator import validate_rows
@@ -41,7 +48,7 @@ def reference_reader(schema):
     """Return a reader without fast paths: the csv module for rows, `validate_rows` for cells."""
 
     def read(raw):
-        header, *rows = iter_records(raw)
+        header, *rows = iter_records(CSV(raw))
         rows = [dict(zip(header, row, strict=True)) for row in rows]
         return validate_rows(schema.columns, rows, schema.options, text=True)
 
@@ -102,14 +109,98 @@ def test_header_alone_gives_an_empty_table(parser):
 
 def test_header_alone_must_match_the_schema():
     """Otherwise a body whose only line is a row would get no predictions and no error."""
-    with pytest.raises(MissingColumns) as info:
+    with pytest.raises(MalformedBody, match="Line 1 of the CSV body was read as the header"):
         TWO.read(CSV(b"1.5,2.5"))
-    assert ["a", "b"] == info.value.missing_columns
     with pytest.raises(MissingColumns) as info:
         TWO.read(CSV(b"A,b"))
     assert ["a"] == info.value.missing_columns
     with pytest.raises(InvalidValues, match="x is not expected"):
         TWO.with_options(extra_columns="forbid").read(CSV(b"a,b,x\n"))
+
+
+LEVELS = Schema.of(plan=["free", "pro"], country=str)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b'\n"1","2"\n', b"\n3,4\n5,6\n"], ids=repr)
+@pytest.mark.parametrize(
+    ("schema", "line", "names"),
+    [
+        (TWO, b"5.1,3.5", "a,b"),
+        (TWO, b"1,1", "a,b"),
+        (TWO, b"x,1e5", "a,b"),
+        (LEVELS, b"pro,DE", "plan,country"),
+    ],
+)
+def test_header_that_is_a_row_is_named(schema, line, names, end):
+    """The first line of a file without a header."""
+    with pytest.raises(MalformedBody) as info:
+        schema.read(CSV(line + end))
+
+    expected = (
+        "Line 1 of the CSV body was read as the header, and looks like data: send a line with the column names"
+        f" first, {names}"
+    )
+    assert expected == info.value.message
+    with pytest.raises(MalformedBody, match=r"send a line with the column names first$"):
+        schema.with_options(show_schema=False).read(CSV(line + end))
+
+
+@pytest.mark.parametrize("header", ["0,1", "age,size", "DE,x", "A,1b", ",x"])
+def test_header_of_other_names_is_not_mistaken_for_a_row(header):
+    """Such as the numbers that pandas gives to columns without names."""
+    with pytest.raises(MissingColumns):
+        LEVELS.read(CSV(f"{header}\npro,DE\n".encode()))
+
+
+def test_names_of_a_long_header_are_cut_off():
+    schema = Schema([Column(f"column {index}") for index in range(30)])
+
+    with pytest.raises(MalformedBody, match=r"column 8,column 9,…$"):
+        schema.read(CSV(b"1,2\n"))
+
+
+WITHOUT_HEADER = MIXED.with_options(csv_header=False)
+
+
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"], ids=["plain", "bom"])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\r", b"\n\n\n"], ids=repr)
+@pytest.mark.parametrize("rows", [1, 3])
+def test_csv_without_a_header_is_in_the_order_of_the_schema(parser, bom, end, rows):
+    line_end = end[:1] if end[:1] == b"\r" and len(end) == 1 else b"\r\n" if end[:1] == b"\r" else b"\n"
+    raw = bom + line_end.join([b"1.5,pro,3,true,x"] * rows) + end
+    row = {"age": 1.5, "plan": "pro", "visits": 3, "active": True, "note": "x"}
+
+    assert [row] * rows == WITHOUT_HEADER.read(CSV(raw)).rows()
+    assert [row] * rows == MIXED.read(CSV(raw, header=MIXED.names)).rows()
+    assert [row] * rows == [r for table in WITHOUT_HEADER.iter_csv(raw, 1) for r in table.rows()]
+
+
+def test_numbers_without_a_header_are_the_same_with_every_parser(parser):
+    schema = Schema([Column(name) for name in "abcd"])
+    raw = FRAME.to_csv(index=False, header=False).encode()
+
+    assert NUMERIC.tobytes() == schema.with_options(csv_header=False).read(CSV(raw)).numbers.tobytes()
+    assert NUMERIC.tobytes() == schema.read(CSV(FRAME.to_csv(index=False).encode())).numbers.tobytes()
+
+
+def test_csv_without_a_header_and_without_rows_gives_an_empty_table(parser):
+    for raw in (b"", b"\n", b"\r\n"):
+        assert (0, 2) == TWO.with_options(csv_header=False).read(CSV(raw)).numbers.shape
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"1,2,3\n", "Line 1 of the CSV body has 3 cells: send 2, one for each column"),
+        (b"1,2\n3\n", "Line 2 of the CSV body has 1 cells: send 2, one for each column"),
+        (b"a,b\n1,2\n", "Invalid input data: a must be a number (row 0); b must be a number (row 0)"),
+    ],
+)
+def test_fault_in_csv_without_a_header_names_its_line_or_row(parser, raw, message):
+    with pytest.raises(RequestError) as info:
+        TWO.with_options(csv_header=False).read(CSV(raw))
+
+    assert message == info.value.message
 
 
 def test_optional_column_may_be_left_out(parser):
@@ -220,12 +311,12 @@ def test_name_may_contain_a_semicolon():
 INVALID_NUMBERS = [
     *[
         "nan",
-        "NaN",
+        "N/A",
+        " NA",
+        "na",
         "inf",
         "-Infinity",
-        "null",
         "None",
-        "NA",
         "1_000",
         "١",
         "1,5",
@@ -264,6 +355,72 @@ def test_invalid_number_is_rejected(parser, text, place):
     with pytest.raises(InvalidValues):
         TWO.read(CSV(raw))
     assert read_outcome(reference_reader(TWO), raw) == read_outcome(TWO.read, CSV(raw))
+
+
+NULLABLE = Schema(
+    [
+        Column("n", "number", nullable=True),
+        Column("i", "integer", nullable=True, minimum=1),
+        Column("b", "boolean", nullable=True),
+        Column("t", "text", nullable=True),
+        Column("x", "any", nullable=True),
+    ]
+)
+
+
+@pytest.mark.parametrize("cell", ["NA", "NaN", "null", "NULL"])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_na_is_null_in_columns_of_numbers_and_booleans(parser, cell, quote):
+    """As R and pandas write it. In text, NA may be the code of Namibia."""
+    cell = quote + cell + quote
+    raw = f"n,i,b,t,x\n1.5,2,true,a,b\n{','.join([cell] * 5)}\n".encode()
+    text = cell.strip('"')
+
+    expected = [
+        {"n": 1.5, "i": 2, "b": True, "t": "a", "x": "b"},
+        {"n": None, "i": None, "b": None, "t": text, "x": text},
+    ]
+    assert expected == NULLABLE.read(CSV(raw)).rows()
+    assert read_outcome(reference_reader(NULLABLE), raw) == read_outcome(NULLABLE.read, CSV(raw))
+    assert [{"a": 1.0, "b": None}] * 2 == TWO.read(CSV(f"a,b\n1,{cell}\n1.0,{cell}\n".encode())).rows()
+
+
+@pytest.mark.parametrize("kind", ["number", "integer", "boolean"])
+def test_na_is_rejected_as_null_in_a_column_that_is_not_nullable(parser, kind):
+    schema = Schema([Column("a", kind), Column("b", "integer")])
+    raw = b"a,b\n1,2\nNA,2\n" if kind != "boolean" else b"a,b\ntrue,2\nNA,2\n"
+
+    with pytest.raises(InvalidValues, match=r"a must not be null \(row 1\)"):
+        schema.read(CSV(raw))
+
+
+def test_frame_with_nulls_is_read_as_pandas_writes_it_for_r(parser):
+    frame = FRAME.mask(NUMERIC > 0)
+    schema = Schema([Column(name, nullable=True) for name in "abcd"])
+    raw = frame.to_csv(index=False, na_rep="NA").encode()
+
+    assert np.array_equal(frame.to_numpy(), schema.read(CSV(raw)).numbers, equal_nan=True)
+
+
+def test_na_values_replace_the_default(parser):
+    schema = TWO.with_options(na_values=["?", "n/a"])
+
+    assert [None, None, None, 1.0] == [
+        row["b"] for row in schema.read(CSV(b"a,b\n1,?\n2,n/a\n3,\n4,1\n")).rows()
+    ]
+    with pytest.raises(InvalidValues, match="b must be a number"):
+        schema.read(CSV(b"a,b\n1,NA\n"))
+    with pytest.raises(InvalidValues, match="b must be a number"):
+        TWO.with_options(na_values=()).read(CSV(b"a,b\n1,NA\n"))
+
+
+@pytest.mark.parametrize("na_values", ["NA", [1], None, ["-999"], ["true"], [" 1"]])
+def test_na_values_must_be_texts_that_are_not_values(na_values):
+    """A number would mean null in CSV, and itself in JSON."""
+    with pytest.raises(
+        ConfigurationError, match="na_values must be a list of texts that are neither numbers"
+    ):
+        TWO.with_options(na_values=na_values)
 
 
 NUMBERS = [

@@ -122,7 +122,7 @@ def test_response_hides_the_schema_without_show_schema():
 @pytest.mark.parametrize(
     ("policy", "status", "warnings"),
     [
-        ("refuse", 400, None),
+        ("reject", 400, None),
         ("warn", 200, ["plan has values the model was not trained with"]),
         ("accept", 200, None),
     ],
@@ -153,7 +153,7 @@ def test_nan_option():
     schema = Schema([Column("a", nullable=True)])
 
     assert [{"a": None}] == schema.read({"a": float("nan")}).rows()
-    read_error({"a": float("nan")}, schema.with_options(nan="refuse"))
+    read_error({"a": float("nan")}, schema.with_options(nan="reject"))
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_small_body_with_many_cells_is_rejected(columns):
     assert 100 == len(wide.read(b"[" + b",".join([b"{}"] * 100) + b"]", 10_000))
 
 
-@pytest.mark.parametrize("name", [0, ("a", "b"), None])
+@pytest.mark.parametrize("name", [0.5, ("a", "b"), None])
 def test_column_names_in_rows_must_be_text(name):
     with pytest.raises(InvalidInput, match="rename the column, or send an array"):
         SCHEMA.read([{name: 1}])

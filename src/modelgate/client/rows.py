@@ -154,14 +154,17 @@ def _check_finite(value: Any) -> Any:
     return value
 
 
+def _to_json(value: Any) -> Any:
+    # msgspec would encode a Decimal as text. The others are converted as `Gate.score` does.
+    return value if type(value) in _PLAIN else _check_finite(to_json_value(value))
+
+
+_PLAIN = frozenset({str, int, bool, type(None)})
 _ENCODER = msgspec.json.Encoder(enc_hook=_encode_hook)
 
 
 def _encode(rows: Any) -> bytes:
     try:
-        for row in rows:
-            for value in row.values():
-                _check_finite(value)
-        return _ENCODER.encode(rows)
+        return _ENCODER.encode([{name: _to_json(row[name]) for name in row} for row in rows])
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"rows must contain only values that JSON can represent (got {error})") from None

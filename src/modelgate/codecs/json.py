@@ -6,6 +6,7 @@ skips unused values whatever their depth.
 """
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
@@ -22,8 +23,10 @@ __all__ = [
     "count_byte",
     "decode_allowing_overflow",
     "decode_json",
+    "decode_text",
     "reject_deep_nesting",
     "reject_duplicate_names",
+    "reject_encoded_text",
 ]
 
 T = TypeVar("T")
@@ -34,8 +37,13 @@ LARGE = 64 * 1024
 _NUMPY_SIZE = 8192
 _MAX_DIGITS = 400
 
+# Python's json.dumps writes them, and msgspec reports the first byte after a minus sign.
+_NOT_A_NUMBER = re.compile(rb"NaN|Infinity")
+
 ANY: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder()
 """Decoder for any JSON value."""
+
+_TEXT = msgspec.json.Decoder(str)
 
 MAX_DEPTH = 32
 """Largest depth of nested arrays and objects in unused values."""
@@ -52,11 +60,21 @@ def decode_json(raw: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") ->
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
+        if bytes(raw)[:1] == b'"':
+            reject_encoded_text("The JSON body", decode_json(raw, ANY))
         raise MalformedBody(f"The JSON body has the wrong shape: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedBody(_describe_syntax_error(raw, error)) from None
     except (RecursionError, ValueError, MemoryError) as error:
         raise MalformedBody(f"The body is not readable as JSON: {_describe_error(error)}") from None
+
+
+def decode_text(raw: bytes | msgspec.Raw) -> str | None:
+    """Return the string that *raw* contains, or None if it is anything else."""
+    try:
+        return _TEXT.decode(raw)
+    except (msgspec.MsgspecError, ValueError):
+        return None
 
 
 def decode_allowing_overflow(raw: bytes) -> tuple[Any, MalformedBody | None]:
@@ -94,7 +112,32 @@ def _describe_syntax_error(raw: bytes | msgspec.Raw, error: Exception) -> str:
         bytes(raw).decode()
     except UnicodeDecodeError as unicode_error:
         return f"The body is not readable as JSON: {_describe_error(unicode_error)}"
+    if token := _NOT_A_NUMBER.match(bytes(raw), _error_position(error)):
+        name, remedy = (
+            token[0].decode(),
+            "null for a missing number" if token[0] == b"NaN" else "a finite number",
+        )
+        return f"The body is not valid JSON, which has no {name} (byte {token.start()}): send {remedy}"
     return f"The body is not valid JSON: {error}"
+
+
+def _error_position(error: Exception) -> int:
+    """Return the position at which msgspec found a syntax error, or 0 if *error* has none."""
+    position = re.search(r"\(byte (\d+)\)", str(error))
+    return int(position[1]) if position is not None else 0
+
+
+def reject_encoded_text(subject: str, value: object) -> None:
+    """Raise `MalformedBody` if *value* is a text that holds a JSON object or array.
+
+    Args:
+        subject: Name of the value in the message.
+        value: Decoded JSON.
+    """
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+        raise MalformedBody(
+            f"{subject} is a text that holds JSON: it was encoded twice; send the object or array itself"
+        )
 
 
 def _describe_error(error: BaseException) -> str:

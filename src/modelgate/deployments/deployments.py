@@ -99,7 +99,10 @@ class Deployments(Mapping[str, Deployment]):
         self._on_add = on_add
 
     def __getitem__(self, name: str) -> Deployment:
-        return self.catalog[name].deployment
+        live = self.catalog.get(name)
+        if live is None:
+            raise KeyError(name)
+        return live.deployment
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self.catalog))
@@ -194,7 +197,7 @@ class Deployments(Mapping[str, Deployment]):
             ConfigurationError: The model cannot be loaded or fails its test.
             StoreError: The store cannot be reached.
         """
-        live = self.catalog.get_or_404(name)
+        live = self.catalog[name]
         changed = replace(live.deployment, rollout=rollout, shadow=shadow)
         known = live.all_revisions
         if model is not None:
@@ -210,7 +213,7 @@ class Deployments(Mapping[str, Deployment]):
             NotFound: There is no such deployment or model.
             DeploymentUnavailable: A model cannot be loaded; see the cause.
         """
-        live = self.catalog.get_or_404(name)
+        live = self.catalog[name]
         not_loadable = [revision for revision in live.all_revisions if revision.handle is None]
         if len(not_loadable) < len(live.all_revisions):
             try:
@@ -271,7 +274,7 @@ class Deployments(Mapping[str, Deployment]):
         Raises:
             NotFound: There is no such deployment, or it has no shadow.
         """
-        shadow = self.catalog.get_or_404(name).shadow
+        shadow = self.catalog[name].shadow
         if shadow is None:
             raise NotFound(f"Deployment {name} has no shadow")
         return shadow.report()

@@ -31,7 +31,7 @@ class Registry(Protocol):
 
 
 class Controller(Protocol):
-    """The methods of `modelgate.deployments.lifecycle.DeploymentController` that are used here."""
+    """The methods of `modelgate.deployments.lifecycle.DeploymentController` that a reconciler needs."""
 
     def apply(self, name: str, deployment: Deployment | None, state: State, *, load: bool) -> None: ...
     def warm_up(self, name: str) -> None: ...

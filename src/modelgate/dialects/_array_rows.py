@@ -1,4 +1,4 @@
-"""Rows sent as JSON arrays: values in the schema's order, columns by name, or one value per row."""
+"""Rows sent as JSON arrays: values in the schema's order, or one value per row."""
 
 import re
 from collections.abc import Sequence
@@ -6,15 +6,13 @@ from typing import Any
 
 import msgspec
 
-from ..codecs.json import decode_json, reject_duplicate_names
-from ..errors import InvalidInput
+from ..codecs.json import decode_json
 from ..schema import SplitRows
 
-__all__ = ["row_from_values", "rows_from_array", "rows_from_columns", "starts_with_value"]
+__all__ = ["row_from_values", "rows_from_array", "starts_with_value"]
 
 _LISTS: "msgspec.json.Decoder[Sequence[Sequence[Any]]]" = msgspec.json.Decoder(list[list[Any]])
 _LIST: "msgspec.json.Decoder[Sequence[Any]]" = msgspec.json.Decoder(list[Any])
-_COLUMNS: "msgspec.json.Decoder[dict[str, Sequence[Any]]]" = msgspec.json.Decoder(dict[str, list[Any]])
 _ARRAY = re.compile(rb"\[[ \t\r\n]*(.)", re.DOTALL)
 
 
@@ -47,17 +45,3 @@ def rows_from_array(raw: bytes) -> bytes | SplitRows:
         return SplitRows(None, [[value] for value in decode_json(raw, _LIST)])
     match = _ARRAY.match(raw)
     return SplitRows(None, decode_json(raw, _LISTS)) if match is not None and match[1] == b"[" else raw
-
-
-def rows_from_columns(raw: bytes) -> SplitRows:
-    """Decode an object that has an array of values per column.
-
-    Raises:
-        MalformedBody: *raw* is not such an object, or names a column twice.
-        InvalidInput: There are no columns, or their lengths differ.
-    """
-    columns = decode_json(raw, _COLUMNS)
-    reject_duplicate_names(raw, len(columns))
-    if len({len(values) for values in columns.values()}) != 1:
-        raise InvalidInput("inputs must be an object of arrays, one for each column, all of one length")
-    return SplitRows(list(columns), list(zip(*columns.values(), strict=True)))

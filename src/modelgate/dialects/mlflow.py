@@ -39,9 +39,9 @@ from ..http.body import check_body, read_body, read_json_members
 from ..http.negotiation import best_media_type
 from ..http.routing import Route
 from ..inference import Prediction, Target
-from ..schema import SplitRows, columns_to_records
+from ..schema import SplitRows, columns_to_records, rows_from_columns
 from ..scoring import Query
-from ._array_rows import rows_from_array, rows_from_columns
+from ._array_rows import rows_from_array
 from ._row_body import decode_row_body
 from .openapi_spec import (
     COLUMNS,

@@ -10,10 +10,10 @@
           "detail": "…", "missing_columns": ["plan"], "request_id": "…"}
 
 For a model with several outputs, ``outputs`` has an object with ``prediction`` and ``probabilities`` by output.
-A single row that has a column ``rows``, and no other, must be sent in an array.
+A single row whose only column is called ``rows`` must be sent in an array.
 
 Rows can also be sent as CSV, NDJSON (an object per line) or an ``.npy`` file with an array of shape (rows,
-columns) in the schema's order; the ``Accept`` field selects one of these for the response. Options stand in the
+columns) in the schema's order; the ``Accept`` field selects one of these for the response. Options are in the
 query string: ``?passthrough=id`` returns the column ``id`` with each prediction. Errors are problem details
 (RFC 9457).
 """
@@ -49,6 +49,7 @@ from .openapi_spec import (
     OpenAPISpec,
     any_of_schema,
     array_schema,
+    number_schema,
     object_schema,
     value_schema,
 )
@@ -81,7 +82,7 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
 
 
 def _target_members(target: Target) -> dict[str, JSONSchema]:
-    probabilities: JSONSchema = {"type": "object", "additionalProperties": {"type": "number"}}
+    probabilities: JSONSchema = {"type": "object", "additionalProperties": number_schema(target)}
     return {
         "prediction": value_schema(target),
         **({"probabilities": probabilities} if target.probabilities else {}),

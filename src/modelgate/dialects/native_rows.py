@@ -35,7 +35,7 @@ def _encode_ndjson(prediction: Prediction) -> bytes:
 
 
 def _encode_csv(prediction: Prediction) -> bytes:
-    """Encode a column ``prediction`` and one for each class, after the passthrough columns."""
+    """Encode the passthrough columns, then a column ``prediction`` and a column for each class."""
     columns: list[tuple[str, Any]] = list((prediction.passthrough_columns or {}).items())
     for output in prediction.outputs:
         prefix = f"{output.name}_" if len(prediction.outputs) > 1 else ""
@@ -60,7 +60,7 @@ ENCODERS: Mapping[str, Callable[..., bytes]] = {
     "application/x-ndjson": _encode_ndjson,
     "application/x-npy": _encode_npy,
 }
-"""Encoders by the media type of their result, that of choice first."""
+"""Encoders by the media type of their result. The first one is the default."""
 
 
 def _steps(prediction: Prediction) -> Iterator[list[dict[str, Any]]]:

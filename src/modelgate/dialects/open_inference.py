@@ -14,6 +14,9 @@ Source: https://github.com/kserve/open-inference-protocol, specification/protoco
     GET  /v2  ·  /v2/health/live  ·  /v2/health/ready
          /v2/models/churn[/versions/1]  ·  /v2/models/churn[/versions/1]/ready
 
+A model with one target also has its outputs under the names of MLServer's scikit-learn runtime, ``predict``
+and ``predict_proba``, if a request names them in ``outputs``.
+
 The inputs are one tensor per column, with the column's name and the shape ``[rows]`` or ``[rows, 1]``;
 or a single tensor ``[rows, columns]`` of any name, with the columns in the schema's order. Tensors of
 requests and responses can be binary; see `tensors`.
@@ -53,6 +56,10 @@ _BINARY = "application/octet-stream"
 _UNSUPPORTED = ("classification", "shared_memory_region")
 
 
+# Names that clients of MLServer request from its scikit-learn runtime.
+_MLSERVER_NAMES = ("predict", "predict_proba")
+
+
 _TEXT: JSONSchema = {"type": "string"}
 
 _OBJECT: JSONSchema = {"type": "object"}
@@ -78,6 +85,8 @@ _REQUEST = object_schema(
 
 def _response_schema(targets: Sequence[Target]) -> JSONSchema:
     names = [tensor["name"] for target in targets for tensor in _target_metadata(target)]
+    if len(targets) == 1:
+        names += _MLSERVER_NAMES[: len(names)]
     # The outputs of a function may have other names than the declared targets.
     is_known = all(target.classes is not None or target.number for target in targets)
     name: JSONSchema = {"name": {"enum": names}} if is_known else {}
@@ -151,6 +160,9 @@ class OpenInference:
         if prediction.warnings:
             head["parameters"] = {"warnings": list(prediction.warnings)}
         tensors = {tensor.name: tensor for tensor in _output_tensors(prediction)}
+        if inference.outputs and len(prediction.outputs) == 1:
+            for name, tensor in zip(_MLSERVER_NAMES, list(tensors.values()), strict=False):
+                tensors.setdefault(name, tensor._replace(name=name))
         chunks = list[bytes]()
         head["outputs"] = [
             _encode_tensor(tensor, chunks if is_binary else None)
@@ -229,7 +241,8 @@ def _output_tensors(prediction: Prediction) -> Iterator[_Tensor]:
 
 def _values_tensor(output: Output) -> _Tensor:
     values = output.values.tolist()
-    datatype = infer_datatype(values)
+    # A number that is not finite is null in JSON, and NaN in binary data.
+    datatype = "FP64" if output.values.dtype.kind == "f" else infer_datatype(values)
     if datatype is None:
         # A function can return values of mixed types. All become text: strings as they are, others as JSON.
         datatype = "BYTES"
@@ -243,12 +256,14 @@ def _select_tensors(request: InferenceRequest, tensors: dict[str, _Tensor]) -> I
     if not request.outputs:
         yield from ((tensor, default) for tensor in tensors.values())
         return
+    names = ", ".join(name[:SHOWN_TEXT] for name in tensors)
     for requested in request.outputs:
         # Removing the tensor rejects an output that is requested twice.
         tensor = tensors.pop(requested.name, None)
         if tensor is None:
             raise InvalidInput(
-                f"Output {requested.name[:SHOWN_TEXT]!r}: must be an output of the model, and named once"
+                f"Output {requested.name[:SHOWN_TEXT]!r}: the model has no such output, or it is named twice:"
+                f" request {names}"
             )
         for parameter in _UNSUPPORTED:
             if parameter in (requested.parameters or {}):

@@ -36,6 +36,7 @@ from .openapi_spec import (
     OpenAPISpec,
     any_of_schema,
     array_schema,
+    number_schema,
     object_schema,
     targets_schema,
     value_schema,
@@ -75,7 +76,7 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
 def _target_schema(target: Target) -> JSONSchema:
     if target.classes is None:
         return value_schema(target)
-    confidence: dict[str, JSONSchema] = {"confidence": {"type": "number"}} if target.probabilities else {}
+    confidence: dict[str, JSONSchema] = {"confidence": number_schema(target)} if target.probabilities else {}
     return object_schema(["predicted_class", *confidence], predicted_class=value_schema(target), **confidence)
 
 
@@ -154,12 +155,14 @@ def _details(error: AnswerableError) -> dict[str, str]:
     if not isinstance(error, InvalidInput):
         return {}
     sent = {column: name for name, column in error.details.get("did_you_mean", {}).items()}
+    errors = error.details.get("errors", {})
     missing = {
-        column: "is missing" + (f": did you mean it by {sent[column]}?" if column in sent else "")
+        column: errors.get(column, "is missing")
+        + (f": did you mean it by {sent[column]}?" if column in sent else "")
         for column in error.details.get("missing_columns", ())
     }
     unexpected = dict.fromkeys(error.details.get("unexpected_columns", ()), "is not expected")
-    return {**missing, **error.details.get("errors", {}), **unexpected}
+    return {**errors, **missing, **unexpected}
 
 
 def _result(outputs: Sequence[Output], single: bool) -> Any:

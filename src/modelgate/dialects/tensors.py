@@ -100,7 +100,7 @@ def from_json(datatype: str, rows: int, columns: int, data: Any) -> list[Any]:
         raise TensorError("data must be an array")
     if data and isinstance(data[0], list):
         if len(data) != rows or not all(isinstance(row, list) and len(row) == columns for row in data):
-            raise TensorError(f"data must be flat, or {rows} arrays of {columns}")
+            raise TensorError(f"data must be a flat array, or {rows} arrays of {columns} elements")
         data = [value for row in data for value in row]
     values: list[Any] = data
     if len(values) != rows * columns:

@@ -30,9 +30,9 @@ from ..http import MAX_BODY, Request, Response, credentials_from_headers
 from ..http.body import check_body, decode_json_off_loop, parse_off_loop, read_body, require_json
 from ..http.routing import Route
 from ..inference import Prediction, Target
-from ..schema import SplitRows, columns_to_records
+from ..schema import SplitRows, columns_to_records, rows_from_columns
 from ..scoring import Query
-from ._array_rows import rows_from_array, rows_from_columns
+from ._array_rows import rows_from_array
 from ._errors import json_error
 from .openapi_spec import (
     COLUMNS,

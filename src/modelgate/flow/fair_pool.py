@@ -29,7 +29,7 @@ from ..errors import Overloaded
 from .fork_safety import reset_after_fork
 from .greenlets import warn_if_patched_late
 
-__all__ = ["MAX_WAITING", "FairThreadPool", "PoolQuota", "is_in_worker"]
+__all__ = ["MAX_WAITING", "FairThreadPool", "PoolQuota", "this_thread"]
 
 MAX_WAITING = 65_536
 """Largest number of rows in the queue of one quota."""
@@ -352,16 +352,21 @@ class _Job(Future[Any]):
         return cancelled
 
 
-_thread = threading.local()
+class _Thread(threading.local):
+    """State of the current thread.
+
+    Attributes:
+        in_worker: Whether it belongs to a pool.
+    """
+
+    in_worker = False
 
 
-def is_in_worker() -> bool:
-    """Return True if the current thread belongs to a pool."""
-    return getattr(_thread, "in_worker", False)
+this_thread = _Thread()
 
 
 def _work(started: SimpleQueue[Callable[[], None] | None]) -> None:
-    _thread.in_worker = True
+    this_thread.in_worker = True
     while (run := started.get()) is not None:
         run()
         # Release the arguments of the last call while the thread is idle.

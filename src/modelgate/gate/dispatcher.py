@@ -57,9 +57,9 @@ class RequestDispatcher:
 
     def dispatch(self, request: Request) -> Flow[Response]:
         """Route *request*, pass it through the HTTP layers and return the response."""
-        context: RequestContext = request.context
-        context.catalog = self._deployments.catalog
         try:
+            context: RequestContext = request.context
+            context.catalog = self._deployments.catalog
             if request.wire is PLAIN_JSON:
                 self._route(request, context)
             route = context.route
@@ -114,10 +114,14 @@ class RequestDispatcher:
         query.deployment = context.deployment = self._deployment_name(context, query.deployment)
         query.version = version
         catalog = self._deployments.catalog
-        in_flight = catalog.get_or_404(query.deployment).in_flight
+        in_flight = catalog[query.deployment].in_flight
         try:
             try:
-                live = catalog.begin_request(query.deployment, in_flight, request)
+                in_flight.begin(request)
+                # Looked up again: a concurrent drain either waits for the request, or is noticed here.
+                live = catalog[query.deployment]
+                if live.state != "active":
+                    raise live.inactive_error()
                 return (yield from live.answer(request))
             finally:
                 in_flight.end(request)

@@ -63,7 +63,7 @@ class Router:
         Args:
             route: Route to add.
             wire: Wire format of the route.
-            params: Parameters that the path implies without containing them.
+            params: Fixed values of parameters, for a path that does not contain them.
         """
         prefix = _VARIABLE.split(route.path)[0]
         if prefix != route.path:

@@ -14,7 +14,7 @@ from .ed25519 import parse_public_keys, signer_of
 
 __all__ = ["LoadPolicy", "Mismatch"]
 
-Mismatch: TypeAlias = Literal["refuse", "warn"]
+Mismatch: TypeAlias = Literal["reject", "warn"]
 
 logger = logging.getLogger("modelgate")
 
@@ -30,7 +30,7 @@ class LoadPolicy:
             digest.
         allow_pickle: Whether a package may contain a pickle. Such a package must be pinned by *sha256*.
         on_version_mismatch: Action for a model that was saved with another version of scikit-learn (the
-            patch level may differ) or whose columns differ from its schema: ``"refuse"``, or ``"warn"``
+            patch level may differ) or whose columns differ from its schema: ``"reject"``, or ``"warn"``
             to log a warning.
         public_keys: Ed25519 keys, one of which must have signed the package (see `parse_public_keys`). Bare
             files are rejected then, because they cannot be signed. None to accept files without a signature.
@@ -41,7 +41,7 @@ class LoadPolicy:
 
     sha256: str | None = None
     allow_pickle: bool = False
-    on_version_mismatch: Mismatch = "refuse"
+    on_version_mismatch: Mismatch = "reject"
     public_keys: Sequence[str | Path] | None = None
 
     def __post_init__(self) -> None:
@@ -49,7 +49,7 @@ class LoadPolicy:
             raise ConfigurationError(f"sha256 must be 64 hexadecimal digits (got {self.sha256!r})")
         if self.on_version_mismatch not in get_args(Mismatch):
             raise ConfigurationError(
-                f"on_version_mismatch must be 'refuse' or 'warn' (got {self.on_version_mismatch!r})"
+                f"on_version_mismatch must be 'reject' or 'warn' (got {self.on_version_mismatch!r})"
             )
         if self.public_keys is not None:
             object.__setattr__(self, "public_keys", parse_public_keys(self.public_keys))
@@ -106,14 +106,30 @@ class LoadPolicy:
                 " which runs no code."
             )
 
+    def check_sklearn_version(self, version: str) -> None:
+        """Compare the *version* of scikit-learn that saved a model with the installed one.
+
+        Only the patch level may differ.
+
+        Raises:
+            ConfigurationError: They differ, and `on_version_mismatch` is ``"reject"``.
+        """
+        import sklearn
+
+        if version.split(".")[:2] != sklearn.__version__.split(".")[:2]:
+            self.handle_mismatch(
+                f"the model was saved with scikit-learn {version}, but {sklearn.__version__} is installed"
+            )
+
     def handle_mismatch(self, mismatch: str) -> None:
         """Raise `ConfigurationError` because of *mismatch*, or only log it, see *on_version_mismatch*.
 
         Args:
             mismatch: Sentence about the model that describes the mismatch.
         """
-        if self.on_version_mismatch == "refuse":
+        if self.on_version_mismatch == "reject":
             raise ConfigurationError(
-                f'{mismatch}: save the model again, or load it with on_version_mismatch="warn"'
+                f'{mismatch}: save the model again, or pass on_version_mismatch="warn" to ModelPackage.load or'
+                " to the store"
             )
         logger.warning("model file: mismatch: %s", mismatch)

@@ -21,7 +21,15 @@ from .manifest import Label, Manifest, make_manifest, read_member, read_metadata
 from .model_thread import in_model_thread
 from .onnx import OnnxModel
 from .onnx_export import measure_onnx
-from .package_files import PACKAGE, check_bare_file, check_identity, check_name, file_errors, sha256_of
+from .package_files import (
+    PACKAGE,
+    check_bare_file,
+    check_identity,
+    check_name,
+    file_errors,
+    sha256_of,
+    split_name,
+)
 from .serializers import dump, read_estimator
 from .training_sample import (
     background_sample,
@@ -146,10 +154,12 @@ class ModelPackage:
         *,
         sha256: str | None = None,
         allow_pickle: bool = False,
-        on_version_mismatch: Mismatch = "refuse",
+        on_version_mismatch: Mismatch = "reject",
         public_keys: Sequence[str | Path] | None = None,
     ) -> "ModelPackage":
-        """Read a package, or a bare ``.skops``, ``.onnx`` or ``.joblib`` file.
+        """Read a package, or a bare file: ``.skops``, ``.onnx``, or a pickle.
+
+        Pickles end in ``.joblib``, ``.pkl`` or ``.pickle``, and may be compressed: ``.joblib.gz``.
 
         Args:
             path: Path of the file or folder.
@@ -157,7 +167,7 @@ class ModelPackage:
                 Required for a pickle. None to accept any digest.
             allow_pickle: Whether a package may contain a pickle. Loading a pickle runs the code in it.
             on_version_mismatch: Action for a model that was saved with another version of scikit-learn
-                (the patch level may differ) or whose columns differ from its schema: ``"refuse"``, or
+                (the patch level may differ) or whose columns differ from its schema: ``"reject"``, or
                 ``"warn"`` to log a warning.
             public_keys: PEM files, or Ed25519 keys in base64, one of which must have signed the package.
                 Needs the extra ``ed25519``. None to accept packages without a signature.
@@ -248,7 +258,7 @@ def open_content(name: str, content: bytes, policy: LoadPolicy) -> ModelPackage:
 
 
 def _open_content(path: Path, content: bytes, policy: LoadPolicy) -> ModelPackage:
-    suffix = path.suffix
+    suffix = split_name(path)[1]
     if suffix == PACKAGE:
         package = read_package(content, policy)
         check_identity(path, package.manifest, policy)

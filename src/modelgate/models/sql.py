@@ -91,7 +91,7 @@ class SqlModelStore:
         *,
         sha256: Mapping[str, str] | None = None,
         allow_pickle: bool = False,
-        on_version_mismatch: Mismatch = "refuse",
+        on_version_mismatch: Mismatch = "reject",
         public_keys: Sequence[str | Path] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:

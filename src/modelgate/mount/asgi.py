@@ -47,8 +47,8 @@ class ASGIRequest(Request):
             root_path=root_path,
             query_string=scope.get("query_string", b"").decode("latin-1"),
             scheme=scope.get("scheme", "http"),
-            client=client[0] if client else None,
             context=RequestContext(),
+            client=client[0] if client else None,
         )
         self.scope = scope
         self.receive = receive
@@ -102,9 +102,9 @@ def _remove_root_path(path: str, root_path: str, app_root_path: str) -> str:
 
 
 def select_handler(handler: Handler[Request, Response]) -> Handler[Request, Response]:
-    """Return *handler*, or one that answers 503 if the server runs another event loop than asyncio's.
+    """Return *handler*, or a handler that answers 503 if the server's event loop is not that of asyncio.
 
-    Waits of *handler* would fail in the midst of an await, and take other requests with them.
+    On any other loop, *handler* would fail in the middle of an await, and make other requests fail too.
     """
     # Looking for trio first is cheaper.
     if "trio" not in sys.modules or asyncio._get_running_loop() is not None:
@@ -127,11 +127,11 @@ def app(handler: Handler[Request, Response]) -> ASGIApp:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await _handle_other_scope(scope, receive, send)
-        request = ASGIRequest(scope, receive)
+        call_handler, request = select_handler(handler), ASGIRequest(scope, receive)
         try:
             try:
-                response = await adrive(select_handler(handler)(request))
-                await _send(request, response, send)
+                response = await adrive(call_handler(request))
+                await _send(response, response.payload(request.method), send)
             finally:
                 request.close()
         except BaseException:
@@ -181,21 +181,18 @@ async def _handle_other_scope(scope: Scope, receive: Receive, send: Send) -> Non
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _send(request: Request, response: Response, send: Send) -> None:
-    body = response.body
-    if isinstance(body, bytes):
-        payload = response.payload(request.method)
-        await send(_start_message(response))
+async def _send(response: Response, payload: bytes | Iterable[bytes], send: Send) -> None:
+    await send(_start_message(response))
+    if isinstance(payload, bytes):
         await send({"type": "http.response.body", "body": payload})
         return
-    await send(_start_message(response))
-    chunks = iter(body)
+    chunks = iter(payload)
     try:
         while (chunk := await adrive(run(next, chunks, None))) is not None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     finally:
-        getattr(body, "close", lambda: None)()
+        getattr(payload, "close", lambda: None)()
 
 
 def _start_message(response: Response) -> Message:
@@ -225,7 +222,7 @@ def wrap(application: ASGIApp, *layers: Layer[Request, Response]) -> ASGIApp:
                 response = await adrive(request.flow)
                 # The response is None if `_finish` has already sent it.
                 if response is not None:
-                    await _send(request, response, send)
+                    await _send(response, response.payload(request.method), send)
             finally:
                 request.close()
         except BaseException:
@@ -273,7 +270,7 @@ class _WrappedRequest(ASGIRequest):
     async def call_app(self) -> None:
         """Run the app until it returns. `_handle_message` passes its response to the flow of the layers."""
         self.scope["modelgate.request"] = self
-        self.defer(partial(self.scope.pop, "modelgate.request", None))
+        self.on_close.append(partial(self.scope.pop, "modelgate.request", None))
         if self.whole_response:
             # With extensions such as pathsend, the server itself sends a file, which layers would not see.
             self.scope["extensions"] = {}
@@ -327,7 +324,7 @@ class _WrappedRequest(ASGIRequest):
             await self._send({**self._start, **_start_message(response)})
         else:
             self._replaced, self._parts = True, None
-            await _send(self, response, self._send)
+            await _send(response, response.payload(self.method), self._send)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

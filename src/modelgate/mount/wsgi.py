@@ -43,8 +43,8 @@ class WSGIRequest(Request):
             root_path=_decode_utf8(environ.get("SCRIPT_NAME", "")),
             query_string=environ.get("QUERY_STRING", ""),
             scheme=environ.get("wsgi.url_scheme", "http"),
-            client=environ.get("REMOTE_ADDR") or None,
             context=RequestContext(),
+            client=environ.get("REMOTE_ADDR") or None,
         )
         self.environ = environ
 
@@ -138,9 +138,10 @@ def _send(
     try:
         try:
             response = drive(handler(request))
-            if not isinstance(response.body, bytes):
+            payload = response.payload(request.method)
+            if not isinstance(payload, bytes):
                 start_response(response.status_line, response.headers)
-                return _StreamingBody(response.body, request.close)
+                return _StreamingBody(payload, request.close)
         except BaseException:
             request.close()
             raise
@@ -150,7 +151,6 @@ def _send(
         # A KeyboardInterrupt may have ended the first call of `close` before it did anything.
         request.close()
         raise
-    payload = response.payload(request.method)
     start_response(response.status_line, response.headers)
     return [payload]
 
@@ -227,7 +227,7 @@ class _AppCall:
     def _prepare_environ(self) -> WSGIEnvironment:
         environ = self._request.environ
         environ["modelgate.request"] = self._request
-        self._request.defer(partial(environ.pop, "modelgate.request", None))
+        self._request.on_close.append(partial(environ.pop, "modelgate.request", None))
         if self._request.body_read is not None:
             environ["wsgi.input"] = BytesIO(self._request.body_read)
             environ["CONTENT_LENGTH"] = str(len(self._request.body_read))

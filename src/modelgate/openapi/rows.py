@@ -61,7 +61,7 @@ def example_of(schema: Schema) -> dict[str, Level | None] | None:
 
 def column_schema(column: Column, options: SchemaOptions) -> JSONSchema:
     """Return the JSON Schema of the values that are accepted for *column* with *options*."""
-    schema = to_json_schema(column, any_level=options.unknown_levels != "refuse")
+    schema = to_json_schema(column, any_level=options.unknown_levels != "reject")
     if not options.coerce_strings or column.kind in ("text", "any"):
         return schema
     annotations = {name: schema.pop(name) for name in _ANNOTATIONS if name in schema}

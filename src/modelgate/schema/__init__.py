@@ -3,6 +3,7 @@
 from ..codecs.csv_writer import write_csv
 from .columns import Column, Kind
 from .csv_decoder import CSV
+from .json_columns import rows_from_columns
 from .passthrough import read_passthrough_columns
 from .schema import Schema
 from .schema_options import SchemaOptions
@@ -19,5 +20,6 @@ __all__ = [
     "Table",
     "columns_to_records",
     "read_passthrough_columns",
+    "rows_from_columns",
     "write_csv",
 ]

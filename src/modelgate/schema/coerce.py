@@ -3,14 +3,21 @@
 import datetime
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
 
 from .columns import EXACT, Column
 
-__all__ = ["JSON_NUMBER", "coerce_to_kind", "coercion_warnings", "parse_text", "to_json_value"]
+__all__ = [
+    "JSON_NUMBER",
+    "coerce_to_kind",
+    "coercion_warnings",
+    "null_texts",
+    "parse_text",
+    "to_json_value",
+]
 
 # RFC 8259, section 6.
 JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
@@ -22,9 +29,9 @@ _BOOLEANS = {"true": True, "false": False}
 
 
 def parse_text(column: Column, text: str) -> Any:
-    """Convert *text* to a number or boolean if *column* expects one; otherwise return it unchanged.
+    """Convert *text* to a number, boolean or datetime if *column* expects one; otherwise return it unchanged.
 
-    White space around a number or a boolean is ignored. In a column of the kind ``any``, ``007`` stays
+    White space around these is ignored. In a column of the kind ``any``, ``007`` stays
     text, so that article numbers and postcodes keep their zeros.
 
     Args:
@@ -34,13 +41,31 @@ def parse_text(column: Column, text: str) -> Any:
     if column.kind == "text":
         return text
     bare = text.strip(" \t")
-    if column.kind in ("boolean", "any") and bare.lower() in _BOOLEANS:
+    if column.kind == "datetime":
+        moment = column.parse_datetime(bare)
+        return text if moment is None else moment
+    if (column.kind in ("boolean", "any") or column.accepts_booleans) and bare.lower() in _BOOLEANS:
         return _BOOLEANS[bare.lower()]
     if column.kind == "any" and not JSON_NUMBER.fullmatch(bare):
         return text
     if column.kind != "boolean" and _NUMBER.fullmatch(bare):
         return int(bare) if bare.lstrip("+-").isdigit() else float(bare)
     return text
+
+
+def null_texts(column: Column, na_values: Collection[str]) -> frozenset[str]:
+    """Return the CSV cells that mean null in *column*.
+
+    In a column of text, or of values of unknown type, ``NA`` may be a value: the country code of Namibia.
+
+    Args:
+        column: Column of the cells.
+        na_values: See `SchemaOptions`.
+    """
+    # An empty cell is the level "" in a column that cannot be null.
+    is_level = column.levels is not None and not column.nullable and column.has_level("")
+    empty = frozenset() if is_level else frozenset({""})
+    return empty if column.kind in ("text", "any") else empty.union(na_values)
 
 
 def coercion_warnings(column: Column, values: Iterable[Any]) -> list[str]:
@@ -58,7 +83,16 @@ def coercion_warnings(column: Column, values: Iterable[Any]) -> list[str]:
 
 
 def coerce_to_kind(column: Column, value: Any) -> Any:
-    """Convert *value*, which *column* allows, to its kind: in an integer column, ``2.0`` becomes ``2``."""
+    """Convert *value*, which *column* allows, to its kind: in an integer column, ``2.0`` becomes ``2``.
+
+    None is returned unchanged.
+    """
+    if value is None:
+        return None
+    if column.kind == "datetime":
+        return column.parse_datetime(value)
+    if column.accepts_booleans and isinstance(value, bool):
+        return int(value)
     return int(value) if column.kind == "integer" else value
 
 

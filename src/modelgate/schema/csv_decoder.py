@@ -8,7 +8,6 @@ two functions.
 import codecs
 import csv
 import io
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -19,7 +18,8 @@ import numpy as np
 from ..errors import InvalidInput, MalformedBody
 from .columns import Column
 from .csv_fast_path import CSVLayout
-from .report import SHOWN_TEXT, ValidationReport
+from .csv_header import check_header
+from .report import ValidationReport
 from .row_validator import validate_rows
 from .schema_options import SchemaOptions
 from .table import Table
@@ -30,7 +30,6 @@ ROWS = 16_384
 """Default number of rows per table. With 30 columns, this is about 4 MB of CSV and 4 MB of numbers."""
 
 _CHUNK = 1 << 20
-_SEPARATORS = ((";", "semicolon"), ("\t", "tab"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +38,11 @@ class CSV:
 
     Args:
         raw: CSV in UTF-8. The bytes are not copied.
+        header: Column names, if the first line does not have them.
     """
 
     raw: bytes
+    header: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -58,18 +59,20 @@ class CSVDecoder:
     def __init__(self, columns: Sequence[Column], options: SchemaOptions) -> None:
         self._columns = columns
         self._options = options
+        # Header of bodies without a header line.
+        self._names = None if options.csv_header else [column.name for column in columns]
         # Most callers send the same header every time.
         self._cached_layout: tuple[bytes, CSVLayout] | None = None
 
-    def __call__(self, raw: bytes, max_rows: int | None = None) -> Table:
-        """Decode and validate *raw*.
+    def __call__(self, rows: CSV, max_rows: int | None = None) -> Table:
+        """Decode and validate *rows*.
 
         Raises:
             InvalidInput: The body has more than *max_rows* rows.
             MalformedBody: The body is not CSV with a header line; the message gives the line number.
             MissingColumns, InvalidValues: The rows do not match the schema.
         """
-        tables = self._iter_limited(raw, max_rows)
+        tables = self._iter_limited(rows, max_rows)
         first, second = next(tables), next(tables, None)
         return first if second is None else self._concat(chain([first, second], tables))
 
@@ -88,9 +91,9 @@ class CSVDecoder:
             warnings.update(dict.fromkeys(table.warnings))
         return Table(self._columns, numbers, texts, tuple(warnings))
 
-    def _iter_limited(self, raw: bytes, max_rows: int | None) -> Iterator[Table]:
-        count, rows = 0, ROWS if max_rows is None else min(ROWS, max_rows + 1)
-        for table in self.iter_tables(raw, rows):
+    def _iter_limited(self, rows: CSV, max_rows: int | None) -> Iterator[Table]:
+        count, step = 0, ROWS if max_rows is None else min(ROWS, max_rows + 1)
+        for table in self.iter_tables(rows, step):
             count += len(table)
             if max_rows is not None and count > max_rows:
                 raise InvalidInput(
@@ -107,55 +110,52 @@ class CSVDecoder:
         """
         if type(rows) is not int or rows < 1:
             raise ValueError(f"rows must be a whole number from 1 (got {rows!r})")
-        raw = _to_bytes(raw)
-        _check_encoding(raw)
-        header = self._read_unquoted_header(raw)
-        return self._iter_blocks(raw, rows, *header) if header is not None else self._iter_records(raw, rows)
+        names = raw.header if isinstance(raw, CSV) and raw.header is not None else self._names
+        body = CSV(_to_bytes(raw), names)
+        _check_encoding(body.raw)
+        header = self._read_unquoted_header(body)
+        return (
+            self._iter_blocks(body, rows, *header) if header is not None else self._iter_records(body, rows)
+        )
 
-    def _read_unquoted_header(self, raw: bytes) -> tuple[CSVLayout, int] | None:
-        r"""Return the layout of the header, and the offset where the header line ends.
+    def _read_unquoted_header(self, body: CSV) -> tuple[CSVLayout, int] | None:
+        r"""Return the layout of a body without quotes, and the offset of its first row.
 
         Returns None for a body that `_iter_records` must parse: there is a quote after the header line,
         or a ``\r`` that is not followed by ``\n``.
         """
-        end = raw.find(b"\n") + 1 or len(raw)
+        raw = body.raw
+        end = 0 if body.header is not None else raw.find(b"\n") + 1 or len(raw)
         if raw.find(b'"', end) >= 0 or (b"\r" in raw and raw.count(b"\r") != raw.count(b"\r\n")):
             return None
+        if body.header is not None:
+            return self._create_layout(body.header), 0
         line, cached = raw[:end], self._cached_layout
         if cached is not None and cached[0] == line:
             return cached[1], end
-        layout = self._create_layout(next(iter_records(line), []))
+        layout = self._create_layout(next(iter_records(CSV(line)), []))
         self._cached_layout = line, layout
         return layout, end
 
-    def _create_layout(self, header: list[str]) -> CSVLayout:
-        if not header:
-            raise MalformedBody("The CSV body has no header line: send the column names first")
-        if len(set(header)) != len(header):
-            duplicate = next(name for name, count in Counter(header).items() if count > 1)
-            raise MalformedBody(f"Line 1 of the CSV body names the column {duplicate[:SHOWN_TEXT]!r} twice")
-        if len(header) == 1 and header[0] not in (c.name for c in self._columns):
-            for separator, name in _SEPARATORS:
-                if separator in header[0]:
-                    raise MalformedBody(
-                        f"The separator of the CSV body is a {name}: send a comma between cells"
-                    )
-        return CSVLayout(header, self._columns, self._options)
+    def _create_layout(self, header: Sequence[str]) -> CSVLayout:
+        check_header(header, self._columns, self._options)
+        return CSVLayout(list(header), self._columns, self._options)
 
-    def _iter_blocks(self, raw: bytes, rows: int, layout: CSVLayout, start: int) -> Iterator[Table]:
+    def _iter_blocks(self, body: CSV, rows: int, layout: CSVLayout, start: int) -> Iterator[Table]:
         """Yield the tables of the fast path. Once it fails, `_iter_records` parses the remaining rows."""
         count = 0
-        for table in layout.parse_body(raw, start, _end_of_rows(raw), rows):
+        for table in layout.parse_body(body.raw, start, _end_of_rows(body.raw), rows):
             if table is None:
-                yield from self._iter_records(raw, rows, layout, count)
+                yield from self._iter_records(body, rows, layout, count)
                 return
             yield table
             count += len(table)
 
     def _iter_records(
-        self, raw: bytes, rows: int, layout: CSVLayout | None = None, skip: int = 0
+        self, body: CSV, rows: int, layout: CSVLayout | None = None, skip: int = 0
     ) -> Iterator[Table]:
-        lines = iter_records(_strip_empty_lines(raw))
+        body = CSV(_strip_empty_lines(body.raw), body.header)
+        lines = iter_records(body)
         header = next(lines, [])
         layout = layout or self._create_layout(header)
         lines = islice(lines, skip, None)
@@ -163,7 +163,7 @@ class CSVDecoder:
         if not cells and not skip:
             yield self._empty_table(layout)
         while cells:
-            yield self._parse_cells(layout, cells, raw)
+            yield self._parse_cells(layout, cells, body)
             cells = list(islice(lines, rows))
 
     def read_header(self, header: list[str]) -> Table:
@@ -181,7 +181,7 @@ class CSVDecoder:
         report.raise_for_errors(0, self._columns, self._options)
         return validate_rows(self._columns, [], self._options, text=True)
 
-    def _parse_cells(self, layout: CSVLayout, cells: list[list[str]], raw: bytes) -> Table:
+    def _parse_cells(self, layout: CSVLayout, cells: list[list[str]], body: CSV) -> Table:
         table = layout.parse_cells(cells)
         if table is not None:
             return table
@@ -189,7 +189,7 @@ class CSVDecoder:
             return self._validate(layout.header, cells)
         except InvalidInput:
             # The response must report the errors of all rows, so validate the entire body.
-            all_cells = list(islice(iter_records(_strip_empty_lines(raw)), 1, None))
+            all_cells = list(islice(iter_records(body), 1, None))
             if len(all_cells) > len(cells):
                 self._validate(layout.header, all_cells)
             raise
@@ -199,22 +199,26 @@ class CSVDecoder:
         return validate_rows(self._columns, rows, self._options, text=True)
 
 
-def iter_records(raw: bytes) -> Iterator[list[str]]:
-    """Yield the rows of CSV as lists of cells, all of the same length. The first one is the header.
+def iter_records(body: CSV) -> Iterator[list[str]]:
+    """Yield the header of CSV, then its rows as lists of cells, all of the same length.
 
     Raises:
         MalformedBody: The bytes are not valid CSV; the message gives the line number.
     """
     # newline="" leaves line breaks to the csv module, because quoted cells may contain them.
-    reader = csv.reader(io.TextIOWrapper(io.BytesIO(raw), "utf-8-sig", newline=""), strict=True)
+    reader = csv.reader(io.TextIOWrapper(io.BytesIO(body.raw), "utf-8-sig", newline=""), strict=True)
     width, line = None, 1
+    if body.header is not None:
+        width = len(body.header)
+        yield list(body.header)
     try:
         for cells in reader:
             if width is None:
                 width = len(cells)
             if len(cells) != width:
+                where = "as in the header" if body.header is None else "one for each column"
                 raise MalformedBody(
-                    f"Line {line} of the CSV body has {len(cells)} cells: send {width}, as in the header"
+                    f"Line {line} of the CSV body has {len(cells)} cells: send {width}, {where}"
                 )
             yield cells
             line = 1 + reader.line_num
@@ -232,8 +236,8 @@ def _describe_error(error: csv.Error) -> str:
     return str(error)
 
 
-def _to_bytes(raw: object) -> bytes:
-    data = raw.raw if isinstance(raw, CSV) else raw
+def _to_bytes(rows: object) -> bytes:
+    data = rows.raw if isinstance(rows, CSV) else rows
     if not isinstance(data, bytes | bytearray | memoryview):
         raise InvalidInput(
             f"CSV must be bytes (got {type(data).__name__}): encode a string as UTF-8, or read the file first"
@@ -270,7 +274,7 @@ def _end_of_rows(raw: bytes) -> int:
 def _strip_empty_lines(raw: bytes) -> bytes:
     end = _end_of_rows(raw)
     # Slicing would copy the body, and the csv module ignores a single line break at the end.
-    return raw if raw[end:] in (b"", b"\n", b"\r", b"\r\n") else raw[:end]
+    return raw if end and raw[end:] in (b"", b"\n", b"\r", b"\r\n") else raw[:end]
 
 
 def _line_number(raw: bytes, offset: int) -> int:

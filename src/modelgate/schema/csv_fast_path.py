@@ -4,29 +4,29 @@ They accept a subset of what `csv_decoder.iter_records` and `validate_rows` acce
 For anything else they return None.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from ..codecs.csv_numbers import Numbers, blocks_of, parse_numbers
-from .coerce import coercion_warnings, parse_text
+from .coerce import coerce_to_kind, coercion_warnings, null_texts, parse_text
 from .columns import EXACT, Column
+from .names import match_names
 from .schema_options import SchemaOptions
 from .table import Table
 
 __all__ = ["CSVLayout"]
 
 _BOOLEANS = {"true": 1.0, "false": 0.0}
-_NUMBER = Column("number")
 
 
 class CSVLayout:
     """Positions of a schema's columns under one CSV header, and fast parsers for its rows.
 
     Args:
-        header: Column names in the first line.
+        header: Column names in the first line, in the schema's spelling if they can only mean one column.
         columns: Columns of the schema, in order.
         options: Options of the schema.
 
@@ -37,7 +37,8 @@ class CSVLayout:
     """
 
     def __init__(self, header: list[str], columns: Sequence[Column], options: SchemaOptions) -> None:
-        self.header = header
+        aliases = match_names([column.name for column in columns], header)
+        self.header = header = [aliases.get(name, name) for name in header]
         self._columns = columns
         positions = {name: position for position, name in enumerate(header)}
         names = {column.name for column in columns}
@@ -46,6 +47,8 @@ class CSVLayout:
         self.unexpected = self.extra if options.extra_columns == "forbid" else []
         self._fits = not (self.missing or self.unexpected)
         numeric = [column for column in columns if column.numeric]
+        self._na_values = options.na_values
+        self._nulls = dict.fromkeys(["", *options.na_values], np.nan)
         self._texts = [(column, positions.get(column.name)) for column in columns if not column.numeric]
         self._sent = [index for index, column in enumerate(numeric) if column.name in positions]
         self._defaults = [None if c.name in positions else c.default for c in numeric]
@@ -54,6 +57,8 @@ class CSVLayout:
         self._rules = _NumericRules(sent)
         self._numbers = [index for index, column in enumerate(sent) if column.kind != "boolean"]
         self._booleans = [index for index, column in enumerate(sent) if column.kind == "boolean"]
+        all_accept = all(column.accepts_booleans for column in sent if column.kind != "boolean")
+        self._number = Column("number", accepts_booleans=all_accept)
         self._pick = _cell_picker([self._positions[index] for index in self._numbers])
         self._in_order = self._positions == list(range(len(header)))
         # With a single column, a blank line could be mistaken for an empty cell.
@@ -80,9 +85,11 @@ class CSVLayout:
         texts, warnings = [], list[str]()
         for column, position in self._texts:
             if position is None:
-                texts.append([column.default] * len(cells))
+                texts.append([coerce_to_kind(column, column.default)] * len(cells))
                 continue
-            values = _parse_texts(column, [row[position] for row in cells])
+            values = _parse_texts(
+                column, [row[position] for row in cells], null_texts(column, self._na_values)
+            )
             if values is None:
                 return None
             texts.append(values)
@@ -98,7 +105,7 @@ class CSVLayout:
         numbers[:, self._numbers] = values
         for index in self._booleans:
             texts = [row[self._positions[index]] for row in cells]
-            flags = {text: _BOOLEANS.get(text.strip(" \t").lower()) for text in set(texts)} | {"": np.nan}
+            flags = {text: _BOOLEANS.get(text.strip(" \t").lower()) for text in set(texts)} | self._nulls
             if None in flags.values():
                 return None
             numbers[:, index] = [flags[text] for text in texts]
@@ -109,8 +116,11 @@ class CSVLayout:
             return np.empty((len(cells), 0))
         texts = [cell for row in cells for cell in self._pick(row)]
         values = parse_numbers(texts)
+        if values is None and not self._nulls.keys().isdisjoint(texts):
+            texts = ["" if text in self._nulls else text for text in texts]
+            values = parse_numbers(texts)
         if values is None:
-            values = _parse_each(texts)
+            values = _parse_each(self._number, texts, self._nulls)
         return None if values is None else values.reshape(len(cells), -1)
 
     def _build_table(
@@ -169,16 +179,15 @@ class _NumericRules:
         return True
 
 
-def _parse_texts(column: Column, cells: list[str]) -> list[Any] | None:
-    """Return the values of *cells*, or None if the column does not allow one of them."""
-    values: dict[str, Any] = {cell: parse_text(column, cell) for cell in set(cells)}
-    if "" in values:
-        if not column.nullable:
-            return None
-        del values[""]
+def _parse_texts(column: Column, cells: list[str], nulls: frozenset[str]) -> list[Any] | None:
+    """Return the values of *cells*, null for *nulls*, or None if the column does not allow one of them."""
+    distinct = set(cells)
+    if not column.nullable and not nulls.isdisjoint(distinct):
+        return None
+    values: dict[str, Any] = {cell: parse_text(column, cell) for cell in distinct - nulls}
     if not all(map(column.allows, values.values())):
         return None
-    values[""] = None
+    values |= dict.fromkeys(nulls)
     return [values[cell] for cell in cells]
 
 
@@ -189,9 +198,9 @@ def _cell_picker(positions: list[int]) -> Callable[[list[str]], Sequence[str]]:
     return lambda row: [row[position] for position in positions]
 
 
-def _parse_each(texts: list[str]) -> Numbers | None:
-    """Parse numbers in any accepted spelling. Return None if a text is not a number."""
-    values = {text: parse_text(_NUMBER, text) for text in set(texts)} | {"": np.nan}
+def _parse_each(column: Column, texts: list[str], nulls: Mapping[str, float]) -> Numbers | None:
+    """Parse numbers in any spelling that *column* accepts, and *nulls*. Return None if a text is neither."""
+    values: dict[str, Any] = {text: parse_text(column, text) for text in set(texts)} | dict(nulls)
     if any(isinstance(value, str) for value in values.values()):
         return None
     try:

@@ -37,7 +37,7 @@ def read_passthrough_columns(rows: object, names: Sequence[str] | None) -> _Valu
         UnknownColumns: Some of the columns were not sent.
         InvalidInput: There are more than `MAX_VALUES` values.
     """
-    header, values = _open_csv(rows.raw) if isinstance(rows, CSV) else _open_rows(_to_raw_rows(rows))
+    header, values = _open_csv(rows) if isinstance(rows, CSV) else _open_rows(_to_raw_rows(rows))
     unknown = [name for name in dict.fromkeys(names or ()) if name not in header]
     if unknown:
         raise UnknownColumns(unknown)
@@ -62,7 +62,7 @@ def first_value(rows: Any, name: str) -> str | float | None:
 
 def _first_row(rows: Any) -> Mapping[str, Any]:
     if isinstance(rows, CSV):
-        lines = iter_records(rows.raw.rstrip(b"\r\n"))
+        lines = iter_records(CSV(rows.raw.rstrip(b"\r\n"), rows.header))
         row = dict(zip(next(lines), next(lines), strict=True))
         return {name: msgspec.json.decode(_cell_to_json(text)) for name, text in row.items()}
     if isinstance(rows, SplitRows):
@@ -76,8 +76,8 @@ def _first_row(rows: Any) -> Mapping[str, Any]:
     return first
 
 
-def _open_csv(raw: bytes) -> _Source:
-    lines = iter_records(raw.rstrip(b"\r\n"))
+def _open_csv(rows: CSV) -> _Source:
+    lines = iter_records(CSV(rows.raw.rstrip(b"\r\n"), rows.header))
     header = next(lines)
 
     def read_values(names: Collection[str]) -> _Values:

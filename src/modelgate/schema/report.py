@@ -7,15 +7,18 @@ from itertools import islice
 
 from ..errors import InvalidInput, InvalidValues, MissingColumns
 from .columns import Column
+from .names import normalize_name
 from .schema_options import SchemaOptions
 
-__all__ = ["ColumnError", "ValidationReport"]
+__all__ = ["ColumnError", "ValidationReport", "closest_match"]
 
 COMPARED = 10
 """Maximum number of names compared to find a misspelling. Limits the cost of a rejected request."""
 
 SHOWN_ROWS, SHOWN_NAMES, SHOWN_ERRORS, SHOWN_TEXT = 5, 100, 100, 60
 """Limits of an error response: rows per error, unexpected names, columns with errors, text length."""
+
+_MISSING = "is missing"
 
 
 @dataclass(slots=True)
@@ -66,6 +69,16 @@ class ValidationReport:
             errors.append(error)
         error.add(row)
 
+    def add_missing(self, column: Column, rows: Sequence[Mapping[str, object]]) -> None:
+        """Record that *column* is missing, and from which rows, unless it is missing from all."""
+        self.missing.append(column.name)
+        # Rejecting many rows without any of many columns must be cheap.
+        if len(self.missing) <= SHOWN_ERRORS:
+            indices = [index for index, row in enumerate(rows) if column.name not in row]
+            if len(indices) < len(rows):
+                error = ColumnError(_MISSING, None, len(indices), indices[:SHOWN_ROWS])
+                self.errors.setdefault(column.name, []).append(error)
+
     def suggest(self, sent: Iterable[str]) -> None:
         """Add suggestions for names in *sent* that resemble a missing column, such as ``beds`` for ``bed``.
 
@@ -74,7 +87,8 @@ class ValidationReport:
         """
         unused = [name for name in list(sent)[:COMPARED] if len(name) <= SHOWN_TEXT]
         for column in self.missing[:COMPARED]:
-            match = _closest_match(column, unused)
+            equal = (name for name in unused if normalize_name(name) == normalize_name(column))
+            match = next(equal, None) or closest_match(column, unused)
             if match is not None:
                 self.suggestions[match] = column
 
@@ -122,7 +136,7 @@ class ValidationReport:
         return InvalidValues(errors, f"Invalid input data: {'; '.join(problems)}", details=details)
 
 
-def _closest_match(name: str, candidates: list[str]) -> str | None:
+def closest_match(name: str, candidates: Iterable[str]) -> str | None:
     """Return the candidate most similar to *name*, or None if none is similar.
 
     Names longer than `SHOWN_TEXT` are skipped, because comparing them is slow.
@@ -138,9 +152,9 @@ def _describe(error: ColumnError, column: Column, rows: int, *, echo: bool) -> s
     description = error.rule
     if isinstance(error.value, str) and column.levels is not None:
         levels = [level for level in column.levels[: COMPARED**2] if isinstance(level, str)]
-        match = _closest_match(error.value.strip().lower(), levels) if rows <= COMPARED else None
+        match = closest_match(error.value.strip().lower(), levels) if rows <= COMPARED else None
         description += f": did you mean {match}?" if match is not None else ""
-    if echo:
+    if echo and error.rule != _MISSING:
         description += f", not {repr(error.value)[:SHOWN_TEXT]}"
     if rows == 1:
         return description

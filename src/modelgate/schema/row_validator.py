@@ -4,13 +4,16 @@ This is the reference implementation. The JSON and CSV decoders have fast paths 
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from ..codecs.json import reject_encoded_text
 from ..errors import InvalidInput, MalformedBody
-from .coerce import coerce_to_kind, coercion_warnings, parse_text
+from .coerce import coerce_to_kind, coercion_warnings, null_texts, parse_text
 from .columns import Column
+from .names import match_names
 from .report import ValidationReport
 from .schema_options import SchemaOptions
 from .table import Table
@@ -41,16 +44,28 @@ def validate_rows(
     """
     for index, row in enumerate(rows):
         if not isinstance(row, Mapping):
+            reject_encoded_text(f"Row {index}", row)
             raise MalformedBody(f"Row {index} is not an object of column names and values")
+    rows = _use_column_names(columns, rows)  # type: ignore[arg-type]
     report, warnings = ValidationReport(), list[str]()
-    values = [_ColumnReader(column, options, text=text).read(rows, report, warnings) for column in columns]  # type: ignore[arg-type]
+    values = [_ColumnReader(column, options, text=text).read(rows, report, warnings) for column in columns]
     if report.missing or options.extra_columns == "forbid":
         names = {column.name for column in columns}
-        extra = list(dict.fromkeys(name for row in rows for name in row if name not in names))  # type: ignore[attr-defined]
+        extra = list(dict.fromkeys(name for row in rows for name in row if name not in names))
         report.unexpected = extra if options.extra_columns == "forbid" else []
         report.suggest(extra)
     report.raise_for_errors(len(rows), columns, options)
     return _build_table(columns, values, len(rows), tuple(warnings))
+
+
+def _use_column_names(
+    columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]
+) -> Sequence[Mapping[str, Any]]:
+    """Return *rows* with the schema's spelling of names that can only mean one column."""
+    aliases = match_names([column.name for column in columns], dict.fromkeys(chain.from_iterable(rows)))
+    if not aliases:
+        return rows
+    return [{aliases.get(name, name): value for name, value in row.items()} for row in rows]
 
 
 def check_sparsity(rows: int, columns: int, size: int) -> None:
@@ -86,9 +101,11 @@ class _ColumnReader:
 
     def __init__(self, column: Column, options: SchemaOptions, *, text: bool) -> None:
         self._column = column
-        # An empty CSV cell is the level "" if the column has it and is not nullable; otherwise null.
-        self._empty_is_null = text and (column.nullable or column.levels is None or not column.has_level(""))
-        self._from_text = text or (options.coerce_strings and column.kind != "any")
+        self._nulls = null_texts(column, options.na_values) if text else None
+        self._from_text = (
+            text or column.kind == "datetime" or (options.coerce_strings and column.kind != "any")
+        )
+        self._default = coerce_to_kind(column, column.default)
         self._is_csv = text
         self._unknown_levels = options.unknown_levels
 
@@ -97,16 +114,15 @@ class _ColumnReader:
     ) -> list[Any]:
         """Return the values of the column in *rows*. Add errors to *report* and warnings to *warnings*."""
         column, values, unknown = self._column, list[Any](), False
-        any_level = self._unknown_levels != "refuse"
+        any_level = self._unknown_levels != "reject"
         for index, row in enumerate(rows):
             value = row.get(column.name, _ABSENT)
             if value is _ABSENT:
                 if column.required:
-                    # One missing cell rejects the input. Reading on would make many empty rows expensive.
-                    report.missing.append(column.name)
+                    report.add_missing(column, rows)
                     return values
-                values.append(column.default)
-            elif value is None or (self._empty_is_null and value == ""):
+                values.append(self._default)
+            elif value is None or (self._nulls is not None and value in self._nulls):
                 if not column.nullable:
                     report.add(column, "must not be null", index, None)
                 values.append(None)

@@ -1,15 +1,20 @@
 """Options of a schema as a whole."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..errors import ConfigurationError
+from .coerce import parse_text
+from .columns import Column, Kind
 
 __all__ = ["SchemaOptions"]
 
 ExtraColumns = Literal["ignore", "forbid"]
-UnknownLevels = Literal["refuse", "warn", "accept"]
-Nan = Literal["null", "refuse"]
+UnknownLevels = Literal["reject", "warn", "accept"]
+Nan = Literal["null", "reject"]
+
+_TYPED: tuple[Kind, ...] = ("number", "boolean")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +24,13 @@ class SchemaOptions:
     Args:
         extra_columns: Whether to ``"ignore"`` or ``"forbid"`` columns that the schema does not have.
         coerce_strings: Whether to accept numbers and booleans sent as text, as in CSV.
-        unknown_levels: How to treat a value that is not among a column's levels: ``"refuse"`` it,
+        unknown_levels: How to treat a value that is not among a column's levels: ``"reject"`` it,
             ``"accept"`` it, or accept it and ``"warn"`` in the response.
-        nan: How to treat NaN in Python values: as ``"null"``, or ``"refuse"`` it.
+        nan: How to treat NaN in Python values: as ``"null"``, or ``"reject"`` it.
+        na_values: CSV cells that mean null in columns of numbers, booleans and dates, besides empty cells. By
+            default those that pandas and R write.
+        csv_header: Whether the first line of CSV has the column names. If not, the cells are in the order of
+            the columns.
         echo_values: Whether validation errors show the first wrong value of each column.
         show_schema: Whether validation errors reveal column names, levels and bounds.
 
@@ -31,8 +40,10 @@ class SchemaOptions:
 
     extra_columns: ExtraColumns = "ignore"
     coerce_strings: bool = False
-    unknown_levels: UnknownLevels = "refuse"
+    unknown_levels: UnknownLevels = "reject"
     nan: Nan = "null"
+    na_values: Sequence[str] = ("NA", "NaN", "null", "NULL")
+    csv_header: bool = True
     echo_values: bool = False
     show_schema: bool = True
 
@@ -46,7 +57,18 @@ class SchemaOptions:
             if value not in get_args(choices):
                 accepted = ", ".join(get_args(choices))
                 raise ConfigurationError(f"{option} must be one of {accepted} (got {value!r})")
-        for option in ("coerce_strings", "echo_values", "show_schema"):
+        for option in ("coerce_strings", "csv_header", "echo_values", "show_schema"):
             value = getattr(self, option)
             if not isinstance(value, bool):
                 raise ConfigurationError(f"{option} must be True or False (got {value!r})")
+        texts = self.na_values
+        if not isinstance(texts, list | tuple) or not all(map(_may_mean_null, texts)):
+            raise ConfigurationError(
+                f"na_values must be a list of texts that are neither numbers nor booleans (got {texts!r})"
+            )
+        object.__setattr__(self, "na_values", tuple(texts))
+
+
+def _may_mean_null(text: object) -> bool:
+    """Return whether *text* can mean null in CSV: a number or boolean would mean something else than in JSON."""
+    return isinstance(text, str) and all(parse_text(Column("x", kind), text) == text for kind in _TYPED)

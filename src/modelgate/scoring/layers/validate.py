@@ -1,13 +1,15 @@
 """Scoring layer that validates rows against a schema."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 from ...codecs.json import LARGE
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, InvalidInput, MalformedBody
 from ...flow import Flow, Handler, run
 from ...inference import Prediction
-from ...schema import CSV, Schema, SplitRows, Table
+from ...schema import CSV, Schema, SplitRows, Table, rows_from_columns
 from ...validation import require_positive_int
 from ..query import Query
 
@@ -17,6 +19,9 @@ SchemaOf: TypeAlias = Callable[[Query], Flow[Schema]]
 
 _MANY_ROWS = 500
 
+_FILLED_OBJECT = re.compile(rb"[ \t\r\n]*\{[ \t\r\n]*[^}]")
+"""JSON object with members. One without is a row that lacks all columns."""
+
 
 class Validate:
     """Scoring layer that validates the rows of a query against a schema, and sets `Query.table`.
@@ -24,6 +29,7 @@ class Validate:
     Args:
         schema: Schema, or a function that returns the schema for a query.
         max_rows: Largest number of rows in a request; None for `Query.max_rows`.
+        columns: Whether a JSON object of columns is accepted in place of rows, see `rows_from_columns`.
 
     Raises:
         ConfigurationError: The value of an option is not valid.
@@ -31,7 +37,9 @@ class Validate:
 
     scores = True
 
-    def __init__(self, schema: Schema | SchemaOf, *, max_rows: int | None = None) -> None:
+    def __init__(
+        self, schema: Schema | SchemaOf, *, max_rows: int | None = None, columns: bool = False
+    ) -> None:
         if not isinstance(schema, Schema) and not callable(schema):
             raise ConfigurationError(
                 f"schema must be a Schema, or a function that returns one (got {schema!r})"
@@ -40,19 +48,39 @@ class Validate:
             require_positive_int("max_rows", max_rows)
         self._schema = schema
         self._max_rows = max_rows
+        self._columns = columns
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         rows, max_rows = query.rows, self._max_rows or query.max_rows
         large = is_large(rows)
         schema = self._schema if isinstance(self._schema, Schema) else (yield from self._schema(query))
-        # Most requests are small. Creating a flow would take longer than reading the rows.
-        query.table = (yield from run(schema.read, rows, max_rows)) if large else schema.read(rows, max_rows)
+        if type(rows) is CSV and not schema.options.csv_header:
+            query.rows = rows = replace(rows, header=schema.names)
+        try:
+            # Most requests are small. Creating a flow would take longer than reading the rows.
+            query.table = (
+                (yield from run(schema.read, rows, max_rows)) if large else schema.read(rows, max_rows)
+            )
+        except InvalidInput as error:
+            if not (self._columns and isinstance(rows, bytes) and _FILLED_OBJECT.match(rows)):
+                raise
+            query.rows = rows = yield from _rows_from_columns(rows, error)
+            query.single = False
+            query.table = yield from read_rows(schema, rows, max_rows)
         for check in query.on_rows:
             yield from check(len(query.table))
         prediction = yield from call_next(query)
         if query.table.warnings:
             prediction.warnings = [*prediction.warnings, *query.table.warnings]
         return prediction
+
+
+def _rows_from_columns(raw: bytes, error: InvalidInput) -> Flow[SplitRows]:
+    """Decode an object of columns, or raise *error*, the one for a row, if *raw* is not such an object."""
+    try:
+        return (yield from run(rows_from_columns, raw)) if is_large(raw) else rows_from_columns(raw)
+    except MalformedBody:
+        raise error from None
 
 
 def is_large(rows: object) -> bool:

@@ -1,0 +1,194 @@
+"""JSON as pandas, R and other programs write it, through every mount."""
+
+import json
+
+import numpy as np
+import pandas
+import pytest
+from sklearn.tree import DecisionTreeRegressor
+
+from modelgate import Deployment, Gate
+from support.keys import KEY, OTHER_KEY
+from support.mounts import Mounted
+
+FRAME = pandas.DataFrame({"age": np.arange(60.0) % 7, "income": np.arange(60.0)})
+MODEL = DecisionTreeRegressor(random_state=0).fit(FRAME, FRAME["income"] * 3 + FRAME["age"])
+ROWS = FRAME[40:43]
+EXPECTED = MODEL.predict(ROWS).tolist()
+PREDICTIONS = {
+    "/deployments/m/predict": lambda answer: [row["prediction"] for row in answer["predictions"]],
+    "/simple/m": lambda answer: [row["prediction"] for row in answer],
+    "/predict/m": lambda answer: answer["result"],
+    "/api/predict": lambda answer: answer["predictions"],
+    "/deployments/m/predictions": lambda answer: [row["prediction"] for row in answer["data"]],
+    "/mlflow/m/invocations": lambda answer: answer["predictions"],
+    "/v1/models/m:predict": lambda answer: answer["outputs"],
+}
+"""Predictions in a response, by the path of each wire format that has rows or columns as an object."""
+
+
+@pytest.fixture
+def served(mount):
+    return Mounted(mount, Gate([Deployment("m", MODEL, decimals=None)], keys={KEY: "m"}))
+
+
+def post(served, path, rows):
+    """Post the JSON text *rows* in the envelope of the wire format at *path*."""
+    envelope = {
+        "/api/predict": "input_data",
+        "/mlflow/m/invocations": "inputs",
+        "/v1/models/m:predict": "inputs",
+    }
+    body = f'{{"{envelope[path]}": {rows}}}' if path in envelope else rows
+    headers = {"content-type": "application/json", "authorization": f"Bearer {KEY}"}
+    return served.post(path, body=body.encode(), headers=headers)
+
+
+@pytest.mark.parametrize("path", PREDICTIONS)
+@pytest.mark.parametrize(
+    "rows",
+    [ROWS.to_json(), json.dumps(ROWS.to_dict("list")), ROWS[["income", "age"]].to_json(indent=1)],
+    ids=["to_json", "lists", "another order"],
+)
+def test_object_of_columns_is_scored(served, path, rows):
+    """With the row numbers of a part of a frame."""
+    answer = post(served, path, rows)
+
+    assert (200, EXPECTED) == (answer.status, PREDICTIONS[path](answer.json()))
+
+
+@pytest.mark.parametrize("path", PREDICTIONS)
+@pytest.mark.parametrize("count", [0, 1])
+def test_object_of_columns_with_few_rows_has_a_list_of_predictions(served, path, count):
+    answer = post(served, path, ROWS[:count].to_json())
+
+    assert (200, EXPECTED[:count]) == (answer.status, PREDICTIONS[path](answer.json()))
+
+
+def test_large_object_of_columns_is_scored(served):
+    """In another thread."""
+    rows = pandas.concat([FRAME] * 100, ignore_index=True)
+    answer = post(served, "/simple/m", rows.to_json())
+
+    assert MODEL.predict(rows).tolist() == [row["prediction"] for row in answer.json()]
+
+
+@pytest.mark.parametrize(
+    ("rows", "error"),
+    [
+        (
+            '{"age": {"0": 1}, "income": {"1": 2}}',
+            "An object of columns must have the same rows in each column",
+        ),
+        ('{"age": [1], "income": [2, 3]}', "An object of columns must have the same rows in each column"),
+        ('{"age": {"0": "x"}, "income": {"0": 1}}', "Invalid input data: age must be a number"),
+        ('{"age": {"0": 1}}', "Prediction failed due to missing input data"),
+        # Nested objects and mixtures are faults of one row.
+        ('{"age": {"value": 1}, "income": {"value": 2}}', "Invalid input data: age must be a number; income"),
+        ('{"age": {"0": 1, "0": 2}, "income": {"0": 1}}', "An object in the JSON body names a member twice"),
+        ('{"age": [1], "income": 2}', "Invalid input data: age must be a number"),
+        ('{"age": [1], "income": {"0": 2}}', "Invalid input data: age must be a number; income must"),
+    ],
+)
+def test_fault_in_an_object_of_columns_is_named(served, rows, error):
+    answer = post(served, "/simple/m", rows)
+
+    assert 400 == answer.status
+    assert answer.json()["error"].startswith(error)
+
+
+def test_object_of_columns_has_as_many_rows_as_a_request_may_have(served):
+    rows = pandas.concat([FRAME] * 200, ignore_index=True)
+    answer = post(served, "/simple/m", rows.to_json())
+
+    assert (400, 10_000) == (answer.status, answer.json()["max_rows"])
+
+
+@pytest.mark.parametrize(
+    ("path", "subject"),
+    [
+        ("/simple/m", "The JSON body"),
+        ("/predict/m", "The JSON body"),
+        ("/deployments/m/predictions", "The JSON body"),
+        ("/api/predict", "input_data"),
+    ],
+)
+def test_body_that_was_encoded_twice_is_named(served, path, subject):
+    for rows in (ROWS.to_json(orient="records"), ROWS[:1].to_json(orient="records")[1:-1]):
+        answer = post(served, path, json.dumps(rows))
+        message = (
+            f"{subject} is a text that holds JSON: it was encoded twice; send the object or array itself"
+        )
+        assert 400 == answer.status
+        assert message in answer.body.decode()
+
+
+@pytest.mark.parametrize("path", ["/api/predict", "/mlflow/m/invocations", "/v1/models/m:predict"])
+def test_envelope_that_was_encoded_twice_is_named(served, path):
+    headers = {"content-type": "application/json", "authorization": f"Bearer {KEY}"}
+    answer = served.post(path, body=json.dumps('{"instances": []}').encode(), headers=headers)
+
+    assert 400 == answer.status
+    assert "The JSON body is a text that holds JSON: it was encoded twice" in answer.body.decode()
+
+
+def test_row_that_was_encoded_twice_is_named(served):
+    answer = post(served, "/simple/m", '[{"age": 1, "income": 2}, "{\\"age\\": 1}"]')
+
+    assert answer.json()["error"].startswith("Row 1 is a text that holds JSON: it was encoded twice")
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ('{"age": NaN, "income": 2}', "no NaN (byte 8): send null for a missing number"),
+        ('[{"age": 1, "income": -Infinity}]', "no Infinity (byte 23): send a finite number"),
+        ('{"age": 1, "income": Infinity}', "no Infinity (byte 21): send a finite number"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/simple/m", "/predict/m", "/deployments/m/predictions"])
+def test_number_that_json_does_not_have_is_named(served, path, rows, problem):
+    answer = post(served, path, rows)
+
+    assert 400 == answer.status
+    assert f"The body is not valid JSON, which has {problem}" in answer.body.decode()
+
+
+MISSING = '[{"age": 1, "income": 2}, {"age": 1}, {"age": "x"}, {"age": 1, "income": 2}, {"age": 2}]'
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/simple/m", {"age": "must be a number (row 2)", "income": "is missing (row 1, 2, 4)"}),
+        ("/api/predict", {"age": "must be a number (row 2)", "income": "is missing (row 1, 2, 4)"}),
+    ],
+)
+def test_missing_column_names_its_rows(served, path, named):
+    answer = post(served, path, MISSING)
+
+    assert (["income"], named) == (answer.json()["missing_columns"], answer.json()["errors"])
+
+
+def test_missing_column_names_its_rows_in_the_form_of_each_service(served):
+    plexe, datarobot = (post(served, path, MISSING) for path in ("/predict/m", "/deployments/m/predictions"))
+    details = {"age": "must be a number (row 2)", "income": "is missing (row 1, 2, 4)"}
+
+    assert details == plexe.json()["error"]["details"]
+    assert datarobot.json()["message"].endswith(
+        "income; age must be a number (row 2); income is missing (row 1, 2, 4)"
+    )
+
+
+def test_column_that_is_missing_everywhere_names_no_rows(served):
+    for rows in ('[{"age": 1}, {"age": 2}]', '{"age": 1}'):
+        answer = post(served, "/simple/m", rows)
+        assert "errors" not in answer.json()
+        assert ["income"] == answer.json()["missing_columns"]
+
+
+def test_empty_object_is_a_row_without_columns(mounted):
+    """Not an object of columns, of which there are none."""
+    response = mounted.post("/simple/double", json={}, headers={"x-api-key": OTHER_KEY})
+
+    assert ["amount"] == response.json()["missing_columns"]
