@@ -1,11 +1,13 @@
 """Hosts and servers in one table: each pair runs once for all tests of this folder."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from support.servers import Server, run_server
+from support.waiting import wait_until
 
 APPS = Path(__file__).parent / "apps"
 GUNICORN = ["-m", "gunicorn", "APP", "--bind", "127.0.0.1:PORT"]
@@ -49,10 +51,20 @@ HOSTS = {
 PAIRS = [(host, server) for host, (_, servers) in HOSTS.items() for server in servers]
 
 
+DROPS_REQUESTS = {"daphne", "waitress"}
+"""Servers that end the requests in flight when they stop."""
+
+
 @pytest.fixture(scope="session", params=PAIRS, ids="-".join)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Run one host behind one server."""
+    """Run one host behind one server, and stop it with a request in flight."""
     host, name = request.param
     command = [part.replace("APP", HOSTS[host][0]) for part in SERVERS[name]]
-    with run_server(f"{host}-{name}", command, tmp_path_factory.mktemp(host), cwd=APPS) as running:
-        yield running
+    folder = tmp_path_factory.mktemp(host)
+    with ThreadPoolExecutor(1) as threads:
+        with run_server(f"{host}-{name}", command, folder, cwd=APPS) as running:
+            yield running
+            last = threads.submit(running.post, "/ml/deployments/linger/predict", {"amount": 7})
+            wait_until((folder / "lingers").exists)
+        if name not in DROPS_REQUESTS:
+            assert last.result().json()["prediction"] == 7

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import time
+from pathlib import Path
 
 from modelgate import Deployment, Gate, Schema
 
@@ -21,9 +23,16 @@ def fail(table):
     raise LookupError("the secret recipe is missing")
 
 
+def linger(table):
+    (Path.home() / "lingers").touch()
+    time.sleep(1)
+    return table["amount"]
+
+
+functions = {function.__name__: function for function in (double, triple, fail, linger)}
 gate = Gate(
-    [Deployment(function.__name__, function, schema=schema) for function in (double, triple, fail)],
-    keys={os.environ["MODELGATE_DEMO_KEY"]: ["double", "triple", "fail"]},
+    [Deployment(name, function, schema=schema) for name, function in functions.items()],
+    keys={os.environ["MODELGATE_DEMO_KEY"]: list(functions)},
     limits="100000/minute",
     auth_failure_limit=None,
 )
