@@ -33,8 +33,10 @@ def predict_itself(model, rows):
     return Expected(values, probabilities if isinstance(probabilities, list) else [probabilities])
 
 
-def request_predictions(model, rows):
+def request_predictions(model, rows, **options):
     """Return the predictions of a gate by way: ``gate.score``, and JSON and CSV through a mount.
+
+    *options* are those of the deployment.
 
     Raises:
         AssertionError: A request was rejected.
@@ -46,7 +48,9 @@ def request_predictions(model, rows):
         predictions.append(prediction)
         return prediction
 
-    gate = Gate([Deployment("m", model, scoring_layers=[record])], keys="open", dialects=["mlflow"])
+    gate = Gate(
+        [Deployment("m", model, scoring_layers=[record], **options)], keys="open", dialects=["mlflow"]
+    )
     frame = as_frame(rows, gate.deployments.predictor("m").schema.names)
     gate.score("m", rows)
     client = Client(gate.wsgi)
@@ -72,10 +76,10 @@ def to_plain(value):
     return value.item() if isinstance(value, np.generic) else value.isoformat()
 
 
-def assert_same_predictions(model, rows, tolerance, served=None):
+def assert_same_predictions(model, rows, tolerance, served=None, **options):
     """Check that a gate answers as *model* does itself, in every way; it serves *served*, or *model*."""
     expected = predict_itself(model, rows)
-    for way, prediction in request_predictions(model if served is None else served, rows).items():
+    for way, prediction in request_predictions(model if served is None else served, rows, **options).items():
         try:
             assert_equal(expected, prediction, tolerance)
         except AssertionError as error:
