@@ -96,6 +96,8 @@ def test_levels_that_the_model_does_not_store_come_from_the_schema(classifier, m
     assert_predicts(
         old, PLAIN, old.predict(FRAME), old.predict_proba(FRAME), schema=Schema.from_sample(FRAME)
     )
+    package = ModelPackage.from_estimator(old, FRAME, format="joblib")
+    assert ("oslo", "paris", "rome") == package.schema.columns[1].levels
     with pytest.raises(
         ConfigurationError, match="schema must have the levels of column 'city' in the order of"
     ):

@@ -34,10 +34,14 @@ def score(model, rows, **options):
 
 
 def assert_predicts(model, rows, values, probabilities=None, **options):
-    """Check that a gate with *model* returns exactly *values* and *probabilities* for *rows*."""
-    prediction = score(model, rows, **options)
-    np.testing.assert_array_equal(np.asarray(values), prediction.values)
+    """Check that a gate with *model* returns exactly *values* and *probabilities* for *rows*, together and alone."""
+    gate, values = Gate([Deployment("m", model, **options)], keys="open"), np.asarray(values)
+    together = gate.score("m", rows)
+    alone = [gate.score("m", rows[index : index + 1]) for index in range(min(2, len(rows)))]
+
+    np.testing.assert_array_equal(values, together.values)
+    np.testing.assert_array_equal(values[:2], np.concatenate([prediction.values for prediction in alone]))
     if probabilities is None:
-        assert prediction.probabilities is None
+        assert together.probabilities is None
     else:
-        np.testing.assert_array_equal(np.asarray(probabilities), prediction.probabilities)
+        np.testing.assert_array_equal(np.asarray(probabilities), together.probabilities)

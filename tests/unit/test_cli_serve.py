@@ -31,7 +31,8 @@ def folder(wine, diabetes, tmp_path_factory):
     ModelPackage.from_estimator(diabetes[0], diabetes[1][:20], None, name="diabetes").save(
         folder / "diabetes.mgpkg"
     )
-    (folder / "notes.md").write_text("no model")
+    for name in ("notes.md", "notes.txt"):
+        (folder / name).write_text("no model")
     return folder
 
 

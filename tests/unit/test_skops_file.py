@@ -107,10 +107,12 @@ def test_model_predicts_the_same_after_loading(name):
     model, rows, targets = MODELS[name]
     content, loaded = write_skops(model.fit(rows, targets))
 
-    for method in {"predict", "predict_proba"} & set(dir(model)):
-        expected = getattr(model, method)(rows)
-        assert np.array_equal(expected, getattr(loaded, method)(rows))
-        assert np.array_equal(expected, getattr(read_skops(content, LoadPolicy()), method)(rows))
+    for method in ("predict", "predict_proba"):
+        if hasattr(model, method):
+            expected = getattr(model, method)(rows)
+            for read in (loaded, read_skops(content, LoadPolicy())):
+                # BLAS rounds differently if arrays begin elsewhere in memory.
+                np.testing.assert_allclose(getattr(read, method)(rows), expected, rtol=1e-12, atol=1e-13)
 
 
 def test_untrusted_parts_for_fitting_are_left_out():

@@ -23,15 +23,15 @@ def escape(text: str) -> str:
     )
 
 
-def print_json(value: object) -> None:
-    """Print *value* as JSON."""
+def print_json(value: object, *, err: bool = False) -> None:
+    """Print *value* as JSON, on standard error if *err*."""
     lines = msgspec.json.format(msgspec.json.encode(value), indent=2).decode().split("\n")
     # JSON strings may hold unescaped control characters above ASCII.
     escaped = (
         "".join(character if character.isprintable() else json.dumps(character)[1:-1] for character in line)
         for line in lines
     )
-    click.echo("\n".join(escaped))
+    click.echo("\n".join(escaped), err=err)
 
 
 def print_table(

@@ -40,7 +40,11 @@ _REPORTED_WAIT = 3.0
 
 
 @click.command()
-@click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument(
+    "path",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+)
 @click.option(
     "--url",
     "url",
@@ -58,8 +62,9 @@ _REPORTED_WAIT = 3.0
 @click.option(
     "--output",
     "-o",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="CSV file for the predictions. [default: big.predictions.csv for big.csv or big.csv.gz]",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="CSV file for the predictions, or - for standard output. [default: big.predictions.csv for big.csv or"
+    " big.csv.gz, - for -]",
 )
 @click.option("--overwrite", is_flag=True, help="Start over, and replace existing output files.")
 @click.option(
@@ -83,7 +88,7 @@ def score(
 ) -> None:
     """Score the rows of a CSV file.
 
-    FILE may be compressed with gzip, bzip2 or xz. The output has one line per row, in the same order. A
+    FILE may be compressed with gzip, bzip2 or xz; - is standard input. The output has one line per row, in the same order. A
     rejected row gets empty cells, and is listed with its line and the reason in a second file, such as
     big.predictions.errors.csv. Run the same command again to resume a run that
     was stopped.
@@ -91,21 +96,25 @@ def score(
     Exit codes: 0 all rows scored; 1 some rows rejected; 2 the options, the file or the URL cannot be used, or
     there are no rows; 3 the key was rejected or a limit reached; 4 the server failed.
     """
+    from .pipes import PIPE, as_files
     from .score_output import check_paths, exclusive_lock, resume_output
 
     if output is None:
         uncompressed = path.with_suffix("") if path.suffix.lower() in COMPRESSED_SUFFIXES else path
         output = uncompressed.with_name(f"{uncompressed.stem}.predictions{uncompressed.suffix}")
-    check_paths(path, output)
+        output = PIPE if path == PIPE else output
     fresh = Checkpoint(url=url, chunk=options["chunk"])
-    with exclusive_lock(output) as file:
-        job = _Job(path, output, fresh if overwrite else resume_output(fresh, output), key, **options)
-        try:
-            with show_progress(path.name) as report_progress:
-                asyncio.run(job.run(file, report_progress))
-        except (ModelgateError, OSError, KeyboardInterrupt) as error:
-            job.stop(error, overwrite)
-    job.report(as_json)
+    with as_files(path, output) as (source, predictions):
+        check_paths(source, predictions)
+        with exclusive_lock(predictions) as file:
+            done = fresh if overwrite else resume_output(fresh, predictions)
+            job = _Job(source, predictions, done, key, to_stdout=output == PIPE, **options)
+            try:
+                with show_progress(source.name) as report_progress:
+                    asyncio.run(job.run(file, report_progress))
+            except (ModelgateError, OSError, KeyboardInterrupt) as error:
+                job.stop(error, overwrite)
+        job.report(as_json)
 
 
 class _Job:
@@ -118,11 +127,21 @@ class _Job:
         key: API key; None for a gate that requires no key.
         chunk: Maximum number of rows per request.
         in_flight: Maximum number of concurrent requests.
+        to_stdout: Whether *output* is a temporary file, whose content goes to standard output.
     """
 
     def __init__(
-        self, path: Path, output: Path, done: Checkpoint, key: str | None, *, chunk: int, in_flight: int
+        self,
+        path: Path,
+        output: Path,
+        done: Checkpoint,
+        key: str | None,
+        *,
+        chunk: int,
+        in_flight: int,
+        to_stdout: bool,
     ) -> None:
+        self._to_stdout = to_stdout
         self._path = path
         self._output = output
         self._done = done
@@ -221,7 +240,9 @@ class _Job:
         """Report *error* and how to resume, and exit with the code of the error."""
         lines = ["Stopped"] if isinstance(error, KeyboardInterrupt) else [f"Error: {error}"]
         lines += getattr(error, "__notes__", ())
-        if self._done.offset:
+        if self._done.offset and self._to_stdout:
+            lines.append("A run that writes to standard output cannot be resumed: pass -o FILE")
+        elif self._done.offset:
             without = " without --overwrite" if overwrite else ""
             lines.append(f"{self._done.rows:,} rows are done: run the same command{without} to continue")
         click.echo("\n".join(map(escape, lines)), err=True)
@@ -232,12 +253,13 @@ class _Job:
         from .score_output import errors_path
 
         seconds = time.monotonic() - self._since
+        errors = "standard error" if self._to_stdout else str(errors_path(self._output))
         summary = {
-            "output": str(self._output),
+            "output": "standard output" if self._to_stdout else str(self._output),
             "rows": self._done.rows,
             "scored": self._done.scored,
             "refused": self._done.refused,
-            "errors": str(errors_path(self._output)) if self._done.refused else None,
+            "errors": errors if self._done.refused else None,
             "versions": self._done.versions,
             "resumed_at": self._resumed,
             "waits": self._waits,
@@ -245,9 +267,9 @@ class _Job:
             "rows_per_second": round((self._done.rows - self._resumed) / seconds),
         }
         if as_json:
-            print_json(summary)
+            print_json(summary, err=self._to_stdout)
         else:
-            click.echo(escape(_format_summary(summary)))
+            click.echo(escape(_format_summary(summary)), err=self._to_stdout)
         raise click.exceptions.Exit(1 if self._done.refused else 0)
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from ..errors import DeploymentInactive, DeploymentUnavailable, Forbidden, NotFound
@@ -123,6 +123,8 @@ class LiveDeployment:
         if not schema.options.show_schema:
             raise Forbidden("This deployment does not show its schema")
         targets = yield from self.model.targets()
+        if deployment.nonfinite == "null":
+            targets = [replace(target, nullable=True) for target in targets]
         return Description(
             deployment.name,
             (yield from self.version()),

@@ -32,6 +32,7 @@ _CHOICES = {
     "state": ("active", "paused"),
     "plans": (True, False, "onnx"),
     "input": (None, *get_args(InputForm)),
+    "nonfinite": ("error", "null"),
 }
 
 
@@ -87,6 +88,9 @@ class Deployment:
         unknown_levels: How to treat values that are not among a column's levels: ``"reject"``, ``"accept"``,
             or ``"warn"`` to accept them with a warning in the response. By default as the schema says, which
             is to reject them unless it was changed; the log then says if the model would accept them.
+        nonfinite: What happens if the model predicts NaN or an infinity for a row: ``"error"`` rejects the
+            request with `PredictionError`, which names the row; ``"null"`` answers the other rows, with null for
+            this one.
         max_rows: Maximum number of rows in one request; by default the limit of the service whose
             wire format is used, or 10,000 if it has none.
         example: A row that the model must be able to score, checked when it is loaded. By default that
@@ -113,6 +117,7 @@ class Deployment:
     offload: bool | None = None
     batch: bool = True
     plans: bool | Literal["onnx"] = True
+    nonfinite: Literal["error", "null"] = "error"
     input: InputForm | None = None
     csv_header: bool = True
     na_values: Sequence[str] | None = None
@@ -169,10 +174,9 @@ class Deployment:
     @property
     def _schema_options(self) -> dict[str, Any]:
         """Options of the schema that are set on the deployment."""
-        options: dict[str, Any] = {"na_values": self.na_values, "unknown_levels": self.unknown_levels}
-        if self.csv_header is not True:
-            options["csv_header"] = self.csv_header
-        return {option: value for option, value in options.items() if value is not None}
+        options = {"na_values": self.na_values, "unknown_levels": self.unknown_levels}
+        options = {option: value for option, value in options.items() if value is not None}
+        return options if self.csv_header is True else {**options, "csv_header": self.csv_header}
 
     def adapt_schema(self, schema: Schema) -> Schema:
         """Return *schema* with the options that are set on the deployment."""

@@ -14,6 +14,7 @@ from ..flow import WorkerPool
 from ..inference import Predictor, Target
 from ..inference.decision import DecisionRule, is_binary_positive
 from ..inference.model_metrics import ModelMetrics
+from ..inference.nonfinite import NullNonFinite
 from ..inference.prediction import output_names
 from ..models import ModelCache, ModelPackage, ModelStore
 from ..models.load_policy import LoadPolicy
@@ -211,6 +212,7 @@ class Loader:
                 metrics=metrics or self.model_metrics.setdefault(deployment.name, ModelMetrics()),
                 sample=_sample(deployment, package),
                 input=deployment.input,
+                nonfinite=deployment.nonfinite,
             )
         predictor.schema = deployment.adapt_schema(predictor.schema)
         with error_context(f"deployment {deployment.name}"):
@@ -232,7 +234,8 @@ class Loader:
         if package is not None:
             predictor.size = package.size
         if threshold is not None or positive_class is not None:
-            predictor.decision = DecisionRule(threshold, positive_class)
+            rule = DecisionRule(threshold, positive_class)
+            predictor.decision = NullNonFinite(rule) if predictor.nullable else rule
         return predictor
 
 

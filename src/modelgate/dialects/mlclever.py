@@ -42,6 +42,7 @@ from .openapi_spec import (
     OpenAPISpec,
     any_of_schema,
     array_schema,
+    number_schema,
     object_schema,
     value_schema,
 )
@@ -56,7 +57,7 @@ _NAMES = {"api_key", "deployment", "input_data"}
 
 
 def _response_schema(targets: Sequence[Target]) -> JSONSchema:
-    values, number = [value_schema(target) for target in targets], {"type": "number"}
+    values, number = [value_schema(target) for target in targets], number_schema(targets[0])
     row = (
         any_of_schema(*values)
         if len(values) == 1

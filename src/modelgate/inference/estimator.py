@@ -42,6 +42,7 @@ class Estimator:
         plans: Whether to use an exact plan if there is one; ``"onnx"`` for an ONNX graph.
         name: Name of the model in log messages.
         sample: Rows on which a plan is verified; None for synthetic rows only.
+        nullable: Whether predicted numbers may be NaN or infinite.
         input: Form of the rows that the model takes; None to find it.
 
     Attributes:
@@ -64,9 +65,11 @@ class Estimator:
         plans: bool | Literal["onnx"],
         name: str,
         sample: Table | None,
+        nullable: bool = False,
         input: InputForm | None = None,  # noqa: A002  a word for users
     ) -> None:
         self._model = model
+        self._nullable = nullable
         self._target = target
         self._name = output_names(target, 1)[0]
         self._config = current_sklearn_config()
@@ -140,7 +143,7 @@ class Estimator:
         # The output shapes of an exact plan were verified when it was built. Values must be checked always.
         if type(self.plan) is not Plan:
             check_shape(prediction, rows)
-        check_values(prediction)
+        check_values(prediction, nullable=self._nullable)
         return prediction
 
     def _outputs(self, values: npt.NDArray[Any], probabilities: Any) -> list[Output]:

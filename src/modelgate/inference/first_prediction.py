@@ -19,7 +19,11 @@ _STRUCTURAL = (AttributeError, LookupError, NotImplementedError, ShapeError, Typ
 
 
 def try_prediction(
-    score: Callable[[Table], Prediction], schema: Schema, sample: Table | None = None
+    score: Callable[[Table], Prediction],
+    schema: Schema,
+    sample: Table | None = None,
+    *,
+    has_form: bool = False,
 ) -> Prediction | str:
     """Return the prediction for the first row of *sample*, or for the first synthetic row that is accepted.
 
@@ -27,6 +31,7 @@ def try_prediction(
         score: Function of the model that returns the prediction for a table.
         schema: Schema of the rows.
         sample: Rows that the model must be able to score; None for synthetic rows.
+        has_form: Whether the option ``input`` applies to the model, for the error message.
 
     Returns:
         The prediction, or a text that says why the test is inconclusive: the model rejected all synthetic
@@ -49,7 +54,7 @@ def try_prediction(
     rows = "its example" if sample is not None else f"each of {len(errors)} synthetic rows"
     raise ConfigurationError(
         f"model must answer a row of its schema (got {errors[0]!r} for {rows}):"
-        " change the model or the schema, set input= to the form of rows that the model takes,"
+        f" change the model or the schema,{' set input= to the form of rows that it takes,' if has_form else ''}"
         " or set example= to a row that the model can score"
     ) from errors[0]
 

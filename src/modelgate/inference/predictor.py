@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import AnswerableError, ConfigurationError, PredictionError, RequestError
+from ..errors import AnswerableError, ConfigurationError, RequestError
 from ..flow import Flow, Wait, WorkerPool, in_main_thread, run, run_coroutine
 from ..models.file_readers import check_opens_no_files
 from ..models.sklearn_config import Config, current_sklearn_config, sklearn_config
@@ -24,6 +24,7 @@ from .decision import DecisionRule
 from .estimator import Estimator
 from .first_prediction import try_prediction
 from .model_metrics import LIGHT, LatencyEstimator, ModelMetrics
+from .nonfinite import NullNonFinite, prediction_error
 from .plans import Plan
 from .prediction import Output, Prediction, Target, to_prediction
 
@@ -52,12 +53,15 @@ class Predictor:
         metrics: Counters of the model's calls; None for new ones.
         sample: Typical rows, as mappings of values by column name, on which plans are verified in addition
             to synthetic rows. Rows that do not match the schema are left out.
+        nonfinite: What happens if the model predicts NaN or an infinity: ``"error"`` raises `PredictionError`,
+            ``"null"`` gives the row a null, see `NullNonFinite`.
         input: Form of the rows that an estimator takes: ``"frame"``, ``"array"``, ``"records"`` or
             ``"texts"``; None to find it.
 
     Attributes:
+        nullable: Whether predictions may be null.
         size: Size in bytes of the file or folder that the model was loaded from.
-        decision: Decision rule for the predictions; None to keep the labels of the model.
+        decision: Decision rule for the predictions; None to keep those of the model.
 
     Raises:
         ConfigurationError: *model* is neither an estimator nor a function, or it opens files whose names
@@ -79,6 +83,7 @@ class Predictor:
         inline: bool | None = None,
         metrics: ModelMetrics | None = None,
         sample: Sequence[Mapping[str, Any]] = (),
+        nonfinite: Literal["error", "null"] = "error",
         input: InputForm | None = None,  # noqa: A002  a word for users
     ) -> None:
         self.model = model
@@ -86,7 +91,10 @@ class Predictor:
         self.version = version
         self.model_id = model_id
         self.size = 0
-        self.decision: DecisionRule | None = None
+        if nonfinite not in ("error", "null"):
+            raise ConfigurationError(f'nonfinite must be "error" or "null" (got {nonfinite!r})')
+        self.nullable = nonfinite == "null"
+        self.decision: DecisionRule | NullNonFinite | None = NullNonFinite() if self.nullable else None
         self._workers = None if workers is None else workers.share()
         self._metrics = metrics or ModelMetrics()
         if self._workers is not None:
@@ -105,7 +113,14 @@ class Predictor:
             name = model_id or type(model).__name__
             self._sample = _read_sample(self.schema, sample)
             self._function = Estimator(
-                model, self.schema, target, plans=plans, name=name, sample=self._sample, input=input
+                model,
+                self.schema,
+                target,
+                plans=plans,
+                name=name,
+                sample=self._sample,
+                nullable=self.nullable,
+                input=input,
             )
         elif callable(model):
             if input is not None:
@@ -181,7 +196,7 @@ class Predictor:
             sample = self._sample if example is None else self.schema.read([example])
         except RequestError as error:
             raise ConfigurationError(f"example must be a row that matches the schema: {error}") from error
-        prediction = try_prediction(self._score_blocking, self.schema, sample)
+        prediction = try_prediction(self._score_blocking, self.schema, sample, has_form=is_estimator)
         if isinstance(prediction, str):
             return prediction
         if is_estimator:
@@ -208,19 +223,22 @@ class Predictor:
         except AnswerableError:
             raise
         except Exception as error:
-            raise PredictionError from error
+            raise prediction_error(error) from error
 
     def _score(self, table: Table) -> Prediction:
         if isinstance(self._function, Estimator):
             return self._function(table)
         with sklearn_config(self._config):
-            return to_prediction(self._function(table), len(table), self.target)
+            return self._to_prediction(self._function(table), table)
 
     def _score_blocking(self, table: Table) -> Prediction:
         if not self._async:
             return self._score(table)
         result = run_coroutine(partial(self._function, table))
-        return to_prediction(result, len(table), self.target)
+        return self._to_prediction(result, table)
+
+    def _to_prediction(self, result: Any, table: Table) -> Prediction:
+        return to_prediction(result, len(table), self.target, nullable=self.nullable)
 
     def _wait_for_call(self, table: Table) -> Wait:
         if self._workers is not None and not self._async:
@@ -252,7 +270,7 @@ class Predictor:
             try:
                 metrics.running.add(started_at)
                 result = await _isolate_errors_async(partial(self._function, table))
-                prediction = to_prediction(result, len(table), self.target)
+                prediction = self._to_prediction(result, table)
                 failed = False
             except (asyncio.CancelledError, GeneratorExit):
                 # The caller disconnected, or the event loop was closed: this is no failure of the model.

@@ -1,4 +1,4 @@
-"""Read and write pickles: files of joblib and of the pickle module, compressed or not. Loading one runs its code."""
+"""Read and write pickles: files of joblib and of the pickle module. Loading one runs the code in it."""
 
 import bz2
 import importlib
@@ -71,7 +71,7 @@ def decompress(content: bytes, limit: int = sys.maxsize) -> bytes:
 
 
 def write_pickle(model: Any) -> tuple[bytes, Any]:
-    """Serialize *model* with joblib, and return the bytes and the estimator that `read_pickle` reads from them.
+    """Serialize *model* with joblib, and return the bytes and the estimator that is deserialized from them.
 
     Raises:
         ConfigurationError: joblib is missing, or cannot write the model.
@@ -83,8 +83,8 @@ def write_pickle(model: Any) -> tuple[bytes, Any]:
         raise
     except Exception as error:
         raise ConfigurationError(
-            f"model: joblib cannot write the model ({error}): a pickle refers to functions and classes by name, so define"
-            " those of the model with def and class at the top level of a module that the server can import"
+            f"model: joblib cannot write the model ({error}): a pickle refers to functions and classes by name,"
+            " so define those of the model with def and class in a module that the server can import"
         ) from error
     return buffer.getvalue(), read_pickle(buffer.getvalue(), LoadPolicy())
 

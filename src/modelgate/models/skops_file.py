@@ -1,7 +1,7 @@
 """Read and write skops files.
 
-skops creates only trusted types, but a file may make it call any of them, and any trusted function, with arguments
-of its choice. `read_skops` rejects files that would call what modelgate trusts in addition to skops.
+skops creates only trusted types, but a file may make it call any of them, and any trusted function, with
+arguments of its choice. `read_skops` rejects files that would call what modelgate trusts in addition to skops.
 """
 
 import copy

@@ -1,14 +1,14 @@
 """Types and functions in skops files that modelgate trusts, in addition to those that skops trusts itself.
 
-The list is fixed here: one derived from a file, with ``skops.io.get_untrusted_types``, would let the file trust
-itself. A file may refer to these names and create instances of the types from data, but call none of them while
-it is loaded (see `skops_file`). A name may be added if:
+The list is fixed here: one derived from a file, with ``skops.io.get_untrusted_types``, would let the file
+trust itself. A file may refer to these names and create instances of the types from data, but call none of
+them while it is loaded (see `skops_file`). A name may be added if it is
 
-- a type only stores data when it is created: its ``__new__`` and ``__setstate__`` open no files, import nothing
-  and evaluate no text. Their content is not checked, so hostile trees, distances and splines can crash the process
-  when they predict;
-- a function only computes with its arguments, whatever they are. It must not fit an estimator: a pipeline with
-  ``memory=`` loads pickles from a folder when it is fitted.
+- a type that only stores data when it is created: its ``__new__`` and ``__setstate__`` open no files, import
+  nothing and evaluate no text. The data is not checked, so hostile trees, distances and splines can crash the
+  process when they predict;
+- a function that only computes with its arguments, whatever they are. It must not fit an estimator: a pipeline
+  with ``memory=`` loads pickles from a folder when it is fitted.
 """
 
 from collections.abc import Mapping
@@ -118,7 +118,7 @@ FIT_PARAMETERS: Mapping[str, object] = {
     "score_func": None,
     "scoring": None,
 }
-"""Parameters of scikit-learn's estimators that only fitting and scoring use, each with a value to predict with."""
+"""Parameters of scikit-learn's estimators that only fitting and scoring use, with values to predict with."""
 
 FIT_ATTRIBUTES = frozenset(
     {

@@ -1,7 +1,7 @@
 """Conversion of tables to the input of a fitted model."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -34,14 +34,18 @@ class ModelInput:
         dtype_key: Function that decides which tables may be joined (see `DtypeKey`); None if all may.
 
     Raises:
-        ConfigurationError: The schema does not have all columns of the model, or the levels of its
-            categorical columns, or is not one text column for texts; or pandas is not installed.
+        ConfigurationError: *form* is unknown; the schema does not have all columns of the model, or the levels
+            of its categorical columns, or is not one text column for texts; or pandas is not installed.
     """
 
     form: InputForm
     dtype_key: DtypeKey | None
 
     def __init__(self, model: Any, columns: Sequence[Column], form: InputForm | None = None) -> None:
+        if form not in (None, *get_args(InputForm)):
+            raise ConfigurationError(
+                f"input must be None or one of {', '.join(map(repr, get_args(InputForm)))} (got {form!r})"
+            )
         self._model = model
         self._columns = columns
         self._names = required_names(model, columns)

@@ -11,6 +11,7 @@ import numpy as np
 from .coerce import parse_text
 from .columns import Column
 from .introspection import infer_from_values
+from .introspection.boosting import stored_categories
 from .introspection.infer_columns import infer_columns
 from .model_input import column_labels
 from .names import find_labels
@@ -43,6 +44,9 @@ def infer_columns_with_training(model: Any, X: Any) -> list[Column]:  # noqa: N8
     names = column_labels(model, list(map(str, known))) or [column.name for column in columns]
     columns = [replace(column, name=name) for column, name in zip(columns, names, strict=True)]
     values = {name: X[label] for name, label in find_labels(known, names).items() if X[label] is not None}
+    for index, levels in stored_categories(model).items():
+        if levels is None and columns[index].name in values:
+            columns[index] = infer_from_values(columns[index].name, values[columns[index].name], max_levels=0)
     return [
         _refine_kind(column, values[column.name]) if column.name in values else column for column in columns
     ]

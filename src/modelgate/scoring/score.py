@@ -7,6 +7,7 @@ from ..flow import Flow, Layer, drive, stack
 from ..flow.timing import Timing
 from ..inference import Prediction
 from ..inference.decision import DecisionRule
+from ..inference.nonfinite import NullNonFinite
 from ..inference.predictor import Predictor
 from ..schema import Schema
 from ..schema.model_input import InputForm
@@ -63,5 +64,5 @@ def _measure(flow: Flow[Prediction], timing: Timing) -> Flow[Prediction]:
     return prediction
 
 
-def _apply_rule(flow: Flow[Prediction], rule: DecisionRule) -> Flow[Prediction]:
+def _apply_rule(flow: Flow[Prediction], rule: DecisionRule | NullNonFinite) -> Flow[Prediction]:
     return rule.apply((yield from flow))

@@ -1,6 +1,7 @@
 """Categorical columns of XGBoost, LightGBM and CatBoost models, and the levels that these store."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -21,6 +22,9 @@ _Levels: TypeAlias = npt.NDArray[Any]
 _xgboost_levels: WeakKeyDictionary[Any, Mapping[int, _Levels | None]] = WeakKeyDictionary()
 """Levels by booster: to read them, the whole model is written as JSON, which may take a second."""
 
+_LIGHTGBM_COLUMNS = re.compile(r"\[categorical_feature: ([\d,]+)\]")
+"""Indices of the categorical features in the text of a model; ``Booster.params`` has them only in memory."""
+
 _XGBOOST_INTEGERS = {9: np.int8, 10: np.uint8, 11: np.int16, 13: np.int32, 15: np.int64}
 """dtypes of integer categories in XGBoost's JSON, by their code in ``include/xgboost/json.h``.
 
@@ -38,11 +42,9 @@ def stored_categories(model: Any) -> Mapping[int, _Levels | None]:
     if library_of(booster) == "xgboost":
         return _read_xgboost(booster)
     levels = _lightgbm_levels(booster)
-    params = getattr(booster, "params", {}) if levels else {}
-    indices = params.get("categorical_column", params.get("categorical_feature"))
-    if not isinstance(indices, list) or len(indices) != len(levels):
-        return {}
-    return dict(zip(sorted(map(int, indices)), levels, strict=True))
+    found = _LIGHTGBM_COLUMNS.search(booster.model_to_string(num_iteration=1)) if levels else None
+    indices = [] if found is None else sorted(map(int, found[1].split(",")))
+    return dict(zip(indices, levels, strict=True)) if len(indices) == len(levels) else {}
 
 
 def match_categories(

@@ -22,7 +22,7 @@ from .estimator_info import (
     takes_anything,
     training_stats,
 )
-from .libraries import is_native_booster, mlflow_inputs
+from .libraries import accepts_null, mlflow_inputs
 from .mlflow import read_mlflow_signature
 
 __all__ = ["find_none_columns", "infer_columns", "outputs_of"]
@@ -217,7 +217,7 @@ def _accepts_null(path: ColumnPath) -> bool:
         if type(step).__name__ == "MissingIndicator":
             return False
         transparent = only_checks_names(step) or is_passthrough(step) or takes_anything(step)
-        if not transparent and not tag(step, "allow_nan") and not is_native_booster(step):
+        if not transparent and not tag(step, "allow_nan") and not accepts_null(step):
             return False
     return True
 

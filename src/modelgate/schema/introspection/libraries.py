@@ -5,7 +5,14 @@ The libraries are recognized by module names, so that none is imported.
 
 from typing import Any
 
-__all__ = ["is_native_booster", "library_names", "library_of", "mlflow_inputs", "takes_formula"]
+__all__ = [
+    "accepts_null",
+    "is_native_booster",
+    "library_names",
+    "library_of",
+    "mlflow_inputs",
+    "takes_formula",
+]
 
 
 def library_of(model: Any) -> str:
@@ -13,8 +20,13 @@ def library_of(model: Any) -> str:
     return type(model).__module__.partition(".")[0]
 
 
+def accepts_null(model: Any) -> bool:
+    """Return whether *model* is of a boosting library: they accept null in numbers, also without such a tag."""
+    return library_of(model) in ("xgboost", "lightgbm", "catboost")
+
+
 def is_native_booster(model: Any) -> bool:
-    """Return whether *model* is a ``Booster`` of XGBoost or LightGBM. Both accept null in every column."""
+    """Return whether *model* is a ``Booster`` of XGBoost or LightGBM."""
     return type(model).__name__ == "Booster" and library_of(model) in ("xgboost", "lightgbm")
 
 
