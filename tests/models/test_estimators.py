@@ -27,14 +27,14 @@ ARGUMENTS = {
     "FixedThresholdClassifier": {"estimator": LOGISTIC},
     "FrozenEstimator": {"estimator": TREE},
     "GridSearchCV": {"estimator": TREE, "param_grid": {"max_depth": [1, 2]}, "cv": 2},
-    "LocalOutlierFactor": {"novelty": True},
     "HalvingGridSearchCV": {"estimator": TREE, "param_grid": {"max_depth": [1, 2]}, "cv": 2},
     "HalvingRandomSearchCV": {"estimator": TREE, "param_distributions": {"max_depth": [1, 2]}, "cv": 2},
+    "LocalOutlierFactor": {"novelty": True},
     "MultiOutputClassifier": {"estimator": LOGISTIC},
     "MultiOutputRegressor": {"estimator": LINEAR},
-    "OrthogonalMatchingPursuitCV": {"cv": 2},
     "OneVsOneClassifier": {"estimator": LOGISTIC},
     "OneVsRestClassifier": {"estimator": LOGISTIC},
+    "OrthogonalMatchingPursuitCV": {"cv": 2},
     "OutputCodeClassifier": {"estimator": LOGISTIC},
     "Pipeline": {"steps": [("tree", TREE)]},
     "RFE": {"estimator": TREE},
@@ -103,11 +103,8 @@ def make_estimator(name, kind):
 
 def find_tolerance(kind):
     """Return the tolerance of an estimator: trees sum in the same order for any input."""
-    return (
-        EXACT
-        if any(word in kind.__module__ for word in ("tree", "_forest", "_gb", "_hist_gradient"))
-        else BLAS
-    )
+    is_tree = any(word in kind.__module__ for word in ("tree", "_forest", "_gb", "_hist_gradient"))
+    return EXACT if is_tree else BLAS
 
 
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names, but LocalOutlierFactor")  # its own

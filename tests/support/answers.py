@@ -39,7 +39,7 @@ def request_predictions(model, rows, **options):
     *options* are those of the deployment.
 
     Raises:
-        AssertionError: A request was rejected.
+        AssertionError: A request was rejected, or its response has other values than the prediction.
     """
     predictions = []
 
@@ -57,6 +57,10 @@ def request_predictions(model, rows, **options):
     for headers, body in ((JSON, to_json(frame)), (CSV, frame.to_csv(index=False))):
         response = client.post("/mlflow/m/invocations", headers=headers, body=body.encode())
         assert 200 == response.status, response.body.decode()
+        columns = {output.name: output.values.tolist() for output in predictions[-1].outputs}
+        records = pandas.DataFrame(columns).to_dict("records")
+        expected = records if len(columns) > 1 else next(iter(columns.values()))
+        assert expected == response.json()["predictions"]
     return dict(zip(("score", "json", "csv"), predictions, strict=True))
 
 

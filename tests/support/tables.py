@@ -22,7 +22,7 @@ SEPARATORS = {"anes96": "\t", "modechoice": ";", "spector": r"\s+"}
 """Separators of files that do not use a comma."""
 
 UNREADABLE = {"E6_jmulti"}
-"""Files with a preamble."""
+"""Files without a header line."""
 
 DATES = ("date", "Date", "month", "Year")
 """Names of the columns of vega-datasets that contain dates."""
@@ -51,7 +51,7 @@ def load_from_sklearn(name):
 def read_table(path, separator):
     """Return the table in a file, without columns that are empty or number the rows.
 
-    Numbers cannot tell what they mean: dates of vega-datasets and indicators of faraway are converted.
+    Dates of vega-datasets become datetimes, and indicators of faraway booleans: files store neither.
     """
     if path.suffix == ".json":
         frame = pandas.DataFrame(json.loads(path.read_text()))
