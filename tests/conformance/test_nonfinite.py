@@ -82,7 +82,7 @@ def test_error_names_the_rows_to_the_caller_and_in_the_log(mount, caplog, model,
     answer = served.post("/simple/m", json=rows_of([5, 1, 7, 2]), headers=JSON)
 
     message = "The model failed to score this request: its prediction is not a finite number"
-    assert (500, f"{message} (row 1, 3): send the other rows without it") == (
+    assert (500, f"{message} (row 1, 3): send only the other rows") == (
         answer.status,
         answer.json()["error"],
     )

@@ -153,7 +153,7 @@ def test_array_option_for_a_model_with_names():
         (
             make_pipeline(Picks(), LogisticRegression()).fit(PLAIN, BINARY),
             {"input": "array", "schema": SCHEMA},
-            "deployment m: model must answer a row of its schema .got IndexError.* set input= to the form",
+            "deployment m: model must be able to score a row of its schema .got IndexError.* set input= to the form",
         ),
         (
             make_pipeline(Picks(), LogisticRegression()).fit(PLAIN, BINARY),

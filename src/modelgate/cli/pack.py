@@ -103,7 +103,8 @@ def pack(
         option: getattr(manifest, option) if value is None else value for option, value in options.items()
     }
     try:
-        # Unlike a request, the sample may hold a column of true values.
+        # Unlike a request, the sample may have a column with the values to predict, so extra columns are
+        # ignored.
         table = input_schema.with_options(extra_columns="ignore").read(CSV(raw))
         truth = _read_truth(raw, options["target"], model)
     except (RequestError, ValueError) as error:

@@ -69,8 +69,8 @@ class Gate:
         deployments: Deployments to serve; `handler` adds functions later.
         keys: API keys: ``{key: deployments}``, ``"env:VARIABLE"``, the URL of a database such as
             ``"sqlite:///keys.db"``, a key store, or ``"open"`` to serve anyone. Required.
-        limits: Rate limits of a caller, such as ``"60/minute; 10000/day"``, or layers that limit, such
-            as `RateLimit` and `ConcurrencyLimit`; by default the limits of the ML Clever Prediction API.
+        limits: Rate limits of a caller, such as ``"60/minute; 10000/day"``, or layers such as `RateLimit` and
+            `ConcurrencyLimit`; by default the limits of the ML Clever Prediction API.
         auth_failure_limit: Rate limit of failed authentication per address; None for no limit.
         trusted_proxies: Networks of proxies whose ``Forwarded`` or ``X-Forwarded-For`` header is
             trusted, see `TrustedProxies`. An empty list declares that there are no proxies.

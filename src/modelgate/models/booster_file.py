@@ -1,4 +1,4 @@
-"""Native files of XGBoost, LightGBM and CatBoost: data without code, so that they need no pin."""
+"""Native files of XGBoost, LightGBM and CatBoost. They contain no code, so they need not be pinned."""
 
 import importlib
 import json
@@ -22,15 +22,15 @@ GENERIC_SUFFIXES = (".json", ".txt")
 def read_booster(content: bytes, suffix: str) -> Any:
     """Read the native file of a booster.
 
-    A file written by a scikit-learn class of XGBoost (``XGBClassifier.save_model``), or by CatBoost, becomes an
-    estimator of that class, and any other file a ``Booster``.
+    Returns an estimator with the interface of scikit-learn for a file that was written by such an estimator
+    of XGBoost (``XGBClassifier.save_model``) or by CatBoost, and a ``Booster`` for any other file.
 
     Args:
         content: Content of the file.
         suffix: ``.ubj`` or ``.json`` for XGBoost, ``.txt`` for LightGBM, ``.cbm`` for CatBoost.
 
     Raises:
-        ConfigurationError: The library is missing, or the content is no model of it.
+        ConfigurationError: The library is missing, or the content is not a model of that library.
     """
     library, read = _READERS[suffix]
     try:
@@ -43,7 +43,7 @@ def read_booster(content: bytes, suffix: str) -> Any:
         return read(module, content)
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigurationError(f"is not a {suffix} model of {library}: {reason}") from error
+        raise ConfigurationError(f"the file is not a {suffix} model of {library}: {reason}") from error
 
 
 def _read_xgboost(xgboost: Any, content: bytes) -> Any:

@@ -106,7 +106,7 @@ class ModelPackage:
                 that the estimator does not store.
             target: Name of the predicted variable, or a list with one name per output.
             positive_class: Positive label of a binary classifier; None for the second of ``classes_``.
-            threshold: Probability from which the positive class is predicted; None to keep the labels of the
+            threshold: Minimum probability for predicting the positive class; None to keep the labels of the
                 model.
             format: ``"skops"``; ``"native"`` for the native file of XGBoost, LightGBM or CatBoost; ``"joblib"``,
                 which is a pickle, for estimators that neither can write; or ``"onnx"`` to convert the estimator to an ONNX graph. The predictions of the graph may differ

@@ -25,7 +25,7 @@ ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class UnsupportedEventLoop(ServingError):
-    """The server runs another event loop than asyncio's."""
+    """The event loop of the server is not that of asyncio."""
 
     status = 503
     code = "unsupported_event_loop"
@@ -121,7 +121,8 @@ def _reject_event_loop(request: Request) -> Flow[Response]:
 def app(handler: Handler[Request, Response]) -> ASGIApp:
     """Return an ASGI app that calls *handler*. It accepts lifespan events, but does not depend on them.
 
-    On another event loop than asyncio's, such as trio's, all requests get 503, readiness checks too.
+    If the event loop is not that of asyncio (for example trio's), all requests get 503, even readiness
+    checks.
     """
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:

@@ -121,7 +121,7 @@ class Decoder:
         return self._build_table(rows)
 
     def _has_aliases(self, records: list[dict[str, Any]]) -> bool:
-        """Return whether decoded *records* have optional columns under names that can only mean these."""
+        """Return whether *records* have names that stand for optional columns, see `match_names`."""
         if not self._optional:
             return False
         names = [column.name for column in self._columns]
@@ -144,7 +144,7 @@ class Decoder:
         return list(map(self._parse_datetimes, rows)) if self._datetimes else rows
 
     def _parse_datetimes(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return *row* with datetimes instead of their texts. Raises ValueError if a text is none."""
+        """Return *row* with parsed datetimes. Raises ValueError if a text is not a datetime."""
         cells = list(row)
         for index, column in self._datetimes:
             if isinstance(cells[index], str):
@@ -210,7 +210,7 @@ def _field_type(column: Column) -> Any:
         return Literal[tuple(column.levels)]
     if column.kind == "number":
         number = Annotated[float, msgspec.Meta(ge=column.minimum, le=column.maximum)]
-        # Without bounds, which a boolean would have to satisfy, too.
+        # Not with bounds, because a boolean would have to satisfy them, too.
         unbounded = column.minimum is None and column.maximum is None
         return number | bool if column.accepts_booleans and unbounded else number
     if column.kind == "integer":

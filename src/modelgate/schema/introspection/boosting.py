@@ -37,8 +37,8 @@ def stored_categories(model: Any) -> Mapping[int, _Levels | None]:
     """Return the columns that *model* expects in the category dtype of pandas, by index.
 
     The values are their levels, or None if the model does not store them, like XGBoost before version 3.1.
-    LightGBM stores levels, but not the columns that have them. They are those declared as categorical
-    features, unless these are more or fewer, or have other values: then none is returned.
+    LightGBM stores lists of levels, but not their columns. These are the columns declared as categorical
+    features. If their number or their values do not fit the lists, no column is returned.
     """
     booster = _find_booster(model)
     if library_of(booster) == "xgboost":
@@ -55,8 +55,8 @@ def match_categories(
     Args:
         model: Fitted model.
         names: Names of its columns, in its order.
-        columns: Columns of the schema, by name. Their levels are used if the model does not store them, and
-            identify the columns of LightGBM.
+        columns: Columns of the schema, by name. Their levels are used if the model stores none, and to
+            identify the categorical columns of LightGBM.
 
     Raises:
         ConfigurationError: Neither the model nor the schema has the levels of such a column.
@@ -87,7 +87,7 @@ def categorical_columns(model: Any) -> list[int]:
 
 
 def _find_booster(model: Any) -> Any:
-    """Return the model of one of these libraries that is *model*, or gets its unchanged input; or None."""
+    """Return the native booster of the first model of these libraries in *model*, or None."""
     while model is not None and library_of(model) not in ("xgboost", "lightgbm", "catboost"):
         model = first_inside(model)
     if hasattr(model, "get_booster"):
@@ -144,7 +144,7 @@ def _parse_xgboost(booster: Any, indices: Sequence[int]) -> Mapping[int, _Levels
 
 
 def _decode_xgboost(encoder: Mapping[str, Any]) -> _Levels | None:
-    """Return the levels in *encoder*: integers, or the bytes of all texts and where each one begins."""
+    """Return the levels in *encoder*, which has integers, or the bytes of all texts and their offsets."""
     if "type" in encoder:
         return np.array(encoder["values"], dtype=_XGBOOST_INTEGERS[encoder["type"]])
     characters, offsets = bytes(value % 256 for value in encoder["values"]), encoder["offsets"]

@@ -15,7 +15,7 @@ _KNOWN = ("sklearn", "xgboost", "lightgbm", "catboost")
 
 
 def possible_forms(model: Any, *, named: bool) -> tuple[InputForm, ...]:
-    """Return the forms of rows that *model* may take, the likeliest first; one if that is certain.
+    """Return the forms of rows that *model* may take, most likely first; a single form if it is certain.
 
     Args:
         model: Fitted model.
