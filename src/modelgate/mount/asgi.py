@@ -13,7 +13,7 @@ from ..flow import Flow, Handler, Layer, Wait, adrive, run
 from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, encode_error, http_stack
 from .prefix import require_prefix
 
-__all__ = ["ASGIApp", "ASGIRequest", "Receive", "Scope", "app", "mount", "select_handler", "wrap"]
+__all__ = ["ASGIApp", "ASGIRequest", "Receive", "Scope", "Send", "app", "mount", "select_handler", "wrap"]
 
 logger = logging.getLogger("modelgate")
 
