@@ -359,17 +359,13 @@ OF_TREES = {
 }
 """Cases that compute nothing but trees: they are the same to the last bit."""
 
-NOT_YET = {"a label that is always present": "the kinds of the columns are those of a constant"}
-"""Faults by case."""
-
 
 def list_cases():
     """Return the parameters of each case: its name, and the form of its rows."""
     for name, (_, rows, _) in CASES.items():
-        marks = [pytest.mark.xfail(reason=NOT_YET[name])] if name in NOT_YET else ()
-        yield pytest.param(name, "frame", marks=marks)
+        yield pytest.param(name, "frame")
         if rows is NUMBERS or rows is HOLED_NUMBERS:
-            yield pytest.param(name, "array", marks=marks)
+            yield pytest.param(name, "array")
 
 
 @pytest.mark.parametrize(("name", "form"), list(list_cases()))

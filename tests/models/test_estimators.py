@@ -83,19 +83,7 @@ TARGETS = {
 EXPECTED_REJECTIONS = {"IsotonicRegression": "does not store its input columns: set schema="}
 """Messages by estimator."""
 
-NOT_YET = {
-    "BayesianGaussianMixture": "it has probabilities and no classes_",
-    "GaussianMixture": "it has probabilities and no classes_",
-}
-"""Faults by estimator."""
-
-CASES = [
-    pytest.param(
-        name, kind, id=name, marks=[pytest.mark.xfail(reason=NOT_YET[name])] if name in NOT_YET else ()
-    )
-    for name, kind in all_estimators()
-    if hasattr(kind, "predict")
-]
+CASES = [pytest.param(name, kind, id=name) for name, kind in all_estimators() if hasattr(kind, "predict")]
 
 
 def make_estimator(name, kind):

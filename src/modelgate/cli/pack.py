@@ -44,10 +44,11 @@ __all__ = ["pack"]
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["skops", "joblib", "onnx"]),
+    type=click.Choice(["skops", "native", "joblib", "onnx"]),
     default="skops",
     show_default=True,
-    help="Format of the stored model. joblib is a pickle; onnx is a conversion whose predictions may differ slightly.",
+    help="Format of the stored model. native is for XGBoost, LightGBM and CatBoost; joblib is a pickle;"
+    " onnx is a conversion whose predictions may differ slightly.",
 )
 @click.option("--onnx", "format_", flag_value="onnx", help="Short for --format onnx.")
 @click.option(

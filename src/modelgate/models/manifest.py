@@ -72,7 +72,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     classes: list[list[Label] | None] = msgspec.field(default_factory=lambda: [None])
     positive_class: Label | None = None
     threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
-    model: Literal["model.skops", "model.joblib", "model.onnx"] = "model.skops"
+    model: Literal["model.skops", "model.joblib", "model.onnx", "model.ubj", "model.txt", "model.cbm"] = (
+        "model.skops"
+    )
     versions: dict[str, str] = {}
     difference: Difference | None = None
     members: dict[str, Member] = {}

@@ -79,7 +79,9 @@ class ModelInput:
                 continue
             for table in tables:
                 try:
-                    if np.shape(predict(self._convert(table)))[:1] == (rows,):
+                    with np.errstate(all="ignore"):
+                        values = predict(self._convert(table))
+                    if np.shape(values)[:1] == (rows,):
                         return
                 except Exception as error:
                     if best is None and not _concerns_form(error):

@@ -25,6 +25,8 @@ _xgboost_levels: WeakKeyDictionary[Any, Mapping[int, _Levels | None]] = WeakKeyD
 _LIGHTGBM_COLUMNS = re.compile(r"\[categorical_feature: ([\d,]+)\]")
 """Indices of the categorical features in the text of a model; ``Booster.params`` has them only in memory."""
 
+_LIGHTGBM_VALUES = re.compile(r"^feature_infos=(.*)$", re.MULTILINE)
+
 _XGBOOST_INTEGERS = {9: np.int8, 10: np.uint8, 11: np.int16, 13: np.int32, 15: np.int64}
 """dtypes of integer categories in XGBoost's JSON, by their code in ``include/xgboost/json.h``.
 
@@ -36,15 +38,13 @@ def stored_categories(model: Any) -> Mapping[int, _Levels | None]:
 
     The values are their levels, or None if the model does not store them, like XGBoost before version 3.1.
     LightGBM stores levels, but not the columns that have them. They are those declared as categorical
-    features, unless these are more or fewer: then none is returned.
+    features, unless these are more or fewer, or have other values: then none is returned.
     """
     booster = _find_booster(model)
     if library_of(booster) == "xgboost":
         return _read_xgboost(booster)
     levels = _lightgbm_levels(booster)
-    found = _LIGHTGBM_COLUMNS.search(booster.model_to_string(num_iteration=1)) if levels else None
-    indices = [] if found is None else sorted(map(int, found[1].split(",")))
-    return dict(zip(indices, levels, strict=True)) if len(indices) == len(levels) else {}
+    return _find_lightgbm_columns(booster.model_to_string(num_iteration=1), levels) if levels else {}
 
 
 def match_categories(
@@ -98,6 +98,20 @@ def _find_booster(model: Any) -> Any:
 def _lightgbm_levels(booster: Any) -> list[_Levels]:
     levels = getattr(booster, "pandas_categorical", None) if library_of(booster) == "lightgbm" else None
     return [np.array(values, dtype=object if isinstance(values[0], str) else None) for values in levels or ()]
+
+
+def _find_lightgbm_columns(text: str, levels: Sequence[_Levels]) -> Mapping[int, _Levels]:
+    """Return the categorical features in the *text* of a model with their *levels*; none if these do not fit.
+
+    The text has the values of a categorical feature, which are indices of its levels: ``-1:0:2:1``.
+    """
+    declared, infos = _LIGHTGBM_COLUMNS.search(text), _LIGHTGBM_VALUES.search(text)
+    if declared is None or infos is None:
+        return {}
+    indices, values = sorted(map(int, declared[1].split(","))), infos[1].split(" ")
+    largest = [max(map(int, re.findall(r"\d+", values[index])), default=0) for index in indices]
+    fits = len(indices) == len(levels) and all(map(int.__lt__, largest, map(len, levels)))
+    return dict(zip(indices, levels, strict=True)) if fits else {}
 
 
 def _match_levels(levels: Sequence[_Levels], columns: Sequence[Column]) -> dict[str, _Levels]:
