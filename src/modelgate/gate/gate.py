@@ -266,7 +266,7 @@ class Gate:
         if self._poll is not None:
             drive(self._poll.begin())
         query = Query(rows, deployment=name, load_timeout=math.inf if timeout is None else timeout)
-        in_flight = self._catalog.get_or_404(name).in_flight
+        in_flight = self._catalog.require(name).in_flight
         try:
             try:
                 return drive(self._catalog.begin_request(name, in_flight, query).score(query))

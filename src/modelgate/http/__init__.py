@@ -1,6 +1,6 @@
 """HTTP requests, responses, routes and bodies, independent of any framework."""
 
-from .credentials import Headers, credentials_from_headers, parse_authorization
+from .credentials import Headers, credentials_from_headers, describe_missing_key, parse_authorization
 from .request import MAX_BODY, PLAIN_JSON, BodySizeLimiter, Request, WireFormat
 from .response import Response, error_response
 from .routing import Route
@@ -17,6 +17,7 @@ __all__ = [
     "WireFormat",
     "call_encoding_errors",
     "credentials_from_headers",
+    "describe_missing_key",
     "encode_error",
     "error_response",
     "http_stack",

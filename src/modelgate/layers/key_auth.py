@@ -18,7 +18,7 @@ from ..errors import (
 )
 from ..flow import Flow, Handler, Wait, wait_for
 from ..flow.deadline import DeadlinePassed, wait_with_deadline
-from ..http import PLAIN_JSON, Request, Response
+from ..http import PLAIN_JSON, Request, Response, describe_missing_key
 from ..http.client_address import forwarded_hop, rate_limit_address
 from ..keys import KeyStore, Principal, key_store
 from ..keys.principal import is_scope
@@ -122,7 +122,7 @@ class KeyAuth:
                 self._bodies.leave(context.body_slot)
                 context.body_slot = None
         if context.deployment is not None:
-            principal.require(context.deployment, context.action)
+            context.require_access(context.deployment)
         scope = self._scope
         if (
             scope is None
@@ -140,7 +140,8 @@ class KeyAuth:
     def _authenticate(self, request: Request) -> Flow[Principal]:
         key = yield from request.wire.credentials(request)
         if key is None:
-            raise Unauthorized("Missing API key", headers=self._missing_headers)
+            message = describe_missing_key(request.headers, request.query_string)
+            raise Unauthorized(message, headers=self._missing_headers)
         key_hash = hash(key)
         try:
             if key_hash in self._accepted:

@@ -1,5 +1,6 @@
 """Scoring layer that validates rows against a schema."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
@@ -17,6 +18,9 @@ __all__ = ["Validate", "is_large", "read_rows"]
 SchemaOf: TypeAlias = Callable[[Query], Flow[Schema]]
 
 _MANY_ROWS = 500
+
+# An object with a member. An empty one is a row without columns.
+_OBJECT = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"')
 
 
 class Validate:
@@ -58,7 +62,7 @@ class Validate:
                 (yield from run(schema.read, rows, max_rows)) if large else schema.read(rows, max_rows)
             )
         except InvalidInput as error:
-            if not self._columns or not isinstance(rows, bytes) or not rows.lstrip().startswith(b"{"):
+            if not self._columns or not isinstance(rows, bytes) or not _OBJECT.match(rows):
                 raise
             query.rows = rows = yield from _rows_from_columns(rows, error)
             query.single = False
