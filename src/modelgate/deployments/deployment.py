@@ -15,6 +15,7 @@ from ..models.package_files import check_file
 from ..models.store import TOKEN
 from ..schema import Schema, SchemaOptions
 from ..scoring import Query, Threshold
+from ..spelling import suggest_options
 from .rollout import Rollout, Shadow
 
 __all__ = ["Deployment", "HTTPLayer", "ScoringLayer"]
@@ -27,6 +28,7 @@ _VERSION = re.compile(r"[!-.0-~]{1,64}")
 _ENDPOINT = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
+@suggest_options
 @dataclass(frozen=True, eq=False)
 class Deployment:
     """A model under a name that callers use.

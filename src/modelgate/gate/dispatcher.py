@@ -22,7 +22,7 @@ from ..flow import Flow, Handler, run
 from ..http import PLAIN_JSON, Request, Response, encode_error, http_stack
 from ..http.routing import Router
 from ..inference import Prediction
-from ..layers import Deadline
+from ..layers import Deadline, KeyAuth
 from ..openapi.body_example import example_body
 from ..scoring import Query
 from ..scoring.layers.validate import is_large
@@ -56,6 +56,7 @@ class RequestDispatcher:
         self._router = router
         self._deployments = deployments
         self._default_dialect = default_dialect
+        self._unchecked_keys = [layer for layer in layers if isinstance(layer, KeyAuth)]
         self._guarded = http_stack(layers, self._respond)
         self._public = http_stack((layer for layer in layers if isinstance(layer, Deadline)), self._respond)
 
@@ -63,6 +64,8 @@ class RequestDispatcher:
         """Route *request*, pass it through the HTTP layers and return the response."""
         context: RequestContext = request.context
         context.catalog = self._deployments.catalog
+        if self._unchecked_keys:
+            self._check_keys(self._unchecked_keys.pop())
         try:
             if request.wire is PLAIN_JSON:
                 self._route(request, context)
@@ -77,6 +80,16 @@ class RequestDispatcher:
         except Exception as error:
             logger.error("request %s failed", request.id, exc_info=error)
             return _error_response(request, ServingError())
+
+    def _check_keys(self, layer: KeyAuth) -> None:
+        """Log a warning if keys permit deployments that the gate does not have.
+
+        This happens with the first request, because functions are added after the gate is constructed.
+        """
+        unknown = layer.unknown_deployments(self._deployments)
+        if unknown:
+            names = ", ".join(self._deployments) or "none"
+            logger.warning("keys: unknown deployments: %s: the gate has %s", ", ".join(unknown), names)
 
     def _route(self, request: Request, context: RequestContext) -> None:
         try:

@@ -1,7 +1,7 @@
 """Predictions of a model or a function, and their validation."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -17,6 +17,7 @@ __all__ = [
     "Target",
     "check_shape",
     "check_values",
+    "describe_result",
     "output_names",
     "to_prediction",
 ]
@@ -153,6 +154,16 @@ def to_prediction(result: Any, rows: int, target: str | Sequence[str]) -> Predic
     check_shape(prediction, rows)
     check_values(prediction)
     return prediction
+
+
+def describe_result(result: object) -> str:
+    """Return the type and size of *result*, which may hold data of callers, for a log."""
+    if result is None:
+        return "None"
+    size: object = getattr(result, "shape", None)
+    if size is None and isinstance(result, Sized):
+        size = len(result)
+    return type(result).__name__ + ("" if size in (None, ()) else f" of size {size}")
 
 
 def check_shape(prediction: Prediction, rows: int) -> None:

@@ -23,7 +23,7 @@ from .estimator import Estimator
 from .first_prediction import try_prediction
 from .model_metrics import ModelMetrics
 from .plans import Plan
-from .prediction import Output, Prediction, Target, to_prediction
+from .prediction import Output, Prediction, ShapeError, Target, describe_result, to_prediction
 
 __all__ = ["Predictor"]
 
@@ -202,13 +202,21 @@ class Predictor:
         if isinstance(self._function, Estimator):
             return self._function(table)
         with sklearn_config(self._config):
-            return to_prediction(self._function(table), len(table), self.target)
+            return self._convert(self._function(table), len(table))
 
     def _score_blocking(self, table: Table) -> Prediction:
         if not self._async:
             return self._score(table)
         result = run_coroutine(partial(self._function, table))
-        return to_prediction(result, len(table), self.target)
+        return self._convert(result, len(table))
+
+    def _convert(self, result: Any, rows: int) -> Prediction:
+        """Convert the result of a function. The error for another result names the function."""
+        try:
+            return to_prediction(result, rows, self.target)
+        except ShapeError as error:
+            name = getattr(self.model, "__name__", type(self.model).__name__)
+            raise ShapeError(f"{name} returned {describe_result(result)}: {error}") from None
 
     def _wait_for_call(self, table: Table) -> Wait:
         if self._workers is not None and not self._async:
@@ -240,7 +248,7 @@ class Predictor:
             try:
                 metrics.running.add(started_at)
                 result = await _isolate_errors_async(partial(self._function, table))
-                prediction = to_prediction(result, len(table), self.target)
+                prediction = self._convert(result, len(table))
                 failed = False
             except (asyncio.CancelledError, GeneratorExit):
                 # The caller disconnected, or the event loop was closed: this is no failure of the model.

@@ -3,7 +3,7 @@
 import logging
 import re
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from ..context import RequestContext
@@ -20,8 +20,9 @@ from ..flow import Flow, Handler, Wait, wait_for
 from ..flow.deadline import DeadlinePassed, wait_with_deadline
 from ..http import PLAIN_JSON, Request, Response, describe_missing_key
 from ..http.client_address import forwarded_hop, rate_limit_address
-from ..keys import KeyStore, Principal, key_store
+from ..keys import KeyStore, MemoryKeyStore, Principal, key_store
 from ..keys.principal import is_scope
+from ..spelling import suggest_options
 from ..validation import require_positive_int, require_positive_seconds
 from ._key_lookups import AddressSlots, LookupQueue
 
@@ -37,6 +38,7 @@ _MAX_ACCEPTED = 10_000
 """Maximum number of accepted keys that are remembered, equal to the cache size of a `SqlKeyStore`."""
 
 
+@suggest_options
 class KeyAuth:
     """Require a known API key, and set the `principal` of the request's context to its owner.
 
@@ -136,6 +138,12 @@ class KeyAuth:
                 f"This API key does not permit the use of this service: send one with the scope {scope}"
             )
         return (yield from call_next(request))
+
+    def unknown_deployments(self, known: Iterable[str]) -> list[str]:
+        """Return the deployments, not among *known*, that keys of a configured mapping permit."""
+        return (
+            sorted(self.keys.deployments.difference(known)) if isinstance(self.keys, MemoryKeyStore) else []
+        )
 
     def _authenticate(self, request: Request) -> Flow[Principal]:
         key = yield from request.wire.credentials(request)
