@@ -61,6 +61,12 @@ _REPORTED_WAIT = 3.0
     type=click.Path(dir_okay=False, path_type=Path),
     help="CSV file for the predictions. [default: big.predictions.csv for big.csv or big.csv.gz]",
 )
+@click.option(
+    "--keep",
+    metavar="COLUMN",
+    multiple=True,
+    help="Copy this column of FILE to the output, before the predictions. Repeatable.",
+)
 @click.option("--overwrite", is_flag=True, help="Start over, and replace existing output files.")
 @click.option(
     "--rows",
@@ -79,7 +85,14 @@ _REPORTED_WAIT = 3.0
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def score(
-    path: Path, url: str, key: str | None, output: Path | None, overwrite: bool, as_json: bool, **options: Any
+    path: Path,
+    url: str,
+    key: str | None,
+    output: Path | None,
+    keep: tuple[str, ...],
+    overwrite: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Score the rows of a CSV file.
 
@@ -97,7 +110,7 @@ def score(
         uncompressed = path.with_suffix("") if path.suffix.lower() in COMPRESSED_SUFFIXES else path
         output = uncompressed.with_name(f"{uncompressed.stem}.predictions{uncompressed.suffix}")
     check_paths(path, output)
-    fresh = Checkpoint(url=url, chunk=options["chunk"])
+    fresh = Checkpoint(url=url, chunk=options["chunk"], keep=list(keep))
     with exclusive_lock(output) as file:
         job = _Job(path, output, fresh if overwrite else resume_output(fresh, output), key, **options)
         try:
@@ -138,14 +151,15 @@ class _Job:
         """Score the remaining rows and append the predictions to *file*."""
         from ..client.clients import httpx_package
         from .score_input import Input
-        from .score_output import Output
+        from .score_output import Output, Passthrough
 
         source = Input(self._path)
+        passthrough = Passthrough(source.header, self._done.keep)
         httpx = httpx_package()
         limits = httpx.Limits(max_connections=self._in_flight)
         async with httpx.AsyncClient(limits=limits) as http:
             session = self._session(http)
-            with Output(file, self._output, self._done) as output:
+            with Output(file, self._output, self._done, passthrough) as output:
                 await self._score(source, session, output, report_progress)
 
     def _session(self, http: Any) -> "Session":
@@ -161,6 +175,7 @@ class _Job:
             batch_rows=self._chunk,
             batch_bytes=1 << 30,
             on_wait=self._on_wait,
+            native=True,
         )
 
     def _on_wait(self, seconds: float, error: ModelgateError) -> None:
