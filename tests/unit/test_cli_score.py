@@ -25,7 +25,7 @@ from modelgate import Deployment, Gate, Output, Prediction, Schema, client, driv
 from modelgate.cli import progress
 from modelgate.cli.checkpoint import Checkpoint, checkpoint_path
 from modelgate.cli.root import cli
-from modelgate.cli.score import exit_code
+from modelgate.cli.score_job import exit_code
 from modelgate.client.retry import Retry
 from modelgate.client.rows import csv_rows
 from modelgate.client.score_rows import RejectedRow, score_rows
