@@ -99,7 +99,8 @@ class RequestDispatcher:
             request.wire = self._router.nearest(request.path) or self._default_dialect
             template = getattr(request.wire, "request_template", None)
             if isinstance(error, NotFound) and template is not None:
-                error.add_hint(f": send rows with POST to {request.root_path}{template.path}")
+                path = request.root_path + template.path
+                raise NotFound(f"Not found: send rows with POST to {path}") from None
             raise
         context.route, context.deployment = route, request.params.get("deployment")
         if route.handler is not None:
