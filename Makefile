@@ -5,10 +5,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Tests start hundreds of processes, and each would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test quick lowest lint bench docs
 
 # Serve an example app; prints the URL of its console and a curl command. PORT=… sets the port (default 8000).
-demo: $(VENV)/installed
+demo: $(VENV)/installed-demo
 	$(BIN)/python examples/starlette_app/app.py
 
 test: $(VENV)/installed-test
@@ -17,7 +20,9 @@ test: $(VENV)/installed-test
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
-# Tests without servers and browser, and a part of the long matrices: about a minute on two cores.
+# Tests without servers and browser, and a part of the long matrices: under a minute on two cores.
+# The threads of scikit-learn and LightGBM would compete with the other worker's.
+quick: export OMP_NUM_THREADS := 1
 quick: $(VENV)/installed-test
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m 'not slow'
 
@@ -51,6 +56,11 @@ $(VENV)/made:
 
 $(VENV)/installed: pyproject.toml $(VENV)/made
 	$(BIN)/python -m pip install --quiet --editable '.[all]'
+	touch $@
+
+# Only what the demo needs: 280 MB instead of all extras. pip shows its progress.
+$(VENV)/installed-demo: pyproject.toml $(VENV)/made
+	$(BIN)/python -m pip install --editable '.[pandas,serve,skops,sklearn]'
 	touch $@
 
 $(VENV)/installed-%: $(VENV)/installed

@@ -19,7 +19,12 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
     derandomize=bool(os.environ.get("CI")),
 )
-hypothesis.settings.load_profile("modelgate")
+hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("modelgate"), max_examples=20)
+
+
+def pytest_configure(config):
+    """Let `make quick` try fewer examples."""
+    hypothesis.settings.load_profile("quick" if config.option.markexpr == "not slow" else "modelgate")
 
 
 def _enter_temporary_folder(namespace):

@@ -138,10 +138,10 @@ def main() -> None:
                 hand_written(model, body),
                 lambda body=body, predictor=predictor: drive(predictor.predict(predictor.schema.read(body))),  # type: ignore[misc]
                 model_calls(model, body, schema),
-                lambda table=table, plan=plan: plan(table),  # type: ignore[misc]
+                lambda table=table, plan=plan: plan.predict(table),  # type: ignore[misc]
             ]
             if isinstance(graph, OnnxPlan):
-                functions.append(lambda table=table, graph=graph: graph(table))  # type: ignore[misc]
+                functions.append(lambda table=table, graph=graph: graph.predict(table))  # type: ignore[misc]
             theirs, ours, estimator, alone, *by_onnx = compare(*functions)
             from_json = f"{theirs:9.0f}{ours:9.1f}{theirs / ours:9.1f}"
             onnx = f"{by_onnx[0]:9.1f}" if by_onnx else f"{'-':>9}"

@@ -10,6 +10,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from modelgate.inference.plans import build_plan
 from modelgate.models import cache
 from support.postgresql import Postgres, find_programs
 from support.redis_server import run_redis
@@ -17,7 +18,7 @@ from support.signing import write_key_pair
 from support.waiting import SOON
 
 TESTS = Path(__file__).parent
-SLOW_FOLDERS = {"browser", "faults", "properties", "servers", "typing"}
+SLOW_FOLDERS = {"browser", "faults", "models", "properties", "servers", "typing"}
 SERVERS = {"postgres", "postgresql", "redis", "redis_server", "behind Redis"}
 """Fixtures that start a server, and the parameters that request one of them."""
 
@@ -55,6 +56,23 @@ def unhurried(monkeypatch):
     )
     monkeypatch.setattr("modelgate.keys.sql_store._TIMEOUT", SOON)
     monkeypatch.setattr("modelgate.gate.gate._FIRST_POLL_TIMEOUT", SOON)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def plans_verified_once(wine):
+    """Gates of the shared model reuse its plan: verifying one takes 25 ms, and tests make 1,500 such gates."""
+    model, plans = wine[0], {}
+
+    def build_plan_once(a_model, schema, reference, sample=None):
+        if a_model is not model or sample is not None:
+            return build_plan(a_model, schema, reference, sample)
+        if schema.columns not in plans:
+            plans[schema.columns] = build_plan(model, schema, reference)
+        return plans[schema.columns]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("modelgate.inference.estimator.build_plan", build_plan_once)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import InsufficientScope, NotFound
+from .http import Request
 from .spelling import closest_match
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .flow import Flow
-    from .http import Request, Route
+    from .http import Route
     from .inference import Prediction
     from .keys import Principal
     from .scoring import Description, Query
@@ -64,17 +65,17 @@ class Catalog(Protocol):
 class FailureCount(Protocol):
     """Counter of failed authentications by address, see `AuthFailureLimit`."""
 
-    def left(self, request: "Request") -> int:
+    def remaining(self, request: Request) -> int:
         """Return how many more failures are allowed for the address of *request*."""
 
-    def check(self, request: "Request") -> None:
-        """Raise `RateLimitExceeded` if the address has no failures left."""
+    def check(self, request: Request) -> None:
+        """Raise `RateLimitExceeded` if the address of *request* has reached the limit of failures."""
 
-    def count(self, request: "Request") -> None:
-        """Count a failure of the address.
+    def count(self, request: Request) -> None:
+        """Count a failure of the address of *request*.
 
         Raises:
-            RateLimitExceeded: The address had no failures left.
+            RateLimitExceeded: The address had already reached the limit.
         """
 
 

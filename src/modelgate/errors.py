@@ -16,6 +16,7 @@
       . DeploymentInactive
     - NotFound                  404
     - MethodNotAllowed          405
+    - LengthRequired            411
     - BodyTooLarge              413
     - BatchTooLarge             413
     - UnsupportedMediaType      415
@@ -50,6 +51,7 @@ __all__ = [
     "InvalidInput",
     "InvalidValues",
     "KeyInactive",
+    "LengthRequired",
     "MalformedBody",
     "MethodNotAllowed",
     "MissingColumns",
@@ -288,6 +290,16 @@ class MethodNotAllowed(RequestError):
     def __init__(self, allowed: Sequence[str]) -> None:
         names = ", ".join(allowed)
         super().__init__(f"This path supports only {names}", headers={"allow": names})
+
+
+class LengthRequired(RequestError):
+    """The server hides a chunked body from the app (RFC 9110, section 15.5.12)."""
+
+    status = 411
+    code = "length_required"
+    default_message = (
+        "The server cannot read a body with Transfer-Encoding: chunked: send it with Content-Length"
+    )
 
 
 class BodyTooLarge(RequestError):

@@ -21,7 +21,6 @@ from urllib.parse import unquote
 
 import msgspec
 
-from .context import RequestContext
 from .errors import BodyTooLarge
 from .flow import Flow
 from .http import Request, Response
@@ -55,7 +54,7 @@ class _MemoryRequest(Request):
     __slots__ = ("_content",)
 
     def __init__(self, content: bytes, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, context=RequestContext(), **kwargs)
+        super().__init__(*args, **kwargs)
         self._content = content
 
     def _read(self) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from sklearn.tree import DecisionTreeRegressor
 
 from modelgate import Deployment, Gate
-from support.keys import KEY
+from support.keys import KEY, OTHER_KEY
 from support.mounts import Mounted
 
 FRAME = pandas.DataFrame({"age": np.arange(60.0) % 7, "income": np.arange(60.0)})
@@ -16,6 +16,7 @@ MODEL = DecisionTreeRegressor(random_state=0).fit(FRAME, FRAME["income"] * 3 + F
 ROWS = FRAME[40:43]
 EXPECTED = MODEL.predict(ROWS).tolist()
 PREDICTIONS = {
+    "/deployments/m/predict": lambda answer: [row["prediction"] for row in answer["predictions"]],
     "/simple/m": lambda answer: [row["prediction"] for row in answer],
     "/predict/m": lambda answer: answer["result"],
     "/api/predict": lambda answer: answer["predictions"],
@@ -84,7 +85,7 @@ def test_large_object_of_columns_is_scored(served):
         ('{"age": {"0": 1}}', "Prediction failed due to missing input data"),
         # Nested objects and mixtures are faults of one row.
         ('{"age": {"value": 1}, "income": {"value": 2}}', "Invalid input data: age must be a number; income"),
-        ('{"age": {"0": 1, "0": 2}, "income": {"0": 1}}', "The JSON body names a member twice"),
+        ('{"age": {"0": 1, "0": 2}, "income": {"0": 1}}', "An object in the JSON body names a member twice"),
         ('{"age": [1], "income": 2}', "Invalid input data: age must be a number"),
         ('{"age": [1], "income": {"0": 2}}', "Invalid input data: age must be a number; income must"),
     ],
@@ -184,3 +185,11 @@ def test_column_that_is_missing_everywhere_names_no_rows(served):
         answer = post(served, "/simple/m", rows)
         assert "errors" not in answer.json()
         assert ["income"] == answer.json()["missing_columns"]
+
+
+@pytest.mark.parametrize("body", [b"{}", b" { }\n"])
+def test_empty_object_is_a_row_without_columns(mounted, body):
+    """Not an object of columns, of which there are none."""
+    response = mounted.post("/simple/double", body=body, headers={"x-api-key": OTHER_KEY})
+
+    assert ["amount"] == response.json()["missing_columns"]

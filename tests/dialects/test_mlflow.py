@@ -15,7 +15,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgate import (
@@ -30,6 +30,7 @@ from modelgate import (
 )
 from modelgate.dialects.mlflow import _replace_nan
 from modelgate.testing import Client
+from support.marks import examples
 
 KEY = "a-key-for-one-deployment"
 OTHER_KEY = "a-key-for-all-deployments"
@@ -463,7 +464,7 @@ CLIENT = build_client(predict_ages, "wsgi")
 GOOD = [document[2] for document in DOCUMENTS.values()] + [json.dumps(ROWS).encode()]
 
 
-@settings(max_examples=300)
+@examples(3)
 @given(
     st.sampled_from(GOOD),
     st.data(),

@@ -14,7 +14,7 @@ import re
 import jsonschema
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openapi_spec_validator import validate
 from sklearn.linear_model import LogisticRegression
@@ -33,6 +33,7 @@ from modelgate import (
     Schema,
 )
 from modelgate.testing import Client
+from support.marks import examples
 
 TOKEN = "the-token-of-one-deployment"
 THINGS = Schema.of(Type=["animal", "vehicle"], Sound=str, Size=float)
@@ -182,7 +183,7 @@ def test_tensors_in_text_are_unchanged(interface):
     assert {"rows": [{"Weight": sound}]} == answer.json()
 
 
-@settings(max_examples=200)
+@examples(2)
 @given(st.integers(40, 240), st.text("ABab+/=019", max_size=8), st.binary(max_size=90))
 def test_data_urls_are_numbers_or_rejected(start, piece, data):
     """The header of an array is never evaluated."""
@@ -398,7 +399,7 @@ GOOD = [
 ]
 
 
-@settings(max_examples=300)
+@examples(3)
 @given(
     st.sampled_from(GOOD),
     st.data(),

@@ -7,11 +7,12 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgate import Deployment, Gate, Output, Overloaded, Prediction, Schema
 from modelgate.testing import Client
+from support.marks import examples
 
 PREDICT = "/v1/models/half_plus_three:predict"
 X = Schema.of(x=float)
@@ -277,7 +278,7 @@ def test_errors_have_the_protocols_form(build_client, status, options, headers, 
 DAMAGED = Client(build_gate(lambda table: table["tag"], PAIR).wsgi)
 
 
-@settings(max_examples=200)
+@examples(2)
 @given(
     st.sampled_from(
         [

@@ -479,3 +479,12 @@ def test_layers_reject_invalid_options(make, named):
     """When they are created."""
     with pytest.raises(ConfigurationError, match=named):
         make()
+
+
+def test_object_of_columns_is_rejected_around_an_app(wrap):
+    """The app would get the body as it is, and may read rows only."""
+    client = Client(wrap(WithScoring(Validate(Schema.of(age=float)))))
+    answers = [client.post("/", json={"input_data": {"age": value}}) for value in ({"0": 1}, 1)]
+
+    assert [400, 200] == [answer.status for answer in answers]
+    assert {"age": "must be a number"} == answers[0].json()["errors"]

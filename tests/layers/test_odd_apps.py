@@ -48,6 +48,37 @@ def test_body_limit_counts_all_ways_of_reading(read, limit, status):
     assert (b"one\ntwo\n" == answer[1]) is (limit == 100)
 
 
+class StrictBody(io.BytesIO):
+    """Body of a server that takes no size of -1: cheroot returns nothing for it, granian raises OverflowError."""
+
+    def read(self, *size):
+        assert size != (-1,)
+        return super().read(*size)
+
+    def readline(self, *size):
+        assert size != (-1,)
+        return super().readline(*size)
+
+    def readlines(self, *hint):
+        assert hint != (-1,)
+        return super().readlines(*hint)
+
+
+@pytest.mark.parametrize("method", ["read", "readline", "readlines"])
+@pytest.mark.parametrize("size", [(), (3,)])
+def test_body_limit_passes_size_on(method, size):
+    """As the app passed it."""
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return [repr(getattr(environ["wsgi.input"], method)(*size)).encode()]
+
+    content = b"one\ntwo\n"
+    _, answer = call_wsgi(mount.wsgi.wrap(app, BodyLimit(100)), **{"wsgi.input": StrictBody(content)})
+
+    assert answer.decode() == repr(getattr(io.BytesIO(content), method)(*size))
+
+
 def test_wsgi_app_may_replace_status_with_exc_info():
     """start_response is called again with exc_info: the second status counts."""
 
@@ -125,6 +156,16 @@ def test_body_without_length_is_empty():
     status, _ = call_wsgi(gate.wsgi, PATH_INFO="/api/predict", **{"wsgi.input": FailingBody()})
 
     assert "400 Bad Request" == status
+
+
+def test_chunked_body_hidden_by_server_is_411():
+    """hypercorn and uWSGI report neither its length nor that reading ends."""
+    gate = Gate(keys="open")
+    gate.handler("ages", schema=Schema.of(age=float))(lambda table: table["age"])
+    status, body = call_wsgi(gate.wsgi, PATH_INFO="/predict/ages", HTTP_TRANSFER_ENCODING="chunked")
+
+    assert "411 Length Required" == status
+    assert b"Transfer-Encoding: chunked: send it with Content-Length" in body
 
 
 def test_asgi_layer_may_stream_iterable():

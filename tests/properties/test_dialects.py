@@ -49,6 +49,16 @@ def most_likely(row):
 
 # By dialect and variant: the path, a function that builds the body, and one that finds the labels in the answer.
 REQUEST_FORMS = {
+    "native": (
+        "/deployments/wine/predict",
+        lambda rows: {"rows": named(rows)},
+        lambda answer: [row["prediction"] for row in answer["predictions"]],
+    ),
+    "native, CSV": (
+        "/deployments/wine/predict",
+        as_csv,
+        lambda answer: [row["prediction"] for row in answer["predictions"]],
+    ),
     "mlclever": (
         "/api/predict",
         lambda rows: {"input_data": named(rows)},

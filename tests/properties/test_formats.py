@@ -42,6 +42,9 @@ VALUES = {
     "boolean": st.booleans(),
     "text": st.sampled_from(TEXTS),
     "any": st.sampled_from(TEXTS) | st.booleans() | NUMBERS,
+    "datetime": st.sampled_from(
+        ["2024-01-06", "2024-01-06T10:00:00.1234567Z", "1900-01-01 10:00+01:00", "1492-10-12", "2024-13-01"]
+    ),
 }
 LEVELS = {
     "number": [0, 1, 0.5, -2.5],
@@ -57,7 +60,10 @@ def columns(draw, name, kinds):
     """Columns of any kind, with rules that apply to it."""
     kind = draw(st.sampled_from(kinds))
     rules = {"required": draw(st.booleans()), "nullable": draw(st.booleans())}
-    if draw(st.integers(0, 3)) == 0:
+    if kind == "datetime":
+        rules["timezone"] = draw(st.sampled_from([None, "America/St_Johns"]))
+        rules["resolution"] = draw(st.sampled_from([None, "s", "ns"]))
+    elif draw(st.integers(0, 3)) == 0:
         rules["levels"] = tuple(draw(st.lists(st.sampled_from(LEVELS[kind]), min_size=1, unique=True)))
     elif kind in ("number", "integer"):
         rules["minimum"] = draw(st.sampled_from([None, None, -1, 0.5, -(2**52)]))
@@ -66,12 +72,14 @@ def columns(draw, name, kinds):
         rules["pattern"] = draw(st.sampled_from([None, None, "^[a-z]", "1|x"]))
         rules["max_length"] = draw(st.sampled_from([None, None, 1, 3]))
     column = Column(name, kind, **rules)
+    if kind in ("number", "integer"):
+        rules["accepts_booleans"] = draw(st.booleans())
     default = draw(VALUES[kind] | st.none())
     return Column(name, kind, **rules, default=default if column.allows(default) else None)
 
 
 @st.composite
-def schemas(draw, kinds=tuple(LEVELS)):
+def schemas(draw, kinds=tuple(VALUES)):
     names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True))
     options = SchemaOptions(
         extra_columns=draw(st.sampled_from(["ignore", "ignore", "forbid"])),
@@ -85,6 +93,8 @@ def schemas(draw, kinds=tuple(LEVELS)):
 def values_for(column):
     """Values that mostly fit *column*."""
     values = VALUES[column.kind]
+    if column.accepts_booleans:
+        values = values | st.booleans()
     if column.levels is not None:
         values = st.sampled_from(column.levels) | values
     allowed = values.filter(column.allows) if column.levels is not None else values
@@ -146,7 +156,7 @@ def parser(request, monkeypatch):
 
 
 SETTINGS = settings(max_examples=300, suppress_health_check=list(HealthCheck))
-NO_ANY = ("number", "integer", "boolean", "text")
+NO_ANY = ("number", "integer", "boolean", "text", "datetime")
 
 
 @SETTINGS

@@ -12,6 +12,20 @@ from modelgate.schema import Column, Schema, Table
 
 NAMES = ["a", "b", "c", "a:b", "\u00e9", "f0", "x" * 20]
 TEXTS = ["", "x", "y", ":", "{", "[", '{"a":1}', "\u00e9", "\U0001f600", "1"]
+ZONES = st.sampled_from([None, "Europe/Berlin", "UTC-03:30"])
+RESOLUTIONS = st.sampled_from([None, "s", "ms", "us", "ns"])
+DATETIMES = st.sampled_from(
+    [
+        "2024-01-06",
+        "2024-03-31 02:30",
+        "2024-01-06T10:00:00.123456789",
+        "2024-01-06T10:00:00Z",
+        "2024-10-27T02:30:00.5+01:00",
+        "0001-01-01T00:00:00+05:00",
+        "9999-12-31T23:59:59Z",
+        "2024-02-30",
+    ]
+)
 LEVELS = {
     "text": st.lists(st.sampled_from(TEXTS), min_size=1, max_size=4, unique=True),
     "integer": st.lists(st.integers(-3, 3), min_size=1, max_size=4, unique=True),
@@ -25,10 +39,15 @@ def schemas(draw):
     names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=5, unique=True))
     columns = []
     for name in names:
-        kind = draw(st.sampled_from(list(LEVELS)))
-        levels = draw(LEVELS[kind]) if draw(st.integers(0, 4)) == 0 else None
+        kind = draw(st.sampled_from(list(FITTING)))
+        levels = draw(LEVELS[kind]) if kind in LEVELS and draw(st.integers(0, 4)) == 0 else None
         required, nullable = draw(st.booleans()), draw(st.booleans())
-        columns.append(Column(name, kind, tuple(levels) if levels else None, required, nullable))
+        booleans = kind in ("number", "integer") and draw(st.booleans())
+        levels = tuple(levels) if levels else None
+        options = {"accepts_booleans": booleans}
+        if kind == "datetime":
+            options = {"timezone": draw(ZONES), "resolution": draw(RESOLUTIONS)}
+        columns.append(Column(name, kind, levels, required, nullable, **options))
     return Schema(columns)
 
 
@@ -50,6 +69,7 @@ FITTING = {
     "integer": st.sampled_from(["0", "1", "-3", "2.0", "1e1"]),
     "number": st.sampled_from(["0", "1", "0.5", "-2.5", "1e300", "-0.0"]),
     "boolean": st.sampled_from(["true", "false"]),
+    "datetime": DATETIMES.map(json.dumps),
 }
 
 

@@ -1,8 +1,14 @@
-"""Marks for parameters of tests."""
+"""Marks of tests and their parameters."""
 
+import hypothesis
 import pytest
 
 
 def slow(*values):
     """Return *values* as parameters that `make quick` leaves out."""
     return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
+def examples(factor):
+    """Return a decorator that multiplies the number of hypothesis examples, 100 or in `make quick` 20."""
+    return hypothesis.settings(max_examples=round(hypothesis.settings.default.max_examples * factor))

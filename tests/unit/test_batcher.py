@@ -19,8 +19,8 @@ from modelgate.flow.deadline import with_deadline
 from modelgate.flow.fair_pool import MAX_WAITING
 from modelgate.inference import Output, Prediction, model_metrics
 from modelgate.inference.batching.batcher import Batcher
-from modelgate.inference.batching.latency import LIGHT, LIGHT_ROWS
 from modelgate.inference.batching.waiters import ThreadWaiter
+from modelgate.inference.model_metrics import LIGHT, LIGHT_ROWS
 from modelgate.testing import FakeClock
 from support.waiting import SOON
 
@@ -382,7 +382,7 @@ def test_threads_with_a_deadline_lead_in_turn(model):
 
 def test_leader_that_gives_up_hands_over_to_the_next_waiter(model):
     batcher = Batcher(model, WorkerPool(1), max_rows=1)
-    waiting = [ThreadWaiter(table(value)) for value in (1, 2, 3)]
+    waiting = [ThreadWaiter(table(value), 1) for value in (1, 2, 3)]
     for one in waiting:
         batcher._enqueue(one)
     leaders = []
@@ -582,7 +582,7 @@ def test_blocked_loop_does_not_lead_a_nested_loop(model):
 def test_waiter_interrupted_when_woken_to_lead_hands_over(model):
     """A signal handler raises just when the thread is to lead; the next waiter leads."""
     batcher = Batcher(model, WorkerPool(1), max_rows=1)
-    leading, interrupted, behind = (ThreadWaiter(table(value)) for value in (1, 2, 3))
+    leading, interrupted, behind = (ThreadWaiter(table(value), 1) for value in (1, 2, 3))
     with ThreadPoolExecutor(1) as pool:
         pool.submit(batcher._enqueue, leading).result(SOON)
 
@@ -614,7 +614,7 @@ def test_interruption_of_a_split_ends_it_for_its_own_thread_only(model):
         return model(rows)
 
     batcher = Batcher(interrupted, WorkerPool(1))
-    first, second, third = (ThreadWaiter(table(value)) for value in (1, 2, 3))
+    first, second, third = (ThreadWaiter(table(value), 1) for value in (1, 2, 3))
     for one in (first, second, third):
         batcher._enqueue(one)
     batcher._lead(batcher._run)
@@ -638,7 +638,7 @@ def test_waiter_woken_before_its_run_is_assigned_leads(model):
             super().put(item)
             time.sleep(0.05)
 
-    waiting = ThreadWaiter(table(2))
+    waiting = ThreadWaiter(table(2), 1)
     waiting.wakeups = Slow()
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(lambda: drive(batcher.predict(table(1))))

@@ -30,6 +30,7 @@ from modelgate.client.retry import Retry
 from modelgate.client.rows import csv_rows
 from modelgate.client.score_rows import RejectedRow, score_rows
 from modelgate.client.session import Session
+from support.marks import slow
 from support.waiting import SOON
 
 KEY = "mg_the-key-of-the-score-tests"
@@ -101,6 +102,25 @@ def expected_output(*ages):
         f"{'yes' if age > 10 else 'no'},{1 - age / 100},{age / 100}\n" if age is not None else ",,\n"
         for age in ages
     )
+
+
+@pytest.mark.parametrize("rows", [1, 3, 100])
+def test_row_without_a_finite_prediction_is_rejected_alone(to, run, out, tmp_path, rows):
+    """Also more of them than an error names."""
+
+    def predict(table):
+        with np.errstate(divide="ignore"):
+            return np.log(table["age"])
+
+    to(make_gate(predict))
+    ages = [3, 0, 5, *[0] * 8, 7]
+    run(make_rows(*ages), "--rows", str(rows), code=1)
+
+    lines = out.read_text().splitlines()[1:]
+    assert [repr(float(np.log(age))) if age else '""' for age in ages] == lines
+    errors = list(csv.DictReader((tmp_path / "out.errors.csv").read_text().splitlines()))
+    assert [str(index + 2) for index, age in enumerate(ages) if not age] == [row["line"] for row in errors]
+    assert {"The model failed: its prediction is not a finite number"} == {row["reason"] for row in errors}
 
 
 class Failing(httpx.AsyncBaseTransport):
@@ -467,6 +487,7 @@ def test_header_without_rows_is_an_error(to, run, out, arguments):
         ("age,plan,note,age", "Line 1 of the CSV body names the column 'age' twice"),
         ("age,plan,note,pr\xe9", "Line 1 of the CSV body is not UTF-8"),
         ("some text", "missing input columns: age, plan, note"),
+        ("1,pro,x", "Line 1 of the CSV body was read as the header, and looks like data"),
     ],
 )
 @pytest.mark.parametrize("rows", [0, 1, 7])
@@ -546,7 +567,7 @@ def test_compressed_input_is_resumed(to, out, suffix):
 
 
 @pytest.mark.parametrize("suffix", COMPRESSIONS)
-@pytest.mark.parametrize("size", [10, 25_000])
+@pytest.mark.parametrize("size", [25_000, *slow(10)])
 def test_truncated_compressed_input_can_be_resumed_once_complete(to, out, suffix, size):
     to(make_gate())
     rng = np.random.default_rng(0)
@@ -699,6 +720,71 @@ def test_special_files_are_rejected(to, run, out, tmp_path):
 
     assert (2, True) == (source.exit_code, "pipe must be a regular file" in source.stderr)
     assert "/dev/full must be a regular file" in run(make_rows(1), "-o", "/dev/full", code=2).stderr
+
+
+def run_in_pipe(text, *arguments, code=0, **environ):
+    """Run the command with *text* as standard input."""
+    runner = click.testing.CliRunner(env={"CHURN_KEY": KEY, **environ})
+    done = runner.invoke(cli, ["score", *arguments, "--url", URL, "--key-env", "CHURN_KEY"], input=text)
+
+    assert code == done.exit_code, done.output
+    return done
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-"], ["-", "-o", "-"], ["-", "--rows", "2"], ["-", "--json"]], ids=str
+)
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_rows_are_scored_in_a_pipe(to, arguments, compress):
+    """The summary goes to standard error."""
+    to(make_gate())
+    done = run_in_pipe(compress(make_rows(1, 2, 30).encode()), *arguments)
+
+    assert expected_output(1, 2, 30) == done.stdout
+    assert ('"rows": 3' if "--json" in arguments else "standard output: 3 rows") in done.stderr
+
+
+def test_rejected_rows_of_a_pipe_go_to_standard_error(to):
+    to(make_gate())
+    done = run_in_pipe(make_rows(1, "old", 30), "-", code=1)
+
+    assert expected_output(1, None, 30) == done.stdout
+    assert 'line,reason,row\n3,age must be a number,"old,pro,x"\n' in done.stderr
+    assert "1 rejected: standard error" in done.stderr
+
+
+def test_file_is_scored_to_standard_output(to, tmp_path):
+    to(make_gate())
+    (tmp_path / "big.csv").write_text(make_rows(1, 2))
+
+    assert expected_output(1, 2) == run_in_pipe("", str(tmp_path / "big.csv"), "-o", "-").stdout
+    assert ["big.csv"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_pipe_is_scored_to_a_file_and_can_be_resumed(to, out):
+    gate = Failing(make_gate(), 1, page)
+    to(gate)
+    stopped = run_in_pipe(make_rows(*range(6)), "-", "-o", str(out), "--rows", "2", code=2)
+    assert "2 rows are done: run the same command to continue" in stopped.stderr
+    to(make_gate())
+    run_in_pipe(make_rows(*range(6)), "-", "-o", str(out), "--rows", "2")
+
+    assert expected_output(*range(6)) == out.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (make_rows(*range(6)), "A run that writes to standard output cannot be resumed: pass -o FILE"),
+        ("", "is empty"),
+        (b"PAR1\0", "is a Parquet file"),
+    ],
+)
+def test_failed_run_in_a_pipe_writes_no_predictions(to, text, message):
+    to(Failing(make_gate(), 1, page))
+    done = run_in_pipe(text, "-", "--rows", "2", code=2)
+
+    assert ("", True) == (done.stdout, message in done.stderr)
 
 
 def test_output_in_a_missing_folder(to, run, tmp_path):

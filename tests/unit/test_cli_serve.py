@@ -31,7 +31,8 @@ def folder(wine, diabetes, tmp_path_factory):
     ModelPackage.from_estimator(diabetes[0], diabetes[1][:20], None, name="diabetes").save(
         folder / "diabetes.mgpkg"
     )
-    (folder / "notes.txt").write_text("no model")
+    for name in ("notes.md", "notes.txt"):
+        (folder / name).write_text("no model")
     return folder
 
 
@@ -103,9 +104,9 @@ def test_newest_version_in_a_folder_is_served(folder):
 @pytest.mark.parametrize(
     ("paths", "message"),
     [
-        (["."], "contains no model file (.mgpkg, .skops, .joblib"),
+        (["."], "contains no model file, such as churn.mgpkg"),
         (["wine@9.skops", "wine@10.skops"], "have the same name, wine"),
-        (["notes.txt"], "the file name must end in"),
+        (["notes.md"], "the file name must end in"),
     ],
 )
 def test_unusable_paths_are_reported(folder, tmp_path, paths, message):

@@ -156,6 +156,15 @@ def test_rows_encode_numpy_dates_and_masks():
         to_rows([{"age": np.timedelta64(1, "ns")}]).body()
 
 
+def test_row_without_a_finite_prediction_is_numbered_from_the_start():
+    """Whichever batch it was in, and also if it was alone in one."""
+    gate = build_gate(lambda table: np.where(table["age"] == 7, np.inf, table["age"]))
+
+    for size in (1, 2, 5):
+        with pytest.raises(errors.PredictionError, match=r"is not a finite number.* \(row 7\)"):
+            build_client(gate, batch_rows=size).predict(ROWS)
+
+
 UTC = datetime.UTC
 VALUES = {
     "decimal": Decimal("1.50"),

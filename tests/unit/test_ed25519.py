@@ -10,7 +10,7 @@ import pytest
 import skops.io
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
@@ -20,6 +20,7 @@ from modelgate.models import RedisCachedStore, SqlModelStore
 from modelgate.models.archive import pack
 from modelgate.models.ed25519 import sign, signer_of
 from modelgate.testing import Client
+from support.marks import examples
 from support.signing import write_key_pair
 from support.tampering import read_members, rewrite_package
 
@@ -104,7 +105,7 @@ def test_signature_of_another_package_is_rejected(tmp_path, maria):
         ModelPackage.load(tmp_path / "one.mgpkg", public_keys=[maria.public])
 
 
-@settings(max_examples=200)
+@examples(2)
 @given(st.one_of(st.binary(max_size=150), st.tuples(st.integers(0, 132), st.integers(0, 255))))
 def test_any_other_signature_is_rejected(maria, change):
     good = sign(b"manifest", maria.private)

@@ -28,7 +28,7 @@ EXPECTED = [
     Column("plan", "text", ("free", "pro"), typical_value="free"),
     Column("note", "text", typical_value="n0"),
     Column("income", "number", nullable=True, typical_value=2.0, observed_range=(2.0, 2.0)),
-    Column("born", "text", typical_value="2026-01-01"),
+    Column("born", "datetime", typical_value="2026-01-01"),
 ]
 DATA = {
     "age": [0.5, *np.arange(1.0, 10.0).tolist()],
@@ -128,6 +128,7 @@ def test_from_sample_finds_levels_of_text(values, options, levels):
         ([2**53 + 1, 1], "any"),
         ([decimal.Decimal("1.5"), decimal.Decimal(2)], "number"),
         ([datetime.time(1, 2), datetime.datetime(2026, 1, 1)], "text"),
+        ([datetime.date(2026, 1, 1), datetime.datetime(2026, 1, 1, 9)], "datetime"),
     ],
     ids=repr,
 )
@@ -145,7 +146,8 @@ def test_from_sample_schema_accepts_its_own_dates_and_decimals(library):
     moment = datetime.datetime(2026, 1, 2, 3, 4)
     frame = library({"d": [moment.date(), None], "m": [moment, None], "n": [decimal.Decimal("1.5"), None]})
 
-    rows = [{"d": "2026-01-02", "m": "2026-01-02T03:04:00", "n": 1.5}, {"d": None, "m": None, "n": None}]
+    midnight = datetime.datetime(2026, 1, 2)
+    rows = [{"d": midnight, "m": moment, "n": 1.5}, {"d": None, "m": None, "n": None}]
     assert rows == Schema.from_sample(frame).read(frame).rows()
 
 
@@ -153,7 +155,7 @@ def test_from_sample_schema_accepts_its_own_dates_and_decimals(library):
     ("frame", "kind"),
     [
         (pandas.DataFrame({"a": pandas.Series([], dtype=float)}), "number"),
-        (pandas.DataFrame({"a": pandas.Series([], dtype="datetime64[ns]")}), "text"),
+        (pandas.DataFrame({"a": pandas.Series([], dtype="datetime64[ns]")}), "datetime"),
         (pandas.DataFrame({"a": pandas.Series([None], dtype=object)}), "any"),
         (polars.DataFrame({"a": polars.Series([None], dtype=polars.UInt8)}), "integer"),
         (polars.DataFrame({"a": polars.Series([], dtype=polars.Boolean)}), "boolean"),
@@ -184,7 +186,7 @@ def test_from_sample_ignores_nan_and_infinity(frame):
         (pandas.DataFrame({"a": pandas.to_timedelta([1])}), "'a'.*imedelta"),
         (polars.DataFrame({"a": polars.Series([], dtype=polars.List(polars.Int8))}), r"'a'.*List"),
         (pandas.DataFrame({"a": pandas.Series([], dtype="timedelta64[ns]")}), "'a'.*timedelta"),
-        (pandas.DataFrame({0: [1]}), "name must be text.*got 0"),
+        (pandas.DataFrame({0.5: [1]}), "name must be text.*got 0.5"),
         (pandas.DataFrame([[1, 2]], columns=["a", "a"]), "different names.*'a' twice"),
         (polars.LazyFrame({"a": [1]}), "LazyFrame"),
         ({"a": [1]}, r"DataFrame \(got dict\)"),
@@ -224,7 +226,7 @@ SPECS = [
     ("height", "float", True, Column("height")),
     ("age", "double", False, Column("age", required=False, nullable=True)),
     ("note", "string", True, Column("note", "text")),
-    ("born", "datetime", True, Column("born", "text")),
+    ("born", "datetime", True, Column("born", "datetime", resolution="ns")),
     ("else", "any", True, Column("else", "any", nullable=True)),
 ]
 OBJECTS = Inputs(spec(name, kind, required) for name, kind, required, _ in SPECS)
@@ -319,7 +321,8 @@ LENGTH = {"min_value": None, "exact_value": None}
         (column("UInt8"), Column("a", "integer")),
         (column("boolean"), Column("a", "boolean")),
         (column("string[python]"), Column("a", "text")),
-        (column("datetime64[ns]"), Column("a", "text")),
+        (column("datetime64[ns]"), Column("a", "datetime")),
+        (column("time"), Column("a", "text")),
         (column("object"), Column("a", "any")),
         (column(None), Column("a", "any")),
         (column("category"), Column("a", "any")),

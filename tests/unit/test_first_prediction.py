@@ -78,9 +78,9 @@ NEVER = {
     "levels": (FunctionModel(lambda X: fail(f"unknown {X}")), Schema.of(x0=[1, 2], on=bool)),
     "too many values": (FunctionModel(lambda X: np.zeros(len(X) + 1)), None),
     "a scalar": (FunctionModel(lambda X: 3.0), None),
-    "not finite": (FunctionModel(lambda X: np.full(len(X), math.nan)), None),
+    "not finite": (FunctionModel(lambda X: np.full(len(X), math.nan)), Schema.of(x0=float)),
     "wrong shape for text": (FunctionModel(lambda X: np.zeros(7)), Schema.of(x0=str)),
-    "exits": (FunctionModel(lambda X: fail("3", SystemExit)), None),
+    "exits": (FunctionModel(lambda X: fail("3", SystemExit)), Schema.of(x0=float)),
 }
 
 

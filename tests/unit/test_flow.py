@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import Future
+from functools import partial
 
 import pytest
 
@@ -110,6 +111,52 @@ def test_layer_may_be_a_plain_function(perform, request_):
         with pytest.raises(ValueError, match="bad"):
             perform(stack([only_good], echo)("bad"))
         assert "bad" + "aA" == perform(handler("bad"))
+
+
+def wrap_answer(request, call_next):
+    return f"({(yield from call_next(request))})"
+
+
+def pass_on(*args, **kwargs):
+    """Call the layer `wrap_answer`, as a decorator would."""
+    return wrap_answer(*args, **kwargs)
+
+
+class Static:
+    __call__ = staticmethod(wrap_answer)
+
+
+class Method:
+    def __call__(self, request, call_next, /):
+        return wrap_answer(request, call_next)
+
+    def with_default(self, request, call_next, brackets="()"):
+        return wrap_answer(request, call_next)
+
+    def with_option(self, request, call_next, *, brackets="()"):
+        return wrap_answer(request, call_next)
+
+
+LAYERS = [
+    wrap_answer,
+    pass_on,
+    partial(wrap_answer),
+    lambda request, call_next: wrap_answer(request, call_next),
+    Static(),
+    Method(),
+    Method().__call__,
+    Method().with_default,
+    Method().with_option,
+]
+
+
+@pytest.mark.parametrize(
+    "layer", LAYERS, ids=lambda layer: getattr(layer, "__qualname__", type(layer).__name__)
+)
+def test_stack_accepts_everything_that_is_called_with_a_request_and_the_next_handler(perform, layer):
+    """Twice, so that each has its own next handler."""
+    assert "((request))" == perform(stack([layer, layer], echo)("request"))
+    assert "(request)" == perform(stack([layer], echo)("request"))
 
 
 def test_stack_without_layers_is_the_handler(perform):

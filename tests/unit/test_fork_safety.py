@@ -8,6 +8,7 @@ import weakref
 import pytest
 
 from modelgate.flow import fork_safety
+from support.marks import slow
 from support.waiting import SOON
 
 FORKED = """
@@ -113,7 +114,7 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS[:2], *slow(*KINDS[2:])])
 def test_child_resets_locks_and_calls_in_flight(kind):
     """Requests that were in flight in the parent can still be closed in the child."""
     run = [sys.executable, "-W", "ignore", "-c", FORKED, kind]

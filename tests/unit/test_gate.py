@@ -104,7 +104,7 @@ def predict_ages(**options):
         (lambda: Gate(keys="open", dialects=["simple", "simple"]), "each once"),
         (lambda: Gate(keys="open", dialects=[Simple]), "dialects"),
         (lambda: Gate(keys="open", dialects=[7]), "dialects"),
-        (lambda: Deployment("a", "a.pickle"), "must end in"),
+        (lambda: Deployment("a", "a.sav"), "must end in"),
         (lambda: Deployment("a", "no-such.skops"), "no such file"),
     ],
 )

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from modelgate import RateLimit, RequestContext
 from modelgate.errors import (
     BodyTooLarge,
     ConflictingCredentials,
@@ -110,17 +111,27 @@ def test_request_reads_its_body_once():
     assert b"body" == first
 
 
+def test_request_has_a_context_of_its_own():
+    """Layers read it, also for a request that an app builds by hand."""
+    by_hand, another = Request("GET", "/", {}), Request("GET", "/", {})
+    response = drive(RateLimit("1/day")(by_hand, StubHandler()))
+
+    assert "0" == response.header("x-ratelimit-remaining")
+    assert isinstance(by_hand.context, RequestContext)
+    assert by_hand.context is not another.context
+
+
 @pytest.mark.parametrize("method", ["_read", "_aread"])
 def test_request_without_mount_has_no_body(method):
     with pytest.raises(NotImplementedError):
         getattr(Request("GET", "/", {}), method)()
 
 
-def test_close_calls_deferred_callbacks_once():
+def test_close_calls_callbacks_once():
     """The last one is called first."""
     request_, log = request(), []
-    request_.defer(lambda: log.append("first"))
-    request_.defer(lambda: log.append("second"))
+    request_.on_close.append(lambda: log.append("first"))
+    request_.on_close.append(lambda: log.append("second"))
 
     assert [] == log
     request_.close()
@@ -128,7 +139,7 @@ def test_close_calls_deferred_callbacks_once():
     assert ["second", "first"] == log
 
 
-def test_close_without_deferred_callbacks():
+def test_close_without_callbacks():
     assert request().close() is None
 
 
@@ -136,10 +147,10 @@ def test_close_calls_the_other_callbacks_after_an_error():
     request_, log = request(), []
 
     def fail():
-        raise KeyError("deferred")
+        raise KeyError("callback")
 
-    request_.defer(lambda: log.append("released"))
-    request_.defer(fail)
+    request_.on_close.append(lambda: log.append("released"))
+    request_.on_close.append(fail)
     with pytest.raises(KeyError):
         request_.close()
 
@@ -310,9 +321,9 @@ def test_close_retries_only_callbacks_that_failed():
         for error in failing:
             raise error
 
-    request_.defer(lambda: called.append("first"))
-    request_.defer(fails)
-    request_.defer(lambda: called.append("last"))
+    request_.on_close.append(lambda: called.append("first"))
+    request_.on_close.append(fails)
+    request_.on_close.append(lambda: called.append("last"))
     with pytest.raises(ValueError, match="it failed"):
         request_.close()
     request_.close()

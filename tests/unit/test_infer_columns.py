@@ -490,7 +490,7 @@ def test_kind_of_a_column_with_a_custom_transformer(branch, expected):
     assert [expected] == infer_rules(make_pipeline_of((branch, ["age"])))
 
 
-def test_custom_model_reads_numbers_unless_its_tags_differ():
+def test_model_that_inherits_predict_reads_numbers_unless_its_tags_differ():
     class Takes(LogisticRegression):
         def __sklearn_tags__(self):
             tags = super().__sklearn_tags__()

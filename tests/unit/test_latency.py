@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelgate.inference.batching.latency import LIGHT, LIGHT_ROWS, LatencyEstimator
+from modelgate.inference.model_metrics import LIGHT, LIGHT_ROWS, LatencyEstimator
 
 SIZES = st.integers(1, LIGHT_ROWS)
 

@@ -20,8 +20,7 @@ from modelgate import (
 from modelgate.flow.deadline import with_deadline
 from modelgate.inference import Output, Prediction
 from modelgate.inference.batching.batcher import Batcher
-from modelgate.inference.batching.latency import LIGHT_ROWS
-from modelgate.inference.model_metrics import ModelMetrics
+from modelgate.inference.model_metrics import LIGHT_ROWS, ModelMetrics
 from modelgate.testing import FakeClock
 from support.waiting import SOON, wait_until
 

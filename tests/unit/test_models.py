@@ -90,7 +90,7 @@ def test_load_model_rejects_invalid_digests(joblib_file, sha256):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("churn.pkl", "joblib or .onnx"),
+        ("churn.sav", r"must end in .*\.joblib, \.pkl or \.pickle"),
         ("churn", "skops"),
         ("none.skops", "no such file"),
         ("d.skops", "no such"),
@@ -98,7 +98,7 @@ def test_load_model_rejects_invalid_digests(joblib_file, sha256):
 )
 def test_load_model_rejects_other_files(tmp_path, name, message):
     """Another suffix, a missing file, a folder."""
-    (tmp_path / "churn.pkl").write_bytes(b"")
+    (tmp_path / "churn.sav").write_bytes(b"")
     (tmp_path / "d.skops").mkdir()
     with pytest.raises(ConfigurationError, match=message):
         load_model(tmp_path / name)

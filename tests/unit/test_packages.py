@@ -21,6 +21,7 @@ import skops.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import Birch
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import (
     GradientBoostingClassifier,
@@ -32,7 +33,6 @@ from sklearn.ensemble import (
     VotingClassifier,
 )
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
@@ -44,7 +44,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from modelgate import ConfigurationError, ModelPackage, Schema
+from modelgate import ConfigurationError, Deployment, Gate, ModelPackage, Schema
 from modelgate.models import load_model
 from modelgate.models.archive import pack
 from modelgate.models.load_policy import LoadPolicy
@@ -266,10 +266,34 @@ def test_package_of_a_text_model(tmp_path):
     assert model.predict(texts[:3]).tolist() == loaded.example["expected"]["predict"]
 
 
+@pytest.mark.parametrize("format_", ["skops", "joblib"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        RandomForestClassifier(3, random_state=0),
+        KNeighborsClassifier(),
+        MultiOutputClassifier(LogisticRegression()),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_outputs_with_different_numbers_of_classes(tmp_path, model, format_):
+    """Two classes and three; they are served like those of the estimator itself."""
+    labels = np.column_stack([ROWS[:, 0] > ROWS[:, 0].mean(), np.arange(len(ROWS)) % 3]).astype(int)
+    model.fit(ROWS, labels)
+    digest = ModelPackage.from_estimator(model, ROWS, labels, format=format_).save(tmp_path / "m.mgpkg")
+    package = ModelPackage.load(tmp_path / "m.mgpkg", sha256=digest, allow_pickle=True)
+    outputs = Gate([Deployment("m", package)], keys="open").score("m", ROWS[:5]).outputs
+
+    assert [[0, 1], [0, 1, 2]] == package.manifest.classes
+    assert np.array_equal(model.predict(ROWS[:5]), np.column_stack([output.values for output in outputs]))
+    for expected, output in zip(model.predict_proba(ROWS[:5]), outputs, strict=True):
+        assert np.array_equal(expected, output.probabilities)
+
+
 def test_pickle_in_a_package_must_be_allowed_and_pinned(tmp_path):
-    model = GaussianProcessRegressor(optimizer=None).fit(ROWS[:20], ROWS[:20, 0])
+    model = Birch(n_clusters=2).fit(ROWS[:20])
     skopsed = ModelPackage.from_estimator(model, ROWS[:20])
-    with pytest.raises(ConfigurationError, match=r'not trusted.*format="joblib"'):
+    with pytest.raises(ConfigurationError, match=r'skops cannot write the model.*format="joblib"'):
         skopsed.save(tmp_path / "m.mgpkg")
     digest = ModelPackage.from_estimator(model, ROWS[:20], format="joblib").save(tmp_path / "m.mgpkg")
     loaded = ModelPackage.load(tmp_path / "m.mgpkg", allow_pickle=True, sha256=digest)

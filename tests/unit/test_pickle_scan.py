@@ -7,10 +7,11 @@ import struct
 import joblib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelgate.models.pickle_scan import pickle_imports
+from support.marks import examples
 
 CALL = b"\x8c\x04true\x85R."
 
@@ -113,7 +114,7 @@ OPCODES = [
 ]
 
 
-@settings(max_examples=1000)
+@examples(10)
 @given(st.lists(st.sampled_from(OPCODES), max_size=30))
 def test_complete_pickle_imports_are_complete(opcodes):
     """If the result is reported as complete, execution imports nothing else."""

@@ -311,7 +311,7 @@ def test_plan_predicts_exactly_as_its_estimator(fit, count):
 
     assert isinstance(planned.plan, Plan)
     # The plan itself: the estimator would hide that it fails.
-    planned.plan(table)
+    planned.plan.predict(table)
     assert_same(predict_outputs(alone, table), predict_outputs(planned, table))
 
 

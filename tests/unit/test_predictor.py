@@ -23,8 +23,7 @@ from modelgate.errors import ConfigurationError, InvalidInput, PredictionError
 from modelgate.flow import WorkerPool, adrive, drive
 from modelgate.flow.deadline import with_deadline
 from modelgate.inference import Output, Prediction, Predictor, estimator
-from modelgate.inference.batching.latency import LIGHT
-from modelgate.inference.model_metrics import ModelMetrics
+from modelgate.inference.model_metrics import LIGHT, ModelMetrics
 from modelgate.schema import Schema
 from modelgate.testing import FakeClock
 from support.arrays import assert_equal_but_for_blas

@@ -67,7 +67,7 @@ def test_schema_of_accepts_types_levels_and_columns(spec, column):
 
 @pytest.mark.parametrize(
     "spec",
-    [object, list, None, "number", "", [], (), [None], ["x", 1], [True, 1], 3, {"x"}, [[1]], [2**60]],
+    [object, list, None, "float", "", [], (), [None], ["x", 1], [True, 1], 3, {"x"}, [[1]], [2**60]],
     ids=repr,
 )
 def test_schema_of_rejects_other_values_by_column_name(spec):

@@ -1,6 +1,9 @@
 """Reading model files: versions, concurrent loads and an error of CPython."""
 
+import bz2
+import hashlib
 import io
+import pickle
 import sys
 import threading
 import types
@@ -13,9 +16,10 @@ import sklearn
 import skops.io
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from modelgate import ConfigurationError, ModelPackage
+from modelgate import ConfigurationError, Deployment, FolderStore, ModelPackage
+from modelgate.models.inspection import report_on
 from modelgate.models.load_policy import LoadPolicy
 from modelgate.models.serializers import read_estimator
 from support.waiting import SOON
@@ -63,6 +67,62 @@ def test_joblib_version_in_an_lz4_file(pipeline, monkeypatch):
 
     with pytest.raises(ConfigurationError, match=r"but 99\.1\.0 is installed"):
         read_estimator(LZ4 + dump_joblib(pipeline), ".joblib", LoadPolicy())
+
+
+@pytest.mark.parametrize(
+    "name", ["churn.pkl", "churn.pickle", "churn@1.10.joblib.gz", "churn.pkl.xz", "churn.joblib.z"]
+)
+def test_pickles_of_any_name_need_a_pin(pipeline, tmp_path, name):
+    """In a deployment and in a store; joblib finds out how they are compressed."""
+    path = tmp_path / name
+    path.write_bytes(dump_joblib(pipeline, compress=3) if name.count(".") > 1 else pickle.dumps(pipeline))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    for rejected in (lambda: Deployment("m", path), lambda: FolderStore(tmp_path).load("churn")):
+        with pytest.raises(ConfigurationError, match=f'is a pickle.* pin it with sha256="{digest}"'):
+            rejected()
+
+    stored = FolderStore(tmp_path, sha256={"churn": digest}).load("churn")
+    loaded = ModelPackage.load(path, sha256=digest)
+    assert ("1.10" if "@" in name else "1") == stored.manifest.version
+    for model in (stored.model, loaded.model):
+        assert [3.0] == model.predict([[3.0, 4.0]]).round(9).tolist()
+
+
+def test_compressed_pickle_is_scanned_before_loading(pipeline, tmp_path, monkeypatch):
+    """Its imports, and its version of scikit-learn."""
+    path = tmp_path / "m.pkl.bz2"
+    path.write_bytes(bz2.compress(pickle.dumps(pipeline)))
+    installed = sklearn.__version__
+    monkeypatch.setattr(sklearn, "__version__", "99.1.0")
+    report = report_on(path)
+
+    assert {"sklearn.pipeline.Pipeline", "sklearn.linear_model._base.LinearRegression"} <= {*report.imports}
+    assert "joblib" == report.format
+    assert (
+        "a gate would reject the file:"
+        f" the model was saved with scikit-learn {installed}, but 99.1.0 is installed: save the model again,"
+        ' or pass on_version_mismatch="warn" to ModelPackage.load or to the store'
+    ) in report.warnings
+
+
+def test_imports_beyond_the_largest_ratio_may_be_missing(pipeline, tmp_path):
+    """A decompression bomb is not unpacked."""
+    (tmp_path / "m.pkl").write_bytes(bz2.compress(bytes(10_000_000)))
+
+    assert (
+        "the list of imports may be incomplete: arrays or unusual opcodes hide the rest"
+        in report_on(tmp_path / "m.pkl").warnings
+    )
+
+
+def test_lambda_under_joblib(tmp_path):
+    rows = np.arange(20.0).reshape(10, 2)
+    model = make_pipeline(FunctionTransformer(lambda X: X * 2), LinearRegression()).fit(rows, rows[:, 0])
+    with pytest.raises(
+        ConfigurationError,
+        match=r"model: joblib cannot write the model .*<lambda>.* with def .* that the server can import",
+    ):
+        ModelPackage.from_estimator(model, rows, format="joblib").save(tmp_path / "m.mgpkg")
 
 
 class Slow:

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -32,6 +32,7 @@ from modelgate.flow import drive
 from modelgate.inference import Predictor
 from modelgate.inference.single_call import predict_in_one_call
 from modelgate.schema import Schema, Table
+from support.marks import examples
 
 RANDOM = np.random.default_rng(0)
 # Few values, so that leaves and votes tie.
@@ -123,7 +124,7 @@ def build_reference(name, classes):
 
 @pytest.mark.parametrize("classes", LABELS)
 @pytest.mark.parametrize("name", ONCE)
-@settings(max_examples=20, deadline=None)
+@examples(0.2)
 @example(rows=ROWS)
 @given(rows=st.lists(st.tuples(VALUES, VALUES, VALUES), min_size=1, max_size=8))
 def test_single_call_equals_two_calls(name, classes, rows):

@@ -6,13 +6,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
 from ..deployments.deployment import Deployment
-from ..errors import ConfigurationError
 from ..keys.key_record import KeyRecord
 from ..layers import KeyAuth, RateLimit, TrustedProxies
 from ..layers.rate_limit import DEFAULT_RATE
 from ..models.cache import CacheInfo
+from ..models.package_files import split_name
+from ..models.pickle_file import PICKLE_SUFFIXES
 from ..schema import Schema
-from ..schema.introspection.column_paths import paths_through
+from ..schema.introspection.unknown_levels import columns_with_unknown_levels
+from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 from .durations import format_age
 
 __all__ = ["CHECKS", "Facts", "Finding", "LoadedModel", "run_checks"]
@@ -30,10 +32,6 @@ _PLATFORMS = {
 }
 """Environment variables and the hosting platform that sets each. All of these platforms put a proxy in front
 of the app, and can run it on several hosts."""
-
-_IGNORING = ("ignore", "warn", "infrequent_if_exist", "use_encoded_value")
-"""Values of ``handle_unknown`` with which scikit-learn's encoders accept unknown categories."""
-
 
 _EMPTY = CacheInfo(0, 0, 16, 0, None, 0)
 
@@ -247,7 +245,7 @@ def check_cache_size(facts: Facts) -> Iterator[Finding]:
 def check_pickles(facts: Facts) -> Iterator[Finding]:
     """Find model files that execute code when they are loaded."""
     for name, deployment in facts.deployments.items():
-        if deployment.path is not None and deployment.path.suffix == ".joblib":
+        if deployment.path is not None and split_name(deployment.path)[1] in PICKLE_SUFFIXES:
             yield Finding(
                 "note",
                 name,
@@ -257,7 +255,7 @@ def check_pickles(facts: Facts) -> Iterator[Finding]:
 
 
 def check_plans(facts: Facts) -> Iterator[Finding]:
-    """Find estimators without an exact plan, so that predictions of a few rows are slower."""
+    """Find estimators without an exact plan, whose predictions of a few rows are therefore slower."""
     for name, loaded in facts.loaded:
         if isinstance(loaded.plan, str) and hasattr(loaded.model, "predict"):
             yield Finding(
@@ -283,19 +281,18 @@ def check_unknown_levels(facts: Facts) -> Iterator[Finding]:
 
 
 def _unguarded_columns(loaded: LoadedModel) -> list[str]:
-    try:
-        paths = paths_through(loaded.model)
-    except ConfigurationError:
-        return []  # Without column names, it is unknown which columns reach an encoder.
     columns = {column.name: column for column in loaded.schema}
     accepts_all = loaded.schema.options.unknown_levels == "accept"
-    ignored = {
-        path.name
-        for path in paths
-        for step, _ in path.steps
-        if getattr(step, "handle_unknown", None) in _IGNORING
-    }
+    ignored = columns_with_unknown_levels(loaded.model)
     return sorted(name for name in ignored & columns.keys() if accepts_all or columns[name].levels is None)
+
+
+def check_rejected_levels(facts: Facts) -> Iterator[Finding]:
+    """Find columns whose unknown values the schema rejects, although the model accepts them."""
+    for name, loaded in facts.loaded:
+        rejected = describe_rejected_levels(loaded.model, loaded.schema)
+        if rejected is not None and facts.deployments[name].unknown_levels is None:
+            yield Finding("note", name, rejected, ALLOW_UNKNOWN_LEVELS)
 
 
 CHECKS: tuple[Check, ...] = (
@@ -309,6 +306,7 @@ CHECKS: tuple[Check, ...] = (
     check_proxies,
     check_cache_size,
     check_unknown_levels,
+    check_rejected_levels,
     check_pickles,
     check_plans,
 )

@@ -35,7 +35,7 @@ def parse_time(text: str) -> datetime:
 
 
 def parse_future_time(text: str) -> datetime:
-    """Like `parse_time`, but reject a time in the past: the key would never be valid."""
+    """Parse the time at which a key expires, like `parse_time`, but reject a time in the past."""
     moment = parse_time(text)
     if moment <= datetime.now(UTC):
         raise click.BadParameter(f"must be in the future, such as 90d (got {text!r})")

@@ -21,8 +21,8 @@ def escape(text: str) -> str:
     )
 
 
-def print_json(value: object) -> None:
-    """Print *value* as JSON."""
+def print_json(value: object, *, err: bool = False) -> None:
+    """Print *value* as JSON, on standard error if *err*."""
     import json
 
     import msgspec
@@ -33,7 +33,7 @@ def print_json(value: object) -> None:
         "".join(character if character.isprintable() else json.dumps(character)[1:-1] for character in line)
         for line in lines
     )
-    click.echo("\n".join(escaped))
+    click.echo("\n".join(escaped), err=err)
 
 
 def print_table(

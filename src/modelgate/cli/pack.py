@@ -95,11 +95,13 @@ def pack(
     If FILE is a package itself, options that are not passed keep their values from it.
     """
     from ..models import ModelPackage
-    from ..models.package_files import PACKAGE
+    from ..models.package_files import PACKAGE, split_name
     from ..schema import CSV, Schema
     from ..schema.introspection.column_paths import stored_names
+    from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 
-    output = output or path.with_suffix(PACKAGE)
+    stem, _ = split_name(path)
+    output = output or path.with_name(stem + PACKAGE)
     _check_output(output, path, force)
     begin_phase = click.get_current_context().with_resource(show_phases())
     begin_phase(f"Loading {escape(path.name)}")
@@ -124,7 +126,7 @@ def pack(
         model,
         table.to_array() if stored_names(model) is None else table.to_pandas(),
         truth,
-        name=name or (manifest.name if source.schema is not None else path.stem),
+        name=name or (manifest.name if source.schema is not None else stem),
         schema=input_schema,
         positive_class=manifest.positive_class
         if positive_class is None
@@ -138,6 +140,9 @@ def pack(
     click.echo(digest)
     if package.manifest.difference is not None:
         click.echo(f"ONNX and the estimator: {package.manifest.difference}", err=True)
+    rejected = describe_rejected_levels(model, input_schema)
+    if rejected is not None:
+        click.echo(f"{rejected}: {ALLOW_UNKNOWN_LEVELS}", err=True)
     click.echo(f'Deployment("{package.manifest.name}", "{output}", sha256="{digest}")', err=True)
 
 
@@ -150,8 +155,10 @@ def _check_output(output: Path, path: Path, force: bool) -> None:
 def _load(path: Path, load_pickle: bool) -> "ModelPackage":
     from ..models import ModelPackage
     from ..models.archive import MANIFEST
+    from ..models.package_files import split_name
+    from ..models.pickle_file import PICKLE_SUFFIXES
 
-    if path.suffix == ".joblib" and not load_pickle:
+    if split_name(path)[1] in PICKLE_SUFFIXES and not load_pickle:
         raise click.UsageError(
             f"{path.name} is a pickle: loading it runs the code in it. If you trust it, pass --load-pickle"
         )

@@ -20,7 +20,11 @@ __all__ = ["score"]
         "score big.csv.gz --url https://example.com/ml/churn --keep id -o scored.csv",
     )
 )
-@click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument(
+    "path",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+)
 @click.option(
     "--url",
     "url",
@@ -38,8 +42,9 @@ __all__ = ["score"]
 @click.option(
     "--output",
     "-o",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="CSV file for the predictions. [default: big.predictions.csv for big.csv or big.csv.gz]",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="CSV file for the predictions, or - for standard output. [default: big.predictions.csv for big.csv or"
+    " big.csv.gz, - for -]",
 )
 @click.option(
     "--keep",
@@ -78,7 +83,7 @@ def score(
 ) -> None:
     """Score the rows of a CSV file.
 
-    FILE may be compressed with gzip, bzip2 or xz. The output has one line per row, in the same order. A
+    FILE may be compressed with gzip, bzip2 or xz; - is standard input. The output has one line per row, in the same order. A
     rejected row gets empty cells, and is listed with its line and the reason in a second file, such as
     big.predictions.errors.csv. Run the same command again to resume a run that
     was stopped.
@@ -89,19 +94,23 @@ def score(
     import asyncio
 
     from .checkpoint import Checkpoint
+    from .pipes import PIPE, as_files
     from .score_job import Job
     from .score_output import check_paths, exclusive_lock, resume_output
 
     if output is None:
         uncompressed = path.with_suffix("") if path.suffix.lower() in COMPRESSED_SUFFIXES else path
         output = uncompressed.with_name(f"{uncompressed.stem}.predictions{uncompressed.suffix}")
-    check_paths(path, output)
+        output = PIPE if path == PIPE else output
     fresh = Checkpoint(url=url, chunk=options["chunk"], keep=list(keep))
-    with exclusive_lock(output) as file:
-        job = Job(path, output, fresh if overwrite else resume_output(fresh, output), key, **options)
-        try:
-            with show_progress(path.name) as report_progress:
-                asyncio.run(job.run(file, report_progress))
-        except (ModelgateError, OSError, KeyboardInterrupt) as error:
-            job.stop(error, overwrite)
-    job.report(as_json)
+    with as_files(path, output) as (source, predictions):
+        check_paths(source, predictions)
+        with exclusive_lock(predictions) as file:
+            done = fresh if overwrite else resume_output(fresh, predictions)
+            job = Job(source, predictions, done, key, to_stdout=output == PIPE, **options)
+            try:
+                with show_progress(source.name) as report_progress:
+                    asyncio.run(job.run(file, report_progress))
+            except (ModelgateError, OSError, KeyboardInterrupt) as error:
+                job.stop(error, overwrite)
+        job.report(as_json)

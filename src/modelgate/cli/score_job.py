@@ -50,11 +50,21 @@ class Job:
         key: API key; None for a gate that requires no key.
         chunk: Maximum number of rows per request.
         in_flight: Maximum number of concurrent requests.
+        to_stdout: Whether *output* is a temporary file, whose content goes to standard output.
     """
 
     def __init__(
-        self, path: Path, output: Path, done: Checkpoint, key: str | None, *, chunk: int, in_flight: int
+        self,
+        path: Path,
+        output: Path,
+        done: Checkpoint,
+        key: str | None,
+        *,
+        chunk: int,
+        in_flight: int,
+        to_stdout: bool,
     ) -> None:
+        self._to_stdout = to_stdout
         self._path = path
         self._output = output
         self._done = done
@@ -146,7 +156,9 @@ class Job:
         """Report *error* and how to resume, and exit with the code of the error."""
         lines = ["Stopped"] if isinstance(error, KeyboardInterrupt) else [f"Error: {error}"]
         lines += getattr(error, "__notes__", ())
-        if self._done.offset:
+        if self._done.offset and self._to_stdout:
+            lines.append("A run that writes to standard output cannot be resumed: pass -o FILE")
+        elif self._done.offset:
             without = " without --overwrite" if overwrite else ""
             lines.append(f"{self._done.rows:,} rows are done: run the same command{without} to continue")
         click.echo("\n".join(map(escape, lines)), err=True)
@@ -155,12 +167,13 @@ class Job:
     def report(self, as_json: bool) -> None:
         """Print the summary and exit: code 0, or 1 if rows were rejected."""
         seconds = time.monotonic() - self._since
+        errors = "standard error" if self._to_stdout else str(errors_path(self._output))
         summary = {
-            "output": str(self._output),
+            "output": "standard output" if self._to_stdout else str(self._output),
             "rows": self._done.rows,
             "scored": self._done.scored,
             "refused": self._done.refused,
-            "errors": str(errors_path(self._output)) if self._done.refused else None,
+            "errors": errors if self._done.refused else None,
             "versions": self._done.versions,
             "resumed_at": self._resumed,
             "waits": self._waits,
@@ -168,9 +181,9 @@ class Job:
             "rows_per_second": round((self._done.rows - self._resumed) / seconds),
         }
         if as_json:
-            print_json(summary)
+            print_json(summary, err=self._to_stdout)
         else:
-            click.echo(escape(_format_summary(summary)))
+            click.echo(escape(_format_summary(summary)), err=self._to_stdout)
         raise click.exceptions.Exit(1 if self._done.refused else 0)
 
 

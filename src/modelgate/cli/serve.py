@@ -138,16 +138,20 @@ def find_models(paths: Sequence[Path]) -> dict[str, Path]:
 
 
 def _find_models_at(path: Path) -> Iterator[tuple[str, Path]]:
-    from ..models.package_files import SUFFIXES, is_model_file
+    from ..models.booster_file import GENERIC_SUFFIXES
+    from ..models.package_files import is_model_file, model_files, split_name
     from ..models.versions import resolve_version
 
-    if not path.is_dir() or path.suffix in SUFFIXES:
-        yield path.stem.partition("@")[0], path
+    stem, suffix = split_name(path)
+    if not path.is_dir() or suffix:
+        yield stem.partition("@")[0], path
         return
-    files = {file.stem: file for file in path.iterdir() if file.suffix in SUFFIXES and is_model_file(file)}
+    files = model_files(
+        file for file in path.iterdir() if file.suffix not in GENERIC_SUFFIXES and is_model_file(file)
+    )
     newest = {name: resolve_version(name, files) for name in sorted(stem.partition("@")[0] for stem in files)}
     if not any(newest.values()):
-        raise ConfigurationError(f"{path} contains no model file ({', '.join(SUFFIXES)})")
+        raise ConfigurationError(f"{path} contains no model file, such as churn.mgpkg or churn.skops")
     yield from ((name, files[stem]) for name, stem in newest.items() if stem is not None)
 
 

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from ..errors import (
+    AnswerableError,
     BodyTooLarge,
     InvalidInput,
     InvalidValues,
     MalformedBody,
     MissingColumns,
+    PredictionError,
     RequestError,
 )
 from ..flow import Flow, run
@@ -17,6 +19,9 @@ from .rows import Rows, csv_rows, records
 from .session import Session, is_too_large
 
 __all__ = ["RejectedRow", "ScoredRows", "check_header", "score_rows"]
+
+
+_NOT_FINITE = "its prediction is not a finite number"
 
 
 class RejectedRow(str):
@@ -59,7 +64,7 @@ def score_rows(session: Session, rows: Rows, *, is_first: bool = False) -> Flow[
         return ScoredRows(None, [])
     try:
         response = yield from session.post(rows.body(), rows.media_type, "text/csv")
-    except RequestError as error:
+    except (RequestError, PredictionError) as error:
         if not _may_be_row_error(error, rows):
             raise
         rejected = {} if is_too_large(error) else _rejected_rows(error, rows)
@@ -84,8 +89,10 @@ def check_header(session: Session, header: bytes) -> Flow[None]:
     yield from session.post(header, "text/csv", "text/csv")
 
 
-def _may_be_row_error(error: RequestError, rows: Rows) -> bool:
+def _may_be_row_error(error: AnswerableError, rows: Rows) -> bool:
     """Return True if *error* may be caused by individual rows."""
+    if isinstance(error, PredictionError):
+        return _NOT_FINITE in error.message
     if isinstance(error, MissingColumns) or error.details.get("unexpected_columns"):
         return False  # Columns are defined by the header, for all rows.
     if isinstance(error, MalformedBody):
@@ -93,17 +100,21 @@ def _may_be_row_error(error: RequestError, rows: Rows) -> bool:
     return isinstance(error, InvalidInput | BodyTooLarge) or is_too_large(error)
 
 
-def _rejected_rows(error: RequestError, rows: Rows) -> dict[int, str]:
+def _rejected_rows(error: AnswerableError, rows: Rows) -> dict[int, str]:
     """Return the rows that *error* rejects: a mapping of row indices to reasons."""
     line = LINE.match(error.message)
     if line is not None:
         row = rows.row_at(int(line[1]))
         return {} if row is None else {row: _reason(error)}
+    if isinstance(error, PredictionError):
+        return dict.fromkeys(parse_invalid_rows({"": error.message})[0], _reason(error))
     rules = parse_invalid_rows(error.errors)[0] if isinstance(error, InvalidValues) else {}
     return {row: "; ".join(reasons) for row, reasons in rules.items() if row < len(rows)}
 
 
-def _reason(error: RequestError) -> str:
+def _reason(error: AnswerableError) -> str:
+    if isinstance(error, PredictionError):
+        return f"The model failed: {_NOT_FINITE}"
     if isinstance(error, InvalidValues) and error.errors:
         return "; ".join(f"{column} {rule}" for column, rule in error.errors.items())
     return LINE.sub("", error.message)

@@ -18,6 +18,7 @@ from ..errors import (
     InvalidInput,
     MalformedBody,
     ModelgateError,
+    PredictionError,
     RequestError,
 )
 from ..flow import Flow, Wait, run
@@ -99,9 +100,9 @@ class Session:
             batch = rows.part(start, start + size)
             try:
                 parts.append((yield from self._predict_batch(batch, deadline)))
-            except RequestError as error:
+            except (RequestError, PredictionError) as error:
                 if not is_too_large(error) or len(batch) == 1:
-                    if len(rows) > 1 and isinstance(error, InvalidInput | MalformedBody):
+                    if len(rows) > 1 and isinstance(error, InvalidInput | MalformedBody | PredictionError):
                         shift_rows(error, start, batch)
                     raise
                 size = _smaller_batch(error, len(batch))
@@ -280,7 +281,7 @@ def _check_key(key: str) -> str:
     return key
 
 
-def _smaller_batch(error: RequestError, rows: int) -> int:
+def _smaller_batch(error: AnswerableError, rows: int) -> int:
     """Return the server's maximum number of rows if it is less than *rows*, else half of *rows*."""
     max_rows = error.details.get("max_rows")
     return max_rows if type(max_rows) is int and 0 < max_rows < rows else rows // 2

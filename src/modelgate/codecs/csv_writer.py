@@ -1,5 +1,6 @@
 """Write columns as CSV (RFC 4180)."""
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from itertools import repeat
@@ -25,7 +26,8 @@ def write_csv(
 ) -> bytes:
     """Return the columns as CSV in UTF-8, with commas and newlines.
 
-    Numbers are written as by `repr`, null as an empty cell, arrays and objects as JSON.
+    Numbers are written as by `repr`, arrays and objects as JSON. Null is an empty cell, and so is a number that
+    is not finite in an array.
 
     Args:
         columns: Pairs of name and values: an array, a list of plain Python values and raw JSON, or one
@@ -64,7 +66,7 @@ class _Formatter:
         block = values[rows]
         if isinstance(block, np.ndarray):
             if block.dtype.kind == "f":
-                return _format_floats(block.astype(np.float64))
+                return _format_floats(block.astype(np.float64), self._empty)
             if block.dtype.kind in "iu":
                 return map(repr, block.tolist())
             block = block.tolist()
@@ -96,10 +98,13 @@ class _Formatter:
         return value or self._empty
 
 
-def _format_floats(values: npt.NDArray[np.float64]) -> list[str]:
-    """Return the `repr` of each value. For most numbers JSON is the same text, and three times as fast."""
+def _format_floats(values: npt.NDArray[np.float64], empty: str) -> list[str]:
+    """Return the `repr` of each value, and *empty* for one that is not finite.
+
+    For most numbers JSON is the same text, and three times as fast.
+    """
     numbers, size = values.tolist(), np.abs(values)
     cells = msgspec.json.encode(numbers).decode()[1:-1].split(",")
     for index in np.flatnonzero(~((size >= 1e-4) & (size < 1e16))).tolist():
-        cells[index] = repr(numbers[index])
+        cells[index] = repr(numbers[index]) if math.isfinite(numbers[index]) else empty
     return cells

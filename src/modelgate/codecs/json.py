@@ -23,6 +23,7 @@ __all__ = [
     "count_byte",
     "decode_allowing_overflow",
     "decode_json",
+    "decode_text",
     "reject_deep_nesting",
     "reject_duplicate_names",
     "reject_encoded_text",
@@ -41,6 +42,8 @@ _NOT_A_NUMBER = re.compile(rb"NaN|Infinity")
 
 ANY: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder()
 """Decoder for any JSON value."""
+
+_TEXT = msgspec.json.Decoder(str)
 
 MAX_DEPTH = 32
 """Largest depth of nested arrays and objects in unused values."""
@@ -66,6 +69,14 @@ def decode_json(raw: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") ->
         raise MalformedBody(_describe_syntax_error(raw, error)) from None
     except (RecursionError, ValueError, MemoryError) as error:
         raise MalformedBody(f"The body is not readable as JSON: {_describe_error(error)}") from None
+
+
+def decode_text(raw: bytes | msgspec.Raw) -> str | None:
+    """Return the string that *raw* contains, or None if it is anything else."""
+    try:
+        return _TEXT.decode(raw)
+    except (msgspec.MsgspecError, ValueError):
+        return None
 
 
 def decode_allowing_overflow(raw: bytes) -> tuple[Any, MalformedBody | None]:

@@ -43,7 +43,9 @@ def read_npy(raw: bytes) -> list[list[Any]]:
 
 
 def write_npy(values: npt.NDArray[Any]) -> bytes:
-    """Return *values* as an ``.npy`` file. Values other than numbers become text."""
+    """Return *values* as an ``.npy`` file. Values other than numbers become text, and null an empty one."""
     stream = io.BytesIO()
-    np.save(stream, values.astype(str) if values.dtype.kind == "O" else values, allow_pickle=False)
+    if values.dtype.kind == "O":
+        values = np.frompyfunc(lambda value: "" if value is None else str(value), 1, 1)(values).astype(str)
+    np.save(stream, values, allow_pickle=False)
     return stream.getvalue()

@@ -7,7 +7,7 @@ const JSON_NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?$/i;
 function parseValue(column, text) {
   const level = (column.levels || []).find((level) => String(level) === text);
   if (level !== undefined) return level;
-  if (column.type === "text") return text;
+  if (["text", "datetime"].includes(column.type)) return text;
   const bare = text.trim();
   const lower = bare.toLowerCase();
   if (["boolean", "any"].includes(column.type) && ["true", "false"].includes(lower)) return lower === "true";
@@ -45,7 +45,7 @@ const PLACEHOLDERS = {
   },
 };
 
-const DATATYPES = { number: "FP64", integer: "INT64", boolean: "BOOL", text: "BYTES" };
+const DATATYPES = { number: "FP64", integer: "INT64", boolean: "BOOL", text: "BYTES", datetime: "BYTES" };
 
 function tensor(column, data) {
   const kinds = new Set(data.filter((value) => value !== null).map((value) => typeof value));

@@ -64,7 +64,7 @@ class DeploymentBuilder:
         if deployment.shadow is not None:
             candidate = _with_model(deployment, deployment.shadow.model)
             shadow_revision = self._build_revision(candidate, known, serves_callers=False)
-            validate = Validate(deployment.schema or shadow_revision.model.schema)
+            validate = Validate(deployment.schema or shadow_revision.model.schema_source)
             score = stack([validate, shadow_revision.model], predict)
             shadow = ShadowLayer(deployment.name, deployment.shadow.sample, score)
         own = self._build_revision(deployment, known, [] if shadow is None else [shadow])
@@ -125,7 +125,8 @@ class DeploymentBuilder:
         inner: list[ScoringLayer] = (
             [Round(deployment.decimals)] if layers is None else [check_prediction, *layers]
         )
-        validate = Validate(deployment.schema or model.schema, max_rows=deployment.max_rows, columns=True)
+        schema = deployment.schema or model.schema_source
+        validate = Validate(schema, max_rows=deployment.max_rows, columns=True)
         return stack([validate, add_passthrough_columns, model, *inner, *innermost], predict)
 
 

@@ -1,7 +1,8 @@
 """Catalog of the deployments that a gate serves."""
 
-import threading
-from dataclasses import dataclass, field
+import math
+import time
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from ..context import suggest_deployments
@@ -20,6 +21,8 @@ __all__ = ["DeploymentCatalog", "InFlight", "LiveDeployment", "ModelRevision", "
 State: TypeAlias = Literal["active", "paused", "draining"]
 
 _RETRY_DRAINED = 5
+
+_POLL_INTERVAL = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +49,7 @@ class InFlight:
 
     Attributes:
         begin: Function that adds a request.
+        end: Function that removes a request. Safe to call twice.
     """
 
     def __init__(self) -> None:
@@ -55,22 +59,15 @@ class InFlight:
     def _reset(self) -> None:
         """Start with no requests: those in flight during a fork are answered by the parent process."""
         self._requests: set[object] = set()
-        self.begin = self._requests.add
-        self._ended = threading.Condition()
-        self._is_awaited = False
-
-    def end(self, request: object) -> None:
-        """Remove *request*. Safe to call twice."""
-        self._requests.discard(request)
-        if self._is_awaited and not self._requests:
-            with self._ended:
-                self._ended.notify_all()
+        self.begin, self.end = self._requests.add, self._requests.discard
 
     def wait(self, timeout: float | None) -> bool:
         """Wait until no request is in flight; return False if some still are after *timeout* seconds."""
-        self._is_awaited = True
-        with self._ended:
-            return self._ended.wait_for(lambda: not self._requests, timeout)
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while self._requests and time.monotonic() < deadline:
+            # Polling costs requests nothing, and draining takes longer than this anyway.
+            time.sleep(_POLL_INTERVAL)
+        return not self._requests
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +94,14 @@ class LiveDeployment:
     shadow: ShadowLayer | None = None
     shadow_revision: ModelRevision | None = None
 
+    def inactive_error(self) -> DeploymentInactive | DeploymentUnavailable:
+        """Return the error for requests to a deployment that is not active."""
+        if self.state == "draining":
+            return DeploymentUnavailable(
+                _RETRY_DRAINED, "This deployment takes no new requests at the moment"
+            )
+        return DeploymentInactive()
+
     @property
     def model(self) -> LoadModel:
         """Layer that provides the deployment's own model."""
@@ -119,6 +124,8 @@ class LiveDeployment:
         if not schema.options.show_schema:
             raise Forbidden("This deployment does not show its schema")
         targets = yield from self.model.targets()
+        if deployment.nonfinite == "null":
+            targets = [replace(target, nullable=True) for target in targets]
         return Description(
             deployment.name,
             (yield from self.version()),
@@ -143,14 +150,10 @@ class LiveDeployment:
 
 
 class DeploymentCatalog(dict[str, LiveDeployment]):
-    """The deployments of a gate by name; implements `Catalog`."""
+    """The deployments of a gate by name; implements `Catalog`. Unknown names raise `NotFound`."""
 
-    def get_or_404(self, name: str) -> LiveDeployment:
-        """Return the deployment *name*, active or not. Raises `NotFound` if there is none."""
-        live = self.get(name)
-        if live is None:
-            raise NotFound("The model of this deployment could not be found")
-        return live
+    def __missing__(self, name: str) -> LiveDeployment:
+        raise NotFound("The model of this deployment could not be found")
 
     def require(self, name: str) -> LiveDeployment:
         """Return the deployment *name* for the program itself, not for a caller: `NotFound` names all others."""
@@ -168,22 +171,10 @@ class DeploymentCatalog(dict[str, LiveDeployment]):
             DeploymentInactive: It is paused.
             DeploymentUnavailable: It is being drained.
         """
-        live = self.get_or_404(name)
-        if live.state == "active":
-            return live
-        if live.state == "draining":
-            raise DeploymentUnavailable(_RETRY_DRAINED, "This deployment takes no new requests at the moment")
-        raise DeploymentInactive
-
-    def begin_request(self, name: str, in_flight: InFlight, request: object) -> LiveDeployment:
-        """Add *request* to *in_flight*, then return the deployment like `get_active`.
-
-        In this order, a concurrent drain either waits for the request or rejects it. The caller must
-        call `InFlight.end`, even if this raises.
-        """
-        in_flight.begin(request)
-        live = self.get(name)
-        return live if live is not None and live.state == "active" else self.get_active(name)
+        live = self[name]
+        if live.state != "active":
+            raise live.inactive_error()
+        return live
 
     def describe(self, name: str) -> Flow[Description]:
         """Implement `Catalog.describe`."""

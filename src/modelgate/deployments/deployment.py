@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from ..errors import ConfigurationError
 from ..flow import Layer
@@ -14,6 +14,9 @@ from ..models.load_policy import LoadPolicy
 from ..models.package_files import check_file
 from ..models.store import TOKEN
 from ..schema import Schema, SchemaOptions
+from ..schema.column_spec import ColumnSpec, create_column
+from ..schema.model_input import InputForm
+from ..schema.schema_options import UnknownLevels
 from ..scoring import Query, Threshold
 from ..spelling import suggest_options
 from .rollout import Rollout, Shadow
@@ -26,6 +29,12 @@ ScoringLayer: TypeAlias = Layer[Query, Prediction]
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VERSION = re.compile(r"[!-.0-~]{1,64}")
 _ENDPOINT = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_CHOICES = {
+    "state": ("active", "paused"),
+    "plans": (True, False, "onnx"),
+    "input": (None, *get_args(InputForm)),
+    "nonfinite": ("error", "null"),
+}
 
 
 @suggest_options
@@ -35,11 +44,14 @@ class Deployment:
 
     Args:
         name: Letters, digits, ``_``, ``-`` and single dots; at most 64 characters.
-        model: A fitted estimator; a `ModelPackage`; the path of a ``.mgpkg`` package or of a ``.skops``,
-            ``.onnx`` or ``.joblib`` file, loaded on the first request; ``"store:name"`` for a model in the
-            gate's store; or a function of a `Table`, see `Gate.handler`. A package provides *schema*,
-            *target*, *positive_class* and *threshold* unless they are set here.
+        model: A fitted estimator; a `ModelPackage`; the path of a ``.mgpkg`` package, of a ``.skops`` or
+            ``.onnx`` file or of a pickle (see `ModelPackage.load`), loaded on the first request;
+            ``"store:name"`` for a model in the gate's store; or a function of a `Table`, see
+            `Gate.handler`. A package provides *schema*, *target*, *positive_class* and *threshold* unless
+            they are set here.
         schema: Schema of the input; by default inferred from the estimator.
+        columns: Columns of the inferred or packaged schema to change, as in `Schema.with_columns`:
+            ``{"active": "boolean"}``. Instead of *schema*.
         target: Name of the predicted value, or a list with the name of each output.
         version: Model version in paths and responses. By default the version in the package, else the version
             in the model's name in the store, else ``"1"``.
@@ -52,7 +64,7 @@ class Deployment:
         decimals: Number of decimals to round predicted numbers to; None for no rounding. By default as
             the service of the dialect does: two for ``mlclever``, no rounding for the others.
         state: ``"active"``, or ``"paused"`` to reject every request.
-        sha256: SHA-256 digest that pins the model file; required for a ``.joblib`` file.
+        sha256: SHA-256 digest that pins the model file; required for a pickle.
         layers: HTTP layers around this deployment only. They run inside the gate's layers.
         scoring_layers: Scoring layers around its predictions, instead of the gate's.
         offload: Whether the model runs in a worker thread of the gate: under ASGI, and under WSGI if
@@ -66,12 +78,21 @@ class Deployment:
             with the same predictions, see `Predictor.plan`. ``"onnx"`` converts the estimator to an ONNX
             graph (extra ``onnx``), whose predictions may differ slightly. The difference is measured at
             load and logged.
+        input: Form of the rows that the estimator takes: ``"frame"`` (a DataFrame), ``"array"``,
+            ``"records"`` (a list of dictionaries) or ``"texts"`` (a list of texts). By default as the
+            estimator's library says, or else the first of these with which it predicts a row.
         rollout: Other models that answer some of the requests.
         shadow: Another model that scores the same requests without answering callers.
         csv_header: Whether the first line of CSV has the column names. If False, its cells are in the order of
             the schema.
         na_values: CSV cells that mean null, see `SchemaOptions`; by default as the schema says, which is
             ``NA``, ``NaN``, ``null`` and ``NULL``.
+        unknown_levels: How to treat values that are not among a column's levels: ``"reject"``, ``"accept"``,
+            or ``"warn"`` to accept them with a warning in the response. By default as the schema says, which
+            is to reject them unless it was changed; the log then says if the model would accept them.
+        nonfinite: What happens if the model predicts NaN or an infinity for a row: ``"error"`` rejects the
+            request with `PredictionError`, which names the row; ``"null"`` answers the other rows, with null for
+            this one.
         max_rows: Maximum number of rows in one request; by default the limit of the service whose
             wire format is used, or 10,000 if it has none.
         example: A row that the model must be able to score, checked when it is loaded. By default that
@@ -98,28 +119,35 @@ class Deployment:
     offload: bool | None = None
     batch: bool = True
     plans: bool | Literal["onnx"] = True
+    nonfinite: Literal["error", "null"] = "error"
+    input: InputForm | None = None
     csv_header: bool = True
     na_values: Sequence[str] | None = None
+    unknown_levels: UnknownLevels | None = None
     max_rows: int | None = None
     example: Mapping[str, Any] | None = None
     rollout: Rollout | None = None
     shadow: Shadow | None = None
+    columns: Mapping[str, ColumnSpec] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise ConfigurationError(
                 f"name must be at most 64 letters, digits, '_', '-' and single dots (got {self.name!r})"
             )
-        if self.state not in ("active", "paused"):
-            raise ConfigurationError(f"state must be 'active' or 'paused' (got {self.state!r})")
-        if self.plans not in (True, False, "onnx"):
-            raise ConfigurationError(f"plans must be True, False or 'onnx' (got {self.plans!r})")
+        for option, accepted in _CHOICES.items():
+            if getattr(self, option) not in accepted:
+                *others, last = map(repr, accepted)
+                raise ConfigurationError(
+                    f"{option} must be {', '.join(others)} or {last} (got {getattr(self, option)!r})"
+                )
         _check_type("schema", self.schema, Schema, "Schema.of(…) or Schema.load(path)")
         SchemaOptions(**self._schema_options)
         object.__setattr__(self, "schema", self.schema and self.adapt_schema(self.schema))
         _check_type("rollout", self.rollout, Rollout, 'Rollout({"store:churn@4": 5})')
         _check_type("shadow", self.shadow, Shadow, 'Shadow("store:churn@4")')
         _check_type("example", self.example, Mapping, '{"age": 41, "plan": "pro"}')
+        self._check_columns()
         names = [self.target] if isinstance(self.target, str) else self.target
         if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
             raise ConfigurationError(
@@ -148,13 +176,27 @@ class Deployment:
     @property
     def _schema_options(self) -> dict[str, Any]:
         """Options of the schema that are set on the deployment."""
-        options = {} if self.csv_header is True else {"csv_header": self.csv_header}
-        return options if self.na_values is None else {**options, "na_values": self.na_values}
+        options = {"na_values": self.na_values, "unknown_levels": self.unknown_levels}
+        options = {option: value for option, value in options.items() if value is not None}
+        return options if self.csv_header is True else {**options, "csv_header": self.csv_header}
 
     def adapt_schema(self, schema: Schema) -> Schema:
         """Return *schema* with the options that are set on the deployment."""
         options = self._schema_options
         return schema.with_options(**options) if options else schema
+
+    def _check_columns(self) -> None:
+        """Check *columns* without the schema, which may only be known once the model is loaded."""
+        if not isinstance(self.columns, Mapping):
+            raise ConfigurationError(
+                f'columns must be a mapping, for example {{"active": "boolean"}} (got {self.columns!r})'
+            )
+        for name, spec in self.columns.items():
+            create_column(name, spec)
+        if self.columns and self.schema is not None:
+            raise ConfigurationError(
+                "columns must be left out if schema is set: set schema=schema.with_columns(…) instead"
+            )
 
     @property
     def stored_name(self) -> str | None:

@@ -99,7 +99,10 @@ class Deployments(Mapping[str, Deployment]):
         self._on_add = on_add
 
     def __getitem__(self, name: str) -> Deployment:
-        return self.catalog[name].deployment
+        live = self.catalog.get(name)
+        if live is None:
+            raise KeyError(name)
+        return live.deployment
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self.catalog))

@@ -1,7 +1,7 @@
 """Load the models of deployments."""
 
 import logging
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -14,16 +14,18 @@ from ..flow import WorkerPool
 from ..inference import Predictor, Target
 from ..inference.decision import DecisionRule, is_binary_positive
 from ..inference.model_metrics import ModelMetrics
+from ..inference.nonfinite import NullNonFinite
 from ..inference.prediction import output_names
 from ..models import ModelCache, ModelPackage, ModelStore
 from ..models.load_policy import LoadPolicy
 from ..models.manifest import Manifest, PackageMetadata
 from ..models.model_thread import in_model_thread
 from ..models.package import open_package
-from ..models.package_files import check_file, read_package_metadata
+from ..models.package_files import check_file, read_package_metadata, split_name
 from ..models.sklearn_config import current_sklearn_config, sklearn_config
 from ..models.store import fingerprint_file
 from ..models.versions import LATEST, is_version
+from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 from ..scoring.layers.load_model import ModelMetadata
 from .deployment import Deployment
 from .model_handle import ModelHandle
@@ -165,6 +167,7 @@ class Loader:
         manifest = metadata.manifest
         names = output_names(_target(deployment, manifest), len(manifest.classes))
         schema = deployment.schema or deployment.adapt_schema(metadata.schema)
+        schema = schema.with_columns(deployment.columns)
         version = deployment.version or manifest.version
         return ModelMetadata(schema, list(map(Target, names, manifest.classes)), version)
 
@@ -198,6 +201,7 @@ class Loader:
             predictor = Predictor(
                 package.model if package is not None else model,
                 deployment.schema or (package.schema if package is not None else None),
+                columns=deployment.columns,
                 target=_target(deployment, manifest),
                 version=deployment.version or _version(deployment, manifest),
                 model_id=deployment.model_id or deployment.name,
@@ -206,7 +210,9 @@ class Loader:
                 batch=deployment.batch,
                 inline=None if deployment.offload is None else False,
                 metrics=metrics or self.model_metrics.setdefault(deployment.name, ModelMetrics()),
-                sample=package.sample if package is not None else (),
+                sample=_sample(deployment, package),
+                input=deployment.input,
+                nonfinite=deployment.nonfinite,
             )
         predictor.schema = deployment.adapt_schema(predictor.schema)
         with error_context(f"deployment {deployment.name}"):
@@ -217,6 +223,9 @@ class Loader:
                 deployment.name,
                 untested,
             )
+        rejected = describe_rejected_levels(predictor.model, predictor.schema)
+        if rejected is not None and deployment.unknown_levels is None:
+            logger.warning("deployment %s: %s: %s", deployment.name, rejected, ALLOW_UNKNOWN_LEVELS)
         threshold, positive_class = deployment.threshold, deployment.positive_class
         if manifest is not None:
             threshold = manifest.threshold if threshold is None else threshold
@@ -225,13 +234,14 @@ class Loader:
         if package is not None:
             predictor.size = package.size
         if threshold is not None or positive_class is not None:
-            predictor.decision = DecisionRule(threshold, positive_class)
+            rule = DecisionRule(threshold, positive_class)
+            predictor.decision = NullNonFinite(rule) if predictor.nullable else rule
         return predictor
 
 
 def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:
     """Log a warning if the name of a stored model contains a version other than the model's own."""
-    name = deployment.stored_name or (deployment.path.stem if deployment.path is not None else "")
+    name = deployment.stored_name or (split_name(deployment.path)[0] if deployment.path is not None else "")
     named_version = name.partition("@")[2]
     if (
         deployment.version is None
@@ -239,6 +249,12 @@ def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:
         and named_version.removeprefix("v") != version.removeprefix("v")
     ):
         logger.warning("model %s: version mismatch: the model has version %s", name, version)
+
+
+def _sample(deployment: Deployment, package: ModelPackage | None) -> list[Mapping[str, Any]]:
+    """Return rows that the model can score: the example of the deployment, and the rows of the package."""
+    example = [] if deployment.example is None else [deployment.example]
+    return example if package is None else [*example, *package.sample]
 
 
 def _target(deployment: Deployment, manifest: Manifest | None) -> str | Sequence[str]:

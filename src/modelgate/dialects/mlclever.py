@@ -25,8 +25,8 @@ from typing import Any
 
 import msgspec
 
-from ..codecs.json import ANY, decode_json, reject_encoded_text
-from ..errors import AnswerableError, ConflictingCredentials, InvalidInput, MalformedBody
+from ..codecs.json import ANY, decode_json, decode_text, reject_encoded_text
+from ..errors import AnswerableError, ConflictingCredentials, InvalidInput
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, credentials_from_headers, error_response
 from ..http.body import check_body, read_json_members
@@ -42,14 +42,13 @@ from .openapi_spec import (
     OpenAPISpec,
     any_of_schema,
     array_schema,
+    number_schema,
     object_schema,
     value_schema,
 )
 from .request_template import RequestTemplate
 
 __all__ = ["MLClever"]
-
-_TEXT = msgspec.json.Decoder(str)
 
 _DECIMALS = 2
 """Decimals of the numbers in the document's "Success Response"."""
@@ -58,7 +57,7 @@ _NAMES = {"api_key", "deployment", "input_data"}
 
 
 def _response_schema(targets: Sequence[Target]) -> JSONSchema:
-    values, number = [value_schema(target) for target in targets], {"type": "number"}
+    values, number = [value_schema(target) for target in targets], number_schema(targets[0])
     row = (
         any_of_schema(*values)
         if len(values) == 1
@@ -101,8 +100,10 @@ class MLClever:
         """Return the key from a header or the path. Reads the body only if neither has one."""
         key = _key_outside_body(request)
         if key is None:
-            request.context.envelope = envelope = _Envelope((yield from read_json_members(request)), None)
-            key = envelope.key
+            request.context.envelope = members = yield from read_json_members(request)
+            if "api_key" in members:
+                # The document's status for an invalid key is 401, also for one that is not text.
+                key = decode_text(members["api_key"]) or ""
         return key
 
     def decode(self, request: Request) -> Flow[Query]:
@@ -112,12 +113,13 @@ class MLClever:
             ConflictingCredentials: The key in the body differs from the key in the header or the path.
             InvalidInput: ``input_data`` is missing, or neither an object nor an array.
         """
-        envelope: _Envelope | None = request.context.envelope
-        if envelope is None:
-            envelope = _Envelope((yield from read_json_members(request)), _key_outside_body(request))
-        members = envelope.members
+        members: dict[str, msgspec.Raw] | None = request.context.envelope
+        key_outside = None
+        if members is None:
+            members, key_outside = (yield from read_json_members(request)), _key_outside_body(request)
         yield from check_body(request, members, _NAMES)
-        if envelope.key_outside is not None and envelope.key not in (None, envelope.key_outside):
+        key = members.get("api_key")
+        if key_outside is not None and key is not None and decode_text(key) != key_outside:
             raise ConflictingCredentials
         rows = bytes(members.get("input_data", b""))
         if rows[:1] not in (b"{", b"["):
@@ -127,12 +129,9 @@ class MLClever:
             error = InvalidInput(f"input_data {problem} an object of feature names and values")
             error.needs_example = "input_data" not in members
             raise error
-        deployment = None
-        if "deployment" in members:
-            try:
-                deployment = decode_json(members["deployment"], _TEXT)
-            except MalformedBody:
-                raise InvalidInput("deployment must be text") from None
+        deployment = decode_text(members["deployment"]) if "deployment" in members else None
+        if deployment is None and "deployment" in members:
+            raise InvalidInput("deployment must be text")
         return Query(rows, deployment=deployment, single=rows[:1] == b"{", decimals=_DECIMALS)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
@@ -164,32 +163,6 @@ def _key_outside_body(request: Request) -> str | None:
     if header_key is not None and path_key is not None and header_key != path_key:
         raise ConflictingCredentials
     return header_key if header_key is not None else path_key
-
-
-class _Envelope(msgspec.Struct):
-    """Body of a request, split into its members.
-
-    Attributes:
-        members: Undecoded values by name.
-        key_outside: Key found in a header field or the path, if any.
-    """
-
-    members: dict[str, msgspec.Raw]
-    key_outside: str | None
-
-    @property
-    def key(self) -> str | None:
-        """Key in the body, if any.
-
-        If it is not text, this returns an empty key, so that the response is 401, as for an invalid key.
-        """
-        raw = self.members.get("api_key")
-        if raw is None:
-            return None
-        try:
-            return _TEXT.decode(raw)
-        except (msgspec.MsgspecError, ValueError):
-            return ""
 
 
 def _values(columns: list[list[Any]], single: bool) -> list[Any]:

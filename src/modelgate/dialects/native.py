@@ -49,6 +49,7 @@ from .openapi_spec import (
     OpenAPISpec,
     any_of_schema,
     array_schema,
+    number_schema,
     object_schema,
     value_schema,
 )
@@ -81,7 +82,7 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
 
 
 def _target_members(target: Target) -> dict[str, JSONSchema]:
-    probabilities: JSONSchema = {"type": "object", "additionalProperties": {"type": "number"}}
+    probabilities: JSONSchema = {"type": "object", "additionalProperties": number_schema(target)}
     return {
         "prediction": value_schema(target),
         **({"probabilities": probabilities} if target.probabilities else {}),

@@ -241,7 +241,8 @@ def _output_tensors(prediction: Prediction) -> Iterator[_Tensor]:
 
 def _values_tensor(output: Output) -> _Tensor:
     values = output.values.tolist()
-    datatype = infer_datatype(values)
+    # A number that is not finite is null in JSON, and NaN in binary data.
+    datatype = "FP64" if output.values.dtype.kind == "f" else infer_datatype(values)
     if datatype is None:
         # A function can return values of mixed types. All become text: strings as they are, others as JSON.
         datatype = "BYTES"

@@ -22,6 +22,7 @@ __all__ = [
     "OpenAPISpec",
     "any_of_schema",
     "array_schema",
+    "number_schema",
     "object_schema",
     "targets_schema",
     "value_schema",
@@ -79,7 +80,9 @@ class OpenAPISpec:
     def __post_init__(self) -> None:
         for scheme in chain.from_iterable(self.keys):
             if scheme not in SCHEMES:
-                raise ConfigurationError(f"keys must be lists of {', '.join(SCHEMES)} (got {scheme!r})")
+                raise ConfigurationError(
+                    f"keys: each scheme must be one of {', '.join(SCHEMES)} (got {scheme!r})"
+                )
 
 
 def array_schema(items: JSONSchema) -> JSONSchema:
@@ -101,8 +104,13 @@ def any_of_schema(*schemas: JSONSchema) -> JSONSchema:
 def value_schema(target: Target) -> JSONSchema:
     """Return the schema of one output: one of the classes, a number, or anything if the type is unknown."""
     if target.classes is not None:
-        return {"enum": list(target.classes)}
-    return {"type": "number"} if target.number else {}
+        return {"enum": [*target.classes, None] if target.nullable else list(target.classes)}
+    return number_schema(target) if target.number else {}
+
+
+def number_schema(target: Target) -> JSONSchema:
+    """Return the schema of a number or a probability of *target*."""
+    return {"type": ["number", "null"] if target.nullable else "number"}
 
 
 def targets_schema(

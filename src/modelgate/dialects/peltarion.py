@@ -44,6 +44,7 @@ from .openapi_spec import (
     JSONSchema,
     OpenAPISpec,
     array_schema,
+    number_schema,
     object_schema,
     value_schema,
 )
@@ -110,8 +111,8 @@ def _target_schema(target: Target) -> JSONSchema:
         return value_schema(target)
     labels = [label_text(label) for label in target.classes]
     if not target.probabilities:
-        return {"enum": labels}
-    return object_schema(labels, **{label: {"type": "number"} for label in labels})
+        return {"enum": [*labels, None] if target.nullable else labels}
+    return object_schema(labels, **dict.fromkeys(labels, number_schema(target)))
 
 
 class Peltarion:
@@ -177,7 +178,7 @@ def _values(output: Output) -> Iterable[Any]:
     if output.classes is None:
         return values
     if output.probabilities is None:
-        return map(label_text, values)
+        return [None if value is None else label_text(value) for value in values]
     labels = [label_text(label) for label in output.classes]
     return [dict(zip(labels, row, strict=True)) for row in output.probabilities.tolist()]
 
@@ -209,5 +210,5 @@ def _decode_npy(encoded: str) -> float:
     match = _NPY.fullmatch(base64.b64decode(encoded, validate=True))
     number: float = math.nan if match is None else np.frombuffer(match[2], match[1].decode()).item()
     if not math.isfinite(number):
-        raise ValueError("not one finite number")
+        raise ValueError("must be an array of exactly one finite number")
     return number

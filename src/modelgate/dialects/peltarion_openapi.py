@@ -17,7 +17,7 @@ from ..scoring import Description
 
 __all__ = ["build_openapi", "label_text"]
 
-_KEYWORDS = ("type", "enum", "minimum", "maximum", "maxLength", "pattern", "description")
+_KEYWORDS = ("type", "format", "enum", "minimum", "maximum", "maxLength", "pattern", "description")
 
 
 def build_openapi(description: Description) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _batch(row: str, keywords: Mapping[str, Any] | None = None) -> dict[str, Any
 
 def _input_schema(column: Column) -> dict[str, Any]:
     schema = to_json_schema(column)
-    is_text = column.kind == "text" or isinstance(column.example, str)
+    is_text = column.kind in ("text", "datetime") or isinstance(column.example, str)
     return {name: schema[name] for name in _KEYWORDS if name in schema} | _feature(
         "text" if is_text else "numeric"
     )

@@ -36,6 +36,7 @@ from .openapi_spec import (
     OpenAPISpec,
     any_of_schema,
     array_schema,
+    number_schema,
     object_schema,
     targets_schema,
     value_schema,
@@ -75,7 +76,7 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
 def _target_schema(target: Target) -> JSONSchema:
     if target.classes is None:
         return value_schema(target)
-    confidence: dict[str, JSONSchema] = {"confidence": {"type": "number"}} if target.probabilities else {}
+    confidence: dict[str, JSONSchema] = {"confidence": number_schema(target)} if target.probabilities else {}
     return object_schema(["predicted_class", *confidence], predicted_class=value_schema(target), **confidence)
 
 

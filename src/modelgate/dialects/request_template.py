@@ -24,7 +24,14 @@ from .tensors import infer_datatype
 
 __all__ = ["TENSOR_TYPES", "RenderedRequest", "RequestTemplate", "render_request"]
 
-TENSOR_TYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "text": "BYTES", "any": "BYTES"}
+TENSOR_TYPES = {
+    "number": "FP64",
+    "integer": "INT64",
+    "boolean": "BOOL",
+    "text": "BYTES",
+    "datetime": "BYTES",
+    "any": "BYTES",
+}
 """Tensor datatypes by column kind."""
 
 Row: TypeAlias = Mapping[str, Any]

@@ -37,6 +37,7 @@ from .openapi_spec import (
     OpenAPISpec,
     any_of_schema,
     array_schema,
+    number_schema,
     object_schema,
     targets_schema,
 )
@@ -52,11 +53,10 @@ _BARE = any_of_schema(ROW, VALUES, ROWS, array_schema(VALUES))
 
 def _response_schema(targets: Sequence[Target]) -> JSONSchema:
     members = {"prediction": targets_schema(targets)}
-    classifiers = [target.name for target in targets if target.probabilities]
-    if classifiers:
-        number: JSONSchema = {"type": "number"}
-        by_output = object_schema(classifiers, **dict.fromkeys(classifiers, number))
-        members["confidence"] = number if len(targets) == 1 else by_output
+    confidences = {target.name: number_schema(target) for target in targets if target.probabilities}
+    if confidences:
+        by_output = object_schema(list(confidences), **confidences)
+        members["confidence"] = number_schema(targets[0]) if len(targets) == 1 else by_output
     row = object_schema(list(members), **members)
     return any_of_schema(row, array_schema(row))
 

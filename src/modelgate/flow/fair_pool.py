@@ -27,8 +27,9 @@ from typing import Any, TypeVar
 
 from ..errors import Overloaded
 from .fork_safety import reset_after_fork
+from .greenlets import warn_if_patched_late
 
-__all__ = ["MAX_WAITING", "FairThreadPool", "PoolQuota", "is_in_worker"]
+__all__ = ["MAX_WAITING", "FairThreadPool", "PoolQuota", "this_thread"]
 
 MAX_WAITING = 65_536
 """Largest number of rows in the queue of one quota."""
@@ -62,6 +63,7 @@ class FairThreadPool:
     """
 
     def __init__(self, number: int | None = None, hang_timeout: float | None = None) -> None:
+        warn_if_patched_late()
         self.number = number or min(32, (os.cpu_count() or 1) + 4)
         self.hang_timeout = hang_timeout
         self._slow_after = _SLOW if hang_timeout is None else min(_SLOW, hang_timeout / _SLOW_PART)
@@ -213,6 +215,8 @@ class FairThreadPool:
         """Start a thread if none is idle. Raises `Overloaded` if the system cannot start one."""
         if self._idle:
             return
+        # Again, because gunicorn --preload patches after the fork.
+        warn_if_patched_late()
         try:
             threading.Thread(target=_work, args=(self._started,), name="modelgate", daemon=True).start()
         except RuntimeError as error:
@@ -348,16 +352,21 @@ class _Job(Future[Any]):
         return cancelled
 
 
-_thread = threading.local()
+class _Thread(threading.local):
+    """State of the current thread.
+
+    Attributes:
+        in_worker: Whether it belongs to a pool.
+    """
+
+    in_worker = False
 
 
-def is_in_worker() -> bool:
-    """Return True if the current thread belongs to a pool."""
-    return getattr(_thread, "in_worker", False)
+this_thread = _Thread()
 
 
 def _work(started: SimpleQueue[Callable[[], None] | None]) -> None:
-    _thread.in_worker = True
+    this_thread.in_worker = True
     while (run := started.get()) is not None:
         run()
         # Release the arguments of the last call while the thread is idle.

@@ -18,7 +18,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, partial
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -27,6 +27,7 @@ import msgspec
 from ..errors import ConfigurationError
 from ..validation import require_positive_int
 from .fair_pool import FairThreadPool, PoolQuota
+from .greenlets import call_in_os_thread, is_patched
 
 __all__ = [
     "Flow",
@@ -37,6 +38,7 @@ __all__ = [
     "adrive",
     "drive",
     "in_main_thread",
+    "isolate_error",
     "isolate_errors",
     "run",
     "run_coroutine",
@@ -108,21 +110,22 @@ def validate_layers(layers: Iterable[Layer[In, Out]]) -> tuple[Layer[In, Out], .
 
 def _around(layer: Layer[In, Out], call_next: Handler[In, Out]) -> Handler[In, Out]:
     # Looking up __call__ takes as long as the call itself, so it is done once.
-    is_method = isinstance(getattr(type(layer), "__call__", None), FunctionType)  # noqa: B004  of the class
-    call: Layer[In, Out] = layer.__call__ if is_method else layer  # type: ignore[operator]
-    name = _second_parameter(call)
-    # A partial calls the layer directly: no additional frame, which would cost time and lengthen tracebacks.
-    return partial(call, **{name: call_next}) if name else lambda request: call(request, call_next)
+    call: Any = layer if isinstance(layer, FunctionType | MethodType) else layer.__call__  # type: ignore[operator]
+    function = getattr(call, "__func__", call)
+    if not isinstance(function, FunctionType) or not _takes_only(function, 2 if function is call else 3):
+        return lambda request: layer(request, call_next)
+    # A copy with *call_next* as a default. A wrapper would cost each call an additional frame, and a
+    # `functools.partial` a keyword argument.
+    code, name = function.__code__, function.__name__
+    bound = FunctionType(code, function.__globals__, name, (call_next,), function.__closure__)
+    return bound if function is call else MethodType(bound, call.__self__)
 
 
-def _second_parameter(call: Callable[..., Any]) -> str | None:
-    """Return the name of the second parameter of *call*, or None if it cannot be passed by name."""
-    try:
-        parameters = [*inspect.signature(call, follow_wrapped=False).parameters.values()]
-    except (TypeError, ValueError):
-        return None
-    named = [parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters[:2]]
-    return parameters[1].name if named == [True, True] else None
+def _takes_only(function: FunctionType, count: int) -> bool:
+    """Return whether *function* has *count* parameters, all of which can be passed by position."""
+    code = function.__code__
+    variadic = code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
+    return code.co_argcount == count and not code.co_kwonlyargcount and not variadic
 
 
 def drive(flow: Flow[T]) -> T:
@@ -215,7 +218,7 @@ class WorkerPool:
         """Return the wait for *call*, see `run`.
 
         Args:
-            call: Function without arguments, wrapped in `isolate_errors`.
+            call: Function without arguments, whose errors are isolated, see `isolate_error`.
             inline_ok: Under WSGI, call it in the caller's thread even if the request has a deadline.
             rows: Number of rows that count as queued until it starts.
 
@@ -256,27 +259,29 @@ class WorkerPool:
 
 
 def isolate_errors(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return the result of *call*, and convert exceptions that would affect more than this call.
+    """Return the result of *call*, and convert its exceptions by `isolate_error`."""
+    try:
+        return call(*args, **kwargs)
+    except BaseException as error:
+        raise isolate_error(error)  # noqa: B904  it is the same error, or has it as its cause
+
+
+def isolate_error(error: BaseException) -> Exception:
+    """Return *error*, or a RuntimeError caused by it if it would affect more than the call that raised it.
 
     SystemExit and panics of extension modules would end a worker, CancelledError would look like the
     cancellation of the request, and a Future cannot have StopIteration as its exception.
-    KeyboardInterrupt is not converted in the main thread, where it may be Ctrl-C.
 
     Raises:
-        RuntimeError: The call raised one of these, which is the ``__cause__``.
+        KeyboardInterrupt: It is *error*, in the main thread, where it may be Ctrl-C.
     """
-    try:
-        return call(*args, **kwargs)
-    except KeyboardInterrupt as error:
-        if in_main_thread():
-            raise
-        raise RuntimeError("the call raised KeyboardInterrupt") from error
-    except StopIteration as error:
-        raise RuntimeError("the call raised StopIteration") from error
-    except Exception:
-        raise
-    except BaseException as error:
-        raise RuntimeError(f"the call raised {type(error).__name__}") from error
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    if isinstance(error, KeyboardInterrupt) and in_main_thread():
+        raise error
+    isolated = RuntimeError(f"the call raised {type(error).__name__}")
+    isolated.__cause__ = error
+    return isolated
 
 
 def in_main_thread() -> bool:
@@ -286,6 +291,9 @@ def in_main_thread() -> bool:
 
 def run_coroutine(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine in a new event loop, and return its result."""
+    if is_patched():
+        # asyncio has one running loop per OS thread, which all greenlets of the thread share.
+        return call_in_os_thread(partial(contextvars.copy_context().run, lambda: asyncio.run(function())))
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -62,11 +62,11 @@ class RequestDispatcher:
 
     def dispatch(self, request: Request) -> Flow[Response]:
         """Route *request*, pass it through the HTTP layers and return the response."""
-        context: RequestContext = request.context
-        context.catalog = self._deployments.catalog
         if self._unchecked_keys:
-            self._check_keys(self._unchecked_keys.pop())
+            self._check_keys()
         try:
+            context: RequestContext = request.context
+            context.catalog = self._deployments.catalog
             if request.wire is PLAIN_JSON:
                 self._route(request, context)
             route = context.route
@@ -81,15 +81,17 @@ class RequestDispatcher:
             logger.error("request %s failed", request.id, exc_info=error)
             return _error_response(request, ServingError())
 
-    def _check_keys(self, layer: KeyAuth) -> None:
+    def _check_keys(self) -> None:
         """Log a warning if keys permit deployments that the gate does not have.
 
         This happens with the first request, because functions are added after the gate is constructed.
         """
-        unknown = layer.unknown_deployments(self._deployments)
-        if unknown:
-            names = ", ".join(self._deployments) or "none"
-            logger.warning("keys: unknown deployments: %s: the gate has %s", ", ".join(unknown), names)
+        layers, self._unchecked_keys = self._unchecked_keys, []
+        for layer in layers:
+            unknown = layer.unknown_deployments(self._deployments)
+            if unknown:
+                names = ", ".join(self._deployments) or "none"
+                logger.warning("keys: unknown deployments: %s: the gate has %s", ", ".join(unknown), names)
 
     def _route(self, request: Request, context: RequestContext) -> None:
         try:
@@ -142,10 +144,14 @@ class RequestDispatcher:
         query.deployment = context.deployment = self._deployment_name(context, query.deployment)
         query.version = version
         catalog = self._deployments.catalog
-        in_flight = catalog.get_or_404(query.deployment).in_flight
+        in_flight = catalog[query.deployment].in_flight
         try:
             try:
-                live = catalog.begin_request(query.deployment, in_flight, request)
+                in_flight.begin(request)
+                # Looked up again: a concurrent drain either waits for the request, or is noticed here.
+                live = catalog[query.deployment]
+                if live.state != "active":
+                    raise live.inactive_error()
                 return (yield from live.answer(request))
             finally:
                 in_flight.end(request)
@@ -158,7 +164,7 @@ class RequestDispatcher:
         """Add an example of a body to *error*, unless the schema is hidden or its model is not in memory."""
         with contextlib.suppress(RequestError):
             name = self._deployment_name(context, None)
-            live = self._deployments.catalog.get_or_404(name)
+            live = self._deployments.catalog[name]
             schema = live.deployment.schema or live.model.schema_in_memory()
             example = None if schema is None else example_body(dialect, name, schema)
             if example is not None:

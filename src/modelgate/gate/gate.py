@@ -277,7 +277,9 @@ class Gate:
         in_flight = self._catalog.require(name).in_flight
         try:
             try:
-                return drive(self._catalog.begin_request(name, in_flight, query).score(query))
+                in_flight.begin(query)
+                # After `begin`: a concurrent drain either waits for the query, or is noticed here.
+                return drive(self._catalog.score(name, query))
             finally:
                 in_flight.end(query)
         except BaseException:

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 
 from ..flow import Flow, Handler, isolate_errors, wait_for
 from ..flow.fork_safety import reset_after_fork
+from ..flow.greenlets import warn_if_patched_late
 from ..http import Request, Response
 from ..validation import require_positive_seconds
 
@@ -70,6 +71,7 @@ class PollingLayer:
         with self._lock:
             if self._started_at is None:
                 self._started_at = time.monotonic()
+                warn_if_patched_late()
                 args = (self._poll, self._interval, self._first_poll, self._stop)
                 self._thread = threading.Thread(target=_run, args=args, name="modelgate poll", daemon=True)
                 self._thread.start()

@@ -5,10 +5,13 @@ Independent of web frameworks: `modelgate.mount` creates the requests.
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import AnswerableError, BodyTooLarge, MalformedBody
 from ..flow import Flow, Wait
+from ..flow.deadline import wait_with_deadline
 from .credentials import Headers, credentials_from_headers
 from .response import Response, error_response
 
@@ -99,20 +102,20 @@ class Request:
         timing: Durations of its phases, set by `ServerTiming` if the caller requests them.
         error_code: Code of the error in the response, or None.
         wire: Wire format of the request.
-        context: State beyond HTTP, see `modelgate.RequestContext`.
+        context: State beyond HTTP, by default a new `modelgate.RequestContext`.
         body_read: Body as it was sent, or None if it has not been read yet.
         content: Decompressed body, or None if it has not been decompressed yet.
         max_body: Largest body to read, in bytes; None for no limit.
-        around_read: Function that `read` calls with itself and the wait for the body, instead of performing
-            the wait. Set by `KeyAuth` while the key is unknown, to limit callers whose key may be in the
-            body.
+        read_limit: A pair ``(timeout, on_wait)``, or None. `KeyAuth` sets it while it looks for the key in the
+            body. The body must be received within *timeout* seconds from the arrival of the request. Before
+            waiting for the body, `read` calls ``on_wait(request)``, which may raise an error.
+        on_close: Callbacks to call when the request ends, even if no response was sent. The last one is called
+            first. A callback that raises an error or is interrupted is called again.
         whole_response: Whether a layer around an app needs the whole body of the response, which is then not
             streamed.
     """
 
     __slots__ = (
-        "_deferred",
-        "around_read",
         "body_read",
         "client",
         "content",
@@ -122,9 +125,11 @@ class Request:
         "id",
         "max_body",
         "method",
+        "on_close",
         "params",
         "path",
         "query_string",
+        "read_limit",
         "root_path",
         "scheme",
         "started",
@@ -154,17 +159,17 @@ class Request:
         self.client = client
         self.id: str | None = None
         self.params: Mapping[str, str] = {}
-        self.context = context
+        self.context = _new_context() if context is None else context
         self.started = time.perf_counter()
         self.timing: Timing | None = None
         self.error_code: str | None = None
         self.wire: WireFormat = PLAIN_JSON
         self.max_body: int | None = None
-        self.around_read: Callable[[Request, Wait], Flow[bytes]] | None = None
+        self.read_limit: tuple[float, Callable[[Request], None]] | None = None
         self.whole_response = False
         self.body_read: bytes | None = None
         self.content: bytes | None = None
-        self._deferred: list[Callable[[], None]] | None = None
+        self.on_close: list[Callable[[], None]] = []
 
     @property
     def content_length(self) -> int | None:
@@ -186,9 +191,10 @@ class Request:
         """
         if self.body_read is None:
             wait = Wait(sync=self._read, aio=self._aread)
-            self.body_read = (
-                (yield wait) if self.around_read is None else (yield from self.around_read(self, wait))
-            )
+            if self.read_limit is not None:
+                timeout, on_wait = self.read_limit
+                wait = wait_with_deadline(wait, self.started + timeout, partial(on_wait, self))
+            self.body_read = yield wait
         return self.body_read
 
     def _read(self) -> bytes:
@@ -197,25 +203,19 @@ class Request:
     def _aread(self) -> Awaitable[bytes]:
         raise NotImplementedError
 
-    def defer(self, callback: Callable[[], None]) -> None:
-        """Register *callback* to be called once when the request ends, whether or not a response was sent.
-
-        The callback may be called again if it raises an error or is interrupted.
-        """
-        if self._deferred is None:
-            self._deferred = []
-        self._deferred.append(callback)
-
     def close(self) -> None:
-        """Run the deferred callbacks. The mount calls this when the request ends, twice if interrupted."""
-        if not self._deferred:
-            return
+        """Call the callbacks. The mount calls this when the request ends, twice if interrupted."""
         raised = None
-        for callback in self._deferred[::-1]:
+        for callback in self.on_close[::-1]:
             try:
                 callback()
-                self._deferred.remove(callback)
+                self.on_close.remove(callback)
             except BaseException as error:
                 raised = error
         if raised is not None:
             raise raised
+
+
+def _new_context() -> Any:
+    # By name, because `modelgate.context` is above this package. The mounts pass a context.
+    return import_module("modelgate.context").RequestContext()

@@ -56,15 +56,16 @@ class Response:
                 return value
         return None
 
-    def payload(self, method: str) -> bytes:
-        """Set ``Content-Length`` and return the bytes to send. The body must not stream.
+    def payload(self, method: str) -> bytes | Iterable[bytes]:
+        """Return the bytes to send, after setting ``Content-Length``, or the body itself if it streams.
 
         A response to HEAD has a length, but no bytes (RFC 9110, section 9.3.2).
 
         Args:
             method: Method of the request.
         """
-        assert isinstance(self.body, bytes)
+        if not isinstance(self.body, bytes):
+            return self.body
         # RFC 9110, section 8.6: 204 and 304 have no content.
         if self.header("content-length") is None and self.status not in (204, 304):
             self.headers.append(("content-length", str(len(self.body))))

@@ -1,4 +1,4 @@
-"""Decision rule of a binary classifier: the positive class, and the probability from which it is predicted."""
+"""Decision rule of a binary classifier: its positive class, and the lowest probability that predicts it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -52,5 +52,10 @@ class DecisionRule:
             # The text dtype is as wide as the labels predicted for these rows. It would cut off a longer label.
             dtype = output.values.dtype
             labels = np.array(classes, dtype=object if dtype.kind == "U" else dtype)
-            output.values = np.where(is_positive, labels[output.positive], labels[1 - output.positive])
+            values = np.where(is_positive, labels[output.positive], labels[1 - output.positive])
+            if dtype.kind == "O":
+                # A null stays null, see `NullNonFinite`.
+                values = values.astype(object)
+                values[[value is None for value in output.values.tolist()]] = None
+            output.values = values
             output.threshold = self._threshold

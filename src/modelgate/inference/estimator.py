@@ -1,19 +1,23 @@
-"""Predictions of a fitted scikit-learn estimator, made by the estimator or by an equivalent plan."""
+"""Predictions of a fitted model, made by the model or by an equivalent plan."""
 
-import contextlib
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import ConfigurationError
+from ..flow import isolate_errors
 from ..models.onnx import OnnxModel
 from ..models.sklearn_config import current_sklearn_config, sklearn_config
 from ..schema import Schema, Table
-from ..schema.model_input import DtypeKey, ModelInput, required_names
+from ..schema.model_input import DtypeKey, InputForm, ModelInput, required_names
+from .first_prediction import synthetic_tables
 from .plans import Plan, PlanOutput, PredictFn, build_onnx_plan, build_plan, force_single_job
 from .prediction import Output, Prediction, check_shape, check_values, output_names
+from .runtimes import Runtime, find_runtime
 from .single_call import predict_in_one_call
 
 __all__ = ["Estimator"]
@@ -25,27 +29,32 @@ _CHUNK_ROWS = 8192
 
 
 class Estimator:
-    """Predicts tables with a fitted scikit-learn estimator, or with a plan that replaces it.
+    """Predicts tables with a fitted model, or with a plan that replaces it.
 
-    The estimator gets the type that it was fitted on: an array, a DataFrame or texts. Its ``n_jobs`` becomes
-    1 (see `force_single_job`). Every call runs under the scikit-learn configuration of the thread that
-    constructs this object.
+    The model gets the form of rows that it was fitted on, see `ModelInput`, and is called by its `Runtime`.
+    Its ``n_jobs`` becomes 1 (see `force_single_job`). Every call runs under the scikit-learn configuration of
+    the thread that constructs this object.
 
     Args:
-        model: Fitted estimator, or an `OnnxModel`.
+        model: Fitted model with ``predict``, or an `OnnxModel`.
         schema: Schema of the tables.
         target: Name of the target, or of each output.
         plans: Whether to use an exact plan if there is one; ``"onnx"`` for an ONNX graph.
         name: Name of the model in log messages.
         sample: Rows on which a plan is verified; None for synthetic rows only.
+        nullable: Whether predicted numbers may be NaN or infinite.
+        input: Form of the rows that the model takes; None to find it.
 
     Attributes:
         plan: The plan, or the reason why there is none.
         dtype_key: Function that decides which tables may be joined (see `DtypeKey`); None if all may.
 
     Raises:
-        ConfigurationError: The schema lacks columns of the estimator.
+        ConfigurationError: The schema lacks columns of the model, or does not fit *input*.
     """
+
+    _call: PredictFn
+    _call_model: PredictFn
 
     def __init__(
         self,
@@ -56,42 +65,42 @@ class Estimator:
         plans: bool | Literal["onnx"],
         name: str,
         sample: Table | None,
+        nullable: bool = False,
+        input: InputForm | None = None,  # noqa: A002  a word for users
     ) -> None:
         self._model = model
+        self._nullable = nullable
         self._target = target
         self._name = output_names(target, 1)[0]
         self._config = current_sklearn_config()
-        self._has_probabilities = hasattr(model, "predict_proba") and hasattr(model, "classes_")
-        self._classes = _classes_of_outputs(getattr(model, "classes_", None))
-        # Class labels, if there is exactly one output and it is a class; otherwise None.
-        self._labels = self._classes[0] if self._classes is not None and len(self._classes) == 1 else None
         self.plan: Plan | str = "it is an ONNX graph"
         self.dtype_key: DtypeKey | None = None
         if isinstance(model, OnnxModel):
-            required_names(model, schema.columns)  # raises if the schema lacks a column of the model
-            self._call: PredictFn = model.predict_table
+            if input is not None:
+                raise ConfigurationError(f"input must be None for an ONNX graph (got {input!r})")
+            required_names(model, schema.columns)  # raises if the schema lacks one
+            self._set_runtime(find_runtime(model)(model, Table.to_array))
             return
-        self._input = ModelInput(model, schema.columns)
+        to_input = ModelInput(model, schema.columns, input)
         force_single_job(model)
-        if self._input.framed and not hasattr(model, "feature_names_in_"):
-            self._choose_input_type(schema, sample)
-        self._call = self._call_model
+        self._set_runtime(find_runtime(model)(model, to_input))
+        to_input.try_forms(
+            partial(isolate_errors, model.predict),
+            synthetic_tables(schema) if sample is None else [sample],
+        )
         self.plan = self._build_plan(schema, plans, name, sample)
         # An exact plan computes with values, not with dtypes.
         if type(self.plan) is not Plan:
-            self.dtype_key = self._input.dtype_key
-        if self._has_probabilities and isinstance(self.plan, str):
-            self._call = predict_in_one_call(model, schema, self._input, self._call_model, sample)
+            self.dtype_key = to_input.dtype_key
+        if self._runtime.has_probabilities and isinstance(self.plan, str):
+            self._call = predict_in_one_call(model, schema, to_input, self._call_model, sample)
 
-    def _choose_input_type(self, schema: Schema, sample: Table | None) -> None:
-        """Switch to arrays if the model rejects a DataFrame, although it stores column names."""
-        for framed in (True, False):
-            self._input.framed = framed
-            with contextlib.suppress(Exception), np.errstate(all="ignore"):
-                self._call_model(schema.read([schema.example]) if sample is None else sample.slice(0, 1))
-                return
-        # The model rejects both. Later calls shall report its error for a DataFrame.
-        self._input.framed = True
+    def _set_runtime(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._call = self._call_model = runtime.predict
+        # Class labels of the only output; None if it is a number, or if there are several.
+        classes = runtime.classes
+        self._labels = classes[0] if classes is not None and len(classes) == 1 else None
 
     def _build_plan(
         self, schema: Schema, plans: bool | Literal["onnx"], name: str, sample: Table | None
@@ -134,12 +143,12 @@ class Estimator:
         # The output shapes of an exact plan were verified when it was built. Values must be checked always.
         if type(self.plan) is not Plan:
             check_shape(prediction, rows)
-        check_values(prediction)
+        check_values(prediction, nullable=self._nullable)
         return prediction
 
     def _outputs(self, values: npt.NDArray[Any], probabilities: Any) -> list[Output]:
         columns = [values] if values.ndim == 1 else list(values.T)
-        classes = self._classes
+        classes = self._runtime.classes
         names = output_names(self._target, len(columns))
         if probabilities is None:
             probabilities = [None] * len(columns)
@@ -156,7 +165,9 @@ class Estimator:
         if isinstance(self.plan, str):
             return self._call(table)
         try:
-            return self.plan(table)
+            # An overflow is rejected with the whole prediction; numpy's warning would go to the host's log.
+            with np.errstate(all="ignore"):
+                return self.plan.predict(table)
         except Exception:
             # The estimator predicts rows that the plan cannot predict, or raises its own error.
             return self._call_model(table)
@@ -170,17 +181,3 @@ class Estimator:
             outputs = zip(*probabilities, strict=True)
             return np.concatenate(values), [np.concatenate(output) for output in outputs]
         return np.concatenate(values), None if probabilities[0] is None else np.concatenate(probabilities)
-
-    def _call_model(self, table: Table) -> PlanOutput:
-        # Convert the table for each call: a transformer with copy=False modifies its input.
-        values = np.asarray(self._model.predict(self._input(table)))
-        if not self._has_probabilities:
-            return values, None
-        return values, self._model.predict_proba(self._input(table))
-
-
-def _classes_of_outputs(classes: list[npt.NDArray[Any]] | npt.NDArray[Any] | None) -> list[list[Any]] | None:
-    """Return the class labels of each output as Python values, or None for a model without classes."""
-    if classes is None:
-        return None
-    return [labels.tolist() for labels in (classes if isinstance(classes, list) else [classes])]

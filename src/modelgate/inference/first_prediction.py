@@ -10,7 +10,7 @@ from ..schema import Column, Schema, Table
 from .plans.synthetic_rows import SyntheticRows, vary_rows
 from .prediction import Prediction, ShapeError
 
-__all__ = ["try_prediction"]
+__all__ = ["synthetic_tables", "try_prediction"]
 
 _RANDOM_ROWS = 3
 
@@ -19,7 +19,11 @@ _STRUCTURAL = (AttributeError, LookupError, NotImplementedError, ShapeError, Typ
 
 
 def try_prediction(
-    score: Callable[[Table], Prediction], schema: Schema, sample: Table | None = None
+    score: Callable[[Table], Prediction],
+    schema: Schema,
+    sample: Table | None = None,
+    *,
+    has_form: bool = False,
 ) -> Prediction | str:
     """Return the prediction for the first row of *sample*, or for the first synthetic row that is accepted.
 
@@ -27,6 +31,7 @@ def try_prediction(
         score: Function of the model that returns the prediction for a table.
         schema: Schema of the rows.
         sample: Rows that the model must be able to score; None for synthetic rows.
+        has_form: Whether the option ``input`` applies to the model, for the error message.
 
     Returns:
         The prediction, or a text that says why the test is inconclusive: the model rejected all synthetic
@@ -37,7 +42,7 @@ def try_prediction(
     """
     errors: list[Exception] = []
     with np.errstate(all="ignore"):
-        for table in _synthetic_tables(schema) if sample is None else [sample.slice(0, 1)]:
+        for table in synthetic_tables(schema) if sample is None else [sample.slice(0, 1)]:
             try:
                 return isolate_errors(score, table)
             except Exception as error:
@@ -49,11 +54,12 @@ def try_prediction(
     rows = "its example" if sample is not None else f"each of {len(errors)} synthetic rows"
     raise ConfigurationError(
         f"model must answer a row of its schema (got {errors[0]!r} for {rows}):"
-        " change the model or the schema, or set example= to a row that the model can score"
+        f" change the model or the schema,{' set input= to the form of rows that it takes,' if has_form else ''}"
+        " or set example= to a row that the model can score"
     ) from errors[0]
 
 
-def _synthetic_tables(schema: Schema) -> Iterator[Table]:
+def synthetic_tables(schema: Schema) -> Iterator[Table]:
     """Yield tables of one row each. The first row is the example of the schema."""
     for row in vary_rows(schema):
         try:

@@ -1,4 +1,4 @@
-"""Counters of a deployment's model calls."""
+"""Counters of a deployment's model calls, and estimates of how long they take."""
 
 import threading
 from bisect import bisect_left
@@ -7,10 +7,11 @@ from time import perf_counter
 from typing import ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
 
+from ..flow import isolate_error
 from ..flow.fork_safety import reset_after_fork
 from ..prometheus import Histogram
 
-__all__ = ["ModelMetrics"]
+__all__ = ["LIGHT", "LIGHT_ROWS", "LatencyEstimator", "ModelMetrics"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,6 +47,14 @@ REASONS = ("idle", "loop", "busy", "full", "large", "split", "unbatched")
 - ``unbatched``: the call is not batched, for example because the model itself requested it.
 """
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
+
+LIGHT = 0.002
+"""Duration in seconds below which a call is light: fast enough to run on the event loop."""
+
+LIGHT_ROWS = 1024
+"""Largest number of rows in a light call."""
+
+_DECAY, _LARGEST_DECAY = 0.9, 0.99
 
 
 class WaitingRows(Protocol):
@@ -88,6 +97,8 @@ class ModelMetrics:
     ) -> tuple[T, float]:
         """Call *call*, record the call, and return its result and its duration in seconds.
 
+        Its errors are converted by `isolate_error`.
+
         Args:
             reason: Reason why the call is made, one of `REASONS`.
             rows: Number of rows to score.
@@ -103,10 +114,10 @@ class ModelMetrics:
                 failed = False
             finally:
                 elapsed = self.end(started_at, reason, rows, failed=failed)
-        except BaseException:
+        except BaseException as error:
             # A KeyboardInterrupt may have ended `end` before it did anything.
             self.running.discard(started_at)
-            raise
+            raise isolate_error(error)  # noqa: B904  it is the same error, or has it as its cause
         return result, elapsed
 
     def end(self, started_at: float, reason: str, rows: int, *, failed: bool = False) -> float:
@@ -132,3 +143,37 @@ class ModelMetrics:
         """Return the number of calls that have been running for more than *hang_timeout* seconds."""
         before = perf_counter() - hang_timeout
         return sum(started_at < before for started_at in self.running.copy())
+
+
+class LatencyEstimator:
+    """Estimate of how long the calls of a model take.
+
+    The estimate for a call is the duration of the slowest one, which decays by 10 % with each faster call:
+    after one slow call, the model is not light for a while. The duration per row is estimated from the
+    largest recent call. This overestimates larger calls, which is safe.
+    """
+
+    def __init__(self) -> None:
+        self._slowest: float | None = None
+        self._largest: float = 0
+        self._per_row: float = 0
+
+    def record(self, elapsed: float, rows: int) -> None:
+        """Record that a call with *rows* rows took *elapsed* seconds."""
+        self._slowest = elapsed if self._slowest is None else max(elapsed, self._slowest * _DECAY)
+        if rows < self._largest:
+            # A smaller call does not count for the duration per row, as its fixed cost weighs more.
+            self._largest *= _LARGEST_DECAY
+            return
+        per_row = elapsed / rows
+        self._per_row = per_row if rows > self._largest else max(per_row, self._per_row * _DECAY)
+        self._largest = rows
+
+    def is_light(self, rows: int, limit: float = LIGHT) -> bool:
+        """Return whether a call with *rows* rows is expected to take less than *limit* seconds.
+
+        Always False before the first call is recorded.
+        """
+        if self._slowest is None or rows > LIGHT_ROWS:
+            return False
+        return self._slowest < limit and rows * self._per_row < limit

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "NonFiniteError",
     "Output",
     "Prediction",
     "ShapeError",
@@ -18,11 +19,13 @@ __all__ = [
     "check_shape",
     "check_values",
     "describe_result",
+    "non_finite_rows",
     "output_names",
     "to_prediction",
 ]
 
 _SMALL_ARRAY = 32
+_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,14 @@ class Target:
         classes: Class labels, as in `Output`.
         probabilities: Whether the model returns a probability for each class.
         number: Whether the predicted values are known to be numbers.
+        nullable: Whether its values and probabilities may be null.
     """
 
     name: str
     classes: Sequence[Any] | None = None
     probabilities: bool = False
     number: bool = False
+    nullable: bool = False
 
     @classmethod
     def from_output(cls, output: "Output") -> "Target":
@@ -133,11 +138,29 @@ class Prediction(msgspec.Struct, eq=False):
         return self.outputs[0].probabilities
 
 
+class NonFiniteError(ValueError):
+    """A model predicted NaN or an infinity, which JSON cannot represent.
+
+    Attributes:
+        rows: Indices of the rows, from 0.
+        count: Number of all rows that were scored.
+    """
+
+    def __init__(self, name: str, rows: list[int], count: int) -> None:
+        self.rows = rows
+        self.count = count
+        super().__init__(
+            f"output {name!r} is not finite in the rows {rows[:_SHOWN]} ({len(rows)} of {count})"
+        )
+
+
 class ShapeError(ValueError):
     """Error for a model that did not return one value per row."""
 
 
-def to_prediction(result: Any, rows: int, target: str | Sequence[str]) -> Prediction:
+def to_prediction(
+    result: Any, rows: int, target: str | Sequence[str], *, nullable: bool = False
+) -> Prediction:
     """Convert the return value of a model or a handler to a prediction.
 
     Args:
@@ -145,6 +168,7 @@ def to_prediction(result: Any, rows: int, target: str | Sequence[str]) -> Predic
             (rows, outputs).
         rows: Number of rows scored.
         target: Name of the output, or of each output.
+        nullable: Whether numbers may be NaN or infinite.
 
     Raises:
         ValueError: *result* has another type, has the wrong number of rows, or contains values that JSON
@@ -152,7 +176,7 @@ def to_prediction(result: Any, rows: int, target: str | Sequence[str]) -> Predic
     """
     prediction = result if isinstance(result, Prediction) else Prediction(_outputs(result, target))
     check_shape(prediction, rows)
-    check_values(prediction)
+    check_values(prediction, nullable=nullable)
     return prediction
 
 
@@ -185,24 +209,58 @@ def check_shape(prediction: Prediction, rows: int) -> None:
             raise ValueError(f"output {output.name!r} must have a probability for each row and class")
 
 
-def check_values(prediction: Prediction) -> None:
+def check_values(prediction: Prediction, *, nullable: bool = False) -> None:
     """Check the values of a prediction that has the right shape.
 
+    Args:
+        prediction: Prediction of a model.
+        nullable: Whether numbers may be NaN or infinite.
+
     Raises:
-        ValueError: JSON cannot represent a value (for example NaN), or a probability is not finite.
+        NonFiniteError: A number or a probability is NaN or infinite.
+        ValueError: JSON cannot represent a value.
     """
     for output in prediction.outputs:
         kind = output.values.dtype.kind
-        if kind not in "biuU" and not (
+        is_valid = kind in "biuU" or (
             _is_finite(output.values)
             if kind == "f"
             else kind == "O" and all(map(_is_json_value, output.values))
-        ):
-            raise ValueError(
-                f"output {output.name!r} must be text, booleans or finite numbers: JSON cannot represent others"
-            )
-        if output.probabilities is not None and not _is_finite(output.probabilities):
-            raise ValueError(f"output {output.name!r} must have a finite probability for each row and class")
+        )
+        if not is_valid or not (output.probabilities is None or _is_finite(output.probabilities)):
+            _check_invalid(output, nullable=nullable)
+
+
+def _check_invalid(output: Output, *, nullable: bool) -> None:
+    """Raise the error for an output with invalid values, unless these are numbers and *nullable*."""
+    values, kind = output.values, output.values.dtype.kind
+    is_json = (
+        all(_is_json_value(value) or _is_non_finite(value) for value in values)
+        if kind == "O"
+        else kind in "biufU"
+    )
+    if not is_json:
+        raise ValueError(
+            f"output {output.name!r} must be text, booleans or finite numbers: JSON cannot represent others"
+        )
+    if not nullable:
+        raise NonFiniteError(output.name, non_finite_rows(output), len(output.values))
+
+
+def non_finite_rows(output: Output) -> list[int]:
+    """Return the indices of the rows with a number or a probability that is NaN or infinite."""
+    values = output.values
+    if values.dtype.kind == "O":
+        invalid = np.fromiter(map(_is_non_finite, values), dtype=bool, count=len(values))
+    else:
+        invalid = ~np.isfinite(values) if values.dtype.kind == "f" else np.zeros(len(values), dtype=bool)
+    if output.probabilities is not None:
+        invalid |= ~np.isfinite(output.probabilities).all(axis=1)
+    return np.flatnonzero(invalid).tolist()
+
+
+def _is_non_finite(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _is_finite(values: npt.NDArray[Any]) -> bool:

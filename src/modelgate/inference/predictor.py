@@ -7,21 +7,24 @@ import warnings
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cached_property, partial
 from time import perf_counter
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import AnswerableError, ConfigurationError, PredictionError, RequestError
-from ..flow import Flow, Wait, WorkerPool, in_main_thread, isolate_errors, run, run_coroutine
+from ..errors import AnswerableError, ConfigurationError, RequestError
+from ..flow import Flow, Wait, WorkerPool, in_main_thread, run, run_coroutine
 from ..models.file_readers import check_opens_no_files
 from ..models.sklearn_config import Config, current_sklearn_config, sklearn_config
 from ..schema import Schema, Table
+from ..schema.column_spec import ColumnSpec
+from ..schema.model_input import InputForm
 from .batching.batcher import Batcher
-from .batching.latency import LIGHT, LatencyEstimator
 from .decision import DecisionRule
 from .estimator import Estimator
 from .first_prediction import try_prediction
-from .model_metrics import ModelMetrics
+from .model_metrics import LIGHT, LatencyEstimator, ModelMetrics
+from .nonfinite import NullNonFinite, prediction_error
 from .plans import Plan
 from .prediction import Output, Prediction, ShapeError, Target, describe_result, to_prediction
 
@@ -35,6 +38,7 @@ class Predictor:
         model: Fitted estimator with ``predict``, or a function of a `Table`, sync or async, that returns an
             array, a list, values by output name, or a `Prediction`.
         schema: Schema of the tables; None to infer it from the estimator.
+        columns: Columns of that schema to change, see `Schema.with_columns`.
         target: Name of the target, or of each output.
         version: Version of the model.
         model_id: Name of the model.
@@ -49,10 +53,15 @@ class Predictor:
         metrics: Counters of the model's calls; None for new ones.
         sample: Typical rows, as mappings of values by column name, on which plans are verified in addition
             to synthetic rows. Rows that do not match the schema are left out.
+        nonfinite: What happens if the model predicts NaN or an infinity: ``"error"`` raises `PredictionError`,
+            ``"null"`` gives the row a null, see `NullNonFinite`.
+        input: Form of the rows that an estimator takes: ``"frame"``, ``"array"``, ``"records"`` or
+            ``"texts"``; None to find it.
 
     Attributes:
+        nullable: Whether predictions may be null.
         size: Size in bytes of the file or folder that the model was loaded from.
-        decision: Decision rule for the predictions; None to keep the labels of the model.
+        decision: Decision rule for the predictions; None to keep those of the model.
 
     Raises:
         ConfigurationError: *model* is neither an estimator nor a function, or it opens files whose names
@@ -64,6 +73,7 @@ class Predictor:
         model: Any,
         schema: Schema | None = None,
         *,
+        columns: Mapping[str, ColumnSpec] = MappingProxyType({}),
         target: str | Sequence[str] = "prediction",
         version: str = "1",
         model_id: str = "",
@@ -73,13 +83,18 @@ class Predictor:
         inline: bool | None = None,
         metrics: ModelMetrics | None = None,
         sample: Sequence[Mapping[str, Any]] = (),
+        nonfinite: Literal["error", "null"] = "error",
+        input: InputForm | None = None,  # noqa: A002  a word for users
     ) -> None:
         self.model = model
         self.target = target
         self.version = version
         self.model_id = model_id
         self.size = 0
-        self.decision: DecisionRule | None = None
+        if nonfinite not in ("error", "null"):
+            raise ConfigurationError(f'nonfinite must be "error" or "null" (got {nonfinite!r})')
+        self.nullable = nonfinite == "null"
+        self.decision: DecisionRule | NullNonFinite | None = NullNonFinite() if self.nullable else None
         self._workers = None if workers is None else workers.share()
         self._metrics = metrics or ModelMetrics()
         if self._workers is not None:
@@ -94,20 +109,31 @@ class Predictor:
             )
         check_opens_no_files(model)
         if hasattr(model, "predict"):
-            self.schema = schema or Schema.from_model(model)
+            self.schema = (schema or Schema.from_model(model)).with_columns(columns)
             name = model_id or type(model).__name__
             self._sample = _read_sample(self.schema, sample)
             self._function = Estimator(
-                model, self.schema, target, plans=plans, name=name, sample=self._sample
+                model,
+                self.schema,
+                target,
+                plans=plans,
+                name=name,
+                sample=self._sample,
+                nullable=self.nullable,
+                input=input,
             )
         elif callable(model):
+            if input is not None:
+                raise ConfigurationError(
+                    f"input must be None for a function, which gets a Table (got {input!r})"
+                )
             if plans == "onnx":
                 raise ConfigurationError("plans must be True or False for a function (got 'onnx')")
             if schema is None:
                 raise ConfigurationError(
                     f"schema must be a Schema for the function {model!r} (got None): set schema=Schema.of(…)"
                 )
-            self.schema, self._function = schema, model
+            self.schema, self._function = schema.with_columns(columns), model
             # An `Estimator` stores its own configuration. A coroutine cannot have one, because the
             # configuration belongs to a thread, which the coroutine shares with others.
             self._config = None if self._async else current_sklearn_config()
@@ -124,9 +150,10 @@ class Predictor:
 
     @cached_property
     def targets(self) -> list[Target]:
-        """Description of each output: from a prediction for the schema's example, or named by *target*.
+        """Description of each output, taken from a prediction for the schema's example.
 
-        The latter is used for a function, and for an estimator that cannot score the example.
+        For a function, or an estimator that cannot score the example, only the names in the option *target*
+        are known.
         """
         if isinstance(self._function, Estimator):
             # Estimators store the number of outputs in a dozen ways, and some do not store it.
@@ -169,7 +196,7 @@ class Predictor:
             sample = self._sample if example is None else self.schema.read([example])
         except RequestError as error:
             raise ConfigurationError(f"example must be a row that matches the schema: {error}") from error
-        prediction = try_prediction(self._score_blocking, self.schema, sample)
+        prediction = try_prediction(self._score_blocking, self.schema, sample, has_form=is_estimator)
         if isinstance(prediction, str):
             return prediction
         if is_estimator:
@@ -191,36 +218,36 @@ class Predictor:
             if self.batcher is not None:
                 return (yield from self.batcher.predict(table))
             if self._workers is None and not self._async:
-                return isolate_errors(self._measure, table)
+                return self._measure(table)
             return (yield self._wait_for_call(table))  # type: ignore[no-any-return]
         except AnswerableError:
             raise
         except Exception as error:
-            raise PredictionError from error
+            raise prediction_error(error) from error
 
     def _score(self, table: Table) -> Prediction:
         if isinstance(self._function, Estimator):
             return self._function(table)
         with sklearn_config(self._config):
-            return self._convert(self._function(table), len(table))
+            return self._to_prediction(self._function(table), table)
 
     def _score_blocking(self, table: Table) -> Prediction:
         if not self._async:
             return self._score(table)
         result = run_coroutine(partial(self._function, table))
-        return self._convert(result, len(table))
+        return self._to_prediction(result, table)
 
-    def _convert(self, result: Any, rows: int) -> Prediction:
+    def _to_prediction(self, result: Any, table: Table) -> Prediction:
         """Convert the result of a function. The error for another result names the function."""
         try:
-            return to_prediction(result, rows, self.target)
+            return to_prediction(result, len(table), self.target, nullable=self.nullable)
         except ShapeError as error:
             name = getattr(self.model, "__name__", type(self.model).__name__)
             raise ShapeError(f"{name} returned {describe_result(result)}: {error}") from None
 
     def _wait_for_call(self, table: Table) -> Wait:
         if self._workers is not None and not self._async:
-            call = partial(isolate_errors, self._measure, table)
+            call = partial(self._measure, table)
             return self._workers.wait(call, inline_ok=self._is_light(table), rows=len(table))
         # Under WSGI, the coroutine runs on a new event loop, as in Flask's async views.
         coroutine = partial(self._measure_async, table)
@@ -248,7 +275,7 @@ class Predictor:
             try:
                 metrics.running.add(started_at)
                 result = await _isolate_errors_async(partial(self._function, table))
-                prediction = self._convert(result, len(table))
+                prediction = self._to_prediction(result, table)
                 failed = False
             except (asyncio.CancelledError, GeneratorExit):
                 # The caller disconnected, or the event loop was closed: this is no failure of the model.

@@ -47,7 +47,7 @@ class Admission:
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         requests = self._requests
         # Register the removal first: an interruption between the two must not leave the request counted.
-        request.defer(partial(requests.discard, request))
+        request.on_close.append(partial(requests.discard, request))
         with self._lock:
             if len(requests) >= self._limit:
                 raise Overloaded(self._retry_after)

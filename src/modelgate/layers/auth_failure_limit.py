@@ -67,7 +67,7 @@ class AuthFailureLimit:
         if decision is not None and not decision.allowed:
             self._reject(request, decision)
 
-    def left(self, request: Request) -> int:
+    def remaining(self, request: Request) -> int:
         """Return how many more failures are allowed for the address of *request*."""
         decision = self._counts.peek(rate_limit_address(request.client) or "")
         if decision is None or (self._skip_forwarded and _is_forwarded(request)):

@@ -43,7 +43,7 @@ class ConcurrencyLimit:
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         caller = self._identity(request)
         # Register the removal first: an interruption between the two must not leave the request counted.
-        request.defer(partial(self._leave, caller, request))
+        request.on_close.append(partial(self._leave, caller, request))
         with self._lock:
             if len(self._in_flight.get(caller, ())) >= self._limit:
                 raise RateLimitExceeded(f"{self._limit} requests at once", 1)

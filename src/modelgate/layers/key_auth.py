@@ -16,8 +16,8 @@ from ..errors import (
     ServingError,
     Unauthorized,
 )
-from ..flow import Flow, Handler, Wait, wait_for
-from ..flow.deadline import DeadlinePassed, wait_with_deadline
+from ..flow import Flow, Handler, wait_for
+from ..flow.deadline import DeadlinePassed
 from ..http import PLAIN_JSON, Request, Response, describe_missing_key
 from ..http.client_address import forwarded_hop, rate_limit_address
 from ..keys import KeyStore, MemoryKeyStore, Principal, key_store
@@ -30,6 +30,9 @@ __all__ = ["KeyAuth"]
 
 logger = logging.getLogger("modelgate")
 
+_LATE_BODY = (
+    "Missing API key: the body, which may contain it, was not received in time. Send the key in a header"
+)
 _REALM = re.compile(r"[ !#-\[\]-~]+")
 
 _MAX_RUNNING_LOOK_UPS = 16
@@ -115,11 +118,11 @@ class KeyAuth:
 
     def __call__(self, request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
         context: RequestContext = request.context
-        request.around_read = self._read_for_key
+        request.read_limit = self._body_timeout, self._take_slot
         try:
             context.principal = principal = yield from self._authenticate(request)
         finally:
-            request.around_read = None
+            request.read_limit = None
             if context.body_slot is not None:
                 self._bodies.leave(context.body_slot)
                 context.body_slot = None
@@ -146,7 +149,12 @@ class KeyAuth:
         )
 
     def _authenticate(self, request: Request) -> Flow[Principal]:
-        key = yield from request.wire.credentials(request)
+        try:
+            key = yield from request.wire.credentials(request)
+        except (DeadlinePassed, DeadlineExceeded):
+            if request.body_read is not None:
+                raise
+            raise Unauthorized(_LATE_BODY, headers=self._missing_headers) from None
         if key is None:
             message = describe_missing_key(request.headers, request.query_string)
             raise Unauthorized(message, headers=self._missing_headers)
@@ -172,15 +180,18 @@ class KeyAuth:
             self._accepted.discard(key_hash)
             raise Unauthorized(headers=self._invalid_headers)
         if key_hash not in self._accepted:
-            if len(self._accepted) >= _MAX_ACCEPTED:
-                self._accepted.clear()
-            self._accepted.add(key_hash)
+            self._remember(key_hash)
         return principal
+
+    def _remember(self, key_hash: int) -> None:
+        if len(self._accepted) >= _MAX_ACCEPTED:
+            self._accepted.clear()
+        self._accepted.add(key_hash)
 
     def _look_up(self, request: Request, key: str) -> Flow[Principal | None]:
         """Wait for the turn of the caller's address, then look up a key that was not accepted before."""
         failures = request.context.auth_failures
-        remaining_failures = None if failures is None else partial(failures.left, request)
+        remaining_failures = None if failures is None else partial(failures.remaining, request)
         turn = self._turns.queue(self._address(request), remaining_failures)
         try:
             may_look_up = turn.result() if turn.done() else (yield from wait_for(turn))
@@ -196,18 +207,6 @@ class KeyAuth:
             raise
         finally:
             self._turns.leave(turn)
-
-    def _read_for_key(self, request: Request, read: Wait) -> Flow[bytes]:
-        """Read the body of a request whose key may be in it."""
-        deadline = request.started + self._body_timeout
-        try:
-            return (yield wait_with_deadline(read, deadline, partial(self._take_slot, request)))  # type: ignore[no-any-return]
-        except (DeadlinePassed, DeadlineExceeded):
-            raise Unauthorized(
-                "Missing API key: the body, which may contain it, was not received in time."
-                " Send the key in a header",
-                headers=self._missing_headers,
-            ) from None
 
     def _take_slot(self, request: Request) -> None:
         address = self._address(request)

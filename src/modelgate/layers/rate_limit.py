@@ -160,8 +160,8 @@ class RateLimit:
         cost = 1 if self._cost_of is None else self._cost_of(request)
         if type(cost) is not int or cost < 0:
             raise ValueError(f"cost must return an integer of 0 or more (got {cost!r})")
-        identity = self._identity(request)
-        decision = self._limiter.hit(self._rate_for(request), identity, cost)
+        rate, identity = self._rate_for(request), self._identity(request)
+        decision = self._limiter.hit(rate, identity, cost)
         if not isinstance(decision, RateLimitDecision):
             decision = yield from decision
         if not decision.allowed:
@@ -183,8 +183,8 @@ class RateLimit:
         charges: list[tuple[str, RateLimitDecision]] = []
 
         def charge(rows: int) -> Flow[None]:
-            identity = self._identity(request)
-            decision = self._limiter.hit(self._rate_for(request), identity, rows)
+            rate, identity = self._rate_for(request), self._identity(request)
+            decision = self._limiter.hit(rate, identity, rows)
             if not isinstance(decision, RateLimitDecision):
                 decision = yield from decision
             if not decision.allowed:

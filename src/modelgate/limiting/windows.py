@@ -1,7 +1,7 @@
 """Rates such as ``"60/minute; 10000/day"``, and the arithmetic of their windows.
 
 A window is counted in steps: one for a fixed window, two for a sliding, five for a moving window. Its
-state for one caller is two numbers, whatever its amount. The first is the start of the current step, in
+state for one caller always consists of two numbers. The first is the start of the current step, in
 seconds since the epoch. The second contains the count of each step, packed into one integer with the
 newest in the lowest bits. This module has no state and no clock.
 """

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import ConfigurationError
 
-__all__ = ["check_opens_no_files"]
+__all__ = ["check_opens_no_files", "walk_parts"]
 
 _Names: TypeAlias = tuple[str, ...]
 
@@ -41,7 +41,7 @@ def check_opens_no_files(model: Any) -> None:
     if not vectorizers:
         return
     limit = None if hasattr(model, "predict") else _FUNCTION_LIMIT
-    for names, part in islice(_walk(model), limit):
+    for names, part in islice(walk_parts(model), limit):
         if issubclass(type(part), vectorizers):
             source = getattr(part, "input", "content")
             if not isinstance(source, str) or source != "content":
@@ -52,7 +52,7 @@ def check_opens_no_files(model: Any) -> None:
                 )
 
 
-def _walk(model: Any) -> Iterator[tuple[_Names, Any]]:
+def walk_parts(model: Any) -> Iterator[tuple[_Names, Any]]:
     """Yield *model* and each object that can be reached from it, with the names of the attributes on the way.
 
     Only the last four names are included.

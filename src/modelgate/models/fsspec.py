@@ -10,7 +10,7 @@ from ..flow.fair_pool import FairThreadPool
 from .load_policy import Mismatch
 from .manifest import PackageMetadata
 from .package import ModelPackage
-from .package_files import PACKAGE, SUFFIXES, parse_package_metadata, sha256_of
+from .package_files import PACKAGE, model_files, parse_package_metadata, sha256_of, split_name
 from .store import TOKEN, FileStore, StoredFile, model_not_found
 from .versions import LATEST, is_version, resolve_version
 
@@ -83,7 +83,8 @@ class FsspecStore(FileStore):
         stem = f"{name}@{version}"
         metadata, content = package.to_bytes(sign_key=sign_key)
         self.parse_metadata(stem, metadata)
-        taken = _suffixes_by_stem(self._list_files(), [*SUFFIXES, _ALIAS])
+        files = self._list_files()
+        taken = {*model_files(files), *_aliases(files)}
         if version == LATEST or stem in taken or not self._create_file(stem + PACKAGE, content):
             raise ConfigurationError(
                 f"version must not be an existing version or alias of {name} (got {version!r})"
@@ -99,7 +100,7 @@ class FsspecStore(FileStore):
             StoreError: The storage is unavailable.
         """
         stem = f"{name}@{alias}"
-        files = _suffixes_by_stem(self._list_files(), SUFFIXES)
+        files = model_files(self._list_files())
         if not TOKEN.fullmatch(stem) or alias == LATEST or stem in files:
             raise ConfigurationError(
                 "alias must be letters, digits, '_', '-' and '.', and neither 'latest' nor a version"
@@ -165,13 +166,13 @@ class FsspecStore(FileStore):
     def _resolve(self, paths: Iterable[PurePosixPath], name: str) -> tuple[str, str]:
         if not TOKEN.fullmatch(name):
             raise model_not_found()
-        files = _suffixes_by_stem(paths, SUFFIXES)
+        files = model_files(paths)
         stem = resolve_version(name, files)
-        if stem is None and name in _suffixes_by_stem(paths, [_ALIAS]):
+        if stem is None and name in _aliases(paths):
             stem = f"{name.partition('@')[0]}@{self._read_alias(name)}"
         if stem not in files:
             raise model_not_found()
-        return stem, files[stem]
+        return split_name(files[stem])
 
     def _read_alias(self, alias: str) -> str:
         path = self._path(alias + _ALIAS)
@@ -252,12 +253,8 @@ class _StoreFile:
         return call
 
 
-def _suffixes_by_stem(paths: Iterable[PurePosixPath], suffixes: Sequence[str]) -> dict[str, str]:
-    """Return the suffix of each file by its stem. For several suffixes, the first in *suffixes* is used."""
-    ranked = sorted(
-        (path for path in paths if path.suffix in suffixes), key=lambda path: suffixes.index(path.suffix)
-    )
-    return {path.stem: path.suffix for path in reversed(ranked)}
+def _aliases(paths: Iterable[PurePosixPath]) -> set[str]:
+    return {path.stem for path in paths if path.suffix == _ALIAS}
 
 
 def _open_file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:

@@ -8,16 +8,28 @@ from typing import Any
 
 from ..errors import ConfigurationError
 from ..schema import Schema
+from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 from .archive import MANIFEST, SIGNATURE, Archive, FolderArchive, ZipArchive
 from .ed25519 import signer_of
 from .load_policy import LoadPolicy
 from .manifest import Manifest
 from .package import ModelPackage, open_package
-from .package_files import PACKAGE, check_name, file_errors, read_package_metadata, sha256_of
+from .package_files import (
+    PACKAGE,
+    check_name,
+    file_errors,
+    read_package_metadata,
+    sha256_of,
+    split_name,
+)
+from .pickle_file import PICKLE_SUFFIXES, check_pickled_version, decompress
 from .pickle_scan import pickle_imports
-from .serializers import foreign_types
+from .skops_file import foreign_types
 
 __all__ = ["FileReport", "report_on"]
+
+_LARGEST_RATIO = 1000
+"""Maximum size of a decompressed pickle, relative to its file. The rest is not scanned for imports."""
 
 
 @dataclass
@@ -27,7 +39,7 @@ class FileReport:
     Args:
         size: Size in bytes.
         sha256: Digest of the file, by which it can be pinned.
-        format: Format of the estimator: ``skops``, ``joblib`` or ``onnx``.
+        format: Format of the estimator: ``skops``, ``onnx``, or ``joblib`` for any pickle.
         signer: Ed25519 public key, in base64, that signed the package; None if it is not signed.
         manifest: Manifest of the package; None for a bare file.
         schema: Schema of the input; None if it is not known.
@@ -69,11 +81,21 @@ def report_on(
         check_name(path)
         if metadata is None:
             content = path.read_bytes()
-            report = FileReport(len(content), sha256_of(content), path.suffix[1:])
+            suffix = split_name(path)[1]
+            format_ = "joblib" if suffix in PICKLE_SUFFIXES else suffix[1:]
+            report = FileReport(len(content), sha256_of(content), format_)
         else:
             report, content = _inspect_package(path, *metadata)
+        if report.format == "joblib":
+            content = decompress(content, limit=_LARGEST_RATIO * len(content))
         report.imports = _find_imports(content, report)
-    _load(path, report, replace(policy, sha256=report.sha256, allow_pickle=load_pickle))
+    try:
+        if report.format == "joblib" and not load_pickle:
+            check_pickled_version(content, policy)
+        else:
+            _load(path, report, replace(policy, sha256=report.sha256, allow_pickle=load_pickle))
+    except ConfigurationError as error:
+        report.warnings.append(f"a gate would reject the file: {error}")
     return report
 
 
@@ -99,22 +121,20 @@ def _find_imports(content: bytes, report: FileReport) -> list[str]:
     names, complete = pickle_imports(content)
     if not complete:
         report.warnings.append(
-            "the list of imports may be incomplete: arrays, compression or unusual opcodes hide the rest"
+            "the list of imports may be incomplete: arrays or unusual opcodes hide the rest"
         )
     return sorted(names)
 
 
 def _load(path: Path, report: FileReport, policy: LoadPolicy) -> None:
-    """Load the model as a gate does, and complete *report*. A pickle is loaded only if *policy* allows it."""
-    if report.format == "joblib" and not policy.allow_pickle:
-        return
-    try:
-        package = open_package(path, policy)
-        report.model = _describe_steps(package.model)
-        report.schema = report.schema or Schema.from_model(package.model)
-        report.package = package
-    except ConfigurationError as error:
-        report.warnings.append(f"a gate would reject the file: {error}")
+    """Load the model as a gate does, and complete *report*."""
+    package = open_package(path, policy)
+    report.model = _describe_steps(package.model)
+    report.schema = report.schema or Schema.from_model(package.model)
+    report.package = package
+    rejected = describe_rejected_levels(package.model, report.schema)
+    if rejected is not None:
+        report.warnings.append(f"{rejected}: {ALLOW_UNKNOWN_LEVELS}")
 
 
 def _describe_steps(model: Any) -> str:

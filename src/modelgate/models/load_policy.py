@@ -106,6 +106,21 @@ class LoadPolicy:
                 " which runs no code."
             )
 
+    def check_sklearn_version(self, version: str) -> None:
+        """Compare the *version* of scikit-learn that saved a model with the installed one.
+
+        Only the patch level may differ.
+
+        Raises:
+            ConfigurationError: They differ, and `on_version_mismatch` is ``"reject"``.
+        """
+        import sklearn
+
+        if version.split(".")[:2] != sklearn.__version__.split(".")[:2]:
+            self.handle_mismatch(
+                f"the model was saved with scikit-learn {version}, but {sklearn.__version__} is installed"
+            )
+
     def handle_mismatch(self, mismatch: str) -> None:
         """Raise `ConfigurationError` because of *mismatch*, or only log it, see *on_version_mismatch*.
 
@@ -114,6 +129,7 @@ class LoadPolicy:
         """
         if self.on_version_mismatch == "reject":
             raise ConfigurationError(
-                f'{mismatch}: save the model again, or load it with on_version_mismatch="warn"'
+                f'{mismatch}: save the model again, or pass on_version_mismatch="warn" to ModelPackage.load or'
+                " to the store"
             )
         logger.warning("model file: mismatch: %s", mismatch)

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import ConfigurationError
 from ..schema import Schema
 from ..schema.introspection.infer_columns import outputs_of
+from ..schema.introspection.libraries import is_native_booster
 from ..schema.schema_file import parse
 from .archive import MANIFEST, MEMBERS, SIGNATURE, Archive
 from .load_policy import LoadPolicy
@@ -126,7 +127,8 @@ def _check_outputs(
         raise ConfigurationError(
             f"target must be a name, or a list of names for the {len(classes)} outputs (got {target!r})"
         )
-    is_binary = hasattr(estimator, "predict_proba") and any(len(labels or ()) == 2 for labels in classes)
+    has_probabilities = hasattr(estimator, "predict_proba") or is_native_booster(estimator)
+    is_binary = has_probabilities and any(len(labels or ()) == 2 for labels in classes)
     if threshold is not None and not is_binary:
         raise ConfigurationError(
             f"threshold must be None for a model without probabilities of two classes (got {threshold!r})"

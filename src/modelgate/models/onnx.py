@@ -118,7 +118,7 @@ class OnnxModel:
             detected, has_probabilities = self._detect_classes(graph)
             if None not in (classes, detected) and classes != detected:
                 raise ConfigurationError(
-                    "the classes in its metadata differ from those of the graph: fix them"
+                    "the classes in the metadata of the model must be those of its graph: correct the metadata"
                 )
             classes = classes or detected
         if classes is None:

@@ -102,6 +102,9 @@ def _graph_inputs(model: Any, schema: Schema, skl2onnx: Any) -> tuple[list[str] 
     types = skl2onnx.common.data_types
     known = {column.name: column for column in schema}
     columns = [known.get(column.name, column) for column in Schema.from_model(model)]
+    datetimes = [column.name for column in columns if column.kind == "datetime"]
+    if datetimes:
+        raise ConfigurationError(f"ONNX has no datetimes, as in the columns {', '.join(datetimes)}")
     untyped = [column.name for column in columns if column.kind == "any"]
     if untyped:
         raise ConfigurationError(

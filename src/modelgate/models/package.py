@@ -21,7 +21,15 @@ from .manifest import Label, Manifest, make_manifest, read_member, read_metadata
 from .model_thread import in_model_thread
 from .onnx import OnnxModel
 from .onnx_export import measure_onnx
-from .package_files import PACKAGE, check_bare_file, check_identity, check_name, file_errors, sha256_of
+from .package_files import (
+    PACKAGE,
+    check_bare_file,
+    check_identity,
+    check_name,
+    file_errors,
+    sha256_of,
+    split_name,
+)
 from .serializers import dump, read_estimator
 from .training_sample import (
     background_sample,
@@ -149,7 +157,9 @@ class ModelPackage:
         on_version_mismatch: Mismatch = "reject",
         public_keys: Sequence[str | Path] | None = None,
     ) -> "ModelPackage":
-        """Read a package, or a bare ``.skops``, ``.onnx`` or ``.joblib`` file.
+        """Read a package, or a bare file: ``.skops``, ``.onnx``, or a pickle.
+
+        Pickles end in ``.joblib``, ``.pkl`` or ``.pickle``, and may be compressed: ``.joblib.gz``.
 
         Args:
             path: Path of the file or folder.
@@ -248,7 +258,7 @@ def open_content(name: str, content: bytes, policy: LoadPolicy) -> ModelPackage:
 
 
 def _open_content(path: Path, content: bytes, policy: LoadPolicy) -> ModelPackage:
-    suffix = path.suffix
+    suffix = split_name(path)[1]
     if suffix == PACKAGE:
         package = read_package(content, policy)
         check_identity(path, package.manifest, policy)

@@ -4,15 +4,16 @@ import contextlib
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import IO
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePath
+from typing import IO, TypeVar
 
 from ..errors import ConfigurationError, StoreError, error_context
 from .archive import FolderArchive, ZipArchive, pack_metadata
+from .booster_file import BOOSTER_SUFFIXES
 from .load_policy import LoadPolicy
 from .manifest import Manifest, PackageMetadata, read_metadata
-from .serializers import check_version
+from .pickle_file import PICKLE_SUFFIXES
 from .versions import is_version
 
 __all__ = [
@@ -25,13 +26,17 @@ __all__ = [
     "file_errors",
     "is_model_file",
     "metadata_bytes",
+    "model_files",
     "parse_package_metadata",
     "read_package_metadata",
     "sha256_of",
+    "split_name",
 ]
 
+P = TypeVar("P", bound=PurePath)
+
 PACKAGE = ".mgpkg"
-SUFFIXES = (PACKAGE, ".skops", ".joblib", ".onnx")
+SUFFIXES = (PACKAGE, ".skops", *PICKLE_SUFFIXES, ".onnx", *BOOSTER_SUFFIXES)
 
 
 def check_file(path: Path, policy: LoadPolicy) -> None:
@@ -46,18 +51,38 @@ def check_file(path: Path, policy: LoadPolicy) -> None:
         check_name(path)
         metadata = _load_metadata(path, policy)
         if metadata is None:
-            check_bare_file(path.suffix, path.read_bytes, policy)
+            check_bare_file(split_name(path)[1], path.read_bytes, policy)
             return
         if metadata.manifest.model == "model.joblib":
             policy.check_pickle()
         if "scikit-learn" in metadata.manifest.versions and metadata.manifest.model != "model.onnx":
-            check_version(metadata.manifest.versions["scikit-learn"], policy)
+            policy.check_sklearn_version(metadata.manifest.versions["scikit-learn"])
+
+
+def split_name(path: PurePath) -> tuple[str, str]:
+    """Return the stem and the suffix of a model file's name; the suffix is empty if it is not in `SUFFIXES`.
+
+    A version may contain dots, and a pickle has two suffixes if it is compressed: ``churn@1.10`` and
+    ``.joblib.gz``.
+    """
+    suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), "")
+    return path.name.removesuffix(suffix), suffix
+
+
+def model_files(paths: Iterable[P]) -> dict[str, P]:
+    """Return the model files among *paths* by their stems; of several, the one first in `SUFFIXES`."""
+    files = [(*split_name(path), path) for path in paths]
+    ranked = sorted((file for file in files if file[1]), key=lambda file: SUFFIXES.index(file[1]))
+    return {stem: path for stem, _, path in reversed(ranked)}
 
 
 def check_name(path: Path) -> None:
     """Raise `ConfigurationError` unless *path* is an existing model file."""
-    if path.suffix not in SUFFIXES:
-        raise ConfigurationError(f"the file name must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
+    if not split_name(path)[1]:
+        raise ConfigurationError(
+            f"the file name must end in {PACKAGE}, .skops, .onnx, .joblib, .pkl or .pickle (pickles may be"
+            f" compressed, as in .joblib.gz), or {', '.join(BOOSTER_SUFFIXES[:-1])} or {BOOSTER_SUFFIXES[-1]}"
+        )
     if not is_model_file(path):
         raise ConfigurationError("there is no such file: check the path")
 
@@ -70,7 +95,7 @@ def check_bare_file(suffix: str, read: Callable[[], bytes], policy: LoadPolicy) 
         read: Function that returns the content. It is called only if the error suggests a digest.
         policy: Checks that the file must pass.
     """
-    if suffix == ".joblib" and policy.sha256 is None:
+    if suffix in PICKLE_SUFFIXES and policy.sha256 is None:
         raise ConfigurationError(
             "the file is a pickle, and loading a pickle runs the code in it. If you made this file, pin it"
             f' with sha256="{sha256_of(read())}", or save the model with skops, which runs no code.'

@@ -16,11 +16,12 @@ from .manifest import Manifest, PackageMetadata
 from .package import ModelPackage, open_content, open_package
 from .package_files import (
     PACKAGE,
-    SUFFIXES,
     check_file,
     is_model_file,
+    model_files,
     parse_package_metadata,
     read_package_metadata,
+    split_name,
 )
 from .versions import is_version, resolve_version
 
@@ -265,7 +266,7 @@ class FolderStore(FileStore):
         """
         path = self._path(name)
         if path is not None:
-            check_file(path, self._pin(name, path.stem, sha256))
+            check_file(path, self._pin(name, split_name(path)[0], sha256))
             self.describe(name)
 
     def describe(self, name: str) -> PackageMetadata | None:
@@ -296,8 +297,9 @@ class FolderStore(FileStore):
             ConfigurationError: See `ModelPackage.load`.
         """
         path = self._find(name)
-        package = open_package(path, self._pin(name, path.stem, sha256))
-        return self._apply_name(name, package, path.stem, path.suffix)
+        stem, suffix = split_name(path)
+        package = open_package(path, self._pin(name, stem, sha256))
+        return self._apply_name(name, package, stem, suffix)
 
     def version(self, name: str) -> str | None:
         """Return the version to which *name* refers, see `FileModelStore.version`.
@@ -305,13 +307,14 @@ class FolderStore(FileStore):
         For a symbolic link, this is the version of its target. For a package that is a folder, it is None.
         """
         path = self._find(name).resolve()
-        fixed = path.is_file() and path.parent == self._folder.resolve() and is_version(path.stem)
-        return path.stem if fixed else None
+        stem, _ = split_name(path)
+        fixed = path.is_file() and path.parent == self._folder.resolve() and is_version(stem)
+        return stem if fixed else None
 
     def read_file(self, version: str) -> StoredFile:
         """Return the file of a version: see `FileModelStore.read_file`."""
         path = self._find(version)
-        return StoredFile(path.stem, path.suffix, path.read_bytes())
+        return StoredFile(*split_name(path), path.read_bytes())
 
     def _find(self, name: str) -> Path:
         path = self._path(name)
@@ -322,14 +325,9 @@ class FolderStore(FileStore):
     def _path(self, name: str) -> Path | None:
         if not TOKEN.fullmatch(name):
             return None
-        stem = name.partition("@")[0]
-        paths = [
-            path
-            for suffix in SUFFIXES
-            for path in (self._folder / (name + suffix), *self._folder.glob(f"{stem}@*{suffix}"))
-            if is_model_file(path)
-        ]
-        files = {path.name.removesuffix(path.suffix): path for path in reversed(paths)}
+        model = name.partition("@")[0]
+        paths = (*self._folder.glob(f"{model}.*"), *self._folder.glob(f"{model}@*"))
+        files = model_files(filter(is_model_file, paths))
         resolved = resolve_version(name, files)
         return files[resolved] if resolved is not None else None
 

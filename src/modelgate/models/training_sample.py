@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from ..errors import ConfigurationError, RequestError
 from ..schema import Column, Schema
+from ..schema.coerce import to_json_value
 from ..schema.model_input import ModelInput
+from ..schema.names import find_labels
 from .model_thread import in_model_thread
 from .onnx import OnnxModel
 
@@ -35,7 +37,8 @@ def background_sample(X: Any, schema: Schema) -> list[dict[str, Any]]:  # noqa: 
     """
     indices = evenly_spaced_indices(len(X), _ROWS)
     try:
-        return schema.read(X.iloc[indices] if hasattr(X, "iloc") else X[indices]).rows()
+        rows = schema.read(X.iloc[indices] if hasattr(X, "iloc") else X[indices]).rows()
+        return [{name: to_json_value(value) for name, value in row.items()} for row in rows]
     except RequestError as error:
         raise ConfigurationError(f"X must have rows that match the schema: {error}") from None
 
@@ -47,9 +50,11 @@ def evenly_spaced_indices(count: int, limit: int) -> npt.NDArray[np.int64]:
 
 def training_statistics(X: Any, y: Any, schema: Schema) -> dict[str, Any]:  # noqa: N803
     """Return statistics of each column of *X*, and of the targets *y* unless *y* is None."""
-    named = hasattr(X, "columns")
+    labels = find_labels(X.columns, schema.names) if hasattr(X, "columns") else None
     columns = {
-        column.name: _summarize_column(np.asarray(X[column.name] if named else X[:, index]), column)
+        column.name: _summarize_column(
+            np.asarray(X[:, index] if labels is None else X[labels[column.name]]), column
+        )
         for index, column in enumerate(schema)
     }
     statistics: dict[str, Any] = {"rows": len(X), "columns": columns}
@@ -63,6 +68,8 @@ def training_statistics(X: Any, y: Any, schema: Schema) -> dict[str, Any]:  # no
 
 
 def _summarize_column(values: npt.NDArray[Any], column: Column) -> dict[str, Any]:
+    if column.kind == "datetime":
+        return _summarize_datetimes(values, column)
     numeric = column.kind in ("number", "integer", "boolean")
     return _summarize_numbers(values.astype(np.float64)) if numeric else _count_levels(values)
 
@@ -73,6 +80,15 @@ def _summarize_numbers(values: npt.NDArray[Any]) -> dict[str, Any]:
     if len(finite):
         statistics["mean"], statistics["std"] = float(finite.mean()), float(finite.std())
         statistics["deciles"] = np.quantile(finite, np.linspace(0, 1, 11)).tolist()
+    return statistics
+
+
+def _summarize_datetimes(values: npt.NDArray[Any], column: Column) -> dict[str, Any]:
+    moments = [column.parse_datetime(to_json_value(value)) for value in values]
+    known = [moment for moment in moments if moment is not None]
+    statistics: dict[str, Any] = {"nulls": len(moments) - len(known)}
+    if known:
+        statistics |= {"earliest": str(min(known)), "latest": str(max(known))}
     return statistics
 
 
@@ -91,8 +107,7 @@ def reference_answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, An
         ConfigurationError: The model predicts NaN or an infinity.
     """
     answers = in_model_thread(_predict, model, schema, rows)
-    arrays = map(np.asarray, answers.values())
-    if not all(np.isfinite(array).all() for array in arrays if array.dtype.kind == "f"):
+    if not all(map(_is_finite, answers.values())):
         raise ConfigurationError(
             "model must predict finite numbers for its example rows"
             " (got NaN or an infinity, which JSON cannot represent)"
@@ -109,10 +124,20 @@ def _predict(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> d
             answers["predict_proba"] = probabilities.tolist()
         return answers
     to_input = ModelInput(model, schema.columns)
+    to_input.try_forms(model.predict, [table])
     answers = {"predict": np.asarray(model.predict(to_input(table))).tolist()}
     if hasattr(model, "predict_proba"):
-        answers["predict_proba"] = [part.tolist() for part in model.predict_proba(to_input(table))]
+        probabilities = model.predict_proba(to_input(table))
+        parts = probabilities if isinstance(probabilities, list) else np.asarray(probabilities)
+        answers["predict_proba"] = [np.asarray(part).tolist() for part in parts]
     return answers
+
+
+def _is_finite(value: Any) -> bool:
+    """Return whether no number in nested lists, whose lengths may differ, is NaN or an infinity."""
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def verify_example(model: Any, schema: Schema, example: Mapping[str, Any]) -> None:

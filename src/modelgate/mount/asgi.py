@@ -1,21 +1,42 @@
 """Adapter for ASGI 3, which turns a handler into an app, and wraps layers around an app."""
 
+import asyncio
+import logging
+import sys
 from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from functools import partial
 from typing import Any, TypeAlias
 
 from ..context import RequestContext
-from ..errors import BodyTooLarge, MalformedBody
+from ..errors import BodyTooLarge, MalformedBody, ServingError
 from ..flow import Flow, Handler, Layer, Wait, adrive, run
-from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, check_wrapping, http_stack
+from ..http import (
+    BodySizeLimiter,
+    Request,
+    Response,
+    call_encoding_errors,
+    check_wrapping,
+    encode_error,
+    http_stack,
+)
 
-__all__ = ["ASGIApp", "ASGIRequest", "app", "wrap"]
+__all__ = ["ASGIApp", "ASGIRequest", "app", "select_handler", "wrap"]
+
+logger = logging.getLogger("modelgate")
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class UnsupportedEventLoop(ServingError):
+    """The server runs another event loop than asyncio's."""
+
+    status = 503
+    code = "unsupported_event_loop"
+    default_message = "This server runs an event loop that predictions do not support: it must run asyncio"
 
 
 class ASGIRequest(Request):
@@ -33,8 +54,8 @@ class ASGIRequest(Request):
             root_path=root_path,
             query_string=scope.get("query_string", b"").decode("latin-1"),
             scheme=scope.get("scheme", "http"),
-            client=client[0] if client else None,
             context=RequestContext(),
+            client=client[0] if client else None,
         )
         self.scope = scope
         self.receive = receive
@@ -87,17 +108,37 @@ def _remove_root_path(path: str, root_path: str, app_root_path: str) -> str:
     return path
 
 
+def select_handler(handler: Handler[Request, Response]) -> Handler[Request, Response]:
+    """Return *handler*, or a handler that answers 503 if the server's event loop is not that of asyncio.
+
+    On any other loop, *handler* would fail in the middle of an await, and make other requests fail too.
+    """
+    # Looking for trio first is cheaper.
+    if "trio" not in sys.modules or asyncio._get_running_loop() is not None:
+        return handler
+    return _reject_event_loop
+
+
+def _reject_event_loop(request: Request) -> Flow[Response]:
+    yield from ()
+    logger.error("request rejected: modelgate needs asyncio: run hypercorn with --worker-class asyncio")
+    return encode_error(request, UnsupportedEventLoop())
+
+
 def app(handler: Handler[Request, Response]) -> ASGIApp:
-    """Return an ASGI app that calls *handler*. It accepts lifespan events, but does not depend on them."""
+    """Return an ASGI app that calls *handler*. It accepts lifespan events, but does not depend on them.
+
+    On another event loop than asyncio's, such as trio's, all requests get 503, readiness checks too.
+    """
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await _handle_other_scope(scope, receive, send)
-        request = ASGIRequest(scope, receive)
+        call_handler, request = select_handler(handler), ASGIRequest(scope, receive)
         try:
             try:
-                response = await adrive(handler(request))
-                await _send(request, response, send)
+                response = await adrive(call_handler(request))
+                await _send(response, response.payload(request.method), send)
             finally:
                 request.close()
         except BaseException:
@@ -117,21 +158,18 @@ async def _handle_other_scope(scope: Scope, receive: Receive, send: Send) -> Non
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _send(request: Request, response: Response, send: Send) -> None:
-    body = response.body
-    if isinstance(body, bytes):
-        payload = response.payload(request.method)
-        await send(_start_message(response))
+async def _send(response: Response, payload: bytes | Iterable[bytes], send: Send) -> None:
+    await send(_start_message(response))
+    if isinstance(payload, bytes):
         await send({"type": "http.response.body", "body": payload})
         return
-    await send(_start_message(response))
-    chunks = iter(body)
+    chunks = iter(payload)
     try:
         while (chunk := await adrive(run(next, chunks, None))) is not None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
     finally:
-        getattr(body, "close", lambda: None)()
+        getattr(payload, "close", lambda: None)()
 
 
 def _start_message(response: Response) -> Message:
@@ -156,13 +194,13 @@ def wrap(application: ASGIApp, *layers: Layer[Request, Response]) -> ASGIApp:
         if scope["type"] != "http":
             return await application(scope, receive, send)
         request = _WrappedRequest(application, scope, receive, send)
-        request.flow = call_encoding_errors(request, inner)
+        request.flow = call_encoding_errors(request, select_handler(inner))
         try:
             try:
                 response = await adrive(request.flow)
                 # The response is None if `_finish` has already sent it.
                 if response is not None:
-                    await _send(request, response, send)
+                    await _send(response, response.payload(request.method), send)
             finally:
                 request.close()
         except BaseException:
@@ -210,7 +248,7 @@ class _WrappedRequest(ASGIRequest):
     async def call_app(self) -> None:
         """Run the app until it returns. `_handle_message` passes its response to the flow of the layers."""
         self.scope["modelgate.request"] = self
-        self.defer(partial(self.scope.pop, "modelgate.request", None))
+        self.on_close.append(partial(self.scope.pop, "modelgate.request", None))
         if self.whole_response:
             # With extensions such as pathsend, the server itself sends a file, which layers would not see.
             self.scope["extensions"] = {}
@@ -264,7 +302,7 @@ class _WrappedRequest(ASGIRequest):
             await self._send({**self._start, **_start_message(response)})
         else:
             self._replaced, self._parts = True, None
-            await _send(self, response, self._send)
+            await _send(response, response.payload(self.method), self._send)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -46,7 +46,7 @@ async def handle(
     """Call *handler* from an endpoint, and return a response that the endpoint can return."""
     gate_request = _StarletteRequest(request)
     try:
-        response = await adrive(handler(gate_request))
+        response = await adrive(asgi.select_handler(handler)(gate_request))
         body = response.body if isinstance(response.body, bytes) else b"".join(response.body)
         starlette_response = starlette.responses.Response(body, response.status)
         starlette_response.raw_headers += [

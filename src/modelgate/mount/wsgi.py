@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from ..context import RequestContext
-from ..errors import AnswerableError, BodyTooLarge, MalformedBody
+from ..errors import AnswerableError, BodyTooLarge, LengthRequired, MalformedBody
 from ..flow import Flow, Handler, Layer, Wait, drive
 from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, check_wrapping, http_stack
 
@@ -42,14 +42,16 @@ class WSGIRequest(Request):
             root_path=_decode_utf8(environ.get("SCRIPT_NAME", "")),
             query_string=environ.get("QUERY_STRING", ""),
             scheme=environ.get("wsgi.url_scheme", "http"),
-            client=environ.get("REMOTE_ADDR") or None,
             context=RequestContext(),
+            client=environ.get("REMOTE_ADDR") or None,
         )
         self.environ = environ
 
     def _read(self) -> bytes:
         length = self.content_length
         if length is None and not self.environ.get("wsgi.input_terminated"):
+            if self.headers.get("transfer-encoding"):
+                raise LengthRequired
             return b""
         if self.max_body is not None and (length or 0) > self.max_body:
             raise BodyTooLarge(self.max_body)
@@ -106,9 +108,10 @@ def _send(
     try:
         try:
             response = drive(handler(request))
-            if not isinstance(response.body, bytes):
+            payload = response.payload(request.method)
+            if not isinstance(payload, bytes):
                 start_response(response.status_line, response.headers)
-                return _StreamingBody(response.body, request.close)
+                return _StreamingBody(payload, request.close)
         except BaseException:
             request.close()
             raise
@@ -118,7 +121,6 @@ def _send(
         # A KeyboardInterrupt may have ended the first call of `close` before it did anything.
         request.close()
         raise
-    payload = response.payload(request.method)
     start_response(response.status_line, response.headers)
     return [payload]
 
@@ -195,7 +197,7 @@ class _AppCall:
     def _prepare_environ(self) -> WSGIEnvironment:
         environ = self._request.environ
         environ["modelgate.request"] = self._request
-        self._request.defer(partial(environ.pop, "modelgate.request", None))
+        self._request.on_close.append(partial(environ.pop, "modelgate.request", None))
         if self._request.body_read is not None:
             environ["wsgi.input"] = BytesIO(self._request.body_read)
             environ["CONTENT_LENGTH"] = str(len(self._request.body_read))
@@ -219,14 +221,15 @@ class _LimitedInput:
         self._stream = stream
         self._limiter = limiter
 
-    def read(self, size: int = -1) -> bytes:
-        return self._limiter.count(self._stream.read(size))
+    # The arguments are passed on unchanged: some servers reject -1, or treat it as 0.
+    def read(self, *size: int) -> bytes:
+        return self._limiter.count(self._stream.read(*size))
 
-    def readline(self, size: int = -1) -> bytes:
-        return self._limiter.count(self._stream.readline(size))
+    def readline(self, *size: int) -> bytes:
+        return self._limiter.count(self._stream.readline(*size))
 
-    def readlines(self, hint: int = -1) -> list[bytes]:
-        return [self._limiter.count(line) for line in self._stream.readlines(hint)]
+    def readlines(self, *hint: int) -> list[bytes]:
+        return [self._limiter.count(line) for line in self._stream.readlines(*hint)]
 
     def __iter__(self) -> Iterator[bytes]:
         return (self._limiter.count(line) for line in self._stream)

@@ -1,6 +1,7 @@
 """Prediction for the example row of a deployment, for the example responses in the OpenAPI document."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..context import Catalog, RequestContext
 from ..dialects import Dialect, RequestTemplate, render_request
@@ -37,7 +38,8 @@ class Example:
     def targets(self) -> Sequence[Target]:
         """Targets of the prediction, or of the description if the row has not been scored."""
         for prediction, _ in self._scored.values():
-            return [Target.from_output(output) for output in prediction.outputs]
+            nullable = any(target.nullable for target in self._description.targets)
+            return [replace(Target.from_output(output), nullable=nullable) for output in prediction.outputs]
         return self._description.targets
 
     def respond(self, dialect: Dialect) -> Flow[Response | None]:

@@ -32,9 +32,9 @@ _BOOLEANS = {"true": True, "false": False}
 
 
 def parse_text(column: Column, text: str) -> Any:
-    """Convert *text* to a number or boolean if *column* expects one; otherwise return it unchanged.
+    """Convert *text* to a number, boolean or datetime if *column* expects one; otherwise return it unchanged.
 
-    White space around a number or a boolean is ignored. In a column of the kind ``any``, ``007`` stays
+    White space around these is ignored. In a column of the kind ``any``, ``007`` stays
     text, so that article numbers and postcodes keep their zeros.
 
     Args:
@@ -44,7 +44,10 @@ def parse_text(column: Column, text: str) -> Any:
     if column.kind == "text":
         return text
     bare = text.strip(" \t")
-    if column.kind in ("boolean", "any") and bare.lower() in _BOOLEANS:
+    if column.kind == "datetime":
+        moment = column.parse_datetime(bare)
+        return text if moment is None else moment
+    if (column.kind in ("boolean", "any") or column.accepts_booleans) and bare.lower() in _BOOLEANS:
         return _BOOLEANS[bare.lower()]
     if column.kind == "any" and not JSON_NUMBER.fullmatch(bare):
         return text
@@ -104,7 +107,16 @@ def coercion_warnings(column: Column, values: Iterable[Any]) -> list[str]:
 
 
 def coerce_to_kind(column: Column, value: Any) -> Any:
-    """Convert *value*, which *column* allows, to its kind: in an integer column, ``2.0`` becomes ``2``."""
+    """Convert *value*, which *column* allows, to its kind: in an integer column, ``2.0`` becomes ``2``.
+
+    None is returned unchanged.
+    """
+    if value is None:
+        return None
+    if column.kind == "datetime":
+        return column.parse_datetime(value)
+    if column.accepts_booleans and isinstance(value, bool):
+        return int(value)
     return int(value) if column.kind == "integer" else value
 
 

@@ -1,16 +1,20 @@
 """Schema columns and the rules for their values."""
 
+import datetime
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
+import numpy as np
+
 from ..errors import ConfigurationError
+from .datetimes import Resolution, find_zone, parse_datetime
 
 __all__ = ["EXACT", "Column", "Kind", "Level"]
 
-Kind: TypeAlias = Literal["number", "integer", "boolean", "text", "any"]
+Kind: TypeAlias = Literal["number", "integer", "boolean", "text", "datetime", "any"]
 Level: TypeAlias = str | int | float | bool
 
 EXACT = 2**53
@@ -30,6 +34,7 @@ _EXAMPLES: dict[str, tuple[Level, ...]] = {
     "integer": (0,),
     "boolean": (False,),
     "text": ("text", "a"),
+    "datetime": ("2024-01-06T10:00:00", "2024-01-06T10:00:00+01:00"),
     "any": (0,),
 }
 
@@ -40,8 +45,8 @@ class Column:
 
     Args:
         name: Column name, spelled as in the model and in requests.
-        kind: ``number`` (includes whole numbers), ``integer``, ``boolean``, ``text``, or ``any`` for
-            a number, a boolean or a text.
+        kind: ``number`` (includes whole numbers), ``integer``, ``boolean``, ``text``, ``datetime`` (ISO
+            8601), or ``any`` for a number, a boolean or a text.
         levels: Allowed values, or None for any. Every level must satisfy the other options.
         required: Whether the caller must send the column. If it is optional and missing, its value is
             *default*, or null.
@@ -54,6 +59,12 @@ class Column:
         description: Description, shown in the OpenAPI document.
         typical_value: Typical value in the training data. Used as an example, not checked.
         observed_range: Smallest and largest number in the training data. Not checked.
+        accepts_booleans: Whether a number may be sent as ``true`` or ``false``, which count as 1 and 0. Set
+            for the numbers of a model that does not store which of its columns held booleans.
+        timezone: Time zone in which the model gets a datetime, such as ``Europe/Berlin`` or ``UTC+01:00``.
+            The caller must send a UTC offset. If None, the datetime has no time zone.
+        resolution: Resolution of the datetimes in the training data, ``s``, ``ms``, ``us`` or ``ns``; None
+            for the default of the installed pandas.
 
     Raises:
         ConfigurationError: An option is invalid or does not apply to the kind.
@@ -72,6 +83,10 @@ class Column:
     description: str = ""
     typical_value: Level | None = None
     observed_range: tuple[float, float] | None = None
+    # Not compared: it depends on where the column was found, not on what it is.
+    accepts_booleans: bool = field(default=False, compare=False)
+    timezone: str | None = None
+    resolution: Resolution | None = None
     _known: frozenset[tuple[bool, Level]] = field(default=frozenset(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -84,6 +99,7 @@ class Column:
         self._check_annotations()
         self._check_bounds()
         self._check_text()
+        self._check_datetime()
         if self.levels is not None:
             self._check_levels(self.levels)
         if self.default is not None:
@@ -92,9 +108,11 @@ class Column:
                 self._reject("default", self.default, f"a value that the column allows, which {self.rule}")
 
     def _check_annotations(self) -> None:
-        for option in ("required", "nullable"):
+        for option in ("required", "nullable", "accepts_booleans"):
             if not isinstance(getattr(self, option), bool):
                 self._reject(option, getattr(self, option), "True or False")
+        if self.accepts_booleans and self.kind not in ("number", "integer"):
+            self._reject("accepts_booleans", True, f"left out for the kind {self.kind}")
         if not isinstance(self.description, str):
             self._reject("description", self.description, "text")
         typical, observed = self.typical_value, self.observed_range
@@ -106,6 +124,8 @@ class Column:
                 self._reject("observed_range", observed, "(smallest, largest), two finite numbers")
 
     def _check_levels(self, levels: Sequence[Level]) -> None:
+        if self.kind == "datetime":
+            self._reject("levels", levels, f"left out for the kind {self.kind}")
         if not isinstance(levels, tuple | list) or not levels:
             self._reject("levels", levels, "a tuple of at least one value")
         for level in levels:
@@ -116,12 +136,15 @@ class Column:
         # The JSON decoder compares types too: an integer column must not have the level 1.0.
         levels = tuple(int(level) if self.kind == "integer" else level for level in levels)
         object.__setattr__(self, "levels", levels)
-        # True == 1 in Python, but they are different levels to a caller.
-        object.__setattr__(self, "_known", frozenset((isinstance(level, bool), level) for level in levels))
+        # True == 1 in Python, but they are different levels to a caller, unless booleans count as numbers.
+        object.__setattr__(self, "_known", frozenset((self._is_boolean(level), level) for level in levels))
 
     def has_level(self, value: Level) -> bool:
         """Return whether *value* is one of the levels. Always True for a column without levels."""
-        return self.levels is None or (isinstance(value, bool), value) in self._known
+        return self.levels is None or (self._is_boolean(value), value) in self._known
+
+    def _is_boolean(self, value: Level) -> bool:
+        return isinstance(value, bool) and not self.accepts_booleans
 
     def _check_bounds(self) -> None:
         for option, value in (("minimum", self.minimum), ("maximum", self.maximum)):
@@ -156,6 +179,20 @@ class Column:
                 self._reject("max_length", length, f"left out for the kind {self.kind}")
             if type(length) is not int or not 1 <= length <= EXACT:
                 self._reject("max_length", length, f"a whole number from 1 to {EXACT}")
+
+    def _check_datetime(self) -> None:
+        for option in ("timezone", "resolution"):
+            if self.kind != "datetime" and getattr(self, option) is not None:
+                self._reject(option, getattr(self, option), f"left out for the kind {self.kind}")
+        if self.resolution is not None and self.resolution not in get_args(Resolution):
+            self._reject("resolution", self.resolution, f"one of {', '.join(get_args(Resolution))}")
+        if self.timezone is not None:
+            try:
+                find_zone(self.timezone)
+            except (TypeError, ValueError):
+                self._reject("timezone", self.timezone, "a time zone such as Europe/Berlin or UTC+01:00")
+        if self.kind == "datetime" and isinstance(self.default, datetime.date):
+            object.__setattr__(self, "default", self.default.isoformat())
 
     def _reject(self, option: str, value: object, accepted: str) -> None:
         raise ConfigurationError(f"column {self.name!r}: {option} must be {accepted} (got {value!r})")
@@ -193,7 +230,17 @@ class Column:
             shown = ", ".join(str(level) for level in self.levels[:_SHOWN_LEVELS])
             more = len(self.levels) - _SHOWN_LEVELS
             return f"must be one of {shown}" + (f" and {more} more" if more > 0 else "")
+        if self.kind == "datetime":
+            return self._datetime_rule
         return f"must be {_KIND_NAMES[self.kind]}{self._describe_bounds()}{self._describe_text()}"
+
+    @property
+    def _datetime_rule(self) -> str:
+        years = ", from 1678 to 2261" if self.resolution in (None, "ns") else ""
+        naive, with_offset = _EXAMPLES["datetime"]
+        if self.timezone is None:
+            return f"must be a date and time without UTC offset, such as {naive}{years}"
+        return f"must be a date and time with UTC offset, such as {with_offset}{years}"
 
     def _describe_bounds(self) -> str:
         if self.minimum is not None and self.maximum is not None:
@@ -213,9 +260,11 @@ class Column:
         """
         if self.kind == "text":
             return isinstance(value, str)
+        if self.kind == "datetime":
+            return self.parse_datetime(value) is not None
         if isinstance(value, bool):
-            # bool is a subclass of int, but callers do not send true for a number.
-            return self.kind in ("boolean", "any")
+            # bool is a subclass of int, but callers do not send true for a declared number.
+            return self.kind in ("boolean", "any") or self.accepts_booleans
         if isinstance(value, str):
             return self.kind == "any"
         if self.kind == "boolean" or not isinstance(value, int | float):
@@ -223,6 +272,15 @@ class Column:
         if self.kind == "integer":
             return abs(value) <= EXACT and value == int(value)
         return _is_finite(value)
+
+    def parse_datetime(self, value: object) -> np.datetime64 | None:
+        """Return *value*, an ISO 8601 text or a datetime, as a `Table` stores it; None if it is not allowed."""
+        if isinstance(value, np.datetime64):
+            return value  # parsed already
+        text = value.isoformat() if isinstance(value, datetime.date) else value
+        if not isinstance(text, str):
+            return None
+        return parse_datetime(text, with_offset=self.timezone is not None, resolution=self.resolution)
 
     def allows(self, value: object, *, any_level: bool = False) -> bool:
         """Return whether the column allows *value*: its kind, levels, bounds, length and pattern.

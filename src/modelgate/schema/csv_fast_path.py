@@ -11,22 +11,22 @@ from typing import Any
 import numpy as np
 
 from ..codecs.csv_numbers import Numbers, blocks_of, parse_numbers
-from .coerce import coercion_warnings, null_texts, parse_text
+from .coerce import coerce_to_kind, coercion_warnings, null_texts, parse_text
 from .columns import EXACT, Column
+from .names import match_names
 from .schema_options import SchemaOptions
 from .table import Table
 
 __all__ = ["CSVLayout"]
 
 _BOOLEANS = {"true": 1.0, "false": 0.0}
-_NUMBER = Column("number")
 
 
 class CSVLayout:
     """Positions of a schema's columns under one CSV header, and fast parsers for its rows.
 
     Args:
-        header: Column names in the first line.
+        header: Column names in the first line, in the schema's spelling if they can only mean one column.
         columns: Columns of the schema, in order.
         options: Options of the schema.
 
@@ -37,7 +37,8 @@ class CSVLayout:
     """
 
     def __init__(self, header: list[str], columns: Sequence[Column], options: SchemaOptions) -> None:
-        self.header = header
+        aliases = match_names([column.name for column in columns], header)
+        self.header = header = [aliases.get(name, name) for name in header]
         self._columns = columns
         positions = {name: position for position, name in enumerate(header)}
         names = {column.name for column in columns}
@@ -56,6 +57,8 @@ class CSVLayout:
         self._rules = _NumericRules(sent)
         self._numbers = [index for index, column in enumerate(sent) if column.kind != "boolean"]
         self._booleans = [index for index, column in enumerate(sent) if column.kind == "boolean"]
+        all_accept = all(column.accepts_booleans for column in sent if column.kind != "boolean")
+        self._number = Column("number", accepts_booleans=all_accept)
         self._pick = _cell_picker([self._positions[index] for index in self._numbers])
         self._in_order = self._positions == list(range(len(header)))
         # With a single column, a blank line could be mistaken for an empty cell.
@@ -82,7 +85,7 @@ class CSVLayout:
         texts, warnings = [], list[str]()
         for column, position in self._texts:
             if position is None:
-                texts.append([column.default] * len(cells))
+                texts.append([coerce_to_kind(column, column.default)] * len(cells))
                 continue
             values = _parse_texts(
                 column, [row[position] for row in cells], null_texts(column, self._na_values)
@@ -117,7 +120,7 @@ class CSVLayout:
             texts = ["" if text in self._nulls else text for text in texts]
             values = parse_numbers(texts)
         if values is None:
-            values = _parse_each(texts, self._nulls)
+            values = _parse_each(self._number, texts, self._nulls)
         return None if values is None else values.reshape(len(cells), -1)
 
     def _build_table(
@@ -195,9 +198,9 @@ def _cell_picker(positions: list[int]) -> Callable[[list[str]], Sequence[str]]:
     return lambda row: [row[position] for position in positions]
 
 
-def _parse_each(texts: list[str], nulls: Mapping[str, float]) -> Numbers | None:
-    """Parse numbers in any accepted spelling, and *nulls*. Return None if a text is neither."""
-    values: dict[str, Any] = {text: parse_text(_NUMBER, text) for text in set(texts)} | dict(nulls)
+def _parse_each(column: Column, texts: list[str], nulls: Mapping[str, float]) -> Numbers | None:
+    """Parse numbers in any spelling that *column* accepts, and *nulls*. Return None if a text is neither."""
+    values: dict[str, Any] = {text: parse_text(column, text) for text in set(texts)} | dict(nulls)
     if any(isinstance(value, str) for value in values.values()):
         return None
     try:

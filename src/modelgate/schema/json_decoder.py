@@ -8,6 +8,7 @@ the decoder rejects, and reports all errors.
 import math
 import struct
 from collections.abc import Sequence
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -21,7 +22,9 @@ from ..codecs.json import (
     reject_duplicate_names,
     reject_encoded_text,
 )
+from .coerce import coerce_to_kind, parse_text
 from .columns import EXACT, Column
+from .names import match_names
 from .row_validator import check_row_count, check_sparsity, validate_rows
 from .schema_options import SchemaOptions
 from .table import Table
@@ -46,7 +49,8 @@ class Decoder:
         ordered = [c for c in columns if c.numeric] + [c for c in columns if not c.numeric]
         self._numeric_count = sum(column.numeric for column in columns)
         self._pack = struct.Struct(f"{self._numeric_count}d").pack
-        self._defaults = [column.default for column in ordered]
+        self._defaults = [coerce_to_kind(column, column.default) for column in ordered]
+        self._datetimes = [(i, column) for i, column in enumerate(ordered) if column.kind == "datetime"]
         self._optional = not all(column.required for column in columns)
         # `validate_rows` handles what msgspec cannot: float and boolean levels, escaped names.
         self._typed = all(map(_is_supported, columns))
@@ -79,9 +83,11 @@ class Decoder:
         check_sparsity(len(value) if isinstance(value, list) else 1, len(self._columns), len(raw))
         reject_duplicate_names(raw, _count_members(value))
         reject_deep_nesting(value)
-        if rows is not None and self._options.extra_columns == "ignore" and overflow is None:
+        records = value if isinstance(value, list) else [value]
+        allows_extra = self._options.extra_columns == "ignore" and overflow is None
+        if rows is not None and allows_extra and not self._has_aliases(records):
             return self._build_table(rows)
-        table = validate_rows(self._columns, value if isinstance(value, list) else [value], self._options)
+        table = validate_rows(self._columns, records, self._options)
         if overflow is not None:
             raise overflow
         return table
@@ -90,6 +96,8 @@ class Decoder:
         """Return the table of one row with exactly the schema's columns, or None for any other body."""
         try:
             row = msgspec.structs.astuple(self._row.decode(raw))
+            if self._datetimes:
+                row = self._parse_datetimes(row)
             packed = bytearray(self._pack(*row[: self._numeric_count]))
         except (msgspec.MsgspecError, RecursionError, ValueError, struct.error):
             return None
@@ -106,24 +114,44 @@ class Decoder:
         """
         rows = self._convert(records) if self._typed else None
         if rows is None or (
-            self._options.extra_columns == "forbid" and self._count_cells(rows) != sum(map(len, records))
+            (self._options.extra_columns == "forbid" or self._has_aliases(records))
+            and self._count_cells(rows) != sum(map(len, records))
         ):
             return validate_rows(self._columns, records, self._options)
         return self._build_table(rows)
 
+    def _has_aliases(self, records: list[dict[str, Any]]) -> bool:
+        """Return whether decoded *records* have optional columns under names that can only mean these."""
+        if not self._optional:
+            return False
+        names = [column.name for column in self._columns]
+        return bool(match_names(names, dict.fromkeys(chain.from_iterable(records))))
+
     def _convert(self, records: list[dict[str, Any]]) -> list[tuple[Any, ...]] | None:
         try:
-            rows = msgspec.convert(records, self._rows.type)
+            return self._to_tuples(msgspec.convert(records, self._rows.type))
         except (msgspec.ValidationError, RecursionError, ValueError):
             return None
-        return [msgspec.structs.astuple(row) for row in rows]
 
     def _decode(self, raw: bytes) -> list[tuple[Any, ...]] | None:
         try:
-            rows = self._rows.decode(raw) if raw[:1] == b"[" else [self._row.decode(raw)]
+            return self._to_tuples(self._rows.decode(raw) if raw[:1] == b"[" else [self._row.decode(raw)])
         except (msgspec.MsgspecError, RecursionError, ValueError):
             return None
-        return [msgspec.structs.astuple(row) for row in rows]
+
+    def _to_tuples(self, structs: list[Any]) -> list[tuple[Any, ...]]:
+        rows = [msgspec.structs.astuple(row) for row in structs]
+        return list(map(self._parse_datetimes, rows)) if self._datetimes else rows
+
+    def _parse_datetimes(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return *row* with datetimes instead of their texts. Raises ValueError if a text is none."""
+        cells = list(row)
+        for index, column in self._datetimes:
+            if isinstance(cells[index], str):
+                cells[index] = parse_text(column, cells[index])
+                if isinstance(cells[index], str):
+                    raise ValueError
+        return tuple(cells)
 
     def _count_cells(self, rows: list[tuple[Any, ...]]) -> int:
         absent = sum(value is msgspec.UNSET for row in rows for value in row) if self._optional else 0
@@ -181,7 +209,10 @@ def _field_type(column: Column) -> Any:
     if column.levels is not None:
         return Literal[tuple(column.levels)]
     if column.kind == "number":
-        return Annotated[float, msgspec.Meta(ge=column.minimum, le=column.maximum)]
+        number = Annotated[float, msgspec.Meta(ge=column.minimum, le=column.maximum)]
+        # Without bounds, which a boolean would have to satisfy, too.
+        unbounded = column.minimum is None and column.maximum is None
+        return number | bool if column.accepts_booleans and unbounded else number
     if column.kind == "integer":
         lower, upper = column.minimum, column.maximum
         return Annotated[
@@ -191,6 +222,8 @@ def _field_type(column: Column) -> Any:
                 le=EXACT if upper is None else min(EXACT, math.floor(upper)),
             ),
         ]
+    if column.kind == "datetime":
+        return str
     if column.kind == "text":
         return Annotated[str, msgspec.Meta(pattern=column.pattern, max_length=column.max_length)]
     if column.kind == "boolean":

@@ -11,6 +11,7 @@ _TYPES = {
     "integer": ["integer"],
     "boolean": ["boolean"],
     "text": ["string"],
+    "datetime": ["string"],
     "any": ["number", "string", "boolean"],
 }
 _KEYWORDS = {
@@ -30,6 +31,8 @@ def to_json_schema(column: Column, *, any_level: bool = False) -> dict[str, Any]
         any_level: Whether to allow values that are not among the levels, as in `Column.allows`.
     """
     schema = {"type": list(_TYPES[column.kind])} | _constraint_keywords(column, any_level)
+    if column.kind == "datetime":
+        schema["format"] = "date-time"
     if column.nullable:
         schema["type"].append("null")
         if "enum" in schema:

@@ -1,83 +1,187 @@
 """Conversion of tables to the input of a fitted model."""
 
-from collections.abc import Callable, Collection, Hashable, Sequence
-from itertools import chain
-from typing import Any, TypeAlias
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, get_args
 
 import numpy as np
 
 from ..errors import ConfigurationError
 from .columns import Column
-from .introspection.column_paths import (
-    has_placeholders,
-    last_step_names,
-    renames_columns,
-    stored_names,
-    takes_texts,
-)
+from .dtype_key import DtypeKey, array_dtype, dtype_key
+from .introspection.boosting import categorical_columns, match_categories
+from .introspection.column_paths import has_placeholders, last_step_names, renames_columns, stored_names
 from .introspection.infer_columns import find_none_columns, infer_columns
+from .introspection.input_form import InputForm, possible_forms
+from .introspection.libraries import is_native_booster, library_of
+from .model_frame import FrameConverter, restore_integers
 from .table import Table
 
-__all__ = ["DtypeKey", "ModelInput", "column_labels", "required_names"]
-
-DtypeKey: TypeAlias = Callable[[Table], Hashable]
-"""Function that returns a key for a table.
-
-Tables with equal keys can be joined: the model gets the same dtypes as for each table alone.
-"""
-
-_INT64 = range(-(2**63), 2**63)
+__all__ = ["DtypeKey", "InputForm", "ModelInput", "column_labels", "required_names"]
 
 
 class ModelInput:
-    """Converter from tables to the input type of a fitted estimator: texts, an array or a DataFrame.
+    """Converter from tables to the input of a fitted model.
 
     Args:
-        model: Fitted estimator.
+        model: Fitted model.
         columns: Columns of the schema that read the tables.
+        form: Form of the rows; by default the one that the model is known to take, or the likeliest one,
+            see `try_forms`.
 
     Attributes:
+        form: ``"frame"`` for a DataFrame, ``"array"``, ``"records"`` for a list of dictionaries, or
+            ``"texts"`` for a list of texts. An ``xgboost.Booster`` gets a ``DMatrix`` of a frame or an array.
         dtype_key: Function that decides which tables may be joined (see `DtypeKey`); None if all may.
-        framed: Whether `__call__` returns a DataFrame. Set to False to get an array of the same columns.
 
     Raises:
-        ConfigurationError: The schema lacks columns of the model, or pandas is not installed.
+        ConfigurationError: *form* is unknown; the schema does not have all columns of the model, or the levels
+            of its categorical columns, or is not one text column for texts; or pandas is not installed.
     """
 
-    def __init__(self, model: Any, columns: Sequence[Column]) -> None:
-        self._names = required_names(model, columns)
-        self.framed = self._names is not None
-        if self._names is not None:
-            _require_pandas()
-            stores = stored_names(model) is not None
-            self._none = find_none_columns(model) if stores else frozenset()
-            # No encoder reads these columns, so they keep the dtype of the training DataFrame.
-            kinds = {column.name: column.kind for column in infer_columns(model)} if stores else {}
-            self._plain = {c.name for c in columns if c.kind == "text" and kinds.get(c.name, "any") == "any"}
-        self._texts = takes_texts(model)
-        if self._texts and [column.kind for column in columns] != ["text"]:
+    form: InputForm
+    dtype_key: DtypeKey | None
+
+    def __init__(self, model: Any, columns: Sequence[Column], form: InputForm | None = None) -> None:
+        if form not in (None, *get_args(InputForm)):
             raise ConfigurationError(
-                "schema must be one text column for a model fitted on texts: set schema=Schema.of(text=str)"
+                f"input must be None or one of {', '.join(map(repr, get_args(InputForm)))} (got {form!r})"
             )
-        schema_kinds = {column.kind for column in columns}
-        self._infers_dtype = (
-            self._names is None and "any" in schema_kinds and schema_kinds <= {"any", "number"}
-        )
-        if self._infers_dtype:
-            self.dtype_key: DtypeKey | None = _array_dtype
-        else:
-            self.dtype_key = None if self._texts else _dtype_key(columns, framed=self._names is not None)
+        self._model = model
+        self._columns = columns
+        self._names = required_names(model, columns)
+        self._forms = (form,) if form is not None else possible_forms(model, named=self._names is not None)
+        self._use(self._forms[0])
 
     def __call__(self, table: Table) -> Any:
-        """Convert *table* to the input of the estimator. The result is a copy that it may modify."""
-        if self._texts:
-            return table.texts[0]
-        if self._names is None:
-            array = table.to_array()
-            return array.astype(_array_dtype(table), copy=False) if self._infers_dtype else array
-        frame = table.to_pandas(self._none, plain=self._plain)
-        frame = frame if list(frame.columns) == self._names else frame[self._names]
-        return frame if self.framed else frame.to_numpy()
+        """Convert *table* to the input of the model. The result is a copy that it may modify."""
+        return self._convert(table)
+
+    def try_forms(self, predict: Callable[[Any], Any], tables: Iterable[Table]) -> None:
+        """Use the first form of rows for which *predict* returns one value for each row of a table.
+
+        Does nothing if the form is certain. If no form works, uses the first one that fails because of the
+        values of the rows, not of their form.
+
+        Args:
+            predict: Prediction method of the model.
+            tables: Tables of which one row each is tried.
+        """
+        if len(self._forms) == 1:
+            return
+        # As many values as columns would be a prediction for each column.
+        rows = 3 if len(self._columns) == 2 else 2
+        tables = [Table.concat([table.slice(0, 1)] * rows) for table in tables]
+        best = None
+        for form in self._forms:
+            try:
+                self._use(form)
+            except ConfigurationError:
+                continue
+            for table in tables:
+                try:
+                    if np.shape(predict(self._convert(table)))[:1] == (rows,):
+                        return
+                except Exception as error:
+                    if best is None and not _concerns_form(error):
+                        best = form
+        self._use(best or self._forms[0])
+
+    def _use(self, form: InputForm) -> None:
+        """Convert tables to *form* from now on."""
+        self._convert: Callable[[Table], Any]
+        self.form, self.dtype_key = form, None
+        if form == "texts":
+            if [column.kind for column in self._columns] != ["text"]:
+                raise ConfigurationError(
+                    "schema must be one text column for a model fitted on texts: set schema=Schema.of(text=str)"
+                )
+            self._convert = _to_texts
+        elif form == "records":
+            self._convert = _RecordConverter(self._columns)
+        elif form == "frame" or self._names is not None:
+            frame = self._frame_converter()
+            self.dtype_key = dtype_key(self._columns, framed=True)
+            self._convert = frame if form == "frame" else lambda table: frame(table).to_numpy()
+        else:
+            self._convert, self.dtype_key = self._array_converter()
+        if is_native_booster(self._model) and library_of(self._model) == "xgboost":
+            self._convert = _DMatrixConverter(self._convert)
+
+    def _frame_converter(self) -> FrameConverter:
+        _require_pandas()
+        columns = {column.name: column for column in self._columns}
+        names = list(columns) if self._names is None else self._names
+        stores = stored_names(self._model) is not None
+        # No encoder reads these columns, so they keep the dtype of the training DataFrame.
+        kinds = {column.name: column.kind for column in infer_columns(self._model)} if stores else {}
+        return FrameConverter(
+            names,
+            none=find_none_columns(self._model) if stores else frozenset(),
+            plain={c.name for c in self._columns if c.kind == "text" and kinds.get(c.name, "any") == "any"},
+            categories=match_categories(self._model, names, columns) if stores else {},
+            integers=[names[index] for index in categorical_columns(self._model)],
+        )
+
+    def _array_converter(self) -> tuple[Callable[[Table], Any], DtypeKey | None]:
+        integers, kinds = categorical_columns(self._model), {column.kind for column in self._columns}
+        if integers:
+            return _IntegerArrayConverter(integers), None
+        if "any" in kinds and kinds <= {"any", "number"}:
+            return _to_typed_array, array_dtype
+        return Table.to_array, dtype_key(self._columns, framed=False)
+
+
+def _concerns_form(error: Exception) -> bool:
+    """Return whether *error* is that of a model that gets another form of rows than it takes."""
+    structural = isinstance(error, AttributeError | LookupError | NotImplementedError | TypeError)
+    # A look-up or a regular expression that finds nothing returns None: that depends on the values.
+    return (structural and "NoneType" not in str(error)) or type(error).__name__ == "InvalidIndexError"
+
+
+def _to_texts(table: Table) -> Sequence[str]:
+    return table.texts[0]
+
+
+def _to_typed_array(table: Table) -> Any:
+    return table.to_array().astype(array_dtype(table), copy=False)
+
+
+class _IntegerArrayConverter:
+    """Converter to arrays with integers, not floats, in the columns *indices*."""
+
+    def __init__(self, indices: Sequence[int]) -> None:
+        self._indices = indices
+
+    def __call__(self, table: Table) -> Any:
+        array = table.to_array().astype(object)
+        for index in self._indices:
+            array[:, index] = restore_integers(array[:, index])
+        return array
+
+
+class _RecordConverter:
+    """Converter to dictionaries. They lack optional columns that a caller left out."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._optional = {column.name for column in columns if not column.required}
+
+    def __call__(self, table: Table) -> list[dict[str, Any]]:
+        return [
+            {name: value for name, value in row.items() if value is not None or name not in self._optional}
+            for row in table.rows()
+        ]
+
+
+class _DMatrixConverter:
+    """Converter to the matrix that an ``xgboost.Booster`` takes."""
+
+    def __init__(self, convert: Callable[[Table], Any]) -> None:
+        self._convert = convert
+
+    def __call__(self, table: Table) -> Any:
+        import xgboost
+
+        return xgboost.DMatrix(self._convert(table), enable_categorical=True)
 
 
 def required_names(model: Any, columns: Sequence[Column]) -> list[str] | None:
@@ -126,53 +230,3 @@ def _require_pandas() -> None:
         raise ConfigurationError(
             'a model fitted on named columns needs pandas: pip install "modelgate[pandas]"'
         ) from None
-
-
-def _dtype_key(columns: Sequence[Column], *, framed: bool) -> DtypeKey | None:
-    """Return the `DtypeKey` for tables of *columns*, or None if the dtypes do not depend on the rows.
-
-    A null turns a column of integers or booleans into floats. In a DataFrame, pandas infers the dtype of
-    a column of the kind ``any`` from its values. An array of numbers is always float64.
-    """
-    numbers = [column for column in columns if column.numeric]
-    texts = [column for column in columns if not column.numeric]
-    unknown = [i for i, column in enumerate(texts) if column.kind == "any"] if framed else []
-    exact = [i for i, column in enumerate(numbers) if column.kind != "number" and _may_be_null(column)]
-    if not framed and not texts:
-        exact = []
-    if not unknown and not exact:
-        return None
-
-    def key(table: Table) -> Hashable:
-        # For a single row, this loop is six times as fast as a numpy reduction.
-        values_by_column = table.numbers[:, exact].T.tolist() if exact else ()
-        nulls = tuple([any(value != value for value in values) for values in values_by_column])
-        return nulls, *(_types_key(table.texts[i]) for i in unknown)
-
-    return key
-
-
-def _array_dtype(table: Table) -> type:
-    """Return the dtype of the array for *table*: int64 or float if all values are such, else object.
-
-    A numeric dtype is used where possible, because functions such as ``numpy.log1p`` reject objects.
-    """
-    types = set(map(type, chain.from_iterable(table.texts)))
-    if not types <= {int, float, type(None)}:
-        return object
-    if types == {int} and not table.numbers.shape[1]:
-        return np.int64 if all(cell in _INT64 for cell in chain.from_iterable(table.texts)) else object
-    return float
-
-
-def _may_be_null(column: Column) -> bool:
-    return column.nullable or (not column.required and column.default is None)
-
-
-def _types_key(cells: Sequence[Any]) -> Hashable:
-    """Return a key for *cells*. If two keys are equal, pandas infers the same dtype for the cells."""
-    types = frozenset(map(type, cells))
-    if int in types and not all(cell in _INT64 for cell in cells if type(cell) is int):
-        # Beyond int64, pandas infers uint64 or object from the values. A unique key prevents joining.
-        return object()
-    return types

@@ -7,6 +7,7 @@ from itertools import islice
 from ..errors import InvalidInput, InvalidValues, MissingColumns
 from ..spelling import SHOWN_TEXT, closest_match
 from .columns import Column
+from .names import normalize_name
 from .schema_options import SchemaOptions
 
 __all__ = ["ColumnError", "ValidationReport"]
@@ -88,7 +89,8 @@ class ValidationReport:
         """
         unused = [name for name in list(sent)[:COMPARED] if len(name) <= SHOWN_TEXT]
         for column in self.missing[:COMPARED]:
-            match = closest_match(column, unused)
+            equal = (name for name in unused if normalize_name(name) == normalize_name(column))
+            match = next(equal, None) or closest_match(column, unused)
             if match is not None:
                 self.suggestions[match] = column
 

@@ -4,6 +4,7 @@ This is the reference implementation. The JSON and CSV decoders have fast paths 
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..codecs.json import reject_encoded_text
 from ..errors import InvalidInput, MalformedBody
 from .coerce import broken_rule, coerce_to_kind, coercion_warnings, null_texts, parse_text
 from .columns import Column
+from .names import match_names
 from .report import ValidationReport
 from .schema_options import SchemaOptions
 from .table import Table
@@ -44,14 +46,15 @@ def validate_rows(
         if not isinstance(row, Mapping):
             reject_encoded_text(f"Row {index}", row)
             raise MalformedBody(f"Row {index} is not an object of column names and values")
+    rows = _use_column_names(columns, rows)  # type: ignore[arg-type]
     report, warnings = ValidationReport(), list[str]()
-    values = [_ColumnReader(column, options, text=text).read(rows, report, warnings) for column in columns]  # type: ignore[arg-type]
+    values = [_ColumnReader(column, options, text=text).read(rows, report, warnings) for column in columns]
     if report.missing or options.extra_columns == "forbid":
         names = {column.name for column in columns}
-        extra = list(dict.fromkeys(name for row in rows for name in row if name not in names))  # type: ignore[attr-defined]
+        extra = list(dict.fromkeys(name for row in rows for name in row if name not in names))
         report.unexpected = extra if options.extra_columns == "forbid" else []
         report.suggest(extra)
-        report.wrapper = _find_wrapper(rows, names)  # type: ignore[arg-type]
+        report.wrapper = _find_wrapper(rows, names)
     report.raise_for_errors(len(rows), columns, options)
     return _build_table(columns, values, len(rows), tuple(warnings))
 
@@ -63,6 +66,16 @@ def _find_wrapper(rows: Sequence[Mapping[str, object]], names: Collection[str]) 
         if isinstance(inner, Mapping) and name not in names and not inner.keys().isdisjoint(names):
             return name
     return None
+
+
+def _use_column_names(
+    columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]
+) -> Sequence[Mapping[str, Any]]:
+    """Return *rows* with the schema's spelling of names that can only mean one column."""
+    aliases = match_names([column.name for column in columns], dict.fromkeys(chain.from_iterable(rows)))
+    if not aliases:
+        return rows
+    return [{aliases.get(name, name): value for name, value in row.items()} for row in rows]
 
 
 def check_sparsity(rows: int, columns: int, size: int) -> None:
@@ -99,7 +112,10 @@ class _ColumnReader:
     def __init__(self, column: Column, options: SchemaOptions, *, text: bool) -> None:
         self._column = column
         self._nulls = null_texts(column, options.na_values) if text else None
-        self._from_text = text or (options.coerce_strings and column.kind != "any")
+        self._from_text = (
+            text or column.kind == "datetime" or (options.coerce_strings and column.kind != "any")
+        )
+        self._default = coerce_to_kind(column, column.default)
         self._is_csv = text
         self._unknown_levels = options.unknown_levels
 
@@ -115,7 +131,7 @@ class _ColumnReader:
                 if column.required:
                     report.add_missing(column, rows)
                     return values
-                values.append(column.default)
+                values.append(self._default)
             elif value is None or (self._nulls is not None and value in self._nulls):
                 if not column.nullable:
                     report.add(column, "must not be null", index, None)

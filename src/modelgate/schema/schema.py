@@ -1,6 +1,6 @@
 """Input schema of a deployment."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,10 @@ import msgspec
 import numpy as np
 
 from ..errors import ConfigurationError, InvalidInput
+from ..spelling import closest_match
 from .coerce import to_json_value
-from .columns import Column, Kind, Level
+from .column_spec import ColumnSpec, create_column, override_column
+from .columns import Column, Level
 from .csv_decoder import CSV, ROWS, CSVDecoder
 from .introspection import infer_from_sample, read_mlflow_signature, read_pandera_schema
 from .introspection.infer_columns import infer_columns
@@ -25,8 +27,6 @@ from .training import infer_columns_with_training
 __all__ = ["Schema"]
 
 _STRICT = SchemaOptions()
-
-_KINDS: dict[type, Kind] = {float: "number", int: "integer", bool: "boolean", str: "text"}
 
 
 class Schema:
@@ -56,17 +56,17 @@ class Schema:
         self._csv = CSVDecoder(self.columns, options)
 
     @classmethod
-    def of(cls, **columns: type | Sequence[Level] | Column) -> "Schema":
+    def of(cls, **columns: ColumnSpec) -> "Schema":
         """Create a schema by hand: ``Schema.of(age=float, plan=["free", "pro"])``.
 
         Args:
-            columns: Each column by name: ``float``, ``int``, ``bool``, ``str``, a list of the allowed
-                values, or a `Column`.
+            columns: Each column by name: ``float``, ``int``, ``bool``, ``str``, ``datetime.datetime``, the
+                name of a kind such as ``"boolean"``, a list of the allowed values, or a `Column`.
 
         Raises:
             ConfigurationError: A column has any other value.
         """
-        return cls([_create_column(name, spec) for name, spec in columns.items()])
+        return cls([create_column(name, spec) for name, spec in columns.items()])
 
     @classmethod
     def from_model(cls, model: object, X: object = None) -> "Schema":  # noqa: N803  scikit-learn's word
@@ -167,6 +167,29 @@ class Schema:
                 raise ConfigurationError(f"option must be one of {', '.join(known)} (got {option!r})")
         return Schema(self.columns, replace(self.options, **options))
 
+    def with_columns(self, columns: Mapping[str, ColumnSpec]) -> "Schema":
+        """Return a copy with other rules for some columns: ``schema.with_columns({"active": bool})``.
+
+        Args:
+            columns: By column name, a value as in `of`. Unless it is a `Column`, the column is still
+                required, nullable and described as before.
+
+        Raises:
+            ConfigurationError: The schema has no column of a name, or a value is none of these.
+        """
+        for name in columns:
+            if name not in self.names:
+                match = closest_match(name, self.names)
+                hint = f": did you mean {match!r}?" if match else ""
+                raise ConfigurationError(
+                    f"columns must be names of the schema's columns (got {name!r}){hint}"
+                )
+        changed = [
+            override_column(column, columns[column.name]) if column.name in columns else column
+            for column in self.columns
+        ]
+        return Schema(changed, self.options)
+
     def __iter__(self) -> Iterator[Column]:
         return iter(self.columns)
 
@@ -234,6 +257,8 @@ class Schema:
         return self._csv.iter_tables(raw, rows)
 
     def _records(self, rows: Any) -> Sequence[object]:
+        # A narwhals DataFrame wraps one of pandas, polars or another library.
+        rows = rows.to_native() if hasattr(rows, "to_native") else rows
         if hasattr(rows, "to_dicts"):
             rows = rows.to_dicts()
         elif hasattr(rows, "to_dict") and hasattr(rows, "columns"):
@@ -250,29 +275,22 @@ class Schema:
             rows = [dict(zip(self.names, row, strict=True)) for row in rows]
         if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) for row in rows):
             raise InvalidInput("Send rows: a mapping, a sequence of mappings, an array or a DataFrame")
-        for name in dict.fromkeys(name for row in rows for name in row):
-            if not isinstance(name, str):
-                raise InvalidInput(
-                    f"Column names must be text (got {name!r}): rename the column, or send an array"
-                )
+        names = _names_as_text(dict.fromkeys(name for row in rows for name in row))
         convert = to_json_value if self.options.nan == "reject" else _nan_to_null
-        return [{name: convert(value) for name, value in row.items()} for row in rows]
+        return [{names[name]: convert(value) for name, value in row.items()} for row in rows]
 
 
-def _create_column(name: str, spec: type | Sequence[Level] | Column) -> Column:
-    if isinstance(spec, Column):
-        return replace(spec, name=name)
-    if isinstance(spec, type) and spec in _KINDS:
-        return Column(name, _KINDS[spec])
-    if isinstance(spec, Sequence) and not isinstance(spec, str) and spec:
-        kinds = {_KINDS.get(type(level)) for level in spec}
-        kind = "number" if kinds == {"number", "integer"} else kinds.pop() if len(kinds) == 1 else None
-        if kind is not None:
-            return Column(name, kind, tuple(spec))
-    raise ConfigurationError(
-        f"column {name!r} must be float, int, bool, str, a list of values of one of these types, or a Column"
-        f" (got {spec!r})"
-    )
+def _names_as_text(names: Iterable[Any]) -> dict[Any, str]:
+    """Return each name as text: a DataFrame without column names has whole numbers instead."""
+    texts = {name: str(name) if type(name) is int else name for name in names}
+    for name in texts.values():
+        if not isinstance(name, str):
+            raise InvalidInput(
+                f"Column names must be text (got {name!r}): rename the column, or send an array"
+            )
+    if len(set(texts.values())) < len(texts):
+        raise InvalidInput("Column names must be different (got a number and the same number as text)")
+    return texts
 
 
 def _mapping_to_rows(rows: Mapping[str, Any]) -> list[Any]:

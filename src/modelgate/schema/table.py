@@ -1,6 +1,7 @@
 """Tables of validated rows."""
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import cache
 from itertools import chain, compress
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .columns import Column
+from .datetimes import to_python_datetimes
 from .split_rows import columns_to_records
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ class Table:
         columns: Columns of the schema.
         numbers: float64 array of shape (rows, numeric columns), for the columns of kind ``number``,
             ``integer`` and ``boolean``, in their order. Null is NaN.
-        texts: Values of each other column, in their order. Null is None.
+        texts: Values of each other column, in their order: text, datetime64, or anything. Null is None.
         warnings: Warnings to return to the caller.
     """
 
@@ -57,10 +59,13 @@ class Table:
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         """Return the values of the column *name* as an array.
 
-        Its dtype is float64, int64 or bool according to the kind, and object for ``text`` and ``any``.
-        Integers and booleans with a null among them are float64; null is NaN.
+        Its dtype is float64, int64, bool or datetime64 according to the kind, and object for ``text`` and
+        ``any``. Integers and booleans with a null among them are float64; null is NaN. Datetimes of a column
+        with a time zone are in UTC; null is NaT.
         """
         column, index = self._locate()[name]
+        if column.kind == "datetime":
+            return np.array(self.texts[index], dtype=f"datetime64[{column.resolution or 'us'}]")
         if not column.numeric:
             return np.array(self.texts[index], dtype=object)
         values = self.numbers[:, index]
@@ -98,10 +103,15 @@ class Table:
         return Table(self._columns, self.numbers[rows], texts)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the rows as dictionaries of plain Python values. Null is None."""
+        """Return the rows as dictionaries of plain Python values. Null is None.
+
+        Datetimes of a column with a time zone are in that zone.
+        """
         return columns_to_records({column.name: self._to_list(column) for column in self._columns})
 
     def _to_list(self, column: Column) -> list[Any]:
+        if column.kind == "datetime":
+            return to_python_datetimes(self[column.name], column.timezone)
         values: list[Any] = self[column.name].tolist()
         if not column.numeric:
             return values
@@ -112,13 +122,13 @@ class Table:
     def to_array(self) -> npt.NDArray[Any]:
         """Return a new array of shape (rows, columns), in the order of the schema.
 
-        Its dtype is float64, or object if there are columns of text.
+        Its dtype is float64, or object if there are columns of text or datetimes.
         """
         if not self.texts:
             return self.numbers.copy()
         array = np.empty((len(self), len(self._columns)), dtype=object)
-        for index, name in enumerate(self):
-            array[:, index] = self[name]
+        for index, column in enumerate(self._columns):
+            array[:, index] = self._to_list(column) if column.kind == "datetime" else self[column.name]
         return array
 
     def to_pandas(self, none: Collection[str] = (), *, plain: Collection[str] = ()) -> "pandas.DataFrame":
@@ -135,6 +145,9 @@ class Table:
             return pandas.DataFrame(self.numbers.copy("K"), columns=list(self), copy=False)
         columns = {}
         for column in self._columns:
+            if column.kind == "datetime":
+                columns[column.name] = _to_series(column, self[column.name])
+                continue
             values = np.array(self[column.name])
             if not column.numeric and column.name not in none:
                 values[values == np.array(None)] = np.nan
@@ -145,3 +158,21 @@ class Table:
                 series = series.astype(pandas.Series(["text"]).dtype)
             columns[column.name] = series
         return pandas.DataFrame(columns, copy=False)
+
+
+def _to_series(column: Column, values: npt.NDArray[Any]) -> "pandas.Series[Any]":
+    """Return datetimes with the dtype of the training data."""
+    import pandas
+
+    series = pandas.Series(values.astype(f"datetime64[{column.resolution or _default_resolution()}]"))
+    if column.timezone is None:
+        return series
+    return pandas.Series(pandas.DatetimeIndex(series).tz_localize("UTC").tz_convert(column.timezone))
+
+
+@cache
+def _default_resolution() -> str:
+    """Return the resolution that the installed pandas gives to datetimes read from text."""
+    import pandas
+
+    return pandas.to_datetime(["2024-01-06"]).unit

@@ -11,8 +11,10 @@ import numpy as np
 from .coerce import parse_text
 from .columns import Column
 from .introspection import infer_from_values
+from .introspection.boosting import stored_categories
 from .introspection.infer_columns import infer_columns
 from .model_input import column_labels
+from .names import find_labels
 
 __all__ = ["columns_without_guesses", "infer_columns_with_training"]
 
@@ -20,8 +22,8 @@ __all__ = ["columns_without_guesses", "infer_columns_with_training"]
 def infer_columns_with_training(model: Any, X: Any) -> list[Column]:  # noqa: N803  scikit-learn's word
     """Return the columns that *model* needs, refined by its training rows *X*.
 
-    A column of the kind ``any`` or ``number`` gets the kind of its values in *X*. Names that LightGBM
-    changed get their original spelling.
+    A column of the kind ``any`` or ``number`` gets the kind of its values in *X*, and a number that *X*
+    confirms no longer accepts booleans. Names that LightGBM changed get their original spelling.
 
     Args:
         model: Fitted estimator.
@@ -36,12 +38,15 @@ def infer_columns_with_training(model: Any, X: Any) -> list[Column]:  # noqa: N8
         if X.shape[1] != len(columns):
             return columns
         return [_refine_kind(column, X[:, index]) for index, column in enumerate(columns)]
-    known = [name for name in getattr(X, "columns", X) if isinstance(name, str)]
+    known = list(getattr(X, "columns", X))
     if len(set(known)) < len(known):
         return columns
-    names = column_labels(model, known) or [column.name for column in columns]
+    names = column_labels(model, list(map(str, known))) or [column.name for column in columns]
     columns = [replace(column, name=name) for column, name in zip(columns, names, strict=True)]
-    values = {name: X[name] for name in known if X[name] is not None}
+    values = {name: X[label] for name, label in find_labels(known, names).items() if X[label] is not None}
+    for index, levels in stored_categories(model).items():
+        if levels is None and columns[index].name in values:
+            columns[index] = infer_from_values(columns[index].name, values[columns[index].name], max_levels=0)
     return [
         _refine_kind(column, values[column.name]) if column.name in values else column for column in columns
     ]
@@ -50,15 +55,24 @@ def infer_columns_with_training(model: Any, X: Any) -> list[Column]:  # noqa: N8
 def _refine_kind(column: Column, values: Any) -> Column:
     """Return *column*, with the kind of its training *values* if these contradict the inferred kind."""
     dtype = getattr(getattr(values, "dtype", None), "kind", "O")
-    if column.levels is not None or column.kind not in ("any", "number") or dtype in "mM":
+    if column.levels is not None or column.kind not in ("any", "number") or dtype == "m":
         return column
     if column.kind == "number" and dtype in "iuf":
-        return column  # without inspecting what may be millions of rows
+        # without inspecting what may be millions of rows
+        return replace(column, accepts_booleans=False)
     sample = infer_from_values(column.name, values, max_levels=0)
-    contradicts = sample.kind in ("boolean", "text") if column.kind == "number" else sample.kind != "any"
+    certain = ("boolean", "text", "datetime")
+    contradicts = sample.kind in certain if column.kind == "number" else sample.kind != "any"
     if sample.typical_value is None or not contradicts:
         return column
-    return replace(column, kind=sample.kind)
+    return replace(
+        column,
+        kind=sample.kind,
+        accepts_booleans=False,
+        timezone=sample.timezone,
+        resolution=sample.resolution,
+        typical_value=sample.typical_value if sample.kind == "datetime" else column.typical_value,
+    )
 
 
 def columns_without_guesses(raw: bytes) -> Mapping[str, Any]:

@@ -7,8 +7,10 @@ from ..flow import Flow, Layer, drive, stack
 from ..flow.timing import Timing
 from ..inference import Prediction
 from ..inference.decision import DecisionRule
+from ..inference.nonfinite import NullNonFinite
 from ..inference.predictor import Predictor
 from ..schema import Schema
+from ..schema.model_input import InputForm
 from .layers.rounding import Round
 from .layers.validate import Validate
 from .query import Query
@@ -23,6 +25,7 @@ def score(
     schema: Schema | None = None,
     target: str | Sequence[str] = "prediction",
     decimals: int | None = None,
+    input: InputForm | None = None,  # noqa: A002  a word for users
 ) -> Prediction:
     """Score *rows* with *model*. As in a gate, rows are validated and predicted numbers can be rounded.
 
@@ -32,13 +35,14 @@ def score(
         schema: Schema of the input; None to infer it from the estimator.
         target: Name of the target, or of each output.
         decimals: Number of decimals, see `Round`; None for no rounding.
+        input: Form of the rows that an estimator takes, see `Deployment`; None to find it.
 
     Raises:
         MissingColumns, InvalidValues, InvalidInput, MalformedBody: The rows do not match the schema.
         PredictionError: The model failed.
         ConfigurationError: The value of an option is not valid, see `Predictor` and `Round`.
     """
-    predictor = Predictor(model, schema, target=target)
+    predictor = Predictor(model, schema, target=target, input=input)
     layers: list[Layer[Query, Prediction]] = [Validate(predictor.schema), Round(decimals)]
     return drive(stack(layers, predict)(Query(rows, predictor=predictor)))
 
@@ -60,5 +64,5 @@ def _measure(flow: Flow[Prediction], timing: Timing) -> Flow[Prediction]:
     return prediction
 
 
-def _apply_rule(flow: Flow[Prediction], rule: DecisionRule) -> Flow[Prediction]:
+def _apply_rule(flow: Flow[Prediction], rule: DecisionRule | NullNonFinite) -> Flow[Prediction]:
     return rule.apply((yield from flow))

@@ -18,16 +18,15 @@ from functools import partial
 from queue import Empty
 
 from ...errors import Overloaded
-from ...flow import Flow, WorkerPool, isolate_errors
-from ...flow.fair_pool import MAX_WAITING
+from ...flow import Flow, WorkerPool
+from ...flow.fair_pool import MAX_WAITING, this_thread
 from ...flow.fork_safety import reset_after_fork
 from ...schema import Table
 from ...validation import require_positive_int
-from ..model_metrics import ModelMetrics
+from ..model_metrics import LIGHT, ModelMetrics
 from ..prediction import Prediction
 from .calls import BatchInfo, ModelCalls, is_in_call
-from .latency import LIGHT
-from .queue import BatchQueue, BatchRun
+from .queue import BatchQueue, BatchRun, Leader
 from .waiters import LoopWaiter, Result, ThreadWaiter, Waiter, call_soon, resolve_all
 
 __all__ = ["Batcher"]
@@ -109,8 +108,7 @@ class Batcher:
         """
         rows = len(table.numbers)
         if rows >= self._max_rows:
-            call = partial(isolate_errors, self._score_large, table)
-            return (yield self._workers.wait(call, rows=rows))  # type: ignore[no-any-return]
+            return (yield self._workers.wait(partial(self._score_large, table), rows=rows))  # type: ignore[no-any-return]
         result: Result = yield _BatchWait(self, table)  # type: ignore[misc]  # has the attributes of a Wait
         if isinstance(result, BaseException):
             raise result
@@ -128,7 +126,7 @@ class Batcher:
 
     def wait(self, table: Table) -> Result:
         """Block until *table* is scored, and return its result."""
-        return self._wait(ThreadWaiter(table, self._key_of(table)), None)
+        return self._wait(ThreadWaiter(table, len(table.numbers), self._key_of(table)), None)
 
     def wait_with_timeout(self, table: Table, seconds: float) -> Result:
         """Like `wait`, but for at most *seconds*. Slow models are called by a worker thread.
@@ -136,9 +134,9 @@ class Batcher:
         Raises:
             TimeoutError: The table was not scored within *seconds*.
         """
-        deadline, key = time.monotonic() + seconds, self._key_of(table)
-        can_lead = self._is_light(len(table.numbers), max(LIGHT, seconds * _UNCANCELLABLE_PART))
-        return self._wait(ThreadWaiter(table, key, can_lead=can_lead), deadline)
+        deadline, rows = time.monotonic() + seconds, len(table.numbers)
+        can_lead = self._is_light(rows, max(LIGHT, seconds * _UNCANCELLABLE_PART))
+        return self._wait(ThreadWaiter(table, rows, self._key_of(table), can_lead), deadline)
 
     def _wait(self, waiter: ThreadWaiter, deadline: float | None) -> Result:
         try:
@@ -181,7 +179,8 @@ class Batcher:
 
     def wait_async(self, table: Table) -> Awaitable[Result]:
         """Queue *table*, and return a future of the running event loop for its result."""
-        waiter = LoopWaiter(table, self._key_of(table))
+        rows, key, loop = len(table.numbers), self._key_of(table), asyncio.get_running_loop()
+        waiter = LoopWaiter(table, rows, key, loop, loop.create_future(), this_thread.in_worker)
         try:
             if self._is_reentrant() or not self._enqueue(waiter):
                 waiter.resolve(self._calls.score([waiter], "unbatched")[0])
@@ -218,8 +217,8 @@ class Batcher:
                 and isinstance(waiter, ThreadWaiter)
                 and waiter.can_lead
             ):
-                run = self._run = BatchRun("idle", thread=waiter, batch=(waiter,))
-                run.begin()
+                ident, now = threading.get_ident(), time.monotonic()
+                self._run = BatchRun("idle", waiter, batch=(waiter,), ident=ident, started_at=now)
                 return True
             stuck = run is not None and run.is_stuck(self._workers.hang_timeout)
             if run is not None and run.started_at is not None and not stuck and is_in_call():
@@ -235,25 +234,25 @@ class Batcher:
                 else:
                     self._submit("idle")
             elif run is None or (run.loop is not waiter.loop and (run.loop or waiter.in_worker)):
-                # Only wait for more requests if the call is expensive enough to be worth batching.
-                rows_seen = waiter.rows if self._is_light(waiter.rows) else 0
-                self._assign("loop", waiter.loop, rows_seen)
+                self._assign(self._queue.choose_leader(), "loop", waiter.loop, waiter.rows)
             return True
 
     def _is_light(self, rows: int, limit: float = LIGHT) -> bool:
         return self._calls.latency.is_light(rows, limit) if self._inline is None else self._inline
 
-    def _assign(self, reason: str, loop: asyncio.AbstractEventLoop | None = None, rows_seen: int = 0) -> None:
+    def _assign(
+        self, leader: Leader, reason: str, loop: asyncio.AbstractEventLoop | None, rows_seen: int = 0
+    ) -> None:
         """Assign the next run to a waiting thread, to the event loop of all waiters, or to a worker.
 
         The lock must be held.
 
         Args:
+            leader: See `BatchQueue.choose_leader`.
             reason: Reason why the batch will be scored.
             loop: Event loop that runs in this thread.
             rows_seen: See `_run_scheduled`.
         """
-        leader = self._queue.choose_leader()
         if isinstance(leader, ThreadWaiter):
             leader.wakeups.put(None)
             self._run = BatchRun(reason, thread=leader)
@@ -273,7 +272,8 @@ class Batcher:
     ) -> None:
         """Score the next batch on *loop*, or in a worker if the call is expected to take long.
 
-        While each pass of the loop brings more rows, the batch waits for the next pass.
+        While each pass of the loop brings more rows, the batch waits for the next pass. If the call is
+        expensive enough to be worth batching, it waits for one pass in any case.
 
         Args:
             run: The run to lead.
@@ -286,9 +286,11 @@ class Batcher:
                 rows = self._queue.rows
                 if self._run is not run:
                     return
-            if passes > 1 and rows_seen < rows < self._max_rows:
+            light = self._is_light(min(rows, self._max_rows))
+            put_off = rows > rows_seen or (passes == _MAX_PASSES and not light)
+            if put_off and passes > 1 and rows < self._max_rows:
                 loop.call_soon(self._run_scheduled, run, loop, rows, passes - 1)
-            elif self._is_light(min(rows, self._max_rows)):
+            elif light:
                 self._lead(run, loop)
             else:
                 with self._lock:
@@ -336,9 +338,7 @@ class Batcher:
                 return False
             run.begin()
             if not run.batch:
-                # In this order: if a KeyboardInterrupt comes in between, no waiter is lost.
-                run.batch = self._queue.next_batch()
-                self._queue.remove(run.batch)
+                self._queue.move_batch(run)
                 if self._queue.waiters:
                     run.reason = "full"
             return bool(run.batch)
@@ -368,10 +368,9 @@ class Batcher:
                     if isinstance(waiter, ThreadWaiter):
                         # A KeyboardInterrupt may have come after its result was set and before it was woken.
                         waiter.wakeups.put(None)
-            while self._queue.waiters and self._queue.waiters[0].is_done():
-                self._queue.remove([self._queue.waiters[0]])
+            self._queue.drop_done()
             if self._queue.waiters:
-                self._assign("busy", loop)
+                self._assign(self._queue.choose_leader(), "busy", loop)
             else:
                 self._run = None
 

@@ -6,11 +6,9 @@ from contextvars import Context
 from functools import partial
 from typing import NamedTuple
 
-from ...flow import isolate_errors
 from ...schema import Table
-from ..model_metrics import ModelMetrics
+from ..model_metrics import LatencyEstimator, ModelMetrics
 from ..prediction import Prediction
-from .latency import LatencyEstimator
 from .waiters import Result, Waiter
 
 __all__ = ["BatchInfo", "ModelCalls", "is_in_call"]
@@ -118,7 +116,7 @@ class ModelCalls:
                     table, context = batch[0].table, None if batch[0] is own else batch[0].context
                 else:
                     table, context = Table.concat([waiter.table for waiter in batch]), Context()
-                call = partial(isolate_errors, self._score, table)
+                call = partial(self._score, table)
                 if context is not None:
                     call = partial(context.run, call)
                 prediction, elapsed = self._metrics.measure(reason, rows, call)

@@ -9,10 +9,15 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from threading import get_ident
 from time import monotonic
+from typing import TypeAlias
+
+import msgspec
 
 from .waiters import ThreadWaiter, Waiter
 
-__all__ = ["BatchQueue", "BatchRun"]
+__all__ = ["BatchQueue", "BatchRun", "Leader"]
+
+Leader: TypeAlias = ThreadWaiter | asyncio.AbstractEventLoop | None
 
 _MAX_REQUESTS = 256
 """Largest number of requests in a batch. The limit is for event loops, which resume all in one pass."""
@@ -52,11 +57,8 @@ class BatchQueue:
         self.waiters = deque(waiter for waiter in all_waiters if not waiter.is_done())
         self.rows = sum(waiter.rows for waiter in self.waiters)
 
-    def next_batch(self) -> list[Waiter]:
-        """Return the first waiter, and the others with the same key that fit into one call.
-
-        They stay in the queue.
-        """
+    def move_batch(self, run: "BatchRun") -> None:
+        """Move the first waiter, and the others with the same key that fit into one call, to *run*."""
         batch, rows = list[Waiter](), 0
         for waiter in self.waiters:
             if waiter.is_done() or (batch and waiter.key != batch[0].key):
@@ -65,10 +67,8 @@ class BatchQueue:
                 break
             batch.append(waiter)
             rows += waiter.rows
-        return batch
-
-    def remove(self, batch: Sequence[Waiter]) -> None:
-        """Remove the waiters of *batch*, and those at the head of the queue that are done."""
+        # In this order: if a KeyboardInterrupt comes in between, no waiter is lost.
+        run.batch = batch
         remaining = set(batch)
         while self.waiters and (self.waiters[0] in remaining or self.waiters[0].is_done()):
             first = self.waiters.popleft()
@@ -79,7 +79,12 @@ class BatchQueue:
             self.waiters = deque(waiter for waiter in self.waiters if waiter not in remaining)
             self.rows = sum(waiter.rows for waiter in self.waiters)
 
-    def choose_leader(self) -> ThreadWaiter | asyncio.AbstractEventLoop | None:
+    def drop_done(self) -> None:
+        """Remove the waiters at the head of the queue that are done."""
+        while self.waiters and self.waiters[0].is_done():
+            self.rows -= self.waiters.popleft().rows
+
+    def choose_leader(self) -> Leader:
         """Return the leader of the next batch: a waiting thread, an event loop, or None for a worker thread.
 
         A waiting thread that may run the model is preferred. The event loop is returned if all waiters
@@ -94,40 +99,27 @@ class BatchQueue:
         return loop
 
 
-class BatchRun:
+class BatchRun(msgspec.Struct, eq=False):
     """The next batch, or the one being scored.
 
-    Args:
+    Attributes:
         reason: Reason why the call is made, one of `model_metrics.REASONS`.
         thread: The waiting thread that is assigned to score the batch, if any.
         loop: The event loop on which the call is scheduled, if any.
         certain: Whether a thread is certain to begin the run. It is not if the leader is an event loop,
             which may be blocked, or a job that may wait in the queue of the worker threads.
         batch: Waiters to score; if empty, they are taken from the queue when the run begins.
-
-    Attributes:
         ident: Identifier of the thread that has begun the run.
         started_at: Time at which the run began, on the clock of `time.monotonic`.
     """
 
-    __slots__ = ("batch", "certain", "ident", "loop", "reason", "started_at", "thread")
-
-    def __init__(
-        self,
-        reason: str,
-        *,
-        thread: ThreadWaiter | None = None,
-        loop: asyncio.AbstractEventLoop | None = None,
-        certain: bool = True,
-        batch: Sequence[Waiter] = (),
-    ) -> None:
-        self.reason = reason
-        self.thread = thread
-        self.loop = loop
-        self.certain = certain
-        self.batch = batch
-        self.ident: int | None = None
-        self.started_at: float | None = None
+    reason: str
+    thread: ThreadWaiter | None = None
+    loop: asyncio.AbstractEventLoop | None = None
+    certain: bool = True
+    batch: Sequence[Waiter] = ()
+    ident: int | None = None
+    started_at: float | None = None
 
     def begin(self) -> None:
         """Record that the run begins now, in this thread."""

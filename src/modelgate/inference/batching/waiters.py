@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import partial
 from queue import SimpleQueue
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
-from ...flow.fair_pool import is_in_worker
+import msgspec
+
 from ...schema import Table
 from ..prediction import Prediction
 
@@ -16,15 +17,14 @@ __all__ = ["LoopWaiter", "Result", "ThreadWaiter", "Waiter", "call_soon", "resol
 Result: TypeAlias = Prediction | BaseException
 
 
-class ThreadWaiter:
+class ThreadWaiter(msgspec.Struct, eq=False):
     """A table, and the thread that waits for its prediction.
 
-    Args:
+    Attributes:
         table: Rows to score.
+        rows: Number of rows.
         key: Batch key: only tables with equal keys are scored in one call.
         can_lead: Whether the thread may run the model itself.
-
-    Attributes:
         context: Copy of the caller's context variables.
         in_worker: True, because the thread may be a worker thread.
         abandoned: Whether the thread has stopped waiting.
@@ -32,19 +32,17 @@ class ThreadWaiter:
         wakeups: Queue on which the thread sleeps. An item wakes it.
     """
 
-    __slots__ = ("abandoned", "can_lead", "context", "key", "result", "rows", "table", "wakeups")
-    loop = None
-    in_worker = True
+    table: Table
+    rows: int
+    key: Hashable = None
+    can_lead: bool = True
+    context: Context = msgspec.field(default_factory=copy_context)
+    abandoned: bool = False
+    result: Result | None = None
+    wakeups: SimpleQueue[None] = msgspec.field(default_factory=SimpleQueue)
 
-    def __init__(self, table: Table, key: Hashable = None, *, can_lead: bool = True) -> None:
-        self.table = table
-        self.key = key
-        self.rows = len(table.numbers)
-        self.can_lead = can_lead
-        self.context = copy_context()
-        self.abandoned = False
-        self.result: Result | None = None
-        self.wakeups: SimpleQueue[None] = SimpleQueue()
+    loop: ClassVar[None] = None
+    in_worker: ClassVar[bool] = True
 
     def is_done(self) -> bool:
         """Return whether the table no longer needs a prediction."""
@@ -56,7 +54,7 @@ class ThreadWaiter:
         self.wakeups.put(None)
 
 
-class LoopWaiter:
+class LoopWaiter(msgspec.Struct, eq=False):
     """A table, and the future through which a task of an event loop waits for its prediction.
 
     Args:
@@ -64,21 +62,22 @@ class LoopWaiter:
         key: Batch key: only tables with equal keys are scored in one call.
 
     Attributes:
-        context: Copy of the caller's context variables.
+        table: Rows to score.
+        rows: Number of rows.
+        key: Batch key, as for `ThreadWaiter`.
+        loop: The event loop.
         future: Receives the prediction or the error as its result.
         in_worker: Whether the loop runs in a worker thread.
+        context: Copy of the caller's context variables.
     """
 
-    __slots__ = ("context", "future", "in_worker", "key", "loop", "rows", "table")
-
-    def __init__(self, table: Table, key: Hashable = None) -> None:
-        self.table = table
-        self.key = key
-        self.rows = len(table.numbers)
-        self.context = copy_context()
-        self.loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Result] = self.loop.create_future()
-        self.in_worker = is_in_worker()
+    table: Table
+    rows: int
+    key: Hashable
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Result]
+    in_worker: bool
+    context: Context = msgspec.field(default_factory=copy_context)
 
     def is_done(self) -> bool:
         """Return whether the table no longer needs a prediction."""

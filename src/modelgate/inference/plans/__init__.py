@@ -84,7 +84,7 @@ def _first_exact_plan(
     model_schema = Schema.from_model(model)
     plan = Plan(plan_predictor(model, _source(model, schema, orders[0])))
     try:
-        verify(plan, reference, schema, model_schema, sample)
+        verify(plan.predict, reference, schema, model_schema, sample)
     except Unplannable:
         if len(orders) == 1:
             raise

@@ -55,20 +55,13 @@ PredictFn: TypeAlias = Callable[[Table], PlanOutput]
 class Plan:
     """Function that predicts a table exactly as the estimator for which it was built. Thread-safe.
 
-    Args:
-        predict: Function that returns the predictions.
-
-    Raises:
-        Exception: In a call: the plan cannot predict the table, and the estimator must be called instead.
+    Attributes:
+        predict: The function. An error means that the plan cannot predict the table, and that the estimator
+            must be called instead.
     """
 
     def __init__(self, predict: PredictFn) -> None:
-        self._predict = predict
-
-    def __call__(self, table: Table) -> PlanOutput:
-        # An infinite prediction is rejected later. Without errstate, numpy would log a warning, too.
-        with np.errstate(all="ignore"):
-            return self._predict(table)
+        self.predict = predict
 
 
 class Unplannable(Exception):
@@ -137,7 +130,7 @@ class FeatureSource:
         return read if self.features is not None else partial(_read_without_infinities, read)
 
     def column_reader(self, step: Any) -> ColumnReader:
-        """Return the function that reads the input of the encoder *step* as columns of Python values.
+        """Return the function that reads the input of *step* as columns of Python values.
 
         Raises:
             Unplannable: The input is a sparse matrix.
@@ -151,6 +144,14 @@ class FeatureSource:
         read = self.number_reader(step)
         return lambda table: [_nan_to_none(column) for column in read(table).T]
 
+    def encoded_reader(self, step: Any, encode: Callable[[list[Sequence[Any]]], Numbers]) -> ReadFn:
+        """Return the function that reads the columns of *step* and encodes them as numbers.
+
+        Raises:
+            Unplannable: The input is a sparse matrix.
+        """
+        return partial(_read_encoded, self.column_reader(step), encode)
+
 
 def _read_without_infinities(read: ReadFn, table: Table) -> Numbers:
     block = read(table)
@@ -163,6 +164,8 @@ def _reject_untyped(features: Sequence[FeatureRef]) -> None:
         if feature.column.kind == "any":
             # pandas infers the dtype of such a column from the values of each batch.
             raise Unplannable(f"column {feature.column.name!r} has the kind any")
+        if feature.column.kind == "datetime":
+            raise Unplannable(f"column {feature.column.name!r} has the kind datetime")
 
 
 def _block_reader(positions: list[int], order: MemoryOrder) -> ReadFn:
@@ -179,6 +182,12 @@ def _read_columns(positions: Sequence[tuple[bool, int]], table: Table) -> list[S
         _nan_to_none(table.numbers[:, position]) if numeric else table.texts[position]
         for numeric, position in positions
     ]
+
+
+def _read_encoded(
+    read_columns: ColumnReader, encode: Callable[[list[Sequence[Any]]], Numbers], table: Table
+) -> Numbers:
+    return encode(read_columns(table))
 
 
 def _nan_to_none(numbers: Numbers) -> list[Any]:

@@ -1,5 +1,6 @@
 """Plans of category encoders, which map each value to a row of numbers."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -7,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...schema import Table
-from .base import ColumnReader, FallBack, FeatureSource, Numbers, ReadFn, Unplannable, register_transformer
+from .base import FallBack, FeatureSource, Numbers, Unplannable, register_transformer
 
 __all__: list[str] = []
 
@@ -96,11 +96,11 @@ def _encoded(
         _LookUp(_category_indices(categories.tolist()), numbers, ignore_unknown)
         for categories, numbers in zip(step.categories_, rows, strict=True)
     ]
-    encode = partial(_encode, source.column_reader(step), look_ups)
-    if not sparse:
-        return FeatureSource(read=encode)
     width = sum(numbers.shape[1] for numbers in rows)
-    return FeatureSource(read=partial(_encode_limited, encode, _MAX_DENSE // width), sparse=True)
+    max_rows = _MAX_DENSE // width if sparse else math.inf
+    return FeatureSource(
+        read=source.encoded_reader(step, partial(_encode, look_ups, max_rows)), sparse=sparse
+    )
 
 
 def _category_indices(categories: list[Any]) -> dict[Any, int]:
@@ -117,12 +117,8 @@ def _is_null(value: Any) -> bool:
     return value is None or value != value
 
 
-def _encode_limited(encode: ReadFn, max_rows: int, table: Table) -> Numbers:
-    if len(table.numbers) > max_rows:
+def _encode(look_ups: Sequence[_LookUp], max_rows: float, columns: Sequence[Sequence[Any]]) -> Numbers:
+    if len(columns[0]) > max_rows:
         raise FallBack
-    return encode(table)
-
-
-def _encode(read_columns: ColumnReader, look_ups: Sequence[_LookUp], table: Table) -> Numbers:
-    parts = [look_up(values) for look_up, values in zip(look_ups, read_columns(table), strict=True)]
+    parts = [look_up(values) for look_up, values in zip(look_ups, columns, strict=True)]
     return parts[0] if len(parts) == 1 else np.ascontiguousarray(np.concatenate(parts, axis=1))

@@ -78,17 +78,21 @@ def _plan_log_linear(step: Any, source: FeatureSource) -> PredictFn:
 @register_predictor("sklearn.linear_model._logistic", "LogisticRegression", "LogisticRegressionCV")
 def _plan_logistic(step: Any, source: FeatureSource) -> PredictFn:
     read_scores = score_reader(step, source, step.coef_.T, step.intercept_)
-    predict = partial(_predict_binary, load_expit()) if len(step.classes_) == 2 else _predict_multiclass
-    return lambda table: predict(step.classes_, read_scores(table))
+    if len(step.classes_) == 2:
+        return partial(_predict_binary, read_scores, step.classes_, load_expit())
+    return partial(_predict_multiclass, read_scores, step.classes_)
 
 
-def _predict_binary(expit: Callable[[Numbers], Numbers] | None, classes: Any, scores: Numbers) -> PlanOutput:
-    scores = scores.reshape(-1)
+def _predict_binary(
+    read_scores: ReadFn, classes: Any, expit: Callable[[Numbers], Numbers] | None, table: Table
+) -> PlanOutput:
+    scores = read_scores(table).reshape(-1)
     labels = classes.take(scores > 0)
     return labels, None if expit is None else binary_probabilities(expit(scores))
 
 
-def _predict_multiclass(classes: Any, scores: Numbers) -> PlanOutput:
+def _predict_multiclass(read_scores: ReadFn, classes: Any, table: Table) -> PlanOutput:
+    scores = read_scores(table)
     return argmax_labels(classes, scores), softmax(scores)
 
 
@@ -104,5 +108,5 @@ def _plan_classifier(step: Any, source: FeatureSource) -> PredictFn:
             raise Unplannable(f"no plan for the probabilities of {type(step).__name__}")
         expit = load_expit()
     if len(classes) == 2:
-        return lambda table: _predict_binary(expit, classes, read_scores(table))
+        return partial(_predict_binary, read_scores, classes, expit)
     return lambda table: (argmax_labels(classes, read_scores(table)), None)

@@ -38,7 +38,7 @@ class OnnxPlan(Plan):
     def __init__(
         self, graph: OnnxModel, reference: PredictFn, synthetic: SyntheticRows, sample: Table | None
     ) -> None:
-        super().__init__(graph.predict_table)
+        self._graph = graph
         self._reference = reference
         self.difference: Difference | None = None
         unbounded = synthetic.unbounded_columns
@@ -51,11 +51,12 @@ class OnnxPlan(Plan):
             self.difference = difference(reference(table), graph.predict_table(table))
             self.summary = str(self.difference)
 
-    def __call__(self, table: Table) -> PlanOutput:
+    def predict(self, table: Table) -> PlanOutput:
+        """Predict *table*, see `Plan`."""
         by_estimator = _needs_estimator(table)
         if by_estimator.all():
             raise FallBack
-        output = super().__call__(table.select(~by_estimator) if by_estimator.any() else table)
+        output = self._graph.predict_table(table.select(~by_estimator) if by_estimator.any() else table)
         finite = _finite_rows(output)
         if not by_estimator.any() and finite.all():
             return output

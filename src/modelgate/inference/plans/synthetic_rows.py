@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ...schema import Column, Schema, Table
+from ...schema.coerce import coerce_to_kind
 
 __all__ = ["UNUSUAL_VALUES", "SyntheticRows", "vary_rows"]
 
@@ -69,7 +70,7 @@ class SyntheticRows:
         if levels:
             return [levels[index] for index in self._random.integers(len(levels), size=count)]
         if not column.numeric:
-            return [column.example] * count
+            return [coerce_to_kind(column, column.example)] * count
         if column.kind == "boolean":
             return list(self._random.integers(2, size=count).tolist())
         minimum, maximum = _range(column, self._model_column(column))

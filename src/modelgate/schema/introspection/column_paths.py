@@ -9,10 +9,19 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from ...errors import ConfigurationError
-from .estimator_info import is_imputer, is_passthrough, is_sklearn_subclass, is_vectorizer, tag
+from .estimator_info import (
+    is_imputer,
+    is_passthrough,
+    is_sklearn_subclass,
+    is_vectorizer,
+    only_checks_names,
+    tag,
+)
+from .libraries import library_names, library_of
 
 __all__ = [
     "ColumnPath",
+    "first_inside",
     "has_placeholders",
     "input_names",
     "last_step_names",
@@ -63,6 +72,8 @@ def input_names(model: Any) -> list[str]:
     if takes_texts(model):
         return ["text"]
     count = getattr(model, "n_features_in_", None) if names is None else len(names)
+    if count is None and hasattr(model, "num_features"):  # xgboost.Booster
+        count = model.num_features()
     if count is None:
         raise ConfigurationError(
             f"schema: {type(model).__name__} is not fitted, or does not store its input columns:"
@@ -74,20 +85,17 @@ def input_names(model: Any) -> list[str]:
 def stored_names(model: Any) -> list[str] | None:
     """Return the column names stored in *model* or an estimator inside it, or None.
 
-    scikit-learn stores them in ``feature_names_in_``, CatBoost in ``feature_names_``, xgboost in
-    ``feature_names``; a ``lightgbm.Booster`` returns them from ``feature_name()``.
+    scikit-learn stores them in ``feature_names_in_``, other libraries elsewhere: see `library_names`.
     """
     names = _own_names(model)
-    inner = _first_inside(model) if names is None else None
+    inner = first_inside(model) if names is None else None
     return names if inner is None else stored_names(inner)
 
 
 def _own_names(model: Any) -> list[str] | None:
     names: Any = getattr(model, "feature_names_in_", None)
     if names is None and hasattr(model, "predict"):
-        names = getattr(model, "feature_names_", None) or getattr(model, "feature_names", None)
-        if not names and _is_of_lightgbm(model) and hasattr(model, "feature_name"):
-            names = model.feature_name()
+        names = library_names(model)
     # Other models may use these attributes for something else.
     is_list = isinstance(names, list | tuple) or hasattr(names, "tolist")
     return [str(name) for name in names] or None if is_list else None
@@ -108,36 +116,34 @@ def last_step_names(model: Any) -> list[str] | None:
 
 def renames_columns(model: Any) -> bool:
     """Return whether the first estimator in *model* is LightGBM, which stores ``a b`` as ``a_b``."""
-    if _is_of_lightgbm(model):
+    if library_of(model) == "lightgbm":
         return True
-    inner = _first_inside(model)
+    inner = first_inside(model)
     return inner is not None and renames_columns(inner)
 
 
 def has_placeholders(model: Any) -> bool:
-    """Return whether the stored names are placeholders that CatBoost or LightGBM created for an array.
+    """Return whether the stored names are placeholders that a library created for an array.
 
     scikit-learn creates no placeholders: names such as ``0`` and ``1`` in it are columns of a DataFrame.
     """
     names = _own_names(model)
     if names is None:
-        inner = _first_inside(model)
+        inner = first_inside(model)
         return inner is not None and has_placeholders(inner)
+    if library_of(model) == "statsmodels":
+        return type(model.model.data).__name__ != "PandasData"
     prefixes = ("Column_",) if hasattr(model, "feature_names_in_") else ("Column_", "")
     return any(names == [f"{prefix}{index}" for index in range(len(names))] for prefix in prefixes)
 
 
-def _is_of_lightgbm(model: Any) -> bool:
-    return type(model).__module__.startswith("lightgbm")
-
-
-def _first_inside(model: Any) -> Any:
+def first_inside(model: Any) -> Any:
     """Return the first estimator inside *model* that receives its unchanged input, or None."""
     if getattr(model, "steps", None):
         steps = (step for _, step in model.steps if step not in (None, "passthrough"))
         return next((step for step in steps if not hasattr(step, "fit_resample")), None)
-    members = getattr(model, "estimators_", None)
-    return members[0] if isinstance(members, list) and members else unwrap_estimator(model)
+    members = _fitted_members(model)
+    return members[0] if members else unwrap_estimator(model)
 
 
 def takes_texts(model: Any) -> bool:
@@ -206,6 +212,7 @@ class _ColumnTracer:
     def _trace_ensemble(
         self, step: Any, members: list[tuple[Any, list[int]]], columns: list[_Provenance]
     ) -> list[_Provenance]:
+        columns = _extend_paths(step, columns) if only_checks_names(step) else columns
         for member, indices in members:
             for column in self.trace(member, [columns[index] for index in indices]):
                 self.finish(column)
@@ -281,8 +288,8 @@ def _ensemble_members(step: Any, width: int) -> list[tuple[Any, list[int]]]:
     For an ensemble of simple estimators of the same type, such as a forest, the list is empty: its trees
     add no information. If there is one estimator per class or output, only the first is returned.
     """
-    members = getattr(step, "estimators_", None)
-    if not isinstance(members, list) or not members or type(step).__name__.endswith("Chain"):
+    members = _fitted_members(step)
+    if not members or type(step).__name__.endswith("Chain"):
         return []
     if type(step).__name__.startswith(("OneVsRest", "MultiOutput")):
         members = members[:1]
@@ -292,6 +299,14 @@ def _ensemble_members(step: Any, width: int) -> list[tuple[Any, list[int]]]:
     if features is None:
         return [(member, list(range(width))) for member in members]
     return [(member, list(map(int, indices))) for member, indices in zip(members, features, strict=True)]
+
+
+def _fitted_members(step: Any) -> list[Any]:
+    """Return the members of an ensemble without scikit-learn's constants for classes that always occur."""
+    members = getattr(step, "estimators_", None)
+    if not isinstance(members, list):
+        return []
+    return [member for member in members if type(member).__name__ != "_ConstantPredictor"]
 
 
 def _is_composite(step: Any) -> bool:

@@ -18,10 +18,14 @@ __all__ = [
     "is_passthrough",
     "is_sklearn_subclass",
     "is_vectorizer",
+    "only_checks_names",
     "tag",
     "takes_anything",
     "training_stats",
 ]
+
+_LIBRARIES_OF_NUMBERS = {"sklearn", "xgboost", "lightgbm", "catboost"}
+"""Libraries whose estimators take numbers, unless their tags say otherwise. Others may never set the tags."""
 
 
 def column_kind(step: Any, index: int | None) -> Kind | list[Any] | None:
@@ -45,13 +49,20 @@ def column_kind(step: Any, index: int | None) -> Kind | list[Any] | None:
         categorical = [*step.get_cat_feature_indices(), *step.get_text_feature_indices()]
         return "any" if index is None or index in categorical else "number"
     if not type(step).__module__.startswith("sklearn."):
-        return "any" if hasattr(step, "transform") or tag(step, "categorical", "string") else "number"
+        is_unknown = hasattr(step, "transform") or not _predicts_numbers(step)
+        return "any" if is_unknown or tag(step, "categorical", "string") else "number"
     if getattr(step, "func", None) is not None or takes_anything(step):
         return "any"
     categories = getattr(step, "categories_", None)
     if categories is not None and index is not None:
         return _to_list(categories[index])
     return _hist_boosting_kind(step, index) if hasattr(step, "is_categorical_") else "number"
+
+
+def _predicts_numbers(step: Any) -> bool:
+    """Return whether the ``predict`` of *step*, which may be inherited, is of a library that takes numbers."""
+    predict = getattr(type(step), "predict", None)
+    return getattr(predict, "__module__", "").partition(".")[0] in _LIBRARIES_OF_NUMBERS
 
 
 def _hist_boosting_kind(step: Any, index: int | None) -> Kind | list[Any]:
@@ -107,6 +118,11 @@ def is_passthrough(step: Any) -> bool:
     scikit-learn fits one for a branch ``"passthrough"`` of a ColumnTransformer.
     """
     return type(step).__name__ == "FunctionTransformer" and step.func is None and not step.validate
+
+
+def only_checks_names(step: Any) -> bool:
+    """Return whether *step* passes its input on after checking that it has all columns, even unused ones."""
+    return hasattr(step, "transformers_") or type(step).__name__ == "OutputCodeClassifier"
 
 
 def takes_anything(step: Any) -> bool:

@@ -9,16 +9,21 @@ import numpy as np
 from ...errors import ConfigurationError
 from ..coerce import coerce_to_kind
 from ..columns import Column, Kind, Level
-from .column_paths import ColumnPath, input_names, paths_through, stored_names, unwrap_estimator
+from .boosting import categorical_columns, stored_categories
+from .classes import final_estimator, stored_classes
+from .column_paths import ColumnPath, input_names, paths_through, stored_names
 from .estimator_info import (
     column_kind,
     encodes_none,
     imputes,
     is_passthrough,
+    only_checks_names,
     tag,
     takes_anything,
     training_stats,
 )
+from .libraries import accepts_null, mlflow_inputs
+from .mlflow import read_mlflow_signature
 
 __all__ = ["find_none_columns", "infer_columns", "outputs_of"]
 
@@ -27,21 +32,48 @@ def infer_columns(model: Any) -> list[Column]:
     """Return the columns that *model* needs, in the order of its training data.
 
     Columns that a ColumnTransformer drops are left out, although ``feature_names_in_`` contains them.
+    Numbers may be sent as booleans, because a model does not store which of them were booleans in training.
 
     Raises:
         ConfigurationError: The model stores neither names nor number of its input columns, or encodes
             dates or other values that JSON cannot represent.
     """
+    inputs = mlflow_inputs(model)
+    if inputs is not None:
+        return read_mlflow_signature(inputs)
     columns: dict[str, Column] = {}
     for path in paths_through(model):
         column = _infer_column(path)
         columns[path.name] = _merge(columns[path.name], column) if path.name in columns else column
     names = input_names(model)
+    _add_categories(model, names, columns)
     if stored_names(model) != names:
         # A model fitted on an array needs a value at every position, even for columns that it drops.
         kind: Kind = "number" if all(column.numeric for column in columns.values()) else "any"
-        return [columns.get(name) or Column(name, kind, required=False, nullable=True) for name in names]
-    return [columns[name] for name in names if name in columns]
+        optional = {name: Column(name, kind, required=False, nullable=True) for name in names}
+        columns = optional | columns
+    return [_accept_booleans(columns[name]) for name in names if name in columns]
+
+
+def _accept_booleans(column: Column) -> Column:
+    return replace(column, accepts_booleans=column.kind in ("number", "integer"))
+
+
+def _add_categories(model: Any, names: Sequence[str], columns: dict[str, Column]) -> None:
+    """Set the levels of columns in *columns* that *model* expects in the category dtype of pandas.
+
+    The tags of XGBoost declare all columns categorical if one of them may be. CatBoost rejects null as a
+    category.
+    """
+    stored = stored_categories(model)
+    for index, name in enumerate(names):
+        levels = stored.get(index)
+        if levels is not None:
+            columns[name] = _with_levels(name, levels.tolist(), nullable=True)
+        elif stored and index not in stored and columns[name].kind == "any":
+            columns[name] = replace(columns[name], kind="number")
+    for index in categorical_columns(model):
+        columns[names[index]] = replace(columns[names[index]], nullable=False)
 
 
 def find_none_columns(model: Any) -> frozenset[str]:
@@ -55,23 +87,15 @@ def find_none_columns(model: Any) -> frozenset[str]:
 
 def outputs_of(model: Any) -> tuple[tuple[Level, ...] | None, ...]:
     """Return one item for each output of *model*: its classes as in ``classes_``, or None if numeric."""
-    estimator = _final_estimator(model)
-    classes = getattr(model, "classes_", None)
+    estimator = final_estimator(model)
+    classes = stored_classes(model)
     if classes is None:
         return (None,) * _count_numeric_outputs(estimator)
-    if isinstance(classes, list):
-        return tuple(tuple(labels.tolist()) for labels in classes)
     binarizer = getattr(estimator, "_label_binarizer", None) or getattr(estimator, "label_binarizer_", None)
     if str(getattr(binarizer, "y_type_", "")).startswith("multilabel"):
         # Each label is an output with the classes 0 and 1. classes_ only lists the indices of the labels.
-        return ((0, 1),) * len(classes)
-    return (tuple(classes.tolist()),)
-
-
-def _final_estimator(model: Any) -> Any:
-    """Return the estimator inside *model* that predicts: the last step of a pipeline, the best of a search."""
-    inner = model.steps[-1][1] if getattr(model, "steps", None) else unwrap_estimator(model)
-    return model if inner is None else _final_estimator(inner)
+        return ((0, 1),) * len(classes[0])
+    return tuple(map(tuple, classes))
 
 
 def _count_numeric_outputs(estimator: Any) -> int:
@@ -91,7 +115,7 @@ def _count_numeric_outputs(estimator: Any) -> int:
 def _infer_column(path: ColumnPath) -> Column:
     steps = _deciding_steps(path)
     if not steps:
-        # A nested ColumnTransformer drops this column, but requires it in its input.
+        # A nested estimator drops this column, but requires it in its input.
         return Column(path.name, "any", required=False, nullable=True)
     kind = column_kind(*steps[-1])
     if kind == "any" and any(getattr(step, "strategy", "") in ("mean", "median") for step, _ in steps[:-1]):
@@ -112,7 +136,7 @@ def _deciding_steps(path: ColumnPath) -> list[tuple[Any, int | None]]:
     """Return the steps of *path* up to the one that determines the kind of its column."""
     steps: list[tuple[Any, int | None]] = []
     for step, index in path.steps:
-        if not hasattr(step, "transformers_"):
+        if not only_checks_names(step):
             steps.append((step, index))
             if column_kind(step, index) is not None:
                 break
@@ -192,8 +216,8 @@ def _accepts_null(path: ColumnPath) -> bool:
             return True
         if type(step).__name__ == "MissingIndicator":
             return False
-        transparent = hasattr(step, "transformers_") or is_passthrough(step) or takes_anything(step)
-        if not transparent and not tag(step, "allow_nan"):
+        transparent = only_checks_names(step) or is_passthrough(step) or takes_anything(step)
+        if not transparent and not tag(step, "allow_nan") and not accepts_null(step):
             return False
     return True
 

@@ -43,7 +43,8 @@ _DTYPE_PREFIXES: tuple[tuple[tuple[str, ...], Kind], ...] = (
     (("float", "double", "decimal"), "number"),
     (("int", "uint", "long"), "integer"),
     (("bool",), "boolean"),
-    (("str", "string", "utf8", "date", "time"), "text"),
+    (("date",), "datetime"),
+    (("str", "string", "utf8", "time"), "text"),
     (("object", "category", "categorical", "enum", "null", "none"), "any"),
 )
 

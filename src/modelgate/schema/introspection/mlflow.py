@@ -6,6 +6,7 @@ from typing import Any
 
 from ...errors import ConfigurationError
 from ..columns import Column, Kind
+from ..datetimes import Resolution
 from .kinds import unreadable
 
 __all__ = ["read_mlflow_signature"]
@@ -67,7 +68,7 @@ _KINDS: dict[str, Kind] = {
     "float": "number",
     "double": "number",
     "string": "text",
-    "datetime": "text",
+    "datetime": "datetime",
 }
 
 
@@ -82,4 +83,6 @@ def _create_column(index: int, spec: Mapping[str, Any]) -> Column:
         raise unreadable(name, f"the type {type_name}")
     # MLflow treats null in an optional column like a missing column.
     required = bool(spec.get("required", True))
-    return Column(name, _KINDS[type_name], required=required, nullable=not required)
+    # MLflow converts datetimes to datetime64[ns].
+    resolution: Resolution | None = "ns" if type_name == "datetime" else None
+    return Column(name, _KINDS[type_name], required=required, nullable=not required, resolution=resolution)

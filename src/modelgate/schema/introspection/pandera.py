@@ -5,6 +5,7 @@ from typing import Any
 
 from ...errors import ConfigurationError
 from ..columns import Column, Kind
+from ..datetimes import read_datetime_dtype
 from .kinds import infer_kind, kind_of_dtype, to_level, unreadable
 
 __all__ = ["read_pandera_schema"]
@@ -51,6 +52,8 @@ def _convert_column(name: Any, column: Any) -> Column:
     kind: Kind = "any" if dtype is None else kind_of_dtype(name, str(dtype))
     if kind == "any" and "levels" in options:
         kind = infer_kind(options["levels"])
+    if kind == "datetime":
+        options |= read_datetime_dtype(dtype) or {}
     return Column(
         name,
         kind,

@@ -3,10 +3,12 @@
 import math
 import statistics
 from collections import Counter
+from datetime import date
 from typing import Any
 
 from ...errors import ConfigurationError
 from ..columns import Column
+from ..datetimes import read_datetime_dtype
 from .kinds import infer_kind, kind_of_dtype, to_level
 
 __all__ = ["infer_from_sample", "infer_from_values"]
@@ -28,10 +30,15 @@ def infer_from_sample(frame: Any, max_levels: int = 20) -> list[Column]:
     """
     if type(max_levels) is not int or max_levels < 0:
         raise ConfigurationError(f"max_levels must be a whole number from 0 (got {max_levels!r})")
+    frame = frame.to_native() if hasattr(frame, "to_native") else frame  # narwhals
     if hasattr(frame, "iter_columns"):
         return [infer_from_values(series.name, series, max_levels) for series in frame.iter_columns()]
     if hasattr(frame, "items") and hasattr(frame, "columns"):
-        return [infer_from_values(name, series, max_levels) for name, series in frame.items()]
+        # A DataFrame without column names has whole numbers instead.
+        return [
+            infer_from_values(str(name) if type(name) is int else name, series, max_levels)
+            for name, series in frame.items()
+        ]
     raise ConfigurationError(f"sample must be a pandas or polars DataFrame (got {type(frame).__name__})")
 
 
@@ -49,6 +56,10 @@ def infer_from_values(name: Any, series: Any, max_levels: int) -> Column:
     values = _to_list(series)
     present = [to_level(name, value) for value in values if value is not None]
     nullable = len(present) < len(values)
+    datetime_options = _find_datetime_options(series, values)
+    if datetime_options is not None:
+        typical = Counter(present).most_common(1)[0][0] if present else None
+        return Column(name, "datetime", nullable=nullable, typical_value=typical, **datetime_options)
     categories = _find_categories(series)
     if categories:
         categories = [to_level(name, category) for category in categories]
@@ -81,6 +92,16 @@ def _to_list(series: Any) -> list[Any]:
         return [None if null else value for value, null in zip(series.tolist(), nulls, strict=True)]
     values = series.tolist() if hasattr(series, "tolist") else series.to_list()
     return [None if _is_nan(value) else value for value in values]
+
+
+def _find_datetime_options(series: Any, values: list[Any]) -> dict[str, Any] | None:
+    """Return the options of a datetime column; None for another one."""
+    options = read_datetime_dtype(series.dtype)
+    if options is None and str(series.dtype) == "object":
+        present = [value for value in values if value is not None]
+        if present and all(isinstance(v, date) and getattr(v, "tzinfo", None) is None for v in present):
+            return {}
+    return options
 
 
 def _is_nan(value: Any) -> bool:

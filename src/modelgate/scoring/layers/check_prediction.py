@@ -1,8 +1,8 @@
 """Scoring layer that checks the prediction returned by the inner layers."""
 
-from ...errors import PredictionError
 from ...flow import Flow, Handler
 from ...inference import Prediction
+from ...inference.nonfinite import prediction_error
 from ...inference.prediction import check_shape, check_values
 from ..query import Query
 
@@ -18,7 +18,7 @@ def check_prediction(query: Query, call_next: Handler[Query, Prediction]) -> Flo
     prediction = yield from call_next(query)
     try:
         check_shape(prediction, len(query.table) if query.table is not None else 0)
-        check_values(prediction)
+        check_values(prediction, nullable=query.predictor is not None and query.predictor.nullable)
     except (ValueError, AttributeError) as error:
-        raise PredictionError from error
+        raise prediction_error(error) from error
     return prediction

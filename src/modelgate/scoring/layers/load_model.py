@@ -86,6 +86,11 @@ class LoadModel:
         prediction.cache_hit = query.cache_hit
         return prediction
 
+    @property
+    def schema_source(self) -> Schema | Callable[[Query], Flow[Schema]]:
+        """Schema of a model that stays in memory, or else `schema`. For `Validate`."""
+        return self.schema if self._predictor is None else self._predictor.schema
+
     def schema(self, query: Query) -> Flow[Schema]:
         """Return the schema of the model.
 

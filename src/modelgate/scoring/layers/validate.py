@@ -19,8 +19,8 @@ SchemaOf: TypeAlias = Callable[[Query], Flow[Schema]]
 
 _MANY_ROWS = 500
 
-# An object with a member. An empty one is a row without columns.
-_OBJECT = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"')
+_FILLED_OBJECT = re.compile(rb"[ \t\r\n]*+\{[ \t\r\n]*+[^}]")
+"""JSON object with members. One without is a row that lacks all columns."""
 
 
 class Validate:
@@ -62,7 +62,7 @@ class Validate:
                 (yield from run(schema.read, rows, max_rows)) if large else schema.read(rows, max_rows)
             )
         except InvalidInput as error:
-            if not self._columns or not isinstance(rows, bytes) or not _OBJECT.match(rows):
+            if not (self._columns and isinstance(rows, bytes) and _FILLED_OBJECT.match(rows)):
                 raise
             query.rows = rows = yield from _rows_from_columns(rows, error)
             query.single = False

@@ -1,0 +1,47 @@
+"""Standard input and output in place of the files of ``modelgate score``."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+from .output_tables import escape
+from .score_output import errors_path
+
+__all__ = ["PIPE", "as_files"]
+
+PIPE = Path("-")
+
+
+@contextmanager
+def as_files(path: Path, output: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield *path* and *output*, with a temporary file in place of one that is `PIPE`.
+
+    A run stores its progress, and reads its input again when it is resumed: it needs files. When it ends
+    with the exit code 0 or 1, the predictions are written to standard output, and the rejected rows to
+    standard error.
+    """
+    with TemporaryDirectory(prefix="modelgate-") as folder:
+        source, predictions = Path(folder, "stdin.csv"), Path(folder, "stdout.csv")
+        if path == PIPE:
+            with source.open("wb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+        try:
+            yield source if path == PIPE else path, predictions if output == PIPE else output
+        except click.exceptions.Exit as done:
+            if output == PIPE and done.exit_code in (0, 1):
+                _write_out(predictions)
+            raise
+
+
+def _write_out(predictions: Path) -> None:
+    rejected = errors_path(predictions)
+    if rejected.exists():
+        click.echo("\n".join(map(escape, rejected.read_text("utf-8").splitlines())), err=True)
+    with predictions.open("rb") as file:
+        shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.flush()

@@ -1,0 +1,65 @@
+"""Predictions that are not finite numbers: the error that names their rows, and null in their place."""
+
+import numpy as np
+
+from ..errors import PredictionError
+from ..schema.report import SHOWN_ROWS
+from .decision import DecisionRule
+from .prediction import NonFiniteError, Output, Prediction, non_finite_rows
+
+__all__ = ["NullNonFinite", "prediction_error"]
+
+
+def prediction_error(error: Exception) -> PredictionError:
+    """Return the error for callers when a model failed with *error*, which is its cause."""
+    if not isinstance(error, NonFiniteError):
+        return PredictionError()
+    message = f"{PredictionError.default_message}: its prediction is not a finite number"
+    if error.count > 1:
+        message += f" ({_describe_rows(error.rows)}): send the other rows without it"
+    return PredictionError(message)
+
+
+class NullNonFinite:
+    """Replaces predictions that are not finite numbers by null, and warns the caller about their rows.
+
+    Numbers become NaN, which every wire format encodes as null. A label becomes None if a probability of its
+    row is not finite, because it does not mean anything then.
+
+    Args:
+        rule: Decision rule that is applied first; None for the model's own labels.
+    """
+
+    def __init__(self, rule: DecisionRule | None = None) -> None:
+        self._rule = rule
+
+    def apply(self, prediction: Prediction) -> Prediction:
+        """Change *prediction* in place, and return it."""
+        if self._rule is not None:
+            self._rule.apply(prediction)
+        rows = {row for output in prediction.outputs for row in _replace(output)}
+        if rows:
+            warning = f"The prediction of {_describe_rows(sorted(rows))} is null: the model returned no finite number"
+            prediction.warnings = [*prediction.warnings, warning]
+        return prediction
+
+
+def _replace(output: Output) -> list[int]:
+    """Replace what is not finite in *output* by null, and return its rows."""
+    rows = non_finite_rows(output)
+    if not rows:
+        return rows
+    if output.probabilities is not None:
+        output.probabilities = np.array(output.probabilities)
+        output.probabilities[rows] = np.nan
+    if output.values.dtype.kind == "f" and output.classes is None:
+        output.values = np.where(np.isfinite(output.values), output.values, np.nan)
+    else:
+        output.values = output.values.astype(object)
+        output.values[rows] = None
+    return rows
+
+
+def _describe_rows(rows: list[int]) -> str:
+    more = len(rows) - SHOWN_ROWS
+    return f"row {', '.join(map(str, rows[:SHOWN_ROWS]))}" + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,56 @@
+"""Runtime of a model with the interface of scikit-learn's estimators; base class of the others."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...schema import Table
+from ...schema.introspection.classes import stored_classes
+from ..plans.base import PlanOutput
+
+__all__ = ["Runtime"]
+
+
+class Runtime:
+    """Calls a fitted model, and knows what its outputs mean.
+
+    This class calls ``predict``, and ``predict_proba`` if there is one. A subclass overrides `predict` for
+    models that are called otherwise.
+
+    Args:
+        model: Fitted model.
+        to_input: Converts a table to the rows that *model* takes.
+
+    Attributes:
+        classes: Class labels of each output; None if all outputs are numbers.
+        has_probabilities: Whether `predict` returns probabilities.
+    """
+
+    def __init__(self, model: Any, to_input: Callable[[Table], Any]) -> None:
+        self._model = model
+        self._to_input = to_input
+        self.classes: list[list[Any]] | None = stored_classes(model)
+        self.has_probabilities = self.classes is not None and hasattr(model, "predict_proba")
+
+    def predict(self, table: Table) -> PlanOutput:
+        """Return values of shape (rows,) or (rows, outputs), and probabilities.
+
+        The probabilities have the shape (rows, classes); for several outputs they are a list of such arrays,
+        or an array of shape (rows, labels) with the probability that each label is present. None if the model
+        has none.
+        """
+        # Converted for each call: a transformer with copy=False changes its input.
+        values = np.asarray(self._model.predict(self._to_input(table)))
+        if not self.has_probabilities:
+            return values, None
+        return values, _to_arrays(self._model.predict_proba(self._to_input(table)))
+
+
+def _to_arrays(probabilities: Any) -> Any:
+    """Return the output of ``predict_proba`` as an array, or as a list with an array for each output."""
+    if isinstance(probabilities, np.ndarray):
+        return probabilities
+    if isinstance(probabilities, list) and np.ndim(probabilities[0]) == 2:
+        return list(map(np.asarray, probabilities))
+    return np.asarray(probabilities)

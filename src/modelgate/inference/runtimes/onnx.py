@@ -1,0 +1,17 @@
+"""Runtime of ONNX graphs."""
+
+from ...models.onnx import OnnxModel
+from ...schema import Table
+from ..plans.base import PlanOutput
+from .base import Runtime
+
+__all__ = ["OnnxRuntime"]
+
+
+class OnnxRuntime(Runtime):
+    """Runs an ONNX graph, which gives labels and probabilities at once."""
+
+    _model: OnnxModel
+
+    def predict(self, table: Table) -> PlanOutput:
+        return self._model.predict_table(table)

@@ -1,0 +1,232 @@
+"""Read and write skops files.
+
+skops creates only trusted types, but a file may make it call any of them, and any trusted function, with
+arguments of its choice. `read_skops` rejects files that would call what modelgate trusts in addition to skops.
+"""
+
+import copy
+import io
+import json
+import math
+import re
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, Any
+
+import numpy as np
+
+from ..errors import ConfigurationError
+from .file_readers import walk_parts
+from .load_policy import LoadPolicy
+from .trusted_types import FIT_ATTRIBUTES, FIT_PARAMETERS, TRUSTED
+
+__all__ = ["foreign_types", "read_skops", "write_skops"]
+
+_SCHEMA = "schema.json"
+_VERSION = re.compile(rb'"_sklearn_version":\s*{[^{}]*"content":\s*"\\"([^"\\]+)\\""')
+_LARGEST_RATIO = 100
+
+_HEADERS: Mapping[tuple[int, int], Callable[..., Any]] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+_REFERRING = (
+    *("FunctionNode", "ObjectNode", "PartialNode", "SparseMatrixNode", "TreeNode", "TupleNode", "TypeNode"),
+)
+"""Loaders of skops that do not call the name in a state. Any other one may."""
+
+_REFERRED = {*TRUSTED} - {"numpy.dtype", "sklearn.utils._bunch.Bunch"}
+"""Trusted names that a file may only refer to."""
+
+_JSON_TYPE = {"__module__": "builtins", "__class__": "str"}
+_JOBLIB = 'use format="joblib", which writes a pickle'
+_PINNED = f"save it with joblib and pin the file with sha256=, or pack it: {_JOBLIB}"
+
+
+def read_skops(content: bytes, policy: LoadPolicy, remedy: str = _PINNED) -> Any:
+    """Deserialize an estimator. Untrusted parts that only fitting and scoring use are left out.
+
+    Args:
+        content: Content of the file.
+        policy: Checks that the file must pass.
+        remedy: Advice in the error for untrusted types.
+
+    Raises:
+        ConfigurationError: skops is missing, the file has untrusted types or would call a function, it
+            grows too much when unpacked, or it was saved with another version of scikit-learn.
+    """
+    skops_io = _import_skops_io()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        _reject_zip_bomb(archive, len(content))
+        schema = archive.read(_SCHEMA)
+    # Compared first: other versions have other types.
+    for version in sorted(set(_VERSION.findall(schema))):
+        policy.check_sklearn_version(version.decode())
+    content, foreign = _drop_fit_only(content, schema)
+    if foreign:
+        raise ConfigurationError(
+            f"the file contains types that are not trusted: {', '.join(foreign)}: {remedy}"
+        )
+    return skops_io.loads(content, trusted=list(TRUSTED))
+
+
+def foreign_types(content: bytes) -> list[str]:
+    """Return the untrusted types that prevent a file from being loaded, without creating any objects."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return _drop_fit_only(content, archive.read(_SCHEMA))[1]
+
+
+def _drop_fit_only(content: bytes, schema: bytes) -> tuple[bytes, list[str]]:
+    """Return the file without untrusted parts that only fitting uses, and its other untrusted types."""
+    document = json.loads(schema)
+    foreign = _find_foreign(content, document)
+    if not foreign:
+        return content, []
+    for state in _iterate_states(document):
+        attributes = state.get("content")
+        if (
+            _name_of(state).startswith("sklearn.")
+            and isinstance(attributes, dict)
+            and "key_types" in attributes
+        ):
+            _drop_attributes(attributes, foreign)
+    content = _with_schema(content, document)
+    return content, sorted(_find_foreign(content, document))
+
+
+def _find_foreign(content: bytes, document: Any) -> set[str]:
+    untrusted = set(_import_skops_io().get_untrusted_types(data=content)) - set(TRUSTED)
+    return untrusted | _find_calls(document)
+
+
+def _find_calls(document: Any) -> set[str]:
+    """Return the names that loading the file would call although they are only trusted to be referred to."""
+    states = list(_iterate_states(document))
+    calls = {_name_of(state) for state in states if state["__loader__"] not in _REFERRING} & _REFERRED
+    # A dict calls the type of each of its keys. Of all states with the same id, skops uses the first.
+    used: dict[Any, Any] = {}
+    for state in states:
+        if state["__loader__"] == "DictNode":
+            key_types = state["key_types"]["content"]
+            calls.update(_name_of(key) for key in key_types if not _is_harmless_key_type(key))
+            used |= {part["__id__"]: part for part in (state["key_types"], *key_types)}
+    return calls.union(_name_of(state) for state in states if used.get(state.get("__id__"), state) != state)
+
+
+def _is_harmless_key_type(state: Mapping[str, Any]) -> bool:
+    return state["__loader__"] == "TypeNode" and _name_of(state) not in _REFERRED
+
+
+def _iterate_states(document: Any) -> Iterator[dict[str, Any]]:
+    """Yield the state of every object in a file: the members from which skops creates it."""
+    stack = [document]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            if "__loader__" in value:
+                yield value
+            stack += value.values()
+        elif isinstance(value, list):
+            stack += value
+
+
+def _name_of(state: Mapping[str, Any]) -> str:
+    return f"{state['__module__']}.{state['__class__']}"
+
+
+def _drop_attributes(attributes: Mapping[str, Any], foreign: set[str]) -> None:
+    """Drop the attributes of an estimator that contain *foreign* names and are not used to predict."""
+    values, key_types = attributes["content"], attributes["key_types"]["content"]
+    for index, name in reversed(list(enumerate(values))):
+        if not foreign.isdisjoint(map(_name_of, _iterate_states(values[name]))):
+            if name in FIT_PARAMETERS:
+                content = json.dumps(FIT_PARAMETERS[name])
+                values[name] = {"__loader__": "JsonNode", **_JSON_TYPE, "content": content}
+            elif name in FIT_ATTRIBUTES:
+                del values[name], key_types[index]
+
+
+def _with_schema(content: bytes, document: Any) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(buffer, "w") as changed:
+        for name in set(archive.namelist()) - {_SCHEMA}:
+            changed.writestr(name, archive.read(name))
+        changed.writestr(_SCHEMA, json.dumps(document))
+    return buffer.getvalue()
+
+
+def write_skops(model: Any) -> tuple[bytes, Any]:
+    """Serialize *model*, and return the bytes and the estimator that `read_skops` reads from them.
+
+    Raises:
+        ConfigurationError: skops is missing, or cannot write the model or read it again.
+    """
+    skops_io = _import_skops_io()
+    try:
+        try:
+            content: bytes = skops_io.dumps(model)
+        except Exception:
+            content = skops_io.dumps(_without_unwritable_parts(model))
+        return content, read_skops(content, LoadPolicy(), remedy=_JOBLIB)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"model: {error}") from None
+    except Exception as error:
+        raise ConfigurationError(f"model: skops cannot write the model ({error}): {_JOBLIB}") from error
+
+
+def _without_unwritable_parts(model: Any) -> Any:
+    """Return a copy of *model* without parts that skops cannot write and that only fitting uses."""
+    model = copy.deepcopy(model)
+    for _, part in walk_parts(model):
+        if type(part).__module__.startswith("sklearn."):
+            for name, value in list(getattr(part, "__dict__", {}).items()):
+                if name in FIT_PARAMETERS and not _is_writable(value):
+                    setattr(part, name, FIT_PARAMETERS[name])
+                elif name in FIT_ATTRIBUTES and not _is_writable(value):
+                    delattr(part, name)
+    return model
+
+
+def _is_writable(value: Any) -> bool:
+    try:
+        _import_skops_io().dumps(value)
+    except Exception:
+        return False
+    return True
+
+
+def _import_skops_io() -> Any:
+    try:
+        import skops.io
+    except ImportError:
+        raise ConfigurationError('.skops files need skops: pip install "modelgate[skops]"') from None
+    return skops.io
+
+
+def _reject_zip_bomb(archive: zipfile.ZipFile, size: int) -> None:
+    """Raise `ConfigurationError` if the headers in a file of *size* bytes declare far more data than that.
+
+    zipfile reads no more of a member than the declared size, but numpy allocates an array of the declared
+    size before it reads the data.
+    """
+    if sum(info.file_size for info in archive.infolist()) > _LARGEST_RATIO * size:
+        raise ConfigurationError(
+            f"the file must not grow to more than {_LARGEST_RATIO} times its size when it is unpacked"
+        )
+    for info in archive.infolist():
+        with archive.open(info) as member:
+            if info.filename.endswith(".npy"):
+                _check_array(member, info.file_size)
+            elif info.filename.endswith(".npz"):
+                with zipfile.ZipFile(member) as inner:
+                    _reject_zip_bomb(inner, info.file_size)
+
+
+def _check_array(member: IO[bytes], size: int) -> None:
+    read_header = _HEADERS.get(np.lib.format.read_magic(member))
+    if read_header is None:
+        raise ConfigurationError("the file contains an array of an unknown format: save the model again")
+    shape, _, dtype = read_header(member)
+    if member.tell() + math.prod(shape) * dtype.itemsize != size:
+        raise ConfigurationError("the file contains an array whose size differs from its header")

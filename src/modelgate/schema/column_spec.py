@@ -1,0 +1,58 @@
+"""Short forms of columns: a Python type, the name of a kind, or a list of levels."""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeAlias, get_args
+
+from ..errors import ConfigurationError
+from .columns import Column, Kind, Level
+
+__all__ = ["ColumnSpec", "create_column", "override_column"]
+
+ColumnSpec: TypeAlias = type | str | Sequence[Level] | Column
+"""A type (``float``, ``int``, ``bool``, ``str``, ``datetime.datetime``), the name of a kind, a list of levels, or a `Column`."""
+
+_KINDS: dict[type, Kind] = {
+    float: "number",
+    int: "integer",
+    bool: "boolean",
+    str: "text",
+    datetime.datetime: "datetime",
+}
+
+
+def create_column(name: str, spec: ColumnSpec) -> Column:
+    """Create the column *name* from *spec*.
+
+    Raises:
+        ConfigurationError: *spec* is no `ColumnSpec`.
+    """
+    if isinstance(spec, Column):
+        return replace(spec, name=name)
+    if isinstance(spec, str) and spec in get_args(Kind):
+        return Column(name, spec)  # type: ignore[arg-type]
+    if isinstance(spec, type) and spec in _KINDS:
+        return Column(name, _KINDS[spec])
+    if isinstance(spec, Sequence) and not isinstance(spec, str) and spec:
+        kinds = {_KINDS.get(type(level)) for level in spec}
+        kind = "number" if kinds == {"number", "integer"} else kinds.pop() if len(kinds) == 1 else None
+        if kind is not None:
+            return Column(name, kind, tuple(spec))
+    raise ConfigurationError(
+        f"column {name!r} must be one of {', '.join(type_.__name__ for type_ in _KINDS)}, the name of a kind"
+        f" ({', '.join(get_args(Kind))}), a list of values of one type, or a Column (got {spec!r})"
+    )
+
+
+def override_column(column: Column, spec: ColumnSpec) -> Column:
+    """Return the column of *spec* in place of *column*.
+
+    Unless *spec* is a `Column`, it is required, nullable and described as *column* is.
+    """
+    created = create_column(column.name, spec)
+    if isinstance(spec, Column):
+        return created
+    return replace(
+        created, required=column.required, nullable=column.nullable, description=column.description
+    )

@@ -1,0 +1,70 @@
+"""Keys of tables that may be joined, because no dtype depends on the rows that are joined."""
+
+from collections.abc import Callable, Hashable, Sequence
+from itertools import chain
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .columns import Column
+from .table import Table
+
+__all__ = ["DtypeKey", "array_dtype", "dtype_key"]
+
+DtypeKey: TypeAlias = Callable[[Table], Hashable]
+"""Function that returns a key for a table.
+
+Tables with equal keys can be joined: the model gets the same dtypes as for each table alone.
+"""
+
+_INT64 = range(-(2**63), 2**63)
+
+
+def dtype_key(columns: Sequence[Column], *, framed: bool) -> DtypeKey | None:
+    """Return the `DtypeKey` for tables of *columns*, or None if the dtypes do not depend on the rows.
+
+    A null turns a column of integers or booleans into floats. In a DataFrame, pandas infers the dtype of
+    a column of the kind ``any`` from its values. An array of numbers is always float64.
+    """
+    numbers = [column for column in columns if column.numeric]
+    texts = [column for column in columns if not column.numeric]
+    unknown = [i for i, column in enumerate(texts) if column.kind == "any"] if framed else []
+    exact = [i for i, column in enumerate(numbers) if column.kind != "number" and _may_be_null(column)]
+    if not framed and not texts:
+        exact = []
+    if not unknown and not exact:
+        return None
+
+    def key(table: Table) -> Hashable:
+        # For a single row, this loop is six times as fast as a numpy reduction.
+        values_by_column = table.numbers[:, exact].T.tolist() if exact else ()
+        nulls = tuple([any(value != value for value in values) for values in values_by_column])
+        return nulls, *(_types_key(table.texts[i]) for i in unknown)
+
+    return key
+
+
+def array_dtype(table: Table) -> type:
+    """Return the dtype of the array for *table*: int64 or float if all values are such, else object.
+
+    A numeric dtype is used where possible, because functions such as ``numpy.log1p`` reject objects.
+    """
+    types = set(map(type, chain.from_iterable(table.texts)))
+    if not types <= {int, float, type(None)}:
+        return object
+    if types == {int} and not table.numbers.shape[1]:
+        return np.int64 if all(cell in _INT64 for cell in chain.from_iterable(table.texts)) else object
+    return float
+
+
+def _may_be_null(column: Column) -> bool:
+    return column.nullable or (not column.required and column.default is None)
+
+
+def _types_key(cells: Sequence[Any]) -> Hashable:
+    """Return a key for *cells*. If two keys are equal, pandas infers the same dtype for the cells."""
+    types = frozenset(map(type, cells))
+    if int in types and not all(cell in _INT64 for cell in cells if type(cell) is int):
+        # Beyond int64, pandas infers uint64 or object from the values. A unique key prevents joining.
+        return object()
+    return types

@@ -1,0 +1,142 @@
+"""Categorical columns of XGBoost, LightGBM and CatBoost models, and the levels that these store."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+
+from ...errors import ConfigurationError
+from ..columns import Column
+from .column_paths import first_inside
+from .libraries import library_of
+
+__all__ = ["categorical_columns", "match_categories", "stored_categories"]
+
+_Levels: TypeAlias = npt.NDArray[Any]
+
+_xgboost_levels: WeakKeyDictionary[Any, Mapping[int, _Levels | None]] = WeakKeyDictionary()
+"""Levels by booster: to read them, the whole model is written as JSON, which may take a second."""
+
+_LIGHTGBM_COLUMNS = re.compile(r"\[categorical_feature: ([\d,]+)\]")
+"""Indices of the categorical features in the text of a model; ``Booster.params`` has them only in memory."""
+
+_XGBOOST_INTEGERS = {9: np.int8, 10: np.uint8, 11: np.int16, 13: np.int32, 15: np.int64}
+"""dtypes of integer categories in XGBoost's JSON, by their code in ``include/xgboost/json.h``.
+
+XGBoost rejects categories of another dtype than in training."""
+
+
+def stored_categories(model: Any) -> Mapping[int, _Levels | None]:
+    """Return the columns that *model* expects in the category dtype of pandas, by index.
+
+    The values are their levels, or None if the model does not store them, like XGBoost before version 3.1.
+    LightGBM stores levels, but not the columns that have them. They are those declared as categorical
+    features, unless these are more or fewer: then none is returned.
+    """
+    booster = _find_booster(model)
+    if library_of(booster) == "xgboost":
+        return _read_xgboost(booster)
+    levels = _lightgbm_levels(booster)
+    found = _LIGHTGBM_COLUMNS.search(booster.model_to_string(num_iteration=1)) if levels else None
+    indices = [] if found is None else sorted(map(int, found[1].split(",")))
+    return dict(zip(indices, levels, strict=True)) if len(indices) == len(levels) else {}
+
+
+def match_categories(
+    model: Any, names: Sequence[str], columns: Mapping[str, Column]
+) -> Mapping[str, _Levels]:
+    """Return the levels of the columns that *model* expects in the category dtype, by column name.
+
+    Args:
+        model: Fitted model.
+        names: Names of its columns, in its order.
+        columns: Columns of the schema, by name. Their levels are used if the model does not store them, and
+            identify the columns of LightGBM.
+
+    Raises:
+        ConfigurationError: Neither the model nor the schema has the levels of such a column.
+    """
+    booster = _find_booster(model)
+    levels = _lightgbm_levels(booster)
+    matched = _match_levels(levels, [columns[name] for name in names])
+    if len(matched) == len(levels) > 0:
+        return matched
+    found = {names[index]: values for index, values in stored_categories(booster).items()}
+    for name, values in found.items():
+        if values is None:
+            found[name] = _to_array(columns[name].levels)
+    missing = [name for name, values in found.items() if values is None]
+    if missing or len(levels) > len(found):
+        which = f"column {missing[0]!r}" if missing else "the model's categorical columns"
+        raise ConfigurationError(
+            f"schema must have the levels of {which} in the order of training:"
+            " set schema=Schema.from_sample(frame), with the training frame"
+        )
+    return {name: values for name, values in found.items() if values is not None}
+
+
+def categorical_columns(model: Any) -> list[int]:
+    """Return the indices of the columns that CatBoost takes as categories: integers or texts, never floats."""
+    booster = _find_booster(model)
+    return list(booster.get_cat_feature_indices()) if library_of(booster) == "catboost" else []
+
+
+def _find_booster(model: Any) -> Any:
+    """Return the model of one of these libraries that is *model*, or gets its unchanged input; or None."""
+    while model is not None and library_of(model) not in ("xgboost", "lightgbm", "catboost"):
+        model = first_inside(model)
+    if hasattr(model, "get_booster"):
+        return model.get_booster()
+    return getattr(model, "booster_", model) if library_of(model) == "lightgbm" else model
+
+
+def _lightgbm_levels(booster: Any) -> list[_Levels]:
+    levels = getattr(booster, "pandas_categorical", None) if library_of(booster) == "lightgbm" else None
+    return [np.array(values, dtype=object if isinstance(values[0], str) else None) for values in levels or ()]
+
+
+def _match_levels(levels: Sequence[_Levels], columns: Sequence[Column]) -> dict[str, _Levels]:
+    """Return the columns that have *levels*, both in the order of the model."""
+    matched: dict[str, _Levels] = {}
+    for column in columns:
+        following = levels[len(matched) :]
+        if following and column.levels is not None and set(column.levels) == set(following[0].tolist()):
+            matched[column.name] = following[0]
+    return matched
+
+
+def _read_xgboost(booster: Any) -> Mapping[int, _Levels | None]:
+    types = getattr(booster, "feature_types", None) or []
+    indices = [index for index, name in enumerate(types) if name == "c"]
+    if not indices:
+        return {}
+    if booster not in _xgboost_levels:
+        _xgboost_levels[booster] = _parse_xgboost(booster, indices)
+    return _xgboost_levels[booster]
+
+
+def _parse_xgboost(booster: Any, indices: Sequence[int]) -> Mapping[int, _Levels | None]:
+    try:
+        learner = json.loads(bytes(booster.save_raw("json")))["learner"]
+        encoders = learner["gradient_booster"]["model"]["cats"]["enc"]
+        return {index: _decode_xgboost(encoders[index]) for index in indices}
+    except Exception:  # an older version, or categories of a dtype that it cannot write as JSON
+        return dict.fromkeys(indices)
+
+
+def _decode_xgboost(encoder: Mapping[str, Any]) -> _Levels | None:
+    """Return the levels in *encoder*: integers, or the bytes of all texts and where each one begins."""
+    if "type" in encoder:
+        return np.array(encoder["values"], dtype=_XGBOOST_INTEGERS[encoder["type"]])
+    characters, offsets = bytes(value % 256 for value in encoder["values"]), encoder["offsets"]
+    texts = [characters[start:stop].decode() for start, stop in pairwise(offsets)]
+    return _to_array(texts)
+
+
+def _to_array(levels: Sequence[Any] | None) -> _Levels | None:
+    return np.array(levels, dtype=object if isinstance(levels[0], str) else None) if levels else None

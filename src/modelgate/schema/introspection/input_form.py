@@ -1,0 +1,50 @@
+"""Form of the rows that a model takes: a DataFrame, an array, dictionaries or texts."""
+
+from typing import Any, Literal, TypeAlias
+
+from .column_paths import first_inside, takes_texts
+from .estimator_info import is_vectorizer
+from .libraries import library_of, takes_formula
+
+__all__ = ["InputForm", "possible_forms"]
+
+InputForm: TypeAlias = Literal["frame", "array", "records", "texts"]
+
+_KNOWN = ("sklearn", "xgboost", "lightgbm", "catboost")
+"""Libraries whose models store column names if they were trained on a DataFrame."""
+
+
+def possible_forms(model: Any, *, named: bool) -> tuple[InputForm, ...]:
+    """Return the forms of rows that *model* may take, the likeliest first; one if that is certain.
+
+    Args:
+        model: Fitted model.
+        named: Whether it stores the names of its columns.
+    """
+    if takes_texts(model):
+        return ("texts",)
+    if _takes_records(model):
+        return ("records",)
+    first = _first_step(model)
+    if takes_formula(first) or library_of(first) == "mlflow":
+        return ("frame",)
+    if named:
+        # A class of another library may store names, and yet reject a DataFrame.
+        certain = hasattr(model, "feature_names_in_") or library_of(first) in (*_KNOWN, "statsmodels")
+        return ("frame",) if certain else ("frame", "array")
+    if library_of(first) in _KNOWN and (hasattr(first, "n_features_in_") or hasattr(first, "feature_name")):
+        return ("array",)
+    return ("array", "frame", "records", "texts")
+
+
+def _takes_records(model: Any) -> bool:
+    """Return whether *model* takes dictionaries: its first step is a DictVectorizer or a FeatureHasher."""
+    first = _first_step(model)
+    if type(first).__name__ == "FeatureHasher":
+        return bool(first.input_type == "dict")
+    return is_vectorizer(first) and type(first).__name__ == "DictVectorizer"
+
+
+def _first_step(model: Any) -> Any:
+    inner = first_inside(model)
+    return model if inner is None else _first_step(inner)

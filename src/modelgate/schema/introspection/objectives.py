@@ -1,0 +1,44 @@
+"""Meaning of the numbers that a native booster of XGBoost or LightGBM predicts, read from its objective."""
+
+import json
+from typing import Any, Literal, NamedTuple
+
+from .libraries import library_of
+
+__all__ = ["Objective", "read_objective"]
+
+
+class Objective(NamedTuple):
+    """Meaning of the output of a booster.
+
+    Args:
+        output: ``"binary"`` for the probability of class 1, or one probability for each of several labels;
+            ``"multiclass"`` for a probability for each class; ``"labels"``; or ``"numbers"``.
+        classes: Number of classes, which are 0, 1, …; 0 for numbers.
+    """
+
+    output: Literal["binary", "multiclass", "labels", "numbers"]
+    classes: int = 0
+
+
+_XGBOOST = {
+    "binary:logistic": "binary",
+    "binary:hinge": "labels",
+    "multi:softprob": "multiclass",
+    "multi:softmax": "labels",
+}
+
+_LIGHTGBM = {"binary": "binary", "multiclass": "multiclass", "multiclassova": "multiclass"}
+
+
+def read_objective(booster: Any) -> Objective:
+    """Return the meaning of the output of *booster*: numbers, unless its objective is one of classification."""
+    if library_of(booster) == "xgboost":
+        learner = json.loads(booster.save_config())["learner"]
+        output = _XGBOOST.get(learner["objective"]["name"])
+        classes = int(learner["learner_model_param"]["num_class"])
+    else:
+        # As in "binary sigmoid:1". A model with an objective of the user's own has none, and predicts scores.
+        objective = booster.dump_model(num_iteration=1).get("objective", "")
+        output, classes = _LIGHTGBM.get(objective.partition(" ")[0]), booster.num_model_per_iteration()
+    return Objective("numbers") if output is None else Objective(output, max(classes, 2))  # type: ignore[arg-type]

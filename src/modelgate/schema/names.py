@@ -1,0 +1,43 @@
+"""Column names that callers write differently from the schema, and that can only mean one column."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+
+__all__ = ["find_labels", "match_names", "normalize_name"]
+
+
+def normalize_name(name: str) -> str:
+    """Return *name* in Unicode's composed form and with ``_`` for spaces, which LightGBM does not store."""
+    return unicodedata.normalize("NFC", name).replace(" ", "_")
+
+
+def match_names(columns: Sequence[str], sent: Iterable[str]) -> dict[str, str]:
+    """Return the column that each unknown name in *sent* can only mean.
+
+    A name means a column that was not sent under its own name, if the two are equal after normalization and
+    no other name and no other such column are. ``0``, ``1``, … mean ``x0``, ``x1``, … if the schema has only
+    these: the columns of a model that was fitted without names.
+
+    Args:
+        columns: Names of all columns of the schema.
+        sent: Names in the input.
+    """
+    known, names = set(columns), set(sent)
+    if known <= names or names <= known:
+        return {}
+    is_numbered = all(column == f"x{index}" for index, column in enumerate(columns))
+    absent = {column: normalize_name(column) for column in columns if column not in names}
+    unknown = {
+        name: f"x{name}" if is_numbered else normalize_name(name) for name in sent if name not in known
+    }
+    counts = Counter(absent.values()), Counter(unknown.values())
+    unique = {text: column for column, text in absent.items() if counts[0][text] == counts[1][text] == 1}
+    return {name: unique[text] for name, text in unknown.items() if text in unique}
+
+
+def find_labels(labels: Iterable[Hashable], columns: Sequence[str]) -> dict[str, Hashable]:
+    """Return the label of each column in a DataFrame, which may have whole numbers as labels."""
+    texts = {str(label): label for label in labels if isinstance(label, str | int)}
+    aliases = match_names(columns, texts)
+    return {aliases.get(text, text): label for text, label in texts.items()}

@@ -1,0 +1,180 @@
+"""XGBoost: estimators, boosters and their files predict through a gate as they predict themselves."""
+
+import numpy as np
+import pandas
+import pytest
+import xgboost
+
+from modelgate import ConfigurationError, InvalidValues, ModelPackage, PredictionError, Schema
+from support.category_frame import (
+    BINARY,
+    FRAME,
+    MULTICLASS,
+    PLAIN,
+    PRICE,
+    SHUFFLED,
+    assert_predicts,
+    score,
+)
+
+NUMBERS = FRAME[["age", "rooms"]]
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return xgboost.XGBClassifier(n_estimators=4, enable_categorical=True).fit(FRAME, BINARY)
+
+
+def train(objective, rows=NUMBERS, target=BINARY, **params):
+    """Return a booster, and its own predictions for its training rows."""
+    matrix = xgboost.DMatrix(rows, target)
+    booster = xgboost.train({"objective": objective, "max_depth": 3, **params}, matrix, 3)
+    return booster, booster.predict(xgboost.DMatrix(rows))
+
+
+@pytest.mark.parametrize("rows", [PLAIN, SHUFFLED], ids=["training order", "another order"])
+@pytest.mark.parametrize("native", [False, True], ids=["estimator", "booster"])
+@pytest.mark.parametrize(
+    "schema",
+    [
+        None,
+        Schema.from_sample(FRAME),
+        Schema.of(floor=[9, 3, 7], city=["rome", "oslo", "paris"], rooms=int, age=float),
+    ],
+    ids=["of the model", "of a sample", "by hand"],
+)
+def test_category_columns(classifier, native, rows, schema):
+    """The levels are those of the model, whatever the order of columns and levels in the schema."""
+    model = classifier.get_booster() if native else classifier
+
+    assert_predicts(model, rows, classifier.predict(FRAME), classifier.predict_proba(FRAME), schema=schema)
+
+
+def test_schema_of_category_columns(classifier):
+    schema = Schema.from_model(classifier)
+
+    assert [
+        ("age", "number", None),
+        ("city", "text", ("oslo", "paris", "rome")),
+        ("floor", "integer", (3, 7, 9)),
+        ("rooms", "number", None),
+    ] == [(column.name, column.kind, column.levels) for column in schema]
+    with pytest.raises(InvalidValues, match="must be one of oslo, paris, rome"):
+        score(classifier, {"age": 1, "city": "bern", "floor": 3, "rooms": 1})
+
+
+def test_null_is_a_missing_category(classifier):
+    row = {"age": None, "city": None, "floor": None, "rooms": None}
+    frame = FRAME.astype({"rooms": float}).reindex([-1])
+
+    assert_predicts(classifier, [row], classifier.predict(frame), classifier.predict_proba(frame))
+
+
+def test_unknown_level_is_an_error_of_the_model(classifier):
+    """XGBoost itself rejects it; it must not become a missing value silently."""
+    schema = Schema.from_model(classifier).with_options(unknown_levels="accept")
+
+    with pytest.raises(PredictionError) as info:
+        score(classifier, {"age": 1, "city": "zurich", "floor": 3, "rooms": 1}, schema=schema)
+    assert "category not in the training set" in str(info.value.__cause__)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64"])
+def test_integer_categories_have_the_dtype_of_training(dtype):
+    """XGBoost rejects another one."""
+    frame = pandas.DataFrame({"floor": pandas.Categorical(PLAIN["floor"].astype(dtype))})
+    model = xgboost.XGBClassifier(n_estimators=2, enable_categorical=True).fit(frame, BINARY)
+
+    assert_predicts(model, PLAIN[["floor"]], model.predict(frame), model.predict_proba(frame))
+
+
+def test_levels_that_the_model_does_not_store_come_from_the_schema(classifier, monkeypatch):
+    """XGBoost stores them since version 3.1."""
+    monkeypatch.setattr(xgboost.Booster, "save_raw", lambda self, form: b"{}")
+    old = xgboost.XGBClassifier(n_estimators=4, enable_categorical=True).fit(FRAME, BINARY)
+
+    assert_predicts(
+        old, PLAIN, old.predict(FRAME), old.predict_proba(FRAME), schema=Schema.from_sample(FRAME)
+    )
+    package = ModelPackage.from_estimator(old, FRAME, format="joblib")
+    assert ("oslo", "paris", "rome") == package.schema.columns[1].levels
+    with pytest.raises(
+        ConfigurationError, match="schema must have the levels of column 'city' in the order of"
+    ):
+        score(old, PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("rows", "names"),
+    [(NUMBERS, ["age", "rooms"]), (NUMBERS.to_numpy(), ["x0", "x1"])],
+    ids=["frame", "array"],
+)
+def test_columns_of_a_booster(rows, names):
+    booster, expected = train("reg:squarederror", rows, PRICE)
+
+    assert names == list(Schema.from_model(booster).names)
+    assert_predicts(booster, rows, expected)
+    with (
+        pytest.raises(ConfigurationError, match="schema must have all columns")
+        if names[0] == "age"
+        else pytest.raises(InvalidValues)
+    ):
+        score(booster, {"a": "text", "b": 1}, schema=Schema.of(a=float, b=float))
+
+
+def test_objective_of_a_booster_decides_about_its_classes():
+    booster, expected = train("binary:logistic")
+    assert_predicts(booster, NUMBERS, expected > 0.5, np.column_stack([1 - expected, expected]))
+
+    booster, expected = train("multi:softprob", target=MULTICLASS, num_class=4)
+    assert_predicts(booster, NUMBERS, expected.argmax(axis=1), expected)
+    assert [0, 1, 2, 3] == score(booster, NUMBERS).classes
+
+    booster, expected = train("multi:softmax", target=MULTICLASS, num_class=4)
+    assert_predicts(booster, NUMBERS, expected)
+    assert [0, 1, 2, 3] == score(booster, NUMBERS).classes
+
+    booster, expected = train("binary:logitraw")
+    assert_predicts(booster, NUMBERS, expected)
+    assert score(booster, NUMBERS).classes is None
+
+
+def test_several_targets_of_a_booster():
+    booster, expected = train("reg:squarederror", target=np.column_stack([PRICE, BINARY]))
+    outputs = score(booster, NUMBERS).outputs
+    np.testing.assert_array_equal(expected, np.column_stack([output.values for output in outputs]))
+
+    booster, expected = train("binary:logistic", target=np.column_stack([MULTICLASS > 1, BINARY]))
+    outputs = score(booster, NUMBERS).outputs
+    np.testing.assert_array_equal(
+        expected, np.column_stack([output.probabilities[:, 1] for output in outputs])
+    )
+
+
+@pytest.mark.parametrize("suffix", [".ubj", ".json"])
+def test_file_of_an_estimator_predicts_as_the_estimator(tmp_path, suffix):
+    """Also if it was stopped early, which a booster ignores."""
+    model = xgboost.XGBClassifier(n_estimators=50, enable_categorical=True, early_stopping_rounds=1)
+    model.fit(FRAME[:80], BINARY[:80], eval_set=[(FRAME[80:], BINARY[80:])], verbose=False)
+    assert model.best_iteration + 1 < model.get_booster().num_boosted_rounds()
+    model.save_model(tmp_path / f"m{suffix}")
+
+    assert_predicts(tmp_path / f"m{suffix}", PLAIN, model.predict(FRAME), model.predict_proba(FRAME))
+
+
+def test_file_of_a_booster(tmp_path):
+    booster, expected = train("reg:squarederror", target=PRICE)
+    booster.save_model(tmp_path / "m.ubj")
+
+    assert_predicts(tmp_path / "m.ubj", NUMBERS, expected)
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["estimator", "booster"])
+def test_package(classifier, tmp_path, native):
+    model = classifier.get_booster() if native else classifier
+    package = ModelPackage.from_estimator(model, FRAME, BINARY, format="joblib", threshold=0.5)
+    digest = package.save(tmp_path / "m.mgpkg")
+    package = ModelPackage.load(tmp_path / "m.mgpkg", sha256=digest, allow_pickle=True)
+
+    assert [[0, 1]] == package.manifest.classes
+    assert_predicts(package, PLAIN, classifier.predict(FRAME), classifier.predict_proba(FRAME))
