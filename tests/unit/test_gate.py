@@ -7,12 +7,14 @@ import threading
 
 import flask
 import joblib
+import numpy as np
 import pandas
 import pytest
 import skops.io
 import starlette.applications
 import starlette.responses
 import starlette.routing
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -645,3 +647,13 @@ def test_head_returns_the_headers_of_get():
     answer = client.request("HEAD", "/health/live")
 
     assert (200, b"", "13") == (answer.status, answer.body, answer.header("content-length"))
+
+
+@pytest.mark.parametrize("plans", [True, False])
+def test_classifiers_with_more_probabilities_than_classes_are_rejected(plans):
+    """As `HistGradientBoostingClassifier` is if the target has only one class, also with an exact plan."""
+    rows = np.arange(40.0).reshape(20, 2)
+    model = HistGradientBoostingClassifier(max_iter=2).fit(rows, np.zeros(20))
+
+    with pytest.raises(ConfigurationError, match="must have a probability for each row and class"):
+        Gate([Deployment("constant", model, plans=plans)], keys="open")
