@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import threading
 import types
 
 import django
@@ -94,6 +95,10 @@ class TestMount:
             ConfigurationError, match=r"app must be of Flask.*got function.*mount\.wsgi\.mount"
         ):
             gate.mount(lambda environ, start_response: [], "/ml")
+
+    def test_init_app_is_for_flask(self, gate):
+        with pytest.raises(ConfigurationError, match=r"must be a Flask app or blueprint \(got FastAPI\)"):
+            gate.init_app(fastapi.FastAPI(), "/ml")
 
     @pytest.mark.parametrize("prefix", ["ml", "/ml/", "/", "", None])
     @pytest.mark.parametrize("app", [flask.Flask("host"), quart.Quart("host"), fastapi.FastAPI()])
@@ -208,6 +213,20 @@ class TestFastAPI:
         from openapi_spec_validator import validate
 
         validate(Client(app).get("/openapi.json").json())
+
+    def test_document_is_created_off_the_event_loop(self):
+        """Because it may load models."""
+        app, threads = fastapi.FastAPI(), []
+
+        def describe():
+            threads.append(threading.current_thread())
+            return {"paths": {}, "components": {}, "tags": []}
+
+        modelgate.mount.fastapi.mount(app, "/ml", make_gate(keys="open"), openapi=describe)
+        assert Client(app).get("/openapi.json").status == 200
+
+        assert len(threads) == 1
+        assert threads[0] is not threading.main_thread()
 
     def test_document_leaves_hidden_schemas_out(self):
         app = fastapi.FastAPI()

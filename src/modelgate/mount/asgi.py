@@ -21,7 +21,7 @@ from ..http import (
 )
 from .prefix import require_prefix
 
-__all__ = ["ASGIApp", "ASGIRequest", "Receive", "Scope", "app", "mount", "select_handler", "wrap"]
+__all__ = ["ASGIApp", "ASGIRequest", "Receive", "Scope", "Send", "app", "mount", "select_handler", "wrap"]
 
 logger = logging.getLogger("modelgate")
 

@@ -15,6 +15,8 @@ __all__ = ["handle", "mount"]
 def mount(app: blacksheep.Application, prefix: str, handler: Handler[Request, Response]) -> None:
     """Mount a handler in a BlackSheep app.
 
+    BlackSheep sends all paths that begin with *prefix* to the handler, ``/mlx`` too.
+
     Args:
         app: BlackSheep app.
         prefix: Path below which the handler is mounted, such as ``/ml``.

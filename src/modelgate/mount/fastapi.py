@@ -1,17 +1,20 @@
 """Adapter for FastAPI, which mounts a handler in an app, and shows its paths in the app's documentation."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from threading import Lock
 from typing import Any
 
 import fastapi
 from cachetools import TTLCache, cached
+from starlette.routing import Route
 
 from ..errors import AnswerableError
 from ..flow import Flow, Handler, Layer, adrive
 from ..http import Request, Response, http_stack
 from ..http.request import PlainJSON
 from . import starlette
-from .asgi import ASGIRequest, select_handler
+from .asgi import ASGIApp, ASGIRequest, Receive, Scope, Send, select_handler
 
 __all__ = ["create_dependency", "mount"]
 
@@ -37,12 +40,29 @@ def mount(
     starlette.mount(app, prefix, handler)
     if openapi is None or not app.openapi_url:
         return
-    app_openapi, openapi = app.openapi, cached(TTLCache(1, _REFRESH))(openapi)
+    app_openapi, openapi = app.openapi, cached(TTLCache(1, _REFRESH), lock=Lock())(openapi)
 
     def merged_openapi() -> dict[str, Any]:
         return _merge(app_openapi(), prefix, openapi())
 
     app.openapi = merged_openapi  # type: ignore[method-assign]
+    for route in app.routes:
+        if isinstance(route, Route) and route.path == app.openapi_url:
+            route.app = _call_before(openapi, route.app)
+
+
+def _call_before(function: Callable[[], object], application: ASGIApp) -> ASGIApp:
+    """Return an app that first calls *function* in a thread.
+
+    The document of the handler is then in the cache, and FastAPI, which creates its own on the event loop, does
+    not wait for models that are being loaded.
+    """
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.to_thread(function)
+        await application(scope, receive, send)
+
+    return call
 
 
 def _merge(document: dict[str, Any], prefix: str, mounted: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from flask.sansio.scaffold import Scaffold
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Request as WerkzeugRequest
 
-from ..errors import BodyTooLarge, MalformedBody
+from ..errors import BodyTooLarge, ConfigurationError, MalformedBody
 from ..flow import Handler
 from ..http import Request, Response
 from . import wsgi
@@ -46,9 +46,13 @@ def init_app(app: Scaffold, prefix: str, handler: Handler[Request, Response]) ->
         handler: Handler, for example a gate.
 
     Raises:
-        ConfigurationError: *prefix* does not begin with a slash, or ends with one.
+        ConfigurationError: *app* is neither, or *prefix* does not begin with a slash, or ends with one.
     """
     require_prefix(prefix)
+    if not isinstance(app, Scaffold):
+        raise ConfigurationError(
+            f"app must be a Flask app or blueprint (got {type(app).__name__}): use gate.mount for other apps"
+        )
 
     def view(path: str = "") -> flask.Response:
         request = _FlaskRequest(flask.request)
