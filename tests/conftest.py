@@ -18,7 +18,7 @@ from support.signing import write_key_pair
 from support.waiting import SOON
 
 TESTS = Path(__file__).parent
-SLOW_FOLDERS = {"browser", "faults", "models", "properties", "servers", "typing"}
+SLOW_FOLDERS = {"browser", "faults", "hosts", "models", "properties", "servers", "typing"}
 SERVERS = {"postgres", "postgresql", "redis", "redis_server", "behind Redis"}
 """Fixtures that start a server, and the parameters that request one of them."""
 

@@ -94,8 +94,8 @@ class RequestContext:
         envelope: Part of the body that the dialect has already parsed.
         on_rows: Functions called with the number of valid rows before they are scored. An error that they
             raise rejects the request.
-        body_slot: Address of the caller while `KeyAuth` reads the body to find the key, which counts against
-            a limit per address; otherwise None.
+        body_slot: Address of the caller, set only while `KeyAuth` reads the body to find the key. The number
+            of such requests per address is limited.
         auth_failures: Counter of failed authentications, set by `AuthFailureLimit`.
         failure_counted: Whether this request was counted as a failed authentication.
     """

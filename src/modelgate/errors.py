@@ -182,7 +182,7 @@ class MissingColumns(InvalidInput):
 
     Attributes:
         missing_columns: Names of all missing columns, in the order of the schema.
-        errors: By column name, the rule that values break, or the rows from which the column is missing.
+        errors: Problem of each column, by name: the rule that its values must follow, or the rows without it.
     """
 
     code = "missing_columns"
@@ -250,8 +250,8 @@ class InsufficientScope(Forbidden):
 class KeyInactive(Forbidden):
     """The key is known, but not valid at this time.
 
-    An unknown key gets `Unauthorized` instead. The holder of this one knows that it exists, so the error may
-    say so. The response names the error ``invalid_token`` (RFC 6750, section 3.1).
+    An unknown key gets `Unauthorized` instead. The response may reveal that this key is known, because its
+    holder knows that anyway. It names the error ``invalid_token`` (RFC 6750, section 3.1).
 
     Attributes:
         key_id: Id of the key, for logs.
@@ -293,7 +293,7 @@ class MethodNotAllowed(RequestError):
 
 
 class LengthRequired(RequestError):
-    """The server hides a chunked body from the app (RFC 9110, section 15.5.12)."""
+    """The body is chunked, and the server does not pass it on to the app (RFC 9110, section 15.5.12)."""
 
     status = 411
     code = "length_required"

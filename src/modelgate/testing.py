@@ -264,12 +264,19 @@ class Client:
             for number, chunk in enumerate(chunks, 1)
         ]
         sent: list[Mapping[str, Any]] = []
+        is_complete = asyncio.Event()
 
         async def receive() -> Mapping[str, Any]:
-            return messages.pop(0) if messages else {"type": "http.disconnect"}
+            if messages:
+                return messages.pop(0)
+            # Django, for example, waits for a disconnect while it creates the response.
+            await is_complete.wait()
+            return {"type": "http.disconnect"}
 
         async def send(message: Mapping[str, Any]) -> None:
             sent.append(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                is_complete.set()
 
         await self._app(scope, receive, send)
         start, *bodies = sent

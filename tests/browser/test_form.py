@@ -50,6 +50,29 @@ def test_open_gate_below_a_prefix(page, recorded):
         assert "KEY" not in page.locator("#code").inner_text()
 
 
+def test_datetimes_and_guessed_numbers(page):
+    """A datetime is sent as text, and ``true`` for a number as a boolean. The hint shows what to send."""
+    schema = Schema(
+        [Column("when", "datetime", timezone="Europe/Berlin"), Column("on", accepts_booleans=True)]
+    )
+    tables = []
+    gate = make_gate(lambda table: tables.append(table) or table["on"], schema)
+    with serve_wsgi(gate.wsgi) as address:
+        open_console(page, address, "sum")
+        hint = page.locator("#field-0-hint").inner_text()
+        page.get_by_label("when", exact=True).fill("2024")
+        page.get_by_label("on", exact=True).fill("True")
+        press_predict(page)
+        error = page.locator("#field-0-error").inner_text()
+        page.get_by_label("when", exact=True).fill("2024-01-06T10:00:00+01:00")
+        page.get_by_role("button", name="Predict").click()
+        page.locator(".value").wait_for()
+
+    assert "must be a date and time with UTC offset, such as 2024-01-06T10:00:00+01:00" in hint
+    assert hint == error
+    assert ["2024-01-06T09:00:00.000000", 1.0] == [str(tables[-1]["when"][0]), tables[-1]["on"][0]]
+
+
 def test_empty_fields(page, recorded):
     """Are null if the column is nullable, the default if it has one, and otherwise reported as missing."""
     gate, rows = recorded

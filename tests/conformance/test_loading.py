@@ -109,5 +109,5 @@ def test_loading_failed_model_is_503(mount, tmp_path, model_type, path, body, me
     assert (503, 503) == (answer.status, ready.status)
     assert {"hangs": "failed"} == mounted.gate.deployments.states()
     assert isinstance(info.value.__cause__, ConfigurationError)
-    assert "deployment hangs: model must answer a row of its schema" in str(info.value.__cause__)
+    assert "deployment hangs: model must be able to score a row of its schema" in str(info.value.__cause__)
     assert isinstance(info.value.__cause__.__cause__, ValueError)

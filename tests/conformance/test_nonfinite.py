@@ -76,13 +76,13 @@ def rows_of(values):
 
 
 @pytest.mark.parametrize("model", REGRESSORS.values(), ids=REGRESSORS)
-@pytest.mark.parametrize("options", [{}, {"scoring_layers": [Round(2)]}, {"batch": False}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"scoring_layers": [Round(2)]}, {"batch": False}], ids=" ".join)
 def test_error_names_the_rows_to_the_caller_and_in_the_log(mount, caplog, model, options):
     served = serve(mount, model, **options)
     answer = served.post("/simple/m", json=rows_of([5, 1, 7, 2]), headers=JSON)
 
     message = "The model failed to score this request: its prediction is not a finite number"
-    assert (500, f"{message} (row 1, 3): send the other rows without it") == (
+    assert (500, f"{message} (row 1, 3): send only the other rows") == (
         answer.status,
         answer.json()["error"],
     )
@@ -185,7 +185,9 @@ def max_or_none(values):
 
 
 @pytest.mark.parametrize("dialect", LABELS_IN)
-@pytest.mark.parametrize("options", [{}, {"threshold": 0.6}, {"scoring_layers": [Threshold(0.6)]}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"threshold": 0.6}, {"scoring_layers": [Threshold(0.6)]}], ids=" ".join
+)
 @pytest.mark.parametrize("classes", [("no", "yes"), (0, 1)])
 def test_null_is_the_label_of_a_row_without_probabilities(mount, dialect, options, classes):
     """The first class, which NaN would be mistaken for, would be a wrong answer."""

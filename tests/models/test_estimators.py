@@ -24,18 +24,17 @@ PAIRS = np.column_stack([NUMBERS > 25, ROWS[:, 0] > 4]).astype(int)
 TREE, LOGISTIC = DecisionTreeClassifier(max_depth=3), LogisticRegression(max_iter=1000)
 NUMBER_TREE, LINEAR = DecisionTreeRegressor(max_depth=3), LinearRegression()
 ARGUMENTS = {
-    "ClassifierChain": {"estimator": LOGISTIC},
     "FixedThresholdClassifier": {"estimator": LOGISTIC},
     "FrozenEstimator": {"estimator": TREE},
     "GridSearchCV": {"estimator": TREE, "param_grid": {"max_depth": [1, 2]}, "cv": 2},
-    "LocalOutlierFactor": {"novelty": True},
     "HalvingGridSearchCV": {"estimator": TREE, "param_grid": {"max_depth": [1, 2]}, "cv": 2},
     "HalvingRandomSearchCV": {"estimator": TREE, "param_distributions": {"max_depth": [1, 2]}, "cv": 2},
+    "LocalOutlierFactor": {"novelty": True},
     "MultiOutputClassifier": {"estimator": LOGISTIC},
     "MultiOutputRegressor": {"estimator": LINEAR},
-    "OrthogonalMatchingPursuitCV": {"cv": 2},
     "OneVsOneClassifier": {"estimator": LOGISTIC},
     "OneVsRestClassifier": {"estimator": LOGISTIC},
+    "OrthogonalMatchingPursuitCV": {"cv": 2},
     "OutputCodeClassifier": {"estimator": LOGISTIC},
     "Pipeline": {"steps": [("tree", TREE)]},
     "RFE": {"estimator": TREE},
@@ -46,7 +45,6 @@ ARGUMENTS = {
         "n_iter": 1,
         "cv": 2,
     },
-    "RegressorChain": {"estimator": LINEAR},
     "SelfTrainingClassifier": {"estimator": LOGISTIC},
     "StackingClassifier": {"estimators": [("a", TREE), ("b", LOGISTIC)], "cv": 2},
     "StackingRegressor": {"estimators": [("a", NUMBER_TREE), ("b", LINEAR)], "cv": 2},
@@ -55,6 +53,9 @@ ARGUMENTS = {
     "VotingRegressor": {"estimators": [("a", NUMBER_TREE), ("b", LINEAR)]},
 }
 """Arguments of estimators that need some."""
+
+POSITIONAL = {"ClassifierChain": [LOGISTIC], "RegressorChain": [LINEAR]}
+"""Arguments that scikit-learn 1.6 gives another name."""
 
 SMALL = {"n_estimators": 5, "max_iter": 50, "max_iters": 50, "n_clusters": 3, "n_components": 2, "cv": 2}
 """Arguments that make fitting fast, where an estimator has them."""
@@ -83,28 +84,18 @@ TARGETS = {
 EXPECTED_REJECTIONS = {"IsotonicRegression": "does not store its input columns: set schema="}
 """Messages by estimator."""
 
-NOT_YET = {
-    "BayesianGaussianMixture": "it has probabilities and no classes_",
-    "GaussianMixture": "it has probabilities and no classes_",
-}
-"""Faults by estimator."""
-
-CASES = [
-    pytest.param(
-        name, kind, id=name, marks=[pytest.mark.xfail(reason=NOT_YET[name])] if name in NOT_YET else ()
-    )
-    for name, kind in all_estimators()
-    if hasattr(kind, "predict")
-]
+CASES = [pytest.param(*item, id=item[0]) for item in all_estimators() if hasattr(item[1], "predict")]
 
 
 def make_estimator(name, kind):
     """Return an unfitted estimator that is fast, and the same in each run."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of estimators that a later version removes
-        estimator = kind(**ARGUMENTS.get(name, {}))
+        estimator = kind(*POSITIONAL.get(name, ()), **ARGUMENTS.get(name, {}))
     parameters = estimator.get_params(deep=False)
-    small = {key: value for key, value in SMALL.items() if key in parameters and name not in ARGUMENTS}
+    small = {
+        key: value for key, value in SMALL.items() if key in parameters and name not in ARGUMENTS | POSITIONAL
+    }
     if "random_state" in parameters:
         small["random_state"] = 0
     return estimator.set_params(**small)
@@ -112,11 +103,8 @@ def make_estimator(name, kind):
 
 def find_tolerance(kind):
     """Return the tolerance of an estimator: trees sum in the same order for any input."""
-    return (
-        EXACT
-        if any(word in kind.__module__ for word in ("tree", "_forest", "_gb", "_hist_gradient"))
-        else BLAS
-    )
+    is_tree = any(word in kind.__module__ for word in ("tree", "_forest", "_gb", "_hist_gradient"))
+    return EXACT if is_tree else BLAS
 
 
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names, but LocalOutlierFactor")  # its own

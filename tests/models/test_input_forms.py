@@ -54,11 +54,11 @@ def lower(texts):
 
 
 @pytest.mark.parametrize("rows", [PLAIN, SHUFFLED], ids=["training order", "another order"])
-@pytest.mark.parametrize("given", [None, "frame"])
-def test_transformer_that_needs_a_frame(given, rows):
+@pytest.mark.parametrize("form", [None, "frame"])
+def test_transformer_that_needs_a_frame(form, rows):
     model = make_pipeline(Picks(), LogisticRegression()).fit(PLAIN, BINARY)
 
-    assert_predicts(model, rows, model.predict(PLAIN), model.predict_proba(PLAIN), schema=SCHEMA, input=given)
+    assert_predicts(model, rows, model.predict(PLAIN), model.predict_proba(PLAIN), schema=SCHEMA, input=form)
 
 
 def test_text_columns_of_a_frame_have_the_dtype_of_pandas():
@@ -121,9 +121,9 @@ def test_array_for_a_model_that_takes_arrays_and_frames():
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"), [("frame", pandas.DataFrame), ("array", np.ndarray), ("records", list)]
+    ("form", "expected"), [("frame", pandas.DataFrame), ("array", np.ndarray), ("records", list)]
 )
-def test_option_decides(given, expected):
+def test_option_decides(form, expected):
     forms = set()
 
     class Any:
@@ -131,7 +131,7 @@ def test_option_decides(given, expected):
             forms.add(type(rows))
             return np.zeros(len(rows))
 
-    score(Any(), NUMBERS, schema=Schema.of(age=float, rooms=int), input=given)
+    score(Any(), NUMBERS, schema=Schema.of(age=float, rooms=int), input=form)
     assert {expected} == forms
 
 
@@ -153,7 +153,7 @@ def test_array_option_for_a_model_with_names():
         (
             make_pipeline(Picks(), LogisticRegression()).fit(PLAIN, BINARY),
             {"input": "array", "schema": SCHEMA},
-            "deployment m: model must answer a row of its schema .got IndexError.* set input= to the form",
+            "deployment m: model must be able to score a row of its schema .got IndexError.* set input= to the form",
         ),
         (
             make_pipeline(Picks(), LogisticRegression()).fit(PLAIN, BINARY),

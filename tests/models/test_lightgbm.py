@@ -76,9 +76,10 @@ def test_category_columns_inside_a_search():
     assert_predicts(model, PLAIN, model.predict(FRAME), model.predict_proba(FRAME))
 
 
-def test_category_columns_that_the_model_does_not_name():
+@pytest.mark.parametrize("features", [["rooms"], ["city", "rooms"]], ids=["fewer", "others"])
+def test_category_columns_that_the_model_does_not_name(features):
     """With ``categorical_feature=``, LightGBM does not store which columns had the category dtype."""
-    model = lightgbm.LGBMClassifier(**OPTIONS).fit(FRAME, BINARY, categorical_feature=["rooms"])
+    model = lightgbm.LGBMClassifier(**OPTIONS).fit(FRAME, BINARY, categorical_feature=features)
 
     assert_predicts(
         model, PLAIN, model.predict(FRAME), model.predict_proba(FRAME), schema=Schema.from_sample(FRAME)

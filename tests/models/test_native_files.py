@@ -1,11 +1,15 @@
 """Native files of boosting libraries that cannot be loaded."""
 
+import catboost
+import lightgbm
+import numpy as np
 import pytest
 import xgboost
+from sklearn.linear_model import LogisticRegression
 
 from modelgate import ConfigurationError, Deployment, Gate, ModelPackage, Schema
 from modelgate.models.inspection import report_on
-from support.category_frame import BINARY, FRAME
+from support.category_frame import BINARY, FRAME, PLAIN, assert_predicts
 
 
 @pytest.mark.parametrize(
@@ -23,6 +27,42 @@ def test_file_of_something_else(tmp_path, name, content, library):
     with pytest.raises(ConfigurationError, match=rf"is not a \.\w+ model of {library}: ") as info:
         ModelPackage.load(tmp_path / name)
     assert len(str(info.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        xgboost.XGBClassifier(n_estimators=3, enable_categorical=True),
+        lightgbm.LGBMClassifier(n_estimators=3, verbose=-1),
+        catboost.CatBoostClassifier(
+            iterations=3, cat_features=["city", "floor"], verbose=0, allow_writing_files=False
+        ),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_package_without_a_pickle(model, tmp_path):
+    """It needs neither a digest nor `allow_pickle`."""
+    rows = PLAIN if isinstance(model, catboost.CatBoost) else FRAME
+    model.fit(rows, BINARY)
+    package = ModelPackage.from_estimator(model, rows, BINARY, format="native", threshold=0.5)
+    package.save(tmp_path / "m.mgpkg")
+
+    assert [[0, 1]] == ModelPackage.load(tmp_path / "m.mgpkg").manifest.classes
+    assert_predicts(tmp_path / "m.mgpkg", PLAIN, model.predict(rows), model.predict_proba(rows))
+
+
+def test_labels_that_a_native_file_does_not_store():
+    model = lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(FRAME, np.where(BINARY, "yes", "no"))
+
+    with pytest.raises(ConfigurationError, match=r"must have the labels 0, 1, … for a \.txt file"):
+        ModelPackage.from_estimator(model, FRAME, format="native")
+
+
+def test_native_format_of_another_library():
+    model = LogisticRegression().fit(FRAME[["age"]], BINARY)
+
+    with pytest.raises(ConfigurationError, match="not of XGBoost, LightGBM or CatBoost"):
+        ModelPackage.from_estimator(model, FRAME[["age"]], format="native")
 
 
 def test_missing_library(tmp_path, monkeypatch):

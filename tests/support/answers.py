@@ -33,11 +33,13 @@ def predict_itself(model, rows):
     return Expected(values, probabilities if isinstance(probabilities, list) else [probabilities])
 
 
-def request_predictions(model, rows):
+def request_predictions(model, rows, **options):
     """Return the predictions of a gate by way: ``gate.score``, and JSON and CSV through a mount.
 
+    *options* are those of the deployment.
+
     Raises:
-        AssertionError: A request was rejected.
+        AssertionError: A request was rejected, or its response has other values than the prediction.
     """
     predictions = []
 
@@ -46,13 +48,19 @@ def request_predictions(model, rows):
         predictions.append(prediction)
         return prediction
 
-    gate = Gate([Deployment("m", model, scoring_layers=[record])], keys="open", dialects=["mlflow"])
+    gate = Gate(
+        [Deployment("m", model, scoring_layers=[record], **options)], keys="open", dialects=["mlflow"]
+    )
     frame = as_frame(rows, gate.deployments.predictor("m").schema.names)
     gate.score("m", rows)
     client = Client(gate.wsgi)
     for headers, body in ((JSON, to_json(frame)), (CSV, frame.to_csv(index=False))):
         response = client.post("/mlflow/m/invocations", headers=headers, body=body.encode())
         assert 200 == response.status, response.body.decode()
+        columns = {output.name: output.values.tolist() for output in predictions[-1].outputs}
+        records = pandas.DataFrame(columns).to_dict("records")
+        expected = records if len(columns) > 1 else next(iter(columns.values()))
+        assert expected == response.json()["predictions"]
     return dict(zip(("score", "json", "csv"), predictions, strict=True))
 
 
@@ -72,10 +80,10 @@ def to_plain(value):
     return value.item() if isinstance(value, np.generic) else value.isoformat()
 
 
-def assert_same_predictions(model, rows, tolerance, served=None):
+def assert_same_predictions(model, rows, tolerance, served=None, **options):
     """Check that a gate answers as *model* does itself, in every way; it serves *served*, or *model*."""
     expected = predict_itself(model, rows)
-    for way, prediction in request_predictions(model if served is None else served, rows).items():
+    for way, prediction in request_predictions(model if served is None else served, rows, **options).items():
         try:
             assert_equal(expected, prediction, tolerance)
         except AssertionError as error:

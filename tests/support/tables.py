@@ -22,7 +22,7 @@ SEPARATORS = {"anes96": "\t", "modechoice": ";", "spector": r"\s+"}
 """Separators of files that do not use a comma."""
 
 UNREADABLE = {"E6_jmulti"}
-"""Files with a preamble."""
+"""Files without a header line."""
 
 DATES = ("date", "Date", "month", "Year")
 """Names of the columns of vega-datasets that contain dates."""
@@ -49,14 +49,20 @@ def load_from_sklearn(name):
 
 
 def read_table(path, separator):
-    """Return the table in a file, without columns that are empty or number the rows."""
+    """Return the table in a file, without columns that are empty or number the rows.
+
+    Dates of vega-datasets become datetimes, and indicators of faraway booleans: files store neither.
+    """
     if path.suffix == ".json":
         frame = pandas.DataFrame(json.loads(path.read_text()))
     else:
-        frame = pandas.read_csv(path, sep=separator, true_values=["yes"], false_values=["no"])
+        frame = pandas.read_csv(path, sep=separator)
     if "vega_datasets" in path.parts:
         for column in frame.columns.intersection(DATES):
             frame[column] = pandas.to_datetime(frame[column], format="mixed")
+    if "faraway" in path.parts:
+        indicators = [name for name in frame if frame[name].isin([0, 1]).all()]
+        frame = frame.astype(dict.fromkeys(indicators, bool))
     return thin_out(frame.dropna(axis="columns", how="all").drop(columns="Unnamed: 0", errors="ignore"))
 
 

@@ -236,9 +236,9 @@ def test_inspect_warns_if_the_model_cannot_predict(tmp_path):
     rejected = run("inspect", tmp_path / "broken.joblib", "--load-pickle").stdout
     doubted = run("inspect", tmp_path / "doubtful.joblib", "--load-pickle").stdout
 
-    assert "a gate would reject the file: model must answer a row of its schema" in rejected
+    assert "a gate would reject the file: model must be able to score a row of its schema" in rejected
     assert "no answer" in rejected
-    assert "not known whether it can make predictions: no synthetic row was answered" in doubted
+    assert "unknown whether the model can make predictions: the model scored no synthetic row" in doubted
 
 
 def test_inspect_loads_pickles_only_with_the_option(joblib_file):

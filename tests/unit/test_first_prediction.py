@@ -95,7 +95,7 @@ def test_estimator_that_always_fails_is_rejected(model, schema):
     ]
     for attempt in attempts:
         with pytest.raises(
-            ConfigurationError, match="deployment m: model must answer a row of its schema"
+            ConfigurationError, match="deployment m: model must be able to score a row of its schema"
         ) as info:
             attempt()
 
@@ -120,7 +120,7 @@ def test_model_with_unusual_input_is_rejected_or_scores(make, frame):
     try:
         gate = Gate([Deployment("m", make(), schema=Schema.from_sample(frame))], keys="open")
     except ConfigurationError as error:
-        assert "model must answer a row of its schema" in str(error)
+        assert "model must be able to score a row of its schema" in str(error)
     else:
         assert 2 == len(gate.score("m", frame[:2]))
 
@@ -214,7 +214,7 @@ def test_unproven_model_is_logged(caplog):
     doubts = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
     assert 2 == len(doubts)
-    assert doubts[0].startswith("deployment m: model was not tested: no synthetic row")
+    assert doubts[0].startswith("deployment m: model was not tested: the model scored no synthetic row")
     assert "contains NaN" in doubts[0]
     assert "deployment n: model was not tested: no synthetic row can be made" in doubts[1]
 

@@ -35,7 +35,20 @@ FORBIDDEN = {
     "mount": {"layers", "dialects", "scoring", "models", "schema", "keys"},
 }
 TESTING = {"context", "errors", "flow", "http"}
-FRAMEWORKS = {"flask", "starlette", "fastapi", "werkzeug"}
+FRAMEWORKS = {
+    "blacksheep",
+    "bottle",
+    "django",
+    "falcon",
+    "fastapi",
+    "flask",
+    "litestar",
+    "pyramid",
+    "quart",
+    "sanic",
+    "starlette",
+    "werkzeug",
+}
 HEAVY = {
     "sklearn",
     "pandas",

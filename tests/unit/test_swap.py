@@ -183,7 +183,7 @@ def half(path):
     [
         (lambda path: "store:churn@99", NotFound, "could not be found"),
         (half, ConfigurationError, r"churn@7\.mgpkg"),
-        (lambda path: fit_broken_model(), ConfigurationError, r"must answer a row .*no answer"),
+        (lambda path: fit_broken_model(), ConfigurationError, r"must be able to score a row .*no answer"),
         (lambda path: object(), ConfigurationError, "must be a fitted estimator"),
         (lambda path: "store:churn@7", ConfigurationError, "example"),
     ],

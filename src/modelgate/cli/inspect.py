@@ -86,9 +86,8 @@ def inspect(
 def _describe_plan(report: "FileReport", may_predict: bool) -> str | None:
     """Return "exact" if the model has an exact plan, "none: <reason>" if not, or None if this is unknown.
 
-    Only calls of the model can answer this. They are made with --load-pickle, and for packages, whose
-    models are called when they are loaded anyway. If the model cannot make a prediction, a warning is
-    added to *report*.
+    The model must be called to find out. This is done with --load-pickle, and for packages, because loading a
+    package calls its model anyway. If the model cannot make a prediction, a warning is added to *report*.
     """
     package = report.package
     if package is None or not (may_predict or report.manifest is not None):
@@ -103,7 +102,7 @@ def _describe_plan(report: "FileReport", may_predict: bool) -> str | None:
         report.warnings.append(f"a gate would reject the file: {error}")
         return None
     if doubt is not None:
-        report.warnings.append(f"not known whether it can make predictions: {doubt}")
+        report.warnings.append(f"unknown whether the model can make predictions: {doubt}")
     if isinstance(package.model, OnnxModel):
         return None
     plan = predictor.plan

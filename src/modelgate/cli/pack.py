@@ -55,10 +55,11 @@ __all__ = ["pack"]
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["skops", "joblib", "onnx"]),
+    type=click.Choice(["skops", "native", "joblib", "onnx"]),
     default="skops",
     show_default=True,
-    help="Format of the stored model. joblib is a pickle; onnx is a conversion whose predictions may differ slightly.",
+    help="Format of the stored model. native is for XGBoost, LightGBM and CatBoost; joblib is a pickle;"
+    " onnx is a conversion whose predictions may differ slightly.",
 )
 @click.option("--onnx", "format_", flag_value="onnx", help="Short for --format onnx.")
 @click.option(
@@ -116,7 +117,8 @@ def pack(
         option: getattr(manifest, option) if value is None else value for option, value in options.items()
     }
     try:
-        # Unlike a request, the sample may hold a column of true values.
+        # Unlike a request, the sample may have a column with the values to predict, so extra columns are
+        # ignored.
         table = input_schema.with_options(extra_columns="ignore").read(CSV(raw))
         truth = _read_truth(raw, options["target"], model)
     except (RequestError, ValueError) as error:

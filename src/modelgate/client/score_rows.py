@@ -53,8 +53,8 @@ def score_rows(session: Session, rows: Rows, *, is_first: bool = False) -> Flow[
     Args:
         session: Session that sends the requests.
         rows: CSV rows with their header.
-        is_first: Whether no rows with this header have been accepted yet. If the gate then rejects *rows*
-            without naming one, the header is checked alone, since it may be the cause.
+        is_first: Whether no rows with this header have been accepted yet. If so, and the gate rejects *rows*
+            without naming an invalid row, the header is checked alone, because it may be the cause.
 
     Raises:
         ModelgateError: The cause is not an individual row but, for example, a missing column, the key, a

@@ -26,8 +26,8 @@ def write_csv(
 ) -> bytes:
     """Return the columns as CSV in UTF-8, with commas and newlines.
 
-    Numbers are written as by `repr`, arrays and objects as JSON. Null is an empty cell, and so is a number that
-    is not finite in an array.
+    Numbers are written as by `repr`, arrays and objects as JSON. Null becomes an empty cell, as do the
+    numbers in an array that are not finite.
 
     Args:
         columns: Pairs of name and values: an array, a list of plain Python values and raw JSON, or one
@@ -101,7 +101,7 @@ class _Formatter:
 def _format_floats(values: npt.NDArray[np.float64], empty: str) -> list[str]:
     """Return the `repr` of each value, and *empty* for one that is not finite.
 
-    For most numbers JSON is the same text, and three times as fast.
+    JSON encodes most numbers as the same text, three times as fast.
     """
     numbers, size = values.tolist(), np.abs(values)
     cells = msgspec.json.encode(numbers).decode()[1:-1].split(",")

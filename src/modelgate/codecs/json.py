@@ -37,7 +37,7 @@ LARGE = 64 * 1024
 _NUMPY_SIZE = 8192
 _MAX_DIGITS = 400
 
-# Python's json.dumps writes them, and msgspec reports the first byte after a minus sign.
+# Literals that Python's json.dumps writes. msgspec reports the position after a minus sign.
 _NOT_A_NUMBER = re.compile(rb"NaN|Infinity")
 
 ANY: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder()

@@ -43,7 +43,7 @@ def read_npy(raw: bytes) -> list[list[Any]]:
 
 
 def write_npy(values: npt.NDArray[Any]) -> bytes:
-    """Return *values* as an ``.npy`` file. Values other than numbers become text, and null an empty one."""
+    """Return *values* as an ``.npy`` file. Values other than numbers become text, null empty text."""
     stream = io.BytesIO()
     if values.dtype.kind == "O":
         values = np.frompyfunc(lambda value: "" if value is None else str(value), 1, 1)(values).astype(str)

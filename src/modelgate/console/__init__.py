@@ -1,8 +1,8 @@
 """Console: a page with a form to call a deployment from the browser.
 
 The page is a single file that only sends requests to its own gate; its Content-Security-Policy allows
-nothing else. It is the same for every deployment, even for one that does not exist: the browser fetches
-everything it shows with the key of its user.
+nothing else. The page is the same for every deployment, even for one that does not exist: its script fetches
+everything that it shows with the user's key.
 """
 
 import base64

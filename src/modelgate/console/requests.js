@@ -10,7 +10,8 @@ function parseValue(column, text) {
   if (["text", "datetime"].includes(column.type)) return text;
   const bare = text.trim();
   const lower = bare.toLowerCase();
-  if (["boolean", "any"].includes(column.type) && ["true", "false"].includes(lower)) return lower === "true";
+  // A number of a schema that was read from a model may be a boolean; the gate rejects it in any other.
+  if (["true", "false"].includes(lower)) return lower === "true";
   if (column.type === "boolean" || !(column.type === "any" ? JSON_NUMBER : NUMBER).test(bare)) return text;
   const number = Number(bare);
   return Number.isFinite(number) && (column.type === "number" || isExact(bare, number)) ? number : text;

@@ -57,21 +57,20 @@ class Deployment:
             in the model's name in the store, else ``"1"``.
         model_id: Model name in responses that contain one; by default the deployment's name.
         positive_class: Positive class of a binary classifier; by default the second of ``classes_``.
-        threshold: Probability from which the positive class is predicted; by default the
-            model itself decides.
+        threshold: Minimum probability for predicting the positive class; by default the model itself decides.
         endpoint: Additional path below the gate's mount point, such as ``"/detect-fraud"``, in the
             wire format of the dialect ``simple``.
-        decimals: Number of decimals to round predicted numbers to; None for no rounding. By default as
-            the service of the dialect does: two for ``mlclever``, no rounding for the others.
+        decimals: Number of decimals to round predicted numbers to; None for no rounding. By default the
+            dialect decides: two decimals for ``mlclever``, no rounding for the others.
         state: ``"active"``, or ``"paused"`` to reject every request.
         sha256: SHA-256 digest that pins the model file; required for a pickle.
         layers: HTTP layers around this deployment only. They run inside the gate's layers.
         scoring_layers: Scoring layers around its predictions, instead of the gate's.
-        offload: Whether the model runs in a worker thread of the gate: under ASGI, and under WSGI if
-            requests have a deadline. By default a function under ASGI always does, and any other model
-            while its calls take more than two milliseconds. True offloads every call. False runs the
-            model on the event loop, one request at a time, or in the server's thread. Use it only for a
-            function that takes microseconds.
+        offload: Whether to call the model in a worker thread of the gate. This option applies under ASGI, and
+            under WSGI if requests have a deadline. By default, functions are always called in a thread under
+            ASGI, other models while their calls take more than two milliseconds. True offloads every call.
+            False runs the model on the event loop, one request at a time, or in the server's thread. Use it
+            only for a function that takes microseconds.
         batch: Whether an estimator scores waiting requests together in one call. Use False for
             estimators whose prediction for a row depends on the other rows.
         plans: Whether to predict with the exact plan of an estimator, if it has one. This is faster code
@@ -79,24 +78,25 @@ class Deployment:
             graph (extra ``onnx``), whose predictions may differ slightly. The difference is measured at
             load and logged.
         input: Form of the rows that the estimator takes: ``"frame"`` (a DataFrame), ``"array"``,
-            ``"records"`` (a list of dictionaries) or ``"texts"`` (a list of texts). By default as the
-            estimator's library says, or else the first of these with which it predicts a row.
+            ``"records"`` (a list of dictionaries) or ``"texts"`` (a list of texts). By default the form that
+            the estimator's library requires, or else the first of these forms in which the estimator can
+            predict a row.
         rollout: Other models that answer some of the requests.
         shadow: Another model that scores the same requests without answering callers.
         csv_header: Whether the first line of CSV has the column names. If False, its cells are in the order of
             the schema.
-        na_values: CSV cells that mean null, see `SchemaOptions`; by default as the schema says, which is
-            ``NA``, ``NaN``, ``null`` and ``NULL``.
+        na_values: CSV cells that mean null, see `SchemaOptions`; by default the *na_values* of the schema,
+            which are ``NA``, ``NaN``, ``null`` and ``NULL`` unless set.
         unknown_levels: How to treat values that are not among a column's levels: ``"reject"``, ``"accept"``,
-            or ``"warn"`` to accept them with a warning in the response. By default as the schema says, which
-            is to reject them unless it was changed; the log then says if the model would accept them.
-        nonfinite: What happens if the model predicts NaN or an infinity for a row: ``"error"`` rejects the
-            request with `PredictionError`, which names the row; ``"null"`` answers the other rows, with null for
-            this one.
+            or ``"warn"`` to accept them with a warning in the response. By default the option of the schema,
+            which is ``"reject"`` unless set; the log then reports if the model would accept such values.
+        nonfinite: How to treat a prediction of NaN or an infinity: ``"error"`` rejects the request with a
+            `PredictionError` that names the row; ``"null"`` returns null for this row and the predictions of
+            the other rows.
         max_rows: Maximum number of rows in one request; by default the limit of the service whose
             wire format is used, or 10,000 if it has none.
-        example: A row that the model must be able to score, checked when it is loaded. By default that
-            of its package, or synthetic rows; a function is only checked if an example is set.
+        example: A row to test the model with when it is loaded. By default the example of its package, or
+            synthetic rows. A function is only tested if an example is set.
 
     Raises:
         ConfigurationError: An option cannot be used.

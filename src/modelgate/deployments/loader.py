@@ -153,7 +153,7 @@ class Loader:
         """Return metadata of the model of the handle *name* without loading it.
 
         The metadata comes from the package, or from the last load if the stored model has not changed since.
-        Return None if neither has it.
+        Return None if there is neither.
         """
         handle = self._handles[name]
         deployment = handle.deployment

@@ -136,7 +136,7 @@ def boundaries(shares: Sequence[float]) -> list[float]:
 def pick_model(edges: Sequence[float], position: float) -> int:
     """Return the index of the model at *position*: 0 for the deployment's own, 1 for the first candidate.
 
-    A first or last candidate whose share grows keeps all positions that it had.
+    If the share of the first or last candidate grows, that candidate keeps all its positions.
 
     Args:
         edges: Result of `boundaries`.

@@ -9,9 +9,8 @@ Source: https://docs.datarobot.com, "DataRobot Prediction API" and its reference
                     "predictionThreshold": 0.5, "prediction": 0, "rowId": 0}]}
     422  {"message": "…"}
 
-With ``Accept: text/csv`` the response is CSV with the columns of the page "Output format". Of two
-classes the positive one comes first. Requests for explanations, humility, exposure or time series
-are rejected.
+With ``Accept: text/csv`` the response is CSV with the columns of the page "Output format". With two classes,
+the positive one comes first. Requests for explanations, humility, exposure or time series are rejected.
 
 Extensions to the document:
 

@@ -51,8 +51,8 @@ __all__ = ["OpenInference"]
 _LENGTH = "inference-header-content-length"
 _BINARY = "application/octet-stream"
 
-# Parameters of an output that change the response of Triton. Ignoring them would send something else
-# than its clients (tritonclient) requested.
+# Parameters of an output that change the response of Triton. If they were ignored, its clients (tritonclient)
+# would get a response that they did not request.
 _UNSUPPORTED = ("classification", "shared_memory_region")
 
 
@@ -258,7 +258,7 @@ def _select_tensors(request: InferenceRequest, tensors: dict[str, _Tensor]) -> I
         return
     names = ", ".join(name[:SHOWN_TEXT] for name in tensors)
     for requested in request.outputs:
-        # Removing the tensor rejects an output that is requested twice.
+        # Remove the tensor, so that an output that is requested twice is rejected.
         tensor = tensors.pop(requested.name, None)
         if tensor is None:
             raise InvalidInput(

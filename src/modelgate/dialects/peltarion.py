@@ -160,7 +160,7 @@ class Peltarion:
         return Query(rows)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
-        """Encode ``rows``, an object of the outputs by name for each row."""
+        """Encode ``rows``: for each row, an object of the outputs by name."""
         columns = {output.name: _values(output) for output in prediction.outputs}
         members: dict[str, Any] = {"rows": columns_to_records(columns)}
         if prediction.warnings:

@@ -152,7 +152,7 @@ def _get_status(request: Request) -> Flow[Response]:
 def _decode_instances(raw: bytes) -> bytes | SplitRows:
     if raw[:1] != b"[":
         raise InvalidInput(
-            "instances must be an array with an item per row, and inputs such an array or an object with an"
-            " array per column"
+            "instances must be an array with an item per row, and inputs must be the same, or an object with"
+            " an array per column"
         )
     return rows_from_array(raw)

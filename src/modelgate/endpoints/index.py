@@ -50,7 +50,7 @@ def index_routes(openapi: OpenAPI, *, keyed: bool, console: bool) -> tuple[Route
 
 
 def _get_index(request: Request, *, keyed: bool, console: bool) -> Flow[Response]:
-    """Return the page, or its links as JSON for a caller that does not ask for HTML."""
+    """Return the page, or its links as JSON for a caller that does not accept HTML."""
     yield from ()
     if best_media_type(request.headers.get("accept"), ("application/json", "text/html")) != "text/html":
         response = Response.json(_INDEX)

@@ -239,7 +239,7 @@ class WorkerPool:
         return self._share.run_with_timeout(partial(context.run, call), seconds, rows)
 
     def set_serving(self, serving: bool) -> None:
-        """Set whether the threads are divided among this share and others. False for a replaced model."""
+        """Set whether this share counts when the threads are divided. False for a replaced model."""
         self._share.set_serving(serving)
 
     @property
@@ -267,7 +267,7 @@ def isolate_errors(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -
 
 
 def isolate_error(error: BaseException) -> Exception:
-    """Return *error*, or a RuntimeError caused by it if it would affect more than the call that raised it.
+    """Return *error*, or a RuntimeError in place of one that would affect more than the failed call.
 
     SystemExit and panics of extension modules would end a worker, CancelledError would look like the
     cancellation of the request, and a Future cannot have StopIteration as its exception.

@@ -2,8 +2,8 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -35,7 +35,7 @@ from ..layers import (
 )
 from ..models import ModelStore
 from ..models.model_thread import in_model_thread
-from ..mount import asgi, wsgi
+from ..mount import asgi, frameworks, wsgi
 from ..openapi import OpenAPI
 from ..schema import Schema
 from ..scoring import Query
@@ -71,9 +71,9 @@ class Gate:
         deployments: Deployments to serve; `handler` adds functions later.
         keys: API keys: ``{key: deployments}``, ``"env:VARIABLE"``, the URL of a database such as
             ``"sqlite:///keys.db"``, a key store, or ``"open"`` to serve anyone. Required.
-        limits: Rate limits of a caller, such as ``"60/minute; 10000/day"``, or layers that limit, such
-            as `RateLimit` and `ConcurrencyLimit`; by default those of the ML Clever Prediction API, which are
-            1,000,000 requests a minute and 10,000,000 a day.
+        limits: Rate limits of a caller, such as ``"60/minute; 10000/day"``, or layers such as `RateLimit` and
+            `ConcurrencyLimit`; by default 1,000,000 requests a minute and 10,000,000 a day, as in the ML
+            Clever Prediction API.
         auth_failure_limit: Rate limit of failed authentication per address; None for no limit.
         trusted_proxies: Networks of proxies whose ``Forwarded`` or ``X-Forwarded-For`` header is
             trusted, see `TrustedProxies`. An empty list declares that there are no proxies.
@@ -287,19 +287,24 @@ class Gate:
             in_flight.end(query)
             raise
 
-    def openapi(self, name: str) -> dict[str, Any]:
-        """Return the OpenAPI 3.1 document of a deployment, the same as at its path ``openapi.json``.
+    def openapi(self, name: str | None = None) -> dict[str, Any]:
+        """Return the OpenAPI 3.1 document of a deployment, or of all if *name* is None.
 
-        Its ``servers`` are relative to that path. Replace them with your own before you publish it.
+        It is the same as at the path ``openapi.json``, and its ``servers`` are relative to that path. Replace
+        them with your own before you publish it.
 
         Raises:
             NotFound, DeploymentInactive, DeploymentUnavailable: See `score`.
             Forbidden: The deployment does not show its schema.
         """
-        # The document has predictions as examples only if the model is in memory.
-        with contextlib.suppress(DeploymentUnavailable):
-            self.deployments.predictor(name)
-        document = in_model_thread(drive, self._openapi.document(name, self._catalog))
+        if name is None:
+            flow = self._openapi.merged_document(sorted(self._catalog), self._catalog)
+        else:
+            # The document has predictions as examples only if the model is in memory.
+            with contextlib.suppress(DeploymentUnavailable):
+                self.deployments.predictor(name)
+            flow = self._openapi.document(name, self._catalog)
+        document = in_model_thread(drive, flow)
         return msgspec.json.decode(document, type=dict[str, Any])
 
     def close(self) -> None:
@@ -307,16 +312,58 @@ class Gate:
         if self._poll is not None:
             self._poll.close()
 
-    def handle(self, request: Any, deployment: str | None = None, *, dialect: str | None = None) -> Any:
+    def mount(self, app: Any, prefix: str) -> None:
+        """Mount the gate in an app of Flask, FastAPI, Starlette, Quart, Litestar, BlackSheep or Bottle.
+
+        The app's middleware and hooks do not apply to its requests, except those of Starlette and FastAPI. In
+        FastAPI, the document at ``/openapi.json`` and the page ``/docs`` include the gate's paths.
+
+        Args:
+            app: App of a framework.
+            prefix: Path below which the gate is mounted, such as ``/ml``.
+
+        Raises:
+            ConfigurationError: *app* belongs to no known framework, or *prefix* is not a path.
+        """
+        frameworks.mount(app, prefix, self, openapi=self.openapi)
+
+    def init_app(self, app: Any, prefix: str) -> None:
+        """Serve the gate from routes of a Flask app or blueprint, see `modelgate.mount.flask.init_app`."""
+        from ..mount import flask
+
+        flask.init_app(app, prefix, self)
+
+    @cached_property
+    def caller(self) -> Callable[..., Awaitable[Any]]:
+        """Dependency of FastAPI that applies keys and limits of the gate to a route of the app.
+
+        ``Depends(gate.caller)`` is the `Principal` of the key, or None in a gate without keys. Any key of the
+        gate is accepted: check ``principal.can_access("churn")`` yourself.
+        """
+        from ..mount import fastapi
+
+        return fastapi.create_dependency(self.layers)
+
+    def handle(
+        self,
+        request: Any,
+        deployment: str | None = None,
+        *,
+        dialect: str | None = None,
+        response: Any = None,
+    ) -> Any:
         """Answer the request of one of the app's own routes.
 
-        In a Flask view ``return gate.handle(request, "churn")``; in a Starlette or FastAPI endpoint
-        ``return await gate.handle(request, "churn")``.
+        In a sync view of Flask, Django, Pyramid or Bottle ``return gate.handle(request, "churn")``; in an async
+        view of FastAPI, Starlette, Django, Quart, Litestar, BlackSheep or Sanic
+        ``return await gate.handle(request, "churn")``. In a responder of Falcon
+        ``gate.handle(req, "churn", response=resp)``, under ASGI with ``await``.
 
         Args:
             request: Request object of the framework.
             deployment: Name of the deployment; None if the request or its key names it.
             dialect: Wire format of the request and the response; by default the gate's first.
+            response: Response object that Falcon passes to the responder; None in other frameworks.
 
         Raises:
             ConfigurationError: The gate does not have the *dialect*.
@@ -326,15 +373,7 @@ class Gate:
             raise ConfigurationError(f"dialect must be one of {', '.join(self._dialects)} (got {dialect!r})")
         wire = self._dialects[dialect] if dialect is not None else self._default_dialect
         answer = partial(self._handle, deployment=deployment, dialect=wire)
-        if hasattr(request, "environ"):
-            from ..mount import flask
-
-            return flask.handle(request, answer)
-        if hasattr(request, "scope"):
-            from ..mount import starlette
-
-            return starlette.handle(request, answer)
-        raise TypeError(f"request must be a Flask or Starlette request (got {type(request).__name__})")
+        return frameworks.handle(request, answer, response)
 
     def _handle(self, request: Request, *, deployment: str | None, dialect: Dialect) -> Flow[Response]:
         request.wire, request.context.deployment = dialect, deployment

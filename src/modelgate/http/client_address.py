@@ -124,7 +124,7 @@ def _parse_forwarded_for(field: str | None) -> list[str]:
 
 
 def _parse_forwarded(field: str | None) -> list[str | None]:
-    """Return the ``for`` of each element of ``Forwarded``: None if it has none, empty if it is ambiguous."""
+    """Return the ``for`` of each element of ``Forwarded``: None if missing, an empty string if ambiguous."""
     if not field:
         return []
     hops, position = list[str | None](), 0
@@ -142,7 +142,7 @@ def _parse_forwarded(field: str | None) -> list[str | None]:
 
 @lru_cache(maxsize=4096)
 def _parse_address(hop: str) -> str | None:
-    """Return the IP address of *hop* without its port, or None if it has none, as in ``unknown``."""
+    """Return the IP address in *hop*, without a port, or None if there is none, as in ``unknown``."""
     match = _WITH_PORT.fullmatch(hop)
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""Decision rule of a binary classifier: its positive class, and the lowest probability that predicts it."""
+"""Decision rule of binary classifiers: predict the positive class if its probability reaches a threshold."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,8 +22,8 @@ class DecisionRule:
     Outputs are unchanged unless they have exactly two classes, one of which is *positive_class*.
 
     Args:
-        threshold: Least probability for which the positive class is predicted; None to keep the labels of
-            the model.
+        threshold: Minimum probability for predicting the positive class; None to keep the labels of the
+            model.
         positive_class: The positive one of the two classes; None for the second of ``classes_``.
 
     Raises:

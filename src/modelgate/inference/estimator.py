@@ -43,7 +43,7 @@ class Estimator:
         name: Name of the model in log messages.
         sample: Rows on which a plan is verified; None for synthetic rows only.
         nullable: Whether predicted numbers may be NaN or infinite.
-        input: Form of the rows that the model takes; None to find it.
+        input: Form of the rows that the model takes; None to detect it.
 
     Attributes:
         plan: The plan, or the reason why there is none.
@@ -98,7 +98,7 @@ class Estimator:
     def _set_runtime(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._call = self._call_model = runtime.predict
-        # Class labels of the only output; None if it is a number, or if there are several.
+        # Class labels of the only output; None for a numeric output, or for several outputs.
         classes = runtime.classes
         self._labels = classes[0] if classes is not None and len(classes) == 1 else None
 

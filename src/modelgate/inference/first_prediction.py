@@ -50,10 +50,10 @@ def try_prediction(
     if not errors:
         return "no synthetic row can be made from the schema"
     if sample is None and not _prove_failure(schema.columns, errors):
-        return f"no synthetic row was answered, maybe because of their values ({errors[0]!r})"
+        return f"the model scored no synthetic row, maybe because of the values in them ({errors[0]!r})"
     rows = "its example" if sample is not None else f"each of {len(errors)} synthetic rows"
     raise ConfigurationError(
-        f"model must answer a row of its schema (got {errors[0]!r} for {rows}):"
+        f"model must be able to score a row of its schema (got {errors[0]!r} for {rows}):"
         f" change the model or the schema,{' set input= to the form of rows that it takes,' if has_form else ''}"
         " or set example= to a row that the model can score"
     ) from errors[0]
@@ -76,8 +76,8 @@ def _prove_failure(columns: Sequence[Column], errors: Sequence[Exception]) -> bo
 
     They prove it if the values of every column are known to be typical: levels, booleans, or the typical
     value of the training data. Otherwise the model may have rejected the values. If the errors for values
-    of all kinds are identical, the values are not the cause. An exception is a ValueError if there are text
-    columns: an encoder may know categories that the schema does not contain.
+    of all kinds are identical, the values are not the cause. A ValueError proves nothing if there are text
+    columns, because an encoder may know categories that the schema does not contain.
     """
     unknown = [
         column

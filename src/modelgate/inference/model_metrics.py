@@ -148,9 +148,9 @@ class ModelMetrics:
 class LatencyEstimator:
     """Estimate of how long the calls of a model take.
 
-    The estimate for a call is the duration of the slowest one, which decays by 10 % with each faster call:
-    after one slow call, the model is not light for a while. The duration per row is estimated from the
-    largest recent call. This overestimates larger calls, which is safe.
+    The estimate for a call is the duration of the slowest call, reduced by 10 % with each faster call. So
+    after one slow call, the model does not count as light for a while. The duration per row is estimated from
+    the largest recent call. This overestimates larger calls, which is safe.
     """
 
     def __init__(self) -> None:

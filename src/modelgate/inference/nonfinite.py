@@ -1,4 +1,4 @@
-"""Predictions that are not finite numbers: the error that names their rows, and null in their place."""
+"""Handling of predictions that are not finite numbers: an error that names their rows, or null instead."""
 
 import numpy as np
 
@@ -11,12 +11,12 @@ __all__ = ["NullNonFinite", "prediction_error"]
 
 
 def prediction_error(error: Exception) -> PredictionError:
-    """Return the error for callers when a model failed with *error*, which is its cause."""
+    """Return the error for callers of a model that failed with *error*."""
     if not isinstance(error, NonFiniteError):
         return PredictionError()
     message = f"{PredictionError.default_message}: its prediction is not a finite number"
     if error.count > 1:
-        message += f" ({_describe_rows(error.rows)}): send the other rows without it"
+        message += f" ({_describe_rows(error.rows)}): send only the other rows"
     return PredictionError(message)
 
 
@@ -24,7 +24,7 @@ class NullNonFinite:
     """Replaces predictions that are not finite numbers by null, and warns the caller about their rows.
 
     Numbers become NaN, which every wire format encodes as null. A label becomes None if a probability of its
-    row is not finite, because it does not mean anything then.
+    row is not finite, because such a label is meaningless.
 
     Args:
         rule: Decision rule that is applied first; None for the model's own labels.
@@ -45,7 +45,7 @@ class NullNonFinite:
 
 
 def _replace(output: Output) -> list[int]:
-    """Replace what is not finite in *output* by null, and return its rows."""
+    """Replace values that are not finite in *output* by null, and return the indices of their rows."""
     rows = non_finite_rows(output)
     if not rows:
         return rows

@@ -63,7 +63,7 @@ class Output(msgspec.Struct, eq=False):
         probabilities: Probabilities in the order of *classes*, of shape (rows, classes); None if the model
             returns none.
         positive: Index of the positive class, to which the threshold applies, if there are two classes.
-        threshold: Probability from which the positive class is predicted; None for the labels of the model.
+        threshold: Minimum probability for predicting the positive class; None for the labels of the model.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Output(msgspec.Struct, eq=False):
     threshold: float | None = None
 
     def split(self, bounds: "Sequence[tuple[int, int]]") -> "list[Output]":
-        """Return parts of the output, one for each pair of *bounds*: the rows from start up to stop."""
+        """Return a part of the output for each pair of *bounds*: the rows from its start up to its stop."""
         parts = []
         for start, stop in bounds:
             probabilities = None if self.probabilities is None else self.probabilities[start:stop]

@@ -53,10 +53,10 @@ class Predictor:
         metrics: Counters of the model's calls; None for new ones.
         sample: Typical rows, as mappings of values by column name, on which plans are verified in addition
             to synthetic rows. Rows that do not match the schema are left out.
-        nonfinite: What happens if the model predicts NaN or an infinity: ``"error"`` raises `PredictionError`,
-            ``"null"`` gives the row a null, see `NullNonFinite`.
+        nonfinite: How to treat a prediction of NaN or an infinity: ``"error"`` raises `PredictionError`,
+            ``"null"`` replaces the prediction by null, see `NullNonFinite`.
         input: Form of the rows that an estimator takes: ``"frame"``, ``"array"``, ``"records"`` or
-            ``"texts"``; None to find it.
+            ``"texts"``; None to detect it.
 
     Attributes:
         nullable: Whether predictions may be null.
@@ -169,7 +169,7 @@ class Predictor:
         return self._function.plan if isinstance(self._function, Estimator) else "a function"
 
     def set_serving(self, serving: bool) -> None:
-        """Set whether the model serves, so that other models leave threads to it.
+        """Set whether the model serves, so that some of the threads are reserved for it.
 
         See `WorkerPool.set_serving`.
         """
@@ -333,7 +333,7 @@ async def _isolate_errors_async(call: Callable[[], Coroutine[Any, Any, Any]]) ->
 
 
 def _is_running(task: asyncio.Task[Any] | None) -> bool:
-    """Return whether *task* is the current task. It is not if its coroutine is being closed."""
+    """Return whether *task* is the current task. False while the coroutine of *task* is being closed."""
     try:
         return asyncio.current_task() is task
     except RuntimeError:

@@ -22,7 +22,7 @@ constant_time_equal = hmac.compare_digest
 
 
 def hash_key(key: str, pepper: bytes | None = None) -> bytes | None:
-    """Return the digest of *key*, or None if it is empty, too long or not ASCII, so that no store has it.
+    """Return the digest of *key*, or None if no store can have it: it is empty, too long or not ASCII.
 
     Args:
         key: Any text.

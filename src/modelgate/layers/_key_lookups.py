@@ -64,8 +64,9 @@ class LookupTurn(Future[bool]):
 class LookupQueue:
     """Queue that runs a limited number of look-ups, taken from the addresses in rotation.
 
-    One address may run at most half of them, and no more than it has failures left, because each of its
-    keys may be wrong. Its other look-ups wait. They are rejected once the address has no failures left.
+    One address may run at most half of the look-ups. Because each of its keys may be wrong, it also may not
+    run more than the number of failures that are still allowed for it. Its other look-ups wait, and are
+    rejected once no failure is allowed any more.
 
     Args:
         max_running: Maximum number of running look-ups.

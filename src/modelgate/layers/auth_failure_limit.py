@@ -24,13 +24,13 @@ class AuthFailureLimit:
     is then 401, or 403 with ``WWW-Authenticate``. Failures are counted per process, separately from
     other limits. Callers with the same address share the count, so their valid keys are rejected too.
 
-    Put this layer outside `KeyAuth`, which looks up no more keys of an address at once than the address has
-    failures left.
+    Put this layer outside `KeyAuth`. An address may then run only as many key look-ups at once as failures
+    are still allowed for it.
 
     Args:
         rate: One or more windows, as for `RateLimit`.
-        skip_forwarded: Count requests with ``Forwarded`` or ``X-Forwarded-For``, but never reject
-            them. If these headers are not trusted, the address is the proxy's, and the wrong keys of one
+        skip_forwarded: Whether requests with ``Forwarded`` or ``X-Forwarded-For`` are counted, but never
+            rejected. If these headers are not trusted, the address is the proxy's, and the wrong keys of one
             caller would lock out all callers behind it.
         clock: Returns the time in seconds since the epoch.
 
@@ -62,7 +62,7 @@ class AuthFailureLimit:
         return response
 
     def check(self, request: Request) -> None:
-        """Raise `RateLimitExceeded` if the address of *request* has no failures left."""
+        """Raise `RateLimitExceeded` if the address of *request* has reached the limit of failures."""
         decision = self._counts.peek(rate_limit_address(request.client) or "")
         if decision is not None and not decision.allowed:
             self._reject(request, decision)
@@ -78,7 +78,7 @@ class AuthFailureLimit:
         """Count a failure. `KeyAuth` calls this before it looks up the next key of the address.
 
         Raises:
-            RateLimitExceeded: The address had no failures left.
+            RateLimitExceeded: The address had already reached the limit of failures.
         """
         request.context.failure_counted = True
         decision = self._counts.hit(self._rate, rate_limit_address(request.client) or "")

@@ -57,8 +57,8 @@ class KeyAuth:
     cannot crowd out the others. Requests above these limits get 503.
 
     A key that was accepted before is looked up immediately. Look-ups of new keys are queued, and
-    addresses take turns. With `AuthFailureLimit`, an address has at most as many running look-ups
-    as it has failures left.
+    addresses take turns. With `AuthFailureLimit`, an address may run only as many look-ups at once as
+    failures are still allowed for it.
 
     Args:
         keys: ``{key: deployments}``, ``"env:VARIABLE"``, the URL of a database, or a key store.

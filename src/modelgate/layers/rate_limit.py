@@ -49,17 +49,17 @@ class RateLimit:
         cost: Cost of a request: ``"request"`` for 1; ``"rows"`` for the number of rows, charged
             after they are validated and before they are scored; or a function of the request that
             returns an integer of 0 or more.
-        strategy: How charges are counted: ``"fixed"``, in a window that starts with its first charge;
-            ``"sliding"``, as an estimate for the last window length; or ``"moving"``, in quarters of the
-            window.
+        strategy: Kind of the windows: ``"fixed"`` for windows that start with their first charge;
+            ``"sliding"`` for windows that end at the current time, with an estimated usage; or ``"moving"``
+            for windows that end at the current time, counted in quarters.
         storage: URI of the storage of the counts: ``"memory://"``, for this process;
             ``"redis://…"``, for all processes; or any URI of the `limits` package, such as
-            ``"memcached://…"``. The latter charges several windows one after the other, not in one
-            step, and estimates reset times.
+            ``"memcached://…"``. The storages of that package charge several windows one after the other, not
+            in one step, and reset times are estimates.
         exempt: Function of the request that returns True if it is not counted.
         charge_when: Function of the response that returns False to refund the charge of the request. Until
-            then the charge counts. An app that raises an error counts as a response of 500. Of the
-            storages of the `limits` package, only Redis and Valkey with fixed windows can refund a
+            then the charge counts. An error raised by the app counts as a response with the status 500. Of
+            the storages of the `limits` package, only Redis and Valkey with fixed windows can refund a
             charge.
         dry_run: Count requests, but reject none. `rejected` counts those that would have been rejected.
         on_storage_error: Behaviour while the storage does not answer: ``"local"`` applies this

@@ -51,7 +51,7 @@ class RateLimitDecision(msgspec.Struct):
     def reset(self, index: int) -> float:
         """Return when a window will have more room, in seconds since the epoch.
 
-        If the window has rejected this request, return when it will have room for it.
+        If the window has rejected this request, return when there will be room for the request.
         """
         return self.quota(index)[1]
 

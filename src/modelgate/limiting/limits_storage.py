@@ -228,7 +228,7 @@ class LimitsCounter:
         return True
 
     def refund(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None]:
-        """Refund the *cost* charged at the time *when*, if the storage can and the window is still open."""
+        """Refund the *cost* charged at the time *when*, if the storage supports it and the window is open."""
         key = self._key(rate, identity)
         for window, item in _items(rate) if self.can_refund else ():
             remaining, reset = yield from self._read(window, item, key)

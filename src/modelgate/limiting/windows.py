@@ -1,9 +1,9 @@
 """Rates such as ``"60/minute; 10000/day"``, and the arithmetic of their windows.
 
-A window is counted in steps: one for a fixed window, two for a sliding, five for a moving window. Its
-state for one caller always consists of two numbers. The first is the start of the current step, in
-seconds since the epoch. The second contains the count of each step, packed into one integer with the
-newest in the lowest bits. This module has no state and no clock.
+A window is counted in steps: one for a fixed window, two for a sliding, five for a moving window. The state
+of a window for one caller always consists of two numbers. The first is the start of the current step, in
+seconds since the epoch. The second contains the count of each step, packed into one integer with the newest
+in the lowest bits. This module has no state and no clock.
 """
 
 import math
@@ -135,9 +135,9 @@ class MovingWindow(FixedWindow):
 class SlidingWindow(FixedWindow):
     """Window that estimates the usage of the last *span* seconds from two fixed steps of that length.
 
-    The count of the previous step is weighted by the part of it that lies within the last *span* seconds,
-    as if its charges were spread evenly. If they were not, slightly more than *amount* may pass in a
-    period of that length.
+    The count of the previous step is weighted by the fraction of that step within the last *span* seconds, as
+    if its charges were spread evenly. If they were not, slightly more than *amount* may pass in a period of
+    that length.
     """
 
     steps = 2
@@ -188,7 +188,7 @@ class Rate:
 
     @cached_property
     def window_plans(self) -> list[tuple[int, FixedWindow, int, float, Callable[[int, float], int] | None]]:
-        """For each window: index of its state, the window, its amount, its step and its `usage`.
+        """Tuples of the index of a window's state, the window, its amount, its step and its `usage`.
 
         `usage` is None for a fixed window, whose only count is the usage.
         """

@@ -36,6 +36,9 @@ MEMBERS = (
     "model.skops",
     "model.joblib",
     "model.onnx",
+    "model.ubj",
+    "model.txt",
+    "model.cbm",
 )
 _KNOWN = frozenset([MANIFEST, SIGNATURE, *MEMBERS])
 _METADATA = (MANIFEST, SIGNATURE, "schema.json")

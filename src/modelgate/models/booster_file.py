@@ -1,13 +1,17 @@
-"""Native files of XGBoost, LightGBM and CatBoost: data without code, so that they need no pin."""
+"""Native files of XGBoost, LightGBM and CatBoost. They contain no code, so they need not be pinned."""
 
 import importlib
 import json
+import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError
+from ..schema.introspection.classes import stored_classes
+from ..schema.introspection.libraries import library_of
 
-__all__ = ["BOOSTER_SUFFIXES", "GENERIC_SUFFIXES", "read_booster"]
+__all__ = ["BOOSTER_SUFFIXES", "GENERIC_SUFFIXES", "native_suffix", "read_booster", "write_booster"]
 
 BOOSTER_SUFFIXES = (".ubj", ".cbm", ".json", ".txt")
 
@@ -18,15 +22,15 @@ GENERIC_SUFFIXES = (".json", ".txt")
 def read_booster(content: bytes, suffix: str) -> Any:
     """Read the native file of a booster.
 
-    A file written by a scikit-learn class of XGBoost (``XGBClassifier.save_model``), or by CatBoost, becomes an
-    estimator of that class, and any other file a ``Booster``.
+    Returns an estimator with the interface of scikit-learn for a file that was written by such an estimator
+    of XGBoost (``XGBClassifier.save_model``) or by CatBoost, and a ``Booster`` for any other file.
 
     Args:
         content: Content of the file.
         suffix: ``.ubj`` or ``.json`` for XGBoost, ``.txt`` for LightGBM, ``.cbm`` for CatBoost.
 
     Raises:
-        ConfigurationError: The library is missing, or the content is no model of it.
+        ConfigurationError: The library is missing, or the content is not a model of that library.
     """
     library, read = _READERS[suffix]
     try:
@@ -39,7 +43,7 @@ def read_booster(content: bytes, suffix: str) -> Any:
         return read(module, content)
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigurationError(f"is not a {suffix} model of {library}: {reason}") from error
+        raise ConfigurationError(f"the file is not a {suffix} model of {library}: {reason}") from error
 
 
 def _read_xgboost(xgboost: Any, content: bytes) -> Any:
@@ -71,3 +75,36 @@ _READERS: Mapping[str, tuple[str, Callable[[Any, bytes], Any]]] = {
     ".txt": ("lightgbm", _read_lightgbm),
     ".cbm": ("catboost", _read_catboost),
 }
+
+
+def native_suffix(model: Any) -> str | None:
+    """Return the suffix of the native files for the library of *model*, or None if it has none."""
+    return {"xgboost": ".ubj", "lightgbm": ".txt", "catboost": ".cbm"}.get(library_of(model))
+
+
+def write_booster(model: Any) -> tuple[bytes, Any]:
+    """Return the content of the native file of *model*, and the model that is read from it.
+
+    Args:
+        model: Model of a library that has native files, see `native_suffix`.
+
+    Raises:
+        ConfigurationError: The model cannot be written, or the file would lose its class labels.
+    """
+    suffix = native_suffix(model)
+    assert suffix is not None
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, f"model{suffix}")
+            # LightGBM's estimators have no such method, and their boosters no labels.
+            getattr(model, "booster_", model).save_model(str(path))
+            content = path.read_bytes()
+    except Exception as error:
+        raise ConfigurationError(f"model: its library cannot write it as a {suffix} file: {error}") from error
+    restored = read_booster(content, suffix)
+    if stored_classes(restored) != stored_classes(model):
+        raise ConfigurationError(
+            f"model must have the labels 0, 1, … for a {suffix} file, which stores no others"
+            f' (got {stored_classes(model)}): train it with such labels, or use format="joblib", which is a pickle'
+        )
+    return content, restored

@@ -77,7 +77,7 @@ class ModelCache(Generic[T]):
     request that uses it has finished.
 
     Args:
-        load: Function that returns the model of a name, for example `ModelStore.load`. May block.
+        load: Function that takes a name and returns the model, for example `ModelStore.load`. May block.
         maxsize: Maximum number of models. The default of 16 is that of the DataRobot Prediction API, see
             "Model caching" there.
         maxbytes: Maximum size of all models in bytes, or None for no limit. A single larger model is

@@ -59,7 +59,7 @@ def sign(manifest: bytes, key: str | Path) -> bytes:
 
 
 def signer_of(manifest: bytes, signature: bytes) -> str:
-    """Return the public key, in base64, of the key that signed *manifest*.
+    """Return the public key, in base64, that belongs to the *signature* of *manifest*.
 
     Args:
         manifest: Content of ``manifest.json``.
@@ -80,7 +80,7 @@ def signer_of(manifest: bytes, signature: bytes) -> str:
         ed25519.Ed25519PublicKey.from_public_bytes(key).verify(raw, _message(manifest))
     except InvalidSignature:
         raise ConfigurationError(
-            "the Ed25519 signature does not match the manifest, so one of them was changed: sign it again"
+            "the Ed25519 signature does not match the manifest, so one of them was changed: sign the package again"
         ) from None
     return public
 

@@ -31,10 +31,10 @@ def check_opens_no_files(model: Any) -> None:
     """Raise `ConfigurationError` if a vectorizer in *model* opens files whose names come from callers.
 
     Args:
-        model: Estimator, which is searched with all its parts; or function, which is searched with its
-            closure, its defaults and the arguments of a partial.
+        model: Estimator or function. Of an estimator, all parts are searched; of a function, the closure, the
+            defaults and the arguments of a partial.
     """
-    # As long as this module is not imported, no vectorizer can exist.
+    # As long as the module of the vectorizers is not imported, none can exist.
     text = sys.modules.get("sklearn.feature_extraction.text")
     kinds = [getattr(text, name, None) for name in ("CountVectorizer", "HashingVectorizer")]
     vectorizers = tuple(kind for kind in kinds if kind is not None)

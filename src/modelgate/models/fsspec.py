@@ -92,7 +92,7 @@ class FsspecStore(FileStore):
         return sha256_of(content)
 
     def alias(self, name: str, alias: str, version: str) -> None:
-        """Point the alias ``name@alias`` to *version*. Models that gates have loaded stay in use.
+        """Point the alias ``name@alias`` to *version*. Models that were loaded before stay in use.
 
         Raises:
             ConfigurationError: *alias* is not a valid alias, or is the name of a version.

@@ -57,7 +57,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         target: Name of the predicted variable, or a list with one name per output.
         classes: One item per output: the labels in the order of ``classes_``, or None for a number.
         positive_class: Positive label of a binary classifier.
-        threshold: Probability from which the positive class is predicted.
+        threshold: Minimum probability for predicting the positive class.
         model: Name of the member that contains the model.
         versions: Versions of Python and of the libraries with which the package was created.
         difference: Measured difference between an ONNX graph and the estimator it was converted from.
@@ -72,7 +72,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     classes: list[list[Label] | None] = msgspec.field(default_factory=lambda: [None])
     positive_class: Label | None = None
     threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
-    model: Literal["model.skops", "model.joblib", "model.onnx"] = "model.skops"
+    model: Literal["model.skops", "model.joblib", "model.onnx", "model.ubj", "model.txt", "model.cbm"] = (
+        "model.skops"
+    )
     versions: dict[str, str] = {}
     difference: Difference | None = None
     members: dict[str, Member] = {}

@@ -123,7 +123,7 @@ class OnnxModel:
             classes = classes or detected
         if classes is None:
             return
-        # A graph returns 1 for the label True or 1.0. A dictionary finds the original, because both are equal.
+        # A graph returns 1 for the label True or 1.0. The dictionary maps 1 to the original label.
         self._labels = {label: label for label in classes}
         self.classes_ = np.array(classes, dtype=None if len(set(map(type, classes))) == 1 else object)
         if has_probabilities:

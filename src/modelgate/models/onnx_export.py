@@ -104,7 +104,7 @@ def _graph_inputs(model: Any, schema: Schema, skl2onnx: Any) -> tuple[list[str] 
     columns = [known.get(column.name, column) for column in Schema.from_model(model)]
     datetimes = [column.name for column in columns if column.kind == "datetime"]
     if datetimes:
-        raise ConfigurationError(f"ONNX has no datetimes, as in the columns {', '.join(datetimes)}")
+        raise ConfigurationError(f"ONNX cannot represent the datetimes in the columns {', '.join(datetimes)}")
     untyped = [column.name for column in columns if column.kind == "any"]
     if untyped:
         raise ConfigurationError(
@@ -113,7 +113,7 @@ def _graph_inputs(model: Any, schema: Schema, skl2onnx: Any) -> tuple[list[str] 
     names = [column.name for column in columns] if hasattr(model, "feature_names_in_") else None
     if not _takes_named_columns(model):
         if not all(column.numeric for column in columns):
-            raise ConfigurationError("text columns can only be converted behind a ColumnTransformer")
+            raise ConfigurationError("text columns can only be converted if a ColumnTransformer encodes them")
         return names, [("X", types.FloatTensorType([None, len(columns)]))]
     tensor_types = {True: types.FloatTensorType, False: types.StringTensorType}
     return names, [(column.name, tensor_types[column.numeric]([None, 1])) for column in columns]
@@ -157,7 +157,9 @@ def difference(expected: Any, actual: Any) -> Difference:
     (values, probabilities), (graph_values, graph_probabilities) = expected, actual
     values, graph_values = np.asarray(values), np.asarray(graph_values)
     if values.shape != graph_values.shape or (probabilities is None) is not (graph_probabilities is None):
-        raise ConfigurationError("the graph must have the outputs of the estimator (got others)")
+        raise ConfigurationError(
+            "the graph must have outputs of the same shapes as the estimator (got other shapes)"
+        )
     numbers = values.dtype.kind == "f" and probabilities is None
     pair = (values, graph_values) if numbers else (probabilities, graph_probabilities)
     largest = 0.0 if pair[0] is None else float(np.abs(np.subtract(*pair)).max())

@@ -14,6 +14,7 @@ from ..schema import Schema
 from ..schema.model_input import column_labels
 from ..schema.schema_file import plain
 from .archive import MANIFEST, SIGNATURE, Archive, FolderArchive, ZipArchive, pack, pack_metadata, write
+from .booster_file import native_suffix, write_booster
 from .ed25519 import sign
 from .file_readers import check_opens_no_files
 from .load_policy import LoadPolicy, Mismatch
@@ -91,7 +92,7 @@ class ModelPackage:
         target: str | Sequence[str] = "prediction",
         positive_class: Label | None = None,
         threshold: float | None = None,
-        format: Literal["skops", "joblib", "onnx"] = "skops",  # noqa: A002
+        format: Literal["skops", "native", "joblib", "onnx"] = "skops",  # noqa: A002
     ) -> "ModelPackage":
         """Create the package of a fitted estimator.
 
@@ -105,18 +106,24 @@ class ModelPackage:
                 that the estimator does not store.
             target: Name of the predicted variable, or a list with one name per output.
             positive_class: Positive label of a binary classifier; None for the second of ``classes_``.
-            threshold: Probability from which the positive class is predicted; None to keep the labels of the
+            threshold: Minimum probability for predicting the positive class; None to keep the labels of the
                 model.
-            format: ``"skops"``; ``"joblib"``, which is a pickle, for estimators that skops cannot write; or
-                ``"onnx"`` to convert the estimator to an ONNX graph. The predictions of the graph may differ
+            format: ``"skops"``; ``"native"`` for the native file of XGBoost, LightGBM or CatBoost; ``"joblib"``,
+                which is a pickle, for estimators that neither can write; or ``"onnx"`` to convert the estimator to an ONNX graph. The predictions of the graph may differ
                 slightly. `Manifest.difference` contains the difference for the stored rows.
 
         Raises:
             ConfigurationError: The value of an option is not valid, rows of *X* do not match the schema, or
                 *model* opens files whose names come from callers.
         """
-        if format not in ("skops", "joblib", "onnx"):
-            raise ConfigurationError(f"format must be 'skops', 'joblib' or 'onnx' (got {format!r})")
+        if format not in ("skops", "native", "joblib", "onnx"):
+            raise ConfigurationError(f"format must be 'skops', 'native', 'joblib' or 'onnx' (got {format!r})")
+        suffix = native_suffix(model) if format == "native" else f".{format}"
+        if suffix is None:
+            raise ConfigurationError(
+                "format must be 'skops', 'joblib' or 'onnx' for a model that is not of XGBoost, LightGBM or"
+                f" CatBoost (got {format!r})"
+            )
         if not hasattr(X, "columns") and not (isinstance(X, np.ndarray) and X.ndim == 2):
             raise ConfigurationError(f"X must be a DataFrame or a 2-D array of rows (got {type(X).__name__})")
         if y is not None and np.shape(y)[:1] != (len(X),):
@@ -128,9 +135,11 @@ class ModelPackage:
         check_opens_no_files(model)
         schema = schema or Schema.from_model(model, X)
         rows = background_sample(X, schema)
+        if format == "native":
+            _, model = write_booster(model)
         estimator, difference = model, None
         if isinstance(model, OnnxModel):
-            format = "onnx"  # noqa: A001
+            suffix = ".onnx"
         elif format == "onnx":
             model, difference = measure_onnx(estimator, schema, rows)
         manifest = make_manifest(
@@ -140,7 +149,7 @@ class ModelPackage:
             target=target,
             positive_class=positive_class,
             threshold=threshold,
-            model=f"model.{format}",
+            model=f"model{suffix}",
             difference=difference,
         )
         examples = rows[:_EXAMPLES]

@@ -70,7 +70,10 @@ def split_name(path: PurePath) -> tuple[str, str]:
 
 
 def model_files(paths: Iterable[P]) -> dict[str, P]:
-    """Return the model files among *paths* by their stems; of several, the one first in `SUFFIXES`."""
+    """Return the model files among *paths* by their stems.
+
+    Of several files with the same stem, the one whose suffix comes first in `SUFFIXES` is returned.
+    """
     files = [(*split_name(path), path) for path in paths]
     ranked = sorted((file for file in files if file[1]), key=lambda file: SUFFIXES.index(file[1]))
     return {stem: path for stem, _, path in reversed(ranked)}

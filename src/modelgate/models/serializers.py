@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from .booster_file import BOOSTER_SUFFIXES, read_booster
+from .booster_file import BOOSTER_SUFFIXES, read_booster, write_booster
 from .file_readers import check_opens_no_files
 from .load_policy import LoadPolicy
 from .onnx import OnnxModel
@@ -58,7 +58,7 @@ def dump(model: Any, suffix: str) -> tuple[bytes, Any]:
 
     Args:
         model: Fitted estimator, or an `OnnxModel`.
-        suffix: Suffix of the file: ``.skops``, ``.joblib`` or ``.onnx``.
+        suffix: Suffix of the file: ``.skops``, ``.joblib``, ``.onnx`` or one of `BOOSTER_SUFFIXES`.
 
     Raises:
         ConfigurationError: The model cannot be written in this format, or it opens files whose names come
@@ -67,4 +67,6 @@ def dump(model: Any, suffix: str) -> tuple[bytes, Any]:
     check_opens_no_files(model)
     if suffix == ".onnx":
         return model.content, model
+    if suffix in BOOSTER_SUFFIXES:
+        return write_booster(model)
     return write_pickle(model) if suffix == ".joblib" else write_skops(model)

@@ -1,7 +1,8 @@
 """Read and write skops files.
 
-skops creates only trusted types, but a file may make it call any of them, and any trusted function, with
-arguments of its choice. `read_skops` rejects files that would call what modelgate trusts in addition to skops.
+skops creates only objects of trusted types. But a file can make skops call any trusted type or function, with
+any arguments. `read_skops` therefore rejects files that would call a name that only modelgate trusts, not
+skops itself.
 """
 
 import copy
@@ -60,7 +61,7 @@ def read_skops(content: bytes, policy: LoadPolicy, remedy: str = _PINNED) -> Any
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         _reject_zip_bomb(archive, len(content))
         schema = archive.read(_SCHEMA)
-    # Compared first: other versions have other types.
+    # Compare the versions first, because other versions have other types.
     for version in sorted(set(_VERSION.findall(schema))):
         policy.check_sklearn_version(version.decode())
     content, foreign = _drop_fit_only(content, schema)
@@ -101,10 +102,10 @@ def _find_foreign(content: bytes, document: Any) -> set[str]:
 
 
 def _find_calls(document: Any) -> set[str]:
-    """Return the names that loading the file would call although they are only trusted to be referred to."""
+    """Return the names that loading the file would call, although a file may only refer to them."""
     states = list(_iterate_states(document))
     calls = {_name_of(state) for state in states if state["__loader__"] not in _REFERRING} & _REFERRED
-    # A dict calls the type of each of its keys. Of all states with the same id, skops uses the first.
+    # skops calls the type of each key of a dict. Of all states with the same id, it uses the first.
     used: dict[Any, Any] = {}
     for state in states:
         if state["__loader__"] == "DictNode":

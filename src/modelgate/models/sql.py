@@ -134,7 +134,7 @@ class SqlModelStore:
         return stored
 
     def alias(self, name: str, alias: str, version: str) -> None:
-        """Point the alias ``name@alias`` to *version*. Models that gates have loaded stay in use.
+        """Point the alias ``name@alias`` to *version*. Models that were loaded before stay in use.
 
         Raises:
             ConfigurationError: *alias* is not a valid alias, is the name of a version, or the database

@@ -26,7 +26,7 @@ _ESTIMATOR_PARTS = (
     "sklearn.calibration._TemperatureScaling",
     "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
     "sklearn.multiclass._ConstantPredictor",
-    # A named tuple, a list, a dict and objects that are created without code of their own.
+    # A named tuple, a list, a dict, and objects whose classes define no code that runs when they are created.
     "sklearn.cluster._bisect_k_means._BisectingTree",
     "sklearn.compose._column_transformer._RemainderColsList",  # scikit-learn 1.6
     "sklearn.compose._column_transformer.make_column_selector",
@@ -96,7 +96,7 @@ _NUMPY_AND_SCIPY = (
         f"numpy.{name}"
         for name in ("clip", "max", "mean", "median", "min", "nan_to_num", "round", "std", "sum")
     ),
-    # Knots and coefficients of SplineTransformer. Some versions of SciPy store numpy.asarray in it.
+    # Knots and coefficients of SplineTransformer. Some versions of SciPy store numpy.asarray in a BSpline.
     "scipy.interpolate._bsplines.BSpline",
     "scipy._lib.array_api_compat.numpy._aliases.asarray",
     # Training rows of neighbors and support vectors. Loaded by scipy.sparse.load_npz, which reads no pickles.

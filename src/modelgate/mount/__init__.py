@@ -1,7 +1,7 @@
-"""Adapters for WSGI, ASGI, Flask and Starlette.
+"""Adapters for WSGI, ASGI and web frameworks.
 
 They turn a handler, such as a gate, into an app, and wrap layers around an existing app. `wsgi` and `asgi`
-need no framework. `flask` and `starlette` are imported on first use.
+need no framework. The others are imported on first use.
 """
 
 from importlib import import_module
@@ -11,12 +11,38 @@ from typing import TYPE_CHECKING
 from . import asgi, wsgi
 
 if TYPE_CHECKING:
-    from . import flask, starlette
+    from . import (
+        blacksheep,
+        bottle,
+        django,
+        falcon,
+        fastapi,
+        flask,
+        litestar,
+        pyramid,
+        quart,
+        sanic,
+        starlette,
+    )
 
-__all__ = ["asgi", "flask", "starlette", "wsgi"]
+__all__ = [
+    "asgi",
+    "blacksheep",
+    "bottle",
+    "django",
+    "falcon",
+    "fastapi",
+    "flask",
+    "litestar",
+    "pyramid",
+    "quart",
+    "sanic",
+    "starlette",
+    "wsgi",
+]
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name in ("flask", "starlette"):
+    if name in __all__:
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

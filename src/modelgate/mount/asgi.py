@@ -19,8 +19,9 @@ from ..http import (
     encode_error,
     http_stack,
 )
+from .prefix import require_prefix
 
-__all__ = ["ASGIApp", "ASGIRequest", "app", "select_handler", "wrap"]
+__all__ = ["ASGIApp", "ASGIRequest", "Receive", "Scope", "app", "mount", "select_handler", "wrap"]
 
 logger = logging.getLogger("modelgate")
 
@@ -32,7 +33,7 @@ ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class UnsupportedEventLoop(ServingError):
-    """The server runs another event loop than asyncio's."""
+    """The event loop of the server is not that of asyncio."""
 
     status = 503
     code = "unsupported_event_loop"
@@ -128,7 +129,8 @@ def _reject_event_loop(request: Request) -> Flow[Response]:
 def app(handler: Handler[Request, Response]) -> ASGIApp:
     """Return an ASGI app that calls *handler*. It accepts lifespan events, but does not depend on them.
 
-    On another event loop than asyncio's, such as trio's, all requests get 503, readiness checks too.
+    If the event loop is not that of asyncio (for example trio's), all requests get 503, even readiness
+    checks.
     """
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -147,6 +149,36 @@ def app(handler: Handler[Request, Response]) -> ASGIApp:
             raise
 
     return application
+
+
+def mount(application: ASGIApp, prefix: str, handler: Handler[Request, Response]) -> ASGIApp:
+    """Return an ASGI app that calls *handler* below *prefix*, and *application* otherwise.
+
+    Requests to the handler bypass the application, its middleware too.
+
+    Args:
+        application: ASGI app, for example of Django or Quart.
+        prefix: Path below which the handler is mounted, such as ``/ml``.
+        handler: Handler, for example a gate.
+
+    Raises:
+        ConfigurationError: *prefix* does not begin with a slash, or ends with one.
+    """
+    require_prefix(prefix)
+    mounted_app = app(handler)
+
+    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            # By the ASGI specification, the path includes the root path; some servers leave it out.
+            root_path, path = scope.get("root_path", ""), scope["path"]
+            path = _remove_root_path(path, root_path, scope.get("app_root_path", "")) if root_path else path
+            if path == prefix or path.startswith(prefix + "/"):
+                mounted_scope = {**scope, "root_path": root_path.rstrip("/") + prefix, "path": path}
+                mounted_scope["app_root_path"] = root_path
+                return await mounted_app(mounted_scope, receive, send)
+        return await application(scope, receive, send)
+
+    return dispatch
 
 
 async def _handle_other_scope(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,23 +1,27 @@
 """Adapter for Flask, which mounts a handler in an app, or calls a handler from a view."""
 
-from wsgiref.types import StartResponse, WSGIEnvironment
-
 import flask
+from flask.sansio.scaffold import Scaffold
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.wrappers import Request as WerkzeugRequest
 
-from ..errors import BodyTooLarge, ConfigurationError, MalformedBody
-from ..flow import Handler, drive
+from ..errors import BodyTooLarge, MalformedBody
+from ..flow import Handler
 from ..http import Request, Response
 from . import wsgi
+from .prefix import require_prefix
+from .views import respond
 
-__all__ = ["handle", "mount"]
+__all__ = ["handle", "init_app", "mount"]
+
+_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 
 
 def mount(app: flask.Flask, prefix: str, handler: Handler[Request, Response]) -> None:
-    """Mount a handler in a Flask app.
+    """Mount a handler in front of a Flask app.
 
     Requests to the handler bypass Flask, which saves time. The routes, hooks and error pages of the app do
-    not apply to them.
+    not apply to them; see `init_app`.
 
     Args:
         app: Flask app.
@@ -27,22 +31,39 @@ def mount(app: flask.Flask, prefix: str, handler: Handler[Request, Response]) ->
     Raises:
         ConfigurationError: *prefix* does not begin with a slash, or ends with one.
     """
-    if not prefix.startswith("/") or prefix.endswith("/"):
-        raise ConfigurationError(f'prefix must be a path such as "/ml" (got {prefix!r})')
-    flask_app, mounted_app = app.wsgi_app, wsgi.app(handler)
+    app.wsgi_app = wsgi.mount(app.wsgi_app, prefix, handler)  # type: ignore[method-assign,assignment]
 
-    def dispatch(environ: WSGIEnvironment, start_response: StartResponse) -> object:
-        path = environ.get("PATH_INFO", "")
-        if path != prefix and not path.startswith(prefix + "/"):
-            return flask_app(environ, start_response)
-        mounted_environ = {
-            **environ,
-            "SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + prefix,
-            "PATH_INFO": path[len(prefix) :],
-        }
-        return mounted_app(mounted_environ, start_response)
 
-    app.wsgi_app = dispatch  # type: ignore[method-assign,assignment]
+def init_app(app: Scaffold, prefix: str, handler: Handler[Request, Response]) -> None:
+    """Serve a handler from routes of a Flask app or blueprint.
+
+    Hooks such as ``before_request`` and ``after_request``, and extensions such as Flask-CORS and Flask-Login,
+    apply to its requests.
+
+    Args:
+        app: Flask app, or a blueprint.
+        prefix: Path below which the handler is served, such as ``/ml``.
+        handler: Handler, for example a gate.
+
+    Raises:
+        ConfigurationError: *prefix* does not begin with a slash, or ends with one.
+    """
+    require_prefix(prefix)
+
+    def view(path: str = "") -> flask.Response:
+        request = _FlaskRequest(flask.request)
+        # For the prefix itself, the path is empty without the slash at its end.
+        request.path = "/" + path if path or flask.request.path.endswith("/") else ""
+        request.root_path = flask.request.root_path + flask.request.path.removesuffix(request.path)
+        response = _respond(request, handler)
+        if request.method == "OPTIONS" and response.status_code == 405:
+            # Extensions such as Flask-CORS complete Flask's own answer.
+            return flask.current_app.make_default_options_response()
+        return response
+
+    endpoint = "modelgate" + prefix.replace("/", "_").replace(".", "_")
+    for rule in (prefix, prefix + "/", prefix + "/<path:path>"):
+        app.add_url_rule(rule, endpoint, view, methods=_METHODS, provide_automatic_options=False)
 
 
 class _FlaskRequest(wsgi.WSGIRequest):
@@ -50,11 +71,13 @@ class _FlaskRequest(wsgi.WSGIRequest):
 
     __slots__ = ("_flask",)
 
-    def __init__(self, request: flask.Request) -> None:
+    def __init__(self, request: WerkzeugRequest) -> None:
         super().__init__(request.environ)
         self._flask = request
 
     def _read(self) -> bytes:
+        if self.content_length is None and not self.environ.get("wsgi.input_terminated"):
+            return super()._read()
         limit = min(filter(None, (self._flask.max_content_length, self.max_body)), default=None)
         if limit is not None:
             # Allow one byte more than the limit, because Flask silently truncates bodies of unknown length.
@@ -70,12 +93,11 @@ class _FlaskRequest(wsgi.WSGIRequest):
         return body
 
 
-def handle(request: flask.Request, handler: Handler[Request, Response]) -> flask.Response:
-    """Call *handler* from a Flask view, and return a response that the view can return."""
-    gate_request = _FlaskRequest(request)
-    try:
-        response = drive(handler(gate_request))
-        body = response.body if isinstance(response.body, bytes) else b"".join(response.body)
-        return flask.Response(body, response.status_line, response.headers)
-    finally:
-        gate_request.close()
+def handle(request: WerkzeugRequest, handler: Handler[Request, Response]) -> flask.Response:
+    """Call *handler* from a view of Flask or werkzeug, and return a response that the view can return."""
+    return _respond(_FlaskRequest(request), handler)
+
+
+def _respond(request: _FlaskRequest, handler: Handler[Request, Response]) -> flask.Response:
+    response, body = respond(request, handler)
+    return flask.Response(body, response.status_line, response.headers)

@@ -5,9 +5,10 @@ import starlette.requests
 import starlette.responses
 
 from ..errors import MalformedBody
-from ..flow import Handler, adrive
+from ..flow import Handler
 from ..http import BodySizeLimiter, Request, Response
 from . import asgi
+from .views import respond_async
 
 __all__ = ["handle", "mount"]
 
@@ -44,16 +45,11 @@ async def handle(
     request: starlette.requests.Request, handler: Handler[Request, Response]
 ) -> starlette.responses.Response:
     """Call *handler* from an endpoint, and return a response that the endpoint can return."""
-    gate_request = _StarletteRequest(request)
-    try:
-        response = await adrive(asgi.select_handler(handler)(gate_request))
-        body = response.body if isinstance(response.body, bytes) else b"".join(response.body)
-        starlette_response = starlette.responses.Response(body, response.status)
-        starlette_response.raw_headers += [
-            (name.encode("latin-1"), value.encode("latin-1"))
-            for name, value in response.headers
-            if name != "content-length"
-        ]
-        return starlette_response
-    finally:
-        gate_request.close()
+    response, body = await respond_async(_StarletteRequest(request), handler)
+    starlette_response = starlette.responses.Response(body, response.status)
+    starlette_response.raw_headers += [
+        (name.encode("latin-1"), value.encode("latin-1"))
+        for name, value in response.headers
+        if name != "content-length"
+    ]
+    return starlette_response

@@ -12,8 +12,9 @@ from ..context import RequestContext
 from ..errors import AnswerableError, BodyTooLarge, LengthRequired, MalformedBody
 from ..flow import Flow, Handler, Layer, Wait, drive
 from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, check_wrapping, http_stack
+from .prefix import require_prefix
 
-__all__ = ["WSGIRequest", "app", "wrap"]
+__all__ = ["WSGIRequest", "app", "mount", "wrap"]
 
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None] | None
 
@@ -83,6 +84,36 @@ def app(handler: Handler[Request, Response]) -> WSGIApplication:
         return _send(environ, handler, start_response)
 
     return application
+
+
+def mount(application: WSGIApplication, prefix: str, handler: Handler[Request, Response]) -> WSGIApplication:
+    """Return a WSGI app that calls *handler* below *prefix*, and *application* otherwise.
+
+    Requests to the handler bypass the application, its middleware too.
+
+    Args:
+        application: WSGI app, for example of Django or Pyramid.
+        prefix: Path below which the handler is mounted, such as ``/ml``.
+        handler: Handler, for example a gate.
+
+    Raises:
+        ConfigurationError: *prefix* does not begin with a slash, or ends with one.
+    """
+    require_prefix(prefix)
+    mounted_app = app(handler)
+
+    def dispatch(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path != prefix and not path.startswith(prefix + "/"):
+            return application(environ, start_response)
+        mounted_environ = {
+            **environ,
+            "SCRIPT_NAME": environ.get("SCRIPT_NAME", "") + prefix,
+            "PATH_INFO": path[len(prefix) :],
+        }
+        return mounted_app(mounted_environ, start_response)
+
+    return dispatch
 
 
 def wrap(application: WSGIApplication, *layers: Layer[Request, Response]) -> WSGIApplication:

@@ -188,7 +188,7 @@ class OperationBuilder:
         return {"description": description, "headers": headers, "content": content}
 
     def _response_headers(self, responses: Iterable[Response]) -> dict[str, JSONSchema]:
-        """Return the headers of all *responses*, and those that every response of the gate has."""
+        """Return the headers of *responses*, including the headers that all responses of the gate have."""
         headers: dict[str, JSONSchema] = {name: _ref("headers", name) for name in self._headers}
         for response in responses:
             for name, value in response.headers:

@@ -19,7 +19,7 @@ EXAMPLE_KEY = "YOUR_API_KEY"
 
 
 class Example:
-    """Example row of a deployment. The row is scored once for all dialects that round to the same decimals.
+    """Example row of a deployment, scored once for all dialects with the same number of decimals.
 
     A model that is a function is not called, because it may have side effects.
 

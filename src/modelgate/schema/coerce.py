@@ -59,7 +59,8 @@ def parse_text(column: Column, text: str) -> Any:
 def null_texts(column: Column, na_values: Collection[str]) -> frozenset[str]:
     """Return the CSV cells that mean null in *column*.
 
-    In a column of text, or of values of unknown type, ``NA`` may be a value: the country code of Namibia.
+    In a column of the kind ``text`` or ``any``, *na_values* do not apply: ``NA`` may be the country code of
+    Namibia.
 
     Args:
         column: Column of the cells.

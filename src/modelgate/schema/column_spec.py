@@ -26,7 +26,7 @@ def create_column(name: str, spec: ColumnSpec) -> Column:
     """Create the column *name* from *spec*.
 
     Raises:
-        ConfigurationError: *spec* is no `ColumnSpec`.
+        ConfigurationError: *spec* is not a `ColumnSpec`.
     """
     if isinstance(spec, Column):
         return replace(spec, name=name)
@@ -46,9 +46,9 @@ def create_column(name: str, spec: ColumnSpec) -> Column:
 
 
 def override_column(column: Column, spec: ColumnSpec) -> Column:
-    """Return the column of *spec* in place of *column*.
+    """Return the column that *spec* describes, which replaces *column*.
 
-    Unless *spec* is a `Column`, it is required, nullable and described as *column* is.
+    Unless *spec* is a `Column`, the options *required*, *nullable* and *description* do not change.
     """
     created = create_column(column.name, spec)
     if isinstance(spec, Column):

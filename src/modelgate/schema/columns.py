@@ -83,7 +83,7 @@ class Column:
     description: str = ""
     typical_value: Level | None = None
     observed_range: tuple[float, float] | None = None
-    # Not compared: it depends on where the column was found, not on what it is.
+    # Not compared, because it depends on how the column was inferred.
     accepts_booleans: bool = field(default=False, compare=False)
     timezone: str | None = None
     resolution: Resolution | None = None

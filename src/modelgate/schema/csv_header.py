@@ -20,7 +20,8 @@ def check_header(header: Sequence[str], columns: Sequence[Column], options: Sche
     """Check that *header* can be a header line of CSV. Its names are not compared with the schema.
 
     Raises:
-        MalformedBody: It is empty, names a column twice, has another separator, or is a line of data.
+        MalformedBody: The header is empty, names a column twice, is not separated by commas, or is a line of
+            data.
     """
     if not header:
         raise MalformedBody("The CSV body has no header line: send the column names first")
@@ -36,7 +37,9 @@ def check_header(header: Sequence[str], columns: Sequence[Column], options: Sche
             )
     if len(set(header)) != len(header):
         duplicate = next(name for name, count in Counter(header).items() if count > 1)
-        raise MalformedBody(f"Line 1 of the CSV body names the column {duplicate[:SHOWN_TEXT]!r} twice")
+        raise MalformedBody(
+            f"Line 1 of the CSV body names the column {duplicate[:SHOWN_TEXT]!r} twice: remove or rename one"
+        )
 
 
 def _looks_like_data(header: Sequence[str], columns: Sequence[Column]) -> bool:

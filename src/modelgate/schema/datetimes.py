@@ -23,14 +23,14 @@ _NS_YEARS = range(1678, 2262)
 
 
 def parse_datetime(text: str, *, with_offset: bool, resolution: Resolution | None) -> np.datetime64 | None:
-    """Return the moment that *text* names, or None if it is not such a text.
+    """Parse a date, or date and time, in ISO 8601. Return None if *text* is anything else or out of range.
 
     Digits beyond the resolution are dropped.
 
     Args:
-        text: Date, or date and time, in ISO 8601.
-        with_offset: Whether the text must have a UTC offset; the result is in UTC. Otherwise it may have
-            none but zero.
+        text: Text to parse.
+        with_offset: Whether *text* must have a UTC offset; the result is then in UTC. If False, only an
+            offset of zero is allowed.
         resolution: Resolution of the result; None for microseconds, in the range of nanoseconds.
     """
     match = _ISO_8601.fullmatch(text)

@@ -1,4 +1,4 @@
-"""Keys of tables that may be joined, because no dtype depends on the rows that are joined."""
+"""Keys of tables: joining tables with equal keys does not change the dtypes that the model gets."""
 
 from collections.abc import Callable, Hashable, Sequence
 from itertools import chain
@@ -45,9 +45,9 @@ def dtype_key(columns: Sequence[Column], *, framed: bool) -> DtypeKey | None:
 
 
 def array_dtype(table: Table) -> type:
-    """Return the dtype of the array for *table*: int64 or float if all values are such, else object.
+    """Return the dtype of the array for *table*: int64 or float if its values allow that, else object.
 
-    A numeric dtype is used where possible, because functions such as ``numpy.log1p`` reject objects.
+    Functions such as ``numpy.log1p`` reject objects.
     """
     types = set(map(type, chain.from_iterable(table.texts)))
     if not types <= {int, float, type(None)}:

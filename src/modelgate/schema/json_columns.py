@@ -1,4 +1,4 @@
-"""Rows sent as a JSON object of columns: an array of values each, or the values by row number."""
+"""Rows sent as a JSON object of columns, each an array of values, or an object of values by row number."""
 
 import re
 from collections.abc import Sequence
@@ -34,7 +34,10 @@ def rows_from_columns(raw: bytes) -> SplitRows:
         raise MalformedBody("Send each column as an array, or as an object of values by row number")
     rows = {frozenset(column) if isinstance(column, dict) else len(column) for column in columns.values()}
     if len(rows) != 1:
-        raise InvalidInput("An object of columns must have the same rows in each column, all of one length")
+        raise InvalidInput(
+            "An object of columns must have the same rows in each column: send arrays of the same length, or"
+            " objects with the same row numbers"
+        )
     numbers = by_number[0] if by_number else ()
     values = [
         [column[number] for number in numbers] if isinstance(column, dict) else column

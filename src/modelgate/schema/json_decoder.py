@@ -96,12 +96,15 @@ class Decoder:
         """Return the table of one row with exactly the schema's columns, or None for any other body."""
         try:
             row = msgspec.structs.astuple(self._row.decode(raw))
+            colons = len(row)
             if self._datetimes:
+                # An escaped colon is none in *raw*: -1 is never the right number then.
+                colons += self._count_colons(row) if b"\\" not in raw else -1
                 row = self._parse_datetimes(row)
             packed = bytearray(self._pack(*row[: self._numeric_count]))
         except (msgspec.MsgspecError, RecursionError, ValueError, struct.error):
             return None
-        if raw.count(b":") != len(row):
+        if raw.count(b":") != colons:
             return None
         numbers = np.ndarray((1, self._numeric_count), _FLOAT, packed)
         return Table(self._columns, numbers, [[cell] for cell in row[self._numeric_count :]])
@@ -121,7 +124,7 @@ class Decoder:
         return self._build_table(rows)
 
     def _has_aliases(self, records: list[dict[str, Any]]) -> bool:
-        """Return whether decoded *records* have optional columns under names that can only mean these."""
+        """Return whether *records* have names that stand for optional columns, see `match_names`."""
         if not self._optional:
             return False
         names = [column.name for column in self._columns]
@@ -143,8 +146,12 @@ class Decoder:
         rows = [msgspec.structs.astuple(row) for row in structs]
         return list(map(self._parse_datetimes, rows)) if self._datetimes else rows
 
+    def _count_colons(self, row: tuple[Any, ...]) -> int:
+        """Return the number of colons in the texts of datetimes."""
+        return sum(row[i].count(":") for i, _ in self._datetimes if isinstance(row[i], str))
+
     def _parse_datetimes(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return *row* with datetimes instead of their texts. Raises ValueError if a text is none."""
+        """Return *row* with parsed datetimes. Raises ValueError if a text is not a datetime."""
         cells = list(row)
         for index, column in self._datetimes:
             if isinstance(cells[index], str):
@@ -210,7 +217,7 @@ def _field_type(column: Column) -> Any:
         return Literal[tuple(column.levels)]
     if column.kind == "number":
         number = Annotated[float, msgspec.Meta(ge=column.minimum, le=column.maximum)]
-        # Without bounds, which a boolean would have to satisfy, too.
+        # Not with bounds, because a boolean would have to satisfy them, too.
         unbounded = column.minimum is None and column.maximum is None
         return number | bool if column.accepts_booleans and unbounded else number
     if column.kind == "integer":

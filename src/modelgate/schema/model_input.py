@@ -25,7 +25,7 @@ class ModelInput:
     Args:
         model: Fitted model.
         columns: Columns of the schema that read the tables.
-        form: Form of the rows; by default the one that the model is known to take, or the likeliest one,
+        form: Form of the rows; by default the form that the model is known to take, or the most likely one,
             see `try_forms`.
 
     Attributes:
@@ -53,7 +53,7 @@ class ModelInput:
         self._use(self._forms[0])
 
     def __call__(self, table: Table) -> Any:
-        """Convert *table* to the input of the model. The result is a copy that it may modify."""
+        """Convert *table* to the input of the model. The result is a copy that the model may modify."""
         return self._convert(table)
 
     def try_forms(self, predict: Callable[[Any], Any], tables: Iterable[Table]) -> None:
@@ -79,7 +79,9 @@ class ModelInput:
                 continue
             for table in tables:
                 try:
-                    if np.shape(predict(self._convert(table)))[:1] == (rows,):
+                    with np.errstate(all="ignore"):
+                        values = predict(self._convert(table))
+                    if np.shape(values)[:1] == (rows,):
                         return
                 except Exception as error:
                     if best is None and not _concerns_form(error):
@@ -132,7 +134,7 @@ class ModelInput:
 
 
 def _concerns_form(error: Exception) -> bool:
-    """Return whether *error* is that of a model that gets another form of rows than it takes."""
+    """Return whether *error* shows that the model does not take rows of this form."""
     structural = isinstance(error, AttributeError | LookupError | NotImplementedError | TypeError)
     # A look-up or a regular expression that finds nothing returns None: that depends on the values.
     return (structural and "NoneType" not in str(error)) or type(error).__name__ == "InvalidIndexError"

@@ -8,16 +8,16 @@ __all__ = ["find_labels", "match_names", "normalize_name"]
 
 
 def normalize_name(name: str) -> str:
-    """Return *name* in Unicode's composed form and with ``_`` for spaces, which LightGBM does not store."""
+    """Return *name* in Unicode's composed form, with ``_`` in place of spaces, as LightGBM stores it."""
     return unicodedata.normalize("NFC", name).replace(" ", "_")
 
 
 def match_names(columns: Sequence[str], sent: Iterable[str]) -> dict[str, str]:
-    """Return the column that each unknown name in *sent* can only mean.
+    """Return the column for each unknown name in *sent* that can only stand for one column.
 
-    A name means a column that was not sent under its own name, if the two are equal after normalization and
-    no other name and no other such column are. ``0``, ``1``, … mean ``x0``, ``x1``, … if the schema has only
-    these: the columns of a model that was fitted without names.
+    A name stands for a column if the column was not sent under its own name, both are equal after
+    `normalize_name`, and no other such name or column is equal to them. If the schema has only the columns
+    ``x0``, ``x1``, … of a model that was fitted without names, ``0``, ``1``, … stand for these.
 
     Args:
         columns: Names of all columns of the schema.

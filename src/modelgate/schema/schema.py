@@ -64,7 +64,7 @@ class Schema:
                 name of a kind such as ``"boolean"``, a list of the allowed values, or a `Column`.
 
         Raises:
-            ConfigurationError: A column has any other value.
+            ConfigurationError: The value of a column is none of these.
         """
         return cls([create_column(name, spec) for name, spec in columns.items()])
 
@@ -171,11 +171,12 @@ class Schema:
         """Return a copy with other rules for some columns: ``schema.with_columns({"active": bool})``.
 
         Args:
-            columns: By column name, a value as in `of`. Unless it is a `Column`, the column is still
-                required, nullable and described as before.
+            columns: For each column name, a value as in `of`. Unless the value is a `Column`, the options
+                *required*, *nullable* and *description* do not change.
 
         Raises:
-            ConfigurationError: The schema has no column of a name, or a value is none of these.
+            ConfigurationError: The schema has no column with one of the names, or `of` does not accept a
+                value.
         """
         for name in columns:
             if name not in self.names:
@@ -206,7 +207,7 @@ class Schema:
 
     @property
     def example(self) -> dict[str, Level | None]:
-        """Example row: a value that the column allows, by column name."""
+        """Example row: for each column name, a value that the column allows."""
         return {column.name: column.example for column in self.columns}
 
     def read(self, rows: object, max_rows: int | None = None) -> Table:

@@ -70,5 +70,5 @@ class SchemaOptions:
 
 
 def _may_mean_null(text: object) -> bool:
-    """Return whether *text* can mean null in CSV: a number or boolean would mean something else than in JSON."""
+    """Return whether *text* can mean null in CSV. Numbers and booleans cannot, as in JSON."""
     return isinstance(text, str) and all(parse_text(Column("x", kind), text) == text for kind in _TYPED)

@@ -76,7 +76,7 @@ def _refine_kind(column: Column, values: Any) -> Column:
 
 
 def columns_without_guesses(raw: bytes) -> Mapping[str, Any]:
-    """Return CSV columns by name, with their values if these are certainly text or booleans, else None.
+    """Return CSV columns by name: the values if they are certainly text or booleans, else None.
 
     The value of a column of digits is None, because digits may be numbers or codes.
     """

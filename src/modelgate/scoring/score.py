@@ -35,7 +35,7 @@ def score(
         schema: Schema of the input; None to infer it from the estimator.
         target: Name of the target, or of each output.
         decimals: Number of decimals, see `Round`; None for no rounding.
-        input: Form of the rows that an estimator takes, see `Deployment`; None to find it.
+        input: Form of the rows that an estimator takes, see `Deployment`; None to detect it.
 
     Raises:
         MissingColumns, InvalidValues, InvalidInput, MalformedBody: The rows do not match the schema.

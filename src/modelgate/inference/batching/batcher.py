@@ -47,8 +47,8 @@ class Batcher:
 
     Args:
         score: Returns the prediction for a table. The prediction for a row must not depend on other rows.
-        workers: Threads that call *score* for event loops, and for threads that wait with a timeout. While
-            a call takes longer than their `hang_timeout`, it is stuck, and new tables are rejected.
+        workers: Threads that call *score* for event loops, and for threads that wait with a timeout. A call
+            that takes longer than their `hang_timeout` is stuck. Until it ends, new tables are rejected.
         inline: Whether to call *score* on the event loop; None to decide by its latency.
         max_rows: Largest number of rows in a call for several tables. A table with at least as many rows is
             scored in a call of its own, without waiting for others.
@@ -203,7 +203,7 @@ class Batcher:
 
         Returns:
             True if *waiter* is queued; False if it must be scored alone and at once. The latter prevents a
-            deadlock: this thread is scoring a batch of another model, and the run that has begun here may
+            deadlock: this thread is scoring a batch of another model, and the current run of this batcher may
             be waiting for that model.
 
         Raises:
@@ -366,7 +366,8 @@ class Batcher:
                 self._queue.sweep(run.batch)
                 for waiter in run.batch:
                     if isinstance(waiter, ThreadWaiter):
-                        # A KeyboardInterrupt may have come after its result was set and before it was woken.
+                        # A KeyboardInterrupt may have come after the result was set, but before the waiter
+                        # was woken.
                         waiter.wakeups.put(None)
             self._queue.drop_done()
             if self._queue.waiters:

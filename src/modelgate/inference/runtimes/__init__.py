@@ -1,7 +1,7 @@
 """Runtimes: how the models of each library are called, and what their outputs mean.
 
-The columns of a model, and the rows that it takes, are found in `modelgate.schema`. Results of statsmodels
-and the scikit-learn classes of XGBoost, LightGBM and CatBoost need no runtime of their own.
+`modelgate.schema` determines the columns of a model and the form of its rows. Results of statsmodels and the
+scikit-learn classes of XGBoost, LightGBM and CatBoost need no runtime of their own.
 """
 
 from collections.abc import Callable

@@ -13,10 +13,10 @@ __all__ = ["Runtime"]
 
 
 class Runtime:
-    """Calls a fitted model, and knows what its outputs mean.
+    """Calls a fitted model, and converts its outputs to labels, numbers and probabilities.
 
-    This class calls ``predict``, and ``predict_proba`` if there is one. A subclass overrides `predict` for
-    models that are called otherwise.
+    This class calls ``predict``, and ``predict_proba`` if there is one. A subclass for models with another
+    interface overrides `predict`.
 
     Args:
         model: Fitted model.
@@ -37,8 +37,8 @@ class Runtime:
         """Return values of shape (rows,) or (rows, outputs), and probabilities.
 
         The probabilities have the shape (rows, classes); for several outputs they are a list of such arrays,
-        or an array of shape (rows, labels) with the probability that each label is present. None if the model
-        has none.
+        or an array of shape (rows, labels) with the probability that each label is present. For a model
+        without probabilities, they are None.
         """
         # Converted for each call: a transformer with copy=False changes its input.
         values = np.asarray(self._model.predict(self._to_input(table)))

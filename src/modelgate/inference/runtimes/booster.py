@@ -14,9 +14,9 @@ __all__ = ["BoosterRuntime"]
 
 
 class BoosterRuntime(Runtime):
-    """Calls a booster, whose only method returns numbers, labels or probabilities, as its objective says.
+    """Calls a booster. Its objective determines if ``predict`` returns numbers, labels or probabilities.
 
-    Labels are found in probabilities as the scikit-learn classes of both libraries find them.
+    Probabilities are converted to labels in the same way as by the scikit-learn classes of both libraries.
     """
 
     def __init__(self, model: Any, to_input: Callable[[Table], Any]) -> None:

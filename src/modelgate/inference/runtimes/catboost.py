@@ -13,7 +13,7 @@ __all__ = ["CatBoostRuntime"]
 
 
 class CatBoostRuntime(Runtime):
-    """Calls a ``catboost.CatBoost`` model: for labels and probabilities if it was trained on classes."""
+    """Calls a ``catboost.CatBoost`` model. A classifier is called for labels and for probabilities."""
 
     def __init__(self, model: Any, to_input: Callable[[Table], Any]) -> None:
         super().__init__(model, to_input)

@@ -26,7 +26,7 @@ _DTYPES = {
 class MLflowRuntime(Runtime):
     """Calls a ``PyFuncModel`` with a DataFrame that has the dtypes of its signature.
 
-    Its output may be an array, a list, a Series, or a DataFrame whose columns are the outputs.
+    The model may return an array, a list, a Series, or a DataFrame with a column for each output.
     """
 
     def __init__(self, model: Any, to_input: Callable[[Table], Any]) -> None:

@@ -9,7 +9,7 @@ __all__ = ["OnnxRuntime"]
 
 
 class OnnxRuntime(Runtime):
-    """Runs an ONNX graph, which gives labels and probabilities at once."""
+    """Runs an ONNX graph, which returns labels and probabilities in a single run."""
 
     _model: OnnxModel
 

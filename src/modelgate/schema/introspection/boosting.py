@@ -25,6 +25,8 @@ _xgboost_levels: WeakKeyDictionary[Any, Mapping[int, _Levels | None]] = WeakKeyD
 _LIGHTGBM_COLUMNS = re.compile(r"\[categorical_feature: ([\d,]+)\]")
 """Indices of the categorical features in the text of a model; ``Booster.params`` has them only in memory."""
 
+_LIGHTGBM_VALUES = re.compile(r"^feature_infos=(.*)$", re.MULTILINE)
+
 _XGBOOST_INTEGERS = {9: np.int8, 10: np.uint8, 11: np.int16, 13: np.int32, 15: np.int64}
 """dtypes of integer categories in XGBoost's JSON, by their code in ``include/xgboost/json.h``.
 
@@ -35,16 +37,14 @@ def stored_categories(model: Any) -> Mapping[int, _Levels | None]:
     """Return the columns that *model* expects in the category dtype of pandas, by index.
 
     The values are their levels, or None if the model does not store them, like XGBoost before version 3.1.
-    LightGBM stores levels, but not the columns that have them. They are those declared as categorical
-    features, unless these are more or fewer: then none is returned.
+    LightGBM stores lists of levels, but not their columns. These are the columns declared as categorical
+    features. If their number or their values do not fit the lists, no column is returned.
     """
     booster = _find_booster(model)
     if library_of(booster) == "xgboost":
         return _read_xgboost(booster)
     levels = _lightgbm_levels(booster)
-    found = _LIGHTGBM_COLUMNS.search(booster.model_to_string(num_iteration=1)) if levels else None
-    indices = [] if found is None else sorted(map(int, found[1].split(",")))
-    return dict(zip(indices, levels, strict=True)) if len(indices) == len(levels) else {}
+    return _find_lightgbm_columns(booster.model_to_string(num_iteration=1), levels) if levels else {}
 
 
 def match_categories(
@@ -55,8 +55,8 @@ def match_categories(
     Args:
         model: Fitted model.
         names: Names of its columns, in its order.
-        columns: Columns of the schema, by name. Their levels are used if the model does not store them, and
-            identify the columns of LightGBM.
+        columns: Columns of the schema, by name. Their levels are used if the model stores none, and to
+            identify the categorical columns of LightGBM.
 
     Raises:
         ConfigurationError: Neither the model nor the schema has the levels of such a column.
@@ -87,7 +87,7 @@ def categorical_columns(model: Any) -> list[int]:
 
 
 def _find_booster(model: Any) -> Any:
-    """Return the model of one of these libraries that is *model*, or gets its unchanged input; or None."""
+    """Return the native booster of the first model of these libraries in *model*, or None."""
     while model is not None and library_of(model) not in ("xgboost", "lightgbm", "catboost"):
         model = first_inside(model)
     if hasattr(model, "get_booster"):
@@ -98,6 +98,20 @@ def _find_booster(model: Any) -> Any:
 def _lightgbm_levels(booster: Any) -> list[_Levels]:
     levels = getattr(booster, "pandas_categorical", None) if library_of(booster) == "lightgbm" else None
     return [np.array(values, dtype=object if isinstance(values[0], str) else None) for values in levels or ()]
+
+
+def _find_lightgbm_columns(text: str, levels: Sequence[_Levels]) -> Mapping[int, _Levels]:
+    """Return the categorical features in the *text* of a model with their *levels*; none if these do not fit.
+
+    The text has the values of a categorical feature, which are indices of its levels: ``-1:0:2:1``.
+    """
+    declared, infos = _LIGHTGBM_COLUMNS.search(text), _LIGHTGBM_VALUES.search(text)
+    if declared is None or infos is None:
+        return {}
+    indices, values = sorted(map(int, declared[1].split(","))), infos[1].split(" ")
+    largest = [max(map(int, re.findall(r"\d+", values[index])), default=0) for index in indices]
+    fits = len(indices) == len(levels) and all(map(int.__lt__, largest, map(len, levels)))
+    return dict(zip(indices, levels, strict=True)) if fits else {}
 
 
 def _match_levels(levels: Sequence[_Levels], columns: Sequence[Column]) -> dict[str, _Levels]:
@@ -130,7 +144,7 @@ def _parse_xgboost(booster: Any, indices: Sequence[int]) -> Mapping[int, _Levels
 
 
 def _decode_xgboost(encoder: Mapping[str, Any]) -> _Levels | None:
-    """Return the levels in *encoder*: integers, or the bytes of all texts and where each one begins."""
+    """Return the levels in *encoder*, which has integers, or the bytes of all texts and their offsets."""
     if "type" in encoder:
         return np.array(encoder["values"], dtype=_XGBOOST_INTEGERS[encoder["type"]])
     characters, offsets = bytes(value % 256 for value in encoder["values"]), encoder["offsets"]

@@ -125,7 +125,8 @@ def renames_columns(model: Any) -> bool:
 def has_placeholders(model: Any) -> bool:
     """Return whether the stored names are placeholders that a library created for an array.
 
-    scikit-learn creates no placeholders: names such as ``0`` and ``1`` in it are columns of a DataFrame.
+    scikit-learn creates no placeholders: if its models store names such as ``0``, they are those of a
+    DataFrame.
     """
     names = _own_names(model)
     if names is None:

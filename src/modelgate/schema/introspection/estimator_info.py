@@ -60,7 +60,7 @@ def column_kind(step: Any, index: int | None) -> Kind | list[Any] | None:
 
 
 def _predicts_numbers(step: Any) -> bool:
-    """Return whether the ``predict`` of *step*, which may be inherited, is of a library that takes numbers."""
+    """Return whether *step* has, or inherits, the ``predict`` of a library whose models take numbers."""
     predict = getattr(type(step), "predict", None)
     return getattr(predict, "__module__", "").partition(".")[0] in _LIBRARIES_OF_NUMBERS
 
@@ -95,7 +95,7 @@ def imputes(step: Any, index: int | None) -> bool:
 
 
 def encodes_none(step: Any, index: int | None) -> bool:
-    """Return whether null was None, not NaN, in the training data of *step*, in its column *index*."""
+    """Return whether null was None, not NaN, in column *index* of the training data of *step*."""
     if is_imputer(step):
         return getattr(step, "missing_values", math.nan) is None
     categories = getattr(step, "categories_", None)

@@ -60,10 +60,10 @@ def _accept_booleans(column: Column) -> Column:
 
 
 def _add_categories(model: Any, names: Sequence[str], columns: dict[str, Column]) -> None:
-    """Set the levels of columns in *columns* that *model* expects in the category dtype of pandas.
+    """Set the levels of those *columns* that *model* expects in the category dtype of pandas.
 
-    The tags of XGBoost declare all columns categorical if one of them may be. CatBoost rejects null as a
-    category.
+    The other columns of such a model are numbers, although XGBoost's tags declare all columns categorical.
+    CatBoost rejects null as a category.
     """
     stored = stored_categories(model)
     for index, name in enumerate(names):

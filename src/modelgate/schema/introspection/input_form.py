@@ -4,7 +4,7 @@ from typing import Any, Literal, TypeAlias
 
 from .column_paths import first_inside, takes_texts
 from .estimator_info import is_vectorizer
-from .libraries import library_of, takes_formula
+from .libraries import is_native_booster, library_of, takes_formula
 
 __all__ = ["InputForm", "possible_forms"]
 
@@ -15,7 +15,7 @@ _KNOWN = ("sklearn", "xgboost", "lightgbm", "catboost")
 
 
 def possible_forms(model: Any, *, named: bool) -> tuple[InputForm, ...]:
-    """Return the forms of rows that *model* may take, the likeliest first; one if that is certain.
+    """Return the forms of rows that *model* may take, most likely first; a single form if it is certain.
 
     Args:
         model: Fitted model.
@@ -32,7 +32,7 @@ def possible_forms(model: Any, *, named: bool) -> tuple[InputForm, ...]:
         # A class of another library may store names, and yet reject a DataFrame.
         certain = hasattr(model, "feature_names_in_") or library_of(first) in (*_KNOWN, "statsmodels")
         return ("frame",) if certain else ("frame", "array")
-    if library_of(first) in _KNOWN and (hasattr(first, "n_features_in_") or hasattr(first, "feature_name")):
+    if library_of(first) in _KNOWN and (hasattr(first, "n_features_in_") or is_native_booster(first)):
         return ("array",)
     return ("array", "frame", "records", "texts")
 

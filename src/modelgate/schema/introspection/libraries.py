@@ -1,4 +1,4 @@
-"""Columns of models that are not scikit-learn's, as their libraries store them.
+"""Input columns of models, as libraries other than scikit-learn store them.
 
 The libraries are recognized by module names, so that none is imported.
 """
@@ -21,7 +21,7 @@ def library_of(model: Any) -> str:
 
 
 def accepts_null(model: Any) -> bool:
-    """Return whether *model* is of a boosting library: they accept null in numbers, also without such a tag."""
+    """Return whether *model* is of a boosting library. All of them accept null in columns of numbers."""
     return library_of(model) in ("xgboost", "lightgbm", "catboost")
 
 

@@ -32,13 +32,13 @@ _LIGHTGBM = {"binary": "binary", "multiclass": "multiclass", "multiclassova": "m
 
 
 def read_objective(booster: Any) -> Objective:
-    """Return the meaning of the output of *booster*: numbers, unless its objective is one of classification."""
+    """Return the meaning of the output of *booster*: numbers, unless the booster is a classifier."""
     if library_of(booster) == "xgboost":
         learner = json.loads(booster.save_config())["learner"]
         output = _XGBOOST.get(learner["objective"]["name"])
         classes = int(learner["learner_model_param"]["num_class"])
     else:
-        # As in "binary sigmoid:1". A model with an objective of the user's own has none, and predicts scores.
+        # For example "binary sigmoid:1". A model with a custom objective stores none, and predicts scores.
         objective = booster.dump_model(num_iteration=1).get("objective", "")
         output, classes = _LIGHTGBM.get(objective.partition(" ")[0]), booster.num_model_per_iteration()
     return Objective("numbers") if output is None else Objective(output, max(classes, 2))  # type: ignore[arg-type]

@@ -13,12 +13,13 @@ _ACCEPTING = ("ignore", "warn", "infrequent_if_exist", "use_encoded_value")
 def columns_with_unknown_levels(model: Any) -> set[str]:
     """Return the names of the columns that *model* encodes and whose unknown categories it accepts.
 
-    scikit-learn's encoders do so with ``handle_unknown="ignore"`` and similar, TargetEncoder and the
-    categorical columns of HistGradientBoosting always. The set is empty if the columns of *model* cannot be traced.
+    Encoders of scikit-learn accept them with ``handle_unknown="ignore"`` or similar options. TargetEncoder
+    and the categorical columns of HistGradientBoosting always accept them. The set is empty if the columns of
+    *model* cannot be traced.
     """
     try:
         paths = paths_through(model)
-    except Exception:  # A model of another library may store anything under the names that are looked at.
+    except Exception:  # A model of another library may store anything in the attributes read.
         return set()
     accepts: dict[str, bool] = {}
     for path in paths:

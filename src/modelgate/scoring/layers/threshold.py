@@ -16,8 +16,8 @@ class Threshold:
     Outputs are unchanged unless they have exactly two classes, one of which is *positive_class*.
 
     Args:
-        threshold: Least probability for which the positive class is predicted; None to keep the labels of
-            the model.
+        threshold: Minimum probability for predicting the positive class; None to keep the labels of the
+            model.
         positive_class: The positive one of the two classes; None for the second of ``classes_``.
 
     Raises:

@@ -76,7 +76,7 @@ class Validate:
 
 
 def _rows_from_columns(raw: bytes, error: InvalidInput) -> Flow[SplitRows]:
-    """Decode an object of columns, or raise *error*, the one for a row, if *raw* is not such an object."""
+    """Decode *raw* as an object of columns, or raise *error*, about *raw* as a row, if it is not one."""
     try:
         return (yield from run(rows_from_columns, raw)) if is_large(raw) else rows_from_columns(raw)
     except MalformedBody:

@@ -1,0 +1,41 @@
+"""Adapter for BlackSheep, which mounts a handler in an app, or calls a handler from a route."""
+
+from typing import Any
+
+import blacksheep
+
+from ..flow import Handler
+from ..http import Request, Response
+from . import asgi
+from .views import ASGIViewRequest, respond_async
+
+__all__ = ["handle", "mount"]
+
+
+def mount(app: blacksheep.Application, prefix: str, handler: Handler[Request, Response]) -> None:
+    """Mount a handler in a BlackSheep app.
+
+    Args:
+        app: BlackSheep app.
+        prefix: Path below which the handler is mounted, such as ``/ml``.
+        handler: Handler, for example a gate.
+    """
+    app.mount(prefix, asgi.app(handler))
+
+
+async def handle(request: blacksheep.Request, handler: Handler[Request, Response]) -> blacksheep.Response:
+    """Call *handler* from a request handler, and return a response that it can return."""
+
+    async def read() -> bytes:
+        return await request.read() or b""
+
+    scope: Any = request.scope
+    response, body = await respond_async(ASGIViewRequest(scope, read), handler)
+    headers = [
+        (name.encode("latin-1"), value.encode("latin-1"))
+        for name, value in response.headers
+        if name not in ("content-length", "content-type")
+    ]
+    media_type = (response.header("content-type") or "application/octet-stream").encode("latin-1")
+    content = blacksheep.Content(media_type, body) if body else None
+    return blacksheep.Response(response.status, headers, content)

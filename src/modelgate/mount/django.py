@@ -1,0 +1,111 @@
+"""Adapter for Django, which serves a handler in a URLconf, or calls a handler from a view."""
+
+import asyncio
+from collections.abc import Awaitable
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, re_path
+
+from ..context import RequestContext
+from ..errors import BodyTooLarge, MalformedBody
+from ..flow import Handler
+from ..http import Request, Response
+from .views import WSGIViewRequest, check_size, respond, respond_async
+
+__all__ = ["handle", "urls"]
+
+
+def urls(handler: Handler[Request, Response]) -> list[URLPattern]:
+    """Return URL patterns that serve a handler, for ``include``.
+
+    Django's middleware applies to the requests. They need no CSRF token, because a gate requires a key. The
+    path in ``path("ml/", include(urls(gate)))`` must end with a slash; Django redirects from the path without
+    it.
+
+    Args:
+        handler: Handler, for example a gate.
+    """
+
+    # A sync view, because Django calls it in a thread of the request under ASGI, and an async view on an
+    # event loop of the request under WSGI, which takes longer.
+    def view(request: HttpRequest, path: str) -> HttpResponse:
+        view_request = _create_request(request)
+        view_request.path = "/" + path
+        view_request.root_path = request.path.removesuffix(view_request.path)
+        return _to_django(*respond(view_request, handler))
+
+    view.csrf_exempt = True  # type: ignore[attr-defined]
+    return [re_path(r"^(?P<path>.*)$", view, name="modelgate")]
+
+
+def handle(
+    request: HttpRequest, handler: Handler[Request, Response]
+) -> HttpResponse | Awaitable[HttpResponse]:
+    """Call *handler* from a view. Return its response, or in an async view an awaitable of the response."""
+    view_request = _create_request(request)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _to_django(*respond(view_request, handler))
+    return _respond_async(view_request, handler)
+
+
+async def _respond_async(request: Request, handler: Handler[Request, Response]) -> HttpResponse:
+    return _to_django(*await respond_async(request, handler))
+
+
+class _ASGIRequest(Request):
+    """Request under ASGI, whose body Django receives before it calls the view."""
+
+    __slots__ = ("_django",)
+
+    def __init__(self, request: HttpRequest) -> None:
+        super().__init__(
+            request.method,
+            request.path_info,
+            {name.lower(): value for name, value in request.headers.items()},
+            root_path=request.path.removesuffix(request.path_info),
+            query_string=request.META.get("QUERY_STRING", ""),
+            scheme=request.scheme,
+            client=request.META.get("REMOTE_ADDR") or None,
+            context=RequestContext(),
+        )
+        self._django = request
+
+    def _read(self) -> bytes:
+        check_size(self, self.content_length or 0)
+        body = _read_body(self._django)
+        check_size(self, len(body))
+        return body
+
+    async def _aread(self) -> bytes:
+        return self._read()
+
+
+def _create_request(request: Any) -> Request:
+    if isinstance(request, WSGIRequest):
+        return WSGIViewRequest(request.environ, partial(_read_body, request))
+    return _ASGIRequest(request)
+
+
+def _read_body(request: HttpRequest) -> bytes:
+    try:
+        return bytes(request.body)
+    except RequestDataTooBig:
+        raise BodyTooLarge(settings.DATA_UPLOAD_MAX_MEMORY_SIZE) from None
+    except Exception as error:
+        raise MalformedBody("The body could not be read: send it again") from error
+
+
+def _to_django(response: Response, body: bytes) -> HttpResponse:
+    # An empty content type keeps Django from adding its default one.
+    django_response = HttpResponse(body, status=response.status, content_type="")
+    del django_response.headers["Content-Type"]
+    for name, value in response.headers:
+        django_response.headers[name] = value
+    return django_response

@@ -1,0 +1,39 @@
+"""Adapter for Falcon, which calls a handler from a responder."""
+
+from collections.abc import Awaitable
+from typing import Any
+
+import falcon
+import falcon.asgi
+
+from ..flow import Handler
+from ..http import Request, Response
+from .views import ASGIViewRequest, WSGIViewRequest, respond, respond_async
+
+__all__ = ["handle"]
+
+
+def handle(
+    request: falcon.Request, handler: Handler[Request, Response], response: falcon.Response
+) -> Awaitable[None] | None:
+    """Call *handler* from a responder, and copy its response to *response*.
+
+    Return None under WSGI, and an awaitable under ASGI.
+    """
+    if isinstance(request, falcon.asgi.Request):
+        return _handle_async(request, handler, response)
+    view_request = WSGIViewRequest(request.env, request.bounded_stream.read)
+    _copy(*respond(view_request, handler), response)
+    return None
+
+
+async def _handle_async(request: Any, handler: Handler[Request, Response], response: falcon.Response) -> None:
+    view_request = ASGIViewRequest(request.scope, request.stream.read)
+    _copy(*await respond_async(view_request, handler), response)
+
+
+def _copy(source: Response, body: bytes, target: falcon.Response) -> None:
+    target.status, target.data = source.status_line, body
+    for name, value in source.headers:
+        if name != "content-length":
+            target.set_header(name, value)

@@ -1,0 +1,97 @@
+"""Adapter for FastAPI, which mounts a handler in an app, and shows its paths in the app's documentation."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import fastapi
+from cachetools import TTLCache, cached
+
+from ..errors import AnswerableError
+from ..flow import Flow, Handler, Layer, adrive
+from ..http import Request, Response, http_stack
+from ..http.request import PlainJSON
+from . import starlette
+from .asgi import ASGIRequest, select_handler
+
+__all__ = ["create_dependency", "mount"]
+
+_REFRESH = 10.0
+"""Seconds for which the document of a handler is cached."""
+
+
+def mount(
+    app: fastapi.FastAPI,
+    prefix: str,
+    handler: Handler[Request, Response],
+    *,
+    openapi: Callable[[], dict[str, Any]] | None = None,
+) -> None:
+    """Mount a handler in a FastAPI app.
+
+    Args:
+        app: FastAPI app.
+        prefix: Path below which the handler is mounted, such as ``/ml``.
+        handler: Handler, for example a gate.
+        openapi: Function that returns the OpenAPI document of the handler, which is added to that of the app.
+    """
+    starlette.mount(app, prefix, handler)
+    if openapi is None or not app.openapi_url:
+        return
+    app_openapi, openapi = app.openapi, cached(TTLCache(1, _REFRESH))(openapi)
+
+    def merged_openapi() -> dict[str, Any]:
+        return _merge(app_openapi(), prefix, openapi())
+
+    app.openapi = merged_openapi  # type: ignore[method-assign]
+
+
+def _merge(document: dict[str, Any], prefix: str, mounted: dict[str, Any]) -> dict[str, Any]:
+    """Return the *document* of an app with the paths, tags and components of a *mounted* one."""
+    components = {kind: dict(parts) for kind, parts in document.get("components", {}).items()}
+    for kind, parts in mounted["components"].items():
+        components[kind] = {**parts, **components.get(kind, {})}
+    paths = {prefix + path: item for path, item in mounted["paths"].items()}
+    return {
+        **document,
+        "paths": {**paths, **document["paths"]},
+        "components": components,
+        "tags": [*document.get("tags", ()), *mounted["tags"]],
+    }
+
+
+def create_dependency(layers: Iterable[Layer[Request, Response]]) -> Callable[..., Awaitable[Any]]:
+    """Return a dependency that applies HTTP layers to the requests of a route.
+
+    It returns the `Principal` of the caller. Errors become HTTP exceptions, and header fields that the layers
+    set are added to the response of the route.
+
+    Args:
+        layers: HTTP layers. They end before the route begins, so limits of concurrent requests have no effect.
+    """
+    handler = http_stack(layers, _accept)
+
+    async def caller(request: fastapi.Request, response: fastapi.Response) -> Any:
+        gate_request = ASGIRequest(request.scope, request.receive)
+        gate_request.wire = _HEADERS_ONLY
+        try:
+            accepted = await adrive(select_handler(handler)(gate_request))
+        except AnswerableError as error:
+            raise fastapi.HTTPException(error.status, error.message, dict(error.headers)) from error
+        finally:
+            gate_request.close()
+        if accepted.status >= 400:
+            raise fastapi.HTTPException(accepted.status, "This server cannot check API keys")
+        for name, value in accepted.headers:
+            response.headers[name] = value
+        return gate_request.context.principal
+
+    return caller
+
+
+_HEADERS_ONLY = PlainJSON()
+"""Wire format of routes of the app. Unlike with `PLAIN_JSON`, keys need no scope for everything."""
+
+
+def _accept(request: Request) -> Flow[Response]:  # noqa: ARG001
+    yield from ()
+    return Response(204)

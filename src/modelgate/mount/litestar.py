@@ -1,0 +1,33 @@
+"""Adapter for Litestar, which mounts a handler in an app, or calls a handler from a route."""
+
+from typing import Any
+
+import litestar
+
+from ..flow import Handler
+from ..http import Request, Response
+from . import asgi
+from .views import ASGIViewRequest, respond_async
+
+__all__ = ["handle", "mount"]
+
+
+def mount(app: litestar.Litestar, prefix: str, handler: Handler[Request, Response]) -> None:
+    """Mount a handler in a Litestar app.
+
+    Args:
+        app: Litestar app.
+        prefix: Path below which the handler is mounted, such as ``/ml``.
+        handler: Handler, for example a gate.
+    """
+    mounted_app: Any = asgi.app(handler)
+    app.register(litestar.asgi(prefix, is_mount=True, copy_scope=True)(mounted_app))
+
+
+async def handle(
+    request: "litestar.Request[Any, Any, Any]", handler: Handler[Request, Response]
+) -> "litestar.Response[bytes]":
+    """Call *handler* from a route handler, and return a response that it can return."""
+    scope: Any = request.scope
+    response, body = await respond_async(ASGIViewRequest(scope, request.body), handler)
+    return litestar.Response(body, status_code=response.status, headers=dict(response.headers))

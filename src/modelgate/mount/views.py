@@ -1,0 +1,103 @@
+"""Requests of the views of web frameworks, and complete responses for them."""
+
+from collections.abc import Awaitable, Callable
+from wsgiref.types import WSGIEnvironment
+
+from ..errors import AnswerableError, BodyTooLarge, MalformedBody
+from ..flow import Handler, adrive, drive
+from ..http import Request, Response
+from .asgi import ASGIRequest, Receive, Scope, select_handler
+from .wsgi import WSGIRequest
+
+__all__ = ["ASGIViewRequest", "WSGIViewRequest", "check_size", "respond", "respond_async"]
+
+
+class WSGIViewRequest(WSGIRequest):
+    """Request of a view under WSGI, whose body the framework reads and caches.
+
+    Args:
+        environ: WSGI environ.
+        read: Function that returns the body. It is called only if the length is known, because frameworks
+            take a body of unknown length for empty.
+    """
+
+    __slots__ = ("_read_body",)
+
+    def __init__(self, environ: WSGIEnvironment, read: Callable[[], bytes]) -> None:
+        super().__init__(environ)
+        self._read_body = read
+
+    def _read(self) -> bytes:
+        length = self.content_length
+        if length is None:
+            return super()._read()
+        check_size(self, length)
+        try:
+            body = self._read_body()
+        except AnswerableError:
+            raise
+        except Exception as error:
+            raise MalformedBody("The body could not be read: send it again") from error
+        if len(body) < length:
+            raise MalformedBody("The body is shorter than its Content-Length: send all of it")
+        return body
+
+    async def _aread(self) -> bytes:
+        return self._read()
+
+
+class ASGIViewRequest(ASGIRequest):
+    """Request of a view under ASGI, whose body the framework reads and caches.
+
+    Args:
+        scope: ASGI scope.
+        read: Coroutine function that returns the body.
+    """
+
+    __slots__ = ("_read_body",)
+
+    def __init__(self, scope: Scope, read: Callable[[], Awaitable[bytes]]) -> None:
+        super().__init__(scope, _receive_nothing)
+        self._read_body = read
+
+    async def _aread(self) -> bytes:
+        check_size(self, self.content_length or 0)
+        try:
+            body = await self._read_body()
+        except AnswerableError:
+            raise
+        except Exception as error:
+            raise MalformedBody("The body could not be read: send it again") from error
+        check_size(self, len(body))
+        return body
+
+
+_receive_nothing: Receive = None  # type: ignore[assignment]  # `_aread` is overridden
+
+
+def check_size(request: Request, size: int) -> None:
+    """Raise `BodyTooLarge` if *size* bytes are more than *request* may have."""
+    if request.max_body is not None and size > request.max_body:
+        raise BodyTooLarge(request.max_body)
+
+
+def respond(request: Request, handler: Handler[Request, Response]) -> tuple[Response, bytes]:
+    """Call *handler* from a view, and return its response and the body."""
+    try:
+        response = drive(handler(request))
+        return response, _join(response)
+    finally:
+        request.close()
+
+
+async def respond_async(request: Request, handler: Handler[Request, Response]) -> tuple[Response, bytes]:
+    """Call *handler* from an async view, and return its response and the body."""
+    try:
+        response = await adrive(select_handler(handler)(request))
+        return response, _join(response)
+    finally:
+        request.close()
+
+
+def _join(response: Response) -> bytes:
+    return response.body if isinstance(response.body, bytes) else b"".join(response.body)

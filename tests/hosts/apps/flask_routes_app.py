@@ -1,0 +1,21 @@
+from flask import Flask, request
+from served_gate import gate
+
+app = Flask(__name__)
+gate.init_app(app, "/ml")
+
+
+@app.get("/about")
+def about():
+    return "the host"
+
+
+@app.post("/double")
+def double():
+    return gate.handle(request, "double")
+
+
+@app.after_request
+def add_header(response):
+    response.headers["X-Host"] = "flask"
+    return response
