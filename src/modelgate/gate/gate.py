@@ -72,8 +72,8 @@ class Gate:
         keys: API keys: ``{key: deployments}``, ``"env:VARIABLE"``, the URL of a database such as
             ``"sqlite:///keys.db"``, a key store, or ``"open"`` to serve anyone. Required.
         limits: Rate limits of a caller, such as ``"60/minute; 10000/day"``, or layers such as `RateLimit` and
-            `ConcurrencyLimit`; by default 1,000,000 requests a minute and 10,000,000 a day, as in the ML
-            Clever Prediction API.
+            `ConcurrencyLimit`; by default the limits of the ML Clever Prediction API, which are 1,000,000
+            requests a minute and 10,000,000 a day.
         auth_failure_limit: Rate limit of failed authentication per address; None for no limit.
         trusted_proxies: Networks of proxies whose ``Forwarded`` or ``X-Forwarded-For`` header is
             trusted, see `TrustedProxies`. An empty list declares that there are no proxies.
