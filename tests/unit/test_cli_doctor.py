@@ -190,7 +190,7 @@ def test_problems_come_before_notes():
     )
 
     assert ["wrong", "wrong", "note", "note"] == [finding.level for finding in findings]
-    assert 12 == len(set(CHECKS))
+    assert 13 == len(set(CHECKS))
     assert all(finding.do for finding in findings)
 
 
