@@ -51,8 +51,8 @@ HOSTS = {
 PAIRS = [(host, server) for host, (_, servers) in HOSTS.items() for server in servers]
 
 
-DROPS_REQUESTS = {"daphne", "waitress"}
-"""Servers that end the requests in flight when they stop."""
+DROPS_REQUESTS = {"daphne", "waitress", "granian-wsgi"}
+"""Servers that end the requests in flight when they stop; granian rarely, once in 60 stops of a busy machine."""
 
 
 @pytest.fixture(scope="session", params=PAIRS, ids="-".join)

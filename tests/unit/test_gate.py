@@ -464,7 +464,7 @@ class TestHandle:
 
     def test_refuses(self, client):
         """Errors come in the dialect too."""
-        assert client.post("/score", json={"input_data": {}}).json() == {"error": "Missing API key"}
+        assert client.post("/score", json={"input_data": {}}).json()["error"].startswith("Missing API key")
 
     @pytest.mark.parametrize("streams", [True, False])
     def test_body_limit(self, client, streams):
@@ -566,7 +566,7 @@ def test_dialects_are_names_or_objects():
 
     assert 200 == client.post("/simple/age", json=[41], headers={"x-api-key": KEY}).status
     assert 404 == client.post("/api/predict", json={}).status
-    assert "Not found" == client.post("/nowhere", json={}).json()["error"]
+    assert client.post("/nowhere", json={}).json()["error"].startswith("Not found")
     assert "not_found" == client.post("/predict/age/x", json={}).json()["error"]["code"]
 
 

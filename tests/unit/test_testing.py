@@ -1,5 +1,7 @@
 """Test tools of modelgate."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -136,3 +138,24 @@ def test_client_response_without_json():
 
     with pytest.raises(msgspec.DecodeError):
         Client(wsgi.app(empty)).get("/").json()
+
+
+def test_client_disconnects_after_response():
+    """As a server does, for apps that wait for a disconnect while they create the response."""
+    events = []
+
+    async def app(scope, receive, send):
+        async def watch():
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            events.append("disconnected")
+
+        watching = asyncio.create_task(watch())
+        await asyncio.sleep(0)
+        events.append("responds")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"done"})
+        await watching
+
+    assert b"done" == Client(app).post("/", body=b"body").body
+    assert events == ["responds", "disconnected"]

@@ -37,8 +37,8 @@ from ..http.body import parse_off_loop, read_body, require_json
 from ..http.routing import Route
 from ..inference import Output, Prediction, Target
 from ..schema import Column
-from ..schema.report import SHOWN_TEXT
 from ..scoring import Query
+from ..spelling import SHOWN_TEXT
 from ._errors import json_error
 from .health import live, ready
 from .inference_request import InferenceRequest, Parameters, read_request

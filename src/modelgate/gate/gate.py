@@ -39,6 +39,7 @@ from ..mount import asgi, frameworks, wsgi
 from ..openapi import OpenAPI
 from ..schema import Schema
 from ..scoring import Query
+from ..spelling import suggest_options
 from .dispatcher import RequestDispatcher, score_and_encode
 from .options import (
     auth_failure_layers,
@@ -59,6 +60,7 @@ _DEFAULT_POLL_INTERVAL = 10.0
 _FIRST_POLL_TIMEOUT = 2.0
 
 
+@suggest_options
 class Gate:
     """Serves deployments from inside an app.
 
@@ -70,7 +72,8 @@ class Gate:
         keys: API keys: ``{key: deployments}``, ``"env:VARIABLE"``, the URL of a database such as
             ``"sqlite:///keys.db"``, a key store, or ``"open"`` to serve anyone. Required.
         limits: Rate limits of a caller, such as ``"60/minute; 10000/day"``, or layers such as `RateLimit` and
-            `ConcurrencyLimit`; by default the limits of the ML Clever Prediction API.
+            `ConcurrencyLimit`; by default the limits of the ML Clever Prediction API, which are 1,000,000
+            requests a minute and 10,000,000 a day.
         auth_failure_limit: Rate limit of failed authentication per address; None for no limit.
         trusted_proxies: Networks of proxies whose ``Forwarded`` or ``X-Forwarded-For`` header is
             trusted, see `TrustedProxies`. An empty list declares that there are no proxies.
@@ -192,6 +195,11 @@ class Gate:
         for deployment in deployments:
             self.deployments.add(deployment)
 
+    def __repr__(self) -> str:
+        states = self.deployments.states()
+        shown = (name if state == "active" else f"{name} ({state})" for name, state in states.items())
+        return f"<Gate: {', '.join(shown) or 'no deployments'}>"
+
     def handler(self, name: str, *, schema: Schema, **options: Any) -> Callable[[F], F]:
         """Serve the decorated function, sync or async, as a deployment.
 
@@ -266,7 +274,7 @@ class Gate:
         if self._poll is not None:
             drive(self._poll.begin())
         query = Query(rows, deployment=name, load_timeout=math.inf if timeout is None else timeout)
-        in_flight = self._catalog[name].in_flight
+        in_flight = self._catalog.require(name).in_flight
         try:
             try:
                 in_flight.begin(query)

@@ -247,6 +247,13 @@ class FolderStore(FileStore):
         public_keys: Sequence[str | Path] | None = None,
     ) -> None:
         super().__init__(sha256, allow_pickle, on_version_mismatch, public_keys)
+        scheme, url, _ = str(folder).partition("://")
+        if url:
+            # The URL may contain a password.
+            raise ConfigurationError(
+                f"folder must be an existing folder (got a URL with {scheme}://): use FsspecStore(url),"
+                " or SqlModelStore(url) for a database"
+            )
         self._folder = Path(folder)
         if not self._folder.is_dir():
             raise ConfigurationError(f"folder must be an existing folder (got {str(folder)!r})")

@@ -11,7 +11,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from ..context import RequestContext
 from ..errors import AnswerableError, BodyTooLarge, LengthRequired, MalformedBody
 from ..flow import Flow, Handler, Layer, Wait, drive
-from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, http_stack
+from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, check_wrapping, http_stack
 from .prefix import require_prefix
 
 __all__ = ["WSGIRequest", "app", "mount", "wrap"]
@@ -123,6 +123,7 @@ def wrap(application: WSGIApplication, *layers: Layer[Request, Response]) -> WSG
     become responses in plain JSON, and errors of the app are raised. In the environ of the app,
     ``modelgate.request`` is the `Request`.
     """
+    check_wrapping(application, layers)
     inner = http_stack(layers, partial(_call_app, application))
 
     def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
