@@ -196,7 +196,7 @@ class FileStore:
     def _check_name(self, name: str, manifest: Manifest) -> None:
         if self.requires_signature and manifest.name != name.partition("@")[0]:
             raise ConfigurationError(
-                f"{name}: the file contains the package {manifest.name}@{manifest.version} instead"
+                f"{name}: the file contains the package {manifest.name}@{manifest.version}: rename the file"
             )
 
     def _apply_name(self, name: str, package: ModelPackage, stem: str, suffix: str) -> ModelPackage:
