@@ -221,7 +221,7 @@ class FileStore:
 
 
 class FolderStore(FileStore):
-    """Store of model files in a folder: packages, such as ``churn.mgpkg``, and bare files, such as ``churn@7.skops``.
+    """Store of model files in a folder: packages (``churn.mgpkg``) and bare files (``churn@7.skops``).
 
     An alias is a symbolic link, for example from ``churn@production.mgpkg`` to ``churn@7.mgpkg``.
 
