@@ -116,7 +116,8 @@ class RequestContext:
     def require_access(self, name: str) -> None:
         """Raise `InsufficientScope` unless the key permits the action on the deployment *name*.
 
-        The error does not depend on whether the deployment exists. It names those that the key permits.
+        The error does not depend on whether the deployment exists. It names the deployments that the key
+        permits.
         """
         if self.principal is not None and not self.principal.can_access(name, self.action):
             message, details = suggest_deployments(name, self._accessible_deployments())

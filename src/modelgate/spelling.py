@@ -30,7 +30,7 @@ def closest_match(name: str, candidates: Iterable[str]) -> str | None:
 
 
 def suggest_options(cls: C) -> C:
-    """Class decorator: an unknown option in a call raises a `TypeError` that suggests the option it may mean."""
+    """Class decorator that raises `TypeError` for an unknown option of the class, with a suggestion."""
     initialize: Any = cls.__init__  # type: ignore[misc]
     code = initialize.__code__
     known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]

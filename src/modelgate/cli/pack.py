@@ -93,7 +93,7 @@ def pack(
 
     Prints the digest of the package, which a deployment can pin.
 
-    If FILE is a package itself, options that are not passed keep their values from it.
+    If FILE is a package itself, its values are used for options that are not passed.
     """
     from ..models import ModelPackage
     from ..models.package_files import PACKAGE, split_name

@@ -18,7 +18,7 @@ ReportPhase: TypeAlias = Callable[[str], None]
 """Called with the name of the phase that begins."""
 
 _QUICK = 1.0
-"""Seconds that a command may take without a sign of life."""
+"""Seconds after which a command must show its progress."""
 
 
 @contextmanager

@@ -156,7 +156,10 @@ class DeploymentCatalog(dict[str, LiveDeployment]):
         raise NotFound("The model of this deployment could not be found")
 
     def require(self, name: str) -> LiveDeployment:
-        """Return the deployment *name* for the program itself, not for a caller: `NotFound` names all others."""
+        """Return the deployment *name*.
+
+        Not for requests of callers, because the `NotFound` for an unknown name suggests any deployment.
+        """
         live = self.get(name)
         if live is None:
             message, details = suggest_deployments(name, self)

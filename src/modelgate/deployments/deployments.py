@@ -277,7 +277,7 @@ class Deployments(Mapping[str, Deployment]):
         """
         shadow = self.catalog.require(name).shadow
         if shadow is None:
-            raise NotFound(f"Deployment {name} has no shadow")
+            raise NotFound(f"Deployment {name} has no shadow: set one with swap(…, shadow=…)")
         return shadow.report()
 
     def watch_stores(self) -> Callable[[], None]:

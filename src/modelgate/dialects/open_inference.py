@@ -281,7 +281,7 @@ def _get_flag(parameters: Parameters, name: str, *, default: bool) -> bool:
 
 
 def _encode_tensor(tensor: _Tensor, binary: list[bytes] | None) -> dict[str, Any]:
-    """Return the JSON of *tensor*. If *binary* is a list, append the elements to it and omit them here."""
+    """Return the JSON of *tensor*. If *binary* is a list, append the elements to *binary* instead."""
     members: dict[str, Any] = {"name": tensor.name, "shape": tensor.shape, "datatype": tensor.datatype}
     parameters = tensor.parameters
     if binary is not None:

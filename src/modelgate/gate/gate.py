@@ -315,8 +315,9 @@ class Gate:
     def mount(self, app: Any, prefix: str) -> None:
         """Mount the gate in an app of Flask, FastAPI, Starlette, Quart, Litestar, BlackSheep or Bottle.
 
-        The app's middleware and hooks do not apply to its requests, except those of Starlette and FastAPI. In
-        FastAPI, the document at ``/openapi.json`` and the page ``/docs`` include the gate's paths.
+        The middleware and hooks of the app do not apply to requests to the gate, except in Starlette and
+        FastAPI. In FastAPI, the document at ``/openapi.json`` and the page ``/docs`` include the gate's
+        paths.
 
         Args:
             app: App of a framework.
@@ -335,7 +336,7 @@ class Gate:
 
     @cached_property
     def caller(self) -> Callable[..., Awaitable[Any]]:
-        """Dependency of FastAPI that applies keys and limits of the gate to a route of the app.
+        """FastAPI dependency that applies the gate's keys and limits to a route of the app.
 
         ``Depends(gate.caller)`` is the `Principal` of the key, or None in a gate without keys. Any key of the
         gate is accepted: check ``principal.can_access("churn")`` yourself.
@@ -354,10 +355,10 @@ class Gate:
     ) -> Any:
         """Answer the request of one of the app's own routes.
 
-        In a sync view of Flask, Django, Pyramid or Bottle ``return gate.handle(request, "churn")``; in an async
-        view of FastAPI, Starlette, Django, Quart, Litestar, BlackSheep or Sanic
-        ``return await gate.handle(request, "churn")``. In a responder of Falcon
-        ``gate.handle(req, "churn", response=resp)``, under ASGI with ``await``.
+        - Sync views of Flask, Django, Pyramid or Bottle: ``return gate.handle(request, "churn")``
+        - Async views of FastAPI, Starlette, Django, Quart, Litestar, BlackSheep or Sanic:
+          ``return await gate.handle(request, "churn")``
+        - Responders of Falcon: ``gate.handle(req, "churn", response=resp)``, under ASGI with ``await``
 
         Args:
             request: Request object of the framework.

@@ -65,7 +65,7 @@ def _decode_password(token: str) -> str:
 
 
 def describe_missing_key(headers: Headers, query_string: str) -> str:
-    """Return the message for a request without an API key: where to send it, and where it was found instead.
+    """Return the message for a request without an API key: where to send the key, and where it seems to be.
 
     Args:
         headers: Header fields of the request. The message contains none of their values.

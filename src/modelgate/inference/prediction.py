@@ -181,7 +181,7 @@ def to_prediction(
 
 
 def describe_result(result: object) -> str:
-    """Return the type and size of *result*, which may hold data of callers, for a log."""
+    """Return the type and size of *result*, for the log. Its values may be data of callers."""
     if result is None:
         return "None"
     size: object = getattr(result, "shape", None)

@@ -143,7 +143,7 @@ class KeyAuth:
         return (yield from call_next(request))
 
     def unknown_deployments(self, known: Iterable[str]) -> list[str]:
-        """Return the deployments, not among *known*, that keys of a configured mapping permit."""
+        """Return the deployments that keys of a configured mapping permit, except those in *known*."""
         return (
             sorted(self.keys.deployments.difference(known)) if isinstance(self.keys, MemoryKeyStore) else []
         )

@@ -196,7 +196,7 @@ class FileStore:
     def _check_name(self, name: str, manifest: Manifest) -> None:
         if self.requires_signature and manifest.name != name.partition("@")[0]:
             raise ConfigurationError(
-                f"{name}: the file contains the package {manifest.name}@{manifest.version} instead"
+                f"{name}: the file contains the package {manifest.name}@{manifest.version}: rename the file"
             )
 
     def _apply_name(self, name: str, package: ModelPackage, stem: str, suffix: str) -> ModelPackage:
@@ -221,7 +221,7 @@ class FileStore:
 
 
 class FolderStore(FileStore):
-    """Store of model files in a folder: packages, such as ``churn.mgpkg``, and bare files, such as ``churn@7.skops``.
+    """Store of model files in a folder: packages (``churn.mgpkg``) and bare files (``churn@7.skops``).
 
     An alias is a symbolic link, for example from ``churn@production.mgpkg`` to ``churn@7.mgpkg``.
 

@@ -154,7 +154,7 @@ def app(handler: Handler[Request, Response]) -> ASGIApp:
 def mount(application: ASGIApp, prefix: str, handler: Handler[Request, Response]) -> ASGIApp:
     """Return an ASGI app that calls *handler* below *prefix*, and *application* otherwise.
 
-    Requests to the handler bypass the application, its middleware too.
+    Requests to the handler bypass the application, including its middleware.
 
     Args:
         application: ASGI app, for example of Django or Quart.

@@ -27,7 +27,7 @@ def mount(app: litestar.Litestar, prefix: str, handler: Handler[Request, Respons
 async def handle(
     request: "litestar.Request[Any, Any, Any]", handler: Handler[Request, Response]
 ) -> "litestar.Response[bytes]":
-    """Call *handler* from a route handler, and return a response that it can return."""
+    """Call *handler* from a route handler, and return a response of Litestar."""
     scope: Any = request.scope
     response, body = await respond_async(ASGIViewRequest(scope, request.body), handler)
     return litestar.Response(body, status_code=response.status, headers=dict(response.headers))

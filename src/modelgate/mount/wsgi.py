@@ -89,7 +89,7 @@ def app(handler: Handler[Request, Response]) -> WSGIApplication:
 def mount(application: WSGIApplication, prefix: str, handler: Handler[Request, Response]) -> WSGIApplication:
     """Return a WSGI app that calls *handler* below *prefix*, and *application* otherwise.
 
-    Requests to the handler bypass the application, its middleware too.
+    Requests to the handler bypass the application, including its middleware.
 
     Args:
         application: WSGI app, for example of Django or Pyramid.

@@ -98,7 +98,7 @@ class Decoder:
             row = msgspec.structs.astuple(self._row.decode(raw))
             colons = len(row)
             if self._datetimes:
-                # An escaped colon is none in *raw*: -1 is never the right number then.
+                # If *raw* may have escaped colons, -1 makes the comparison below fail.
                 colons += self._count_colons(row) if b"\\" not in raw else -1
                 row = self._parse_datetimes(row)
             packed = bytearray(self._pack(*row[: self._numeric_count]))

@@ -53,7 +53,8 @@ class ValidationReport:
         errors: Errors by column name, one for each broken rule.
         unexpected: Columns that the schema does not have, if it forbids them.
         suggestions: Missing columns that were probably meant, by the misspelled name that was sent.
-        wrapper: Name under which the columns were sent, one level too deep; None if they were not.
+        wrapper: Name of the object in which the columns were sent, one level too deep; None if they were not
+            nested.
     """
 
     missing: list[str] = field(default_factory=list)

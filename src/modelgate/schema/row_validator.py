@@ -60,7 +60,7 @@ def validate_rows(
 
 
 def _find_wrapper(rows: Sequence[Mapping[str, object]], names: Collection[str]) -> str | None:
-    """Return the name of a member of the first row that contains a row or rows itself, or None."""
+    """Return the name of a member of the first row that itself contains rows, or None."""
     for name, value in rows[0].items() if rows else ():
         inner = value[0] if isinstance(value, list) and value else value
         if isinstance(inner, Mapping) and name not in names and not inner.keys().isdisjoint(names):
