@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     )
     from .flow import Flow, Handler, Layer, Wait, WorkerPool, adrive, drive, run, stack
     from .gate import Gate
-    from .http import Request, Response
+    from .http import CallNext, Request, Response
     from .inference import Output, Prediction, Predictor
     from .layers import (
         AccessLog,
@@ -73,6 +73,7 @@ __all__ = [
     "BatchTooLarge",
     "BodyLimit",
     "BodyTooLarge",
+    "CallNext",
     "Column",
     "ConcurrencyLimit",
     "ConfigurationError",
@@ -180,7 +181,7 @@ if not TYPE_CHECKING:  # With a module __getattr__, type checkers would accept a
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return __all__
 
 
 def _import_package(name: str) -> Any:

@@ -1,9 +1,12 @@
 """State of one request beyond HTTP: its principal, deployment and rows."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .errors import InsufficientScope, NotFound
 from .http import Request
+from .spelling import closest_match
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +18,9 @@ if TYPE_CHECKING:
     from .scoring import Description, Query
     from .scoring.query import RowCheck
 
-__all__ = ["Catalog", "RequestContext"]
+__all__ = ["Catalog", "RequestContext", "suggest_deployments"]
+
+_SHOWN_DEPLOYMENTS = 10
 
 
 class Catalog(Protocol):
@@ -26,6 +31,9 @@ class Catalog(Protocol):
 
     def __iter__(self) -> "Iterator[str]":
         """Iterate over their names."""
+
+    def __contains__(self, name: object, /) -> bool:
+        """Return whether there is a deployment *name*."""
 
     def describe(self, name: str) -> "Flow[Description]":
         """Return the description of a deployment. May load its model to read the schema.
@@ -104,3 +112,45 @@ class RequestContext:
     body_slot: str | None = None
     auth_failures: "FailureCount | None" = None
     failure_counted: bool = False
+
+    def require_access(self, name: str) -> None:
+        """Raise `InsufficientScope` unless the key permits the action on the deployment *name*.
+
+        The error does not depend on whether the deployment exists. It names the deployments that the key
+        permits.
+        """
+        if self.principal is not None and not self.principal.can_access(name, self.action):
+            message, details = suggest_deployments(name, self._accessible_deployments())
+            raise InsufficientScope(f"{InsufficientScope.default_message}{message}", details=details)
+
+    def suggest_deployment(self, error: NotFound) -> None:
+        """Add the deployments that the key permits to *error* if the requested one does not exist."""
+        if self.deployment is not None and self.catalog is not None and self.deployment not in self.catalog:
+            message, details = suggest_deployments(self.deployment, self._accessible_deployments())
+            error.add_hint(message, **details)
+
+    def _accessible_deployments(self) -> list[str]:
+        """Return the deployments on which the caller may perform the action."""
+        # A public route has checked no key, so its caller may be anyone.
+        if self.catalog is None or (self.route is not None and self.route.is_public):
+            return []
+        principal, action = self.principal, self.action
+        return [name for name in self.catalog if principal is None or principal.can_access(name, action)]
+
+
+def suggest_deployments(name: str, known: Iterable[str]) -> tuple[str, dict[str, object]]:
+    """Return the end of an error message about the unknown deployment *name*, and the details of the error.
+
+    Args:
+        name: Name that was sent.
+        known: Names that the caller may know.
+    """
+    names = sorted(known)
+    if not names:
+        return "", {}
+    match = closest_match(name, names)
+    more = len(names) - _SHOWN_DEPLOYMENTS
+    listed = ", ".join(names[:_SHOWN_DEPLOYMENTS]) + (f" and {more} more" if more > 0 else "")
+    message = f": did you mean {match}?" if match is not None else f": choose from {listed}"
+    details: dict[str, object] = {"deployments": names[:100]}
+    return message, details if match is None else {**details, "did_you_mean": {name: match}}

@@ -115,12 +115,23 @@ class AnswerableError(ModelgateError):
         self.headers = dict(headers or {})
         super().__init__(self.message)
 
+    def add_hint(self, hint: str, **details: object) -> None:
+        """Append *hint* to the message, and add *details*."""
+        self.message += hint
+        self.details.update(details)
+        self.args = (self.message,)
+
 
 class RequestError(AnswerableError):
-    """The request is at fault; the caller can fix it."""
+    """The request is at fault; the caller can fix it.
+
+    Attributes:
+        needs_example: Whether the gate adds an example of a body, because the request has no rows.
+    """
 
     status = 400
     code = "bad_request"
+    needs_example = False
 
 
 class MalformedBody(RequestError):
@@ -231,8 +242,9 @@ class InsufficientScope(Forbidden):
 
     code = "insufficient_scope"
 
-    def __init__(self, message: str = "") -> None:
-        super().__init__(message, headers={"www-authenticate": 'Bearer error="insufficient_scope"'})
+    def __init__(self, message: str = "", *, details: Mapping[str, object] | None = None) -> None:
+        headers = {"www-authenticate": 'Bearer error="insufficient_scope"'}
+        super().__init__(message, details=details, headers=headers)
 
 
 class KeyInactive(Forbidden):

@@ -364,7 +364,7 @@ def test_error_codes(interface, status, code, options, request_options):
         (b'{"instances": ["NaN", NaN', "valid JSON"),
         (b'{"instances": "NaN', "valid JSON"),
         (b'{"instances": NaN, "x": "%s' % (b'\\"' * 400_000), "valid JSON"),
-        (b'{"inputs": {"age": [1, 2], "plan": ["pro"]}}', "all of one length"),
+        (b'{"inputs": {"age": [1, 2], "plan": ["pro"]}}', "same rows in each column"),
         (b'{"inputs": {"age": 1, "plan": "pro"}}', "wrong shape"),
         (b'{"inputs": {"age": [1], "age": [2], "plan": ["pro"]}}', "twice"),
         (b'{"dataframe_split": {"columns": ["age", "plan"]}}', "dataframe_split has no data"),

@@ -122,8 +122,16 @@ def test_binary_request_example(client):
         ("/v2/models/mymodel/ready", 200, {"name": "mymodel", "ready": True}),
         ("/v2/models/mymodel/versions/1/ready", 200, {"name": "mymodel", "ready": True}),
         ("/v2/models/mymodel/versions/2/ready", 404, {"error": "This deployment has no such version: use 1"}),
-        ("/v2/models/other/ready", 404, {"error": "The model of this deployment could not be found"}),
-        ("/v2/repository/index", 404, {"error": "Not found"}),
+        (
+            "/v2/models/other/ready",
+            404,
+            {"error": "The model of this deployment could not be found: choose from mymodel"},
+        ),
+        (
+            "/v2/repository/index",
+            404,
+            {"error": "Not found: send rows with POST to /v2/models/{deployment}/infer"},
+        ),
         ("/v2/models/mymodel/infer", 405, {"error": "This path supports only POST"}),
     ],
 )

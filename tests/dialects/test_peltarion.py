@@ -170,7 +170,8 @@ def damage_url(url, start, piece):
 def test_tensors_of_other_sizes_are_rejected_by_the_schema(interface, size):
     answer = build_client(predict_sizes, interface).post(PATH, json={"rows": [{**ROWS[0], "Size": size}]})
 
-    assert (400, {"Size": "must be a number"}) == (answer.status, answer.json()["errors"])
+    assert 400 == answer.status
+    assert answer.json()["errors"]["Size"].startswith(("must be a number", "is too large"))
 
 
 def test_tensors_in_text_are_unchanged(interface):

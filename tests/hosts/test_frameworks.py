@@ -75,7 +75,7 @@ class TestHandle:
         environ = falcon.testing.create_environ(path="/", method="POST")
         with pytest.raises(TypeError, match="response must be the response object of a Falcon responder"):
             gate.handle(falcon.Request(environ), "double")
-        with pytest.raises(TypeError, match="only Falcon has one"):
+        with pytest.raises(TypeError, match="None in other frameworks"):
             gate.handle(WerkzeugRequest(environ), "double", response=falcon.Response())
 
     def test_werkzeug_request_is_known(self, gate):

@@ -48,7 +48,8 @@ def test_key_auth_requires_key(wrap):
     client = Client(wrap(KeyAuth(KEYS)))
     refused, passed = client.post("/raise"), client.post("/", headers=BEARER)
 
-    assert (refused.status, refused.json()) == (401, {"error": "Missing API key"})
+    assert refused.status == 401
+    assert refused.json()["error"].startswith("Missing API key")
     assert len(passed.json()["key"]) == 12
 
 

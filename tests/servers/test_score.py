@@ -104,10 +104,10 @@ def check_order(server: Server, output: Path) -> bool:
         lines = file.readlines()[1:]
     assert len(lines) == ROWS
     rows = [{**WINE, "proline": 700, "alcohol": alcohol_of(row)} for row in range(0, ROWS, 1000)]
-    answer = server.post("/ml/deployments/wine/predictions", rows).json()["data"]
-    predictions = [row["predictionValues"][0]["value"] for row in answer]
+    answer = server.post("/ml/deployments/wine/predict", rows).json()["predictions"]
+    predictions = [next(iter(row["probabilities"].values())) for row in answer]
     assert len(set(predictions)) == len(predictions)
     return all(
-        abs(float(line.split(b",")[0]) - value) < 1e-12
+        abs(float(line.split(b",")[1]) - value) < 1e-12
         for line, value in zip(lines[::1000], predictions, strict=True)
     )

@@ -132,8 +132,14 @@ def test_health_and_metadata(client: Any) -> None:
 @pytest.mark.parametrize(
     ("model", "row", "headers", "status", "message"),
     [
-        ("wine", WINE, {}, "401", "Missing API key"),
-        ("beer", WINE, BEARER, "404", "The model of this deployment could not be found"),
+        ("wine", WINE, {}, "401", "Missing API key: send it in the header field Authorization: Bearer <key>"),
+        (
+            "beer",
+            WINE,
+            BEARER,
+            "404",
+            "The model of this deployment could not be found: choose from diabetes, serving-temperature, wine",
+        ),
         (
             "wine",
             {name: WINE[name] for name in WINE if name not in ("hue", "colour")},

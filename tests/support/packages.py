@@ -19,7 +19,7 @@ class BrokenModel(LinearRegression):
     """A regression whose predictions all fail."""
 
     def predict(self, X):
-        raise ValueError("no answer")
+        raise TypeError("no answer")
 
 
 def fit_broken_model():

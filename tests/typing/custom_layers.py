@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, assert_type
 
 from modelgate import (
+    CallNext,
     Deployment,
     Flow,
     Forbidden,
@@ -24,7 +25,7 @@ from modelgate import (
 from modelgate.testing import StubHandler, request
 
 
-def stamp(request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
+def stamp(request: Request, call_next: CallNext) -> Flow[Response]:
     if request.headers.get("x-blocked") is not None:
         raise Forbidden
     response = yield from call_next(request)

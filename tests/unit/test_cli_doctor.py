@@ -42,6 +42,14 @@ def sqlite(tmp_path):
     store.close()
 
 
+def test_keys_for_unknown_deployments_are_found(sqlite):
+    """In a mapping; a database can have keys for other gates."""
+    layers = [KeyAuth({"k" * 16: ["prise", "churn:read", "*"]}), KeyAuth(sqlite)]
+    findings = run_check(checks.check_key_deployments, layers=layers, deployments=dict.fromkeys(["churn"]))
+
+    assert [("wrong", "keys: there are keys for prise, which the gate does not have")] == findings
+
+
 def test_limit_storage_is_checked_for_several_processes():
     alone, shared = RateLimit("5/minute"), RateLimit("5/minute", storage="redis://127.0.0.1:1")
     findings = run_check(checks.check_limit_storage, layers=[alone, shared], workers=4)
@@ -182,7 +190,7 @@ def test_problems_come_before_notes():
     )
 
     assert ["wrong", "wrong", "note", "note"] == [finding.level for finding in findings]
-    assert 12 == len(set(CHECKS))
+    assert 13 == len(set(CHECKS))
     assert all(finding.do for finding in findings)
 
 

@@ -25,7 +25,7 @@ from modelgate import Deployment, Gate, Output, Prediction, Schema, client, driv
 from modelgate.cli import progress
 from modelgate.cli.checkpoint import Checkpoint, checkpoint_path
 from modelgate.cli.root import cli
-from modelgate.cli.score import exit_code
+from modelgate.cli.score_job import exit_code
 from modelgate.client.retry import Retry
 from modelgate.client.rows import csv_rows
 from modelgate.client.score_rows import RejectedRow, score_rows
@@ -37,7 +37,7 @@ KEY = "mg_the-key-of-the-score-tests"
 URL = "http://app/churn"
 SCHEMA = Schema.of(age=float, plan=["free", "pro"], note=str)
 HEADER = "age,plan,note\n"
-ANSWER = "churn_yes_PREDICTION,churn_no_PREDICTION,churn_PREDICTION,THRESHOLD,POSITIVE_CLASS\n"
+ANSWER = "prediction,probability_no,probability_yes\n"
 
 
 def predict_churn(table):
@@ -99,9 +99,7 @@ def make_rows(*ages, note="x"):
 def expected_output(*ages):
     """Return the output for rows with these ages; None for a rejected row."""
     return ANSWER + "".join(
-        f"{age / 100},{1 - age / 100},{'yes' if age > 10 else 'no'},0.5,yes\n"
-        if age is not None
-        else ",,,,\n"
+        f"{'yes' if age > 10 else 'no'},{1 - age / 100},{age / 100}\n" if age is not None else ",,\n"
         for age in ages
     )
 
@@ -211,14 +209,73 @@ def test_single_empty_cell_is_quoted(to, run, out):
     to(make_gate(lambda table: table["age"] * 2))
     run(make_rows(1, "a", 2), code=1)
 
-    assert 'churn_PREDICTION\n2.0\n""\n4.0\n' == out.read_text()
+    assert 'prediction\n2.0\n""\n4.0\n' == out.read_text()
+
+
+class TestKeptColumns:
+    def test_stand_before_the_predictions(self, to, run, out):
+        """Also for rejected rows, with quotes where they are needed."""
+        to(make_gate(lambda table: table["age"] * 2))
+        text = HEADER + '1,pro,"a, ""b"""\nold,pro,c\n3,free,"d\ne"\n'
+        run(text, "--keep", "note", "--keep", "age", "--rows", "1", code=1)
+
+        assert [
+            ["note", "age", "prediction"],
+            ['a, "b"', "1", "2.0"],
+            ["c", "old", ""],
+            ["d\ne", "3", "6.0"],
+        ] == list(csv.reader(io.StringIO(out.read_text())))
+
+    def test_of_rows_rejected_before_the_first_prediction(self, to, run, out):
+        to(make_gate(lambda table: table["age"] * 2))
+        run(make_rows("old", "older", 3), "--keep", "age", "--rows", "1", code=1)
+
+        assert 'age,prediction\nold,""\nolder,""\n3,6.0\n' == out.read_text()
+
+    def test_may_be_other_than_utf8_in_rejected_rows(self, to, run, out, tmp_path):
+        to(make_gate(lambda table: table["age"] * 2))
+        (tmp_path / "big.csv").write_bytes(HEADER.encode() + b"1,pro,x\n2,pro,\xff\n")
+        runner = click.testing.CliRunner(env={"CHURN_KEY": KEY})
+        command = [str(tmp_path / "big.csv"), "--url", URL, "-o", str(out), "--key-env", "CHURN_KEY"]
+        runner.invoke(cli, ["score", *command, "--keep", "note", "--rows", "1"])
+
+        assert b'note,prediction\nx,2.0\n\xff,""\n' == out.read_bytes()
+
+    @pytest.mark.parametrize(
+        ("name", "hint"), [("Age", "did you mean age?"), ("id", "choose from age, plan, note")]
+    )
+    def test_must_exist(self, to, run, name, hint):
+        to(make_gate())
+        done = run(make_rows(1), "--keep", name, code=2)
+
+        assert f"--keep must be a column of the file (got '{name}'): {hint}" in done.output
+
+    def test_survive_a_stop(self, to, run, out):
+        """A run that stops before the first prediction starts over."""
+        gate = make_gate(lambda table: table["age"] * 2)
+        for ages in (["old", 2, 3], [1, "old", 3]):
+            to(Failing(gate, 2 if ages[0] == "old" else 1, partial(page, status=404)))
+            run(make_rows(*ages), "--keep", "age", "--rows", "1", "--overwrite", code=2)
+            to(gate)
+            run(make_rows(*ages), "--keep", "age", "--rows", "1", code=1)
+            lines = [f"{age},{age * 2.0}" if age != "old" else 'old,""' for age in ages]
+
+            assert ["age,prediction", *lines] == out.read_text().splitlines()
+
+    def test_must_be_the_same_to_resume(self, to, run):
+        gate = make_gate()
+        to(Failing(gate, 1, partial(page, status=404)))
+        run(make_rows(1, 2), "--keep", "age", "--rows", "1", code=2)
+        to(gate)
+
+        assert "--rows 1 --keep age: resume with these" in run(make_rows(1, 2), "--rows", "1", code=2).output
 
 
 def test_labels_may_hold_line_ends(to, run, out):
     to(make_gate(lambda table: np.array(["a\nb" if age > 1 else 'c"' for age in table["age"]], dtype=object)))
     run(make_rows(1, 2, 3), "--rows", "2")
 
-    assert 'churn_PREDICTION\n"c"""\n"a\nb"\n"a\nb"\n' == out.read_text()
+    assert 'prediction\n"c"""\n"a\nb"\n"a\nb"\n' == out.read_text()
 
 
 def test_rejected_rows_of_a_hidden_schema_are_found_by_halving(to, run, out):
@@ -623,7 +680,7 @@ def test_column_names_may_look_like_magic_bytes(to, out):
         path.write_text(f"{header}\n1,2\n")
         score(path, "--overwrite")
 
-        assert "churn_PREDICTION\n3.0\n" == out.with_name("rows.predictions.csv").read_text()
+        assert "prediction\n3.0\n" == out.with_name("rows.predictions.csv").read_text()
 
 
 def test_compression_suffix_in_capitals(to, out):
@@ -759,7 +816,7 @@ def test_full_disk_stops_the_run_and_can_be_resumed(to, run, out, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "options", "code", "message"),
     [
-        (make_rows(1), {"key": "mg_another-key"}, 3, "Invalid API token. Check that the key is complete"),
+        (make_rows(1), {"key": "mg_another-key"}, 3, "Invalid API key. Check that the key is complete"),
         (make_rows(1), {"key": None}, 3, "No key was sent: pass key=…, or --key-env VARIABLE"),
         (make_rows(1), {"url": "http://app/price"}, 3, "has no access to this deployment"),
         (make_rows(1), {"url": "http://app/x/y/churn"}, 2, "https://host/ml/churn"),
@@ -848,7 +905,7 @@ def test_interrupt_exits_with_130_and_explains_how_to_resume(to, run):
 
 def test_model_replaced_during_the_run_is_detected(to, run):
     calls = count()
-    to(make_gate(lambda table: {f"churn_{next(calls)}": table["age"]}))
+    to(make_gate(lambda table: {f"churn_{next(calls)}": table["age"], "other": table["age"]}))
 
     assert (
         "the model was replaced"

@@ -539,7 +539,7 @@ def test_rules_are_enforced(parser, column, good, bad):
 
     assert 2 == len(schema.read(CSV(raw)))
     assert read_outcome(reference_reader(schema), raw) == read_outcome(schema.read, CSV(raw))
-    with pytest.raises(InvalidValues, match=r"b must .*row 1"):
+    with pytest.raises(InvalidValues, match=r"b (must|is too large).*row 1"):
         schema.read(CSV(f"a,b\n1,{good}\n2,{bad}\n".encode()))
 
 

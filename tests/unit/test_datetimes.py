@@ -26,6 +26,7 @@ from modelgate import (
     score,
 )
 from modelgate.client.rows import to_rows
+from modelgate.errors import RequestError
 from modelgate.schema import SplitRows, Table
 from modelgate.schema.json_schema import to_json_schema
 from modelgate.testing import Client
@@ -251,6 +252,22 @@ def test_schema_file(zone, suffix, tmp_path):
         schema.columns[0].timezone,
         schema.columns[0].resolution,
     )
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-01-06", "2024-01-06T10:00:00", r"2024-01-06T10\u003a00", r"2024-01-06T10\u003a00\u003a00"]
+)
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [('"z": 2', "z is not expected"), ('"n": 2', "a member twice"), (r'"\u007a": 2', "z is not")],
+)
+def test_colons_of_a_datetime_hide_no_other_member(text, more, message):
+    """The fast path compares the number of colons in the body with that of the columns."""
+    schema = Schema([NAIVE, Column("n")]).with_options(extra_columns="forbid")
+
+    assert 1 == len(schema.read(f'{{"when": "{text}", "n": 1}}'.encode()))
+    with pytest.raises(RequestError, match=message):
+        schema.read(f'{{"when": "{text}", "n": 1, {more}}}'.encode())
 
 
 def test_toml_datetime_is_a_default(tmp_path):

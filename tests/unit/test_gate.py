@@ -7,12 +7,14 @@ import threading
 
 import flask
 import joblib
+import numpy as np
 import pandas
 import pytest
 import skops.io
 import starlette.applications
 import starlette.responses
 import starlette.routing
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -321,7 +323,7 @@ def test_scoring_layers_must_not_return_nan(caplog):
     answer = Client(predict_ages(scoring_layers=[spoil]).wsgi).post("/api/predict", json=DOCUMENT)
 
     assert 500 == answer.status
-    assert "JSON cannot represent" in caplog.text
+    assert "is not finite in the rows [0]" in caplog.text
 
 
 def test_layer_without_return_is_a_500(caplog):
@@ -464,7 +466,7 @@ class TestHandle:
 
     def test_refuses(self, client):
         """Errors come in the dialect too."""
-        assert client.post("/score", json={"input_data": {}}).json() == {"error": "Missing API key"}
+        assert client.post("/score", json={"input_data": {}}).json()["error"].startswith("Missing API key")
 
     @pytest.mark.parametrize("streams", [True, False])
     def test_body_limit(self, client, streams):
@@ -566,7 +568,7 @@ def test_dialects_are_names_or_objects():
 
     assert 200 == client.post("/simple/age", json=[41], headers={"x-api-key": KEY}).status
     assert 404 == client.post("/api/predict", json={}).status
-    assert "Not found" == client.post("/nowhere", json={}).json()["error"]
+    assert client.post("/nowhere", json={}).json()["error"].startswith("Not found")
     assert "not_found" == client.post("/predict/age/x", json={}).json()["error"]["code"]
 
 
@@ -645,3 +647,13 @@ def test_head_returns_the_headers_of_get():
     answer = client.request("HEAD", "/health/live")
 
     assert (200, b"", "13") == (answer.status, answer.body, answer.header("content-length"))
+
+
+@pytest.mark.parametrize("plans", [True, False])
+def test_classifiers_with_more_probabilities_than_classes_are_rejected(plans):
+    """As `HistGradientBoostingClassifier` is if the target has only one class, also with an exact plan."""
+    rows = np.arange(40.0).reshape(20, 2)
+    model = HistGradientBoostingClassifier(max_iter=2).fit(rows, np.zeros(20))
+
+    with pytest.raises(ConfigurationError, match="must have a probability for each row and class"):
+        Gate([Deployment("constant", model, plans=plans)], keys="open")

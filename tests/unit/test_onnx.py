@@ -336,7 +336,7 @@ def test_unsupported_graphs_are_rejected(tmp_path, content, message, capfd):
     [
         ("{", "cannot be read"),
         ('{"columns": ["a"]}', r"must name 3 columns \(got 1\)"),
-        ('{"classes": ["a", "b"]}', "classes in its metadata differ"),
+        ('{"classes": ["a", "b"]}', "classes in the metadata of the model must be"),
         ('{"extra": 1}', "cannot be read"),
     ],
 )

@@ -304,10 +304,14 @@ def test_missing_columns_and_wrong_values_are_reported_together():
 @pytest.mark.parametrize(
     ("kind", "value", "rule"),
     [
-        *[("number", value, "must be a number") for value in ("1", True, False, "", [1], {"a": 1}, 10**400)],
+        *[("number", value, "must be a number") for value in (True, False, "", [1], {"a": 1})],
+        ("number", "1", "must be a number, without quotes"),
+        ("number", 10**400, "is too large: send a number from -1.7e308 to 1.7e308"),
+        *[("integer", value, "must be a whole number") for value in (True, 1.5, [2], {})],
+        ("integer", "2", "must be a whole number, without quotes"),
         *[
-            ("integer", value, "must be a whole number")
-            for value in ("2", True, 1.5, 2**53 + 1, -(2**53) - 1, 1e300, 10**400, [2], {})
+            ("integer", value, f"is too large: send a number from -{2**53} to {2**53}")
+            for value in (2**53 + 1, -(2**53) - 1, 1e300, 10**400)
         ],
         *[("boolean", value, "must be true or false") for value in (0, 1, 1.0, "true", [], {})],
         *[("text", value, "must be text") for value in (1, 1.5, True, ["x"], {"x": 1})],
@@ -560,7 +564,7 @@ def test_large_integer_of_another_type_stays_exact(number_type):
     ids=repr,
 )
 def test_value_without_json_equivalent_is_rejected(value):
-    with pytest.raises(InvalidValues, match="a must be a number"):
+    with pytest.raises(InvalidValues, match=r"a (must be a number|is too large)"):
         Schema.of(a=float).read({"a": value})
 
 

@@ -418,7 +418,7 @@ def test_fsspec_store_loads_bare_files_and_ignores_others(memory):
 
     fs, folder = fsspec.core.url_to_fs(memory)
     fs.pipe_file(f"{folder}/churn@7.skops", skops.io.dumps(MODEL))
-    fs.pipe_file(f"{folder}/notes.txt", b"")
+    fs.pipe_file(f"{folder}/notes.md", b"")
     fs.pipe_file(f"{folder}/sub.mgpkg/manifest.json", b"{}")
     store = FsspecStore(memory)
 

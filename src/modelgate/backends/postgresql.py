@@ -19,9 +19,9 @@ class TimeoutConnection(psycopg.Connection[Any]):
     """A connection that is closed after a period without any response.
 
     If the server process is stopped or its disk hangs, the kernel of the server still acknowledges
-    packets, so neither keepalives nor ``tcp_user_timeout`` nor the server's own timeouts detect it. If
-    only the call timed out (`PoolQuota.run_with_timeout`), the hanging connection would remain in the
-    connection pool.
+    packets, so neither keepalives nor ``tcp_user_timeout`` nor the server's own timeouts detect it. A timeout
+    of the call alone (`PoolQuota.run_with_timeout`) would leave the hanging connection in the connection
+    pool.
     """
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:

@@ -46,7 +46,7 @@ def connection_options(
 
     Raises:
         ConfigurationError: The URI is malformed. The message never contains parts of it: if a password is
-            not percent-encoded, any part of the URI may belong to it.
+            not percent-encoded, any part of the URI may be part of the password.
     """
     try:
         _check(uri)

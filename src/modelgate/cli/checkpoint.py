@@ -15,6 +15,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
     Args:
         url: URL of the deployment.
         chunk: Maximum number of rows per request.
+        keep: Input columns that are copied to the output.
         offset: Number of input bytes that are done.
         digest: SHA-256 of those bytes, in hexadecimal.
         line: Number of the input line at which the remaining rows begin.
@@ -28,6 +29,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
 
     url: str
     chunk: int
+    keep: list[str] = []
     offset: int = 0
     digest: str = ""
     line: int = 1

@@ -170,6 +170,19 @@ def check_keys_required(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def check_key_deployments(facts: Facts) -> Iterator[Finding]:
+    """Find configured keys for deployments that the gate does not have."""
+    for layer in facts.layers:
+        unknown = layer.unknown_deployments(facts.deployments) if isinstance(layer, KeyAuth) else []
+        if unknown:
+            yield Finding(
+                "wrong",
+                "keys",
+                f"there are keys for {', '.join(unknown)}, which the gate does not have",
+                f"use the names {', '.join(sorted(facts.deployments)) or 'of deployments'}",
+            )
+
+
 def check_key_storage(facts: Facts) -> Iterator[Finding]:
     """Find keys in a local file, which other hosts do not have."""
     stores = [layer.keys for layer in facts.layers if isinstance(layer, KeyAuth)]
@@ -286,6 +299,7 @@ CHECKS: tuple[Check, ...] = (
     check_model_loading,
     check_keys_required,
     check_key_expiry,
+    check_key_deployments,
     check_key_storage,
     check_limit_storage,
     check_worker_count,

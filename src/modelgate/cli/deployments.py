@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from ..errors import ConfigurationError
+from .help import examples
 from .output_tables import print_json, print_table
 
 if TYPE_CHECKING:
@@ -54,7 +54,12 @@ _db = click.option(
 _name = click.argument("name")
 
 
-@click.group()
+@click.group(
+    epilog=examples(
+        "deployments list --db sqlite:///models.db",
+        "deployments set churn store:churn@7 --db sqlite:///models.db",
+    )
+)
 def deployments() -> None:
     """Manage the deployments in a registry.
 
@@ -62,19 +67,27 @@ def deployments() -> None:
     """
 
 
-@deployments.command("list")
+@deployments.command("list", epilog=examples("deployments list --db sqlite:///models.db"))
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
 @_db
 def list_(registry: "SqlRegistry", as_json: bool) -> None:
     """List the registered deployments."""
     records = registry.list()
     if as_json:
+        import msgspec
+
         print_json(msgspec.to_builtins(records))
     else:
         print_table(("name", "model", "state", "rollout"), map(_row, records), no_wrap=("name", "state"))
 
 
-@deployments.command("set")
+@deployments.command(
+    "set",
+    epilog=examples(
+        "deployments set churn store:churn@7 --db sqlite:///models.db",
+        "deployments set churn --weight store:churn@8=5 --sticky-by key --db sqlite:///models.db",
+    ),
+)
 @_name
 @click.argument("model", required=False)
 @click.option(
@@ -104,7 +117,7 @@ def set_(
     registry.set(name, model, rollout=Rollout(weights, sticky_by) if weights else None)
 
 
-@deployments.command()
+@deployments.command(epilog=examples("deployments pause churn --db sqlite:///models.db"))
 @_name
 @_db
 def pause(registry: "SqlRegistry", name: str) -> None:
@@ -112,7 +125,7 @@ def pause(registry: "SqlRegistry", name: str) -> None:
     _set_state(registry, name, "paused")
 
 
-@deployments.command()
+@deployments.command(epilog=examples("deployments resume churn --db sqlite:///models.db"))
 @_name
 @_db
 def resume(registry: "SqlRegistry", name: str) -> None:
@@ -120,7 +133,7 @@ def resume(registry: "SqlRegistry", name: str) -> None:
     _set_state(registry, name, "active")
 
 
-@deployments.command()
+@deployments.command(epilog=examples("deployments drain churn --db sqlite:///models.db"))
 @_name
 @_db
 def drain(registry: "SqlRegistry", name: str) -> None:
@@ -131,7 +144,7 @@ def drain(registry: "SqlRegistry", name: str) -> None:
     _set_state(registry, name, "draining")
 
 
-@deployments.command()
+@deployments.command(epilog=examples("deployments remove churn --db sqlite:///models.db"))
 @_name
 @_db
 def remove(registry: "SqlRegistry", name: str) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import DeploymentUnavailable, ModelgateError
-from ..limiting.worker_count import detect_worker_count
 from .gate_import import import_gate
+from .help import examples
 from .output_tables import print_json, print_table
 
 if TYPE_CHECKING:
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 
-@click.command()
+@click.command(epilog=examples("doctor app:gate", "doctor app:gate --workers 4 --json"))
 @click.argument("target", metavar="MODULE:GATE")
 @click.option(
     "--workers",
+    metavar="NUMBER",
     type=click.IntRange(1),
     help="Number of server processes to assume. [default: WEB_CONCURRENCY, or 1]",
 )
@@ -36,6 +37,7 @@ def doctor(target: str, workers: int | None, as_json: bool) -> None:
 
     Exit codes: 0 nothing is wrong; 1 something is wrong; 2 the gate cannot be found or created.
     """
+    from ..limiting.worker_count import detect_worker_count
     from .checks import run_checks
 
     gate = import_gate(target)

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from ..errors import ConfigurationError
+from .help import examples
 from .output_tables import escape, print_json, print_table
+from .progress import show_phases
 
 if TYPE_CHECKING:
     from ..models.inspection import FileReport
@@ -37,7 +38,7 @@ load_pickle_option = click.option(
 )
 
 
-@click.command()
+@click.command(epilog=examples("inspect churn.mgpkg", "inspect churn.skops --schema churn.toml"))
 @file_argument
 @load_pickle_option
 @click.option(
@@ -69,9 +70,12 @@ def inspect(
     """
     from ..models.inspection import report_on
 
+    begin_phase = click.get_current_context().with_resource(show_phases())
+    begin_phase(f"Reading {escape(path.name)}")
     report = report_on(path, load_pickle=load_pickle, public_keys=public_keys or None)
     if schema_path is not None and report.schema is not None:
         report.schema.save(schema_path)
+    begin_phase("Testing the model")
     plan = _describe_plan(report, load_pickle)
     if as_json:
         print_json(_as_json(report, plan))
@@ -152,6 +156,8 @@ def _row(column: "Column") -> tuple[str, ...]:
 
 
 def _as_json(report: "FileReport", plan: str | None) -> dict[str, Any]:
+    import msgspec
+
     from ..schema.schema_file import plain
 
     members: dict[str, Any] = {

@@ -4,14 +4,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
-from ..keys.key_record import KeyRecord, NewKey
 from .durations import format_age, parse_duration, parse_future_time, parse_time
+from .help import examples
 from .output_tables import escape, print_json, print_table
 
 if TYPE_CHECKING:
     from ..keys.admin_store import KeyAdmin
+    from ..keys.key_record import KeyRecord, NewKey
 
 __all__ = ["keys"]
 
@@ -39,7 +39,11 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print the k
 _key_id = click.argument("key_id", metavar="ID")
 
 
-@click.group()
+@click.group(
+    epilog=examples(
+        "keys create --owner sales --scope churn --db sqlite:///keys.db", "keys list --db sqlite:///keys.db"
+    )
+)
 def keys() -> None:
     """Manage the API keys in a database.
 
@@ -47,7 +51,12 @@ def keys() -> None:
     """
 
 
-@keys.command()
+@keys.command(
+    epilog=examples(
+        "keys create --owner sales --scope churn --db sqlite:///keys.db",
+        "keys create --owner ops --scope '*:read' --expires 90d --db sqlite:///keys.db",
+    )
+)
 @click.option("--owner", required=True, help="Owner of the key.")
 @click.option(
     "--scope",
@@ -80,7 +89,7 @@ def create(store: "KeyAdmin", as_json: bool, scopes: tuple[str, ...], **options:
     _show_new(store.create(scopes=scopes, **options), as_json)
 
 
-@keys.command("list")
+@keys.command("list", epilog=examples("keys list --owner sales --db sqlite:///keys.db"))
 @click.option("--owner", help="List only the keys of this owner.")
 @_json_option
 @_db
@@ -95,7 +104,7 @@ def list_(store: "KeyAdmin", owner: str | None, as_json: bool) -> None:
         print_table(_COLUMNS, rows, no_wrap=("id", "prefix", "state"))
 
 
-@keys.command()
+@keys.command(epilog=examples("keys show k_9f3a61 --db sqlite:///keys.db"))
 @_key_id
 @_json_option
 @_db
@@ -104,7 +113,7 @@ def show(store: "KeyAdmin", key_id: str, as_json: bool) -> None:
     _show(store.show(key_id), as_json)
 
 
-@keys.command()
+@keys.command(epilog=examples("keys rotate k_9f3a61 --grace 7d --db sqlite:///keys.db"))
 @_key_id
 @click.option(
     "--grace",
@@ -130,7 +139,7 @@ def rotate(store: "KeyAdmin", key_id: str, grace: timedelta, expires: datetime |
     _show_new(store.rotate(key_id, grace=grace, expires=expires), as_json)
 
 
-@keys.command()
+@keys.command(epilog=examples("keys revoke k_9f3a61 --db sqlite:///keys.db"))
 @_key_id
 @_json_option
 @_db
@@ -139,7 +148,7 @@ def revoke(store: "KeyAdmin", key_id: str, as_json: bool) -> None:
     _show(store.revoke(key_id), as_json)
 
 
-@keys.command()
+@keys.command(epilog=examples("keys expire k_9f3a61 --at 2027-01-31 --db sqlite:///keys.db"))
 @_key_id
 @click.option(
     "--at",
@@ -155,7 +164,7 @@ def expire(store: "KeyAdmin", key_id: str, expires: datetime | None, as_json: bo
     _show(store.expire(key_id, expires), as_json)
 
 
-def _show_new(new: NewKey, as_json: bool) -> None:
+def _show_new(new: "NewKey", as_json: bool) -> None:
     if as_json:
         print_json({"key": new.key, **_as_json(new.record)})
         return
@@ -168,7 +177,7 @@ def _show_new(new: NewKey, as_json: bool) -> None:
     )
 
 
-def _show(record: KeyRecord, as_json: bool) -> None:
+def _show(record: "KeyRecord", as_json: bool) -> None:
     members = _as_json(record)
     if as_json:
         print_json(members)
@@ -178,14 +187,16 @@ def _show(record: KeyRecord, as_json: bool) -> None:
         click.echo(f"{name:12} {escape(str(text)) if text is not None else '-'}")
 
 
-def _as_json(record: KeyRecord) -> dict[str, Any]:
+def _as_json(record: "KeyRecord") -> dict[str, Any]:
+    import msgspec
+
     return {"state": record.state(datetime.now(UTC)), **msgspec.to_builtins(record)}
 
 
 _COLUMNS = ("id", "owner", "prefix", "scopes", "limits", "last used", "expires", "state")
 
 
-def _row(record: KeyRecord, now: datetime) -> list[str]:
+def _row(record: "KeyRecord", now: datetime) -> list[str]:
     return [
         record.id,
         record.owner,

@@ -1,11 +1,9 @@
 """Tables and JSON on standard output."""
 
-import json
 import sys
 from collections.abc import Collection, Iterable, Sequence
 
 import click
-import msgspec
 
 __all__ = ["escape", "is_terminal", "print_json", "print_table"]
 
@@ -25,6 +23,10 @@ def escape(text: str) -> str:
 
 def print_json(value: object, *, err: bool = False) -> None:
     """Print *value* as JSON, on standard error if *err*."""
+    import json
+
+    import msgspec
+
     lines = msgspec.json.format(msgspec.json.encode(value), indent=2).decode().split("\n")
     # JSON strings may hold unescaped control characters above ASCII.
     escaped = (

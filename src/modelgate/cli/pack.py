@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import ConfigurationError, RequestError
+from .help import examples
 from .inspect import file_argument, load_pickle_option
+from .output_tables import escape
+from .progress import show_phases
 
 if TYPE_CHECKING:
     from ..models import ModelPackage
@@ -19,7 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["pack"]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "pack churn.skops --sample train.csv --target churned",
+        "pack churn.joblib --load-pickle --sample train.csv --version 7 -o churn@7.mgpkg",
+    )
+)
 @file_argument
 @click.option(
     "--sample",
@@ -36,7 +44,10 @@ __all__ = ["pack"]
 )
 @click.option("--positive-class", help="Positive class of a binary classifier.")
 @click.option(
-    "--threshold", type=float, help="Minimum probability, from 0 to 1, for predicting the positive class."
+    "--threshold",
+    metavar="NUMBER",
+    type=float,
+    help="Minimum probability, from 0 to 1, for predicting the positive class.",
 )
 @click.option(
     "--schema", type=click.Path(exists=True, path_type=Path), help="Schema file of the input, .toml or .json."
@@ -82,7 +93,7 @@ def pack(
 
     Prints the digest of the package, which a deployment can pin.
 
-    If FILE is a package itself, options that are not passed keep their values from it.
+    If FILE is a package itself, its values are used for options that are not passed.
     """
     from ..models import ModelPackage
     from ..models.package_files import PACKAGE, split_name
@@ -93,8 +104,11 @@ def pack(
     stem, _ = split_name(path)
     output = output or path.with_name(stem + PACKAGE)
     _check_output(output, path, force)
+    begin_phase = click.get_current_context().with_resource(show_phases())
+    begin_phase(f"Loading {escape(path.name)}")
     source = _load(path, load_pickle)
     model, manifest = source.model, source.manifest
+    begin_phase(f"Reading {escape(sample.name)}")
     raw = sample.read_bytes()
     input_schema = (
         Schema.load(schema) if schema is not None else source.schema or _schema_of(model, raw, sample)
@@ -109,6 +123,7 @@ def pack(
         truth = _read_truth(raw, options["target"], model)
     except (RequestError, ValueError) as error:
         raise ConfigurationError(f"--sample {sample}: {error}") from None
+    begin_phase("Testing the model on the sample")
     package = ModelPackage.from_estimator(
         model,
         table.to_array() if stored_names(model) is None else table.to_pandas(),
@@ -121,6 +136,7 @@ def pack(
         format=format_,
         **options,
     )
+    begin_phase(f"Writing {escape(output.name)}")
     digest = package.save(output, sign_key=sign_key)
     # Print only the digest on standard output, so that SHA256=$(modelgate pack …) works.
     click.echo(digest)

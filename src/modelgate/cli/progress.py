@@ -1,16 +1,56 @@
-"""Progress of a long command: a bar on a terminal, otherwise one line per tenth of the work."""
+"""Progress of a long command: a bar on a terminal, otherwise one line per tenth of the work; or its phases."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock, Timer
 from typing import TypeAlias
 
 import click
 
-__all__ = ["ReportProgress", "format_progress", "show_progress"]
+__all__ = ["ReportPhase", "ReportProgress", "format_progress", "show_phases", "show_progress"]
 
 ReportProgress: TypeAlias = Callable[[float, str], None]
 """Called with the completed fraction, from 0 to 1, and a text."""
+
+
+ReportPhase: TypeAlias = Callable[[str], None]
+"""Called with the name of the phase that begins."""
+
+_QUICK = 1.0
+"""Seconds after which a command must show its progress."""
+
+
+@contextmanager
+def show_phases() -> Iterator[ReportPhase]:
+    """Show the phases of a command on standard error, once it has taken more than a second."""
+    phases = _Phases()
+    timer = Timer(_QUICK, phases.show)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield phases.begin
+    finally:
+        timer.cancel()
+
+
+class _Phases:
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._phase: str | None = None
+        self._is_shown = False
+
+    def begin(self, phase: str) -> None:
+        with self._lock:
+            self._phase = phase
+            if self._is_shown:
+                click.echo(f"{phase} …", err=True)
+
+    def show(self) -> None:
+        with self._lock:
+            self._is_shown = True
+            if self._phase is not None:
+                click.echo(f"{self._phase} …", err=True)
 
 
 def format_progress(

@@ -10,6 +10,7 @@ import msgspec
 
 from ..errors import ConfigurationError, ModelgateError
 from .gate_import import import_gate
+from .help import examples
 from .inspect import read_environment_variable
 from .output_tables import escape, print_json
 from .recording import RecordedRequest, find_differences, read_recording
@@ -20,7 +21,12 @@ _IGNORED = ("request_id", "processing_time_ms")
 """Members that differ in every answer."""
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "replay recorded.jsonl --target app:gate",
+        "replay recorded.jsonl --target http://localhost:8000/ml --key-env CHURN_KEY",
+    )
+)
 @click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--target",
@@ -38,6 +44,7 @@ _IGNORED = ("request_id", "processing_time_ms")
 )
 @click.option(
     "--tolerance",
+    metavar="NUMBER",
     type=click.FloatRange(0),
     default=1e-9,
     show_default=True,

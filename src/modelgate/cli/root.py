@@ -1,19 +1,13 @@
 """The group of all commands, which turns errors into exit codes."""
 
+from importlib import import_module
 from typing import Any
 
 import click
 
 from ..errors import ConfigurationError, KeyInactive, ModelgateError, NotFound, StoreError
-from .deployments import deployments
-from .doctor import doctor
-from .inspect import inspect
-from .keys import keys
+from .help import examples
 from .output_tables import escape
-from .pack import pack
-from .replay import replay
-from .score import score
-from .serve import serve
 
 __all__ = ["cli"]
 
@@ -25,8 +19,20 @@ _EXIT_CODES: dict[type[ModelgateError], int] = {
 }
 
 
+_COMMANDS = ("deployments", "doctor", "inspect", "keys", "pack", "replay", "score", "serve")
+
+
 class _Group(click.Group):
-    """Command group that reports modelgate's errors in one line, without a traceback."""
+    """Command group that imports a command when it is used, and reports modelgate's errors in one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"{__package__}.{cmd_name}"), cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -49,11 +55,11 @@ def _format_error(error: ModelgateError) -> str:
     return f"database unavailable: {cause.splitlines()[0]}"
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples("inspect churn.skops", "serve churn.skops", "score --help"),
+)
 @click.version_option(package_name="modelgate")
 def cli() -> None:
     """Serve a trained model as a prediction endpoint inside the web app you already have."""
-
-
-for _command in (inspect, pack, keys, deployments, score, serve, replay, doctor):
-    cli.add_command(_command)

@@ -1,45 +1,25 @@
 """``modelgate score``: score a CSV file with a deployment."""
 
-import asyncio
-import time
-from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from typing import Any
 
 import click
 
-from ..errors import (
-    ConfigurationError,
-    Forbidden,
-    ModelgateError,
-    RateLimitExceeded,
-    ServingError,
-    Unauthorized,
-)
-from .checkpoint import Checkpoint
+from ..errors import ModelgateError
 from .csv_file import COMPRESSED_SUFFIXES
+from .help import examples
 from .inspect import read_environment_variable
-from .output_tables import escape, print_json
-from .progress import ReportProgress, format_progress, show_progress
-
-if TYPE_CHECKING:
-    from ..client.session import Session
-    from .score_input import Input
-    from .score_output import Output
+from .progress import show_progress
 
 __all__ = ["score"]
 
-_ATTEMPTS, _DEADLINE, _TIMEOUT = 20, 3600.0, 300.0
-"""Attempts, deadline and timeout in seconds for one chunk. They are generous, because a run is unattended."""
 
-_MAX_UNREACHED = 5
-"""Maximum number of attempts if the server has never responded: its address is probably wrong."""
-
-_REPORTED_WAIT = 3.0
-"""Shortest wait in seconds that is reported. If several chunks wait at once, one message reports it."""
-
-
-@click.command()
+@click.command(
+    epilog=examples(
+        "score big.csv --url http://localhost:8000/ml/churn --key-env CHURN_KEY",
+        "score big.csv.gz --url https://example.com/ml/churn --keep id -o scored.csv",
+    )
+)
 @click.argument(
     "path",
     metavar="FILE",
@@ -66,10 +46,17 @@ _REPORTED_WAIT = 3.0
     help="CSV file for the predictions, or - for standard output. [default: big.predictions.csv for big.csv or"
     " big.csv.gz, - for -]",
 )
+@click.option(
+    "--keep",
+    metavar="COLUMN",
+    multiple=True,
+    help="Copy this column of FILE to the output, before the predictions. Repeatable.",
+)
 @click.option("--overwrite", is_flag=True, help="Start over, and replace existing output files.")
 @click.option(
     "--rows",
     "chunk",
+    metavar="NUMBER",
     type=click.IntRange(1),
     default=10_000,
     show_default=True,
@@ -77,6 +64,7 @@ _REPORTED_WAIT = 3.0
 )
 @click.option(
     "--in-flight",
+    metavar="NUMBER",
     type=click.IntRange(1, 64),
     default=4,
     show_default=True,
@@ -84,7 +72,14 @@ _REPORTED_WAIT = 3.0
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def score(
-    path: Path, url: str, key: str | None, output: Path | None, overwrite: bool, as_json: bool, **options: Any
+    path: Path,
+    url: str,
+    key: str | None,
+    output: Path | None,
+    keep: tuple[str, ...],
+    overwrite: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Score the rows of a CSV file.
 
@@ -96,200 +91,26 @@ def score(
     Exit codes: 0 all rows scored; 1 some rows rejected; 2 the options, the file or the URL cannot be used, or
     there are no rows; 3 the key was rejected or a limit reached; 4 the server failed.
     """
+    import asyncio
+
+    from .checkpoint import Checkpoint
     from .pipes import PIPE, as_files
+    from .score_job import Job
     from .score_output import check_paths, exclusive_lock, resume_output
 
     if output is None:
         uncompressed = path.with_suffix("") if path.suffix.lower() in COMPRESSED_SUFFIXES else path
         output = uncompressed.with_name(f"{uncompressed.stem}.predictions{uncompressed.suffix}")
         output = PIPE if path == PIPE else output
-    fresh = Checkpoint(url=url, chunk=options["chunk"])
+    fresh = Checkpoint(url=url, chunk=options["chunk"], keep=list(keep))
     with as_files(path, output) as (source, predictions):
         check_paths(source, predictions)
         with exclusive_lock(predictions) as file:
             done = fresh if overwrite else resume_output(fresh, predictions)
-            job = _Job(source, predictions, done, key, to_stdout=output == PIPE, **options)
+            job = Job(source, predictions, done, key, to_stdout=output == PIPE, **options)
             try:
                 with show_progress(source.name) as report_progress:
                     asyncio.run(job.run(file, report_progress))
             except (ModelgateError, OSError, KeyboardInterrupt) as error:
                 job.stop(error, overwrite)
         job.report(as_json)
-
-
-class _Job:
-    """One run over a file.
-
-    Args:
-        path: Input file.
-        output: Path of the predictions.
-        done: Checkpoint to continue from; updated as rows are scored.
-        key: API key; None for a gate that requires no key.
-        chunk: Maximum number of rows per request.
-        in_flight: Maximum number of concurrent requests.
-        to_stdout: Whether *output* is a temporary file, whose content goes to standard output.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        output: Path,
-        done: Checkpoint,
-        key: str | None,
-        *,
-        chunk: int,
-        in_flight: int,
-        to_stdout: bool,
-    ) -> None:
-        self._to_stdout = to_stdout
-        self._path = path
-        self._output = output
-        self._done = done
-        self._key = key
-        self._chunk = chunk
-        self._in_flight = in_flight
-        self._waits, self._reported_until = 0, 0.0
-        self._is_reached = False
-        self._resumed = done.rows
-        self._since = time.monotonic()
-
-    async def run(self, file: BinaryIO, report_progress: ReportProgress) -> None:
-        """Score the remaining rows and append the predictions to *file*."""
-        from ..client.clients import httpx_package
-        from .score_input import Input
-        from .score_output import Output
-
-        source = Input(self._path)
-        httpx = httpx_package()
-        limits = httpx.Limits(max_connections=self._in_flight)
-        async with httpx.AsyncClient(limits=limits) as http:
-            session = self._session(http)
-            with Output(file, self._output, self._done) as output:
-                await self._score(source, session, output, report_progress)
-
-    def _session(self, http: Any) -> "Session":
-        from ..client.retry import Retry
-        from ..client.session import Session
-
-        retry = Retry(_ATTEMPTS, _DEADLINE, _TIMEOUT)
-        return Session(
-            self._done.url,
-            self._key,
-            retry,
-            http,
-            batch_rows=self._chunk,
-            batch_bytes=1 << 30,
-            on_wait=self._on_wait,
-        )
-
-    def _on_wait(self, seconds: float, error: ModelgateError) -> None:
-        from ..client.errors import ConnectionFailed
-
-        self._waits += 1
-        self._is_reached = self._is_reached or not isinstance(error, ConnectionFailed)
-        if not self._is_reached and self._waits >= _MAX_UNREACHED:
-            error.add_note(f"gave up after {self._waits} attempts without any response")
-            raise error
-        now = time.monotonic()
-        if seconds >= _REPORTED_WAIT and now >= self._reported_until:
-            self._reported_until = now + seconds
-            click.echo(
-                f"{self._path.name}  waiting {seconds:.0f} s for the server: {escape(str(error))}", err=True
-            )
-
-    async def _score(
-        self, source: "Input", session: "Session", output: "Output", report_progress: ReportProgress
-    ) -> None:
-        from ..client.score_rows import check_header, score_rows
-        from ..flow import adrive
-
-        chunks = source.chunks(self._chunk, self._done)
-        # Send the first chunk alone, so that an error in all chunks is reported once.
-        in_flight, max_in_flight = deque[Any](), 1
-        chunk = next(chunks, None)
-        if chunk is None and not self._done.rows:
-            # Report an invalid header rather than the missing rows.
-            await adrive(check_header(session, source.header))
-            raise ConfigurationError(f"{self._path} has a header line but no rows: nothing was scored")
-        try:
-            while chunk is not None or in_flight:
-                while chunk is not None and len(in_flight) < max_in_flight:
-                    flow = score_rows(session, chunk.rows, is_first=not self._done.rows)
-                    in_flight.append((chunk, asyncio.ensure_future(adrive(flow))))
-                    chunk = next(chunks, None)
-                first, task = in_flight[0]
-                output.add(first, await task)
-                in_flight.popleft()
-                max_in_flight, self._is_reached = self._in_flight, True
-                text = format_progress(
-                    first.fraction,
-                    self._done.rows,
-                    self._resumed,
-                    self._since,
-                    source.initial_fraction,
-                    time.monotonic(),
-                )
-                report_progress(first.fraction, text)
-        finally:
-            for _, task in in_flight:
-                task.cancel()
-            await asyncio.gather(*(task for _, task in in_flight), return_exceptions=True)
-        output.finish()
-
-    def stop(self, error: BaseException, overwrite: bool) -> NoReturn:
-        """Report *error* and how to resume, and exit with the code of the error."""
-        lines = ["Stopped"] if isinstance(error, KeyboardInterrupt) else [f"Error: {error}"]
-        lines += getattr(error, "__notes__", ())
-        if self._done.offset and self._to_stdout:
-            lines.append("A run that writes to standard output cannot be resumed: pass -o FILE")
-        elif self._done.offset:
-            without = " without --overwrite" if overwrite else ""
-            lines.append(f"{self._done.rows:,} rows are done: run the same command{without} to continue")
-        click.echo("\n".join(map(escape, lines)), err=True)
-        raise click.exceptions.Exit(exit_code(error))
-
-    def report(self, as_json: bool) -> None:
-        """Print the summary and exit: code 0, or 1 if rows were rejected."""
-        from .score_output import errors_path
-
-        seconds = time.monotonic() - self._since
-        errors = "standard error" if self._to_stdout else str(errors_path(self._output))
-        summary = {
-            "output": "standard output" if self._to_stdout else str(self._output),
-            "rows": self._done.rows,
-            "scored": self._done.scored,
-            "refused": self._done.refused,
-            "errors": errors if self._done.refused else None,
-            "versions": self._done.versions,
-            "resumed_at": self._resumed,
-            "waits": self._waits,
-            "seconds": round(seconds, 3),
-            "rows_per_second": round((self._done.rows - self._resumed) / seconds),
-        }
-        if as_json:
-            print_json(summary, err=self._to_stdout)
-        else:
-            click.echo(escape(_format_summary(summary)), err=self._to_stdout)
-        raise click.exceptions.Exit(1 if self._done.refused else 0)
-
-
-def _format_summary(summary: dict[str, Any]) -> str:
-    parts = [f"{summary['output']}: {summary['rows']:,} rows", f"{summary['rows_per_second']:,} rows/s"]
-    if len(summary["versions"]) > 1:
-        parts.append(f"scored by model versions {', '.join(summary['versions'])}")
-    if summary["waits"]:
-        parts.append(f"{summary['waits']:,} waits for the server")
-    if summary["refused"]:
-        parts.append(f"{summary['refused']:,} rejected: {summary['errors']}")
-    return " · ".join(parts)
-
-
-def exit_code(error: BaseException) -> int:
-    """Return the exit code for *error*."""
-    if isinstance(error, KeyboardInterrupt):
-        return 130
-    if isinstance(error, Unauthorized | Forbidden | RateLimitExceeded):
-        return 3
-    status = getattr(error, "status", None)
-    failed = isinstance(error, ServingError) or getattr(error, "retried", None) is not None
-    return 4 if failed or (status is not None and status >= 500) else 2

@@ -1,8 +1,9 @@
 """Output files of a scoring run: predictions and rejected rows, in input order, with a checkpoint."""
 
+import codecs
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,7 @@ from typing import BinaryIO, Self
 from ..client.errors import UnexpectedResponse
 from ..client.score_rows import RejectedRow, ScoredRows
 from ..errors import ConfigurationError
+from ..spelling import closest_match
 from .checkpoint import Checkpoint, checkpoint_path
 from .csv_file import COMPRESSED_SUFFIXES
 from .score_input import Chunk
@@ -20,7 +22,7 @@ try:
 except ImportError:  # Windows, where concurrent runs on one output are not detected.
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Output", "check_paths", "errors_path", "exclusive_lock", "resume_output"]
+__all__ = ["Output", "Passthrough", "check_paths", "errors_path", "exclusive_lock", "resume_output"]
 
 
 def errors_path(output: Path) -> Path:
@@ -79,12 +81,55 @@ def resume_output(fresh: Checkpoint, output: Path) -> Checkpoint:
                     f"{path} already exists: choose another --output, or pass --overwrite"
                 )
         return fresh
-    if (stored.url, stored.chunk) != (fresh.url, fresh.chunk):
+    if (stored.url, stored.chunk, stored.keep) != (fresh.url, fresh.chunk, fresh.keep):
+        keep = "".join(f" --keep {name}" for name in stored.keep)
         raise ConfigurationError(
-            f"{output} was started with --url {stored.url} --rows {stored.chunk}: resume with these options, or"
-            " start over with --overwrite"
+            f"{output} was started with --url {stored.url} --rows {stored.chunk}{keep}: resume with these"
+            " options, or start over with --overwrite"
         )
     return stored
+
+
+class Passthrough:
+    """Input columns that are copied to the output, before the predictions.
+
+    Args:
+        header: Header line of the input.
+        names: Names of the columns.
+
+    Attributes:
+        header: Names of the columns, with a comma after each.
+
+    Raises:
+        ConfigurationError: The input has no such column.
+    """
+
+    def __init__(self, header: bytes, names: Sequence[str]) -> None:
+        columns = _split(header.removeprefix(codecs.BOM_UTF8), "utf-8")
+        for name in names:
+            if name not in columns:
+                match = closest_match(name, columns)
+                hint = (
+                    f"did you mean {match}?"
+                    if match is not None
+                    else f"choose from {', '.join(columns[:20])}"
+                )
+                raise ConfigurationError(f"--keep must be a column of the file (got {name!r}): {hint}")
+        self._positions = [columns.index(name) for name in names]
+        self.header = self.copy(header.removeprefix(codecs.BOM_UTF8))
+
+    def __bool__(self) -> bool:
+        return bool(self._positions)
+
+    def copy(self, record: bytes) -> bytes:
+        """Return the cells to copy from *record*, with a comma after each. Missing cells become empty."""
+        if not self._positions:
+            return b""
+        # Latin-1 leaves every byte as it is: the record may have been rejected because it is not UTF-8.
+        cells, text = _split(record, "latin-1"), io.StringIO(newline="")
+        copied = [cells[index] if index < len(cells) else "" for index in self._positions]
+        csv.writer(text, lineterminator="\n").writerow([*copied, "-"])
+        return text.getvalue().encode("latin-1").removesuffix(b"-\n")
 
 
 class Output:
@@ -96,13 +141,18 @@ class Output:
         file: File of the predictions, open for appending.
         path: Path of that file.
         done: Checkpoint to continue from. Rows that were written after it are written again.
+        passthrough: Columns to copy.
 
     Raises:
         ConfigurationError: A file is shorter than the checkpoint says.
     """
 
-    def __init__(self, file: BinaryIO, path: Path, done: Checkpoint) -> None:
+    def __init__(self, file: BinaryIO, path: Path, done: Checkpoint, passthrough: Passthrough) -> None:
         self.done = done
+        self._passthrough = passthrough
+        # Copied cells of rows that were rejected before the header of the predictions was known.
+        self._held: list[bytes] = []
+        self._fresh = Checkpoint(url=done.url, chunk=done.chunk, keep=done.keep)
         self._output = file
         self._checkpoint = checkpoint_path(path)
         self._errors_path = errors_path(path)
@@ -151,7 +201,7 @@ class Output:
         rejected = [
             (index, result) for index, result in enumerate(scored.results) if isinstance(result, RejectedRow)
         ]
-        self.done.output += self._output.write(b"".join(self._lines(scored)))
+        self.done.output += self._output.write(b"".join(self._lines(chunk, scored)))
         self._output.flush()
         if rejected:
             self._write_errors(chunk, rejected)
@@ -159,28 +209,35 @@ class Output:
         self.done.scored += len(scored.results) - len(rejected)
         self.done.versions += sorted(scored.versions.difference(self.done.versions))
         self.done.offset, self.done.digest, self.done.line = chunk.offset, chunk.digest, chunk.line
-        self.done.save(self._checkpoint)
+        # A run that resumes knows no cells of earlier rows, so it starts over if it has to copy some.
+        resumable = self.done if not self._held or self.done.header is not None else self._fresh
+        resumable.save(self._checkpoint)
 
     def finish(self) -> None:
         """Delete the checkpoint: the run is complete."""
         self._start()
         self._checkpoint.unlink(missing_ok=True)
 
-    def _lines(self, scored: ScoredRows) -> Iterator[bytes]:
+    def _lines(self, chunk: Chunk, scored: ScoredRows) -> Iterator[bytes]:
         """Yield the lines to write. A rejected row gets a line of empty cells."""
+        copied = map(self._passthrough.copy, chunk.rows.data)
         if scored.header is not None and self.done.header is None:
             self.done.header = scored.header
-            yield scored.header
+            yield self._passthrough.header + scored.header
             # The rows rejected so far get their empty lines now: only the header shows how many cells they
             # need.
-            yield _empty_line(scored.header) * self.done.refused
+            empty = _empty_line(scored.header)
+            yield from (cells + empty for cells in self._held or [b""] * self.done.refused)
         elif scored.header not in (None, self.done.header):
             raise UnexpectedResponse(
                 200, "The output columns have changed: the model was replaced during the run"
             )
         if self.done.header is not None:
             empty = _empty_line(self.done.header)
-            yield from (empty if isinstance(result, RejectedRow) else result for result in scored.results)
+            for cells, result in zip(copied, scored.results, strict=True):
+                yield cells + (empty if isinstance(result, RejectedRow) else result)
+        elif self._passthrough:
+            self._held.extend(copied)
 
     def _write_errors(self, chunk: Chunk, rejected: list[tuple[int, RejectedRow]]) -> None:
         text = io.StringIO(newline="")
@@ -195,7 +252,11 @@ class Output:
         self._errors.flush()
 
 
+def _split(record: bytes, encoding: str) -> list[str]:
+    return next(csv.reader(io.StringIO(record.decode(encoding, "replace"), newline="")), [])
+
+
 def _empty_line(header: bytes) -> bytes:
-    cells = len(next(csv.reader([header.decode()])))
+    cells = len(_split(header, "utf-8"))
     # Most CSV readers skip an empty line, so a single empty cell is quoted.
     return b"," * (cells - 1) + b"\n" if cells > 1 else b'""\n'

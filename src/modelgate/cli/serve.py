@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import ConfigurationError, Forbidden
-from ..keys.generate import generate
+from .help import examples
 from .inspect import load_pickle_option
 
 if TYPE_CHECKING:
@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 
-@click.command()
+@click.command(
+    epilog=examples("serve models/", "serve churn.mgpkg price.skops --port 9000 --keys env:MODELGATE_KEYS")
+)
 @click.argument(
     "paths", metavar="PATH…", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
+    metavar="NUMBER",
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
@@ -66,6 +69,8 @@ def serve(
             " keys for them (--keys), or pass --expose"
         )
     uvicorn = _import_uvicorn()
+    from ..keys.generate import generate
+
     key = generate() if keys is None else None
     gate = build_gate(paths, keys if key is None else {key: "*"}, **options)
     with _listen(host, port) as listener:

@@ -2,7 +2,7 @@
 
 `Client` is blocking, `AsyncClient` is for asyncio; both share the class `Session`. An error response of
 the gate is raised as the exception that `Gate.score` would raise, see `modelgate.errors`. If the gate does
-not respond at all, or something else does, a `ClientError` is raised.
+not respond, or the response is not that of a gate, a `ClientError` is raised.
 """
 
 from .clients import AsyncClient, Client

@@ -60,6 +60,7 @@ class Session:
         batch_bytes: Maximum bytes per request.
         on_wait: Function called before each retry with the seconds until then and the error. It can
             raise the error to stop retrying.
+        native: Whether to send rows in the wire format ``native`` instead of ``datarobot``.
 
     Raises:
         ConfigurationError: An option is invalid.
@@ -75,10 +76,11 @@ class Session:
         batch_rows: int,
         batch_bytes: int,
         on_wait: Callable[[float, ModelgateError], None] = lambda *_: None,
+        native: bool = False,
     ) -> None:
         self.url = url
         self.http = http
-        self._endpoint = predictions_url(url)
+        self._endpoint = predictions_url(url, "predict" if native else "predictions")
         self._headers = {} if key is None else {"authorization": f"Bearer {_check_key(key)}"}
         self._retry = retry
         self._on_wait = on_wait
@@ -243,8 +245,8 @@ def sleep(seconds: float) -> Flow[None]:
     yield Wait(sync=partial(time.sleep, seconds), aio=partial(asyncio.sleep, seconds))
 
 
-def predictions_url(url: str) -> str:
-    """Return the URL to which rows are sent, for the deployment at *url*.
+def predictions_url(url: str, action: str = "predictions") -> str:
+    """Return the URL to which rows are sent, for the deployment at *url*. *action* is its last part.
 
     Raises:
         ConfigurationError: *url* is not the URL of a deployment.
@@ -264,7 +266,7 @@ def predictions_url(url: str) -> str:
     if not name:
         raise ConfigurationError(f"{rule}: add the deployment's name to the path (got {url!r})")
     parent = parent if parent.endswith("/deployments") else f"{parent}/deployments"
-    return f"{parts.scheme}://{parts.netloc}{parent}/{name}/predictions"
+    return f"{parts.scheme}://{parts.netloc}{parent}/{name}/{action}"
 
 
 def _check_key(key: str) -> str:

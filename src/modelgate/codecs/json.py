@@ -56,7 +56,9 @@ def decode_json(raw: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") ->
         MalformedBody: It cannot be decoded.
     """
     if not raw:
-        raise MalformedBody("The body is empty: send a JSON object")
+        empty = MalformedBody("The body is empty: send a JSON object")
+        empty.needs_example = True
+        raise empty
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:

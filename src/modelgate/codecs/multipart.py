@@ -78,7 +78,7 @@ class _Form:
 
     def _begin(self) -> None:
         if len(self.parts) == _MAX_PARTS:
-            raise MalformedBody(f"The form has more than {_MAX_PARTS} fields")
+            raise MalformedBody(f"The form has more than {_MAX_PARTS} fields: send only the file")
         self._fields, self._span = {}, slice(0, 0)
 
     def _name_header(self, data: bytes, start: int, end: int) -> None:

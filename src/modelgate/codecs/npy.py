@@ -25,14 +25,14 @@ def read_npy(raw: bytes) -> list[list[Any]]:
         )
         shape, fortran_order, dtype = read_header(stream)
     except Exception as error:
-        raise MalformedBody("The body is not an .npy file") from error
+        raise MalformedBody("The body is not an .npy file: write it with numpy.save") from error
     if dtype.kind not in "biufU" or len(shape) != 2:
         raise MalformedBody(
             "The .npy file must hold numbers, booleans or text, in an array of shape (rows, columns)"
         )
     # The header is checked against the body before memory is allocated for the array.
     if shape[0] * shape[1] * dtype.itemsize != len(raw) - stream.tell():
-        raise MalformedBody("The .npy file is shorter or longer than its header says")
+        raise MalformedBody("The .npy file is shorter or longer than its header says: send the complete file")
     values = np.frombuffer(raw, dtype, offset=stream.tell()).reshape(
         shape, order="F" if fortran_order else "C"
     )
@@ -43,7 +43,10 @@ def read_npy(raw: bytes) -> list[list[Any]]:
 
 
 def write_npy(values: npt.NDArray[Any]) -> bytes:
-    """Return *values* as an ``.npy`` file. Values other than numbers become text, null empty text."""
+    """Return *values* as an ``.npy`` file.
+
+    Values other than numbers become text, and null becomes an empty text.
+    """
     stream = io.BytesIO()
     if values.dtype.kind == "O":
         values = np.frompyfunc(lambda value: "" if value is None else str(value), 1, 1)(values).astype(str)

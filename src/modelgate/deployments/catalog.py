@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
+from ..context import suggest_deployments
 from ..errors import DeploymentInactive, DeploymentUnavailable, Forbidden, NotFound
 from ..flow import Flow, Handler
 from ..flow.fork_safety import reset_after_fork
@@ -153,6 +154,17 @@ class DeploymentCatalog(dict[str, LiveDeployment]):
 
     def __missing__(self, name: str) -> LiveDeployment:
         raise NotFound("The model of this deployment could not be found")
+
+    def require(self, name: str) -> LiveDeployment:
+        """Return the deployment *name*.
+
+        Not for requests of callers, because the `NotFound` for an unknown name suggests any deployment.
+        """
+        live = self.get(name)
+        if live is None:
+            message, details = suggest_deployments(name, self)
+            raise NotFound(f"There is no deployment {name!r}{message}", details=details)
+        return live
 
     def get_active(self, name: str) -> LiveDeployment:
         """Return the deployment *name* if it takes requests.

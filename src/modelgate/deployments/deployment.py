@@ -18,6 +18,7 @@ from ..schema.column_spec import ColumnSpec, create_column
 from ..schema.model_input import InputForm
 from ..schema.schema_options import UnknownLevels
 from ..scoring import Query, Threshold
+from ..spelling import suggest_options
 from .rollout import Rollout, Shadow
 
 __all__ = ["Deployment", "HTTPLayer", "ScoringLayer"]
@@ -36,6 +37,7 @@ _CHOICES = {
 }
 
 
+@suggest_options
 @dataclass(frozen=True, eq=False)
 class Deployment:
     """A model under a name that callers use.

@@ -145,6 +145,7 @@ class Deployments(Mapping[str, Deployment]):
         Raises:
             NotFound, DeploymentInactive, DeploymentUnavailable: See `Gate.score`.
         """
+        self.catalog.require(name)
         return drive(self.catalog.get_active(name).model.predictor(math.inf))
 
     def warm(self, timeout: float | None = None) -> None:
@@ -197,7 +198,7 @@ class Deployments(Mapping[str, Deployment]):
             ConfigurationError: The model cannot be loaded or fails its test.
             StoreError: The store cannot be reached.
         """
-        live = self.catalog[name]
+        live = self.catalog.require(name)
         changed = replace(live.deployment, rollout=rollout, shadow=shadow)
         known = live.all_revisions
         if model is not None:
@@ -213,7 +214,7 @@ class Deployments(Mapping[str, Deployment]):
             NotFound: There is no such deployment or model.
             DeploymentUnavailable: A model cannot be loaded; see the cause.
         """
-        live = self.catalog[name]
+        live = self.catalog.require(name)
         not_loadable = [revision for revision in live.all_revisions if revision.handle is None]
         if len(not_loadable) < len(live.all_revisions):
             try:
@@ -274,9 +275,9 @@ class Deployments(Mapping[str, Deployment]):
         Raises:
             NotFound: There is no such deployment, or it has no shadow.
         """
-        shadow = self.catalog[name].shadow
+        shadow = self.catalog.require(name).shadow
         if shadow is None:
-            raise NotFound(f"Deployment {name} has no shadow")
+            raise NotFound(f"Deployment {name} has no shadow: set one with swap(…, shadow=…)")
         return shadow.report()
 
     def watch_stores(self) -> Callable[[], None]:

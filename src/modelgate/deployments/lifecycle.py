@@ -65,7 +65,7 @@ class DeploymentController:
     def set_state(self, name: str, state: State) -> LiveDeployment:
         """Change the state of a deployment, and return the deployment. Raises `NotFound`."""
         with self._changing:
-            live = self._catalog[name] = replace(self._catalog[name], state=state)
+            live = self._catalog[name] = replace(self._catalog.require(name), state=state)
         return live
 
     def apply(self, name: str, deployment: Deployment | None, state: State, *, load: bool) -> None:
@@ -102,7 +102,7 @@ class DeploymentController:
         Raises:
             NotFound, DeploymentUnavailable: A model cannot be loaded or fails its test.
         """
-        for revision in self._catalog[name].revisions:
+        for revision in self._catalog.require(name).revisions:
             self._load_and_test(revision, known=True)
 
     def replace(
@@ -149,7 +149,7 @@ class DeploymentController:
             DeploymentUnavailable: A model was not in memory when it was replaced, and cannot be loaded.
             ConfigurationError: A model was not in memory, and a different one is stored in its place now.
         """
-        current, previous = self._catalog[name], self._previous.get(name)
+        current, previous = self._catalog.require(name), self._previous.get(name)
         if previous is None:
             raise NotFound(f"Deployment {name} has no previous models to roll back to")
         try:
@@ -182,7 +182,7 @@ class DeploymentController:
     ) -> None:
         name = live.deployment.name
         with self._changing:
-            current = self._catalog[name]
+            current = self._catalog.require(name)
             if instead_of is not None and instead_of.revisions is not current.revisions:
                 return
             # Remove the old models first, because the cache may not have room for both.

@@ -13,7 +13,7 @@ __all__ = ["ModelHandle"]
 
 
 class ModelHandle:
-    """Provides the model of a revision: from the cache, or from its own reference after a replacement.
+    """Provides the model of a revision: from the cache, or from this handle after the model was replaced.
 
     A replaced model is no longer in the cache. It stays in memory as long as something refers to this
     handle: a request that is still running, or the state that `rollback` restores.

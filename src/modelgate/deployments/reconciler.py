@@ -41,8 +41,8 @@ class Controller(Protocol):
 class RegistryReconciler:
     """Applies the records of a registry to the deployments of a gate.
 
-    A record that cannot be applied is logged once and tried again with each poll; until then, and while
-    the registry cannot be reached, the deployment continues to serve unchanged. Changes made in this
+    A record that cannot be applied is logged once and tried again with each poll. Until it is applied, and
+    while the registry cannot be reached, the deployment continues to serve unchanged. Changes made in this
     process by other means last until the record changes.
 
     Args:

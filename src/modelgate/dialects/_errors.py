@@ -2,7 +2,7 @@
 
 import msgspec
 
-from ..errors import AnswerableError
+from ..errors import AnswerableError, InvalidInput
 from ..http import Request, Response, error_response
 from ..schema.report import SHOWN_NAMES
 
@@ -41,8 +41,10 @@ def problem_response(
 def json_error(request: Request, error: AnswerableError) -> Response:
     """Return ``{"error": message}`` and the error's details. The message also names missing columns.
 
-    For protocols whose clients show nothing but the message.
+    For protocols whose clients show nothing but the message, which also has the suggestions.
     """
+    if not isinstance(error, InvalidInput):
+        error.details.clear()
     missing = error.details.get("missing_columns")
     if not isinstance(missing, list):
         return error_response(error, request.id)

@@ -8,7 +8,7 @@ import msgspec
 from ..codecs.json import ANY, count_byte, decode_json, reject_deep_nesting, reject_duplicate_names
 from ..errors import InvalidInput, MalformedBody
 from ..schema import SplitRows
-from ..schema.report import SHOWN_TEXT
+from ..spelling import SHOWN_TEXT
 from .tensors import DATATYPES, TensorError, from_binary, from_json, parse_shape
 
 __all__ = ["InferenceRequest", "Parameters", "read_request"]

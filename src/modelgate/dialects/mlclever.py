@@ -126,7 +126,9 @@ class MLClever:
             if rows[:1] == b'"':
                 reject_encoded_text("input_data", decode_json(rows, ANY))
             problem = "must be" if "input_data" in members else "is missing: send"
-            raise InvalidInput(f"input_data {problem} an object of feature names and values")
+            error = InvalidInput(f"input_data {problem} an object of feature names and values")
+            error.needs_example = "input_data" not in members
+            raise error
         deployment = decode_text(members["deployment"]) if "deployment" in members else None
         if deployment is None and "deployment" in members:
             raise InvalidInput("deployment must be text")

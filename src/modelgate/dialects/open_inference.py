@@ -37,8 +37,8 @@ from ..http.body import parse_off_loop, read_body, require_json
 from ..http.routing import Route
 from ..inference import Output, Prediction, Target
 from ..schema import Column
-from ..schema.report import SHOWN_TEXT
 from ..scoring import Query
+from ..spelling import SHOWN_TEXT
 from ._errors import json_error
 from .health import live, ready
 from .inference_request import InferenceRequest, Parameters, read_request
@@ -281,7 +281,7 @@ def _get_flag(parameters: Parameters, name: str, *, default: bool) -> bool:
 
 
 def _encode_tensor(tensor: _Tensor, binary: list[bytes] | None) -> dict[str, Any]:
-    """Return the JSON of *tensor*. If *binary* is a list, append the elements to it and omit them here."""
+    """Return the JSON of *tensor*. If *binary* is a list, append the elements to *binary* instead."""
     members: dict[str, Any] = {"name": tensor.name, "shape": tensor.shape, "datatype": tensor.datatype}
     parameters = tensor.parameters
     if binary is not None:

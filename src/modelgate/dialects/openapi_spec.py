@@ -148,8 +148,13 @@ WARNINGS: JSONSchema = {"warnings": _TEXTS}
 DETAILS: Mapping[str, JSONSchema] = {
     "missing_columns": _TEXTS,
     "errors": {**_BY_COLUMN, "description": "By column, the rule that its values break"},
-    "did_you_mean": {**_BY_COLUMN, "description": "By unknown name in the request, the column it may mean"},
+    "did_you_mean": {
+        **_BY_COLUMN,
+        "description": "By unknown name in the request, the column or deployment it may mean",
+    },
+    "deployments": {**_TEXTS, "description": "Deployments that the API key permits"},
     "unexpected_columns": _TEXTS,
+    "example": {"description": "Body that the deployment scores"},
     "request_id": {"type": "string"},
 }
 """Members of an error response that can accompany the message."""

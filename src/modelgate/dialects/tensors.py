@@ -142,7 +142,7 @@ def _decode_texts(count: int, raw: bytes) -> list[str]:
         start = end + 4
         end = start + int.from_bytes(raw[end:start], "little")
         if max(start, end) > len(raw):
-            raise TensorError(f"the binary data ends inside element {index}")
+            raise TensorError(f"the binary data ends inside element {index}: send all its bytes")
         try:
             texts.append(raw[start:end].decode())
         except UnicodeDecodeError:

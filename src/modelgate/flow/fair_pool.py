@@ -356,7 +356,7 @@ class _Thread(threading.local):
     """State of the current thread.
 
     Attributes:
-        in_worker: Whether it belongs to a pool.
+        in_worker: Whether the thread belongs to a pool.
     """
 
     in_worker = False

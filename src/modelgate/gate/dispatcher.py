@@ -1,7 +1,10 @@
 """Answer requests: find the route, run the HTTP layers, then score or call the route's handler."""
 
+import contextlib
 import logging
 from collections.abc import Sequence
+
+import msgspec
 
 from ..context import RequestContext
 from ..deployments import Deployments, HTTPLayer
@@ -19,7 +22,8 @@ from ..flow import Flow, Handler, run
 from ..http import PLAIN_JSON, Request, Response, encode_error, http_stack
 from ..http.routing import Router
 from ..inference import Prediction
-from ..layers import Deadline
+from ..layers import Deadline, KeyAuth
+from ..openapi.body_example import example_body
 from ..scoring import Query
 from ..scoring.layers.validate import is_large
 
@@ -52,11 +56,14 @@ class RequestDispatcher:
         self._router = router
         self._deployments = deployments
         self._default_dialect = default_dialect
+        self._unchecked_keys = [layer for layer in layers if isinstance(layer, KeyAuth)]
         self._guarded = http_stack(layers, self._respond)
         self._public = http_stack((layer for layer in layers if isinstance(layer, Deadline)), self._respond)
 
     def dispatch(self, request: Request) -> Flow[Response]:
         """Route *request*, pass it through the HTTP layers and return the response."""
+        if self._unchecked_keys:
+            self._check_keys()
         try:
             context: RequestContext = request.context
             context.catalog = self._deployments.catalog
@@ -74,12 +81,28 @@ class RequestDispatcher:
             logger.error("request %s failed", request.id, exc_info=error)
             return _error_response(request, ServingError())
 
+    def _check_keys(self) -> None:
+        """Log a warning if keys permit deployments that the gate does not have.
+
+        This happens with the first request, because functions are added after the gate is constructed.
+        """
+        layers, self._unchecked_keys = self._unchecked_keys, []
+        for layer in layers:
+            unknown = layer.unknown_deployments(self._deployments)
+            if unknown:
+                names = ", ".join(self._deployments) or "none"
+                logger.warning("keys: unknown deployments: %s: the gate has %s", ", ".join(unknown), names)
+
     def _route(self, request: Request, context: RequestContext) -> None:
         try:
             route, request.wire, request.params = self._router.find(request.method, request.path)
-        except RequestError:
+        except RequestError as error:
             # The error is encoded in the wire format of the most similar path.
             request.wire = self._router.nearest(request.path) or self._default_dialect
+            template = getattr(request.wire, "request_template", None)
+            if isinstance(error, NotFound) and template is not None:
+                path = request.root_path + template.path
+                raise NotFound(f"Not found: send rows with POST to {path}") from None
             raise
         context.route, context.deployment = route, request.params.get("deployment")
         if route.handler is not None:
@@ -106,11 +129,18 @@ class RequestDispatcher:
                 return response
             return (yield from self._score(request, context, version))
         except AnswerableError as error:
+            if isinstance(error, NotFound):
+                context.suggest_deployment(error)
             return _error_response(request, error)
 
     def _score(self, request: Request, context: RequestContext, version: str | None) -> Flow[Response]:
         dialect: Dialect = request.wire  # type: ignore[assignment]  # a route that scores has one
-        query = context.query = yield from dialect.decode(request)
+        try:
+            query = context.query = yield from dialect.decode(request)
+        except RequestError as error:
+            if error.needs_example:
+                self._add_example(error, dialect, context)
+            raise
         query.deployment = context.deployment = self._deployment_name(context, query.deployment)
         query.version = version
         catalog = self._deployments.catalog
@@ -130,6 +160,16 @@ class RequestDispatcher:
             in_flight.end(request)
             raise
 
+    def _add_example(self, error: RequestError, dialect: Dialect, context: RequestContext) -> None:
+        """Add an example of a body to *error*, unless the schema is hidden or its model is not in memory."""
+        with contextlib.suppress(RequestError):
+            name = self._deployment_name(context, None)
+            live = self._deployments.catalog[name]
+            schema = live.deployment.schema or live.model.schema_in_memory()
+            example = None if schema is None else example_body(dialect, name, schema)
+            if example is not None:
+                error.add_hint(f". Example: {msgspec.json.encode(example).decode()}", example=example)
+
     def _check_version(self, context: RequestContext, version: str) -> Flow[None]:
         """Raise `NotFound` unless the deployment has the *version* of the request's path."""
         assert context.deployment is not None and context.route is not None
@@ -147,8 +187,7 @@ class RequestDispatcher:
         if name_in_body is not None and name_in_body != name:
             raise InvalidInput(f"The path names deployment {name!r}, and the body another one: send one name")
         if name is not None:
-            if principal is not None:
-                principal.require(name, context.action)
+            context.require_access(name)
             return name
         own = principal.deployments if principal is not None else None
         names = list(own if own is not None else self._deployments)

@@ -39,6 +39,7 @@ from ..mount import asgi, frameworks, wsgi
 from ..openapi import OpenAPI
 from ..schema import Schema
 from ..scoring import Query
+from ..spelling import suggest_options
 from .dispatcher import RequestDispatcher, score_and_encode
 from .options import (
     auth_failure_layers,
@@ -59,6 +60,7 @@ _DEFAULT_POLL_INTERVAL = 10.0
 _FIRST_POLL_TIMEOUT = 2.0
 
 
+@suggest_options
 class Gate:
     """Serves deployments from inside an app.
 
@@ -70,7 +72,8 @@ class Gate:
         keys: API keys: ``{key: deployments}``, ``"env:VARIABLE"``, the URL of a database such as
             ``"sqlite:///keys.db"``, a key store, or ``"open"`` to serve anyone. Required.
         limits: Rate limits of a caller, such as ``"60/minute; 10000/day"``, or layers such as `RateLimit` and
-            `ConcurrencyLimit`; by default the limits of the ML Clever Prediction API.
+            `ConcurrencyLimit`; by default the limits of the ML Clever Prediction API, which are 1,000,000
+            requests a minute and 10,000,000 a day.
         auth_failure_limit: Rate limit of failed authentication per address; None for no limit.
         trusted_proxies: Networks of proxies whose ``Forwarded`` or ``X-Forwarded-For`` header is
             trusted, see `TrustedProxies`. An empty list declares that there are no proxies.
@@ -192,6 +195,11 @@ class Gate:
         for deployment in deployments:
             self.deployments.add(deployment)
 
+    def __repr__(self) -> str:
+        states = self.deployments.states()
+        shown = (name if state == "active" else f"{name} ({state})" for name, state in states.items())
+        return f"<Gate: {', '.join(shown) or 'no deployments'}>"
+
     def handler(self, name: str, *, schema: Schema, **options: Any) -> Callable[[F], F]:
         """Serve the decorated function, sync or async, as a deployment.
 
@@ -266,7 +274,7 @@ class Gate:
         if self._poll is not None:
             drive(self._poll.begin())
         query = Query(rows, deployment=name, load_timeout=math.inf if timeout is None else timeout)
-        in_flight = self._catalog[name].in_flight
+        in_flight = self._catalog.require(name).in_flight
         try:
             try:
                 in_flight.begin(query)
@@ -307,8 +315,9 @@ class Gate:
     def mount(self, app: Any, prefix: str) -> None:
         """Mount the gate in an app of Flask, FastAPI, Starlette, Quart, Litestar, BlackSheep or Bottle.
 
-        The app's middleware and hooks do not apply to its requests, except those of Starlette and FastAPI. In
-        FastAPI, the document at ``/openapi.json`` and the page ``/docs`` include the gate's paths.
+        The middleware and hooks of the app do not apply to requests to the gate, except in Starlette and
+        FastAPI. In FastAPI, the document at ``/openapi.json`` and the page ``/docs`` include the gate's
+        paths.
 
         Args:
             app: App of a framework.
@@ -327,7 +336,7 @@ class Gate:
 
     @cached_property
     def caller(self) -> Callable[..., Awaitable[Any]]:
-        """Dependency of FastAPI that applies keys and limits of the gate to a route of the app.
+        """FastAPI dependency that applies the gate's keys and limits to a route of the app.
 
         ``Depends(gate.caller)`` is the `Principal` of the key, or None in a gate without keys. Any key of the
         gate is accepted: check ``principal.can_access("churn")`` yourself.
@@ -346,10 +355,10 @@ class Gate:
     ) -> Any:
         """Answer the request of one of the app's own routes.
 
-        In a sync view of Flask, Django, Pyramid or Bottle ``return gate.handle(request, "churn")``; in an async
-        view of FastAPI, Starlette, Django, Quart, Litestar, BlackSheep or Sanic
-        ``return await gate.handle(request, "churn")``. In a responder of Falcon
-        ``gate.handle(req, "churn", response=resp)``, under ASGI with ``await``.
+        - Sync views of Flask, Django, Pyramid or Bottle: ``return gate.handle(request, "churn")``
+        - Async views of FastAPI, Starlette, Django, Quart, Litestar, BlackSheep or Sanic:
+          ``return await gate.handle(request, "churn")``
+        - Responders of Falcon: ``gate.handle(req, "churn", response=resp)``, under ASGI with ``await``
 
         Args:
             request: Request object of the framework.

@@ -125,7 +125,13 @@ def resolve_dialects(dialects: Sequence[str | Dialect] | None) -> dict[str, Dial
     by_name: dict[str, Dialect] = {}
     for item in items:
         dialect = DIALECTS[item]() if isinstance(item, str) and item in DIALECTS else item
-        if isinstance(dialect, str | type) or not hasattr(dialect, "decode") or dialect.name in by_name:
+        missing = [] if isinstance(dialect, str | type) else _missing_members(dialect)
+        if missing:
+            raise ConfigurationError(
+                f"dialects must have all members of Dialect (got {type(dialect).__name__} without"
+                f" {', '.join(missing)})"
+            )
+        if isinstance(dialect, str | type) or dialect.name in by_name:
             raise ConfigurationError(
                 f"dialects must be Dialect objects, or names of {', '.join(DIALECTS)}, each once"
                 f" (got {dialects!r})"
@@ -134,3 +140,9 @@ def resolve_dialects(dialects: Sequence[str | Dialect] | None) -> dict[str, Dial
     if not by_name:
         raise ConfigurationError(f"dialects must contain at least one dialect (got {dialects!r})")
     return by_name
+
+
+def _missing_members(dialect: object) -> list[str]:
+    """Return the members that *dialect* lacks."""
+    members = ("name", "max_body", "routes", "credentials", "decode", "encode", "encode_error")
+    return [name for name in members if not hasattr(dialect, name)]

@@ -1,22 +1,25 @@
 """HTTP requests, responses, routes and bodies, independent of any framework."""
 
-from .credentials import Headers, credentials_from_headers, parse_authorization
+from .credentials import Headers, credentials_from_headers, describe_missing_key, parse_authorization
 from .request import MAX_BODY, PLAIN_JSON, BodySizeLimiter, Request, WireFormat
 from .response import Response, error_response
 from .routing import Route
-from .stack import call_encoding_errors, encode_error, http_stack
+from .stack import CallNext, call_encoding_errors, check_wrapping, encode_error, http_stack
 
 __all__ = [
     "MAX_BODY",
     "PLAIN_JSON",
     "BodySizeLimiter",
+    "CallNext",
     "Headers",
     "Request",
     "Response",
     "Route",
     "WireFormat",
     "call_encoding_errors",
+    "check_wrapping",
     "credentials_from_headers",
+    "describe_missing_key",
     "encode_error",
     "error_response",
     "http_stack",

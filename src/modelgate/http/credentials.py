@@ -1,12 +1,19 @@
 """API keys in header fields."""
 
 import base64
+import re
 from collections.abc import Collection
 from typing import Protocol
 
 from ..errors import ConflictingCredentials
 
-__all__ = ["Headers", "credentials_from_headers", "parse_authorization"]
+__all__ = ["Headers", "credentials_from_headers", "describe_missing_key", "parse_authorization"]
+
+# Places in which other services read a key.
+_OTHER_FIELDS = ("x-api-key", "api-key", "apikey", "x-api-token", "x-auth-token", "x-access-token")
+_QUERY_OPTION = re.compile(
+    r"(?:^|&)(?:(?:x-)?api[-_]?key|key|(?:access[-_]?|api[-_]?)?token)=", re.IGNORECASE
+)
 
 
 class Headers(Protocol):
@@ -55,3 +62,20 @@ def _decode_password(token: str) -> str:
         return base64.b64decode(token.strip(), validate=True).decode().partition(":")[2]
     except ValueError:
         return ""
+
+
+def describe_missing_key(headers: Headers, query_string: str) -> str:
+    """Return the message for a request without an API key: where to send the key, and where it seems to be.
+
+    Args:
+        headers: Header fields of the request. The message contains none of their values.
+        query_string: Query string of the request.
+    """
+    remedy = "send it in the header field Authorization: Bearer <key>"
+    if headers.get("authorization") is not None:
+        remedy = f"the field Authorization lacks the scheme Bearer: {remedy}"
+    elif field := next((name for name in _OTHER_FIELDS if headers.get(name) is not None), None):
+        remedy = f"it is not read from the field {field}: {remedy}"
+    elif _QUERY_OPTION.search(query_string):
+        remedy = f"it is not read from the query string, which servers log: {remedy}"
+    return f"Missing API key: {remedy}"

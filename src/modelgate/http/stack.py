@@ -1,13 +1,20 @@
 """Stacks of HTTP layers, and errors as responses."""
 
+import inspect
 from collections.abc import Iterable
+from typing import TypeAlias
 
 from ..errors import AnswerableError, ConfigurationError
 from ..flow import Flow, Handler, Layer, stack, validate_layers
 from .request import Request
 from .response import Response
 
-__all__ = ["call_encoding_errors", "encode_error", "http_stack"]
+__all__ = ["CallNext", "call_encoding_errors", "check_wrapping", "encode_error", "http_stack"]
+
+CallNext: TypeAlias = Handler[Request, Response]
+"""Second argument of an HTTP layer: calls the layers within it, and then the handler."""
+
+_APP_PARAMETERS = (["environ", "start_response"], ["scope", "receive", "send"])
 
 
 def call_encoding_errors(request: Request, call_next: Handler[Request, Response]) -> Flow[Response]:
@@ -43,3 +50,23 @@ def http_stack(
                 f"layers: {name} is a scoring layer: pass it to scoring_layers=[…] or WithScoring(…)"
             )
     return stack(http_layers, handler)
+
+
+def check_wrapping(application: object, layers: Iterable[object]) -> None:
+    """Raise `ConfigurationError` if *application* is a layer, or one of *layers* is an app."""
+    if not callable(application) or "call_next" in _parameter_names(application):
+        raise ConfigurationError(
+            f"wrap must get the app first, and then the layers (got {application!r} first)"
+        )
+    for layer in layers:
+        if _parameter_names(layer) in _APP_PARAMETERS:
+            raise ConfigurationError(
+                f"wrap must get the app first, and then the layers (got {layer!r} later)"
+            )
+
+
+def _parameter_names(function: object) -> list[str]:
+    try:
+        return list(inspect.signature(function).parameters)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return []

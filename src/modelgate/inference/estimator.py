@@ -115,8 +115,14 @@ class Estimator:
                 logger.warning("model %s: ONNX graph used: %s", name, plan.summary)
                 return plan
         return (
-            build_plan(self._model, schema, self._call_model, sample) if plans else "plans are switched off"
+            build_plan(self._model, schema, self._call_checked, sample) if plans else "plans are switched off"
         )
+
+    def _call_checked(self, table: Table) -> PlanOutput:
+        """Call the model, and raise an error unless its output has the right shape."""
+        values, probabilities = self._call_model(table)
+        check_shape(Prediction(self._outputs(values, probabilities)), len(table))
+        return values, probabilities
 
     def __call__(self, table: Table) -> Prediction:
         """Return the prediction for *table*.

@@ -1,4 +1,4 @@
-"""Test prediction of a model, made before it serves, to detect one that cannot score any row."""
+"""Test prediction of a model before it serves, to detect a model that cannot score any row."""
 
 from collections.abc import Callable, Iterator, Sequence
 

@@ -1,7 +1,7 @@
 """Predictions of a model or a function, and their validation."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -18,6 +18,7 @@ __all__ = [
     "Target",
     "check_shape",
     "check_values",
+    "describe_result",
     "non_finite_rows",
     "output_names",
     "to_prediction",
@@ -177,6 +178,16 @@ def to_prediction(
     check_shape(prediction, rows)
     check_values(prediction, nullable=nullable)
     return prediction
+
+
+def describe_result(result: object) -> str:
+    """Return the type and size of *result*, for the log. Its values may be data of callers."""
+    if result is None:
+        return "None"
+    size: object = getattr(result, "shape", None)
+    if size is None and isinstance(result, Sized):
+        size = len(result)
+    return type(result).__name__ + ("" if size in (None, ()) else f" of size {size}")
 
 
 def check_shape(prediction: Prediction, rows: int) -> None:

@@ -26,7 +26,7 @@ from .first_prediction import try_prediction
 from .model_metrics import LIGHT, LatencyEstimator, ModelMetrics
 from .nonfinite import NullNonFinite, prediction_error
 from .plans import Plan
-from .prediction import Output, Prediction, Target, to_prediction
+from .prediction import Output, Prediction, ShapeError, Target, describe_result, to_prediction
 
 __all__ = ["Predictor"]
 
@@ -238,7 +238,12 @@ class Predictor:
         return self._to_prediction(result, table)
 
     def _to_prediction(self, result: Any, table: Table) -> Prediction:
-        return to_prediction(result, len(table), self.target, nullable=self.nullable)
+        """Convert the result of a function. The error for an invalid result names the function."""
+        try:
+            return to_prediction(result, len(table), self.target, nullable=self.nullable)
+        except ShapeError as error:
+            name = getattr(self.model, "__name__", type(self.model).__name__)
+            raise ShapeError(f"{name} returned {describe_result(result)}: {error}") from None
 
     def _wait_for_call(self, table: Table) -> Wait:
         if self._workers is not None and not self._async:

@@ -88,6 +88,13 @@ class MemoryKeyStore:
     def __repr__(self) -> str:
         return f"MemoryKeyStore({len(self._principals)} keys)"
 
+    @property
+    def deployments(self) -> frozenset[str]:
+        """Names of the deployments that the keys permit, without ``"*"``."""
+        principals = [principal for _, principal in self._principals.values()]
+        names = {scope.partition(":")[0] for principal in principals for scope in principal.scopes or ()}
+        return frozenset(names.union(*(principal.deployments or () for principal in principals)) - {"*"})
+
     def find(self, key: str) -> Flow[Principal | None]:
         """See `KeyStore.find`."""
         yield from ()

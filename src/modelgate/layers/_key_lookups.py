@@ -139,7 +139,7 @@ class LookupQueue:
 
 
 def _decrement(counts: dict[str, int], address: str) -> int:
-    """Decrement the count of *address* and return 1. Return 0 if it has none, as in a forked child."""
+    """Decrement the count of *address* and return 1, or return 0 without a count, as in a forked child."""
     count = counts.pop(address, 0)
     if count > 1:
         counts[address] = count - 1

@@ -28,8 +28,8 @@ class AccessLog:
     formatter. Its message contains all of them in one line. Unknown values are ``-``; a *status* of
     ``-`` means that there was no response.
 
-    The log contains no keys. The query is omitted, the part of the path that a route calls ``key`` is
-    replaced by ``{key}``, and any other part that is as long as a key by ``***``, unless it is one of
+    The log contains no keys. The query is omitted. In the path, the part that a route calls ``key`` is
+    replaced by ``{key}``. Other parts as long as a key are replaced by ``***``, unless they are names in
     *deployments*. Text from the caller is escaped and truncated to 200 characters.
 
     Args:

@@ -3,7 +3,7 @@
 import logging
 import re
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from ..context import RequestContext
@@ -18,10 +18,11 @@ from ..errors import (
 )
 from ..flow import Flow, Handler, wait_for
 from ..flow.deadline import DeadlinePassed
-from ..http import PLAIN_JSON, Request, Response
+from ..http import PLAIN_JSON, Request, Response, describe_missing_key
 from ..http.client_address import forwarded_hop, rate_limit_address
-from ..keys import KeyStore, Principal, key_store
+from ..keys import KeyStore, MemoryKeyStore, Principal, key_store
 from ..keys.principal import is_scope
+from ..spelling import suggest_options
 from ..validation import require_positive_int, require_positive_seconds
 from ._key_lookups import AddressSlots, LookupQueue
 
@@ -40,6 +41,7 @@ _MAX_ACCEPTED = 10_000
 """Maximum number of accepted keys that are remembered, equal to the cache size of a `SqlKeyStore`."""
 
 
+@suggest_options
 class KeyAuth:
     """Require a known API key, and set the `principal` of the request's context to its owner.
 
@@ -125,7 +127,7 @@ class KeyAuth:
                 self._bodies.leave(context.body_slot)
                 context.body_slot = None
         if context.deployment is not None:
-            principal.require(context.deployment, context.action)
+            context.require_access(context.deployment)
         scope = self._scope
         if (
             scope is None
@@ -140,6 +142,12 @@ class KeyAuth:
             )
         return (yield from call_next(request))
 
+    def unknown_deployments(self, known: Iterable[str]) -> list[str]:
+        """Return the deployments that keys of a configured mapping permit, except those in *known*."""
+        return (
+            sorted(self.keys.deployments.difference(known)) if isinstance(self.keys, MemoryKeyStore) else []
+        )
+
     def _authenticate(self, request: Request) -> Flow[Principal]:
         try:
             key = yield from request.wire.credentials(request)
@@ -148,7 +156,8 @@ class KeyAuth:
                 raise
             raise Unauthorized(_LATE_BODY, headers=self._missing_headers) from None
         if key is None:
-            raise Unauthorized("Missing API key", headers=self._missing_headers)
+            message = describe_missing_key(request.headers, request.query_string)
+            raise Unauthorized(message, headers=self._missing_headers)
         key_hash = hash(key)
         try:
             if key_hash in self._accepted:

@@ -15,6 +15,7 @@ from ..flow.fork_safety import reset_after_fork
 from ..http import Request, Response, call_encoding_errors, encode_error
 from ..keys import Principal
 from ..limiting import MemoryLimiter, Rate, RateLimitDecision, check_rate, create_limiter
+from ..spelling import suggest_options
 from ..validation import require_positive_int
 from ._caller_identity import LimitKey, caller_key
 from ._options import require_sync
@@ -30,6 +31,7 @@ Cost: TypeAlias = Literal["request", "rows"] | Callable[[Request], int]
 logger = logging.getLogger("modelgate")
 
 
+@suggest_options
 class RateLimit:
     """Reject callers who exceed *rate*, with 429 and ``Retry-After``.
 

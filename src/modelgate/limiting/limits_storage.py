@@ -1,9 +1,8 @@
 """Counts in the storages of the `limits` package, with its own strategies.
 
-Windows are read and then charged one after the other, not in one step. If other requests take the
-room in between, a request is rejected and may still have been charged in some windows. Reset times
-are estimates by the clock of this machine. ``docs/limits.md`` lists all limitations of these
-storages.
+Windows are read and then charged one after the other, not in one step. If other requests fill a window in
+between, a request is rejected, but may already have been charged to other windows. Reset times are estimates
+by the clock of this machine. ``docs/limits.md`` lists all limitations of these storages.
 """
 
 import asyncio

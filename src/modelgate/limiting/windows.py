@@ -74,7 +74,7 @@ class FixedWindow:
         return sum(count << index * self._bits for index, count in enumerate(counts))
 
     def share(self, parts: int) -> "FixedWindow":
-        """Return a window with the amount divided by *parts*, at least 1. It uses the same counts."""
+        """Return a copy, for the same counts, with the amount divided by *parts*, but at least 1."""
         amount = max(1, self.amount // parts)
         return type(self)(amount, self.multiple, self.unit, capacity=self.capacity)
 
@@ -208,7 +208,7 @@ class Rate:
         return max(window.retention for window in self.windows)
 
     def share(self, parts: int) -> "Rate":
-        """Return the rate divided by *parts*. It uses the same counts."""
+        """Return a copy whose windows are divided by *parts*, see `FixedWindow.share`."""
         return Rate([window.share(parts) for window in self.windows], self.text)
 
 

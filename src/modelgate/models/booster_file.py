@@ -78,7 +78,7 @@ _READERS: Mapping[str, tuple[str, Callable[[Any, bytes], Any]]] = {
 
 
 def native_suffix(model: Any) -> str | None:
-    """Return the suffix of the native files for the library of *model*, or None if it has none."""
+    """Return the suffix of the native files of *model*, or None for a model of any other library."""
     return {"xgboost": ".ubj", "lightgbm": ".txt", "catboost": ".cbm"}.get(library_of(model))
 
 
@@ -100,7 +100,9 @@ def write_booster(model: Any) -> tuple[bytes, Any]:
             getattr(model, "booster_", model).save_model(str(path))
             content = path.read_bytes()
     except Exception as error:
-        raise ConfigurationError(f"model: its library cannot write it as a {suffix} file: {error}") from error
+        raise ConfigurationError(
+            f"model: the library cannot write the model as a {suffix} file: {error}"
+        ) from error
     restored = read_booster(content, suffix)
     if stored_classes(restored) != stored_classes(model):
         raise ConfigurationError(

@@ -91,7 +91,9 @@ class LoadPolicy:
             )
         signer = signer_of(manifest, signature)
         if signer not in self.public_keys:
-            raise ConfigurationError(f"the package is signed by {signer}, which is not one of public_keys")
+            raise ConfigurationError(
+                f"the package is signed by {signer}, which is not one of public_keys: sign it with another key"
+            )
 
     def check_pickle(self) -> None:
         """Check that a package may contain a pickle.

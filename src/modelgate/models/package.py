@@ -109,8 +109,9 @@ class ModelPackage:
             threshold: Minimum probability for predicting the positive class; None to keep the labels of the
                 model.
             format: ``"skops"``; ``"native"`` for the native file of XGBoost, LightGBM or CatBoost; ``"joblib"``,
-                which is a pickle, for estimators that neither can write; or ``"onnx"`` to convert the estimator to an ONNX graph. The predictions of the graph may differ
-                slightly. `Manifest.difference` contains the difference for the stored rows.
+                which is a pickle, for other estimators that skops cannot write; or ``"onnx"`` to convert the
+                estimator to an ONNX graph. The predictions of the graph may differ slightly.
+                `Manifest.difference` contains the difference for the stored rows.
 
         Raises:
             ConfigurationError: The value of an option is not valid, rows of *X* do not match the schema, or

@@ -276,5 +276,6 @@ def _check_name(manifest: Manifest, version: str) -> None:
     """
     if f"{manifest.name}@{manifest.version}" != version:
         raise ConfigurationError(
-            f"{version}: the database contains the package {manifest.name}@{manifest.version} instead"
+            f"{version}: the database has the package {manifest.name}@{manifest.version} in its place:"
+            " save it again"
         )

@@ -196,7 +196,7 @@ class FileStore:
     def _check_name(self, name: str, manifest: Manifest) -> None:
         if self.requires_signature and manifest.name != name.partition("@")[0]:
             raise ConfigurationError(
-                f"{name}: the file contains the package {manifest.name}@{manifest.version} instead"
+                f"{name}: the file contains the package {manifest.name}@{manifest.version}: rename the file"
             )
 
     def _apply_name(self, name: str, package: ModelPackage, stem: str, suffix: str) -> ModelPackage:
@@ -221,7 +221,7 @@ class FileStore:
 
 
 class FolderStore(FileStore):
-    """Store of model files in a folder: packages, such as ``churn.mgpkg``, and bare files, such as ``churn@7.skops``.
+    """Store of model files in a folder: packages (``churn.mgpkg``) and bare files (``churn@7.skops``).
 
     An alias is a symbolic link, for example from ``churn@production.mgpkg`` to ``churn@7.mgpkg``.
 
@@ -247,6 +247,13 @@ class FolderStore(FileStore):
         public_keys: Sequence[str | Path] | None = None,
     ) -> None:
         super().__init__(sha256, allow_pickle, on_version_mismatch, public_keys)
+        scheme, url, _ = str(folder).partition("://")
+        if url:
+            # The URL may contain a password.
+            raise ConfigurationError(
+                f"folder must be an existing folder (got a URL with {scheme}://): use FsspecStore(url),"
+                " or SqlModelStore(url) for a database"
+            )
         self._folder = Path(folder)
         if not self._folder.is_dir():
             raise ConfigurationError(f"folder must be an existing folder (got {str(folder)!r})")

@@ -1,7 +1,7 @@
 """Types and functions in skops files that modelgate trusts, in addition to those that skops trusts itself.
 
-The list is fixed here: one derived from a file, with ``skops.io.get_untrusted_types``, would let the file
-trust itself. A file may refer to these names and create instances of the types from data, but call none of
+The list is fixed: a list derived from the file, with ``skops.io.get_untrusted_types``, would trust everything
+in the file. A file may refer to these names and create instances of the types from data, but call none of
 them while it is loaded (see `skops_file`). A name may be added if it is
 
 - a type that only stores data when it is created: its ``__new__`` and ``__setstate__`` open no files, import

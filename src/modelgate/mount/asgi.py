@@ -10,7 +10,15 @@ from typing import Any, TypeAlias
 from ..context import RequestContext
 from ..errors import BodyTooLarge, MalformedBody, ServingError
 from ..flow import Flow, Handler, Layer, Wait, adrive, run
-from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, encode_error, http_stack
+from ..http import (
+    BodySizeLimiter,
+    Request,
+    Response,
+    call_encoding_errors,
+    check_wrapping,
+    encode_error,
+    http_stack,
+)
 from .prefix import require_prefix
 
 __all__ = ["ASGIApp", "ASGIRequest", "Receive", "Scope", "Send", "app", "mount", "select_handler", "wrap"]
@@ -146,7 +154,7 @@ def app(handler: Handler[Request, Response]) -> ASGIApp:
 def mount(application: ASGIApp, prefix: str, handler: Handler[Request, Response]) -> ASGIApp:
     """Return an ASGI app that calls *handler* below *prefix*, and *application* otherwise.
 
-    Requests to the handler bypass the application, its middleware too.
+    Requests to the handler bypass the application, including its middleware.
 
     Args:
         application: ASGI app, for example of Django or Quart.
@@ -211,6 +219,7 @@ def wrap(application: ASGIApp, *layers: Layer[Request, Response]) -> ASGIApp:
     The app is called in the task of the server, so context variables, cancellation and background tasks work
     as they do without the layers.
     """
+    check_wrapping(application, layers)
     inner = http_stack(layers, _call_app)
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:

@@ -26,7 +26,7 @@ def mount(app: blacksheep.Application, prefix: str, handler: Handler[Request, Re
 
 
 async def handle(request: blacksheep.Request, handler: Handler[Request, Response]) -> blacksheep.Response:
-    """Call *handler* from a request handler, and return a response that it can return."""
+    """Call *handler* from a request handler, and return a response of BlackSheep."""
 
     async def read() -> bytes:
         if getattr(request.content, "body", None) is not None:

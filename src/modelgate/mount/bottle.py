@@ -11,7 +11,7 @@ __all__ = ["handle", "mount"]
 
 
 def mount(app: bottle.Bottle, prefix: str, handler: Handler[Request, Response]) -> None:
-    """Mount a handler in front of a Bottle app, whose routes, hooks and plugins do not apply to it.
+    """Mount a handler in front of a Bottle app. Requests to the handler bypass routes, hooks and plugins.
 
     Args:
         app: Bottle app.
@@ -22,7 +22,7 @@ def mount(app: bottle.Bottle, prefix: str, handler: Handler[Request, Response]) 
 
 
 def handle(request: bottle.BaseRequest, handler: Handler[Request, Response]) -> bottle.HTTPResponse:
-    """Call *handler* from a route, and return a response that it can return."""
+    """Call *handler* from a route, and return a response of Bottle."""
     view_request = WSGIViewRequest(request.environ, lambda: request.body.read())
     response, body = respond(view_request, handler)
     return bottle.HTTPResponse(body, response.status_line, response.headers)

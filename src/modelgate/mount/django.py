@@ -31,8 +31,8 @@ def urls(handler: Handler[Request, Response]) -> list[URLPattern]:
         handler: Handler, for example a gate.
     """
 
-    # A sync view, because Django calls it in a thread of the request under ASGI, and an async view on an
-    # event loop of the request under WSGI, which takes longer.
+    # Use a sync view. Under ASGI, Django calls it in a thread of the request. Under WSGI, an async view would
+    # take longer, because Django would run it on a separate event loop for each request.
     def view(request: HttpRequest, path: str) -> HttpResponse:
         view_request = _create_request(request)
         view_request.path = "/" + path

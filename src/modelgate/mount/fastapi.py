@@ -86,7 +86,8 @@ def create_dependency(layers: Iterable[Layer[Request, Response]]) -> Callable[..
     set are added to the response of the route.
 
     Args:
-        layers: HTTP layers. They end before the route begins, so limits of concurrent requests have no effect.
+        layers: HTTP layers. They end before the route begins, so a limit on concurrent requests has no
+            effect.
     """
     handler = http_stack(layers, _accept)
 
@@ -109,7 +110,7 @@ def create_dependency(layers: Iterable[Layer[Request, Response]]) -> Callable[..
 
 
 _HEADERS_ONLY = PlainJSON()
-"""Wire format of routes of the app. Unlike with `PLAIN_JSON`, keys need no scope for everything."""
+"""Wire format of the app's routes. Unlike with `PLAIN_JSON`, a key need not have the scope ``*``."""
 
 
 def _accept(request: Request) -> Flow[Response]:  # noqa: ARG001

@@ -56,7 +56,9 @@ def handle(request: Any, handler: Handler[Request, Response], response: Any = No
     if adapter is None:
         raise TypeError(f"request must be a request of {_REQUEST_NAMES} (got {type(request).__name__})")
     if (adapter.__name__ == f"{__package__}.falcon") is (response is None):
-        raise TypeError("response must be the response object of a Falcon responder, and only Falcon has one")
+        raise TypeError(
+            "response must be the response object of a Falcon responder, and None in other frameworks"
+        )
     return (
         adapter.handle(request, handler) if response is None else adapter.handle(request, handler, response)
     )

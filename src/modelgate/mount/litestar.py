@@ -29,7 +29,7 @@ def mount(app: litestar.Litestar, prefix: str, handler: Handler[Request, Respons
 async def handle(
     request: "litestar.Request[Any, Any, Any]", handler: Handler[Request, Response]
 ) -> "litestar.Response[bytes]":
-    """Call *handler* from a route handler, and return a response that it can return."""
+    """Call *handler* from a route handler, and return a response of Litestar."""
 
     async def read() -> bytes:
         try:

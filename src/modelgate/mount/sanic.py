@@ -38,6 +38,6 @@ class _SanicRequest(Request):
 async def handle(
     request: "sanic.Request[Any, Any]", handler: Handler[Request, Response]
 ) -> sanic.HTTPResponse:
-    """Call *handler* from a request handler, and return a response that it can return."""
+    """Call *handler* from a request handler, and return a response of Sanic."""
     response, body = await respond_async(_SanicRequest(request), handler)
     return sanic.HTTPResponse(body, response.status, dict(response.headers), response.header("content-type"))

@@ -18,7 +18,7 @@ class WSGIViewRequest(WSGIRequest):
     Args:
         environ: WSGI environ.
         read: Function that returns the body. It is called only if the length is known, because frameworks
-            take a body of unknown length for empty.
+            treat a body of unknown length as empty.
     """
 
     __slots__ = ("_read_body",)
@@ -76,7 +76,7 @@ _receive_nothing: Receive = None  # type: ignore[assignment]  # `_aread` is over
 
 
 def check_size(request: Request, size: int) -> None:
-    """Raise `BodyTooLarge` if *size* bytes are more than *request* may have."""
+    """Raise `BodyTooLarge` if a body of *size* bytes is too large for *request*."""
     if request.max_body is not None and size > request.max_body:
         raise BodyTooLarge(request.max_body)
 

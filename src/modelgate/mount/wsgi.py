@@ -11,7 +11,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from ..context import RequestContext
 from ..errors import AnswerableError, BodyTooLarge, LengthRequired, MalformedBody
 from ..flow import Flow, Handler, Layer, Wait, drive
-from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, http_stack
+from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, check_wrapping, http_stack
 from .prefix import require_prefix
 
 __all__ = ["WSGIRequest", "app", "mount", "wrap"]
@@ -89,7 +89,7 @@ def app(handler: Handler[Request, Response]) -> WSGIApplication:
 def mount(application: WSGIApplication, prefix: str, handler: Handler[Request, Response]) -> WSGIApplication:
     """Return a WSGI app that calls *handler* below *prefix*, and *application* otherwise.
 
-    Requests to the handler bypass the application, its middleware too.
+    Requests to the handler bypass the application, including its middleware.
 
     Args:
         application: WSGI app, for example of Django or Pyramid.
@@ -123,6 +123,7 @@ def wrap(application: WSGIApplication, *layers: Layer[Request, Response]) -> WSG
     become responses in plain JSON, and errors of the app are raised. In the environ of the app,
     ``modelgate.request`` is the `Request`.
     """
+    check_wrapping(application, layers)
     inner = http_stack(layers, partial(_call_app, application))
 
     def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -3,6 +3,7 @@
 import datetime
 import math
 import re
+import sys
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -12,6 +13,7 @@ from .columns import EXACT, Column
 
 __all__ = [
     "JSON_NUMBER",
+    "broken_rule",
     "coerce_to_kind",
     "coercion_warnings",
     "null_texts",
@@ -25,6 +27,7 @@ JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 # JSON numbers, plus the spellings of spreadsheets: "+1", ".5", "1.". Unlike float(), this rejects "nan",
 # "inf", "1_000" and non-ASCII digits.
 _NUMBER = re.compile(r"[+-]?(\d{1,400}(\.\d*)?|\.\d+)([eE][+-]?\d{1,5})?", re.ASCII)
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -67,6 +70,27 @@ def null_texts(column: Column, na_values: Collection[str]) -> frozenset[str]:
     is_level = column.levels is not None and not column.nullable and column.has_level("")
     empty = frozenset() if is_level else frozenset({""})
     return empty if column.kind in ("text", "any") else empty.union(na_values)
+
+
+def broken_rule(column: Column, value: object, *, text: bool) -> str:
+    """Return the rule of *column* that *value* breaks, with a hint for a number written in another way.
+
+    Args:
+        column: Column that does not allow *value*.
+        value: Value that is not null.
+        text: Whether the value was a CSV cell.
+    """
+    if column.kind not in ("number", "integer") or isinstance(value, bool):
+        return column.rule
+    if isinstance(value, str):
+        bare = value.strip(" \t")
+        if column.kind == "number" and _DECIMAL_COMMA.fullmatch(bare):
+            return f"{column.rule}, with a decimal point instead of a comma"
+        return f"{column.rule}, without quotes" if not text and _NUMBER.fullmatch(bare) else column.rule
+    limit, shown = (EXACT, EXACT) if column.kind == "integer" else (sys.float_info.max, "1.7e308")
+    if column.levels is None and isinstance(value, int | float) and abs(value) > limit:
+        return f"is too large: send a number from -{shown} to {shown}"
+    return column.rule
 
 
 def coercion_warnings(column: Column, values: Iterable[Any]) -> list[str]:

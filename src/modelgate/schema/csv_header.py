@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ..errors import MalformedBody
+from ..spelling import SHOWN_TEXT
 from .coerce import parse_text
 from .columns import Column
-from .report import COMPARED, SHOWN_TEXT
+from .report import COMPARED
 from .schema_options import SchemaOptions
 
 __all__ = ["check_header"]

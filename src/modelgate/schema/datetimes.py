@@ -31,7 +31,8 @@ def parse_datetime(text: str, *, with_offset: bool, resolution: Resolution | Non
         text: Text to parse.
         with_offset: Whether *text* must have a UTC offset; the result is then in UTC. If False, only an
             offset of zero is allowed.
-        resolution: Resolution of the result; None for microseconds, in the range of nanoseconds.
+        resolution: Resolution of the result; None for microseconds, limited to the years that nanoseconds can
+            represent.
     """
     match = _ISO_8601.fullmatch(text)
     if match is None:

@@ -96,12 +96,15 @@ class Decoder:
         """Return the table of one row with exactly the schema's columns, or None for any other body."""
         try:
             row = msgspec.structs.astuple(self._row.decode(raw))
+            colons = len(row)
             if self._datetimes:
+                # If *raw* may have escaped colons, -1 makes the comparison below fail.
+                colons += self._count_colons(row) if b"\\" not in raw else -1
                 row = self._parse_datetimes(row)
             packed = bytearray(self._pack(*row[: self._numeric_count]))
         except (msgspec.MsgspecError, RecursionError, ValueError, struct.error):
             return None
-        if raw.count(b":") != len(row):
+        if raw.count(b":") != colons:
             return None
         numbers = np.ndarray((1, self._numeric_count), _FLOAT, packed)
         return Table(self._columns, numbers, [[cell] for cell in row[self._numeric_count :]])
@@ -142,6 +145,10 @@ class Decoder:
     def _to_tuples(self, structs: list[Any]) -> list[tuple[Any, ...]]:
         rows = [msgspec.structs.astuple(row) for row in structs]
         return list(map(self._parse_datetimes, rows)) if self._datetimes else rows
+
+    def _count_colons(self, row: tuple[Any, ...]) -> int:
+        """Return the number of colons in the texts of datetimes."""
+        return sum(row[i].count(":") for i, _ in self._datetimes if isinstance(row[i], str))
 
     def _parse_datetimes(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return *row* with parsed datetimes. Raises ValueError if a text is not a datetime."""

@@ -1,22 +1,22 @@
 """Validation reports, which collect all errors of an input for one response."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from ..errors import InvalidInput, InvalidValues, MissingColumns
+from ..spelling import SHOWN_TEXT, closest_match
 from .columns import Column
 from .names import normalize_name
 from .schema_options import SchemaOptions
 
-__all__ = ["ColumnError", "ValidationReport", "closest_match"]
+__all__ = ["ColumnError", "ValidationReport"]
 
 COMPARED = 10
 """Maximum number of names compared to find a misspelling. Limits the cost of a rejected request."""
 
-SHOWN_ROWS, SHOWN_NAMES, SHOWN_ERRORS, SHOWN_TEXT = 5, 100, 100, 60
-"""Limits of an error response: rows per error, unexpected names, columns with errors, text length."""
+SHOWN_ROWS, SHOWN_NAMES, SHOWN_ERRORS = 5, 100, 100
+"""Limits of an error response: rows per error, unexpected names, columns with errors."""
 
 _MISSING = "is missing"
 
@@ -53,12 +53,15 @@ class ValidationReport:
         errors: Errors by column name, one for each broken rule.
         unexpected: Columns that the schema does not have, if it forbids them.
         suggestions: Missing columns that were probably meant, by the misspelled name that was sent.
+        wrapper: Name of the object in which the columns were sent, one level too deep; None if they were not
+            nested.
     """
 
     missing: list[str] = field(default_factory=list)
     errors: dict[str, list[ColumnError]] = field(default_factory=dict)
     unexpected: list[str] = field(default_factory=list)
     suggestions: dict[str, str] = field(default_factory=dict)
+    wrapper: str | None = None
 
     def add(self, column: Column, rule: str, row: int, value: object) -> None:
         """Record that *value* in *row* breaks *rule*."""
@@ -130,29 +133,22 @@ class ValidationReport:
         }
         details = {name: value for name, value in details.items() if value}
         if self.missing:
-            return MissingColumns(self.missing, errors, details=details)
+            exception = MissingColumns(self.missing, errors, details=details)
+            if self.wrapper is not None and len(self.wrapper) <= SHOWN_TEXT:
+                exception.add_hint(
+                    f": the row is one level too deep, send the value of {self.wrapper!r} alone"
+                )
+            return exception
         problems = [f"{name} {description}" for name, description in shown.items()]
         problems += [f"{name} is not expected" for name in unexpected]
         return InvalidValues(errors, f"Invalid input data: {'; '.join(problems)}", details=details)
-
-
-def closest_match(name: str, candidates: Iterable[str]) -> str | None:
-    """Return the candidate most similar to *name*, or None if none is similar.
-
-    Names longer than `SHOWN_TEXT` are skipped, because comparing them is slow.
-    """
-    if len(name) > SHOWN_TEXT:
-        return None
-    short = [candidate for candidate in candidates if len(candidate) <= SHOWN_TEXT]
-    matches = difflib.get_close_matches(name, short, n=1, cutoff=0.75)
-    return matches[0] if matches else None
 
 
 def _describe(error: ColumnError, column: Column, rows: int, *, echo: bool) -> str:
     description = error.rule
     if isinstance(error.value, str) and column.levels is not None:
         levels = [level for level in column.levels[: COMPARED**2] if isinstance(level, str)]
-        match = closest_match(error.value.strip().lower(), levels) if rows <= COMPARED else None
+        match = closest_match(error.value.strip(), levels) if rows <= COMPARED else None
         description += f": did you mean {match}?" if match is not None else ""
     if echo and error.rule != _MISSING:
         description += f", not {repr(error.value)[:SHOWN_TEXT]}"

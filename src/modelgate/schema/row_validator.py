@@ -3,7 +3,7 @@
 This is the reference implementation. The JSON and CSV decoders have fast paths for valid input.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ..codecs.json import reject_encoded_text
 from ..errors import InvalidInput, MalformedBody
-from .coerce import coerce_to_kind, coercion_warnings, null_texts, parse_text
+from .coerce import broken_rule, coerce_to_kind, coercion_warnings, null_texts, parse_text
 from .columns import Column
 from .names import match_names
 from .report import ValidationReport
@@ -54,8 +54,18 @@ def validate_rows(
         extra = list(dict.fromkeys(name for row in rows for name in row if name not in names))
         report.unexpected = extra if options.extra_columns == "forbid" else []
         report.suggest(extra)
+        report.wrapper = _find_wrapper(rows, names)
     report.raise_for_errors(len(rows), columns, options)
     return _build_table(columns, values, len(rows), tuple(warnings))
+
+
+def _find_wrapper(rows: Sequence[Mapping[str, object]], names: Collection[str]) -> str | None:
+    """Return the name of a member of the first row that itself contains rows, or None."""
+    for name, value in rows[0].items() if rows else ():
+        inner = value[0] if isinstance(value, list) and value else value
+        if isinstance(inner, Mapping) and name not in names and not inner.keys().isdisjoint(names):
+            return name
+    return None
 
 
 def _use_column_names(
@@ -133,7 +143,7 @@ class _ColumnReader:
                     unknown = unknown or not column.has_level(value)
                     values.append(coerce_to_kind(column, value))
                 else:
-                    report.add(column, column.rule, index, value)
+                    report.add(column, broken_rule(column, value, text=self._is_csv), index, value)
         if self._is_csv and rows and column.name in rows[0]:
             warnings += coercion_warnings(column, values)
         if unknown and self._unknown_levels == "warn":

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from ..errors import ConfigurationError, InvalidInput
+from ..spelling import closest_match
 from .coerce import to_json_value
 from .column_spec import ColumnSpec, create_column, override_column
 from .columns import Column, Level
@@ -16,7 +17,6 @@ from .csv_decoder import CSV, ROWS, CSVDecoder
 from .introspection import infer_from_sample, read_mlflow_signature, read_pandera_schema
 from .introspection.infer_columns import infer_columns
 from .json_decoder import Decoder
-from .report import closest_match
 from .row_validator import check_row_count, validate_rows
 from .schema_file import read_file, write_file
 from .schema_options import SchemaOptions

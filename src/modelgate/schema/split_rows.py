@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InvalidInput
-from .report import SHOWN_TEXT
+from ..spelling import SHOWN_TEXT
 
 __all__ = ["SplitRows", "columns_to_records"]
 

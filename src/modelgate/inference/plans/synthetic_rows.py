@@ -93,7 +93,7 @@ class SyntheticRows:
 
 
 def vary_rows(schema: Schema) -> list[dict[str, Any]]:
-    """Return rows with different values in each column, as far as the column allows several.
+    """Return rows whose values in each column differ, if the column allows several values.
 
     The first row is the example of the schema.
     """

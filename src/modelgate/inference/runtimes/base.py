@@ -1,4 +1,4 @@
-"""Runtime of a model with the interface of scikit-learn's estimators; base class of the others."""
+"""Runtime of models with the interface of scikit-learn's estimators, and base class of the other runtimes."""
 
 from collections.abc import Callable
 from typing import Any

@@ -115,7 +115,7 @@ def _find_lightgbm_columns(text: str, levels: Sequence[_Levels]) -> Mapping[int,
 
 
 def _match_levels(levels: Sequence[_Levels], columns: Sequence[Column]) -> dict[str, _Levels]:
-    """Return the columns that have *levels*, both in the order of the model."""
+    """Return the *levels* that *columns* have, by column name. Both are in the order of the model."""
     matched: dict[str, _Levels] = {}
     for column in columns:
         following = levels[len(matched) :]

@@ -109,6 +109,11 @@ class LoadModel:
         self._last_schema = schema
         return schema
 
+    def schema_in_memory(self) -> Schema | None:
+        """Return the schema if it is known without reading a file, else None."""
+        predictor = self._predictor or self._peek()
+        return self._last_schema if predictor is None else predictor.schema
+
     def targets(self) -> Flow[Sequence[Target]]:
         """Return the predicted targets. If they are not in the metadata, load the model."""
         described = yield from self._model_or_metadata(Query(b""))
