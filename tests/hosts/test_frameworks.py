@@ -5,10 +5,14 @@ import io
 import threading
 import types
 
+import blacksheep
+import bottle
 import django
+import falcon.asgi
 import falcon.testing
 import fastapi
 import flask
+import litestar
 import pytest
 import quart
 import starlette.requests
@@ -315,18 +319,97 @@ class TestDjango:
         assert "1000 bytes" in answer.json()["detail"]
 
 
-def test_limit_of_quart_is_413(gate):
+def quart_app(gate, *, read_first):
     app = quart.Quart("host")
-    app.config["MAX_CONTENT_LENGTH"] = 1000
 
     @app.post("/double")
     async def double():
+        if read_first:
+            await quart.request.get_data()
         return await gate.handle(quart.request, "double")
 
-    answer = make_client(app).post("/double", json={"amount": 2, "note": "x" * 1000})
+    return app
 
-    assert (answer.status, answer.json()["code"]) == (413, "body_too_large")
-    assert "1000 bytes" in answer.json()["detail"]
+
+def litestar_app(gate, *, read_first):
+    @litestar.post("/double")
+    async def double(request: litestar.Request) -> litestar.Response:
+        if read_first:
+            await request.body()
+        return await gate.handle(request, "double")
+
+    return litestar.Litestar([double], logging_config=None)
+
+
+def blacksheep_app(gate, *, read_first):
+    app = blacksheep.Application(router=blacksheep.Router())
+
+    @app.router.post("/double")
+    async def double(request: blacksheep.Request):
+        if read_first:
+            await request.read()
+        return await gate.handle(request, "double")
+
+    asyncio.run(app.start())
+    return app
+
+
+def bottle_app(gate, *, read_first):
+    app = bottle.Bottle()
+
+    @app.post("/double")
+    def double():
+        if read_first:
+            bottle.request.body.read()
+        return gate.handle(bottle.request, "double")
+
+    return app
+
+
+def falcon_app(gate, *, read_first=False):
+    class Double:
+        async def on_post(self, req, resp):
+            await gate.handle(req, "double", response=resp)
+
+    app = falcon.asgi.App()
+    app.add_route("/double", Double())
+    return app
+
+
+class TestBodies:
+    @pytest.mark.parametrize("create_app", [quart_app, litestar_app, blacksheep_app, bottle_app])
+    def test_view_may_read_the_body_first(self, gate, create_app):
+        answer = make_client(create_app(gate, read_first=True)).post("/double", json={"amount": 2})
+
+        assert (answer.status, answer.json()["prediction"]) == (200, 4)
+
+    @pytest.mark.parametrize("create_app", [quart_app, litestar_app, blacksheep_app, bottle_app, falcon_app])
+    @pytest.mark.parametrize("chunked", [False, True])
+    def test_large_body_is_413(self, create_app, chunked):
+        """Also if its length is not known before."""
+        keyed = make_gate(layers=[BodyLimit(1000), KeyAuth({KEY: "double"})])
+        body = b'{"amount": 2, "note": "' + b"x" * 2000 + b'"}'
+        answer = make_client(create_app(keyed, read_first=False)).post(
+            "/double", body=[body[:900], body[900:]] if chunked else body
+        )
+
+        assert (answer.status, answer.json()["code"]) == (413, "body_too_large")
+        assert "1000 bytes" in answer.json()["detail"]
+
+    def test_limit_of_quart_is_413(self, gate):
+        app = quart_app(gate, read_first=False)
+        app.config["MAX_CONTENT_LENGTH"] = 1000
+        answer = make_client(app).post("/double", json={"amount": 2, "note": "x" * 1000})
+
+        assert (answer.status, answer.json()["code"]) == (413, "body_too_large")
+        assert "1000 bytes" in answer.json()["detail"]
+
+    def test_limit_of_litestar_is_413(self, gate):
+        app = litestar_app(gate, read_first=False)
+        answer = make_client(app).post("/double", body=[b" " * 6_000_000] * 2)
+
+        assert (answer.status, answer.json()["code"]) == (413, "body_too_large")
+        assert "10000000 bytes" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("mount", [modelgate.mount.wsgi, modelgate.mount.asgi])

@@ -5,7 +5,7 @@ from typing import Any
 import blacksheep
 
 from ..flow import Handler
-from ..http import Request, Response
+from ..http import BodySizeLimiter, Request, Response
 from . import asgi
 from .views import ASGIViewRequest, respond_async
 
@@ -29,10 +29,15 @@ async def handle(request: blacksheep.Request, handler: Handler[Request, Response
     """Call *handler* from a request handler, and return a response of BlackSheep."""
 
     async def read() -> bytes:
-        return await request.read() or b""
+        if getattr(request.content, "body", None) is not None:
+            return await request.read() or b""
+        chunks: Any = request.stream()
+        limiter = BodySizeLimiter(view_request.max_body)
+        return b"".join([limiter.count(chunk) async for chunk in chunks])
 
     scope: Any = request.scope
-    response, body = await respond_async(ASGIViewRequest(scope, read), handler)
+    view_request = ASGIViewRequest(scope, read)
+    response, body = await respond_async(view_request, handler)
     headers = [
         (name.encode("latin-1"), value.encode("latin-1"))
         for name, value in response.headers

@@ -7,7 +7,7 @@ import falcon
 import falcon.asgi
 
 from ..flow import Handler
-from ..http import Request, Response
+from ..http import BodySizeLimiter, Request, Response
 from .views import ASGIViewRequest, WSGIViewRequest, respond, respond_async
 
 __all__ = ["handle"]
@@ -28,7 +28,11 @@ def handle(
 
 
 async def _handle_async(request: Any, handler: Handler[Request, Response], response: falcon.Response) -> None:
-    view_request = ASGIViewRequest(request.scope, request.stream.read)
+    async def read() -> bytes:
+        limiter = BodySizeLimiter(view_request.max_body)
+        return b"".join([limiter.count(chunk) async for chunk in request.stream])
+
+    view_request = ASGIViewRequest(request.scope, read)
     _copy(*await respond_async(view_request, handler), response)
 
 

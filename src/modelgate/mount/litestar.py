@@ -3,7 +3,9 @@
 from typing import Any
 
 import litestar
+from litestar.exceptions import HTTPException
 
+from ..errors import BodyTooLarge
 from ..flow import Handler
 from ..http import Request, Response
 from . import asgi
@@ -28,6 +30,15 @@ async def handle(
     request: "litestar.Request[Any, Any, Any]", handler: Handler[Request, Response]
 ) -> "litestar.Response[bytes]":
     """Call *handler* from a route handler, and return a response of Litestar."""
+
+    async def read() -> bytes:
+        try:
+            return await request.body()
+        except HTTPException as error:
+            if error.status_code != 413:
+                raise
+            raise BodyTooLarge(request.route_handler.resolve_request_max_body_size() or 0) from None
+
     scope: Any = request.scope
-    response, body = await respond_async(ASGIViewRequest(scope, request.body), handler)
+    response, body = await respond_async(ASGIViewRequest(scope, read), handler)
     return litestar.Response(body, status_code=response.status, headers=dict(response.headers))
