@@ -16,6 +16,7 @@ from support.servers import ROOT, find_free_port
 from support.waiting import SOON, wait_until
 
 README = (ROOT / "README.md").read_text("utf-8")
+HOSTS = ["flask", "fastapi", "django"]
 MAX_COMMANDS = 6
 
 SLOW_IMPORT = """
@@ -38,7 +39,7 @@ def read_section(text, heading):
 
 def read_files(section):
     """Return the files that the section tells to write: each is named in the sentence before its code."""
-    return re.findall(r"`(\w+\.py)`(?:\)|:| is)\s+```python\n(.*?)```", section, flags=re.DOTALL)
+    return re.findall(r"`(\w+\.py)`(?:\)|:| is)\s+```py(?:thon)?\n(.*?)```", section, flags=re.DOTALL)
 
 
 def read_commands(section):
@@ -71,20 +72,20 @@ def is_listening(port):
 
 @pytest.mark.parametrize(
     ("host", "slow_import"),
-    [("flask", False), ("fastapi", False), ("flask", True)],
-    ids=["flask", "fastapi", "flask with a slow import of scikit-learn"],
+    [*((host, False) for host in HOSTS), ("flask", True)],
+    ids=[*HOSTS, "flask with a slow import of scikit-learn"],
 )
 def test_readme_leads_to_a_prediction(host, slow_import, tmp_path):
     """With at most six commands, and no error on the way. Only the port differs from the README."""
     section, port = read_section(README, "Five minutes to a prediction"), find_free_port()
     install, *commands, call = read_commands(section)
     files = read_files(section)
-    if host == "fastapi":
-        # The alternative comes after the files and commands for Flask.
-        run = re.search(r"you run it with `(.*?)`", section)[1]
-        commands = [*commands[:-1], run]
-    else:
-        files = list(dict(reversed(files)).items())
+    train, *apps = files
+    if host != "flask":
+        # The alternatives come after the files and commands for Flask, in this order.
+        alternatives = re.findall(r"you run it with `(.*?)`", section)
+        commands = [*commands[:-1], alternatives[HOSTS.index(host) - 1]]
+    files = [train, apps[HOSTS.index(host)]]
     folder = tmp_path / "empty"
     folder.mkdir()
     for name, code in files:
