@@ -254,8 +254,9 @@ class TestFastAPI:
             Client(app, headers={"x-api-key": OTHER_KEY}).get("/history"),
         )
 
-        assert (missing.status, missing.json()) == (401, {"detail": "Missing API key"})
-        assert (wrong.status, wrong.json()) == (401, {"detail": "Invalid API key"})
+        assert (missing.status, wrong.status) == (401, 401)
+        assert missing.json()["detail"].startswith("Missing API key")
+        assert wrong.json()["detail"].startswith("Invalid API key")
         assert missing.header("www-authenticate") == 'Bearer realm="modelgate"'
 
     def test_caller_is_the_principal(self, app):

@@ -2,6 +2,8 @@
 
 import json
 import re
+import sys
+import types
 from functools import partial
 
 import pytest
@@ -635,6 +637,12 @@ def test_worker_count_is_detected(environ, argv, workers):
     """In the environment and in the options of known servers."""
 
     assert workers == detect_worker_count(environ, argv)
+
+
+def test_worker_count_of_uwsgi_is_detected(monkeypatch):
+    monkeypatch.setitem(sys.modules, "uwsgi", types.SimpleNamespace(numproc=3))
+
+    assert detect_worker_count({}, ["uwsgi"]) == 3
 
 
 def test_rate_limit_warns_of_memory_with_several_workers(monkeypatch, caplog):

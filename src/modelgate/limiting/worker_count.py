@@ -1,6 +1,7 @@
 """Detect how many worker processes serve this app."""
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,10 @@ _OPTION = re.compile(r"(?:--workers(?:=|\s+)|(?<!\S)-w\s*)(\d+)")
 
 def detect_worker_count(environ: Mapping[str, str], argv: Sequence[str]) -> int:
     """Return the number of workers in a server's options or in the environment, or 1 if neither sets it."""
+    # This module exists only inside uWSGI, which does not pass its options on.
+    uwsgi = sys.modules.get("uwsgi")
+    if uwsgi is not None:
+        return int(uwsgi.numproc)
     command_line = " ".join(argv) if argv and _is_server(argv[0]) else ""
     for options in (command_line, environ.get("GUNICORN_CMD_ARGS", "")):
         counts = _OPTION.findall(options)
