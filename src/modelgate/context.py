@@ -30,7 +30,7 @@ class Catalog(Protocol):
         """Return the number of deployments."""
 
     def __iter__(self) -> "Iterator[str]":
-        """Iterate over their names."""
+        """Iterate over the names of the deployments."""
 
     def __contains__(self, name: object, /) -> bool:
         """Return whether there is a deployment *name*."""
@@ -39,7 +39,7 @@ class Catalog(Protocol):
         """Return the description of a deployment. May load its model to read the schema.
 
         Raises:
-            Forbidden: Its schema is not shown to callers (`SchemaOptions.show_schema`).
+            Forbidden: The deployment hides its schema from callers (`SchemaOptions.show_schema`).
             NotFound, DeploymentInactive, DeploymentUnavailable: See `score`.
         """
 
@@ -59,7 +59,7 @@ class Catalog(Protocol):
         """
 
     def ready(self, name: str | None = None) -> "Flow[bool]":
-        """Return True if the deployment *name* can score. If *name* is None, all active deployments must."""
+        """Return True if the deployment *name* can score. None stands for all active deployments."""
 
 
 class FailureCount(Protocol):
@@ -92,10 +92,10 @@ class RequestContext:
         catalog: Deployments of the gate; None outside of a gate.
         query: Rows to score; None until the dialect has decoded the body.
         envelope: Part of the body that the dialect has already parsed.
-        on_rows: Functions called with the number of valid rows before they are scored. An error that they
-            raise rejects the request.
-        body_slot: Address of the caller, set only while `KeyAuth` reads the body to find the key. The number
-            of such requests per address is limited.
+        on_rows: Functions called before scoring, with the number of valid rows. If a function raises an
+            error, the request is rejected.
+        body_slot: Address of the caller while `KeyAuth` reads the body to find the key; otherwise None.
+            `KeyAuth` limits the number of such requests per address.
         auth_failures: Counter of failed authentications, set by `AuthFailureLimit`.
         failure_counted: Whether this request was counted as a failed authentication.
     """
@@ -124,7 +124,7 @@ class RequestContext:
             raise InsufficientScope(f"{InsufficientScope.default_message}{message}", details=details)
 
     def suggest_deployment(self, error: NotFound) -> None:
-        """Add the deployments that the key permits to *error* if the requested one does not exist."""
+        """Add the deployments that the key permits to *error*, if the requested deployment does not exist."""
         if self.deployment is not None and self.catalog is not None and self.deployment not in self.catalog:
             message, details = suggest_deployments(self.deployment, self._accessible_deployments())
             error.add_hint(message, **details)
@@ -139,11 +139,14 @@ class RequestContext:
 
 
 def suggest_deployments(name: str, known: Iterable[str]) -> tuple[str, dict[str, object]]:
-    """Return the end of an error message about the unknown deployment *name*, and the details of the error.
+    """Suggest deployments in an error about the unknown deployment *name*.
 
     Args:
         name: Name that was sent.
         known: Names that the caller may know.
+
+    Returns:
+        The end of the error message, and the details of the error.
     """
     names = sorted(known)
     if not names:

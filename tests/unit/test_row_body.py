@@ -126,7 +126,7 @@ def test_unknown_charsets_are_rejected(charset):
 @pytest.mark.parametrize(("codec", "raw"), [("ascii", b"caf\xe9"), ("utf_16", b"a"), ("euc_jp", b"\xff\xff")])
 def test_text_in_another_charset_is_rejected(codec, raw):
     """The bytes must be valid in the charset of the content type."""
-    with pytest.raises(MalformedBody, match=f"is not {codec}"):
+    with pytest.raises(MalformedBody, match=f"is not valid {codec}"):
         read(f"text/csv; charset={codec}", raw)
 
 
@@ -176,7 +176,7 @@ def test_form_field_named_file_is_chosen_among_several():
 )
 def test_forms_without_one_clear_file_are_rejected(parts):
     """The reader does not guess which file has the rows."""
-    with pytest.raises(MalformedBody, match="send one, as the field file"):
+    with pytest.raises(MalformedBody, match="send exactly one, in a field named file"):
         read_form(*parts)
 
 

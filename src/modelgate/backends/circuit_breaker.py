@@ -15,11 +15,11 @@ logger = logging.getLogger("modelgate")
 
 
 class StorageUnavailable(Exception):
-    """The server does not respond. The ``__cause__`` is the error of the call."""
+    """The server does not respond. The ``__cause__`` is the error that the call raised."""
 
 
 class CircuitBreaker:
-    """Circuit breaker. Once a call has failed, it allows one call per *period* until a call succeeds.
+    """Circuit breaker. After a failed call, only one call per *period* is allowed until a call succeeds.
 
     Args:
         server: Name of the server in the log. The start and the end of each outage are logged.
@@ -28,7 +28,8 @@ class CircuitBreaker:
 
     Attributes:
         outage_count: Number of outages so far.
-        recovered_at: End of the last outage or data loss, in seconds of the clock; ``-inf`` before the first.
+        recovered_at: Time of the last recovery or data loss, in seconds of the clock; ``-inf`` if there was
+            none.
     """
 
     def __init__(
@@ -56,7 +57,8 @@ class CircuitBreaker:
     def allow(self) -> bool:
         """Return whether a call may be made now.
 
-        During an outage, this returns True only once per *period*, so the call must then be made.
+        During an outage, this returns True only once per *period*. After True, the caller must make
+        the call, because no other call is allowed for a *period*.
         """
         if self._next_attempt is None:
             return True
@@ -85,7 +87,7 @@ class CircuitBreaker:
         self.recovered_at = self.clock()
 
     def record_success(self, started_at: float) -> None:
-        """Record that a call has succeeded, which ends the outage if the call started during it.
+        """Record that a call has succeeded. If the call started during the outage, the outage ends.
 
         Args:
             started_at: Start of the call, in seconds of the clock.
@@ -104,7 +106,7 @@ class CircuitBreaker:
 
         Args:
             wait: Call to the server.
-            is_outage: Function that returns True for an error that means that the server does not respond.
+            is_outage: Function that returns True if an error means that the server does not respond.
                 Other errors are raised unchanged and are not recorded.
 
         Raises:

@@ -18,16 +18,17 @@ large packages: the server sends nothing while it stores one."""
 class TimeoutConnection(psycopg.Connection[Any]):
     """A connection that is closed after a period without any response.
 
-    If the server process is stopped or its disk hangs, the kernel of the server still acknowledges
-    packets, so neither keepalives nor ``tcp_user_timeout`` nor the server's own timeouts detect it. A timeout
-    of the call alone (`PoolQuota.run_with_timeout`) would leave the hanging connection in the connection
-    pool.
+    This detects a server whose process is stopped or whose disk hangs. Other timeouts do not:
+
+    - keepalives and ``tcp_user_timeout``: the kernel of the server still acknowledges packets
+    - timeouts of the server: its process cannot apply them
+    - `PoolQuota.run_with_timeout`: it ends the call, but leaves the hanging connection in the pool
     """
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:
         """Call `psycopg.Connection.wait`; close the connection if the server does not respond in time.
 
-        psycopg resumes *gen* ten times a second while it waits, and the time is checked then.
+        While psycopg waits, it resumes *gen* ten times a second. Each time, the timeout is checked.
         """
         try:
             return super().wait(_with_timeout(gen), *args, **options)

@@ -76,7 +76,7 @@ class Database:
         return self.url.get_backend_name()
 
     def _start(self) -> None:
-        """Create the connection pool, also in a forked child."""
+        """Create the connection pool. Called again in a forked child."""
         # Keep a reference to the parent's connections: closing one in the child would write to its socket.
         self._inherited = getattr(self, "_inherited", ()), getattr(self, "engine", None)
         self.engine = _create_engine(self.url)
@@ -186,7 +186,7 @@ def _connect_to_postgresql(_: object, __: object, args: Sequence[Any], options: 
 
 
 def _make_private(_: object, __: object, args: Sequence[Any], ___: object) -> None:
-    """Create a missing SQLite file with access for its owner only. SQLite itself would let others read it."""
+    """Create a missing SQLite file that only its owner can access. SQLite itself would let others read it."""
     path = str(args[0])
     # A file: URI may name no file. SQLite itself reports any error that is suppressed below.
     if not path.startswith("file:"):

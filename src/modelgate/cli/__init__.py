@@ -3,9 +3,10 @@
 Exit codes:
 
 - 0: success
-- 1: the command found a problem, such as rejected rows or different predictions; or the extra is missing
-- 2: wrong usage, or an option or file that cannot be used (for example because an extra is missing)
-- 3: no such key or deployment, or its state does not allow the operation
+- 1: the command found a problem, such as rejected rows or different predictions, or the extra ``cli`` is
+  missing
+- 2: wrong usage, or an option or file that cannot be used (for example because another extra is missing)
+- 3: the key or deployment does not exist, or its state does not allow the operation
 - 4: the database or the server is unavailable
 """
 

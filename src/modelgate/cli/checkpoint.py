@@ -16,8 +16,8 @@ class Checkpoint(msgspec.Struct, kw_only=True):
         url: URL of the deployment.
         chunk: Maximum number of rows per request.
         keep: Input columns that are copied to the output.
-        offset: Number of input bytes that are done.
-        digest: SHA-256 of those bytes, in hexadecimal.
+        offset: Number of input bytes that have been processed.
+        digest: SHA-256 of the input up to *offset*, in hexadecimal.
         line: Number of the input line at which the remaining rows begin.
         output: Number of bytes written to the output.
         errors: Number of bytes written to the file of rejected rows.
@@ -42,7 +42,7 @@ class Checkpoint(msgspec.Struct, kw_only=True):
 
     @property
     def rows(self) -> int:
-        """Number of rows that are done, scored or rejected."""
+        """Number of processed rows, both scored and rejected."""
         return self.scored + self.refused
 
     def save(self, path: Path) -> None:

@@ -255,7 +255,7 @@ def check_pickles(facts: Facts) -> Iterator[Finding]:
 
 
 def check_plans(facts: Facts) -> Iterator[Finding]:
-    """Find estimators without an exact plan, whose predictions of a few rows are therefore slower."""
+    """Find estimators without an exact plan. They predict small numbers of rows more slowly."""
     for name, loaded in facts.loaded:
         if isinstance(loaded.plan, str) and hasattr(loaded.model, "predict"):
             yield Finding(

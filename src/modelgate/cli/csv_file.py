@@ -1,4 +1,4 @@
-"""Reader for CSV files, plain or compressed. Errors for files in another format name that format."""
+"""Reader for CSV files, plain or compressed. For a file in another format, the error names the format."""
 
 import codecs
 import re
@@ -60,10 +60,10 @@ class CSVFile(NamedTuple):
 
 @contextmanager
 def open_csv(path: Path) -> Iterator[CSVFile]:
-    """Open the CSV file *path*, decompressed if it is compressed.
+    """Open the CSV file *path*, which may be compressed.
 
     Raises:
-        ConfigurationError: The file is not a CSV file, or is damaged. Damage may show up only while reading.
+        ConfigurationError: The file is not a CSV file, or is damaged. Damage may be found only while reading.
     """
     with ExitStack() as stack:
         file = stack.enter_context(path.open("rb"))
@@ -120,5 +120,5 @@ def _check_format(path: Path, head: bytes) -> None:
                 )
     if b"\0" in head.partition(b"\n")[0] or any(magic.match(head) for magic, _ in _MODULES):
         raise ConfigurationError(
-            f"{path} is not a text file: the rows must be CSV in UTF-8, plain or compressed only once"
+            f"{path} is not a text file: the rows must be CSV in UTF-8, uncompressed or compressed once"
         )

@@ -110,7 +110,7 @@ def set_(
 ) -> None:
     """Set the model and the rollout of a deployment.
 
-    MODEL is a stored model such as store:churn@7. Without it only the rollout changes.
+    MODEL is a stored model such as store:churn@7. Without MODEL, only the rollout changes.
     """
     from ..deployments import Rollout
 
@@ -150,7 +150,7 @@ def drain(registry: "SqlRegistry", name: str) -> None:
 def remove(registry: "SqlRegistry", name: str) -> None:
     """Remove a deployment from the registry.
 
-    Gates whose app defines the deployment itself return to that definition.
+    If the app of a gate also defines the deployment, the gate returns to the definition in the app.
     """
     registry.remove(name)
 

@@ -35,7 +35,7 @@ def parse_time(text: str) -> datetime:
 
 
 def parse_future_time(text: str) -> datetime:
-    """Parse the time at which a key expires, like `parse_time`, but reject a time in the past."""
+    """Parse the expiry time of a key. Accepts the same formats as `parse_time`, but no time in the past."""
     moment = parse_time(text)
     if moment <= datetime.now(UTC):
         raise click.BadParameter(f"must be in the future, such as 90d (got {text!r})")

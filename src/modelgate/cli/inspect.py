@@ -86,8 +86,9 @@ def inspect(
 def _describe_plan(report: "FileReport", may_predict: bool) -> str | None:
     """Return "exact" if the model has an exact plan, "none: <reason>" if not, or None if this is unknown.
 
-    The model must be called to find out. This is done with --load-pickle, and for packages, because loading a
-    package calls its model anyway. If the model cannot make a prediction, a warning is added to *report*.
+    Finding out requires a call of the model. The model is called only with --load-pickle or if the file is a
+    package, because loading a package calls its model anyway. If the model cannot make a prediction, a
+    warning is added to *report*.
     """
     package = report.package
     if package is None or not (may_predict or report.manifest is not None):

@@ -132,9 +132,9 @@ def show(store: "KeyAdmin", key_id: str, as_json: bool) -> None:
 @_json_option
 @_db
 def rotate(store: "KeyAdmin", key_id: str, grace: timedelta, expires: datetime | None, as_json: bool) -> None:
-    """Replace a key with a new one and print it.
+    """Replace a key with a new one, and print the new key.
 
-    Both keys are valid during the grace period, and share their rate limit counts.
+    During the grace period both keys are valid, and their requests count towards the same rate limits.
     """
     _show_new(store.rotate(key_id, grace=grace, expires=expires), as_json)
 

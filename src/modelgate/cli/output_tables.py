@@ -39,7 +39,7 @@ def print_json(value: object, *, err: bool = False) -> None:
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, no_wrap: Collection[str] = ()
 ) -> None:
-    """Print a table on a terminal, or else one line per row with tab-separated cells. Cells are escaped.
+    """Print a table on a terminal, or tab-separated lines elsewhere. Cells are escaped.
 
     Args:
         columns: Column headings.

@@ -93,7 +93,7 @@ def pack(
 
     Prints the digest of the package, which a deployment can pin.
 
-    If FILE is a package itself, its values are used for options that are not passed.
+    If FILE is already a package, options that are not passed are taken from it.
     """
     from ..models import ModelPackage
     from ..models.package_files import PACKAGE, split_name

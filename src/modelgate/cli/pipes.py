@@ -19,11 +19,11 @@ PIPE = Path("-")
 
 @contextmanager
 def as_files(path: Path, output: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield *path* and *output*, with a temporary file in place of one that is `PIPE`.
+    """Yield *path* and *output*, each replaced by a temporary file if it is `PIPE`.
 
-    A run stores its progress, and reads its input again when it is resumed: it needs files. When it ends
-    with the exit code 0 or 1, the predictions are written to standard output, and the rejected rows to
-    standard error.
+    A run needs files: its progress is stored next to the output, and a resumed run reads the input again.
+    If *output* is `PIPE` and the run ends with the exit code 0 or 1, the predictions are written to standard
+    output, and the rejected rows to standard error.
     """
     with TemporaryDirectory(prefix="modelgate-") as folder:
         source, predictions = Path(folder, "stdin.csv"), Path(folder, "stdout.csv")

@@ -1,4 +1,7 @@
-"""Progress of a long command: a bar on a terminal, otherwise one line per tenth of the work; or its phases."""
+"""Progress of a long command, as phases or as a completed fraction.
+
+A fraction is shown as a bar on a terminal, otherwise as one line per tenth of the work.
+"""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -60,8 +63,8 @@ def format_progress(
 
     Args:
         fraction: Completed fraction of the input, from 0 to 1.
-        rows: Number of rows that are done.
-        resumed: How many of them were done before this run.
+        rows: Number of processed rows.
+        resumed: Number of rows processed before this run.
         since: Start of this run, in seconds.
         initial_fraction: Fraction that was complete at the start of this run.
         now: Current time, on the same clock as *since*.
@@ -77,7 +80,7 @@ def format_progress(
 
 @contextmanager
 def show_progress(name: str) -> Iterator[ReportProgress]:
-    """Show the progress of *name* on standard error; yields the function to report it to."""
+    """Show the progress of *name* on standard error. Yield the function that reports progress."""
     if not sys.stderr.isatty():
         yield _ProgressLines(name)
         return

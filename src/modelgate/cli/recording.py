@@ -28,7 +28,7 @@ class RecordedRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=
         json: Body as JSON.
         body: Body as text. At most one of *json* and *body* is set.
         status: Expected status; None for any.
-        answer: Expected answer: a JSON value, or a text if the answer is not JSON; unset for any.
+        answer: Expected answer: a JSON value, or text. If unset, any answer is accepted.
     """
 
     path: str
@@ -52,7 +52,7 @@ def read_recording(lines: Iterable[bytes], key: str | None = None) -> Iterator[t
 
     Args:
         lines: Lines of the file.
-        key: API key that will be sent, which no line may contain.
+        key: API key that will be sent. No line may contain it.
 
     Raises:
         ConfigurationError: A line is not a valid request, or contains a secret.
@@ -78,7 +78,7 @@ def read_recording(lines: Iterable[bytes], key: str | None = None) -> Iterator[t
 
 
 def _find_secret(request: RecordedRequest, key: str | None) -> str | None:
-    """Describe a secret in *request* without revealing it; None if there is none."""
+    """Return the kind of a secret in *request*, or None if there is no secret."""
     header = next((name for name in request.headers if name.lower() in _SECRET_HEADERS), None)
     if header is not None:
         return f"the header {header}"

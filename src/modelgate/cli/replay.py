@@ -75,8 +75,8 @@ def replay(
 ) -> None:
     """Compare a gate's answers with recorded ones.
 
-    Sends the requests in FILE to the gate and reports each difference. Each line of FILE is a JSON object with path, method, headers, and json or body; status and answer are
-    compared if they are present.
+    Sends the requests in FILE to the gate and reports each difference. Each line of FILE is a JSON object
+    with path, method, headers, and json or body. If the object has a status or an answer, it is compared.
 
     Exit codes: 0 no differences; 1 some answers differ; 2 the file or the target cannot be used; 4 the server
     cannot be reached.
@@ -123,7 +123,7 @@ def _open_client(target: str) -> Any:
 
 
 def _send(http: Any, request: RecordedRequest, key: str | None) -> tuple[int, Any]:
-    """Return the status and the answer, as a JSON value or as text if it is not JSON."""
+    """Send *request* and return the status and the answer: a JSON value, or text if it is not JSON."""
     import httpx
 
     content, headers = request.content()

@@ -83,10 +83,11 @@ def score(
 ) -> None:
     """Score the rows of a CSV file.
 
-    FILE may be compressed with gzip, bzip2 or xz; - is standard input. The output has one line per row, in the same order. A
-    rejected row gets empty cells, and is listed with its line and the reason in a second file, such as
-    big.predictions.errors.csv. Run the same command again to resume a run that
-    was stopped.
+    FILE may be compressed with gzip, bzip2 or xz. Use - for standard input.
+
+    The output has one line per row, in the same order. For a rejected row, the output has empty cells, and a
+    second file, such as big.predictions.errors.csv, has the line number and the reason. To resume a stopped
+    run, run the same command again.
 
     Exit codes: 0 all rows scored; 1 some rows rejected; 2 the options, the file or the URL cannot be used, or
     there are no rows; 3 the key was rejected or a limit reached; 4 the server failed.

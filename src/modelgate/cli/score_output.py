@@ -139,8 +139,8 @@ class Output:
 
     Args:
         file: File of the predictions, open for appending.
-        path: Path of that file.
-        done: Checkpoint to continue from. Rows that were written after it are written again.
+        path: Path of the file of the predictions.
+        done: Checkpoint to continue from. Rows that follow the checkpoint in the files are replaced.
         passthrough: Columns to copy.
 
     Raises:
@@ -174,7 +174,7 @@ class Output:
         self._files.close()
 
     def _start(self) -> None:
-        """Delete the checkpoint of a replaced run, then truncate the files to the current checkpoint."""
+        """Delete the checkpoint of a replaced run, then truncate the files to the sizes in *done*."""
         if self._is_started:
             return
         self._is_started = True

@@ -59,14 +59,14 @@ def serve(
 ) -> None:
     """Serve model files on this machine.
 
-    PATH is a model file or a folder of them. Each model is served under its own name.
+    PATH is a model file or a folder of model files. Each model is served under its own name.
 
     For development and small use: one process, no proxy, no TLS. For anything larger, mount a gate in your app.
     """
     if keys in (None, "open") and not expose and not is_loopback(host):
         raise click.UsageError(
-            f"--host {host} lets other machines call the gate with the key printed here, or with none: create"
-            " keys for them (--keys), or pass --expose"
+            f"--host {host} lets other machines call the gate with the printed key or without a key: create"
+            " keys with modelgate keys create and pass --keys sqlite:///keys.db, or pass --expose"
         )
     uvicorn = _import_uvicorn()
     from ..keys.generate import generate
@@ -107,7 +107,7 @@ def build_gate(paths: Sequence[Path], keys: Any, *, limits: str, load_pickle: bo
         load_pickle: Whether to load pickles, which runs the code in them.
 
     Raises:
-        ConfigurationError: There is no model, or one cannot be loaded.
+        ConfigurationError: There is no model, or a model cannot be loaded.
     """
     from ..deployments.deployment import Deployment
     from ..gate import Gate
@@ -122,10 +122,10 @@ def build_gate(paths: Sequence[Path], keys: Any, *, limits: str, load_pickle: bo
 
 
 def find_models(paths: Sequence[Path]) -> dict[str, Path]:
-    """Return the model files at *paths* by model name; from a folder, the newest version of each.
+    """Return the model files at *paths*, by model name. A folder adds the newest version of each model.
 
     Raises:
-        ConfigurationError: There is no model, or two have the same name.
+        ConfigurationError: There is no model, or two models have the same name.
     """
     models: dict[str, Path] = {}
     for name, file in (pair for path in paths for pair in _find_models_at(path)):
@@ -175,8 +175,8 @@ def format_greeting(gate: "Gate", base_url: str, key: str | None, *, is_open: bo
 
     Args:
         gate: The gate.
-        base_url: URL at which it is served.
-        key: Key generated for this run; None if the gate has other keys or none.
+        base_url: URL at which the gate is served.
+        key: Key generated for this run; None if no key was generated.
         is_open: Whether the gate requires no key.
     """
     yield f"Serving at {base_url} until Ctrl-C (for development and small use)"

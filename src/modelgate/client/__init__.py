@@ -1,8 +1,9 @@
 """HTTP client for a deployment of a gate. Requires the extra ``client``.
 
-`Client` is blocking, `AsyncClient` is for asyncio; both share the class `Session`. An error response of
-the gate is raised as the exception that `Gate.score` would raise, see `modelgate.errors`. If the gate does
-not respond, or the response is not that of a gate, a `ClientError` is raised.
+`Client` is blocking, `AsyncClient` is for asyncio; both use the class `Session`. A call raises:
+
+- for an error response of the gate: the exception that `Gate.score` would raise, see `modelgate.errors`
+- if the server does not respond, or its response is not from a gate: a `ClientError`
 """
 
 from .clients import AsyncClient, Client

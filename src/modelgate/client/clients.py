@@ -76,8 +76,8 @@ class Client(_BaseClient["httpx.Client"]):
         url: URL of the deployment: the mount point plus the name, ``"https://host/ml/churn"``, or the
             URL of its metadata, ``"https://host/ml/deployments/churn"``.
         key: API key; None if the gate needs no key.
-        timeout: Seconds for one attempt, at most half of them to connect. The blocking client checks
-            the time whenever it receives a part of the response.
+        timeout: Seconds for one attempt. Connecting may take at most half of this time. The blocking
+            client checks the time only when it receives data, so an attempt can take longer.
         deadline: Seconds for a whole call of `predict`, including all batches and waits.
         attempts: Maximum number of times a batch is sent if the server is busy, a rate limit is reached
             or the connection fails. Repeating a request is safe, because scoring changes nothing.
@@ -104,7 +104,7 @@ class Client(_BaseClient["httpx.Client"]):
             MissingColumns, InvalidValues: Rows do not match the schema. Row numbers refer to *rows*.
             Unauthorized, Forbidden, NotFound: The key is not valid for the deployment, or the URL is
                 wrong.
-            RateLimitExceeded, Overloaded: The last attempt failed, or the deadline has passed.
+            RateLimitExceeded, Overloaded: The last attempt failed, or no time is left for another one.
             ConnectionFailed, UnexpectedResponse: There is no gate at the URL, or it does not respond.
         """
         return drive(self._session.predict(rows, progress))

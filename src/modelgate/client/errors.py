@@ -1,4 +1,4 @@
-"""Errors raised by a client: the gate's own, restored from its response, and `ClientError`.
+"""Errors raised by a client: the errors of the gate, restored from its responses, and `ClientError`.
 
 * ModelgateError
   + RequestError, ServingError        error response of a gate; see `modelgate.errors`
@@ -41,7 +41,7 @@ class ConnectionFailed(ClientError):
     """The connection failed or was closed, or no response came in time.
 
     Attributes:
-        retried: Whether the client sends the request again after such an error.
+        retried: Whether the client retries the request after this error.
     """
 
     def __init__(self, message: str, *, retried: bool) -> None:
@@ -90,7 +90,7 @@ _ADVICE: dict[type[AnswerableError], str] = {
 def error_from_response(
     status: int, headers: Mapping[str, str], content: bytes, url: str, *, keyed: bool
 ) -> ModelgateError:
-    """Return the exception for a response other than a successful one.
+    """Return the exception for an unsuccessful response.
 
     Args:
         status: HTTP status of the response.
@@ -186,12 +186,12 @@ LINE = re.compile(r"^Line (\d+) of the CSV body ")
 
 
 def shift_rows(error: AnswerableError, offset: int, batch: Rows) -> None:
-    """Make the row numbers in *error* count from the first of all rows instead of the first of the batch.
+    """Convert row numbers within the batch to row numbers within all rows, in the messages of *error*.
 
     Args:
         error: Error response of the gate to the batch.
-        offset: Number of the first row of the batch.
-        batch: Rows of the batch. For a single row, the gate's messages have no number.
+        offset: Number of the batch's first row within all rows.
+        batch: Rows of the batch. If it has only one row, the gate's messages contain no row number.
     """
 
     def shift_match(match: re.Match[str]) -> str:

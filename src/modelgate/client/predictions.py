@@ -73,8 +73,10 @@ def decode_predictions(content: bytes) -> Predictions:
 def _has_classes(row: _Row) -> bool:
     """Return True if the ``predictionValues`` of *row* are the probabilities of one classifier.
 
-    A regression has one value there: the predicted number, labelled with the target's name. A model with
-    several outputs has labels of output and class joined (``a_b_c``), which cannot be split again.
+    The values are not probabilities in two cases:
+
+    - Regression: the only value is the predicted number, labelled with the target's name.
+    - Several outputs: each label joins an output and a class (``a_b_c``) and cannot be split again.
     """
     if isinstance(row.prediction, dict):
         return False

@@ -45,7 +45,7 @@ class Rows:
         return self.header + self.encode(self.data)
 
     def row_at(self, line: int) -> int | None:
-        """Return the index of the CSV row on *line* of the body, counted from 1; None for the header."""
+        """Return the index of the CSV row at line number *line* of the body, or None for the header."""
         ends = accumulate(record.count(b"\n") for record in self.data)
         line -= self.header.count(b"\n")
         return next((index for index, end in enumerate(ends) if line <= end), None) if line > 0 else None
@@ -122,7 +122,7 @@ def records(lines: Iterable[bytes], line: int = 1) -> Iterator[tuple[int, bytes]
 
 
 class _PandasRows:
-    """DataFrame whose rows are sliced by position, not by its index."""
+    """DataFrame whose rows are sliced by position instead of by index label."""
 
     def __init__(self, frame: Any) -> None:
         self.frame = frame

@@ -1,4 +1,4 @@
-"""Scoring of CSV rows in which invalid rows are rejected individually."""
+"""Scoring of CSV rows. An invalid row is rejected without affecting the others."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
@@ -53,12 +53,12 @@ def score_rows(session: Session, rows: Rows, *, is_first: bool = False) -> Flow[
     Args:
         session: Session that sends the requests.
         rows: CSV rows with their header.
-        is_first: Whether no rows with this header have been accepted yet. If so, and the gate rejects *rows*
-            without naming an invalid row, the header is checked alone, because it may be the cause.
+        is_first: True until the gate has accepted rows with this header. Until then, if the gate rejects
+            *rows* without naming an invalid row, the header may be the cause and is checked alone.
 
     Raises:
-        ModelgateError: The cause is not an individual row but, for example, a missing column, the key, a
-            limit or the server.
+        ModelgateError: The request failed for a reason other than individual rows, such as a missing column,
+            the key, a limit or the server.
     """
     if not len(rows):
         return ScoredRows(None, [])

@@ -58,8 +58,8 @@ class Session:
         http: httpx client that sends the requests, blocking or asyncio.
         batch_rows: Maximum rows per request.
         batch_bytes: Maximum bytes per request.
-        on_wait: Function called before each retry with the seconds until then and the error. It can
-            raise the error to stop retrying.
+        on_wait: Function called before the pause that precedes each retry, with the seconds of the pause
+            and the error of the failed attempt. To stop retrying, the function can raise the error.
         native: Whether to send rows in the wire format ``native`` instead of ``datarobot``.
 
     Raises:
@@ -138,14 +138,14 @@ class Session:
     ) -> Flow[HTTPResponse]:
         """Send *body* with retries and return the response of the gate.
 
-        A request is also retried if it is unknown whether the server has processed it: scoring changes
-        nothing.
+        Scoring changes nothing, so a request can be retried even if the server may have processed it.
 
         Args:
             body: Body of the request.
             media_type: Media type of the body.
             accept: Media type of the response.
-            deadline: Time of the deadline on the clock of `Retry`; by default the deadline of a call that starts now.
+            deadline: Time by which the call must end, on the clock of `Retry`. The default is the deadline of
+                a call that starts now.
 
         Raises:
             ModelgateError: Any error of `modelgate.client.errors`.
@@ -203,7 +203,8 @@ class Session:
             )
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise ConnectionFailed(
-                f"{host} cannot be reached ({_describe(error)}): check the address, and that the server runs",
+                f"{host} cannot be reached ({_describe(error)}): check the address and that the server is"
+                " running",
                 retried=True,
             ) from None
         except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
@@ -246,7 +247,7 @@ def sleep(seconds: float) -> Flow[None]:
 
 
 def predictions_url(url: str, action: str = "predictions") -> str:
-    """Return the URL to which rows are sent, for the deployment at *url*. *action* is its last part.
+    """Return the URL to which rows for the deployment at *url* are sent. It ends with *action*.
 
     Raises:
         ConfigurationError: *url* is not the URL of a deployment.

@@ -56,7 +56,7 @@ def is_json(kind: str, parameters: Mapping[bytes, bytes]) -> bool:
         parameters: Parameters of the media type.
 
     Raises:
-        UnsupportedMediaType: It is JSON in a charset other than UTF-8 (RFC 8259, section 8.1).
+        UnsupportedMediaType: *kind* is JSON, but the charset is not UTF-8 (RFC 8259, section 8.1).
     """
     if kind not in ("application/json", "text/json") and not kind.endswith("+json"):
         return False
@@ -70,7 +70,7 @@ def lookup_codec(charset: str) -> str:
     """Return the name of Python's codec for a charset. Case and punctuation of *charset* do not matter.
 
     Raises:
-        UnsupportedMediaType: It is not a supported text encoding.
+        UnsupportedMediaType: *charset* is not a supported text encoding.
     """
     codec = _find_codec(charset)
     if codec is None:
@@ -103,5 +103,5 @@ def to_utf8(raw: bytes, codec: str) -> bytes:
         return raw.decode(codec).encode()
     except UnicodeDecodeError as error:
         raise MalformedBody(
-            f"The body is not {codec} at byte {error.start}: send it in the charset of its Content-Type"
+            f"The body is not valid {codec} at byte {error.start}: send it in the charset of its Content-Type"
         ) from None

@@ -57,7 +57,7 @@ def decompress(raw: bytes, coding: str, limit: int) -> bytes:
             raise BodyTooLarge(limit)
         if not stream.eof or len(parts) > _MAX_MEMBERS:
             raise MalformedBody(
-                "The compressed body is truncated or has too many parts: compress it in one part"
+                "The compressed body is truncated or has too many parts: send all of it in one part"
             )
         remaining = stream.unused_data
     return b"".join(parts)

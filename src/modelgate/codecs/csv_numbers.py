@@ -1,8 +1,8 @@
-"""Fast parsers of numbers: lists of cells with `float`, lines of a large body with pandas.
+"""Fast parsers of numbers. `float` parses lists of cells, and pandas parses the lines of a large body.
 
-Both round as `parse_text` does, but also accept names such as ``inf``, white space, underscores and, in
-pandas, short rows. So only plain numerals are passed to them. If `parse_text` might return another
-result, the functions here return None, and the caller parses the cells one by one.
+Both parsers round as `parse_text` does, but accept more: names such as ``inf``, white space, underscores
+and, in pandas, short rows. So they get only plain numerals. If `parse_text` might return another result,
+the functions here give None, and the caller parses the cells one by one.
 """
 
 import re
@@ -29,7 +29,10 @@ _WINDOW = 1 << 16
 
 
 def parse_numbers(cells: list[str]) -> Numbers | None:
-    """Return the numbers in *cells*, NaN for empty cells, or None if some may need `parse_text`."""
+    """Return the numbers in *cells*, or None if `parse_text` might read some differently.
+
+    Empty cells become NaN.
+    """
     raw = "\n".join(cells).encode()
     # float() ignores line breaks around a number.
     if b"," in raw or b"\r" in raw or raw.count(b"\n") >= len(cells):
@@ -45,7 +48,7 @@ def parse_numbers(cells: list[str]) -> Numbers | None:
 def blocks_of(raw: bytes, start: int, end: int, width: int, rows: int) -> Iterator[Numbers | None]:
     r"""Parse the lines of *raw* from *start* to *end*, and yield arrays of *rows* lines.
 
-    If `parse_text` might read some lines differently, None replaces their array and is the last item.
+    If the remaining lines must be parsed with `parse_text`, the iterator yields None and ends.
 
     Args:
         raw: CSV without quotes, with ``\r`` only before ``\n``.
@@ -92,13 +95,13 @@ def blocks_of(raw: bytes, start: int, end: int, width: int, rows: int) -> Iterat
 
 
 def _has_short_cells(raw: bytes, start: int, end: int) -> bool:
-    """Return True if no cell can reach the size limit of the csv module: each 64 KiB contain a line break."""
+    """Return True if each 64 KiB contain a line break, so that no cell exceeds the csv module's limit."""
     windows = range(start, end - _WINDOW, _WINDOW)
     return all(raw.find(b"\n", position, position + _WINDOW) >= 0 for position in windows)
 
 
 class _Lines:
-    """File object over lines of a body. pandas does not decode what it reads from such an unknown type."""
+    """File object over lines of a body. pandas parses its bytes directly, without decoding them first."""
 
     def __init__(self, raw: bytes, start: int, end: int, width: int) -> None:
         self._raw, self._start, self._end, self._width = raw, start, end, width
@@ -114,7 +117,7 @@ class _Lines:
 
     @property
     def has_unusual_numbers(self) -> bool:
-        """Whether some text is not a plain numeral, or is one that parsers read differently."""
+        """Whether the lines contain text other than numerals, or numerals that parsers read differently."""
         raw, start, end = self._raw, self._start, self._end
         return (
             any(part.translate(None, _NUMERALS) for part in self._parts())

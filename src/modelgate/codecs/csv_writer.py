@@ -26,12 +26,12 @@ def write_csv(
 ) -> bytes:
     """Return the columns as CSV in UTF-8, with commas and newlines.
 
-    Numbers are written as by `repr`, arrays and objects as JSON. Null becomes an empty cell, as do the
-    numbers in an array that are not finite.
+    Numbers are written with `repr`, JSON arrays and objects as JSON. Null becomes an empty cell. So does a
+    number in a numpy array that is not finite.
 
     Args:
-        columns: Pairs of name and values: an array, a list of plain Python values and raw JSON, or one
-            value for all rows.
+        columns: Name and values of each column. The values are a numpy array, a list of plain Python
+            values and raw JSON, or one value for all rows.
         rows: Number of rows.
         escape_formulas: Whether text that spreadsheets would treat as a formula is prefixed with ``'``
             (OWASP, "CSV Injection").
@@ -99,9 +99,9 @@ class _Formatter:
 
 
 def _format_floats(values: npt.NDArray[np.float64], empty: str) -> list[str]:
-    """Return the `repr` of each value, and *empty* for one that is not finite.
+    """Return the `repr` of each finite value, and *empty* for any other value.
 
-    JSON encodes most numbers as the same text, three times as fast.
+    Most values are encoded as JSON, which gives the same text in a third of the time.
     """
     numbers, size = values.tolist(), np.abs(values)
     cells = msgspec.json.encode(numbers).decode()[1:-1].split(",")

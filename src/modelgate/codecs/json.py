@@ -2,7 +2,7 @@
 
 msgspec is strict about syntax and numbers (no NaN, no 1e400), but too lenient for a gate in three ways:
 it may raise RecursionError or UnicodeDecodeError, it accepts duplicate names (the last one wins), and it
-skips unused values whatever their depth.
+skips unused values without limiting their depth.
 """
 
 import json
@@ -53,7 +53,7 @@ def decode_json(raw: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") ->
     """Decode *raw*, a body or part of one.
 
     Raises:
-        MalformedBody: It cannot be decoded.
+        MalformedBody: *raw* cannot be decoded.
     """
     if not raw:
         empty = MalformedBody("The body is empty: send a JSON object")
@@ -83,10 +83,10 @@ def decode_allowing_overflow(raw: bytes) -> tuple[Any, MalformedBody | None]:
     """Decode *raw*, with infinity for numbers that are too large for a float.
 
     Returns:
-        The value, and the error that strict decoding of such a number raises, or None.
+        The value, and the error that `decode_json` raises if a number is too large, or None.
 
     Raises:
-        MalformedBody: It cannot be decoded for another reason.
+        MalformedBody: *raw* cannot be decoded for another reason.
     """
     try:
         return decode_json(raw, ANY), None
@@ -161,13 +161,14 @@ def count_byte(raw: bytes, byte: bytes) -> int:
 def reject_duplicate_names(raw: bytes, members: int) -> None:
     """Raise `MalformedBody` if an object in *raw* has two members with one name.
 
-    I-JSON (RFC 7493, section 2.3) forbids duplicates. With a parser that takes the last one, one API key
-    could be checked and another one used.
+    I-JSON (RFC 7493, section 2.3) forbids duplicates. If two parsers chose different duplicates, one API
+    key could be checked and another one used.
+
+    *raw* is parsed again only if its number of colons differs from *members*: each member has a colon.
 
     Args:
         raw: JSON that has been decoded.
-        members: Number of distinct members that were decoded. Each has a colon, so *raw* is parsed again
-            only if it has more colons than members.
+        members: Number of distinct members that were decoded.
     """
     if count_byte(raw, b":") == members:
         return
@@ -187,8 +188,8 @@ def check_unread_members(raw: bytes, members: Mapping[str, msgspec.Raw], known: 
 
     Args:
         raw: The object.
-        members: Its members, with raw values.
-        known: Names of the members that are used; their values are checked where they are decoded.
+        members: Members of the object, with raw values.
+        known: Names of the members that are used. Their values are checked when they are decoded.
 
     Raises:
         MalformedBody: The object has duplicate names, or an unused value nests too deeply.

@@ -19,7 +19,7 @@ class Part(NamedTuple):
     Args:
         name: Name of the field.
         is_file: Whether the field has a file name.
-        content_type: Value of its ``Content-Type``, or None.
+        content_type: ``Content-Type`` of the field, or None.
         content: Content of the field.
     """
 
@@ -30,14 +30,14 @@ class Part(NamedTuple):
 
 
 def extract_file(raw: bytes, boundary: bytes | None) -> Part:
-    """Return the field ``file`` of the form *raw*, or its only file if it has no such field.
+    """Return the field ``file`` of the form *raw*, or the only file if there is no field ``file``.
 
     Args:
         raw: Body of the request.
-        boundary: Boundary from the ``Content-Type``, or None if that has none.
+        boundary: Boundary from the ``Content-Type``; None if it is missing.
 
     Raises:
-        MalformedBody: *raw* is not a form, has more than 100 fields, or has no or several files.
+        MalformedBody: *raw* is not a form, has more than 100 fields, or does not have exactly one file.
     """
     if not boundary:
         raise MalformedBody("The Content-Type multipart/form-data must have a boundary")
@@ -53,7 +53,7 @@ def extract_file(raw: bytes, boundary: bytes | None) -> Part:
     files = [part for part in form.parts if part.name == b"file"]
     files = files or [part for part in form.parts if part.is_file]
     if len(files) != 1:
-        raise MalformedBody(f"The form has {len(files)} files: send one, as the field file")
+        raise MalformedBody(f"The form has {len(files)} files: send exactly one, in a field named file")
     return files[0]
 
 

@@ -1,8 +1,9 @@
 """Console: a page with a form to call a deployment from the browser.
 
-The page is a single file that only sends requests to its own gate; its Content-Security-Policy allows
-nothing else. The page is the same for every deployment, even for one that does not exist: its script fetches
-everything that it shows with the user's key.
+The page is a single file. Its Content-Security-Policy allows requests only to the gate that serves it.
+
+The page contains no data and is the same for every deployment, even for one that does not exist. With the
+user's key, its script fetches the data to show.
 """
 
 import base64
@@ -27,7 +28,7 @@ def route(*, keyed: bool) -> Route:
     """Return the route of the page.
 
     Args:
-        keyed: Whether requests need an API key. The page then starts with a field for it.
+        keyed: Whether requests need an API key. If so, the page starts with a field for the key.
     """
     page, headers = _build_page(keyed)
     etag = f'"{_digest(page)}"'

@@ -32,8 +32,8 @@ class DeploymentBuilder:
         cache: Cache of predictors.
         metadata: Cache of model metadata.
         scoring_layers: Scoring layers of the gate; None for the standard ones.
-        answer: Function that answers a request. Its arguments are the handler that scores the request's
-            query, and the request.
+        answer: Function that answers a request. It takes two arguments: a handler for scoring, and the
+            request.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class DeploymentBuilder:
 
         Args:
             deployment: Options, with the models of its rollout and shadow.
-            known: Revisions to reuse if they have the same model, pinned to the same version and digest.
+            known: Existing revisions. A revision is reused if its model, version and digest are the same.
 
         Raises:
             ConfigurationError: A model cannot be used.
@@ -87,7 +87,7 @@ class DeploymentBuilder:
         )
 
     def _answer_with_version(self, score: Handler[Query, Prediction], request: Request) -> Flow[Response]:
-        """Answer a request to a rollout: store the caller in its query, and send the version in a header."""
+        """Answer a request to a rollout. Store the caller in the query, and the version in a header."""
         query, principal = request.context.query, request.context.principal
         assert query is not None
         if principal is not None:
@@ -160,7 +160,7 @@ def _require_distinct_versions(revisions: Sequence[ModelRevision]) -> None:
 
 
 def _with_model(deployment: Deployment, model: Any) -> Deployment:
-    """Return a copy of *deployment* for another model, without the pin and version of its own model."""
+    """Return a copy of *deployment* with *model* and without version, digest, rollout and shadow."""
     return replace(deployment, model=model, version=None, sha256=None, rollout=None, shadow=None)
 
 
