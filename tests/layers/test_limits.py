@@ -221,7 +221,8 @@ def test_rate_limit_logs_invalid_limits_of_key_once(caplog):
 
     (record,) = caplog.records
     assert (
-        "unusable limits of a key" in record.getMessage() and "'often' is not a window" in record.getMessage()
+        "limits of a key cannot be used" in record.getMessage()
+        and "'often' is not a window" in record.getMessage()
     )
 
 

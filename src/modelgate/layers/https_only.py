@@ -8,9 +8,11 @@ __all__ = ["HttpsOnly"]
 
 
 class HttpsOnly:
-    """Reject requests over plain HTTP with 403, as the Plexe API does ("Security Considerations").
+    """Reject requests over plain HTTP with 403.
 
-    They are not redirected: the caller has already sent its key in clear text, and would continue to.
+    The Plexe API documents the same behaviour ("Security Considerations"). A redirect would hide that the
+    caller sends its key in clear text, and the caller would send the next request in the same way.
+
     Behind a proxy that terminates TLS, put `TrustedProxies` outside of this layer.
     """
 

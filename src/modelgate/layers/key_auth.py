@@ -46,32 +46,32 @@ class KeyAuth:
     """Require a known API key, and set the `principal` of the request's context to its owner.
 
     The wire format defines where the key is: ``Authorization: Bearer`` or ``x-api-key``, unless a
-    dialect differs. If the path names a deployment, the key must permit it. Otherwise the
-    response is the same whether or not the deployment exists.
+    dialect differs. If the path names a deployment, the key must permit it. If the key does
+    not, the response is the same whether or not the deployment exists.
 
-    Outside of a gate there are no deployments. The key must then cover *scope*, and without a
-    *scope* it must be a key for everything, ``"*"``.
+    Outside of a gate there are no deployments, and the key must cover *scope*. If *scope* is None, only
+    a key for everything (``"*"``) is accepted.
 
     The limits *max_bodies* and *max_look_ups* apply to requests whose key is not known to be valid.
     Their defaults are lower than the limit of `Admission`, so that callers without a valid key
     cannot crowd out the others. Requests above these limits get 503.
 
     A key that was accepted before is looked up immediately. Look-ups of new keys are queued, and
-    addresses take turns. With `AuthFailureLimit`, an address may run only as many look-ups at once as
-    failures are still allowed for it.
+    addresses take turns. With `AuthFailureLimit`, the number of failures that an address has left also
+    limits how many of its look-ups run at once.
 
     Args:
         keys: ``{key: deployments}``, ``"env:VARIABLE"``, the URL of a database, or a key store.
         scope: Scope that every key must cover, such as ``"churn:predict"``; ``"*"`` for everything.
         realm: Realm in the challenge of a 401.
         max_bodies: Maximum number of bodies that are read at once to find a key. One address may use a
-            quarter of it.
+            quarter of this number.
         body_timeout: Timeout in seconds for receiving a body that may contain the key, from the arrival
             of the request. After that the response is 401.
         max_look_ups: Maximum number of running and queued look-ups of new keys. One address may use half
-            of it.
-        skip_forwarded: Treat the last address in ``X-Forwarded-For`` or ``Forwarded`` as a separate
-            address. Set it if these headers may come from a proxy that is not trusted, see
+            of this number.
+        skip_forwarded: Distinguish callers behind one proxy by the last address in ``X-Forwarded-For`` or
+            ``Forwarded``. Set this option if the headers may come from a proxy that is not trusted, see
             `AuthFailureLimit`.
 
     Attributes:
@@ -143,7 +143,10 @@ class KeyAuth:
         return (yield from call_next(request))
 
     def unknown_deployments(self, known: Iterable[str]) -> list[str]:
-        """Return the deployments that keys of a configured mapping permit, except those in *known*."""
+        """Return the deployments that the configured keys permit but that are not in *known*.
+
+        The list is empty for keys in a database or in a custom store.
+        """
         return (
             sorted(self.keys.deployments.difference(known)) if isinstance(self.keys, MemoryKeyStore) else []
         )
@@ -214,7 +217,7 @@ class KeyAuth:
         request.context.body_slot = address
 
     def _address(self, request: Request) -> str:
-        """Return the address under which the request is limited."""
+        """Return the address by which *max_bodies* and *max_look_ups* count the request."""
         hop = forwarded_hop(request.headers) if self._skip_forwarded else None
         address = rate_limit_address(request.client) or ""
         return address if hop is None else f"{address} {hop}"

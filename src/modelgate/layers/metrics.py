@@ -20,7 +20,7 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 
 
 class _ResponseStats(Histogram):
-    """Durations of the responses with the same labels, and the number of rows they predicted."""
+    """Durations of the responses with one set of labels, and the total number of rows with predictions."""
 
     __slots__ = ("rows",)
 

@@ -36,8 +36,8 @@ class RateLimit:
     """Reject callers who exceed *rate*, with 429 and ``Retry-After``.
 
     All windows are tested together and then charged together, so that rejected requests cost
-    nothing. A request that costs more than a window can ever have room for gets 413. Other
-    responses have the state of the window with the least room in ``X-RateLimit-Limit``,
+    nothing. A request that costs more than the amount of a window can never pass, and gets 413.
+    Other responses describe the window with the least room in ``X-RateLimit-Limit``,
     ``X-RateLimit-Remaining`` and ``X-RateLimit-Reset`` (whole seconds since the epoch).
 
     Args:
@@ -56,10 +56,10 @@ class RateLimit:
             ``"redis://…"``, for all processes; or any URI of the `limits` package, such as
             ``"memcached://…"``. The storages of that package charge several windows one after the other, not
             in one step, and reset times are estimates.
-        exempt: Function of the request that returns True if it is not counted.
-        charge_when: Function of the response that returns False to refund the charge of the request. Until
-            then the charge counts. An error raised by the app counts as a response with the status 500. Of
-            the storages of the `limits` package, only Redis and Valkey with fixed windows can refund a
+        exempt: Function of the request. Requests for which it returns True are not counted.
+        charge_when: Function of the response. The request is charged first, and the charge is refunded if
+            this function returns False. For an error raised by the app, the function gets a response with
+            the status 500. In the `limits` package, only Redis and Valkey with fixed windows can refund a
             charge.
         dry_run: Count requests, but reject none. `rejected` counts those that would have been rejected.
         on_storage_error: Behaviour while the storage does not answer: ``"local"`` applies this
@@ -248,7 +248,9 @@ def _parse_key_limits(strategy: str, storage: str, limits: str) -> Rate | None:
         check_rate(rate, storage)
         return rate
     except ConfigurationError as error:
-        logger.error("rate limit: unusable limits of a key, using the gate's limits: %s", error)
+        logger.error(
+            "rate limit: the limits of a key cannot be used, so the rate of the gate applies: %s", error
+        )
         return None
 
 
@@ -256,15 +258,15 @@ def _storage_name(name: str, by: LimitKey, cost: Cost, rate: Rate, storage: str)
     """Return the name under which a limit is counted in its storage.
 
     Raises:
-        ConfigurationError: The name is not a string, or it is missing but required to distinguish
-            functions.
+        ConfigurationError: The name is not a string, or it is missing although *by* or *cost* is a function
+            and the storage is shared.
     """
     if not isinstance(name, str):
         raise ConfigurationError(f"name must be a string (got {name!r})")
     if not name and storage != "memory://" and (callable(by) or callable(cost)):
         raise ConfigurationError(
             "name must be set if by= or cost= is a function and the storage is shared (got ''):"
-            " limits with the same name share their counts"
+            " choose a unique name, because limits with the same name share their counts"
         )
     parts = (name, *(part if isinstance(part, str) else "function" for part in (by, cost)), rate.text)
     return ":".join(part.replace(":", "-") for part in parts)

@@ -24,8 +24,13 @@ _USABLE = re.compile(
 class RequestId:
     """Set `Request.id` to the ``X-Request-ID`` of the caller or a new id, and add it to the response.
 
-    The caller's id is used if it is shorter than a key, if it consists of groups of hexadecimal digits
-    such as a UUID, or if it is a ULID. Any other id is replaced by a new one.
+    The caller's id is used if it has one of these forms:
+
+    - fewer than 16 characters, the minimum length of an API key;
+    - groups of hexadecimal digits, such as a UUID;
+    - a ULID.
+
+    Any other id is replaced by a new one.
     """
 
     def __init__(self) -> None:

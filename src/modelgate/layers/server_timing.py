@@ -18,7 +18,7 @@ class ServerTiming:
     skipped are omitted.
 
     Args:
-        everyone: Add the header for callers without a key too.
+        everyone: Add the header also for callers without a key, if they send this ``Prefer``.
     """
 
     def __init__(self, *, everyone: bool = False) -> None:

@@ -22,11 +22,12 @@ __all__ = ["WithScoring"]
 class WithScoring:
     """Run scoring layers (`Validate`, `LoadModel`, `Round` or your own) around an app with JSON bodies.
 
-    Before the app is called, the layers get the rows from the request's body; the app still gets
-    the unchanged body. After the app responds with 200, the layers get its predictions, and their
-    changes are written into the response. The app finds the request as ``modelgate.request`` in its WSGI
-    environ or ASGI scope. `RequestContext.query` of the request has the table and the model that the layers
-    added.
+    Before the app is called, the layers get the rows from the request's body. The app gets the body
+    unchanged. After the app responds with 200, the layers get the predictions in the response and may
+    change them.
+
+    The app can use the results of the layers: ``modelgate.request`` in the WSGI environ or the ASGI scope
+    is the request, and ``context.query`` of the request contains the table and the model.
 
     Args:
         layers: Scoring layers, outermost first.
@@ -91,7 +92,7 @@ class _App:
         return _to_prediction(self._body[self._member])
 
     def build_response(self, prediction: Prediction) -> Response:
-        """Return the app's response with the predictions of the outermost layer."""
+        """Return the app's response with *prediction*, which the outermost layer returned."""
         assert self._response is not None
         if self._member in self._body:
             values = _to_values(prediction, self._body[self._member])
@@ -102,7 +103,7 @@ class _App:
 
 
 def _json_members(response: Response) -> dict[str, Any]:
-    """Return the members of a 200 whose body is a JSON object; otherwise an empty dict."""
+    """Return the members of the JSON object in a response with status 200, or else an empty dict."""
     media_type = response.header("content-type") or ""
     if response.status != 200 or "json" not in media_type or not isinstance(response.body, bytes):
         return {}

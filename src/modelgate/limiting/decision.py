@@ -33,7 +33,10 @@ class RateLimitDecision(msgspec.Struct):
 
     @property
     def binding_window(self) -> int:
-        """Index of the window with the least room; after a rejection, of the one with the longest wait."""
+        """Index of the window that limits the caller most.
+
+        This is the window with the least room or, after a rejection, the one with the longest wait.
+        """
         if self.allowed:
             return self.available.index(min(self.available))
         exhausted = [index for index, room in enumerate(self.available) if room < self.cost]

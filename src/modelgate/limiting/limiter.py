@@ -85,7 +85,7 @@ def _limits_counter(
     check_rate(rate, storage)
     if clock is not None:
         raise ConfigurationError(
-            "clock must be None in a storage of the limits package, which uses this machine's clock"
+            "clock must be None for a storage of the limits package, which uses this machine's clock"
             f" (got {clock!r})"
         )
     if refunds and not counter.can_refund:

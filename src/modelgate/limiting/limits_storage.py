@@ -1,8 +1,8 @@
-"""Counts in the storages of the `limits` package, with its own strategies.
+"""Rate limit counts that the `limits` package stores and computes.
 
-Windows are read and then charged one after the other, not in one step. If other requests fill a window in
-between, a request is rejected, but may already have been charged to other windows. Reset times are estimates
-by the clock of this machine. ``docs/limits.md`` lists all limitations of these storages.
+The windows of a rate are read and then charged one after the other, not in one step. If other requests fill
+a window in between, the request is rejected, although other windows may already have been charged. Reset
+times are estimates by the clock of this machine. ``docs/limits.md`` lists all limitations of these storages.
 """
 
 import asyncio
@@ -227,7 +227,7 @@ class LimitsCounter:
         return True
 
     def refund(self, rate: Rate, identity: str, cost: int, when: float) -> Flow[None]:
-        """Refund the *cost* charged at the time *when*, if the storage supports it and the window is open."""
+        """Refund the *cost* charged at the time *when* in windows that are open, if `can_refund` is True."""
         key = self._key(rate, identity)
         for window, item in _items(rate) if self.can_refund else ():
             remaining, reset = yield from self._read(window, item, key)
@@ -288,5 +288,5 @@ async def _close(storage: Any) -> None:
 
 @cache
 def limits_storage(uri: str) -> LimitsStorage:
-    """Return the storage for *uri*. There is one per process, so that an outage is logged once."""
+    """Return the storage for *uri*. A process uses one per URI, so that an outage is logged once."""
     return LimitsStorage(uri)

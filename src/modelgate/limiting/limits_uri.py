@@ -138,7 +138,7 @@ def _read_redis_group(scheme: str, rest: str, library: str) -> tuple[str, dict[s
 
 
 def _retry_once(library: str, *, aio: bool) -> Any:
-    """Return the policy to retry a lost connection once: a server may close idle connections."""
+    """Return a policy that retries once after a lost connection, because servers close idle connections."""
     errors, backoff = import_module(f"{library}.exceptions"), import_module(f"{library}.backoff")
     retry = import_module(f"{library}.asyncio.retry" if aio else f"{library}.retry")
     return retry.Retry(backoff.NoBackoff(), 1, supported_errors=(errors.ConnectionError,))
@@ -175,7 +175,10 @@ def _read_memcached(scheme: str, rest: str) -> StorageSettings:
 
 
 def _pooled_client() -> Callable[..., Any]:
-    """Return a `client_getter` for one pooled client; `limits` would create one per thread."""
+    """Return a function that always returns the same pooled client, for the `limits` option `client_getter`.
+
+    By default, `limits` creates a client per thread.
+    """
     clients: list[Any] = []
 
     def get_client(module: Any, hosts: list[Any], **options: Any) -> Any:
@@ -212,7 +215,10 @@ def _read_registered(scheme: str, rest: str) -> StorageSettings:
     try:
         storage_classes()[scheme](uri, **options)
     except Exception as error:
-        raise ConfigurationError(f"storage: {scheme}:// cannot be used: {type(error).__name__}") from None
+        raise ConfigurationError(
+            f"storage must be a URI that the class registered for {scheme}:// accepts"
+            f" (got {type(error).__name__}): correct the URI or the class"
+        ) from None
     return StorageSettings(scheme, uri, lambda _: dict(options), (StorageError, OSError))
 
 

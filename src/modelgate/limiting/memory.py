@@ -18,13 +18,13 @@ class MemoryLimiter:
     """Limiter that tests and charges all windows of a rate in one step, for all threads.
 
     A bucket is the state of the windows for one caller. Buckets are stored in two generations. When the
-    young generation is full it becomes the old one, and the previous old generation is discarded: none of
-    its buckets has been used for a while.
+    young generation is full, it becomes the old one, and the previous old generation is discarded. None of
+    the discarded buckets has been used for a while.
 
     Args:
         rate: Rate of most callers. Buckets of other rates take slightly more memory.
         clock: Returns the time in seconds since the epoch.
-        max_buckets: Maximum number of buckets; at least half as many are retained.
+        max_buckets: Maximum number of buckets. The half used most recently is never discarded.
 
     Attributes:
         outage_count: Always 0, since memory has no outages.
@@ -69,7 +69,7 @@ class MemoryLimiter:
         return RateLimitDecision(rate, allowed, available, bucket, now, cost)
 
     def peek(self, identity: str) -> RateLimitDecision | None:
-        """Return what `hit` would decide for a cost of 1, without charging it; None without a bucket."""
+        """Return the decision of `hit` for a cost of 1 without charging, or None if there is no bucket."""
         bucket = self._young.get(identity) or self._old.get(identity)
         if bucket is None:
             return None
@@ -93,7 +93,10 @@ class MemoryLimiter:
         return identity if rate.text == self._text else (rate.text, identity)
 
     def _rejuvenate(self, key: _BucketKey, rate: Rate, now: float) -> tuple[Any, ...]:
-        """Take a bucket from the old generation, or create one. Make room for it in the young generation."""
+        """Take a bucket from the old generation, or create one.
+
+        If the young generation is full, start a new one.
+        """
         bucket = self._old.pop(key, None)
         if len(self._young) >= self._generation_size:
             self._young, self._old = {}, self._young

@@ -26,8 +26,8 @@ class RedisScriptRunner:
     """Runs scripts on one Redis server.
 
     Connections are opened on first use and are not shared with forked processes. Threads use a
-    connection pool. An event loop has one connection; scripts that are requested while it waits for
-    a reply are sent together in the next round trip.
+    connection pool. An event loop has one connection. While this connection waits for a reply,
+    further scripts are queued, and then sent together in the next round trip.
 
     Args:
         uri: ``redis://``, ``rediss://`` or ``unix://``, with the query options that `redis_uri` reads.
@@ -58,7 +58,7 @@ class RedisScriptRunner:
         """Run *script* on *key* and return its reply.
 
         Raises:
-            StorageUnavailable: The server does not answer. The circuit breaker has recorded it.
+            StorageUnavailable: The server does not answer. The circuit breaker has recorded the outage.
         """
         wait = Wait(sync=partial(self._run, script, key, args), aio=partial(self._arun, script, key, args))
         return (yield from self.breaker.call(wait, _is_outage))
@@ -162,7 +162,8 @@ def _set_reply(future: "asyncio.Future[Any]", reply: Any) -> None:
 async def close_with_loop(close: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
     """Call *close* when the event loop shuts down its asynchronous generators.
 
-    The caller must start the generator with ``await anext(…)``, so that the loop knows it.
+    The caller must start the generator with ``await anext(…)``. The loop only shuts down generators that
+    have been started.
     """
     try:
         while True:
@@ -173,5 +174,5 @@ async def close_with_loop(close: Callable[[], Awaitable[None]]) -> AsyncGenerato
 
 @cache
 def redis_store(uri: str) -> RedisScriptRunner:
-    """Return the runner for *uri*. There is one per process, so that an outage is logged once."""
+    """Return the runner for *uri*. A process uses one per URI, so that an outage is logged once."""
     return RedisScriptRunner(uri)

@@ -40,11 +40,12 @@ class SharedCounter(Protocol):
 class SharedLimiter:
     """Limiter whose counts are on a server, with a fallback to counts of this process.
 
-    Requests that pass are also counted in this process. While the server does not answer, the
-    process continues from these counts, at its share of the rate. After an outage both counts apply
-    for the length of the longest window, because the server has not counted the requests that
-    passed meanwhile and may have lost other counts. This process therefore never lets more pass
-    than the rate.
+    Requests that pass are also counted in this process. While the server does not answer, only these
+    local counts apply, and the rate is divided by *share*.
+
+    After an outage, a request must pass both the local counts and those on the server, until the charges
+    from the time of the outage have expired. The server has not counted the requests that passed during
+    the outage, and may have lost earlier counts. With both counts, one process never exceeds the rate.
 
     Args:
         rate: Rate of most callers.
@@ -115,7 +116,7 @@ class SharedLimiter:
         return self._local.hit(_share(rate, self._share), identity, cost)
 
     def _recently_recovered(self, rate: Rate) -> bool:
-        """Return True if charges from before the end of an outage may still count."""
+        """Return True if an outage ended so recently that charges from before its end may still count."""
         return not self._breaker.open and self._breaker.clock() - self._breaker.recovered_at < rate.retention
 
 

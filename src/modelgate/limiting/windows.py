@@ -42,7 +42,7 @@ class FixedWindow:
         amount: Maximum total cost within the window.
         multiple: Length of the window, in units.
         unit: Unit of the length, ``"second"`` to ``"year"``.
-        capacity: Largest possible count; *amount* by default.
+        capacity: Largest count that can be packed; *amount* by default. A `share` has the same.
 
     Attributes:
         steps: Number of steps that are counted; 1 because a fixed window is not divided.
@@ -74,12 +74,12 @@ class FixedWindow:
         return sum(count << index * self._bits for index, count in enumerate(counts))
 
     def share(self, parts: int) -> "FixedWindow":
-        """Return a copy, for the same counts, with the amount divided by *parts*, but at least 1."""
+        """Return a copy for the same counts. Its amount is divided by *parts*, but at least 1."""
         amount = max(1, self.amount // parts)
         return type(self)(amount, self.multiple, self.unit, capacity=self.capacity)
 
     def advance(self, step_start: float, counts: int, now: float) -> tuple[float, int]:
-        """Return the state at *now* of a window whose step is over, or which has no counts.
+        """Return the state at *now*. Call this only without counts, or for a time outside the current step.
 
         A window without counts starts at *now*. If the clock was set back, the current step starts at
         *now*, so that no caller waits longer than the length of the window.
@@ -100,11 +100,11 @@ class FixedWindow:
         return counts % self._mask
 
     def available_at(self, step_start: float, counts: int, cost: int) -> float:  # noqa: ARG002
-        """Return the time at which *cost* will fit into the window, which is too full now."""
+        """Return the time at which the window, which is too full now, will have room for *cost*."""
         return step_start + self.step
 
     def refund(self, step_start: float, counts: int, cost: int, when: float) -> int:
-        """Return the counts without the *cost* charged at the time *when*, if it is still counted."""
+        """Return the counts without the *cost* charged at the time *when*, if the charge is still counted."""
         shift = max(0, math.ceil((step_start - when) / self.step)) * self._bits
         return counts - (cost << shift) if (counts >> shift) & self._mask >= cost else counts
 
@@ -112,8 +112,8 @@ class FixedWindow:
 class MovingWindow(FixedWindow):
     """Window that never lets more than *amount* pass in any period of its length.
 
-    It counts in quarters of its length and discards a quarter once all of it has left the window. A
-    charge is therefore counted for up to a quarter longer than the length of the window.
+    Charges are counted per quarter of the length. A quarter is discarded only when all of it has left the
+    window, so there are up to five. A charge may therefore count for up to 5/4 of the length.
     """
 
     steps = 5
@@ -135,9 +135,9 @@ class MovingWindow(FixedWindow):
 class SlidingWindow(FixedWindow):
     """Window that estimates the usage of the last *span* seconds from two fixed steps of that length.
 
-    The count of the previous step is weighted by the fraction of that step within the last *span* seconds, as
-    if its charges were spread evenly. If they were not, slightly more than *amount* may pass in a period of
-    that length.
+    The count of the previous step is weighted by the fraction of that step within the last *span* seconds.
+    This assumes that charges are spread evenly over the step. If they are not, slightly more than *amount*
+    may pass within *span* seconds.
     """
 
     steps = 2
@@ -188,9 +188,10 @@ class Rate:
 
     @cached_property
     def window_plans(self) -> list[tuple[int, FixedWindow, int, float, Callable[[int, float], int] | None]]:
-        """Tuples of the index of a window's state, the window, its amount, its step and its `usage`.
+        """One tuple per window, with everything that is needed to compute its room.
 
-        `usage` is None for a fixed window, whose only count is the usage.
+        The items are the index of the window's state, the window, its amount, the length of its step, and
+        its method `usage`. For a fixed window the method is None, because its only count is the usage.
         """
         return [
             (2 * index, window, window.amount, window.step, window.usage if window.steps > 1 else None)

@@ -97,7 +97,7 @@ class ZipArchive:
     def read(self, name: str) -> bytes:
         """See `Archive.read`."""
         if name not in self.names:
-            raise ConfigurationError(f"the package has no {name}: save it again")
+            raise ConfigurationError(f"the package has no {name}: save the package again")
         if name == MANIFEST and self._zip.getinfo(name).file_size > _LARGEST_MANIFEST:
             raise ConfigurationError(f"{name} must have at most {_LARGEST_MANIFEST} bytes")
         return self._zip.read(name)
@@ -119,12 +119,12 @@ class FolderArchive:
     def read(self, name: str) -> bytes:
         """See `Archive.read`."""
         if name not in self.names:
-            raise ConfigurationError(f"the package has no {name}: save it again")
+            raise ConfigurationError(f"the package has no {name}: save the package again")
         return (self._folder / name).read_bytes()
 
 
 def pack(members: Mapping[str, bytes]) -> bytes:
-    """Return an uncompressed zip file of *members*. Its bytes depend on nothing else, such as the time."""
+    """Return an uncompressed zip file of *members*. The same members always result in the same bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in members.items():

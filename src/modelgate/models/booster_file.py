@@ -1,4 +1,7 @@
-"""Native files of XGBoost, LightGBM and CatBoost. They contain no code, so they need not be pinned."""
+"""Native model files of XGBoost, LightGBM and CatBoost.
+
+Native files contain no code, so they may be loaded without pinning them by a digest.
+"""
 
 import importlib
 import json
@@ -22,8 +25,11 @@ GENERIC_SUFFIXES = (".json", ".txt")
 def read_booster(content: bytes, suffix: str) -> Any:
     """Read the native file of a booster.
 
-    Returns an estimator with the interface of scikit-learn for a file that was written by such an estimator
-    of XGBoost (``XGBClassifier.save_model``) or by CatBoost, and a ``Booster`` for any other file.
+    The type of the result depends on what wrote the file:
+
+    - a scikit-learn estimator of XGBoost: an estimator of the same kind, such as ``XGBClassifier``;
+    - CatBoost: a ``CatBoostClassifier`` or a ``CatBoostRegressor``;
+    - anything else: a ``Booster``.
 
     Args:
         content: Content of the file.

@@ -68,20 +68,21 @@ class _Load(NamedTuple, Generic[T]):
 class ModelCache(Generic[T]):
     """Cache of models by name, which evicts the least recently used models.
 
-    Callers that request the same model while it is loading share one load, which runs in a thread of the
-    cache. So cancelling one caller does not affect the others. Up to eight loads run at the same time, and
+    Callers that request the same model while it is loading share one load. The load runs in a thread of the
+    cache, so cancelling one caller does not affect the others. Up to eight loads run at the same time, and
     further loads wait. A caller waits for a load for at most *load_timeout* seconds.
 
-    If a load fails, the error is logged once and raised in all callers that wait, and in those of the next
-    second. After that, the next caller starts a new load. An evicted model stays in memory until the last
-    request that uses it has finished.
+    If a load fails, the error is logged once. All waiting callers and all callers within the next second
+    get this error. After that, the next caller starts a new load.
+
+    An evicted model stays in memory until the last request that uses it has finished.
 
     Args:
         load: Function that takes a name and returns the model, for example `ModelStore.load`. May block.
-        maxsize: Maximum number of models. The default of 16 is that of the DataRobot Prediction API, see
-            "Model caching" there.
-        maxbytes: Maximum size of all models in bytes, or None for no limit. A single larger model is
-            cached alone.
+        maxsize: Maximum number of models. The default is the same as in the DataRobot Prediction API
+            (section "Model caching").
+        maxbytes: Maximum size of all models in bytes, or None for no limit. A model that exceeds
+            the limit by itself is cached alone.
         sizeof: Function that returns the size of a model in bytes. A gate uses the size of the model's file.
         load_timeout: Maximum number of seconds that a caller waits, counted from the start of the load.
             Callers of `get` can set another limit.
@@ -199,11 +200,11 @@ class ModelCache(Generic[T]):
                 self._loading.pop(name, None)
 
     def rename(self, name: str, model: str | None) -> None:
-        """Let *name* stand for the cached model *model* in calls of `pin` and `prewarm`.
+        """Make *name* an alias of the cached model *model* in `pin` and `prewarm`.
 
         Args:
-            name: Name that is passed to `pin` or `prewarm`.
-            model: Name of the model in the cache. None to remove the alias, and the pin of *name*.
+            name: Alias, for use in `pin` and `prewarm`.
+            model: Name of the model in the cache. None to remove the alias and unpin *name*.
         """
         with self._lock:
             if model is None:
@@ -313,7 +314,10 @@ class ModelCache(Generic[T]):
 
 
 def _clear_locals(error: BaseException) -> BaseException:
-    """Clear the local variables in the tracebacks of *error*, such as the content of a file; return *error*."""
+    """Clear the local variables in the tracebacks of *error*, and return *error*.
+
+    Otherwise a cached error would hold variables in memory, such as the content of a file.
+    """
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in causes:

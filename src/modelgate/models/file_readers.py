@@ -31,8 +31,8 @@ def check_opens_no_files(model: Any) -> None:
     """Raise `ConfigurationError` if a vectorizer in *model* opens files whose names come from callers.
 
     Args:
-        model: Estimator or function. Of an estimator, all parts are searched; of a function, the closure, the
-            defaults and the arguments of a partial.
+        model: Estimator or function. All parts of an estimator are searched. In a function, the closure, the
+            defaults and the arguments of a partial are searched.
     """
     # As long as the module of the vectorizers is not imported, none can exist.
     text = sys.modules.get("sklearn.feature_extraction.text")

@@ -68,7 +68,7 @@ class FsspecStore(FileStore):
         _, self._folder = self._open()
 
     def save(self, package: ModelPackage, *, sign_key: str | Path | None = None) -> str:
-        """Store *package* under its name and version, and return the digest to pin it by.
+        """Store *package* under its name and version, and return the digest by which it can be pinned.
 
         Args:
             package: Package to store.
@@ -87,7 +87,8 @@ class FsspecStore(FileStore):
         taken = {*model_files(files), *_aliases(files)}
         if version == LATEST or stem in taken or not self._create_file(stem + PACKAGE, content):
             raise ConfigurationError(
-                f"version must not be an existing version or alias of {name} (got {version!r})"
+                f"version must not be an existing version or alias of {name} (got {version!r}):"
+                " create the package with another version"
             )
         return sha256_of(content)
 
@@ -180,7 +181,7 @@ class FsspecStore(FileStore):
         return version.decode("ascii", "replace").strip()
 
     def _list_files(self) -> dict[PurePosixPath, Mapping[str, Any]]:
-        """Return the entry that the file system has for each file in the folder, by file name."""
+        """Return a mapping of the name of each file in the folder to its entry in the file system."""
         return self._call(self._list)
 
     def _list(self, fs: Any) -> dict[PurePosixPath, Mapping[str, Any]]:
@@ -233,9 +234,9 @@ class FsspecStore(FileStore):
 
 
 class _StoreFile:
-    """Wrapper of a file that raises errors of the storage as `StoreError`.
+    """Wrapper of a file. Errors of the storage are raised as `StoreError`.
 
-    Otherwise they would be reported as errors in the content of the file.
+    Without the wrapper, such errors would be reported as errors in the content of the file.
     """
 
     def __init__(self, file: Any) -> None:

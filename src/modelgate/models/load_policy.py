@@ -32,8 +32,9 @@ class LoadPolicy:
         on_version_mismatch: Action for a model that was saved with another version of scikit-learn (the
             patch level may differ) or whose columns differ from its schema: ``"reject"``, or ``"warn"``
             to log a warning.
-        public_keys: Ed25519 keys, one of which must have signed the package (see `parse_public_keys`). Bare
-            files are rejected then, because they cannot be signed. None to accept files without a signature.
+        public_keys: Ed25519 keys, one of which must have signed the package (see `parse_public_keys`). If
+            set, bare files are rejected, because they cannot be signed. None to accept files without a
+            signature.
 
     Raises:
         ConfigurationError: The value of an option is not valid.
@@ -68,8 +69,8 @@ class LoadPolicy:
         digest = hashlib.sha256(content).hexdigest()
         if self.sha256 is not None and not hmac.compare_digest(digest, self.sha256.lower()):
             raise ConfigurationError(
-                f"the file must have the digest in sha256 (got {digest}): the file was changed, or the pin is"
-                " outdated"
+                f"the file must have the digest in sha256 (got {digest}): restore the file, or set"
+                " sha256 to this digest if the change is intended"
             )
         return digest
 
@@ -92,7 +93,8 @@ class LoadPolicy:
         signer = signer_of(manifest, signature)
         if signer not in self.public_keys:
             raise ConfigurationError(
-                f"the package is signed by {signer}, which is not one of public_keys: sign it with another key"
+                f"the package is signed by {signer}, which is not one of public_keys:"
+                " sign the package with one of these keys, or add the signer's key to them if you trust it"
             )
 
     def check_pickle(self) -> None:
@@ -114,7 +116,7 @@ class LoadPolicy:
         Only the patch level may differ.
 
         Raises:
-            ConfigurationError: They differ, and `on_version_mismatch` is ``"reject"``.
+            ConfigurationError: The major or minor versions differ, and `on_version_mismatch` is ``"reject"``.
         """
         import sklearn
 
@@ -124,7 +126,7 @@ class LoadPolicy:
             )
 
     def handle_mismatch(self, mismatch: str) -> None:
-        """Raise `ConfigurationError` because of *mismatch*, or only log it, see *on_version_mismatch*.
+        """Raise `ConfigurationError` or log a warning, depending on *on_version_mismatch*.
 
         Args:
             mismatch: Sentence about the model that describes the mismatch.

@@ -55,7 +55,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         version: Model version.
         task: Kind of prediction, named as in the DataRobot model runner.
         target: Name of the predicted variable, or a list with one name per output.
-        classes: One item per output: the labels in the order of ``classes_``, or None for a number.
+        classes: One item per output: a list of labels in the order of ``classes_``, or None if the output
+            is a number.
         positive_class: Positive label of a binary classifier.
         threshold: Minimum probability for predicting the positive class.
         model: Name of the member that contains the model.
@@ -166,8 +167,8 @@ def read_metadata(archive: Archive, policy: LoadPolicy, *, metadata_only: bool =
         metadata_only: Whether *archive* contains only the metadata (see `pack_metadata`), not the model.
 
     Raises:
-        ConfigurationError: The manifest or the schema is damaged or not signed as *policy* requires, or the
-            manifest does not list exactly the members of the package.
+        ConfigurationError: The manifest or the schema is damaged, *policy* rejects the digest or the
+            signature, or the manifest does not list exactly the members of the package.
     """
     raw = archive.read(MANIFEST)
     if archive.is_folder:
@@ -184,7 +185,7 @@ def read_metadata(archive: Archive, policy: LoadPolicy, *, metadata_only: bool =
 
 
 def read_member(archive: Archive, manifest: Manifest, name: str) -> bytes:
-    """Return the content of the member *name*, after a comparison with its digest in *manifest*.
+    """Return the content of the member *name* if it has the digest in *manifest*.
 
     Raises:
         ConfigurationError: The member is missing, or its digest differs.

@@ -1,9 +1,11 @@
 """Short-lived threads for loads and calls of a model outside of a request.
 
-They prevent a deadlock. OpenMP, which many models use, starts worker threads for each thread that calls it,
-and these do not survive ``fork``. If a thread calls a model and then forks, as with ``gunicorn --preload``, a
-model in the child waits for them forever. Some models use OpenMP even while they are unpickled. So the thread
-must end with the call: it does not come from a pool, and the call has no timeout.
+These threads prevent a deadlock after ``fork``. Many models use OpenMP, some even while they are unpickled.
+OpenMP starts worker threads for each thread that calls it, and the workers do not survive ``fork``. If a
+thread calls a model and then forks, as with ``gunicorn --preload``, a model in the child waits for the
+workers forever.
+
+The thread must therefore end with the call: it does not come from a pool, and the call has no timeout.
 """
 
 import contextvars
@@ -23,8 +25,8 @@ T = TypeVar("T")
 def in_model_thread(call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run *call* in a new thread and return its result.
 
-    The call runs with the context variables of the caller, and with its scikit-learn configuration, which
-    scikit-learn stores per thread.
+    The call runs with the context variables and the scikit-learn configuration of the caller. The
+    configuration must be passed on, because scikit-learn stores it per thread.
     """
     config = current_sklearn_config()
     context = contextvars.copy_context()

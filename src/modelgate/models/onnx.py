@@ -57,9 +57,9 @@ class OnnxModel:
     """ONNX graph with the interface of an estimator. onnxruntime runs the graph on one thread.
 
     The graph must have one input of shape (rows, columns), or one input of shape (rows, 1) per column. The
-    first output must be the prediction. For a label, the second output may contain probabilities, as an
-    array or as mappings of classes to probabilities (the ``ZipMap`` of skl2onnx). Other scores in the second
-    output are ignored.
+    first output must be the prediction. If the prediction is a label, the second output may contain
+    probabilities, as an array or as mappings of classes to probabilities (the ``ZipMap`` of skl2onnx).
+    A second output with scores that are not probabilities is ignored.
 
     Args:
         content: Content of the ``.onnx`` file.
@@ -130,16 +130,16 @@ class OnnxModel:
             self.predict_proba = self._predict_proba
 
     def _detect_classes(self, graph: Any) -> tuple[list[Any] | None, bool]:
-        """Return the classes, or None if they are unknown, and whether the scores are probabilities.
+        """Return the classes (None if unknown), and whether the scores are probabilities.
 
-        ONNX has no field for the latter, so the scores of random rows are examined.
+        ONNX has no field that marks scores as probabilities, so the scores of random rows are examined.
         """
         try:
             labels, scores = self._predict_random_rows()
         except Exception:
             if "text" not in self.input_kinds_:
                 raise
-            logger.warning("ONNX graph: probabilities unavailable: the graph rejects unknown text")
+            logger.warning("ONNX graph: probabilities cannot be detected: the graph rejects unknown text")
             return None, False
         if labels.size != len(labels):
             raise ConfigurationError("the graph must predict one label per row (got several)")
@@ -219,7 +219,10 @@ def _create_session(content: bytes) -> tuple[Any, Any]:
 
 
 def _has_external_data(message: Any, tensor_type: Any) -> bool:
-    """Return whether a tensor in *message* refers to an external file, which could be any on this machine."""
+    """Return whether a tensor in *message* is stored in an external file.
+
+    The graph chooses the path, so it could be any file on this machine.
+    """
     if isinstance(message, tensor_type):
         return bool(message.data_location == tensor_type.EXTERNAL or message.external_data)
     return any(

@@ -27,8 +27,8 @@ class Difference(msgspec.Struct, frozen=True):
         rows: Number of rows compared.
         labels: Number of rows with different labels.
         largest: Largest absolute difference between two probabilities, or between two predicted numbers.
-        greatest: Largest absolute value among the numbers predicted by the estimator, to which *largest* can
-            be compared; None for a classifier.
+        greatest: Largest absolute value that the estimator predicted, to judge the size of *largest*; None
+            for a classifier.
     """
 
     rows: int
@@ -130,7 +130,7 @@ def _takes_named_columns(model: Any) -> bool:
 def measure_onnx(
     model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]
 ) -> tuple[OnnxModel, Difference]:
-    """Convert *model* with `to_onnx`, and measure how the predictions for *rows* differ.
+    """Convert *model* with `to_onnx`, and measure how the predictions of both for *rows* differ.
 
     Raises:
         ConfigurationError: See `to_onnx` and `difference`.
@@ -147,9 +147,9 @@ def difference(expected: Any, actual: Any) -> Difference:
     """Measure the difference between two predictions of the same rows.
 
     Args:
-        expected: Pair of the results of ``predict`` and ``predict_proba`` of the estimator; the second
-            may be None.
-        actual: The same pair of the graph.
+        expected: Results of the estimator: a pair of the results of ``predict`` and ``predict_proba``. The
+            second may be None.
+        actual: Results of the graph, as such a pair.
 
     Raises:
         ConfigurationError: The outputs have different shapes, or the graph predicts NaN or an infinity.

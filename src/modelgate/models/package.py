@@ -58,9 +58,9 @@ class ModelPackage:
         schema: Schema of the input; None for a bare file.
         background: Sample of the training rows, in the form a caller would send.
         statistics: Training statistics by column.
-        example: Rows, and the predictions of the model for them when the package was created.
+        example: Some rows, with the predictions that the model made when the package was created.
         size: Size in bytes of the file or folder from which the package was read.
-        sha256: Digest of this file; for a folder, the digest of its manifest.
+        sha256: Digest of the file from which the package was read; for a folder, of its manifest.
     """
 
     model: Any = field(repr=False)
@@ -74,7 +74,10 @@ class ModelPackage:
 
     @property
     def sample(self) -> list[Mapping[str, Any]]:
-        """Rows on which an exact plan is verified: the example, and up to 64 rows of *background*."""
+        """Rows for verifying an exact plan: the example, and up to 64 rows of *background*.
+
+        `modelgate.inference.plans` describes exact plans.
+        """
         example = () if self.example is None else self.example["rows"]
         indices = evenly_spaced_indices(len(self.background), _SAMPLE).tolist()
         return [*example, *(self.background[index] for index in indices)]
@@ -102,16 +105,16 @@ class ModelPackage:
             y: Training targets, whose statistics are stored; None to store none.
             name: Model name: letters, digits, ``_``, ``-`` and single dots.
             version: Model version.
-            schema: Schema of the input. None to infer it from the estimator, and from *X* for column types
-                that the estimator does not store.
+            schema: Schema of the input. None to infer it from the estimator. Column types that the estimator
+                does not store are inferred from *X*.
             target: Name of the predicted variable, or a list with one name per output.
             positive_class: Positive label of a binary classifier; None for the second of ``classes_``.
             threshold: Minimum probability for predicting the positive class; None to keep the labels of the
                 model.
-            format: ``"skops"``; ``"native"`` for the native file of XGBoost, LightGBM or CatBoost; ``"joblib"``,
-                which is a pickle, for other estimators that skops cannot write; or ``"onnx"`` to convert the
-                estimator to an ONNX graph. The predictions of the graph may differ slightly.
-                `Manifest.difference` contains the difference for the stored rows.
+            format: ``"skops"``; ``"native"`` for the native file of XGBoost, LightGBM or CatBoost;
+                ``"joblib"`` (a pickle) for other estimators that skops cannot write; or ``"onnx"`` to convert
+                the estimator to an ONNX graph. The predictions of a graph may differ slightly from those of
+                the estimator. `Manifest.difference` contains the difference for the stored rows.
 
         Raises:
             ConfigurationError: The value of an option is not valid, rows of *X* do not match the schema, or
@@ -183,9 +186,9 @@ class ModelPackage:
                 Needs the extra ``ed25519``. None to accept packages without a signature.
 
         Raises:
-            ConfigurationError: The file is missing or damaged, has the wrong digest or signature, contains
-                untrusted types, or needs other library versions, or the model predicts something else for
-                the example in the package.
+            ConfigurationError: The file is missing or damaged, its digest or signature is wrong, it contains
+                untrusted types, it needs other library versions, or the model no longer reproduces the
+                predictions in the package's example.
         """
         policy = LoadPolicy(sha256, allow_pickle, on_version_mismatch, public_keys)
         return open_package(Path(path), policy)
@@ -201,7 +204,7 @@ class ModelPackage:
 
         Raises:
             ConfigurationError: *path* has the wrong suffix or cannot be written, the model cannot be written
-                in the chosen format, or the written model predicts something else for the example.
+                in the chosen format, or the written model does not reproduce the predictions in the example.
         """
         path = Path(path)
         if path.suffix != PACKAGE:
