@@ -29,8 +29,8 @@
     - StoreError                503
     - DeadlineExceeded          504
 
-An error has a message, a status and a code; the dialect of the request encodes it as a response. Its
-message is written for callers: it never contains internals, keys or values of other callers.
+An error has a message, a status and a code; the dialect of the request encodes the error as a response.
+The message is written for callers: it contains no internals, no keys, and no values of other callers.
 """
 
 import contextlib
@@ -126,7 +126,7 @@ class RequestError(AnswerableError):
     """The request is at fault; the caller can fix it.
 
     Attributes:
-        needs_example: Whether the gate adds an example of a body, because the request has no rows.
+        needs_example: True if the body contains no rows, so that the gate adds an example to the message.
     """
 
     status = 400
@@ -182,7 +182,7 @@ class MissingColumns(InvalidInput):
 
     Attributes:
         missing_columns: Names of all missing columns, in the order of the schema.
-        errors: Problem of each column, by name: the rule that its values must follow, or the rows without it.
+        errors: Problems by column name: the rule that the values must follow, or the rows without a value.
     """
 
     code = "missing_columns"
@@ -250,8 +250,8 @@ class InsufficientScope(Forbidden):
 class KeyInactive(Forbidden):
     """The key is known, but not valid at this time.
 
-    An unknown key gets `Unauthorized` instead. The response may reveal that this key is known, because its
-    holder knows that anyway. It names the error ``invalid_token`` (RFC 6750, section 3.1).
+    For an unknown key the error is `Unauthorized`. The response may reveal that a key is known, because the
+    holder of the key knows that anyway. ``WWW-Authenticate`` has ``invalid_token`` (RFC 6750, section 3.1).
 
     Attributes:
         key_id: Id of the key, for logs.
@@ -415,7 +415,7 @@ class DeploymentUnavailable(ServingError):
 
 
 class DeploymentLoading(DeploymentUnavailable):
-    """The model of the deployment is still loading, and the time that callers wait for it is over.
+    """The model of the deployment is still loading, and the request has waited for its maximum time.
 
     Attributes:
         seconds: Duration of the load so far.

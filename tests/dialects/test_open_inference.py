@@ -522,7 +522,7 @@ BAD_BINARY = {
     "long": (b" " * 17, [1, 2], "FP64", "2 elements of FP64 must be 16 bytes (got 17)"),
     "huge": (b" " * 16, [2**62, 2**62], "BYTES", "ends inside element 0"),
     "infinity": (struct.pack("<2f", 1, float("-inf")), [1, 2], "FP32", "an infinity"),
-    "no boolean": (b"\1\2", [1, 2], "BOOL", "a byte 0 or 1"),
+    "no boolean": (b"\1\2", [1, 2], "BOOL", "the byte 0 or 1"),
     "text cut short": (b"\2\0\0\0ab\2\0\0\0a", [1, 2], "BYTES", "ends inside element 1"),
     "length cut short": (b"\2\0\0\0ab\2\0\0", [1, 2], "BYTES", "ends inside element 1"),
     "text left over": (b"\1\0\0\0a\1\0\0\0b!", [1, 2], "BYTES", "has 1 bytes after its 2 elements"),

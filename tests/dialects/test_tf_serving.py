@@ -193,7 +193,7 @@ def test_large_bodies_give_the_same_predictions(build_client, rows):
         ({"instances": [1], "inputs": [1]}, "Send either instances"),
         ({"instances": 1}, "instances must be an array"),
         ({"instances": {"x": 1}}, "instances must be an array"),
-        ({"inputs": 1}, "inputs must be the same, or an object"),
+        ({"inputs": 1}, "inputs may also be an object"),
         ({"inputs": {}}, "same rows in each column"),
         ({"inputs": {"x": [1], "y": [1, 2]}}, "same rows in each column"),
         ({"inputs": {"x": 1}}, "wrong shape"),

@@ -110,7 +110,7 @@ def test_keys_for_unknown_deployments_are_logged_once(caplog, deployments, unkno
         for _ in range(2):
             Client(gate.wsgi).get("/health/live")
 
-    message = f"keys: unknown deployments: {unknown}: the gate has churn"
+    message = f"keys: unknown deployments: {unknown} (the gate has churn)"
     assert ([] if unknown is None else [message]) == caplog.messages
 
 

@@ -103,7 +103,7 @@ def predict_ages(**options):
         (lambda: Deployment("a", own_age, model_id=""), "model_id must be .*got ''"),
         (lambda: Gate(keys="open", dialects="english"), "dialects must be .*got 'english'"),
         (lambda: Gate(keys="open", dialects=[]), "dialects"),
-        (lambda: Gate(keys="open", dialects=["simple", "simple"]), "each once"),
+        (lambda: Gate(keys="open", dialects=["simple", "simple"]), "without duplicates"),
         (lambda: Gate(keys="open", dialects=[Simple]), "dialects"),
         (lambda: Gate(keys="open", dialects=[7]), "dialects"),
         (lambda: Deployment("a", "a.sav"), "must end in"),

@@ -8,10 +8,10 @@
     400  {"error": "…", "missing_columns": ["country"]}
 
 The confidence is the probability of the predicted class; a regression has none. For a model with several
-outputs, both are objects by output.
+outputs, ``prediction`` and ``confidence`` are objects by output.
 
-The article's server accepts a bare list, but its client sends it as ``data``, so both forms work. A
-deployment can have its own path: ``Deployment("fraud", model, endpoint="/detect-fraud")``.
+The article's server accepts a bare list, but the client in the article sends ``{"data": list}``. This dialect
+accepts both. A deployment can have its own path: ``Deployment("fraud", model, endpoint="/detect-fraud")``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -119,7 +119,7 @@ class Simple:
 
 
 def _rows(columns: Mapping[str, Sequence[Any]], outputs: int) -> list[Any]:
-    """Return a value per row, or for a model with several *outputs*, an object by output per row."""
+    """Return an item per row: a value, or an object by output if there are several *outputs*."""
     if outputs == 1:
         return list(next(iter(columns.values())))
     return columns_to_records(columns)

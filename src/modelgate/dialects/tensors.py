@@ -1,8 +1,9 @@
 """Conversion of tensors between JSON, binary data and Python values.
 
-The datatypes are those of the Open Inference Protocol. The binary format is defined by its extension for
-binary tensor data (triton-inference-server/server, docs/protocol/extension_binary_data.md):
-little-endian, row-major, without padding. A text is stored as its length in four bytes, then its UTF-8.
+The datatypes are those of the Open Inference Protocol. The binary format is defined by the protocol's
+extension for binary tensor data (triton-inference-server/server, docs/protocol/extension_binary_data.md):
+little-endian, row-major, without padding. A text is stored as its length in four bytes, followed by the text
+in UTF-8.
 """
 
 import struct
@@ -91,10 +92,10 @@ def from_json(datatype: str, rows: int, columns: int, data: Any) -> list[Any]:
         datatype: Name of one of `DATATYPES`.
         rows: Number of rows of the tensor.
         columns: Number of columns of the tensor.
-        data: Decoded JSON: a flat list of elements, or a list of them per row.
+        data: Decoded JSON: a flat list of elements, or a list of rows that are lists of elements.
 
     Raises:
-        TensorError: *data* is neither, or has the wrong number or type of elements.
+        TensorError: *data* is not such a list, or has the wrong number or type of elements.
     """
     if not isinstance(data, list):
         raise TensorError("data must be an array")
@@ -128,7 +129,7 @@ def from_binary(datatype: str, count: int, raw: bytes) -> list[Any]:
         )
     values = list(struct.unpack(f"<{count}{code}", raw))
     if code == "?" and raw.translate(None, b"\0\1"):
-        raise TensorError("an element of BOOL must be a byte 0 or 1")
+        raise TensorError("a BOOL element must be the byte 0 or 1")
     if code in "efd":
         if float("inf") in values or float("-inf") in values:
             raise TensorError("elements must be finite numbers, or NaN for null (got an infinity)")
@@ -148,7 +149,9 @@ def _decode_texts(count: int, raw: bytes) -> list[str]:
         except UnicodeDecodeError:
             raise TensorError(f"element {index} is not UTF-8 text") from None
     if end != len(raw):
-        raise TensorError(f"the binary data has {len(raw) - end} bytes after its {count} elements")
+        raise TensorError(
+            f"the binary data has {len(raw) - end} bytes after its {count} elements: remove them"
+        )
     return texts
 
 

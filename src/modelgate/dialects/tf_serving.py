@@ -101,7 +101,7 @@ class TFServing:
         """Decode the rows: objects stay undecoded, arrays and columns become `SplitRows`.
 
         Raises:
-            InvalidInput: The body has both instances and inputs, or neither, or they are not rows.
+            InvalidInput: The body does not have exactly one of instances and inputs, or has malformed rows.
         """
         # The document's examples use `curl -d`, which sends JSON with the content type of a form.
         if request.headers.get("content-type") != "application/x-www-form-urlencoded":
@@ -120,7 +120,7 @@ class TFServing:
         return Query((yield from parse_off_loop(decode, raw)))
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
-        """Encode ``predictions`` by row in response to instances, ``outputs`` by column to inputs."""
+        """Encode ``predictions`` by row if the request has instances, otherwise ``outputs`` by column."""
         columns = {output.name: output.values.tolist() for output in prediction.outputs}
         member = request.context.envelope
         values: Any = columns if len(columns) > 1 else next(iter(columns.values()))
@@ -152,7 +152,7 @@ def _get_status(request: Request) -> Flow[Response]:
 def _decode_instances(raw: bytes) -> bytes | SplitRows:
     if raw[:1] != b"[":
         raise InvalidInput(
-            "instances must be an array with an item per row, and inputs must be the same, or an object with"
-            " an array per column"
+            "instances must be an array with an item per row; inputs may also be an object with an array per"
+            " column"
         )
     return rows_from_array(raw)

@@ -86,7 +86,7 @@ def _output_field(target: Target) -> dict[str, Any]:
 
 
 def _request_template(dialect: str, template: RequestTemplate, description: Description) -> dict[str, Any]:
-    """Return a request with the placeholders of `modelgate.dialects.request_template` for its rows and key."""
+    """Return a request with placeholders for its rows and key, see `modelgate.dialects.request_template`."""
     path = template.path.replace("{deployment}", description.name)
     path = path.replace("{version}", quote(description.version, safe=""))
     return {

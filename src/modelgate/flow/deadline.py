@@ -26,8 +26,10 @@ def with_deadline(
 ) -> Flow[T]:
     """Run *flow* with a deadline.
 
-    At the deadline the error is raised inside *flow*, whose cleanup may still wait. Under WSGI only waits
-    with `Wait.within` time out. Other waits run to their end, but none starts after the deadline.
+    At the deadline the error is raised inside *flow*. The cleanup of *flow* can then wait without a deadline.
+
+    Under WSGI, only waits with `Wait.within` time out. Any other wait runs to its end, and the error is
+    raised in place of the next wait.
 
     Args:
         flow: Flow to run.
@@ -58,10 +60,10 @@ def wait_with_deadline(wait: Wait, until: float, on_wait: Callable[[], None]) ->
     """Return *wait* with a deadline, at which it raises `DeadlinePassed`.
 
     Args:
-        wait: Wait to bound; see `with_deadline` for WSGI.
+        wait: Wait that gets the deadline. Under WSGI, only waits with `Wait.within` time out.
         until: Deadline, on the clock of `time.perf_counter`.
-        on_wait: Function called if the wait does not finish immediately; under WSGI, for every wait. It may
-            raise an error, which ends the wait.
+        on_wait: Function called if the wait does not finish immediately; under WSGI, before every wait. An
+            error that the function raises ends the wait.
     """
     return _DeadlineWait(wait, until, on_wait)  # type: ignore[return-value]  # has every member of Wait
 
@@ -76,9 +78,8 @@ class DeadlinePassed(Exception):
 class _DeadlineWait:
     """A wait with a deadline.
 
-    At the deadline an event loop cancels it, as `asyncio.timeout_at` would. This costs less than
-    `timeout_at`: a wait that does not suspend needs no timer, and all other waits of an event loop share
-    one.
+    On an event loop, the wait is cancelled at the deadline, as with `asyncio.timeout_at`. This class costs
+    less: a wait that does not suspend needs no timer, and all other waits of the event loop share one timer.
     """
 
     # CPU time of a deadline per request: 14 µs with an estimator, and 2 µs if no wait suspends. With

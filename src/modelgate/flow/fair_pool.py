@@ -49,10 +49,10 @@ class FairThreadPool:
 
     Threads start on demand and are daemons, so a call that hangs does not prevent the program from exiting.
 
-    A job is slow after a second, or after a thirtieth of *hang_timeout* if that is less. Another job may then
-    run in its place, but only from a quota without slow jobs, so quotas that hang together never occupy the
-    last thread. After *hang_timeout* the job is stuck, and a job of any quota may run in its place. There are
-    at most *number* threads, and *number* more for each quota that hangs.
+    A job is slow after a second, or after a thirtieth of *hang_timeout* if that is less. A quota without slow
+    jobs may then run another job in its place. So a quota gets threads even if several other quotas hang.
+    After *hang_timeout* the job is stuck, and any quota may run another job in its place. There are at most
+    *number* threads, and *number* more for each quota that hangs.
 
     Args:
         number: Number of jobs that run at once. Default: number of cores + 4, at most 32.
@@ -93,14 +93,14 @@ class FairThreadPool:
         return quota
 
     def max_running_per_quota(self) -> int:
-        """Return how many jobs of one quota may run at once: *number*, or half if several quotas serve."""
+        """Return how many jobs of one quota may run at once: *number*, or half of it for several quotas."""
         return self.number if len(self.serving) <= 1 else max(1, self.number // 2)
 
     def submit(self, job: "_Job", immediate: bool) -> None:
-        """Start *job* immediately, or queue it until a thread is free and its quota is next.
+        """Start *job* immediately, or queue it until a thread is free and it is the quota's turn.
 
         Raises:
-            Overloaded: Its quota has too many rows in the queue, or the system cannot start a thread.
+            Overloaded: The job's quota has too many rows in the queue, or the system cannot start a thread.
         """
         with self._lock:
             (self._start if immediate else self._enqueue)(job)
@@ -120,7 +120,7 @@ class FairThreadPool:
                 self._dequeue(job)
 
     def find_stuck(self) -> None:
-        """Update which jobs are slow and stuck."""
+        """Update which jobs count as slow or stuck."""
         with self._lock:
             self._age()
 
@@ -241,7 +241,7 @@ class FairThreadPool:
             settle()
 
     def _age(self) -> None:
-        """Move jobs that have become slow or stuck."""
+        """Mark running jobs that have become slow or stuck."""
         now = time.monotonic()
         while self._fresh and (job := next(iter(self._fresh))).started_at < now - self._slow_after:
             del self._fresh[job]
@@ -291,9 +291,9 @@ class PoolQuota:
 
         Args:
             function: Function to call.
-            immediate: Start it immediately, in an additional thread if none is free. For callers whose own
-                thread blocks until the result is there.
-            rows: Number of rows that count as queued until it starts.
+            immediate: Whether the call starts immediately, in an additional thread if none is free. For
+                callers whose own thread blocks until the call returns.
+            rows: Number of rows that count as queued until the call starts.
 
         Raises:
             Overloaded: This quota has too many rows in the queue, or the system cannot start a thread.
@@ -305,12 +305,12 @@ class PoolQuota:
     def run_with_timeout(self, function: Callable[[], T], timeout: float, rows: int = 0) -> T:
         """Call *function* in a thread of the pool, and return its result.
 
-        It starts immediately, or is queued while abandoned calls occupy the whole quota.
+        The call is queued only if abandoned calls occupy the whole quota. Otherwise it starts immediately.
 
         Raises:
             TimeoutError: The call takes longer than *timeout* seconds. It continues as an abandoned call.
-            Overloaded: Calls of this quota hang, it has too many rows in the queue, or the system cannot
-                start a thread.
+            Overloaded: This quota has too many stuck calls or too many rows in the queue, or the system
+                cannot start a thread.
         """
         self.raise_if_stuck()
         job = _Job(self, function, rows)

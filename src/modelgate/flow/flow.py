@@ -61,7 +61,7 @@ class Wait(msgspec.Struct, eq=False):
         aio: Function that returns an awaitable with the same result or error, for the running event loop.
         within: Function like *sync* with a timeout in seconds, after which it raises TimeoutError; None
             if the operation cannot time out.
-        bounded: Whether the deadline of the request cancels it on an event loop, see `Deadline`.
+        bounded: Whether the deadline of the request applies to the operation, see `Deadline`.
     """
 
     sync: Callable[[], Any]
@@ -103,7 +103,8 @@ def validate_layers(layers: Iterable[Layer[In, Out]]) -> tuple[Layer[In, Out], .
     for layer in checked:
         if not callable(layer) or isinstance(layer, type):
             raise ConfigurationError(
-                f"layers must be instances or functions called with (request, call_next) (got {layer!r})"
+                f"layers must be functions of (request, call_next), or instances of layer classes"
+                f" (got {layer!r})"
             )
     return checked
 
@@ -152,7 +153,7 @@ async def adrive(flow: Flow[T], value: Any = None) -> T:
 
     Args:
         flow: Flow to run.
-        value: Result to resume a suspended *flow* with; an exception is raised inside it.
+        value: Result to resume a suspended *flow* with. If it is an exception, it is raised inside the flow.
     """
     step: Callable[[Any], Wait] = flow.throw if isinstance(value, BaseException) else flow.send
     try:
@@ -179,8 +180,8 @@ class WorkerPool:
     Args:
         threads: Number of calls that run at once. Default: number of cores + 4, at most 32.
         hang_timeout: Seconds after which a call is stuck; None for never. A stuck thread is replaced, and
-            a model with too many stuck calls rejects further ones. If set, requests with a deadline make
-            their calls in these threads under WSGI too, because a thread cannot cancel its own call.
+            a model with too many stuck calls rejects further calls. With a value, the calls of WSGI requests
+            that have a deadline run in these threads too, because a thread cannot cancel its own call.
     """
 
     def __init__(self, threads: int | None = None, *, hang_timeout: float | None = None) -> None:
@@ -218,9 +219,9 @@ class WorkerPool:
         """Return the wait for *call*, see `run`.
 
         Args:
-            call: Function without arguments, whose errors are isolated, see `isolate_error`.
-            inline_ok: Under WSGI, call it in the caller's thread even if the request has a deadline.
-            rows: Number of rows that count as queued until it starts.
+            call: Function without arguments that raises only isolated errors, see `isolate_error`.
+            inline_ok: Whether, under WSGI, even requests with a deadline make the call in their own thread.
+            rows: Number of rows that count as queued until the call starts.
 
         Raises:
             Overloaded: Too many calls of this share are stuck.
@@ -252,8 +253,8 @@ class WorkerPool:
 
         Args:
             call: Function to call. It must not raise.
-            immediate: Start it immediately, in an additional thread if none is free. For callers whose own
-                thread blocks until it is done.
+            immediate: Whether the call starts immediately, in an additional thread if none is free. For
+                callers whose own thread blocks until the call returns.
         """
         self._share.submit(call, immediate=immediate)
 
@@ -273,7 +274,7 @@ def isolate_error(error: BaseException) -> Exception:
     cancellation of the request, and a Future cannot have StopIteration as its exception.
 
     Raises:
-        KeyboardInterrupt: It is *error*, in the main thread, where it may be Ctrl-C.
+        KeyboardInterrupt: *error* is a KeyboardInterrupt in the main thread, possibly from Ctrl-C.
     """
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
@@ -315,7 +316,7 @@ def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T]:
     call is queued.
 
     Raises:
-        Overloaded: Half of the threads are stuck in calls of this function, each for more than a minute.
+        Overloaded: Half of the threads are stuck in calls of *function*, each for more than a minute.
 
     Example:
         def add_greeting(request, call_next):

@@ -1,4 +1,4 @@
-"""Greenlets of gevent and eventlet, which replace threads if they have patched the standard library."""
+"""Support for gevent and eventlet, which can patch the standard library so that threads are greenlets."""
 
 import logging
 import sys
@@ -30,13 +30,13 @@ def warn_if_patched_late() -> None:
         _was_patched = True
         logger.warning(
             "modelgate was imported before gevent or eventlet patched the standard library, so requests may"
-            " hang: call gevent.monkey.patch_all() first, with gunicorn --preload at the top of its"
-            " configuration file"
+            " hang: patch it before the import; with gunicorn --preload, call gevent.monkey.patch_all() at"
+            " the top of the gunicorn configuration file"
         )
 
 
 def call_in_os_thread(function: Callable[[], T]) -> T:
-    """Call *function* in a thread of the operating system, while other greenlets of this one run."""
+    """Call *function* in a thread of the operating system, so that other greenlets can run meanwhile."""
     if "gevent.monkey" in sys.modules:
         from gevent import get_hub
 

@@ -84,14 +84,14 @@ class RequestDispatcher:
     def _check_keys(self) -> None:
         """Log a warning if keys permit deployments that the gate does not have.
 
-        This happens with the first request, because functions are added after the gate is constructed.
+        The first request runs this check, because `Gate.handler` adds deployments after construction.
         """
         layers, self._unchecked_keys = self._unchecked_keys, []
         for layer in layers:
             unknown = layer.unknown_deployments(self._deployments)
             if unknown:
                 names = ", ".join(self._deployments) or "none"
-                logger.warning("keys: unknown deployments: %s: the gate has %s", ", ".join(unknown), names)
+                logger.warning("keys: unknown deployments: %s (the gate has %s)", ", ".join(unknown), names)
 
     def _route(self, request: Request, context: RequestContext) -> None:
         try:
@@ -109,7 +109,7 @@ class RequestDispatcher:
             context.action = "read"
 
     def _respond(self, request: Request) -> Flow[Response]:
-        """Answer a request that has passed the gate's HTTP layers. They get errors as responses.
+        """Answer a request that has passed the gate's HTTP layers; errors become responses.
 
         The deployment's own layers run after the path and the body have been read, so they do not see
         errors in the path or the body.
@@ -161,7 +161,7 @@ class RequestDispatcher:
             raise
 
     def _add_example(self, error: RequestError, dialect: Dialect, context: RequestContext) -> None:
-        """Add an example of a body to *error*, unless the schema is hidden or its model is not in memory."""
+        """Add an example of a body to *error*, unless the schema is hidden or not in memory."""
         with contextlib.suppress(RequestError):
             name = self._deployment_name(context, None)
             live = self._deployments.catalog[name]
@@ -182,7 +182,7 @@ class RequestDispatcher:
             raise NotFound(f"This deployment has no such version: use {' or '.join(versions)}")
 
     def _deployment_name(self, context: RequestContext, name_in_body: str | None) -> str:
-        """Return the deployment named in the path or body, else the only one that the key or the gate has."""
+        """Return the deployment that the path or body names, or the only one that the caller can use."""
         principal, name = context.principal, context.deployment or name_in_body
         if name_in_body is not None and name_in_body != name:
             raise InvalidInput(f"The path names deployment {name!r}, and the body another one: send one name")
@@ -196,7 +196,7 @@ class RequestDispatcher:
         if own == ():
             raise InsufficientScope
         raise InvalidInput(
-            f"The request must name a deployment, in its path or as the member deployment of its body:"
+            f"The request must name a deployment, in the path or in the member 'deployment' of the body:"
             f" {', '.join(names)}"
         )
 

@@ -87,24 +87,24 @@ class Gate:
         dialects: Wire formats, by name or as a `Dialect`; all of them by default. The first one also
             answers requests to unknown paths.
         layers: HTTP layers that replace the standard ones (`Deadline`, `Admission`, `BodyLimit`,
-            `AuthFailureLimit`, `KeyAuth`, `RateLimit`). *limits* and *keys*, except ``"open"``, must then not
-            be set; *deadline* and *auth_failure_limit* have no effect.
+            `AuthFailureLimit`, `KeyAuth`, `RateLimit`). Do not combine them with *limits*, or with *keys*
+            other than ``"open"``. *deadline* and *auth_failure_limit* then have no effect.
         scoring_layers: Scoring layers around each prediction, instead of the standard one (`Round`).
             Rows are validated and models cached in any case.
         store: Store of ``"store:name"`` models: a `ModelStore`, or the path of a folder.
         public_keys: Ed25519 public keys, as PEM files or in base64. Packages loaded from files or a
             folder must be signed with one of them; a *store* object needs its own.
         cache_size: Maximum number of loaded models to keep in memory.
-        cache_bytes: Maximum total size of their files; None for no limit.
+        cache_bytes: Maximum total size of the files of these models; None for no limit.
         load_timeout: Seconds a request waits for a model that is being loaded, counted from the start of
-            the load; then it gets 503. `warm` and `score` wait until the model is loaded.
+            the load; then the request gets 503. `warm` and `score` wait until the model is loaded.
         poll_interval: Seconds between checks for changed model files, which are then swapped in; None
             to never check.
         deployment_registry: List of deployments that several processes share: a `SqlRegistry`, or the URL of
-            its database. It is read every *poll_interval* seconds, or every 10 if that is None.
+            its database. The gate reads the list every *poll_interval* seconds, by default every 10.
         threads: Maximum number of predictions that run at once under ASGI; by default the number of
             cores plus four, at most 32. Deployments take turns, and each has at most half of the
-            threads. After a second, a call no longer counts, and a call of another deployment may start.
+            threads. After a second, a call is no longer counted, so that another deployment can start one.
         console: Whether ``GET /deployments/{deployment}/console`` serves a page to try a deployment.
 
     Attributes:
@@ -263,11 +263,11 @@ class Gate:
         Args:
             name: Deployment name.
             rows: Rows in any form that `modelgate.Schema.read` accepts.
-            timeout: Seconds to wait for a model that is being loaded; None to wait until it is.
+            timeout: Seconds to wait for a model that is being loaded; None to wait until the end of the load.
 
         Raises:
             NotFound, DeploymentInactive: There is no such deployment, or it is paused.
-            DeploymentUnavailable: It is being drained, or its model cannot be loaded; see the cause.
+            DeploymentUnavailable: The deployment is draining, or its model cannot be loaded; see the cause.
             MissingColumns, InvalidValues, InvalidInput, MalformedBody: The rows do not match the schema.
             PredictionError: The model failed.
         """
@@ -290,8 +290,8 @@ class Gate:
     def openapi(self, name: str | None = None) -> dict[str, Any]:
         """Return the OpenAPI 3.1 document of a deployment, or of all if *name* is None.
 
-        It is the same as at the path ``openapi.json``, and its ``servers`` are relative to that path. Replace
-        them with your own before you publish it.
+        The path ``openapi.json`` serves the same document, and its ``servers`` are relative to that path.
+        Replace ``servers`` with absolute URLs before you publish the document.
 
         Raises:
             NotFound, DeploymentInactive, DeploymentUnavailable: See `score`.
@@ -362,7 +362,7 @@ class Gate:
 
         Args:
             request: Request object of the framework.
-            deployment: Name of the deployment; None if the request or its key names it.
+            deployment: Name of the deployment; None to take the name from the request or its key.
             dialect: Wire format of the request and the response; by default the gate's first.
             response: Response object that Falcon passes to the responder; None in other frameworks.
 
@@ -381,5 +381,5 @@ class Gate:
         return self._handler(request)
 
     def __call__(self, request: Request) -> Flow[Response]:
-        """Return the response to *request*; every error becomes one."""
+        """Return the response to *request*. Errors become responses, too."""
         return self._handler(request)

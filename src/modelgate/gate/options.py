@@ -80,10 +80,10 @@ def check_metrics(metrics: object) -> None:
 
 
 def resolve_registry(registry: Registry | str) -> Registry:
-    """Return *registry*, or a `SqlRegistry` for its URL.
+    """Return *registry*, or if it is a URL, a `SqlRegistry` for that database.
 
     Raises:
-        ConfigurationError: It is neither a registry nor a URL.
+        ConfigurationError: *registry* is neither a registry nor a URL.
     """
     if isinstance(registry, str):
         from ..deployments.sql_registry import SqlRegistry
@@ -105,7 +105,7 @@ def check_custom_layers(layers: Sequence[HTTPLayer], keys: object, limits: objec
     layers = validate_layers(layers)
     if limits is not None or keys not in (None, "open"):
         raise ConfigurationError(
-            "layers must contain KeyAuth and RateLimit themselves: leave keys and limits out"
+            "layers must replace keys and limits: remove both, and put KeyAuth and RateLimit in layers"
         )
     if keys is None and not any(isinstance(layer, KeyAuth) for layer in layers):
         raise ConfigurationError('layers must contain KeyAuth: add it, or set keys="open" to serve anyone')
@@ -133,8 +133,8 @@ def resolve_dialects(dialects: Sequence[str | Dialect] | None) -> dict[str, Dial
             )
         if isinstance(dialect, str | type) or dialect.name in by_name:
             raise ConfigurationError(
-                f"dialects must be Dialect objects, or names of {', '.join(DIALECTS)}, each once"
-                f" (got {dialects!r})"
+                f"dialects must be Dialect objects or names, without duplicates (got {dialects!r}):"
+                f" the names are {', '.join(DIALECTS)}"
             )
         by_name[dialect.name] = dialect
     if not by_name:

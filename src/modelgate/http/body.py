@@ -109,7 +109,7 @@ def read_json_members(request: Request) -> Flow[dict[str, msgspec.Raw]]:
 
 
 def check_body(request: Request, members: Mapping[str, msgspec.Raw], known: Collection[str]) -> Flow[None]:
-    """Check the members of a body that are not decoded, see `modelgate.codecs.json.check_unread_members`."""
+    """Check a body with members that are not used, see `modelgate.codecs.json.check_unread_members`."""
     body = request.content or (yield from read_body(request))
     if len(body) <= LARGE:
         check_unread_members(body, members, known)

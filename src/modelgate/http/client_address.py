@@ -94,10 +94,10 @@ def forwarded_hop(headers: Headers) -> str | None:
 
 
 def forwarded_scheme(headers: Headers) -> Literal["http", "https"] | None:
-    """Return the scheme that the caller used, as its proxy reports it, or None without such a report.
+    """Return the scheme that the caller used, as reported by a proxy, or None if no proxy reports it.
 
-    With several proxies, the field lists a scheme per hop, and the caller's is first. A caller can forge the
-    field unless a proxy overwrites it, but that affects only the caller's own requests.
+    With several proxies, the field lists a scheme per hop, the caller's first. A caller can forge the field
+    unless a proxy overwrites it, but a forged field affects only the caller's own requests.
     """
     proto = headers.get("x-forwarded-proto")
     if proto is None:

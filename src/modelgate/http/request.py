@@ -75,7 +75,7 @@ class BodySizeLimiter:
         self.exceeded = False
 
     def count(self, chunk: bytes) -> bytes:
-        """Count *chunk* and return it. Raises `BodyTooLarge` if it exceeds the limit."""
+        """Count *chunk* and return it. Raises `BodyTooLarge` if the body exceeds the limit."""
         self.received += len(chunk)
         if self.limit is not None and self.received > self.limit:
             self.exceeded = True
@@ -99,16 +99,16 @@ class Request:
         id: Request id, set by `RequestId`.
         params: Variable parts of the path, by their names in the route.
         started: Time at which the request arrived, on the clock of `time.perf_counter`.
-        timing: Durations of its phases, set by `ServerTiming` if the caller requests them.
+        timing: Durations of the phases of the request, set by `ServerTiming` if the caller requests them.
         error_code: Code of the error in the response, or None.
         wire: Wire format of the request.
         context: State beyond HTTP, by default a new `modelgate.RequestContext`.
         body_read: Body as it was sent, or None if it has not been read yet.
         content: Decompressed body, or None if it has not been decompressed yet.
         max_body: Largest body to read, in bytes; None for no limit.
-        read_limit: A pair ``(timeout, on_wait)``, or None. `KeyAuth` sets it while it looks for the key in the
-            body. The body must be received within *timeout* seconds from the arrival of the request. Before
-            waiting for the body, `read` calls ``on_wait(request)``, which may raise an error.
+        read_limit: Limit of `read`, a pair ``(timeout, on_wait)``, or None. The body must be received within
+            *timeout* seconds of the arrival of the request. Before `read` waits for the body, it calls
+            ``on_wait(request)``, which may raise an error. `KeyAuth` sets a limit while it reads the key.
         on_close: Callbacks to call when the request ends, even if no response was sent. The last one is called
             first. A callback that raises an error or is interrupted is called again.
         whole_response: Whether a layer around an app needs the whole body of the response, which is then not
@@ -204,7 +204,10 @@ class Request:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Call the callbacks. The mount calls this when the request ends, twice if interrupted."""
+        """Call the callbacks of `on_close`.
+
+        The mount calls this method when the request ends, and once more if the first call was interrupted.
+        """
         raised = None
         for callback in self.on_close[::-1]:
             try:

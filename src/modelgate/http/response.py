@@ -15,7 +15,7 @@ class Response:
 
     Attributes:
         status: HTTP status.
-        body: Body as bytes, or as an iterable of bytes that streams.
+        body: Body as bytes, or as an iterable of bytes to stream.
         headers: Pairs of field name (lower case) and value.
         reason: Reason phrase; None for the standard one.
     """
@@ -57,7 +57,7 @@ class Response:
         return None
 
     def payload(self, method: str) -> bytes | Iterable[bytes]:
-        """Return the bytes to send, after setting ``Content-Length``, or the body itself if it streams.
+        """Set ``Content-Length``, and return the bytes to send. A body that streams is returned unchanged.
 
         A response to HEAD has a length, but no bytes (RFC 9110, section 9.3.2).
 

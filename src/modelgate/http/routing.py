@@ -27,8 +27,8 @@ class Route:
         path: Path below the mount point. ``{name}`` matches one segment, which is stored in `Request.params`.
             ``{deployment}`` also names the requested deployment, and ``{version}`` the version of its model.
         handler: Function that answers the requests; None for a route that scores rows.
-        is_public: Whether requests bypass keys, limits and all layers except `Deadline`, as health checks
-            do.
+        is_public: Whether requests bypass keys, limits and all layers except `Deadline`. True for health
+            checks, for example.
     """
 
     method: str
@@ -97,7 +97,7 @@ class Router:
         raise NotFound
 
     def nearest(self, path: str) -> WireFormat | None:
-        """Return the wire format with the longest prefix of *path*, or None. For errors of unknown paths."""
+        """Return the wire format for errors of an unknown *path*, from the most similar route, or None."""
         prefixes = [prefix for prefix in self._prefixes if len(prefix) > 1 and path.startswith(prefix)]
         return self._prefixes[max(prefixes, key=len)] if prefixes else None
 

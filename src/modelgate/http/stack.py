@@ -61,7 +61,7 @@ def check_wrapping(application: object, layers: Iterable[object]) -> None:
     for layer in layers:
         if _parameter_names(layer) in _APP_PARAMETERS:
             raise ConfigurationError(
-                f"wrap must get the app first, and then the layers (got {layer!r} later)"
+                f"wrap must get the app first, and then the layers (got the app {layer!r} among the layers)"
             )
 
 

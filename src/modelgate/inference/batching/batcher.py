@@ -3,11 +3,12 @@
 There is no timer. A batch consists of the requests that were queued while the model was busy, or that
 arrived within a few passes of the event loop.
 
-While tables wait, there is a `BatchRun`: the next batch, or the one being scored. The thread that scores it is
-its leader. This is a thread that waits for its own table, or the thread of the event loop if all waiting
-requests belong to one loop, or else a worker thread. The loop may be blocked, and all workers may be waiting
-for this very batch. So a thread that arrives before the run begins takes it over. When a run ends, even by a
-KeyboardInterrupt, the tables without a result are queued again, and the next run is assigned.
+While tables wait, there is a `BatchRun`: the next batch, or the one being scored. The leader of a run is the
+thread that scores its batch. The first choice is a thread that waits for its own table. The second is the
+thread of the event loop, if all waiting requests belong to one loop. The last is a worker thread. The loop
+may be blocked, and all workers may be waiting for this very batch. So a thread that arrives before the run
+begins becomes its leader. When a run ends, even by a KeyboardInterrupt, the tables without a result are
+queued again, and the next run is assigned.
 """
 
 import asyncio
@@ -49,7 +50,7 @@ class Batcher:
         score: Returns the prediction for a table. The prediction for a row must not depend on other rows.
         workers: Threads that call *score* for event loops, and for threads that wait with a timeout. A call
             that takes longer than their `hang_timeout` is stuck. Until it ends, new tables are rejected.
-        inline: Whether to call *score* on the event loop; None to decide by its latency.
+        inline: Whether to call *score* on the event loop; None to decide by the latency of the calls.
         max_rows: Largest number of rows in a call for several tables. A table with at least as many rows is
             scored in a call of its own, without waiting for others.
         max_waiting: Largest number of rows in the queue. Further tables are rejected with `Overloaded`.
@@ -202,9 +203,9 @@ class Batcher:
         """Queue *waiter*. Assign the next run, unless a thread is certain to begin it.
 
         Returns:
-            True if *waiter* is queued; False if it must be scored alone and at once. The latter prevents a
-            deadlock: this thread is scoring a batch of another model, and the current run of this batcher may
-            be waiting for that model.
+            True if *waiter* is queued. False if it must be scored alone and at once, because this thread is
+            scoring a batch of another model: the current run of this batcher may be waiting for that model,
+            so waiting for the run could be a deadlock.
 
         Raises:
             Overloaded: The queue is full, or a call of the model is stuck.
@@ -273,7 +274,7 @@ class Batcher:
         """Score the next batch on *loop*, or in a worker if the call is expected to take long.
 
         While each pass of the loop brings more rows, the batch waits for the next pass. If the call is
-        expensive enough to be worth batching, it waits for one pass in any case.
+        expensive enough to be worth batching, the batch waits for at least one pass.
 
         Args:
             run: The run to lead.
@@ -301,9 +302,9 @@ class Batcher:
             raise
 
     def _submit(self, reason: str, batch: Sequence[Waiter] = ()) -> None:
-        """Submit *batch*, or the next batch of the queue if *batch* is empty, to a worker thread.
+        """Submit *batch* to a worker thread, or the next batch of the queue if *batch* is empty.
 
-        If no worker is available, reject these tables, or the entire queue. The lock must be held.
+        If no thread can be started, reject *batch*, or the entire queue. The lock must be held.
         """
         # If all workers wait for this batch, none becomes free: do not wait for one.
         immediate = bool(batch) or any(waiter.in_worker for waiter in self._queue.waiters)

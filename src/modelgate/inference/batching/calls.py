@@ -100,8 +100,8 @@ class ModelCalls:
         Args:
             batch: Waiters whose tables are scored.
             reason: Reason why the call is made, one of `model_metrics.REASONS`.
-            own: The waiter of this thread; None if there is none. If it is scored alone, the call runs in
-                the current context, which is that of its caller.
+            own: Waiter of this thread, if any. A call for this waiter alone runs in the current context,
+                which is the context of its caller.
 
         Raises:
             Exception: The error that the model raised.

@@ -106,8 +106,8 @@ class BatchRun(msgspec.Struct, eq=False):
         reason: Reason why the call is made, one of `model_metrics.REASONS`.
         thread: The waiting thread that is assigned to score the batch, if any.
         loop: The event loop on which the call is scheduled, if any.
-        certain: Whether a thread is certain to begin the run. It is not if the leader is an event loop,
-            which may be blocked, or a job that may wait in the queue of the worker threads.
+        certain: Whether a thread is certain to begin the run. False for an event loop, which may be blocked,
+            and for a job that may have to wait for a free worker thread.
         batch: Waiters to score; if empty, they are taken from the queue when the run begins.
         ident: Identifier of the thread that has begun the run.
         started_at: Time at which the run began, on the clock of `time.monotonic`.
