@@ -19,7 +19,9 @@ def require_positive_int(option: str, value: object) -> None:
 
 
 def require_positive_seconds(option: str, value: object) -> None:
-    """Raise `ConfigurationError` unless *value* is a positive number of seconds that a thread can wait.
+    """Raise `ConfigurationError` unless *value* is a number of seconds above 0.
+
+    Numbers above `threading.TIMEOUT_MAX` are rejected, because a thread cannot wait that long.
 
     Args:
         option: Name of the option, for the message.

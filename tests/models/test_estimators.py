@@ -81,7 +81,9 @@ TARGETS = {
 }
 """Targets of estimators that do not take three labels or one number."""
 
-EXPECTED_REJECTIONS = {"IsotonicRegression": "does not store its input columns: set schema="}
+EXPECTED_REJECTIONS = {
+    "IsotonicRegression": "does not store its input columns: fit the model, or set schema="
+}
 """Messages by estimator."""
 
 CASES = [pytest.param(*item, id=item[0]) for item in all_estimators() if hasattr(item[1], "predict")]

@@ -37,7 +37,7 @@ def test_formula_gets_a_frame(fit, rows):
 def test_formula_without_a_schema_is_rejected():
     model = statsmodels.formula.api.ols("price ~ age", TRAINING).fit()
 
-    with pytest.raises(ConfigurationError, match=r"does not store its input columns: set schema=Schema\.of"):
+    with pytest.raises(ConfigurationError, match=r"columns: fit the model, or set schema=Schema\.of"):
         score(model, PLAIN)
 
 

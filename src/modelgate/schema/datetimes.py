@@ -31,8 +31,8 @@ def parse_datetime(text: str, *, with_offset: bool, resolution: Resolution | Non
         text: Text to parse.
         with_offset: Whether *text* must have a UTC offset; the result is then in UTC. If False, only an
             offset of zero is allowed.
-        resolution: Resolution of the result; None for microseconds, limited to the years that nanoseconds can
-            represent.
+        resolution: Resolution of the result; None for microseconds. With None or ``ns``, only the years 1678
+            to 2261 are accepted, which fit into 64 bits of nanoseconds.
     """
     match = _ISO_8601.fullmatch(text)
     if match is None:
@@ -74,7 +74,10 @@ def find_zone(name: str) -> datetime.tzinfo:
 
 
 def to_python_datetimes(values: Any, timezone: str | None) -> list[datetime.datetime | None]:
-    """Return the datetime64 *values* as datetimes of microseconds, in *timezone* if that is set. NaT is None."""
+    """Convert datetime64 *values* to Python datetimes, in *timezone* unless that is None.
+
+    Digits beyond microseconds are dropped. NaT becomes None.
+    """
     moments: list[datetime.datetime | None] = values.astype("datetime64[us]").tolist()
     if timezone is None:
         return moments
@@ -83,7 +86,9 @@ def to_python_datetimes(values: Any, timezone: str | None) -> list[datetime.date
 
 
 def read_datetime_dtype(dtype: Any) -> dict[str, Any] | None:
-    """Return the time zone and the resolution of *dtype* as options of a `Column`; None for another dtype.
+    """Return the time zone and the resolution of *dtype* as options of a `Column`.
+
+    Returns None if *dtype* is not one of dates or datetimes.
 
     Args:
         dtype: Dtype of numpy, pandas, polars or pandera.

@@ -1,4 +1,4 @@
-"""Keys of tables: joining tables with equal keys does not change the dtypes that the model gets."""
+"""Keys of tables. Joining tables with equal keys does not change the dtypes that the model gets."""
 
 from collections.abc import Callable, Hashable, Sequence
 from itertools import chain
@@ -23,8 +23,15 @@ _INT64 = range(-(2**63), 2**63)
 def dtype_key(columns: Sequence[Column], *, framed: bool) -> DtypeKey | None:
     """Return the `DtypeKey` for tables of *columns*, or None if the dtypes do not depend on the rows.
 
-    A null turns a column of integers or booleans into floats. In a DataFrame, pandas infers the dtype of
-    a column of the kind ``any`` from its values. An array of numbers is always float64.
+    The dtypes depend on the rows in two cases:
+
+    * A null turns a column of integers or booleans into floats, unless the model gets an array of numbers
+      only, which is always float64.
+    * In a DataFrame, pandas infers the dtype of a column of the kind ``any`` from the values.
+
+    Args:
+        columns: Columns of the schema.
+        framed: Whether the model gets a DataFrame, not an array.
     """
     numbers = [column for column in columns if column.numeric]
     texts = [column for column in columns if not column.numeric]
@@ -45,9 +52,9 @@ def dtype_key(columns: Sequence[Column], *, framed: bool) -> DtypeKey | None:
 
 
 def array_dtype(table: Table) -> type:
-    """Return the dtype of the array for *table*: int64 or float if its values allow that, else object.
+    """Return the dtype of the array for *table*: int64 or float if all values fit, else object.
 
-    Functions such as ``numpy.log1p`` reject objects.
+    The dtype object is avoided, because functions such as ``numpy.log1p`` reject it.
     """
     types = set(map(type, chain.from_iterable(table.texts)))
     if not types <= {int, float, type(None)}:

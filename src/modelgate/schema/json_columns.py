@@ -1,4 +1,7 @@
-"""Rows sent as a JSON object of columns, each an array of values, or an object of values by row number."""
+"""Rows sent as a JSON object of columns.
+
+Each column is an array of values, or an object of values by row number.
+"""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Decoder for rows of raw JSON, which validates while it decodes.
+"""JSON decoder that validates rows while decoding them.
 
 A schema is compiled once into a typed msgspec decoder that turns raw JSON into validated values in one
 pass. This decoder accepts a subset of what `validate_rows` accepts. `validate_rows` runs only on input that

@@ -55,7 +55,7 @@ class FrameConverter:
 class _CategoryConverter:
     """Converter from values to the category dtype with *levels*.
 
-    Unknown values become further levels, so that the model treats them as it treats any unknown level.
+    Values that are not among *levels* become further levels, which the model handles as unknown.
     """
 
     def __init__(self, levels: npt.NDArray[Any]) -> None:
@@ -78,5 +78,5 @@ class _CategoryConverter:
 
 
 def restore_integers(values: Iterable[Any]) -> list[Any]:
-    """Return *values* with floats that are whole numbers as integers."""
+    """Return *values*, with each float that is a whole number, such as 3.0, converted to an integer."""
     return [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]

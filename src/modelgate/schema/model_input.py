@@ -24,9 +24,8 @@ class ModelInput:
 
     Args:
         model: Fitted model.
-        columns: Columns of the schema that read the tables.
-        form: Form of the rows; by default the form that the model is known to take, or the most likely one,
-            see `try_forms`.
+        columns: Columns of the schema with which the tables were validated.
+        form: Form of the rows; None for the most likely form. If several are possible, call `try_forms`.
 
     Attributes:
         form: ``"frame"`` for a DataFrame, ``"array"``, ``"records"`` for a list of dictionaries, or
@@ -34,8 +33,8 @@ class ModelInput:
         dtype_key: Function that decides which tables may be joined (see `DtypeKey`); None if all may.
 
     Raises:
-        ConfigurationError: *form* is unknown; the schema does not have all columns of the model, or the levels
-            of its categorical columns, or is not one text column for texts; or pandas is not installed.
+        ConfigurationError: *form* is unknown, *columns* do not fit the model (a column is missing, the levels
+            of a categorical column are unknown, or texts need a single text column), or pandas is missing.
     """
 
     form: InputForm
@@ -59,12 +58,12 @@ class ModelInput:
     def try_forms(self, predict: Callable[[Any], Any], tables: Iterable[Table]) -> None:
         """Use the first form of rows for which *predict* returns one value for each row of a table.
 
-        Does nothing if the form is certain. If no form works, uses the first one that fails because of the
-        values of the rows, not of their form.
+        Does nothing if only one form is possible. If no form works, uses the first form whose error is about
+        the values of the rows, not about the form.
 
         Args:
             predict: Prediction method of the model.
-            tables: Tables of which one row each is tried.
+            tables: Tables to try. Only the first row of each table is predicted.
         """
         if len(self._forms) == 1:
             return
@@ -162,7 +161,7 @@ class _IntegerArrayConverter:
 
 
 class _RecordConverter:
-    """Converter to dictionaries. They lack optional columns that a caller left out."""
+    """Converter to dictionaries, without the optional columns that are null in a row."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._optional = {column.name for column in columns if not column.required}

@@ -8,16 +8,23 @@ __all__ = ["find_labels", "match_names", "normalize_name"]
 
 
 def normalize_name(name: str) -> str:
-    """Return *name* in Unicode's composed form, with ``_`` in place of spaces, as LightGBM stores it."""
+    """Return *name* in Unicode's composed form, with ``_`` in place of spaces.
+
+    LightGBM replaces spaces in the same way when it stores names.
+    """
     return unicodedata.normalize("NFC", name).replace(" ", "_")
 
 
 def match_names(columns: Sequence[str], sent: Iterable[str]) -> dict[str, str]:
     """Return the column for each unknown name in *sent* that can only stand for one column.
 
-    A name stands for a column if the column was not sent under its own name, both are equal after
-    `normalize_name`, and no other such name or column is equal to them. If the schema has only the columns
-    ``x0``, ``x1``, … of a model that was fitted without names, ``0``, ``1``, … stand for these.
+    A name stands for a column under these conditions:
+
+    * The column was not sent under its own name.
+    * `normalize_name` returns the same text for the name and the column.
+    * It returns this text for no other unknown name and no other column that was not sent.
+
+    If all columns are named ``x0``, ``x1``, … (the model was fitted without names), ``0`` stands for ``x0``.
 
     Args:
         columns: Names of all columns of the schema.
@@ -37,7 +44,7 @@ def match_names(columns: Sequence[str], sent: Iterable[str]) -> dict[str, str]:
 
 
 def find_labels(labels: Iterable[Hashable], columns: Sequence[str]) -> dict[str, Hashable]:
-    """Return the label of each column in a DataFrame, which may have whole numbers as labels."""
+    """Return the *labels* of a DataFrame by column name. A label may be text or a whole number."""
     texts = {str(label): label for label in labels if isinstance(label, str | int)}
     aliases = match_names(columns, texts)
     return {aliases.get(text, text): label for text, label in texts.items()}

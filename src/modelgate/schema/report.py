@@ -51,8 +51,8 @@ class ValidationReport:
     Args:
         missing: Required columns missing from at least one row, in the order of the schema.
         errors: Errors by column name, one for each broken rule.
-        unexpected: Columns that the schema does not have, if it forbids them.
-        suggestions: Missing columns that were probably meant, by the misspelled name that was sent.
+        unexpected: Sent columns that are not in the schema; empty if the schema ignores such columns.
+        suggestions: Names that were probably misspelled, each with the missing column that was meant.
         wrapper: Name of the object in which the columns were sent, one level too deep; None if they were not
             nested.
     """
@@ -73,7 +73,7 @@ class ValidationReport:
         error.add(row)
 
     def add_missing(self, column: Column, rows: Sequence[Mapping[str, object]]) -> None:
-        """Record that *column* is missing, and from which rows, unless it is missing from all."""
+        """Record that *column* is missing. If only some rows lack the column, also record which."""
         self.missing.append(column.name)
         # Rejecting many rows without any of many columns must be cheap.
         if len(self.missing) <= SHOWN_ERRORS:

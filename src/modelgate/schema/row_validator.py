@@ -71,7 +71,7 @@ def _find_wrapper(rows: Sequence[Mapping[str, object]], names: Collection[str]) 
 def _use_column_names(
     columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]
 ) -> Sequence[Mapping[str, Any]]:
-    """Return *rows* with the schema's spelling of names that can only mean one column."""
+    """Return *rows* with misspelled names replaced by column names, see `match_names`."""
     aliases = match_names([column.name for column in columns], dict.fromkeys(chain.from_iterable(rows)))
     if not aliases:
         return rows

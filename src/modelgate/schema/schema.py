@@ -46,7 +46,7 @@ class Schema:
             if not isinstance(column, Column):
                 raise ConfigurationError(f"columns must be a sequence of Column (got {column!r})")
         if not self.columns:
-            raise ConfigurationError("columns must be at least one Column (got none)")
+            raise ConfigurationError("columns must contain at least one Column (got none)")
         names = [column.name for column in self.columns]
         if len(set(names)) != len(names):
             duplicate = next(name for name in names if names.count(name) > 1)
@@ -79,11 +79,11 @@ class Schema:
 
         Args:
             model: Fitted estimator, or a pipeline, a search or an ensemble of estimators.
-            X: Training rows, as a DataFrame or an array, from which the kind of a column is read if the model
-                does not store it. None to use only the model.
+            X: Training rows, as a DataFrame or an array. They supply the column kinds that the model does not
+                store. None to use only the model.
 
         Raises:
-            ConfigurationError: The model stores neither names nor number of its input columns, or
+            ConfigurationError: The model stores neither the names nor the number of its input columns, or
                 encodes dates or other values that JSON cannot represent.
         """
         return cls(infer_columns(model) if X is None else infer_columns_with_training(model, X))
@@ -98,7 +98,8 @@ class Schema:
 
         Args:
             frame: Representative rows, preferably the training data.
-            max_levels: Maximum number of distinct values for a text column to get levels.
+            max_levels: Maximum number of levels of a text column. A column with more distinct values gets
+                none.
 
         Raises:
             ConfigurationError: *frame* is not a DataFrame, or a column contains lists, bytes or other
@@ -108,7 +109,7 @@ class Schema:
 
     @classmethod
     def from_signature(cls, signature: object) -> "Schema":
-        """Create a schema from an MLflow signature: names, types and which columns are optional.
+        """Create a schema with the column names, types and optional columns of an MLflow signature.
 
         Args:
             signature: MLflow ``ModelSignature``, its ``inputs``, or the ``to_dict()`` of either.
@@ -123,8 +124,10 @@ class Schema:
     def from_pandera(cls, schema: object) -> "Schema":
         """Create a schema from a pandera ``DataFrameSchema``: types, nulls, defaults and checks.
 
-        The equivalent of ``strict=True`` is ``schema.with_options(extra_columns="forbid")``, that of
-        ``coerce=True`` is ``schema.with_options(coerce_strings=True)``.
+        Two options of pandera are not converted. Set their equivalents with `with_options`:
+
+        * ``strict=True``: ``schema.with_options(extra_columns="forbid")``
+        * ``coerce=True``: ``schema.with_options(coerce_strings=True)``
 
         Args:
             schema: pandera ``DataFrameSchema``. For a ``DataFrameModel``, pass its ``to_schema()``.
@@ -171,12 +174,11 @@ class Schema:
         """Return a copy with other rules for some columns: ``schema.with_columns({"active": bool})``.
 
         Args:
-            columns: For each column name, a value as in `of`. Unless the value is a `Column`, the options
-                *required*, *nullable* and *description* do not change.
+            columns: New rules by column name, in any form that `of` accepts. Unless the new rules are a
+                `Column`, the options *required*, *nullable* and *description* do not change.
 
         Raises:
-            ConfigurationError: The schema has no column with one of the names, or `of` does not accept a
-                value.
+            ConfigurationError: A name is not a column of the schema, or `of` would reject the new rules.
         """
         for name in columns:
             if name not in self.names:
@@ -213,12 +215,19 @@ class Schema:
     def read(self, rows: object, max_rows: int | None = None) -> Table:
         """Validate *rows* and return them as a table.
 
+        The rows are encoded data or Python values:
+
+        * raw JSON: an object for one row, or an array of objects
+        * `CSV` or `SplitRows`
+        * a mapping: one row, or columns if all values are sequences
+        * a sequence of mappings
+        * an array of shape (rows, columns), in the order of the schema
+        * a pandas or polars DataFrame
+
+        In Python values, NaN counts as null, a date as its ISO 8601 text, and a Decimal as a number.
+
         Args:
-            rows: Raw JSON (an object for one row, or an array of objects), `CSV`, `SplitRows`, or Python
-                values: a mapping (one row, or columns if all its values are sequences), a sequence of
-                mappings, an array of shape (rows, columns) in the order of the schema, or a pandas or
-                polars DataFrame. In Python values, NaN counts as null, a date as its ISO 8601 text, and
-                a Decimal as a number.
+            rows: Rows in one of these forms.
             max_rows: Maximum number of rows; None for no limit.
 
         Raises:
@@ -290,7 +299,9 @@ def _names_as_text(names: Iterable[Any]) -> dict[Any, str]:
                 f"Column names must be text (got {name!r}): rename the column, or send an array"
             )
     if len(set(texts.values())) < len(texts):
-        raise InvalidInput("Column names must be different (got a number and the same number as text)")
+        raise InvalidInput(
+            "Column names must be different (got a number and the same number as text): rename one"
+        )
     return texts
 
 

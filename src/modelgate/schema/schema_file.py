@@ -134,7 +134,9 @@ def write_file(path: str | Path, columns: Sequence[Column], options: SchemaOptio
 
 def _object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({key for key, _ in pairs}) != len(pairs):
-        raise ConfigurationError("a key occurs twice in one object: remove one of them")
+        raise ConfigurationError(
+            "keys of an object must be different (got the same key twice): remove one of them"
+        )
     return dict(pairs)
 
 

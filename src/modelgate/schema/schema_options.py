@@ -26,7 +26,7 @@ class SchemaOptions:
         coerce_strings: Whether to accept numbers and booleans sent as text, as in CSV.
         unknown_levels: How to treat a value that is not among a column's levels: ``"reject"`` it,
             ``"accept"`` it, or accept it and ``"warn"`` in the response.
-        nan: How to treat NaN in Python values: as ``"null"``, or ``"reject"`` it.
+        nan: How to treat NaN in Python values: ``"null"`` to treat it as null, ``"reject"`` to reject it.
         na_values: CSV cells that mean null in columns of numbers, booleans and dates, besides empty cells. By
             default those that pandas and R write.
         csv_header: Whether the first line of CSV has the column names. If not, the cells are in the order of
@@ -70,5 +70,5 @@ class SchemaOptions:
 
 
 def _may_mean_null(text: object) -> bool:
-    """Return whether *text* can mean null in CSV. Numbers and booleans cannot, as in JSON."""
+    """Return whether *text* can mean null in CSV. A number or a boolean cannot."""
     return isinstance(text, str) and all(parse_text(Column("x", kind), text) == text for kind in _TYPED)

@@ -28,7 +28,8 @@ class Table:
         columns: Columns of the schema.
         numbers: float64 array of shape (rows, numeric columns), for the columns of kind ``number``,
             ``integer`` and ``boolean``, in their order. Null is NaN.
-        texts: Values of each other column, in their order: text, datetime64, or anything. Null is None.
+        texts: One sequence for each other column, in their order, of texts, datetime64 or any values. Null is
+            None.
         warnings: Warnings to return to the caller.
     """
 
@@ -59,9 +60,12 @@ class Table:
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         """Return the values of the column *name* as an array.
 
-        Its dtype is float64, int64, bool or datetime64 according to the kind, and object for ``text`` and
-        ``any``. Integers and booleans with a null among them are float64; null is NaN. Datetimes of a column
-        with a time zone are in UTC; null is NaT.
+        The dtype depends on the kind of the column:
+
+        * ``number``: float64; null is NaN.
+        * ``integer``, ``boolean``: int64 and bool. If there are nulls, float64; null is NaN.
+        * ``datetime``: datetime64, in UTC if the column has a time zone; null is NaT.
+        * ``text``, ``any``: object; null is None.
         """
         column, index = self._locate()[name]
         if column.kind == "datetime":

@@ -22,8 +22,9 @@ __all__ = ["columns_without_guesses", "infer_columns_with_training"]
 def infer_columns_with_training(model: Any, X: Any) -> list[Column]:  # noqa: N803  scikit-learn's word
     """Return the columns that *model* needs, refined by its training rows *X*.
 
-    A column of the kind ``any`` or ``number`` gets the kind of its values in *X*, and a number that *X*
-    confirms no longer accepts booleans. Names that LightGBM changed get their original spelling.
+    A column of the kind ``any`` or ``number`` gets the kind of its values in *X*. If *X* confirms that a
+    column holds numbers, the column no longer accepts booleans. Names that LightGBM changed get their
+    original spelling.
 
     Args:
         model: Fitted estimator.
@@ -53,7 +54,7 @@ def infer_columns_with_training(model: Any, X: Any) -> list[Column]:  # noqa: N8
 
 
 def _refine_kind(column: Column, values: Any) -> Column:
-    """Return *column*, with the kind of its training *values* if these contradict the inferred kind."""
+    """Return *column*, with the kind of the training *values* if they contradict the inferred kind."""
     dtype = getattr(getattr(values, "dtype", None), "kind", "O")
     if column.levels is not None or column.kind not in ("any", "number") or dtype == "m":
         return column
@@ -76,9 +77,9 @@ def _refine_kind(column: Column, values: Any) -> Column:
 
 
 def columns_without_guesses(raw: bytes) -> Mapping[str, Any]:
-    """Return CSV columns by name: the values if they are certainly text or booleans, else None.
+    """Return the values of each CSV column that certainly holds text or booleans, by name.
 
-    The value of a column of digits is None, because digits may be numbers or codes.
+    Other columns are None. For example, a column of digits may hold numbers or codes.
     """
     reader = csv.DictReader(io.StringIO(raw.decode("utf-8-sig")))
     rows, names = list(reader), reader.fieldnames or ()

@@ -13,9 +13,9 @@ ALLOW_UNKNOWN_LEVELS = (
 
 
 def describe_rejected_levels(model: Any, schema: Schema) -> str | None:
-    """Return a sentence about the columns of *schema* whose unknown values only the schema rejects.
+    """Return a sentence about the columns in which *schema* rejects unknown values, but *model* accepts them.
 
-    Returns None if there are none.
+    Returns None if there are no such columns.
     """
     if schema.options.unknown_levels != "reject" or not hasattr(model, "predict"):
         return None

@@ -18,7 +18,7 @@ class Description:
         version: Version of the model.
         model_id: Name of the model.
         schema: Schema of the input.
-        targets: Predicted targets. For a function, only the names may be known.
+        targets: Predicted targets. For a function, all except their names may be unknown.
         function: Whether the model is a function, which may have side effects.
         endpoint: Additional path of the deployment, see `Deployment`; None if it has no such path.
     """

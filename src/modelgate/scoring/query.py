@@ -27,9 +27,9 @@ class Query(msgspec.Struct, eq=False):
         predictor: Predictor of the model; None before the model is fetched from the cache.
         cache_hit: Whether the model was in the cache; None before it is fetched.
         single: Whether the caller sent one row outside of a list, and expects one result outside of a list.
-        max_rows: Largest number of rows in a request, as in the service that defined the wire format. None
-            for no limit.
-        decimals: Number of decimals of predicted numbers, as in the service that defined the wire format.
+        max_rows: Largest number of rows that the service which defined the wire format accepts in a request;
+            None for no limit.
+        decimals: Number of decimals to which the service that defined the wire format rounds predictions;
             None for no rounding.
         passthrough_columns: Columns to echo back; ``"all"`` for all columns, None for none.
         on_rows: Checks that are called with the number of validated rows, and may reject the query.

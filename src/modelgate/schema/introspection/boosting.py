@@ -1,4 +1,4 @@
-"""Categorical columns of XGBoost, LightGBM and CatBoost models, and the levels that these store."""
+"""Categorical columns of XGBoost, LightGBM and CatBoost models, and their stored levels."""
 
 import json
 import re
@@ -34,11 +34,12 @@ XGBoost rejects categories of another dtype than in training."""
 
 
 def stored_categories(model: Any) -> Mapping[int, _Levels | None]:
-    """Return the columns that *model* expects in the category dtype of pandas, by index.
+    """Return the levels of the columns that *model* expects in the category dtype of pandas, by column index.
 
-    The values are their levels, or None if the model does not store them, like XGBoost before version 3.1.
-    LightGBM stores lists of levels, but not their columns. These are the columns declared as categorical
-    features. If their number or their values do not fit the lists, no column is returned.
+    The levels of a column are None if the model does not store levels, as in XGBoost before version 3.1.
+
+    LightGBM stores lists of levels, but not the column of each list. The lists are assigned to the columns
+    declared as categorical features. If the lists do not fit these columns, the result is empty.
     """
     booster = _find_booster(model)
     if library_of(booster) == "xgboost":
@@ -54,9 +55,9 @@ def match_categories(
 
     Args:
         model: Fitted model.
-        names: Names of its columns, in its order.
-        columns: Columns of the schema, by name. Their levels are used if the model stores none, and to
-            identify the categorical columns of LightGBM.
+        names: Column names, in the order of the model.
+        columns: Columns of the schema, by name. Their levels identify the categorical columns of LightGBM,
+            and are used for any model that stores no levels.
 
     Raises:
         ConfigurationError: Neither the model nor the schema has the levels of such a column.
@@ -81,13 +82,16 @@ def match_categories(
 
 
 def categorical_columns(model: Any) -> list[int]:
-    """Return the indices of the columns that CatBoost takes as categories: integers or texts, never floats."""
+    """Return the indices of the categorical columns of a CatBoost model; none for another model.
+
+    CatBoost accepts integers and texts in these columns, but no floats.
+    """
     booster = _find_booster(model)
     return list(booster.get_cat_feature_indices()) if library_of(booster) == "catboost" else []
 
 
 def _find_booster(model: Any) -> Any:
-    """Return the native booster of the first model of these libraries in *model*, or None."""
+    """Return the native booster of the first XGBoost, LightGBM or CatBoost model in *model*, or None."""
     while model is not None and library_of(model) not in ("xgboost", "lightgbm", "catboost"):
         model = first_inside(model)
     if hasattr(model, "get_booster"):
@@ -101,9 +105,9 @@ def _lightgbm_levels(booster: Any) -> list[_Levels]:
 
 
 def _find_lightgbm_columns(text: str, levels: Sequence[_Levels]) -> Mapping[int, _Levels]:
-    """Return the categorical features in the *text* of a model with their *levels*; none if these do not fit.
+    """Assign *levels* to the categorical features in the *text* of a model. Return none if they do not fit.
 
-    The text has the values of a categorical feature, which are indices of its levels: ``-1:0:2:1``.
+    The text lists the values of each categorical feature as indices of levels: ``-1:0:2:1``.
     """
     declared, infos = _LIGHTGBM_COLUMNS.search(text), _LIGHTGBM_VALUES.search(text)
     if declared is None or infos is None:
@@ -115,7 +119,10 @@ def _find_lightgbm_columns(text: str, levels: Sequence[_Levels]) -> Mapping[int,
 
 
 def _match_levels(levels: Sequence[_Levels], columns: Sequence[Column]) -> dict[str, _Levels]:
-    """Return the *levels* that *columns* have, by column name. Both are in the order of the model."""
+    """Match each of the *levels* to a column with the same levels, and return them by column name.
+
+    Both *levels* and *columns* must be in the order of the model.
+    """
     matched: dict[str, _Levels] = {}
     for column in columns:
         following = levels[len(matched) :]
@@ -144,7 +151,11 @@ def _parse_xgboost(booster: Any, indices: Sequence[int]) -> Mapping[int, _Levels
 
 
 def _decode_xgboost(encoder: Mapping[str, Any]) -> _Levels | None:
-    """Return the levels in *encoder*, which has integers, or the bytes of all texts and their offsets."""
+    """Return the levels stored in *encoder*.
+
+    Levels that are integers are stored as such. Levels that are texts are stored as the bytes of all texts,
+    with the offset of each text.
+    """
     if "type" in encoder:
         return np.array(encoder["values"], dtype=_XGBOOST_INTEGERS[encoder["type"]])
     characters, offsets = bytes(value % 256 for value in encoder["values"]), encoder["offsets"]

@@ -64,7 +64,7 @@ def input_names(model: Any) -> list[str]:
     These are ``x0``, ``x1``, … for a model fitted on an array, and ``text`` for one fitted on texts.
 
     Raises:
-        ConfigurationError: The model stores neither names nor number of its input columns.
+        ConfigurationError: The model stores neither the names nor the number of its input columns.
     """
     names = stored_names(model)
     if names is not None and not has_placeholders(model):
@@ -77,7 +77,7 @@ def input_names(model: Any) -> list[str]:
     if count is None:
         raise ConfigurationError(
             f"schema: {type(model).__name__} is not fitted, or does not store its input columns:"
-            " set schema=Schema.of(…)"
+            " fit the model, or set schema=Schema.of(…)"
         )
     return [f"x{index}" for index in range(count)]
 
@@ -102,7 +102,7 @@ def _own_names(model: Any) -> list[str] | None:
 
 
 def last_step_names(model: Any) -> list[str] | None:
-    """Return the column names stored in the last step of a pipeline whose first step stores nothing.
+    """Return the column names stored in the last step of a pipeline.
 
     Returns None if the last step stores no names, or if the first step stores the number of its columns.
     """
@@ -125,8 +125,7 @@ def renames_columns(model: Any) -> bool:
 def has_placeholders(model: Any) -> bool:
     """Return whether the stored names are placeholders that a library created for an array.
 
-    scikit-learn creates no placeholders: if its models store names such as ``0``, they are those of a
-    DataFrame.
+    scikit-learn creates no placeholders. Names such as ``0`` in a scikit-learn model come from a DataFrame.
     """
     names = _own_names(model)
     if names is None:
@@ -139,7 +138,7 @@ def has_placeholders(model: Any) -> bool:
 
 
 def first_inside(model: Any) -> Any:
-    """Return the first estimator inside *model* that receives its unchanged input, or None."""
+    """Return the first estimator inside *model* that receives the unchanged input of *model*, or None."""
     if getattr(model, "steps", None):
         steps = (step for _, step in model.steps if step not in (None, "passthrough"))
         return next((step for step in steps if not hasattr(step, "fit_resample")), None)
@@ -158,7 +157,12 @@ def takes_texts(model: Any) -> bool:
 
 
 class _ColumnTracer:
-    """Tracer of columns through a model, which collects finished paths by their `id`."""
+    """Tracer of columns through a model.
+
+    Attributes:
+        finished: Paths of columns that no further step uses. The `id` of a path is its key, so that no path
+            is collected twice.
+    """
 
     def __init__(self) -> None:
         self.finished: dict[int, ColumnPath] = {}
@@ -241,7 +245,8 @@ class _ColumnTracer:
 def _match_width(step: Any, columns: list[_Provenance]) -> list[_Provenance]:
     """Return as many columns as *step* has inputs.
 
-    If the number of *columns* differs, it is unknown which is which, so each is the merge of all.
+    If *step* has more or fewer inputs than there are *columns*, it is unknown which column is which input.
+    Then every returned column is the merge of all *columns*.
     """
     # CatBoost reports 0 after loading from a file.
     width = getattr(step, "n_features_in_", None) or len(columns)
@@ -265,9 +270,9 @@ def _extend_paths(step: Any, columns: list[_Provenance]) -> list[_Provenance]:
 
 
 def unwrap_estimator(step: Any) -> Any:
-    """Return the fitted estimator to which the wrapper *step* passes its unchanged input.
+    """Return the fitted estimator inside the wrapper *step* that receives the unchanged input of *step*.
 
-    Returns None if *step* is no such wrapper.
+    Returns None if *step* is not a wrapper.
     """
     if hasattr(step, "best_estimator_"):
         return step.best_estimator_
@@ -286,7 +291,7 @@ def unwrap_estimator(step: Any) -> Any:
 def _ensemble_members(step: Any, width: int) -> list[tuple[Any, list[int]]]:
     """Return the members of the ensemble *step*, each with the indices of its input columns.
 
-    For an ensemble of simple estimators of the same type, such as a forest, the list is empty: its trees
+    The list is empty for an ensemble of simple estimators of the same type, such as a forest, because these
     add no information. If there is one estimator per class or output, only the first is returned.
     """
     members = _fitted_members(step)
@@ -303,7 +308,7 @@ def _ensemble_members(step: Any, width: int) -> list[tuple[Any, list[int]]]:
 
 
 def _fitted_members(step: Any) -> list[Any]:
-    """Return the members of an ensemble without scikit-learn's constants for classes that always occur."""
+    """Return the members of an ensemble, except the constants that scikit-learn fits to constant labels."""
     members = getattr(step, "estimators_", None)
     if not isinstance(members, list):
         return []
@@ -321,7 +326,7 @@ def _selected_indices(selection: Any, names: Sequence[str], width: int) -> list[
     Args:
         selection: Name, index, slice, mask, or a list of names or indices.
         names: Input names of the ColumnTransformer.
-        width: Number of its input columns.
+        width: Number of input columns of the ColumnTransformer.
     """
     if isinstance(selection, UserList):
         # The remainder in scikit-learn 1.6. Reading its items directly causes a warning.

@@ -95,7 +95,7 @@ def imputes(step: Any, index: int | None) -> bool:
 
 
 def encodes_none(step: Any, index: int | None) -> bool:
-    """Return whether null was None, not NaN, in column *index* of the training data of *step*."""
+    """Return whether nulls in input column *index* were None, not NaN, when *step* was trained."""
     if is_imputer(step):
         return getattr(step, "missing_values", math.nan) is None
     categories = getattr(step, "categories_", None)
@@ -121,7 +121,10 @@ def is_passthrough(step: Any) -> bool:
 
 
 def only_checks_names(step: Any) -> bool:
-    """Return whether *step* passes its input on after checking that it has all columns, even unused ones."""
+    """Return whether *step* itself only checks the input for missing columns, and passes the input on.
+
+    Such a step requires even columns that no further step uses.
+    """
     return hasattr(step, "transformers_") or type(step).__name__ == "OutputCodeClassifier"
 
 
@@ -134,7 +137,7 @@ def takes_anything(step: Any) -> bool:
 
 
 def tag(step: Any, *names: str) -> bool:
-    """Return whether at least one of the ``input_tags`` *names* of scikit-learn is True for *step*."""
+    """Return whether at least one of scikit-learn's ``input_tags`` in *names* is True for *step*."""
     tags = getattr(step, "__sklearn_tags__", None)
     return tags is not None and any(getattr(tags().input_tags, name) for name in names)
 
@@ -148,10 +151,10 @@ def is_sklearn_subclass(step: Any, name: str) -> bool:
 def training_stats(
     steps: Sequence[tuple[Any, int | None]],
 ) -> tuple[Level | None, tuple[float, float] | None]:
-    """Return the typical value and the observed range of a column in training, each None if unknown.
+    """Return the typical value and the observed range of a column in training. Either is None if unknown.
 
-    Imputers store a typical value; the first other step, for example a scaler, may store both. Later
-    steps are not read, because their statistics are those of transformed values.
+    An imputer stores a typical value. The first step that is not an imputer, for example a scaler, may store
+    both. Later steps are not read, because they store statistics of transformed values.
 
     Args:
         steps: Estimators that process the column, in order, each with the column's index in its input.

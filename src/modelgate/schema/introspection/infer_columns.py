@@ -32,11 +32,12 @@ def infer_columns(model: Any) -> list[Column]:
     """Return the columns that *model* needs, in the order of its training data.
 
     Columns that a ColumnTransformer drops are left out, although ``feature_names_in_`` contains them.
-    Numbers may be sent as booleans, because a model does not store which of them were booleans in training.
+    Columns of numbers accept booleans, because a model does not store which of its columns held booleans in
+    training.
 
     Raises:
-        ConfigurationError: The model stores neither names nor number of its input columns, or encodes
-            dates or other values that JSON cannot represent.
+        ConfigurationError: The model stores neither the names nor the number of its input columns, or
+            encodes dates or other values that JSON cannot represent.
     """
     inputs = mlflow_inputs(model)
     if inputs is not None:
@@ -206,10 +207,12 @@ def _with_training_stats(
 
 
 def _accepts_null(path: ColumnPath) -> bool:
-    """Return whether every step of *path* accepts null, up to one that imputes it.
+    """Return whether every step of *path* accepts null, up to the first step that imputes nulls.
 
-    scikit-learn's tag ``allow_nan`` does not answer this. For a pipeline it is False even if the first
-    step is an imputer. For a single step it is not enough: a scaler has it, but passes NaN on.
+    The steps are checked one by one, because the tag ``allow_nan`` of scikit-learn does not suffice:
+
+    * A pipeline lacks the tag even if the first step is an imputer.
+    * A scaler has the tag, but passes NaN on to a step that may reject NaN.
     """
     for step, index in path.steps:
         if imputes(step, index):

@@ -15,11 +15,11 @@ _KNOWN = ("sklearn", "xgboost", "lightgbm", "catboost")
 
 
 def possible_forms(model: Any, *, named: bool) -> tuple[InputForm, ...]:
-    """Return the forms of rows that *model* may take, most likely first; a single form if it is certain.
+    """Return the forms of rows that *model* may take, most likely first. A single form is certain.
 
     Args:
         model: Fitted model.
-        named: Whether it stores the names of its columns.
+        named: Whether the model stores column names.
     """
     if takes_texts(model):
         return ("texts",)

@@ -68,5 +68,10 @@ def kind_of_dtype(name: Any, dtype: str) -> Kind:
 
 
 def unreadable(name: Any, what: str) -> ConfigurationError:
-    """Return an error which says that *what*, such as a type, cannot be converted in the column *name*."""
+    """Return the error for a column that cannot be converted.
+
+    Args:
+        name: Column name.
+        what: Unsupported property of the column, such as its type.
+    """
     return ConfigurationError(f"column {name!r}: {what} cannot be converted: define this Column by hand")

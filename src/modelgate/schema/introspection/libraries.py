@@ -21,7 +21,7 @@ def library_of(model: Any) -> str:
 
 
 def accepts_null(model: Any) -> bool:
-    """Return whether *model* is of a boosting library. All of them accept null in columns of numbers."""
+    """Return whether *model* is from a boosting library, and so accepts null in columns of numbers."""
     return library_of(model) in ("xgboost", "lightgbm", "catboost")
 
 
@@ -43,8 +43,11 @@ def mlflow_inputs(model: Any) -> Any:
 def library_names(model: Any) -> Any:
     """Return the column names that a model stores in its library's own way, or None.
 
-    CatBoost has ``feature_names_``, XGBoost ``feature_names``, LightGBM's ``Booster`` ``feature_name()``, a
-    result of statsmodels ``exog_names``, and an MLflow model a signature.
+    * CatBoost: ``feature_names_``
+    * XGBoost: ``feature_names``
+    * ``Booster`` of LightGBM: ``feature_name()``
+    * Result of statsmodels: ``exog_names``
+    * MLflow: the signature of the model
     """
     inputs = mlflow_inputs(model)
     if inputs is not None:

@@ -11,10 +11,16 @@ __all__ = ["Objective", "read_objective"]
 class Objective(NamedTuple):
     """Meaning of the output of a booster.
 
+    The output is one of these:
+
+    * ``"binary"``: the probability of class 1, or of each label if a row may have several labels
+    * ``"multiclass"``: the probability of each class
+    * ``"labels"``: the predicted class
+    * ``"numbers"``: any other numbers
+
     Args:
-        output: ``"binary"`` for the probability of class 1, or one probability for each of several labels;
-            ``"multiclass"`` for a probability for each class; ``"labels"``; or ``"numbers"``.
-        classes: Number of classes, which are 0, 1, …; 0 for numbers.
+        output: Name of the output.
+        classes: Number of classes. The classes are 0, 1, …; an output of numbers has 0 classes.
     """
 
     output: Literal["binary", "multiclass", "labels", "numbers"]

@@ -93,7 +93,10 @@ def _to_levels(name: Any, values: Iterable[Any]) -> tuple[Any, ...]:
 
 
 def _merge_options(name: Any, options: dict[str, Any], more: dict[str, Any]) -> None:
-    """Add *more* to *options*, so that both apply: the tighter bound, and the levels in both lists."""
+    """Add *more* to *options*.
+
+    If both have the same bound, the tighter one applies. If both have levels, the common levels apply.
+    """
     for option, value in more.items():
         if option not in options:
             options[option] = value
@@ -104,4 +107,4 @@ def _merge_options(name: Any, options: dict[str, Any], more: dict[str, Any]) -> 
         elif option == "levels":
             options[option] = tuple(level for level in options[option] if level in value)
         else:
-            raise unreadable(name, f"a second {option}")
+            raise unreadable(name, f"a second check of its {option}")

@@ -22,14 +22,14 @@ def infer_from_sample(frame: Any, max_levels: int = 20) -> list[Column]:
 
     Args:
         frame: Representative rows.
-        max_levels: Maximum number of distinct values for a text column to get levels.
+        max_levels: Maximum number of levels of a text column. A column with more distinct values gets none.
 
     Raises:
-        ConfigurationError: *frame* is not a DataFrame, *max_levels* is not a whole number from 0, or a
-            column contains values that JSON cannot represent.
+        ConfigurationError: *frame* is not a DataFrame, *max_levels* is not a whole number of at least 0,
+            or a column contains values that JSON cannot represent.
     """
     if type(max_levels) is not int or max_levels < 0:
-        raise ConfigurationError(f"max_levels must be a whole number from 0 (got {max_levels!r})")
+        raise ConfigurationError(f"max_levels must be a whole number of at least 0 (got {max_levels!r})")
     frame = frame.to_native() if hasattr(frame, "to_native") else frame  # narwhals
     if hasattr(frame, "iter_columns"):
         return [infer_from_values(series.name, series, max_levels) for series in frame.iter_columns()]
@@ -48,7 +48,7 @@ def infer_from_values(name: Any, series: Any, max_levels: int) -> Column:
     Args:
         name: Column name.
         series: Column of a DataFrame, or a one-dimensional array.
-        max_levels: Maximum number of distinct values for a text column to get levels.
+        max_levels: Maximum number of levels of a text column. A column with more distinct values gets none.
 
     Raises:
         ConfigurationError: The column contains values that JSON cannot represent.
@@ -95,7 +95,7 @@ def _to_list(series: Any) -> list[Any]:
 
 
 def _find_datetime_options(series: Any, values: list[Any]) -> dict[str, Any] | None:
-    """Return the options of a datetime column; None for another one."""
+    """Return the options of a datetime column, or None if *series* has no datetimes."""
     options = read_datetime_dtype(series.dtype)
     if options is None and str(series.dtype) == "object":
         present = [value for value in values if value is not None]
@@ -109,9 +109,9 @@ def _is_nan(value: Any) -> bool:
 
 
 def _find_categories(series: Any) -> list[Any] | None:
-    """Return the categories of a categorical *series*, or None for another dtype.
+    """Return the categories of a categorical *series*, or None if *series* is not categorical.
 
-    A polars Categorical does not list its categories: the distinct values are returned.
+    A polars Categorical does not list its categories, so its distinct values are returned.
     """
     categories = getattr(series.dtype, "categories", None)
     if categories is not None and hasattr(categories, "tolist"):

@@ -1,4 +1,4 @@
-"""Columns whose unknown categories a fitted model accepts."""
+"""Columns in which a fitted model accepts unknown categories."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ _ACCEPTING = ("ignore", "warn", "infrequent_if_exist", "use_encoded_value")
 
 
 def columns_with_unknown_levels(model: Any) -> set[str]:
-    """Return the names of the columns that *model* encodes and whose unknown categories it accepts.
+    """Return the names of the encoded columns in which *model* accepts unknown categories.
 
-    Encoders of scikit-learn accept them with ``handle_unknown="ignore"`` or similar options. TargetEncoder
-    and the categorical columns of HistGradientBoosting always accept them. The set is empty if the columns of
-    *model* cannot be traced.
+    Encoders of scikit-learn accept unknown categories with ``handle_unknown="ignore"`` or a similar option.
+    TargetEncoder and HistGradientBoosting always accept them. The set is empty if the columns of *model*
+    cannot be traced.
     """
     try:
         paths = paths_through(model)

@@ -27,7 +27,7 @@ class ModelMetadata(NamedTuple):
 
     Attributes:
         schema: Schema of the input.
-        targets: Predicted targets; None if they are not stored, so that the model must be loaded.
+        targets: Predicted targets; None if the metadata lacks them. Then only the loaded model has them.
         version: Version of the model.
     """
 
@@ -39,17 +39,17 @@ class ModelMetadata(NamedTuple):
 class LoadModel:
     """Scoring layer that fetches the model and sets `Query.predictor` and `Query.cache_hit`.
 
-    It also provides the schema, the targets and the version of the model. While the model is in memory, they
-    are read from the model itself, and otherwise from the metadata stored with it.
+    The layer also provides the schema, the targets and the version of the model. It reads them from the model
+    while the model is in memory, and otherwise from the metadata stored with the model.
 
     Args:
-        source: Predictor, which stays in memory, or a function that returns the predictor and whether it was
-            in memory, either directly or as a flow. The function is called with `Query.load_timeout`. For a
-            `ModelCache` of predictors, pass ``partial(cache.get, name)``.
-        describe: Function that returns the metadata without loading the model, or None if no metadata is
+        source: Predictor that stays in memory, or a function that loads one. The function is called with
+            `Query.load_timeout`. It returns the predictor and whether the predictor was already in memory,
+            either directly or as a flow. For a `ModelCache` of predictors, pass ``partial(cache.get, name)``.
+        describe: Function that returns the stored metadata without loading the model, or None if no metadata is
             stored. By default, the model is loaded to get its metadata.
-        peek: Function that returns the predictor if it is in memory, else None. By default, *source* is always
-            called.
+        peek: Function that returns a predictor that is in memory, or None if it must be loaded. By default,
+            *source* is always called.
 
     Attributes:
         failed: Whether the last finished load failed.
@@ -88,14 +88,14 @@ class LoadModel:
 
     @property
     def schema_source(self) -> Schema | Callable[[Query], Flow[Schema]]:
-        """Schema of a model that stays in memory, or else `schema`. For `Validate`."""
+        """Schema for `Validate`: the schema itself if the model stays in memory, else the method `schema`."""
         return self.schema if self._predictor is None else self._predictor.schema
 
     def schema(self, query: Query) -> Flow[Schema]:
         """Return the schema of the model.
 
-        If the model is unavailable, return the last known schema, so that invalid rows are still rejected for
-        their errors.
+        If the model is unavailable, return the last known schema. Callers who send invalid rows then still
+        get the validation errors.
         """
         predictor = self._use_loaded(query)
         if predictor is not None:
@@ -136,12 +136,18 @@ class LoadModel:
             yield from self.predictor()
 
     def predictor(self, timeout: float | None = None) -> Flow[Predictor]:
-        """Return the predictor, loading the model if it is not in memory. For *timeout*, see `ModelCache.get`."""
+        """Return the predictor. Load the model if it is not in memory.
+
+        For *timeout*, see `ModelCache.get`.
+        """
         query = Query(b"", load_timeout=timeout)
         return self._use_loaded(query) or (yield from self._load(query))
 
     def _model_or_metadata(self, query: Query) -> Flow[Predictor | ModelMetadata]:
-        """Return the predictor if it is in memory, else stored metadata, else the predictor after loading it."""
+        """Return the predictor if it is in memory, else stored metadata.
+
+        If there is no metadata, load the model and return the predictor.
+        """
         described: Predictor | ModelMetadata | None = self._use_loaded(query)
         if described is None and self._describe is not None:
             described = yield from self._read_metadata(self._describe)

@@ -16,12 +16,12 @@ _SMALL_ARRAY = 32
 
 
 class Round:
-    """Scoring layer that rounds predicted numbers. It does not change labels, integers and probabilities.
+    """Scoring layer that rounds predicted numbers. It does not change labels, integers or probabilities.
 
     Args:
-        decimals: Number of decimals from 0 to 15, or None for no rounding. The default is 2, as in the
-            ML Clever Prediction API, "Success Response". ``"service"`` rounds as the service that defined the
-            wire format of the request.
+        decimals: Number of decimals from 0 to 15; None for no rounding; ``"service"`` for the number used by
+            the service that defined the wire format of the request. The default of 2 comes from the section
+            "Success Response" of the ML Clever Prediction API.
 
     Raises:
         ConfigurationError: *decimals* has another value.
@@ -59,8 +59,9 @@ def _round(values: npt.NDArray[Any], decimals: int) -> npt.NDArray[Any]:
 def round_half_even(values: npt.NDArray[np.float64], decimals: int) -> npt.NDArray[np.float64]:
     """Round each of *values* exactly as ``round(value, decimals) + 0.0`` does, but faster.
 
-    `numpy.round` may differ, because it multiplies first: 2.675, which is stored as slightly less, becomes
-    2.68, and 1e307 becomes infinite. Values for which it may differ are rounded by Python.
+    `numpy.round` may return another result, because it multiplies first. For example, it rounds the float
+    2.675, which is slightly less than the number 2.675, to 2.68, and 1e307 to infinity. Such values are
+    rounded by Python.
     """
     if len(values) <= _SMALL_ARRAY:
         return np.array([round(value, decimals) + 0.0 for value in values.tolist()])

@@ -30,8 +30,8 @@ class ShadowReport(NamedTuple):
 
     Attributes:
         rows: Number of rows that both models have scored.
-        agreed: Number of rows for which both models predicted the same: equal labels, and numbers that are
-            equal to one part in a million. NaN equals NaN.
+        agreed: Number of rows for which both models predicted the same. Labels must be equal; numbers may
+            differ by one part in a million. NaN equals NaN.
         difference: Mean absolute difference of the predicted finite numbers; None if there are none.
         failed: Number of requests that the shadow failed to score.
         dropped: Number of requests that were not compared because the queue of the shadow was full.
@@ -45,9 +45,9 @@ class ShadowReport(NamedTuple):
 
 
 class ShadowLayer:
-    """Scoring layer that scores a sample of the requests with a shadow as well, in a thread.
+    """Scoring layer that also scores a sample of the requests with a shadow, in another thread.
 
-    It compares the predictions of the models, so layers that change predictions must be outside of it.
+    The layer compares the predictions of both models. Layers that change predictions must be outside of it.
 
     Args:
         name: Deployment name.

@@ -76,7 +76,12 @@ class Validate:
 
 
 def _rows_from_columns(raw: bytes, error: InvalidInput) -> Flow[SplitRows]:
-    """Decode *raw* as an object of columns, or raise *error*, about *raw* as a row, if it is not one."""
+    """Decode *raw* as an object of columns. If *raw* is not such an object, raise *error*.
+
+    Args:
+        raw: JSON object that could not be read as a row.
+        error: Error raised when *raw* was read as a row.
+    """
     try:
         return (yield from run(rows_from_columns, raw)) if is_large(raw) else rows_from_columns(raw)
     except MalformedBody:
