@@ -90,7 +90,7 @@ def test_load_model_rejects_invalid_digests(joblib_file, sha256):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("churn.sav", r"must end in .*\.joblib, \.pkl or \.pickle"),
+        ("churn.sav", r"must end in .*\.joblib, \.pkl, \.pickle"),
         ("churn", "skops"),
         ("none.skops", "no such file"),
         ("d.skops", "no such"),

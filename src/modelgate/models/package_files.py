@@ -60,19 +60,19 @@ def check_file(path: Path, policy: LoadPolicy) -> None:
 
 
 def split_name(path: PurePath) -> tuple[str, str]:
-    """Return the stem and the suffix of a model file's name; the suffix is empty if it is not in `SUFFIXES`.
+    """Return the stem and the suffix of the name of a model file.
 
-    A version may contain dots, and a pickle has two suffixes if it is compressed: ``churn@1.10`` and
-    ``.joblib.gz``.
+    The suffix is one of `SUFFIXES`, or empty. A version may contain dots, and a compressed pickle has two
+    suffixes: ``churn@1.10.joblib.gz`` is split into ``churn@1.10`` and ``.joblib.gz``.
     """
     suffix = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), "")
     return path.name.removesuffix(suffix), suffix
 
 
 def model_files(paths: Iterable[P]) -> dict[str, P]:
-    """Return the model files among *paths* by their stems.
+    """Return the model files among *paths*, with their stems as keys.
 
-    Of several files with the same stem, the one whose suffix comes first in `SUFFIXES` is returned.
+    If several files have the same stem, only the one whose suffix comes first in `SUFFIXES` is returned.
     """
     files = [(*split_name(path), path) for path in paths]
     ranked = sorted((file for file in files if file[1]), key=lambda file: SUFFIXES.index(file[1]))
@@ -83,19 +83,20 @@ def check_name(path: Path) -> None:
     """Raise `ConfigurationError` unless *path* is an existing model file."""
     if not split_name(path)[1]:
         raise ConfigurationError(
-            f"the file name must end in {PACKAGE}, .skops, .onnx, .joblib, .pkl or .pickle (pickles may be"
-            f" compressed, as in .joblib.gz), or {', '.join(BOOSTER_SUFFIXES[:-1])} or {BOOSTER_SUFFIXES[-1]}"
+            f"the file name must end in {PACKAGE}, .skops, .onnx, .joblib, .pkl, .pickle,"
+            f" {', '.join(BOOSTER_SUFFIXES[:-1])} or {BOOSTER_SUFFIXES[-1]}: rename or convert the file (a"
+            " compressed pickle ends in .joblib.gz, for example)"
         )
     if not is_model_file(path):
         raise ConfigurationError("there is no such file: check the path")
 
 
 def check_bare_file(suffix: str, read: Callable[[], bytes], policy: LoadPolicy) -> None:
-    """Raise `ConfigurationError` if *policy* forbids a bare file, which is a model file without a package.
+    """Raise `ConfigurationError` if *policy* forbids a bare file: a model file that is not a package.
 
     Args:
         suffix: Suffix of the file name.
-        read: Function that returns the content. It is called only if the error suggests a digest.
+        read: Function that returns the content of the file. Called only to show its digest in an error.
         policy: Checks that the file must pass.
     """
     if suffix in PICKLE_SUFFIXES and policy.sha256 is None:
@@ -136,8 +137,8 @@ def _load_metadata(path: Path, policy: LoadPolicy) -> PackageMetadata | None:
 def check_identity(path: Path, manifest: Manifest, policy: LoadPolicy) -> None:
     """Raise `ConfigurationError` if the name or version of a signed package does not match its file name.
 
-    Otherwise, everybody with write access to the folder could rename files, to serve another signed model or
-    an old version.
+    Without this check, anyone with write access to the folder could rename a file. The store would then serve
+    another signed model, or an old version.
     """
     if not policy.requires_signature:
         return
@@ -155,7 +156,7 @@ def check_identity(path: Path, manifest: Manifest, policy: LoadPolicy) -> None:
 
 
 def metadata_bytes(content: bytes, suffix: str) -> bytes | None:
-    """Return a zip file of only the metadata of a package (see `pack_metadata`), or None for a bare file."""
+    """Return a zip file with only the metadata of a package, or None for a bare file. See `pack_metadata`."""
     if suffix != PACKAGE:
         return None
     archive = ZipArchive(io.BytesIO(content))

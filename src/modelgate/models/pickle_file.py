@@ -1,4 +1,4 @@
-"""Read and write pickles: files of joblib and of the pickle module. Loading one runs the code in it."""
+"""Read and write the pickle files of joblib and the pickle module. Loading a pickle runs the code in it."""
 
 import bz2
 import importlib
@@ -71,7 +71,7 @@ def decompress(content: bytes, limit: int = sys.maxsize) -> bytes:
 
 
 def write_pickle(model: Any) -> tuple[bytes, Any]:
-    """Serialize *model* with joblib, and return the bytes and the estimator that is deserialized from them.
+    """Serialize *model* with joblib. Return the bytes, and an estimator that was read back from the bytes.
 
     Raises:
         ConfigurationError: joblib is missing, or cannot write the model.
@@ -83,8 +83,9 @@ def write_pickle(model: Any) -> tuple[bytes, Any]:
         raise
     except Exception as error:
         raise ConfigurationError(
-            f"model: joblib cannot write the model ({error}): a pickle refers to functions and classes by name,"
-            " so define those of the model with def and class in a module that the server can import"
+            f"model: joblib cannot write the model ({error}): define the functions and classes of the model"
+            " with def and class, in a module that the server can import, because a pickle contains only"
+            " their names"
         ) from error
     return buffer.getvalue(), read_pickle(buffer.getvalue(), LoadPolicy())
 

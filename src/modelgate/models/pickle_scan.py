@@ -1,4 +1,4 @@
-"""List of the names that a pickle imports, read without executing the pickle."""
+"""Find the names that a pickle imports, without executing the pickle."""
 
 import pickletools
 from typing import Any
@@ -16,7 +16,7 @@ _BZ2 = b"BZ"
 
 
 def pickle_imports(content: bytes) -> tuple[set[str], bool]:
-    """Return the names that a pickle imports, and whether all of them were certainly found."""
+    """Return the names that a pickle imports, and whether the set is certainly complete."""
     names: set[str] = set()
     if content.startswith(_BZ2):
         return names, False

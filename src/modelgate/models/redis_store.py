@@ -47,7 +47,7 @@ _LARGEST = 500_000_000  # A value in Redis has 512 MB at most.
 class RedisCachedStore:
     """Store that caches the model files of a primary store in Redis, where all processes share them.
 
-    A fixed version such as ``churn@7`` is read from Redis without a call of the primary store, even while
+    A fixed version such as ``churn@7`` is read from Redis without calling the primary store, even while
     the primary store is down. Names such as ``churn``, ``churn@latest`` and ``churn@production`` are resolved
     by the primary store on each call; the resulting version may then be read from Redis. Models without a
     version always come from the primary store.
@@ -66,7 +66,7 @@ class RedisCachedStore:
         ttl: Seconds until a cached model expires; None to leave this to Redis.
         max_bytes: Size of the largest file to cache, in bytes.
         timeout: Maximum number of seconds that Redis may delay a load. While Redis does not respond, only one
-            load in five seconds calls it.
+            load every five seconds waits for Redis.
 
     Raises:
         ConfigurationError: The value of an option is not valid, or the extra ``redis`` is not installed.
@@ -166,7 +166,7 @@ class RedisCachedStore:
         return self._try(version, partial(self._primary.load_file, name, file, sha256=sha256))
 
     def _try(self, version: str, load: Callable[[], T]) -> T | None:
-        """Return the result of *load*, or None if it rejects the cached file."""
+        """Return the result of *load*, or None if *load* rejects the cached file."""
         try:
             return load()
         except Exception as error:
@@ -253,8 +253,8 @@ def _check_options(
 ) -> None:
     if key is None:
         raise ConfigurationError(
-            "key must be a secret (got None):"
-            " without one, everyone who can write to Redis could replace models"
+            f"key must be a secret of at least {_SHORTEST_KEY} characters (got None): generate one, because"
+            " without a key, anyone who can write to Redis could replace models"
         )
     if not isinstance(key, str | bytes) or len(key) < _SHORTEST_KEY:
         # Do not show the value in the message: it is a secret.

@@ -54,7 +54,7 @@ def read_estimator(content: bytes, suffix: str, policy: LoadPolicy) -> Any:
 
 
 def dump(model: Any, suffix: str) -> tuple[bytes, Any]:
-    """Serialize *model*, and return the bytes and the estimator that is deserialized from them.
+    """Serialize *model*. Return the bytes, and an estimator that was read back from the bytes.
 
     Args:
         model: Fitted estimator, or an `OnnxModel`.

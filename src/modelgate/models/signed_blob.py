@@ -11,7 +11,7 @@ _LENGTH = hashlib.sha256().digest_size
 class SignedBlob:
     """Signer of blobs, which also verifies their signatures.
 
-    A signature is valid for one key, one purpose and one slot, which is a place in the storage.
+    A signature is valid for one key, one purpose and one slot. A slot is a place in the storage.
 
     Args:
         key: Secret to sign with.

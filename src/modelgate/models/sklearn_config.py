@@ -32,7 +32,7 @@ def current_sklearn_config() -> Config:
 
 
 def sklearn_config(config: Config) -> contextlib.AbstractContextManager[None]:
-    """Return a context manager that applies *config* in this thread. If *config* is None, it does nothing."""
+    """Return a context manager that applies *config* in this thread, or does nothing if *config* is None."""
     if config is None:
         return contextlib.nullcontext()
     import sklearn

@@ -1,8 +1,8 @@
 """Read and write skops files.
 
 skops creates only objects of trusted types. But a file can make skops call any trusted type or function, with
-any arguments. `read_skops` therefore rejects files that would call a name that only modelgate trusts, not
-skops itself.
+any arguments. modelgate trusts more names than skops does by default. `read_skops` rejects files that would
+call one of these additional names.
 """
 
 import copy
@@ -46,7 +46,7 @@ _PINNED = f"save it with joblib and pin the file with sha256=, or pack it: {_JOB
 
 
 def read_skops(content: bytes, policy: LoadPolicy, remedy: str = _PINNED) -> Any:
-    """Deserialize an estimator. Untrusted parts that only fitting and scoring use are left out.
+    """Deserialize an estimator. Untrusted parts are left out if only fitting or scoring needs them.
 
     Args:
         content: Content of the file.
@@ -54,8 +54,8 @@ def read_skops(content: bytes, policy: LoadPolicy, remedy: str = _PINNED) -> Any
         remedy: Advice in the error for untrusted types.
 
     Raises:
-        ConfigurationError: skops is missing, the file has untrusted types or would call a function, it
-            grows too much when unpacked, or it was saved with another version of scikit-learn.
+        ConfigurationError: skops is missing, or the file is rejected: it has untrusted types, would call a
+            function, is too large when unpacked, or was saved with another version of scikit-learn.
     """
     skops_io = _import_skops_io()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -79,7 +79,7 @@ def foreign_types(content: bytes) -> list[str]:
 
 
 def _drop_fit_only(content: bytes, schema: bytes) -> tuple[bytes, list[str]]:
-    """Return the file without untrusted parts that only fitting uses, and its other untrusted types."""
+    """Return the file without untrusted parts that only fitting uses, and the untrusted types that remain."""
     document = json.loads(schema)
     foreign = _find_foreign(content, document)
     if not foreign:
@@ -102,7 +102,7 @@ def _find_foreign(content: bytes, document: Any) -> set[str]:
 
 
 def _find_calls(document: Any) -> set[str]:
-    """Return the names that loading the file would call, although a file may only refer to them."""
+    """Return the names that loading the file would call, although only references to them are allowed."""
     states = list(_iterate_states(document))
     calls = {_name_of(state) for state in states if state["__loader__"] not in _REFERRING} & _REFERRED
     # skops calls the type of each key of a dict. Of all states with the same id, it uses the first.
@@ -120,7 +120,7 @@ def _is_harmless_key_type(state: Mapping[str, Any]) -> bool:
 
 
 def _iterate_states(document: Any) -> Iterator[dict[str, Any]]:
-    """Yield the state of every object in a file: the members from which skops creates it."""
+    """Yield the state of every object in a file: the dict from which skops creates the object."""
     stack = [document]
     while stack:
         value = stack.pop()
@@ -158,7 +158,7 @@ def _with_schema(content: bytes, document: Any) -> bytes:
 
 
 def write_skops(model: Any) -> tuple[bytes, Any]:
-    """Serialize *model*, and return the bytes and the estimator that `read_skops` reads from them.
+    """Serialize *model*. Return the bytes, and the estimator that `read_skops` reads back from the bytes.
 
     Raises:
         ConfigurationError: skops is missing, or cannot write the model or read it again.
@@ -206,14 +206,15 @@ def _import_skops_io() -> Any:
 
 
 def _reject_zip_bomb(archive: zipfile.ZipFile, size: int) -> None:
-    """Raise `ConfigurationError` if the headers in a file of *size* bytes declare far more data than that.
+    """Raise `ConfigurationError` if *archive*, a file of *size* bytes, is far larger when unpacked.
 
-    zipfile reads no more of a member than the declared size, but numpy allocates an array of the declared
-    size before it reads the data.
+    The declared sizes are added, because zipfile reads no more of a member than its declared size. The
+    headers of arrays are checked too, because numpy allocates an array before it reads the data.
     """
     if sum(info.file_size for info in archive.infolist()) > _LARGEST_RATIO * size:
         raise ConfigurationError(
-            f"the file must not grow to more than {_LARGEST_RATIO} times its size when it is unpacked"
+            f"the unpacked file must have at most {_LARGEST_RATIO} times the size of the file: save the model"
+            " again, without compression"
         )
     for info in archive.infolist():
         with archive.open(info) as member:
@@ -230,4 +231,6 @@ def _check_array(member: IO[bytes], size: int) -> None:
         raise ConfigurationError("the file contains an array of an unknown format: save the model again")
     shape, _, dtype = read_header(member)
     if member.tell() + math.prod(shape) * dtype.itemsize != size:
-        raise ConfigurationError("the file contains an array whose size differs from its header")
+        raise ConfigurationError(
+            "the file contains an array whose size differs from its header: save the model again"
+        )

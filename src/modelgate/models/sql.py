@@ -52,7 +52,7 @@ class StoredModel:
         version: Model version.
         created: Time at which the package was saved.
         size: Size in bytes.
-        sha256: Digest of the package, by which it can be pinned.
+        sha256: Digest of the package, for the option *sha256* of `SqlModelStore`.
         aliases: Aliases that refer to this version.
     """
 
@@ -67,13 +67,16 @@ class StoredModel:
 class SqlModelStore:
     """Store of packages in SQLite or PostgreSQL, by name and version. A saved version never changes.
 
-    A name is a version such as ``churn@7``, an alias such as ``churn@production``, or ``churn``, which is the
-    same as ``churn@latest``. The latest version is the newest one, as in other stores. If no version begins
-    with a number, it is the one that was saved last.
+    A model name has one of three forms:
+
+    - a version, such as ``churn@7``;
+    - an alias, such as ``churn@production``;
+    - ``churn`` or ``churn@latest`` for the newest version. If no version begins with a number, this is the
+      version that was saved last.
 
     Args:
         url: URL of the database: ``sqlite:///models.db``, or ``postgresql://…`` for several machines.
-        sha256: Digests that packages must have, by name and version such as ``churn@7``.
+        sha256: Required digests by version, such as ``churn@7``. Other packages may have any digest.
         allow_pickle: See `ModelPackage.load`.
         on_version_mismatch: See `ModelPackage.load`.
         public_keys: See `ModelPackage.load`.
@@ -149,7 +152,7 @@ class SqlModelStore:
         self._db.commit(lambda connection: _set_alias(connection, name, alias, version))
 
     def list(self, name: str | None = None) -> Sequence[StoredModel]:
-        """Return the versions of the model *name*, or of all models if it is None, oldest first.
+        """Return the versions of the model *name*, or of all models if *name* is None. The oldest come first.
 
         Raises:
             StoreError: The database is unavailable.
@@ -212,7 +215,7 @@ class SqlModelStore:
         return metadata
 
     def _fetch(self, name: str, column: sa.Column[Any]) -> tuple[str, Any]:
-        """Return the version to which *name* refers, such as ``churn@7``, and its value in *column*."""
+        """Return the version that *name* refers to, such as ``churn@7``, and its row's value in *column*."""
         if not TOKEN.fullmatch(name):
             raise model_not_found()
         stem, _, suffix = name.partition("@")
@@ -236,7 +239,8 @@ def _insert(connection: sa.Connection, row: Mapping[str, Any]) -> None:
     }
     if version in taken:
         raise ConfigurationError(
-            f"version must not be an existing version or alias of {name} (got {version!r})"
+            f"version must not be an existing version or alias of {name} (got {version!r}):"
+            " choose another version"
         )
     last = connection.scalar(sa.select(sa.func.max(_MODELS.c.number)).where(_MODELS.c.name == name))
     connection.execute(sa.insert(_MODELS).values(**row, number=(last or 0) + 1))
@@ -245,7 +249,9 @@ def _insert(connection: sa.Connection, row: Mapping[str, Any]) -> None:
 def _set_alias(connection: sa.Connection, name: str, alias: str, version: str) -> None:
     versions = set(connection.scalars(sa.select(_MODELS.c.version).where(_MODELS.c.name == name)))
     if alias in versions:
-        raise ConfigurationError(f"alias must not be a version of {name} (got {alias!r})")
+        raise ConfigurationError(
+            f"alias must not be a version of {name} (got {alias!r}): choose another alias"
+        )
     if version not in versions:
         raise NotFound(f"There is no version {version} of {name}: save it first")
     replaced = (_ALIASES.c.name == name) & (_ALIASES.c.alias == alias)
@@ -272,10 +278,10 @@ def _resolve_alias(name: str, alias: str) -> sa.ColumnElement[str]:
 def _check_name(manifest: Manifest, version: str) -> None:
     """Raise `ConfigurationError` unless *manifest* belongs to the requested *version*.
 
-    Otherwise, everybody with write access to the database could serve another signed package.
+    Without this check, anyone with write access to the database could replace a signed package with another.
     """
     if f"{manifest.name}@{manifest.version}" != version:
         raise ConfigurationError(
-            f"{version}: the database has the package {manifest.name}@{manifest.version} in its place:"
-            " save it again"
+            f"{version}: the database row contains the package {manifest.name}@{manifest.version} instead:"
+            f" delete the row, and save {version} again"
         )

@@ -79,7 +79,7 @@ class FileModelStore(ModelStore, Protocol):
     """Store of model files, which `RedisCachedStore` can cache."""
 
     def load(self, name: str, *, sha256: str | None = None) -> ModelPackage:
-        """Load the model *name*. Its file must have the digest *sha256*, unless that is None.
+        """Load the model *name*. If *sha256* is not None, the model file must have this digest.
 
         Raises:
             NotFound: There is no such model.
@@ -87,7 +87,7 @@ class FileModelStore(ModelStore, Protocol):
         """
 
     def describe(self, name: str) -> PackageMetadata | None:
-        """Return the metadata of the model *name* without loading it, or None if it has none.
+        """Return the metadata of the model *name* without loading it, or None for a bare file.
 
         Raises:
             NotFound: There is no such model.
@@ -117,7 +117,7 @@ class FileModelStore(ModelStore, Protocol):
         """
 
     def load_file(self, name: str, file: StoredFile, *, sha256: str | None = None) -> ModelPackage:
-        """Load the model *name* from *file*, which `read_file` returned for its version.
+        """Load the model *name* from *file*, which contains the version that *name* refers to.
 
         Raises the same errors as `load`.
         """
@@ -130,7 +130,7 @@ class FileModelStore(ModelStore, Protocol):
             content: Zip file that contains only the metadata of a package.
 
         Raises:
-            ConfigurationError: The metadata is damaged, or not signed.
+            ConfigurationError: The metadata is damaged, or has no valid signature although one is required.
         """
 
 
@@ -200,7 +200,7 @@ class FileStore:
             )
 
     def _apply_name(self, name: str, package: ModelPackage, stem: str, suffix: str) -> ModelPackage:
-        """Check the name of *package*, and return *package*. A bare file gets name and version from *stem*.
+        """Return *package* after a check of its name. For a bare file, set name and version from *stem*.
 
         Args:
             name: Requested name.
@@ -216,7 +216,7 @@ class FileStore:
         return replace(package, manifest=manifest)
 
     def _pin(self, name: str, stem: str, sha256: str | None) -> LoadPolicy:
-        """Return the load policy. If *name* or the file name *stem* is pinned, it includes the digest."""
+        """Return the load policy. Its digest is *sha256*, or else the one pinned for *name* or for *stem*."""
         return replace(self._policy, sha256=sha256 or self._sha256.get(name) or self._sha256.get(stem))
 
 
@@ -231,7 +231,7 @@ class FolderStore(FileStore):
         allow_pickle: See `ModelPackage.load`.
         on_version_mismatch: See `ModelPackage.load`.
         public_keys: See `ModelPackage.load`. If set, the name and version in a package must match its file
-            name, so that nobody can replace a signed package by another one.
+            name, so that nobody can replace a signed package with another one.
 
     Raises:
         ConfigurationError: *folder* is not a folder, or the value of an option is not valid.
@@ -274,7 +274,7 @@ class FolderStore(FileStore):
 
         Raises:
             NotFound: There is no such file, or *name* is not a valid name.
-            ConfigurationError: The metadata is damaged, or not signed.
+            ConfigurationError: The metadata is damaged, or has no valid signature although one is required.
         """
         metadata = read_package_metadata(self._find(name), self._policy)
         if metadata is not None:
@@ -302,9 +302,9 @@ class FolderStore(FileStore):
         return self._apply_name(name, package, stem, suffix)
 
     def version(self, name: str) -> str | None:
-        """Return the version to which *name* refers, see `FileModelStore.version`.
+        """Return the version that *name* refers to: see `FileModelStore.version`.
 
-        For a symbolic link, this is the version of its target. For a package that is a folder, it is None.
+        A symbolic link has the version of its target. Returns None for a package that is a folder.
         """
         path = self._find(name).resolve()
         stem, _ = split_name(path)

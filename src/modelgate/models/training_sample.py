@@ -101,7 +101,7 @@ def _count_levels(values: npt.NDArray[Any]) -> dict[str, Any]:
 
 
 def reference_answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the results of the model's ``predict`` and ``predict_proba`` for *rows*, by method, as lists.
+    """Return a dict with the results of ``predict`` and ``predict_proba`` for *rows*, as lists.
 
     Raises:
         ConfigurationError: The model predicts NaN or an infinity.
@@ -134,7 +134,7 @@ def _predict(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> d
 
 
 def _is_finite(value: Any) -> bool:
-    """Return whether no number in nested lists, whose lengths may differ, is NaN or an infinity."""
+    """Return whether *value* has no NaN or infinity. *value* may be nested lists of different lengths."""
     if isinstance(value, list):
         return all(map(_is_finite, value))
     return not isinstance(value, float) or math.isfinite(value)
@@ -152,8 +152,8 @@ def verify_example(model: Any, schema: Schema, example: Mapping[str, Any]) -> No
     for method, expected in example["expected"].items():
         if not _is_close(expected, actual.get(method)):
             raise ConfigurationError(
-                f"the result of {method} differs from the example in the package: install the libraries with"
-                " which the model was saved, or save it again"
+                f"the result of {method} differs from the example in the package: install the versions of"
+                " libraries with which the package was saved, or save the model again"
             )
 
 

@@ -24,8 +24,8 @@ def is_version(name: str) -> bool:
 def resolve_version(name: str, names: Iterable[str]) -> str | None:
     """Return the item of *names* to which *name* refers, or None if there is none.
 
-    This is *name* itself if it is in *names*. Otherwise, ``churn`` and ``churn@latest`` refer to the newest
-    version of ``churn``.
+    If *names* contains *name*, the result is *name*. Otherwise, ``churn`` and ``churn@latest`` refer to the
+    newest version of ``churn``.
     """
     names = set(names)
     stem, _, version = name.partition("@")

@@ -1,7 +1,7 @@
 """Adapters for WSGI, ASGI and web frameworks.
 
-They turn a handler, such as a gate, into an app, and wrap layers around an existing app. `wsgi` and `asgi`
-need no framework. The others are imported on first use.
+An adapter serves a handler, such as a gate, in an app of its framework. `wsgi` and `asgi` need no framework,
+and can also wrap layers around an app. The other adapters are imported on first use.
 """
 
 from importlib import import_module

@@ -33,7 +33,7 @@ ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class UnsupportedEventLoop(ServingError):
-    """The event loop of the server is not that of asyncio."""
+    """The server does not run an asyncio event loop."""
 
     status = 503
     code = "unsupported_event_loop"
@@ -94,8 +94,8 @@ def _join_repeated(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 def _remove_root_path(path: str, root_path: str, app_root_path: str) -> str:
     """Return *path* without the prefix of the mount point.
 
-    The prefix is *root_path*. If a proxy has already removed *app_root_path*, which is the first part of it,
-    only the rest is removed.
+    The prefix is *root_path*, which begins with *app_root_path*. If a proxy has already removed
+    *app_root_path* from *path*, only the rest of the prefix is removed.
 
     Args:
         path: Path of the ASGI scope.
@@ -110,9 +110,9 @@ def _remove_root_path(path: str, root_path: str, app_root_path: str) -> str:
 
 
 def select_handler(handler: Handler[Request, Response]) -> Handler[Request, Response]:
-    """Return *handler*, or a handler that answers 503 if the server's event loop is not that of asyncio.
+    """Return *handler*, or a handler that answers 503 if the server does not run an asyncio event loop.
 
-    On any other loop, *handler* would fail in the middle of an await, and make other requests fail too.
+    On any other event loop, *handler* would fail in the middle of an await, and make other requests fail too.
     """
     # Looking for trio first is cheaper.
     if "trio" not in sys.modules or asyncio._get_running_loop() is not None:
@@ -127,9 +127,9 @@ def _reject_event_loop(request: Request) -> Flow[Response]:
 
 
 def app(handler: Handler[Request, Response]) -> ASGIApp:
-    """Return an ASGI app that calls *handler*. It accepts lifespan events, but does not depend on them.
+    """Return an ASGI app that calls *handler*. The app accepts lifespan events, but does not need them.
 
-    If the event loop is not that of asyncio (for example trio's), all requests get 503, even readiness
+    If the server runs another event loop than asyncio, such as trio, all requests get 503, even readiness
     checks.
     """
 
@@ -260,9 +260,9 @@ _STREAMING = iter(())
 class _WrappedRequest(ASGIRequest):
     """Request to a wrapped app.
 
-    The flow of the layers waits while the app runs. When the app starts its response, the rest of the flow
-    runs inside the app's call of ``send``. So the layers see the response before its body is streamed, and
-    no second task is needed.
+    The flow of the layers pauses while the app runs. When the app calls ``send`` to start its response, the
+    flow continues inside that call. The layers thus see the response before its body is streamed, and no
+    second task is needed.
     """
 
     __slots__ = ("_application", "_limiter", "_parts", "_replaced", "_send", "_start", "flow")
@@ -278,7 +278,7 @@ class _WrappedRequest(ASGIRequest):
         self.flow: Flow[Response]
 
     async def call_app(self) -> None:
-        """Run the app until it returns. `_handle_message` passes its response to the flow of the layers."""
+        """Run the app until it returns. `_handle_message` passes the response to the flow of the layers."""
         self.scope["modelgate.request"] = self
         self.on_close.append(partial(self.scope.pop, "modelgate.request", None))
         if self.whole_response:

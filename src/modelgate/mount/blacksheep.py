@@ -15,7 +15,7 @@ __all__ = ["handle", "mount"]
 def mount(app: blacksheep.Application, prefix: str, handler: Handler[Request, Response]) -> None:
     """Mount a handler in a BlackSheep app.
 
-    BlackSheep sends all paths that begin with *prefix* to the handler, ``/mlx`` too.
+    BlackSheep sends all paths that begin with *prefix* to the handler. For ``/ml``, these include ``/mlx``.
 
     Args:
         app: BlackSheep app.

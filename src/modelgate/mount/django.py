@@ -23,9 +23,8 @@ __all__ = ["handle", "urls"]
 def urls(handler: Handler[Request, Response]) -> list[URLPattern]:
     """Return URL patterns that serve a handler, for ``include``.
 
-    Django's middleware applies to the requests. They need no CSRF token, because a gate requires a key. The
-    path in ``path("ml/", include(urls(gate)))`` must end with a slash; Django redirects from the path without
-    it.
+    Django's middleware applies to the requests. No CSRF token is needed, because a gate requires a key. The
+    path in ``path("ml/", include(urls(gate)))`` must end with a slash; Django redirects ``ml`` to ``ml/``.
 
     Args:
         handler: Handler, for example a gate.
@@ -46,7 +45,7 @@ def urls(handler: Handler[Request, Response]) -> list[URLPattern]:
 def handle(
     request: HttpRequest, handler: Handler[Request, Response]
 ) -> HttpResponse | Awaitable[HttpResponse]:
-    """Call *handler* from a view. Return its response, or in an async view an awaitable of the response."""
+    """Call *handler* from a view. Return the response, or an awaitable of the response in an async view."""
     view_request = _create_request(request)
     try:
         asyncio.get_running_loop()

@@ -35,7 +35,7 @@ def mount(
         app: FastAPI app.
         prefix: Path below which the handler is mounted, such as ``/ml``.
         handler: Handler, for example a gate.
-        openapi: Function that returns the OpenAPI document of the handler, which is added to that of the app.
+        openapi: Function that returns the OpenAPI document of the handler, to merge into the app's document.
     """
     starlette.mount(app, prefix, handler)
     if openapi is None or not app.openapi_url:
@@ -52,10 +52,10 @@ def mount(
 
 
 def _call_before(function: Callable[[], object], application: ASGIApp) -> ASGIApp:
-    """Return an app that first calls *function* in a thread.
+    """Return an app that calls *function* in a thread, and then *application*.
 
-    The document of the handler is then in the cache, and FastAPI, which creates its own on the event loop, does
-    not wait for models that are being loaded.
+    *function* puts the handler's document into the cache. FastAPI then creates the merged document on the
+    event loop without waiting for models that are being loaded.
     """
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +66,7 @@ def _call_before(function: Callable[[], object], application: ASGIApp) -> ASGIAp
 
 
 def _merge(document: dict[str, Any], prefix: str, mounted: dict[str, Any]) -> dict[str, Any]:
-    """Return the *document* of an app with the paths, tags and components of a *mounted* one."""
+    """Return the app's *document* with the paths, tags and components of the handler's document *mounted*."""
     components = {kind: dict(parts) for kind, parts in document.get("components", {}).items()}
     for kind, parts in mounted["components"].items():
         components[kind] = {**parts, **components.get(kind, {})}
@@ -82,12 +82,12 @@ def _merge(document: dict[str, Any], prefix: str, mounted: dict[str, Any]) -> di
 def create_dependency(layers: Iterable[Layer[Request, Response]]) -> Callable[..., Awaitable[Any]]:
     """Return a dependency that applies HTTP layers to the requests of a route.
 
-    It returns the `Principal` of the caller. Errors become HTTP exceptions, and header fields that the layers
-    set are added to the response of the route.
+    The dependency returns the `Principal` of the caller. Errors become HTTP exceptions. Header fields that
+    the layers set are added to the response of the route.
 
     Args:
-        layers: HTTP layers. They end before the route begins, so a limit on concurrent requests has no
-            effect.
+        layers: HTTP layers. A layer that limits concurrent requests has no effect, because all layers finish
+            before the route begins.
     """
     handler = http_stack(layers, _accept)
 

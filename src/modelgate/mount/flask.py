@@ -21,7 +21,7 @@ def mount(app: flask.Flask, prefix: str, handler: Handler[Request, Response]) ->
     """Mount a handler in front of a Flask app.
 
     Requests to the handler bypass Flask, which saves time. The routes, hooks and error pages of the app do
-    not apply to them; see `init_app`.
+    not apply to these requests. To apply hooks, use `init_app`.
 
     Args:
         app: Flask app.
@@ -38,7 +38,7 @@ def init_app(app: Scaffold, prefix: str, handler: Handler[Request, Response]) ->
     """Serve a handler from routes of a Flask app or blueprint.
 
     Hooks such as ``before_request`` and ``after_request``, and extensions such as Flask-CORS and Flask-Login,
-    apply to its requests.
+    apply to requests to the handler.
 
     Args:
         app: Flask app, or a blueprint.
@@ -46,7 +46,7 @@ def init_app(app: Scaffold, prefix: str, handler: Handler[Request, Response]) ->
         handler: Handler, for example a gate.
 
     Raises:
-        ConfigurationError: *app* is neither, or *prefix* does not begin with a slash, or ends with one.
+        ConfigurationError: *app* is not a Flask app or blueprint, or *prefix* is not a path such as ``/ml``.
     """
     require_prefix(prefix)
     if not isinstance(app, Scaffold):
@@ -71,7 +71,7 @@ def init_app(app: Scaffold, prefix: str, handler: Handler[Request, Response]) ->
 
 
 class _FlaskRequest(wsgi.WSGIRequest):
-    """Request of a Flask view. If the view has read the body already, Flask returns it from a cache."""
+    """Request of a Flask view. If the view has read the body, Flask returns a cached copy."""
 
     __slots__ = ("_flask",)
 

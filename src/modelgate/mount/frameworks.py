@@ -1,4 +1,4 @@
-"""Recognize the web framework of an app or a request, without importing one that is not loaded."""
+"""Recognize the web framework of an app or a request, without importing other frameworks."""
 
 import sys
 from importlib import import_module
@@ -42,7 +42,7 @@ _APP_NAMES = "Flask, FastAPI, Starlette, Quart, Litestar, BlackSheep or Bottle"
 
 
 def handle(request: Any, handler: Handler[Request, Response], response: Any = None) -> Any:
-    """Call *handler* from a view, see `modelgate.Gate.handle`.
+    """Call *handler* from a view: see `modelgate.Gate.handle`.
 
     Args:
         request: Request object of the framework.
@@ -50,7 +50,8 @@ def handle(request: Any, handler: Handler[Request, Response], response: Any = No
         response: Response object that Falcon passes to the responder.
 
     Raises:
-        TypeError: *request* belongs to no known framework, or *response* does not fit.
+        TypeError: *request* belongs to no known framework, or *response* is missing for Falcon or given for
+            another framework.
     """
     adapter = _find_adapter(request, _REQUESTS)
     if adapter is None:
@@ -65,13 +66,13 @@ def handle(request: Any, handler: Handler[Request, Response], response: Any = No
 
 
 def mount(app: Any, prefix: str, handler: Handler[Request, Response], **options: Any) -> None:
-    """Mount *handler* in an app, see `modelgate.Gate.mount`.
+    """Mount *handler* in an app: see `modelgate.Gate.mount`.
 
     Args:
         app: App of a framework.
         prefix: Path below which the handler is mounted, such as ``/ml``.
         handler: Handler, for example a gate.
-        options: Options for FastAPI, see `modelgate.mount.fastapi.mount`.
+        options: Options for FastAPI: see `modelgate.mount.fastapi.mount`.
 
     Raises:
         ConfigurationError: *app* belongs to no known framework, or *prefix* is not a path.
@@ -89,7 +90,7 @@ def mount(app: Any, prefix: str, handler: Handler[Request, Response], **options:
 
 
 def _find_adapter(value: object, table: Any) -> ModuleType | None:
-    """Return the adapter for *value*, or None if it is an instance of no class in *table*."""
+    """Return the adapter for *value*, or None if *table* does not contain its class."""
     for module, name, adapter in table:
         kind = getattr(sys.modules.get(module), name, None)
         if kind is not None and isinstance(value, kind):

@@ -8,4 +8,6 @@ __all__ = ["require_prefix"]
 def require_prefix(prefix: str) -> None:
     """Raise `ConfigurationError` unless *prefix* is a path such as ``/ml``, without a slash at its end."""
     if not isinstance(prefix, str) or not prefix.startswith("/") or prefix.endswith("/"):
-        raise ConfigurationError(f'prefix must be a path such as "/ml" (got {prefix!r})')
+        raise ConfigurationError(
+            f'prefix must be a path such as "/ml", without a slash at the end (got {prefix!r})'
+        )

@@ -15,7 +15,7 @@ __all__ = ["handle", "mount"]
 
 
 def mount(app: quart.Quart, prefix: str, handler: Handler[Request, Response]) -> None:
-    """Mount a handler in front of a Quart app. Requests to the handler bypass its routes and hooks.
+    """Mount a handler in front of a Quart app. Requests to the handler bypass routes and hooks.
 
     Args:
         app: Quart app.

@@ -1,4 +1,4 @@
-"""Adapter for Starlette and FastAPI, which mounts a handler in an app, or calls it from an endpoint."""
+"""Adapter for Starlette and FastAPI, which mounts a handler in an app or calls one from an endpoint."""
 
 import starlette.applications
 import starlette.requests
@@ -25,7 +25,7 @@ def mount(app: starlette.applications.Starlette, prefix: str, handler: Handler[R
 
 
 class _StarletteRequest(asgi.ASGIRequest):
-    """Request of a Starlette endpoint. If the endpoint has read the body already, Starlette has cached it."""
+    """Request of a Starlette endpoint. If the endpoint has read the body, Starlette returns a cached copy."""
 
     __slots__ = ("_starlette",)
 

@@ -1,4 +1,4 @@
-"""Requests of the views of web frameworks, and complete responses for them."""
+"""Requests that views of web frameworks receive, and responses with a complete body."""
 
 from collections.abc import Awaitable, Callable
 from wsgiref.types import WSGIEnvironment

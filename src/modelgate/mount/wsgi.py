@@ -24,7 +24,7 @@ _CHUNK = 64 * 1024
 # Cached, because most requests have the same header fields.
 @lru_cache(maxsize=1024)
 def _field_name(key: str) -> str | None:
-    """Return the name of the header field that *key* of an environ stands for, or None for other keys."""
+    """Return the name of a header field for its *key* in a WSGI environ, or None for any other key."""
     if not key.startswith("HTTP_") and key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         return None
     return key.removeprefix("HTTP_").replace("_", "-").lower()
@@ -157,7 +157,7 @@ def _send(
 
 
 class _StreamingBody:
-    """Body of a response that calls *callbacks* when the server closes it."""
+    """Response body. When the server closes the body, its *callbacks* are called."""
 
     def __init__(self, body: Iterable[bytes], *callbacks: Callable[[], None]) -> None:
         self._body = body

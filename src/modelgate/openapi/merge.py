@@ -13,9 +13,9 @@ _SHARED = ("parameters", "headers", "securitySchemes")
 def merge_documents(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return one document for the deployments of a gate, with its servers relative to the mount point.
 
-    Names of components and operations get the name of their deployment as a prefix. A path that several
-    documents have, because the body or the key selects the deployment, is left out: it has another schema in
-    each of them.
+    Names of components and operations get the name of their deployment as a prefix. If the body or the key
+    selects the deployment, several documents contain the same path. Such a path is left out, because each
+    deployment has its own schema.
 
     Args:
         documents: Documents by deployment name, as decoded JSON.

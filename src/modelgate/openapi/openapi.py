@@ -53,9 +53,9 @@ class OpenAPI:
         return (yield from run(self._build, description, example.targets, responses, len(catalog) == 1))
 
     def merged_document(self, names: Iterable[str], catalog: Catalog) -> Flow[bytes]:
-        """Return one document for the deployments *names* as JSON, see `merge_documents`.
+        """Return one document for the deployments *names* as JSON: see `merge_documents`.
 
-        Deployments that are paused, unavailable or do not show their schema are left out.
+        Deployments that are paused or unavailable, or that do not show their schema, are left out.
         """
         documents = {}
         for name in names:

@@ -79,7 +79,7 @@ class OperationBuilder:
 
         Args:
             dialect: Dialect to add.
-            response: Its response to the example row, which is included as an example; None for no example.
+            response: Response of the dialect to the example row, shown as an example; None for no example.
         """
         spec: OpenAPISpec = getattr(dialect, "openapi_spec", None) or _default_spec(dialect)
         name = re.sub(r"[^\w.-]", "_", dialect.name, flags=re.ASCII)
@@ -208,7 +208,7 @@ def _default_spec(dialect: Dialect) -> OpenAPISpec:
 
 
 def _is_named_in_body(template: RequestTemplate | None) -> bool:
-    """Return whether the body of a request contains the deployment's name, so that the path need not."""
+    """Return whether the request body contains the deployment's name. If so, the path may omit the name."""
     return template is not None and b'"{deployment}"' in msgspec.json.encode(template.body)
 
 
@@ -231,5 +231,5 @@ def _decode(media_type: str, body: bytes) -> Any:
 
 
 def _error_summary(error: AnswerableError) -> str:
-    """Return the first line of the docstring of the class of *error*, or its message."""
+    """Return the first docstring line of the error's class, or the error message if there is no docstring."""
     return (type(error).__doc__ or f"{error.message}.").partition("\n")[0].replace("``", "`")

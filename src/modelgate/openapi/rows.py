@@ -12,7 +12,7 @@ _ANNOTATIONS = ("description", "default", "examples")
 
 
 def row_schemas(schema: Schema) -> dict[str, JSONSchema]:
-    """Return the JSON Schemas to which dialects refer, by name.
+    """Return the JSON Schemas that dialects refer to, with their names as keys.
 
     ``Row`` is an object, ``Values`` an array of one row's values, and ``Columns`` an object of arrays.
     """
@@ -46,7 +46,7 @@ def _object(schema: Schema, properties: dict[str, JSONSchema]) -> JSONSchema:
 
 
 def example_of(schema: Schema) -> dict[str, Level | None] | None:
-    """Return an example row, or None if there is none, for example for a text column with a pattern."""
+    """Return an example row, or None if none is known, for example if a text column has a pattern."""
     example = {
         column.name: column.example
         for column in schema

@@ -34,8 +34,8 @@ _BOOLEANS = {"true": True, "false": False}
 def parse_text(column: Column, text: str) -> Any:
     """Convert *text* to a number, boolean or datetime if *column* expects one; otherwise return it unchanged.
 
-    White space around these is ignored. In a column of the kind ``any``, ``007`` stays
-    text, so that article numbers and postcodes keep their zeros.
+    White space around a number, boolean or datetime is ignored. In a column of the kind ``any``, ``007``
+    stays text, so that article numbers and postcodes keep their zeros.
 
     Args:
         column: Column that contains the text.
@@ -73,7 +73,7 @@ def null_texts(column: Column, na_values: Collection[str]) -> frozenset[str]:
 
 
 def broken_rule(column: Column, value: object, *, text: bool) -> str:
-    """Return the rule of *column* that *value* breaks, with a hint for a number written in another way.
+    """Return the rule of *column* that *value* breaks, with a hint for mistakes such as a decimal comma.
 
     Args:
         column: Column that does not allow *value*.
@@ -96,8 +96,8 @@ def broken_rule(column: Column, value: object, *, text: bool) -> str:
 def coercion_warnings(column: Column, values: Iterable[Any]) -> list[str]:
     """Return a list with one warning if the CSV *values* of *column* may have been meant as text.
 
-    This concerns a column of the kind ``any`` in which numbers or booleans were found. In any other
-    case the list is empty.
+    Only a column of the kind ``any`` without levels gets the warning, and only if some of its values are
+    numbers or booleans. In any other case, the list is empty.
     """
     if column.kind != "any" or column.levels is not None:
         return []
@@ -108,9 +108,9 @@ def coercion_warnings(column: Column, values: Iterable[Any]) -> list[str]:
 
 
 def coerce_to_kind(column: Column, value: Any) -> Any:
-    """Convert *value*, which *column* allows, to its kind: in an integer column, ``2.0`` becomes ``2``.
+    """Convert *value* to the kind of *column*: in an integer column, ``2.0`` becomes ``2``.
 
-    None is returned unchanged.
+    *column* must allow *value*. None is returned unchanged.
     """
     if value is None:
         return None

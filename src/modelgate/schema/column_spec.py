@@ -46,9 +46,9 @@ def create_column(name: str, spec: ColumnSpec) -> Column:
 
 
 def override_column(column: Column, spec: ColumnSpec) -> Column:
-    """Return the column that *spec* describes, which replaces *column*.
+    """Return the column that *spec* describes, with the name of *column*.
 
-    Unless *spec* is a `Column`, the options *required*, *nullable* and *description* do not change.
+    Unless *spec* is a `Column`, *required*, *nullable* and *description* are also taken from *column*.
     """
     created = create_column(column.name, spec)
     if isinstance(spec, Column):

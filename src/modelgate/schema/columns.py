@@ -60,7 +60,7 @@ class Column:
         typical_value: Typical value in the training data. Used as an example, not checked.
         observed_range: Smallest and largest number in the training data. Not checked.
         accepts_booleans: Whether a number may be sent as ``true`` or ``false``, which count as 1 and 0. Set
-            for the numbers of a model that does not store which of its columns held booleans.
+            for number columns if the model does not record which columns held booleans in training.
         timezone: Time zone in which the model gets a datetime, such as ``Europe/Berlin`` or ``UTC+01:00``.
             The caller must send a UTC offset. If None, the datetime has no time zone.
         resolution: Resolution of the datetimes in the training data, ``s``, ``ms``, ``us`` or ``ns``; None
@@ -274,7 +274,7 @@ class Column:
         return _is_finite(value)
 
     def parse_datetime(self, value: object) -> np.datetime64 | None:
-        """Return *value*, an ISO 8601 text or a datetime, as a `Table` stores it; None if it is not allowed."""
+        """Convert ISO 8601 text or a datetime to the form in a `Table`. Return None if *value* is invalid."""
         if isinstance(value, np.datetime64):
             return value  # parsed already
         text = value.isoformat() if isinstance(value, datetime.date) else value

@@ -1,8 +1,8 @@
 """Decoder for rows of CSV, which returns the same tables as the equivalent JSON.
 
 `iter_records` defines the syntax (RFC 4180, with a header line). `validate_rows` defines how cells are
-converted and checked. `csv_fast_path` does both faster for common bodies; all others go through these
-two functions.
+converted and checked. For common bodies, `csv_fast_path` does the same work faster. All other bodies go
+through these two functions.
 """
 
 import codecs
@@ -121,8 +121,8 @@ class CSVDecoder:
     def _read_unquoted_header(self, body: CSV) -> tuple[CSVLayout, int] | None:
         r"""Return the layout of a body without quotes, and the offset of its first row.
 
-        Returns None for a body that `_iter_records` must parse: there is a quote after the header line,
-        or a ``\r`` that is not followed by ``\n``.
+        Returns None if the body contains a quote after the header line, or a ``\r`` that is not followed by
+        ``\n``. `_iter_records` must parse such a body.
         """
         raw = body.raw
         end = 0 if body.header is not None else raw.find(b"\n") + 1 or len(raw)
@@ -142,7 +142,7 @@ class CSVDecoder:
         return CSVLayout(list(header), self._columns, self._options)
 
     def _iter_blocks(self, body: CSV, rows: int, layout: CSVLayout, start: int) -> Iterator[Table]:
-        """Yield the tables of the fast path. Once it fails, `_iter_records` parses the remaining rows."""
+        """Yield tables from the fast path. If this path fails, `_iter_records` parses the remaining rows."""
         count = 0
         for table in layout.parse_body(body.raw, start, _end_of_rows(body.raw), rows):
             if table is None:

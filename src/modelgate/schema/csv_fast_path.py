@@ -26,7 +26,8 @@ class CSVLayout:
     """Positions of a schema's columns under one CSV header, and fast parsers for its rows.
 
     Args:
-        header: Column names in the first line, in the schema's spelling if they can only mean one column.
+        header: Column names in the first line. A name that can only mean one column is changed
+            to the schema's spelling.
         columns: Columns of the schema, in order.
         options: Options of the schema.
 
@@ -68,7 +69,7 @@ class CSVLayout:
     def parse_body(self, raw: bytes, start: int, end: int, rows: int) -> Iterator[Table | None]:
         """Parse the lines between the byte offsets *start* and *end*, *rows* at a time.
 
-        Yields tables. When it cannot parse the next lines, it yields None and stops.
+        Yields tables. The first None means that the remaining lines must be parsed in another way.
         """
         blocks = blocks_of(raw, start, end, len(self.header), rows) if self._by_block else iter([None])
         for numbers in blocks:
@@ -180,7 +181,7 @@ class _NumericRules:
 
 
 def _parse_texts(column: Column, cells: list[str], nulls: frozenset[str]) -> list[Any] | None:
-    """Return the values of *cells*, null for *nulls*, or None if the column does not allow one of them."""
+    """Return the values of *cells*, with None for *nulls*. Return only None if *column* forbids a value."""
     distinct = set(cells)
     if not column.nullable and not nulls.isdisjoint(distinct):
         return None
@@ -199,7 +200,10 @@ def _cell_picker(positions: list[int]) -> Callable[[list[str]], Sequence[str]]:
 
 
 def _parse_each(column: Column, texts: list[str], nulls: Mapping[str, float]) -> Numbers | None:
-    """Parse numbers in any spelling that *column* accepts, and *nulls*. Return None if a text is neither."""
+    """Parse *texts*: numbers in any spelling that *column* accepts, or keys of *nulls*.
+
+    Return None if a text is neither.
+    """
     values: dict[str, Any] = {text: parse_text(column, text) for text in set(texts)} | dict(nulls)
     if any(isinstance(value, str) for value in values.values()):
         return None

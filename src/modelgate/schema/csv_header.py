@@ -1,4 +1,4 @@
-"""Header lines of CSV: the mistakes in them, and what to send instead."""
+"""Checks of CSV header lines. The errors describe what to send instead."""
 
 from collections import Counter
 from collections.abc import Sequence
