@@ -380,7 +380,7 @@ def test_rejected_output_lists_those_of_the_model(build_client):
         INFER, json={"inputs": [build_tensor("x", 1, 2, shape=[1, 2])], "outputs": [{"name": "q"}]}
     )
 
-    assert answer.json()["error"].endswith("request y, y_probabilities, predict, predict_proba")
+    assert answer.json()["error"].endswith("the outputs are y, y_probabilities, predict, predict_proba")
 
 
 @pytest.mark.parametrize(
@@ -388,11 +388,11 @@ def test_rejected_output_lists_those_of_the_model(build_client):
     [
         (
             {"outputs": [{"name": "predict"}]},
-            "Output 'predict': the model has no such output, or it is named twice: request y, y_probabilities, z",
+            "Output 'predict': does not exist, or is requested twice: the outputs are y, y_probabilities, z",
         ),
         (
             {"outputs": [{"name": "z"}, {"name": "z"}]},
-            "Output 'z': the model has no such output, or it is named twice: request y, y_probabilities, z",
+            "Output 'z': does not exist, or is requested twice: the outputs are y, y_probabilities, z",
         ),
         (
             {"outputs": [{"name": "z", "parameters": {"classification": 2}}]},
@@ -542,10 +542,10 @@ def test_binary_tensor_errors_name_the_tensor(client, raw, shape, datatype, mess
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ([], "inputs must have a tensor for each column, or one of shape [rows, columns]"),
+        ([], "inputs must have a tensor for each column, or a single tensor [rows, columns]"),
         (
             [build_tensor("a", 1), build_tensor("b", 1, 2)],
-            "Tensor 'b': must have the same number of rows as 'a', 1 (got 2)",
+            "Tensor 'b': must have as many rows as tensor 'a', which has 1 (got 2)",
         ),
         (
             [build_tensor("a", 1), build_tensor("b", 1, 2, shape=[1, 2])],

@@ -465,7 +465,7 @@ def test_unreachable_database_keeps_the_last_state(postgres, caplog):
 
     assert [4, 4, 4, 3, 5, 5] == seen
     log_lines = [record.getMessage() for record in caplog.records]
-    assert ["deployment registry: unreachable: keeping its last state"] * 2 == log_lines
+    assert ["deployment registry: unreachable, keeping the current deployments"] * 2 == log_lines
     assert postgres.password not in caplog.text
 
 

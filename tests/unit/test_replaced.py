@@ -144,7 +144,9 @@ def test_rollback_rejects_a_model_that_has_changed(folder):
     gate.deployments.cache.cache_clear()
     save_package(folder, 4)
     gate.deployments.swap("churn", make_package(9))
-    with pytest.raises(ConfigurationError, match="is now version 4, and version 3, which served before"):
+    with pytest.raises(
+        ConfigurationError, match="version 3, is no longer in memory, and version 4 is stored in its place"
+    ):
         gate.deployments.rollback("churn")
     with pytest.raises(NotFound, match="no previous models"):
         gate.deployments.rollback("churn")

@@ -30,7 +30,7 @@ class ModelRevision:
     """One model version of a deployment, with the scoring layers around it. Immutable.
 
     Args:
-        deployment: Options of the deployment, with this model as its own.
+        deployment: Options of the deployment. Their *model* is the model of this revision.
         model: Layer that provides the model.
         score: Handler that scores a query: all scoring layers, including *model*.
         handle: Handle of a model that is loaded on demand; None for a model passed as an object.
@@ -57,12 +57,12 @@ class InFlight:
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
-        """Start with no requests: those in flight during a fork are answered by the parent process."""
+        """Start with no requests. Requests from before a fork are answered by the parent process."""
         self._requests: set[object] = set()
         self.begin, self.end = self._requests.add, self._requests.discard
 
     def wait(self, timeout: float | None) -> bool:
-        """Wait until no request is in flight; return False if some still are after *timeout* seconds."""
+        """Wait until no request is in flight. Return False if this takes longer than *timeout* seconds."""
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while self._requests and time.monotonic() < deadline:
             # Polling costs requests nothing, and draining takes longer than this anyway.
@@ -72,15 +72,15 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LiveDeployment:
-    """A deployment that is ready to serve. Immutable: a change replaces it in the catalog.
+    """A deployment that is ready to serve. Immutable: a change replaces the object in the catalog.
 
     Args:
         deployment: Options of the deployment.
         revisions: Model revisions that answer requests, the deployment's own model first.
         score: Scores a query with one of the revisions.
         answer: Answers a request: the deployment's HTTP layers around *score*.
-        state: Whether it takes requests.
-        in_flight: Requests that are not answered yet. The object that replaces this one shares them.
+        state: Whether the deployment takes requests.
+        in_flight: Requests that are not answered yet. A change passes them on to the new object.
         shadow: Layer that sends queries to the shadow; None without a shadow.
         shadow_revision: Model revision of the shadow.
     """
@@ -158,7 +158,8 @@ class DeploymentCatalog(dict[str, LiveDeployment]):
     def require(self, name: str) -> LiveDeployment:
         """Return the deployment *name*.
 
-        Not for requests of callers, because the `NotFound` for an unknown name suggests any deployment.
+        Do not call this for a caller's request: the `NotFound` for an unknown name suggests the names of all
+        deployments, even of those that the caller may not use.
         """
         live = self.get(name)
         if live is None:

@@ -50,8 +50,8 @@ class Deployment:
             `Gate.handler`. A package provides *schema*, *target*, *positive_class* and *threshold* unless
             they are set here.
         schema: Schema of the input; by default inferred from the estimator.
-        columns: Columns of the inferred or packaged schema to change, as in `Schema.with_columns`:
-            ``{"active": "boolean"}``. Instead of *schema*.
+        columns: Columns to change in the inferred or packaged schema, as in `Schema.with_columns`:
+            ``{"active": "boolean"}``. Cannot be combined with *schema*.
         target: Name of the predicted value, or a list with the name of each output.
         version: Model version in paths and responses. By default the version in the package, else the version
             in the model's name in the store, else ``"1"``.
@@ -67,13 +67,14 @@ class Deployment:
         layers: HTTP layers around this deployment only. They run inside the gate's layers.
         scoring_layers: Scoring layers around its predictions, instead of the gate's.
         offload: Whether to call the model in a worker thread of the gate. This option applies under ASGI, and
-            under WSGI if requests have a deadline. By default, functions are always called in a thread under
-            ASGI, other models while their calls take more than two milliseconds. True offloads every call.
-            False runs the model on the event loop, one request at a time, or in the server's thread. Use it
-            only for a function that takes microseconds.
+            under WSGI if requests have a deadline. By default under ASGI, a function always runs
+            in a worker thread. Other models run in one while their calls take more than two milliseconds.
+            True offloads every call. False runs the model on the event loop under ASGI, one request at a
+            time, and in the server's thread under WSGI. Use False only for a function that takes
+            microseconds.
         batch: Whether an estimator scores waiting requests together in one call. Use False for
             estimators whose prediction for a row depends on the other rows.
-        plans: Whether to predict with the exact plan of an estimator, if it has one. This is faster code
+        plans: Whether to replace an estimator by its exact plan, if it has one. A plan is faster code
             with the same predictions, see `Predictor.plan`. ``"onnx"`` converts the estimator to an ONNX
             graph (extra ``onnx``), whose predictions may differ slightly. The difference is measured at
             load and logged.
@@ -83,20 +84,21 @@ class Deployment:
             predict a row.
         rollout: Other models that answer some of the requests.
         shadow: Another model that scores the same requests without answering callers.
-        csv_header: Whether the first line of CSV has the column names. If False, its cells are in the order of
-            the schema.
+        csv_header: Whether the first line of CSV has the column names. If False, the cells of every
+            line are in the order of the schema.
         na_values: CSV cells that mean null, see `SchemaOptions`; by default the *na_values* of the schema,
             which are ``NA``, ``NaN``, ``null`` and ``NULL`` unless set.
         unknown_levels: How to treat values that are not among a column's levels: ``"reject"``, ``"accept"``,
             or ``"warn"`` to accept them with a warning in the response. By default the option of the schema,
-            which is ``"reject"`` unless set; the log then reports if the model would accept such values.
+            which is ``"reject"`` unless set. A warning is logged if this default rejects values that the
+            model would accept.
         nonfinite: How to treat a prediction of NaN or an infinity: ``"error"`` rejects the request with a
             `PredictionError` that names the row; ``"null"`` returns null for this row and the predictions of
             the other rows.
-        max_rows: Maximum number of rows in one request; by default the limit of the service whose
-            wire format is used, or 10,000 if it has none.
-        example: A row to test the model with when it is loaded. By default the example of its package, or
-            synthetic rows. A function is only tested if an example is set.
+        max_rows: Maximum number of rows in one request; by default the dialect decides: no limit for
+            ``datarobot`` and ``native``, 10,000 rows for the others.
+        example: A row to test the model with when it is loaded. By default the example of the model's
+            package, or else synthetic rows. A function is only tested if an example is set.
 
     Raises:
         ConfigurationError: An option cannot be used.
@@ -151,7 +153,7 @@ class Deployment:
         names = [self.target] if isinstance(self.target, str) else self.target
         if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
             raise ConfigurationError(
-                f"target must be a name, or a name for each output (got {self.target!r})"
+                f"target must be a name, or a list with the name of each output (got {self.target!r})"
             )
         for option in ("version", "model_id"):
             value = getattr(self, option)
@@ -222,7 +224,8 @@ def _check_model(deployment: Deployment) -> None:
         )
     if deployment.path is not None and isinstance(deployment.model, str) and "://" in deployment.model:
         raise ConfigurationError(
-            "model must be a path and not a URL: pass a store for URLs, Gate(store=FsspecStore(…))"
+            "model must be a path and not a URL: for a URL, set Gate(store=FsspecStore(…))"
+            ' and model="store:name"'
         )
 
 

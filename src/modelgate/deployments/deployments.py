@@ -37,17 +37,16 @@ __all__ = ["Deployments"]
 class Deployments(Mapping[str, Deployment]):
     """The deployments of a gate by name, and methods that change them while they serve.
 
-    A change first loads and tests the models it needs, and then takes effect in one step: each request is
-    answered by the old state or by the new one. The methods block: call them from a thread, not from
-    a coroutine.
+    A change first loads and tests the models it needs. It then takes effect in one step: no request sees a
+    part of the change. The methods block: call them from a thread, not from a coroutine.
 
     Example:
         gate.deployments["churn"].version
         gate.deployments.swap("churn", "store:churn@7")
 
     Args:
-        answer: Function that answers a request. Its arguments are the handler that scores the query of the
-            request, and the request.
+        answer: Function that answers a request. Its arguments are a handler that scores queries, and the
+            request.
         on_add: Called with each deployment that is added.
         workers: Threads in which models are called.
         store: See `Gate`.
@@ -59,7 +58,7 @@ class Deployments(Mapping[str, Deployment]):
 
     Attributes:
         cache: Models in memory.
-        catalog: The deployments as dialects see them.
+        catalog: Catalog of the deployments, through which dialects score.
         loader: Loader of the models.
 
     Raises:
@@ -111,10 +110,10 @@ class Deployments(Mapping[str, Deployment]):
         return len(self.catalog)
 
     def add(self, deployment: Deployment) -> None:
-        """Serve another deployment. Call it at start-up, before the first request.
+        """Serve another deployment. Add deployments at start-up, before the first request.
 
         Raises:
-            ConfigurationError: Its name is taken, or its model cannot be used.
+            ConfigurationError: The deployment's name is taken, or its model cannot be used.
         """
         if not isinstance(deployment, Deployment):
             raise ConfigurationError(
@@ -149,12 +148,12 @@ class Deployments(Mapping[str, Deployment]):
         return drive(self.catalog.get_active(name).model.predictor(math.inf))
 
     def warm(self, timeout: float | None = None) -> None:
-        """Load the models of all deployments now instead of with their first request, except for shadows.
+        """Load the models of all deployments now, not with the first request. Shadows are not loaded.
 
-        If the cache is too small for all models, those loaded first are evicted again.
+        If the cache is too small for all models, the models loaded first are evicted again.
 
         Args:
-            timeout: Seconds to wait for all of them; None to wait until they are loaded.
+            timeout: Seconds to wait for all models together; None for no limit.
 
         Raises:
             NotFound, DeploymentUnavailable: A model cannot be loaded or fails its test; see the cause.
@@ -180,15 +179,15 @@ class Deployments(Mapping[str, Deployment]):
 
         A current rollout or shadow ends unless it is passed again.
 
-        The model is loaded, tested with a row (see *example* of `Deployment`), and replaces the current
-        one in one step. No request fails because of the swap, and each is answered by one of the two
-        models. If loading or the test fails, the current model continues to serve.
+        The new model is loaded and tested with a row (see *example* of `Deployment`). It then replaces the
+        current model in one step, so that no request fails because of the swap. If loading or the test
+        fails, the current model continues to serve.
 
         Args:
             name: Deployment name.
             model: See `Deployment`; None to change only *rollout* and *shadow*.
-            version: Version of the model, if it has none itself.
-            sha256: Digest that pins the model file.
+            version: Version of the new model; by default as in `Deployment`.
+            sha256: SHA-256 digest that pins the file of the new model.
             rollout: See `Deployment`. Its models are not loaded again if they are serving already.
             shadow: See `Deployment`.
             keep: Whether to keep the replaced model in memory for `rollback`, outside the cache.
@@ -208,7 +207,7 @@ class Deployments(Mapping[str, Deployment]):
         self._controller.replace(changed, known, keep=keep)
 
     def reload(self, name: str) -> None:
-        """Load the models of a deployment from their file or store again and swap them in.
+        """Load the models of a deployment again, from their file or store, and swap them in.
 
         Raises:
             NotFound: There is no such deployment or model.
@@ -227,12 +226,13 @@ class Deployments(Mapping[str, Deployment]):
     def rollback(self, name: str) -> None:
         """Restore the models that a deployment served before the last swap. A second call undoes the first.
 
-        Models that were in memory when they were swapped are restored at once. Others are loaded first.
+        Models that were in memory at the time of the swap are restored at once. Other models are loaded
+        first.
 
         Raises:
             NotFound: There is no such deployment, or it was never swapped.
             DeploymentUnavailable: A model is not in memory and cannot be loaded.
-            ConfigurationError: A model is not in memory, and a different one is stored in its place now.
+            ConfigurationError: A model is not in memory, and its file or store now has a different model.
         """
         self._controller.roll_back(name)
 
@@ -270,7 +270,7 @@ class Deployments(Mapping[str, Deployment]):
         }
 
     def shadow_report(self, name: str) -> ShadowReport:
-        """Return how often the shadow of a deployment agrees with it, counted since the shadow was set.
+        """Return how often the shadow and the deployment's own model agreed since the shadow was set.
 
         Raises:
             NotFound: There is no such deployment, or it has no shadow.
@@ -286,5 +286,5 @@ class Deployments(Mapping[str, Deployment]):
         return StoreWatcher(self.catalog, self.loader, self._controller.replace).poll_once
 
     def follow(self, registry: Registry) -> Callable[[], None]:
-        """Return a function that reads *registry* and applies its state to the deployments."""
+        """Return a function that reads *registry* and applies its records to the deployments."""
         return RegistryReconciler(registry, self.catalog, self._controller).poll_once

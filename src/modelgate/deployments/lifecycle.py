@@ -20,13 +20,13 @@ __all__ = ["DeploymentController"]
 
 
 class DeploymentController:
-    """Adds, replaces and removes deployments. Models are loaded first; the change itself is one step.
+    """Adds, replaces and removes deployments. A change loads models first, then takes effect in one step.
 
     Args:
         catalog: Deployments that serve.
         builder: Builds live deployments.
-        loader: Loads their models.
-        cache: Cache of the models.
+        loader: Loads the models of the deployments.
+        cache: Cache of the loaded models.
     """
 
     def __init__(
@@ -117,15 +117,15 @@ class DeploymentController:
 
         Args:
             deployment: Deployment to serve.
-            known: Revisions to reuse if they have the same models.
+            known: Revisions to reuse for the models that *deployment* shares with them.
             keep: Whether to keep the replaced deployment for `roll_back`.
-            instead_of: Replace only this live deployment, whose stored models have changed since they were
-                loaded; nothing happens if the deployment has been changed since.
+            instead_of: Live deployment to replace, whose stored models have changed since they were loaded.
+                Nothing happens if the deployment serves other models by now. None to replace it in any case.
 
         Raises:
             NotFound: There is no such deployment, or no such model.
-            ConfigurationError: A model cannot be loaded, fails its test, or would replace a newer
-                version of *instead_of*.
+            ConfigurationError: A model cannot be loaded, fails its test, or is older than the model of
+                *instead_of* that it would replace.
             StoreError: The store cannot be reached.
         """
         live = self._builder.build(deployment, known)
@@ -146,8 +146,9 @@ class DeploymentController:
 
         Raises:
             NotFound: There is no such deployment, or its models have never changed.
-            DeploymentUnavailable: A model was not in memory when it was replaced, and cannot be loaded.
-            ConfigurationError: A model was not in memory, and a different one is stored in its place now.
+            DeploymentUnavailable: A model was not in memory when it was replaced, and cannot be loaded now.
+            ConfigurationError: A model was not in memory when it was replaced, and its file or store now has
+                a different model.
         """
         current, previous = self._catalog.require(name), self._previous.get(name)
         if previous is None:
@@ -205,20 +206,20 @@ class DeploymentController:
 
 
 def _prevent_downgrade(revision: ModelRevision, version: str, current_version: str) -> None:
-    """Raise `ConfigurationError` if a model without a fixed version would go back to an older one.
+    """Raise `ConfigurationError` if an older version would replace a model without a fixed version.
 
-    Deleting the newest version from the store must not roll a deployment back.
+    When the newest version is deleted from the store, the deployment must not go back to an older one.
     """
     named_version = (revision.deployment.stored_name or "").partition("@")[2]
     if named_version in ("", LATEST) and is_older(version, current_version):
         raise ConfigurationError(
             f"model {revision.deployment.model!r} is now version {version}, older than the serving version"
-            f" {current_version}: to go back, name the version or an alias, or call swap"
+            f" {current_version}: to serve the older version, call swap, or set model to that version"
         )
 
 
 def _has_same_models(deployment: Deployment, other: Deployment) -> bool:
-    """Return True if both have the same models, pinned to the same files, and the same traffic split."""
+    """Return True if both deployments have the same model, version, digest and traffic split."""
     pins = [
         (it.version, it.sha256, it.rollout and (it.rollout.weights, it.rollout.sticky_by))
         for it in (deployment, other)
@@ -230,14 +231,14 @@ def _load_unchanged(revision: ModelRevision) -> Predictor:
     """Return the model of a revision that served before.
 
     Raises:
-        ConfigurationError: It had to be loaded again, and a different model is stored now.
+        ConfigurationError: The model had to be loaded again, and its file or store now has a different one.
     """
     handle = revision.handle
     before = (handle.version, handle.fingerprint) if handle is not None else (None, None)
     predictor = drive(revision.model.predictor(math.inf))
     if handle is not None and before[0] is not None and before != (handle.version, handle.fingerprint):
         raise ConfigurationError(
-            f"model {revision.deployment.model!r} is now version {predictor.version}, and version {before[0]},"
-            " which served before, is no longer in memory: swap to a stored version"
+            f"model {revision.deployment.model!r}: the previous model, version {before[0]}, is no longer in"
+            f" memory, and version {predictor.version} is stored in its place: swap to a stored version"
         )
     return predictor

@@ -45,7 +45,7 @@ class Loader:
 
     Attributes:
         model_metrics: Metrics of the models, by deployment.
-        watching: Whether to record the fingerprint of each stored model at load; `changed` compares it.
+        watching: Whether to record the fingerprint of each stored model at load, for use by `changed`.
 
     Raises:
         ConfigurationError: A public key is invalid, or the store does not verify signatures.
@@ -57,7 +57,8 @@ class Loader:
         self._policy = LoadPolicy(public_keys=public_keys)
         if public_keys is not None and not getattr(store, "requires_signature", store is None):
             raise ConfigurationError(
-                "public_keys: the store does not verify signatures: pass public_keys to the store too"
+                "public_keys must be None unless the store verifies signatures:"
+                " pass public_keys to the store too"
             )
         self._store = store
         self._workers = workers
@@ -81,7 +82,7 @@ class Loader:
         return handle
 
     def check(self, deployment: Deployment) -> None:
-        """Raise `ConfigurationError` if it is already known that the model cannot be loaded."""
+        """Raise `ConfigurationError` if loading the model is certain to fail. Does not load the model."""
         if deployment.path is not None and self._policy.requires_signature:
             check_file(deployment.path, self._policy_for(deployment))
         if deployment.stored_name is None:
@@ -152,8 +153,8 @@ class Loader:
     def describe(self, name: str) -> ModelMetadata | None:
         """Return metadata of the model of the handle *name* without loading it.
 
-        The metadata comes from the package, or from the last load if the stored model has not changed since.
-        Return None if there is neither.
+        The metadata comes from the package. Without a package it comes from the last load, provided that the
+        stored model has not changed since then. Otherwise the result is None.
         """
         handle = self._handles[name]
         deployment = handle.deployment

@@ -13,10 +13,10 @@ __all__ = ["ModelHandle"]
 
 
 class ModelHandle:
-    """Provides the model of a revision: from the cache, or from this handle after the model was replaced.
+    """Provides the model of a revision: a serving model from the cache, a replaced one from the handle.
 
-    A replaced model is no longer in the cache. It stays in memory as long as something refers to this
-    handle: a request that is still running, or the state that `rollback` restores.
+    A replaced model is no longer in the cache. It stays in memory as long as a running request, or the
+    state that `rollback` restores, refers to this handle.
 
     Args:
         name: Name of the model in the cache.
@@ -25,7 +25,7 @@ class ModelHandle:
         metrics: Metrics of the model's calls; None for the metrics of the deployment.
 
     Attributes:
-        fingerprint: Fingerprint of the stored model when it was last loaded; None if it was not taken.
+        fingerprint: Fingerprint of the stored model at the last load; None if no fingerprint was taken.
         version, schema: Version and schema of the model that was loaded last.
     """
 
@@ -60,8 +60,8 @@ class ModelHandle:
     def publish(self, predictor: Predictor) -> None:
         """Put *predictor* into the cache.
 
-        A detached model that this handle still refers to is not put back, because its name in the cache
-        may belong to another model now.
+        If this handle still holds a detached model, the cache does not change: another model may have the
+        same name there by now.
         """
         predictor.set_serving(True)
         if self._detached_predictor is None:
@@ -69,7 +69,7 @@ class ModelHandle:
             self._cache.put(self.name, predictor)
 
     def detach(self) -> None:
-        """Take the model out of the cache, because another one replaces it."""
+        """Move the model from the cache to this handle, because another model replaces it."""
         self._is_detached = True
         if self._detached_predictor is None:
             self._detach(self._cache.peek(self.name))

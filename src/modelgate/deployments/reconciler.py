@@ -14,7 +14,7 @@ logger = logging.getLogger("modelgate")
 
 
 class DesiredDeployment(Protocol):
-    """Registry record of one deployment. Records are equal if nothing was changed between them."""
+    """Registry record of one deployment. An unchanged record equals the one read before."""
 
     @property
     def name(self) -> str: ...
@@ -41,9 +41,10 @@ class Controller(Protocol):
 class RegistryReconciler:
     """Applies the records of a registry to the deployments of a gate.
 
-    A record that cannot be applied is logged once and tried again with each poll. Until it is applied, and
-    while the registry cannot be reached, the deployment continues to serve unchanged. Changes made in this
-    process by other means last until the record changes.
+    A record that cannot be applied is logged once, and each poll tries it again. In the meantime, only
+    the state in the record is applied, and the deployment otherwise serves unchanged. Deployments also serve
+    unchanged while the registry cannot be reached. Changes made in this process by other means stay in
+    effect until the record changes.
 
     Args:
         registry: Registry to follow.
@@ -68,7 +69,9 @@ class RegistryReconciler:
             records = {record.name: record for record in self._registry.list()}
         except Exception as error:
             if not self._unreachable:
-                logger.warning("deployment registry: unreachable: keeping its last state", exc_info=error)
+                logger.warning(
+                    "deployment registry: unreachable, keeping the current deployments", exc_info=error
+                )
             self._unreachable = True
             return
         self._unreachable = False
@@ -107,7 +110,7 @@ class RegistryReconciler:
         self._applied[name] = record
 
     def _test_or_revert(self, name: str) -> None:
-        """Load the applied models; if that fails, serve the app's own deployment again."""
+        """Load the models of an applied record. If loading fails, serve the app's own deployment again."""
         own, record = self._own[name], self._applied[name]
         if self._catalog[name].deployment is own:
             return

@@ -27,16 +27,15 @@ _COLUMN = "column:"
 class Rollout:
     """Send some of a deployment's requests to other models: a canary, or an A/B test.
 
-    All rows of a request go to the same model. The deployment's own model answers the rest.
+    The deployment's own model answers the remaining requests. All rows of a request go to the same model.
 
     Args:
-        weights: Percentage of requests by model, ``"store:churn@4"`` or a package. Models are sorted by
-            name, so that the assignment does not depend on the order in which they are written.
-        sticky_by: Property by which requests are always assigned to the same model, in every process and
-            after a restart: ``"key"`` for the owner of the API key; ``"column:customer"`` for the value
-            of that column in the first row, whether or not the model uses it; or ``"request"`` to assign
-            each request at random. Requests without a key, or without the column, go to the
-            deployment's own model.
+        weights: Percentage of requests by model. A model is ``"store:churn@4"`` or a package. The order
+            of the models does not matter, because they are sorted by name.
+        sticky_by: How to assign requests to models: ``"request"`` at random, ``"key"`` by the owner of the
+            API key, ``"column:customer"`` by the value of that column in the first row. The same owner or
+            value always gets the same model, in every process and after a restart. The model need not use
+            the column. Requests without a key, or without the column, go to the deployment's own model.
 
     Raises:
         ConfigurationError: An option cannot be used.
@@ -48,7 +47,7 @@ class Rollout:
     def __post_init__(self) -> None:
         if not isinstance(self.weights, Mapping) or not self.weights:
             raise ConfigurationError(
-                f'weights must be {{model: percent}}, as {{"store:churn@4": 5}} (got {self.weights!r})'
+                f'weights must be {{model: percent}}, such as {{"store:churn@4": 5}} (got {self.weights!r})'
             )
         for model, percent in self.weights.items():
             check_candidate(model)
@@ -112,7 +111,7 @@ def _model_name(model: Any) -> str:
 def hash_to_unit(name: str, value: str) -> float:
     """Map *value* to a number from 0 to 1, evenly distributed and the same in every process.
 
-    The deployment *name* keys the hash, so that a value gets unrelated numbers in different deployments.
+    The hash includes the deployment *name*: a value gets unrelated numbers in different deployments.
     """
     data = value.encode("utf-8", "surrogatepass")
     digest = blake2b(data, digest_size=8, key=name.encode()).digest()
@@ -122,8 +121,9 @@ def hash_to_unit(name: str, value: str) -> float:
 def boundaries(shares: Sequence[float]) -> list[float]:
     """Return the boundaries between the models on the range from 0 to 1.
 
-    The ranges of the candidate models follow each other from 0, except that the last of several ends at 1.
-    The deployment's own model has the range in between, so that each of two candidates can grow into it.
+    The ranges of the candidate models start at 0 and follow each other. If there are several candidates,
+    the range of the last one ends at 1 instead. The deployment's own model has the range that is left, so
+    that the first and the last candidate have room to grow.
 
     Args:
         shares: Share of each candidate model, from 0 to 1.
@@ -136,7 +136,7 @@ def boundaries(shares: Sequence[float]) -> list[float]:
 def pick_model(edges: Sequence[float], position: float) -> int:
     """Return the index of the model at *position*: 0 for the deployment's own, 1 for the first candidate.
 
-    If the share of the first or last candidate grows, that candidate keeps all its positions.
+    When the share of the first or last candidate grows, none of its positions moves to another model.
 
     Args:
         edges: Result of `boundaries`.
@@ -172,7 +172,7 @@ class TrafficSplitter:
         return 0 if value is None else pick_model(self._edges, hash_to_unit(self._name, value))
 
     def _column_value(self, rows: object) -> Flow[str | None]:
-        """Return the column's value in the first row as text, the same for JSON and CSV."""
+        """Return the column's value in the first row as text. JSON and CSV give the same text."""
         read = partial(first_value, rows, self._column)
         value = (yield from run(read)) if is_large(rows) else read()
         if isinstance(value, float) and value.is_integer():

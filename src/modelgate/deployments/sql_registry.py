@@ -55,8 +55,8 @@ class DeploymentRecord:
     def check(self) -> None:
         """Raise `ConfigurationError` unless gates may apply this row.
 
-        Rows are checked before they are written and again after they are read: write access to the
-        table must not be enough to load a file from outside the store.
+        Rows are checked before they are written and again after they are read. Without the second check,
+        anyone who can write to the table could make a gate load a file from outside the store.
         """
         Deployment(self.name, None)
         if self.state not in get_args(State):
@@ -73,11 +73,10 @@ class DeploymentRecord:
         """Return the deployment to serve.
 
         Args:
-            own: The app's own deployment of this name, or None if it has none.
+            own: The app's own deployment of this name; None if the app does not define one.
 
         Raises:
-            ConfigurationError: The row fails `check`, or names no model for a deployment that the app does
-                not know.
+            ConfigurationError: The row fails `check`, or it has no model and *own* is None.
         """
         self.check()
         options: dict[str, Any] = {}
@@ -92,7 +91,7 @@ class DeploymentRecord:
             return replace(own, **options)
         if self.model is None:
             raise ConfigurationError(
-                f"deployment {self.name} must have a model, because the app does not define it (got None)"
+                f"model must be set in the registry for {self.name}, which the app does not define (got None)"
             )
         return Deployment(self.name, **options)
 
@@ -101,7 +100,7 @@ def _check_stored(option: str, model: object) -> None:
     token = model.removeprefix("store:") if isinstance(model, str) else None
     if token is None or token == model or not TOKEN.fullmatch(token):
         raise ConfigurationError(
-            f'{option} must name models in the store, as "store:name@version" (got {model!r})'
+            f'{option} must name models in the store, such as "store:name@version" (got {model!r})'
         )
 
 
@@ -109,8 +108,8 @@ class SqlRegistry:
     """Registry from which several gates read their deployments: ``Gate(deployment_registry=…)``.
 
     Args:
-        url: ``sqlite:///models.db``, or ``postgresql://…`` for several machines; it may be the database
-            of a `SqlModelStore`.
+        url: ``sqlite:///models.db``, or ``postgresql://…`` for several machines. A `SqlModelStore` can
+            use the same database.
         clock: Returns the time in seconds since the epoch.
 
     Raises:
@@ -147,9 +146,9 @@ class SqlRegistry:
 
         Args:
             name: Deployment name. Gates also serve deployments that their app does not define.
-            model: Model in the store of the gates, such as ``"store:churn@7"``; None to keep the current one.
-            rollout: Traffic split between models of that store; None for no split, even if the app
-                has one.
+            model: Model in the store of the gates, such as ``"store:churn@7"``; None to leave it as it is.
+            rollout: Traffic split between models in the store of the gates; None for no split, even if the
+                app's own deployment has one.
 
         Raises:
             ConfigurationError: An option cannot be used.
@@ -166,7 +165,7 @@ class SqlRegistry:
         """Pause, drain or resume a deployment on every gate.
 
         Raises:
-            ConfigurationError: *state* is not a state.
+            ConfigurationError: *state* is not a valid state.
             StoreError: The database cannot be queried.
         """
         DeploymentRecord(name, state=state).check()
@@ -183,7 +182,7 @@ class SqlRegistry:
             deleted = connection.execute(sa.delete(_DEPLOYMENTS).where(_DEPLOYMENTS.c.name == name))
         if not deleted.rowcount:
             raise NotFound(
-                f"The registry has no deployment {name}: modelgate deployments list shows the names"
+                f"The registry has no deployment {name}: to see the names, run modelgate deployments list"
             )
 
     def _write(self, name: str, values: Mapping[str, Any]) -> None:

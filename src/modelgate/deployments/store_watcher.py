@@ -37,9 +37,9 @@ class _Failure(NamedTuple):
 class StoreWatcher:
     """Swaps in models that have changed in their file or store.
 
-    A model that cannot be loaded is logged, once for each distinct failure, and tried again: at once when
-    the stored model changes again, and otherwise after a second, two, four, and so on up to ten minutes.
-    The current model continues to serve.
+    If a changed model cannot be loaded, the current model continues to serve. Each distinct failure is logged
+    once. The next attempt follows when the stored model changes again, or else after a pause. The pause
+    grows from one second to two, four, and so on, up to ten minutes.
 
     Args:
         catalog: Deployments to watch.

@@ -1,4 +1,4 @@
-"""Rows sent as JSON arrays: values in the schema's order, or one value per row."""
+"""Rows sent as JSON arrays, not as objects: an array of values per row, or a plain value per row."""
 
 import re
 from collections.abc import Sequence

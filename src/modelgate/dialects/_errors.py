@@ -19,8 +19,8 @@ def problem_response(
     Args:
         error: Error to encode.
         request_id: Id of the request, if it has one.
-        status: HTTP status; by default that of *error*.
-        detail: Message for the caller; by default that of *error*.
+        status: HTTP status; by default the status of *error*.
+        detail: Message for the caller; by default the message of *error*.
     """
     status = error.status if status is None else status
     response = Response(status, headers=[("content-type", PROBLEM), *error.headers.items()])
@@ -39,9 +39,9 @@ def problem_response(
 
 
 def json_error(request: Request, error: AnswerableError) -> Response:
-    """Return ``{"error": message}`` and the error's details. The message also names missing columns.
+    """Return ``{"error": message}`` and the details of invalid input. The message names missing columns.
 
-    For protocols whose clients show nothing but the message, which also has the suggestions.
+    Use this for protocols whose clients show nothing but the message.
     """
     if not isinstance(error, InvalidInput):
         error.details.clear()

@@ -22,9 +22,9 @@ _CSV_FILES = (*_CSV, "application/vnd.ms-excel", "application/octet-stream")
 
 
 def decode_row_body(request: Request) -> Flow[bytes | CSV]:
-    """Read the rows of the body for a `modelgate.Query`: undecoded JSON, or `CSV`, in UTF-8.
+    """Read the rows of the body for a `modelgate.Query`: undecoded JSON, or `CSV`, both in UTF-8.
 
-    A body without a content type is read as JSON, a file without one as CSV.
+    A body without a content type is read as JSON. A form's file without a content type is read as CSV.
 
     Raises:
         UnsupportedMediaType: The content type is not JSON, CSV or a form, or its charset is not supported.

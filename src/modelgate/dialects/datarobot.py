@@ -9,13 +9,13 @@ Source: https://docs.datarobot.com, "DataRobot Prediction API" and its reference
                     "predictionThreshold": 0.5, "prediction": 0, "rowId": 0}]}
     422  {"message": "…"}
 
-With ``Accept: text/csv`` the response is CSV with the columns of the page "Output format". With two classes,
-the positive one comes first. Requests for explanations, humility, exposure or time series are rejected.
+With ``Accept: text/csv`` the response is CSV with the columns of the page "Output format". The positive class
+of a binary classifier comes first. Requests for explanations, humility, exposure or time series are rejected.
 
 Extensions to the document:
 
-* For a model with several outputs, ``prediction`` is an object by target, and a label in
-  ``predictionValues`` joins the target's name and the class.
+* For a model with several outputs, ``prediction`` is an object with a member per target. A label in
+  ``predictionValues`` is the target's name, ``_`` and the class.
 * ``X-Model-Version`` is the version of the model that scored.
 * A client that accepts ``application/problem+json`` gets the complete error (RFC 9457).
 """
@@ -186,7 +186,7 @@ class DataRobot:
         return Response(200, body, headers)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
-        """Encode the error as ``{"message": …}``, details included, because clients show nothing else."""
+        """Encode the error as ``{"message": …}``. Clients show only the message, so it has the details."""
         unprocessable = isinstance(error, InvalidInput) and not isinstance(error, UnknownColumns)
         status = 422 if unprocessable else error.status
         if PROBLEM in (request.headers.get("accept") or ""):

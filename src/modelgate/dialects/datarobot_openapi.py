@@ -20,10 +20,10 @@ __all__ = ["OPENAPI_SPEC", "RequestLineTooLong"]
 
 
 class RequestLineTooLong(RequestError):
-    """The request line exceeds the limit of the service.
+    """The request line exceeds the limit of the service, 8192 bytes.
 
-    "DataRobot Prediction API", "Knowing the limitations": at most 8192 bytes. Clients such as
-    `datarobot-predict` reach it by sending many ``passthroughColumns``, one query parameter each.
+    Source: "DataRobot Prediction API", section "Knowing the limitations". Clients such as
+    `datarobot-predict` exceed the limit when they send many ``passthroughColumns``, one query parameter each.
     """
 
     status = 414

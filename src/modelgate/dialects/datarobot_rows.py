@@ -55,7 +55,7 @@ def _json_chunks(prediction: Prediction) -> Iterator[bytes]:
 
 
 def _threshold(prediction: Prediction) -> tuple[float, Any] | None:
-    """Return the decision threshold and its class, or None if the model is not one binary classifier."""
+    """Return the threshold and the positive class of a binary classifier, or None for other models."""
     output = prediction.outputs[0]
     if len(prediction.outputs) > 1 or output.probabilities is None or len(output.classes or ()) != 2:
         return None
@@ -64,7 +64,7 @@ def _threshold(prediction: Prediction) -> tuple[float, Any] | None:
 
 
 def _class_order(classes: Sequence[Any], output: Output) -> list[int]:
-    """Return the class indices in the order of a response: with two classes, the positive one comes first."""
+    """Return the class indices in the order of a response: the positive one of two classes comes first."""
     return [output.positive, 1 - output.positive] if len(classes) == 2 else list(range(len(classes)))
 
 

@@ -14,9 +14,10 @@ def live(request: Request) -> Flow[Response]:  # noqa: ARG001
 
 
 def ready(request: Request) -> Flow[Response]:
-    """Report whether the deployment in the path can score, or all active ones if the path names none.
+    """Report whether the deployment in the path can score.
 
-    Loads models that are not loaded yet.
+    If the path names no deployment, report whether all active deployments can score. Models that are not
+    loaded yet are loaded.
     """
     context: RequestContext = request.context
     assert context.catalog is not None

@@ -149,7 +149,7 @@ def _read_tensor(tensor: _Input, binary: bytes) -> _Block:
 def _join_tensors(blocks: Sequence[_Block]) -> SplitRows:
     """Return the rows of one tensor with all columns, or of one tensor per column."""
     if not blocks:
-        raise InvalidInput("inputs must have a tensor for each column, or one of shape [rows, columns]")
+        raise InvalidInput("inputs must have a tensor for each column, or a single tensor [rows, columns]")
     name, rows, width, values = blocks[0]
     if len(blocks) == 1 and width > 1:
         return SplitRows(None, [values[start : start + width] for start in range(0, len(values), width)])
@@ -159,7 +159,7 @@ def _join_tensors(blocks: Sequence[_Block]) -> SplitRows:
             raise InvalidInput(f"Tensor {shown}: must have one column, because there are several tensors")
         if block.rows != rows:
             raise InvalidInput(
-                f"Tensor {shown}: must have the same number of rows as {name[:SHOWN_TEXT]!r}, {rows}"
+                f"Tensor {shown}: must have as many rows as tensor {name[:SHOWN_TEXT]!r}, which has {rows}"
                 f" (got {block.rows})"
             )
     data = list(zip(*(block.values for block in blocks), strict=True))

@@ -15,7 +15,7 @@ The document calls class probabilities ``confidence_intervals``. Only classifier
 Extensions to the document:
 
 * The key can also be sent as ``Authorization: Bearer`` or ``x-api-key``.
-* ``input_data`` can be an array of rows. The members of the response are then arrays, an item per row.
+* ``input_data`` can be an array of rows. The members of the response are then arrays with one item per row.
 * With a key for several deployments, ``deployment`` selects one.
 * The statuses 405, 413, 415 and 503 have their usual meaning.
 """
@@ -166,14 +166,17 @@ def _key_outside_body(request: Request) -> str | None:
 
 
 def _values(columns: list[list[Any]], single: bool) -> list[Any]:
-    """Return a value per row, or for several outputs a list per row; for a *single* row only that list."""
+    """Return a value per row. For several outputs, return a list per row.
+
+    For several outputs and a *single* row, return only the list of that row.
+    """
     if len(columns) == 1:
         return columns[0]
     return [column[0] for column in columns] if single else [list(row) for row in zip(*columns, strict=True)]
 
 
 def _probabilities(tables: list[list[list[float]]], single: bool) -> list[Any]:
-    """Return the probabilities of each row. For several outputs, they are concatenated."""
+    """Return the probabilities of each row. The probabilities of several outputs are concatenated."""
     if len(tables) == 1:
         return tables[0][0] if single else tables[0]
     if single:

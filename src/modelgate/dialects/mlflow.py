@@ -7,7 +7,7 @@ Source: https://mlflow.org, "Deploy MLflow Model as a Local Inference Server".
     POST /mlflow/churn/invocations      {"dataframe_split": {"columns": ["age", "plan"], "data": [[41, "pro"]]}}
     POST /endpoints/churn/invocations   {"dataframe_records": [{"age": 41, "plan": "pro"}]}
     POST /invocations                   {"instances": [{"age": 41, "plan": "pro"}]}  or  [[41, "pro"]]
-                                        {"inputs": {"age": [41], "plan": ["pro"]}}   or like instances
+                                        {"inputs": {"age": [41], "plan": ["pro"]}}   or a list of rows
                                         age,plan↵41,pro                              as text/csv
 
     200  {"predictions": ["no"]}        for several outputs, an object per row
@@ -17,9 +17,9 @@ Source: https://mlflow.org, "Deploy MLflow Model as a Local Inference Server".
     GET  …/version                      version of MLflow that introduced this protocol
 
 The error codes are those of ``mlflow.exceptions``. ``/invocations`` at the gate's root does not name a
-deployment: it uses the only one that the key permits, or the gate's only one. ``/endpoints/…`` is the
-path of SageMaker's runtime. Vertex AI sets its paths in the container's environment variables
-``AIP_PREDICT_ROUTE`` and ``AIP_HEALTH_ROUTE``.
+deployment. The request goes to the only deployment that the key permits, or to the gate's only deployment.
+``/endpoints/…`` is the path of SageMaker's runtime. Vertex AI sets its paths in the container's environment
+variables ``AIP_PREDICT_ROUTE`` and ``AIP_HEALTH_ROUTE``.
 """
 
 import os
@@ -84,7 +84,10 @@ _NAN = re.compile(rb'NaN|"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 
 def _ping(request: Request) -> Flow[Response]:
-    """Report whether the deployment in the path can score, or whether all can if the path has none."""
+    """Report whether the deployment in the path can score.
+
+    If the path names no deployment, report whether all active deployments can score.
+    """
     context: RequestContext = request.context
     assert context.catalog is not None
     try:
@@ -183,7 +186,10 @@ class MLflow:
         return Query(_decode_rows(members))
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
-        """Encode ``predictions`` per row: a value, or an object of several outputs. On request, as CSV."""
+        """Encode ``predictions`` as JSON, or as CSV if the client prefers it.
+
+        In JSON, the prediction for a row is a value. For several outputs, it is an object.
+        """
         outputs = prediction.outputs
         columns = {output.name: output.values.tolist() for output in outputs}
         if best_media_type(request.headers.get("accept"), ("application/json", "text/csv")) == "text/csv":

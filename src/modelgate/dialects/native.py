@@ -1,4 +1,4 @@
-"""modelgate's own wire format, whose responses explain themselves::
+"""modelgate's own wire format, with self-explanatory responses::
 
     POST /deployments/{deployment}/predict      {"age": 41, "plan": "pro"}
                                                 [{…}, {…}]  or  {"rows": [{…}, {…}]}
@@ -9,13 +9,14 @@
     400  {"type": "about:blank", "title": "Bad Request", "status": 400, "code": "missing_columns",
           "detail": "…", "missing_columns": ["plan"], "request_id": "…"}
 
-For a model with several outputs, ``outputs`` has an object with ``prediction`` and ``probabilities`` by output.
+For a model with several outputs, the member ``outputs`` takes the place of ``prediction`` and
+``probabilities``. It has an object with these two members for each output.
 A single row whose only column is called ``rows`` must be sent in an array.
 
 Rows can also be sent as CSV, NDJSON (an object per line) or an ``.npy`` file with an array of shape (rows,
-columns) in the schema's order; the ``Accept`` field selects one of these for the response. Options are in the
-query string: ``?passthrough=id`` returns the column ``id`` with each prediction. Errors are problem details
-(RFC 9457).
+columns) in the schema's order. The ``Accept`` header selects one of these formats for the response. Options
+are in the query string: ``?passthrough=id`` returns the column ``id`` with each prediction. Errors are
+problem details (RFC 9457).
 """
 
 import re

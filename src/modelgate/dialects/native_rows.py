@@ -20,7 +20,7 @@ _STEP = 4096
 
 
 def _encode_json(prediction: Prediction, members: Mapping[str, Any], *, single: bool) -> bytes:
-    """Encode the only prediction, or the array ``predictions``, followed by *members*."""
+    """Encode the prediction for a *single* row, or the array ``predictions``. Then add *members*."""
     if prediction.warnings:
         members = {**members, "warnings": list(prediction.warnings)}
     if single:
@@ -49,7 +49,7 @@ def _encode_csv(prediction: Prediction) -> bytes:
 
 
 def _encode_npy(prediction: Prediction) -> bytes:
-    """Encode the predictions: of shape (rows,), or (rows, outputs) for several outputs."""
+    """Encode an array of shape (rows,), or of shape (rows, outputs) for several outputs."""
     values = [output.values for output in prediction.outputs]
     return write_npy(values[0] if len(values) == 1 else np.column_stack(values))
 
@@ -91,7 +91,7 @@ def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
 
 
 def _labels(output: Output) -> list[str]:
-    """Return the class labels as names of members: text as it is, other values as their JSON."""
+    """Return the class labels as member names: text unchanged, any other value as JSON."""
     return [
         label if isinstance(label, str) else msgspec.json.encode(label).decode()
         for label in output.classes or ()

@@ -14,8 +14,8 @@ Source: https://github.com/kserve/open-inference-protocol, specification/protoco
     GET  /v2  ·  /v2/health/live  ·  /v2/health/ready
          /v2/models/churn[/versions/1]  ·  /v2/models/churn[/versions/1]/ready
 
-A model with one target also has its outputs under the names of MLServer's scikit-learn runtime, ``predict``
-and ``predict_proba``, if a request names them in ``outputs``.
+For a model with one target, ``outputs`` in a request can also use the names of MLServer's scikit-learn
+runtime: ``predict`` and ``predict_proba``.
 
 The inputs are one tensor per column, with the column's name and the shape ``[rows]`` or ``[rows, 1]``;
 or a single tensor ``[rows, columns]`` of any name, with the columns in the schema's order. Tensors of
@@ -150,7 +150,7 @@ class OpenInference:
         """Encode the requested outputs, or all of them, as JSON or binary tensors.
 
         Raises:
-            InvalidInput: The model has no such output, or it is requested twice.
+            InvalidInput: A requested output does not exist, or is requested twice.
         """
         inference: InferenceRequest = request.context.envelope
         assert query.predictor is not None
@@ -251,7 +251,10 @@ def _values_tensor(output: Output) -> _Tensor:
 
 
 def _select_tensors(request: InferenceRequest, tensors: dict[str, _Tensor]) -> Iterator[tuple[_Tensor, bool]]:
-    """Yield the requested tensors, and whether to encode them as binary. Removes them from *tensors*."""
+    """Yield the requested tensors, and whether to encode each as binary.
+
+    A tensor that is requested by name is removed from *tensors*.
+    """
     default = _get_flag(request.parameters, "binary_data_output", default=False)
     if not request.outputs:
         yield from ((tensor, default) for tensor in tensors.values())
@@ -262,8 +265,8 @@ def _select_tensors(request: InferenceRequest, tensors: dict[str, _Tensor]) -> I
         tensor = tensors.pop(requested.name, None)
         if tensor is None:
             raise InvalidInput(
-                f"Output {requested.name[:SHOWN_TEXT]!r}: the model has no such output, or it is named twice:"
-                f" request {names}"
+                f"Output {requested.name[:SHOWN_TEXT]!r}: does not exist, or is requested twice:"
+                f" the outputs are {names}"
             )
         for parameter in _UNSUPPORTED:
             if parameter in (requested.parameters or {}):
@@ -281,7 +284,7 @@ def _get_flag(parameters: Parameters, name: str, *, default: bool) -> bool:
 
 
 def _encode_tensor(tensor: _Tensor, binary: list[bytes] | None) -> dict[str, Any]:
-    """Return the JSON of *tensor*. If *binary* is a list, append the elements to *binary* instead."""
+    """Return the JSON of *tensor*. If *binary* is a list, the elements are appended to the list instead."""
     members: dict[str, Any] = {"name": tensor.name, "shape": tensor.shape, "datatype": tensor.datatype}
     parameters = tensor.parameters
     if binary is not None:

@@ -59,8 +59,8 @@ class OpenAPISpec:
         answer: Function that returns the schema of a response's body for the targets of a model.
         error: Schema of the body of an error response.
         answer_types: Media types other than JSON that responses can have. They are described as text.
-        keys: Ways to send the API key. Each is a list of names of `SCHEMES` that are all required;
-            an empty list stands for a key in the body or the path.
+        keys: Ways to send the API key. Each way is a list of names in `SCHEMES`, which are all required. An
+            empty list stands for a key in the body or the path.
         parameters: OpenAPI parameter objects for the query string.
         errors: Errors that only this dialect raises.
 
@@ -81,7 +81,7 @@ class OpenAPISpec:
         for scheme in chain.from_iterable(self.keys):
             if scheme not in SCHEMES:
                 raise ConfigurationError(
-                    f"keys: each scheme must be one of {', '.join(SCHEMES)} (got {scheme!r})"
+                    f"keys must be lists of names from {', '.join(SCHEMES)} (got {scheme!r})"
                 )
 
 
@@ -109,14 +109,14 @@ def value_schema(target: Target) -> JSONSchema:
 
 
 def number_schema(target: Target) -> JSONSchema:
-    """Return the schema of a number or a probability of *target*."""
+    """Return the schema of a predicted number, or of a probability, of *target*."""
     return {"type": ["number", "null"] if target.nullable else "number"}
 
 
 def targets_schema(
     targets: Sequence[Target], target_schema: Callable[[Target], JSONSchema] = value_schema
 ) -> JSONSchema:
-    """Return the schema of a prediction: of the only target, or of an object with a member per target.
+    """Return the schema of the only target, or of an object with a member per target.
 
     Args:
         targets: Targets of the model.

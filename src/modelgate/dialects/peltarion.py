@@ -11,11 +11,14 @@ https://github.com/Peltarion/sidekick::
 
     GET  /deployment/weight/openapi.json
 
-A row of the response has a member per output: a number, or for a classifier an object with the
-probability of each class. If the classifier returns no probabilities, it is the class as text.
+A row of the response has a member per output:
 
-sidekick can send a number as a tensor of one element, ``{"shape": [1], "data": [1.2]}``, or as the data
-URL of such an array in NumPy's format. Images and larger tensors are not supported.
+* for a regression, the number;
+* for a classifier, an object with the probability of each class;
+* for a classifier that returns no probabilities, the class as text.
+
+sidekick can send a number as a tensor of one element: as JSON, ``{"shape": [1], "data": [1.2]}``, or as a
+data URL in NumPy's format. Images and larger tensors are not supported.
 """
 
 import base64
@@ -160,7 +163,7 @@ class Peltarion:
         return Query(rows)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:  # noqa: ARG002
-        """Encode ``rows``: for each row, an object of the outputs by name."""
+        """Encode ``rows``: for each row, an object with a member per output."""
         columns = {output.name: _values(output) for output in prediction.outputs}
         members: dict[str, Any] = {"rows": columns_to_records(columns)}
         if prediction.warnings:
@@ -190,7 +193,7 @@ def _replace_tensors(raw: bytes) -> bytes:
 
 
 def _unwrap(value: msgspec.Raw) -> msgspec.Raw | float:
-    """Return the number if *value* is a tensor of one element, else *value*, which the schema checks."""
+    """Return the number if *value* is a tensor of one element, else *value* unchanged."""
     first = bytes(value)[:1]
     try:
         if first == b"{":

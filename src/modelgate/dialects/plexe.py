@@ -8,11 +8,13 @@
     400  {"error": {"code": "invalid_input", "message": "Input validation failed",
                     "details": {"feature2": "must be a number between 0 and 100"}}, "request_id": "…"}
 
-The document shows no regression; here, its ``result`` is the number. Extensions to the document:
+The document shows no regression. Here, the ``result`` of a regression is the number.
+
+Extensions to the document:
 
 * The key can also be sent as ``Authorization: Bearer``.
 * The body can be an array of rows; ``result`` is then an array.
-* For a model with several outputs, a result is an object by output.
+* For a model with several outputs, a result is an object with a member per output.
 * Errors that the document does not list (405, 413, 415, overload) have modelgate's own codes.
 """
 

@@ -67,7 +67,7 @@ def render_request(
 ) -> RenderedRequest:
     """Render *template* as a request that scores *rows*.
 
-    A value missing from a row becomes the column's default or null, unless rows are sent as objects.
+    A missing value is sent as the column's default or null. Rows sent as objects are not changed.
     """
     words = {"{key}": key, "{deployment}": deployment}
 
