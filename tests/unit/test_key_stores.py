@@ -567,7 +567,9 @@ class TestLastUse:
             assert find(store, key) is not None
             wait_for_writes(store)
 
-        assert ["key store: last use of keys not written"] == [record.message for record in caplog.records]
+        assert ["key store: could not write when keys were last used"] == [
+            record.message for record in caplog.records
+        ]
 
 
 def test_pepper_is_required_to_find_keys(make, monkeypatch):

@@ -382,7 +382,7 @@ REASONS = [
         make_pipeline(FunctionTransformer(np.abs), LOGISTIC),
         ARRAY,
         TWO,
-        "FunctionTransformer calls a function",
+        "no plan for a FunctionTransformer with a function",
     ),
     (make_pipeline(OneHotEncoder(min_frequency=60), LOGISTIC), FRAME[TEXTS], TWO, "infrequent categories"),
     (
@@ -441,9 +441,9 @@ def test_estimator_without_a_plan_predicts_itself(model, data, target, reason):
 @pytest.mark.parametrize(
     ("break_it", "reason"),
     [
-        (mislead, "its plan and the estimator predict differently"),
-        (lambda model: without_attribute(model, "intercept_"), "its plan cannot be built: AttributeError"),
-        (lambda model: setattr(model, "intercept_", np.array(["a"])) or model, "its plan fails: "),
+        (mislead, "the plan and the estimator predict differently"),
+        (lambda model: without_attribute(model, "intercept_"), "the plan cannot be built: AttributeError"),
+        (lambda model: setattr(model, "intercept_", np.array(["a"])) or model, "the plan fails: "),
     ],
 )
 def test_inexact_plan_is_not_used(break_it, reason):
@@ -468,7 +468,7 @@ def test_plan_is_not_used_if_it_predicts_what_the_estimator_rejects():
 
     model.predict = predict
 
-    assert Predictor(model).plan == "its plan and the estimator predict differently"
+    assert Predictor(model).plan == "the plan and the estimator predict differently"
 
 
 # Samples
@@ -476,7 +476,7 @@ def test_plan_is_not_used_if_it_predicts_what_the_estimator_rejects():
 NEAR = np.linspace(-1, 1, 250)[:, None]
 FAR = np.linspace(40, 60, 50)[:, None]
 LINE = LinearRegression().fit(np.concatenate([NEAR, FAR]), np.arange(300.0))
-DIFFERENT = "its plan and the estimator predict differently"
+DIFFERENT = "the plan and the estimator predict differently"
 
 
 @pytest.fixture
@@ -524,7 +524,7 @@ def test_plan_must_not_fail_for_the_sample(monkeypatch):
     monkeypatch.setattr(plans, "plan_predictor", plan_failing)
 
     assert isinstance(Predictor(LINE).plan, Plan)
-    assert "its plan fails: ZeroDivisionError" == Predictor(LINE, sample=make_sample(FAR)).plan
+    assert "the plan fails: ZeroDivisionError" == Predictor(LINE, sample=make_sample(FAR)).plan
 
 
 @pytest.mark.usefixtures("wrong_when_far")
@@ -584,7 +584,7 @@ def test_untyped_column_has_no_plan():
     model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression()).fit(FRAME[TEXTS], TWO)
     schema = Schema.of(colour=Column("colour", "any"), grade=str)
 
-    assert Predictor(model, schema).plan == "column 'colour' has the kind any"
+    assert Predictor(model, schema).plan == "column 'colour' has the kind 'any'"
 
 
 def test_unverified_sklearn_version_has_no_plan(monkeypatch):
@@ -670,7 +670,7 @@ def test_estimator_predicts_if_its_plan_raises(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("most", "reason"), [("_MAX_ONE_HOT", "OneHotEncoder has too many"), ("_MAX_DENSE", "its plan fails")]
+    ("most", "reason"), [("_MAX_ONE_HOT", "OneHotEncoder has too many"), ("_MAX_DENSE", "the plan fails")]
 )
 def test_estimator_predicts_if_there_are_too_many_levels(most, reason, monkeypatch):
     """A plan has no sparse matrix: the zeros would take too much memory."""
@@ -686,7 +686,7 @@ def test_estimator_predicts_a_large_sparse_matrix(monkeypatch):
     model = make_pipeline(OneHotEncoder(), Ridge()).fit(data, NUMBER)
     predictor = Predictor(model)
 
-    assert predictor.plan.startswith("its plan fails: FallBack")
+    assert predictor.plan.startswith("the plan fails: FallBack")
     assert np.array_equal(model.predict(data), drive(predictor.predict(predictor.schema.read(data))).values)
 
 

@@ -29,11 +29,11 @@ _CHUNK_ROWS = 8192
 
 
 class Estimator:
-    """Predicts tables with a fitted model, or with a plan that replaces it.
+    """Predicts tables with a fitted model, or with a plan that replaces the model.
 
-    The model gets the form of rows that it was fitted on, see `ModelInput`, and is called by its `Runtime`.
-    Its ``n_jobs`` becomes 1 (see `force_single_job`). Every call runs under the scikit-learn configuration of
-    the thread that constructs this object.
+    A `Runtime` calls the model with rows in the form that the model was fitted on (see `ModelInput`). The
+    model's ``n_jobs`` becomes 1 (see `force_single_job`). Every call runs under the scikit-learn
+    configuration of the thread that constructs this object.
 
     Args:
         model: Fitted model with ``predict``, or an `OnnxModel`.
@@ -47,7 +47,7 @@ class Estimator:
 
     Attributes:
         plan: The plan, or the reason why there is none.
-        dtype_key: Function that decides which tables may be joined (see `DtypeKey`); None if all may.
+        dtype_key: Function that decides which tables may share one call (see `DtypeKey`); None if all may.
 
     Raises:
         ConfigurationError: The schema lacks columns of the model, or does not fit *input*.

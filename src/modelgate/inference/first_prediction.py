@@ -25,13 +25,13 @@ def try_prediction(
     *,
     has_form: bool = False,
 ) -> Prediction | str:
-    """Return the prediction for the first row of *sample*, or for the first synthetic row that is accepted.
+    """Return the prediction for the first row of *sample*, or for the first synthetic row that can be scored.
 
     Args:
         score: Function of the model that returns the prediction for a table.
         schema: Schema of the rows.
         sample: Rows that the model must be able to score; None for synthetic rows.
-        has_form: Whether the option ``input`` applies to the model, for the error message.
+        has_form: Whether the error message suggests the option ``input``.
 
     Returns:
         The prediction, or a text that says why the test is inconclusive: the model rejected all synthetic
@@ -54,7 +54,8 @@ def try_prediction(
     rows = "its example" if sample is not None else f"each of {len(errors)} synthetic rows"
     raise ConfigurationError(
         f"model must be able to score a row of its schema (got {errors[0]!r} for {rows}):"
-        f" change the model or the schema,{' set input= to the form of rows that it takes,' if has_form else ''}"
+        " change the model or the schema,"
+        f"{' set input= to the form of rows that the model takes,' if has_form else ''}"
         " or set example= to a row that the model can score"
     ) from errors[0]
 
@@ -74,10 +75,12 @@ def synthetic_tables(schema: Schema) -> Iterator[Table]:
 def _prove_failure(columns: Sequence[Column], errors: Sequence[Exception]) -> bool:
     """Return whether *errors*, one per synthetic row, prove that the model cannot score any row.
 
-    They prove it if the values of every column are known to be typical: levels, booleans, or the typical
-    value of the training data. Otherwise the model may have rejected the values. If the errors for values
-    of all kinds are identical, the values are not the cause. A ValueError proves nothing if there are text
-    columns, because an encoder may know categories that the schema does not contain.
+    The errors are a proof in two cases:
+
+    - The values of every column are known to be typical: levels, booleans, or the typical value of the
+      training data.
+    - All errors are identical although the values differ, so the values are not the cause. A ValueError is
+      no proof if there are text columns: an encoder may know categories that the schema does not contain.
     """
     unknown = [
         column

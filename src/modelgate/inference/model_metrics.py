@@ -66,7 +66,7 @@ class WaitingRows(Protocol):
 
 
 class ModelMetrics:
-    """Counters of the calls of a deployment's model. If the model is replaced, its successor continues them.
+    """Counters of the calls of a deployment's model. Replacing the model does not reset them.
 
     Attributes:
         calls: Number of calls by reason, one of `REASONS`.
@@ -97,7 +97,7 @@ class ModelMetrics:
     ) -> tuple[T, float]:
         """Call *call*, record the call, and return its result and its duration in seconds.
 
-        Its errors are converted by `isolate_error`.
+        Errors of *call* are converted by `isolate_error`.
 
         Args:
             reason: Reason why the call is made, one of `REASONS`.
@@ -148,9 +148,11 @@ class ModelMetrics:
 class LatencyEstimator:
     """Estimate of how long the calls of a model take.
 
-    The estimate for a call is the duration of the slowest call, reduced by 10 % with each faster call. So
-    after one slow call, the model does not count as light for a while. The duration per row is estimated from
-    the largest recent call. This overestimates larger calls, which is safe.
+    The estimate for any call is the duration of the slowest call. Each faster call reduces the estimate by
+    10 %, so the model does not count as light for a while after one slow call.
+
+    The duration per row is that of the largest recent call, including the fixed cost of a call. Thus the
+    duration of larger calls is overestimated, which is safe.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Handling of predictions that are not finite numbers: an error that names their rows, or null instead."""
+"""Predictions of NaN or infinity: either an error that names the rows, or null instead of the prediction."""
 
 import numpy as np
 
@@ -21,10 +21,10 @@ def prediction_error(error: Exception) -> PredictionError:
 
 
 class NullNonFinite:
-    """Replaces predictions that are not finite numbers by null, and warns the caller about their rows.
+    """Replaces predictions that are not finite numbers by null, and adds a warning that names the rows.
 
-    Numbers become NaN, which every wire format encodes as null. A label becomes None if a probability of its
-    row is not finite, because such a label is meaningless.
+    A number becomes NaN, which every wire format encodes as null. A label becomes None if the row has a
+    probability that is not finite, because the label is then meaningless.
 
     Args:
         rule: Decision rule that is applied first; None for the model's own labels.

@@ -30,14 +30,14 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Description of a predicted quantity, which is known before a row is scored.
+    """Properties of a predicted quantity that are known before a row is scored.
 
     Args:
         name: Name, as in `Output`.
         classes: Class labels, as in `Output`.
         probabilities: Whether the model returns a probability for each class.
         number: Whether the predicted values are known to be numbers.
-        nullable: Whether its values and probabilities may be null.
+        nullable: Whether the predicted values and the probabilities may be null.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Output(msgspec.Struct, eq=False):
         classes: Class labels, in the order of ``classes_``; None for numbers.
         probabilities: Probabilities in the order of *classes*, of shape (rows, classes); None if the model
             returns none.
-        positive: Index of the positive class, to which the threshold applies, if there are two classes.
+        positive: Index of the positive one of two classes. *threshold* applies to its probability.
         threshold: Minimum probability for predicting the positive class; None for the labels of the model.
     """
 
@@ -74,7 +74,7 @@ class Output(msgspec.Struct, eq=False):
     threshold: float | None = None
 
     def split(self, bounds: "Sequence[tuple[int, int]]") -> "list[Output]":
-        """Return a part of the output for each pair of *bounds*: the rows from its start up to its stop."""
+        """Return parts of the output: rows ``[start:stop]`` for each pair (start, stop) of *bounds*."""
         parts = []
         for start, stop in bounds:
             probabilities = None if self.probabilities is None else self.probabilities[start:stop]
@@ -85,7 +85,7 @@ class Output(msgspec.Struct, eq=False):
         return parts
 
     def confidences(self) -> list[float | None]:
-        """Return the probability of the predicted class for each row, or None if its label is not a class."""
+        """Return the probability of each row's predicted class; None for a label that is not in *classes*."""
         assert self.probabilities is not None and self.classes is not None
         positions = {label: index for index, label in enumerate(self.classes)}
         rows = zip(self.probabilities.tolist(), self.values.tolist(), strict=True)
@@ -172,7 +172,7 @@ def to_prediction(
 
     Raises:
         ValueError: *result* has another type, has the wrong number of rows, or contains values that JSON
-            cannot represent. This includes NaN: replacing it by null would change the prediction.
+            cannot represent. NaN and infinities are among them, unless *nullable*.
     """
     prediction = result if isinstance(result, Prediction) else Prediction(_outputs(result, target))
     check_shape(prediction, rows)
@@ -181,7 +181,7 @@ def to_prediction(
 
 
 def describe_result(result: object) -> str:
-    """Return the type and size of *result*, for the log. Its values may be data of callers."""
+    """Return the type and size of *result* for the log, without its values, which may be private."""
     if result is None:
         return "None"
     size: object = getattr(result, "shape", None)
@@ -232,7 +232,7 @@ def check_values(prediction: Prediction, *, nullable: bool = False) -> None:
 
 
 def _check_invalid(output: Output, *, nullable: bool) -> None:
-    """Raise the error for an output with invalid values, unless these are numbers and *nullable*."""
+    """Raise the error for an output with invalid values. NaN and infinities are valid if *nullable*."""
     values, kind = output.values, output.values.dtype.kind
     is_json = (
         all(_is_json_value(value) or _is_non_finite(value) for value in values)
@@ -241,7 +241,8 @@ def _check_invalid(output: Output, *, nullable: bool) -> None:
     )
     if not is_json:
         raise ValueError(
-            f"output {output.name!r} must be text, booleans or finite numbers: JSON cannot represent others"
+            f"output {output.name!r} must be text, booleans or finite numbers:"
+            " JSON cannot represent other values"
         )
     if not nullable:
         raise NonFiniteError(output.name, non_finite_rows(output), len(output.values))

@@ -46,10 +46,10 @@ class Predictor:
             only a model that takes microseconds.
         plans: Whether to replace an estimator by its exact plan, if it has one (see `modelgate.inference.plans`);
             or ``"onnx"`` to replace it by an ONNX graph, whose predictions may differ slightly.
-        batch: Whether to score requests that wait at the same time in one call, see `Batcher`. This applies
-            to estimators only, because the result of a function for a row may depend on the other rows.
+        batch: Whether one call may score several waiting requests together, see `Batcher`. This applies to
+            estimators only, because the result of a function for a row may depend on the other rows.
         inline: Whether batches run on the event loop; None to decide by the latency of the model. If False,
-            every call is made in a thread of *workers*, also under WSGI if the request has a deadline.
+            every call is made in a thread of *workers*. Under WSGI, this applies to requests with a deadline.
         metrics: Counters of the model's calls; None for new ones.
         sample: Typical rows, as mappings of values by column name, on which plans are verified in addition
             to synthetic rows. Rows that do not match the schema are left out.
@@ -105,7 +105,8 @@ class Predictor:
         self._async = inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
         if isinstance(model, type):
             raise ConfigurationError(
-                f"model must be a fitted estimator (got its class {model.__name__}): create and fit one"
+                f"model must be a fitted estimator (got the class {model.__name__}):"
+                " create an instance and fit it"
             )
         check_opens_no_files(model)
         if hasattr(model, "predict"):
@@ -169,7 +170,7 @@ class Predictor:
         return self._function.plan if isinstance(self._function, Estimator) else "a function"
 
     def set_serving(self, serving: bool) -> None:
-        """Set whether the model serves, so that some of the threads are reserved for it.
+        """Set whether the model counts when the threads are divided among the models.
 
         See `WorkerPool.set_serving`.
         """
@@ -180,8 +181,8 @@ class Predictor:
         """Score one row before the first request, to test the model. See `try_prediction`.
 
         Args:
-            example: Row to score. If it is None, an estimator scores a row of *sample*, or synthetic rows
-                if there is no sample. A function is not called then, because it may have side effects.
+            example: Row to score. If None, an estimator scores a row of *sample*, or synthetic rows if there
+                is no sample. A function is not called without an example: it may have side effects.
 
         Returns:
             None, or the reason why the test is inconclusive.
@@ -207,10 +208,10 @@ class Predictor:
         """Return the prediction for *table*. The model is not called for a table without rows.
 
         Raises:
-            PredictionError: The model raised an error, which is the ``__cause__``, or returned something
-                that is not a prediction.
-            AnswerableError: A function raised it to reject the request, or the request cannot be served,
-                for example because the queue of the model is full.
+            PredictionError: The model raised an error or returned an invalid prediction. The ``__cause__``
+                is the original error.
+            AnswerableError: A function rejected the request with this error, or the request cannot be
+                served, for example because the queue of the model is full.
         """
         if not len(table.numbers):
             return Prediction([_empty_output(target) for target in (yield from run(lambda: self.targets))])
@@ -333,7 +334,7 @@ async def _isolate_errors_async(call: Callable[[], Coroutine[Any, Any, Any]]) ->
 
 
 def _is_running(task: asyncio.Task[Any] | None) -> bool:
-    """Return whether *task* is the current task. False while the coroutine of *task* is being closed."""
+    """Return whether *task* is the current task. Return False while its coroutine is being closed."""
     try:
         return asyncio.current_task() is task
     except RuntimeError:

@@ -1,9 +1,13 @@
-"""Labels and probabilities of a classifier by one call instead of ``predict`` and ``predict_proba``.
+"""Single call that replaces the two calls of a classifier, ``predict`` and ``predict_proba``.
 
-The two methods often do the same work. Many classifiers of scikit-learn predict the class with the greatest
-probability. Linear classifiers compute labels and probabilities from the same score. A pipeline transforms
-its input in the same way for both. A single call is used only if its outputs for synthetic rows, and for a
-sample if there is one, equal those of the two methods.
+The two methods often do the same work:
+
+- Many classifiers of scikit-learn predict the class with the greatest probability.
+- Linear classifiers compute labels and probabilities from the same score.
+- A pipeline transforms its input in the same way for both methods.
+
+A single call is used only if it returns the same as the two methods. The results are compared for synthetic
+rows, and for a sample if there is one.
 """
 
 from collections.abc import Callable, Sequence

@@ -25,8 +25,8 @@ class KeyAdmin:
 
     Args:
         url: ``sqlite:///keys.db``, or ``postgresql://…`` for several machines.
-        pepper: Secret stored outside the database, with which digests are HMAC-SHA-256. By default the
-            environment variable ``MODELGATE_KEYS_PEPPER``; without either, digests are plain SHA-256.
+        pepper: Secret stored outside the database; by default the value of the environment variable
+            ``MODELGATE_KEYS_PEPPER``. Digests are HMAC-SHA-256 with a pepper, and SHA-256 without one.
         prefix: Prefix of new keys.
         clock: Returns the time in seconds since the epoch.
 
@@ -135,14 +135,14 @@ class KeyAdmin:
     def rotate(
         self, key_id: str, *, grace: timedelta = timedelta(days=1), expires: datetime | None = None
     ) -> NewKey:
-        """Create a key that replaces *key_id*. Both are valid during *grace*.
+        """Create a key that replaces *key_id*. The old and the new key are both valid during *grace*.
 
-        The new key has the same owner, scopes and limits, and shares the counts of the rate limits.
+        The new key has the owner, scopes and limits of the old key. Rate limits count both keys together.
 
         Args:
             key_id: Id of the key to replace.
             grace: How long the old key stays valid.
-            expires: End of validity of the new key. By default it is the same as for the old key.
+            expires: End of validity of the new key; by default that of the old key before the rotation.
 
         Raises:
             NotFound: There is no such key.
@@ -176,7 +176,7 @@ class KeyAdmin:
             return self._insert(connection, new)
 
     def revoke(self, key_id: str) -> KeyRecord:
-        """Revoke the key *key_id* immediately and permanently. Its replacement stays valid.
+        """Revoke the key *key_id* immediately and permanently. A key that replaces it stays valid.
 
         Raises:
             NotFound: There is no such key.
@@ -200,7 +200,7 @@ class KeyAdmin:
         Raises:
             NotFound: There is no such key.
             StoreError: The database is unavailable.
-            KeyInactive: The key was replaced, and *at* is later than its end of validity.
+            KeyInactive: The key was replaced, and *at* is later than the current end of validity.
             ConfigurationError: *at* has no time zone.
         """
         ends_at = _to_utc("at", at) or self._now()
@@ -230,7 +230,7 @@ class KeyAdmin:
 
         Args:
             uses: Time of the last use, by key id.
-            at_most_every: A stored time is only replaced if it is older than this.
+            at_most_every: Minimum interval between two stored times of a key. Uses in between are not stored.
 
         Raises:
             StoreError: The database is unavailable.

@@ -1,9 +1,12 @@
 """Digests of API keys.
 
-Key stores contain digests, never keys. A fast digest is enough: generated keys have too much entropy to
-be guessed, and a slow password hash would add a tenth of a second to every request. Lookup by digest
-leaks nothing through timing either, because a caller who chooses a key cannot choose its digest. Both
-arguments hold for long random keys only, hence the minimum length.
+Key stores contain digests, never keys. Keys must have a minimum length, because two choices are safe only
+for long random keys:
+
+- The digest is fast. Such keys cannot be guessed, and a slow password hash would add a tenth of a second to
+  every request.
+- Keys are looked up by their digest. This leaks nothing through timing, because a caller who chooses a key
+  cannot choose its digest.
 """
 
 import hashlib
@@ -22,7 +25,7 @@ constant_time_equal = hmac.compare_digest
 
 
 def hash_key(key: str, pepper: bytes | None = None) -> bytes | None:
-    """Return the digest of *key*, or None if no store can have it: it is empty, too long or not ASCII.
+    """Return the digest of *key*, or None if *key* cannot be in a store: empty, too long or not ASCII.
 
     Args:
         key: Any text.

@@ -1,8 +1,8 @@
 """Generate API keys and verify their checksums.
 
-A key is ``mg_live_<26 characters>_<checksum>``. The prefix identifies it to people and secret scanners,
-and a double click selects all of it. The checksum is that of GitHub's tokens (CRC-32 in base 62, six
-characters); it detects a mistyped key without a database lookup. It is not secret.
+A key is ``mg_live_<26 characters>_<checksum>``. People and secret scanners recognize a key by its prefix, and
+a double click selects the whole key. The checksum is computed as in GitHub's tokens: CRC-32 in base 62, six
+characters. It is not secret, and reveals a mistyped key without a database look-up.
 """
 
 import re
@@ -22,7 +22,7 @@ _PREFIX = re.compile(r"(?=.{1,32}\Z)[A-Za-z0-9]+(_[A-Za-z0-9]+)*")
 
 
 def generate(prefix: str = PREFIX) -> str:
-    """Return a new API key with 155 random bits. It is not stored: show it to its owner once.
+    """Return a new API key with 155 random bits. The key is not stored: show it to the owner once.
 
     Args:
         prefix: Start of the key: letters and digits, optionally with single underscores between them.
@@ -39,7 +39,7 @@ def generate(prefix: str = PREFIX) -> str:
 
 
 def has_valid_checksum(key: str) -> bool:
-    """Return True if *key* ends in the checksum of the text before it, as generated keys do."""
+    """Return True if *key* ends in the checksum of the text before it. Generated keys always do."""
     body, underscore, checksum = key.rpartition("_")
     return bool(underscore) and key.isascii() and _checksum(body) == checksum
 

@@ -22,12 +22,12 @@ class KeyRecord:
         owner: Owner of the key.
         scopes: Deployments and actions the key permits, as returned by `parse_scopes`.
         limits: Rate windows of this key, used instead of the gate's.
-        counted_as: Id under which rate limits count this key. A key and its replacement share it.
+        counted_as: Id under which rate limits count this key; the same for a key and its replacement.
         created: Time of creation.
         not_before: Start of validity.
         expires: End of validity.
         revoked: Time of revocation.
-        replaced_by: Id of the key that replaces this one. Both are valid until this one expires.
+        replaced_by: Id of the key that replaces this key. Both keys are valid until *expires*.
         last_used: Time of the last accepted request, accurate to a minute.
     """
 
@@ -64,8 +64,8 @@ class NewKey:
     """A newly created key.
 
     Args:
-        key: The key itself. It is not stored: show it to its owner once.
-        record: Its record in the store.
+        key: The key itself, which is not stored: show it to the owner once.
+        record: Record of the key in the store.
     """
 
     key: str = field(repr=False)
@@ -73,7 +73,7 @@ class NewKey:
 
 
 def inactive_key_error(record: KeyRecord, now: datetime) -> KeyInactive | None:
-    """Return the error for callers who use the key at *now*, or None if it is active."""
+    """Return the error for callers who use the key at *now*, or None if the key is active then."""
     state = record.state(now)
     if state == "active":
         return None

@@ -24,8 +24,8 @@ class Principal:
         deployments: Deployments the key may predict with; None for all.
         owner: Owner of the key.
         limits: Rate windows of this key, used instead of the gate's.
-        limit_bucket: Id under which rate limits count this key; None for *id*. A replacement key shares it
-            with the key that it replaces.
+        limit_bucket: Id under which rate limits count this key; None for *id*. This
+            id is the same for a key and its replacement.
         scopes: Permitted actions, as returned by `parse_scopes`; None if all actions are permitted on
             *deployments*.
     """
@@ -64,7 +64,7 @@ class Principal:
             raise InsufficientScope
 
     def covers(self, scope: str) -> bool:
-        """Return True if the key permits everything in *scope*, which may be ``"*"`` for all."""
+        """Return True if the key permits every action in *scope*, see `parse_scopes`."""
         name, _, action = scope.partition(":")
         return all(self.can_access(name, required) for required in ([action] if action else ACTIONS))
 
@@ -72,8 +72,12 @@ class Principal:
 def parse_scopes(scopes: str | Iterable[str], *, option: str = "keys") -> tuple[str, ...]:
     """Validate scopes and return them without duplicates.
 
-    A scope is a deployment and an action, ``"churn:predict"``. Without an action, ``"churn"``
-    permits all of them; ``"*"`` and ``"*:read"`` apply to all deployments.
+    A scope is one of the following:
+
+    - ``"churn:predict"`` permits one action on one deployment,
+    - ``"churn"`` permits all actions on one deployment,
+    - ``"*:read"`` permits one action on all deployments,
+    - ``"*"`` permits all actions on all deployments.
 
     Args:
         scopes: One scope or several.
@@ -87,9 +91,9 @@ def parse_scopes(scopes: str | Iterable[str], *, option: str = "keys") -> tuple[
     invalid = [scope for scope in values if not is_scope(scope)]
     if invalid or not values:
         raise ConfigurationError(
-            f'{option}: the scopes of a key must be names of deployments, or "*" for all of them, with or'
-            f" without one of the actions {', '.join(ACTIONS)} (got {invalid or 'none'}): for example"
-            ' "churn" or "churn:predict"'
+            f"{option}: each scope of a key must be DEPLOYMENT or DEPLOYMENT:ACTION, where DEPLOYMENT is a"
+            f' name or "*" for all, and ACTION is one of {", ".join(ACTIONS)} (got {invalid or "none"}):'
+            ' for example "churn" or "churn:predict"'
         )
     return tuple(dict.fromkeys(values))
 

@@ -47,9 +47,9 @@ class _CachedLookup:
         record: Record of the key; None if the key is unknown.
         principal: Principal of the key; None if the key is unknown or inactive.
         looked_up_at: Start of the look-up.
-        cached_until: End of the cache entry. It is never later than the next time at which the key
-            becomes valid or expires, so that only a change in the database can make the entry outdated.
-        next_use_write: When the last use of the key is to be written again.
+        cached_until: End of the cache entry, at the latest the time when the key becomes valid or expires.
+            Until then, only a change in the database can make the entry outdated.
+        next_use_write: Time from which a use of the key is to be written to the database.
     """
 
     record: KeyRecord | None
@@ -64,8 +64,8 @@ class _LookUp:
     """Look-up of one key, shared by all concurrent requests with that key.
 
     Args:
-        started_at: When a thread started it, on the clock of `time.monotonic`; None while it is queued.
-        future: Its result.
+        started_at: Start of the look-up, on the clock of `time.monotonic`; None while it is queued.
+        future: Result of the look-up.
     """
 
     started_at: float | None = None
@@ -79,12 +79,13 @@ class _LookUp:
 class SqlKeyStore(KeyAdmin):
     """Key store in SQLite or PostgreSQL.
 
-    Look-ups are cached for *cache_ttl* seconds, unknown keys included. A revocation therefore
-    reaches every process within that time, and while the database is down, requests get 503 once
-    their cache entry has expired. Concurrent requests with the same key share one look-up, in a
-    thread of the store. The database counts as down when a look-up fails or takes two seconds. A
-    look-up that finds no free thread within two seconds rejects only its own requests, with
-    `Overloaded`.
+    Look-ups are cached for *cache_ttl* seconds, including those of unknown keys. A revocation therefore
+    reaches every process within that time. While the database is down, a request gets 503 once the cache
+    entry of its key has expired.
+
+    Concurrent requests with the same key share one look-up, which runs in a thread of the store. The
+    database counts as down when a look-up fails or takes two seconds. If no thread is free within two
+    seconds, the database does not count as down: only the waiting requests are rejected, with `Overloaded`.
 
     Args:
         url: URL of the database, see `KeyAdmin`.
@@ -242,7 +243,7 @@ class SqlKeyStore(KeyAdmin):
                 del self._loading[digest]
 
     def _record_failure(self, failures: int, error: StoreError | None = None) -> None:
-        """Record that the database is down, unless another look-up has recorded it since this one started.
+        """Record that the database is down, unless another look-up did so after this look-up started.
 
         Args:
             failures: Number of failures when the look-up started.
@@ -270,7 +271,7 @@ class SqlKeyStore(KeyAdmin):
         return _CachedLookup(record, principal, now, until, last_used + _USE_INTERVAL)
 
     def _schedule_use_write(self, result: _CachedLookup, now: float) -> None:
-        """Write in a thread that a key was used, without delaying the request."""
+        """Let a thread write the time at which the key was used, so that the request is not delayed."""
         assert result.record is not None
         result.next_use_write = now + _USE_INTERVAL
         with self._lock:
@@ -285,7 +286,7 @@ class SqlKeyStore(KeyAdmin):
         try:
             self.note_use(uses, at_most_every=timedelta(seconds=_USE_INTERVAL))
         except StoreError as error:
-            logger.warning("key store: last use of keys not written", exc_info=error)
+            logger.warning("key store: could not write when keys were last used", exc_info=error)
 
 
 def _unavailable() -> StoreError:

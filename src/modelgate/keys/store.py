@@ -23,13 +23,13 @@ _DIGEST = re.compile(r"sha256:([0-9a-f]{64})", re.IGNORECASE)
 
 
 class KeyStore(Protocol):
-    """Store in which API keys are looked up. It contains their digests, never the keys."""
+    """Store in which API keys are looked up. The store contains digests, never keys."""
 
     def find(self, key: str) -> Flow[Principal | None]:
         """Return the principal of *key*, or None if the key is unknown. *key* may be any text.
 
-        This is a generator, like every `Flow`: use ``yield from run(…)`` for blocking calls, and
-        ``yield from ()`` if it never waits.
+        Implement this method as a generator, see `Flow`. Make blocking calls by ``yield from run(…)``. If
+        there are none, write ``yield from ()``.
 
         Raises:
             KeyInactive: The key is known, but revoked, expired or not valid yet.
@@ -41,9 +41,9 @@ class MemoryKeyStore:
     """Key store for keys that are configured when the program starts.
 
     Args:
-        keys: For each key the deployments it permits: one, several, or ``"*"`` for all. A
-            deployment may be limited to one action, as in ``"churn:predict"``. Instead of a key you can write
-            ``sha256:`` and its hexadecimal digest, so that the configuration contains no secrets.
+        keys: Permitted deployments by key: one, several, or ``"*"`` for all. A deployment may be limited to
+            one action, as in ``"churn:predict"``. To have no secrets in the configuration, replace each key
+            by ``sha256:`` and the hexadecimal digest of the key.
 
     Raises:
         ConfigurationError: There are no keys, or a key is too short or too long, or has no valid
@@ -58,7 +58,7 @@ class MemoryKeyStore:
         self._principals = dict(_parse_entry(key, deployments) for key, deployments in keys.items())
         if len(self._principals) < len(keys):
             raise ConfigurationError(
-                "keys must be unique (got one of them both as a key and as its digest): remove either"
+                "keys must be unique (got the same key as text and as a digest): remove one of the two"
             )
 
     @classmethod
@@ -81,7 +81,10 @@ class MemoryKeyStore:
                     f"keys: entry {index} of {variable} must be key=deployment (got no '=')"
                 )
             if key in keys:
-                raise ConfigurationError(f"keys: entry {index} of {variable} repeats a key: remove one")
+                raise ConfigurationError(
+                    f"keys: the keys in {variable} must be unique (got the key of entry {index} twice):"
+                    " remove one of the two entries"
+                )
             keys[key] = deployments.split(",")
         return cls(keys)
 
@@ -106,14 +109,14 @@ class MemoryKeyStore:
 
 
 def _parse_entry(key: str, deployments: str | Sequence[str]) -> tuple[bytes, tuple[bytes, Principal]]:
-    """Return the digest of a configured key, and a pair of this digest and the key's principal."""
+    """Return an item of the table of keys: the digest of a configured key, and (digest, principal)."""
     if not isinstance(key, str):
         raise ConfigurationError(f"keys: a key must be a string (got {type(key).__name__})")
     if key.lower().startswith("sha256:"):
         match = _DIGEST.fullmatch(key)
         if match is None:
             raise ConfigurationError(
-                "keys: a digest must be sha256: and 64 hexadecimal digits (got another form)"
+                'keys: a digest must be "sha256:" followed by 64 hexadecimal digits (got another form)'
             )
         digest = bytes.fromhex(match[1])
     else:
@@ -132,7 +135,7 @@ def _hash_configured_key(key: str) -> bytes:
         raise ConfigurationError("keys: a key must be ASCII (got characters that are not ASCII)")
     if key.startswith(f"{PREFIX}_") and not has_valid_checksum(key):
         raise ConfigurationError(
-            f"keys: a key that starts with {PREFIX}_ must end in its checksum (got a wrong one):"
+            f"keys: a key that starts with {PREFIX}_ must end in a valid checksum (got an invalid one):"
             " copy the complete key"
         )
     return digest

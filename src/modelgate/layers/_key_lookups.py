@@ -64,9 +64,11 @@ class LookupTurn(Future[bool]):
 class LookupQueue:
     """Queue that runs a limited number of look-ups, taken from the addresses in rotation.
 
-    One address may run at most half of the look-ups. Because each of its keys may be wrong, it also may not
-    run more than the number of failures that are still allowed for it. Its other look-ups wait, and are
-    rejected once no failure is allowed any more.
+    Two limits apply to the running look-ups of one address. Its other look-ups wait:
+
+    - At most half of all running look-ups belong to one address.
+    - An address runs at most as many look-ups as failures are still allowed for it, because every key may
+      be wrong. If no failure is allowed any more, its waiting look-ups are rejected.
 
     Args:
         max_running: Maximum number of running look-ups.
@@ -85,7 +87,7 @@ class LookupQueue:
         self._running: dict[str, int] = {}
 
     def queue(self, address: str, remaining_failures: Callable[[], int] | None) -> LookupTurn:
-        """Queue a look-up and return its turn. The caller must `leave` it.
+        """Queue a look-up and return its turn. The caller must end the turn by `leave`.
 
         Args:
             address: Address of the caller.
@@ -139,7 +141,7 @@ class LookupQueue:
 
 
 def _decrement(counts: dict[str, int], address: str) -> int:
-    """Decrement the count of *address* and return 1, or return 0 without a count, as in a forked child."""
+    """Decrement the count of *address* and return 1. Return 0 if there is no count, as in a forked child."""
     count = counts.pop(address, 0)
     if count > 1:
         counts[address] = count - 1

@@ -8,9 +8,10 @@ __all__ = ["require_sync"]
 
 
 def require_sync(**options: object) -> None:
-    """Reject async functions, because layers call these functions without awaiting them.
+    """Reject async functions, because layers call their options without awaiting the result.
 
-    The result would be a coroutine: always true as a condition, and new in every call as a caller's name.
+    The result of an async function is a coroutine. As a condition it would always be true, and as the name of
+    a caller it would differ in every call.
 
     Raises:
         ConfigurationError: One of *options* is an async function.

@@ -32,7 +32,11 @@ def rate_limit_headers(decision: RateLimitDecision, unit: str | None = None) -> 
 
 
 def add_rate_limit_headers(response: Response, decision: RateLimitDecision, unit: str | None = None) -> None:
-    """Add the headers to *response*. If an inner limit already set them, keep the stricter ones."""
+    """Add the headers to *response*.
+
+    If an inner limit has already set them, ``X-RateLimit-*`` describe the stricter limit, and
+    ``RateLimit-Policy`` and ``RateLimit`` list both limits.
+    """
     headers = rate_limit_headers(decision, unit)
     inner_remaining = response.header("x-ratelimit-remaining")
     if inner_remaining is None:

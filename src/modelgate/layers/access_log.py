@@ -25,12 +25,12 @@ class AccessLog:
 
     A record has the attributes *method*, *path*, *status*, *milliseconds*, *key_id*, *deployment*,
     *version* (of the model that scored), *request_id* and *client*, for example for a JSON
-    formatter. Its message contains all of them in one line. Unknown values are ``-``; a *status* of
-    ``-`` means that there was no response.
+    formatter. The message of the record contains all of them in one line. Unknown values are ``-``; a
+    *status* of ``-`` means that there was no response.
 
-    The log contains no keys. The query is omitted. In the path, the part that a route calls ``key`` is
-    replaced by ``{key}``. Other parts as long as a key are replaced by ``***``, unless they are names in
-    *deployments*. Text from the caller is escaped and truncated to 200 characters.
+    The log contains no keys. The query is omitted. In the path, the value of the route's parameter ``key`` is
+    replaced by ``{key}``. Any other part that is long enough to be a key is replaced by ``***``, unless it is
+    a name in *deployments*. Text from the caller is escaped and truncated to 200 characters.
 
     Args:
         deployments: Names of the deployments, which are never masked.
@@ -74,7 +74,7 @@ def _attributes(request: Request, status: int | None, name: str | None) -> dict[
 
 
 def redact_path(path: str, key: str | None, name: str | None) -> str:
-    """Return *path* with every part masked that may be an API key.
+    """Return *path*, and mask every part of it that may be an API key.
 
     Args:
         path: Percent-decoded path.
@@ -89,5 +89,5 @@ def _mask(part: str, name: str | None) -> str:
 
 
 def _escape(text: str | None) -> str:
-    """Return *text* as printable ASCII, truncated to `_MAX_LENGTH`; ``-`` for none."""
+    """Return *text* as printable ASCII, truncated to `_MAX_LENGTH`; ``-`` for None or no text."""
     return text.encode("unicode_escape").decode()[:_MAX_LENGTH] if text else "-"

@@ -20,18 +20,18 @@ logger = logging.getLogger("modelgate")
 class AuthFailureLimit:
     """Reject addresses that failed to authenticate too often, before their keys are looked up.
 
-    A request fails if its key is missing, unknown, inactive or without the required scope. The response
-    is then 401, or 403 with ``WWW-Authenticate``. Failures are counted per process, separately from
+    A request counts as a failure if its key is missing, unknown, inactive or without the required scope. Its
+    response is 401, or 403 with ``WWW-Authenticate``. Failures are counted per process, separately from
     other limits. Callers with the same address share the count, so their valid keys are rejected too.
 
-    Put this layer outside `KeyAuth`. An address may then run only as many key look-ups at once as failures
-    are still allowed for it.
+    Put this layer outside `KeyAuth`. The number of failures that are still allowed for an address then also
+    limits how many keys of the address are looked up at once.
 
     Args:
         rate: One or more windows, as for `RateLimit`.
-        skip_forwarded: Whether requests with ``Forwarded`` or ``X-Forwarded-For`` are counted, but never
-            rejected. If these headers are not trusted, the address is the proxy's, and the wrong keys of one
-            caller would lock out all callers behind it.
+        skip_forwarded: Whether requests with ``Forwarded`` or ``X-Forwarded-For`` are only counted, and never
+            rejected. If these headers are not trusted, all callers behind a proxy have the address of the
+            proxy, and the wrong keys of one caller would lock out all others.
         clock: Returns the time in seconds since the epoch.
 
     Raises:
@@ -98,7 +98,7 @@ class AuthFailureLimit:
             _warn_once()
             return
         window = self._rate.windows[decision.binding_window]
-        raise RateLimitExceeded(f"failed authentication, {window},", decision.retry_after)
+        raise RateLimitExceeded(f"{window} for failed authentication", decision.retry_after)
 
 
 def _is_forwarded(request: Request) -> bool:

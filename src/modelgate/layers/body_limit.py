@@ -11,11 +11,12 @@ __all__ = ["BodyLimit"]
 class BodyLimit:
     """Reject bodies larger than *limit* bytes.
 
-    They are rejected up front if the request has a ``Content-Length``, and otherwise while streaming.
+    A body is rejected before it is read if the request has a ``Content-Length``, and otherwise while it is
+    read.
 
     Args:
-        limit: Maximum size in bytes. By default the limit of the service whose wire format the request
-            uses, or 1 MiB if its documentation names none.
+        limit: Maximum size in bytes. None for the limit of the service whose wire format the request uses,
+            or 1 MiB if the documentation of the service names no limit.
 
     Raises:
         ConfigurationError: *limit* is not a positive integer.

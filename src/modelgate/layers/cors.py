@@ -17,7 +17,7 @@ _REQUESTED_METHOD, _REQUESTED_HEADERS = "access-control-request-method", "access
 
 
 class Cors:
-    """Let pages of other origins call the app from a browser, as the Fetch Standard (CORS) defines.
+    """Let pages of other origins call the app from a browser, as defined by the Fetch Standard (CORS).
 
     The layer answers preflight requests itself, before a key is required or a limit is counted. Put it
     outside of all layers that reject requests. All other responses, errors included, get the header
@@ -58,7 +58,7 @@ class Cors:
         return response
 
     def _allow(self, response: Response, origin: str | None) -> bool:
-        """Add the header fields that let *origin* read the response. Return False if it may not."""
+        """Add the header fields that let *origin* read the response. Return False if it is not allowed."""
         if self._origins is None:
             response.set("access-control-allow-origin", "*")
             return True
@@ -76,7 +76,7 @@ def _parse_origins(origins: Iterable[str]) -> frozenset[str]:
     for origin in listed:
         if listed[0] is origins or not isinstance(origin, str) or not _ORIGIN.fullmatch(origin):
             raise ConfigurationError(
-                'origins must be "*", or a list of origins without a path such as "https://app.example"'
+                'origins must be "*", or a list of origins such as "https://app.example", without a path'
                 f" (got {origins!r})"
             )
     # Browsers send the scheme and the host in lower case.

@@ -20,10 +20,12 @@ class Deadline:
     discarded. Callers can set an earlier deadline with ``Prefer: wait=5`` (RFC 7240), but not a
     later one.
 
-    Around an app outside of a gate, the deadline applies to the inner layers but not to the app,
-    whose response may be a stream. Under WSGI the threads of the server cannot be interrupted.
-    Models that are slow, or whose speed is still unknown, therefore run in threads of the gate.
-    A request cannot end while the server reads its body or while your own layer blocks.
+    Around an app that is not a gate, the deadline applies to the inner layers only. The app may take longer,
+    because its response may be a stream.
+
+    Under WSGI, the threads of the server cannot be interrupted. Models that are slow, or whose speed is still
+    unknown, therefore run in threads of the gate. A request cannot end while the server reads its body or
+    while your own layer blocks.
 
     Args:
         seconds: Maximum duration of a request.

@@ -26,7 +26,7 @@ class ThreadWaiter(msgspec.Struct, eq=False):
         key: Batch key: only tables with equal keys are scored in one call.
         can_lead: Whether the thread may run the model itself.
         context: Copy of the caller's context variables.
-        in_worker: True, because the thread may be a worker thread.
+        in_worker: Always True, because any thread may be a worker thread.
         abandoned: Whether the thread has stopped waiting.
         result: The prediction or the error; None until there is one.
         wakeups: Queue on which the thread sleeps. An item wakes it.
@@ -55,7 +55,7 @@ class ThreadWaiter(msgspec.Struct, eq=False):
 
 
 class LoopWaiter(msgspec.Struct, eq=False):
-    """A table, and the future through which a task of an event loop waits for its prediction.
+    """A table, and the future of its prediction, which a task of an event loop awaits.
 
     Args:
         table: Rows to score.
@@ -84,7 +84,7 @@ class LoopWaiter(msgspec.Struct, eq=False):
         return self.future.done() or self.loop.is_closed()
 
     def resolve(self, result: Result) -> None:
-        """Set the result of the future, unless it is done, for example because the task was cancelled."""
+        """Set the result of the future. Do nothing if the task was cancelled or the future has a result."""
         if not self.future.done():
             self.future.set_result(result)
 

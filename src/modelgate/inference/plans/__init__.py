@@ -1,9 +1,10 @@
 """Exact plans: functions that predict the same as a fitted scikit-learn estimator, but faster.
 
 An estimator takes as long for one row as for a hundred, because the time is spent on input validation, not on
-arithmetic. A plan consists of the arithmetic alone, in numpy and in scikit-learn's own compiled code. It is
-used only if its predictions for synthetic rows, and for a sample if there is one, are equal to those of the
-estimator to the last bit.
+arithmetic. A plan consists of the arithmetic alone, in numpy and in scikit-learn's own compiled code.
+
+A plan is used only if the plan and the estimator return exactly equal predictions for synthetic rows, and for
+a sample if there is one.
 """
 
 from collections.abc import Sequence
@@ -75,7 +76,7 @@ def build_plan(model: Any, schema: Schema, reference: PredictFn, sample: Table |
         return str(reason)
     except Exception as error:
         # For example, a private attribute is missing in this version of scikit-learn.
-        return f"its plan cannot be built: {type(error).__name__}"
+        return f"the plan cannot be built: {type(error).__name__}"
 
 
 def _first_exact_plan(

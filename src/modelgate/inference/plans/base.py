@@ -1,4 +1,4 @@
-"""Building blocks of plans, and a registry of functions that build them for classes of scikit-learn.
+"""Building blocks of plans, and a registry of the functions that build plans for scikit-learn's classes.
 
 A *step* is an estimator or transformer that may be part of a pipeline.
 """
@@ -53,10 +53,10 @@ PredictFn: TypeAlias = Callable[[Table], PlanOutput]
 
 
 class Plan:
-    """Function that predicts a table exactly as the estimator for which it was built. Thread-safe.
+    """Function that returns exactly the predictions of the estimator that it replaces. Thread-safe.
 
     Attributes:
-        predict: The function. An error means that the plan cannot predict the table, and that the estimator
+        predict: The function. If it raises an error, the plan cannot predict the table, and the estimator
             must be called instead.
     """
 
@@ -69,7 +69,7 @@ class Unplannable(Exception):
 
 
 class FallBack(Exception):
-    """Error for a table that a plan cannot predict, so that the estimator must be called instead."""
+    """Error for a table that a plan cannot predict. The estimator must be called instead."""
 
 
 class FeatureRef(NamedTuple):
@@ -84,11 +84,11 @@ class FeatureSource:
     """Input of a step: either columns of the table, or the output of the previous step.
 
     Args:
-        read: Function that reads the output of the previous step as numbers, if it is numeric.
-        read_columns: Function that reads that output as columns of Python values, if it is text.
-        features: Columns of the table; None for the output of a previous step.
+        read: Function that reads a numeric output of the previous step.
+        read_columns: Function that reads a text output of the previous step, as columns of Python values.
+        features: Columns of the table; None for the output of the previous step.
         order: Memory layout of *features* in the input of the estimator.
-        sparse: Whether this input is a sparse matrix in scikit-learn. In a plan it is an array.
+        sparse: Whether this input is a sparse matrix in scikit-learn. A plan uses an array instead.
     """
 
     read: ReadFn | None = None
@@ -120,7 +120,7 @@ class FeatureSource:
         return read
 
     def number_or_nan_reader(self, step: Any) -> ReadFn:
-        """Return the function that reads the input of *step*, which accepts NaN and rejects infinities.
+        """Return the function that reads the input of a *step* that accepts NaN but rejects infinities.
 
         Raises:
             Unplannable: The input contains text, or is a sparse matrix.
@@ -163,9 +163,9 @@ def _reject_untyped(features: Sequence[FeatureRef]) -> None:
     for feature in features:
         if feature.column.kind == "any":
             # pandas infers the dtype of such a column from the values of each batch.
-            raise Unplannable(f"column {feature.column.name!r} has the kind any")
+            raise Unplannable(f"column {feature.column.name!r} has the kind 'any'")
         if feature.column.kind == "datetime":
-            raise Unplannable(f"column {feature.column.name!r} has the kind datetime")
+            raise Unplannable(f"column {feature.column.name!r} has the kind 'datetime'")
 
 
 def _block_reader(positions: list[int], order: MemoryOrder) -> ReadFn:
@@ -195,13 +195,13 @@ def _nan_to_none(numbers: Numbers) -> list[Any]:
 
 
 def reject_nonfinite(block: Numbers) -> None:
-    """Raise `FallBack` for NaN and infinities, where scikit-learn raises an error."""
+    """Raise `FallBack` if *block* contains NaN or an infinity, which scikit-learn rejects with an error."""
     if not _is_surely_finite(block) and not np.isfinite(block).all():
         raise FallBack
 
 
 def reject_infinite(block: Numbers) -> None:
-    """Raise `FallBack` for infinities, where scikit-learn raises an error."""
+    """Raise `FallBack` if *block* contains an infinity, which scikit-learn rejects with an error."""
     if not _is_surely_finite(block) and np.isinf(block).any():
         raise FallBack
 
@@ -220,9 +220,9 @@ _PREDICTORS: dict[str, _PlanPredictor] = {}
 
 
 def register_transformer(module: str, *names: str) -> Callable[[_PlanTransformer], _PlanTransformer]:
-    """Return a decorator for the function that builds the plans of some transformers.
+    """Return a decorator that registers a function as the builder of plans for some transformers.
 
-    The transformers are specified by name, so that they need not be imported.
+    The transformers are specified by name, so that their modules need not be imported.
 
     Args:
         module: Module in which the transformers are defined.
@@ -237,9 +237,9 @@ def register_transformer(module: str, *names: str) -> Callable[[_PlanTransformer
 
 
 def register_predictor(module: str, *names: str) -> Callable[[_PlanPredictor], _PlanPredictor]:
-    """Return a decorator for the function that builds the plans of some predictors.
+    """Return a decorator that registers a function as the builder of plans for some predictors.
 
-    The predictors are specified by name, so that they need not be imported.
+    The predictors are specified by name, so that their modules need not be imported.
 
     Args:
         module: Module in which the predictors are defined.

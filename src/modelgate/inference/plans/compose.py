@@ -50,7 +50,7 @@ def _plan_function_transformer(step: Any, source: FeatureSource) -> FeatureSourc
     if step.validate or not (
         step.func is None or (checks and step.func.keywords["ensure_all_finite"] is False)
     ):
-        raise Unplannable("FunctionTransformer calls a function")
+        raise Unplannable("no plan for a FunctionTransformer with a function")
     return source
 
 

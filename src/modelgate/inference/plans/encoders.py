@@ -25,9 +25,9 @@ class _LookUp:
     """Encoder of one column.
 
     Args:
-        indices: Index in *rows* of each category.
-        rows: Numbers of each category. The last row is for unknown values.
-        ignore_unknown: Whether unknown values are allowed. Otherwise they raise a KeyError.
+        indices: For each category, the index of its row in *rows*.
+        rows: Encoded categories, one row of numbers for each. The last row is for unknown values.
+        ignore_unknown: Whether unknown values are allowed. If False, they raise a KeyError.
     """
 
     indices: Mapping[Any, int]

@@ -42,7 +42,7 @@ def _score(
 
 
 def _dot_sparse(block: Numbers, weights: Numbers) -> Numbers:
-    """Multiply *block* by *weights*, adding up in the order of the columns, as for a sparse matrix in SciPy."""
+    """Multiply *block* by *weights*. Add up in column order, the order of SciPy for a sparse matrix."""
     weights = weights if weights.ndim == 2 else weights[:, None]
     if len(block) * weights.size > _MAX_PRODUCTS:
         raise FallBack

@@ -1,4 +1,4 @@
-"""Functions that compute probabilities and labels from the scores of a model, as scikit-learn does."""
+"""Probabilities and labels from the scores of a model, computed by the operations of scikit-learn."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,14 +12,14 @@ __all__ = ["argmax_labels", "binary_probabilities", "load_expit", "softmax"]
 
 
 def load_expit() -> Callable[[Numbers], Numbers]:
-    """Import and return SciPy's ``expit``. Operations of numpy would round differently."""
+    """Import and return SciPy's ``expit``. The same formula in numpy would round differently."""
     from scipy.special import expit  # type: ignore[import-untyped]
 
     return expit  # type: ignore[no-any-return]
 
 
 def binary_probabilities(positive: Numbers) -> Numbers:
-    """Return the probabilities of both classes, of shape (rows, 2), from those of the second class."""
+    """Return the probabilities of two classes, of shape (rows, 2). *positive* has those of the second."""
     probabilities = np.empty((len(positive), 2))
     np.subtract(1, positive, out=probabilities[:, 0])
     probabilities[:, 1] = positive

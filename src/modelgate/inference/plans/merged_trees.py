@@ -1,9 +1,11 @@
-"""Merging of trees into one, so that scikit-learn's compiled code is called once instead of once per tree.
+"""Merging of trees into one, so that a single call of scikit-learn's compiled code replaces one per tree.
 
-The overhead of a call is about the time in which one row passes through twenty trees, and a forest makes
-hundreds of calls. In the merged tree, new nodes at the top select the original tree: they split on an
-additional column, which contains the index of the tree. Each row is repeated once per tree, with that index
-in the additional column, and reaches the same leaf as in the original tree.
+A forest makes hundreds of calls. The overhead of each call is about the time in which one row passes through
+twenty trees.
+
+In the merged tree, new nodes at the top select the original tree: they split on an additional column, which
+contains the index of the tree. Each row is repeated once per tree, with the index of this tree in the
+additional column. Each copy reaches the same leaf as the row in the original tree.
 """
 
 from collections.abc import Sequence

@@ -23,15 +23,16 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class OnnxPlan(Plan):
-    """Plan that predicts with an ONNX graph, nearly the same as the estimator.
+    """Plan that predicts with an ONNX graph. Its predictions may differ slightly from the estimator's.
 
-    The estimator itself predicts rows that contain null or a number too large for float32, and rows for
-    which the output of the graph is not finite.
+    The graph does not predict all rows. The estimator predicts the others:
+
+    - rows that contain null or a number too large for float32,
+    - rows for which the output of the graph is not finite.
 
     Attributes:
-        difference: Largest difference between the predictions of graph and estimator, for a sample and
-            synthetic rows. None if it is unknown, because there is no sample and the range of a column is
-            unknown.
+        difference: Largest difference between the predictions of the graph and of the estimator, for a
+            sample and synthetic rows. None if it was not measured.
         summary: The difference in words, or the reason why it was not measured.
     """
 

@@ -48,8 +48,8 @@ class SyntheticRows:
 
         Args:
             count: Number of rows.
-            unusual_values: Function that returns rare values of a column, to be mixed with the others;
-                None for no such values.
+            unusual_values: Function that returns rare values of a column, which replace about a third of
+                the random values; None to replace none.
         """
         columns = [
             self._mix(self._usual(column, count), unusual_values(column) if unusual_values else ())
@@ -93,7 +93,7 @@ class SyntheticRows:
 
 
 def vary_rows(schema: Schema) -> list[dict[str, Any]]:
-    """Return rows whose values in each column differ, if the column allows several values.
+    """Return rows in which the value of each column varies, if the column allows several values.
 
     The first row is the example of the schema.
     """

@@ -36,7 +36,7 @@ def read_float32(step: Any, source: FeatureSource, *, nulls: bool) -> ReadFn:
     Args:
         step: Estimator.
         source: Input of the estimator.
-        nulls: Whether the estimator accepts NaN. In a sparse matrix, no estimator accepts NaN.
+        nulls: Whether the estimator accepts NaN in an array. NaN in a sparse matrix is always rejected.
     """
     check = reject_infinite if nulls and not source.sparse else reject_nonfinite
     return partial(_read_float32, source.number_reader(step, sparse=True), check)

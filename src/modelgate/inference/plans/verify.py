@@ -1,4 +1,4 @@
-"""Verification that a plan predicts exactly as its estimator does, on synthetic rows and on a sample."""
+"""Verification that a plan and its estimator predict exactly the same, on synthetic rows and on a sample."""
 
 import time
 from typing import Any
@@ -61,14 +61,14 @@ def _check_same(plan: PredictFn, reference: PredictFn, table: Table, *, required
     except Exception as error:
         # The estimator would predict these rows instead. The plan is useless only if such rows are common.
         if expected is not None and required:
-            raise Unplannable(f"its plan fails: {type(error).__name__}") from error
+            raise Unplannable(f"the plan fails: {type(error).__name__}") from error
         return
     if expected is None or not _are_equal(expected, predicted):
-        raise Unplannable("its plan and the estimator predict differently")
+        raise Unplannable("the plan and the estimator predict differently")
 
 
 def _are_equal(expected: Any, predicted: Any) -> bool:
-    """Return whether arrays, or tuples and lists of arrays, are equal to the last bit. -0.0 equals 0.0."""
+    """Return whether arrays, or tuples and lists of arrays, have the same types and exactly equal values."""
     if isinstance(expected, np.ndarray) and isinstance(predicted, np.ndarray):
         same_type = (expected.dtype, expected.shape) == (predicted.dtype, predicted.shape)
         return same_type and np.array_equal(expected, predicted, equal_nan=expected.dtype.kind == "f")

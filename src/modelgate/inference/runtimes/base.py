@@ -36,9 +36,12 @@ class Runtime:
     def predict(self, table: Table) -> PlanOutput:
         """Return values of shape (rows,) or (rows, outputs), and probabilities.
 
-        The probabilities have the shape (rows, classes); for several outputs they are a list of such arrays,
-        or an array of shape (rows, labels) with the probability that each label is present. For a model
-        without probabilities, they are None.
+        The probabilities are one of the following:
+
+        - for one output, an array of shape (rows, classes),
+        - for several outputs, a list of such arrays, or an array of shape (rows, labels) with the
+          probability that each label is present,
+        - for a model without probabilities, None.
         """
         # Converted for each call: a transformer with copy=False changes its input.
         values = np.asarray(self._model.predict(self._to_input(table)))

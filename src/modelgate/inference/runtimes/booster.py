@@ -14,9 +14,9 @@ __all__ = ["BoosterRuntime"]
 
 
 class BoosterRuntime(Runtime):
-    """Calls a booster. Its objective determines if ``predict`` returns numbers, labels or probabilities.
+    """Calls a booster, whose objective determines if ``predict`` returns numbers, labels or probabilities.
 
-    Probabilities are converted to labels in the same way as by the scikit-learn classes of both libraries.
+    Probabilities are converted to labels by the rule of the scikit-learn classes in both libraries.
     """
 
     def __init__(self, model: Any, to_input: Callable[[Table], Any]) -> None:

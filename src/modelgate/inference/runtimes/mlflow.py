@@ -24,7 +24,7 @@ _DTYPES = {
 
 
 class MLflowRuntime(Runtime):
-    """Calls a ``PyFuncModel`` with a DataFrame that has the dtypes of its signature.
+    """Calls a ``PyFuncModel`` with a DataFrame that has the dtypes of the model's signature.
 
     The model may return an array, a list, a Series, or a DataFrame with a column for each output.
     """
