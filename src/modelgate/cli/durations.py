@@ -26,7 +26,9 @@ def parse_time(text: str) -> datetime:
             return datetime.now(UTC) + parse_duration(text)
         moment = datetime.fromisoformat(text)
     except OverflowError:
-        raise click.BadParameter(f"must be before the year 10000, such as 90d (got {text!r})") from None
+        raise click.BadParameter(
+            f"must be a duration such as 90d that ends before the year 10000 (got {text!r})"
+        ) from None
     except ValueError:
         raise click.BadParameter(
             f"must be a duration such as 90d, or a date such as 2027-01-31 (got {text!r})"

@@ -284,7 +284,10 @@ def _get_flag(parameters: Parameters, name: str, *, default: bool) -> bool:
 
 
 def _encode_tensor(tensor: _Tensor, binary: list[bytes] | None) -> dict[str, Any]:
-    """Return the JSON of *tensor*. If *binary* is a list, the elements are appended to the list instead."""
+    """Return *tensor* as a JSON object.
+
+    If *binary* is a list, the values of the tensor are appended to it as bytes, and left out of the object.
+    """
     members: dict[str, Any] = {"name": tensor.name, "shape": tensor.shape, "datatype": tensor.datatype}
     parameters = tensor.parameters
     if binary is not None:

@@ -65,7 +65,9 @@ def _decode_password(token: str) -> str:
 
 
 def describe_missing_key(headers: Headers, query_string: str) -> str:
-    """Return the message for a request without an API key: where to send the key, and where it seems to be.
+    """Return the message for a request without an API key. It says where to send the key.
+
+    If the request seems to have a key in another place, the message names that place.
 
     Args:
         headers: Header fields of the request. The message contains none of their values.

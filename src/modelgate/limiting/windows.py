@@ -143,11 +143,11 @@ class SlidingWindow(FixedWindow):
     steps = 2
 
     def usage(self, counts: int, age: float) -> int:
-        """Return the weighted count, rounded down."""
+        """Return the count of this window plus the weighted count of the previous window, rounded down."""
         return (counts & self._mask) + int((counts >> self._bits) * (1 - age / self.step))
 
     def available_at(self, step_start: float, counts: int, cost: int) -> float:
-        """Return when the weight of the older count will be small enough for *cost*."""
+        """Return the time at which a request of *cost* will fit, because the previous window weighs less."""
         room, current, previous = self.amount - cost, counts & self._mask, counts >> self._bits
         if previous and current <= room:
             return step_start + self.step * (1 - (room - current) / previous)

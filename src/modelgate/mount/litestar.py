@@ -33,7 +33,8 @@ async def handle(
 
     async def read() -> bytes:
         try:
-            return await request.body()
+            body: bytes = await request.body()
+            return body
         except HTTPException as error:
             if error.status_code != 413:
                 raise

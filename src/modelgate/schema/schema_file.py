@@ -65,7 +65,9 @@ def parse(content: Mapping[str, Any]) -> tuple[list[Column], SchemaOptions]:
     """
     columns = content.get("column")
     if not isinstance(columns, list) or not all(isinstance(column, dict) for column in columns):
-        raise ConfigurationError("column must be a list of tables, one for each column")
+        raise ConfigurationError(
+            "'column' must be an array of TOML tables: write one [[column]] section for each column"
+        )
     unknown = content.keys() - _SCHEMA_KEYS.keys() - {"column"}
     if unknown:
         raise ConfigurationError(f"option must be one of {', '.join(_SCHEMA_KEYS)} (got {min(unknown)!r})")

@@ -71,16 +71,16 @@ class ModelCalls:
     def score(self, batch: Sequence[Waiter], reason: str, own: Waiter | None = None) -> Sequence[Result]:
         """Return a prediction or an error for each table of *batch*. Arguments as in `predict`.
 
-        If the call for several tables fails, each half of them is scored by calls of its own.
+        If the call fails and the batch has several tables, each half of the batch is scored by itself.
         """
         return self.try_score(batch, reason, own) or self.score_halves(batch)
 
     def try_score(
         self, batch: Sequence[Waiter], reason: str, own: Waiter | None = None
     ) -> Sequence[Result] | None:
-        """Return the results of one call, or None if it fails for several tables.
+        """Score *batch* in one call and return the results, or None if the call fails.
 
-        If it fails for a single table, the result of the table is the error.
+        If the batch has a single table, the error of a failed call is returned as its result.
         """
         try:
             return self.predict(batch, reason, own)

@@ -105,7 +105,9 @@ def _lightgbm_levels(booster: Any) -> list[_Levels]:
 
 
 def _find_lightgbm_columns(text: str, levels: Sequence[_Levels]) -> Mapping[int, _Levels]:
-    """Assign *levels* to the categorical features in the *text* of a model. Return none if they do not fit.
+    """Return the *levels* of each categorical feature in the *text* of a model, by feature index.
+
+    The mapping is empty if the levels do not fit the features.
 
     The text lists the values of each categorical feature as indices of levels: ``-1:0:2:1``.
     """
