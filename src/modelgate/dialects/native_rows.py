@@ -20,7 +20,7 @@ _STEP = 4096
 
 
 def _encode_json(prediction: Prediction, members: Mapping[str, Any], *, single: bool) -> bytes:
-    """Encode the prediction for a *single* row, or the array ``predictions``. Then add *members*."""
+    """Encode a JSON object: the only prediction if *single*, otherwise an array ``predictions``; and *members*."""
     if prediction.warnings:
         members = {**members, "warnings": list(prediction.warnings)}
     if single:

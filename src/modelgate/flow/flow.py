@@ -211,20 +211,20 @@ class WorkerPool:
         call is queued.
 
         Raises:
-            Overloaded: Too many calls of this share are stuck.
+            Overloaded: Too many calls in this share of the pool do not finish.
         """
         return (yield self.wait(partial(isolate_errors, function, *args, **kwargs)))  # type: ignore[no-any-return]
 
     def wait(self, call: Callable[[], Any], *, inline_ok: bool = False, rows: int = 0) -> Wait:
-        """Return the wait for *call*, see `run`.
+        """Return a `Wait` that makes *call*, see `run`.
 
         Args:
             call: Function without arguments that raises only isolated errors, see `isolate_error`.
-            inline_ok: Whether, under WSGI, even requests with a deadline make the call in their own thread.
+            inline_ok: Whether a request under WSGI makes the call in its own thread even if it has a deadline.
             rows: Number of rows that count as queued until the call starts.
 
         Raises:
-            Overloaded: Too many calls of this share are stuck.
+            Overloaded: Too many calls in this share of the pool do not finish.
         """
         if self.hang_timeout is not None:
             self._share.raise_if_stuck()

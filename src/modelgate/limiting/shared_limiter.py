@@ -121,12 +121,12 @@ class SharedLimiter:
 
 
 class RedisCounter:
-    """Counts of one limit in Redis. One script tests and charges all windows, by the server's clock.
+    """Counts of one limit in Redis. One script tests and charges all windows.
 
     Args:
         store: Runs the scripts on the server.
         name: Name of the limit on the server.
-        clock: Returns the time in seconds since the epoch; None for the server's clock.
+        clock: Returns the time in seconds since the epoch. None for the clock of the Redis server.
     """
 
     def __init__(self, store: RedisScriptRunner, name: str, clock: Callable[[], float] | None = None) -> None:

@@ -147,7 +147,10 @@ class SlidingWindow(FixedWindow):
         return (counts & self._mask) + int((counts >> self._bits) * (1 - age / self.step))
 
     def available_at(self, step_start: float, counts: int, cost: int) -> float:
-        """Return the time at which a request of *cost* will fit, because the previous window weighs less."""
+        """Return the time at which a request of *cost* will fit.
+
+        The weight of the previous window falls as time passes, which makes room.
+        """
         room, current, previous = self.amount - cost, counts & self._mask, counts >> self._bits
         if previous and current <= room:
             return step_start + self.step * (1 - (room - current) / previous)

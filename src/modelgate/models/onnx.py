@@ -139,7 +139,9 @@ class OnnxModel:
         except Exception:
             if "text" not in self.input_kinds_:
                 raise
-            logger.warning("ONNX graph: probabilities cannot be detected: the graph rejects unknown text")
+            logger.warning(
+                "ONNX graph: probabilities not detected: the graph rejects the random texts of a test row"
+            )
             return None, False
         if labels.size != len(labels):
             raise ConfigurationError("the graph must predict one label per row (got several)")

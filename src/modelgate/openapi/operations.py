@@ -157,7 +157,7 @@ class OperationBuilder:
         return {"description": "The predictions", "headers": headers, "content": content}
 
     def _errors(self, name: str, dialect: Dialect, spec: OpenAPISpec) -> dict[int, JSONSchema]:
-        """Return one component for each status of the dialect's error responses, by status."""
+        """Return the OpenAPI response objects of the dialect's errors, by HTTP status."""
         by_status: dict[int, list[tuple[AnswerableError, Response]]] = {}
         errors = error_examples(self._description.schema, dialect.max_body, keyed=self._keyed)
         for error in (*errors, *spec.errors):

@@ -16,7 +16,7 @@ __all__ = ["BoosterRuntime"]
 class BoosterRuntime(Runtime):
     """Calls a booster, whose objective determines if ``predict`` returns numbers, labels or probabilities.
 
-    Probabilities are converted to labels by the rule of the scikit-learn classes in both libraries.
+    Probabilities are converted to labels by the same rule as in ``XGBClassifier`` and ``LGBMClassifier``.
     """
 
     def __init__(self, model: Any, to_input: Callable[[Table], Any]) -> None:
