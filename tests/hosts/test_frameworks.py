@@ -64,7 +64,7 @@ class TestHandle:
             types.SimpleNamespace(scope={"type": "http"}, receive=None),
             starlette.requests.HTTPConnection({"type": "http"}),
         ],
-        ids=repr,
+        ids=["none", "dict", "environ in a dict", "environ", "scope and receive", "connection"],
     )
     def test_unknown_request_is_type_error(self, gate, request_):
         """Also one with the attributes of a known request."""
