@@ -66,16 +66,16 @@ class FailureCount(Protocol):
     """Counter of failed authentications by address, see `AuthFailureLimit`."""
 
     def remaining(self, request: Request) -> int:
-        """Return how many more failures are allowed for the address of *request*."""
+        """Return how many more failed authentications the client address of *request* may have."""
 
     def check(self, request: Request) -> None:
-        """Raise `RateLimitExceeded` if the address of *request* has reached the limit of failures."""
+        """Raise `RateLimitExceeded` if the client address of *request* has reached the limit of failures."""
 
     def count(self, request: Request) -> None:
-        """Count a failure of the address of *request*.
+        """Count a failed authentication of the client address of *request*.
 
         Raises:
-            RateLimitExceeded: The address had already reached the limit.
+            RateLimitExceeded: The address had already reached the limit of failures.
         """
 
 

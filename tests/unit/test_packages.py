@@ -660,7 +660,7 @@ def test_zip_bomb_is_not_unpacked(tmp_path, nested):
     if nested:
         content = make_zip([("schema.json", b"{}"), ("a.npz", content)])
     (tmp_path / "m.skops").write_bytes(content)
-    assert_rejected(tmp_path / "m.skops", "100 times the size")
+    assert_rejected(tmp_path / "m.skops", "100 times its own size")
 
 
 def set_older_version(manifest):

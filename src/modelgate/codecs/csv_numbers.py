@@ -95,7 +95,7 @@ def blocks_of(raw: bytes, start: int, end: int, width: int, rows: int) -> Iterat
 
 
 def _has_short_cells(raw: bytes, start: int, end: int) -> bool:
-    """Return True if each 64 KiB contain a line break, so that no cell exceeds the csv module's limit."""
+    """Return True if every block of 64 KiB contains a line break. No cell then exceeds the csv module's limit."""
     windows = range(start, end - _WINDOW, _WINDOW)
     return all(raw.find(b"\n", position, position + _WINDOW) >= 0 for position in windows)
 

@@ -20,7 +20,10 @@ _STEP = 4096
 
 
 def _encode_json(prediction: Prediction, members: Mapping[str, Any], *, single: bool) -> bytes:
-    """Encode a JSON object: the only prediction if *single*, otherwise an array ``predictions``; and *members*."""
+    """Encode *prediction* as a JSON object to which *members* are added.
+
+    If *single*, the object is the prediction of the only row. Otherwise it has an array ``predictions``.
+    """
     if prediction.warnings:
         members = {**members, "warnings": list(prediction.warnings)}
     if single:

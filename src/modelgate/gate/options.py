@@ -105,7 +105,8 @@ def check_custom_layers(layers: Sequence[HTTPLayer], keys: object, limits: objec
     layers = validate_layers(layers)
     if limits is not None or keys not in (None, "open"):
         raise ConfigurationError(
-            "layers must replace keys and limits: remove both, and put KeyAuth and RateLimit in layers"
+            "keys and limits must not be combined with layers: remove both options, and add KeyAuth and RateLimit"
+            " to layers"
         )
     if keys is None and not any(isinstance(layer, KeyAuth) for layer in layers):
         raise ConfigurationError('layers must contain KeyAuth: add it, or set keys="open" to serve anyone')

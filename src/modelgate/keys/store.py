@@ -111,7 +111,7 @@ class MemoryKeyStore:
 
 
 def _parse_entry(key: str, deployments: str | Sequence[str]) -> tuple[bytes, tuple[bytes, Principal]]:
-    """Return an item of the table of keys: the digest of a configured key, and (digest, principal)."""
+    """Return the digest of a configured key, and the value that `MemoryKeyStore` stores under this digest."""
     if not isinstance(key, str):
         raise ConfigurationError(f"keys: a key must be a string (got {type(key).__name__})")
     if key.lower().startswith("sha256:"):

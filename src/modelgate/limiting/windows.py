@@ -42,7 +42,8 @@ class FixedWindow:
         amount: Maximum total cost within the window.
         multiple: Length of the window, in units.
         unit: Unit of the length, ``"second"`` to ``"year"``.
-        capacity: Largest count that can be packed; *amount* by default. A `share` has the same.
+        capacity: Largest count that the packed integer can hold; *amount* by default. A window made by
+            `share` has the capacity of the original window.
 
     Attributes:
         steps: Number of steps that are counted; 1 because a fixed window is not divided.

@@ -213,8 +213,8 @@ def _reject_zip_bomb(archive: zipfile.ZipFile, size: int) -> None:
     """
     if sum(info.file_size for info in archive.infolist()) > _LARGEST_RATIO * size:
         raise ConfigurationError(
-            f"the unpacked file must have at most {_LARGEST_RATIO} times the size of the file: save the model"
-            " again, without compression"
+            f"the file must not unpack to more than {_LARGEST_RATIO} times its own size: save the model again,"
+            " without compression"
         )
     for info in archive.infolist():
         with archive.open(info) as member:

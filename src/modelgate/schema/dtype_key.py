@@ -1,4 +1,7 @@
-"""Keys of tables. Joining tables with equal keys does not change the dtypes that the model gets."""
+"""Dtype keys, which tell whether tables can be concatenated.
+
+If two tables have equal keys, the model gets the same dtypes for all rows together as for each table alone.
+"""
 
 from collections.abc import Callable, Hashable, Sequence
 from itertools import chain

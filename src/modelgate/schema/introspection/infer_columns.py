@@ -63,8 +63,9 @@ def _accept_booleans(column: Column) -> Column:
 def _add_categories(model: Any, names: Sequence[str], columns: dict[str, Column]) -> None:
     """Set the levels of those *columns* that *model* expects in the category dtype of pandas.
 
-    The other columns of such a model are numbers, although XGBoost's tags declare all columns categorical.
-    CatBoost rejects null as a category.
+    If there are such columns, the kind of all others is number, although XGBoost declares in its scikit-learn
+    tags that all columns are categorical. Categorical columns of CatBoost are not nullable, because CatBoost
+    rejects null as a category.
     """
     stored = stored_categories(model)
     for index, name in enumerate(names):
