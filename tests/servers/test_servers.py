@@ -120,7 +120,7 @@ def test_unknown_path_in_the_gate_is_a_json_404(server: Server) -> None:
     answer = server.get("/ml/no-such-shelf")
 
     assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
-    assert answer.json()["detail"] == "Not found"
+    assert answer.json()["detail"].startswith("Not found: send rows with POST to ")
 
 
 def test_predictions_require_post(server: Server) -> None:
