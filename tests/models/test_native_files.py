@@ -1,8 +1,9 @@
-"""Native files of boosting libraries that cannot be loaded."""
+"""Native files of boosting libraries."""
 
 import catboost
 import lightgbm
 import numpy as np
+import pandas
 import pytest
 import xgboost
 from sklearn.linear_model import LogisticRegression
@@ -89,3 +90,17 @@ def test_inspection(tmp_path):
 
     assert ("ubj", "XGBClassifier", []) == (report.format, report.model, report.warnings)
     assert Schema.from_model(model).columns == report.schema.columns
+
+
+@pytest.mark.parametrize("loss", ["RMSE", "Poisson", "Tweedie:variance_power=1.5", "RMSEWithUncertainty"])
+def test_catboost_file_restores_the_loss_function(tmp_path, loss):
+    """It decides the unit of predictions: CatBoost itself ignores it in a model that it reads from memory."""
+    rows = pandas.DataFrame({"v": np.arange(8.0)})
+    model = catboost.CatBoostRegressor(loss_function=loss, iterations=3, verbose=0, allow_writing_files=False)
+    model.fit(rows, rows["v"] + 1).save_model(str(tmp_path / "m.cbm"))
+    ModelPackage.from_estimator(model, rows, format="native").save(tmp_path / "m.mgpkg")
+
+    for name in ("m.cbm", "m.mgpkg"):
+        prediction = Gate([Deployment("m", tmp_path / name)], keys="open").score("m", rows)
+        values = np.column_stack([output.values for output in prediction.outputs])
+        np.testing.assert_array_equal(model.predict(rows).reshape(values.shape), values)

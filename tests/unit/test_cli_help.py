@@ -1,5 +1,6 @@
 """Help pages, the progress of slow commands, and the cost of starting a command."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -83,8 +84,14 @@ MAX_MODULES = 200
 @pytest.mark.parametrize("path", [path for path in COMMANDS if path], ids=" ".join)
 def test_commands_start_quickly(path):
     """Counted in modules, not in time: a machine may be busy."""
+    # Without coverage, which would import modules of its own.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     done = subprocess.run(
-        [sys.executable, "-c", IMPORTED, *path, "--help"], capture_output=True, text=True, timeout=SOON
+        [sys.executable, "-c", IMPORTED, *path, "--help"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=SOON,
     )
     modules = done.stderr.splitlines()[-1]
 

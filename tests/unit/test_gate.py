@@ -90,7 +90,7 @@ def predict_ages(**options):
             "sha256",
         ),
         (lambda: Gate([Deployment("a", LinearRegression())], keys="open"), "not fitted"),
-        (lambda: Gate([Deployment("a", LinearRegression)], keys="open"), "its class"),
+        (lambda: Gate([Deployment("a", LinearRegression)], keys="open"), "got the class LinearRegression"),
         (lambda: Deployment("a", own_age, schema="age"), "schema must be a Schema.*got 'age'"),
         (lambda: Deployment("a", own_age, target=[]), "target"),
         (lambda: Deployment("a", own_age, target=5), "target"),

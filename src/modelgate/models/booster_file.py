@@ -70,9 +70,13 @@ def _read_lightgbm(lightgbm: Any, content: bytes) -> Any:
 
 
 def _read_catboost(catboost: Any, content: bytes) -> Any:
-    is_classifier = len(catboost.CatBoost().load_model(blob=content).classes_) > 0
-    model = catboost.CatBoostClassifier() if is_classifier else catboost.CatBoostRegressor()
-    return model.load_model(blob=content)
+    with tempfile.TemporaryDirectory() as folder:
+        # From a blob, CatBoost does not restore the loss function, and predicts in another unit for Poisson.
+        path = Path(folder, "model.cbm")
+        path.write_bytes(content)
+        is_classifier = len(catboost.CatBoost().load_model(str(path)).classes_) > 0
+        model = catboost.CatBoostClassifier() if is_classifier else catboost.CatBoostRegressor()
+        return model.load_model(str(path))
 
 
 _READERS: Mapping[str, tuple[str, Callable[[Any, bytes], Any]]] = {
