@@ -86,9 +86,9 @@ def test_plain_omits_default_values():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "column must be a list"),
-        ("column = 3", "column must be a list"),
-        ("column = [3]", "column must be a list"),
+        ("", "'column' must be an array of TOML tables"),
+        ("column = 3", "'column' must be an array of TOML tables"),
+        ("column = [3]", "'column' must be an array of TOML tables"),
         ("[[column]]", "column name must be.*got ''"),
         (
             '[[column]]\nname = "a"\nmaximun = 3',

@@ -161,7 +161,9 @@ def test_sql_store_rejects_replaced_packages(make, key_pair):
                     )
                 )
         for method in (store.load, store.describe):
-            with pytest.raises(ConfigurationError, match=r"churn@1: the database row contains the package .* instead"):
+            with pytest.raises(
+                ConfigurationError, match=r"churn@1: the database row contains the package .* instead"
+            ):
                 method("churn@1")
 
 

@@ -27,6 +27,8 @@ JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 # JSON numbers, plus the spellings of spreadsheets: "+1", ".5", "1.". Unlike float(), this rejects "nan",
 # "inf", "1_000" and non-ASCII digits.
 _NUMBER = re.compile(r"[+-]?(\d{1,400}(\.\d*)?|\.\d+)([eE][+-]?\d{1,5})?", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+_MAX_DIGITS = 400
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 _BOOLEANS = {"true": True, "false": False}
 
@@ -82,14 +84,23 @@ def broken_rule(column: Column, value: object, *, text: bool) -> str:
     """
     if column.kind not in ("number", "integer") or isinstance(value, bool):
         return column.rule
+    number, quoted = value, False
     if isinstance(value, str):
         bare = value.strip(" \t")
         if column.kind == "number" and _DECIMAL_COMMA.fullmatch(bare):
             return f"{column.rule}, with a decimal point instead of a comma"
-        return f"{column.rule}, without quotes" if not text and _NUMBER.fullmatch(bare) else column.rule
+        if _WHOLE.fullmatch(bare):
+            number = int(bare) if len(bare) <= _MAX_DIGITS else math.inf
+        elif _NUMBER.fullmatch(bare):
+            number = float(bare)
+        else:
+            return column.rule
+        quoted = not text
     limit, shown = (EXACT, EXACT) if column.kind == "integer" else (sys.float_info.max, "1.7e308")
-    if column.levels is None and isinstance(value, int | float) and abs(value) > limit:
+    if column.levels is None and isinstance(number, int | float) and abs(number) > limit:
         return f"is too large: send a number from -{shown} to {shown}"
+    if quoted:
+        return f"{column.rule}, without quotes"
     return column.rule
 
 
