@@ -43,7 +43,7 @@ def gate() -> Gate:
     models = train()
     return Gate(
         [
-            Deployment("wine", models / "wine.skops", target="cultivar"),
+            Deployment("wine", models / "wine.skops", target="cultivar", unknown_levels="reject"),
             Deployment("diabetes", models / "diabetes.skops", target="progression"),
         ],
         keys={KEY: "*"},

@@ -31,7 +31,7 @@ ENVIRON = {**os.environ, "MODELGATE_KEY": KEY, "no_proxy": "*"}
 
 
 @pytest.fixture
-def wine(page, example):
+def console(page, example):
     """Return the console of the wine deployment, opened with its key."""
     open_console(page, f"http://127.0.0.1:{example.port}/ml", "wine", KEY)
     return page
@@ -57,21 +57,21 @@ def read_bars(page):
     )
 
 
-def test_prediction_of_entered_values(wine, example):
+def test_prediction_of_entered_values(console, example):
     """It has a bar for each class; the page only sends requests to its own host."""
-    type_in(wine, WINE)
-    press_predict(wine)
+    type_in(console, WINE)
+    press_predict(console)
 
-    assert "cultivar-1" == wine.locator(".value").inner_text()
-    assert {"cultivar-1", "cultivar-2", "cultivar-3"} == read_bars(wine).keys()
-    assert "cultivar-1" == next(iter(read_bars(wine)))
-    assert 100 == pytest.approx(sum(float(share.removesuffix(" %")) for share in read_bars(wine).values()))
-    facts = wine.locator("#facts").inner_text()
+    assert "cultivar-1" == console.locator(".value").inner_text()
+    assert {"cultivar-1", "cultivar-2", "cultivar-3"} == read_bars(console).keys()
+    assert "cultivar-1" == next(iter(read_bars(console)))
+    assert 100 == pytest.approx(sum(float(share.removesuffix(" %")) for share in read_bars(console).values()))
+    facts = console.locator("#facts").inner_text()
     assert re.search(r"59\d of 600 left", facts)
-    assert wine.locator("#facts code").inner_text() in wine.locator("#received pre").text_content()
-    assert [] == wine.watched.errors
-    assert {f"http://127.0.0.1:{example.port}"} == wine.watched.hosts()
-    save_screenshot(wine, f"{example.name}-prediction")
+    assert console.locator("#facts code").inner_text() in console.locator("#received pre").text_content()
+    assert [] == console.watched.errors
+    assert {f"http://127.0.0.1:{example.port}"} == console.watched.hosts()
+    save_screenshot(console, f"{example.name}-prediction")
 
 
 def test_typical_row_comes_from_the_training_data(page, example):
@@ -97,21 +97,21 @@ def wine_rows(rows):
     return text.getvalue()
 
 
-def test_file_of_10000_rows_is_scored(wine, example, tmp_path):
+def test_file_of_10000_rows_is_scored(console, example, tmp_path):
     """With a preview and progress; the result has every row, in order, with its probabilities."""
-    drop_file(wine, "wines.csv", wine_rows(10_000))
-    preview = wine.locator("#batch table").inner_text()
-    wine.evaluate(
+    drop_file(console, "wines.csv", wine_rows(10_000))
+    preview = console.locator("#batch table").inner_text()
+    console.evaluate(
         """() => {
             window.seen = [];
             const note = () => seen.push(document.querySelector("progress")?.value);
             new MutationObserver(note).observe(document.body, {subtree: true, childList: true, attributes: true});
         }"""
     )
-    wine.get_by_role("button", name="Score 10,000 rows").click()
-    wine.get_by_role("button", name="Download the result").wait_for()
-    progress = [value for value in wine.evaluate("seen") if value is not None]
-    rows = list(csv.DictReader(io.StringIO(download_result(wine, tmp_path))))
+    console.get_by_role("button", name="Score 10,000 rows").click()
+    console.get_by_role("button", name="Download the result").wait_for()
+    progress = [value for value in console.evaluate("seen") if value is not None]
+    rows = list(csv.DictReader(io.StringIO(download_result(console, tmp_path))))
 
     assert "id\talcohol" in preview.replace("\n", "")
     assert sorted(progress) == progress
@@ -123,36 +123,36 @@ def test_file_of_10000_rows_is_scored(wine, example, tmp_path):
         shares = [float(rows[index][f"cultivar_cultivar-{label}"]) for label in (1, 2, 3)]
         assert answer["predictions"] == [rows[index]["cultivar"]]
         assert_equal_but_for_blas(answer["confidence_intervals"], shares)
-    assert [] == wine.watched.errors
-    save_screenshot(wine, f"{example.name}-file")
+    assert [] == console.watched.errors
+    save_screenshot(console, f"{example.name}-file")
 
 
-def test_curl_commands_work_in_every_dialect(wine, example):
+def test_curl_commands_work_in_every_dialect(console, example):
     """They do not contain the key."""
-    type_in(wine, WINE)
+    type_in(console, WINE)
     for dialect in DIALECTS:
-        wine.get_by_label("Wire format").select_option(dialect)
-        press_predict(wine)
-        command = code(wine, "curl")
+        console.get_by_label("Wire format").select_option(dialect)
+        press_predict(console)
+        command = code(console, "curl")
 
-        assert "cultivar-1" == wine.locator(".value").inner_text(), dialect
-        assert WITHOUT_PROBABILITIES.get(dialect, 3) == len(read_bars(wine)), dialect
+        assert "cultivar-1" == console.locator(".value").inner_text(), dialect
+        assert WITHOUT_PROBABILITIES.get(dialect, 3) == len(read_bars(console)), dialect
         assert KEY not in command
-        assert (200, shown_response(wine)) == run_in_shell(command), dialect
-    assert DIALECTS == wine.locator("#dialect option").all_inner_texts()
-    assert [] == wine.watched.errors
+        assert (200, shown_response(console)) == run_in_shell(command), dialect
+    assert DIALECTS == console.locator("#dialect option").all_inner_texts()
+    assert [] == console.watched.errors
 
 
-def test_programs_work_in_every_dialect(wine, example):
+def test_programs_work_in_every_dialect(console, example):
     """In Python and JavaScript."""
-    type_in(wine, WINE)
+    type_in(console, WINE)
     for dialect in DIALECTS:
-        wine.get_by_label("Wire format").select_option(dialect)
-        python, script = code(wine, "Python"), code(wine, "JavaScript")
+        console.get_by_label("Wire format").select_option(dialect)
+        python, script = code(console, "Python"), code(console, "JavaScript")
         ran = subprocess.run(
             [sys.executable, "-c", python], env=ENVIRON, capture_output=True, text=True, timeout=SOON
         )
-        logged = wine.evaluate(
+        logged = console.evaluate(
             f"""async () => {{
                 const logged = [], process = {{env: {{MODELGATE_KEY: {json.dumps(KEY)}}}}};
                 const console = {{log: (value) => logged.push(value)}};
