@@ -142,11 +142,13 @@ class Native:
             UnsupportedMediaType, BodyTooLarge: See `modelgate.http.body.read_body`.
         """
         passthrough = _parse_options(request.query_string) if request.query_string else None
-        content_type = request.headers.get("content-type")
-        if not content_type or content_type == JSON or is_json(*media_type(content_type)):
+        content_type = request.headers.get("content-type") or JSON
+        # Parsing the media type of most requests would only take time.
+        kind, parameters = (JSON, {}) if content_type == JSON else media_type(content_type)
+        if is_json(kind, parameters):
             rows: Any = yield from _read_json_rows(request)
         else:
-            rows = yield from _read_other_rows(request, *media_type(content_type))
+            rows = yield from _read_other_rows(request, kind, parameters)
         single = isinstance(rows, bytes) and rows[:1] == b"{"
         return Query(rows, single=single, max_rows=None, passthrough_columns=passthrough)
 

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
-from ..errors import AnswerableError, ConfigurationError
+from ..errors import ConfigurationError
 from ..flow import Flow, Handler
-from ..http import Request, Response, encode_error
+from ..http import Request, Response, call_encoding_errors
 from ..validation import require_positive_int
 
 __all__ = ["Cors"]
@@ -40,10 +40,7 @@ class Cors:
         origin = request.headers.get("origin")
         if origin is not None and request.method == "OPTIONS" and request.headers.get(_REQUESTED_METHOD):
             return self._preflight(request, origin)
-        try:
-            response = yield from call_next(request)
-        except AnswerableError as error:
-            response = encode_error(request, error)
+        response = yield from call_encoding_errors(request, call_next)
         if self._allow(response, origin):
             # Fetch Standard, 3.3.4: "*" names every field for requests without cookies.
             response.set("access-control-expose-headers", "*")

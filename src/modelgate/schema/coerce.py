@@ -28,7 +28,6 @@ JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 # "inf", "1_000" and non-ASCII digits.
 _NUMBER = re.compile(r"[+-]?(\d{1,400}(\.\d*)?|\.\d+)([eE][+-]?\d{1,5})?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
-_MAX_DIGITS = 400
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 _BOOLEANS = {"true": True, "false": False}
 
@@ -54,8 +53,13 @@ def parse_text(column: Column, text: str) -> Any:
     if column.kind == "any" and not JSON_NUMBER.fullmatch(bare):
         return text
     if column.kind != "boolean" and _NUMBER.fullmatch(bare):
-        return int(bare) if bare.lstrip("+-").isdigit() else float(bare)
+        return _parse_number(bare)
     return text
+
+
+def _parse_number(bare: str) -> int | float:
+    """Return the number in a text that `_NUMBER` matches. A whole number keeps all its digits."""
+    return int(bare) if bare.lstrip("+-").isdigit() else float(bare)
 
 
 def null_texts(column: Column, na_values: Collection[str]) -> frozenset[str]:
@@ -89,10 +93,10 @@ def broken_rule(column: Column, value: object, *, text: bool) -> str:
         bare = value.strip(" \t")
         if column.kind == "number" and _DECIMAL_COMMA.fullmatch(bare):
             return f"{column.rule}, with a decimal point instead of a comma"
-        if _WHOLE.fullmatch(bare):
-            number = int(bare) if len(bare) <= _MAX_DIGITS else math.inf
-        elif _NUMBER.fullmatch(bare):
-            number = float(bare)
+        if _NUMBER.fullmatch(bare):
+            number = _parse_number(bare)
+        elif _WHOLE.fullmatch(bare):
+            number = math.inf  # it has more digits than `_NUMBER` matches
         else:
             return column.rule
         quoted = not text
