@@ -318,7 +318,7 @@ def test_only_invalid_rows_are_rejected(ages):
         isinstance(result, RejectedRow) for result in scored.results
     ]
     assert [float(age) / 100 for age in ages if age in ("1", "2.5")] == [
-        float(result.split(b",")[0]) for result in scored.results if not isinstance(result, RejectedRow)
+        float(result.split(b",")[2]) for result in scored.results if not isinstance(result, RejectedRow)
     ]
 
 

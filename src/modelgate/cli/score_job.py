@@ -98,7 +98,6 @@ class Job:
             batch_rows=self._chunk,
             batch_bytes=1 << 30,
             on_wait=self._on_wait,
-            native=True,
         )
 
     def _on_wait(self, seconds: float, error: ModelgateError) -> None:

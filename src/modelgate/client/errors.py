@@ -50,7 +50,7 @@ class ConnectionFailed(ClientError):
 
 
 class UnexpectedResponse(ClientError):
-    """The response is not from a gate, or not in the dialect ``datarobot``, which the client uses.
+    """The response is not from a gate, or not in the dialect ``native``, which the client uses.
 
     Attributes:
         status: HTTP status.
@@ -81,7 +81,7 @@ _ADVICE: dict[type[AnswerableError], str] = {
     tree.InsufficientScope: "Ask the key's issuer for one with access to this deployment.",
     tree.KeyInactive: "Ask the key's issuer for a new one.",
     tree.NotFound: "Check that the URL is the mount point plus the name of a deployment, such as"
-    " https://host/ml/churn, and that the gate has the dialect datarobot.",
+    " https://host/ml/churn, and that the gate has the dialect native.",
     tree.PredictionError: "The cause is in the server's log.",
     ServingError: "The cause is in the server's log.",
 }
