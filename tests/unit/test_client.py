@@ -6,6 +6,7 @@ import csv
 import datetime
 import io
 import itertools
+import re
 import socket
 import sys
 import threading
@@ -590,11 +591,16 @@ BUSY = httpx.Response(
     [
         BUSY,
         build_page(429, **{"retry-after": "7"}),
+        build_page(502, **{"retry-after": "7"}),
+        build_page(504, **{"retry-after": "7"}),
+        httpx.Response(
+            504, json={"code": "deadline_exceeded", "detail": "slow"}, headers={"retry-after": "7"}
+        ),
         httpx.ConnectError("refused"),
         httpx.ReadError("reset"),
         httpx.RemoteProtocolError("Server disconnected"),
     ],
-    ids=["503", "429", "refused", "cut", "disconnected"],
+    ids=["503", "429", "502", "504", "504 of a gate", "refused", "cut", "disconnected"],
 )
 def test_retries_temporary_errors(waits, answer):
     client, requests = build_scripted_client(answer, answer, DONE)
@@ -602,12 +608,13 @@ def test_retries_temporary_errors(waits, answer):
 
     assert ([1.5], 3, 2) == (predictions.values, len(requests), len(waits))
     assert requests[0].content == requests[2].content
+    assert 1 == len({request.headers["idempotency-key"] for request in requests})
     if isinstance(answer, httpx.Response):
         assert all(7 <= seconds <= 8 for seconds in waits)
 
 
 @pytest.mark.parametrize(
-    "answer", [httpx.ReadTimeout("slow"), httpx.UnsupportedProtocol("ws"), build_page(502)]
+    "answer", [httpx.ReadTimeout("slow"), httpx.UnsupportedProtocol("ws"), build_page(500)]
 )
 def test_retries_no_other_errors(waits, answer):
     client, requests = build_scripted_client(answer)
@@ -615,6 +622,44 @@ def test_retries_no_other_errors(waits, answer):
         client.predict(ROWS[0])
 
     assert ([], 1) == (waits, len(requests))
+
+
+def test_batches_have_idempotency_keys_of_their_own():
+    client, requests = build_scripted_client(DONE, DONE, batch_rows=1)
+    client.predict(ROWS[:2])
+
+    assert 2 == len({request.headers["idempotency-key"] for request in requests})
+
+
+BLAMED = r"URL|address|complete"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        build_page(502),
+        build_page(504),
+        build_page(500),
+        build_page(404),
+        build_page(401),
+        httpx.Response(404, json={"code": "not_found", "detail": "no such deployment"}),
+        httpx.Response(401, json={"code": "unauthorized", "detail": "Invalid API key"}),
+        httpx.ConnectError("refused"),
+    ],
+    ids=["502", "504", "500", "page 404", "page 401", "404", "401", "refused"],
+)
+def test_errors_blame_nothing_that_has_worked(answer):
+    """Neither the URL nor the key, once a batch has succeeded with both."""
+    client, _ = build_scripted_client(DONE, answer, batch_rows=1, attempts=1)
+    with pytest.raises(errors.ModelgateError) as info:
+        client.predict(ROWS[:2])
+
+    assert not re.search(BLAMED, str(info.value))
+
+
+def test_gateway_errors_do_not_blame_the_url():
+    with pytest.raises(UnexpectedResponse, match=r"a proxy did not reach the server, or not in time$"):
+        build_scripted_client(build_page(502), attempts=1)[0].predict(ROWS[0])
 
 
 def test_retries_stop_after_the_last_attempt(waits):

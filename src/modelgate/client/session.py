@@ -7,6 +7,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlencode, urlsplit
+from uuid import uuid4
 
 import msgspec
 
@@ -80,6 +81,7 @@ class Session:
         self.http = http
         self._endpoint = predict_url(url)
         self._headers = {} if key is None else {"authorization": f"Bearer {_check_key(key)}"}
+        self._has_worked = False
         self._retry = retry
         self._on_wait = on_wait
         for option, value in (("batch_rows", batch_rows), ("batch_bytes", batch_bytes)):
@@ -158,7 +160,13 @@ class Session:
             ModelgateError: Any error of `modelgate.client.errors`.
         """
         url = f"{self._endpoint}?{query}" if query else self._endpoint
-        headers = {**self._headers, "content-type": media_type, "accept": f"{accept}, {_PROBLEM}"}
+        headers = {
+            **self._headers,
+            "content-type": media_type,
+            "accept": f"{accept}, {_PROBLEM}",
+            # Tells proxies that they may send the request again, and which requests are repetitions.
+            "idempotency-key": uuid4().hex,
+        }
         deadline = self._retry.start_deadline() if deadline is None else deadline
         attempt = 0
         while True:
@@ -181,6 +189,7 @@ class Session:
         response: HTTPResponse = yield from self._send(url, body, headers, timeout)
         content_type = response.headers.get("content-type", "").partition(";")[0]
         if response.status == 200 and content_type == accept:
+            self._has_worked = True
             return response
         raise error_from_response(
             response.status,
@@ -188,6 +197,7 @@ class Session:
             response.content,
             self._endpoint,
             keyed="authorization" in headers,
+            has_worked=self._has_worked,
         )
 
     def _send(self, url: str, body: bytes, headers: dict[str, str], timeout: float) -> Flow[HTTPResponse]:
@@ -208,9 +218,9 @@ class Session:
                 )
             )
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            address = "" if self._has_worked else "the address and "
             raise ConnectionFailed(
-                f"{host} cannot be reached ({_describe(error)}): check the address and that the server is"
-                " running",
+                f"{host} cannot be reached ({_describe(error)}): check {address}that the server is running",
                 retried=True,
             ) from None
         except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
