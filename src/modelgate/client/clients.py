@@ -44,6 +44,7 @@ class _BaseClient(Generic[H]):
         url: str,
         *,
         key: str | None = None,
+        key_header: str = "authorization",
         timeout: float = 60.0,
         deadline: float = 300.0,
         attempts: int = 5,
@@ -59,6 +60,7 @@ class _BaseClient(Generic[H]):
             self._create_http() if http is None else http,
             batch_rows=batch_rows,
             batch_bytes=batch_bytes,
+            key_header=key_header,
         )
 
     def _create_http(self) -> H:
@@ -77,6 +79,8 @@ class Client(_BaseClient["httpx.Client"]):
         url: URL of the deployment: the mount point plus the name, ``"https://host/ml/churn"``, or the
             URL of its metadata, ``"https://host/ml/deployments/churn"``.
         key: API key; None if the gate needs no key.
+        key_header: Header field of the key, ``"authorization"`` or ``"x-api-key"``, for example because a platform
+            needs ``Authorization``. Pass the platform's token with *http*.
         timeout: Seconds for one attempt. Connecting may take at most half of this time. The blocking
             client checks the time only when it receives data, so an attempt can take longer.
         deadline: Seconds for a whole call of `predict`, including all batches and waits.

@@ -56,7 +56,7 @@ OPENAPI_SPEC = OpenAPISpec(
     _response_schema,
     object_schema(["message"], message={"type": "string"}),
     answer_types=("text/csv",),
-    keys=(("bearer",), ("token",), ("basic",)),
+    keys=(("bearer",), ("token",), ("basic",), ("x-api-key",)),
     parameters=(
         {
             "name": "passthroughColumns",
