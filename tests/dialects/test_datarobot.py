@@ -316,6 +316,23 @@ def test_response_has_positive_class_first(interface):
     )
 
 
+def test_prediction_threshold_is_left_out_if_it_is_not_that_of_the_labels(interface):
+    """The model decides by something else, as an SVC does."""
+    model = build_classifier(0.25, 0.75)
+
+    def predict_reversed(table):
+        prediction = model(table)
+        prediction.outputs[0].values = prediction.outputs[0].values[::-1]
+        return prediction
+
+    client = build_client(predict_reversed, interface)
+    body = client.post(PREDICT, json=ROWS).body
+    as_csv = client.post(PREDICT, json=ROWS, headers={"accept": "text/csv"}).body
+
+    assert b"predictionThreshold" not in body
+    assert b"0.25,0.75,1,,1\n0.75,0.25,0,,1\n" == as_csv.split(b"\n", 1)[1]
+
+
 def predict_multiclass(table):
     probabilities = np.tile([0.5, 0.25, 0.25], (len(table), 1))
     return Prediction([Output("kind", np.array(["a"] * len(table)), ["a", "b", "c"], probabilities)])

@@ -57,7 +57,9 @@ class Deployment:
             in the model's name in the store, else ``"1"``.
         model_id: Model name in responses that contain one; by default the deployment's name.
         positive_class: Positive class of a binary classifier; by default the second of ``classes_``.
-        threshold: Minimum probability for predicting the positive class; by default the model itself decides.
+        threshold: Minimum probability for predicting the positive class, from 0 to 1; by default that of
+            scikit-learn's `FixedThresholdClassifier` or `TunedThresholdClassifierCV`, else the model
+            itself decides.
         endpoint: Additional path below the gate's mount point, such as ``"/detect-fraud"``, in the
             wire format of the dialect ``simple``.
         decimals: Number of decimals to round predicted numbers to; None for no rounding. By default the

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from ..errors import ConfigurationError, error_context
 from ..flow import WorkerPool
 from ..inference import Predictor, Target
-from ..inference.decision import DecisionRule, is_binary_positive
+from ..inference.decision import DecisionRule, is_binary_positive, read_threshold
 from ..inference.model_metrics import ModelMetrics
 from ..inference.nonfinite import NullNonFinite
 from ..inference.prediction import output_names
@@ -231,6 +231,9 @@ class Loader:
         if manifest is not None:
             threshold = manifest.threshold if threshold is None else threshold
             positive_class = manifest.positive_class if positive_class is None else positive_class
+        own = read_threshold(predictor.model) if threshold is None else None
+        if own is not None and positive_class in (None, own.positive_class):
+            threshold, positive_class = own
         _check_decision(predictor, threshold, positive_class)
         if package is not None:
             predictor.size = package.size

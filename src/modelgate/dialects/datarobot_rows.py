@@ -14,6 +14,8 @@ __all__ = ["rows_to_csv", "rows_to_json"]
 _STEP = 4096
 """Rows encoded at a time. As Python objects they take ten times the memory of their JSON."""
 
+_USUAL_THRESHOLD = 0.5
+
 
 def rows_to_csv(prediction: Prediction, *, escape_formulas: bool = False) -> bytes:
     """Encode a CSV body with the column names of the page "Output format".
@@ -43,24 +45,44 @@ def rows_to_json(prediction: Prediction) -> bytes:
 
 
 def _json_chunks(prediction: Prediction) -> Iterator[bytes]:
+    threshold = _threshold(prediction)
     yield b'{"data":['
     for start in range(0, len(prediction), _STEP):
         if start:
             yield b","
-        yield msgspec.json.encode(_rows(prediction, slice(start, start + _STEP)))[1:-1]
+        yield msgspec.json.encode(_rows(prediction, slice(start, start + _STEP), threshold))[1:-1]
     yield b"]"
     if prediction.warnings:
         yield b',"warnings":' + msgspec.json.encode(list(prediction.warnings))
     yield b"}"
 
 
-def _threshold(prediction: Prediction) -> tuple[float, Any] | None:
-    """Return the threshold and the positive class of a binary classifier, or None for other models."""
+def _threshold(prediction: Prediction) -> tuple[float | None, Any] | None:
+    """Return the threshold and the positive class of a binary classifier, or None for other models.
+
+    The threshold is None if the model itself decides, and a label is not that of the threshold 0.5.
+    """
     output = prediction.outputs[0]
     if len(prediction.outputs) > 1 or output.probabilities is None or len(output.classes or ()) != 2:
         return None
     assert output.classes is not None
-    return (0.5 if output.threshold is None else output.threshold), output.classes[output.positive]
+    threshold = output.threshold
+    if threshold is None and _agree_with(_USUAL_THRESHOLD, output):
+        threshold = _USUAL_THRESHOLD
+    return threshold, output.classes[output.positive]
+
+
+def _agree_with(threshold: float, output: Output) -> bool:
+    """Return whether each label is that of *threshold*. A label may be either at the threshold, or null."""
+    assert output.probabilities is not None and output.classes is not None
+    positive, negative = output.classes[output.positive], output.classes[1 - output.positive]
+    probabilities = output.probabilities[:, output.positive].tolist()
+    return all(
+        label == (positive if probability > threshold else negative)
+        or probability == threshold
+        or label is None
+        for label, probability in zip(output.values.tolist(), probabilities, strict=True)
+    )
 
 
 def _class_order(classes: Sequence[Any], output: Output) -> list[int]:
@@ -68,12 +90,13 @@ def _class_order(classes: Sequence[Any], output: Output) -> list[int]:
     return [output.positive, 1 - output.positive] if len(classes) == 2 else list(range(len(classes)))
 
 
-def _rows(prediction: Prediction, span: slice) -> list[dict[str, Any]]:
-    """Return the rows in *span* as objects."""
+def _rows(
+    prediction: Prediction, span: slice, threshold: tuple[float | None, Any] | None
+) -> list[dict[str, Any]]:
+    """Return the rows in *span* as objects. For *threshold*, see `_threshold`."""
     values, prediction_values = _values(prediction.outputs, span)
     columns: dict[str, Sequence[Any]] = {"predictionValues": prediction_values}
-    threshold = _threshold(prediction)
-    if threshold is not None:
+    if threshold is not None and threshold[0] is not None:
         columns["predictionThreshold"] = [threshold[0]] * len(values)
     columns["prediction"] = values
     columns["rowId"] = range(span.start, span.start + len(values))
