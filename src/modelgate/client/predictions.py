@@ -2,11 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-__all__ = ["Predictions", "decode_predictions", "join_predictions"]
+__all__ = ["Predictions", "TriggeredRule", "decode_predictions", "join_predictions"]
+
+
+class TriggeredRule(NamedTuple):
+    """Humility rule that a row has triggered.
+
+    Args:
+        rule_id: Id of the rule, 24 hexadecimal digits.
+        name: Name of the rule.
+    """
+
+    rule_id: str
+    name: str
 
 
 @dataclass(slots=True)
@@ -22,6 +34,7 @@ class Predictions:
         version: Version of the model.
         warnings: Problems of rows that were scored anyway.
         request_ids: Ids of the requests, to find them in the server's log.
+        humility: Humility rules that each row has triggered; None if no row has triggered any.
     """
 
     values: list[Any] = field(default_factory=list)
@@ -30,6 +43,7 @@ class Predictions:
     version: str | None = None
     warnings: list[str] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
+    humility: list[list[TriggeredRule]] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -40,9 +54,15 @@ class _Value(msgspec.Struct):
     label: Any
 
 
+class _Rule(msgspec.Struct, rename="camel"):
+    rule_id: str
+    rule_name: str
+
+
 class _Row(msgspec.Struct, rename="camel"):
     prediction: Any
     prediction_values: list[_Value]
+    humility: list[_Rule] = []
 
 
 class _Answer(msgspec.Struct):
@@ -67,6 +87,10 @@ def decode_predictions(content: bytes) -> Predictions:
         predictions.classes = [value.label for value in first.prediction_values] or None
     if predictions.classes is not None:
         predictions.probabilities = [[value.value for value in row.prediction_values] for row in answer.data]
+    if any(row.humility for row in answer.data):
+        predictions.humility = [
+            [TriggeredRule(rule.rule_id, rule.rule_name) for rule in row.humility] for row in answer.data
+        ]
     return predictions
 
 
@@ -75,7 +99,8 @@ def _has_classes(row: _Row) -> bool:
 
     The values are not probabilities in two cases:
 
-    - Regression: the only value is the predicted number, labelled with the target's name.
+    - Regression: the only value is the predicted number, labelled with the target's name. A humility rule may
+      have overridden the prediction.
     - Several outputs: each label joins an output and a class (``a_b_c``) and cannot be split again.
     """
     if isinstance(row.prediction, dict):
@@ -83,9 +108,8 @@ def _has_classes(row: _Row) -> bool:
     if len(row.prediction_values) != 1:
         return True
     only = row.prediction_values[0]
-    return not (
-        only.value == row.prediction and (only.label != row.prediction or isinstance(only.value, str))
-    )
+    is_predicted = only.value == row.prediction or bool(row.humility)
+    return not (is_predicted and (only.label != row.prediction or isinstance(only.value, str)))
 
 
 def join_predictions(parts: Sequence[Predictions]) -> Predictions:
@@ -99,4 +123,6 @@ def join_predictions(parts: Sequence[Predictions]) -> Predictions:
         joined.classes, joined.version = parts[0].classes, parts[-1].version
     if joined.classes is not None:
         joined.probabilities = [row for part in parts for row in part.probabilities or ()]
+    if any(part.humility for part in parts):
+        joined.humility = [rules for part in parts for rules in part.humility or [[] for _ in part.values]]
     return joined

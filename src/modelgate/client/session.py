@@ -15,6 +15,7 @@ from ..errors import (
     BatchTooLarge,
     BodyTooLarge,
     ConfigurationError,
+    HumilityError,
     InvalidInput,
     MalformedBody,
     ModelgateError,
@@ -32,6 +33,9 @@ __all__ = ["HTTPResponse", "Progress", "Session", "is_too_large", "predictions_u
 Progress: TypeAlias = Callable[[int, int], None]
 
 _PROBLEM = "application/problem+json"
+
+_ROW_ERRORS = (InvalidInput, MalformedBody, PredictionError, HumilityError)
+"""Errors that may name rows."""
 
 
 class HTTPResponse(NamedTuple):
@@ -102,7 +106,7 @@ class Session:
                 parts.append((yield from self._predict_batch(batch, deadline)))
             except (RequestError, PredictionError) as error:
                 if not is_too_large(error) or len(batch) == 1:
-                    if len(rows) > 1 and isinstance(error, InvalidInput | MalformedBody | PredictionError):
+                    if len(rows) > 1 and isinstance(error, _ROW_ERRORS):
                         shift_rows(error, start, batch)
                     raise
                 size = _smaller_batch(error, len(batch))

@@ -9,11 +9,13 @@ from typing import Any
 from ..errors import ConfigurationError
 from ..flow import Flow, Handler, drive, stack
 from ..http import Request, Response, http_stack
+from ..humility import HumilityRules
 from ..inference import Prediction, Predictor
 from ..inference.model_metrics import ModelMetrics
 from ..models import ModelCache
 from ..scoring import LoadModel, ModelMetadata, Query, Round, Validate, add_passthrough_columns
 from ..scoring.layers.check_prediction import check_prediction
+from ..scoring.layers.humility import Humility
 from ..scoring.layers.shadow import ShadowLayer
 from ..scoring.score import predict
 from .catalog import LiveDeployment, ModelRevision
@@ -125,6 +127,9 @@ class DeploymentBuilder:
         inner: list[ScoringLayer] = (
             [Round(deployment.decimals)] if layers is None else [check_prediction, *layers]
         )
+        if deployment.humility:
+            metrics = self._loader.model_metrics.setdefault(deployment.name, ModelMetrics())
+            inner.append(Humility(HumilityRules(deployment.humility), metrics))
         schema = deployment.schema or model.schema_source
         validate = Validate(schema, max_rows=deployment.max_rows, columns=True)
         return stack([validate, add_passthrough_columns, model, *inner, *innermost], predict)

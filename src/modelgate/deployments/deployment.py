@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from ..errors import ConfigurationError
 from ..flow import Layer
 from ..http import Request, Response
+from ..humility import HumilityRule, HumilityRules
 from ..inference import Prediction
 from ..models.load_policy import LoadPolicy
 from ..models.package_files import check_file
@@ -97,6 +98,8 @@ class Deployment:
         nonfinite: How to treat a prediction of NaN or an infinity: ``"error"`` rejects the request with a
             `PredictionError` that names the row; ``"null"`` returns null for this row and the predictions of
             the other rows.
+        humility: Humility rules, such as ``[OutlyingInput("age", 18, 99)]``, or `HumilityRules`: what to do
+            with single predictions that are uncertain, or whose input is unlike the training data.
         max_rows: Maximum number of rows in one request; by default the dialect decides: no limit for
             ``datarobot`` and ``native``, 10,000 rows for the others.
         example: A row to test the model with when it is loaded. By default the example of the model's
@@ -133,6 +136,7 @@ class Deployment:
     rollout: Rollout | None = None
     shadow: Shadow | None = None
     columns: Mapping[str, ColumnSpec] = field(default_factory=dict)
+    humility: Sequence[HumilityRule] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -167,6 +171,7 @@ class Deployment:
             raise ConfigurationError(
                 f"endpoint must be a path such as '/detect-fraud' (got {self.endpoint!r})"
             )
+        object.__setattr__(self, "humility", HumilityRules(self.humility))
         # Check both options now instead of with the first request.
         Threshold(self.threshold, self.positive_class)
         _check_model(self)

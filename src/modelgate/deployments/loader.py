@@ -11,8 +11,9 @@ from weakref import WeakValueDictionary
 
 from ..errors import ConfigurationError, error_context
 from ..flow import WorkerPool
+from ..humility import HumilityRules
 from ..inference import Predictor, Target
-from ..inference.decision import DecisionRule, is_binary_positive, read_threshold
+from ..inference.decision import DecisionRule, is_binary_positive, resolve_threshold
 from ..inference.model_metrics import ModelMetrics
 from ..inference.nonfinite import NullNonFinite
 from ..inference.prediction import output_names
@@ -231,10 +232,12 @@ class Loader:
         if manifest is not None:
             threshold = manifest.threshold if threshold is None else threshold
             positive_class = manifest.positive_class if positive_class is None else positive_class
-        own = read_threshold(predictor.model) if threshold is None else None
-        if own is not None and positive_class in (None, own.positive_class):
-            threshold, positive_class = own
+        threshold, positive_class = resolve_threshold(predictor.model, threshold, positive_class)
         _check_decision(predictor, threshold, positive_class)
+        if deployment.humility:
+            # The outputs of a function are only known once it was called.
+            targets = predictor.targets if hasattr(predictor.model, "predict") else []
+            HumilityRules(deployment.humility).check(predictor.schema, targets)
         if package is not None:
             predictor.size = package.size
         if threshold is not None or positive_class is not None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ..errors import RequestError
 from ..inference import Target
+from ._humility import DATAROBOT_HUMILITY
 from .openapi_spec import (
     ROW,
     ROWS,
@@ -42,6 +43,7 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
         prediction=targets_schema(targets),
         rowId={"type": "integer"},
         passthroughValues={"type": "object"},
+        **DATAROBOT_HUMILITY,
     )
     return object_schema(["data"], data=array_schema(row), **WARNINGS)
 

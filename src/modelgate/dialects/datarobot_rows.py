@@ -8,6 +8,7 @@ import msgspec
 from ..codecs.csv_writer import write_csv
 from ..inference import Output, Prediction
 from ..schema import columns_to_records
+from ._humility import add_datarobot_humility
 
 __all__ = ["rows_to_csv", "rows_to_json"]
 
@@ -76,13 +77,19 @@ def _agree_with(threshold: float, output: Output) -> bool:
     """Return whether each label is that of *threshold*. A label may be either at the threshold, or null."""
     assert output.probabilities is not None and output.classes is not None
     positive, negative = output.classes[output.positive], output.classes[1 - output.positive]
+    labels = _model_values(output).tolist()
     probabilities = output.probabilities[:, output.positive].tolist()
     return all(
         label == (positive if probability > threshold else negative)
         or probability == threshold
         or label is None
-        for label, probability in zip(output.values.tolist(), probabilities, strict=True)
+        for label, probability in zip(labels, probabilities, strict=True)
     )
+
+
+def _model_values(output: Output) -> Any:
+    """Return the values of the model, before humility rules have overridden some of them."""
+    return output.values if output.model_values is None else output.model_values
 
 
 def _class_order(classes: Sequence[Any], output: Output) -> list[int]:
@@ -103,7 +110,10 @@ def _rows(
     if prediction.passthrough_columns:
         passthrough = {name: column[span] for name, column in prediction.passthrough_columns.items()}
         columns["passthroughValues"] = columns_to_records(passthrough)
-    return columns_to_records(columns)
+    rows = columns_to_records(columns)
+    if prediction.humility is not None:
+        add_datarobot_humility(rows, prediction, span.start)
+    return rows
 
 
 def _values(outputs: Sequence[Output], span: slice) -> tuple[list[Any], list[list[dict[str, Any]]]]:
@@ -130,7 +140,7 @@ def _prediction_values(output: Output, span: slice, prefix: str | None = None) -
         prefix: Text before each class label, to tell apart the classes of several outputs.
     """
     if output.classes is None:
-        return [[{"value": value, "label": output.name}] for value in output.values[span].tolist()]
+        return [[{"value": value, "label": output.name}] for value in _model_values(output)[span].tolist()]
     if output.probabilities is None:
         return [[] for _ in output.values[span]]
     order = _class_order(output.classes, output)

@@ -40,6 +40,7 @@ from ..inference import Prediction, Target
 from ..schema import CSV, SplitRows
 from ..scoring import Query
 from ._errors import problem_response
+from ._humility import NATIVE_HUMILITY
 from .native_rows import ENCODERS, JSON
 from .openapi_spec import (
     DETAILS,
@@ -71,7 +72,7 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
         row = {"outputs": object_schema(list(outputs), **outputs)}
     common = {"model_version": _TEXT, "request_id": _TEXT, **WARNINGS}
     required = [next(iter(row)), "model_version"]
-    passthrough: JSONSchema = {"passthrough": {"type": "object"}}
+    passthrough: JSONSchema = {"passthrough": {"type": "object"}, **NATIVE_HUMILITY}
     return any_of_schema(
         object_schema(required, **row, **passthrough, **common),
         object_schema(

@@ -154,6 +154,7 @@ DETAILS: Mapping[str, JSONSchema] = {
     },
     "deployments": {**_TEXTS, "description": "Deployments that the API key permits"},
     "unexpected_columns": _TEXTS,
+    "rows": {**array_schema({"type": "integer"}), "description": "Indices of the rows at fault, from 0"},
     "example": {"description": "Body that the deployment scores"},
     "request_id": {"type": "string"},
 }

@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import ConfigurationError
 from .prediction import Output, Prediction
 
-__all__ = ["DecisionRule", "ModelThreshold", "is_binary_positive", "read_threshold"]
+__all__ = ["DecisionRule", "ModelThreshold", "is_binary_positive", "resolve_threshold"]
 
 
 def is_binary_positive(positive_class: Any, classes: Sequence[Any]) -> bool:
@@ -74,7 +74,20 @@ class ModelThreshold(NamedTuple):
     positive_class: Any
 
 
-def read_threshold(model: Any) -> ModelThreshold | None:
+def resolve_threshold(model: Any, threshold: float | None, positive_class: Any) -> tuple[float | None, Any]:
+    """Return *threshold* and *positive_class*, or those of *model* if there is no threshold.
+
+    A model's threshold does not apply if *positive_class* is the other class.
+    """
+    own = _read_threshold(model) if threshold is None else None
+    return (
+        own
+        if own is not None and positive_class in (None, own.positive_class)
+        else (threshold, positive_class)
+    )
+
+
+def _read_threshold(model: Any) -> ModelThreshold | None:
     """Return the threshold of a scikit-learn classifier with one, or None.
 
     These are `FixedThresholdClassifier` and `TunedThresholdClassifierCV`, also as the last step of a pipeline or
@@ -85,7 +98,7 @@ def read_threshold(model: Any) -> ModelThreshold | None:
     if kind not in ("FixedThresholdClassifier", "TunedThresholdClassifierCV"):
         steps = getattr(model, "steps", None)
         inner = steps[-1][1] if steps else getattr(model, "best_estimator_", None)
-        return None if inner is None else read_threshold(inner)
+        return None if inner is None else _read_threshold(inner)
     if model.response_method == "decision_function" or not hasattr(model, "predict_proba"):
         return None
     if kind == "FixedThresholdClassifier":

@@ -77,6 +77,11 @@ class Table:
             return values
         return values.astype(np.int64 if column.kind == "integer" else np.bool_)
 
+    def stored(self, name: str) -> Sequence[Any] | npt.NDArray[np.float64]:
+        """Return the values of the column *name* as they are stored, see *numbers* and *texts*."""
+        column, index = self._locate()[name]
+        return self.numbers[:, index] if column.numeric else self.texts[index]
+
     def _locate(self) -> dict[str, tuple[Column, int]]:
         """Return each column by name, with its index in *numbers* or *texts*."""
         if self._indices is None:
