@@ -22,6 +22,7 @@ from modelgate import errors as tree
 from modelgate.dialects import DataRobot, datarobot
 from modelgate.dialects import _row_body as row_bodies
 from modelgate.http import PLAIN_JSON
+from modelgate.humility import NoOperation, OverridePrediction, ThrowError, UncertainPrediction
 from modelgate.testing import Client, request
 
 KEY = "the-API-key-of-a-deployment"
@@ -138,6 +139,57 @@ def build_client(function, interface, *, dialect=None, schema=SCHEMA, limits=Non
     deployment = Deployment("5f4e1b", function, schema=schema, **{"decimals": None, **options})
     gate = Gate([deployment], keys={KEY: "5f4e1b"}, dialects=[dialect or DataRobot()], limits=limits)
     return Client(getattr(gate, interface), headers=BEARER)
+
+
+# "Making predictions with humility monitoring", "No Operation" and "Override Prediction"
+HUMILITY_RESPONSE = """
+{
+  "data": [
+    {
+      "predictionValues": [
+        {
+          "value": 122.8034057617,
+          "label": "length"
+        }
+      ],
+      "prediction": 122.8034057617,
+      "rowId": 99,
+      "humility": [
+        {
+          "ruleId": "5ebad4735f11b33a38ff3e0d",
+          "triggered": true,
+          "ruleName": "Uncertain Prediction Trigger"
+        }
+      ]
+    }
+  ]
+}
+"""
+OVERRIDE_RESPONSE = """
+{
+  "data": [
+    {
+      "predictionValues": [
+        {
+          "value": 122.8034057617,
+          "label": "length"
+        }
+      ],
+      "prediction": 5220,
+      "rowId": 99,
+      "humility": [
+        {
+          "ruleId": "5ebad4735f11b33a38ff3e0d",
+          "triggered": true,
+          "ruleName": "Uncertain Prediction Trigger"
+        }
+      ]
+    }
+  ]
+}
+"""
+# "Throw Error"
+HUMILITY_ERROR = b'{"message":"Humility ReturnError action triggered."}'
 
 
 def compact_json(document):
@@ -288,6 +340,44 @@ def test_passthrough_columns_keep_json_digits(interface):
 
 def cut_fields(body, *ends):
     return zip(body.splitlines()[1:], ends, strict=True)
+
+
+def predict_length(table):
+    return [*[120.5] * (len(table) - 1), 122.8034057617]
+
+
+def build_humble_client(interface, action):
+    rule = UncertainPrediction(0, 122, action=action, rule_id="5ebad4735f11b33a38ff3e0d")
+    return build_client(predict_length, interface, target="length", humility=[rule])
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [(NoOperation(), HUMILITY_RESPONSE), (OverridePrediction(5220), OVERRIDE_RESPONSE)],
+    ids=["no operation", "override"],
+)
+def test_humility_is_reported(interface, action, expected):
+    """The documents show the last of a hundred rows; the others have no key ``humility``."""
+    answer = build_humble_client(interface, action).post(PREDICT, json=ROWS * 50)
+    body = compact_json(expected)
+
+    assert answer.body.endswith(b"," + body.removeprefix(b'{"data":['))
+    assert 1 == answer.body.count(b"humility")
+
+
+def test_humility_throws_an_error(interface):
+    """The document has nothing but the message."""
+    answer = build_humble_client(interface, ThrowError()).post(PREDICT, json=ROWS * 50)
+
+    assert (480, HUMILITY_ERROR) == (answer.status, answer.body)
+
+
+def test_humility_ends_no_csv_column(interface):
+    """ "Output format" has none for it."""
+    client = build_humble_client(interface, OverridePrediction(5220))
+    answer = client.post(PREDICT, json=ROWS, headers={"accept": "text/csv"})
+
+    assert b"length_PREDICTION\n120.5\n5220.0\n" == answer.body
 
 
 def test_response_of_regression(interface):

@@ -47,6 +47,7 @@ from modelgate.client.predictions import decode_predictions
 from modelgate.client.retry import Retry, retry_after
 from modelgate.client.rows import records, to_rows
 from modelgate.client.session import Session, predictions_url
+from modelgate.humility import OutlyingInput, OverridePrediction, ThrowError
 from modelgate.testing import FakeClock
 from support.waiting import SOON
 
@@ -163,6 +164,30 @@ def test_row_without_a_finite_prediction_is_numbered_from_the_start():
     for size in (1, 2, 5):
         with pytest.raises(errors.PredictionError, match=r"is not a finite number.* \(row 7\)"):
             build_client(gate, batch_rows=size).predict(ROWS)
+
+
+def build_humble_gate(action):
+    return build_gate(lambda table: table["age"], humility=[OutlyingInput("age", upper=5, action=action)])
+
+
+def test_row_rejected_by_a_humility_rule_is_numbered_from_the_start(interface):
+    with pytest.raises(errors.HumilityError, match="action triggered") as info:
+        predict(build_humble_gate(ThrowError()), interface, ROWS[:8], batch_rows=5)
+
+    assert [6, 7] == info.value.rows == info.value.details["rows"]
+
+
+def test_predictions_have_the_triggered_humility_rules(interface):
+    """An overridden number is no class, even in the first row."""
+    gate = build_humble_gate(OverridePrediction(-1))
+    predictions = predict(gate, interface, [ROWS[6], *ROWS[:7]], batch_rows=3)
+
+    name, [[rule], *others, [_]] = "Outlying Input Trigger (age)", predictions.humility
+    assert [-1, 0, 1, 2, 3, 4, 5, -1] == predictions.values
+    assert (name, 24) == (rule.name, len(rule.rule_id))
+    assert [[]] * 6 == others
+    assert predictions.classes is None
+    assert predict(gate, interface, ROWS[:2]).humility is None
 
 
 UTC = datetime.UTC
