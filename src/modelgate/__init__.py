@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from .flow import Flow, Handler, Layer, Wait, WorkerPool, adrive, drive, run, stack
     from .gate import Gate
     from .http import CallNext, Request, Response
-    from .inference import Output, Prediction, Predictor
+    from .inference import Exposure, Output, Prediction, Predictor
     from .layers import (
         AccessLog,
         Admission,
@@ -86,6 +86,7 @@ __all__ = [
     "DeploymentInactive",
     "DeploymentLoading",
     "DeploymentUnavailable",
+    "Exposure",
     "Flow",
     "FolderStore",
     "Forbidden",

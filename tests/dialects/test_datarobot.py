@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from modelgate import Column, ConfigurationError, Deployment, Gate, Output, Prediction, Schema
+from modelgate import Column, ConfigurationError, Deployment, Exposure, Gate, Output, Prediction, Schema
 from modelgate import errors as tree
 from modelgate.dialects import DataRobot, datarobot
 from modelgate.dialects import _row_body as row_bodies
@@ -342,6 +342,62 @@ def cut_fields(body, *ends):
     return zip(body.splitlines()[1:], ends, strict=True)
 
 
+EXPOSURE = Exposure("exposure", model_predicts="rate")
+EXPOSED_ROWS = [{**ROWS[0], "exposure": 0.5}]
+
+
+def predict_rates(table):
+    return [0.1462] * len(table)
+
+
+@pytest.mark.parametrize("query", ["", "excludeAdjustedPredictions=TRUE", "excludeAdjustedPredictions=1"])
+def test_adjusted_predictions_are_excluded_by_default(interface, query):
+    """ "Making Prediction Explanations", excludeAdjustedPredictions. The prediction includes the exposure."""
+    client = build_client(predict_rates, interface, target="claims", exposure=EXPOSURE)
+    answer = client.post(f"{PREDICT}?{query}", json=EXPOSED_ROWS)
+
+    assert (
+        b'{"data":[{"predictionValues":[{"value":0.0731,"label":"claims"}],"prediction":0.0731,"rowId":0}]}'
+    ) == answer.body
+
+
+@pytest.mark.parametrize("query", ["excludeAdjustedPredictions=false", "exclude%41djustedPredictions=0"])
+def test_adjusted_predictions_are_per_unit_of_exposure(interface, query):
+    """ "Response schema", adjustedPrediction and adjustedPredictionValues."""
+    client = build_client(predict_rates, interface, target="claims", exposure=EXPOSURE)
+    answer = client.post(f"{PREDICT}?{query}", json=EXPOSED_ROWS)
+    as_csv = client.post(f"{PREDICT}?{query}", json=EXPOSED_ROWS, headers={"accept": "text/csv"})
+
+    assert (
+        b'{"data":[{"predictionValues":[{"value":0.0731,"label":"claims"}],"prediction":0.0731,"rowId":0,'
+        b'"adjustedPrediction":0.1462,"adjustedPredictionValues":[{"value":0.1462,"label":"claims"}]}]}'
+    ) == answer.body
+    assert b"claims_PREDICTION,claims_ADJUSTED_PREDICTION\n0.0731,0.1462\n" == as_csv.body
+
+
+def test_adjusted_predictions_of_several_outputs(interface):
+    def predict(table):
+        return {"claims": [0.5], "visits": [3]}
+
+    client = build_client(predict, interface, exposure=EXPOSURE)
+    answer = client.post(f"{PREDICT}?excludeAdjustedPredictions=false", json=EXPOSED_ROWS)
+    row = answer.json()["data"][0]
+
+    assert {"claims": 0.25, "visits": 1.5} == row["prediction"]
+    assert {"claims": 0.5, "visits": 3.0} == row["adjustedPrediction"]
+    assert [{"value": 0.5, "label": "claims"}, {"value": 3.0, "label": "visits"}] == row[
+        "adjustedPredictionValues"
+    ]
+
+
+def test_error_of_an_exposure_names_the_row(interface):
+    client = build_client(predict_rates, interface, exposure=EXPOSURE)
+    answer = client.post(PREDICT, json=[*EXPOSED_ROWS, {**EXPOSED_ROWS[0], "exposure": 0}])
+
+    expected = {"message": "Invalid input data: exposure must be a finite number above 0 (row 1)"}
+    assert (422, expected) == (answer.status, answer.json())
+
+
 def predict_length(table):
     return [*[120.5] * (len(table) - 1), 122.8034057617]
 
@@ -649,12 +705,14 @@ TIME_SERIES = "time series predictions are not available for this deployment"
         ("thresholdHigh=0.5", 422, f"'thresholdHigh': {EXPLANATIONS}"),
         ("explanationAlgorithm=shap", 422, f"'explanationAlgorithm': {EXPLANATIONS}"),
         (
-            "excludeAdjustedPredictions=false",
+            "excludeAdjustedPredictions=no",
             422,
-            (
-                "'excludeAdjustedPredictions': exposure-adjusted predictions are not available"
-                " for this deployment"
-            ),
+            "'excludeAdjustedPredictions': value must be true or false",
+        ),
+        (
+            "excludeAdjustedPredictions=",
+            422,
+            "'excludeAdjustedPredictions': blank value is not allowed",
         ),
         ("forecastPoint=1961-01-01T00:00:00", 422, f"'forecastPoint': {TIME_SERIES}"),
         (
@@ -680,11 +738,12 @@ def test_query_parameter_errors(interface, query, status, message):
         "maxExplanations=0&explanationAlgorithm=xemp",
         "excludeAdjustedPredictions=true",
         "excludeAdjustedPredictions=True",
+        "excludeAdjustedPredictions=false",
         "relaxKnownInAdvanceFeaturesCheck=False",
     ],
 )
 def test_query_parameters_that_turn_features_off(interface, query):
-    """datarobot-predict always sends maxExplanations=0."""
+    """datarobot-predict always sends maxExplanations=0. Adjusted predictions need an exposure."""
     answer = build_client(FILE_MODEL, interface).post(f"{PREDICT}?{query}", json=ROWS)
 
     assert compact_json(FILE_RESPONSE) == answer.body

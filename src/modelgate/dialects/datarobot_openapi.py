@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ..errors import RequestError
 from ..inference import Target
+from ._exposure import DATAROBOT_ADJUSTED, DATAROBOT_PARAMETER
 from ._humility import DATAROBOT_HUMILITY
 from .openapi_spec import (
     ROW,
@@ -43,6 +44,7 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
         prediction=targets_schema(targets),
         rowId={"type": "integer"},
         passthroughValues={"type": "object"},
+        **DATAROBOT_ADJUSTED,
         **DATAROBOT_HUMILITY,
     )
     return object_schema(["data"], data=array_schema(row), **WARNINGS)
@@ -72,6 +74,7 @@ OPENAPI_SPEC = OpenAPISpec(
             "description": "Return all input columns",
             "schema": {"const": "all"},
         },
+        DATAROBOT_PARAMETER,
     ),
     errors=(RequestLineTooLong(),),
 )

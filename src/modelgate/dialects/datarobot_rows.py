@@ -8,6 +8,7 @@ import msgspec
 from ..codecs.csv_writer import write_csv
 from ..inference import Output, Prediction
 from ..schema import columns_to_records
+from ._exposure import adjusted_columns
 from ._humility import add_datarobot_humility
 
 __all__ = ["rows_to_csv", "rows_to_json"]
@@ -33,6 +34,8 @@ def rows_to_csv(prediction: Prediction, *, escape_formulas: bool = False) -> byt
                 for index in _class_order(output.classes, output)
             ]
         columns.append((f"{output.name}_PREDICTION", output.values))
+        if output.adjusted is not None:
+            columns.append((f"{output.name}_ADJUSTED_PREDICTION", output.adjusted))
     threshold = _threshold(prediction)
     if threshold is not None:
         columns += zip(("THRESHOLD", "POSITIVE_CLASS"), threshold, strict=True)
@@ -110,6 +113,7 @@ def _rows(
     if prediction.passthrough_columns:
         passthrough = {name: column[span] for name, column in prediction.passthrough_columns.items()}
         columns["passthroughValues"] = columns_to_records(passthrough)
+    columns |= adjusted_columns(prediction, span)
     rows = columns_to_records(columns)
     if prediction.humility is not None:
         add_datarobot_humility(rows, prediction, span.start)

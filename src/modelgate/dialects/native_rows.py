@@ -52,6 +52,8 @@ def _encode_csv(prediction: Prediction) -> bytes:
                 (f"{prefix}probability_{label}", column)
                 for label, column in zip(_labels(output), output.probabilities.T, strict=True)
             ]
+        if output.adjusted is not None:
+            columns.append((f"{prefix}adjusted_prediction", output.adjusted))
     if prediction.humility is not None:
         columns.append(("humility", humility_column(prediction.humility)))
     return write_csv(columns, len(prediction))
@@ -99,6 +101,8 @@ def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
         labels = _labels(output)
         rows = output.probabilities[span].tolist()
         columns["probabilities"] = [dict(zip(labels, row, strict=True)) for row in rows]
+    if output.adjusted is not None:
+        columns["adjusted_prediction"] = output.adjusted[span].tolist()
     return columns
 
 

@@ -81,6 +81,8 @@ class Output(msgspec.Struct, eq=False):
         threshold: Minimum probability for predicting the positive class; None for the labels of the model.
         model_values: Values of the model, of shape (rows,), if humility rules have replaced some of *values*;
             else None.
+        adjusted: Predicted numbers for one unit of exposure, of shape (rows,), if the deployment has an `Exposure`
+            and they are requested; else None.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Output(msgspec.Struct, eq=False):
     positive: int = 1
     threshold: float | None = None
     model_values: npt.NDArray[Any] | None = None
+    adjusted: npt.NDArray[np.float64] | None = None
 
     def split(self, bounds: "Sequence[tuple[int, int]]") -> "list[Output]":
         """Return parts of the output: rows ``[start:stop]`` for each pair (start, stop) of *bounds*."""
@@ -107,6 +110,7 @@ class Output(msgspec.Struct, eq=False):
                     self.positive,
                     self.threshold,
                     model_values,
+                    None if self.adjusted is None else self.adjusted[start:stop],
                 )
             )
         return parts

@@ -111,6 +111,12 @@ class Table:
         texts = [list(compress(cells, rows)) for cells in self.texts]
         return Table(self._columns, self.numbers[rows], texts)
 
+    def without(self, name: str) -> "Table":
+        """Return the rows without the column *name*, which must be one of numbers, and without warnings."""
+        index = self._locate()[name][1]
+        columns = [column for column in self._columns if column.name != name]
+        return Table(columns, np.delete(self.numbers, index, axis=1), self.texts)
+
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows as dictionaries of plain Python values. Null is None.
 
