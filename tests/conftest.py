@@ -20,8 +20,14 @@ from support.waiting import SOON
 TESTS = Path(__file__).parent
 SLOW_FOLDERS = {"browser", "faults", "hosts", "models", "properties", "servers", "typing"}
 LONG_MATRICES = {
-    f"test_{subject}.py"
-    for subject in "booleans column_names datetimes onnx plans replaced single_call skops_file".split()
+    "test_booleans.py",
+    "test_column_names.py",
+    "test_datetimes.py",
+    "test_onnx.py",
+    "test_plans.py",
+    "test_replaced.py",
+    "test_single_call.py",
+    "test_skops_file.py",
 }
 SERVERS = {"postgres", "postgresql", "redis", "redis_server", "behind Redis"}
 """Fixtures that start a server, and the parameters that request one of them."""
