@@ -33,7 +33,7 @@ from ..context import RequestContext
 from ..errors import AnswerableError, InvalidInput
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, credentials_from_headers
-from ..http.body import parse_off_loop, read_body, require_json
+from ..http.body import parse_off_loop, read_body, read_json_body
 from ..http.routing import Route
 from ..inference import Output, Prediction, Target
 from ..schema import Column
@@ -70,7 +70,7 @@ _TENSOR = object_schema(
     shape=array_schema({"type": "integer"}),
     datatype={"enum": list(DATATYPES)},
     parameters=_OBJECT,
-    data={"type": "array"},
+    data=array_schema({}),
 )
 
 _REQUEST = object_schema(
@@ -140,9 +140,9 @@ class OpenInference:
         Raises:
             MalformedBody, InvalidInput: See `inference_request.read_request`.
         """
-        if not (request.headers.get("content-type") or "").lower().startswith(_BINARY):
-            require_json(request)
-        body, length = (yield from read_body(request)), request.headers.get(_LENGTH)
+        is_binary = (request.headers.get("content-type") or "").lower().startswith(_BINARY)
+        body = yield from (read_body if is_binary else read_json_body)(request)
+        length = request.headers.get(_LENGTH)
         request.context.envelope, rows = yield from parse_off_loop(read_request, body, length)
         return Query(rows)
 

@@ -20,14 +20,12 @@ arrays.
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from ..codecs.json import ANY, decode_json
 from ..context import RequestContext
 from ..errors import AnswerableError, DeploymentUnavailable, InvalidInput
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, credentials_from_headers
-from ..http.body import check_body, decode_json_off_loop, parse_off_loop, read_body, require_json
+from ..http.body import check_body, parse_off_loop, read_json_members
 from ..http.routing import Route
 from ..inference import Prediction, Target
 from ..schema import SplitRows, columns_to_records, rows_from_columns
@@ -51,12 +49,9 @@ from .request_template import RequestTemplate
 
 __all__ = ["TFServing"]
 
-_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
 _SIGNATURE = "serving_default"
 
-
-_NAME: JSONSchema = {"const": _SIGNATURE}
+_NAME: JSONSchema = {"type": ["string", "null"], "enum": [_SIGNATURE, None]}
 
 _REQUEST = any_of_schema(
     object_schema(["instances"], instances=ITEMS, signature_name=_NAME),
@@ -104,9 +99,7 @@ class TFServing:
             InvalidInput: The body does not have exactly one of instances and inputs, or has malformed rows.
         """
         # The document's examples use `curl -d`, which sends JSON with the content type of a form.
-        if request.headers.get("content-type") != "application/x-www-form-urlencoded":
-            require_json(request)
-        members = yield from decode_json_off_loop((yield from read_body(request)), _MEMBERS)
+        members = yield from read_json_members(request, "application/x-www-form-urlencoded")
         yield from check_body(request, members, ["instances", "inputs"])
         if "signature_name" in members and decode_json(members["signature_name"], ANY) != _SIGNATURE:
             raise InvalidInput(f"signature_name must be {_SIGNATURE}, or left out")
