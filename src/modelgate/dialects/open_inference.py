@@ -13,6 +13,7 @@ Source: https://github.com/kserve/open-inference-protocol, specification/protoco
 
     GET  /v2  ·  /v2/health/live  ·  /v2/health/ready
          /v2/models/churn[/versions/1]  ·  /v2/models/churn[/versions/1]/ready
+    POST /v2/repository/index      see `repository_index`
 
 For a model with one target, ``outputs`` in a request can also use the names of MLServer's scikit-learn
 runtime: ``predict`` and ``predict_proba``.
@@ -43,6 +44,7 @@ from ._errors import json_error
 from .health import live, ready
 from .inference_request import InferenceRequest, Parameters, read_request
 from .openapi_spec import PLAIN_ERROR, JSONSchema, OpenAPISpec, array_schema, object_schema
+from .repository_index import get_index
 from .request_template import TENSOR_TYPES, RequestTemplate
 from .tensors import DATATYPES, infer_datatype, to_binary
 
@@ -124,6 +126,7 @@ class OpenInference:
             Route("GET", "/v2", _get_server_metadata),
             Route("GET", "/v2/health/live", live, is_public=True),
             Route("GET", "/v2/health/ready", ready, is_public=True),
+            Route("POST", "/v2/repository/index", get_index),
             *(Route("GET", path, _get_model_metadata) for path in model),
             *(Route("GET", f"{path}/ready", ready) for path in model),
             *(Route("POST", f"{path}/infer") for path in model),

@@ -12,6 +12,7 @@ Source: https://github.com/tensorflow/serving, tensorflow_serving/g3doc/api_rest
     400  {"error": "…"}
 
     GET  /v1/models/churn[/versions/1]     status of the model
+    GET  /v1/models                        {"models": ["churn", …]}, from KServe's protocol
 
 For a model with several outputs, ``predictions`` has an object per row, and ``outputs`` is an object of
 arrays.
@@ -85,6 +86,7 @@ class TFServing:
         self.routes = (
             *(Route("POST", f"{path}:predict") for path in model),
             *(Route("GET", path, _get_status) for path in model),
+            Route("GET", "/v1/models", _get_models),
         )
 
     def credentials(self, request: Request) -> Flow[str | None]:
@@ -127,6 +129,12 @@ class TFServing:
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
         """Encode the error as ``{"error": message}`` plus details; see `json_error`."""
         return json_error(request, error)
+
+
+def _get_models(request: Request) -> Flow[Response]:
+    """Return the names of the deployments that the key permits."""
+    yield from ()
+    return Response.json({"models": request.context.readable_deployments()})
 
 
 def _get_status(request: Request) -> Flow[Response]:
