@@ -1,6 +1,6 @@
 """JSON Schemas (draft 2020-12) of rows, for OpenAPI documents."""
 
-from ..dialects.openapi_spec import JSONSchema, array_schema
+from ..dialects.openapi_spec import JSONSchema, array_schema, tuple_schema
 from ..errors import RequestError
 from ..schema import Column, Schema, SchemaOptions
 from ..schema.columns import Level
@@ -24,11 +24,8 @@ def row_schemas(schema: Schema) -> dict[str, JSONSchema]:
     return {
         "Row": row,
         "Values": {
-            "type": "array",
             "description": "One row, in this order: " + ", ".join(columns),
-            "prefixItems": list(columns.values()),
-            "minItems": len(columns),
-            "maxItems": len(columns),
+            **tuple_schema(list(columns.values())),
         },
         "Columns": _object(schema, {name: array_schema(value) for name, value in columns.items()}),
     }
