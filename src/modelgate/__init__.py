@@ -63,7 +63,7 @@ if TYPE_CHECKING:
         WithScoring,
     )
     from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore
-    from .schema import CSV, Column, Schema, SplitRows, Table
+    from .schema import CSV, Column, ImageSpec, Schema, SplitRows, Table
     from .scoring import LoadModel, Query, ResultCache, Round, Threshold, Validate, score
 
 __all__ = [
@@ -94,6 +94,7 @@ __all__ = [
     "Handler",
     "HttpsOnly",
     "HumilityError",
+    "ImageSpec",
     "InsufficientScope",
     "InvalidInput",
     "InvalidValues",

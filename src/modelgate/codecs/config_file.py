@@ -97,6 +97,11 @@ def _is_array_of_tables(value: object) -> bool:
 
 
 def _to_lines(table: Mapping[str, Any]) -> str:
-    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()]
+    return "\n".join(f"{key} = {_toml_value(value)}" for key, value in table.items())
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items()) + "}"
     # JSON text, numbers, booleans and lists are valid TOML, except for the control character DEL.
-    return "\n".join(lines).replace("\x7f", "\\u007f")
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

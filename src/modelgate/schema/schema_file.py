@@ -17,6 +17,7 @@ from typing import Any
 from ..codecs.config_file import config_errors, read_config, write_config
 from ..errors import ConfigurationError
 from .columns import Column
+from .images import ImageSpec
 from .schema_options import SchemaOptions
 
 __all__ = ["parse", "plain", "read_file", "write_file"]
@@ -51,8 +52,16 @@ def _column_table(column: Column) -> dict[str, Any]:
         value = getattr(column, option.name)
         implied = key == "required" and column.default is not None
         if value != option.default and not implied:
-            table[key] = list(value) if isinstance(value, tuple) else value
+            table[key] = _plain_value(value)
     return table
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, ImageSpec):
+        options = {option.name: getattr(value, option.name) for option in fields(value)}
+        changed = {option.name for option in fields(value) if options[option.name] != option.default}
+        return {name: _plain_value(options[name]) for name in options if name in changed}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def parse(content: Mapping[str, Any]) -> tuple[list[Column], SchemaOptions]:
