@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ..errors import RequestError
 from ..inference import Target
 from .openapi_spec import (
+    OBJECT,
     ROW,
     ROWS,
     WARNINGS,
@@ -41,7 +42,7 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
         predictionThreshold={"type": "number"},
         prediction=targets_schema(targets),
         rowId={"type": "integer"},
-        passthroughValues={"type": "object"},
+        passthroughValues=OBJECT,
     )
     return object_schema(["data"], data=array_schema(row), **WARNINGS)
 

@@ -43,6 +43,7 @@ from ._errors import problem_response
 from .native_rows import ENCODERS, JSON
 from .openapi_spec import (
     DETAILS,
+    OBJECT,
     ROW,
     ROWS,
     WARNINGS,
@@ -71,7 +72,7 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
         row = {"outputs": object_schema(list(outputs), **outputs)}
     common = {"model_version": _TEXT, "request_id": _TEXT, **WARNINGS}
     required = [next(iter(row)), "model_version"]
-    passthrough: JSONSchema = {"passthrough": {"type": "object"}}
+    passthrough: JSONSchema = {"passthrough": OBJECT}
     return any_of_schema(
         object_schema(required, **row, **passthrough, **common),
         object_schema(
