@@ -116,6 +116,7 @@ class Native:
             status={"type": "integer"},
             code=_TEXT,
             detail=_TEXT,
+            columns=array_schema(_TEXT),
             **DETAILS,
         ),
         answer_types=[kind for kind in ENCODERS if kind != JSON],

@@ -207,7 +207,7 @@ def _get_model_metadata(request: Request) -> Flow[Response]:
 
 
 def _column_metadata(column: Column) -> dict[str, Any]:
-    return {"name": column.name, "datatype": TENSOR_TYPES[column.kind], "shape": [-1]}
+    return {"name": column.name, "datatype": TENSOR_TYPES[column.kind], "shape": [-1, *(column.shape or ())]}
 
 
 def _target_metadata(target: Target) -> Iterator[dict[str, Any]]:

@@ -1,9 +1,10 @@
 """JSON Schemas (draft 2020-12) of rows, for OpenAPI documents."""
 
+from typing import Any
+
 from ..dialects.openapi_spec import JSONSchema, array_schema, tuple_schema
 from ..errors import RequestError
 from ..schema import Column, Schema, SchemaOptions
-from ..schema.columns import Level
 from ..schema.json_schema import to_json_schema
 
 __all__ = ["column_schema", "example_of", "row_schemas"]
@@ -42,7 +43,7 @@ def _object(schema: Schema, properties: dict[str, JSONSchema]) -> JSONSchema:
     return result
 
 
-def example_of(schema: Schema) -> dict[str, Level | None] | None:
+def example_of(schema: Schema) -> dict[str, Any] | None:
     """Return an example row, or None if none is known, for example if a text column has a pattern."""
     example = {
         column.name: column.example
