@@ -231,7 +231,16 @@ MISTAKE = """
 // @ts-expect-error The compiler fails where it finds nothing wrong.
 () => client.POST({path}, {options});
 """
-COMPILER_OPTIONS = "--strict --skipLibCheck --target es2022 --lib es2022,dom --module nodenext".split()
+COMPILER_OPTIONS = [
+    "--strict",
+    "--skipLibCheck",
+    "--target",
+    "es2022",
+    "--lib",
+    "es2022,dom",
+    "--module",
+    "nodenext",
+]
 
 
 def test_openapi_typescript(document: Document, npm_folder: Path) -> None:
