@@ -36,6 +36,11 @@ def httpx_package() -> Any:
     return httpx
 
 
+def _options(passthrough: Sequence[str], *, adjusted: bool) -> dict[str, Any]:
+    """Return the options of the query string. One that is None or empty is not sent."""
+    return {"passthrough": passthrough, "adjusted": "true" if adjusted else None}
+
+
 class _BaseClient(Generic[H]):
     """Base class of both clients."""
 
@@ -99,7 +104,12 @@ class Client(_BaseClient["httpx.Client"]):
         return httpx_package().Client()  # type: ignore[no-any-return]
 
     def predict(
-        self, rows: Any, *, passthrough: Sequence[str] = (), progress: Progress | None = None
+        self,
+        rows: Any,
+        *,
+        passthrough: Sequence[str] = (),
+        adjusted: bool = False,
+        progress: Progress | None = None,
     ) -> Predictions:
         """Return the predictions for *rows*, in their order.
 
@@ -107,6 +117,7 @@ class Client(_BaseClient["httpx.Client"]):
             rows: One row as a dict; a list of dicts; a pandas or polars DataFrame; or `modelgate.CSV`.
             passthrough: Columns of *rows* to return with the predictions, such as an id. The schema need not
                 have them.
+            adjusted: Whether to return predictions for one unit of exposure too, of a deployment with an exposure.
             progress: Function called after each batch with the number of rows done and the total.
 
         Raises:
@@ -117,7 +128,7 @@ class Client(_BaseClient["httpx.Client"]):
             RateLimitExceeded, Overloaded: The last attempt failed, or no time is left for another one.
             ConnectionFailed, UnexpectedResponse: There is no gate at the URL, or it does not respond.
         """
-        return drive(self._session.predict(rows, progress, {"passthrough": passthrough}))
+        return drive(self._session.predict(rows, progress, _options(passthrough, adjusted=adjusted)))
 
     def close(self) -> None:
         """Close the connections, unless *http* was passed."""
@@ -143,10 +154,15 @@ class AsyncClient(_BaseClient["httpx.AsyncClient"]):
         return httpx_package().AsyncClient()  # type: ignore[no-any-return]
 
     async def predict(
-        self, rows: Any, *, passthrough: Sequence[str] = (), progress: Progress | None = None
+        self,
+        rows: Any,
+        *,
+        passthrough: Sequence[str] = (),
+        adjusted: bool = False,
+        progress: Progress | None = None,
     ) -> Predictions:
         """Return the predictions for *rows*; see `Client.predict`."""
-        return await adrive(self._session.predict(rows, progress, {"passthrough": passthrough}))
+        return await adrive(self._session.predict(rows, progress, _options(passthrough, adjusted=adjusted)))
 
     async def aclose(self) -> None:
         """Close the connections, unless *http* was passed."""

@@ -15,12 +15,12 @@ A single row whose only column is called ``rows`` must be sent in an array.
 
 Rows can also be sent as CSV, NDJSON (an object per line) or an ``.npy`` file with an array of shape (rows,
 columns) in the schema's order. The ``Accept`` header selects one of these formats for the response. Options
-are in the query string: ``?passthrough=id`` returns the column ``id`` with each prediction. Errors are
-problem details (RFC 9457).
+are in the query string: ``?passthrough=id`` returns the column ``id`` with each prediction,
+``?adjusted=true`` the prediction for one unit of exposure. Errors are problem details (RFC 9457).
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
@@ -40,9 +40,12 @@ from ..inference import Prediction, Target
 from ..schema import CSV, SplitRows
 from ..scoring import Query
 from ._errors import problem_response
+from ._exposure import NATIVE_ADJUSTED, NATIVE_PARAMETER, parse_flag
+from ._humility import NATIVE_HUMILITY
 from .native_rows import ENCODERS, JSON
 from .openapi_spec import (
     DETAILS,
+    OBJECT,
     ROW,
     ROWS,
     WARNINGS,
@@ -71,7 +74,7 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
         row = {"outputs": object_schema(list(outputs), **outputs)}
     common = {"model_version": _TEXT, "request_id": _TEXT, **WARNINGS}
     required = [next(iter(row)), "model_version"]
-    passthrough: JSONSchema = {"passthrough": {"type": "object"}}
+    passthrough: JSONSchema = {"passthrough": OBJECT, **NATIVE_HUMILITY}
     return any_of_schema(
         object_schema(required, **row, **passthrough, **common),
         object_schema(
@@ -87,6 +90,7 @@ def _target_members(target: Target) -> dict[str, JSONSchema]:
     return {
         "prediction": value_schema(target),
         **({"probabilities": probabilities} if target.probabilities else {}),
+        **({} if target.classes else NATIVE_ADJUSTED),
     }
 
 
@@ -125,7 +129,8 @@ class Native:
                 "in": "query",
                 "description": "Column of the request to return with each prediction; can be repeated",
                 "schema": array_schema(_TEXT),
-            }
+            },
+            NATIVE_PARAMETER,
         ],
     )
 
@@ -142,7 +147,7 @@ class Native:
             MalformedBody: The body is not in the format of its content type.
             UnsupportedMediaType, BodyTooLarge: See `modelgate.http.body.read_body`.
         """
-        passthrough = _parse_options(request.query_string) if request.query_string else None
+        options = _parse_options(request.query_string) if request.query_string else {}
         content_type = request.headers.get("content-type") or JSON
         # Parsing the media type of most requests would only take time.
         kind, parameters = (JSON, {}) if content_type == JSON else media_type(content_type)
@@ -151,11 +156,13 @@ class Native:
         else:
             rows = yield from _read_other_rows(request, kind, parameters)
         single = isinstance(rows, bytes) and rows[:1] == b"{"
-        return Query(rows, single=single, max_rows=None, passthrough_columns=passthrough)
+        return Query(rows, single=single, max_rows=None, **options)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
         """Encode the prediction of each row in the media type that the caller accepts, by default JSON."""
         assert query.predictor is not None
+        if query.adjusted and prediction.outputs[0].adjusted is None:
+            raise InvalidInput("adjusted must be false for this deployment, which has no exposure")
         kind = best_media_type(request.headers.get("accept"), tuple(ENCODERS))
         members = {"model_version": query.predictor.version, "request_id": request.id}
         encode = partial(ENCODERS[kind], prediction)
@@ -187,7 +194,9 @@ def _read_json_rows(request: Request) -> Flow[bytes]:
 def _read_other_rows(
     request: Request, kind: str, parameters: Mapping[bytes, bytes]
 ) -> Flow[bytes | CSV | SplitRows]:
-    """Return the rows of a body of the media type *kind*."""
+    """Return the rows of a body of the media type *kind*. Plain text can be JSON, see `read_json_body`."""
+    if kind == "text/plain" and (yield from read_body(request)).lstrip()[:1] in (b"{", b"["):
+        return (yield from _read_json_rows(request))
     if kind == "text/csv":
         codec = lookup_codec(parameters.get(b"charset", b"utf-8").decode("latin-1"))
         return CSV((yield from parse_off_loop(to_utf8, (yield from read_body(request)), codec)))
@@ -204,9 +213,20 @@ def _join_lines(raw: bytes) -> bytes:
     return b"[" + b",".join(map(bytes, lines)) + b"]"
 
 
-def _parse_options(query_string: str) -> Sequence[str]:
-    options = parse_qsl(query_string, keep_blank_values=True)
-    for name, _ in options:
-        if name != "passthrough":
-            raise InvalidInput(f"The query string has the option {name!r}: the only option is passthrough")
-    return [value for _, value in options]
+def _parse_options(query_string: str) -> dict[str, Any]:
+    """Return the fields of a `Query` that the options of the query string set."""
+    values: dict[str, list[str]] = {}
+    for name, value in parse_qsl(query_string, keep_blank_values=True):
+        if name not in _OPTIONS:
+            raise InvalidInput(
+                f"The query string has the option {name!r}: the options are {', '.join(_OPTIONS)}"
+            )
+        values.setdefault(name, []).append(value)
+    return {_OPTIONS[name][0]: _OPTIONS[name][1](texts) for name, texts in values.items()}
+
+
+_OPTIONS: Mapping[str, tuple[str, Callable[[Sequence[str]], Any]]] = {
+    "passthrough": ("passthrough_columns", list),
+    "adjusted": ("adjusted", lambda texts: parse_flag("adjusted", texts[-1])),
+}
+"""Options of the query string: for each, the field of `Query`, and a function that parses its values."""

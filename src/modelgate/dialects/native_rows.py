@@ -10,6 +10,7 @@ from ..codecs.csv_writer import write_csv
 from ..codecs.npy import write_npy
 from ..inference import Output, Prediction
 from ..schema import columns_to_records
+from ._humility import add_native_humility, humility_column
 
 __all__ = ["ENCODERS", "JSON"]
 
@@ -38,7 +39,10 @@ def _encode_ndjson(prediction: Prediction) -> bytes:
 
 
 def _encode_csv(prediction: Prediction) -> bytes:
-    """Encode the passthrough columns, then a column ``prediction`` and a column for each class."""
+    """Encode the passthrough columns, then a column ``prediction`` and a column for each class.
+
+    The last column has the names of the triggered humility rules, if the deployment has rules.
+    """
     columns: list[tuple[str, Any]] = list((prediction.passthrough_columns or {}).items())
     for output in prediction.outputs:
         prefix = f"{output.name}_" if len(prediction.outputs) > 1 else ""
@@ -48,6 +52,10 @@ def _encode_csv(prediction: Prediction) -> bytes:
                 (f"{prefix}probability_{label}", column)
                 for label, column in zip(_labels(output), output.probabilities.T, strict=True)
             ]
+        if output.adjusted is not None:
+            columns.append((f"{prefix}adjusted_prediction", output.adjusted))
+    if prediction.humility is not None:
+        columns.append(("humility", humility_column(prediction.humility)))
     return write_csv(columns, len(prediction))
 
 
@@ -81,7 +89,10 @@ def _rows(prediction: Prediction, span: slice) -> list[dict[str, Any]]:
     if prediction.passthrough_columns:
         passthrough = {name: column[span] for name, column in prediction.passthrough_columns.items()}
         columns["passthrough"] = columns_to_records(passthrough)
-    return columns_to_records(columns)
+    rows = columns_to_records(columns)
+    if prediction.humility is not None:
+        add_native_humility(rows, prediction, span.start)
+    return rows
 
 
 def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
@@ -90,6 +101,8 @@ def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
         labels = _labels(output)
         rows = output.probabilities[span].tolist()
         columns["probabilities"] = [dict(zip(labels, row, strict=True)) for row in rows]
+    if output.adjusted is not None:
+        columns["adjusted_prediction"] = output.adjusted[span].tolist()
     return columns
 
 

@@ -62,6 +62,7 @@ class Predictor:
         nullable: Whether predictions may be null.
         size: Size in bytes of the file or folder that the model was loaded from.
         decision: Decision rule for the predictions; None to keep those of the model.
+        exposure_column: Column of *schema* that callers send and the model does not take; None if there is none.
 
     Raises:
         ConfigurationError: *model* is neither an estimator nor a function, or it opens files whose names
@@ -95,6 +96,7 @@ class Predictor:
             raise ConfigurationError(f'nonfinite must be "error" or "null" (got {nonfinite!r})')
         self.nullable = nonfinite == "null"
         self.decision: DecisionRule | NullNonFinite | None = NullNonFinite() if self.nullable else None
+        self.exposure_column: str | None = None
         self._workers = None if workers is None else workers.share()
         self._metrics = metrics or ModelMetrics()
         if self._workers is not None:
