@@ -7,6 +7,7 @@ from ..inference import Target
 from ._exposure import DATAROBOT_ADJUSTED, DATAROBOT_PARAMETER
 from ._humility import DATAROBOT_HUMILITY
 from .openapi_spec import (
+    OBJECT,
     ROW,
     ROWS,
     WARNINGS,
@@ -43,7 +44,7 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
         predictionThreshold={"type": "number"},
         prediction=targets_schema(targets),
         rowId={"type": "integer"},
-        passthroughValues={"type": "object"},
+        passthroughValues=OBJECT,
         **DATAROBOT_ADJUSTED,
         **DATAROBOT_HUMILITY,
     )

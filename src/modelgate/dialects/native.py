@@ -45,6 +45,7 @@ from ._humility import NATIVE_HUMILITY
 from .native_rows import ENCODERS, JSON
 from .openapi_spec import (
     DETAILS,
+    OBJECT,
     ROW,
     ROWS,
     WARNINGS,
@@ -73,7 +74,7 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
         row = {"outputs": object_schema(list(outputs), **outputs)}
     common = {"model_version": _TEXT, "request_id": _TEXT, **WARNINGS}
     required = [next(iter(row)), "model_version"]
-    passthrough: JSONSchema = {"passthrough": {"type": "object"}, **NATIVE_HUMILITY}
+    passthrough: JSONSchema = {"passthrough": OBJECT, **NATIVE_HUMILITY}
     return any_of_schema(
         object_schema(required, **row, **passthrough, **common),
         object_schema(
