@@ -100,8 +100,8 @@ class Deployment:
             the other rows.
         exposure: Column with the exposure of each row, for a regression of counts, such as
             ``Exposure("years", model_predicts="rate")``.
-        humility: Humility rules, such as ``[OutlyingInput("age", 18, 99)]``, or `HumilityRules`: what to do
-            with single predictions that are uncertain, or whose input is unlike the training data.
+        humility: Humility rules, such as ``[OutlyingInput("age", 18, 99)]``, or `HumilityRules`. They report,
+            override or reject predictions that are uncertain, or whose input is unlike the training data.
         max_rows: Maximum number of rows in one request; by default the dialect decides: no limit for
             ``datarobot`` and ``native``, 10,000 rows for the others.
         example: A row to test the model with when it is loaded. By default the example of the model's
