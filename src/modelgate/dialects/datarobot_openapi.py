@@ -67,7 +67,7 @@ OPENAPI_SPEC = OpenAPISpec(
             "name": "passthroughColumns",
             "in": "query",
             "description": "Input column to return unchanged; repeat for several",
-            "schema": array_schema({"type": "string"}),
+            "schema": array_schema({"type": "string", "minLength": 1}),
         },
         {
             "name": "passthroughColumnsSet",

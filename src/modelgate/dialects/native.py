@@ -53,6 +53,7 @@ from .openapi_spec import (
     OpenAPISpec,
     any_of_schema,
     array_schema,
+    lone_member_schema,
     number_schema,
     object_schema,
     value_schema,
@@ -106,7 +107,7 @@ class Native:
     openapi_spec = OpenAPISpec(
         "modelgate's own format",
         {
-            "application/json": any_of_schema(ROW, ROWS, object_schema(["rows"], rows=ROWS)),
+            "application/json": any_of_schema(ROW, ROWS, lone_member_schema("rows", ROWS)),
             "text/csv": _TEXT,
             "application/x-ndjson": _TEXT,
             "application/x-npy": {"type": "string", "format": "binary"},
