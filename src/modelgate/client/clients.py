@@ -1,5 +1,6 @@
 """Blocking and asyncio clients, both based on `Session`."""
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -93,21 +94,26 @@ class Client(_BaseClient["httpx.Client"]):
     def _create_http(self) -> "httpx.Client":
         return httpx_package().Client()  # type: ignore[no-any-return]
 
-    def predict(self, rows: Any, *, progress: Progress | None = None) -> Predictions:
+    def predict(
+        self, rows: Any, *, progress: Progress | None = None, intervals: Sequence[float] = ()
+    ) -> Predictions:
         """Return the predictions for *rows*, in their order.
 
         Args:
             rows: One row as a dict; a list of dicts; a pandas or polars DataFrame; or `modelgate.CSV`.
             progress: Function called after each batch with the number of rows done and the total.
+            intervals: Levels in percent of the prediction intervals to add. The gate must have the dialect
+                ``native``, and the model must be calibrated, see `modelgate.ModelPackage.calibrate`.
 
         Raises:
             MissingColumns, InvalidValues: Rows do not match the schema. Row numbers refer to *rows*.
+            InvalidInput: The model does not have the *intervals*.
             Unauthorized, Forbidden, NotFound: The key is not valid for the deployment, or the URL is
                 wrong.
             RateLimitExceeded, Overloaded: The last attempt failed, or no time is left for another one.
             ConnectionFailed, UnexpectedResponse: There is no gate at the URL, or it does not respond.
         """
-        return drive(self._session.predict(rows, progress))
+        return drive(self._session.predict(rows, progress, intervals))
 
     def close(self) -> None:
         """Close the connections, unless *http* was passed."""
@@ -132,9 +138,11 @@ class AsyncClient(_BaseClient["httpx.AsyncClient"]):
     def _create_http(self) -> "httpx.AsyncClient":
         return httpx_package().AsyncClient()  # type: ignore[no-any-return]
 
-    async def predict(self, rows: Any, *, progress: Progress | None = None) -> Predictions:
+    async def predict(
+        self, rows: Any, *, progress: Progress | None = None, intervals: Sequence[float] = ()
+    ) -> Predictions:
         """Return the predictions for *rows*; see `Client.predict`."""
-        return await adrive(self._session.predict(rows, progress))
+        return await adrive(self._session.predict(rows, progress, intervals))
 
     async def aclose(self) -> None:
         """Close the connections, unless *http* was passed."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Predictions", "decode_predictions", "join_predictions"]
+__all__ = ["Predictions", "decode_intervals", "decode_predictions", "join_predictions"]
 
 
 @dataclass(slots=True)
@@ -22,6 +22,9 @@ class Predictions:
         version: Version of the model.
         warnings: Problems of rows that were scored anyway.
         request_ids: Ids of the requests, to find them in the server's log.
+        intervals: Prediction intervals of each row: by level in percent, the lower and the upper limit, as in
+            ``{"90": (1.5, 2.5)}``; for a model with several outputs, a dict of these by output. None unless
+            intervals were requested.
     """
 
     values: list[Any] = field(default_factory=list)
@@ -30,6 +33,7 @@ class Predictions:
     version: str | None = None
     warnings: list[str] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
+    intervals: list[dict[str, Any]] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -70,6 +74,51 @@ def decode_predictions(content: bytes) -> Predictions:
     return predictions
 
 
+class _Limits(msgspec.Struct):
+    low: float | None
+    high: float | None
+
+
+class _NativeOutput(msgspec.Struct):
+    prediction: Any = None
+    intervals: dict[str, _Limits] = {}
+
+    def limits(self) -> dict[str, tuple[float | None, float | None]]:
+        return {level: (limits.low, limits.high) for level, limits in self.intervals.items()}
+
+
+class _NativeRow(_NativeOutput):
+    outputs: dict[str, _NativeOutput] | None = None
+
+
+class _NativeAnswer(msgspec.Struct):
+    predictions: list[_NativeRow]
+    warnings: list[str] = []
+
+
+_NATIVE_DECODER = msgspec.json.Decoder(_NativeAnswer)
+
+
+def decode_intervals(content: bytes) -> Predictions:
+    """Decode a response of the dialect ``native`` with prediction intervals. Classes are left out.
+
+    Raises:
+        msgspec.DecodeError: The content is not such a response.
+    """
+    answer = _NATIVE_DECODER.decode(content)
+    predictions = Predictions(warnings=answer.warnings, intervals=[])
+    assert predictions.intervals is not None
+    for row in answer.predictions:
+        outputs = row.outputs
+        if outputs is None:
+            predictions.values.append(row.prediction)
+            predictions.intervals.append(row.limits())
+        else:
+            predictions.values.append({name: output.prediction for name, output in outputs.items()})
+            predictions.intervals.append({name: output.limits() for name, output in outputs.items()})
+    return predictions
+
+
 def _has_classes(row: _Row) -> bool:
     """Return True if the ``predictionValues`` of *row* are the probabilities of one classifier.
 
@@ -99,4 +148,6 @@ def join_predictions(parts: Sequence[Predictions]) -> Predictions:
         joined.classes, joined.version = parts[0].classes, parts[-1].version
     if joined.classes is not None:
         joined.probabilities = [row for part in parts for row in part.probabilities or ()]
+    if parts and parts[0].intervals is not None:
+        joined.intervals = [row for part in parts for row in part.intervals or ()]
     return joined

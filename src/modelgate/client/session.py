@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -23,7 +23,7 @@ from ..errors import (
 )
 from ..flow import Flow, Wait, run
 from .errors import ConnectionFailed, UnexpectedResponse, error_from_response, is_transient, shift_rows
-from .predictions import Predictions, decode_predictions, join_predictions
+from .predictions import Predictions, decode_intervals, decode_predictions, join_predictions
 from .retry import Retry
 from .rows import Rows, to_rows
 
@@ -81,6 +81,7 @@ class Session:
         self.url = url
         self.http = http
         self._endpoint = predictions_url(url, "predict" if native else "predictions")
+        self._intervals_endpoint = predictions_url(url, "predict")
         self._headers = {} if key is None else {"authorization": f"Bearer {_check_key(key)}"}
         self._retry = retry
         self._on_wait = on_wait
@@ -90,7 +91,9 @@ class Session:
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
 
-    def predict(self, data: Any, progress: Progress | None = None) -> Flow[Predictions]:
+    def predict(
+        self, data: Any, progress: Progress | None = None, intervals: Sequence[float] = ()
+    ) -> Flow[Predictions]:
         """Return the predictions for *data*; see `Client.predict`."""
         deadline = self._retry.start_deadline()
         rows: Rows = yield from run(to_rows, data)
@@ -99,7 +102,7 @@ class Session:
         while start < len(rows):
             batch = rows.part(start, start + size)
             try:
-                parts.append((yield from self._predict_batch(batch, deadline)))
+                parts.append((yield from self._predict_batch(batch, deadline, intervals)))
             except (RequestError, PredictionError) as error:
                 if not is_too_large(error) or len(batch) == 1:
                     if len(rows) > 1 and isinstance(error, InvalidInput | MalformedBody | PredictionError):
@@ -112,21 +115,28 @@ class Session:
                 progress(start, len(rows))
         return join_predictions(parts)
 
-    def _predict_batch(self, rows: Rows, deadline: float) -> Flow[Predictions]:
+    def _predict_batch(self, rows: Rows, deadline: float, intervals: Sequence[float]) -> Flow[Predictions]:
+        endpoint, decode = self._endpoint, decode_predictions
+        if intervals:
+            endpoint, decode = (
+                f"{self._intervals_endpoint}?intervals={','.join(map(str, intervals))}",
+                decode_intervals,
+            )
         body = yield from run(rows.body)
         if len(body) > self._batch_bytes and len(rows) > 1:
             raise BodyTooLarge(self._batch_bytes)
-        response = yield from self.post(body, rows.media_type, "application/json", deadline)
+        response = yield from self.post(body, rows.media_type, "application/json", deadline, endpoint)
         try:
-            predictions = yield from run(decode_predictions, response.content)
+            predictions = yield from run(decode, response.content)
         except msgspec.DecodeError as error:
+            dialect = "native" if intervals else "datarobot"
             raise UnexpectedResponse(
-                200, f"{self._endpoint}: the response is not one of the dialect datarobot: {error}"
+                200, f"{endpoint}: the response is not one of the dialect {dialect}: {error}"
             ) from None
         if len(predictions) != len(rows):
             raise UnexpectedResponse(
                 200,
-                f"{self._endpoint}: the response to {len(rows)} rows has {len(predictions)} predictions",
+                f"{endpoint}: the response to {len(rows)} rows has {len(predictions)} predictions",
             )
         predictions.version = response.headers.get("x-model-version")
         request_id = response.headers.get("x-request-id")
@@ -134,7 +144,12 @@ class Session:
         return predictions
 
     def post(
-        self, body: bytes, media_type: str, accept: str, deadline: float | None = None
+        self,
+        body: bytes,
+        media_type: str,
+        accept: str,
+        deadline: float | None = None,
+        endpoint: str | None = None,
     ) -> Flow[HTTPResponse]:
         """Send *body* with retries and return the response of the gate.
 
@@ -146,18 +161,20 @@ class Session:
             accept: Media type of the response.
             deadline: Time by which the call must end, on the clock of `Retry`. The default is the deadline of
                 a call that starts now.
+            endpoint: URL to send to; by default the one of the session's dialect.
 
         Raises:
             ModelgateError: Any error of `modelgate.client.errors`.
         """
         headers = {**self._headers, "content-type": media_type, "accept": f"{accept}, {_PROBLEM}"}
         deadline = self._retry.start_deadline() if deadline is None else deadline
+        endpoint = self._endpoint if endpoint is None else endpoint
         attempt = 0
         while True:
             attempt += 1
             timeout = self._retry.attempt_timeout(deadline)
             try:
-                return (yield from self._attempt(body, headers, accept, timeout))
+                return (yield from self._attempt(endpoint, body, headers, accept, timeout))
             except ModelgateError as error:
                 pause = self._retry.pause(attempt, getattr(error, "retry_after", None), deadline)
                 if pause is None or not is_transient(error):
@@ -168,9 +185,9 @@ class Session:
             yield from sleep(pause)
 
     def _attempt(
-        self, body: bytes, headers: dict[str, str], accept: str, timeout: float
+        self, endpoint: str, body: bytes, headers: dict[str, str], accept: str, timeout: float
     ) -> Flow[HTTPResponse]:
-        response: HTTPResponse = yield from self._send(body, headers, timeout)
+        response: HTTPResponse = yield from self._send(endpoint, body, headers, timeout)
         content_type = response.headers.get("content-type", "").partition(";")[0]
         if response.status == 200 and content_type == accept:
             return response
@@ -178,11 +195,13 @@ class Session:
             response.status,
             response.headers,
             response.content,
-            self._endpoint,
+            endpoint,
             keyed="authorization" in headers,
         )
 
-    def _send(self, body: bytes, headers: dict[str, str], timeout: float) -> Flow[HTTPResponse]:
+    def _send(
+        self, endpoint: str, body: bytes, headers: dict[str, str], timeout: float
+    ) -> Flow[HTTPResponse]:
         """Send one request and return the response, whatever its status. Redirects are not followed."""
         import httpx
 
@@ -190,10 +209,8 @@ class Session:
         # together.
         # Connecting has a shorter limit, so that a server that is down is not mistaken for a slow one.
         limits = httpx.Timeout(timeout, connect=timeout / 2)
-        request = self.http.build_request(
-            "POST", self._endpoint, content=body, headers=headers, timeout=limits
-        )
-        host = urlsplit(self._endpoint).netloc
+        request = self.http.build_request("POST", endpoint, content=body, headers=headers, timeout=limits)
+        host = urlsplit(endpoint).netloc
         try:
             return (  # type: ignore[no-any-return]
                 yield Wait(

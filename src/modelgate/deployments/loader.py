@@ -17,6 +17,7 @@ from ..inference.model_metrics import ModelMetrics
 from ..inference.nonfinite import NullNonFinite
 from ..inference.prediction import output_names
 from ..models import ModelCache, ModelPackage, ModelStore
+from ..models.calibration import CALIBRATION, Calibration
 from ..models.load_policy import LoadPolicy
 from ..models.manifest import Manifest, PackageMetadata
 from ..models.model_thread import in_model_thread
@@ -170,7 +171,12 @@ class Loader:
         schema = deployment.schema or deployment.adapt_schema(metadata.schema)
         schema = schema.with_columns(deployment.columns)
         version = deployment.version or manifest.version
-        return ModelMetadata(schema, list(map(Target, names, manifest.classes)), version)
+        calibrated = CALIBRATION in manifest.members
+        targets = [
+            Target(name, classes, intervals=calibrated and classes is None)
+            for name, classes in zip(names, manifest.classes, strict=True)
+        ]
+        return ModelMetadata(schema, targets, version)
 
     def _read_metadata(self, deployment: Deployment) -> PackageMetadata | None:
         path = deployment.path
@@ -234,10 +240,24 @@ class Loader:
         _check_decision(predictor, threshold, positive_class)
         if package is not None:
             predictor.size = package.size
+            if package.calibration is not None:
+                _calibrate(predictor, package.calibration)
         if threshold is not None or positive_class is not None:
             rule = DecisionRule(threshold, positive_class)
             predictor.decision = NullNonFinite(rule) if predictor.nullable else rule
         return predictor
+
+
+def _calibrate(predictor: Predictor, calibration: Calibration) -> None:
+    """Let *predictor* add prediction intervals."""
+    if len(calibration.residuals) != len(predictor.targets):
+        raise ConfigurationError(
+            f"the calibration must have residuals for each of {len(predictor.targets)} outputs"
+            f" (got {len(calibration.residuals)}): calibrate the package again"
+        )
+    predictor.calibration = calibration
+    outputs = zip(predictor.targets, calibration.residuals, strict=True)
+    predictor.targets = [replace(target, intervals=values is not None) for target, values in outputs]
 
 
 def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:

@@ -15,12 +15,13 @@ A single row whose only column is called ``rows`` must be sent in an array.
 
 Rows can also be sent as CSV, NDJSON (an object per line) or an ``.npy`` file with an array of shape (rows,
 columns) in the schema's order. The ``Accept`` header selects one of these formats for the response. Options
-are in the query string: ``?passthrough=id`` returns the column ``id`` with each prediction. Errors are
-problem details (RFC 9457).
+are in the query string: ``?passthrough=id`` returns the column ``id`` with each prediction, and
+``?intervals=80,90`` adds ``"intervals": {"80": {"low": 1.1, "high": 1.9}, "90": {…}}`` to predicted numbers.
+Errors are problem details (RFC 9457).
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
@@ -87,6 +88,17 @@ def _target_members(target: Target) -> dict[str, JSONSchema]:
     return {
         "prediction": value_schema(target),
         **({"probabilities": probabilities} if target.probabilities else {}),
+        **({"intervals": _intervals_schema(target)} if target.intervals else {}),
+    }
+
+
+def _intervals_schema(target: Target) -> JSONSchema:
+    limits = object_schema(["low", "high"], low=number_schema(target), high=number_schema(target))
+    return {
+        "type": "object",
+        "description": "By level in percent, the limits of the requested prediction intervals",
+        "additionalProperties": limits,
+        "examples": [{"90": {"low": 1.5, "high": 2.5}}],
     }
 
 
@@ -124,7 +136,17 @@ class Native:
                 "in": "query",
                 "description": "Column of the request to return with each prediction; can be repeated",
                 "schema": array_schema(_TEXT),
-            }
+            },
+            {
+                "name": "intervals",
+                "in": "query",
+                "description": "Levels in percent of the prediction intervals to add to predicted numbers, for a"
+                " model that is calibrated",
+                "schema": array_schema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100}),
+                "style": "form",
+                "explode": False,
+                "example": [80, 90],
+            },
         ],
     )
 
@@ -141,7 +163,7 @@ class Native:
             MalformedBody: The body is not in the format of its content type.
             UnsupportedMediaType, BodyTooLarge: See `modelgate.http.body.read_body`.
         """
-        passthrough = _parse_options(request.query_string) if request.query_string else None
+        options = _parse_options(request.query_string) if request.query_string else {}
         content_type = request.headers.get("content-type") or JSON
         # Parsing the media type of most requests would only take time.
         kind, parameters = (JSON, {}) if content_type == JSON else media_type(content_type)
@@ -150,7 +172,7 @@ class Native:
         else:
             rows = yield from _read_other_rows(request, kind, parameters)
         single = isinstance(rows, bytes) and rows[:1] == b"{"
-        return Query(rows, single=single, max_rows=None, passthrough_columns=passthrough)
+        return Query(rows, single=single, max_rows=None, **options)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
         """Encode the prediction of each row in the media type that the caller accepts, by default JSON."""
@@ -203,9 +225,27 @@ def _join_lines(raw: bytes) -> bytes:
     return b"[" + b",".join(map(bytes, lines)) + b"]"
 
 
-def _parse_options(query_string: str) -> Sequence[str]:
-    options = parse_qsl(query_string, keep_blank_values=True)
-    for name, _ in options:
-        if name != "passthrough":
-            raise InvalidInput(f"The query string has the option {name!r}: the only option is passthrough")
-    return [value for _, value in options]
+def _parse_options(query_string: str) -> dict[str, Any]:
+    """Return the fields of a `Query` that the options of the query string set."""
+    values: dict[str, list[str]] = {}
+    for name, value in parse_qsl(query_string, keep_blank_values=True):
+        if name not in _OPTIONS:
+            raise InvalidInput(
+                f"The query string has the option {name!r}: the options are {', '.join(_OPTIONS)}"
+            )
+        values.setdefault(name, []).append(value)
+    return {_OPTIONS[name][0]: _OPTIONS[name][1](texts) for name, texts in values.items()}
+
+
+def _parse_levels(texts: Sequence[str]) -> list[float]:
+    try:
+        return [float(level) for text in texts for level in text.split(",")]
+    except ValueError:
+        raise InvalidInput("intervals must be levels in percent, such as intervals=80,90") from None
+
+
+_OPTIONS: Mapping[str, tuple[str, Callable[[Sequence[str]], Any]]] = {
+    "passthrough": ("passthrough_columns", list),
+    "intervals": ("intervals", _parse_levels),
+}
+"""Options of the query string: for each, the field of `Query`, and a function that parses its values."""

@@ -38,7 +38,10 @@ def _encode_ndjson(prediction: Prediction) -> bytes:
 
 
 def _encode_csv(prediction: Prediction) -> bytes:
-    """Encode the passthrough columns, then a column ``prediction`` and a column for each class."""
+    """Encode the passthrough columns, then a column ``prediction`` and a column for each class.
+
+    Each level of prediction intervals has two columns, such as ``low_90`` and ``high_90``.
+    """
     columns: list[tuple[str, Any]] = list((prediction.passthrough_columns or {}).items())
     for output in prediction.outputs:
         prefix = f"{output.name}_" if len(prediction.outputs) > 1 else ""
@@ -48,6 +51,8 @@ def _encode_csv(prediction: Prediction) -> bytes:
                 (f"{prefix}probability_{label}", column)
                 for label, column in zip(_labels(output), output.probabilities.T, strict=True)
             ]
+        for level, limits in (output.intervals or {}).items():
+            columns += [(f"{prefix}low_{level}", limits[:, 0]), (f"{prefix}high_{level}", limits[:, 1])]
     return write_csv(columns, len(prediction))
 
 
@@ -90,6 +95,12 @@ def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
         labels = _labels(output)
         rows = output.probabilities[span].tolist()
         columns["probabilities"] = [dict(zip(labels, row, strict=True)) for row in rows]
+    if output.intervals is not None:
+        intervals = {
+            level: [{"low": low, "high": high} for low, high in limits[span].tolist()]
+            for level, limits in output.intervals.items()
+        }
+        columns["intervals"] = columns_to_records(intervals)
     return columns
 
 

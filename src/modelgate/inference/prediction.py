@@ -38,6 +38,7 @@ class Target:
         probabilities: Whether the model returns a probability for each class.
         number: Whether the predicted values are known to be numbers.
         nullable: Whether the predicted values and the probabilities may be null.
+        intervals: Whether prediction intervals can be requested.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Target:
     probabilities: bool = False
     number: bool = False
     nullable: bool = False
+    intervals: bool = False
 
     @classmethod
     def from_output(cls, output: "Output") -> "Target":
@@ -64,6 +66,8 @@ class Output(msgspec.Struct, eq=False):
             returns none.
         positive: Index of the positive one of two classes. *threshold* applies to its probability.
         threshold: Minimum probability for predicting the positive class; None for the labels of the model.
+        intervals: Prediction intervals by level in percent, such as ``"90"``: arrays of shape (rows, 2) with the
+            lower and the upper limits. None if none were requested, or for labels.
     """
 
     name: str
@@ -72,6 +76,7 @@ class Output(msgspec.Struct, eq=False):
     probabilities: npt.NDArray[np.float64] | None = None
     positive: int = 1
     threshold: float | None = None
+    intervals: Mapping[str, npt.NDArray[np.float64]] | None = None
 
     def split(self, bounds: "Sequence[tuple[int, int]]") -> "list[Output]":
         """Return parts of the output: rows ``[start:stop]`` for each pair (start, stop) of *bounds*."""
@@ -79,8 +84,19 @@ class Output(msgspec.Struct, eq=False):
         for start, stop in bounds:
             probabilities = None if self.probabilities is None else self.probabilities[start:stop]
             values = self.values[start:stop]
+            intervals = self.intervals and {
+                level: limits[start:stop] for level, limits in self.intervals.items()
+            }
             parts.append(
-                Output(self.name, values, self.classes, probabilities, self.positive, self.threshold)
+                Output(
+                    self.name,
+                    values,
+                    self.classes,
+                    probabilities,
+                    self.positive,
+                    self.threshold,
+                    intervals,
+                )
             )
         return parts
 
@@ -136,6 +152,11 @@ class Prediction(msgspec.Struct, eq=False):
     def probabilities(self) -> npt.NDArray[np.float64] | None:
         """Probabilities of the first output, of shape (rows, classes); None if there are none."""
         return self.outputs[0].probabilities
+
+    @property
+    def intervals(self) -> Mapping[str, npt.NDArray[np.float64]] | None:
+        """Prediction intervals of the first output by level, see `Output`; None if there are none."""
+        return self.outputs[0].intervals
 
 
 class NonFiniteError(ValueError):

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import AnswerableError, ConfigurationError, RequestError
 from ..flow import Flow, Wait, WorkerPool, in_main_thread, run, run_coroutine
+from ..models.calibration import Calibration
 from ..models.file_readers import check_opens_no_files
 from ..models.sklearn_config import Config, current_sklearn_config, sklearn_config
 from ..schema import Schema, Table
@@ -62,6 +63,7 @@ class Predictor:
         nullable: Whether predictions may be null.
         size: Size in bytes of the file or folder that the model was loaded from.
         decision: Decision rule for the predictions; None to keep those of the model.
+        calibration: Calibration of prediction intervals; None if the model has none.
 
     Raises:
         ConfigurationError: *model* is neither an estimator nor a function, or it opens files whose names
@@ -95,6 +97,7 @@ class Predictor:
             raise ConfigurationError(f'nonfinite must be "error" or "null" (got {nonfinite!r})')
         self.nullable = nonfinite == "null"
         self.decision: DecisionRule | NullNonFinite | None = NullNonFinite() if self.nullable else None
+        self.calibration: Calibration | None = None
         self._workers = None if workers is None else workers.share()
         self._metrics = metrics or ModelMetrics()
         if self._workers is not None:

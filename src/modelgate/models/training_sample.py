@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -100,7 +100,7 @@ def _count_levels(values: npt.NDArray[Any]) -> dict[str, Any]:
     }
 
 
-def reference_answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def reference_answers(model: Any, schema: Schema, rows: Any) -> dict[str, Any]:
     """Return a dict with the results of ``predict`` and ``predict_proba`` for *rows*, as lists.
 
     Raises:
@@ -115,7 +115,7 @@ def reference_answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, An
     return answers
 
 
-def _predict(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _predict(model: Any, schema: Schema, rows: Any) -> dict[str, Any]:
     table = schema.read(rows)
     if isinstance(model, OnnxModel):
         values, probabilities = model.predict_table(table)

@@ -44,6 +44,10 @@ class Round:
             for output in prediction.outputs:
                 if output.classes is None:
                     output.values = _round(output.values, decimals)
+                if output.intervals is not None:
+                    output.intervals = {
+                        level: _round_outwards(limits, decimals) for level, limits in output.intervals.items()
+                    }
         return prediction
 
 
@@ -54,6 +58,14 @@ def _round(values: npt.NDArray[Any], decimals: int) -> npt.NDArray[Any]:
         rounded = [round(value, decimals) + 0.0 if isinstance(value, float) else value for value in values]
         return np.array(rounded, dtype=object)
     return values
+
+
+def _round_outwards(limits: npt.NDArray[np.float64], decimals: int) -> npt.NDArray[np.float64]:
+    """Round intervals to the smallest ones that contain them: a smaller one might miss its level."""
+    rounded = round_half_even(limits.ravel(), decimals).reshape(limits.shape)
+    step = np.array([-1, 1]) * 10.0**-decimals
+    cut_off = np.column_stack([rounded[:, 0] > limits[:, 0], rounded[:, 1] < limits[:, 1]])
+    return round_half_even((rounded + step * cut_off).ravel(), decimals).reshape(limits.shape)
 
 
 def round_half_even(values: npt.NDArray[np.float64], decimals: int) -> npt.NDArray[np.float64]:

@@ -1,0 +1,58 @@
+"""Cost of the scoring features, with the same request without the feature.
+
+In process, in CPU time. Both requests take turns in one run; figures are the median of the rounds. Run with BLAS
+and OpenMP threads pinned::
+
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python bench/scoring.py
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import Ridge
+
+from modelgate import Deployment, Gate, ModelPackage
+
+ROUNDS = 200
+CALLS = 20
+
+
+def compare(*functions: Callable[[], Any]) -> Sequence[float]:
+    """Return the median of the seconds that a call of each function takes."""
+    spent: list[list[float]] = [[] for _ in functions]
+    for _ in range(ROUNDS):
+        for function, times in zip(functions, spent, strict=True):
+            start = time.process_time()
+            for _ in range(CALLS):
+                function()
+            times.append((time.process_time() - start) / CALLS)
+    return [statistics.median(times) for times in spent]
+
+
+def measure_intervals() -> None:
+    """Print the cost of prediction intervals for one row."""
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(1000, 5))
+    y = rows.sum(axis=1) + random.normal(size=1000)
+    package = ModelPackage.from_estimator(Ridge().fit(rows[:500], y[:500]), rows[:500], y[:500])
+    gate = Gate([Deployment("price", package.calibrate(rows[500:], y[500:]))], keys="open")
+    row = {f"x{index}": 0.5 for index in range(5)}
+    plain, one, three = compare(
+        lambda: gate.score("price", row),
+        lambda: gate.score("price", row, intervals=[90]),
+        lambda: gate.score("price", row, intervals=[80, 90, 95]),
+    )
+    print(f"intervals, one level        {(one - plain) * 1e6:7.1f} µs  (< 10)")
+    print(f"intervals, three levels     {(three - plain) * 1e6:7.1f} µs")
+
+
+def main() -> None:
+    """Print the figures of all features."""
+    measure_intervals()
+
+
+if __name__ == "__main__":
+    main()
