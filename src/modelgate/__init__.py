@@ -61,7 +61,7 @@ if TYPE_CHECKING:
         TrustedProxies,
         WithScoring,
     )
-    from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore
+    from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore, MultiTarget
     from .schema import CSV, Column, Schema, SplitRows, Table
     from .scoring import LoadModel, Query, ResultCache, Round, Threshold, Validate, score
 
@@ -108,6 +108,7 @@ __all__ = [
     "ModelPackage",
     "ModelStore",
     "ModelgateError",
+    "MultiTarget",
     "NotFound",
     "Output",
     "Overloaded",

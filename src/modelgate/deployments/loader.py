@@ -28,6 +28,7 @@ from ..models.store import fingerprint_file
 from ..models.versions import LATEST, is_version
 from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 from ..scoring.layers.load_model import ModelMetadata
+from ..scoring.layers.rounding import Decimals
 from .deployment import Deployment
 from .model_handle import ModelHandle
 
@@ -238,6 +239,8 @@ class Loader:
             threshold = manifest.threshold if threshold is None else threshold
             positive_class = manifest.positive_class if positive_class is None else positive_class
         _check_decision(predictor, threshold, positive_class)
+        if hasattr(predictor.model, "predict"):  # the outputs of a function are only known once it was called
+            _check_names(predictor.targets, deployment.decimals)
         if package is not None:
             predictor.size = package.size
             if package.calibration is not None:
@@ -258,6 +261,28 @@ def _calibrate(predictor: Predictor, calibration: Calibration) -> None:
     predictor.calibration = calibration
     outputs = zip(predictor.targets, calibration.residuals, strict=True)
     predictor.targets = [replace(target, intervals=values is not None) for target, values in outputs]
+
+
+def _check_names(targets: Sequence[Target], decimals: Decimals) -> None:
+    """Check that the names of several outputs are unambiguous in each dialect, and that *decimals* has only these.
+
+    Wire formats join names with classes (``datarobot``, CSV), or with ``probabilities`` (``open_inference``).
+    """
+    names = [target.name for target in targets]
+    for target in targets:
+        suffixes = [*(target.classes or ()), *(["probabilities"] if target.probabilities else [])]
+        names += [f"{target.name}_{suffix}" for suffix in suffixes]
+    if len(targets) > 1 and len(set(names)) < len(names):
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise ConfigurationError(
+            "target must have names that differ, also from another name joined with a class or with"
+            f" 'probabilities' by '_' (got {duplicate!r} twice): rename an output"
+        )
+    unknown = set(decimals if isinstance(decimals, Mapping) else ()).difference(names[: len(targets)])
+    if unknown:
+        raise ConfigurationError(
+            f"decimals must have names of outputs, {', '.join(names[: len(targets)])} (got {', '.join(unknown)})"
+        )
 
 
 def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:

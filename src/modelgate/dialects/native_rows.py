@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from ..codecs.csv_writer import write_csv
-from ..codecs.npy import write_npy
+from ..codecs.npy import to_npy_dtype, write_npy
 from ..inference import Output, Prediction
 from ..schema import columns_to_records
 
@@ -57,9 +57,20 @@ def _encode_csv(prediction: Prediction) -> bytes:
 
 
 def _encode_npy(prediction: Prediction) -> bytes:
-    """Encode an array of shape (rows,), or of shape (rows, outputs) for several outputs."""
-    values = [output.values for output in prediction.outputs]
-    return write_npy(values[0] if len(values) == 1 else np.column_stack(values))
+    """Encode an array of shape (rows,), or of shape (rows, outputs) for several outputs.
+
+    If their types differ, encode a structured array of shape (rows,) with a field for each output.
+    """
+    columns = {output.name: to_npy_dtype(output.values) for output in prediction.outputs}
+    values = list(columns.values())
+    if len(values) == 1:
+        return write_npy(values[0])
+    if len({column.dtype.kind for column in values}) == 1:
+        return write_npy(np.column_stack(values))
+    table = np.empty(len(prediction), dtype=[(name, column.dtype) for name, column in columns.items()])
+    for name, column in columns.items():
+        table[name] = column
+    return write_npy(table)
 
 
 ENCODERS: Mapping[str, Callable[..., bytes]] = {

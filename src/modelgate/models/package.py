@@ -20,6 +20,7 @@ from .file_readers import check_opens_no_files
 from .load_policy import LoadPolicy, Mismatch
 from .manifest import Label, Manifest, make_manifest, read_member, read_metadata
 from .model_thread import in_model_thread
+from .multi_target import order_targets, target_names
 from .onnx import OnnxModel
 from .onnx_export import measure_onnx
 from .package_files import (
@@ -109,12 +110,14 @@ class ModelPackage:
         Args:
             model: Fitted estimator.
             X: Training rows, a DataFrame or a 2-D array. Up to 200 of them are stored.
-            y: Training targets, whose statistics are stored; None to store none.
+            y: Training targets, whose statistics are stored; None to store none. For several outputs, an array of
+                shape (rows, outputs), or a DataFrame with the names of the targets.
             name: Model name: letters, digits, ``_``, ``-`` and single dots.
             version: Model version.
             schema: Schema of the input. None to infer it from the estimator. Column types that the estimator
                 does not store are inferred from *X*.
-            target: Name of the predicted variable, or a list with one name per output.
+            target: Name of the predicted variable, or a list with one name per output. Left out for a
+                `MultiTarget`.
             positive_class: Positive label of a binary classifier; None for the second of ``classes_``.
             threshold: Minimum probability for predicting the positive class; None to keep the labels of the
                 model.
@@ -150,12 +153,13 @@ class ModelPackage:
             estimator,
             name=name,
             version=version,
-            target=target,
+            target=target_names(model, target),
             positive_class=positive_class,
             threshold=threshold,
             model=f"model{suffix}",
             difference=difference,
         )
+        y = order_targets(y, manifest.target)
         examples = rows[:_EXAMPLES]
         example = {"rows": examples, "expected": reference_answers(model, schema, examples)}
         return cls(
@@ -184,7 +188,7 @@ class ModelPackage:
 
         Args:
             X: Calibration rows, as in `from_estimator`, that the model was not fitted on.
-            y: True values of shape (rows,), or (rows, outputs) for several outputs.
+            y: True values, as in `from_estimator`.
             levels: Levels in percent that callers will request. A level needs at least ``level / (100 - level)``
                 rows. Other levels can be requested, too, if there are enough rows.
             allow_training_rows: Whether *X* may have rows that are equal to training rows. Use True only if such
@@ -200,6 +204,7 @@ class ModelPackage:
                 " create it with ModelPackage.from_estimator"
             )
         check_rows(X, y)
+        y = order_targets(y, self.manifest.target)
         if not allow_training_rows:
             self.training_rows.reject(X, y, self.schema)
         calibration = calibrate(self.model, self.schema, X, y, self.manifest.classes, levels)
