@@ -62,7 +62,7 @@ if TYPE_CHECKING:
         WithScoring,
     )
     from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore, MultiTarget
-    from .schema import CSV, Column, Schema, SplitRows, Table
+    from .schema import CSV, Column, ImageSpec, Schema, SplitRows, Table
     from .scoring import LoadModel, Query, ResultCache, Round, Threshold, Validate, score
 
 __all__ = [
@@ -91,6 +91,7 @@ __all__ = [
     "Gate",
     "Handler",
     "HttpsOnly",
+    "ImageSpec",
     "InsufficientScope",
     "InvalidInput",
     "InvalidValues",

@@ -218,7 +218,8 @@ class UnknownColumns(InvalidInput):
 
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = list(columns)
-        super().__init__(f"Columns expected but not found: {', '.join(self.columns)}")
+        message = f"Columns expected but not found: {', '.join(self.columns)}"
+        super().__init__(message, details={"columns": self.columns})
 
 
 class Unauthorized(RequestError):

@@ -459,7 +459,10 @@ def test_response_has_warnings_as_parameters(build_client):
 SIZED = {"binary_data_size": 8}
 BAD_TENSORS = {
     "no shape": (build_tensor("x", 1, 2, shape=[]) | {"shape": []}, "the shape must be"),
-    "a cube": (build_tensor("x", 1, 2, shape=[1, 1, 2]), "the shape must be"),
+    "negative cube": (build_tensor("x", 1, 2, shape=[1, -1, -2]), "the shape must be"),
+    "cube without columns": (build_tensor("x", shape=[1, 0, 2]), "the shape must be"),
+    "small cube": (build_tensor("x", 1, 2, shape=[1, 2, 2]), "elements, to fit the shape (got 2)"),
+    "ragged cube": (build_tensor("x", [[1, 2], [3]], [[1]], shape=[2, 2, 1]), "data must"),
     "negative": (build_tensor("x", 1, 2, shape=[-1, -2]), "the shape must be"),
     "no columns": (build_tensor("x", shape=[10**18, 0]), "the shape must be"),
     "over 64 bits": (build_tensor("x", 1, 2, shape=[2**64, 2]), "the shape must be"),

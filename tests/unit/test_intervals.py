@@ -368,5 +368,6 @@ def test_async_client_returns_intervals_by_output():
             return await AsyncModelClient("http://gate/both", http=http).predict(ROW, intervals=[90])
 
     predictions = asyncio.run(predict())
-    assert {"a", "b"} == predictions.values[0].keys() == predictions.intervals[0].keys()
-    assert predictions.intervals[0]["a"]["90"][0] < predictions.values[0]["a"]
+    assert {"a", "b"} == predictions.values[0].keys() == predictions.outputs.keys()
+    assert predictions.intervals is None
+    assert predictions.outputs["a"].intervals[0]["90"][0] < predictions.values[0]["a"]

@@ -8,6 +8,14 @@
 
 from .clients import AsyncClient, Client
 from .errors import ClientError, ConnectionFailed, UnexpectedResponse
-from .predictions import Predictions
+from .predictions import OutputPredictions, Predictions
 
-__all__ = ["AsyncClient", "Client", "ClientError", "ConnectionFailed", "Predictions", "UnexpectedResponse"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ClientError",
+    "ConnectionFailed",
+    "OutputPredictions",
+    "Predictions",
+    "UnexpectedResponse",
+]

@@ -95,17 +95,25 @@ class Client(_BaseClient["httpx.Client"]):
         return httpx_package().Client()  # type: ignore[no-any-return]
 
     def predict(
-        self, rows: Any, *, progress: Progress | None = None, intervals: Sequence[float] = ()
+        self,
+        rows: Any,
+        *,
+        passthrough: Sequence[str] = (),
+        intervals: Sequence[float] = (),
+        progress: Progress | None = None,
     ) -> Predictions:
         """Return the predictions for *rows*, in their order.
 
         Args:
             rows: One row as a dict; a list of dicts; a pandas or polars DataFrame; or `modelgate.CSV`.
+            passthrough: Columns of *rows* to return with the predictions, such as an id. The schema need not
+                have them.
+            intervals: Levels in percent of the prediction intervals to add, for a model that is calibrated, see
+                `modelgate.ModelPackage.calibrate`.
             progress: Function called after each batch with the number of rows done and the total.
-            intervals: Levels in percent of the prediction intervals to add. The gate must have the dialect
-                ``native``, and the model must be calibrated, see `modelgate.ModelPackage.calibrate`.
 
         Raises:
+            UnknownColumns: *rows* lacks a column of *passthrough*.
             MissingColumns, InvalidValues: Rows do not match the schema. Row numbers refer to *rows*.
             InvalidInput: The model does not have the *intervals*.
             Unauthorized, Forbidden, NotFound: The key is not valid for the deployment, or the URL is
@@ -113,7 +121,9 @@ class Client(_BaseClient["httpx.Client"]):
             RateLimitExceeded, Overloaded: The last attempt failed, or no time is left for another one.
             ConnectionFailed, UnexpectedResponse: There is no gate at the URL, or it does not respond.
         """
-        return drive(self._session.predict(rows, progress, intervals))
+        return drive(
+            self._session.predict(rows, progress, {"passthrough": passthrough, "intervals": intervals})
+        )
 
     def close(self) -> None:
         """Close the connections, unless *http* was passed."""
@@ -139,10 +149,17 @@ class AsyncClient(_BaseClient["httpx.AsyncClient"]):
         return httpx_package().AsyncClient()  # type: ignore[no-any-return]
 
     async def predict(
-        self, rows: Any, *, progress: Progress | None = None, intervals: Sequence[float] = ()
+        self,
+        rows: Any,
+        *,
+        passthrough: Sequence[str] = (),
+        intervals: Sequence[float] = (),
+        progress: Progress | None = None,
     ) -> Predictions:
         """Return the predictions for *rows*; see `Client.predict`."""
-        return await adrive(self._session.predict(rows, progress, intervals))
+        return await adrive(
+            self._session.predict(rows, progress, {"passthrough": passthrough, "intervals": intervals})
+        )
 
     async def aclose(self) -> None:
         """Close the connections, unless *http* was passed."""

@@ -5,73 +5,55 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
-__all__ = ["Predictions", "decode_intervals", "decode_predictions", "join_predictions"]
+from .errors import UnexpectedResponse
+
+__all__ = ["OutputPredictions", "Predictions", "decode_predictions", "join_predictions"]
 
 
 @dataclass(slots=True)
-class Predictions:
-    """Predictions for some rows, in their order.
+class OutputPredictions:
+    """Predictions of one output for some rows, in their order.
 
     Args:
-        values: Prediction of each row: a class, a number, or any value returned by a function; for a
-            model with several outputs, a dict by output.
-        classes: Classes in the order of the probabilities; with two classes, the positive one is first. None
-            if the model returns no probabilities or has several outputs.
+        values: Prediction of each row: a class, a number, or any value returned by a function.
+        classes: Classes in the model's order; None if the model returns no probabilities.
         probabilities: Probability of each class, per row; None if *classes* is None.
-        version: Version of the model.
-        warnings: Problems of rows that were scored anyway.
-        request_ids: Ids of the requests, to find them in the server's log.
         intervals: Prediction intervals of each row: by level in percent, the lower and the upper limit, as in
-            ``{"90": (1.5, 2.5)}``; for a model with several outputs, a dict of these by output. None unless
-            intervals were requested.
+            ``{"90": (1.5, 2.5)}``. None for labels, or if the call requested none.
     """
 
     values: list[Any] = field(default_factory=list)
     classes: list[Any] | None = None
     probabilities: list[list[float]] | None = None
+    intervals: list[dict[str, tuple[float | None, float | None]]] | None = None
+
+
+@dataclass(slots=True)
+class Predictions(OutputPredictions):
+    """Predictions for some rows, in their order.
+
+    For a model with several outputs, each of *values* is a dict by output, *classes*, *probabilities* and
+    *intervals* are None, and *outputs* has the predictions of each output.
+
+    Args:
+        outputs: Predictions by output; empty for a model with one output.
+        passthrough: For each row, the values of the columns that the call requested; None if it requested
+            none.
+        version: Version of the model.
+        warnings: Problems of rows that were scored anyway.
+        request_ids: Ids of the requests, to find them in the server's log.
+    """
+
+    outputs: dict[str, OutputPredictions] = field(default_factory=dict)
+    passthrough: list[dict[str, Any]] | None = None
     version: str | None = None
     warnings: list[str] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
-    intervals: list[dict[str, Any]] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
-
-
-class _Value(msgspec.Struct):
-    value: Any
-    label: Any
-
-
-class _Row(msgspec.Struct, rename="camel"):
-    prediction: Any
-    prediction_values: list[_Value]
-
-
-class _Answer(msgspec.Struct):
-    data: list[_Row]
-    warnings: list[str] = []
-
-
-_DECODER = msgspec.json.Decoder(_Answer)
-
-
-def decode_predictions(content: bytes) -> Predictions:
-    """Decode a response of the dialect ``datarobot``.
-
-    Raises:
-        msgspec.DecodeError: The content is not such a response.
-    """
-    answer = _DECODER.decode(content)
-    values = [row.prediction for row in answer.data]
-    predictions = Predictions(values, warnings=answer.warnings)
-    first = answer.data[0] if answer.data else None
-    if first is not None and _has_classes(first):
-        predictions.classes = [value.label for value in first.prediction_values] or None
-    if predictions.classes is not None:
-        predictions.probabilities = [[value.value for value in row.prediction_values] for row in answer.data]
-    return predictions
 
 
 class _Limits(msgspec.Struct):
@@ -79,75 +61,111 @@ class _Limits(msgspec.Struct):
     high: float | None
 
 
-class _NativeOutput(msgspec.Struct):
-    prediction: Any = None
-    intervals: dict[str, _Limits] = {}
+class _Row(msgspec.Struct):
+    prediction: Any = UNSET
+    probabilities: dict[str, Any] | None = None
+    intervals: dict[str, _Limits] | None = None
+    outputs: "dict[str, _Row] | None" = None
+    passthrough: dict[str, Any] | None = None
 
-    def limits(self) -> dict[str, tuple[float | None, float | None]]:
-        return {level: (limits.low, limits.high) for level, limits in self.intervals.items()}
+    def __post_init__(self) -> None:
+        if self.prediction is UNSET and self.outputs is None:
+            raise ValueError("Object missing required field `prediction`")
 
 
-class _NativeRow(_NativeOutput):
-    outputs: dict[str, _NativeOutput] | None = None
-
-
-class _NativeAnswer(msgspec.Struct):
-    predictions: list[_NativeRow]
+class _Response(msgspec.Struct):
+    predictions: list[_Row]
+    model_version: str
+    request_id: str | None = None
     warnings: list[str] = []
 
 
-_NATIVE_DECODER = msgspec.json.Decoder(_NativeAnswer)
+_DECODER = msgspec.json.Decoder(_Response)
 
 
-def decode_intervals(content: bytes) -> Predictions:
-    """Decode a response of the dialect ``native`` with prediction intervals. Classes are left out.
+def decode_predictions(content: bytes) -> Predictions:
+    """Decode a response of the dialect ``native``.
 
     Raises:
         msgspec.DecodeError: The content is not such a response.
     """
-    answer = _NATIVE_DECODER.decode(content)
-    predictions = Predictions(warnings=answer.warnings, intervals=[])
-    assert predictions.intervals is not None
-    for row in answer.predictions:
-        outputs = row.outputs
-        if outputs is None:
-            predictions.values.append(row.prediction)
-            predictions.intervals.append(row.limits())
-        else:
-            predictions.values.append({name: output.prediction for name, output in outputs.items()})
-            predictions.intervals.append({name: output.limits() for name, output in outputs.items()})
+    response = _DECODER.decode(content)
+    rows = response.predictions
+    predictions = Predictions(
+        version=response.model_version,
+        warnings=response.warnings,
+        request_ids=[] if response.request_id is None else [response.request_id],
+    )
+    if rows and rows[0].outputs is not None:
+        by_row = [row.outputs or {} for row in rows]
+        predictions.values = [{name: output.prediction for name, output in row.items()} for row in by_row]
+        for name in rows[0].outputs:
+            predictions.outputs[name] = OutputPredictions()
+            _fill(predictions.outputs[name], [row[name] for row in by_row])
+    else:
+        _fill(predictions, rows)
+    if rows and rows[0].passthrough is not None:
+        predictions.passthrough = [row.passthrough or {} for row in rows]
     return predictions
 
 
-def _has_classes(row: _Row) -> bool:
-    """Return True if the ``predictionValues`` of *row* are the probabilities of one classifier.
+def _fill(output: OutputPredictions, rows: Sequence[_Row]) -> None:
+    output.values = [row.prediction for row in rows]
+    if rows and rows[0].probabilities is not None:
+        labels = list(rows[0].probabilities)
+        # The names of members are always text. The response has the labels of other types as JSON.
+        output.classes = labels if isinstance(output.values[0], str) else [_label(text) for text in labels]
+        output.probabilities = [list((row.probabilities or {}).values()) for row in rows]
+    if rows and rows[0].intervals is not None:
+        output.intervals = [
+            {level: (limits.low, limits.high) for level, limits in (row.intervals or {}).items()}
+            for row in rows
+        ]
 
-    The values are not probabilities in two cases:
 
-    - Regression: the only value is the predicted number, labelled with the target's name.
-    - Several outputs: each label joins an output and a class (``a_b_c``) and cannot be split again.
-    """
-    if isinstance(row.prediction, dict):
-        return False
-    if len(row.prediction_values) != 1:
-        return True
-    only = row.prediction_values[0]
-    return not (
-        only.value == row.prediction and (only.label != row.prediction or isinstance(only.value, str))
-    )
+def _label(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
 
 
 def join_predictions(parts: Sequence[Predictions]) -> Predictions:
-    """Concatenate the predictions of consecutive batches."""
+    """Concatenate the predictions of consecutive batches.
+
+    Raises:
+        UnexpectedResponse: The outputs or classes differ between batches.
+    """
     joined = Predictions()
+    _extend(joined, parts)
     for part in parts:
-        joined.values += part.values
         joined.request_ids += part.request_ids
         joined.warnings += [warning for warning in part.warnings if warning not in joined.warnings]
     if parts:
-        joined.classes, joined.version = parts[0].classes, parts[-1].version
-    if joined.classes is not None:
+        first, joined.version = parts[0], parts[-1].version
+        if any(part.outputs.keys() != first.outputs.keys() for part in parts):
+            raise _model_replaced()
+        for name in first.outputs:
+            joined.outputs[name] = OutputPredictions()
+            _extend(joined.outputs[name], [part.outputs[name] for part in parts])
+        if first.passthrough is not None:
+            joined.passthrough = [row for part in parts for row in part.passthrough or ()]
+    return joined
+
+
+def _extend(joined: OutputPredictions, parts: Sequence[OutputPredictions]) -> None:
+    for part in parts:
+        joined.values += part.values
+        if part.classes != parts[0].classes:
+            raise _model_replaced()
+    if parts and parts[0].classes is not None:
+        joined.classes = parts[0].classes
         joined.probabilities = [row for part in parts for row in part.probabilities or ()]
     if parts and parts[0].intervals is not None:
         joined.intervals = [row for part in parts for row in part.intervals or ()]
-    return joined
+
+
+def _model_replaced() -> UnexpectedResponse:
+    return UnexpectedResponse(
+        200, "The outputs or classes have changed: the model was replaced during the call"
+    )

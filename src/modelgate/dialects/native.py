@@ -127,6 +127,7 @@ class Native:
             status={"type": "integer"},
             code=_TEXT,
             detail=_TEXT,
+            columns=array_schema(_TEXT),
             **DETAILS,
         ),
         answer_types=[kind for kind in ENCODERS if kind != JSON],
@@ -208,7 +209,9 @@ def _read_json_rows(request: Request) -> Flow[bytes]:
 def _read_other_rows(
     request: Request, kind: str, parameters: Mapping[bytes, bytes]
 ) -> Flow[bytes | CSV | SplitRows]:
-    """Return the rows of a body of the media type *kind*."""
+    """Return the rows of a body of the media type *kind*. Plain text can be JSON, see `read_json_body`."""
+    if kind == "text/plain" and (yield from read_body(request)).lstrip()[:1] in (b"{", b"["):
+        return (yield from _read_json_rows(request))
     if kind == "text/csv":
         codec = lookup_codec(parameters.get(b"charset", b"utf-8").decode("latin-1"))
         return CSV((yield from parse_off_loop(to_utf8, (yield from read_body(request)), codec)))

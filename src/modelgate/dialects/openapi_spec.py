@@ -25,6 +25,7 @@ __all__ = [
     "number_schema",
     "object_schema",
     "targets_schema",
+    "tuple_schema",
     "value_schema",
 ]
 
@@ -88,6 +89,18 @@ class OpenAPISpec:
 def array_schema(items: JSONSchema) -> JSONSchema:
     """Return the schema of an array of *items*."""
     return {"type": "array", "items": items}
+
+
+def tuple_schema(items: Sequence[JSONSchema]) -> JSONSchema:
+    """Return the schema of an array with exactly one value for each of *items*, in their order."""
+    # Generators of clients ignore or reject an array without "items", which here adds nothing.
+    return {
+        "type": "array",
+        "prefixItems": list(items),
+        "items": {},
+        "minItems": len(items),
+        "maxItems": len(items),
+    }
 
 
 def object_schema(required: Sequence[str] = (), /, **properties: JSONSchema) -> JSONSchema:

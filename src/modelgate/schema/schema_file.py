@@ -19,6 +19,7 @@ from typing import Any
 
 from ..errors import ConfigurationError
 from .columns import Column
+from .images import ImageSpec
 from .schema_options import SchemaOptions
 
 __all__ = ["parse", "plain", "read_file", "write_file"]
@@ -53,8 +54,16 @@ def _column_table(column: Column) -> dict[str, Any]:
         value = getattr(column, option.name)
         implied = key == "required" and column.default is not None
         if value != option.default and not implied:
-            table[key] = list(value) if isinstance(value, tuple) else value
+            table[key] = _plain_value(value)
     return table
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, ImageSpec):
+        options = {option.name: getattr(value, option.name) for option in fields(value)}
+        changed = {option.name for option in fields(value) if options[option.name] != option.default}
+        return {name: _plain_value(options[name]) for name in options if name in changed}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def parse(content: Mapping[str, Any]) -> tuple[list[Column], SchemaOptions]:
@@ -157,5 +166,7 @@ def _to_toml(content: Mapping[str, Any]) -> str:
 
 
 def _toml_value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items()) + "}"
     # JSON text, numbers, booleans and lists are valid TOML, except for the control character DEL.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -28,8 +28,8 @@ class Table:
         columns: Columns of the schema.
         numbers: float64 array of shape (rows, numeric columns), for the columns of kind ``number``,
             ``integer`` and ``boolean``, in their order. Null is NaN.
-        texts: One sequence for each other column, in their order, of texts, datetime64 or any values. Null is
-            None.
+        texts: One sequence for each other column, in their order, of texts, datetime64, arrays or any values.
+            Null is None.
         warnings: Warnings to return to the caller.
     """
 
@@ -66,8 +66,11 @@ class Table:
         * ``integer``, ``boolean``: int64 and bool. If there are nulls, float64; null is NaN.
         * ``datetime``: datetime64, in UTC if the column has a time zone; null is NaT.
         * ``text``, ``any``: object; null is None.
+        * ``image``, ``tensor``: an array of one more dimension than `Column.array_shape`, the rows first.
         """
         column, index = self._locate()[name]
+        if column.is_array:
+            return np.array(self.texts[index]).reshape(-1, *column.array_shape)
         if column.kind == "datetime":
             return np.array(self.texts[index], dtype=f"datetime64[{column.resolution or 'us'}]")
         if not column.numeric:
@@ -126,10 +129,14 @@ class Table:
     def to_array(self) -> npt.NDArray[Any]:
         """Return a new array of shape (rows, columns), in the order of the schema.
 
-        Its dtype is float64, or object if there are columns of text or datetimes.
+        An image or a tensor has as many columns as elements, in row-major order. The dtype is float64, or
+        object if there are columns of text or datetimes; images alone keep the dtype of `ImageSpec.read`.
         """
         if not self.texts:
             return self.numbers.copy()
+        if all(column.numeric or column.is_array for column in self._columns):
+            blocks = [np.reshape(self[column.name], (len(self), -1)) for column in self._columns]
+            return np.concatenate(blocks, axis=1)
         array = np.empty((len(self), len(self._columns)), dtype=object)
         for index, column in enumerate(self._columns):
             array[:, index] = self._to_list(column) if column.kind == "datetime" else self[column.name]
@@ -151,6 +158,9 @@ class Table:
         for column in self._columns:
             if column.kind == "datetime":
                 columns[column.name] = _to_series(column, self[column.name])
+                continue
+            if column.is_array:
+                columns[column.name] = pandas.Series(list(self[column.name]), dtype=object)
                 continue
             values = np.array(self[column.name])
             if not column.numeric and column.name not in none:

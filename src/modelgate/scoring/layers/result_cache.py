@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
+import numpy as np
 from cachetools import TTLCache
 from msgspec.structs import replace
 
@@ -81,5 +82,8 @@ def _copy(output: Output) -> Output:
 
 def _row_key(table: Table) -> Hashable:
     # Compare types and bytes: in Python, True equals 1 and -0.0 equals 0.0, but a model may distinguish them.
-    texts = tuple((type(values[0]), str(values[0])) for values in table.texts)
-    return table.numbers.tobytes(), texts
+    return table.numbers.tobytes(), tuple(_cell_key(values[0]) for values in table.texts)
+
+
+def _cell_key(value: object) -> Hashable:
+    return value.tobytes() if isinstance(value, np.ndarray) else (type(value), str(value))
