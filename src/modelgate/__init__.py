@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import keys, mount
+    from . import humility, keys, mount
     from .context import RequestContext
     from .deployments import Deployment, Rollout, Shadow
     from .errors import (
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         DeploymentLoading,
         DeploymentUnavailable,
         Forbidden,
+        HumilityError,
         InsufficientScope,
         InvalidInput,
         InvalidValues,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from .flow import Flow, Handler, Layer, Wait, WorkerPool, adrive, drive, run, stack
     from .gate import Gate
     from .http import CallNext, Request, Response
-    from .inference import Output, Prediction, Predictor
+    from .inference import Exposure, Output, Prediction, Predictor
     from .layers import (
         AccessLog,
         Admission,
@@ -85,12 +86,14 @@ __all__ = [
     "DeploymentInactive",
     "DeploymentLoading",
     "DeploymentUnavailable",
+    "Exposure",
     "Flow",
     "FolderStore",
     "Forbidden",
     "Gate",
     "Handler",
     "HttpsOnly",
+    "HumilityError",
     "ImageSpec",
     "InsufficientScope",
     "InvalidInput",
@@ -145,6 +148,7 @@ __all__ = [
     "WorkerPool",
     "adrive",
     "drive",
+    "humility",
     "keys",
     "mount",
     "run",
@@ -174,7 +178,7 @@ if not TYPE_CHECKING:  # With a module __getattr__, type checkers would accept a
 
     def __getattr__(name: str) -> Any:
         """Import and cache a public name (PEP 562)."""
-        if name in (*_PACKAGES, "dialects", "keys", "mount"):
+        if name in (*_PACKAGES, "dialects", "humility", "keys", "mount"):
             return _import_package(name)
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

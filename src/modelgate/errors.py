@@ -21,6 +21,7 @@
     - BatchTooLarge             413
     - UnsupportedMediaType      415
     - RateLimitExceeded         429
+    - HumilityError             480
   + ServingError                5xx   the caller can only retry
     - PredictionError           500
     - Overloaded                503
@@ -47,6 +48,7 @@ __all__ = [
     "DeploymentLoading",
     "DeploymentUnavailable",
     "Forbidden",
+    "HumilityError",
     "InsufficientScope",
     "InvalidInput",
     "InvalidValues",
@@ -363,6 +365,25 @@ class RateLimitExceeded(RequestError):
             f"Rate limit of {limit} exceeded: try again in {retry_after} s",
             headers={**(headers or {}), "retry-after": str(retry_after)},
         )
+
+
+class HumilityError(RequestError):
+    """A humility rule rejects a row, and with it the whole request.
+
+    The status is the one of DataRobot, which has no registered meaning.
+
+    Attributes:
+        rows: Indices of the rows that triggered the rule, from 0.
+    """
+
+    status = 480
+    code = "humility_error"
+    # From "Making predictions with humility monitoring" of the DataRobot Prediction API.
+    default_message = "Humility ReturnError action triggered."
+
+    def __init__(self, rows: Sequence[int] = ()) -> None:
+        self.rows = list(rows)
+        super().__init__(details={"rows": self.rows})
 
 
 class ServingError(AnswerableError):

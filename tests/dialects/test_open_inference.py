@@ -128,10 +128,11 @@ def test_binary_request_example(client):
             {"error": "The model of this deployment could not be found: choose from mymodel"},
         ),
         (
-            "/v2/repository/index",
+            "/v2/trace/setting",
             404,
             {"error": "Not found: send rows with POST to /v2/models/{deployment}/infer"},
         ),
+        ("/v2/repository/index", 405, {"error": "This path supports only POST"}),
         ("/v2/models/mymodel/infer", 405, {"error": "This path supports only POST"}),
     ],
 )

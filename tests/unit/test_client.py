@@ -25,6 +25,7 @@ from modelgate import (
     CSV,
     Column,
     Deployment,
+    Exposure,
     Gate,
     Output,
     Prediction,
@@ -48,6 +49,7 @@ from modelgate.client.errors import parse_invalid_rows
 from modelgate.client.retry import Retry, retry_after
 from modelgate.client.rows import records, to_rows
 from modelgate.client.session import Session, predict_url
+from modelgate.humility import OutlyingInput, OverridePrediction, ThrowError
 from modelgate.testing import FakeClock
 from support.waiting import SOON
 
@@ -165,6 +167,47 @@ def test_row_without_a_finite_prediction_is_numbered_from_the_start():
     for size in (1, 2, 5):
         with pytest.raises(errors.PredictionError, match=r"is not a finite number.* \(row 7\)"):
             build_client(gate, batch_rows=size).predict(ROWS)
+
+
+def build_humble_gate(action):
+    return build_gate(lambda table: table["age"], humility=[OutlyingInput("age", upper=5, action=action)])
+
+
+def test_row_rejected_by_a_humility_rule_is_numbered_from_the_start(interface):
+    with pytest.raises(errors.HumilityError, match="action triggered") as info:
+        predict(build_humble_gate(ThrowError()), interface, ROWS[:8], batch_rows=5)
+
+    assert [6, 7] == info.value.rows == info.value.details["rows"]
+
+
+def test_predictions_have_the_triggered_humility_rules(interface):
+    """An overridden number is no class, even in the first row."""
+    gate = build_humble_gate(OverridePrediction(-1))
+    predictions = predict(gate, interface, [ROWS[6], *ROWS[:7]], batch_rows=3)
+
+    name, [[rule], *others, [_]] = "Outlying Input Trigger (age)", predictions.humility
+    assert [-1, 0, 1, 2, 3, 4, 5, -1] == predictions.values
+    assert (name, 24) == (rule.name, len(rule.rule_id))
+    assert [[]] * 6 == others
+    assert predictions.classes is None
+    assert predict(gate, interface, ROWS[:2]).humility is None
+
+
+def test_adjusted_predictions_are_returned_on_request():
+    """For each output, in batches too."""
+    exposure = Exposure("years", model_predicts="rate")
+    rows = [{**row, "years": 2} for row in ROWS[:3]]
+    client = build_client(build_gate(lambda table: table["age"], exposure=exposure), batch_rows=2)
+    several = build_client(
+        build_gate(lambda table: {"a": table["age"], "b": table["age"] + 1}, exposure=exposure)
+    )
+
+    assert [0, 1, 2] == client.predict(rows, adjusted=True).adjusted
+    assert [0, 2, 4] == client.predict(rows).values
+    assert client.predict(rows).adjusted is None
+    assert [1, 2, 3] == several.predict(rows, adjusted=True).outputs["b"].adjusted
+    with pytest.raises(errors.InvalidInput, match="which has no exposure"):
+        build_client(build_gate()).predict(ROWS[:1], adjusted=True)
 
 
 UTC = datetime.UTC

@@ -17,6 +17,7 @@ LEVELS = [
     ["limiting"],
     ["keys", "models"],
     ["inference"],
+    ["humility"],
     ["scoring"],
     ["context"],
     ["deployments"],

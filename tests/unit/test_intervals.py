@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import ValidationError
 from sklearn.datasets import make_friedman1
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from modelgate import (
     ConfigurationError,
     Deployment,
+    Exposure,
     Gate,
     InvalidInput,
     ModelPackage,
@@ -28,9 +30,11 @@ from modelgate import (
 )
 from modelgate.client import AsyncClient as AsyncModelClient
 from modelgate.client import Client as ModelClient
+from modelgate.humility import OutlyingInput, OverridePrediction
 from modelgate.models.calibration import Calibration
 from modelgate.models.training_rows import TrainingRows
 from modelgate.testing import Client, StubHandler
+from support.openapi import OpenAPIDocument
 from support.tampering import rewrite_package
 
 RANDOM = np.random.default_rng(0)
@@ -206,7 +210,7 @@ def test_calibration_is_saved_with_the_package(calibrated, tmp_path, folder):
 
     assert calibrated.calibration == loaded.calibration
     assert calibrated.training_rows == loaded.training_rows
-    assert "intervals" in str(metadata["components"]["schemas"]["native_answer"])
+    assert "intervals" in metadata["components"]["schemas"]["native_answer_1"]["properties"]
     assert gate.score("price", ROW, intervals=[90]).intervals["90"].shape == (1, 2)
 
 
@@ -334,13 +338,38 @@ def test_result_cache_separates_requests_with_other_intervals(calibrated):
     assert gate.score("price", ROW).intervals is None
 
 
-def test_openapi_describes_intervals_of_calibrated_models_only(gate):
-    schemas = [
-        gate.openapi(name)["components"]["schemas"]["native_answer"]["anyOf"][0]["properties"]
-        for name in ("price", "bare")
-    ]
+def test_openapi_describes_intervals_of_calibrated_models_only(gate, client):
+    documents = [OpenAPIDocument(gate.openapi(name)) for name in ("price", "bare")]
+    schemas = [document.document["components"]["schemas"] for document in documents]
+    answer = client.post("/deployments/price/predict?intervals=80,90", json=ROW).json()
 
-    assert [True, False] == ["intervals" in schema for schema in schemas]
+    assert [True, False] == ["intervals" in schema["native_answer_1"]["properties"] for schema in schemas]
+    documents[0].check(schemas[0]["native_answer"], answer)
+    with pytest.raises(ValidationError):
+        documents[0].check(schemas[0]["native_answer"], {**answer, "intervals": {"90": {"low": 1}}})
+
+
+@pytest.mark.parametrize("model_predicts", ["rate", "count"])
+def test_intervals_include_the_exposure(calibrated, gate, model_predicts):
+    exposed = Deployment("price", calibrated, exposure=Exposure("years", model_predicts=model_predicts))
+    row = {**ROW, "years": 2.0}
+    prediction = Gate([exposed], keys="open").score("price", row, intervals=[90])
+    factor = 2 if model_predicts == "rate" else 1
+
+    assert (factor * gate.score("price", ROW, intervals=[90]).intervals["90"]).tolist() == (
+        prediction.intervals["90"].tolist()
+    )
+
+
+def test_intervals_are_those_of_the_model_if_a_humility_rule_overrides_it(calibrated, gate):
+    humility = [OutlyingInput("age", 0, 1, action=OverridePrediction(0.0))]
+    deployment = Deployment("price", calibrated, humility=humility)
+    prediction = Gate([deployment], keys="open").score("price", ROW, intervals=[90])
+
+    assert [0.0] == prediction.values.tolist()
+    assert gate.score("price", ROW, intervals=[90]).intervals["90"].tolist() == (
+        prediction.intervals["90"].tolist()
+    )
 
 
 def test_client_returns_intervals(gate):

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import ValidationError
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -17,8 +18,8 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from modelgate import ConfigurationError, Deployment, Gate, ModelPackage, MultiTarget, Round
 from modelgate.dialects import DIALECTS
-from modelgate.dialects.openapi_spec import value_schema
 from modelgate.testing import Client
+from support.openapi import OpenAPIDocument
 
 RANDOM = np.random.default_rng(0)
 X = pd.DataFrame(
@@ -354,11 +355,12 @@ def test_numbers_of_a_multi_target_have_intervals(pet, as_frame):
 
 
 def test_openapi_describes_the_outputs(gate):
-    document = gate.openapi("pet")["components"]["schemas"]["native_answer"]["anyOf"][0]
-    outputs = document["properties"]["outputs"]["properties"]
-    targets = gate.deployments.predictor("pet").targets
+    document = OpenAPIDocument(gate.openapi("pet"))
+    schema = document.document["components"]["schemas"]["native_answer"]
+    answer = post(gate, "/deployments/pet/predict", ROW).json()
 
-    assert [value_schema(target) for target in targets] == [
-        output["properties"]["prediction"] for output in outputs.values()
-    ]
-    assert [{"enum": ["cat", "dog"]}, {"type": "number"}] == [value_schema(target) for target in targets]
+    document.check(schema, answer)
+    for name, value in {"species": "bird", "weight": "heavy"}.items():
+        outputs = {**answer["outputs"], name: {"prediction": value}}
+        with pytest.raises(ValidationError):
+            document.check(schema, {**answer, "outputs": outputs})

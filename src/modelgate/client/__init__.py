@@ -8,7 +8,7 @@
 
 from .clients import AsyncClient, Client
 from .errors import ClientError, ConnectionFailed, UnexpectedResponse
-from .predictions import OutputPredictions, Predictions
+from .predictions import OutputPredictions, Predictions, TriggeredRule
 
 __all__ = [
     "AsyncClient",
@@ -17,5 +17,6 @@ __all__ = [
     "ConnectionFailed",
     "OutputPredictions",
     "Predictions",
+    "TriggeredRule",
     "UnexpectedResponse",
 ]

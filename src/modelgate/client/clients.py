@@ -36,6 +36,11 @@ def httpx_package() -> Any:
     return httpx
 
 
+def _options(passthrough: Sequence[str], intervals: Sequence[float], *, adjusted: bool) -> dict[str, Any]:
+    """Return the options of the query string. One that is None or empty is not sent."""
+    return {"passthrough": passthrough, "intervals": intervals, "adjusted": "true" if adjusted else None}
+
+
 class _BaseClient(Generic[H]):
     """Base class of both clients."""
 
@@ -100,6 +105,7 @@ class Client(_BaseClient["httpx.Client"]):
         *,
         passthrough: Sequence[str] = (),
         intervals: Sequence[float] = (),
+        adjusted: bool = False,
         progress: Progress | None = None,
     ) -> Predictions:
         """Return the predictions for *rows*, in their order.
@@ -110,6 +116,7 @@ class Client(_BaseClient["httpx.Client"]):
                 have them.
             intervals: Levels in percent of the prediction intervals to add, for a model that is calibrated, see
                 `modelgate.ModelPackage.calibrate`.
+            adjusted: Whether to return predictions for one unit of exposure too, of a deployment with an exposure.
             progress: Function called after each batch with the number of rows done and the total.
 
         Raises:
@@ -121,9 +128,8 @@ class Client(_BaseClient["httpx.Client"]):
             RateLimitExceeded, Overloaded: The last attempt failed, or no time is left for another one.
             ConnectionFailed, UnexpectedResponse: There is no gate at the URL, or it does not respond.
         """
-        return drive(
-            self._session.predict(rows, progress, {"passthrough": passthrough, "intervals": intervals})
-        )
+        options = _options(passthrough, intervals, adjusted=adjusted)
+        return drive(self._session.predict(rows, progress, options))
 
     def close(self) -> None:
         """Close the connections, unless *http* was passed."""
@@ -154,12 +160,12 @@ class AsyncClient(_BaseClient["httpx.AsyncClient"]):
         *,
         passthrough: Sequence[str] = (),
         intervals: Sequence[float] = (),
+        adjusted: bool = False,
         progress: Progress | None = None,
     ) -> Predictions:
         """Return the predictions for *rows*; see `Client.predict`."""
-        return await adrive(
-            self._session.predict(rows, progress, {"passthrough": passthrough, "intervals": intervals})
-        )
+        options = _options(passthrough, intervals, adjusted=adjusted)
+        return await adrive(self._session.predict(rows, progress, options))
 
     async def aclose(self) -> None:
         """Close the connections, unless *http* was passed."""

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from .. import errors as tree
-from ..errors import AnswerableError, ModelgateError, RequestError, ServingError
+from ..errors import AnswerableError, HumilityError, ModelgateError, RequestError, ServingError
 from .retry import RETRIED, retry_after
 from .rows import Rows
 
@@ -166,6 +166,7 @@ _ATTRIBUTES: dict[type[AnswerableError], dict[str, Any]] = {
     tree.BatchTooLarge: {"limit": None},
     tree.KeyInactive: {"key_id": None, "state": None},
     tree.DeploymentLoading: {"seconds": None},
+    tree.HumilityError: {"rows": []},
 }
 
 
@@ -222,6 +223,8 @@ def shift_rows(error: AnswerableError, offset: int, batch: Rows) -> None:
     def shift_text(text: str) -> str:
         return f"{text} (row {offset})" if len(batch) == 1 else _ROWS.sub(shift_match, text)
 
+    if isinstance(error, HumilityError):
+        error.rows = error.details["rows"] = [row + offset for row in error.rows]
     by_column = getattr(error, "errors", {})
     by_column.update({column: shift_text(rule) for column, rule in by_column.items()})
     line = LINE.match(error.message)

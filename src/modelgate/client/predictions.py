@@ -9,7 +9,21 @@ from msgspec import UNSET
 
 from .errors import UnexpectedResponse
 
-__all__ = ["OutputPredictions", "Predictions", "decode_predictions", "join_predictions"]
+__all__ = ["OutputPredictions", "Predictions", "TriggeredRule", "decode_predictions", "join_predictions"]
+
+
+class TriggeredRule(msgspec.Struct, frozen=True):
+    """Humility rule that a row has triggered.
+
+    Args:
+        rule_id: Id of the rule, 24 hexadecimal digits.
+        name: Name of the rule.
+        action: ``"no_operation"``, or ``"override"`` if the rule replaces the prediction.
+    """
+
+    rule_id: str
+    name: str
+    action: str
 
 
 @dataclass(slots=True)
@@ -22,12 +36,14 @@ class OutputPredictions:
         probabilities: Probability of each class, per row; None if *classes* is None.
         intervals: Prediction intervals of each row: by level in percent, the lower and the upper limit, as in
             ``{"90": (1.5, 2.5)}``. None for labels, or if the call requested none.
+        adjusted: Predictions for one unit of exposure; None if the call did not request them.
     """
 
     values: list[Any] = field(default_factory=list)
     classes: list[Any] | None = None
     probabilities: list[list[float]] | None = None
     intervals: list[dict[str, tuple[float | None, float | None]]] | None = None
+    adjusted: list[float] | None = None
 
 
 @dataclass(slots=True)
@@ -41,6 +57,7 @@ class Predictions(OutputPredictions):
         outputs: Predictions by output; empty for a model with one output.
         passthrough: For each row, the values of the columns that the call requested; None if it requested
             none.
+        humility: Humility rules that each row has triggered; None if no row has triggered any.
         version: Version of the model.
         warnings: Problems of rows that were scored anyway.
         request_ids: Ids of the requests, to find them in the server's log.
@@ -48,6 +65,7 @@ class Predictions(OutputPredictions):
 
     outputs: dict[str, OutputPredictions] = field(default_factory=dict)
     passthrough: list[dict[str, Any]] | None = None
+    humility: list[list[TriggeredRule]] | None = None
     version: str | None = None
     warnings: list[str] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
@@ -67,6 +85,8 @@ class _Row(msgspec.Struct):
     intervals: dict[str, _Limits] | None = None
     outputs: "dict[str, _Row] | None" = None
     passthrough: dict[str, Any] | None = None
+    adjusted_prediction: Any = UNSET
+    humility: list[TriggeredRule] = []
 
     def __post_init__(self) -> None:
         if self.prediction is UNSET and self.outputs is None:
@@ -106,6 +126,8 @@ def decode_predictions(content: bytes) -> Predictions:
         _fill(predictions, rows)
     if rows and rows[0].passthrough is not None:
         predictions.passthrough = [row.passthrough or {} for row in rows]
+    if any(row.humility for row in rows):
+        predictions.humility = [row.humility for row in rows]
     return predictions
 
 
@@ -121,6 +143,8 @@ def _fill(output: OutputPredictions, rows: Sequence[_Row]) -> None:
             {level: (limits.low, limits.high) for level, limits in (row.intervals or {}).items()}
             for row in rows
         ]
+    if rows and rows[0].adjusted_prediction is not UNSET:
+        output.adjusted = [row.adjusted_prediction for row in rows]
 
 
 def _label(text: str) -> Any:
@@ -150,6 +174,10 @@ def join_predictions(parts: Sequence[Predictions]) -> Predictions:
             _extend(joined.outputs[name], [part.outputs[name] for part in parts])
         if first.passthrough is not None:
             joined.passthrough = [row for part in parts for row in part.passthrough or ()]
+        if any(part.humility for part in parts):
+            joined.humility = [
+                rules for part in parts for rules in part.humility or [[] for _ in part.values]
+            ]
     return joined
 
 
@@ -163,6 +191,8 @@ def _extend(joined: OutputPredictions, parts: Sequence[OutputPredictions]) -> No
         joined.probabilities = [row for part in parts for row in part.probabilities or ()]
     if parts and parts[0].intervals is not None:
         joined.intervals = [row for part in parts for row in part.intervals or ()]
+    if parts and parts[0].adjusted is not None:
+        joined.adjusted = [value for part in parts for value in part.adjusted or ()]
 
 
 def _model_replaced() -> UnexpectedResponse:

@@ -16,6 +16,7 @@ from ..errors import (
     BatchTooLarge,
     BodyTooLarge,
     ConfigurationError,
+    HumilityError,
     InvalidInput,
     MalformedBody,
     ModelgateError,
@@ -33,6 +34,9 @@ __all__ = ["HTTPResponse", "Progress", "Session", "is_too_large", "predict_url",
 Progress: TypeAlias = Callable[[int, int], None]
 
 _PROBLEM = "application/problem+json"
+
+_ROW_ERRORS = (InvalidInput, MalformedBody, PredictionError, HumilityError)
+"""Errors that may name rows."""
 
 
 class HTTPResponse(NamedTuple):
@@ -111,7 +115,7 @@ class Session:
                 parts.append((yield from self._predict_batch(batch, query, deadline)))
             except (RequestError, PredictionError) as error:
                 if not is_too_large(error) or len(batch) == 1:
-                    if len(rows) > 1 and isinstance(error, InvalidInput | MalformedBody | PredictionError):
+                    if len(rows) > 1 and isinstance(error, _ROW_ERRORS):
                         shift_rows(error, start, batch)
                     raise
                 size = _smaller_batch(error, len(batch))

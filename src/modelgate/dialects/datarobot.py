@@ -10,7 +10,7 @@ Source: https://docs.datarobot.com, "DataRobot Prediction API" and its reference
     422  {"message": "…"}
 
 With ``Accept: text/csv`` the response is CSV with the columns of the page "Output format". The positive class
-of a binary classifier comes first. Requests for explanations, humility, exposure or time series are rejected.
+of a binary classifier comes first. Requests for explanations or time series are rejected.
 
 Extensions to the document:
 
@@ -44,6 +44,7 @@ from ..http.routing import Route
 from ..inference import Prediction
 from ..scoring import Query
 from ._errors import PROBLEM, problem_response
+from ._exposure import EXCLUDE_ADJUSTED, includes_adjusted
 from ._row_body import decode_row_body
 from .datarobot_openapi import OPENAPI_SPEC, RequestLineTooLong
 from .datarobot_rows import rows_to_csv, rows_to_json
@@ -164,8 +165,9 @@ class DataRobot:
         self._check_key(request)
         _check_request_line(request)
         passthrough = _parse_passthrough_columns(request.query_string)
+        adjusted = includes_adjusted(request.query_string)
         rows = yield from decode_row_body(request)
-        return Query(rows, max_rows=None, passthrough_columns=passthrough)
+        return Query(rows, max_rows=None, passthrough_columns=passthrough, adjusted=adjusted)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
         """Encode one item per row, in the order of the rows, as JSON, or as CSV if the client prefers it."""
@@ -232,7 +234,6 @@ _UNAVAILABLE: Mapping[str, tuple[str, str | None]] = {
     "thresholdHigh": (_EXPLANATIONS, None),
     # With SHAP, leaving out the number of explanations requests all of them.
     "explanationAlgorithm": (_EXPLANATIONS, "xemp"),
-    "excludeAdjustedPredictions": ("exposure-adjusted predictions are", "true"),
     "forecastPoint": (_TIME_SERIES, None),
     "relaxKnownInAdvanceFeaturesCheck": (_TIME_SERIES, "false"),
     "predictionsStartDate": (_TIME_SERIES, None),
@@ -257,13 +258,13 @@ def _parse_passthrough_columns(query_string: str) -> Sequence[str] | Literal["al
             if value != "all":
                 raise InvalidInput(f"{name!r}: value is not exactly 'all'")
             is_all = True
-        elif name not in _UNAVAILABLE and name != "passthroughColumns":
+        elif name not in _UNAVAILABLE and name not in ("passthroughColumns", EXCLUDE_ADJUSTED):
             raise InvalidInput(f"{name!r}: {name} is not allowed key")
         elif not value:
             raise InvalidInput(f"{name!r}: blank value is not allowed")
         elif name == "passthroughColumns":
             columns.append(value)
-        else:
+        elif name in _UNAVAILABLE:
             feature, off = _UNAVAILABLE[name]
             if value.lower() != off:
                 raise InvalidInput(f"{name!r}: {feature} not available for this deployment")

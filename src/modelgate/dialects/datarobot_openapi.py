@@ -4,7 +4,10 @@ from collections.abc import Sequence
 
 from ..errors import RequestError
 from ..inference import Target
+from ._exposure import DATAROBOT_ADJUSTED, DATAROBOT_PARAMETER
+from ._humility import DATAROBOT_HUMILITY
 from .openapi_spec import (
+    OBJECT,
     ROW,
     ROWS,
     WARNINGS,
@@ -41,7 +44,9 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
         predictionThreshold={"type": "number"},
         prediction=targets_schema(targets),
         rowId={"type": "integer"},
-        passthroughValues={"type": "object"},
+        passthroughValues=OBJECT,
+        **DATAROBOT_ADJUSTED,
+        **DATAROBOT_HUMILITY,
     )
     return object_schema(["data"], data=array_schema(row), **WARNINGS)
 
@@ -70,6 +75,7 @@ OPENAPI_SPEC = OpenAPISpec(
             "description": "Return all input columns",
             "schema": {"const": "all"},
         },
+        DATAROBOT_PARAMETER,
     ),
     errors=(RequestLineTooLong(),),
 )

@@ -15,9 +15,10 @@ A single row whose only column is called ``rows`` must be sent in an array.
 
 Rows can also be sent as CSV, NDJSON (an object per line) or an ``.npy`` file with an array of shape (rows,
 columns) in the schema's order. The ``Accept`` header selects one of these formats for the response. Options
-are in the query string: ``?passthrough=id`` returns the column ``id`` with each prediction, and
-``?intervals=80,90`` adds ``"intervals": {"80": {"low": 1.1, "high": 1.9}, "90": {…}}`` to predicted numbers.
-Errors are problem details (RFC 9457).
+are in the query string: ``?passthrough=id`` returns the column ``id`` with each prediction,
+``?adjusted=true`` the prediction for one unit of exposure, and ``?intervals=80,90`` adds
+``"intervals": {"80": {"low": 1.1, "high": 1.9}, "90": {…}}`` to predicted numbers. Errors are problem details
+(RFC 9457).
 """
 
 import re
@@ -41,9 +42,12 @@ from ..inference import Prediction, Target
 from ..schema import CSV, SplitRows
 from ..scoring import Query
 from ._errors import problem_response
+from ._exposure import NATIVE_ADJUSTED, NATIVE_PARAMETER, parse_flag
+from ._humility import NATIVE_HUMILITY
 from .native_rows import ENCODERS, JSON
 from .openapi_spec import (
     DETAILS,
+    OBJECT,
     ROW,
     ROWS,
     WARNINGS,
@@ -72,7 +76,7 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
         row = {"outputs": object_schema(list(outputs), **outputs)}
     common = {"model_version": _TEXT, "request_id": _TEXT, **WARNINGS}
     required = [next(iter(row)), "model_version"]
-    passthrough: JSONSchema = {"passthrough": {"type": "object"}}
+    passthrough: JSONSchema = {"passthrough": OBJECT, **NATIVE_HUMILITY}
     return any_of_schema(
         object_schema(required, **row, **passthrough, **common),
         object_schema(
@@ -89,6 +93,7 @@ def _target_members(target: Target) -> dict[str, JSONSchema]:
         "prediction": value_schema(target),
         **({"probabilities": probabilities} if target.probabilities else {}),
         **({"intervals": _intervals_schema(target)} if target.intervals else {}),
+        **({} if target.classes else NATIVE_ADJUSTED),
     }
 
 
@@ -148,6 +153,7 @@ class Native:
                 "explode": False,
                 "example": [80, 90],
             },
+            NATIVE_PARAMETER,
         ],
     )
 
@@ -178,6 +184,8 @@ class Native:
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
         """Encode the prediction of each row in the media type that the caller accepts, by default JSON."""
         assert query.predictor is not None
+        if query.adjusted and prediction.outputs[0].adjusted is None:
+            raise InvalidInput("adjusted must be false for this deployment, which has no exposure")
         kind = best_media_type(request.headers.get("accept"), tuple(ENCODERS))
         members = {"model_version": query.predictor.version, "request_id": request.id}
         encode = partial(ENCODERS[kind], prediction)
@@ -250,5 +258,6 @@ def _parse_levels(texts: Sequence[str]) -> list[float]:
 _OPTIONS: Mapping[str, tuple[str, Callable[[Sequence[str]], Any]]] = {
     "passthrough": ("passthrough_columns", list),
     "intervals": ("intervals", _parse_levels),
+    "adjusted": ("adjusted", lambda texts: parse_flag("adjusted", texts[-1])),
 }
 """Options of the query string: for each, the field of `Query`, and a function that parses its values."""

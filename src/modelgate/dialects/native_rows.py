@@ -10,6 +10,7 @@ from ..codecs.csv_writer import write_csv
 from ..codecs.npy import to_npy_dtype, write_npy
 from ..inference import Output, Prediction
 from ..schema import columns_to_records
+from ._humility import add_native_humility, humility_column
 
 __all__ = ["ENCODERS", "JSON"]
 
@@ -40,7 +41,8 @@ def _encode_ndjson(prediction: Prediction) -> bytes:
 def _encode_csv(prediction: Prediction) -> bytes:
     """Encode the passthrough columns, then a column ``prediction`` and a column for each class.
 
-    Each level of prediction intervals has two columns, such as ``low_90`` and ``high_90``.
+    Each level of prediction intervals has two columns, such as ``low_90`` and ``high_90``. The last column has the
+    names of the triggered humility rules, if the deployment has rules.
     """
     columns: list[tuple[str, Any]] = list((prediction.passthrough_columns or {}).items())
     for output in prediction.outputs:
@@ -53,6 +55,10 @@ def _encode_csv(prediction: Prediction) -> bytes:
             ]
         for level, limits in (output.intervals or {}).items():
             columns += [(f"{prefix}low_{level}", limits[:, 0]), (f"{prefix}high_{level}", limits[:, 1])]
+        if output.adjusted is not None:
+            columns.append((f"{prefix}adjusted_prediction", output.adjusted))
+    if prediction.humility is not None:
+        columns.append(("humility", humility_column(prediction.humility)))
     return write_csv(columns, len(prediction))
 
 
@@ -97,7 +103,10 @@ def _rows(prediction: Prediction, span: slice) -> list[dict[str, Any]]:
     if prediction.passthrough_columns:
         passthrough = {name: column[span] for name, column in prediction.passthrough_columns.items()}
         columns["passthrough"] = columns_to_records(passthrough)
-    return columns_to_records(columns)
+    rows = columns_to_records(columns)
+    if prediction.humility is not None:
+        add_native_humility(rows, prediction, span.start)
+    return rows
 
 
 def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
@@ -112,6 +121,8 @@ def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
             for level, limits in output.intervals.items()
         }
         columns["intervals"] = columns_to_records(intervals)
+    if output.adjusted is not None:
+        columns["adjusted_prediction"] = output.adjusted[span].tolist()
     return columns
 
 

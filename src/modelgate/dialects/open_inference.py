@@ -43,7 +43,7 @@ from ..spelling import SHOWN_TEXT
 from ._errors import json_error
 from .health import live, ready
 from .inference_request import InferenceRequest, Parameters, read_request
-from .openapi_spec import PLAIN_ERROR, JSONSchema, OpenAPISpec, array_schema, object_schema
+from .openapi_spec import OBJECT, PLAIN_ERROR, JSONSchema, OpenAPISpec, array_schema, object_schema
 from .repository_index import get_index
 from .request_template import TENSOR_TYPES, RequestTemplate
 from .tensors import DATATYPES, infer_datatype, to_binary
@@ -64,14 +64,12 @@ _MLSERVER_NAMES = ("predict", "predict_proba")
 
 _TEXT: JSONSchema = {"type": "string"}
 
-_OBJECT: JSONSchema = {"type": "object"}
-
 _TENSOR = object_schema(
     ["name", "shape", "datatype"],
     name=_TEXT,
     shape=array_schema({"type": "integer"}),
     datatype={"enum": list(DATATYPES)},
-    parameters=_OBJECT,
+    parameters=OBJECT,
     data=array_schema({}),
 )
 
@@ -80,8 +78,8 @@ _REQUEST = object_schema(
     inputs=array_schema(_TENSOR)
     | {"description": "One tensor per column, or a single one with all columns in the schema's order"},
     id=_TEXT,
-    outputs=array_schema(object_schema(["name"], name=_TEXT, parameters=_OBJECT)),
-    parameters=_OBJECT,
+    outputs=array_schema(object_schema(["name"], name=_TEXT, parameters=OBJECT)),
+    parameters=OBJECT,
 )
 
 
@@ -98,7 +96,7 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
         model_name=_TEXT,
         model_version=_TEXT,
         id=_TEXT,
-        parameters=_OBJECT,
+        parameters=OBJECT,
         outputs=array_schema(tensor),
     )
 
@@ -114,7 +112,7 @@ class OpenInference:
     )
     openapi_spec = OpenAPISpec(
         "Open Inference Protocol, version 2",
-        {"application/json": _REQUEST, _BINARY: {}},
+        {"application/json": _REQUEST, _BINARY: {"type": "string", "format": "binary"}},
         _response_schema,
         PLAIN_ERROR,
         answer_types=(_BINARY,),

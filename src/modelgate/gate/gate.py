@@ -278,7 +278,7 @@ class Gate:
         if self._poll is not None:
             drive(self._poll.begin())
         load_timeout = math.inf if timeout is None else timeout
-        query = Query(rows, deployment=name, load_timeout=load_timeout, intervals=intervals)
+        query = Query(rows, deployment=name, adjusted=True, load_timeout=load_timeout, intervals=intervals)
         in_flight = self._catalog.require(name).in_flight
         try:
             try:

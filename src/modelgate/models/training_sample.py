@@ -18,6 +18,7 @@ from .multi_target import MultiTarget
 from .onnx import OnnxModel
 
 __all__ = [
+    "MAX_LEVELS",
     "background_sample",
     "evenly_spaced_indices",
     "reference_answers",
@@ -26,7 +27,8 @@ __all__ = [
 ]
 
 _ROWS = 200
-_LEVELS = 50
+MAX_LEVELS = 50
+"""Number of levels of a column whose counts are stored, the most frequent ones."""
 _CLOSE = {"rel_tol": 1e-6, "abs_tol": 1e-9}
 
 
@@ -104,7 +106,7 @@ def _count_levels(values: npt.NDArray[Any]) -> dict[str, Any]:
     known = [value for value in values.tolist() if value is not None and value == value]
     return {
         "nulls": len(values) - len(known),
-        "levels": [[value, count] for value, count in Counter(known).most_common(_LEVELS)],
+        "levels": [[value, count] for value, count in Counter(known).most_common(MAX_LEVELS)],
     }
 
 

@@ -80,6 +80,11 @@ class Table:
             return values
         return values.astype(np.int64 if column.kind == "integer" else np.bool_)
 
+    def stored(self, name: str) -> Sequence[Any] | npt.NDArray[np.float64]:
+        """Return the values of the column *name* as they are stored, see *numbers* and *texts*."""
+        column, index = self._locate()[name]
+        return self.numbers[:, index] if column.numeric else self.texts[index]
+
     def _locate(self) -> dict[str, tuple[Column, int]]:
         """Return each column by name, with its index in *numbers* or *texts*."""
         if self._indices is None:
@@ -108,6 +113,12 @@ class Table:
         """Return the rows for which the mask *rows* is True, without warnings."""
         texts = [list(compress(cells, rows)) for cells in self.texts]
         return Table(self._columns, self.numbers[rows], texts)
+
+    def without(self, name: str) -> "Table":
+        """Return the rows without the column *name*, which must be one of numbers, and without warnings."""
+        index = self._locate()[name][1]
+        columns = [column for column in self._columns if column.name != name]
+        return Table(columns, np.delete(self.numbers, index, axis=1), self.texts)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows as dictionaries of plain Python values. Null is None.

@@ -32,6 +32,7 @@ class Query(msgspec.Struct, eq=False):
         decimals: Number of decimals to which the service that defined the wire format rounds predictions;
             None for no rounding.
         passthrough_columns: Columns to echo back; ``"all"`` for all columns, None for none.
+        adjusted: Whether to return predictions for one unit of exposure too, see `Exposure`.
         on_rows: Checks that are called with the number of validated rows, and may reject the query.
         timing: Timing of the phases of the request; None if it is not measured.
         intervals: Levels in percent of prediction intervals to add to predicted numbers.
@@ -53,3 +54,4 @@ class Query(msgspec.Struct, eq=False):
     timing: Timing | None = None
     load_timeout: float | None = None
     intervals: Sequence[float] = ()
+    adjusted: bool = False

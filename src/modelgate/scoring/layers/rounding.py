@@ -57,6 +57,10 @@ def _round_output(output: Output, decimals: int | None) -> None:
     if decimals is None:
         return
     output.values = _round(output.values, decimals)
+    if output.model_values is not None:
+        output.model_values = _round(output.model_values, decimals)
+    if output.adjusted is not None:
+        output.adjusted = _round(output.adjusted, decimals)
     if output.intervals is not None:
         output.intervals = {
             level: _round_outwards(limits, decimals) for level, limits in output.intervals.items()
