@@ -263,25 +263,28 @@ class Gate:
         if not self._router.add(Route("POST", path), self._dialects["simple"], params):
             raise ConfigurationError(f"endpoint must be a path that is not in use (got {path!r})")
 
-    def score(self, name: str, rows: Any, *, timeout: float | None = None) -> Prediction:
+    def score(
+        self, name: str, rows: Any, *, timeout: float | None = None, intervals: Sequence[float] = ()
+    ) -> Prediction:
         """Return the prediction of a deployment for *rows*, without a server, an event loop or a key.
 
         Args:
             name: Deployment name.
             rows: Rows in any form that `modelgate.Schema.read` accepts.
             timeout: Seconds to wait for a model that is being loaded; None to wait until the end of the load.
+            intervals: Levels in percent of the prediction intervals to add, see `ModelPackage.calibrate`.
 
         Raises:
             NotFound, DeploymentInactive: There is no such deployment, or it is paused.
             DeploymentUnavailable: The deployment is draining, or its model cannot be loaded; see the cause.
             MissingColumns, InvalidValues, InvalidInput, MalformedBody: The rows do not match the schema.
+            InvalidInput: The model does not have the *intervals*.
             PredictionError: The model failed.
         """
         if self._poll is not None:
             drive(self._poll.begin())
-        query = Query(
-            rows, deployment=name, adjusted=True, load_timeout=math.inf if timeout is None else timeout
-        )
+        load_timeout = math.inf if timeout is None else timeout
+        query = Query(rows, deployment=name, adjusted=True, load_timeout=load_timeout, intervals=intervals)
         in_flight = self._catalog.require(name).in_flight
         try:
             try:
