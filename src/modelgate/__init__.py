@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         DeploymentInactive,
         DeploymentLoading,
         DeploymentUnavailable,
+        ExplanationsUnavailable,
         Forbidden,
         InsufficientScope,
         InvalidInput,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         UnknownColumns,
         UnsupportedMediaType,
     )
+    from .explanations import Contribution, Explain, Explanations, RowExplanation
     from .flow import Flow, Handler, Layer, Wait, WorkerPool, adrive, drive, run, stack
     from .gate import Gate
     from .http import CallNext, Request, Response
@@ -78,6 +80,7 @@ __all__ = [
     "ConcurrencyLimit",
     "ConfigurationError",
     "ConflictingCredentials",
+    "Contribution",
     "Cors",
     "Deadline",
     "DeadlineExceeded",
@@ -85,6 +88,9 @@ __all__ = [
     "DeploymentInactive",
     "DeploymentLoading",
     "DeploymentUnavailable",
+    "Explain",
+    "Explanations",
+    "ExplanationsUnavailable",
     "Flow",
     "FolderStore",
     "Forbidden",
@@ -125,6 +131,7 @@ __all__ = [
     "ResultCache",
     "Rollout",
     "Round",
+    "RowExplanation",
     "Schema",
     "ServerTiming",
     "ServingError",
@@ -156,6 +163,7 @@ _PACKAGES = (
     "http",
     "schema",
     "models",
+    "explanations",
     "inference",
     "scoring",
     "context",

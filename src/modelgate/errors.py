@@ -9,6 +9,7 @@
       . MissingColumns
       . InvalidValues
       . UnknownColumns
+      . ExplanationsUnavailable    422
     - Unauthorized              401
     - Forbidden                 403
       . InsufficientScope
@@ -46,6 +47,7 @@ __all__ = [
     "DeploymentInactive",
     "DeploymentLoading",
     "DeploymentUnavailable",
+    "ExplanationsUnavailable",
     "Forbidden",
     "InsufficientScope",
     "InvalidInput",
@@ -219,6 +221,14 @@ class UnknownColumns(InvalidInput):
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = list(columns)
         super().__init__(f"Columns expected but not found: {', '.join(self.columns)}")
+
+
+class ExplanationsUnavailable(InvalidInput):
+    """The request asks for explanations, and the deployment does not explain its predictions."""
+
+    status = 422
+    code = "explanations_unavailable"
+    default_message = "Prediction explanations are not available for this model"
 
 
 class Unauthorized(RequestError):

@@ -16,6 +16,7 @@ LEVELS = [
     ["http", "schema", "backends"],
     ["limiting"],
     ["keys", "models"],
+    ["explanations"],
     ["inference"],
     ["scoring"],
     ["context"],
@@ -72,6 +73,7 @@ HEAVY = {
     "lightgbm",
     "catboost",
     "statsmodels",
+    "shap",
     "mlflow",
 }
 

@@ -14,6 +14,7 @@ from ..inference.model_metrics import ModelMetrics
 from ..models import ModelCache
 from ..scoring import LoadModel, ModelMetadata, Query, Round, Validate, add_passthrough_columns
 from ..scoring.layers.check_prediction import check_prediction
+from ..scoring.layers.explain import add_explanations
 from ..scoring.layers.shadow import ShadowLayer
 from ..scoring.score import predict
 from .catalog import LiveDeployment, ModelRevision
@@ -125,6 +126,9 @@ class DeploymentBuilder:
         inner: list[ScoringLayer] = (
             [Round(deployment.decimals)] if layers is None else [check_prediction, *layers]
         )
+        if deployment.explanations is not None:
+            # Inside all layers that change predictions: the model's own value is explained.
+            innermost = [add_explanations, *innermost]
         schema = deployment.schema or model.schema_source
         validate = Validate(schema, max_rows=deployment.max_rows, columns=True)
         return stack([validate, add_passthrough_columns, model, *inner, *innermost], predict)

@@ -134,6 +134,7 @@ class LiveDeployment:
             targets,
             function=callable(deployment.model) and not hasattr(deployment.model, "predict"),
             endpoint=deployment.endpoint,
+            explains=deployment.explanations is not None,
         )
 
     def version(self) -> Flow[str]:

@@ -17,6 +17,7 @@ from ..endpoints.index import index_routes
 from ..endpoints.metadata import metadata_routes
 from ..endpoints.metrics import MetricsEndpoint
 from ..errors import ConfigurationError, DeploymentUnavailable, error_context
+from ..explanations import Explain
 from ..flow import Flow, WorkerPool, drive, stack
 from ..http import PLAIN_JSON, Request, Response
 from ..http.routing import Route, Router
@@ -257,23 +258,29 @@ class Gate:
         if not self._router.add(Route("POST", path), self._dialects["simple"], params):
             raise ConfigurationError(f"endpoint must be a path that is not in use (got {path!r})")
 
-    def score(self, name: str, rows: Any, *, timeout: float | None = None) -> Prediction:
+    def score(
+        self, name: str, rows: Any, *, explain: int | Explain | None = None, timeout: float | None = None
+    ) -> Prediction:
         """Return the prediction of a deployment for *rows*, without a server, an event loop or a key.
 
         Args:
             name: Deployment name.
             rows: Rows in any form that `modelgate.Schema.read` accepts.
+            explain: Number of contributions to return for each row, or `Explain` with thresholds; see
+                `Output.explanations`. None for no explanations.
             timeout: Seconds to wait for a model that is being loaded; None to wait until the end of the load.
 
         Raises:
             NotFound, DeploymentInactive: There is no such deployment, or it is paused.
             DeploymentUnavailable: The deployment is draining, or its model cannot be loaded; see the cause.
             MissingColumns, InvalidValues, InvalidInput, MalformedBody: The rows do not match the schema.
+            ExplanationsUnavailable: The deployment does not explain its predictions.
             PredictionError: The model failed.
         """
         if self._poll is not None:
             drive(self._poll.begin())
         query = Query(rows, deployment=name, load_timeout=math.inf if timeout is None else timeout)
+        query.explain = Explain(explain) if isinstance(explain, int) else explain
         in_flight = self._catalog.require(name).in_flight
         try:
             try:

@@ -10,6 +10,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ..explanations import RowExplanation
+
 __all__ = [
     "NonFiniteError",
     "Output",
@@ -64,6 +66,7 @@ class Output(msgspec.Struct, eq=False):
             returns none.
         positive: Index of the positive one of two classes. *threshold* applies to its probability.
         threshold: Minimum probability for predicting the positive class; None for the labels of the model.
+        explanations: Explanation of each row; None if the request asks for none.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Output(msgspec.Struct, eq=False):
     probabilities: npt.NDArray[np.float64] | None = None
     positive: int = 1
     threshold: float | None = None
+    explanations: Sequence[RowExplanation] | None = None
 
     def split(self, bounds: "Sequence[tuple[int, int]]") -> "list[Output]":
         """Return parts of the output: rows ``[start:stop]`` for each pair (start, stop) of *bounds*."""
@@ -79,8 +83,17 @@ class Output(msgspec.Struct, eq=False):
         for start, stop in bounds:
             probabilities = None if self.probabilities is None else self.probabilities[start:stop]
             values = self.values[start:stop]
+            explanations = None if self.explanations is None else self.explanations[start:stop]
             parts.append(
-                Output(self.name, values, self.classes, probabilities, self.positive, self.threshold)
+                Output(
+                    self.name,
+                    values,
+                    self.classes,
+                    probabilities,
+                    self.positive,
+                    self.threshold,
+                    explanations,
+                )
             )
         return parts
 
