@@ -9,7 +9,6 @@
       . MissingColumns
       . InvalidValues
       . UnknownColumns
-      . ExplanationsUnavailable    422
     - Unauthorized              401
     - Forbidden                 403
       . InsufficientScope
@@ -21,6 +20,7 @@
     - BodyTooLarge              413
     - BatchTooLarge             413
     - UnsupportedMediaType      415
+    - ExplanationsUnavailable   422
     - RateLimitExceeded         429
   + ServingError                5xx   the caller can only retry
     - PredictionError           500
@@ -223,14 +223,6 @@ class UnknownColumns(InvalidInput):
         super().__init__(f"Columns expected but not found: {', '.join(self.columns)}")
 
 
-class ExplanationsUnavailable(InvalidInput):
-    """The request asks for explanations, and the deployment does not explain its predictions."""
-
-    status = 422
-    code = "explanations_unavailable"
-    default_message = "Prediction explanations are not available for this model"
-
-
 class Unauthorized(RequestError):
     """The API key is missing or unknown. `KeyAuth` adds ``WWW-Authenticate`` (RFC 9110, section 11.6.1)."""
 
@@ -354,6 +346,14 @@ class UnsupportedMediaType(RequestError):
     def __init__(self, accepted: str, *, field: str = "Content-Type") -> None:
         response_field = "accept-encoding" if field == "Content-Encoding" else "accept"
         super().__init__(f"Send the body with {field}: {accepted}", headers={response_field: accepted})
+
+
+class ExplanationsUnavailable(RequestError):
+    """The request asks for explanations, and the deployment does not explain its predictions."""
+
+    status = 422
+    code = "explanations_unavailable"
+    default_message = "Prediction explanations are not available for this model"
 
 
 class RateLimitExceeded(RequestError):

@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from ..errors import ConfigurationError
+from ..explanations import Explain
 from ..flow import adrive, drive
 from .predictions import Predictions
 from .retry import Retry
@@ -93,21 +94,26 @@ class Client(_BaseClient["httpx.Client"]):
     def _create_http(self) -> "httpx.Client":
         return httpx_package().Client()  # type: ignore[no-any-return]
 
-    def predict(self, rows: Any, *, progress: Progress | None = None) -> Predictions:
+    def predict(
+        self, rows: Any, *, explain: int | Explain | None = None, progress: Progress | None = None
+    ) -> Predictions:
         """Return the predictions for *rows*, in their order.
 
         Args:
             rows: One row as a dict; a list of dicts; a pandas or polars DataFrame; or `modelgate.CSV`.
+            explain: Number of contributions to return for each row, or `modelgate.Explain` with thresholds;
+                see `Predictions.explanations`. None for no explanations.
             progress: Function called after each batch with the number of rows done and the total.
 
         Raises:
+            ExplanationsUnavailable: The deployment does not explain its predictions.
             MissingColumns, InvalidValues: Rows do not match the schema. Row numbers refer to *rows*.
             Unauthorized, Forbidden, NotFound: The key is not valid for the deployment, or the URL is
                 wrong.
             RateLimitExceeded, Overloaded: The last attempt failed, or no time is left for another one.
             ConnectionFailed, UnexpectedResponse: There is no gate at the URL, or it does not respond.
         """
-        return drive(self._session.predict(rows, progress))
+        return drive(self._session.predict(rows, progress, explain))
 
     def close(self) -> None:
         """Close the connections, unless *http* was passed."""
@@ -132,9 +138,11 @@ class AsyncClient(_BaseClient["httpx.AsyncClient"]):
     def _create_http(self) -> "httpx.AsyncClient":
         return httpx_package().AsyncClient()  # type: ignore[no-any-return]
 
-    async def predict(self, rows: Any, *, progress: Progress | None = None) -> Predictions:
+    async def predict(
+        self, rows: Any, *, explain: int | Explain | None = None, progress: Progress | None = None
+    ) -> Predictions:
         """Return the predictions for *rows*; see `Client.predict`."""
-        return await adrive(self._session.predict(rows, progress))
+        return await adrive(self._session.predict(rows, progress, explain))
 
     async def aclose(self) -> None:
         """Close the connections, unless *http* was passed."""

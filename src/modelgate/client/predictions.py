@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from ..explanations import Contribution, RowExplanation
+
 __all__ = ["Predictions", "decode_predictions", "join_predictions"]
 
 
@@ -19,6 +21,7 @@ class Predictions:
         classes: Classes in the order of the probabilities; with two classes, the positive one is first. None
             if the model returns no probabilities or has several outputs.
         probabilities: Probability of each class, per row; None if *classes* is None.
+        explanations: Explanation of each row; None if none were requested, or for several outputs.
         version: Version of the model.
         warnings: Problems of rows that were scored anyway.
         request_ids: Ids of the requests, to find them in the server's log.
@@ -27,6 +30,7 @@ class Predictions:
     values: list[Any] = field(default_factory=list)
     classes: list[Any] | None = None
     probabilities: list[list[float]] | None = None
+    explanations: list[RowExplanation] | None = None
     version: str | None = None
     warnings: list[str] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
@@ -40,9 +44,26 @@ class _Value(msgspec.Struct):
     label: Any
 
 
+class _Contribution(msgspec.Struct, rename="camel"):
+    feature: str
+    feature_value: Any
+    strength: float
+    qualitative_strength: str
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    label: Any
+    method: str
+    space: str
+    base_value: float
+    remaining_total: float | None
+
+
 class _Row(msgspec.Struct, rename="camel"):
     prediction: Any
     prediction_values: list[_Value]
+    prediction_explanations: list[_Contribution] | None = None
+    explanation_metadata: list[_Metadata] = []
 
 
 class _Answer(msgspec.Struct):
@@ -63,11 +84,31 @@ def decode_predictions(content: bytes) -> Predictions:
     values = [row.prediction for row in answer.data]
     predictions = Predictions(values, warnings=answer.warnings)
     first = answer.data[0] if answer.data else None
+    if first is not None and len(first.explanation_metadata) == 1:
+        predictions.explanations = [_explanation(row) for row in answer.data]
     if first is not None and _has_classes(first):
         predictions.classes = [value.label for value in first.prediction_values] or None
     if predictions.classes is not None:
         predictions.probabilities = [[value.value for value in row.prediction_values] for row in answer.data]
     return predictions
+
+
+def _explanation(row: _Row) -> RowExplanation:
+    (metadata,) = row.explanation_metadata
+    contributions = row.prediction_explanations
+    return RowExplanation(
+        metadata.label,
+        metadata.method,
+        metadata.space,
+        metadata.base_value,
+        None
+        if contributions is None
+        else [
+            Contribution(item.feature, item.feature_value, item.strength, item.qualitative_strength)
+            for item in contributions
+        ],
+        metadata.remaining_total,
+    )
 
 
 def _has_classes(row: _Row) -> bool:
@@ -97,6 +138,8 @@ def join_predictions(parts: Sequence[Predictions]) -> Predictions:
         joined.warnings += [warning for warning in part.warnings if warning not in joined.warnings]
     if parts:
         joined.classes, joined.version = parts[0].classes, parts[-1].version
+    if parts and parts[0].explanations is not None:
+        joined.explanations = [row for part in parts for row in part.explanations or ()]
     if joined.classes is not None:
         joined.probabilities = [row for part in parts for row in part.probabilities or ()]
     return joined

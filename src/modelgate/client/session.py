@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from ..errors import (
     PredictionError,
     RequestError,
 )
+from ..explanations import Explain
 from ..flow import Flow, Wait, run
 from .errors import ConnectionFailed, UnexpectedResponse, error_from_response, is_transient, shift_rows
 from .predictions import Predictions, decode_predictions, join_predictions
@@ -90,8 +92,11 @@ class Session:
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
 
-    def predict(self, data: Any, progress: Progress | None = None) -> Flow[Predictions]:
+    def predict(
+        self, data: Any, progress: Progress | None = None, explain: int | Explain | None = None
+    ) -> Flow[Predictions]:
         """Return the predictions for *data*; see `Client.predict`."""
+        params = _explain_params(Explain(explain) if isinstance(explain, int) else explain)
         deadline = self._retry.start_deadline()
         rows: Rows = yield from run(to_rows, data)
         parts: list[Predictions] = []
@@ -99,7 +104,7 @@ class Session:
         while start < len(rows):
             batch = rows.part(start, start + size)
             try:
-                parts.append((yield from self._predict_batch(batch, deadline)))
+                parts.append((yield from self._predict_batch(batch, deadline, params)))
             except (RequestError, PredictionError) as error:
                 if not is_too_large(error) or len(batch) == 1:
                     if len(rows) > 1 and isinstance(error, InvalidInput | MalformedBody | PredictionError):
@@ -112,11 +117,11 @@ class Session:
                 progress(start, len(rows))
         return join_predictions(parts)
 
-    def _predict_batch(self, rows: Rows, deadline: float) -> Flow[Predictions]:
+    def _predict_batch(self, rows: Rows, deadline: float, params: Mapping[str, float]) -> Flow[Predictions]:
         body = yield from run(rows.body)
         if len(body) > self._batch_bytes and len(rows) > 1:
             raise BodyTooLarge(self._batch_bytes)
-        response = yield from self.post(body, rows.media_type, "application/json", deadline)
+        response = yield from self.post(body, rows.media_type, "application/json", deadline, params)
         try:
             predictions = yield from run(decode_predictions, response.content)
         except msgspec.DecodeError as error:
@@ -134,7 +139,12 @@ class Session:
         return predictions
 
     def post(
-        self, body: bytes, media_type: str, accept: str, deadline: float | None = None
+        self,
+        body: bytes,
+        media_type: str,
+        accept: str,
+        deadline: float | None = None,
+        params: Mapping[str, float] = MappingProxyType({}),
     ) -> Flow[HTTPResponse]:
         """Send *body* with retries and return the response of the gate.
 
@@ -146,6 +156,7 @@ class Session:
             accept: Media type of the response.
             deadline: Time by which the call must end, on the clock of `Retry`. The default is the deadline of
                 a call that starts now.
+            params: Parameters of the query string.
 
         Raises:
             ModelgateError: Any error of `modelgate.client.errors`.
@@ -157,7 +168,7 @@ class Session:
             attempt += 1
             timeout = self._retry.attempt_timeout(deadline)
             try:
-                return (yield from self._attempt(body, headers, accept, timeout))
+                return (yield from self._attempt(body, headers, params, accept, timeout))
             except ModelgateError as error:
                 pause = self._retry.pause(attempt, getattr(error, "retry_after", None), deadline)
                 if pause is None or not is_transient(error):
@@ -168,9 +179,9 @@ class Session:
             yield from sleep(pause)
 
     def _attempt(
-        self, body: bytes, headers: dict[str, str], accept: str, timeout: float
+        self, body: bytes, headers: dict[str, str], params: Mapping[str, float], accept: str, timeout: float
     ) -> Flow[HTTPResponse]:
-        response: HTTPResponse = yield from self._send(body, headers, timeout)
+        response: HTTPResponse = yield from self._send(body, headers, params, timeout)
         content_type = response.headers.get("content-type", "").partition(";")[0]
         if response.status == 200 and content_type == accept:
             return response
@@ -182,7 +193,9 @@ class Session:
             keyed="authorization" in headers,
         )
 
-    def _send(self, body: bytes, headers: dict[str, str], timeout: float) -> Flow[HTTPResponse]:
+    def _send(
+        self, body: bytes, headers: dict[str, str], params: Mapping[str, float], timeout: float
+    ) -> Flow[HTTPResponse]:
         """Send one request and return the response, whatever its status. Redirects are not followed."""
         import httpx
 
@@ -191,7 +204,7 @@ class Session:
         # Connecting has a shorter limit, so that a server that is down is not mistaken for a slow one.
         limits = httpx.Timeout(timeout, connect=timeout / 2)
         request = self.http.build_request(
-            "POST", self._endpoint, content=body, headers=headers, timeout=limits
+            "POST", self._endpoint, params=params or None, content=body, headers=headers, timeout=limits
         )
         host = urlsplit(self._endpoint).netloc
         try:
@@ -221,6 +234,17 @@ class Session:
             ) from None
         except httpx.HTTPError as error:
             raise ConnectionFailed(f"{host}: request failed: {_describe(error)}", retried=False) from None
+
+
+def _explain_params(explain: Explain | None) -> dict[str, float]:
+    if explain is None:
+        return {}
+    params = {
+        "maxExplanations": explain.count,
+        "thresholdLow": explain.threshold_low,
+        "thresholdHigh": explain.threshold_high,
+    }
+    return {name: value for name, value in params.items() if value is not None}
 
 
 def _send_blocking(http: Any, request: Any, timeout: float) -> HTTPResponse:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ..errors import RequestError
 from ..inference import Target
+from .datarobot_explanations import EXPLANATION_PATH, EXPLANATION_PROPERTIES, OPENAPI_PARAMETERS
 from .openapi_spec import (
     ROW,
     ROWS,
@@ -41,6 +42,7 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
         predictionThreshold={"type": "number"},
         prediction=targets_schema(targets),
         rowId={"type": "integer"},
+        **EXPLANATION_PROPERTIES,
         passthroughValues={"type": "object"},
     )
     return object_schema(["data"], data=array_schema(row), **WARNINGS)
@@ -72,4 +74,6 @@ OPENAPI_SPEC = OpenAPISpec(
         },
     ),
     errors=(RequestLineTooLong(),),
+    explanation_parameters=OPENAPI_PARAMETERS,
+    explanation_path=EXPLANATION_PATH,
 )

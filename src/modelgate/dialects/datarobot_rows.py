@@ -8,6 +8,9 @@ import msgspec
 from ..codecs.csv_writer import write_csv
 from ..inference import Output, Prediction
 from ..schema import columns_to_records
+from ..scoring import Query
+from ._explanations import contribution_columns
+from .datarobot_explanations import explanation_members
 
 __all__ = ["rows_to_csv", "rows_to_json"]
 
@@ -15,11 +18,18 @@ _STEP = 4096
 """Rows encoded at a time. As Python objects they take ten times the memory of their JSON."""
 
 
-def rows_to_csv(prediction: Prediction, *, escape_formulas: bool = False) -> bytes:
+_EXPLANATION_COLUMNS = [
+    f"EXPLANATION_{{}}_{field}"
+    for field in ("FEATURE_NAME", "ACTUAL_VALUE", "STRENGTH", "QUALITATIVE_STRENGTH")
+]
+
+
+def rows_to_csv(prediction: Prediction, query: Query, *, escape_formulas: bool = False) -> bytes:
     """Encode a CSV body with the column names of the page "Output format".
 
     Args:
         prediction: Predictions to encode.
+        query: Query of the request.
         escape_formulas: See `write_csv`.
     """
     columns: list[tuple[str, Any]] = []
@@ -33,21 +43,28 @@ def rows_to_csv(prediction: Prediction, *, escape_formulas: bool = False) -> byt
     threshold = _threshold(prediction)
     if threshold is not None:
         columns += zip(("THRESHOLD", "POSITIVE_CLASS"), threshold, strict=True)
+    columns += contribution_columns(prediction, query, _EXPLANATION_COLUMNS)
     columns += (prediction.passthrough_columns or {}).items()
     return write_csv(columns, len(prediction), escape_formulas=escape_formulas)
 
 
-def rows_to_json(prediction: Prediction) -> bytes:
-    """Encode *prediction* as the JSON body of a response."""
-    return b"".join(_json_chunks(prediction))
+def rows_to_json(prediction: Prediction, *, is_explanation_route: bool = False) -> bytes:
+    """Encode *prediction* as the JSON body of a response.
+
+    Args:
+        prediction: Predictions to encode.
+        is_explanation_route: Whether rows have exactly the members of the section "Making Prediction
+            Explanations".
+    """
+    return b"".join(_json_chunks(prediction, is_explanation_route))
 
 
-def _json_chunks(prediction: Prediction) -> Iterator[bytes]:
+def _json_chunks(prediction: Prediction, is_explanation_route: bool) -> Iterator[bytes]:
     yield b'{"data":['
     for start in range(0, len(prediction), _STEP):
         if start:
             yield b","
-        yield msgspec.json.encode(_rows(prediction, slice(start, start + _STEP)))[1:-1]
+        yield msgspec.json.encode(_rows(prediction, slice(start, start + _STEP), is_explanation_route))[1:-1]
     yield b"]"
     if prediction.warnings:
         yield b',"warnings":' + msgspec.json.encode(list(prediction.warnings))
@@ -68,15 +85,17 @@ def _class_order(classes: Sequence[Any], output: Output) -> list[int]:
     return [output.positive, 1 - output.positive] if len(classes) == 2 else list(range(len(classes)))
 
 
-def _rows(prediction: Prediction, span: slice) -> list[dict[str, Any]]:
+def _rows(prediction: Prediction, span: slice, is_explanation_route: bool) -> list[dict[str, Any]]:
     """Return the rows in *span* as objects."""
     values, prediction_values = _values(prediction.outputs, span)
     columns: dict[str, Sequence[Any]] = {"predictionValues": prediction_values}
-    threshold = _threshold(prediction)
+    threshold = None if is_explanation_route else _threshold(prediction)
     if threshold is not None:
         columns["predictionThreshold"] = [threshold[0]] * len(values)
     columns["prediction"] = values
     columns["rowId"] = range(span.start, span.start + len(values))
+    if prediction.outputs[0].explanations is not None:
+        columns.update(explanation_members(prediction.outputs, span, has_metadata=not is_explanation_route))
     if prediction.passthrough_columns:
         passthrough = {name: column[span] for name, column in prediction.passthrough_columns.items()}
         columns["passthroughValues"] = columns_to_records(passthrough)

@@ -15,8 +15,8 @@ A single row whose only column is called ``rows`` must be sent in an array.
 
 Rows can also be sent as CSV, NDJSON (an object per line) or an ``.npy`` file with an array of shape (rows,
 columns) in the schema's order. The ``Accept`` header selects one of these formats for the response. Options
-are in the query string: ``?passthrough=id`` returns the column ``id`` with each prediction. Errors are
-problem details (RFC 9457).
+are in the query string: ``?passthrough=id`` returns the column ``id`` with each prediction, ``?explain=3`` the
+three strongest contributions to it. Errors are problem details (RFC 9457).
 """
 
 import re
@@ -31,6 +31,7 @@ from ..codecs.charsets import is_json, lookup_codec, media_type, to_utf8
 from ..codecs.json import decode_json
 from ..codecs.npy import read_npy
 from ..errors import AnswerableError, InvalidInput, UnsupportedMediaType
+from ..explanations import Explain
 from ..flow import Flow
 from ..http import Request, Response, credentials_from_headers
 from ..http.body import decode_json_off_loop, parse_off_loop, read_body, read_json_raw
@@ -40,7 +41,15 @@ from ..inference import Prediction, Target
 from ..schema import CSV, SplitRows
 from ..scoring import Query
 from ._errors import problem_response
-from .native_rows import ENCODERS, JSON
+from ._explanations import explanation_headers
+from .native_explanations import (
+    EXPLAIN_OPTIONS,
+    EXPLANATION_SCHEMA,
+    EXPLANATIONS_SCHEMA,
+    OPENAPI_PARAMETERS,
+    parse_explain,
+)
+from .native_rows import ENCODERS, JSON, NPY
 from .openapi_spec import (
     DETAILS,
     ROW,
@@ -67,16 +76,22 @@ _TEXT: JSONSchema = {"type": "string"}
 def _response_schema(targets: Sequence[Target]) -> JSONSchema:
     row = _target_members(targets[0])
     if len(targets) > 1:
-        outputs = {target.name: object_schema(**_target_members(target)) for target in targets}
+        outputs = {
+            target.name: object_schema(**_target_members(target), **EXPLANATIONS_SCHEMA) for target in targets
+        }
         row = {"outputs": object_schema(list(outputs), **outputs)}
     common = {"model_version": _TEXT, "request_id": _TEXT, **WARNINGS}
     required = [next(iter(row)), "model_version"]
-    passthrough: JSONSchema = {"passthrough": {"type": "object"}}
+    common |= {"explanation": EXPLANATION_SCHEMA}
+    per_row: JSONSchema = {
+        "passthrough": {"type": "object"},
+        **(EXPLANATIONS_SCHEMA if len(targets) == 1 else {}),
+    }
     return any_of_schema(
-        object_schema(required, **row, **passthrough, **common),
+        object_schema(required, **row, **per_row, **common),
         object_schema(
             ["predictions", "model_version"],
-            predictions=array_schema(object_schema(required[:1], **row, **passthrough)),
+            predictions=array_schema(object_schema(required[:1], **row, **per_row)),
             **common,
         ),
     )
@@ -126,6 +141,7 @@ class Native:
                 "schema": array_schema(_TEXT),
             }
         ],
+        explanation_parameters=OPENAPI_PARAMETERS,
     )
 
     def credentials(self, request: Request) -> Flow[str | None]:
@@ -137,11 +153,11 @@ class Native:
         """Decode the rows of the body, by its ``Content-Type``, and the options of the query string.
 
         Raises:
-            InvalidInput: The query string has an unknown option.
+            InvalidInput: The query string has an unknown option, or one with a wrong value.
             MalformedBody: The body is not in the format of its content type.
             UnsupportedMediaType, BodyTooLarge: See `modelgate.http.body.read_body`.
         """
-        passthrough = _parse_options(request.query_string) if request.query_string else None
+        passthrough, explain = _parse_options(request) if request.query_string else (None, None)
         content_type = request.headers.get("content-type") or JSON
         # Parsing the media type of most requests would only take time.
         kind, parameters = (JSON, {}) if content_type == JSON else media_type(content_type)
@@ -150,19 +166,20 @@ class Native:
         else:
             rows = yield from _read_other_rows(request, kind, parameters)
         single = isinstance(rows, bytes) and rows[:1] == b"{"
-        return Query(rows, single=single, max_rows=None, passthrough_columns=passthrough)
+        return Query(rows, single=single, max_rows=None, passthrough_columns=passthrough, explain=explain)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
         """Encode the prediction of each row in the media type that the caller accepts, by default JSON."""
         assert query.predictor is not None
         kind = best_media_type(request.headers.get("accept"), tuple(ENCODERS))
         members = {"model_version": query.predictor.version, "request_id": request.id}
-        encode = partial(ENCODERS[kind], prediction)
-        body = encode(members, single=query.single) if kind == JSON else encode()
+        encode = partial(ENCODERS[kind], prediction, query)
+        body = encode(members) if kind == JSON else encode()
         charset = "; charset=utf-8" if kind == "text/csv" else ""
-        return Response(
-            200, body, [("content-type", kind + charset), ("x-model-version", query.predictor.version)]
-        )
+        headers = [("content-type", kind + charset), ("x-model-version", query.predictor.version)]
+        if query.explain is not None:
+            headers += explanation_headers(prediction)
+        return Response(200, body, headers)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
         """Encode the error as problem details (RFC 9457), with details such as ``missing_columns``."""
@@ -203,9 +220,19 @@ def _join_lines(raw: bytes) -> bytes:
     return b"[" + b",".join(map(bytes, lines)) + b"]"
 
 
-def _parse_options(query_string: str) -> Sequence[str]:
-    options = parse_qsl(query_string, keep_blank_values=True)
-    for name, _ in options:
-        if name != "passthrough":
-            raise InvalidInput(f"The query string has the option {name!r}: the only option is passthrough")
-    return [value for _, value in options]
+def _parse_options(request: Request) -> tuple[Sequence[str] | None, Explain | None]:
+    """Return the passthrough columns and the explanations that the query string asks for."""
+    columns, explain = list[str](), dict[str, str]()
+    for name, value in parse_qsl(request.query_string, keep_blank_values=True):
+        if name == "passthrough":
+            columns.append(value)
+        elif name in EXPLAIN_OPTIONS:
+            explain[name] = value
+        else:
+            raise InvalidInput(
+                f"The query string has the option {name!r}: the options are passthrough,"
+                f" {', '.join(EXPLAIN_OPTIONS)}"
+            )
+    if explain and best_media_type(request.headers.get("accept"), tuple(ENCODERS)) == NPY:
+        raise InvalidInput(f"{NPY} cannot have explanations: accept JSON or CSV")
+    return columns or None, parse_explain(explain) if explain else None

@@ -10,35 +10,42 @@ from ..codecs.csv_writer import write_csv
 from ..codecs.npy import write_npy
 from ..inference import Output, Prediction
 from ..schema import columns_to_records
+from ..scoring import Query
+from ._explanations import contribution_columns
+from .native_explanations import EXPLANATION_COLUMNS, contributions, describe_explanations
 
-__all__ = ["ENCODERS", "JSON"]
+__all__ = ["ENCODERS", "JSON", "NPY"]
 
 JSON = "application/json"
+NPY = "application/x-npy"
 
 _STEP = 4096
 """Rows encoded at a time. As Python objects they take ten times the memory of their JSON."""
 
 
-def _encode_json(prediction: Prediction, members: Mapping[str, Any], *, single: bool) -> bytes:
+def _encode_json(prediction: Prediction, query: Query, members: Mapping[str, Any]) -> bytes:
     """Encode *prediction* as a JSON object to which *members* are added.
 
-    If *single*, the object is the prediction of the only row. Otherwise it has an array ``predictions``.
+    The object is the prediction of the only row for a query of a single row. Otherwise it has an array
+    ``predictions``.
     """
     if prediction.warnings:
         members = {**members, "warnings": list(prediction.warnings)}
-    if single:
+    if query.explain is not None:
+        members = {**members, "explanation": describe_explanations(prediction)}
+    if query.single:
         return msgspec.json.encode({**_rows(prediction, slice(0, 1))[0], **members})
     chunks = [msgspec.json.encode(rows)[1:-1] for rows in _steps(prediction)]
     return b'{"predictions":[' + b",".join(chunks) + b"]," + msgspec.json.encode(members)[1:]
 
 
-def _encode_ndjson(prediction: Prediction) -> bytes:
+def _encode_ndjson(prediction: Prediction, query: Query) -> bytes:  # noqa: ARG001  as all encoders
     encode_lines = msgspec.json.Encoder().encode_lines
     return b"".join(map(encode_lines, _steps(prediction)))
 
 
-def _encode_csv(prediction: Prediction) -> bytes:
-    """Encode the passthrough columns, then a column ``prediction`` and a column for each class."""
+def _encode_csv(prediction: Prediction, query: Query) -> bytes:
+    """Encode the passthrough columns, a column ``prediction``, one for each class, and the explanations."""
     columns: list[tuple[str, Any]] = list((prediction.passthrough_columns or {}).items())
     for output in prediction.outputs:
         prefix = f"{output.name}_" if len(prediction.outputs) > 1 else ""
@@ -48,10 +55,11 @@ def _encode_csv(prediction: Prediction) -> bytes:
                 (f"{prefix}probability_{label}", column)
                 for label, column in zip(_labels(output), output.probabilities.T, strict=True)
             ]
+    columns += contribution_columns(prediction, query, EXPLANATION_COLUMNS)
     return write_csv(columns, len(prediction))
 
 
-def _encode_npy(prediction: Prediction) -> bytes:
+def _encode_npy(prediction: Prediction, query: Query) -> bytes:  # noqa: ARG001  as all encoders
     """Encode an array of shape (rows,), or of shape (rows, outputs) for several outputs."""
     values = [output.values for output in prediction.outputs]
     return write_npy(values[0] if len(values) == 1 else np.column_stack(values))
@@ -61,7 +69,7 @@ ENCODERS: Mapping[str, Callable[..., bytes]] = {
     JSON: _encode_json,
     "text/csv": _encode_csv,
     "application/x-ndjson": _encode_ndjson,
-    "application/x-npy": _encode_npy,
+    NPY: _encode_npy,
 }
 """Encoders by the media type of their result. The first one is the default."""
 
@@ -90,6 +98,9 @@ def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
         labels = _labels(output)
         rows = output.probabilities[span].tolist()
         columns["probabilities"] = [dict(zip(labels, row, strict=True)) for row in rows]
+    if output.explanations is not None:
+        columns["explanations"] = [contributions(row) for row in output.explanations[span]]
+        columns["remaining_strength"] = [row.remaining for row in output.explanations[span]]
     return columns
 
 

@@ -15,7 +15,6 @@ from ..schema import Table
 
 __all__ = [
     "LINKS",
-    "Attribution",
     "Link",
     "Method",
     "Numbers",
@@ -36,18 +35,6 @@ TransformFn: TypeAlias = Callable[[Table], Any]
 _TOLERANCE = 1e-9
 
 
-class Attribution(NamedTuple):
-    """Strengths for some rows.
-
-    Attributes:
-        base_values: Mean predictions for the background rows, of shape (numbers,).
-        strengths: Strengths of shape (rows, columns, numbers).
-    """
-
-    base_values: Numbers
-    strengths: Numbers
-
-
 class Link(NamedTuple):
     """Space of the strengths, and the function that converts totals in it to the model's numbers."""
 
@@ -61,21 +48,26 @@ class Method(Protocol):
     Attributes:
         name: Name of the method, as in `Explanations`.
         link: Space of the strengths.
+        base_values: Mean predictions for the background rows, of shape (numbers,).
         rows_per_call: Largest number of rows in one call, which limits its memory and its duration.
     """
 
     name: str
     link: Link
+    base_values: Numbers
     rows_per_call: int
 
-    def attribute(self, table: Table, numbers: Numbers) -> Attribution:
-        """Return the strengths for the rows of *table*, for which the model predicted *numbers*."""
+    def attribute(self, table: Table, numbers: Numbers) -> Numbers:
+        """Return the strengths for the rows of *table*, for which the model predicted *numbers*.
+
+        The strengths have the shape (rows, columns, numbers).
+        """
 
 
-def is_additive(attribution: Attribution, link: Link, numbers: Numbers) -> bool:
-    """Return whether base values and strengths add up to the predicted *numbers*, except for rounding."""
+def is_additive(method: Method, strengths: Numbers, numbers: Numbers) -> bool:
+    """Return whether base values and *strengths* add up to the predicted *numbers*, except for rounding."""
     with np.errstate(all="ignore"):
-        totals = link.to_numbers(attribution.base_values + attribution.strengths.sum(axis=1))
+        totals = method.link.to_numbers(method.base_values + strengths.sum(axis=1))
         # A comparison with NaN is False.
         return bool((np.abs(totals - numbers) <= _TOLERANCE * np.maximum(1.0, np.abs(numbers))).all())
 

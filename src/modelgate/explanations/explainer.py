@@ -76,7 +76,8 @@ def create_explainer(model: ExplainedModel, background: Table, options: Explanat
         methods += [] if exact is None else [exact]
     link = LINKS["value" if model.kind == "several" else model.kind][0]
     fallback = PermutationMethod(model.score, model.columns, background, options.permutations, link)
-    if not is_additive(fallback.attribute(tested, numbers[:_TESTED_ROWS]), link, numbers[:_TESTED_ROWS]):
+    strengths = fallback.attribute(tested, numbers[:_TESTED_ROWS])
+    if not is_additive(fallback, strengths, numbers[:_TESTED_ROWS]):
         raise ConfigurationError("the model must predict finite numbers for combinations of background rows")
     explainer = Explainer([*methods, fallback], options, model.columns)
     row = background.slice(0, 1)
@@ -94,7 +95,7 @@ def _find_exact_method(
     try:
         for method in _candidates(model, background, numbers.shape[1], options):
             if all(
-                is_additive(method.attribute(part, numbers[start:stop]), method.link, numbers[start:stop])
+                is_additive(method, method.attribute(part, numbers[start:stop]), numbers[start:stop])
                 for part, start, stop in _parts(background, method.rows_per_call)
             ):
                 return method

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..schema import Table
-from .attribution import Attribution, Link, Numbers, TransformFn, margins
+from .attribution import Link, Numbers, TransformFn, margins
 from .origins import Unattributable
 
 __all__ = ["LinearMethod"]
@@ -61,7 +61,7 @@ class LinearMethod:
             raise Unattributable
         self._transform = transform
         self._mean = np.asarray(transform(background).mean(axis=0), dtype=np.float64).reshape(-1)
-        self._base_values: Numbers = self._mean @ coefficients + intercept
+        self.base_values: Numbers = self._mean @ coefficients + intercept
         weights = np.zeros((features, columns, count))
         weights[np.arange(features), list(origins)] = coefficients
         self._weights = weights.reshape(features, -1)
@@ -69,7 +69,7 @@ class LinearMethod:
         self.link = link
         self.rows_per_call = max(1, _MAX_STRENGTHS // (columns * count))
 
-    def attribute(self, table: Table, numbers: Numbers) -> Attribution:  # noqa: ARG002  see `Method`
+    def attribute(self, table: Table, numbers: Numbers) -> Numbers:  # noqa: ARG002  see `Method`
         """Return the exact contributions for the rows of *table*."""
         features = self._transform(table)
         if isinstance(features, np.ndarray):
@@ -77,4 +77,4 @@ class LinearMethod:
         else:
             # A sparse matrix. Subtracting the mean from it would fill it.
             strengths = features @ self._weights - self._mean @ self._weights
-        return Attribution(self._base_values, np.asarray(strengths).reshape(self._shape))
+        return np.asarray(strengths).reshape(self._shape)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..schema import Column, Table
-from .attribution import Attribution, Link, Numbers, ScoreFn
+from .attribution import Link, Numbers, ScoreFn
 
 __all__ = ["BACKGROUND_ROWS", "PermutationMethod"]
 
@@ -65,12 +65,12 @@ class PermutationMethod:
             background = background.select(chosen)
         self._background = background
         self._coalitions = _sample_coalitions([column.name for column in columns], pairs)
-        self._base_values: Numbers = score(background).mean(axis=0)
+        self.base_values: Numbers = score(background).mean(axis=0)
         self.link = link
         scored = max(1, (len(self._coalitions.masks) - 2) * len(background))
         self.rows_per_call = max(1, _SCORED_ROWS // scored)
 
-    def attribute(self, table: Table, numbers: Numbers) -> Attribution:
+    def attribute(self, table: Table, numbers: Numbers) -> Numbers:
         """Return the contributions for the rows of *table*, for which the model predicted *numbers*."""
         masks, weights = self._coalitions
         replaced = masks[:-2]
@@ -80,8 +80,9 @@ class PermutationMethod:
             scores = self._score(self._combine(table, replaced))
             grouped = scores.reshape(len(table), len(replaced), len(self._background), -1)
             values[:, :-2] = grouped.mean(axis=2)
-        values[:, -2], values[:, -1] = self._base_values, numbers
-        return Attribution(self._base_values, np.einsum("cs,rsn->rcn", weights, values))
+        values[:, -2], values[:, -1] = self.base_values, numbers
+        strengths: Numbers = np.einsum("cs,rsn->rcn", weights, values)
+        return strengths
 
     def _combine(self, table: Table, masks: npt.NDArray[np.bool_]) -> Table:
         """Return each row of *table* combined by each mask with each background row, in this order."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import ConfigurationError
 from ..schema import Table
-from .attribution import Attribution, Link, Numbers, TransformFn, margins
+from .attribution import Link, Numbers, TransformFn, margins
 from .origins import Unattributable
 
 __all__ = ["TreeMethod", "is_tree_model"]
@@ -69,10 +69,10 @@ class TreeMethod:
         self._count = count
         self._sums = np.zeros((len(origins), columns))
         self._sums[np.arange(len(origins)), list(origins)] = 1
-        self._base_values = self._numbers(np.atleast_1d(self._explainer.expected_value)[None])[0]
+        self.base_values = self._numbers(np.atleast_1d(self._explainer.expected_value)[None])[0]
         self.link = link
 
-    def attribute(self, table: Table, numbers: Numbers) -> Attribution:  # noqa: ARG002  see `Method`
+    def attribute(self, table: Table, numbers: Numbers) -> Numbers:  # noqa: ARG002  see `Method`
         """Return the contributions for the rows of *table*."""
         features = self._transform(table)
         features = features if isinstance(features, np.ndarray) else features.toarray()
@@ -80,7 +80,8 @@ class TreeMethod:
         # Shapes: (rows, features), or (rows, features, numbers).
         by_feature = self._numbers(values.reshape(-1, *values.shape[2:]))
         by_feature = by_feature.reshape(*values.shape[:2], self._count)
-        return Attribution(self._base_values, np.einsum("rfn,fc->rcn", by_feature, self._sums))
+        strengths: Numbers = np.einsum("rfn,fc->rcn", by_feature, self._sums)
+        return strengths
 
     def _numbers(self, values: Numbers) -> Numbers:
         """Return *values* of shape (any, numbers)."""

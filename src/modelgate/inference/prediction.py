@@ -150,6 +150,11 @@ class Prediction(msgspec.Struct, eq=False):
         """Probabilities of the first output, of shape (rows, classes); None if there are none."""
         return self.outputs[0].probabilities
 
+    @property
+    def explanations(self) -> Sequence[RowExplanation] | None:
+        """Explanation of each row for the first output; None if the request asks for none."""
+        return self.outputs[0].explanations
+
 
 class NonFiniteError(ValueError):
     """A model predicted NaN or an infinity, which JSON cannot represent.

@@ -97,9 +97,16 @@ class OperationBuilder:
             "responses": {str(status): _ref("responses", f"{name}_{status}") for status in responses},
             **self._security(spec),
         }
-        for number, path in enumerate(self._paths(dialect), 1):
+        explains = self._description.explains
+        query = [*spec.parameters, *(spec.explanation_parameters if explains else ())]
+        paths = [
+            path
+            for path in self._paths(dialect)
+            if explains or spec.explanation_path is None or not path.endswith(spec.explanation_path)
+        ]
+        for number, path in enumerate(paths, 1):
             operation_id = name if number == 1 else f"{name}_{number}"
-            parameters = [_ref("parameters", "X-Request-ID"), *_path_parameters(path), *spec.parameters]
+            parameters = [_ref("parameters", "X-Request-ID"), *_path_parameters(path), *query]
             post = {"operationId": operation_id, "parameters": parameters, **operation}
             self.paths.setdefault(path, {"post": post})
 

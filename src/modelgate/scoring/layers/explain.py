@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ...errors import AnswerableError, InvalidInput, PredictionError
 from ...explanations import Explain, RowExplanation
-from ...explanations.attribution import Attribution, Method, Numbers, is_additive
+from ...explanations.attribution import Method, Numbers, is_additive
 from ...explanations.describe import describe_rows
 from ...flow import Flow, Handler, run
 from ...inference import Output, Prediction, Predictor
@@ -47,6 +47,10 @@ def _add_explanations(
             f"The number of explanations must be at most {predictor.explainer.limit} (got {explain.count})"
         )
     prediction = yield from call_next(query)
+    if not len(table):
+        for output in prediction.outputs:
+            output.explanations = []
+        return prediction
     try:
         seconds = predictor.explainer.seconds_per_row * len(table)
         read_numbers = partial(explained_numbers, predictor, table, prediction)
@@ -54,12 +58,12 @@ def _add_explanations(
         targets = _targets(prediction.outputs, numbers, explain)
         selected = np.logical_or.reduce([target.selected for target in targets])
         attributed = table if selected.all() else table.select(selected)
-        method, attribution = yield from _attribute(predictor, attributed, numbers[selected])
+        method, strengths = yield from _attribute(predictor, attributed, numbers[selected])
     except AnswerableError:
         raise
     except Exception as error:
         raise PredictionError from error
-    described = _Described(query, explain, selected, method, attribution)
+    described = _Described(query, explain, selected, method, strengths)
     if len(attributed) > _MANY_ROWS or is_large(query.rows):
         yield from run(described.set_explanations, targets)
     else:
@@ -110,24 +114,25 @@ def _targets(outputs: Sequence[Output], numbers: Numbers, explain: Explain) -> l
     return targets
 
 
-def _attribute(predictor: Predictor, table: Table, numbers: Numbers) -> Flow[tuple[Method, Attribution]]:
+def _attribute(predictor: Predictor, table: Table, numbers: Numbers) -> Flow[tuple[Method, Numbers]]:
     """Return the strengths of the first method that is additive for all rows of *table*."""
     explainer = predictor.explainer
     assert explainer is not None
     seconds = explainer.seconds_per_row
+    if not len(table):
+        return explainer.methods[0], np.empty((0, len(explainer.columns), numbers.shape[1]))
     for method in explainer.methods:
-        parts: list[Attribution] = []
-        for start in range(0, max(len(table), 1), method.rows_per_call):
+        parts: list[Numbers] = []
+        for start in range(0, len(table), method.rows_per_call):
             part = table.slice(start, start + method.rows_per_call)
             part_numbers = numbers[start : start + method.rows_per_call]
             call = partial(method.attribute, part, part_numbers)
-            attribution = yield from predictor.call(call, seconds * len(part), len(part))
-            if not is_additive(attribution, method.link, part_numbers):
+            strengths = yield from predictor.call(call, seconds * len(part), len(part))
+            if not is_additive(method, strengths, part_numbers):
                 break
-            parts.append(attribution)
+            parts.append(strengths)
         else:
-            strengths = [part.strengths for part in parts]
-            return method, Attribution(parts[0].base_values, np.concatenate(strengths))
+            return method, np.concatenate(parts)
         # The next method takes longer.
         seconds = np.inf
     raise ValueError("no contributions add up to the predictions")
@@ -141,7 +146,7 @@ class _Described:
         explain: Request of the caller.
         selected: Whether each row of the query is explained for any target.
         method: Method by which the rows were explained.
-        attribution: Strengths for the selected rows.
+        strengths: Strengths for the selected rows, of shape (rows, columns, numbers).
     """
 
     def __init__(
@@ -150,7 +155,7 @@ class _Described:
         explain: Explain,
         selected: npt.NDArray[np.bool_],
         method: Method,
-        attribution: Attribution,
+        strengths: Numbers,
     ) -> None:
         assert query.table is not None
         self._rows, self._table = query.rows, query.table
@@ -158,7 +163,7 @@ class _Described:
         self._explain = explain
         self._positions = np.flatnonzero(selected)
         self._method = method
-        self._attribution = attribution
+        self._strengths = strengths
 
     def set_explanations(self, targets: Sequence[_Target]) -> None:
         """Set the explanations of each target's output."""
@@ -166,7 +171,7 @@ class _Described:
             target.output.explanations = self._explain_target(target)
 
     def _explain_target(self, target: _Target) -> list[RowExplanation]:
-        base_values = self._attribution.base_values[target.indices].tolist()
+        base_values = self._method.base_values[target.indices].tolist()
         explanations = [
             RowExplanation(label, self._method.name, self._method.link.space, base, None if is_null else ())
             for label, base, is_null in zip(target.labels, base_values, target.is_null.tolist(), strict=True)
@@ -174,7 +179,7 @@ class _Described:
         # Rows among the attributed ones, because several outputs share one attribution.
         chosen = np.flatnonzero(target.selected[self._positions])
         rows = self._positions[chosen].tolist()
-        strengths = self._attribution.strengths[chosen, :, target.indices[rows]]
+        strengths = self._strengths[chosen, :, target.indices[rows]]
         described = describe_rows(
             [explanations[row] for row in rows],
             strengths,
