@@ -26,6 +26,12 @@ _LIMITS = {
     "X-RateLimit-Reset": "End of that window, in seconds since the epoch",
 }
 
+_EXPLANATION_HEADERS = {
+    "X-Explanation-Method": "How the predictions are explained: linear, tree or permutation",
+    "X-Explanation-Space": "Unit of the strengths: value, link, probability or margin",
+    "X-Explanation-Base-Value": "Prediction to which the strengths add, if it is the same for all rows",
+}
+
 
 class OperationBuilder:
     """Builder of the operations of a deployment, and of the components that they share.
@@ -160,6 +166,11 @@ class OperationBuilder:
             media_type = _media_type(response)
             predictions["example"] = _decode(media_type, response.body)
         headers = self._response_headers([response] if response is not None else [])
+        if self._description.explains and spec.explanation_parameters:
+            headers |= {
+                name: {"description": text, "schema": {"type": "string"}}
+                for name, text in _EXPLANATION_HEADERS.items()
+            }
         content = {media_type: predictions, **content}
         return {"description": "The predictions", "headers": headers, "content": content}
 
