@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import keys, mount
+    from . import humility, keys, mount
     from .context import RequestContext
     from .deployments import Deployment, Rollout, Shadow
     from .errors import (
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         DeploymentUnavailable,
         ExplanationsUnavailable,
         Forbidden,
+        HumilityError,
         InsufficientScope,
         InvalidInput,
         InvalidValues,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from .flow import Flow, Handler, Layer, Wait, WorkerPool, adrive, drive, run, stack
     from .gate import Gate
     from .http import CallNext, Request, Response
-    from .inference import Output, Prediction, Predictor
+    from .inference import Exposure, Output, Prediction, Predictor
     from .layers import (
         AccessLog,
         Admission,
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
         WithScoring,
     )
     from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore
-    from .schema import CSV, Column, Schema, SplitRows, Table
+    from .schema import CSV, Column, ImageSpec, Schema, SplitRows, Table
     from .scoring import LoadModel, Query, ResultCache, Round, Threshold, Validate, score
 
 __all__ = [
@@ -91,12 +92,15 @@ __all__ = [
     "Explain",
     "Explanations",
     "ExplanationsUnavailable",
+    "Exposure",
     "Flow",
     "FolderStore",
     "Forbidden",
     "Gate",
     "Handler",
     "HttpsOnly",
+    "HumilityError",
+    "ImageSpec",
     "InsufficientScope",
     "InvalidInput",
     "InvalidValues",
@@ -150,6 +154,7 @@ __all__ = [
     "WorkerPool",
     "adrive",
     "drive",
+    "humility",
     "keys",
     "mount",
     "run",
@@ -180,7 +185,7 @@ if not TYPE_CHECKING:  # With a module __getattr__, type checkers would accept a
 
     def __getattr__(name: str) -> Any:
         """Import and cache a public name (PEP 562)."""
-        if name in (*_PACKAGES, "dialects", "keys", "mount"):
+        if name in (*_PACKAGES, "dialects", "humility", "keys", "mount"):
             return _import_package(name)
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

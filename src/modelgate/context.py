@@ -129,6 +129,16 @@ class RequestContext:
             message, details = suggest_deployments(self.deployment, self._accessible_deployments())
             error.add_hint(message, **details)
 
+    def readable_deployments(self) -> list[str]:
+        """Return the deployments that the key permits to describe, sorted by name."""
+        assert self.catalog is not None
+        principal = self.principal
+        return sorted(
+            name
+            for name in self.catalog
+            if principal is None or principal.can_access(name) or principal.can_access(name, "read")
+        )
+
     def _accessible_deployments(self) -> list[str]:
         """Return the deployments on which the caller may perform the action."""
         # A public route has checked no key, so its caller may be anyone.

@@ -22,6 +22,7 @@
     - UnsupportedMediaType      415
     - ExplanationsUnavailable   422
     - RateLimitExceeded         429
+    - HumilityError             480
   + ServingError                5xx   the caller can only retry
     - PredictionError           500
     - Overloaded                503
@@ -49,6 +50,7 @@ __all__ = [
     "DeploymentUnavailable",
     "ExplanationsUnavailable",
     "Forbidden",
+    "HumilityError",
     "InsufficientScope",
     "InvalidInput",
     "InvalidValues",
@@ -220,7 +222,8 @@ class UnknownColumns(InvalidInput):
 
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = list(columns)
-        super().__init__(f"Columns expected but not found: {', '.join(self.columns)}")
+        message = f"Columns expected but not found: {', '.join(self.columns)}"
+        super().__init__(message, details={"columns": self.columns})
 
 
 class Unauthorized(RequestError):
@@ -372,6 +375,25 @@ class RateLimitExceeded(RequestError):
             f"Rate limit of {limit} exceeded: try again in {retry_after} s",
             headers={**(headers or {}), "retry-after": str(retry_after)},
         )
+
+
+class HumilityError(RequestError):
+    """A humility rule rejects a row, and with it the whole request.
+
+    The status is the one of DataRobot, which has no registered meaning.
+
+    Attributes:
+        rows: Indices of the rows that triggered the rule, from 0.
+    """
+
+    status = 480
+    code = "humility_error"
+    # From "Making predictions with humility monitoring" of the DataRobot Prediction API.
+    default_message = "Humility ReturnError action triggered."
+
+    def __init__(self, rows: Sequence[int] = ()) -> None:
+        self.rows = list(rows)
+        super().__init__(details={"rows": self.rows})
 
 
 class ServingError(AnswerableError):

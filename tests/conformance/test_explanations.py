@@ -13,6 +13,7 @@ from modelgate import (
     Explain,
     Explanations,
     ExplanationsUnavailable,
+    Exposure,
     Gate,
     InvalidInput,
     ModelPackage,
@@ -24,6 +25,7 @@ from modelgate import (
     Schema,
     SplitRows,
 )
+from modelgate.humility import OutlyingInput, OverridePrediction
 from support.keys import KEY
 from support.mounts import Mounted
 
@@ -58,7 +60,7 @@ def test_explanations_of_several_rows(mount, package, wine_row):
         strengths = [abs(item["strength"]) for item in row["explanations"]]
         assert 2 == len(strengths)
         assert sorted(strengths, reverse=True) == strengths
-        assert {row["prediction"]} == {item["label"] for item in row["explanations"]}
+        assert row["prediction"] == row["explanation_label"]
         for item in row["explanations"]:
             assert sent[item["feature"]] == item["value"]
             assert type(sent[item["feature"]]) is type(item["value"])
@@ -228,6 +230,38 @@ def test_value_of_a_column_that_was_left_out_is_null_or_the_default():
     assert [("y", None, 7.0), ("z", 2.0, 2.0), ("x", 1, 1.0)] == [
         (item.feature, item.value, item.strength) for item in explanation.contributions
     ]
+
+
+def test_model_of_rates_is_explained_without_the_exposure():
+    """Its own value: the rate, not the number that includes the exposure."""
+    deployment = Deployment(
+        "claims",
+        lambda table: table["x"] + table["y"],
+        schema=SCHEMA,
+        exposure=Exposure("years", "rate"),
+        explanations=Explanations(background=BACKGROUND),
+    )
+    rows = SplitRows(None, [[3, 5, 10]])
+    prediction = Gate([deployment], keys="open").score("claims", rows, explain=3)
+
+    assert [80.0] == prediction.values.tolist()
+    assert [("y", 5, 5.0), ("x", 3, 3.0)] == [
+        (item.feature, item.value, item.strength) for item in prediction.explanations[0].contributions
+    ]
+
+
+def test_overridden_prediction_is_explained_as_the_model_predicts_it():
+    deployment = Deployment(
+        "claims",
+        lambda table: table["x"] + table["y"],
+        schema=SCHEMA,
+        humility=[OutlyingInput("x", lower=0, upper=1, action=OverridePrediction(5220))],
+        explanations=Explanations(background=BACKGROUND),
+    )
+    prediction = Gate([deployment], keys="open").score("claims", {"x": 3, "y": 5}, explain=3)
+
+    assert [5220] == prediction.values.tolist()
+    assert [5.0, 3.0] == [item.strength for item in prediction.explanations[0].contributions]
 
 
 def test_predictions_that_are_null_are_not_explained():

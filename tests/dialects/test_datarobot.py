@@ -23,11 +23,22 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from modelgate import Column, ConfigurationError, Deployment, Explanations, Gate, Output, Prediction, Schema
+from modelgate import (
+    Column,
+    ConfigurationError,
+    Deployment,
+    Explanations,
+    Exposure,
+    Gate,
+    Output,
+    Prediction,
+    Schema,
+)
 from modelgate import errors as tree
 from modelgate.dialects import DataRobot, datarobot
 from modelgate.dialects import _row_body as row_bodies
 from modelgate.http import PLAIN_JSON
+from modelgate.humility import NoOperation, OverridePrediction, ThrowError, UncertainPrediction
 from modelgate.testing import Client, request
 
 KEY = "the-API-key-of-a-deployment"
@@ -144,6 +155,57 @@ def build_client(function, interface, *, dialect=None, schema=SCHEMA, limits=Non
     deployment = Deployment("5f4e1b", function, schema=schema, **{"decimals": None, **options})
     gate = Gate([deployment], keys={KEY: "5f4e1b"}, dialects=[dialect or DataRobot()], limits=limits)
     return Client(getattr(gate, interface), headers=BEARER)
+
+
+# "Making predictions with humility monitoring", "No Operation" and "Override Prediction"
+HUMILITY_RESPONSE = """
+{
+  "data": [
+    {
+      "predictionValues": [
+        {
+          "value": 122.8034057617,
+          "label": "length"
+        }
+      ],
+      "prediction": 122.8034057617,
+      "rowId": 99,
+      "humility": [
+        {
+          "ruleId": "5ebad4735f11b33a38ff3e0d",
+          "triggered": true,
+          "ruleName": "Uncertain Prediction Trigger"
+        }
+      ]
+    }
+  ]
+}
+"""
+OVERRIDE_RESPONSE = """
+{
+  "data": [
+    {
+      "predictionValues": [
+        {
+          "value": 122.8034057617,
+          "label": "length"
+        }
+      ],
+      "prediction": 5220,
+      "rowId": 99,
+      "humility": [
+        {
+          "ruleId": "5ebad4735f11b33a38ff3e0d",
+          "triggered": true,
+          "ruleName": "Uncertain Prediction Trigger"
+        }
+      ]
+    }
+  ]
+}
+"""
+# "Throw Error"
+HUMILITY_ERROR = b'{"message":"Humility ReturnError action triggered."}'
 
 
 def compact_json(document):
@@ -296,6 +358,100 @@ def cut_fields(body, *ends):
     return zip(body.splitlines()[1:], ends, strict=True)
 
 
+EXPOSURE = Exposure("exposure", model_predicts="rate")
+EXPOSED_ROWS = [{**ROWS[0], "exposure": 0.5}]
+
+
+def predict_rates(table):
+    return [0.1462] * len(table)
+
+
+@pytest.mark.parametrize("query", ["", "excludeAdjustedPredictions=TRUE", "excludeAdjustedPredictions=1"])
+def test_adjusted_predictions_are_excluded_by_default(interface, query):
+    """ "Making Prediction Explanations", excludeAdjustedPredictions. The prediction includes the exposure."""
+    client = build_client(predict_rates, interface, target="claims", exposure=EXPOSURE)
+    answer = client.post(f"{PREDICT}?{query}", json=EXPOSED_ROWS)
+
+    assert (
+        b'{"data":[{"predictionValues":[{"value":0.0731,"label":"claims"}],"prediction":0.0731,"rowId":0}]}'
+    ) == answer.body
+
+
+@pytest.mark.parametrize("query", ["excludeAdjustedPredictions=false", "exclude%41djustedPredictions=0"])
+def test_adjusted_predictions_are_per_unit_of_exposure(interface, query):
+    """ "Response schema", adjustedPrediction and adjustedPredictionValues."""
+    client = build_client(predict_rates, interface, target="claims", exposure=EXPOSURE)
+    answer = client.post(f"{PREDICT}?{query}", json=EXPOSED_ROWS)
+    as_csv = client.post(f"{PREDICT}?{query}", json=EXPOSED_ROWS, headers={"accept": "text/csv"})
+
+    assert (
+        b'{"data":[{"predictionValues":[{"value":0.0731,"label":"claims"}],"prediction":0.0731,"rowId":0,'
+        b'"adjustedPrediction":0.1462,"adjustedPredictionValues":[{"value":0.1462,"label":"claims"}]}]}'
+    ) == answer.body
+    assert b"claims_PREDICTION,claims_ADJUSTED_PREDICTION\n0.0731,0.1462\n" == as_csv.body
+
+
+def test_adjusted_predictions_of_several_outputs(interface):
+    def predict(table):
+        return {"claims": [0.5], "visits": [3]}
+
+    client = build_client(predict, interface, exposure=EXPOSURE)
+    answer = client.post(f"{PREDICT}?excludeAdjustedPredictions=false", json=EXPOSED_ROWS)
+    row = answer.json()["data"][0]
+
+    assert {"claims": 0.25, "visits": 1.5} == row["prediction"]
+    assert {"claims": 0.5, "visits": 3.0} == row["adjustedPrediction"]
+    assert [{"value": 0.5, "label": "claims"}, {"value": 3.0, "label": "visits"}] == row[
+        "adjustedPredictionValues"
+    ]
+
+
+def test_error_of_an_exposure_names_the_row(interface):
+    client = build_client(predict_rates, interface, exposure=EXPOSURE)
+    answer = client.post(PREDICT, json=[*EXPOSED_ROWS, {**EXPOSED_ROWS[0], "exposure": 0}])
+
+    expected = {"message": "Invalid input data: exposure must be a finite number above 0 (row 1)"}
+    assert (422, expected) == (answer.status, answer.json())
+
+
+def predict_length(table):
+    return [*[120.5] * (len(table) - 1), 122.8034057617]
+
+
+def build_humble_client(interface, action):
+    rule = UncertainPrediction(0, 122, action=action, rule_id="5ebad4735f11b33a38ff3e0d")
+    return build_client(predict_length, interface, target="length", humility=[rule])
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [(NoOperation(), HUMILITY_RESPONSE), (OverridePrediction(5220), OVERRIDE_RESPONSE)],
+    ids=["no operation", "override"],
+)
+def test_humility_is_reported(interface, action, expected):
+    """The documents show the last of a hundred rows; the others have no key ``humility``."""
+    answer = build_humble_client(interface, action).post(PREDICT, json=ROWS * 50)
+    body = compact_json(expected)
+
+    assert answer.body.endswith(b"," + body.removeprefix(b'{"data":['))
+    assert 1 == answer.body.count(b"humility")
+
+
+def test_humility_throws_an_error(interface):
+    """The document has nothing but the message."""
+    answer = build_humble_client(interface, ThrowError()).post(PREDICT, json=ROWS * 50)
+
+    assert (480, HUMILITY_ERROR) == (answer.status, answer.body)
+
+
+def test_humility_ends_no_csv_column(interface):
+    """ "Output format" has none for it."""
+    client = build_humble_client(interface, OverridePrediction(5220))
+    answer = client.post(PREDICT, json=ROWS, headers={"accept": "text/csv"})
+
+    assert b"length_PREDICTION\n120.5\n5220.0\n" == answer.body
+
+
 def test_response_of_regression(interface):
     """ "Making predictions with humility monitoring", the first example without its rule."""
     client = build_client(lambda table: [122.8034057617], interface, target="length")
@@ -320,6 +476,23 @@ def test_response_has_positive_class_first(interface):
         b"readmitted_no_PREDICTION,readmitted_yes_PREDICTION,readmitted_PREDICTION,THRESHOLD,POSITIVE_CLASS\n"
         b"0.75,0.25,yes,0.8,no\n"
     )
+
+
+def test_prediction_threshold_is_left_out_if_it_is_not_that_of_the_labels(interface):
+    """The model decides by something else, as an SVC does."""
+    model = build_classifier(0.25, 0.75)
+
+    def predict_reversed(table):
+        prediction = model(table)
+        prediction.outputs[0].values = prediction.outputs[0].values[::-1]
+        return prediction
+
+    client = build_client(predict_reversed, interface)
+    body = client.post(PREDICT, json=ROWS).body
+    as_csv = client.post(PREDICT, json=ROWS, headers={"accept": "text/csv"}).body
+
+    assert b"predictionThreshold" not in body
+    assert b"0.25,0.75,1,,1\n0.75,0.25,0,,1\n" == as_csv.split(b"\n", 1)[1]
 
 
 def predict_multiclass(table):
@@ -563,12 +736,14 @@ TIME_SERIES = "time series predictions are not available for this deployment"
         ("explanationAlgorithm=shap", 422, NO_CHOICE),
         ("explanationAlgorithm=xemp&maxExplanations=3", 422, NO_CHOICE),
         (
-            "excludeAdjustedPredictions=false",
+            "excludeAdjustedPredictions=no",
             422,
-            (
-                "'excludeAdjustedPredictions': exposure-adjusted predictions are not available"
-                " for this deployment"
-            ),
+            "'excludeAdjustedPredictions': value must be true or false",
+        ),
+        (
+            "excludeAdjustedPredictions=",
+            422,
+            "'excludeAdjustedPredictions': blank value is not allowed",
         ),
         ("forecastPoint=1961-01-01T00:00:00", 422, f"'forecastPoint': {TIME_SERIES}"),
         (
@@ -595,11 +770,12 @@ def test_query_parameter_errors(interface, query, status, message):
         "maxExplanations=0&maxNgramExplanations=0&thresholdLow=null&thresholdHigh=null",
         "excludeAdjustedPredictions=true",
         "excludeAdjustedPredictions=True",
+        "excludeAdjustedPredictions=false",
         "relaxKnownInAdvanceFeaturesCheck=False",
     ],
 )
 def test_query_parameters_that_turn_features_off(interface, query):
-    """datarobot-predict always sends maxExplanations=0."""
+    """datarobot-predict always sends maxExplanations=0. Adjusted predictions need an exposure."""
     answer = build_client(FILE_MODEL, interface).post(f"{PREDICT}?{query}", json=ROWS)
 
     assert compact_json(FILE_RESPONSE) == answer.body

@@ -277,9 +277,8 @@ def build_explaining_client(interface):
 
 EXPLAINED = {
     "prediction": 82.0,
-    "explanations": [
-        {"feature": "age", "value": 41, "strength": 42.0, "qualitative_strength": "+++", "label": "cost"}
-    ],
+    "explanations": [{"feature": "age", "value": 41, "strength": 42.0, "qualitative_strength": "+++"}],
+    "explanation_label": "cost",
     "remaining_strength": 0.0,
 }
 

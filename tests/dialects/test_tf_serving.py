@@ -206,7 +206,6 @@ def test_large_bodies_give_the_same_predictions(build_client, rows):
         ({"inputs": {"y": [1]}}, "Prediction failed due to missing input data: x"),
         ({"instances": [1] * 10_001}, "10001 rows are more than the 10000"),
         ({"instances": [1], "signature_name": "tensorflow/serving/regress"}, "signature_name must be"),
-        ({"instances": [1], "signature_name": None}, "signature_name must be"),
     ],
 )
 def test_request_errors(client, document, message):

@@ -27,7 +27,7 @@ from modelgate.http import (
     error_response,
     parse_authorization,
 )
-from modelgate.http.body import read_json, require_json
+from modelgate.http.body import read_json, read_json_body
 from modelgate.testing import StubHandler, request
 
 KEY = "k" * 16
@@ -209,21 +209,41 @@ def test_response_copies_its_headers():
         'application/json; charset="UTF8"',
     ],
 )
-def test_require_json_accepts_json(content_type):
-    assert (
-        require_json(request(headers={} if content_type is None else {"content-type": content_type})) is None
-    )
+def test_read_json_body_accepts_json(content_type):
+    headers = {} if content_type is None else {"content-type": content_type}
+
+    assert b"1" == drive(read_json_body(request(body=b"1", headers=headers)))
 
 
 @pytest.mark.parametrize(
-    "content_type", ["text/plain", "application/jsonp", "text/csv", "; charset=utf-8", "json", "*/*"]
+    "content_type",
+    ["application/jsonp", "text/csv", "; charset=utf-8", "json", "*/*", "text/plain; charset=utf-16"],
 )
-def test_require_json_rejects_other_media_types(content_type):
+def test_read_json_body_rejects_other_media_types(content_type):
     """The response names the accepted one."""
     with pytest.raises(UnsupportedMediaType) as info:
-        require_json(request(headers={"content-type": content_type}))
+        drive(read_json_body(request(body=b"[1]", headers={"content-type": content_type})))
 
-    assert {"accept": "application/json"} == info.value.headers
+    assert info.value.headers["accept"].startswith("application/json")
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "Text/Plain;charset=UTF-8"])
+def test_read_json_body_accepts_plain_text_that_is_an_object_or_array(content_type):
+    """As `fetch` in a browser sends a string."""
+    headers = {"content-type": content_type}
+    for body in (b'{"a": 1}', b" \n[1"):
+        assert body == drive(read_json_body(request(body=body, headers=headers)))
+    for body in (b"", b"a,b\n1,2\n", b'"[1]"'):
+        with pytest.raises(UnsupportedMediaType):
+            drive(read_json_body(request(body=body, headers=headers)))
+
+
+def test_read_json_body_accepts_further_media_types():
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+
+    assert b"[1]" == drive(
+        read_json_body(request(body=b"[1]", headers=headers), "application/x-www-form-urlencoded")
+    )
 
 
 def test_read_json():

@@ -1,5 +1,6 @@
 """Blocking and asyncio clients, both based on `Session`."""
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -34,6 +35,18 @@ def httpx_package() -> Any:
     except ImportError:
         raise ConfigurationError('a client needs httpx: pip install "modelgate[client]"') from None
     return httpx
+
+
+def _options(passthrough: Sequence[str], explain: int | Explain | None, *, adjusted: bool) -> dict[str, Any]:
+    """Return the options of the query string. One that is None or empty is not sent."""
+    options = {"passthrough": passthrough, "adjusted": "true" if adjusted else None}
+    if explain is None:
+        return options
+    explain = Explain(explain) if isinstance(explain, int) else explain
+    # As texts, because a number 0 would not be sent.
+    thresholds = {"threshold_low": explain.threshold_low, "threshold_high": explain.threshold_high}
+    set_thresholds = {name: repr(value) for name, value in thresholds.items() if value is not None}
+    return {**options, "explain": explain.count, **set_thresholds}
 
 
 class _BaseClient(Generic[H]):
@@ -95,25 +108,36 @@ class Client(_BaseClient["httpx.Client"]):
         return httpx_package().Client()  # type: ignore[no-any-return]
 
     def predict(
-        self, rows: Any, *, explain: int | Explain | None = None, progress: Progress | None = None
+        self,
+        rows: Any,
+        *,
+        passthrough: Sequence[str] = (),
+        explain: int | Explain | None = None,
+        adjusted: bool = False,
+        progress: Progress | None = None,
     ) -> Predictions:
         """Return the predictions for *rows*, in their order.
 
         Args:
             rows: One row as a dict; a list of dicts; a pandas or polars DataFrame; or `modelgate.CSV`.
+            passthrough: Columns of *rows* to return with the predictions, such as an id. The schema need not
+                have them.
             explain: Number of contributions to return for each row, or `modelgate.Explain` with thresholds;
-                see `Predictions.explanations`. None for no explanations.
+                see `OutputPredictions.explanations`. None for no explanations.
+            adjusted: Whether to return predictions for one unit of exposure too, of a deployment with an exposure.
             progress: Function called after each batch with the number of rows done and the total.
 
         Raises:
             ExplanationsUnavailable: The deployment does not explain its predictions.
+            UnknownColumns: *rows* lacks a column of *passthrough*.
             MissingColumns, InvalidValues: Rows do not match the schema. Row numbers refer to *rows*.
             Unauthorized, Forbidden, NotFound: The key is not valid for the deployment, or the URL is
                 wrong.
             RateLimitExceeded, Overloaded: The last attempt failed, or no time is left for another one.
             ConnectionFailed, UnexpectedResponse: There is no gate at the URL, or it does not respond.
         """
-        return drive(self._session.predict(rows, progress, explain))
+        options = _options(passthrough, explain, adjusted=adjusted)
+        return drive(self._session.predict(rows, progress, options))
 
     def close(self) -> None:
         """Close the connections, unless *http* was passed."""
@@ -139,10 +163,17 @@ class AsyncClient(_BaseClient["httpx.AsyncClient"]):
         return httpx_package().AsyncClient()  # type: ignore[no-any-return]
 
     async def predict(
-        self, rows: Any, *, explain: int | Explain | None = None, progress: Progress | None = None
+        self,
+        rows: Any,
+        *,
+        passthrough: Sequence[str] = (),
+        explain: int | Explain | None = None,
+        adjusted: bool = False,
+        progress: Progress | None = None,
     ) -> Predictions:
         """Return the predictions for *rows*; see `Client.predict`."""
-        return await adrive(self._session.predict(rows, progress, explain))
+        options = _options(passthrough, explain, adjusted=adjusted)
+        return await adrive(self._session.predict(rows, progress, options))
 
     async def aclose(self) -> None:
         """Close the connections, unless *http* was passed."""

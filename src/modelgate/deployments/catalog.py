@@ -120,7 +120,7 @@ class LiveDeployment:
     def describe(self) -> Flow[Description]:
         """Return the description of the deployment, see `Catalog.describe`."""
         deployment = self.deployment
-        schema = deployment.schema or (yield from self.model.schema(Query(b"")))
+        schema = deployment.request_schema or (yield from self.model.schema(Query(b"")))
         if not schema.options.show_schema:
             raise Forbidden("This deployment does not show its schema")
         targets = yield from self.model.targets()

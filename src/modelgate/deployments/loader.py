@@ -12,8 +12,9 @@ from weakref import WeakValueDictionary
 from ..errors import ConfigurationError, RequestError, error_context
 from ..explanations import Explanations
 from ..flow import WorkerPool
+from ..humility import HumilityRules
 from ..inference import Predictor, Target
-from ..inference.decision import DecisionRule, is_binary_positive
+from ..inference.decision import DecisionRule, is_binary_positive, resolve_threshold
 from ..inference.explained import enable_explanations
 from ..inference.model_metrics import ModelMetrics
 from ..inference.nonfinite import NullNonFinite
@@ -172,7 +173,7 @@ class Loader:
         manifest = metadata.manifest
         names = output_names(_target(deployment, manifest), len(manifest.classes))
         schema = deployment.schema or deployment.adapt_schema(metadata.schema)
-        schema = schema.with_columns(deployment.columns)
+        schema = deployment.extend_schema(schema.with_columns(deployment.columns))
         version = deployment.version or manifest.version
         return ModelMetadata(schema, list(map(Target, names, manifest.classes)), version)
 
@@ -221,7 +222,7 @@ class Loader:
             )
         predictor.schema = deployment.adapt_schema(predictor.schema)
         with error_context(f"deployment {deployment.name}"):
-            untested = predictor.warm(deployment.example)
+            untested = predictor.warm(_example(deployment, predictor))
         if untested is not None:
             logger.warning(
                 "deployment %s: model was not tested: %s: set example= on the deployment",
@@ -235,18 +236,22 @@ class Loader:
         if manifest is not None:
             threshold = manifest.threshold if threshold is None else threshold
             positive_class = manifest.positive_class if positive_class is None else positive_class
+        threshold, positive_class = resolve_threshold(predictor.model, threshold, positive_class)
         _check_decision(predictor, threshold, positive_class)
-        if package is not None:
-            predictor.size = package.size
-        if threshold is not None or positive_class is not None:
-            rule = DecisionRule(threshold, positive_class)
-            predictor.decision = NullNonFinite(rule) if predictor.nullable else rule
         explanations = Explanations.from_option(deployment.explanations)
         if explanations is not None:
             with error_context(f"deployment {deployment.name}: explanations"):
                 background = _read_background(predictor.schema, explanations, package)
                 method = enable_explanations(predictor, background, explanations)
             logger.info("deployment %s: explanations: method %s", deployment.name, method)
+        _add_exposure(predictor, deployment)
+        if deployment.humility:
+            HumilityRules(deployment.humility).check(predictor.schema, _known_targets(predictor))
+        if package is not None:
+            predictor.size = package.size
+        if threshold is not None or positive_class is not None:
+            rule = DecisionRule(threshold, positive_class)
+            predictor.decision = NullNonFinite(rule) if predictor.nullable else rule
         return predictor
 
 
@@ -278,6 +283,33 @@ def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:
         and named_version.removeprefix("v") != version.removeprefix("v")
     ):
         logger.warning("model %s: version mismatch: the model has version %s", name, version)
+
+
+def _example(deployment: Deployment, predictor: Predictor) -> Mapping[str, Any] | None:
+    """Return the example of the deployment, without an exposure that the model does not take."""
+    example, exposure = deployment.example, deployment.exposure
+    if example is None or exposure is None or exposure.column in predictor.schema.names:
+        return example
+    return {name: value for name, value in example.items() if name != exposure.column}
+
+
+def _add_exposure(predictor: Predictor, deployment: Deployment) -> None:
+    """Add the column of the exposure to the schema of requests, if it is not an input of the model.
+
+    Raises:
+        ConfigurationError: The model cannot have an exposure.
+    """
+    if deployment.exposure is None:
+        return
+    deployment.exposure.check(_known_targets(predictor))
+    schema = deployment.extend_schema(predictor.schema)
+    if schema is not predictor.schema:
+        predictor.schema, predictor.exposure_column = schema, deployment.exposure.column
+
+
+def _known_targets(predictor: Predictor) -> Sequence[Target]:
+    """Return the outputs of the model. Those of a function are only known once it was called."""
+    return predictor.targets if hasattr(predictor.model, "predict") else []
 
 
 def _sample(deployment: Deployment, package: ModelPackage | None) -> list[Mapping[str, Any]]:

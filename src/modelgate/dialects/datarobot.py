@@ -11,8 +11,8 @@ Source: https://docs.datarobot.com, "DataRobot Prediction API" and its reference
     422  {"message": "…"}
 
 With ``Accept: text/csv`` the response is CSV with the columns of the page "Output format". The positive class
-of a binary classifier comes first. Requests for humility, exposure or time series are rejected.
-Explanations are described in `datarobot_explanations`.
+of a binary classifier comes first. Explanations are described in `datarobot_explanations`. Requests for time
+series are rejected.
 
 Extensions to the document:
 
@@ -47,6 +47,7 @@ from ..inference import Prediction
 from ..scoring import Query
 from ._errors import PROBLEM, problem_response
 from ._explanations import explanation_headers
+from ._exposure import EXCLUDE_ADJUSTED, includes_adjusted
 from ._row_body import decode_row_body
 from .datarobot_explanations import (
     EXPLANATION_PARAMETERS,
@@ -169,8 +170,9 @@ class DataRobot:
         self._check_key(request)
         _check_request_line(request)
         passthrough, explain = _parse_passthrough_columns(request.query_string), parse_explain(request)
+        adjusted = includes_adjusted(request.query_string)
         rows = yield from decode_row_body(request)
-        return Query(rows, max_rows=None, passthrough_columns=passthrough, explain=explain)
+        return Query(rows, max_rows=None, passthrough_columns=passthrough, explain=explain, adjusted=adjusted)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
         """Encode one item per row, in the order of the rows, as JSON, or as CSV if the client prefers it."""
@@ -230,7 +232,6 @@ def _check_request_line(request: Request) -> None:
 _TIME_SERIES = "time series predictions are"
 
 _UNAVAILABLE: Mapping[str, tuple[str, str | None]] = {
-    "excludeAdjustedPredictions": ("exposure-adjusted predictions are", "true"),
     "forecastPoint": (_TIME_SERIES, None),
     "relaxKnownInAdvanceFeaturesCheck": (_TIME_SERIES, "false"),
     "predictionsStartDate": (_TIME_SERIES, None),
@@ -254,7 +255,7 @@ def _parse_passthrough_columns(query_string: str) -> Sequence[str] | Literal["al
             if value != "all":
                 raise InvalidInput(f"{name!r}: value is not exactly 'all'")
             is_all = True
-        elif name not in (*_UNAVAILABLE, *EXPLANATION_PARAMETERS, "passthroughColumns"):
+        elif name not in (*_UNAVAILABLE, *EXPLANATION_PARAMETERS, "passthroughColumns", EXCLUDE_ADJUSTED):
             raise InvalidInput(f"{name!r}: {name} is not allowed key")
         elif not value:
             raise InvalidInput(f"{name!r}: blank value is not allowed")

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 
 from ..errors import RequestError
 from ..inference import Target
+from ._exposure import DATAROBOT_ADJUSTED, DATAROBOT_PARAMETER
+from ._humility import DATAROBOT_HUMILITY
 from .datarobot_explanations import EXPLANATION_PATH, EXPLANATION_PROPERTIES, OPENAPI_PARAMETERS
 from .openapi_spec import (
+    OBJECT,
     ROW,
     ROWS,
     WARNINGS,
@@ -43,7 +46,9 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
         prediction=targets_schema(targets),
         rowId={"type": "integer"},
         **EXPLANATION_PROPERTIES,
-        passthroughValues={"type": "object"},
+        passthroughValues=OBJECT,
+        **DATAROBOT_ADJUSTED,
+        **DATAROBOT_HUMILITY,
     )
     return object_schema(["data"], data=array_schema(row), **WARNINGS)
 
@@ -72,6 +77,7 @@ OPENAPI_SPEC = OpenAPISpec(
             "description": "Return all input columns",
             "schema": {"const": "all"},
         },
+        DATAROBOT_PARAMETER,
     ),
     errors=(RequestLineTooLong(),),
     explanation_parameters=OPENAPI_PARAMETERS,

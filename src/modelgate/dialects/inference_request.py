@@ -1,9 +1,12 @@
 """Decoding of inference requests of the Open Inference Protocol to rows; see `read_request`."""
 
+import math
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 
 from ..codecs.json import ANY, count_byte, decode_json, reject_deep_nesting, reject_duplicate_names
 from ..errors import InvalidInput, MalformedBody
@@ -140,10 +143,35 @@ def _binary_size(tensor: _Input) -> int:
 def _read_tensor(tensor: _Input, binary: bytes) -> _Block:
     if tensor.datatype not in DATATYPES:
         raise TensorError(f"the datatype must be one of {', '.join(DATATYPES)}")
+    if len(tensor.shape) > 2:
+        return _read_nested_tensor(tensor, binary)
     rows, columns = parse_shape(tensor.shape)
     if tensor.data is None:
         return _Block(tensor.name, rows, columns, from_binary(tensor.datatype, rows * columns, binary))
     return _Block(tensor.name, rows, columns, from_json(tensor.datatype, rows, columns, tensor.data))
+
+
+def _read_nested_tensor(tensor: _Input, binary: bytes) -> _Block:
+    """Read a tensor of more than two dimensions: one column, whose values are nested lists."""
+    rows, *lengths = tensor.shape
+    rows, size = parse_shape([rows, math.prod(lengths) if min(lengths) > 0 else 0])
+    if tensor.data is None:
+        values = from_binary(tensor.datatype, rows * size, binary)
+    else:
+        values = from_json(tensor.datatype, rows, size, _flatten(tensor.data, tensor.shape))
+    elements = np.fromiter(values, dtype=object, count=len(values))
+    return _Block(tensor.name, rows, 1, elements.reshape(tensor.shape).tolist())
+
+
+def _flatten(data: Any, shape: Sequence[int]) -> Any:
+    """Return the elements of *data*, a flat list or nested lists of *shape*."""
+    for length in shape[1:]:
+        if not (isinstance(data, list) and data and isinstance(data[0], list)):
+            return data
+        if not all(isinstance(item, list) and len(item) == length for item in data):
+            raise TensorError(f"data must be a flat array, or nested arrays of the shape {shape}")
+        data = list(chain.from_iterable(data))
+    return data
 
 
 def _join_tensors(blocks: Sequence[_Block]) -> SplitRows:

@@ -44,6 +44,7 @@ from .openapi_spec import (
     array_schema,
     number_schema,
     object_schema,
+    tuple_schema,
     value_schema,
 )
 from .request_template import RequestTemplate
@@ -58,11 +59,7 @@ _NAMES = {"api_key", "deployment", "input_data"}
 
 def _response_schema(targets: Sequence[Target]) -> JSONSchema:
     values, number = [value_schema(target) for target in targets], number_schema(targets[0])
-    row = (
-        any_of_schema(*values)
-        if len(values) == 1
-        else any_of_schema(*values, {"type": "array", "prefixItems": values})
-    )
+    row = any_of_schema(*values) if len(values) == 1 else any_of_schema(*values, tuple_schema(values))
     members = {"predictions": array_schema(row), **WARNINGS}
     if any(target.probabilities for target in targets):
         members["confidence_intervals"] = {
@@ -86,8 +83,11 @@ class MLClever:
         {
             "application/json": object_schema(
                 ["input_data"],
-                api_key={"type": "string"},
-                deployment={"type": "string", "description": "Required if the key is for several"},
+                api_key={"type": ["string", "null"]},
+                deployment={
+                    "type": ["string", "null"],
+                    "description": "Required if the key is for several",
+                },
                 input_data=any_of_schema(ROW, ROWS),
             )
         },

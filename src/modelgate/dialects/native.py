@@ -16,11 +16,12 @@ A single row whose only column is called ``rows`` must be sent in an array.
 Rows can also be sent as CSV, NDJSON (an object per line) or an ``.npy`` file with an array of shape (rows,
 columns) in the schema's order. The ``Accept`` header selects one of these formats for the response. Options
 are in the query string: ``?passthrough=id`` returns the column ``id`` with each prediction, ``?explain=3`` the
-three strongest contributions to it. Errors are problem details (RFC 9457).
+three strongest contributions to it, and ``?adjusted=true`` the prediction for one unit of exposure. Errors are
+problem details (RFC 9457).
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
@@ -31,7 +32,6 @@ from ..codecs.charsets import is_json, lookup_codec, media_type, to_utf8
 from ..codecs.json import decode_json
 from ..codecs.npy import read_npy
 from ..errors import AnswerableError, InvalidInput, UnsupportedMediaType
-from ..explanations import Explain
 from ..flow import Flow
 from ..http import Request, Response, credentials_from_headers
 from ..http.body import decode_json_off_loop, parse_off_loop, read_body, read_json_raw
@@ -42,6 +42,8 @@ from ..schema import CSV, SplitRows
 from ..scoring import Query
 from ._errors import problem_response
 from ._explanations import explanation_headers
+from ._exposure import NATIVE_ADJUSTED, NATIVE_PARAMETER, parse_flag
+from ._humility import NATIVE_HUMILITY
 from .native_explanations import (
     EXPLAIN_OPTIONS,
     EXPLANATION_SCHEMA,
@@ -52,6 +54,7 @@ from .native_explanations import (
 from .native_rows import ENCODERS, JSON, NPY
 from .openapi_spec import (
     DETAILS,
+    OBJECT,
     ROW,
     ROWS,
     WARNINGS,
@@ -83,10 +86,8 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
     common = {"model_version": _TEXT, "request_id": _TEXT, **WARNINGS}
     required = [next(iter(row)), "model_version"]
     common |= {"explanation": EXPLANATION_SCHEMA}
-    per_row: JSONSchema = {
-        "passthrough": {"type": "object"},
-        **(EXPLANATIONS_SCHEMA if len(targets) == 1 else {}),
-    }
+    explained = EXPLANATIONS_SCHEMA if len(targets) == 1 else {}
+    per_row: JSONSchema = {"passthrough": OBJECT, **explained, **NATIVE_HUMILITY}
     return any_of_schema(
         object_schema(required, **row, **per_row, **common),
         object_schema(
@@ -102,6 +103,7 @@ def _target_members(target: Target) -> dict[str, JSONSchema]:
     return {
         "prediction": value_schema(target),
         **({"probabilities": probabilities} if target.probabilities else {}),
+        **({} if target.classes else NATIVE_ADJUSTED),
     }
 
 
@@ -130,6 +132,7 @@ class Native:
             status={"type": "integer"},
             code=_TEXT,
             detail=_TEXT,
+            columns=array_schema(_TEXT),
             **DETAILS,
         ),
         answer_types=[kind for kind in ENCODERS if kind != JSON],
@@ -139,7 +142,8 @@ class Native:
                 "in": "query",
                 "description": "Column of the request to return with each prediction; can be repeated",
                 "schema": array_schema(_TEXT),
-            }
+            },
+            NATIVE_PARAMETER,
         ],
         explanation_parameters=OPENAPI_PARAMETERS,
     )
@@ -157,7 +161,7 @@ class Native:
             MalformedBody: The body is not in the format of its content type.
             UnsupportedMediaType, BodyTooLarge: See `modelgate.http.body.read_body`.
         """
-        passthrough, explain = _parse_options(request) if request.query_string else (None, None)
+        options = _parse_options(request) if request.query_string else {}
         content_type = request.headers.get("content-type") or JSON
         # Parsing the media type of most requests would only take time.
         kind, parameters = (JSON, {}) if content_type == JSON else media_type(content_type)
@@ -166,11 +170,13 @@ class Native:
         else:
             rows = yield from _read_other_rows(request, kind, parameters)
         single = isinstance(rows, bytes) and rows[:1] == b"{"
-        return Query(rows, single=single, max_rows=None, passthrough_columns=passthrough, explain=explain)
+        return Query(rows, single=single, max_rows=None, **options)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
         """Encode the prediction of each row in the media type that the caller accepts, by default JSON."""
         assert query.predictor is not None
+        if query.adjusted and prediction.outputs[0].adjusted is None:
+            raise InvalidInput("adjusted must be false for this deployment, which has no exposure")
         kind = best_media_type(request.headers.get("accept"), tuple(ENCODERS))
         members = {"model_version": query.predictor.version, "request_id": request.id}
         encode = partial(ENCODERS[kind], prediction, query)
@@ -203,7 +209,9 @@ def _read_json_rows(request: Request) -> Flow[bytes]:
 def _read_other_rows(
     request: Request, kind: str, parameters: Mapping[bytes, bytes]
 ) -> Flow[bytes | CSV | SplitRows]:
-    """Return the rows of a body of the media type *kind*."""
+    """Return the rows of a body of the media type *kind*. Plain text can be JSON, see `read_json_body`."""
+    if kind == "text/plain" and (yield from read_body(request)).lstrip()[:1] in (b"{", b"["):
+        return (yield from _read_json_rows(request))
     if kind == "text/csv":
         codec = lookup_codec(parameters.get(b"charset", b"utf-8").decode("latin-1"))
         return CSV((yield from parse_off_loop(to_utf8, (yield from read_body(request)), codec)))
@@ -220,19 +228,25 @@ def _join_lines(raw: bytes) -> bytes:
     return b"[" + b",".join(map(bytes, lines)) + b"]"
 
 
-def _parse_options(request: Request) -> tuple[Sequence[str] | None, Explain | None]:
-    """Return the passthrough columns and the explanations that the query string asks for."""
-    columns, explain = list[str](), dict[str, str]()
+def _parse_options(request: Request) -> dict[str, Any]:
+    """Return the fields of a `Query` that the options of the query string set."""
+    values: dict[str, list[str]] = {}
     for name, value in parse_qsl(request.query_string, keep_blank_values=True):
-        if name == "passthrough":
-            columns.append(value)
-        elif name in EXPLAIN_OPTIONS:
-            explain[name] = value
-        else:
-            raise InvalidInput(
-                f"The query string has the option {name!r}: the options are passthrough,"
-                f" {', '.join(EXPLAIN_OPTIONS)}"
-            )
-    if explain and best_media_type(request.headers.get("accept"), tuple(ENCODERS)) == NPY:
-        raise InvalidInput(f"{NPY} cannot have explanations: accept JSON or CSV")
-    return columns or None, parse_explain(explain) if explain else None
+        if name not in (*_OPTIONS, *EXPLAIN_OPTIONS):
+            known = ", ".join((*_OPTIONS, *EXPLAIN_OPTIONS))
+            raise InvalidInput(f"The query string has the option {name!r}: the options are {known}")
+        values.setdefault(name, []).append(value)
+    options = {_OPTIONS[name][0]: _OPTIONS[name][1](values[name]) for name in _OPTIONS if name in values}
+    explain = {name: values[name][-1] for name in EXPLAIN_OPTIONS if name in values}
+    if explain:
+        options["explain"] = parse_explain(explain)
+        if best_media_type(request.headers.get("accept"), tuple(ENCODERS)) == NPY:
+            raise InvalidInput(f"{NPY} cannot have explanations: accept JSON or CSV")
+    return options
+
+
+_OPTIONS: Mapping[str, tuple[str, Callable[[Sequence[str]], Any]]] = {
+    "passthrough": ("passthrough_columns", list),
+    "adjusted": ("adjusted", lambda texts: parse_flag("adjusted", texts[-1])),
+}
+"""Options of the query string: for each, the field of `Query`, and a function that parses its values."""

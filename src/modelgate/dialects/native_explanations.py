@@ -1,7 +1,7 @@
 """Explanations in modelgate's own wire format: options of the query string, and members of rows.
 
-Each row has its ``explanations`` and the ``remaining_strength`` of the contributions that are not among them. The
-member ``explanation`` says once how all rows were explained.
+Each row has its ``explanations``, the class or target that they are about in ``explanation_label``, and the
+``remaining_strength`` of all other contributions. The member ``explanation`` says once how all rows were explained.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ __all__ = [
     "EXPLANATION_COLUMNS",
     "EXPLANATION_SCHEMA",
     "OPENAPI_PARAMETERS",
-    "contributions",
     "describe_explanations",
+    "explanation_columns",
     "parse_explain",
 ]
 
@@ -60,12 +60,11 @@ EXPLANATIONS_SCHEMA: Mapping[str, JSONSchema] = {
         "type": ["array", "null"],
         "description": "The strongest contributions; empty for a prediction between the thresholds",
         "items": object_schema(
-            ["feature", "value", "strength", "qualitative_strength", "label"],
+            ["feature", "value", "strength", "qualitative_strength"],
             feature={"type": "string"},
             value={},
             strength={"type": "number"},
             qualitative_strength={"enum": ["+++", "++", "+", "-", "--", "---"]},
-            label={},
         ),
         "examples": [
             [
@@ -74,12 +73,15 @@ EXPLANATIONS_SCHEMA: Mapping[str, JSONSchema] = {
                     "value": 41,
                     "strength": -0.42,
                     "qualitative_strength": "--",
-                    "label": "yes",
                 }
             ]
         ],
     },
-    "remaining_strength": {"type": ["number", "null"]},
+    "explanation_label": {
+        "description": "Class whose probability grows with the strengths, or name of the target",
+        "examples": ["yes"],
+    },
+    "remaining_strength": {"type": ["number", "null"], "examples": [0.05]},
 }
 
 EXPLANATION_SCHEMA: JSONSchema = {
@@ -119,20 +121,13 @@ def _parse_threshold(name: str, text: str | None) -> float | None:
         raise InvalidInput(f"{name} must be a number") from None
 
 
-def contributions(explanation: RowExplanation) -> list[dict[str, Any]] | None:
-    """Return the contributions of a row as JSON objects."""
-    if explanation.contributions is None:
-        return None
-    return [
-        {
-            "feature": item.feature,
-            "value": item.value,
-            "strength": item.strength,
-            "qualitative_strength": item.qualitative_strength,
-            "label": explanation.label,
-        }
-        for item in explanation.contributions
-    ]
+def explanation_columns(explanations: Sequence[RowExplanation]) -> dict[str, list[Any]]:
+    """Return the members of rows about their explanations. A contribution is encoded by its attributes."""
+    return {
+        "explanations": [row.contributions for row in explanations],
+        "explanation_label": [row.label for row in explanations],
+        "remaining_strength": [row.remaining for row in explanations],
+    }
 
 
 def describe_explanations(prediction: Prediction) -> dict[str, Any] | None:

@@ -12,7 +12,8 @@ from ..inference import Output, Prediction
 from ..schema import columns_to_records
 from ..scoring import Query
 from ._explanations import contribution_columns
-from .native_explanations import EXPLANATION_COLUMNS, contributions, describe_explanations
+from ._humility import add_native_humility, humility_column
+from .native_explanations import EXPLANATION_COLUMNS, describe_explanations, explanation_columns
 
 __all__ = ["ENCODERS", "JSON", "NPY"]
 
@@ -45,7 +46,11 @@ def _encode_ndjson(prediction: Prediction, query: Query) -> bytes:  # noqa: ARG0
 
 
 def _encode_csv(prediction: Prediction, query: Query) -> bytes:
-    """Encode the passthrough columns, a column ``prediction``, one for each class, and the explanations."""
+    """Encode the passthrough columns, then a column ``prediction`` and a column for each class.
+
+    The last columns have the explanations, and the names of the triggered humility rules, if the deployment
+    has rules.
+    """
     columns: list[tuple[str, Any]] = list((prediction.passthrough_columns or {}).items())
     for output in prediction.outputs:
         prefix = f"{output.name}_" if len(prediction.outputs) > 1 else ""
@@ -55,7 +60,11 @@ def _encode_csv(prediction: Prediction, query: Query) -> bytes:
                 (f"{prefix}probability_{label}", column)
                 for label, column in zip(_labels(output), output.probabilities.T, strict=True)
             ]
+        if output.adjusted is not None:
+            columns.append((f"{prefix}adjusted_prediction", output.adjusted))
     columns += contribution_columns(prediction, query, EXPLANATION_COLUMNS)
+    if prediction.humility is not None:
+        columns.append(("humility", humility_column(prediction.humility)))
     return write_csv(columns, len(prediction))
 
 
@@ -89,7 +98,10 @@ def _rows(prediction: Prediction, span: slice) -> list[dict[str, Any]]:
     if prediction.passthrough_columns:
         passthrough = {name: column[span] for name, column in prediction.passthrough_columns.items()}
         columns["passthrough"] = columns_to_records(passthrough)
-    return columns_to_records(columns)
+    rows = columns_to_records(columns)
+    if prediction.humility is not None:
+        add_native_humility(rows, prediction, span.start)
+    return rows
 
 
 def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
@@ -98,9 +110,10 @@ def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
         labels = _labels(output)
         rows = output.probabilities[span].tolist()
         columns["probabilities"] = [dict(zip(labels, row, strict=True)) for row in rows]
+    if output.adjusted is not None:
+        columns["adjusted_prediction"] = output.adjusted[span].tolist()
     if output.explanations is not None:
-        columns["explanations"] = [contributions(row) for row in output.explanations[span]]
-        columns["remaining_strength"] = [row.remaining for row in output.explanations[span]]
+        columns |= explanation_columns(output.explanations[span])
     return columns
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "COLUMNS",
     "DETAILS",
     "ITEMS",
+    "OBJECT",
     "PLAIN_ERROR",
     "ROW",
     "ROWS",
@@ -25,6 +26,7 @@ __all__ = [
     "number_schema",
     "object_schema",
     "targets_schema",
+    "tuple_schema",
     "value_schema",
 ]
 
@@ -39,11 +41,15 @@ VALUES: JSONSchema = {"$ref": "#/components/schemas/Values"}
 COLUMNS: JSONSchema = {"$ref": "#/components/schemas/Columns"}
 """Rows: an object with an array of values per column."""
 
+OBJECT: JSONSchema = {"type": "object", "additionalProperties": True}
+"""Any object. Without the second keyword, generators for TypeScript make an object without members of it."""
+
 SCHEMES: Mapping[str, JSONSchema] = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
     "basic": {"type": "http", "scheme": "basic", "description": "The key is the password, of any user"},
-    "token": {"type": "http", "scheme": "token"},
+    # Generators of clients know no HTTP scheme Token, which is not registered.
+    "token": {"type": "apiKey", "in": "header", "name": "Authorization", "description": "Token <key>"},
     "datarobot-key": {"type": "apiKey", "in": "header", "name": "datarobot-key"},
 }
 """OpenAPI security schemes by name: the ways to send an API key."""
@@ -92,6 +98,18 @@ class OpenAPISpec:
 def array_schema(items: JSONSchema) -> JSONSchema:
     """Return the schema of an array of *items*."""
     return {"type": "array", "items": items}
+
+
+def tuple_schema(items: Sequence[JSONSchema]) -> JSONSchema:
+    """Return the schema of an array with exactly one value for each of *items*, in their order."""
+    # Generators of clients ignore or reject an array without "items", which here adds nothing.
+    return {
+        "type": "array",
+        "prefixItems": list(items),
+        "items": {},
+        "minItems": len(items),
+        "maxItems": len(items),
+    }
 
 
 def object_schema(required: Sequence[str] = (), /, **properties: JSONSchema) -> JSONSchema:
@@ -158,6 +176,7 @@ DETAILS: Mapping[str, JSONSchema] = {
     },
     "deployments": {**_TEXTS, "description": "Deployments that the API key permits"},
     "unexpected_columns": _TEXTS,
+    "rows": {**array_schema({"type": "integer"}), "description": "Indices of the rows at fault, from 0"},
     "example": {"description": "Body that the deployment scores"},
     "request_id": {"type": "string"},
 }

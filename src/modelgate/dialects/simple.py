@@ -48,7 +48,8 @@ __all__ = ["Simple"]
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-_BARE = any_of_schema(ROW, VALUES, ROWS, array_schema(VALUES))
+# Clients of openapi-python-client can send the first alternative that is an array, and no other.
+_BARE = any_of_schema(ROW, ROWS, VALUES, array_schema(VALUES))
 
 
 def _response_schema(targets: Sequence[Target]) -> JSONSchema:

@@ -1,6 +1,5 @@
 """Index of a gate: a page at its mount point, the list of deployments, and one OpenAPI document for all."""
 
-from collections.abc import Iterator
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -59,7 +58,7 @@ def _get_index(request: Request, *, keyed: bool, console: bool) -> Flow[Response
     if not request.path:
         # Relative links need the trailing slash. The prefix that the browser sees is not known behind a proxy.
         return Response(307, headers=[("location", f"./{request.root_path.rpartition('/')[2]}/")])
-    names = [] if keyed else list(_readable_deployments(request))
+    names = [] if keyed else request.context.readable_deployments()
     items = "".join(f"<li>{_link(name, console=console)}</li>" for name in names)
     return Response(200, _PAGE.substitute(deployments=items or _HOW_TO_LIST).encode(), _HEADERS)
 
@@ -83,22 +82,14 @@ def _get_deployments(request: Request, *, console: bool) -> Flow[Response]:
     pages = {"description": "", "openapi": "/openapi.json"} | ({"console": "/console"} if console else {})
     deployments: list[dict[str, Any]] = [
         {"name": name, **{page: f"deployments/{name}{ending}" for page, ending in pages.items()}}
-        for name in _readable_deployments(request)
+        for name in request.context.readable_deployments()
     ]
     return Response.json({"deployments": deployments})
 
 
 def _get_openapi(request: Request, *, openapi: OpenAPI) -> Flow[Response]:
     """Return one OpenAPI document for all deployments that the key can use."""
-    names = list(_readable_deployments(request))
-    document = yield from openapi.merged_document(names, request.context.catalog)
-    return Response(200, document, [("content-type", "application/json")])
-
-
-def _readable_deployments(request: Request) -> Iterator[str]:
     context: RequestContext = request.context
-    principal, catalog = context.principal, context.catalog
-    assert catalog is not None
-    for name in sorted(catalog):
-        if principal is None or principal.can_access(name) or principal.can_access(name, "read"):
-            yield name
+    assert context.catalog is not None
+    document = yield from openapi.merged_document(context.readable_deployments(), context.catalog)
+    return Response(200, document, [("content-type", "application/json")])

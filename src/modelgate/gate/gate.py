@@ -279,7 +279,9 @@ class Gate:
         """
         if self._poll is not None:
             drive(self._poll.begin())
-        query = Query(rows, deployment=name, load_timeout=math.inf if timeout is None else timeout)
+        query = Query(
+            rows, deployment=name, adjusted=True, load_timeout=math.inf if timeout is None else timeout
+        )
         query.explain = Explain(explain) if isinstance(explain, int) else explain
         in_flight = self._catalog.require(name).in_flight
         try:

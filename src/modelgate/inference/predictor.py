@@ -66,6 +66,7 @@ class Predictor:
         size: Size in bytes of the file or folder that the model was loaded from.
         decision: Decision rule for the predictions; None to keep those of the model.
         explainer: Explains predictions; None if the deployment explains none.
+        exposure_column: Column of *schema* that callers send and the model does not take; None if there is none.
 
     Raises:
         ConfigurationError: *model* is neither an estimator nor a function, or it opens files whose names
@@ -100,6 +101,7 @@ class Predictor:
         self.nullable = nonfinite == "null"
         self.decision: DecisionRule | NullNonFinite | None = NullNonFinite() if self.nullable else None
         self.explainer: Explainer | None = None
+        self.exposure_column: str | None = None
         self._workers = None if workers is None else workers.share()
         self._metrics = metrics or ModelMetrics()
         if self._workers is not None:

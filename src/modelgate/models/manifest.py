@@ -72,7 +72,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     target: str | list[str] = "prediction"
     classes: list[list[Label] | None] = msgspec.field(default_factory=lambda: [None])
     positive_class: Label | None = None
-    threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     model: Literal["model.skops", "model.joblib", "model.onnx", "model.ubj", "model.txt", "model.cbm"] = (
         "model.skops"
     )

@@ -17,6 +17,7 @@ from .model_thread import in_model_thread
 from .onnx import OnnxModel
 
 __all__ = [
+    "MAX_LEVELS",
     "background_sample",
     "evenly_spaced_indices",
     "reference_answers",
@@ -25,7 +26,8 @@ __all__ = [
 ]
 
 _ROWS = 200
-_LEVELS = 50
+MAX_LEVELS = 50
+"""Number of levels of a column whose counts are stored, the most frequent ones."""
 _CLOSE = {"rel_tol": 1e-6, "abs_tol": 1e-9}
 
 
@@ -96,7 +98,7 @@ def _count_levels(values: npt.NDArray[Any]) -> dict[str, Any]:
     known = [value for value in values.tolist() if value is not None and value == value]
     return {
         "nulls": len(values) - len(known),
-        "levels": [[value, count] for value, count in Counter(known).most_common(_LEVELS)],
+        "levels": [[value, count] for value, count in Counter(known).most_common(MAX_LEVELS)],
     }
 
 

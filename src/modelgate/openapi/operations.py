@@ -15,6 +15,7 @@ from ..http import Request, Response
 from ..inference import Target
 from ..scoring import Description
 from .error_examples import error_examples
+from .named_objects import name_objects
 from .prediction_example import EXAMPLE_ID, EXAMPLE_KEY
 from .rows import example_of, row_schemas
 
@@ -90,9 +91,12 @@ class OperationBuilder:
         spec: OpenAPISpec = getattr(dialect, "openapi_spec", None) or _default_spec(dialect)
         name = re.sub(r"[^\w.-]", "_", dialect.name, flags=re.ASCII)
         self.tags.append({"name": dialect.name, "description": spec.title})
-        schemas = self.components["schemas"]
-        schemas[f"{name}_answer"], schemas[f"{name}_error"] = spec.answer(self._targets), spec.error
-        self.components["requestBodies"][name] = self._request_body(dialect, spec)
+        schemas = {f"{name}_answer": spec.answer(self._targets), f"{name}_error": spec.error}
+        if "application/json" in spec.requests:
+            schemas[f"{name}_request"] = spec.requests["application/json"]
+        for schema_name, schema in schemas.items():
+            self.components["schemas"] |= name_objects(schema_name, schema)
+        self.components["requestBodies"][name] = self._request_body(name, dialect, spec)
         responses = {200: self._success(name, spec, response), **self._errors(name, dialect, spec)}
         for status, component in responses.items():
             self.components["responses"][f"{name}_{status}"] = component
@@ -140,17 +144,20 @@ class OperationBuilder:
         self.components["securitySchemes"].update(schemes)
         return {"security": [{scheme: [] for scheme in alternative} for alternative in spec.keys]}
 
-    def _request_body(self, dialect: Dialect, spec: OpenAPISpec) -> JSONSchema:
+    def _request_body(self, name: str, dialect: Dialect, spec: OpenAPISpec) -> JSONSchema:
         content: dict[str, JSONSchema] = {
-            media_type: {"schema": schema} for media_type, schema in spec.requests.items()
+            media_type: {
+                "schema": _ref("schemas", f"{name}_request") if media_type == "application/json" else schema
+            }
+            for media_type, schema in spec.requests.items()
         }
-        name, schema = self._description.name, self._description.schema
+        schema = self._description.schema
         for template in (
             RequestTemplate("", {}, "{csv}", "text/csv"),
             getattr(dialect, "request_template", None),
         ):
             if template is not None and self._row is not None and template.media_type in content:
-                request = render_request(template, name, EXAMPLE_KEY, schema, [self._row])
+                request = render_request(template, self._description.name, EXAMPLE_KEY, schema, [self._row])
                 content[template.media_type]["example"] = _decode(template.media_type, request.body)
         size = f"At most {dialect.max_body} bytes"
         return {"required": True, "description": size, "content": content}

@@ -1,9 +1,10 @@
 """JSON Schemas (draft 2020-12) of rows, for OpenAPI documents."""
 
-from ..dialects.openapi_spec import JSONSchema, array_schema
+from typing import Any
+
+from ..dialects.openapi_spec import JSONSchema, array_schema, tuple_schema
 from ..errors import RequestError
 from ..schema import Column, Schema, SchemaOptions
-from ..schema.columns import Level
 from ..schema.json_schema import to_json_schema
 
 __all__ = ["column_schema", "example_of", "row_schemas"]
@@ -24,11 +25,8 @@ def row_schemas(schema: Schema) -> dict[str, JSONSchema]:
     return {
         "Row": row,
         "Values": {
-            "type": "array",
             "description": "One row, in this order: " + ", ".join(columns),
-            "prefixItems": list(columns.values()),
-            "minItems": len(columns),
-            "maxItems": len(columns),
+            **tuple_schema(list(columns.values())),
         },
         "Columns": _object(schema, {name: array_schema(value) for name, value in columns.items()}),
     }
@@ -45,7 +43,7 @@ def _object(schema: Schema, properties: dict[str, JSONSchema]) -> JSONSchema:
     return result
 
 
-def example_of(schema: Schema) -> dict[str, Level | None] | None:
+def example_of(schema: Schema) -> dict[str, Any] | None:
     """Return an example row, or None if none is known, for example if a text column has a pattern."""
     example = {
         column.name: column.example

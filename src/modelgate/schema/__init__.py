@@ -3,6 +3,7 @@
 from ..codecs.csv_writer import write_csv
 from .columns import Column, Kind
 from .csv_decoder import CSV
+from .images import ImageSpec
 from .json_columns import rows_from_columns
 from .passthrough import read_passthrough_columns, read_sent_values
 from .schema import Schema
@@ -13,6 +14,7 @@ from .table import Table
 __all__ = [
     "CSV",
     "Column",
+    "ImageSpec",
     "Kind",
     "Schema",
     "SchemaOptions",

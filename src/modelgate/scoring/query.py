@@ -34,6 +34,7 @@ class Query(msgspec.Struct, eq=False):
             None for no rounding.
         passthrough_columns: Columns to echo back; ``"all"`` for all columns, None for none.
         explain: Explanations to return with the predictions; None for none.
+        adjusted: Whether to return predictions for one unit of exposure too, see `Exposure`.
         on_rows: Checks that are called with the number of validated rows, and may reject the query.
         timing: Timing of the phases of the request; None if it is not measured.
         load_timeout: Number of seconds to wait for a model that is being loaded, see `ModelCache.get`.
@@ -54,3 +55,4 @@ class Query(msgspec.Struct, eq=False):
     caller: str | None = None
     timing: Timing | None = None
     load_timeout: float | None = None
+    adjusted: bool = False

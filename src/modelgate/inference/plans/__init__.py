@@ -82,6 +82,8 @@ def build_plan(model: Any, schema: Schema, reference: PredictFn, sample: Table |
     orders: tuple[MemoryOrder, MemoryOrder] = ("C", "F") if _is_block(model, schema) else ("F", "C")
     try:
         _check_version(model)
+        if any(column.is_array for column in schema):
+            raise Unplannable("images and tensors have no plan")
         return _first_exact_plan(model, schema, reference, sample, orders)
     except Unplannable as reason:
         return str(reason)

@@ -157,8 +157,9 @@ class _Described:
         method: Method,
         strengths: Numbers,
     ) -> None:
-        assert query.table is not None
+        assert query.table is not None and query.predictor is not None
         self._rows, self._table = query.rows, query.table
+        self._names = query.predictor.schema.names
         self._columns = list(query.table)
         self._explain = explain
         self._positions = np.flatnonzero(selected)
@@ -201,7 +202,7 @@ class _Described:
 
     @cached_property
     def _sent(self) -> Mapping[str, Sequence[Any]]:
-        return read_sent_values(self._rows, self._columns)
+        return read_sent_values(self._rows, self._names)
 
     @cached_property
     def _validated(self) -> list[dict[str, Any]]:

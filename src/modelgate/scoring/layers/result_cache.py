@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
+import numpy as np
 from cachetools import TTLCache
 from msgspec.structs import replace
 
@@ -26,7 +27,8 @@ _Results: TypeAlias = TTLCache[Hashable, Prediction]
 class ResultCache:
     """Scoring layer that caches the predictions of single rows. It does not cache queries of several rows.
 
-    Predictions with explanations are not cached. The key of a prediction consists of the predictor and the validated row. So a prediction is never returned
+    Predictions with explanations are not cached. The key of a prediction consists of the predictor, the
+    validated row and the requested extras. So a prediction is never returned
     for another deployment, or after the model has been reloaded.
 
     Args:
@@ -59,7 +61,7 @@ class ResultCache:
         assert query.table is not None and query.predictor is not None
         if len(query.table) != 1 or query.explain is not None:
             return (yield from call_next(query))
-        key = _row_key(query.table)
+        key = _row_key(query.table), query.adjusted
         with self._lock:
             results = self._results.get(query.predictor)
             if results is None:
@@ -80,5 +82,8 @@ def _copy(output: Output) -> Output:
 
 def _row_key(table: Table) -> Hashable:
     # Compare types and bytes: in Python, True equals 1 and -0.0 equals 0.0, but a model may distinguish them.
-    texts = tuple((type(values[0]), str(values[0])) for values in table.texts)
-    return table.numbers.tobytes(), texts
+    return table.numbers.tobytes(), tuple(_cell_key(values[0]) for values in table.texts)
+
+
+def _cell_key(value: object) -> Hashable:
+    return value.tobytes() if isinstance(value, np.ndarray) else (type(value), str(value))

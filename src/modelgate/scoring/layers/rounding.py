@@ -44,6 +44,10 @@ class Round:
             for output in prediction.outputs:
                 if output.classes is None:
                     output.values = _round(output.values, decimals)
+                    if output.model_values is not None:
+                        output.model_values = _round(output.model_values, decimals)
+                    if output.adjusted is not None:
+                        output.adjusted = _round(output.adjusted, decimals)
         return prediction
 
 

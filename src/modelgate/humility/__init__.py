@@ -1,0 +1,17 @@
+"""Humility rules: what to do with single predictions that are not to be trusted."""
+
+from .actions import Action, NoOperation, OverridePrediction, ThrowError
+from .rule_set import HumilityRules
+from .rules import HumilityRule, LowObservationRegion, OutlyingInput, UncertainPrediction
+
+__all__ = [
+    "Action",
+    "HumilityRule",
+    "HumilityRules",
+    "LowObservationRegion",
+    "NoOperation",
+    "OutlyingInput",
+    "OverridePrediction",
+    "ThrowError",
+    "UncertainPrediction",
+]
