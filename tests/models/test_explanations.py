@@ -50,7 +50,16 @@ from sklearn.preprocessing import (
 from sklearn.svm import SVC, SVR, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from modelgate import ConfigurationError, Deployment, Explain, Explanations, Gate, ModelPackage, Schema
+from modelgate import (
+    ConfigurationError,
+    Deployment,
+    Explain,
+    Explanations,
+    Gate,
+    ModelPackage,
+    MultiTarget,
+    Schema,
+)
 
 CANCER = load_breast_cancer(return_X_y=True, as_frame=True)
 DIABETES = load_diabetes(return_X_y=True, as_frame=True)
@@ -344,6 +353,26 @@ def test_each_of_several_outputs_is_explained():
             total = row.base_value + math.fsum(item.strength for item in row.contributions) + row.remaining
             assert pytest.approx(probabilities[1], abs=1e-9) == total
     assert {"region"} == {row.contributions[0].feature for row in prediction.outputs[1].explanations}
+
+
+def test_models_of_several_targets_are_explained():
+    model = MultiTarget(
+        {
+            "churn": make_pipeline(encode_mixed(), LogisticRegression()).fit(MIXED, CHURN),
+            "amount": make_pipeline(encode_mixed(), Ridge()).fit(MIXED, AMOUNT),
+        }
+    )
+    package = ModelPackage.from_estimator(model, MIXED, format="joblib")
+    gate = Gate([Deployment("m", package, explanations="auto", decimals=None)], keys="open")
+    prediction = gate.score("m", MIXED.iloc[:2], explain=10)
+    labels = [output.explanations[0].label for output in prediction.outputs]
+    expected = [prediction.outputs[0].probabilities[:, 1], prediction.outputs[1].values]
+
+    assert ["yes", "amount"] == labels
+    for output, numbers in zip(prediction.outputs, expected, strict=True):
+        for row, number in zip(output.explanations, numbers, strict=True):
+            total = row.base_value + math.fsum(item.strength for item in row.contributions) + row.remaining
+            assert pytest.approx(number, abs=1e-9) == total
 
 
 def test_method_must_fit_the_model():

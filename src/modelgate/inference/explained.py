@@ -33,10 +33,12 @@ def enable_explanations(predictor: Predictor, background: Table, options: Explan
         ConfigurationError: The model cannot be explained, or not by the method of *options*.
     """
     prediction = predictor.score(background.slice(0, 1))
-    estimator = predictor.model if predictor.estimator is not None else None
+    kind = _kind(predictor, prediction.outputs)
+    # Several outputs, and functions, are explained by permutation alone.
+    estimator = None if predictor.estimator is None or kind == "several" else predictor.model
     model = ExplainedModel(
         estimator,
-        _kind(predictor, prediction.outputs),
+        kind,
         list(predictor.schema),
         _input_columns(estimator, predictor.schema.names),
         lambda table: explained_numbers(predictor, table, predictor.score(table)),
