@@ -67,7 +67,7 @@ $(VENV)/installed: pyproject.toml $(VENV)/made
 
 # Only what the demo needs: 280 MB instead of all extras. pip shows its progress.
 $(VENV)/installed-demo: pyproject.toml $(VENV)/made
-	$(BIN)/python -m pip install --editable '.[pandas,serve,skops,sklearn]'
+	$(BIN)/python -m pip install --editable '.[images,pandas,serve,skops,sklearn]'
 	touch $@
 
 $(VENV)/installed-%: $(VENV)/installed

@@ -9,14 +9,19 @@ from time import monotonic
 from typing import Any
 from weakref import WeakValueDictionary
 
-from ..errors import ConfigurationError, error_context
+from ..errors import ConfigurationError, RequestError, error_context
+from ..explanations import Explanations
 from ..flow import WorkerPool
+from ..humility import HumilityRules
 from ..inference import Predictor, Target
-from ..inference.decision import DecisionRule, is_binary_positive
+from ..inference.decision import DecisionRule, is_binary_positive, resolve_threshold
+from ..inference.explained import enable_explanations
 from ..inference.model_metrics import ModelMetrics
 from ..inference.nonfinite import NullNonFinite
 from ..inference.prediction import output_names
+from ..inference.predictor import read_sample
 from ..models import ModelCache, ModelPackage, ModelStore
+from ..models.calibration import CALIBRATION, Calibration
 from ..models.load_policy import LoadPolicy
 from ..models.manifest import Manifest, PackageMetadata
 from ..models.model_thread import in_model_thread
@@ -25,8 +30,10 @@ from ..models.package_files import check_file, read_package_metadata, split_name
 from ..models.sklearn_config import current_sklearn_config, sklearn_config
 from ..models.store import fingerprint_file
 from ..models.versions import LATEST, is_version
+from ..schema import Schema, Table
 from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 from ..scoring.layers.load_model import ModelMetadata
+from ..scoring.layers.rounding import Decimals
 from .deployment import Deployment
 from .model_handle import ModelHandle
 
@@ -168,9 +175,14 @@ class Loader:
         manifest = metadata.manifest
         names = output_names(_target(deployment, manifest), len(manifest.classes))
         schema = deployment.schema or deployment.adapt_schema(metadata.schema)
-        schema = schema.with_columns(deployment.columns)
+        schema = deployment.extend_schema(schema.with_columns(deployment.columns))
         version = deployment.version or manifest.version
-        return ModelMetadata(schema, list(map(Target, names, manifest.classes)), version)
+        calibrated = CALIBRATION in manifest.members
+        targets = [
+            Target(name, classes, intervals=calibrated and classes is None)
+            for name, classes in zip(names, manifest.classes, strict=True)
+        ]
+        return ModelMetadata(schema, targets, version)
 
     def _read_metadata(self, deployment: Deployment) -> PackageMetadata | None:
         path = deployment.path
@@ -217,7 +229,7 @@ class Loader:
             )
         predictor.schema = deployment.adapt_schema(predictor.schema)
         with error_context(f"deployment {deployment.name}"):
-            untested = predictor.warm(deployment.example)
+            untested = predictor.warm(_example(deployment, predictor))
         if untested is not None:
             logger.warning(
                 "deployment %s: model was not tested: %s: set example= on the deployment",
@@ -231,13 +243,80 @@ class Loader:
         if manifest is not None:
             threshold = manifest.threshold if threshold is None else threshold
             positive_class = manifest.positive_class if positive_class is None else positive_class
+        threshold, positive_class = resolve_threshold(predictor.model, threshold, positive_class)
         _check_decision(predictor, threshold, positive_class)
+        targets = _known_targets(predictor)
+        if targets:
+            _check_names(targets, deployment.decimals)
+        explanations = Explanations.from_option(deployment.explanations)
+        if explanations is not None:
+            with error_context(f"deployment {deployment.name}: explanations"):
+                background = _read_background(predictor.schema, explanations, package)
+                method = enable_explanations(predictor, background, explanations)
+            logger.info("deployment %s: explanations: method %s", deployment.name, method)
+        _add_exposure(predictor, deployment)
+        if deployment.humility:
+            HumilityRules(deployment.humility).check(predictor.schema, targets)
         if package is not None:
             predictor.size = package.size
+            if package.calibration is not None:
+                _calibrate(predictor, package.calibration)
         if threshold is not None or positive_class is not None:
             rule = DecisionRule(threshold, positive_class)
             predictor.decision = NullNonFinite(rule) if predictor.nullable else rule
         return predictor
+
+
+def _read_background(schema: Schema, options: Explanations, package: ModelPackage | None) -> Table:
+    """Return the background rows in *options*, else those of the package."""
+    background = None
+    if options.background is not None:
+        try:
+            background = schema.read(options.background)
+        except RequestError as error:
+            raise ConfigurationError(f"background must have rows that match the schema: {error}") from error
+    elif package is not None:
+        background = read_sample(schema, package.background)
+    if background is None or not len(background):
+        raise ConfigurationError(
+            "background must have at least one row (got none): serve a ModelPackage, which has a sample of"
+            " the training rows, or set explanations=Explanations(background=rows)"
+        )
+    return background
+
+
+def _calibrate(predictor: Predictor, calibration: Calibration) -> None:
+    """Let *predictor* add prediction intervals."""
+    if len(calibration.residuals) != len(predictor.targets):
+        raise ConfigurationError(
+            f"the calibration must have residuals for each of {len(predictor.targets)} outputs"
+            f" (got {len(calibration.residuals)}): calibrate the package again"
+        )
+    predictor.calibration = calibration
+    outputs = zip(predictor.targets, calibration.residuals, strict=True)
+    predictor.targets = [replace(target, intervals=values is not None) for target, values in outputs]
+
+
+def _check_names(targets: Sequence[Target], decimals: Decimals) -> None:
+    """Check that the names of several outputs are unambiguous in each dialect, and that *decimals* has only these.
+
+    Wire formats join names with classes (``datarobot``, CSV), or with ``probabilities`` (``open_inference``).
+    """
+    names = [target.name for target in targets]
+    for target in targets:
+        suffixes = [*(target.classes or ()), *(["probabilities"] if target.probabilities else [])]
+        names += [f"{target.name}_{suffix}" for suffix in suffixes]
+    if len(targets) > 1 and len(set(names)) < len(names):
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise ConfigurationError(
+            "target must have names that differ, also from another name joined with a class or with"
+            f" 'probabilities' by '_' (got {duplicate!r} twice): rename an output"
+        )
+    unknown = set(decimals if isinstance(decimals, Mapping) else ()).difference(names[: len(targets)])
+    if unknown:
+        raise ConfigurationError(
+            f"decimals must have names of outputs, {', '.join(names[: len(targets)])} (got {', '.join(unknown)})"
+        )
 
 
 def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:
@@ -250,6 +329,33 @@ def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:
         and named_version.removeprefix("v") != version.removeprefix("v")
     ):
         logger.warning("model %s: version mismatch: the model has version %s", name, version)
+
+
+def _example(deployment: Deployment, predictor: Predictor) -> Mapping[str, Any] | None:
+    """Return the example of the deployment, without an exposure that the model does not take."""
+    example, exposure = deployment.example, deployment.exposure
+    if example is None or exposure is None or exposure.column in predictor.schema.names:
+        return example
+    return {name: value for name, value in example.items() if name != exposure.column}
+
+
+def _add_exposure(predictor: Predictor, deployment: Deployment) -> None:
+    """Add the column of the exposure to the schema of requests, if it is not an input of the model.
+
+    Raises:
+        ConfigurationError: The model cannot have an exposure.
+    """
+    if deployment.exposure is None:
+        return
+    deployment.exposure.check(_known_targets(predictor))
+    schema = deployment.extend_schema(predictor.schema)
+    if schema is not predictor.schema:
+        predictor.schema, predictor.exposure_column = schema, deployment.exposure.column
+
+
+def _known_targets(predictor: Predictor) -> Sequence[Target]:
+    """Return the outputs of the model. Those of a function are only known once it was called."""
+    return predictor.targets if hasattr(predictor.model, "predict") else []
 
 
 def _sample(deployment: Deployment, package: ModelPackage | None) -> list[Mapping[str, Any]]:
