@@ -64,9 +64,9 @@ $(VENV)/installed: pyproject.toml $(VENV)/made
 	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --editable '.[all]'
 	touch $@
 
-# Only what the demo needs: 280 MB instead of all extras. pip shows its progress.
+# Only what the demo needs. pip shows its progress, and leaves it to Python to compile the modules that it imports.
 $(VENV)/installed-demo: pyproject.toml $(VENV)/made
-	$(BIN)/python -m pip install --editable '.[images,pandas,serve,skops,sklearn]'
+	$(BIN)/python -m pip install --no-compile --editable '.[images,pandas,serve,skops,sklearn]'
 	touch $@
 
 $(VENV)/installed-%: $(VENV)/installed
