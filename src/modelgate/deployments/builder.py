@@ -133,6 +133,7 @@ class DeploymentBuilder:
             inner.append(Humility(HumilityRules(deployment.humility), metrics))
         schema = deployment.request_schema or model.schema_source
         validate = Validate(schema, max_rows=deployment.max_rows, columns=True)
+        # Layers inside the one for the exposure see the columns and the predictions of the model alone.
         inner += [*innermost, *_exposure_layers(deployment)]
         return stack([validate, add_passthrough_columns, model, *inner], predict)
 

@@ -234,14 +234,15 @@ class Loader:
             positive_class = manifest.positive_class if positive_class is None else positive_class
         threshold, positive_class = resolve_threshold(predictor.model, threshold, positive_class)
         _check_decision(predictor, threshold, positive_class)
-        _add_exposure(predictor, deployment)
-        if deployment.humility:
-            HumilityRules(deployment.humility).check(predictor.schema, _known_targets(predictor))
         if package is not None:
             predictor.size = package.size
         if threshold is not None or positive_class is not None:
             rule = DecisionRule(threshold, positive_class)
             predictor.decision = NullNonFinite(rule) if predictor.nullable else rule
+        # Last: the schema of requests may have a column that the model does not take.
+        _add_exposure(predictor, deployment)
+        if deployment.humility:
+            HumilityRules(deployment.humility).check(predictor.schema, _known_targets(predictor))
         return predictor
 
 
