@@ -1,5 +1,6 @@
 """Exposure of the rows of a regression."""
 
+import json
 import math
 
 import numpy as np
@@ -29,6 +30,7 @@ from modelgate import (
 )
 from modelgate.humility import OutlyingInput, OverridePrediction, UncertainPrediction
 from modelgate.testing import Client
+from support.openapi import OpenAPIDocument
 from support.waiting import wait_until
 
 RATE = Exposure("years", model_predicts="rate")
@@ -225,6 +227,25 @@ def test_split_distributes_adjusted_predictions():
     first, second = build_gate().score("d", EXPOSED[:3]).split([1, 2])
 
     assert RATES.predict(FRAME[:3]).tolist() == [*first.outputs[0].adjusted, *second.outputs[0].adjusted]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "path"),
+    [
+        ("native", "/deployments/d/predict?adjusted=true"),
+        ("datarobot", "/deployments/d/predictions?excludeAdjustedPredictions=false"),
+    ],
+)
+def test_document_describes_adjusted_predictions(dialect, path):
+    """And how to ask for them."""
+    client = Client(build_gate().wsgi)
+    document = client.request("GET", "/deployments/d/openapi.json").json()
+    answer = client.post(path, json={"age": 20, "power": 0.5, "years": 1})
+
+    assert b"adjusted" in answer.body
+    OpenAPIDocument(document).check_response(OpenAPIDocument(document).find_operation(dialect), answer)
+    name = path.partition("?")[2].partition("=")[0]
+    assert f'"name":"{name}"' in json.dumps(document, separators=(",", ":"))
 
 
 def test_native_returns_adjusted_predictions_on_request():
