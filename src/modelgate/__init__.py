@@ -62,7 +62,7 @@ if TYPE_CHECKING:
         TrustedProxies,
         WithScoring,
     )
-    from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore
+    from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore, MultiTarget
     from .schema import CSV, Column, ImageSpec, Schema, SplitRows, Table
     from .scoring import LoadModel, Query, ResultCache, Round, Threshold, Validate, score
 
@@ -112,6 +112,7 @@ __all__ = [
     "ModelPackage",
     "ModelStore",
     "ModelgateError",
+    "MultiTarget",
     "NotFound",
     "Output",
     "Overloaded",

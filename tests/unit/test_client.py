@@ -878,6 +878,11 @@ def test_predict_url(url, expected):
         ("http://host/churn?key=s3cret", {}, "without user, password"),
         (URL, {"key": "s3cret\n"}, "key must be printable ASCII"),
         (URL, {"key": ""}, "key must be printable ASCII"),
+        (
+            URL,
+            {"key_header": "api-key"},
+            r"key_header must be one of authorization, x-api-key \(got 'api-key'\)",
+        ),
         (URL, {"attempts": 0}, r"attempts must be a whole number of at least 1 \(got 0\)"),
         (URL, {"deadline": 0}, r"deadline must be a number of seconds above 0 \(got 0\)"),
         (URL, {"timeout": float("nan")}, r"timeout must be a number of seconds above 0 \(got nan\)"),
@@ -900,6 +905,19 @@ def test_key_is_only_in_its_header():
     assert "Client('http://app/ml/churn')" == repr(client)
     assert f"Bearer {KEY}" == requests[0].headers["authorization"]
     assert KEY not in str(requests[0].url) + repr(requests[0].headers) + requests[0].content.decode()
+
+
+def test_key_can_be_sent_beside_a_token_of_a_platform():
+    http = build_scripted_client(DONE)[0]._session.http
+    http.headers["authorization"] = "Bearer a-token-of-the-platform"
+    sent = []
+    http.event_hooks["request"].append(sent.append)
+    Client(URL, key=KEY, key_header="x-api-key", http=http).predict(ROWS[0])
+
+    assert (KEY, "Bearer a-token-of-the-platform") == (
+        sent[0].headers["x-api-key"],
+        sent[0].headers["authorization"],
+    )
 
 
 def test_http_client_of_the_caller_stays_open():

@@ -34,12 +34,15 @@ class OutputPredictions:
         values: Prediction of each row: a class, a number, or any value returned by a function.
         classes: Classes in the model's order; None if the model returns no probabilities.
         probabilities: Probability of each class, per row; None if *classes* is None.
+        intervals: Prediction intervals of each row: by level in percent, the lower and the upper limit, as in
+            ``{"90": (1.5, 2.5)}``. None for labels, or if the call requested none.
         adjusted: Predictions for one unit of exposure; None if the call did not request them.
     """
 
     values: list[Any] = field(default_factory=list)
     classes: list[Any] | None = None
     probabilities: list[list[float]] | None = None
+    intervals: list[dict[str, tuple[float | None, float | None]]] | None = None
     adjusted: list[float] | None = None
 
 
@@ -47,8 +50,8 @@ class OutputPredictions:
 class Predictions(OutputPredictions):
     """Predictions for some rows, in their order.
 
-    For a model with several outputs, each of *values* is a dict by output, *classes* and *probabilities* are
-    None, and *outputs* has the predictions of each output.
+    For a model with several outputs, each of *values* is a dict by output, *classes*, *probabilities* and
+    *intervals* are None, and *outputs* has the predictions of each output.
 
     Args:
         outputs: Predictions by output; empty for a model with one output.
@@ -71,9 +74,15 @@ class Predictions(OutputPredictions):
         return len(self.values)
 
 
+class _Limits(msgspec.Struct):
+    low: float | None
+    high: float | None
+
+
 class _Row(msgspec.Struct):
     prediction: Any = UNSET
     probabilities: dict[str, Any] | None = None
+    intervals: dict[str, _Limits] | None = None
     outputs: "dict[str, _Row] | None" = None
     passthrough: dict[str, Any] | None = None
     adjusted_prediction: Any = UNSET
@@ -129,6 +138,11 @@ def _fill(output: OutputPredictions, rows: Sequence[_Row]) -> None:
         # The names of members are always text. The response has the labels of other types as JSON.
         output.classes = labels if isinstance(output.values[0], str) else [_label(text) for text in labels]
         output.probabilities = [list((row.probabilities or {}).values()) for row in rows]
+    if rows and rows[0].intervals is not None:
+        output.intervals = [
+            {level: (limits.low, limits.high) for level, limits in (row.intervals or {}).items()}
+            for row in rows
+        ]
     if rows and rows[0].adjusted_prediction is not UNSET:
         output.adjusted = [row.adjusted_prediction for row in rows]
 
@@ -175,6 +189,8 @@ def _extend(joined: OutputPredictions, parts: Sequence[OutputPredictions]) -> No
     if parts and parts[0].classes is not None:
         joined.classes = parts[0].classes
         joined.probabilities = [row for part in parts for row in part.probabilities or ()]
+    if parts and parts[0].intervals is not None:
+        joined.intervals = [row for part in parts for row in part.intervals or ()]
     if parts and parts[0].adjusted is not None:
         joined.adjusted = [value for part in parts for value in part.adjusted or ()]
 

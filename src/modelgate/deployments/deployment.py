@@ -19,6 +19,7 @@ from ..schema.column_spec import ColumnSpec, create_column
 from ..schema.model_input import InputForm
 from ..schema.schema_options import UnknownLevels
 from ..scoring import Query, Threshold
+from ..scoring.layers.rounding import Decimals, Round
 from ..spelling import suggest_options
 from .rollout import Rollout, Shadow
 
@@ -64,7 +65,8 @@ class Deployment:
         endpoint: Additional path below the gate's mount point, such as ``"/detect-fraud"``, in the
             wire format of the dialect ``simple``.
         decimals: Number of decimals to round predicted numbers to; None for no rounding. By default the
-            dialect decides: two decimals for ``mlclever``, no rounding for the others.
+            dialect decides: two decimals for ``mlclever``, no rounding for the others. For a model with several
+            outputs, also a mapping of output names to decimals: ``{"weight": 1}``.
         state: ``"active"``, or ``"paused"`` to reject every request.
         sha256: SHA-256 digest that pins the model file; required for a pickle.
         layers: HTTP layers around this deployment only. They run inside the gate's layers.
@@ -123,7 +125,7 @@ class Deployment:
     positive_class: Any = None
     threshold: float | None = None
     endpoint: str | None = None
-    decimals: int | Literal["service"] | None = "service"
+    decimals: Decimals = "service"
     state: Literal["active", "paused"] = "active"
     sha256: str | None = None
     layers: Sequence[HTTPLayer] = ()
@@ -181,8 +183,9 @@ class Deployment:
                 f"endpoint must be a path such as '/detect-fraud' (got {self.endpoint!r})"
             )
         object.__setattr__(self, "humility", HumilityRules(self.humility))
-        # Check both options now instead of with the first request.
+        # Check these options now instead of with the first request.
         Threshold(self.threshold, self.positive_class)
+        Round(self.decimals)
         _check_model(self)
         if self.path is not None:
             check_file(self.path, LoadPolicy(self.sha256))

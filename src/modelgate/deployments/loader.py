@@ -18,6 +18,7 @@ from ..inference.model_metrics import ModelMetrics
 from ..inference.nonfinite import NullNonFinite
 from ..inference.prediction import output_names
 from ..models import ModelCache, ModelPackage, ModelStore
+from ..models.calibration import CALIBRATION, Calibration
 from ..models.load_policy import LoadPolicy
 from ..models.manifest import Manifest, PackageMetadata
 from ..models.model_thread import in_model_thread
@@ -28,6 +29,7 @@ from ..models.store import fingerprint_file
 from ..models.versions import LATEST, is_version
 from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 from ..scoring.layers.load_model import ModelMetadata
+from ..scoring.layers.rounding import Decimals
 from .deployment import Deployment
 from .model_handle import ModelHandle
 
@@ -171,7 +173,12 @@ class Loader:
         schema = deployment.schema or deployment.adapt_schema(metadata.schema)
         schema = deployment.extend_schema(schema.with_columns(deployment.columns))
         version = deployment.version or manifest.version
-        return ModelMetadata(schema, list(map(Target, names, manifest.classes)), version)
+        calibrated = CALIBRATION in manifest.members
+        targets = [
+            Target(name, classes, intervals=calibrated and classes is None)
+            for name, classes in zip(names, manifest.classes, strict=True)
+        ]
+        return ModelMetadata(schema, targets, version)
 
     def _read_metadata(self, deployment: Deployment) -> PackageMetadata | None:
         path = deployment.path
@@ -234,16 +241,55 @@ class Loader:
             positive_class = manifest.positive_class if positive_class is None else positive_class
         threshold, positive_class = resolve_threshold(predictor.model, threshold, positive_class)
         _check_decision(predictor, threshold, positive_class)
+        targets = _known_targets(predictor)
+        if targets:
+            _check_names(targets, deployment.decimals)
         if package is not None:
             predictor.size = package.size
+            if package.calibration is not None:
+                _calibrate(predictor, package.calibration)
         if threshold is not None or positive_class is not None:
             rule = DecisionRule(threshold, positive_class)
             predictor.decision = NullNonFinite(rule) if predictor.nullable else rule
         # Last: the schema of requests may have a column that the model does not take.
-        _add_exposure(predictor, deployment)
+        _add_exposure(predictor, deployment, targets)
         if deployment.humility:
-            HumilityRules(deployment.humility).check(predictor.schema, _known_targets(predictor))
+            HumilityRules(deployment.humility).check(predictor.schema, targets)
         return predictor
+
+
+def _calibrate(predictor: Predictor, calibration: Calibration) -> None:
+    """Let *predictor* add prediction intervals."""
+    if len(calibration.residuals) != len(predictor.targets):
+        raise ConfigurationError(
+            f"the calibration must have residuals for each of {len(predictor.targets)} outputs"
+            f" (got {len(calibration.residuals)}): calibrate the package again"
+        )
+    predictor.calibration = calibration
+    outputs = zip(predictor.targets, calibration.residuals, strict=True)
+    predictor.targets = [replace(target, intervals=values is not None) for target, values in outputs]
+
+
+def _check_names(targets: Sequence[Target], decimals: Decimals) -> None:
+    """Check that the names of several outputs are unambiguous in each dialect, and that *decimals* has only these.
+
+    Wire formats join names with classes (``datarobot``, CSV), or with ``probabilities`` (``open_inference``).
+    """
+    names = [target.name for target in targets]
+    for target in targets:
+        suffixes = [*(target.classes or ()), *(["probabilities"] if target.probabilities else [])]
+        names += [f"{target.name}_{suffix}" for suffix in suffixes]
+    if len(targets) > 1 and len(set(names)) < len(names):
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise ConfigurationError(
+            "target must have names that differ, also from another name joined with a class or with"
+            f" 'probabilities' by '_' (got {duplicate!r} twice): rename an output"
+        )
+    unknown = set(decimals if isinstance(decimals, Mapping) else ()).difference(names[: len(targets)])
+    if unknown:
+        raise ConfigurationError(
+            f"decimals must have names of outputs, {', '.join(names[: len(targets)])} (got {', '.join(unknown)})"
+        )
 
 
 def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:
@@ -266,7 +312,7 @@ def _example(deployment: Deployment, predictor: Predictor) -> Mapping[str, Any] 
     return {name: value for name, value in example.items() if name != exposure.column}
 
 
-def _add_exposure(predictor: Predictor, deployment: Deployment) -> None:
+def _add_exposure(predictor: Predictor, deployment: Deployment, targets: Sequence[Target]) -> None:
     """Add the column of the exposure to the schema of requests, if it is not an input of the model.
 
     Raises:
@@ -274,7 +320,7 @@ def _add_exposure(predictor: Predictor, deployment: Deployment) -> None:
     """
     if deployment.exposure is None:
         return
-    deployment.exposure.check(_known_targets(predictor))
+    deployment.exposure.check(targets)
     schema = deployment.extend_schema(predictor.schema)
     if schema is not predictor.schema:
         predictor.schema, predictor.exposure_column = schema, deployment.exposure.column

@@ -38,7 +38,7 @@ from ..errors import (
     UnknownColumns,
 )
 from ..flow import Flow
-from ..http import Request, Response, parse_authorization
+from ..http import Request, Response, credentials_from_headers, parse_authorization
 from ..http.negotiation import best_media_type
 from ..http.routing import Route
 from ..inference import Prediction
@@ -143,6 +143,8 @@ class DataRobot:
     def credentials(self, request: Request) -> Flow[str | None]:
         """Return the key from ``Authorization``: ``Bearer``, ``Token``, or ``Basic`` with any user name.
 
+        It can also be in ``x-api-key``, for platforms that use ``Authorization`` themselves.
+
         Raises:
             Unauthorized: The header has a scheme but no key.
         """
@@ -152,7 +154,7 @@ class DataRobot:
             raise _Unauthenticated(
                 "Invalid Authorization header. No credentials provided.", headers=_CHALLENGE
             )
-        return token
+        return credentials_from_headers(request.headers, _SCHEMES)
 
     def decode(self, request: Request) -> Flow[Query]:
         """Decode the rows of the body and the options of the query string.

@@ -61,13 +61,13 @@ OPENAPI_SPEC = OpenAPISpec(
     _response_schema,
     object_schema(["message"], message={"type": "string"}),
     answer_types=("text/csv",),
-    keys=(("bearer",), ("token",), ("basic",)),
+    keys=(("bearer",), ("token",), ("basic",), ("x-api-key",)),
     parameters=(
         {
             "name": "passthroughColumns",
             "in": "query",
             "description": "Input column to return unchanged; repeat for several",
-            "schema": array_schema({"type": "string"}),
+            "schema": array_schema({"type": "string", "minLength": 1}),
         },
         {
             "name": "passthroughColumnsSet",

@@ -16,7 +16,9 @@ A single row whose only column is called ``rows`` must be sent in an array.
 Rows can also be sent as CSV, NDJSON (an object per line) or an ``.npy`` file with an array of shape (rows,
 columns) in the schema's order. The ``Accept`` header selects one of these formats for the response. Options
 are in the query string: ``?passthrough=id`` returns the column ``id`` with each prediction,
-``?adjusted=true`` the prediction for one unit of exposure. Errors are problem details (RFC 9457).
+``?adjusted=true`` the prediction for one unit of exposure, and ``?intervals=80,90`` adds
+``"intervals": {"80": {"low": 1.1, "high": 1.9}, "90": {…}}`` to predicted numbers. Errors are problem details
+(RFC 9457).
 """
 
 import re
@@ -53,6 +55,7 @@ from .openapi_spec import (
     OpenAPISpec,
     any_of_schema,
     array_schema,
+    lone_member_schema,
     number_schema,
     object_schema,
     value_schema,
@@ -90,7 +93,18 @@ def _target_members(target: Target) -> dict[str, JSONSchema]:
     return {
         "prediction": value_schema(target),
         **({"probabilities": probabilities} if target.probabilities else {}),
+        **({"intervals": _intervals_schema(target)} if target.intervals else {}),
         **({} if target.classes else NATIVE_ADJUSTED),
+    }
+
+
+def _intervals_schema(target: Target) -> JSONSchema:
+    limits = object_schema(["low", "high"], low=number_schema(target), high=number_schema(target))
+    return {
+        "type": "object",
+        "description": "By level in percent, the limits of the requested prediction intervals",
+        "additionalProperties": limits,
+        "examples": [{"90": {"low": 1.5, "high": 2.5}}],
     }
 
 
@@ -106,7 +120,7 @@ class Native:
     openapi_spec = OpenAPISpec(
         "modelgate's own format",
         {
-            "application/json": any_of_schema(ROW, ROWS, object_schema(["rows"], rows=ROWS)),
+            "application/json": any_of_schema(ROW, ROWS, lone_member_schema("rows", ROWS)),
             "text/csv": _TEXT,
             "application/x-ndjson": _TEXT,
             "application/x-npy": {"type": "string", "format": "binary"},
@@ -129,6 +143,16 @@ class Native:
                 "in": "query",
                 "description": "Column of the request to return with each prediction; can be repeated",
                 "schema": array_schema(_TEXT),
+            },
+            {
+                "name": "intervals",
+                "in": "query",
+                "description": "Levels in percent of the prediction intervals to add to predicted numbers, for a"
+                " model that is calibrated",
+                "schema": array_schema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100}),
+                "style": "form",
+                "explode": False,
+                "example": [80, 90],
             },
             NATIVE_PARAMETER,
         ],
@@ -225,8 +249,16 @@ def _parse_options(query_string: str) -> dict[str, Any]:
     return {_OPTIONS[name][0]: _OPTIONS[name][1](texts) for name, texts in values.items()}
 
 
+def _parse_levels(texts: Sequence[str]) -> list[float]:
+    try:
+        return [float(level) for text in texts for level in text.split(",")]
+    except ValueError:
+        raise InvalidInput("intervals must be levels in percent, such as intervals=80,90") from None
+
+
 _OPTIONS: Mapping[str, tuple[str, Callable[[Sequence[str]], Any]]] = {
     "passthrough": ("passthrough_columns", list),
+    "intervals": ("intervals", _parse_levels),
     "adjusted": ("adjusted", lambda texts: parse_flag("adjusted", texts[-1])),
 }
 """Options of the query string: for each, the field of `Query`, and a function that parses its values."""

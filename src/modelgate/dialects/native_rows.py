@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from ..codecs.csv_writer import write_csv
-from ..codecs.npy import write_npy
+from ..codecs.npy import to_npy_dtype, write_npy
 from ..inference import Output, Prediction
 from ..schema import columns_to_records
 from ._humility import add_native_humility, humility_column
@@ -41,7 +41,8 @@ def _encode_ndjson(prediction: Prediction) -> bytes:
 def _encode_csv(prediction: Prediction) -> bytes:
     """Encode the passthrough columns, then a column ``prediction`` and a column for each class.
 
-    The last column has the names of the triggered humility rules, if the deployment has rules.
+    Each level of prediction intervals has two columns, such as ``low_90`` and ``high_90``. The last column has the
+    names of the triggered humility rules, if the deployment has rules.
     """
     columns: list[tuple[str, Any]] = list((prediction.passthrough_columns or {}).items())
     for output in prediction.outputs:
@@ -52,6 +53,8 @@ def _encode_csv(prediction: Prediction) -> bytes:
                 (f"{prefix}probability_{label}", column)
                 for label, column in zip(_labels(output), output.probabilities.T, strict=True)
             ]
+        for level, limits in (output.intervals or {}).items():
+            columns += [(f"{prefix}low_{level}", limits[:, 0]), (f"{prefix}high_{level}", limits[:, 1])]
         if output.adjusted is not None:
             columns.append((f"{prefix}adjusted_prediction", output.adjusted))
     if prediction.humility is not None:
@@ -60,9 +63,20 @@ def _encode_csv(prediction: Prediction) -> bytes:
 
 
 def _encode_npy(prediction: Prediction) -> bytes:
-    """Encode an array of shape (rows,), or of shape (rows, outputs) for several outputs."""
-    values = [output.values for output in prediction.outputs]
-    return write_npy(values[0] if len(values) == 1 else np.column_stack(values))
+    """Encode an array of shape (rows,), or of shape (rows, outputs) for several outputs.
+
+    If their types differ, encode a structured array of shape (rows,) with a field for each output.
+    """
+    columns = {output.name: to_npy_dtype(output.values) for output in prediction.outputs}
+    values = list(columns.values())
+    if len(values) == 1:
+        return write_npy(values[0])
+    if len({column.dtype.kind for column in values}) == 1:
+        return write_npy(np.column_stack(values))
+    table = np.empty(len(prediction), dtype=[(name, column.dtype) for name, column in columns.items()])
+    for name, column in columns.items():
+        table[name] = column
+    return write_npy(table)
 
 
 ENCODERS: Mapping[str, Callable[..., bytes]] = {
@@ -101,6 +115,12 @@ def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
         labels = _labels(output)
         rows = output.probabilities[span].tolist()
         columns["probabilities"] = [dict(zip(labels, row, strict=True)) for row in rows]
+    if output.intervals is not None:
+        intervals = {
+            level: [{"low": low, "high": high} for low, high in limits[span].tolist()]
+            for level, limits in output.intervals.items()
+        }
+        columns["intervals"] = columns_to_records(intervals)
     if output.adjusted is not None:
         columns["adjusted_prediction"] = output.adjusted[span].tolist()
     return columns

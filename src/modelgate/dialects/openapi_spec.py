@@ -23,6 +23,7 @@ __all__ = [
     "OpenAPISpec",
     "any_of_schema",
     "array_schema",
+    "lone_member_schema",
     "number_schema",
     "object_schema",
     "targets_schema",
@@ -114,6 +115,11 @@ def object_schema(required: Sequence[str] = (), /, **properties: JSONSchema) -> 
     return {**schema, "required": list(required)} if required else schema
 
 
+def lone_member_schema(name: str, schema: JSONSchema) -> JSONSchema:
+    """Return the schema of an object whose only member is *name*. With further members it would be a row."""
+    return {**object_schema([name], **{name: schema}), "additionalProperties": False}
+
+
 def any_of_schema(*schemas: JSONSchema) -> JSONSchema:
     """Return a schema that matches any of *schemas*."""
     return schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}
@@ -149,13 +155,8 @@ def targets_schema(
 
 ROWS = array_schema(ROW)
 
-ITEMS: JSONSchema = {
-    **any_of_schema(
-        ROWS, array_schema(VALUES), array_schema({"type": ["number", "string", "boolean", "null"]})
-    ),
-    "description": "One item per row; a plain value is a row of a model with one column",
-}
-"""Rows: an array of objects, of arrays, or of plain values."""
+ITEMS: JSONSchema = {"$ref": "#/components/schemas/Items"}
+"""Rows: an array of objects, of arrays, or, for a model with one column, of plain values."""
 
 _TEXTS = array_schema({"type": "string"})
 _BY_COLUMN: JSONSchema = {"type": "object", "additionalProperties": {"type": "string"}}

@@ -39,6 +39,7 @@ class Target:
         probabilities: Whether the model returns a probability for each class.
         number: Whether the predicted values are known to be numbers.
         nullable: Whether the predicted values and the probabilities may be null.
+        intervals: Whether prediction intervals can be requested.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Target:
     probabilities: bool = False
     number: bool = False
     nullable: bool = False
+    intervals: bool = False
 
     @classmethod
     def from_output(cls, output: "Output") -> "Target":
@@ -79,6 +81,8 @@ class Output(msgspec.Struct, eq=False):
             returns none.
         positive: Index of the positive one of two classes. *threshold* applies to its probability.
         threshold: Minimum probability for predicting the positive class; None for the labels of the model.
+        intervals: Prediction intervals by level in percent, such as ``"90"``: arrays of shape (rows, 2) with the
+            lower and the upper limits. None if none were requested, or for labels.
         model_values: Values of the model, of shape (rows,), if humility rules have replaced some of *values*;
             else None.
         adjusted: Predicted numbers for one unit of exposure, of shape (rows,), if the deployment has an `Exposure`
@@ -91,6 +95,7 @@ class Output(msgspec.Struct, eq=False):
     probabilities: npt.NDArray[np.float64] | None = None
     positive: int = 1
     threshold: float | None = None
+    intervals: Mapping[str, npt.NDArray[np.float64]] | None = None
     model_values: npt.NDArray[Any] | None = None
     adjusted: npt.NDArray[np.float64] | None = None
 
@@ -101,6 +106,9 @@ class Output(msgspec.Struct, eq=False):
             probabilities = None if self.probabilities is None else self.probabilities[start:stop]
             model_values = None if self.model_values is None else self.model_values[start:stop]
             values = self.values[start:stop]
+            intervals = self.intervals and {
+                level: limits[start:stop] for level, limits in self.intervals.items()
+            }
             parts.append(
                 Output(
                     self.name,
@@ -109,6 +117,7 @@ class Output(msgspec.Struct, eq=False):
                     probabilities,
                     self.positive,
                     self.threshold,
+                    intervals,
                     model_values,
                     None if self.adjusted is None else self.adjusted[start:stop],
                 )
@@ -174,6 +183,11 @@ class Prediction(msgspec.Struct, eq=False):
     def probabilities(self) -> npt.NDArray[np.float64] | None:
         """Probabilities of the first output, of shape (rows, classes); None if there are none."""
         return self.outputs[0].probabilities
+
+    @property
+    def intervals(self) -> Mapping[str, npt.NDArray[np.float64]] | None:
+        """Prediction intervals of the first output by level, see `Output`; None if there are none."""
+        return self.outputs[0].intervals
 
 
 class NonFiniteError(ValueError):

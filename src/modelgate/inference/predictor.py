@@ -14,7 +14,9 @@ import numpy as np
 
 from ..errors import AnswerableError, ConfigurationError, RequestError
 from ..flow import Flow, Wait, WorkerPool, in_main_thread, run, run_coroutine
+from ..models.calibration import Calibration
 from ..models.file_readers import check_opens_no_files
+from ..models.multi_target import target_names
 from ..models.sklearn_config import Config, current_sklearn_config, sklearn_config
 from ..schema import Schema, Table
 from ..schema.column_spec import ColumnSpec
@@ -24,6 +26,7 @@ from .decision import DecisionRule
 from .estimator import Estimator
 from .first_prediction import try_prediction
 from .model_metrics import LIGHT, LatencyEstimator, ModelMetrics
+from .multi_target import create_estimator
 from .nonfinite import NullNonFinite, prediction_error
 from .plans import Plan
 from .prediction import Output, Prediction, ShapeError, Target, describe_result, to_prediction
@@ -62,6 +65,7 @@ class Predictor:
         nullable: Whether predictions may be null.
         size: Size in bytes of the file or folder that the model was loaded from.
         decision: Decision rule for the predictions; None to keep those of the model.
+        calibration: Calibration of prediction intervals; None if the model has none.
         exposure_column: Column of *schema* that callers send and the model does not take; None if there is none.
 
     Raises:
@@ -88,7 +92,7 @@ class Predictor:
         input: InputForm | None = None,  # noqa: A002  a word for users
     ) -> None:
         self.model = model
-        self.target = target
+        self.target = target_names(model, target)
         self.version = version
         self.model_id = model_id
         self.size = 0
@@ -96,6 +100,7 @@ class Predictor:
             raise ConfigurationError(f'nonfinite must be "error" or "null" (got {nonfinite!r})')
         self.nullable = nonfinite == "null"
         self.decision: DecisionRule | NullNonFinite | None = NullNonFinite() if self.nullable else None
+        self.calibration: Calibration | None = None
         self.exposure_column: str | None = None
         self._workers = None if workers is None else workers.share()
         self._metrics = metrics or ModelMetrics()
@@ -115,10 +120,10 @@ class Predictor:
             self.schema = (schema or Schema.from_model(model)).with_columns(columns)
             name = model_id or type(model).__name__
             self._sample = _read_sample(self.schema, sample)
-            self._function = Estimator(
+            self._function = create_estimator(
                 model,
                 self.schema,
-                target,
+                self.target,
                 plans=plans,
                 name=name,
                 sample=self._sample,

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 __all__ = ["FIT_ATTRIBUTES", "FIT_PARAMETERS", "TRUSTED"]
 
 _ESTIMATOR_PARTS = (
+    # Fitted models by name.
+    "modelgate.models.multi_target.MultiTarget",
     # Estimators that skops lacks because they are experimental: searches, an imputer.
     "sklearn.impute._iterative.IterativeImputer",
     "sklearn.model_selection._search_successive_halving.HalvingGridSearchCV",

@@ -35,6 +35,7 @@ class Query(msgspec.Struct, eq=False):
         adjusted: Whether to return predictions for one unit of exposure too, see `Exposure`.
         on_rows: Checks that are called with the number of validated rows, and may reject the query.
         timing: Timing of the phases of the request; None if it is not measured.
+        intervals: Levels in percent of prediction intervals to add to predicted numbers.
         load_timeout: Number of seconds to wait for a model that is being loaded, see `ModelCache.get`.
     """
 
@@ -52,4 +53,5 @@ class Query(msgspec.Struct, eq=False):
     caller: str | None = None
     timing: Timing | None = None
     load_timeout: float | None = None
+    intervals: Sequence[float] = ()
     adjusted: bool = False

@@ -11,6 +11,7 @@ from ..inference.nonfinite import NullNonFinite
 from ..inference.predictor import Predictor
 from ..schema import Schema
 from ..schema.model_input import InputForm
+from .layers.intervals import add_intervals
 from .layers.rounding import Round
 from .layers.validate import Validate
 from .query import Query
@@ -48,13 +49,17 @@ def score(
 
 
 def predict(query: Query) -> Flow[Prediction]:
-    """Score the table of *query*, and apply `Predictor.decision`. This is the innermost scoring handler."""
+    """Score the table of *query*, and apply `Predictor.decision`. This is the innermost scoring handler.
+
+    If the query requests intervals, they are added.
+    """
     assert query.predictor is not None and query.table is not None
     flow = query.predictor.predict(query.table)
     if query.timing is not None:
         flow = _measure(flow, query.timing)
     rule = query.predictor.decision
-    return flow if rule is None else _apply_rule(flow, rule)
+    flow = flow if rule is None else _apply_rule(flow, rule)
+    return add_intervals(flow, query) if query.intervals else flow
 
 
 def _measure(flow: Flow[Prediction], timing: Timing) -> Flow[Prediction]:
