@@ -135,5 +135,5 @@ def test_passthrough_values_are_limited(monkeypatch, rows):
     monkeypatch.setattr(passthrough, "MAX_VALUES", 11)
 
     assert 6 == len(read_passthrough_columns(rows, ["a"])["a"])
-    with pytest.raises(InvalidInput, match="passthrough columns have more than 11 values"):
+    with pytest.raises(InvalidInput, match="repeat more than 11 values"):
         read_passthrough_columns(rows, None)

@@ -70,6 +70,8 @@ class OpenAPISpec:
             empty list stands for a key in the body or the path.
         parameters: OpenAPI parameter objects for the query string.
         errors: Errors that only this dialect raises.
+        explanation_parameters: Further parameters for a deployment that explains its predictions.
+        explanation_path: End of the paths that only such a deployment has.
 
     Raises:
         ConfigurationError: *keys* has a name that is not in `SCHEMES`.
@@ -83,6 +85,8 @@ class OpenAPISpec:
     keys: Sequence[Sequence[str]] = (("bearer",), ("x-api-key",))
     parameters: Sequence[JSONSchema] = ()
     errors: Sequence[RequestError] = ()
+    explanation_parameters: Sequence[JSONSchema] = ()
+    explanation_path: str | None = None
 
     def __post_init__(self) -> None:
         for scheme in chain.from_iterable(self.keys):
