@@ -271,3 +271,23 @@ def test_native_returns_adjusted_predictions_on_request():
     ]:
         answer = Client(gate.wsgi).post(f"{path}?adjusted={value}", json=row)
         assert (400, message) == (answer.status, answer.json()["detail"])
+
+
+@pytest.mark.parametrize("exposure", [RATE, COUNT], ids=["rate", "count"])
+def test_explanations_do_not_list_the_exposure(exposure):
+    """They explain the model's own prediction, to which they still add up, and not an override."""
+    frame = FRAME if exposure is RATE else EXPOSED
+    target = FRAME["power"] * YEARS * 3 + frame.get("years", 0)
+    model = LinearRegression().fit(frame, target)
+    rule = OutlyingInput("age", upper=0, action=OverridePrediction(-5))
+    gate = build_gate(
+        ModelPackage.from_estimator(model, frame), exposure, explanations="auto", humility=[rule]
+    )
+    output = gate.score("d", EXPOSED[:5], explain=3).outputs[0]
+
+    own = model.predict(frame[:5])
+    for explanation, prediction in zip(output.explanations, own, strict=True):
+        strengths = [contribution.strength for contribution in explanation.contributions]
+        assert {"age", "power"} == {contribution.feature for contribution in explanation.contributions}
+        assert prediction == pytest.approx(explanation.base_value + sum(strengths) + explanation.remaining)
+    assert [-5] * 5 == output.values.tolist()

@@ -45,7 +45,7 @@ def enable_scoring_options(
             method = enable_explanations(predictor, background, explanations)
         logger.info("deployment %s: explanations: method %s", deployment.name, method)
     # Last: the schema of requests may have a column that the model does not take.
-    _add_exposure(predictor, deployment)
+    _add_exposure(predictor, deployment, targets)
     if deployment.humility:
         HumilityRules(deployment.humility).check(predictor.schema, targets)
 
@@ -139,15 +139,19 @@ def _check_names(targets: Sequence[Target], decimals: Decimals) -> None:
         )
 
 
-def _add_exposure(predictor: Predictor, deployment: Deployment) -> None:
+def _add_exposure(predictor: Predictor, deployment: Deployment, targets: Sequence[Target]) -> None:
     """Add the column of the exposure to the schema of requests, if it is not an input of the model.
+
+    If it is an input, explanations do not list it.
 
     Raises:
         ConfigurationError: The model cannot have an exposure.
     """
     if deployment.exposure is None:
         return
-    deployment.exposure.check(_known_targets(predictor))
+    deployment.exposure.check(targets)
+    if predictor.explainer is not None:
+        predictor.explainer.unlisted = frozenset({deployment.exposure.column})
     schema = deployment.extend_schema(predictor.schema)
     if schema is not predictor.schema:
         predictor.schema, predictor.exposure_column = schema, deployment.exposure.column

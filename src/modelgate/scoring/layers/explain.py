@@ -164,8 +164,14 @@ class _Described:
         assert query.table is not None and query.predictor is not None
         assert query.predictor.explainer is not None
         self._rows, self._table = query.rows, query.table
+<<<<<<< HEAD
         self._schema = query.predictor.schema
         self._columns = query.predictor.explainer.columns
+=======
+        self._unlisted = query.predictor.explainer.unlisted
+        self._names = query.predictor.schema.names
+        self._columns = list(query.table)
+>>>>>>> humility
         self._explain = explain
         self._positions = np.flatnonzero(selected)
         self._method = method
@@ -192,6 +198,7 @@ class _Described:
             self._columns,
             lambda row, column: self._value(chosen_list[row], column),
             self._explain,
+            self._unlisted,
         )
         for row, explanation in zip(rows, described, strict=True):
             explanations[row] = explanation
