@@ -17,6 +17,7 @@ from ..inference.decision import DecisionRule, is_binary_positive, resolve_thres
 from ..inference.model_metrics import ModelMetrics
 from ..inference.nonfinite import NullNonFinite
 from ..inference.prediction import output_names
+from ..inference.training import TrainingData
 from ..models import ModelCache, ModelPackage, ModelStore
 from ..models.calibration import CALIBRATION, Calibration
 from ..models.load_policy import LoadPolicy
@@ -249,6 +250,8 @@ class Loader:
             HumilityRules(deployment.humility).check(predictor.schema, targets)
         if package is not None:
             predictor.size = package.size
+            statistics = package.statistics.get("columns", {})
+            predictor.training = TrainingData(predictor.schema, package.background, statistics)
             if package.calibration is not None:
                 _calibrate(predictor, package.calibration)
         if threshold is not None or positive_class is not None:

@@ -1,6 +1,6 @@
 """Encoding of predictions in the native wire format as JSON, CSV, NDJSON and ``.npy``."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from ..inference import Output, Prediction
 from ..schema import columns_to_records
 from ._humility import add_native_humility, humility_column
 
-__all__ = ["ENCODERS", "JSON"]
+__all__ = ["ENCODERS", "JSON", "labels"]
 
 JSON = "application/json"
 
@@ -51,7 +51,7 @@ def _encode_csv(prediction: Prediction) -> bytes:
         if output.probabilities is not None:
             columns += [
                 (f"{prefix}probability_{label}", column)
-                for label, column in zip(_labels(output), output.probabilities.T, strict=True)
+                for label, column in zip(labels(output.classes), output.probabilities.T, strict=True)
             ]
         for level, limits in (output.intervals or {}).items():
             columns += [(f"{prefix}low_{level}", limits[:, 0]), (f"{prefix}high_{level}", limits[:, 1])]
@@ -112,9 +112,9 @@ def _rows(prediction: Prediction, span: slice) -> list[dict[str, Any]]:
 def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
     columns = {"prediction": output.values[span].tolist()}
     if output.probabilities is not None:
-        labels = _labels(output)
+        names = labels(output.classes)
         rows = output.probabilities[span].tolist()
-        columns["probabilities"] = [dict(zip(labels, row, strict=True)) for row in rows]
+        columns["probabilities"] = [dict(zip(names, row, strict=True)) for row in rows]
     if output.intervals is not None:
         intervals = {
             level: [{"low": low, "high": high} for low, high in limits[span].tolist()]
@@ -126,9 +126,8 @@ def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
     return columns
 
 
-def _labels(output: Output) -> list[str]:
-    """Return the class labels as member names: text unchanged, any other value as JSON."""
+def labels(classes: Sequence[Any] | None) -> list[str]:
+    """Return class labels as member names: text unchanged, any other value as JSON."""
     return [
-        label if isinstance(label, str) else msgspec.json.encode(label).decode()
-        for label in output.classes or ()
+        label if isinstance(label, str) else msgspec.json.encode(label).decode() for label in classes or ()
     ]

@@ -30,6 +30,7 @@ from .multi_target import create_estimator
 from .nonfinite import NullNonFinite, prediction_error
 from .plans import Plan
 from .prediction import Output, Prediction, ShapeError, Target, describe_result, to_prediction
+from .training import TrainingData, read_sample
 
 __all__ = ["Predictor"]
 
@@ -67,6 +68,7 @@ class Predictor:
         decision: Decision rule for the predictions; None to keep those of the model.
         calibration: Calibration of prediction intervals; None if the model has none.
         exposure_column: Column of *schema* that callers send and the model does not take; None if there is none.
+        training: Training data of the model; None if it was not packaged.
 
     Raises:
         ConfigurationError: *model* is neither an estimator nor a function, or it opens files whose names
@@ -102,6 +104,7 @@ class Predictor:
         self.decision: DecisionRule | NullNonFinite | None = NullNonFinite() if self.nullable else None
         self.calibration: Calibration | None = None
         self.exposure_column: str | None = None
+        self.training: TrainingData | None = None
         self._workers = None if workers is None else workers.share()
         self._metrics = metrics or ModelMetrics()
         if self._workers is not None:
@@ -119,7 +122,7 @@ class Predictor:
         if hasattr(model, "predict"):
             self.schema = (schema or Schema.from_model(model)).with_columns(columns)
             name = model_id or type(model).__name__
-            self._sample = _read_sample(self.schema, sample)
+            self._sample = read_sample(self.schema, sample)
             self._function = create_estimator(
                 model,
                 self.schema,
@@ -296,19 +299,6 @@ class Predictor:
             metrics.running.discard(started_at)
             raise
         return prediction
-
-
-def _read_sample(schema: Schema, sample: Sequence[Mapping[str, Any]]) -> Table | None:
-    """Return the rows of *sample* that *schema* accepts, or None if there are none."""
-    if not isinstance(sample, list | tuple) or not all(isinstance(row, Mapping) for row in sample):
-        raise ConfigurationError(
-            f"sample must be a list of rows, each a mapping of column names to values (got {sample!r:.80})"
-        )
-    tables = []
-    for row in sample:
-        with contextlib.suppress(RequestError):
-            tables.append(schema.read([row]))
-    return Table.concat(tables) if tables else None
 
 
 def _empty_output(target: Target) -> Output:
