@@ -12,27 +12,88 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import Ridge
 
-from modelgate import Deployment, Gate, ModelPackage
+from modelgate import Deployment, Exposure, Gate, ModelPackage, Schema, Table
+from modelgate.humility import LowObservationRegion, OutlyingInput, OverridePrediction, UncertainPrediction
 from modelgate.testing import Client
 
 ROUNDS = 200
 CALLS = 20
 
 
-def compare(*functions: Callable[[], Any]) -> Sequence[float]:
+def compare(*functions: Callable[[], Any], rounds: int = ROUNDS) -> Sequence[float]:
     """Return the median of the seconds that a call of each function takes."""
     spent: list[list[float]] = [[] for _ in functions]
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for function, times in zip(functions, spent, strict=True):
             start = time.process_time()
             for _ in range(CALLS):
                 function()
             times.append((time.process_time() - start) / CALLS)
     return [statistics.median(times) for times in spent]
+
+
+def measure_humility() -> None:
+    """Print the cost of humility rules for one row and for a thousand, with usual values and with others."""
+    schema = Schema.of(age=float, income=float, territory=str)
+    usual = [
+        UncertainPrediction(-1e9, 1e9),
+        OutlyingInput("age", 18, 99),
+        LowObservationRegion("territory", ["A", "B"]),
+    ]
+    triggered = [
+        UncertainPrediction(1e9),
+        OutlyingInput("age", 90, 99, action=OverridePrediction(1)),
+        LowObservationRegion("territory", ["B"]),
+    ]
+    gate = Gate(
+        [
+            Deployment(name, double_age, schema=schema, humility=rules)
+            for name, rules in {"plain": [], "usual": usual, "triggered": triggered}.items()
+        ],
+        keys="open",
+    )
+    row = {"age": 41.0, "income": 52_000.0, "territory": "A"}
+    for count, goal in ((1, 20), (1000, 500)):
+        rows = msgspec.json.encode([row] * count)
+        plain, three, all_three = compare(
+            *(partial(gate.score, name, rows) for name in ("plain", "usual", "triggered")),
+            rounds=ROUNDS if count == 1 else ROUNDS // 10,
+        )
+        title = f"three humility rules, {count} row{'s' * (count > 1)}"
+        print(
+            f"{title:38}{(three - plain) * 1e6:7.1f} µs  (< {goal}), {(all_three - plain) * 1e6:.1f} µs if triggered"
+        )
+
+
+def double_age(table: Table) -> Any:
+    """Predict twice the age."""
+    return table["age"] * 2
+
+
+def measure_exposure() -> None:
+    """Print the cost of an exposure for one row and for a thousand."""
+    schema, exposure = Schema.of(age=float, years=float), Exposure("years", model_predicts="rate")
+    gate = Gate(
+        [
+            Deployment("plain", double_age, schema=schema),
+            Deployment("exposed", double_age, schema=schema, exposure=exposure),
+        ],
+        keys="open",
+    )
+    row = {"age": 41.0, "years": 0.5}
+    for count in (1, 1000):
+        rows = msgspec.json.encode([row] * count)
+        plain, exposed = compare(
+            *(partial(gate.score, name, rows) for name in ("plain", "exposed")),
+            rounds=ROUNDS if count == 1 else ROUNDS // 10,
+        )
+        title = f"exposure, {count} row{'s' * (count > 1)}"
+        print(f"{title:38}{(exposed - plain) * 1e6:7.1f} µs")
 
 
 def measure_intervals() -> None:
@@ -48,8 +109,8 @@ def measure_intervals() -> None:
         lambda: gate.score("price", row, intervals=[90]),
         lambda: gate.score("price", row, intervals=[80, 90, 95]),
     )
-    print(f"intervals, one level        {(one - plain) * 1e6:7.1f} µs  (< 10)")
-    print(f"intervals, three levels     {(three - plain) * 1e6:7.1f} µs")
+    print(f"intervals, one level{'':17}{(one - plain) * 1e6:7.1f} µs  (< 10)")
+    print(f"intervals, three levels{'':15}{(three - plain) * 1e6:7.1f} µs")
 
 
 def measure_curve() -> None:
@@ -76,6 +137,8 @@ def measure_curve() -> None:
 
 def main() -> None:
     """Print the figures of all features."""
+    measure_humility()
+    measure_exposure()
     measure_intervals()
     measure_curve()
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         DeploymentInactive,
         DeploymentLoading,
         DeploymentUnavailable,
+        ExplanationsUnavailable,
         Forbidden,
         HumilityError,
         InsufficientScope,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         UnknownColumns,
         UnsupportedMediaType,
     )
+    from .explanations import Contribution, Explain, Explanations, RowExplanation
     from .flow import Flow, Handler, Layer, Wait, WorkerPool, adrive, drive, run, stack
     from .gate import Gate
     from .http import CallNext, Request, Response
@@ -79,6 +81,7 @@ __all__ = [
     "ConcurrencyLimit",
     "ConfigurationError",
     "ConflictingCredentials",
+    "Contribution",
     "Cors",
     "Deadline",
     "DeadlineExceeded",
@@ -86,6 +89,9 @@ __all__ = [
     "DeploymentInactive",
     "DeploymentLoading",
     "DeploymentUnavailable",
+    "Explain",
+    "Explanations",
+    "ExplanationsUnavailable",
     "Exposure",
     "Flow",
     "FolderStore",
@@ -130,6 +136,7 @@ __all__ = [
     "ResultCache",
     "Rollout",
     "Round",
+    "RowExplanation",
     "Schema",
     "ServerTiming",
     "ServingError",
@@ -162,6 +169,7 @@ _PACKAGES = (
     "http",
     "schema",
     "models",
+    "explanations",
     "inference",
     "scoring",
     "context",

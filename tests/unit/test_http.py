@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from modelgate import RateLimit, RequestContext
+from modelgate.codecs.key_checksum import checksum
 from modelgate.errors import (
     BodyTooLarge,
     ConflictingCredentials,
@@ -28,6 +29,7 @@ from modelgate.http import (
     parse_authorization,
 )
 from modelgate.http.body import read_json, read_json_body
+from modelgate.http.credentials import is_json_web_token
 from modelgate.testing import StubHandler, request
 
 KEY = "k" * 16
@@ -59,6 +61,47 @@ def test_credentials_from_headers(headers, key):
 def test_credentials_from_headers_rejects_two_different_keys(token):
     with pytest.raises(ConflictingCredentials):
         credentials_from_headers({**BOTH, "authorization": f"Bearer {token}"})
+
+
+OURS = ["mg_live_0123456789abcdefghijklmnop", "acme_0123456789abcdefghijklmnop"]
+OURS = [f"{body}_{checksum(body)}" for body in OURS]
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2lhcC5leGFtcGxlIn0.c2lnbmF0dXJl"
+JWE = "eyJhbGciOiJSU0EtT0FFUCJ9.a2V5.aXY.Y2lwaGVy.dGFn"
+
+
+@pytest.mark.parametrize(
+    ("key", "token", "expected"),
+    [
+        (OURS[0], JWT, OURS[0]),
+        (OURS[0], "ya29.an-opaque-token", OURS[0]),
+        (OURS[0], OURS[0][:-1] + "-", OURS[0]),
+        (OURS[0], "", OURS[0]),
+        (OURS[0], KEY, OURS[0]),
+        ("of-the-platform", OURS[0], OURS[0]),
+        (KEY, JWT, KEY),
+        (KEY, JWE, KEY),
+        (JWT, KEY, KEY),
+        (OURS[0], OURS[1], None),
+        (KEY, "ya29.an-opaque-token", None),
+        (JWT, JWE, None),
+    ],
+)
+def test_tokens_of_platforms_do_not_contradict_keys(key, token, expected):
+    """Generated keys have a checksum. Keys in a mapping can have any form, so that only a JWT differs from them."""
+    headers = {"x-api-key": key, "authorization": f"Bearer {token}"}
+    if expected is None:
+        with pytest.raises(ConflictingCredentials):
+            credentials_from_headers(headers)
+    else:
+        assert expected == credentials_from_headers(headers)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "eyJ", "a.b.c", "eyJhbGciOiJSUzI1NiJ9.e30", f"{JWT} ", f"{JWE}.a", "eyJé.a.b"]
+)
+def test_other_texts_are_no_json_web_tokens(text):
+    assert not is_json_web_token(text)
+    assert all(map(is_json_web_token, (JWT, JWE, f"{JWT.rpartition('.')[0]}.")))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ LEVELS = [
     ["http", "schema", "backends"],
     ["limiting"],
     ["keys", "models"],
+    ["explanations"],
     ["inference"],
     ["humility"],
     ["scoring"],
@@ -73,6 +74,7 @@ HEAVY = {
     "lightgbm",
     "catboost",
     "statsmodels",
+    "shap",
     "mlflow",
 }
 

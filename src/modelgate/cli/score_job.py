@@ -50,6 +50,7 @@ class Job:
         key: API key; None for a gate that requires no key.
         chunk: Maximum number of rows per request.
         in_flight: Maximum number of concurrent requests.
+        key_header: Header field of the key, see `Session`.
         to_stdout: Whether *output* is a temporary file, whose content goes to standard output.
     """
 
@@ -62,6 +63,7 @@ class Job:
         *,
         chunk: int,
         in_flight: int,
+        key_header: str,
         to_stdout: bool,
     ) -> None:
         self._to_stdout = to_stdout
@@ -69,6 +71,7 @@ class Job:
         self._output = output
         self._done = done
         self._key = key
+        self._key_header = key_header
         self._chunk = chunk
         self._in_flight = in_flight
         self._waits, self._reported_until = 0, 0.0
@@ -98,6 +101,7 @@ class Job:
             batch_rows=self._chunk,
             batch_bytes=1 << 30,
             on_wait=self._on_wait,
+            key_header=self._key_header,
         )
 
     def _on_wait(self, seconds: float, error: ModelgateError) -> None:

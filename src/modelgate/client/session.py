@@ -24,6 +24,7 @@ from ..errors import (
     RequestError,
 )
 from ..flow import Flow, Wait, run
+from ..http.credentials import KEY_HEADERS
 from .errors import ConnectionFailed, UnexpectedResponse, error_from_response, is_transient, shift_rows
 from .predictions import Predictions, decode_predictions, join_predictions
 from .retry import Retry
@@ -65,6 +66,7 @@ class Session:
         batch_bytes: Maximum bytes per request.
         on_wait: Function called before the pause that precedes each retry, with the seconds of the pause
             and the error of the failed attempt. To stop retrying, the function can raise the error.
+        key_header: Header field in which the key is sent, one of `KEY_HEADERS`.
 
     Raises:
         ConfigurationError: An option is invalid.
@@ -80,11 +82,19 @@ class Session:
         batch_rows: int,
         batch_bytes: int,
         on_wait: Callable[[float, ModelgateError], None] = lambda *_: None,
+        key_header: str = "authorization",
     ) -> None:
         self.url = url
         self.http = http
         self._endpoint = predict_url(url)
-        self._headers = {} if key is None else {"authorization": f"Bearer {_check_key(key)}"}
+        if key_header not in KEY_HEADERS:
+            raise ConfigurationError(
+                f"key_header must be one of {', '.join(KEY_HEADERS)} (got {key_header!r})"
+            )
+        self._key_headers: dict[str, str] = {}
+        if key is not None:
+            scheme = "Bearer " if key_header == "authorization" else ""
+            self._key_headers[key_header] = scheme + _check_key(key)
         self._has_worked = False
         self._retry = retry
         self._on_wait = on_wait
@@ -165,7 +175,7 @@ class Session:
         """
         url = f"{self._endpoint}?{query}" if query else self._endpoint
         headers = {
-            **self._headers,
+            **self._key_headers,
             "content-type": media_type,
             "accept": f"{accept}, {_PROBLEM}",
             # Tells proxies that they may send the request again, and which requests are repetitions.
@@ -200,7 +210,7 @@ class Session:
             response.headers,
             response.content,
             self._endpoint,
-            keyed="authorization" in headers,
+            keyed=bool(self._key_headers),
             has_worked=self._has_worked,
         )
 

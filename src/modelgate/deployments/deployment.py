@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from ..errors import ConfigurationError
+from ..explanations import Explanations
+from ..explanations.options import ExplanationMethod
 from ..flow import Layer
 from ..http import Request, Response
 from ..humility import HumilityRule, HumilityRules
@@ -102,10 +104,13 @@ class Deployment:
             the other rows.
         exposure: Column with the exposure of each row, for a regression of counts, such as
             ``Exposure("years", model_predicts="rate")``.
-        humility: Humility rules, such as ``[OutlyingInput("age", 18, 99)]``, or `HumilityRules`: what to do
-            with single predictions that are uncertain, or whose input is unlike the training data.
+        humility: Humility rules, such as ``[OutlyingInput("age", 18, 99)]``, or `HumilityRules`. They report,
+            override or reject predictions that are uncertain, or whose input is unlike the training data.
         max_rows: Maximum number of rows in one request; by default the dialect decides: no limit for
             ``datarobot`` and ``native``, 10,000 rows for the others.
+        explanations: How to explain predictions to callers who ask for it, see `Explanations`: ``"auto"``,
+            ``"linear"``, ``"tree"``, ``"permutation"``, or `Explanations` with more options. None to explain
+            none. Needs a sample of the training rows, which a package has.
         example: A row to test the model with when it is loaded. By default the example of the model's
             package, or else synthetic rows. A function is only tested if an example is set.
 
@@ -139,6 +144,7 @@ class Deployment:
     na_values: Sequence[str] | None = None
     unknown_levels: UnknownLevels | None = None
     max_rows: int | None = None
+    explanations: ExplanationMethod | Explanations | None = None
     example: Mapping[str, Any] | None = None
     rollout: Rollout | None = None
     shadow: Shadow | None = None
@@ -165,6 +171,7 @@ class Deployment:
         object.__setattr__(self, "request_schema", self.schema and self.extend_schema(self.schema))
         _check_type("rollout", self.rollout, Rollout, 'Rollout({"store:churn@4": 5})')
         _check_type("shadow", self.shadow, Shadow, 'Shadow("store:churn@4")')
+        Explanations.from_option(self.explanations)
         _check_type("example", self.example, Mapping, '{"age": 41, "plan": "pro"}')
         self._check_columns()
         names = [self.target] if isinstance(self.target, str) else self.target

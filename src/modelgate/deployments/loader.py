@@ -9,15 +9,17 @@ from time import monotonic
 from typing import Any
 from weakref import WeakValueDictionary
 
-from ..errors import ConfigurationError, error_context
+from ..errors import ConfigurationError, RequestError, error_context
+from ..explanations import Explanations
 from ..flow import WorkerPool
 from ..humility import HumilityRules
 from ..inference import Predictor, Target
 from ..inference.decision import DecisionRule, is_binary_positive, resolve_threshold
+from ..inference.explained import enable_explanations
 from ..inference.model_metrics import ModelMetrics
 from ..inference.nonfinite import NullNonFinite
 from ..inference.prediction import output_names
-from ..inference.training import TrainingData
+from ..inference.training import TrainingData, read_sample
 from ..models import ModelCache, ModelPackage, ModelStore
 from ..models.calibration import CALIBRATION, Calibration
 from ..models.load_policy import LoadPolicy
@@ -28,6 +30,7 @@ from ..models.package_files import check_file, read_package_metadata, split_name
 from ..models.sklearn_config import current_sklearn_config, sklearn_config
 from ..models.store import fingerprint_file
 from ..models.versions import LATEST, is_version
+from ..schema import Schema, Table
 from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 from ..scoring.layers.load_model import ModelMetadata
 from ..scoring.layers.rounding import Decimals
@@ -245,6 +248,12 @@ class Loader:
         targets = _known_targets(predictor)
         if targets:
             _check_names(targets, deployment.decimals)
+        explanations = Explanations.from_option(deployment.explanations)
+        if explanations is not None:
+            with error_context(f"deployment {deployment.name}: explanations"):
+                background = _read_background(predictor.schema, explanations, package)
+                method = enable_explanations(predictor, background, explanations)
+            logger.info("deployment %s: explanations: method %s", deployment.name, method)
         _add_exposure(predictor, deployment)
         if deployment.humility:
             HumilityRules(deployment.humility).check(predictor.schema, targets)
@@ -258,6 +267,24 @@ class Loader:
             rule = DecisionRule(threshold, positive_class)
             predictor.decision = NullNonFinite(rule) if predictor.nullable else rule
         return predictor
+
+
+def _read_background(schema: Schema, options: Explanations, package: ModelPackage | None) -> Table:
+    """Return the background rows in *options*, else those of the package."""
+    background = None
+    if options.background is not None:
+        try:
+            background = schema.read(options.background)
+        except RequestError as error:
+            raise ConfigurationError(f"background must have rows that match the schema: {error}") from error
+    elif package is not None:
+        background = read_sample(schema, package.background)
+    if background is None or not len(background):
+        raise ConfigurationError(
+            "background must have at least one row (got none): serve a ModelPackage, which has a sample of"
+            " the training rows, or set explanations=Explanations(background=rows)"
+        )
+    return background
 
 
 def _calibrate(predictor: Predictor, calibration: Calibration) -> None:

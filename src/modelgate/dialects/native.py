@@ -15,10 +15,10 @@ A single row whose only column is called ``rows`` must be sent in an array.
 
 Rows can also be sent as CSV, NDJSON (an object per line) or an ``.npy`` file with an array of shape (rows,
 columns) in the schema's order. The ``Accept`` header selects one of these formats for the response. Options
-are in the query string: ``?passthrough=id`` returns the column ``id`` with each prediction,
-``?adjusted=true`` the prediction for one unit of exposure, and ``?intervals=80,90`` adds
-``"intervals": {"80": {"low": 1.1, "high": 1.9}, "90": {…}}`` to predicted numbers. Errors are problem details
-(RFC 9457). `native_curves` describes response curves.
+are in the query string: ``?passthrough=id`` returns the column ``id`` with each prediction, ``?explain=3`` the
+three strongest contributions to it, ``?adjusted=true`` the prediction for one unit of exposure, and
+``?intervals=80,90`` adds ``"intervals": {"80": {"low": 1.1, "high": 1.9}, "90": {…}}`` to predicted numbers. Errors
+are problem details (RFC 9457). `native_curves` describes response curves.
 """
 
 import re
@@ -42,10 +42,18 @@ from ..inference import Prediction, Target
 from ..schema import CSV, SplitRows
 from ..scoring import Query
 from ._errors import problem_response
+from ._explanations import explanation_headers
 from ._exposure import NATIVE_ADJUSTED, NATIVE_PARAMETER, parse_flag
 from ._humility import NATIVE_HUMILITY
 from .native_curves import CURVES, CURVES_OPERATION, decode_curve, encode_curve
-from .native_rows import ENCODERS, JSON
+from .native_explanations import (
+    EXPLAIN_OPTIONS,
+    EXPLANATION_SCHEMA,
+    EXPLANATIONS_SCHEMA,
+    OPENAPI_PARAMETERS,
+    parse_explain,
+)
+from .native_rows import ENCODERS, JSON, NPY
 from .openapi_spec import (
     DETAILS,
     OBJECT,
@@ -56,6 +64,7 @@ from .openapi_spec import (
     OpenAPISpec,
     any_of_schema,
     array_schema,
+    lone_member_schema,
     number_schema,
     object_schema,
     value_schema,
@@ -73,16 +82,20 @@ _TEXT: JSONSchema = {"type": "string"}
 def _response_schema(targets: Sequence[Target]) -> JSONSchema:
     row = _target_members(targets[0])
     if len(targets) > 1:
-        outputs = {target.name: object_schema(**_target_members(target)) for target in targets}
+        outputs = {
+            target.name: object_schema(**_target_members(target), **EXPLANATIONS_SCHEMA) for target in targets
+        }
         row = {"outputs": object_schema(list(outputs), **outputs)}
     common = {"model_version": _TEXT, "request_id": _TEXT, **WARNINGS}
     required = [next(iter(row)), "model_version"]
-    passthrough: JSONSchema = {"passthrough": OBJECT, **NATIVE_HUMILITY}
+    common |= {"explanation": EXPLANATION_SCHEMA}
+    explained = EXPLANATIONS_SCHEMA if len(targets) == 1 else {}
+    per_row: JSONSchema = {"passthrough": OBJECT, **explained, **NATIVE_HUMILITY}
     return any_of_schema(
-        object_schema(required, **row, **passthrough, **common),
+        object_schema(required, **row, **per_row, **common),
         object_schema(
             ["predictions", "model_version"],
-            predictions=array_schema(object_schema(required[:1], **row, **passthrough)),
+            predictions=array_schema(object_schema(required[:1], **row, **per_row)),
             **common,
         ),
     )
@@ -120,7 +133,7 @@ class Native:
     openapi_spec = OpenAPISpec(
         "modelgate's own format",
         {
-            "application/json": any_of_schema(ROW, ROWS, object_schema(["rows"], rows=ROWS)),
+            "application/json": any_of_schema(ROW, ROWS, lone_member_schema("rows", ROWS)),
             "text/csv": _TEXT,
             "application/x-ndjson": _TEXT,
             "application/x-npy": {"type": "string", "format": "binary"},
@@ -157,6 +170,7 @@ class Native:
             NATIVE_PARAMETER,
         ],
         operations={CURVES: CURVES_OPERATION},
+        explanation_parameters=OPENAPI_PARAMETERS,
     )
 
     def credentials(self, request: Request) -> Flow[str | None]:
@@ -168,14 +182,14 @@ class Native:
         """Decode the rows of the body, by its ``Content-Type``, and the options of the query string.
 
         Raises:
-            InvalidInput: The query string has an unknown option.
+            InvalidInput: The query string has an unknown option, or one with a wrong value.
             MalformedBody: The body is not in the format of its content type.
             UnsupportedMediaType, BodyTooLarge: See `modelgate.http.body.read_body`.
         """
         route = request.context.route
         if route is not None and route.path == CURVES:
             return (yield from decode_curve(request))
-        options = _parse_options(request.query_string) if request.query_string else {}
+        options = _parse_options(request) if request.query_string else {}
         content_type = request.headers.get("content-type") or JSON
         # Parsing the media type of most requests would only take time.
         kind, parameters = (JSON, {}) if content_type == JSON else media_type(content_type)
@@ -196,12 +210,13 @@ class Native:
         if prediction.curve is not None:
             headers = [("content-type", JSON), ("x-model-version", query.predictor.version)]
             return Response(200, encode_curve(prediction, members), headers)
-        encode = partial(ENCODERS[kind], prediction)
-        body = encode(members, single=query.single) if kind == JSON else encode()
+        encode = partial(ENCODERS[kind], prediction, query)
+        body = encode(members) if kind == JSON else encode()
         charset = "; charset=utf-8" if kind == "text/csv" else ""
-        return Response(
-            200, body, [("content-type", kind + charset), ("x-model-version", query.predictor.version)]
-        )
+        headers = [("content-type", kind + charset), ("x-model-version", query.predictor.version)]
+        if query.explain is not None:
+            headers += explanation_headers(prediction)
+        return Response(200, body, headers)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
         """Encode the error as problem details (RFC 9457), with details such as ``missing_columns``."""
@@ -244,16 +259,21 @@ def _join_lines(raw: bytes) -> bytes:
     return b"[" + b",".join(map(bytes, lines)) + b"]"
 
 
-def _parse_options(query_string: str) -> dict[str, Any]:
+def _parse_options(request: Request) -> dict[str, Any]:
     """Return the fields of a `Query` that the options of the query string set."""
     values: dict[str, list[str]] = {}
-    for name, value in parse_qsl(query_string, keep_blank_values=True):
-        if name not in _OPTIONS:
-            raise InvalidInput(
-                f"The query string has the option {name!r}: the options are {', '.join(_OPTIONS)}"
-            )
+    for name, value in parse_qsl(request.query_string, keep_blank_values=True):
+        if name not in (*_OPTIONS, *EXPLAIN_OPTIONS):
+            known = ", ".join((*_OPTIONS, *EXPLAIN_OPTIONS))
+            raise InvalidInput(f"The query string has the option {name!r}: the options are {known}")
         values.setdefault(name, []).append(value)
-    return {_OPTIONS[name][0]: _OPTIONS[name][1](texts) for name, texts in values.items()}
+    options = {_OPTIONS[name][0]: _OPTIONS[name][1](values[name]) for name in _OPTIONS if name in values}
+    explain = {name: values[name][-1] for name in EXPLAIN_OPTIONS if name in values}
+    if explain:
+        options["explain"] = parse_explain(explain)
+        if best_media_type(request.headers.get("accept"), tuple(ENCODERS)) == NPY:
+            raise InvalidInput(f"{NPY} cannot have explanations: accept JSON or CSV")
+    return options
 
 
 def _parse_levels(texts: Sequence[str]) -> list[float]:

@@ -10,39 +10,46 @@ from ..codecs.csv_writer import write_csv
 from ..codecs.npy import to_npy_dtype, write_npy
 from ..inference import Output, Prediction
 from ..schema import columns_to_records
+from ..scoring import Query
+from ._explanations import contribution_columns
 from ._humility import add_native_humility, humility_column
+from .native_explanations import EXPLANATION_COLUMNS, describe_explanations, explanation_columns
 
-__all__ = ["ENCODERS", "JSON", "labels"]
+__all__ = ["ENCODERS", "JSON", "NPY", "labels"]
 
 JSON = "application/json"
+NPY = "application/x-npy"
 
 _STEP = 4096
 """Rows encoded at a time. As Python objects they take ten times the memory of their JSON."""
 
 
-def _encode_json(prediction: Prediction, members: Mapping[str, Any], *, single: bool) -> bytes:
+def _encode_json(prediction: Prediction, query: Query, members: Mapping[str, Any]) -> bytes:
     """Encode *prediction* as a JSON object to which *members* are added.
 
-    If *single*, the object is the prediction of the only row. Otherwise it has an array ``predictions``.
+    The object is the prediction of the only row for a query of a single row. Otherwise it has an array
+    ``predictions``.
     """
     if prediction.warnings:
         members = {**members, "warnings": list(prediction.warnings)}
-    if single:
+    if query.explain is not None:
+        members = {**members, "explanation": describe_explanations(prediction)}
+    if query.single:
         return msgspec.json.encode({**_rows(prediction, slice(0, 1))[0], **members})
     chunks = [msgspec.json.encode(rows)[1:-1] for rows in _steps(prediction)]
     return b'{"predictions":[' + b",".join(chunks) + b"]," + msgspec.json.encode(members)[1:]
 
 
-def _encode_ndjson(prediction: Prediction) -> bytes:
+def _encode_ndjson(prediction: Prediction, query: Query) -> bytes:  # noqa: ARG001  as all encoders
     encode_lines = msgspec.json.Encoder().encode_lines
     return b"".join(map(encode_lines, _steps(prediction)))
 
 
-def _encode_csv(prediction: Prediction) -> bytes:
+def _encode_csv(prediction: Prediction, query: Query) -> bytes:
     """Encode the passthrough columns, then a column ``prediction`` and a column for each class.
 
-    Each level of prediction intervals has two columns, such as ``low_90`` and ``high_90``. The last column has the
-    names of the triggered humility rules, if the deployment has rules.
+    Each level of prediction intervals has two columns, such as ``low_90`` and ``high_90``. The last columns have
+    the explanations, and the names of the triggered humility rules, if the deployment has rules.
     """
     columns: list[tuple[str, Any]] = list((prediction.passthrough_columns or {}).items())
     for output in prediction.outputs:
@@ -57,12 +64,13 @@ def _encode_csv(prediction: Prediction) -> bytes:
             columns += [(f"{prefix}low_{level}", limits[:, 0]), (f"{prefix}high_{level}", limits[:, 1])]
         if output.adjusted is not None:
             columns.append((f"{prefix}adjusted_prediction", output.adjusted))
+    columns += contribution_columns(prediction, query, EXPLANATION_COLUMNS)
     if prediction.humility is not None:
         columns.append(("humility", humility_column(prediction.humility)))
     return write_csv(columns, len(prediction))
 
 
-def _encode_npy(prediction: Prediction) -> bytes:
+def _encode_npy(prediction: Prediction, query: Query) -> bytes:  # noqa: ARG001  as all encoders
     """Encode an array of shape (rows,), or of shape (rows, outputs) for several outputs.
 
     If their types differ, encode a structured array of shape (rows,) with a field for each output.
@@ -83,7 +91,7 @@ ENCODERS: Mapping[str, Callable[..., bytes]] = {
     JSON: _encode_json,
     "text/csv": _encode_csv,
     "application/x-ndjson": _encode_ndjson,
-    "application/x-npy": _encode_npy,
+    NPY: _encode_npy,
 }
 """Encoders by the media type of their result. The first one is the default."""
 
@@ -123,6 +131,8 @@ def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
         columns["intervals"] = columns_to_records(intervals)
     if output.adjusted is not None:
         columns["adjusted_prediction"] = output.adjusted[span].tolist()
+    if output.explanations is not None:
+        columns |= explanation_columns(output.explanations[span])
     return columns
 
 

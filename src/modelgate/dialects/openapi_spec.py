@@ -24,6 +24,7 @@ __all__ = [
     "OperationSpec",
     "any_of_schema",
     "array_schema",
+    "lone_member_schema",
     "number_schema",
     "object_schema",
     "targets_schema",
@@ -88,6 +89,8 @@ class OpenAPISpec:
         parameters: OpenAPI parameter objects for the query string.
         errors: Errors that only this dialect raises.
         operations: Routes that score something else than rows, by their path.
+        explanation_parameters: Further parameters for a deployment that explains its predictions.
+        explanation_path: End of the paths that only such a deployment has.
 
     Raises:
         ConfigurationError: *keys* has a name that is not in `SCHEMES`.
@@ -102,6 +105,8 @@ class OpenAPISpec:
     parameters: Sequence[JSONSchema] = ()
     errors: Sequence[RequestError] = ()
     operations: Mapping[str, OperationSpec] = field(default_factory=dict)
+    explanation_parameters: Sequence[JSONSchema] = ()
+    explanation_path: str | None = None
 
     def __post_init__(self) -> None:
         for scheme in chain.from_iterable(self.keys):
@@ -132,6 +137,11 @@ def object_schema(required: Sequence[str] = (), /, **properties: JSONSchema) -> 
     """Return the schema of an object with *properties*, of which *required* are required."""
     schema: JSONSchema = {"type": "object", "properties": properties}
     return {**schema, "required": list(required)} if required else schema
+
+
+def lone_member_schema(name: str, schema: JSONSchema) -> JSONSchema:
+    """Return the schema of an object whose only member is *name*. With further members it would be a row."""
+    return {**object_schema([name], **{name: schema}), "additionalProperties": False}
 
 
 def any_of_schema(*schemas: JSONSchema) -> JSONSchema:
@@ -169,13 +179,8 @@ def targets_schema(
 
 ROWS = array_schema(ROW)
 
-ITEMS: JSONSchema = {
-    **any_of_schema(
-        ROWS, array_schema(VALUES), array_schema({"type": ["number", "string", "boolean", "null"]})
-    ),
-    "description": "One item per row; a plain value is a row of a model with one column",
-}
-"""Rows: an array of objects, of arrays, or of plain values."""
+ITEMS: JSONSchema = {"$ref": "#/components/schemas/Items"}
+"""Rows: an array of objects, of arrays, or, for a model with one column, of plain values."""
 
 _TEXTS = array_schema({"type": "string"})
 _BY_COLUMN: JSONSchema = {"type": "object", "additionalProperties": {"type": "string"}}

@@ -33,22 +33,27 @@ _HEADERS = [
 _PAGE = Template((Path(__file__).parent / "index.html").read_text("utf-8"))
 
 
-def index_routes(openapi: OpenAPI, *, keyed: bool, console: bool) -> tuple[Route, ...]:
+def index_routes(
+    openapi: OpenAPI, *, keyed: bool, console: bool, key_header: str | None = None
+) -> tuple[Route, ...]:
     """Return the routes of the index.
 
     Args:
         openapi: Generator of the OpenAPI documents.
         keyed: Whether requests need an API key. The page then lists no deployment.
         console: Whether each deployment has a console to link to.
+        key_header: Header field that has the key, by default ``"authorization"``.
     """
+    field = "X-API-Key: …" if key_header == "x-api-key" else "Authorization: Bearer …"
+    get_index = partial(_get_index, keyed=keyed, console=console, hint=_HOW_TO_LIST.format(field=field))
     return (
-        Route("GET", "", partial(_get_index, keyed=keyed, console=console), is_public=True),
+        Route("GET", "", get_index, is_public=True),
         Route("GET", "/deployments", partial(_get_deployments, console=console)),
         Route("GET", "/openapi.json", partial(_get_openapi, openapi=openapi)),
     )
 
 
-def _get_index(request: Request, *, keyed: bool, console: bool) -> Flow[Response]:
+def _get_index(request: Request, *, keyed: bool, console: bool, hint: str) -> Flow[Response]:
     """Return the page, or its links as JSON for a caller that does not accept HTML."""
     yield from ()
     if best_media_type(request.headers.get("accept"), ("application/json", "text/html")) != "text/html":
@@ -60,11 +65,11 @@ def _get_index(request: Request, *, keyed: bool, console: bool) -> Flow[Response
         return Response(307, headers=[("location", f"./{request.root_path.rpartition('/')[2]}/")])
     names = [] if keyed else request.context.readable_deployments()
     items = "".join(f"<li>{_link(name, console=console)}</li>" for name in names)
-    return Response(200, _PAGE.substitute(deployments=items or _HOW_TO_LIST).encode(), _HEADERS)
+    return Response(200, _PAGE.substitute(deployments=items or hint).encode(), _HEADERS)
 
 
 _HOW_TO_LIST = (
-    '<li>Send your key to list them: <code>curl -H "Authorization: Bearer …"</code> '
+    '<li>Send your key to list them: <code>curl -H "{field}"</code> '
     "followed by the address of this page and <code>deployments</code>.</li>"
 )
 

@@ -10,6 +10,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ..explanations import RowExplanation
+
 __all__ = [
     "Average",
     "Curve",
@@ -83,6 +85,7 @@ class Output(msgspec.Struct, eq=False):
             returns none.
         positive: Index of the positive one of two classes. *threshold* applies to its probability.
         threshold: Minimum probability for predicting the positive class; None for the labels of the model.
+        explanations: Explanation of each row; None if the request asks for none.
         intervals: Prediction intervals by level in percent, such as ``"90"``: arrays of shape (rows, 2) with the
             lower and the upper limits. None if none were requested, or for labels.
         model_values: Values of the model, of shape (rows,), if humility rules have replaced some of *values*;
@@ -97,6 +100,7 @@ class Output(msgspec.Struct, eq=False):
     probabilities: npt.NDArray[np.float64] | None = None
     positive: int = 1
     threshold: float | None = None
+    explanations: Sequence[RowExplanation] | None = None
     intervals: Mapping[str, npt.NDArray[np.float64]] | None = None
     model_values: npt.NDArray[Any] | None = None
     adjusted: npt.NDArray[np.float64] | None = None
@@ -108,6 +112,7 @@ class Output(msgspec.Struct, eq=False):
             probabilities = None if self.probabilities is None else self.probabilities[start:stop]
             model_values = None if self.model_values is None else self.model_values[start:stop]
             values = self.values[start:stop]
+            explanations = None if self.explanations is None else self.explanations[start:stop]
             intervals = self.intervals and {
                 level: limits[start:stop] for level, limits in self.intervals.items()
             }
@@ -119,6 +124,7 @@ class Output(msgspec.Struct, eq=False):
                     probabilities,
                     self.positive,
                     self.threshold,
+                    explanations,
                     intervals,
                     model_values,
                     None if self.adjusted is None else self.adjusted[start:stop],
@@ -219,6 +225,11 @@ class Prediction(msgspec.Struct, eq=False):
     def probabilities(self) -> npt.NDArray[np.float64] | None:
         """Probabilities of the first output, of shape (rows, classes); None if there are none."""
         return self.outputs[0].probabilities
+
+    @property
+    def explanations(self) -> Sequence[RowExplanation] | None:
+        """Explanation of each row for the first output; None if the request asks for none."""
+        return self.outputs[0].explanations
 
     @property
     def intervals(self) -> Mapping[str, npt.NDArray[np.float64]] | None:

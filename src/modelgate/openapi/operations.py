@@ -27,6 +27,12 @@ _LIMITS = {
     "X-RateLimit-Reset": "End of that window, in seconds since the epoch",
 }
 
+_EXPLANATION_HEADERS = {
+    "X-Explanation-Method": "How the predictions are explained: linear, tree or permutation",
+    "X-Explanation-Space": "Unit of the strengths: value, link, probability or margin",
+    "X-Explanation-Base-Value": "Prediction to which the strengths add, if it is the same for all rows",
+}
+
 
 class OperationBuilder:
     """Builder of the operations of a deployment, and of the components that they share.
@@ -103,9 +109,16 @@ class OperationBuilder:
         }
         for template, described in spec.operations.items():
             self._add_other(name, template, described, operation)
-        for number, path in enumerate(self._paths(dialect, spec), 1):
+        explains = self._description.explains
+        query = [*spec.parameters, *(spec.explanation_parameters if explains else ())]
+        paths = [
+            path
+            for path in self._paths(dialect, spec)
+            if explains or spec.explanation_path is None or not path.endswith(spec.explanation_path)
+        ]
+        for number, path in enumerate(paths, 1):
             operation_id = name if number == 1 else f"{name}_{number}"
-            parameters = [_ref("parameters", "X-Request-ID"), *_path_parameters(path), *spec.parameters]
+            parameters = [_ref("parameters", "X-Request-ID"), *_path_parameters(path), *query]
             post = {"operationId": operation_id, "parameters": parameters, **operation}
             self.paths.setdefault(path, {"post": post})
 
@@ -190,6 +203,11 @@ class OperationBuilder:
             media_type = _media_type(response)
             predictions["example"] = _decode(media_type, response.body)
         headers = self._response_headers([response] if response is not None else [])
+        if self._description.explains and spec.explanation_parameters:
+            headers |= {
+                name: {"description": text, "schema": {"type": "string"}}
+                for name, text in _EXPLANATION_HEADERS.items()
+            }
         content = {media_type: predictions, **content}
         return {"description": "The predictions", "headers": headers, "content": content}
 

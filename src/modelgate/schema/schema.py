@@ -249,11 +249,14 @@ class Schema:
             return self._csv(rows, max_rows)
         if isinstance(rows, SplitRows):
             check_row_count(rows.data, max_rows)
-            return self._decoder.convert_records(rows.records(self.names))
+            split = rows.records(self.names)
+            if split:
+                return self._decoder.convert_records(split)
+            # Without rows, check the column names alone, as for a CSV header.
+            return self._csv.read_header(list(rows.resolve_columns(self.names)))
         records = self._records(rows)
         columns: Any = rows if isinstance(rows, Mapping) else getattr(rows, "columns", None)
         if not records and columns is not None:
-            # Without rows, check the column names alone, as for a CSV header.
             return self._csv.read_header([str(name) for name in columns])
         check_row_count(records, max_rows)
         return validate_rows(self.columns, records, self.options)

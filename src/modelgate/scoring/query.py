@@ -5,6 +5,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from ..explanations import Explain
 from ..flow import Flow, Handler
 from ..flow.timing import Timing
 from ..inference import Prediction, Predictor
@@ -32,6 +33,7 @@ class Query(msgspec.Struct, eq=False):
         decimals: Number of decimals to which the service that defined the wire format rounds predictions;
             None for no rounding.
         passthrough_columns: Columns to echo back; ``"all"`` for all columns, None for none.
+        explain: Explanations to return with the predictions; None for none.
         adjusted: Whether to return predictions for one unit of exposure too, see `Exposure`.
         on_rows: Checks that are called with the number of validated rows, and may reject the query.
         timing: Timing of the phases of the request; None if it is not measured.
@@ -49,6 +51,7 @@ class Query(msgspec.Struct, eq=False):
     max_rows: int | None = 10_000
     decimals: int | None = None
     passthrough_columns: Sequence[str] | Literal["all"] | None = None
+    explain: Explain | None = None
     on_rows: Sequence[RowCheck] = ()
     version: str | None = None
     caller: str | None = None

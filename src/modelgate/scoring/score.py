@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import ExplanationsUnavailable
 from ..flow import Flow, Layer, drive, stack
 from ..flow.timing import Timing
 from ..inference import Prediction
@@ -52,8 +53,13 @@ def predict(query: Query) -> Flow[Prediction]:
     """Score the table of *query*, and apply `Predictor.decision`. This is the innermost scoring handler.
 
     If the query requests intervals, they are added.
+
+    Raises:
+        ExplanationsUnavailable: The query asks for explanations, which the deployment does not provide.
     """
     assert query.predictor is not None and query.table is not None
+    if query.explain is not None and query.predictor.explainer is None:
+        raise ExplanationsUnavailable
     flow = query.predictor.predict(query.table)
     if query.timing is not None:
         flow = _measure(flow, query.timing)

@@ -27,9 +27,9 @@ _Results: TypeAlias = TTLCache[Hashable, Prediction]
 class ResultCache:
     """Scoring layer that caches the predictions of single rows. It does not cache queries of several rows.
 
-    The key of a prediction consists of the predictor, the validated row and the requested extras. So a prediction
-    is never returned
-    for another deployment, or after the model has been reloaded.
+    Predictions with explanations are not cached. The key of a prediction consists of the predictor, the
+    validated row and the requested extras. So a prediction is never returned for another deployment, or after
+    the model has been reloaded.
 
     Args:
         maxsize: Largest number of predictions to cache for each model. The least recently used one is removed
@@ -59,7 +59,7 @@ class ResultCache:
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         assert query.table is not None and query.predictor is not None
-        if len(query.table) != 1:
+        if len(query.table) != 1 or query.explain is not None:
             return (yield from call_next(query))
         key = _row_key(query.table), query.adjusted, tuple(query.intervals)
         with self._lock:
