@@ -14,6 +14,7 @@ from ..flow import WorkerPool
 from ..inference import Predictor, Target
 from ..inference.model_metrics import ModelMetrics
 from ..inference.prediction import output_names
+from ..inference.training import TrainingData
 from ..models import ModelCache, ModelPackage, ModelStore
 from ..models.calibration import CALIBRATION
 from ..models.load_policy import LoadPolicy
@@ -234,6 +235,8 @@ class Loader:
             logger.warning("deployment %s: %s: %s", deployment.name, rejected, ALLOW_UNKNOWN_LEVELS)
         if package is not None:
             predictor.size = package.size
+            statistics = package.statistics.get("columns", {})
+            predictor.training = TrainingData(predictor.schema, package.background, statistics)
         enable_scoring_options(predictor, deployment, package)
         return predictor
 

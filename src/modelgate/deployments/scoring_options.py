@@ -12,7 +12,7 @@ from ..inference import Predictor, Target
 from ..inference.decision import DecisionRule, is_binary_positive, resolve_threshold
 from ..inference.explained import enable_explanations
 from ..inference.nonfinite import NullNonFinite
-from ..inference.predictor import read_sample
+from ..inference.training import read_sample
 from ..models import ModelPackage
 from ..models.calibration import Calibration
 from ..schema import Schema, Table

@@ -164,9 +164,9 @@ class _Described:
         assert query.table is not None and query.predictor is not None
         assert query.predictor.explainer is not None
         self._rows, self._table = query.rows, query.table
-        self._unlisted = query.predictor.explainer.unlisted
         self._schema = query.predictor.schema
         self._columns = query.predictor.explainer.columns
+        self._unlisted = query.predictor.explainer.unlisted
         self._explain = explain
         self._positions = np.flatnonzero(selected)
         self._method = method
