@@ -259,8 +259,7 @@ class Loader:
             HumilityRules(deployment.humility).check(predictor.schema, targets)
         if package is not None:
             predictor.size = package.size
-            statistics = package.statistics.get("columns", {})
-            predictor.training = TrainingData(predictor.schema, package.background, statistics)
+            predictor.training = TrainingData(predictor.schema, package.background, package.statistics)
             if package.calibration is not None:
                 _calibrate(predictor, package.calibration)
         if threshold is not None or positive_class is not None:
