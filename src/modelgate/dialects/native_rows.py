@@ -111,6 +111,8 @@ def _rows(prediction: Prediction, span: slice) -> list[dict[str, Any]]:
     if prediction.passthrough_columns:
         passthrough = {name: column[span] for name, column in prediction.passthrough_columns.items()}
         columns["passthrough"] = columns_to_records(passthrough)
+    if prediction.context is not None:
+        columns["context"] = list(prediction.context[span])
     rows = columns_to_records(columns)
     if prediction.humility is not None:
         add_native_humility(rows, prediction, span.start)
