@@ -41,6 +41,13 @@ _ESTIMATOR_PARTS = (
     # Numbers: losses, and arrays of nodes.
     "sklearn._loss.loss.HalfTweedieLoss",
     "sklearn._loss.loss.HalfTweedieLossIdentity",
+    *(
+        f"sklearn.ensemble._gb_losses.{name}"  # until scikit-learn 1.3
+        for name in (
+            *("BinomialDeviance", "ExponentialLoss", "HuberLossFunction", "LeastAbsoluteError"),
+            *("LeastSquaresError", "MultinomialDeviance", "QuantileLossFunction"),
+        )
+    ),
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.neighbors._ball_tree.BallTree",
     "sklearn.neighbors._kd_tree.KDTree",

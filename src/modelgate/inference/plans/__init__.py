@@ -65,7 +65,7 @@ _FAMILIES = (
     trees,
 )
 
-_VERSIONS = ("1.6", "1.7", "1.8", "1.9")
+_VERSIONS = ("1.3", "1.4", "1.5", "1.6", "1.7", "1.8", "1.9")
 
 
 def build_plan(model: Any, schema: Schema, reference: PredictFn, sample: Table | None = None) -> Plan | str:

@@ -166,6 +166,7 @@ class _Described:
         self._rows, self._table = query.rows, query.table
         self._schema = query.predictor.schema
         self._columns = query.predictor.explainer.columns
+        self._unlisted = query.predictor.explainer.unlisted
         self._explain = explain
         self._positions = np.flatnonzero(selected)
         self._method = method
@@ -192,6 +193,7 @@ class _Described:
             self._columns,
             lambda row, column: self._value(chosen_list[row], column),
             self._explain,
+            self._unlisted,
         )
         for row, explanation in zip(rows, described, strict=True):
             explanations[row] = explanation
