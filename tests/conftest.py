@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import click.testing
 import numpy as np
 import pytest
 from sklearn.compose import ColumnTransformer
@@ -15,9 +16,20 @@ from modelgate.models import cache
 from support.postgresql import Postgres, find_programs
 from support.redis_server import run_redis
 from support.signing import write_key_pair
+from support.versions import CLICK
 from support.waiting import SOON
 
 TESTS = Path(__file__).parent
+
+if CLICK < (8, 2):
+
+    class SeparatingRunner(click.testing.CliRunner):
+        """Runner that separates standard output and standard error, as later versions always do."""
+
+        def __init__(self, **options):
+            super().__init__(mix_stderr=False, **options)
+
+    click.testing.CliRunner = SeparatingRunner
 SLOW_FOLDERS = {"browser", "faults", "hosts", "models", "properties", "servers", "typing"}
 LONG_MATRICES = {
     "test_booleans.py",

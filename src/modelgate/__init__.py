@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         DeploymentInactive,
         DeploymentLoading,
         DeploymentUnavailable,
+        ExplanationsUnavailable,
         Forbidden,
         HumilityError,
         InsufficientScope,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         UnknownColumns,
         UnsupportedMediaType,
     )
+    from .explanations import Contribution, Explain, Explanations, RowExplanation
     from .flow import Flow, Handler, Layer, Wait, WorkerPool, adrive, drive, run, stack
     from .gate import Gate
     from .http import CallNext, Request, Response
@@ -62,7 +64,7 @@ if TYPE_CHECKING:
         TrustedProxies,
         WithScoring,
     )
-    from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore
+    from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore, MultiTarget
     from .schema import CSV, Column, ImageSpec, Schema, SplitRows, Table
     from .scoring import LoadModel, Query, ResultCache, Round, Threshold, Validate, score
 
@@ -79,6 +81,7 @@ __all__ = [
     "ConcurrencyLimit",
     "ConfigurationError",
     "ConflictingCredentials",
+    "Contribution",
     "Cors",
     "Deadline",
     "DeadlineExceeded",
@@ -86,6 +89,9 @@ __all__ = [
     "DeploymentInactive",
     "DeploymentLoading",
     "DeploymentUnavailable",
+    "Explain",
+    "Explanations",
+    "ExplanationsUnavailable",
     "Exposure",
     "Flow",
     "FolderStore",
@@ -112,6 +118,7 @@ __all__ = [
     "ModelPackage",
     "ModelStore",
     "ModelgateError",
+    "MultiTarget",
     "NotFound",
     "Output",
     "Overloaded",
@@ -129,6 +136,7 @@ __all__ = [
     "ResultCache",
     "Rollout",
     "Round",
+    "RowExplanation",
     "Schema",
     "ServerTiming",
     "ServingError",
@@ -161,6 +169,7 @@ _PACKAGES = (
     "http",
     "schema",
     "models",
+    "explanations",
     "inference",
     "scoring",
     "context",

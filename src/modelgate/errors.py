@@ -20,6 +20,7 @@
     - BodyTooLarge              413
     - BatchTooLarge             413
     - UnsupportedMediaType      415
+    - ExplanationsUnavailable   422
     - RateLimitExceeded         429
     - HumilityError             480
   + ServingError                5xx   the caller can only retry
@@ -47,6 +48,7 @@ __all__ = [
     "DeploymentInactive",
     "DeploymentLoading",
     "DeploymentUnavailable",
+    "ExplanationsUnavailable",
     "Forbidden",
     "HumilityError",
     "InsufficientScope",
@@ -347,6 +349,14 @@ class UnsupportedMediaType(RequestError):
     def __init__(self, accepted: str, *, field: str = "Content-Type") -> None:
         response_field = "accept-encoding" if field == "Content-Encoding" else "accept"
         super().__init__(f"Send the body with {field}: {accepted}", headers={response_field: accepted})
+
+
+class ExplanationsUnavailable(RequestError):
+    """The request asks for explanations, and the deployment does not explain its predictions."""
+
+    status = 422
+    code = "explanations_unavailable"
+    default_message = "Prediction explanations are not available for this model"
 
 
 class RateLimitExceeded(RequestError):

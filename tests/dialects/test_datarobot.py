@@ -10,14 +10,30 @@ import base64
 import bz2
 import gzip
 import json
+import math
 import threading
 import tracemalloc
 
 import msgspec
 import numpy as np
+import pandas
 import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
-from modelgate import Column, ConfigurationError, Deployment, Exposure, Gate, Output, Prediction, Schema
+from modelgate import (
+    Column,
+    ConfigurationError,
+    Deployment,
+    Explanations,
+    Exposure,
+    Gate,
+    Output,
+    Prediction,
+    Schema,
+)
 from modelgate import errors as tree
 from modelgate.dialects import DataRobot, datarobot
 from modelgate.dialects import _row_body as row_bodies
@@ -679,7 +695,9 @@ def test_datarobot_key_must_fit_a_header(wrong):
 
 
 BOTH = "passthroughColumns and passthroughColumnsSet cannot both be passed in one request"
-EXPLANATIONS = "prediction explanations are not available for this deployment"
+EXPLANATIONS = "Prediction explanations are not available for this model"
+NEED_COUNT = "thresholdLow and thresholdHigh need maxExplanations of at least 1"
+NO_CHOICE = "'explanationAlgorithm': the algorithm cannot be chosen: leave it out, and set maxExplanations"
 TIME_SERIES = "time series predictions are not available for this deployment"
 
 
@@ -697,13 +715,26 @@ TIME_SERIES = "time series predictions are not available for this deployment"
         ("passthroughColumnsSet=", 422, "'passthroughColumnsSet': value is not exactly 'all'"),
         ("passthroughColumnsSet=all&passthroughColumns=a", 422, BOTH),
         ("passthroughColumns=a&passthroughColumnsSet=all", 422, BOTH),
-        ("maxExplanations=3", 422, f"'maxExplanations': {EXPLANATIONS}"),
-        ("maxExplanations=all", 422, f"'maxExplanations': {EXPLANATIONS}"),
-        ("maxCodes=1", 422, f"'maxCodes': {EXPLANATIONS}"),
-        ("maxNgramExplanations=all", 422, f"'maxNgramExplanations': {EXPLANATIONS}"),
-        ("thresholdLow=0.2", 422, f"'thresholdLow': {EXPLANATIONS}"),
-        ("thresholdHigh=0.5", 422, f"'thresholdHigh': {EXPLANATIONS}"),
-        ("explanationAlgorithm=shap", 422, f"'explanationAlgorithm': {EXPLANATIONS}"),
+        ("maxExplanations=3", 422, EXPLANATIONS),
+        ("maxCodes=1", 422, EXPLANATIONS),
+        ("maxExplanations=all", 422, "'maxExplanations': value must be a whole number of at least 0"),
+        ("maxExplanations=-1", 422, "'maxExplanations': value must be a whole number of at least 0"),
+        ("maxExplanations=", 422, "'maxExplanations': blank value is not allowed"),
+        (
+            "maxNgramExplanations=all",
+            422,
+            "'maxNgramExplanations': text explanations are not available for this deployment",
+        ),
+        ("thresholdLow=0.2", 422, NEED_COUNT),
+        ("thresholdHigh=0.5&maxExplanations=0", 422, NEED_COUNT),
+        ("thresholdHigh=half&maxExplanations=3", 422, "'thresholdHigh': value must be a number or null"),
+        (
+            "thresholdHigh=nan&maxExplanations=3",
+            422,
+            "A threshold for explanations must be a finite number (got nan)",
+        ),
+        ("explanationAlgorithm=shap", 422, NO_CHOICE),
+        ("explanationAlgorithm=xemp&maxExplanations=3", 422, NO_CHOICE),
         (
             "excludeAdjustedPredictions=no",
             422,
@@ -736,6 +767,7 @@ def test_query_parameter_errors(interface, query, status, message):
     [
         "maxExplanations=0",
         "maxExplanations=0&explanationAlgorithm=xemp",
+        "maxExplanations=0&maxNgramExplanations=0&thresholdLow=null&thresholdHigh=null",
         "excludeAdjustedPredictions=true",
         "excludeAdjustedPredictions=True",
         "excludeAdjustedPredictions=false",
@@ -749,11 +781,174 @@ def test_query_parameters_that_turn_features_off(interface, query):
     assert compact_json(FILE_RESPONSE) == answer.body
 
 
-def test_prediction_explanations_are_rejected(interface):
-    path = PREDICT.replace("predictions", "predictionExplanations")
+# "Making Prediction Explanations"
+EXPLANATIONS_RESPONSE = """
+{
+  "data": [
+    {
+      "predictionValues": [
+        {
+          "value": 0.6634830442,
+          "label": 1
+        },
+        {
+          "value": 0.3365169558,
+          "label": 0
+        }
+      ],
+      "prediction": 1,
+      "rowId": 0,
+      "predictionExplanations": [
+        {
+          "featureValue": 49,
+          "strength": 0.6194461777,
+          "feature": "driver_age",
+          "qualitativeStrength": "+++",
+          "label": 1
+        },
+        {
+          "featureValue": 1,
+          "strength": 0.3501610895,
+          "feature": "territory",
+          "qualitativeStrength": "++",
+          "label": 1
+        },
+        {
+          "featureValue": "M",
+          "strength": -0.171075409,
+          "feature": "gender",
+          "qualitativeStrength": "--",
+          "label": 1
+        }
+      ]
+    },
+    {
+      "predictionValues": [
+        {
+          "value": 0.3565584672,
+          "label": 1
+        },
+        {
+          "value": 0.6434415328,
+          "label": 0
+        }
+      ],
+      "prediction": 0,
+      "rowId": 1,
+      "predictionExplanations": []
+    }
+  ]
+}
+"""
+EXPLAIN = PREDICT.replace("predictions", "predictionExplanations")
+STRENGTHS = {"driver_age": 0.6194461777, "territory": 0.3501610895, "gender": -0.171075409}
+OTHERS = [0.1, -0.1, 0.1, -0.1, 0.1, -0.1, 0.1]
+BASE_VALUE = math.log(0.6634830442 / 0.3365169558) - math.fsum([*STRENGTHS.values(), *OTHERS])
+BACKGROUND = {"driver_age": 48, "territory": 0, "gender": "F", **{f"x{index}": 0 for index in range(7)}}
+EXPLAINED_ROWS = [
+    {"driver_age": 49, "territory": 1, "gender": "M", **{f"x{index}": 1 for index in range(7)}},
+    # One of the other columns alone makes this row as likely as in the document.
+    {**BACKGROUND, "x0": (math.log(0.3565584672 / 0.6434415328) - BASE_VALUE) / OTHERS[0]},
+]
+
+
+class RoundedClassifier(LogisticRegression):
+    """Predicts the probabilities of the document's example, which have ten decimals."""
+
+    def predict_proba(self, rows):
+        return np.round(super().predict_proba(rows), 10)
+
+
+def build_explained_model():
+    """Return a linear model of ten columns whose contributions to the first row are the document's."""
+    frame = pandas.DataFrame([BACKGROUND, EXPLAINED_ROWS[0]] * 2).astype({"driver_age": float})
+    numbers = [name for name in frame.columns if name != "gender"]
+    columns = make_column_transformer(("passthrough", numbers), (OneHotEncoder(), ["gender"]))
+    model = make_pipeline(columns, RoundedClassifier()).fit(frame, [0, 1] * 2)
+    age, territory, gender = STRENGTHS.values()
+    model[-1].coef_ = np.array([[age, territory, *OTHERS, 0.0, gender]])
+    model[-1].intercept_ = np.array([BASE_VALUE - BACKGROUND["driver_age"] * age])
+    return model
+
+
+def build_explaining_client(interface, **options):
+    deployment = Deployment(
+        "5f4e1b",
+        build_explained_model(),
+        explanations=Explanations(background=[BACKGROUND], **options),
+        target="readmitted",
+    )
+    gate = Gate([deployment], keys={KEY: "5f4e1b"}, dialects=[DataRobot()])
+    return Client(getattr(gate, interface), headers=BEARER)
+
+
+@pytest.mark.parametrize("path", [EXPLAIN, EXPLAIN.removeprefix("/predApi/v1.0")])
+def test_prediction_explanations(interface, path):
+    """ "Making Prediction Explanations": the example."""
+    client = build_explaining_client(interface)
+    answer = client.post(f"{path}?thresholdLow=0.2&thresholdHigh=0.5", json=EXPLAINED_ROWS)
+
+    assert (200, compact_json(EXPLANATIONS_RESPONSE)) == (answer.status, answer.body)
+    assert ("linear", "margin") == (
+        answer.header("x-explanation-method"),
+        answer.header("x-explanation-space"),
+    )
+    assert pytest.approx(BASE_VALUE) == float(answer.header("x-explanation-base-value"))
+
+
+def test_prediction_explanations_of_the_predictions_route(interface):
+    """Each row has the metadata, and the threshold as without explanations."""
+    client = build_explaining_client(interface)
+    data = client.post(f"{PREDICT}?maxExplanations=2&thresholdHigh=0.5", json=EXPLAINED_ROWS).json()["data"]
+    golden = json.loads(EXPLANATIONS_RESPONSE)["data"]
+
+    assert golden[0]["predictionExplanations"][:2] == data[0]["predictionExplanations"]
+    assert [] == data[1]["predictionExplanations"]
+    assert [0.5, 0.5] == [row["predictionThreshold"] for row in data]
+    (explained,), (other,) = (row["explanationMetadata"] for row in data)
+    total = explained["baseValue"] + explained["remainingTotal"] + 0.6194461777 + 0.3501610895
+    assert pytest.approx(math.log(0.6634830442 / 0.3365169558)) == total
+    assert {"label": 1, "method": "linear", "space": "margin"}.items() <= explained.items()
+    assert {**explained, "remainingTotal": None} == other
+
+
+def test_prediction_explanations_are_off_by_default(interface):
+    answer = build_explaining_client(interface).post(PREDICT, json=EXPLAINED_ROWS)
+
+    assert "predictionExplanations" not in answer.json()["data"][0]
+    assert answer.header("x-explanation-method") is None
+
+
+def test_prediction_explanations_have_csv_columns(interface):
+    """ "Output format". A row between the thresholds has empty cells."""
+    client = build_explaining_client(interface)
+    headers = {"accept": "text/csv"}
+    answer = client.post(
+        f"{PREDICT}?maxExplanations=1&thresholdHigh=0.5", json=EXPLAINED_ROWS, headers=headers
+    )
+    names, first, second = (line.split(",")[5:] for line in answer.body.decode().splitlines())
+
+    assert [
+        "EXPLANATION_1_FEATURE_NAME",
+        "EXPLANATION_1_ACTUAL_VALUE",
+        "EXPLANATION_1_STRENGTH",
+        "EXPLANATION_1_QUALITATIVE_STRENGTH",
+    ] == names
+    assert ["driver_age", "49", "0.6194461777", "+++"] == first
+    assert [""] * 4 == second
+
+
+@pytest.mark.parametrize("path", [EXPLAIN, f"{PREDICT}?maxExplanations=1"])
+def test_prediction_explanations_are_rejected_by_a_deployment_without_them(interface, path):
     answer = build_client(FILE_MODEL, interface).post(path, json=ROWS)
 
-    expected = {"message": "Prediction explanations are not available for this deployment"}
+    assert (422, {"message": EXPLANATIONS}) == (answer.status, answer.json())
+
+
+def test_prediction_explanations_have_a_limit(interface):
+    answer = build_explaining_client(interface, limit=2).post(EXPLAIN, json=EXPLAINED_ROWS)
+
+    expected = {"message": "The number of explanations must be at most 2 (got 3)"}
     assert (422, expected) == (answer.status, answer.json())
 
 

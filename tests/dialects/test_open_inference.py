@@ -128,7 +128,7 @@ def test_binary_request_example(client):
             {"error": "The model of this deployment could not be found: choose from mymodel"},
         ),
         (
-            "/v2/trace/setting",
+            "/v2/repository/models",
             404,
             {"error": "Not found: send rows with POST to /v2/models/{deployment}/infer"},
         ),

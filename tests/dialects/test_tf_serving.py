@@ -294,3 +294,10 @@ def test_damaged_bodies_get_200_or_400(body, damage):
         damaged[start : start + length] = piece
 
     assert DAMAGED.post(PREDICT, body=bytes(damaged)).status in (200, 400)
+
+
+def test_path_of_predictions_is_no_version(client):
+    """A version may contain a colon."""
+    answer = client.get("/v1/models/half_plus_three/versions/1:predict")
+
+    assert (405, "POST") == (answer.status, answer.header("allow"))

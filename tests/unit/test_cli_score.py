@@ -248,7 +248,7 @@ class TestKeptColumns:
         to(make_gate())
         done = run(make_rows(1), "--keep", name, code=2)
 
-        assert f"--keep must be a column of the file (got '{name}'): {hint}" in done.output
+        assert f"--keep must be a column of the file (got '{name}'): {hint}" in done.stderr
 
     def test_survive_a_stop(self, to, run, out):
         """A run that stops before the first prediction starts over."""
@@ -268,7 +268,7 @@ class TestKeptColumns:
         run(make_rows(1, 2), "--keep", "age", "--rows", "1", code=2)
         to(gate)
 
-        assert "--rows 1 --keep age: resume with these" in run(make_rows(1, 2), "--rows", "1", code=2).output
+        assert "--rows 1 --keep age: resume with these" in run(make_rows(1, 2), "--rows", "1", code=2).stderr
 
 
 def test_labels_may_hold_line_ends(to, run, out):

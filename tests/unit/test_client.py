@@ -25,6 +25,8 @@ from modelgate import (
     CSV,
     Column,
     Deployment,
+    Explain,
+    Explanations,
     Exposure,
     Gate,
     Output,
@@ -76,9 +78,9 @@ def build_client(gate, url=URL, key=KEY, **options):
     return Client(url, key=key, http=httpx.Client(transport=httpx.WSGITransport(gate.wsgi)), **options)
 
 
-def predict(gate, interface, rows, **options):
+def predict(gate, interface, rows, explain=None, **options):
     """Score *rows* with either client."""
-    call = {"passthrough": options.pop("passthrough", ())}
+    call = {"passthrough": options.pop("passthrough", ()), "explain": explain}
     if interface == "wsgi":
         return build_client(gate, **options).predict(rows, **call)
     http = httpx.AsyncClient(transport=httpx.ASGITransport(gate.asgi))
@@ -129,6 +131,35 @@ def test_client_scores_a_dict_and_no_rows(interface):
 
     assert ["yes"] == predict(build_gate(), interface, ROWS[20]).values
     assert [] == predict(build_gate(), interface, []).values
+
+
+def test_client_returns_explanations(interface):
+    """As `Gate.score` does, for each batch."""
+    background = Explanations(background=[{"age": 40, "plan": "free"}])
+    gate = build_gate(explanations=background)
+    request = Explain(2, threshold_low=0.055, threshold_high=0.2)
+    predictions = predict(gate, interface, ROWS, explain=request, batch_rows=10)
+    scored = gate.score("churn", ROWS, explain=request)
+
+    assert [6, 4] == [
+        len([row for row in part if row.contributions])
+        for part in (predictions.explanations[:10], predictions.explanations[10:])
+    ]
+    for received, expected in zip(predictions.explanations, scored.explanations, strict=True):
+        assert (expected.label, expected.base_value, expected.remaining) == (
+            received.label,
+            received.base_value,
+            received.remaining,
+        )
+        assert list(expected.contributions) == received.contributions
+    assert predict(gate, interface, ROWS).explanations is None
+
+
+def test_client_reports_a_deployment_without_explanations(interface):
+    with pytest.raises(errors.ExplanationsUnavailable, match="not available for this model"):
+        predict(build_gate(), interface, ROWS[:1], explain=3)
+    with pytest.raises(errors.InvalidInput, match="whole number of at least 1"):
+        predict(build_gate(), interface, ROWS[:1], explain=0)
 
 
 def test_rows_encode_missing_values_as_null():

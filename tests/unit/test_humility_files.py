@@ -152,6 +152,15 @@ def test_recommended_rules_have_the_ranges_of_the_training_rows():
     ] == rules
 
 
+@pytest.mark.parametrize(("distinct", "expected"), [(40, [(0.0, 39.0)]), (60, [])])
+def test_recommended_rules_know_the_range_of_few_whole_numbers(distinct, expected):
+    """A package has the 50 most frequent ones."""
+    frame = NUMERIC.iloc[np.arange(100) % 40]
+    rules = recommend(LinearRegression(), np.arange(100) % distinct, frame)
+
+    assert expected == [(rule.lower, rule.upper) for rule in rules if isinstance(rule, UncertainPrediction)]
+
+
 def test_recommended_rules_leave_out_those_that_cannot_trigger():
     """Every level is common, and any other is rejected."""
     rules = recommend(make_pipeline(COLUMNS, LinearRegression()), FRAME["age"], rules={"min_rows": 3})

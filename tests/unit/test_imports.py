@@ -16,6 +16,7 @@ LEVELS = [
     ["http", "schema", "backends"],
     ["limiting"],
     ["keys", "models"],
+    ["explanations"],
     ["inference"],
     ["humility"],
     ["scoring"],
@@ -74,6 +75,7 @@ HEAVY = {
     "lightgbm",
     "catboost",
     "statsmodels",
+    "shap",
     "mlflow",
 }
 

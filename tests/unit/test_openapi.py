@@ -10,7 +10,7 @@ from openapi_spec_validator import validate
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.multioutput import MultiOutputClassifier
 
-from modelgate import Column, Deployment, Gate, ModelPackage, Response, Schema, errors
+from modelgate import Column, Deployment, Explanations, Gate, ModelPackage, Response, Schema, errors
 from modelgate.dialects import DIALECTS, DataRobot, RequestTemplate, render_request
 from modelgate.dialects import OpenAPISpec as DialectDocument
 from modelgate.testing import Client
@@ -59,6 +59,29 @@ def test_document_is_valid(model, keys):
     assert "/ask" in document["paths"]
     for schema, example in list_examples(document):
         reading.check(schema, example)
+
+
+def test_document_of_a_deployment_that_explains():
+    """It alone has the parameters and the path of explanations, whose responses fit their schemas."""
+    explained = make_gate(explanations=Explanations(background=[{"a": 1, "b": 2}]))
+    client = Client(explained.wsgi, headers={"authorization": f"Bearer {KEY}"})
+    document, plain = OpenAPIDocument(explained.openapi("d")), make_gate().openapi("d")
+    paths = dict(document.list_operations())
+    old = "/predApi/v1.0/deployments/d/predictionExplanations"
+
+    validate(document.document)
+    assert {old, old.removeprefix("/predApi/v1.0")} == paths.keys() - plain["paths"].keys()
+    assert "explain" not in str(plain["paths"]["/deployments/d/predict"]["post"]["parameters"])
+    for path, options in {
+        "/deployments/d/predict": ["explain", "threshold_low", "threshold_high"],
+        "/predApi/v1.0/deployments/d/predictions": ["maxExplanations", "thresholdLow", "thresholdHigh"],
+        old: ["maxExplanations", "thresholdLow", "thresholdHigh"],
+    }.items():
+        parameters = {item.get("name"): item for item in paths[path]["parameters"]}
+        query = "&".join(f"{name}={parameters[name]['example']}" for name in options)
+        response = client.post(f"{path}?{query}", json={"a": 4, "b": 5})
+        assert 200 == response.status
+        document.check_response(paths[path], response)
 
 
 def list_schemas(part):

@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from ..errors import ConfigurationError
+from ..explanations import Explain
 from ..flow import adrive, drive
 from .predictions import Predictions
 from .retry import Retry
@@ -36,9 +37,26 @@ def httpx_package() -> Any:
     return httpx
 
 
-def _options(passthrough: Sequence[str], *, adjusted: bool) -> dict[str, Any]:
+def _options(
+    passthrough: Sequence[str],
+    explain: int | Explain | None,
+    intervals: Sequence[float],
+    *,
+    adjusted: bool,
+) -> dict[str, Any]:
     """Return the options of the query string. One that is None or empty is not sent."""
-    return {"passthrough": passthrough, "adjusted": "true" if adjusted else None}
+    options = {
+        "passthrough": passthrough,
+        "intervals": intervals,
+        "adjusted": "true" if adjusted else None,
+    }
+    if explain is None:
+        return options
+    explain = Explain(explain) if isinstance(explain, int) else explain
+    # As texts, because a number 0 would not be sent.
+    thresholds = {"threshold_low": explain.threshold_low, "threshold_high": explain.threshold_high}
+    set_thresholds = {name: repr(value) for name, value in thresholds.items() if value is not None}
+    return {**options, "explain": explain.count, **set_thresholds}
 
 
 class _BaseClient(Generic[H]):
@@ -108,6 +126,8 @@ class Client(_BaseClient["httpx.Client"]):
         rows: Any,
         *,
         passthrough: Sequence[str] = (),
+        explain: int | Explain | None = None,
+        intervals: Sequence[float] = (),
         adjusted: bool = False,
         progress: Progress | None = None,
     ) -> Predictions:
@@ -117,18 +137,25 @@ class Client(_BaseClient["httpx.Client"]):
             rows: One row as a dict; a list of dicts; a pandas or polars DataFrame; or `modelgate.CSV`.
             passthrough: Columns of *rows* to return with the predictions, such as an id. The schema need not
                 have them.
+            explain: Number of contributions to return for each row, or `modelgate.Explain` with thresholds;
+                see `OutputPredictions.explanations`. None for no explanations.
+            intervals: Levels in percent of the prediction intervals to add, for a model that is calibrated, see
+                `modelgate.ModelPackage.calibrate`.
             adjusted: Whether to return predictions for one unit of exposure too, of a deployment with an exposure.
             progress: Function called after each batch with the number of rows done and the total.
 
         Raises:
+            ExplanationsUnavailable: The deployment does not explain its predictions.
             UnknownColumns: *rows* lacks a column of *passthrough*.
             MissingColumns, InvalidValues: Rows do not match the schema. Row numbers refer to *rows*.
+            InvalidInput: The model does not have the *intervals*.
             Unauthorized, Forbidden, NotFound: The key is not valid for the deployment, or the URL is
                 wrong.
             RateLimitExceeded, Overloaded: The last attempt failed, or no time is left for another one.
             ConnectionFailed, UnexpectedResponse: There is no gate at the URL, or it does not respond.
         """
-        return drive(self._session.predict(rows, progress, _options(passthrough, adjusted=adjusted)))
+        options = _options(passthrough, explain, intervals, adjusted=adjusted)
+        return drive(self._session.predict(rows, progress, options))
 
     def close(self) -> None:
         """Close the connections, unless *http* was passed."""
@@ -158,11 +185,14 @@ class AsyncClient(_BaseClient["httpx.AsyncClient"]):
         rows: Any,
         *,
         passthrough: Sequence[str] = (),
+        explain: int | Explain | None = None,
+        intervals: Sequence[float] = (),
         adjusted: bool = False,
         progress: Progress | None = None,
     ) -> Predictions:
         """Return the predictions for *rows*; see `Client.predict`."""
-        return await adrive(self._session.predict(rows, progress, _options(passthrough, adjusted=adjusted)))
+        options = _options(passthrough, explain, intervals, adjusted=adjusted)
+        return await adrive(self._session.predict(rows, progress, options))
 
     async def aclose(self) -> None:
         """Close the connections, unless *http* was passed."""

@@ -1,12 +1,13 @@
 """Predictions as received by a client."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
+from ..explanations import Contribution, RowExplanation
 from .errors import UnexpectedResponse
 
 __all__ = ["OutputPredictions", "Predictions", "TriggeredRule", "decode_predictions", "join_predictions"]
@@ -34,12 +35,17 @@ class OutputPredictions:
         values: Prediction of each row: a class, a number, or any value returned by a function.
         classes: Classes in the model's order; None if the model returns no probabilities.
         probabilities: Probability of each class, per row; None if *classes* is None.
+        explanations: Explanation of each row; None if the call did not request them.
+        intervals: Prediction intervals of each row: by level in percent, the lower and the upper limit, as in
+            ``{"90": (1.5, 2.5)}``. None for labels, or if the call requested none.
         adjusted: Predictions for one unit of exposure; None if the call did not request them.
     """
 
     values: list[Any] = field(default_factory=list)
     classes: list[Any] | None = None
     probabilities: list[list[float]] | None = None
+    explanations: list[RowExplanation] | None = None
+    intervals: list[dict[str, tuple[float | None, float | None]]] | None = None
     adjusted: list[float] | None = None
 
 
@@ -47,8 +53,8 @@ class OutputPredictions:
 class Predictions(OutputPredictions):
     """Predictions for some rows, in their order.
 
-    For a model with several outputs, each of *values* is a dict by output, *classes* and *probabilities* are
-    None, and *outputs* has the predictions of each output.
+    For a model with several outputs, each of *values* is a dict by output, *classes*, *probabilities* and
+    *intervals* are None, and *outputs* has the predictions of each output.
 
     Args:
         outputs: Predictions by output; empty for a model with one output.
@@ -71,11 +77,26 @@ class Predictions(OutputPredictions):
         return len(self.values)
 
 
+class _Explanation(msgspec.Struct):
+    method: str
+    space: str
+    base_values: dict[str, Any]
+
+
+class _Limits(msgspec.Struct):
+    low: float | None
+    high: float | None
+
+
 class _Row(msgspec.Struct):
     prediction: Any = UNSET
     probabilities: dict[str, Any] | None = None
+    intervals: dict[str, _Limits] | None = None
     outputs: "dict[str, _Row] | None" = None
     passthrough: dict[str, Any] | None = None
+    explanations: list[Contribution] | None = None
+    explanation_label: Any = None
+    remaining_strength: float | None = None
     adjusted_prediction: Any = UNSET
     humility: list[TriggeredRule] = []
 
@@ -88,6 +109,7 @@ class _Response(msgspec.Struct):
     predictions: list[_Row]
     model_version: str
     request_id: str | None = None
+    explanation: _Explanation | None = None
     warnings: list[str] = []
 
 
@@ -115,6 +137,17 @@ def decode_predictions(content: bytes) -> Predictions:
             _fill(predictions.outputs[name], [row[name] for row in by_row])
     else:
         _fill(predictions, rows)
+    explanation = response.explanation
+    if explanation is not None:
+        for name, output in predictions.outputs.items():
+            _explain(
+                output,
+                [(row.outputs or {})[name] for row in rows],
+                explanation,
+                explanation.base_values[name],
+            )
+        if not predictions.outputs:
+            _explain(predictions, rows, explanation, explanation.base_values)
     if rows and rows[0].passthrough is not None:
         predictions.passthrough = [row.passthrough or {} for row in rows]
     if any(row.humility for row in rows):
@@ -129,8 +162,35 @@ def _fill(output: OutputPredictions, rows: Sequence[_Row]) -> None:
         # The names of members are always text. The response has the labels of other types as JSON.
         output.classes = labels if isinstance(output.values[0], str) else [_label(text) for text in labels]
         output.probabilities = [list((row.probabilities or {}).values()) for row in rows]
+    if rows and rows[0].intervals is not None:
+        output.intervals = [
+            {level: (limits.low, limits.high) for level, limits in (row.intervals or {}).items()}
+            for row in rows
+        ]
     if rows and rows[0].adjusted_prediction is not UNSET:
         output.adjusted = [row.adjusted_prediction for row in rows]
+
+
+def _explain(
+    output: OutputPredictions, rows: Sequence[_Row], how: _Explanation, base_values: Mapping[str, float]
+) -> None:
+    texts = [_member_name(row.explanation_label) for row in rows]
+    output.explanations = [
+        RowExplanation(
+            row.explanation_label,
+            how.method,
+            how.space,
+            base_values[text],
+            row.explanations,
+            row.remaining_strength,
+        )
+        for row, text in zip(rows, texts, strict=True)
+    ]
+
+
+def _member_name(label: Any) -> str:
+    """Return the name of the member for *label*: text unchanged, any other label as JSON."""
+    return label if isinstance(label, str) else msgspec.json.encode(label).decode()
 
 
 def _label(text: str) -> Any:
@@ -175,6 +235,10 @@ def _extend(joined: OutputPredictions, parts: Sequence[OutputPredictions]) -> No
     if parts and parts[0].classes is not None:
         joined.classes = parts[0].classes
         joined.probabilities = [row for part in parts for row in part.probabilities or ()]
+    if parts and parts[0].explanations is not None:
+        joined.explanations = [row for part in parts for row in part.explanations or ()]
+    if parts and parts[0].intervals is not None:
+        joined.intervals = [row for part in parts for row in part.intervals or ()]
     if parts and parts[0].adjusted is not None:
         joined.adjusted = [value for part in parts for value in part.adjusted or ()]
 

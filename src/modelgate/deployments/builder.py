@@ -15,6 +15,7 @@ from ..inference.model_metrics import ModelMetrics
 from ..models import ModelCache
 from ..scoring import LoadModel, ModelMetadata, Query, Round, Validate, add_passthrough_columns
 from ..scoring.layers.check_prediction import check_prediction
+from ..scoring.layers.explain import add_explanations
 from ..scoring.layers.exposure import ApplyExposure
 from ..scoring.layers.humility import Humility
 from ..scoring.layers.shadow import ShadowLayer
@@ -133,7 +134,10 @@ class DeploymentBuilder:
             inner.append(Humility(HumilityRules(deployment.humility), metrics))
         schema = deployment.request_schema or model.schema_source
         validate = Validate(schema, max_rows=deployment.max_rows, columns=True)
-        inner += [*innermost, *_exposure_layers(deployment)]
+        # Explanations are of the model's own value. Layers inside the one for the exposure see the columns and the
+        # predictions of the model alone.
+        explain = [] if deployment.explanations is None else [add_explanations]
+        inner += [*innermost, *_exposure_layers(deployment), *explain]
         return stack([validate, add_passthrough_columns, model, *inner], predict)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from ..errors import ConfigurationError
+from ..explanations import Explanations
+from ..explanations.options import ExplanationMethod
 from ..flow import Layer
 from ..http import Request, Response
 from ..humility import HumilityRule, HumilityRules
@@ -19,6 +21,7 @@ from ..schema.column_spec import ColumnSpec, create_column
 from ..schema.model_input import InputForm
 from ..schema.schema_options import UnknownLevels
 from ..scoring import Query, Threshold
+from ..scoring.layers.rounding import Decimals, Round
 from ..spelling import suggest_options
 from .rollout import Rollout, Shadow
 
@@ -64,7 +67,8 @@ class Deployment:
         endpoint: Additional path below the gate's mount point, such as ``"/detect-fraud"``, in the
             wire format of the dialect ``simple``.
         decimals: Number of decimals to round predicted numbers to; None for no rounding. By default the
-            dialect decides: two decimals for ``mlclever``, no rounding for the others.
+            dialect decides: two decimals for ``mlclever``, no rounding for the others. For a model with several
+            outputs, also a mapping of output names to decimals: ``{"weight": 1}``.
         state: ``"active"``, or ``"paused"`` to reject every request.
         sha256: SHA-256 digest that pins the model file; required for a pickle.
         layers: HTTP layers around this deployment only. They run inside the gate's layers.
@@ -100,10 +104,13 @@ class Deployment:
             the other rows.
         exposure: Column with the exposure of each row, for a regression of counts, such as
             ``Exposure("years", model_predicts="rate")``.
-        humility: Humility rules, such as ``[OutlyingInput("age", 18, 99)]``, or `HumilityRules`: what to do
-            with single predictions that are uncertain, or whose input is unlike the training data.
+        humility: Humility rules, such as ``[OutlyingInput("age", 18, 99)]``, or `HumilityRules`. They report,
+            override or reject predictions that are uncertain, or whose input is unlike the training data.
         max_rows: Maximum number of rows in one request; by default the dialect decides: no limit for
             ``datarobot`` and ``native``, 10,000 rows for the others.
+        explanations: How to explain predictions to callers who ask for it, see `Explanations`: ``"auto"``,
+            ``"linear"``, ``"tree"``, ``"permutation"``, or `Explanations` with more options. None to explain
+            none. Needs a sample of the training rows, which a package has.
         example: A row to test the model with when it is loaded. By default the example of the model's
             package, or else synthetic rows. A function is only tested if an example is set.
 
@@ -123,7 +130,7 @@ class Deployment:
     positive_class: Any = None
     threshold: float | None = None
     endpoint: str | None = None
-    decimals: int | Literal["service"] | None = "service"
+    decimals: Decimals = "service"
     state: Literal["active", "paused"] = "active"
     sha256: str | None = None
     layers: Sequence[HTTPLayer] = ()
@@ -137,6 +144,7 @@ class Deployment:
     na_values: Sequence[str] | None = None
     unknown_levels: UnknownLevels | None = None
     max_rows: int | None = None
+    explanations: ExplanationMethod | Explanations | None = None
     example: Mapping[str, Any] | None = None
     rollout: Rollout | None = None
     shadow: Shadow | None = None
@@ -163,6 +171,7 @@ class Deployment:
         object.__setattr__(self, "request_schema", self.schema and self.extend_schema(self.schema))
         _check_type("rollout", self.rollout, Rollout, 'Rollout({"store:churn@4": 5})')
         _check_type("shadow", self.shadow, Shadow, 'Shadow("store:churn@4")')
+        Explanations.from_option(self.explanations)
         _check_type("example", self.example, Mapping, '{"age": 41, "plan": "pro"}')
         self._check_columns()
         names = [self.target] if isinstance(self.target, str) else self.target
@@ -181,8 +190,9 @@ class Deployment:
                 f"endpoint must be a path such as '/detect-fraud' (got {self.endpoint!r})"
             )
         object.__setattr__(self, "humility", HumilityRules(self.humility))
-        # Check both options now instead of with the first request.
+        # Check these options now instead of with the first request.
         Threshold(self.threshold, self.positive_class)
+        Round(self.decimals)
         _check_model(self)
         if self.path is not None:
             check_file(self.path, LoadPolicy(self.sha256))

@@ -6,6 +6,7 @@ from ..errors import RequestError
 from ..inference import Target
 from ._exposure import DATAROBOT_ADJUSTED, DATAROBOT_PARAMETER
 from ._humility import DATAROBOT_HUMILITY
+from .datarobot_explanations import EXPLANATION_PATH, EXPLANATION_PROPERTIES, OPENAPI_PARAMETERS
 from .openapi_spec import (
     OBJECT,
     ROW,
@@ -44,6 +45,7 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
         predictionThreshold={"type": "number"},
         prediction=targets_schema(targets),
         rowId={"type": "integer"},
+        **EXPLANATION_PROPERTIES,
         passthroughValues=OBJECT,
         **DATAROBOT_ADJUSTED,
         **DATAROBOT_HUMILITY,
@@ -67,7 +69,7 @@ OPENAPI_SPEC = OpenAPISpec(
             "name": "passthroughColumns",
             "in": "query",
             "description": "Input column to return unchanged; repeat for several",
-            "schema": array_schema({"type": "string"}),
+            "schema": array_schema({"type": "string", "minLength": 1}),
         },
         {
             "name": "passthroughColumnsSet",
@@ -78,4 +80,6 @@ OPENAPI_SPEC = OpenAPISpec(
         DATAROBOT_PARAMETER,
     ),
     errors=(RequestLineTooLong(),),
+    explanation_parameters=OPENAPI_PARAMETERS,
+    explanation_path=EXPLANATION_PATH,
 )

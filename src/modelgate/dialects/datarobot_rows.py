@@ -8,8 +8,11 @@ import msgspec
 from ..codecs.csv_writer import write_csv
 from ..inference import Output, Prediction
 from ..schema import columns_to_records
+from ..scoring import Query
+from ._explanations import contribution_columns
 from ._exposure import adjusted_columns
 from ._humility import add_datarobot_humility
+from .datarobot_explanations import explanation_members
 
 __all__ = ["rows_to_csv", "rows_to_json"]
 
@@ -19,11 +22,18 @@ _STEP = 4096
 _USUAL_THRESHOLD = 0.5
 
 
-def rows_to_csv(prediction: Prediction, *, escape_formulas: bool = False) -> bytes:
+_EXPLANATION_COLUMNS = [
+    f"EXPLANATION_{{}}_{field}"
+    for field in ("FEATURE_NAME", "ACTUAL_VALUE", "STRENGTH", "QUALITATIVE_STRENGTH")
+]
+
+
+def rows_to_csv(prediction: Prediction, query: Query, *, escape_formulas: bool = False) -> bytes:
     """Encode a CSV body with the column names of the page "Output format".
 
     Args:
         prediction: Predictions to encode.
+        query: Query of the request.
         escape_formulas: See `write_csv`.
     """
     columns: list[tuple[str, Any]] = []
@@ -39,22 +49,32 @@ def rows_to_csv(prediction: Prediction, *, escape_formulas: bool = False) -> byt
     threshold = _threshold(prediction)
     if threshold is not None:
         columns += zip(("THRESHOLD", "POSITIVE_CLASS"), threshold, strict=True)
+    columns += contribution_columns(prediction, query, _EXPLANATION_COLUMNS)
     columns += (prediction.passthrough_columns or {}).items()
     return write_csv(columns, len(prediction), escape_formulas=escape_formulas)
 
 
-def rows_to_json(prediction: Prediction) -> bytes:
-    """Encode *prediction* as the JSON body of a response."""
-    return b"".join(_json_chunks(prediction))
+def rows_to_json(prediction: Prediction, *, is_explanation_route: bool = False) -> bytes:
+    """Encode *prediction* as the JSON body of a response.
+
+    Args:
+        prediction: Predictions to encode.
+        is_explanation_route: Whether rows have exactly the members of the section "Making Prediction
+            Explanations".
+    """
+    return b"".join(_json_chunks(prediction, is_explanation_route))
 
 
-def _json_chunks(prediction: Prediction) -> Iterator[bytes]:
-    threshold = _threshold(prediction)
+def _json_chunks(prediction: Prediction, is_explanation_route: bool) -> Iterator[bytes]:
+    threshold = None if is_explanation_route else _threshold(prediction)
     yield b'{"data":['
     for start in range(0, len(prediction), _STEP):
         if start:
             yield b","
-        yield msgspec.json.encode(_rows(prediction, slice(start, start + _STEP), threshold))[1:-1]
+        span = slice(start, start + _STEP)
+        yield msgspec.json.encode(_rows(prediction, span, threshold, has_metadata=not is_explanation_route))[
+            1:-1
+        ]
     yield b"]"
     if prediction.warnings:
         yield b',"warnings":' + msgspec.json.encode(list(prediction.warnings))
@@ -101,15 +121,24 @@ def _class_order(classes: Sequence[Any], output: Output) -> list[int]:
 
 
 def _rows(
-    prediction: Prediction, span: slice, threshold: tuple[float | None, Any] | None
+    prediction: Prediction, span: slice, threshold: tuple[float | None, Any] | None, *, has_metadata: bool
 ) -> list[dict[str, Any]]:
-    """Return the rows in *span* as objects. For *threshold*, see `_threshold`."""
+    """Return the rows in *span* as objects.
+
+    Args:
+        prediction: Predictions to encode.
+        span: Rows to return.
+        threshold: See `_threshold`.
+        has_metadata: Whether explained rows have an ``explanationMetadata``.
+    """
     values, prediction_values = _values(prediction.outputs, span)
     columns: dict[str, Sequence[Any]] = {"predictionValues": prediction_values}
     if threshold is not None and threshold[0] is not None:
         columns["predictionThreshold"] = [threshold[0]] * len(values)
     columns["prediction"] = values
     columns["rowId"] = range(span.start, span.start + len(values))
+    if prediction.outputs[0].explanations is not None:
+        columns.update(explanation_members(prediction.outputs, span, has_metadata=has_metadata))
     if prediction.passthrough_columns:
         passthrough = {name: column[span] for name, column in prediction.passthrough_columns.items()}
         columns["passthroughValues"] = columns_to_records(passthrough)

@@ -14,9 +14,10 @@ from ..schema import SplitRows
 from ..spelling import SHOWN_TEXT
 from .tensors import DATATYPES, TensorError, from_binary, from_json, parse_shape
 
-__all__ = ["InferenceRequest", "Parameters", "read_request"]
+__all__ = ["MAX_ID", "InferenceRequest", "Parameters", "read_request"]
 
-_MAX_ID = 256
+MAX_ID = 256
+"""Maximum number of characters of a request's id."""
 
 Parameters = dict[str, bool | int | float | str | None] | None
 
@@ -49,8 +50,8 @@ _REQUEST = msgspec.json.Decoder(InferenceRequest)
 class _SingleColumnRows(SplitRows):
     """Rows of one value each. If the schema has only one column, the tensor may have any name."""
 
-    def records(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        return SplitRows(None if len(names) == 1 else self.columns, self.data).records(names)
+    def resolve_columns(self, names: Sequence[str]) -> Sequence[str]:
+        return names if self.columns is None or len(names) == 1 else self.columns
 
 
 def read_request(body: bytes, length: str | None) -> tuple[InferenceRequest, SplitRows]:
@@ -72,8 +73,8 @@ def read_request(body: bytes, length: str | None) -> tuple[InferenceRequest, Spl
     if count_byte(raw, b":") != _count_members(document):
         reject_duplicate_names(raw, -1)
         reject_deep_nesting(decode_json(raw, ANY))
-    if document.id is not None and len(document.id) > _MAX_ID:
-        raise InvalidInput(f"id must be text of at most {_MAX_ID} characters")
+    if document.id is not None and len(document.id) > MAX_ID:
+        raise InvalidInput(f"id must be text of at most {MAX_ID} characters")
     return document, _join_tensors(list(_read_tensors(document.inputs, binary)))
 
 

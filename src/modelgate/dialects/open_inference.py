@@ -42,7 +42,7 @@ from ..scoring import Query
 from ..spelling import SHOWN_TEXT
 from ._errors import json_error
 from .health import live, ready
-from .inference_request import InferenceRequest, Parameters, read_request
+from .inference_request import MAX_ID, InferenceRequest, Parameters, read_request
 from .openapi_spec import OBJECT, PLAIN_ERROR, JSONSchema, OpenAPISpec, array_schema, object_schema
 from .repository_index import get_index
 from .request_template import TENSOR_TYPES, RequestTemplate
@@ -73,13 +73,21 @@ _TENSOR = object_schema(
     data=array_schema({}),
 )
 
+_PARAMETERS: JSONSchema = {
+    "type": ["object", "null"],
+    "additionalProperties": {"type": ["boolean", "number", "string", "null"]},
+}
+
 _REQUEST = object_schema(
     ["inputs"],
-    inputs=array_schema(_TENSOR)
+    inputs=array_schema({**_TENSOR, "properties": {**_TENSOR["properties"], "parameters": _PARAMETERS}})
     | {"description": "One tensor per column, or a single one with all columns in the schema's order"},
-    id=_TEXT,
-    outputs=array_schema(object_schema(["name"], name=_TEXT, parameters=OBJECT)),
-    parameters=OBJECT,
+    id={"type": ["string", "null"], "maxLength": MAX_ID},
+    outputs={
+        "type": ["array", "null"],
+        "items": object_schema(["name"], name=_TEXT, parameters=_PARAMETERS),
+    },
+    parameters=_PARAMETERS,
 )
 
 

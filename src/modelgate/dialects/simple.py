@@ -37,6 +37,7 @@ from .openapi_spec import (
     OpenAPISpec,
     any_of_schema,
     array_schema,
+    lone_member_schema,
     number_schema,
     object_schema,
     targets_schema,
@@ -71,7 +72,7 @@ class Simple:
     request_template = RequestTemplate("/simple/{deployment}", {"Authorization": "Bearer {key}"}, "{rows}")
     openapi_spec = OpenAPISpec(
         'The article "APIs for Machine Learning"',
-        {"application/json": any_of_schema(_BARE, object_schema(["data"], data=_BARE))},
+        {"application/json": any_of_schema(_BARE, lone_member_schema("data", _BARE))},
         _response_schema,
         PLAIN_ERROR,
     )

@@ -17,6 +17,7 @@ from ..endpoints.index import index_routes
 from ..endpoints.metadata import metadata_routes
 from ..endpoints.metrics import MetricsEndpoint
 from ..errors import ConfigurationError, DeploymentUnavailable, error_context
+from ..explanations import Explain
 from ..flow import Flow, WorkerPool, drive, stack
 from ..http import PLAIN_JSON, Request, Response
 from ..http.routing import Route, Router
@@ -264,37 +265,38 @@ class Gate:
         if not self._router.add(Route("POST", path), self._dialects["simple"], params):
             raise ConfigurationError(f"endpoint must be a path that is not in use (got {path!r})")
 
-    def score(self, name: str, rows: Any, *, timeout: float | None = None) -> Prediction:
+    def score(
+        self,
+        name: str,
+        rows: Any,
+        *,
+        explain: int | Explain | None = None,
+        intervals: Sequence[float] = (),
+        timeout: float | None = None,
+    ) -> Prediction:
         """Return the prediction of a deployment for *rows*, without a server, an event loop or a key.
 
         Args:
             name: Deployment name.
             rows: Rows in any form that `modelgate.Schema.read` accepts.
+            explain: Number of contributions to return for each row, or an `Explain`; see `Output.explanations`.
             timeout: Seconds to wait for a model that is being loaded; None to wait until the end of the load.
+            intervals: Levels in percent of the prediction intervals to add, see `ModelPackage.calibrate`.
 
         Raises:
             NotFound, DeploymentInactive: There is no such deployment, or it is paused.
             DeploymentUnavailable: The deployment is draining, or its model cannot be loaded; see the cause.
             MissingColumns, InvalidValues, InvalidInput, MalformedBody: The rows do not match the schema.
+            InvalidInput: The model does not have the *intervals*.
+            ExplanationsUnavailable: The deployment does not explain its predictions.
             PredictionError: The model failed.
         """
         if self._poll is not None:
             drive(self._poll.begin())
-        query = Query(
-            rows, deployment=name, adjusted=True, load_timeout=math.inf if timeout is None else timeout
-        )
-        in_flight = self._catalog.require(name).in_flight
-        try:
-            try:
-                in_flight.begin(query)
-                # After `begin`: a concurrent drain either waits for the query, or is noticed here.
-                return drive(self._catalog.score(name, query))
-            finally:
-                in_flight.end(query)
-        except BaseException:
-            # Call it again: an interruption may have ended the first call before it did anything.
-            in_flight.end(query)
-            raise
+        load_timeout = math.inf if timeout is None else timeout
+        query = Query(rows, deployment=name, adjusted=True, load_timeout=load_timeout, intervals=intervals)
+        query.explain = Explain(explain) if isinstance(explain, int) else explain
+        return self._catalog.score_blocking(name, query)
 
     def openapi(self, name: str | None = None) -> dict[str, Any]:
         """Return the OpenAPI 3.1 document of a deployment, or of all if *name* is None.

@@ -1,4 +1,4 @@
-"""Humility rules: what to do with single predictions that are not to be trusted."""
+"""Humility rules, which report, override or reject single predictions that are doubtful."""
 
 from .actions import Action, NoOperation, OverridePrediction, ThrowError
 from .rule_set import HumilityRules

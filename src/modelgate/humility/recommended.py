@@ -42,9 +42,9 @@ def _prediction_rules(package: ModelPackage, schema: Schema, uncertain: float) -
         return
     labels = classes[0]
     if labels is None:
-        targets = package.statistics.get("target", [{}])[0]
-        if "deciles" in targets:
-            yield UncertainPrediction(targets["deciles"][0], targets["deciles"][-1])
+        bounds = _target_range(package.statistics.get("target", [{}])[0])
+        if bounds is not None:
+            yield UncertainPrediction(*bounds)
         return
     answers = reference_answers(package.model, schema, package.background)
     if "predict_proba" not in answers:
@@ -60,6 +60,15 @@ def _prediction_rules(package: ModelPackage, schema: Schema, uncertain: float) -
         yield UncertainPrediction(max(threshold - width, 0.0), min(threshold + width, 1.0))
     else:
         yield UncertainPrediction(0.0, _bound(probabilities.max(axis=1), uncertain, _MOST_OF_SEVERAL))
+
+
+def _target_range(target: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return the range of training targets from their statistics, or None if they do not tell."""
+    if "deciles" in target:
+        return target["deciles"][0], target["deciles"][-1]
+    # Of whole numbers, the most frequent ones are counted.
+    values = [value for value, _ in target.get("levels", ())]
+    return (float(min(values)), float(max(values))) if 0 < len(values) < MAX_LEVELS else None
 
 
 def _bound(values: npt.NDArray[np.float64], share: float, largest: float) -> float:

@@ -1,12 +1,14 @@
-"""Files with humility rules. In TOML there is one ``[[rule]]`` table per rule::
+"""Files with humility rules, in TOML or JSON.
 
-[[rule]]
-trigger = "outlying_input"
-feature = "age"
-lower = 18
-upper = 99
-action = "override"
-value = 5220
+In TOML there is one ``[[rule]]`` table per rule::
+
+    [[rule]]
+    trigger = "outlying_input"
+    feature = "age"
+    lower = 18
+    upper = 99
+    action = "override"
+    value = 5220
 """
 
 from collections.abc import Callable, Mapping, Sequence

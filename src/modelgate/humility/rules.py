@@ -1,7 +1,6 @@
-"""Humility rules: a trigger, which detects rows, and the action for them.
+"""Humility rules. Each consists of a trigger, which detects rows, and of the action for these rows.
 
-The triggers and actions are those of DataRobot. Its user guide, "Set up humility rules", defines when a trigger
-detects a row.
+The triggers and actions are those of DataRobot, as its user guide describes them in "Set up humility rules".
 """
 
 import hashlib
@@ -41,7 +40,7 @@ class HumilityRule(ABC):
     """Base class of the rules.
 
     Args:
-        action: What to do with a detected row.
+        action: Effect on the rows that trigger the rule.
         name: Name of the rule in responses and metrics; by default the name of its trigger, with the
             feature if it has one.
         rule_id: Id of the rule in responses, 24 hexadecimal digits; by default a digest of trigger and

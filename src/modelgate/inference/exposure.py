@@ -116,6 +116,10 @@ class Exposure:
             self._reject(overflows, exposure, "must leave the prediction a finite number", schema)
             if self.model_predicts == "rate":
                 output.values = counts
+                if output.intervals is not None:
+                    output.intervals = {
+                        level: limits * exposure[:, None] for level, limits in output.intervals.items()
+                    }
             if adjusted:
                 output.adjusted = rates
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..dialects.openapi_spec import JSONSchema, array_schema, tuple_schema
+from ..dialects.openapi_spec import ROWS, VALUES, JSONSchema, any_of_schema, array_schema, tuple_schema
 from ..errors import RequestError
 from ..schema import Column, Schema, SchemaOptions
 from ..schema.json_schema import to_json_schema
@@ -15,13 +15,17 @@ _ANNOTATIONS = ("description", "default", "examples")
 def row_schemas(schema: Schema) -> dict[str, JSONSchema]:
     """Return the JSON Schemas that dialects refer to, with their names as keys.
 
-    ``Row`` is an object, ``Values`` an array of one row's values, and ``Columns`` an object of arrays.
+    ``Row`` is an object, ``Values`` an array of one row's values, ``Columns`` an object of arrays, and ``Items``
+    an array with an item per row.
     """
     columns = {column.name: column_schema(column, schema.options) for column in schema}
     row = _object(schema, columns)
     example = example_of(schema)
     if example is not None:
         row["examples"] = [example]
+    items = [ROWS, array_schema(VALUES)]
+    if len(columns) == 1:
+        items += [array_schema(value) for value in columns.values()]
     return {
         "Row": row,
         "Values": {
@@ -29,6 +33,7 @@ def row_schemas(schema: Schema) -> dict[str, JSONSchema]:
             **tuple_schema(list(columns.values())),
         },
         "Columns": _object(schema, {name: array_schema(value) for name, value in columns.items()}),
+        "Items": {"description": "One item per row", **any_of_schema(*items)},
     }
 
 
