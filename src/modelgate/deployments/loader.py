@@ -12,8 +12,8 @@ from weakref import WeakValueDictionary
 from ..errors import ConfigurationError, error_context
 from ..flow import WorkerPool
 from ..inference import Predictor, Target
+from ..inference.conversion import output_names
 from ..inference.model_metrics import ModelMetrics
-from ..inference.prediction import output_names
 from ..inference.training import TrainingData
 from ..models import ModelCache, ModelPackage, ModelStore
 from ..models.calibration import CALIBRATION

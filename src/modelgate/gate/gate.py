@@ -14,13 +14,12 @@ from ..deployments import Deployment, Deployments, HTTPLayer, ScoringLayer
 from ..deployments.reconciler import Registry
 from ..dialects import Dialect
 from ..endpoints.index import index_routes
-from ..endpoints.metadata import metadata_routes
 from ..endpoints.metrics import MetricsEndpoint
 from ..errors import ConfigurationError, DeploymentUnavailable, error_context
 from ..explanations import Explain
 from ..flow import Flow, WorkerPool, drive, stack
 from ..http import PLAIN_JSON, Request, Response
-from ..http.routing import Route, Router
+from ..http.routing import Route
 from ..inference import Prediction
 from ..keys import KeyStore
 from ..layers import (
@@ -55,6 +54,7 @@ from .options import (
     standard_layers,
 )
 from .poller import PollingLayer
+from .router import create_router
 
 __all__ = ["Gate"]
 
@@ -163,9 +163,10 @@ class Gate:
         keyed = any(isinstance(layer, KeyAuth) for layer in layers)
         limited = any(isinstance(layer, RateLimit) for layer in layers)
         self._openapi = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
-        extra = index_routes(self._openapi, keyed=keyed, console=console, key_header=key_header)
-        page = [console_page.route(keyed=keyed, key_header=key_header)] if console else []
-        self._router = self._create_router([*extra, *page])
+        pages = index_routes(self._openapi, keyed=keyed, console=console, key_header=key_header)
+        if console:
+            pages = (*pages, console_page.route(keyed=keyed, key_header=key_header))
+        self._router = create_router(self._dialects.values(), self._openapi, pages)
         self.deployments = Deployments(
             score_and_encode,
             self._add_endpoint,
@@ -226,16 +227,6 @@ class Gate:
             return function
 
         return serve
-
-    def _create_router(self, extra: Sequence[Route]) -> Router:
-        """Return a router with the routes of the dialects, the metadata routes, and *extra*."""
-        router = Router()
-        for dialect in self._dialects.values():
-            for route in dialect.routes:
-                router.add(route, dialect)
-        for route in [*metadata_routes(self._dialects.values(), self._openapi), *extra]:
-            router.add(route, PLAIN_JSON)
-        return router
 
     def _create_poll(self, interval: float | None, registry: Registry | str | None) -> PollingLayer | None:
         self._poll_callbacks: list[Callable[[], None]] = []

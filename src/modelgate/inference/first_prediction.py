@@ -7,8 +7,9 @@ import numpy as np
 from ..errors import ConfigurationError, RequestError
 from ..flow import isolate_errors
 from ..schema import Column, Schema, Table
+from .checks import ShapeError
 from .plans.synthetic_rows import SyntheticRows, vary_rows
-from .prediction import Prediction, ShapeError
+from .prediction import Prediction
 
 __all__ = ["synthetic_tables", "try_prediction"]
 

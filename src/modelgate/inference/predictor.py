@@ -23,6 +23,8 @@ from ..schema import Schema, Table
 from ..schema.column_spec import ColumnSpec
 from ..schema.model_input import InputForm
 from .batching.batcher import Batcher
+from .checks import ShapeError
+from .conversion import describe_result, to_prediction
 from .decision import DecisionRule
 from .estimator import Estimator
 from .first_prediction import try_prediction
@@ -30,7 +32,7 @@ from .model_metrics import LIGHT, LatencyEstimator, ModelMetrics
 from .multi_target import create_estimator
 from .nonfinite import NullNonFinite, prediction_error
 from .plans import Plan
-from .prediction import Output, Prediction, ShapeError, Target, describe_result, to_prediction
+from .prediction import Output, Prediction, Target
 from .training import TrainingData, read_sample
 
 __all__ = ["Predictor"]
