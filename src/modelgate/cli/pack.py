@@ -98,7 +98,6 @@ def pack(
     from ..models import ModelPackage
     from ..models.package_files import PACKAGE, split_name
     from ..schema import CSV, Schema
-    from ..schema.introspection.column_paths import stored_names
     from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 
     stem, _ = split_name(path)
@@ -126,7 +125,7 @@ def pack(
     begin_phase("Testing the model on the sample")
     package = ModelPackage.from_estimator(
         model,
-        table.to_array() if stored_names(model) is None else table.to_pandas(),
+        table.rows(),
         truth,
         name=name or (manifest.name if source.schema is not None else stem),
         schema=input_schema,

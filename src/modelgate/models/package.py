@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from ..errors import ConfigurationError
+from ..flow.model_thread import in_model_thread
 from ..schema import Schema
 from ..schema.model_input import column_labels
 from ..schema.schema_file import plain
@@ -19,7 +20,6 @@ from .ed25519 import sign
 from .file_readers import check_opens_no_files
 from .load_policy import LoadPolicy, Mismatch
 from .manifest import Label, Manifest, make_manifest, read_member, read_metadata
-from .model_thread import in_model_thread
 from .onnx import OnnxModel
 from .onnx_export import measure_onnx
 from .package_files import (
@@ -101,7 +101,7 @@ class ModelPackage:
 
         Args:
             model: Fitted estimator.
-            X: Training rows, a DataFrame or a 2-D array. Up to 200 of them are stored.
+            X: Training rows: a DataFrame, a 2-D array or a list of dictionaries. Up to 200 of them are stored.
             y: Training targets, whose statistics are stored; None to store none.
             name: Model name: letters, digits, ``_``, ``-`` and single dots.
             version: Model version.
@@ -128,8 +128,11 @@ class ModelPackage:
                 "format must be 'skops', 'joblib' or 'onnx' for a model that is not of XGBoost, LightGBM or"
                 f" CatBoost (got {format!r})"
             )
-        if not hasattr(X, "columns") and not (isinstance(X, np.ndarray) and X.ndim == 2):
-            raise ConfigurationError(f"X must be a DataFrame or a 2-D array of rows (got {type(X).__name__})")
+        is_list = isinstance(X, list) and all(isinstance(row, Mapping) for row in X)
+        if not is_list and not hasattr(X, "columns") and not (isinstance(X, np.ndarray) and X.ndim == 2):
+            raise ConfigurationError(
+                f"X must be a DataFrame, a 2-D array of rows or a list of dictionaries (got {type(X).__name__})"
+            )
         if y is not None and np.shape(y)[:1] != (len(X),):
             raise ConfigurationError(
                 f"y must have one value for each of the {len(X)} rows of X (got shape {np.shape(y)})"
@@ -137,7 +140,7 @@ class ModelPackage:
         if not len(X):
             raise ConfigurationError("X must have at least one row (got none)")
         check_opens_no_files(model)
-        schema = schema or Schema.from_model(model, X)
+        schema = Schema.from_model(model, X) if schema is None else schema.with_training_dtypes(model, X)
         rows = background_sample(X, schema)
         if format == "native":
             _, model = write_booster(model)

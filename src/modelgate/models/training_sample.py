@@ -2,18 +2,19 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigurationError, RequestError
+from ..flow.model_thread import in_model_thread
 from ..schema import Column, Schema
 from ..schema.coerce import to_json_value
 from ..schema.model_input import ModelInput
 from ..schema.names import find_labels
-from .model_thread import in_model_thread
+from ..schema.training_dtypes import take_rows
 from .onnx import OnnxModel
 
 __all__ = [
@@ -37,7 +38,7 @@ def background_sample(X: Any, schema: Schema) -> list[dict[str, Any]]:  # noqa: 
     """
     indices = evenly_spaced_indices(len(X), _ROWS)
     try:
-        rows = schema.read(X.iloc[indices] if hasattr(X, "iloc") else X[indices]).rows()
+        rows = schema.read(take_rows(X, indices)).rows()
         return [{name: to_json_value(value) for name, value in row.items()} for row in rows]
     except RequestError as error:
         raise ConfigurationError(f"X must have rows that match the schema: {error}") from None
@@ -50,12 +51,9 @@ def evenly_spaced_indices(count: int, limit: int) -> npt.NDArray[np.int64]:
 
 def training_statistics(X: Any, y: Any, schema: Schema) -> dict[str, Any]:  # noqa: N803
     """Return statistics of each column of *X*, and of the targets *y* unless *y* is None."""
-    labels = find_labels(X.columns, schema.names) if hasattr(X, "columns") else None
     columns = {
-        column.name: _summarize_column(
-            np.asarray(X[:, index] if labels is None else X[labels[column.name]]), column
-        )
-        for index, column in enumerate(schema)
+        column.name: _summarize_column(np.asarray(values), column)
+        for column, values in zip(schema, _columns_of(X, schema), strict=True)
     }
     statistics: dict[str, Any] = {"rows": len(X), "columns": columns}
     if y is not None:
@@ -67,7 +65,19 @@ def training_statistics(X: Any, y: Any, schema: Schema) -> dict[str, Any]:  # no
     return statistics
 
 
+def _columns_of(X: Any, schema: Schema) -> Iterator[Any]:  # noqa: N803
+    """Yield the values of each column of *schema* in *X*."""
+    labels = find_labels(X.columns, schema.names) if hasattr(X, "columns") else {}
+    for index, name in enumerate(schema.names):
+        if isinstance(X, list):
+            yield np.array([row.get(name) for row in X], dtype=object)
+        else:
+            yield X[:, index] if isinstance(X, np.ndarray) else X[labels[name]]
+
+
 def _summarize_column(values: npt.NDArray[Any], column: Column) -> dict[str, Any]:
+    if values.dtype == object:
+        values = np.array([to_json_value(value) for value in values], dtype=object)
     if column.kind == "datetime":
         return _summarize_datetimes(values, column)
     numeric = column.kind in ("number", "integer", "boolean")

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import ConfigurationError
 from .datetimes import Resolution, find_zone, parse_datetime
+from .dtypes import DTYPES, allowed_range
 
 __all__ = ["EXACT", "Column", "Kind", "Level"]
 
@@ -65,6 +66,11 @@ class Column:
             The caller must send a UTC offset. If None, the datetime has no time zone.
         resolution: Resolution of the datetimes in the training data, ``s``, ``ms``, ``us`` or ``ns``; None
             for the default of the installed pandas.
+        dtype: dtype of the column in the training data, which the model gets again: for example ``uint8``,
+            ``Int64``, ``object``, ``category`` or ``ordered category``. None for the usual dtype of the kind.
+            Limits numbers to the range of the dtype.
+        missing_value: Null in the training data, for the dtype ``object``: ``None`` or ``NaN``. None for
+            ``NaN``, unless an encoder of the model was fitted on ``None``.
 
     Raises:
         ConfigurationError: An option is invalid or does not apply to the kind.
@@ -87,6 +93,8 @@ class Column:
     accepts_booleans: bool = field(default=False, compare=False)
     timezone: str | None = None
     resolution: Resolution | None = None
+    dtype: str | None = None
+    missing_value: Literal["None", "NaN"] | None = None
     _known: frozenset[tuple[bool, Level]] = field(default=frozenset(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -97,6 +105,7 @@ class Column:
         if self.kind not in get_args(Kind):
             self._reject("kind", self.kind, f"one of {', '.join(get_args(Kind))}")
         self._check_annotations()
+        self._check_dtype()
         self._check_bounds()
         self._check_text()
         self._check_datetime()
@@ -122,6 +131,20 @@ class Column:
             is_pair = isinstance(observed, tuple) and len(observed) == 2 and all(map(_is_finite, observed))
             if not is_pair or observed[0] > observed[1]:
                 self._reject("observed_range", observed, "(smallest, largest), two finite numbers")
+
+    def _check_dtype(self) -> None:
+        if self.dtype is None:
+            if self.missing_value is not None:
+                self._reject("missing_value", self.missing_value, "left out without a dtype")
+            return
+        dtypes = DTYPES[self.kind]
+        if self.dtype not in dtypes:
+            accepted = f"one of {', '.join(dtypes)}" if dtypes else "left out"
+            self._reject("dtype", self.dtype, f"{accepted} for the kind {self.kind}")
+        if self.dtype.endswith("category") and self.levels is None:
+            self._reject("dtype", self.dtype, "left out for a column without levels")
+        if self.missing_value not in (None, "None", "NaN") or (self.missing_value and self.dtype != "object"):
+            self._reject("missing_value", self.missing_value, "None or NaN, for the dtype object")
 
     def _check_levels(self, levels: Sequence[Level]) -> None:
         if self.kind == "datetime":
@@ -154,6 +177,11 @@ class Column:
                 self._reject(option, value, f"left out for the kind {self.kind}")
             if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
                 self._reject(option, value, "a finite number")
+        low, high = allowed_range(self.dtype)
+        if low is not None:
+            object.__setattr__(self, "minimum", low if self.minimum is None else max(low, self.minimum))
+        if high is not None:
+            object.__setattr__(self, "maximum", high if self.maximum is None else min(high, self.maximum))
         lower = -EXACT if self.minimum is None else self.minimum
         upper = EXACT if self.maximum is None else self.maximum
         if self.minimum is not None and self.maximum is not None and lower > upper:

@@ -15,7 +15,7 @@ from ..columns import Column
 from .column_paths import first_inside
 from .libraries import library_of
 
-__all__ = ["categorical_columns", "match_categories", "stored_categories"]
+__all__ = ["categorical_columns", "levels_to_array", "match_categories", "stored_categories"]
 
 _Levels: TypeAlias = npt.NDArray[Any]
 
@@ -69,8 +69,9 @@ def match_categories(
         return matched
     found = {names[index]: values for index, values in stored_categories(booster).items()}
     for name, values in found.items():
-        if values is None:
-            found[name] = _to_array(columns[name].levels)
+        declared = columns[name].levels
+        if values is None and declared is not None:
+            found[name] = levels_to_array(declared)
     missing = [name for name, values in found.items() if values is None]
     if missing or len(levels) > len(found):
         which = f"column {missing[0]!r}" if missing else "the model's categorical columns"
@@ -162,8 +163,9 @@ def _decode_xgboost(encoder: Mapping[str, Any]) -> _Levels | None:
         return np.array(encoder["values"], dtype=_XGBOOST_INTEGERS[encoder["type"]])
     characters, offsets = bytes(value % 256 for value in encoder["values"]), encoder["offsets"]
     texts = [characters[start:stop].decode() for start, stop in pairwise(offsets)]
-    return _to_array(texts)
+    return levels_to_array(texts)
 
 
-def _to_array(levels: Sequence[Any] | None) -> _Levels | None:
-    return np.array(levels, dtype=object if isinstance(levels[0], str) else None) if levels else None
+def levels_to_array(levels: Sequence[Any]) -> _Levels:
+    """Return *levels* as an array, of the dtype object if they are texts."""
+    return np.array(levels, dtype=object if isinstance(levels[0], str) else None)
