@@ -347,7 +347,10 @@ def test_missing_extra_is_named(tmp_path, pipeline, monkeypatch, package, suffix
         ({"target": 3}, "target"),
         ({"format": "pmml"}, "format must be .*'pmml'"),
         ({"X": FRAME[:0]}, "X must have at least one row"),
-        ({"X": None}, r"X must be a DataFrame, a 2-D array of rows or a list of dictionaries \(got NoneType\)"),
+        (
+            {"X": None},
+            r"X must be a DataFrame, a 2-D array of rows or a list of dictionaries \(got NoneType\)",
+        ),
         ({"X": [[1.0, 2.0]]}, r"X must be a DataFrame, .*\(got list\)"),
         ({"X": "rows"}, r"X must be a DataFrame, .*\(got str\)"),
         ({"X": scipy.sparse.csr_array(ROWS)}, r"X must be a DataFrame, .*\(got csr_array\)"),

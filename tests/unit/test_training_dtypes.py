@@ -129,6 +129,15 @@ def test_categories_reach_a_function(ordered):
     assert [("c", "b", "a")] == [column.levels for column in schema]
 
 
+def test_levels_of_a_schema_by_hand_get_the_order_of_training():
+    X = pandas.DataFrame({"a": pandas.Categorical(["b", "a", "c", "b"] * 10, ["c", "b", "a"])})
+    model = fit_function(lambda frame: frame.apply(lambda column: column.cat.codes), X)
+    schema = Schema.of(a=["a", "b", "c"]).with_training_dtypes(model, X)
+    gate = Gate([Deployment("m", model, schema=schema)], keys="open")
+
+    np.testing.assert_allclose(model.predict(X), gate.score("m", X).values)
+
+
 def test_scaler_computes_with_32_bits_as_in_training():
     X = pandas.DataFrame({"a": np.random.default_rng(0).normal(1e5, 1, 40).astype("float32")})
     model = make_pipeline(StandardScaler(), LinearRegression()).fit(X, np.arange(40) % 7)

@@ -135,8 +135,9 @@ class ModelInput:
         if integers:
             return _IntegerArrayConverter(integers), None
         dtypes = {column.dtype for column in self._columns}
-        if len(dtypes) == 1 and None not in dtypes:
-            return partial(Table.to_array, dtype=dtypes.pop()), dtype_key(self._columns, framed=False)
+        if "object" in dtypes or len(dtypes - {None}) == len(dtypes) == 1:
+            dtype = "object" if "object" in dtypes else dtypes.pop()
+            return partial(Table.to_array, dtype=dtype), dtype_key(self._columns, framed=False)
         if "any" in kinds and kinds <= {"any", "number"}:
             return _to_typed_array, array_dtype
         return Table.to_array, dtype_key(self._columns, framed=False)

@@ -193,14 +193,17 @@ def _restore_dtype(column: Column, values: Any) -> Column:
     options: dict[str, Any] = {"dtype": name}
     if name == "category":
         sample = infer_from_values(column.name, values, max_levels=0)
-        options |= {"kind": sample.kind, "levels": column.levels or sample.levels}
+        # The order of the levels matters to functions that read their codes.
+        same = column.levels is None or set(column.levels) == set(sample.levels or ())
+        options |= {"kind": sample.kind, "levels": sample.levels if same else column.levels}
         options["dtype"] = "ordered category" if values.dtype.ordered else name
     elif name == "object":
-        missing = {"None" if value is None else "NaN" for value in values[_find_nulls(values)]}
-        types = {type(value) for value in values}
+        is_null = _find_nulls(values)
+        missing = {"None" if value is None else "NaN" for value in values[is_null]}
         options["missing_value"] = missing.pop() if len(missing) == 1 else None
         # Only this kind distinguishes 1 from 1.0.
-        options["kind"] = "any" if {int, float} <= types and not missing else column.kind
+        is_mixed = {int, float} <= {type(value) for value in values[~is_null]}
+        options["kind"] = "any" if is_mixed else column.kind
     else:
         options["kind"] = next((kind for kind in _USUAL_DTYPES if name in DTYPES[kind]), column.kind)
     try:

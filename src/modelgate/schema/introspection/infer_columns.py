@@ -1,6 +1,6 @@
 """Inference of input columns and outputs from a fitted scikit-learn estimator."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,13 +8,14 @@ import numpy as np
 
 from ...errors import ConfigurationError
 from ..coerce import coerce_to_kind
-from ..columns import Column, Kind, Level
+from ..columns import EXACT, Column, Kind, Level
 from .boosting import categorical_columns, stored_categories
 from .classes import final_estimator, stored_classes
 from .column_paths import ColumnPath, input_names, paths_through, stored_names
 from .estimator_info import (
     column_kind,
     encodes_none,
+    encodes_objects,
     imputes,
     is_passthrough,
     only_checks_names,
@@ -43,9 +44,12 @@ def infer_columns(model: Any) -> list[Column]:
     if inputs is not None:
         return read_mlflow_signature(inputs)
     columns: dict[str, Column] = {}
-    for path in paths_through(model):
+    paths = paths_through(model)
+    for path in paths:
         column = _infer_column(path)
         columns[path.name] = _merge(columns[path.name], column) if path.name in columns else column
+    for name, levels in _passed_categories(paths).items():
+        columns[name] = replace(_with_levels(name, levels.tolist(), nullable=True), dtype="category")
     names = input_names(model)
     _add_categories(model, names, columns)
     if stored_names(model) != names:
@@ -76,6 +80,21 @@ def _add_categories(model: Any, names: Sequence[str], columns: dict[str, Column]
             columns[name] = replace(columns[name], kind="number")
     for index in categorical_columns(model):
         columns[names[index]] = replace(columns[names[index]], nullable=False)
+
+
+def _passed_categories(paths: Sequence[ColumnPath]) -> Mapping[str, Any]:
+    """Return the levels of the columns that a ColumnTransformer passes to XGBoost or LightGBM as categories."""
+    stored: dict[int, Mapping[int, Any]] = {}
+    categories = {}
+    for path in paths:
+        *earlier, (booster, index) = _deciding_steps(path) or [(None, None)]
+        if earlier and all(is_passthrough(step) for step, _ in earlier) and accepts_null(booster):
+            if id(booster) not in stored:
+                stored[id(booster)] = stored_categories(booster)
+            levels = stored[id(booster)].get(-1 if index is None else index)
+            if levels is not None:
+                categories[path.name] = levels
+    return categories
 
 
 def find_none_columns(model: Any) -> frozenset[str]:
@@ -126,7 +145,11 @@ def _infer_column(path: ColumnPath) -> Column:
     if isinstance(kind, list):
         encodes = hasattr(steps[-1][0], "categories_")
         nullable = _is_imputed(steps[:-1]) if encodes else _accepts_null(path)
-        return _with_training_stats(_with_levels(path.name, kind, nullable), typical, observed)
+        column = _with_levels(path.name, kind, nullable)
+        if column.numeric and encodes_objects(*steps[-1]):
+            none = any(encodes_none(*step) for step in steps)
+            column = replace(column, dtype="object", missing_value="None" if none else None)
+        return _with_training_stats(column, typical, observed)
     if kind is None or kind == "any":
         # A column of unknown kind may be null, unless it goes to a MissingIndicator that rejects nulls.
         indicated = type(steps[-1][0]).__name__ == "MissingIndicator"
@@ -155,6 +178,8 @@ def _with_levels(name: str, values: list[Any], nullable: bool) -> Column:
                 " which JSON cannot represent: train it with text or numbers instead"
             )
     nullable = nullable or len(levels) < len(values)
+    if any(type(level) is int and abs(level) > EXACT for level in levels):
+        return Column(name, "any", levels, nullable=nullable)  # float64, used for numbers, would round them
     for kind, types in _LEVEL_TYPES:
         if levels and all(type(level) in types for level in levels):
             return Column(name, kind, levels, nullable=nullable)
