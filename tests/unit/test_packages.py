@@ -349,7 +349,7 @@ def test_missing_extra_is_named(tmp_path, pipeline, monkeypatch, package, suffix
         ({"X": FRAME[:0]}, "X must have at least one row"),
         (
             {"X": None},
-            r"X must be a DataFrame, a 2-D array of rows or a list of dictionaries \(got NoneType\)",
+            r"X must be a DataFrame, a 2-D array of rows, a list of dictionaries or a list of texts \(got NoneType\)",
         ),
         ({"X": [[1.0, 2.0]]}, r"X must be a DataFrame, .*\(got list\)"),
         ({"X": "rows"}, r"X must be a DataFrame, .*\(got str\)"),

@@ -109,12 +109,14 @@ def pack(
     model, manifest = source.model, source.manifest
     begin_phase(f"Reading {escape(sample.name)}")
     raw = sample.read_bytes()
-    input_schema = (
-        Schema.load(schema) if schema is not None else source.schema or _schema_of(model, raw, sample)
-    )
     options = {
         option: getattr(manifest, option) if value is None else value for option, value in options.items()
     }
+    input_schema = (
+        Schema.load(schema)
+        if schema is not None
+        else source.schema or _schema_of(model, raw, sample, options["target"])
+    )
     try:
         # Unlike a request, the sample may have a column with the values to predict, so extra columns are
         # ignored.
@@ -167,7 +169,7 @@ def _load(path: Path, load_pickle: bool) -> "ModelPackage":
     return ModelPackage.load(path, sha256=hashlib.sha256(content).hexdigest(), allow_pickle=load_pickle)
 
 
-def _schema_of(model: Any, raw: bytes, sample: Path) -> "Schema":
+def _schema_of(model: Any, raw: bytes, sample: Path, target: str | Sequence[str]) -> "Schema":
     from ..schema import Schema
     from ..schema.training import columns_without_guesses
 
@@ -175,7 +177,9 @@ def _schema_of(model: Any, raw: bytes, sample: Path) -> "Schema":
         columns = columns_without_guesses(raw)
     except (ValueError, csv.Error) as error:
         raise ConfigurationError(f"--sample {sample}: {error}") from None
-    return Schema.from_model(model, columns)
+    # A model that stores no columns gets all others.
+    targets = [target] if isinstance(target, str) else target
+    return Schema.from_model(model, {name: cells for name, cells in columns.items() if name not in targets})
 
 
 def _labels(model: Any) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from .training_sample import (
     background_sample,
     evenly_spaced_indices,
     reference_answers,
+    to_rows,
     training_statistics,
     verify_example,
 )
@@ -101,12 +102,13 @@ class ModelPackage:
 
         Args:
             model: Fitted estimator.
-            X: Training rows: a DataFrame, a 2-D array or a list of dictionaries. Up to 200 of them are stored.
+            X: Training rows: a DataFrame, a 2-D array, a list of dictionaries, or texts for a model of texts. Up
+                to 200 of them are stored.
             y: Training targets, whose statistics are stored; None to store none.
             name: Model name: letters, digits, ``_``, ``-`` and single dots.
             version: Model version.
-            schema: Schema of the input. None to infer it from the estimator. Column types that the estimator
-                does not store are inferred from *X*.
+            schema: Schema of the input. None to infer it from the estimator. Columns and column types that
+                the estimator does not store are inferred from *X*.
             target: Name of the predicted variable, or a list with one name per output.
             positive_class: Positive label of a binary classifier; None for the second of ``classes_``.
             threshold: Minimum probability for predicting the positive class; None to keep the labels of the
@@ -128,11 +130,7 @@ class ModelPackage:
                 "format must be 'skops', 'joblib' or 'onnx' for a model that is not of XGBoost, LightGBM or"
                 f" CatBoost (got {format!r})"
             )
-        is_list = isinstance(X, list) and all(isinstance(row, Mapping) for row in X)
-        if not is_list and not hasattr(X, "columns") and not (isinstance(X, np.ndarray) and X.ndim == 2):
-            raise ConfigurationError(
-                f"X must be a DataFrame, a 2-D array of rows or a list of dictionaries (got {type(X).__name__})"
-            )
+        X = to_rows(X)  # noqa: N806
         if y is not None and np.shape(y)[:1] != (len(X),):
             raise ConfigurationError(
                 f"y must have one value for each of the {len(X)} rows of X (got shape {np.shape(y)})"
@@ -141,6 +139,8 @@ class ModelPackage:
             raise ConfigurationError("X must have at least one row (got none)")
         check_opens_no_files(model)
         schema = Schema.from_model(model, X) if schema is None else schema.with_training_dtypes(model, X)
+        if isinstance(X, list):
+            X = [{schema.names[0]: row} if isinstance(row, str) else row for row in X]  # noqa: N806
         rows = background_sample(X, schema)
         if format == "native":
             _, model = write_booster(model)

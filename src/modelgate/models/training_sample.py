@@ -21,6 +21,7 @@ __all__ = [
     "background_sample",
     "evenly_spaced_indices",
     "reference_answers",
+    "to_rows",
     "training_statistics",
     "verify_example",
 ]
@@ -28,6 +29,26 @@ __all__ = [
 _ROWS = 200
 _LEVELS = 50
 _CLOSE = {"rel_tol": 1e-6, "abs_tol": 1e-9}
+
+
+def to_rows(X: Any) -> Any:  # noqa: N803  scikit-learn's word
+    """Return *X* if it is a DataFrame, an array of (rows, columns), or a list of dictionaries or texts.
+
+    A Series or an array of texts becomes a list.
+
+    Raises:
+        ConfigurationError: *X* is anything else.
+    """
+    rows = list(X) if getattr(X, "ndim", 2) == 1 else X
+    is_list = isinstance(rows, list) and any(
+        all(isinstance(row, type_) for row in rows) for type_ in (Mapping, str)
+    )
+    if is_list or hasattr(rows, "columns") or (isinstance(rows, np.ndarray) and rows.ndim == 2):
+        return rows
+    raise ConfigurationError(
+        "X must be a DataFrame, a 2-D array of rows, a list of dictionaries or a list of texts"
+        f" (got {type(X).__name__})"
+    )
 
 
 def background_sample(X: Any, schema: Schema) -> list[dict[str, Any]]:  # noqa: N803  scikit-learn's word
@@ -114,9 +135,14 @@ def reference_answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, An
     """Return a dict with the results of ``predict`` and ``predict_proba`` for *rows*, as lists.
 
     Raises:
-        ConfigurationError: The model predicts NaN or an infinity.
+        ConfigurationError: The model raises an error, or predicts NaN or an infinity.
     """
-    answers = in_model_thread(_predict, model, schema, rows)
+    try:
+        answers = in_model_thread(_predict, model, schema, rows)
+    except Exception as error:
+        if isinstance(error, ConfigurationError):
+            raise
+        raise ConfigurationError(f"model must be able to predict its example rows (got {error!r})") from error
     if not all(map(_is_finite, answers.values())):
         raise ConfigurationError(
             "model must predict finite numbers for its example rows"

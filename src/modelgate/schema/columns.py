@@ -255,7 +255,10 @@ class Column:
     def rule(self) -> str:
         """Requirement for a value, as shown to the caller: ``must be a number of at least 0``."""
         if self.levels is not None:
-            shown = ", ".join(str(level) for level in self.levels[:_SHOWN_LEVELS])
+            shown = ", ".join(
+                str(level).lower() if isinstance(level, bool) else str(level)
+                for level in self.levels[:_SHOWN_LEVELS]
+            )
             more = len(self.levels) - _SHOWN_LEVELS
             return f"must be one of {shown}" + (f" and {more} more" if more > 0 else "")
         if self.kind == "datetime":

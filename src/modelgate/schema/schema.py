@@ -80,9 +80,9 @@ class Schema:
 
         Args:
             model: Fitted estimator, or a pipeline, a search or an ensemble of estimators.
-            X: Training rows, as a DataFrame or an array. They supply the column kinds that the model does not
-                store, and the dtypes that it depends on (see `with_training_dtypes`). None to use only the
-                model.
+            X: Training rows: a DataFrame, an array, or a list of dictionaries or texts. They supply the columns
+                and kinds that the model does not store, and the dtypes that it depends on (see
+                `with_training_dtypes`). None to use only the model.
 
         Raises:
             ConfigurationError: The model stores neither the names nor the number of its input columns, or

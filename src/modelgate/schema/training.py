@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,9 @@ from .coerce import parse_text
 from .columns import Column
 from .introspection import infer_from_values
 from .introspection.boosting import stored_categories
+from .introspection.column_paths import stores_columns
 from .introspection.infer_columns import infer_columns
+from .introspection.libraries import formula_terms
 from .model_input import column_labels
 from .names import find_labels
 
@@ -24,17 +27,25 @@ def infer_columns_with_training(model: Any, X: Any) -> list[Column]:  # noqa: N8
 
     A column of the kind ``any`` or ``number`` gets the kind of its values in *X*. If *X* confirms that a
     column holds numbers, the column no longer accepts booleans. Names that LightGBM changed get their
-    original spelling.
+    original spelling. The columns of a model that does not store any are those of *X*.
 
     Args:
         model: Fitted estimator.
-        X: DataFrame, array of (rows, columns), or the mapping that `columns_without_guesses` returns.
+        X: DataFrame, array of (rows, columns), list of dictionaries or texts, or the mapping that
+            `columns_without_guesses` returns.
 
     Raises:
         ConfigurationError: The columns cannot be inferred (see `infer_columns`), or a column of *X* has
             values that JSON cannot represent.
     """
+    is_texts = isinstance(X, list) and all(isinstance(row, str) for row in X)
+    if not stores_columns(model):
+        return [Column("text", "text")] if is_texts else _columns_of_sample(model, X)
     columns = infer_columns(model)
+    if is_texts:
+        return columns
+    if isinstance(X, list):
+        X = _columns_of_records(X)  # noqa: N806
     if isinstance(X, np.ndarray):
         if X.shape[1] != len(columns):
             return columns
@@ -51,6 +62,37 @@ def infer_columns_with_training(model: Any, X: Any) -> list[Column]:  # noqa: N8
     return [
         _refine_kind(column, values[column.name]) if column.name in values else column for column in columns
     ]
+
+
+def _columns_of_sample(model: Any, X: Any) -> list[Column]:  # noqa: N803
+    """Return the columns of *X*, for a *model* that stores none."""
+    absent: Collection[str] = ()
+    if isinstance(X, np.ndarray):
+        values: Mapping[Any, Any] = {f"x{index}": column for index, column in enumerate(X.T)}
+    elif isinstance(X, list):
+        values = _columns_of_records(X)
+        absent = {name for name in values for row in X if name not in row}
+    else:
+        values = {str(name): X[name] for name in getattr(X, "columns", X)}
+    formula = formula_terms(model)
+    columns = []
+    for name, column in values.items():
+        if column is None:
+            columns.append(Column(name, "any", nullable=True))
+        elif formula is None:
+            columns.append(
+                replace(infer_from_values(name, column, max_levels=0), required=name not in absent)
+            )
+        elif re.search(rf"(?<!\w){re.escape(name)}(?!\w)", formula):
+            # An unknown level of a formula is an error.
+            inferred = infer_from_values(name, column, max_levels=20)
+            columns.append(replace(inferred, kind="number") if inferred.kind == "integer" else inferred)
+    return columns
+
+
+def _columns_of_records(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: np.array([row.get(name) for row in rows], dtype=object) for name in names}
 
 
 def _refine_kind(column: Column, values: Any) -> Column:

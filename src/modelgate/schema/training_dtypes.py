@@ -19,10 +19,10 @@ from .columns import Column
 from .dtype_key import depends_on_null
 from .dtypes import DTYPES
 from .introspection import infer_from_values
-from .introspection.column_paths import stored_names
+from .introspection.column_paths import stored_names, stores_columns
 from .introspection.infer_columns import infer_columns
 from .introspection.input_form import possible_forms
-from .introspection.libraries import is_native_booster, library_of
+from .introspection.libraries import is_native_booster, library_of, takes_formula
 from .model_input import ModelInput, column_labels
 from .names import find_labels
 from .table import Table
@@ -172,10 +172,9 @@ def _are_close(expected: npt.NDArray[Any], actual: npt.NDArray[Any]) -> bool:
 
 def _find_opaque_columns(model: Any, columns: Sequence[Column]) -> set[str]:
     """Return the columns that go to a function, or to an estimator of another library, which may read the dtype."""
-    try:
-        kinds = {column.name: column.kind for column in infer_columns(model)}
-    except ConfigurationError:
-        kinds = {}
+    if takes_formula(model):
+        return set()
+    kinds = {column.name: column.kind for column in infer_columns(model)} if stores_columns(model) else {}
     return {
         column.name
         for column in columns
