@@ -9,7 +9,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from modelgate import ModelPackage, Schema
+from modelgate import ConfigurationError, Deployment, Gate, ModelPackage, Schema
 from support.answers import EXACT, assert_same_predictions
 
 FRAMES = {
@@ -61,3 +61,12 @@ def test_category_passed_by_a_function(X, library):
     model = fit(FunctionTransformer(double), library, X)
 
     assert_same_predictions(model, X, EXACT, ModelPackage.from_estimator(model, X, format="joblib"))
+
+
+def test_model_whose_categories_are_unknown_is_rejected():
+    """LightGBM raises the same ValueError for any row, which would otherwise be the error of each request."""
+    model = fit(FunctionTransformer(double), "lightgbm", FRAMES["text"])
+    message = r"model must be able to score a row of its schema \(got ValueError"
+
+    with pytest.raises(ConfigurationError, match=message):
+        Gate([Deployment("m", model)], keys="open")

@@ -95,7 +95,7 @@ class Column:
     resolution: Resolution | None = None
     dtype: str | None = None
     missing_value: Literal["None", "NaN"] | None = None
-    _known: frozenset[tuple[bool, Level]] = field(default=frozenset(), init=False, repr=False, compare=False)
+    _known: frozenset[tuple[bool, Any]] = field(default=frozenset(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -147,8 +147,6 @@ class Column:
             self._reject("missing_value", self.missing_value, "None or NaN, for the dtype object")
 
     def _check_levels(self, levels: Sequence[Level]) -> None:
-        if self.kind == "datetime":
-            self._reject("levels", levels, f"left out for the kind {self.kind}")
         if not isinstance(levels, tuple | list) or not levels:
             self._reject("levels", levels, "a tuple of at least one value")
         for level in levels:
@@ -157,14 +155,19 @@ class Column:
             if not self._is_within_limits(level):
                 self._reject("levels", level, "values that the column's other options allow")
         # The JSON decoder compares types too: an integer column must not have the level 1.0.
-        levels = tuple(int(level) if self.kind == "integer" else level for level in levels)
+        levels = tuple(int(level) if self.kind == "integer" else _to_text(level) for level in levels)
         object.__setattr__(self, "levels", levels)
-        # True == 1 in Python, but they are different levels to a caller, unless booleans count as numbers.
-        object.__setattr__(self, "_known", frozenset((self._is_boolean(level), level) for level in levels))
+        object.__setattr__(self, "_known", frozenset(map(self._level_key, levels)))
 
     def has_level(self, value: Level) -> bool:
         """Return whether *value* is one of the levels. Always True for a column without levels."""
-        return self.levels is None or (self._is_boolean(value), value) in self._known
+        return self.levels is None or self._level_key(value) in self._known
+
+    def _level_key(self, value: Level) -> tuple[bool, Any]:
+        if self.kind == "datetime":
+            return False, self.parse_datetime(value)  # one datetime may have several texts
+        # True == 1 in Python, but they are different levels to a caller, unless booleans count as numbers.
+        return self._is_boolean(value), value
 
     def _is_boolean(self, value: Level) -> bool:
         return isinstance(value, bool) and not self.accepts_booleans
@@ -335,6 +338,11 @@ class Column:
             value = float(value)  # type: ignore[arg-type]  # as a Table stores it
         lower, upper = self.minimum, self.maximum
         return (lower is None or value >= lower) and (upper is None or value <= upper)  # type: ignore[operator]
+
+
+def _to_text(level: Level) -> Level:
+    """Return a date as its ISO 8601 text, and any other level unchanged."""
+    return level.isoformat() if isinstance(level, datetime.date) else level
 
 
 def _is_finite(value: object) -> bool:

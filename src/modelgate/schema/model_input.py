@@ -116,6 +116,11 @@ class ModelInput:
         stores = stored_names(self._model) is not None
         # No encoder reads these columns, so they keep the dtype of the training DataFrame.
         kinds = {column.name: column.kind for column in infer_columns(self._model)} if stores else {}
+        for column in self._columns:
+            if kinds.get(column.name) == "datetime" != column.kind:
+                raise ConfigurationError(
+                    f"column {column.name!r}: kind must be datetime, as in training (got {column.kind!r})"
+                )
         declared = {
             column.name: levels_to_array(column.levels)
             for column in self._columns

@@ -86,7 +86,7 @@ class Schema:
 
         Raises:
             ConfigurationError: The model stores neither the names nor the number of its input columns, or
-                encodes dates or other values that JSON cannot represent, or it makes other predictions for
+                encodes values that JSON cannot represent, or it makes other predictions for
                 rows of *X* when they come from a caller.
         """
         if X is None:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConfigurationError
-from ..coerce import coerce_to_kind
+from ..coerce import coerce_to_kind, to_json_value
 from ..columns import EXACT, Column, Kind, Level
+from ..datetimes import read_datetime_dtype
 from .boosting import categorical_columns, stored_categories
 from .classes import final_estimator, stored_classes
 from .column_paths import ColumnPath, input_names, paths_through, stored_names
@@ -38,7 +39,7 @@ def infer_columns(model: Any) -> list[Column]:
 
     Raises:
         ConfigurationError: The model stores neither the names nor the number of its input columns, or
-            encodes dates or other values that JSON cannot represent.
+            encodes values that JSON cannot represent.
     """
     inputs = mlflow_inputs(model)
     if inputs is not None:
@@ -145,7 +146,7 @@ def _infer_column(path: ColumnPath) -> Column:
     if isinstance(kind, list):
         encodes = hasattr(steps[-1][0], "categories_")
         nullable = _is_imputed(steps[:-1]) if encodes else _accepts_null(path)
-        column = _with_levels(path.name, kind, nullable)
+        column = _with_levels(path.name, kind, nullable, dates=encodes)
         if column.numeric and encodes_objects(*steps[-1]):
             none = any(encodes_none(*step) for step in steps)
             column = replace(column, dtype="object", missing_value="None" if none else None)
@@ -168,8 +169,13 @@ def _deciding_steps(path: ColumnPath) -> list[tuple[Any, int | None]]:
     return steps
 
 
-def _with_levels(name: str, values: list[Any], nullable: bool) -> Column:
-    levels: tuple[Level, ...] = tuple(value for value in values if value is not None and value == value)
+def _with_levels(name: str, values: list[Any], nullable: bool, *, dates: bool = False) -> Column:
+    """Return a column with the levels *values*, which may be datetimes if *dates* is True."""
+    levels: tuple[Any, ...] = tuple(value for value in values if value is not None and value == value)
+    nullable = nullable or len(levels) < len(values)
+    if dates and levels and all(isinstance(level, np.datetime64) for level in levels):
+        options = read_datetime_dtype(levels[0].dtype) or {}
+        return Column(name, "datetime", tuple(map(to_json_value, levels)), nullable=nullable, **options)
     for level in levels:
         # A date sent as text would be an unknown level, which encoders may ignore silently.
         if not isinstance(level, _JSON_TYPES) or isinstance(level, np.timedelta64):
@@ -177,7 +183,6 @@ def _with_levels(name: str, values: list[Any], nullable: bool) -> Column:
                 f"column {name!r}: the model was trained with values of the type {type(level).__name__},"
                 " which JSON cannot represent: train it with text or numbers instead"
             )
-    nullable = nullable or len(levels) < len(values)
     if any(type(level) is int and abs(level) > EXACT for level in levels):
         return Column(name, "any", levels, nullable=nullable)  # float64, used for numbers, would round them
     for kind, types in _LEVEL_TYPES:
@@ -196,7 +201,7 @@ _LEVEL_TYPES: tuple[tuple[Kind, tuple[type, ...]], ...] = (
     ("number", (int, float)),
 )
 
-_KINDS_BY_STRICTNESS: tuple[Kind, ...] = ("any", "number", "integer", "boolean", "text")
+_KINDS_BY_STRICTNESS: tuple[Kind, ...] = ("any", "number", "integer", "boolean", "text", "datetime")
 
 
 def _merge(one: Column, other: Column) -> Column:
