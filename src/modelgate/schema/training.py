@@ -58,7 +58,8 @@ def infer_columns_with_training(model: Any, X: Any) -> list[Column]:  # noqa: N8
     values = {name: X[label] for name, label in find_labels(known, names).items() if X[label] is not None}
     for index, levels in stored_categories(model).items():
         if levels is None and columns[index].name in values:
-            columns[index] = infer_from_values(columns[index].name, values[columns[index].name], max_levels=0)
+            column = infer_from_values(columns[index].name, values[columns[index].name], max_levels=0)
+            columns[index] = replace(column, dtype=None if column.levels is None else "category")
     return [
         _refine_kind(column, values[column.name]) if column.name in values else column for column in columns
     ]

@@ -1,6 +1,7 @@
 """Categorical columns of XGBoost, LightGBM and CatBoost models, and their stored levels."""
 
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -16,6 +17,8 @@ from .column_paths import first_inside
 from .libraries import library_of
 
 __all__ = ["categorical_columns", "levels_to_array", "match_categories", "stored_categories"]
+
+logger = logging.getLogger("modelgate")
 
 _Levels: TypeAlias = npt.NDArray[Any]
 
@@ -72,6 +75,12 @@ def match_categories(
         declared = columns[name].levels
         if values is None and declared is not None:
             found[name] = levels_to_array(declared)
+            if columns[name].dtype is None and list(declared) != sorted(declared, key=_pandas_order):
+                logger.warning(
+                    "column %s: levels are not sorted: the model does not store their order, which must be that of"
+                    ' training; Column(…, dtype="category") confirms it',
+                    name,
+                )
     missing = [name for name, values in found.items() if values is None]
     if missing or len(levels) > len(found):
         which = f"column {missing[0]!r}" if missing else "the model's categorical columns"
@@ -80,6 +89,11 @@ def match_categories(
             " set schema=Schema.from_sample(frame), with the training frame"
         )
     return {name: values for name, values in found.items() if values is not None}
+
+
+def _pandas_order(level: Any) -> tuple[str, Any]:
+    """Return the key by which pandas sorts categories, unless their order is set."""
+    return type(level).__name__, level
 
 
 def categorical_columns(model: Any) -> list[int]:
