@@ -5,6 +5,7 @@ import numpy as np
 import pandas
 import pytest
 import xgboost
+from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -29,7 +30,7 @@ def double(frame):
 
 
 def fit(step, library, X):
-    return make_pipeline(step, CLASSIFIERS[library]).fit(X, [0, 1, 0, 1] * 10)
+    return make_pipeline(step, clone(CLASSIFIERS[library])).fit(X, [0, 1, 0, 1] * 10)
 
 
 @pytest.mark.parametrize("served", ["model", "package"])
@@ -61,6 +62,29 @@ def test_category_passed_by_a_function(X, library):
     model = fit(FunctionTransformer(double), library, X)
 
     assert_same_predictions(model, X, EXACT, ModelPackage.from_estimator(model, X, format="joblib"))
+
+
+def test_passed_categories_have_the_dtype_of_training():
+    """XGBoost rejects integers of another size."""
+    X = FRAMES["integer"].assign(c=pandas.Series([3, 7, 9, 7] * 10, dtype="int32").astype("category"))
+    columns = make_column_transformer(("passthrough", ["c"]), (StandardScaler(), ["n"]))
+    model = fit(columns.set_output(transform="pandas"), "xgboost", X)
+
+    for served in (None, ModelPackage.from_estimator(model, X, format="joblib")):
+        assert_same_predictions(model, X, EXACT, served)
+
+
+@pytest.mark.parametrize("other", [None, pandas.Categorical(["x", "y"] * 20)], ids=["alone", "with another"])
+@pytest.mark.parametrize("library", CLASSIFIERS)
+def test_ordered_categories(library, other):
+    """LightGBM stores their levels, but not their columns."""
+    ordered = pandas.Categorical(["b", "a", "c", "b"] * 10, list("cba"), ordered=True)
+    X = pandas.DataFrame({"c": ordered, "n": np.arange(40.0)})
+    X = X if other is None else X.assign(other=other)
+    model = clone(CLASSIFIERS[library]).fit(X, [0, 1, 0, 1] * 10)
+    package = ModelPackage.from_estimator(model, X, format="joblib")
+
+    assert_same_predictions(model, X, EXACT, package)
 
 
 def test_model_whose_categories_are_unknown_is_rejected():

@@ -163,6 +163,20 @@ def test_null_that_would_change_another_row_is_rejected():
         schema.read([{"a": 1}, {"a": None}])
 
 
+@pytest.mark.parametrize("values", [np.arange(40.0), ["10115", "2"] * 20], ids=["number", "text"])
+def test_null_for_which_the_model_fails_is_rejected(values):
+    """It had none in training."""
+    X = pandas.DataFrame({"a": values})
+    schema = assert_served_alike(
+        fit_function(lambda frame: frame.map(lambda cell: len(str(cell).strip("n"))), X), X
+    )
+    fails = fit_function(lambda frame: frame.map(lambda cell: 1 / (cell == cell)), X)
+
+    assert [True] == [column.nullable for column in schema]
+    with pytest.raises(InvalidValues, match="a must not be null"):
+        Schema.from_model(fails, X).read([{"a": None}])
+
+
 def test_harmless_null_is_accepted():
     X = pandas.DataFrame({"a": [1, 2, 3, 4] * 10})
 

@@ -11,7 +11,7 @@ from .columns import Column
 from .dtype_key import DtypeKey, array_dtype, dtype_key
 from .introspection.boosting import categorical_columns, levels_to_array, match_categories
 from .introspection.column_paths import has_placeholders, last_step_names, renames_columns, stored_names
-from .introspection.infer_columns import find_none_columns, infer_columns
+from .introspection.infer_columns import find_none_columns, infer_columns, passed_categories
 from .introspection.input_form import InputForm, possible_forms
 from .introspection.libraries import is_native_booster, library_of
 from .model_frame import FrameConverter, restore_integers
@@ -130,7 +130,12 @@ class ModelInput:
             names,
             none=find_none_columns(self._model) if stores else frozenset(),
             plain={c.name for c in self._columns if c.kind == "text" and kinds.get(c.name, "any") == "any"},
-            categories={**(match_categories(self._model, names, columns) if stores else {}), **declared},
+            categories={
+                **(match_categories(self._model, names, columns) if stores else {}),
+                **declared,
+                # Unlike the levels of a schema, these have the dtype of training.
+                **(passed_categories(self._model) if stores else {}),
+            },
             ordered={column.name for column in self._columns if column.dtype == "ordered category"},
             integers=[names[index] for index in categorical_columns(self._model)],
         )

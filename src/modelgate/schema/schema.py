@@ -203,7 +203,7 @@ class Schema:
 
         Up to 64 rows of *X* are predicted as they are, and as a deployment converts rows. Where the predictions
         differ, columns get the *dtype* that they have in *X*. A column stops being nullable if it had no nulls
-        in training, and a null would change the prediction of another row.
+        in training, and the model fails for a null or predicts the other rows differently.
 
         Args:
             model: Fitted model.

@@ -12,7 +12,7 @@ import numpy as np
 from .coerce import parse_text
 from .columns import Column
 from .introspection import infer_from_values
-from .introspection.boosting import stored_categories
+from .introspection.boosting import has_unassigned_categories, stored_categories
 from .introspection.column_paths import stores_columns
 from .introspection.infer_columns import infer_columns
 from .introspection.libraries import formula_terms
@@ -56,6 +56,8 @@ def infer_columns_with_training(model: Any, X: Any) -> list[Column]:  # noqa: N8
     names = column_labels(model, list(map(str, known))) or [column.name for column in columns]
     columns = [replace(column, name=name) for column, name in zip(columns, names, strict=True)]
     values = {name: X[label] for name, label in find_labels(known, names).items() if X[label] is not None}
+    if has_unassigned_categories(model):
+        columns = [_with_categories(column, values.get(column.name)) for column in columns]
     for index, levels in stored_categories(model).items():
         if levels is None and columns[index].name in values:
             column = infer_from_values(columns[index].name, values[columns[index].name], max_levels=0)
@@ -94,6 +96,16 @@ def _columns_of_sample(model: Any, X: Any) -> list[Column]:  # noqa: N803
 def _columns_of_records(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: np.array([row.get(name) for row in rows], dtype=object) for name in names}
+
+
+def _with_categories(column: Column, values: Any) -> Column:
+    """Return *column*, with the levels of *values* if their dtype is category."""
+    if str(getattr(values, "dtype", None)) != "category":
+        return column
+    dtype = "ordered category" if values.dtype.ordered else "category"
+    return replace(
+        infer_from_values(column.name, values, max_levels=0), dtype=dtype, nullable=column.nullable
+    )
 
 
 def _refine_kind(column: Column, values: Any) -> Column:

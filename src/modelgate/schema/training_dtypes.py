@@ -5,7 +5,7 @@ JSON and CSV have no dtypes: ``uint8`` that wraps around, ``Int64`` with its own
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -31,6 +31,9 @@ __all__ = ["restore_dtypes", "take_rows"]
 
 _ROWS = 64
 _ROWS_ALONE = 4
+_MAX_TESTED = 64
+"""Largest number of columns whose nulls are tested one by one, each with a prediction."""
+
 _CLOSE = {"rtol": 1e-6, "atol": 1e-9, "equal_nan": True}
 
 _USUAL_DTYPES = {"number": "float64", "integer": "int64", "boolean": "bool"}
@@ -48,7 +51,7 @@ def restore_dtypes(model: Any, columns: Sequence[Column], X: Any, read: _Read) -
     """Return *columns* with the dtypes of *X* in those whose dtype *model* depends on.
 
     Rows of *X*, together and alone, are predicted as they are, and as a deployment converts them. A column
-    in which a null changes the prediction of another row is no longer nullable.
+    without nulls in *X* is no longer nullable if the model fails for a null, or predicts another row differently.
 
     Args:
         model: Fitted model.
@@ -71,8 +74,11 @@ def _restore_dtypes(model: Any, columns: Sequence[Column], X: Any, read: _Read) 
     if not expected:
         return columns
     restored = [_restore_dtype(column, values.get(column.name)) for column in columns]
-    opaque = _find_opaque_columns(model, columns) if hasattr(X, "columns") else ()
-    partly = [new if old.name in opaque else old for old, new in zip(columns, restored, strict=True)]
+    opaque = _find_opaque_columns(model, columns)
+    partly = [
+        new if old.name in opaque and old.kind != "text" and hasattr(X, "columns") else old
+        for old, new in zip(columns, restored, strict=True)
+    ]
     for candidate in (partly, restored):
         try:
             tables = [read(candidate, sample) for sample in samples]
@@ -87,7 +93,10 @@ def _restore_dtypes(model: Any, columns: Sequence[Column], X: Any, read: _Read) 
         else:
             error = None
             if all(map(_are_close, expected, actual)):
-                return _reject_harmful_nulls(model, candidate, tables[0], to_input, read)
+                harmful = _find_harmful_nulls(model, candidate, values, opaque, tables[0], to_input, read)
+                return [
+                    replace(column, nullable=False) if column in harmful else column for column in candidate
+                ]
     if error is None and not all(map(_are_close, expected, (_predict(model, rows) for rows in inputs))):
         return partly  # the model is not deterministic
     raise _explain_difference(inputs[0], to_input(tables[0]), error) from error
@@ -175,11 +184,7 @@ def _find_opaque_columns(model: Any, columns: Sequence[Column]) -> set[str]:
     if takes_formula(model):
         return set()
     kinds = {column.name: column.kind for column in infer_columns(model)} if stores_columns(model) else {}
-    return {
-        column.name
-        for column in columns
-        if column.kind not in ("text", "datetime") and kinds.get(column.name, "any") == "any"
-    }
+    return {column.name for column in columns if kinds.get(column.name, "any") == "any"}
 
 
 def _restore_dtype(column: Column, values: Any) -> Column:
@@ -211,31 +216,45 @@ def _restore_dtype(column: Column, values: Any) -> Column:
         return column
 
 
-def _reject_harmful_nulls(
-    model: Any, columns: Sequence[Column], table: Table, to_input: ModelInput, read: _Read
+def _find_harmful_nulls(
+    model: Any,
+    columns: Sequence[Column],
+    values: _Values,
+    opaque: Collection[str],
+    table: Table,
+    to_input: ModelInput,
+    read: _Read,
 ) -> Sequence[Column]:
-    """Return *columns*, of which none is nullable if its null would change the prediction of another row.
+    """Return the columns for whose null *model* fails, or predicts the row beside it differently.
 
-    Such a null changes the dtype of its column, which had no nulls in training.
+    A null may change the dtype of a column. If there were none in training, the model did not learn about it.
     """
-    if to_input.dtype_key is None or len(table) < 2:
-        return columns
+    without_nulls = {name for name, cells in values.items() if not _find_nulls(cells).any()}
+    questionable = [
+        column
+        for column in columns
+        if column.name in without_nulls
+        and (column.nullable and column.required)
+        and (column.name in opaque or depends_on_null(column))
+    ]
+    if len(table) < 2 or not questionable:
+        return ()
     first, second = table.rows()[:2]
     expected = _predict(model, to_input(table.slice(0, 2)))[:1]
 
-    def is_harmless(column: Column) -> bool:
-        beside_null = read(columns, [first, {**second, column.name: None}])
+    def are_harmful(tested: Sequence[Column]) -> bool:
+        beside_null = read(columns, [first, second | dict.fromkeys(column.name for column in tested)])
         try:
-            return _are_close(expected, _predict(model, to_input(beside_null))[:1])
-        except Exception:  # The model rejects null.
-            return False
+            return not _are_close(expected, _predict(model, to_input(beside_null))[:1])
+        except Exception:
+            return True
 
-    return [
-        replace(column, nullable=False)
-        if column.nullable and column.required and depends_on_null(column) and not is_harmless(column)
-        else column
-        for column in columns
-    ]
+    if not are_harmful(questionable):
+        return ()
+    if len(questionable) > _MAX_TESTED:
+        # A failure is visible, another prediction is not.
+        return [column for column in questionable if depends_on_null(column)]
+    return [column for column in questionable if are_harmful([column])]
 
 
 def _explain_difference(expected: Any, actual: Any, error: Exception | None) -> ConfigurationError:

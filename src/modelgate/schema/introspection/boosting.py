@@ -16,7 +16,13 @@ from ..columns import Column
 from .column_paths import first_inside
 from .libraries import library_of
 
-__all__ = ["categorical_columns", "levels_to_array", "match_categories", "stored_categories"]
+__all__ = [
+    "categorical_columns",
+    "has_unassigned_categories",
+    "levels_to_array",
+    "match_categories",
+    "stored_categories",
+]
 
 logger = logging.getLogger("modelgate")
 
@@ -49,6 +55,11 @@ def stored_categories(model: Any) -> Mapping[int, _Levels | None]:
         return _read_xgboost(booster)
     levels = _lightgbm_levels(booster)
     return _find_lightgbm_columns(booster.model_to_string(num_iteration=1), levels) if levels else {}
+
+
+def has_unassigned_categories(model: Any) -> bool:
+    """Return whether *model* stores levels, but not of which columns, as LightGBM does for ordered categories."""
+    return bool(_lightgbm_levels(_find_booster(model))) and not stored_categories(model)
 
 
 def match_categories(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...errors import ConfigurationError
 from ..coerce import coerce_to_kind, to_json_value
@@ -27,7 +28,7 @@ from .estimator_info import (
 from .libraries import accepts_null, mlflow_inputs
 from .mlflow import read_mlflow_signature
 
-__all__ = ["find_none_columns", "infer_columns", "outputs_of"]
+__all__ = ["find_none_columns", "infer_columns", "outputs_of", "passed_categories"]
 
 
 def infer_columns(model: Any) -> list[Column]:
@@ -45,11 +46,10 @@ def infer_columns(model: Any) -> list[Column]:
     if inputs is not None:
         return read_mlflow_signature(inputs)
     columns: dict[str, Column] = {}
-    paths = paths_through(model)
-    for path in paths:
+    for path in paths_through(model):
         column = _infer_column(path)
         columns[path.name] = _merge(columns[path.name], column) if path.name in columns else column
-    for name, levels in _passed_categories(paths).items():
+    for name, levels in passed_categories(model).items():
         columns[name] = replace(_with_levels(name, levels.tolist(), nullable=True), dtype="category")
     names = input_names(model)
     _add_categories(model, names, columns)
@@ -83,11 +83,11 @@ def _add_categories(model: Any, names: Sequence[str], columns: dict[str, Column]
         columns[names[index]] = replace(columns[names[index]], nullable=False)
 
 
-def _passed_categories(paths: Sequence[ColumnPath]) -> Mapping[str, Any]:
+def passed_categories(model: Any) -> Mapping[str, npt.NDArray[Any]]:
     """Return the levels of the columns that a ColumnTransformer passes to XGBoost or LightGBM as categories."""
     stored: dict[int, Mapping[int, Any]] = {}
     categories = {}
-    for path in paths:
+    for path in paths_through(model):
         *earlier, (booster, index) = _deciding_steps(path) or [(None, None)]
         if earlier and all(is_passthrough(step) for step, _ in earlier) and accepts_null(booster):
             if id(booster) not in stored:
