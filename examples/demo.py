@@ -9,7 +9,7 @@ from string import Template
 
 from modelgate import Deployment, Gate, Schema, keys
 
-from .training import SAMPLES, train
+from .training import PHOTO, SAMPLES, train
 
 __all__ = ["CELLAR", "CELSIUS", "KEY", "SERVING", "curl", "greet", "not_found_page", "port", "start_page"]
 
@@ -32,6 +32,7 @@ _SAMPLES = {**SAMPLES, "serving-temperature": {"alcohol": 13.1, "colour": "mediu
 _DESCRIPTIONS = {
     "wine": "the cultivar of a wine: a classifier with numbers and text as inputs",
     "diabetes": "the progression of the disease within a year: a regressor; any value may be null",
+    "digits": "the digit in a photo of it, as base64 text",
     "serving-temperature": "the serving temperature of a wine in °C: a function of this app, not a model",
 }
 _CONSOLE = "ml/deployments/{}/console"
@@ -39,12 +40,13 @@ _PAGE = Template((Path(__file__).parent / "page.html").read_text("utf-8"))
 
 
 def gate() -> Gate:
-    """Return a gate with the two trained models."""
+    """Return a gate with the trained models."""
     models = train()
     return Gate(
         [
             Deployment("wine", models / "wine.skops", target="cultivar", unknown_levels="reject"),
             Deployment("diabetes", models / "diabetes.skops", target="progression"),
+            Deployment("digits", models / "digits.skops", target="digit", schema=Schema.of(photo=PHOTO)),
         ],
         keys={KEY: "*"},
         limits="600/minute",

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import keys, mount
+    from . import humility, keys, mount
     from .context import RequestContext
     from .deployments import Deployment, Rollout, Shadow
     from .errors import (
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
         DeploymentInactive,
         DeploymentLoading,
         DeploymentUnavailable,
+        ExplanationsUnavailable,
         Forbidden,
+        HumilityError,
         InsufficientScope,
         InvalidInput,
         InvalidValues,
@@ -40,10 +42,11 @@ if TYPE_CHECKING:
         UnknownColumns,
         UnsupportedMediaType,
     )
+    from .explanations import Contribution, Explain, Explanations, RowExplanation
     from .flow import Flow, Handler, Layer, Wait, WorkerPool, adrive, drive, run, stack
     from .gate import Gate
     from .http import CallNext, Request, Response
-    from .inference import Output, Prediction, Predictor
+    from .inference import Exposure, Output, Prediction, Predictor
     from .layers import (
         AccessLog,
         Admission,
@@ -61,8 +64,8 @@ if TYPE_CHECKING:
         TrustedProxies,
         WithScoring,
     )
-    from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore
-    from .schema import CSV, Column, Schema, SplitRows, Table
+    from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore, MultiTarget
+    from .schema import CSV, Column, ImageSpec, Schema, SplitRows, Table
     from .scoring import LoadModel, Query, ResultCache, Round, Threshold, Validate, score
 
 __all__ = [
@@ -78,6 +81,7 @@ __all__ = [
     "ConcurrencyLimit",
     "ConfigurationError",
     "ConflictingCredentials",
+    "Contribution",
     "Cors",
     "Deadline",
     "DeadlineExceeded",
@@ -85,12 +89,18 @@ __all__ = [
     "DeploymentInactive",
     "DeploymentLoading",
     "DeploymentUnavailable",
+    "Explain",
+    "Explanations",
+    "ExplanationsUnavailable",
+    "Exposure",
     "Flow",
     "FolderStore",
     "Forbidden",
     "Gate",
     "Handler",
     "HttpsOnly",
+    "HumilityError",
+    "ImageSpec",
     "InsufficientScope",
     "InvalidInput",
     "InvalidValues",
@@ -108,6 +118,7 @@ __all__ = [
     "ModelPackage",
     "ModelStore",
     "ModelgateError",
+    "MultiTarget",
     "NotFound",
     "Output",
     "Overloaded",
@@ -125,6 +136,7 @@ __all__ = [
     "ResultCache",
     "Rollout",
     "Round",
+    "RowExplanation",
     "Schema",
     "ServerTiming",
     "ServingError",
@@ -143,6 +155,7 @@ __all__ = [
     "WorkerPool",
     "adrive",
     "drive",
+    "humility",
     "keys",
     "mount",
     "run",
@@ -156,6 +169,7 @@ _PACKAGES = (
     "http",
     "schema",
     "models",
+    "explanations",
     "inference",
     "scoring",
     "context",
@@ -172,7 +186,7 @@ if not TYPE_CHECKING:  # With a module __getattr__, type checkers would accept a
 
     def __getattr__(name: str) -> Any:
         """Import and cache a public name (PEP 562)."""
-        if name in (*_PACKAGES, "dialects", "keys", "mount"):
+        if name in (*_PACKAGES, "dialects", "humility", "keys", "mount"):
             return _import_package(name)
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,6 +8,15 @@
 
 from .clients import AsyncClient, Client
 from .errors import ClientError, ConnectionFailed, UnexpectedResponse
-from .predictions import Predictions
+from .predictions import OutputPredictions, Predictions, TriggeredRule
 
-__all__ = ["AsyncClient", "Client", "ClientError", "ConnectionFailed", "Predictions", "UnexpectedResponse"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ClientError",
+    "ConnectionFailed",
+    "OutputPredictions",
+    "Predictions",
+    "TriggeredRule",
+    "UnexpectedResponse",
+]

@@ -6,6 +6,7 @@ const TIMEOUT = 60_000;
 // Relative to the page's own path, so that it works below any mount point.
 const [, BASE, NAME] = /^(.*\/)deployments\/([^/]+)\/console\/*$/.exec(location.pathname) || [null, "./", ""];
 const KEYED = document.documentElement.dataset.keyed === "yes";
+const KEY_HEADER = document.documentElement.dataset.keyHeader;
 
 const state = { key: "", deployment: null, sample: null, language: "curl", times: [] };
 
@@ -34,7 +35,10 @@ function parseJSON(text) {
   }
 }
 
-const credentials = () => (state.key ? { Authorization: `Bearer ${state.key}` } : {});
+function credentials() {
+  if (!state.key) return {};
+  return KEY_HEADER === "authorization" ? { Authorization: `Bearer ${state.key}` } : { [KEY_HEADER]: state.key };
+}
 
 async function open() {
   const answer = await send({ method: "GET", url: `${BASE}deployments/${NAME}`, headers: credentials() });

@@ -68,6 +68,7 @@ def _input_field(column: Column) -> dict[str, Any]:
         "default": column.default,
         "description": column.description or None,
         "example": column.example,
+        "shape": list(column.array_shape) or None,
     }
     return {
         "name": column.name,

@@ -33,6 +33,8 @@ MEMBERS = (
     "background.json",
     "statistics.json",
     "example.json",
+    "fingerprints.json",
+    "calibration.json",
     "model.skops",
     "model.joblib",
     "model.onnx",

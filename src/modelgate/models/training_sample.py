@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,40 +15,22 @@ from ..schema.coerce import to_json_value
 from ..schema.model_input import ModelInput
 from ..schema.names import find_labels
 from ..schema.training_dtypes import take_rows
+from .multi_target import MultiTarget
 from .onnx import OnnxModel
 
 __all__ = [
+    "MAX_LEVELS",
     "background_sample",
     "evenly_spaced_indices",
     "reference_answers",
-    "to_rows",
     "training_statistics",
     "verify_example",
 ]
 
 _ROWS = 200
-_LEVELS = 50
+MAX_LEVELS = 50
+"""Number of levels of a column whose counts are stored, the most frequent ones."""
 _CLOSE = {"rel_tol": 1e-6, "abs_tol": 1e-9}
-
-
-def to_rows(X: Any) -> Any:  # noqa: N803  scikit-learn's word
-    """Return *X* if it is a DataFrame, an array of (rows, columns), or a list of dictionaries or texts.
-
-    A Series or an array of texts becomes a list.
-
-    Raises:
-        ConfigurationError: *X* is anything else.
-    """
-    rows = list(X) if getattr(X, "ndim", 2) == 1 else X
-    is_list = isinstance(rows, list) and any(
-        all(isinstance(row, type_) for row in rows) for type_ in (Mapping, str)
-    )
-    if is_list or hasattr(rows, "columns") or (isinstance(rows, np.ndarray) and rows.ndim == 2):
-        return rows
-    raise ConfigurationError(
-        "X must be a DataFrame, a 2-D array of rows, a list of dictionaries or a list of texts"
-        f" (got {type(X).__name__})"
-    )
 
 
 def background_sample(X: Any, schema: Schema) -> list[dict[str, Any]]:  # noqa: N803  scikit-learn's word
@@ -72,28 +54,28 @@ def evenly_spaced_indices(count: int, limit: int) -> npt.NDArray[np.int64]:
 
 def training_statistics(X: Any, y: Any, schema: Schema) -> dict[str, Any]:  # noqa: N803
     """Return statistics of each column of *X*, and of the targets *y* unless *y* is None."""
+    labels = find_labels(X.columns, schema.names) if hasattr(X, "columns") else None
     columns = {
-        column.name: _summarize_column(np.asarray(values), column)
-        for column, values in zip(schema, _columns_of(X, schema), strict=True)
+        column.name: _summarize_column(
+            np.asarray(X[:, index] if labels is None else X[labels[column.name]]), column
+        )
+        for index, column in enumerate(schema)
     }
     statistics: dict[str, Any] = {"rows": len(X), "columns": columns}
     if y is not None:
-        targets = np.asarray(y)
         statistics["target"] = [
             _summarize_numbers(target) if target.dtype.kind == "f" else _count_levels(target)
-            for target in ([targets] if targets.ndim == 1 else targets.T)
+            for target in _target_columns(y)
         ]
     return statistics
 
 
-def _columns_of(X: Any, schema: Schema) -> Iterator[Any]:  # noqa: N803
-    """Yield the values of each column of *schema* in *X*."""
-    labels = find_labels(X.columns, schema.names) if hasattr(X, "columns") else {}
-    for index, name in enumerate(schema.names):
-        if isinstance(X, list):
-            yield np.array([row.get(name) for row in X], dtype=object)
-        else:
-            yield X[:, index] if isinstance(X, np.ndarray) else X[labels[name]]
+def _target_columns(y: Any) -> list[npt.NDArray[Any]]:
+    if hasattr(y, "columns"):
+        # A DataFrame as one array would have one dtype for labels and numbers.
+        return [np.asarray(y[name]) for name in y.columns]
+    targets = np.asarray(y)
+    return [targets] if targets.ndim == 1 else list(targets.T)
 
 
 def _summarize_column(values: npt.NDArray[Any], column: Column) -> dict[str, Any]:
@@ -127,11 +109,11 @@ def _count_levels(values: npt.NDArray[Any]) -> dict[str, Any]:
     known = [value for value in values.tolist() if value is not None and value == value]
     return {
         "nulls": len(values) - len(known),
-        "levels": [[value, count] for value, count in Counter(known).most_common(_LEVELS)],
+        "levels": [[value, count] for value, count in Counter(known).most_common(MAX_LEVELS)],
     }
 
 
-def reference_answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def reference_answers(model: Any, schema: Schema, rows: Any) -> dict[str, Any]:
     """Return a dict with the results of ``predict`` and ``predict_proba`` for *rows*, as lists.
 
     Raises:
@@ -151,7 +133,13 @@ def reference_answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, An
     return answers
 
 
-def _predict(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _predict(model: Any, schema: Schema, rows: Any) -> dict[str, Any]:
+    if isinstance(model, MultiTarget):
+        targets = [_predict(part, schema, rows) for part in model.target_models.values()]
+        return {
+            "predict": [list(row) for row in zip(*(target["predict"] for target in targets), strict=True)],
+            "predict_proba": [target["predict_proba"] for target in targets if "predict_proba" in target],
+        }
     table = schema.read(rows)
     if isinstance(model, OnnxModel):
         values, probabilities = model.predict_table(table)

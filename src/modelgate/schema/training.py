@@ -13,8 +13,9 @@ from .coerce import parse_text
 from .columns import Column
 from .introspection import infer_from_values
 from .introspection.boosting import has_unassigned_categories, stored_categories
+from .introspection.classes import target_models
 from .introspection.column_paths import stores_columns
-from .introspection.infer_columns import infer_columns
+from .introspection.infer_columns import infer_columns, merge_columns
 from .introspection.libraries import formula_terms
 from .model_input import column_labels
 from .names import find_labels
@@ -38,12 +39,19 @@ def infer_columns_with_training(model: Any, X: Any) -> list[Column]:  # noqa: N8
         ConfigurationError: The columns cannot be inferred (see `infer_columns`), or a column of *X* has
             values that JSON cannot represent.
     """
-    is_texts = isinstance(X, list) and all(isinstance(row, str) for row in X)
-    if not stores_columns(model):
-        return [Column("text", "text")] if is_texts else _columns_of_sample(model, X)
-    columns = infer_columns(model)
-    if is_texts:
-        return columns
+    parts = target_models(model)
+    if parts is not None:
+        return merge_columns(infer_columns_with_training(part, X) for part in parts.values())
+    if isinstance(X, list) and all(isinstance(row, str) for row in X):
+        return infer_columns(model) if stores_columns(model) else [Column("text", "text")]
+    return (
+        _refine_columns(model, infer_columns(model), X)
+        if stores_columns(model)
+        else _columns_of_sample(model, X)
+    )
+
+
+def _refine_columns(model: Any, columns: list[Column], X: Any) -> list[Column]:  # noqa: N803
     if isinstance(X, list):
         X = _columns_of_records(X)  # noqa: N806
     if isinstance(X, np.ndarray):

@@ -19,6 +19,7 @@ from .columns import Column
 from .dtype_key import depends_on_null
 from .dtypes import DTYPES
 from .introspection import infer_from_values
+from .introspection.classes import target_models
 from .introspection.column_paths import stored_names, stores_columns
 from .introspection.infer_columns import infer_columns
 from .introspection.input_form import possible_forms
@@ -62,6 +63,11 @@ def restore_dtypes(model: Any, columns: Sequence[Column], X: Any, read: _Read) -
     Raises:
         ConfigurationError: The predictions differ even with these dtypes.
     """
+    parts = target_models(model)
+    if parts is not None:
+        for part in parts.values():
+            columns = restore_dtypes(part, columns, X, read)
+        return columns
     has_rows = (isinstance(X, np.ndarray | list) or hasattr(X, "columns")) and len(X) > 0
     is_callable = hasattr(model, "predict") and not is_native_booster(model) and library_of(model) != "mlflow"
     return in_model_thread(_restore_dtypes, model, columns, X, read) if has_rows and is_callable else columns
@@ -189,7 +195,7 @@ def _find_opaque_columns(model: Any, columns: Sequence[Column]) -> set[str]:
 
 def _restore_dtype(column: Column, values: Any) -> Column:
     """Return *column* with the dtype of the training *values*, or unchanged if that is usual or impossible."""
-    if values is None or column.dtype is not None or column.kind == "datetime":
+    if values is None or column.dtype is not None or not DTYPES.get(column.kind):
         return column
     name = str(values.dtype)
     if not isinstance(values, np.ndarray) and name == _USUAL_DTYPES.get(column.kind):

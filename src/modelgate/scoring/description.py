@@ -21,6 +21,7 @@ class Description:
         targets: Predicted targets. For a function, all except their names may be unknown.
         function: Whether the model is a function, which may have side effects.
         endpoint: Additional path of the deployment, see `Deployment`; None if it has no such path.
+        explains: Whether the deployment explains its predictions.
     """
 
     name: str
@@ -30,3 +31,4 @@ class Description:
     targets: Sequence[Target]
     function: bool = False
     endpoint: str | None = None
+    explains: bool = False

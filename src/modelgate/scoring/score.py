@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import ExplanationsUnavailable
 from ..flow import Flow, Layer, drive, stack
 from ..flow.timing import Timing
 from ..inference import Prediction
@@ -11,6 +12,7 @@ from ..inference.nonfinite import NullNonFinite
 from ..inference.predictor import Predictor
 from ..schema import Schema
 from ..schema.model_input import InputForm
+from .layers.intervals import add_intervals
 from .layers.rounding import Round
 from .layers.validate import Validate
 from .query import Query
@@ -48,13 +50,22 @@ def score(
 
 
 def predict(query: Query) -> Flow[Prediction]:
-    """Score the table of *query*, and apply `Predictor.decision`. This is the innermost scoring handler."""
+    """Score the table of *query*, and apply `Predictor.decision`. This is the innermost scoring handler.
+
+    If the query requests intervals, they are added.
+
+    Raises:
+        ExplanationsUnavailable: The query asks for explanations, which the deployment does not provide.
+    """
     assert query.predictor is not None and query.table is not None
+    if query.explain is not None and query.predictor.explainer is None:
+        raise ExplanationsUnavailable
     flow = query.predictor.predict(query.table)
     if query.timing is not None:
         flow = _measure(flow, query.timing)
     rule = query.predictor.decision
-    return flow if rule is None else _apply_rule(flow, rule)
+    flow = flow if rule is None else _apply_rule(flow, rule)
+    return add_intervals(flow, query) if query.intervals else flow
 
 
 def _measure(flow: Flow[Prediction], timing: Timing) -> Flow[Prediction]:
