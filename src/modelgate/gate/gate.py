@@ -18,6 +18,7 @@ from ..endpoints.metrics import MetricsEndpoint
 from ..errors import ConfigurationError, DeploymentUnavailable, error_context
 from ..explanations import Explain
 from ..flow import Flow, WorkerPool, drive, stack
+from ..flow.model_thread import in_model_thread
 from ..http import PLAIN_JSON, Request, Response
 from ..http.routing import Route
 from ..inference import Prediction
@@ -34,7 +35,6 @@ from ..layers import (
     TrustedProxies,
 )
 from ..models import ModelStore
-from ..models.model_thread import in_model_thread
 from ..mount import asgi, frameworks, wsgi
 from ..mount.handle_types import typed_handle
 from ..openapi import OpenAPI

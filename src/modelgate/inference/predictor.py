@@ -15,10 +15,10 @@ import numpy as np
 from ..errors import AnswerableError, ConfigurationError, RequestError
 from ..explanations import Explainer
 from ..flow import Flow, Wait, WorkerPool, in_main_thread, isolate_errors, run, run_coroutine
+from ..flow.sklearn_config import Config, current_sklearn_config, sklearn_config
 from ..models.calibration import Calibration
 from ..models.file_readers import check_opens_no_files
 from ..models.multi_target import target_names
-from ..models.sklearn_config import Config, current_sklearn_config, sklearn_config
 from ..schema import Schema, Table
 from ..schema.column_spec import ColumnSpec
 from ..schema.model_input import InputForm
