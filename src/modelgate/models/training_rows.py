@@ -118,9 +118,9 @@ def _hash_column(values: npt.NDArray[Any]) -> _Hashes:
 
 
 def _hash_each(values: Iterable[Any]) -> Iterable[int]:
-    known: dict[tuple[type, str], int] = {}
+    known: dict[tuple[type, bytes], int] = {}
     for value in values:
-        key = type(value), str(value)
+        key = type(value), _to_bytes(value)
         if key not in known:
             known[key] = _hash_value(value)
         yield known[key]
@@ -132,7 +132,12 @@ def _hash_value(value: Any) -> int:
     number = np.nan if plain is None else plain
     if isinstance(number, float) or (isinstance(number, int) and abs(number) < 2**63):
         return int(_hash_column(np.array([number], dtype=np.float64))[0])
-    return int.from_bytes(hashlib.blake2b(str(plain).encode(errors="surrogatepass"), digest_size=8).digest())
+    return int.from_bytes(hashlib.blake2b(_to_bytes(plain), digest_size=8).digest())
+
+
+def _to_bytes(value: Any) -> bytes:
+    # The text of a large array, such as an image, has only some of its items.
+    return value.tobytes() if isinstance(value, np.ndarray) else str(value).encode(errors="surrogatepass")
 
 
 def _mix(hashes: _Hashes) -> _Hashes:
