@@ -36,6 +36,11 @@ class Explain(msgspec.Struct, frozen=True):
     threshold_low: float | None = None
     threshold_high: float | None = None
 
+    @classmethod
+    def from_option(cls, option: "int | Explain | None") -> "Explain | None":
+        """Return the request that *option* stands for: a number of contributions, a request, or None."""
+        return option if option is None or isinstance(option, Explain) else cls(option)
+
     def __post_init__(self) -> None:
         if type(self.count) is not int or self.count < 1:
             raise InvalidInput(
