@@ -289,7 +289,7 @@ class Gate:
             drive(self._poll.begin())
         load_timeout = math.inf if timeout is None else timeout
         query = Query(rows, deployment=name, adjusted=True, load_timeout=load_timeout, intervals=intervals)
-        query.explain = Explain(explain) if isinstance(explain, int) else explain
+        query.explain = Explain.from_option(explain)
         query.layer = add_context if context else None
         return self._catalog.score_blocking(name, query)
 

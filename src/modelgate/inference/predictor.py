@@ -251,6 +251,8 @@ class Predictor:
     def call(self, function: Callable[[], T], seconds: float, rows: int) -> Flow[T]:
         """Call *function* where the model is called: in a worker thread, unless the call takes little time.
 
+        A function of a `Table` always runs in a worker thread, because it may block.
+
         Args:
             function: Function to call.
             seconds: Expected duration of the call.
@@ -259,7 +261,8 @@ class Predictor:
         Raises:
             Overloaded: Too many calls of the model do not finish.
         """
-        if self._workers is None or seconds < LIGHT:
+        is_inline = seconds < LIGHT and self.estimator is not None and self._latency is not None
+        if self._workers is None or is_inline:
             return isolate_errors(function)
         return (yield self._workers.wait(partial(isolate_errors, function), rows=rows))  # type: ignore[no-any-return]
 
