@@ -197,7 +197,7 @@ class KeyAuth:
         if principal is None:
             self._accepted.discard(key_hash)
             raise Unauthorized(
-                _FOR_A_PLATFORM if is_json_web_token(key) else None, headers=self._invalid_headers
+                _FOR_A_PLATFORM if is_json_web_token(key) else "", headers=self._invalid_headers
             )
         if key_hash not in self._accepted:
             self._remember(key_hash)
