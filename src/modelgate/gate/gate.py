@@ -36,7 +36,6 @@ from ..layers import (
 )
 from ..models import ModelStore
 from ..mount import asgi, frameworks, wsgi
-from ..mount.handle_types import typed_handle
 from ..openapi import OpenAPI
 from ..schema import Schema
 from ..scoring import Query
@@ -75,8 +74,7 @@ class Gate:
         deployments: Deployments to serve; `handler` adds functions later.
         keys: API keys: ``{key: deployments}``, ``"env:VARIABLE"``, the URL of a database such as
             ``"sqlite:///keys.db"``, a key store, or ``"open"`` to serve anyone. Required.
-        key_header: Header field that has the key, ``"x-api-key"`` or ``"authorization"``, if a platform uses the
-            other one; see `KeyAuth`.
+        key_header: Only place of the key, ``"x-api-key"`` or ``"authorization"``; see `KeyAuth`.
         limits: Rate limits of a caller, such as ``"60/minute; 10000/day"``, or layers such as `RateLimit` and
             `ConcurrencyLimit`; by default the limits of the ML Clever Prediction API, which are 1,000,000
             requests a minute and 10,000,000 a day.
@@ -351,7 +349,7 @@ class Gate:
 
         return fastapi.create_dependency(self.layers)
 
-    @typed_handle
+    @frameworks.typed_handle
     def handle(
         self,
         request: Any,
