@@ -11,6 +11,7 @@ from pathlib import Path
 PINNED = (
     "protobuf<5",  # later ones reject what onnx 1.16 writes
     "scipy<1.11",  # the last one that all of scikit-learn 1.3 works with
+    "websockets<14",  # later ones deprecate what uvicorn 0.30 uses
     "werkzeug==2.3.0",  # the lowest one of Flask 2.3
 )
 

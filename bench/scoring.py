@@ -14,10 +14,15 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from sklearn.linear_model import Ridge
+from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from modelgate import Deployment, Exposure, Gate, ModelPackage, Schema, Table
 from modelgate.humility import LowObservationRegion, OutlyingInput, OverridePrediction, UncertainPrediction
+from modelgate.testing import Client
 
 ROUNDS = 200
 CALLS = 20
@@ -111,11 +116,62 @@ def measure_intervals() -> None:
     print(f"intervals, three levels{'':15}{(three - plain) * 1e6:7.1f} µs")
 
 
+def measure_explanations() -> None:
+    """Print the cost of three explanations per row, for one row and for a hundred."""
+    frame, labels = load_breast_cancer(return_X_y=True, as_frame=True)
+    models = {
+        "linear": (make_pipeline(StandardScaler(), LogisticRegression()), 0.1),
+        "forest(100)": (RandomForestClassifier(100, random_state=0), 0.5),
+    }
+    for name, (model, goal) in models.items():
+        package = ModelPackage.from_estimator(model.fit(frame, labels), frame)
+        gate = Gate(
+            [Deployment("plain", package), Deployment("explained", package, explanations="auto")], keys="open"
+        )
+        for count in (1, 100):
+            rows = msgspec.json.encode(frame.head(count).to_dict("records"))
+            plain, unused, explained = compare(
+                partial(gate.score, "plain", rows),
+                partial(gate.score, "explained", rows),
+                partial(gate.score, "explained", rows, explain=3),
+                rounds=ROUNDS // 10,
+            )
+            title = f"three explanations, {name}, {count} row{'s' * (count > 1)}"
+            print(
+                f"{title:38}{(explained - plain) / count * 1e3:7.3f} ms a row  (< {goal}),"
+                f" {(unused - plain) * 1e6:.1f} µs if not requested"
+            )
+
+
+def measure_curve() -> None:
+    """Print the cost of a response curve of 50 points, as a ratio to a request with 50 rows."""
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(500, 5))
+    model = RandomForestRegressor(20, random_state=0).fit(rows, rows.sum(axis=1))
+    linear = Ridge().fit(rows, rows.sum(axis=1))
+    deployments = [
+        Deployment(name, ModelPackage.from_estimator(estimator, rows))
+        for name, estimator in {"forest": model, "linear": linear}.items()
+    ]
+    client = Client(Gate(deployments, keys="open").wsgi)
+    row = {f"x{index}": 0.5 for index in range(5)}
+    grid = np.linspace(-1, 1, 50).tolist()
+    many = [{**row, "x0": value} for value in grid]
+    for name in ("forest", "linear"):
+        curve, rows_alone = compare(
+            partial(client.post, f"/deployments/{name}/curves", json={"row": row, "column": "x0"}),
+            partial(client.post, f"/deployments/{name}/predict", json=many),
+        )
+        print(f"curve of 50 points, {name:<6}  {curve / rows_alone:7.2f} times 50 rows  (< 1.5)")
+
+
 def main() -> None:
     """Print the figures of all features."""
     measure_humility()
     measure_exposure()
     measure_intervals()
+    measure_explanations()
+    measure_curve()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Exposure of the rows of a regression."""
 
+import json
 import math
 
 import numpy as np
@@ -29,6 +30,7 @@ from modelgate import (
 )
 from modelgate.humility import OutlyingInput, OverridePrediction, UncertainPrediction
 from modelgate.testing import Client
+from support.openapi import OpenAPIDocument
 from support.waiting import wait_until
 
 RATE = Exposure("years", model_predicts="rate")
@@ -227,6 +229,25 @@ def test_split_distributes_adjusted_predictions():
     assert RATES.predict(FRAME[:3]).tolist() == [*first.outputs[0].adjusted, *second.outputs[0].adjusted]
 
 
+@pytest.mark.parametrize(
+    ("dialect", "path"),
+    [
+        ("native", "/deployments/d/predict?adjusted=true"),
+        ("datarobot", "/deployments/d/predictions?excludeAdjustedPredictions=false"),
+    ],
+)
+def test_document_describes_adjusted_predictions(dialect, path):
+    """And how to ask for them."""
+    client = Client(build_gate().wsgi)
+    document = client.request("GET", "/deployments/d/openapi.json").json()
+    answer = client.post(path, json={"age": 20, "power": 0.5, "years": 1})
+
+    assert b"adjusted" in answer.body
+    OpenAPIDocument(document).check_response(OpenAPIDocument(document).find_operation(dialect), answer)
+    name = path.partition("?")[2].partition("=")[0]
+    assert f'"name":"{name}"' in json.dumps(document, separators=(",", ":"))
+
+
 def test_native_returns_adjusted_predictions_on_request():
     """Also if the result cache has the same row without one; not for a deployment without exposure."""
     model = TransformedTargetRegressor(LinearRegression()).fit([[0.0], [1.0]], [0.0, 4.0])
@@ -250,3 +271,23 @@ def test_native_returns_adjusted_predictions_on_request():
     ]:
         answer = Client(gate.wsgi).post(f"{path}?adjusted={value}", json=row)
         assert (400, message) == (answer.status, answer.json()["detail"])
+
+
+@pytest.mark.parametrize("exposure", [RATE, COUNT], ids=["rate", "count"])
+def test_explanations_do_not_list_the_exposure(exposure):
+    """They explain the model's own prediction, to which they still add up, and not an override."""
+    frame = FRAME if exposure is RATE else EXPOSED
+    target = FRAME["power"] * YEARS * 3 + frame.get("years", 0)
+    model = LinearRegression().fit(frame, target)
+    rule = OutlyingInput("age", upper=0, action=OverridePrediction(-5))
+    gate = build_gate(
+        ModelPackage.from_estimator(model, frame), exposure, explanations="auto", humility=[rule]
+    )
+    output = gate.score("d", EXPOSED[:5], explain=3).outputs[0]
+
+    own = model.predict(frame[:5])
+    for explanation, prediction in zip(output.explanations, own, strict=True):
+        strengths = [contribution.strength for contribution in explanation.contributions]
+        assert {"age", "power"} == {contribution.feature for contribution in explanation.contributions}
+        assert prediction == pytest.approx(explanation.base_value + sum(strengths) + explanation.remaining)
+    assert [-5] * 5 == output.values.tolist()

@@ -198,6 +198,18 @@ def test_override_is_exact(dtype):
     assert [0.1, 2] == gate.score("d", [{"a": 6}, {"a": 2}]).values.tolist()
 
 
+def test_override_leaves_intervals_to_the_model():
+    rows = np.column_stack([np.arange(40.0), np.zeros(40)])
+    package = ModelPackage.from_estimator(REGRESSOR, rows[::2], rows[::2, 0])
+    rule = OutlyingInput("x0", upper=2, action=OverridePrediction(-100))
+    gate = build_gate(rule, model=package.calibrate(rows[1::2], rows[1::2, 0] + 1), schema=None)
+    output = gate.score("d", {"x0": 3, "x1": 0}, intervals=[90]).outputs[0]
+
+    low, high = output.intervals["90"][0]
+    assert [-100] == output.values.tolist()
+    assert output.model_values[0] == pytest.approx((low + high) / 2)
+
+
 def test_override_replaces_a_prediction_that_is_no_number():
     rule = OutlyingInput("a", upper=5, action=OverridePrediction(1.5))
     gate = build_gate(rule, model=lambda table: table["a"] * np.inf, nonfinite="null")

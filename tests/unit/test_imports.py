@@ -36,7 +36,8 @@ FORBIDDEN = {
     "dialects": {"layers", "mount"},
     "mount": {"layers", "dialects", "scoring", "models", "schema", "keys"},
 }
-TESTING = {"context", "errors", "flow", "http"}
+# Modules outside of the levels, which nothing imports, and what they import.
+TOOLS = {"testing": {"context", "errors", "flow", "http"}, "pytest_plugin": {"gate", "keys", "testing"}}
 FRAMEWORKS = {
     "blacksheep",
     "bottle",
@@ -140,8 +141,8 @@ def list_imported_distributions(path, *, top_level_only):
 def find_upward_imports(path, *, types=False):
     """Return the packages of the same level or above that *path* imports."""
     imported = list_imported_packages(path, types=types)
-    if package_of(path) == "testing":
-        return imported - TESTING
+    if package_of(path) in TOOLS:
+        return imported - TOOLS[package_of(path)]
     return {other for other in imported if LEVEL.get(other, 99) >= LEVEL[package_of(path)]}
 
 
@@ -191,7 +192,7 @@ def find_violations(find_imports):
 
 
 def test_levels_contain_every_package():
-    assert set(LEVEL) | {"testing"} == {package_of(path) for path in FILES}
+    assert set(LEVEL) | set(TOOLS) == {package_of(path) for path in FILES}
 
 
 def test_imports_finds_known_imports():

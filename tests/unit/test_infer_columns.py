@@ -662,16 +662,16 @@ def test_columns_of_bagged_pipelines():
     assert [replace(AGE, nullable=True)] == infer_rules(BaggingClassifier(n_estimators=2), FRAME[["age"]])
 
 
-@pytest.mark.skipif(SKLEARN < (1, 6), reason="FrozenEstimator is new in scikit-learn 1.6")
-def test_columns_of_a_frozen_estimator():
-    """In a calibrated model, and as a step."""
+if SKLEARN >= (1, 6):
     from sklearn.frozen import FrozenEstimator
 
-    model = CalibratedClassifierCV(FrozenEstimator(make_small_pipeline().fit(FRAME, TARGET)), cv=2)
-    imputer = FrozenEstimator(SimpleImputer().fit(FRAME[["income"]]))
+    def test_columns_of_a_frozen_estimator():
+        """In a calibrated model, and as a step."""
+        model = CalibratedClassifierCV(FrozenEstimator(make_small_pipeline().fit(FRAME, TARGET)), cv=2)
+        imputer = FrozenEstimator(SimpleImputer().fit(FRAME[["income"]]))
 
-    assert SMALL == infer_rules(model)
-    assert [INCOME] == infer_rules(make_pipeline(imputer, LogisticRegression()), FRAME[["income"]])
+        assert SMALL == infer_rules(model)
+        assert [INCOME] == infer_rules(make_pipeline(imputer, LogisticRegression()), FRAME[["income"]])
 
 
 class Resampler(BaseEstimator):

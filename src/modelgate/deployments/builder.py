@@ -134,7 +134,8 @@ class DeploymentBuilder:
             inner.append(Humility(HumilityRules(deployment.humility), metrics))
         schema = deployment.request_schema or model.schema_source
         validate = Validate(schema, max_rows=deployment.max_rows, columns=True)
-        # Explanations are of the model's own value, inside all layers that change it.
+        # Explanations are of the model's own value. Layers inside the one for the exposure see the columns and the
+        # predictions of the model alone.
         explain = [] if deployment.explanations is None else [add_explanations]
         inner += [*innermost, *_exposure_layers(deployment), *explain]
         return stack([validate, add_passthrough_columns, model, *inner], predict)

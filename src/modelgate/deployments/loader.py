@@ -9,19 +9,14 @@ from time import monotonic
 from typing import Any
 from weakref import WeakValueDictionary
 
-from ..errors import ConfigurationError, RequestError, error_context
-from ..explanations import Explanations
+from ..errors import ConfigurationError, error_context
 from ..flow import WorkerPool
-from ..humility import HumilityRules
 from ..inference import Predictor, Target
-from ..inference.decision import DecisionRule, is_binary_positive, resolve_threshold
-from ..inference.explained import enable_explanations
 from ..inference.model_metrics import ModelMetrics
-from ..inference.nonfinite import NullNonFinite
 from ..inference.prediction import output_names
-from ..inference.predictor import read_sample
+from ..inference.training import TrainingData
 from ..models import ModelCache, ModelPackage, ModelStore
-from ..models.calibration import CALIBRATION, Calibration
+from ..models.calibration import CALIBRATION
 from ..models.load_policy import LoadPolicy
 from ..models.manifest import Manifest, PackageMetadata
 from ..models.model_thread import in_model_thread
@@ -30,12 +25,11 @@ from ..models.package_files import check_file, read_package_metadata, split_name
 from ..models.sklearn_config import current_sklearn_config, sklearn_config
 from ..models.store import fingerprint_file
 from ..models.versions import LATEST, is_version
-from ..schema import Schema, Table
 from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 from ..scoring.layers.load_model import ModelMetadata
-from ..scoring.layers.rounding import Decimals
 from .deployment import Deployment
 from .model_handle import ModelHandle
+from .scoring_options import enable_scoring_options
 
 __all__ = ["Loader"]
 
@@ -239,84 +233,12 @@ class Loader:
         rejected = describe_rejected_levels(predictor.model, predictor.schema)
         if rejected is not None and deployment.unknown_levels is None:
             logger.warning("deployment %s: %s: %s", deployment.name, rejected, ALLOW_UNKNOWN_LEVELS)
-        threshold, positive_class = deployment.threshold, deployment.positive_class
-        if manifest is not None:
-            threshold = manifest.threshold if threshold is None else threshold
-            positive_class = manifest.positive_class if positive_class is None else positive_class
-        threshold, positive_class = resolve_threshold(predictor.model, threshold, positive_class)
-        _check_decision(predictor, threshold, positive_class)
-        targets = _known_targets(predictor)
-        if targets:
-            _check_names(targets, deployment.decimals)
-        explanations = Explanations.from_option(deployment.explanations)
-        if explanations is not None:
-            with error_context(f"deployment {deployment.name}: explanations"):
-                background = _read_background(predictor.schema, explanations, package)
-                method = enable_explanations(predictor, background, explanations)
-            logger.info("deployment %s: explanations: method %s", deployment.name, method)
-        _add_exposure(predictor, deployment)
-        if deployment.humility:
-            HumilityRules(deployment.humility).check(predictor.schema, targets)
         if package is not None:
             predictor.size = package.size
-            if package.calibration is not None:
-                _calibrate(predictor, package.calibration)
-        if threshold is not None or positive_class is not None:
-            rule = DecisionRule(threshold, positive_class)
-            predictor.decision = NullNonFinite(rule) if predictor.nullable else rule
+            statistics = package.statistics.get("columns", {})
+            predictor.training = TrainingData(predictor.schema, package.background, statistics)
+        enable_scoring_options(predictor, deployment, package)
         return predictor
-
-
-def _read_background(schema: Schema, options: Explanations, package: ModelPackage | None) -> Table:
-    """Return the background rows in *options*, else those of the package."""
-    background = None
-    if options.background is not None:
-        try:
-            background = schema.read(options.background)
-        except RequestError as error:
-            raise ConfigurationError(f"background must have rows that match the schema: {error}") from error
-    elif package is not None:
-        background = read_sample(schema, package.background)
-    if background is None or not len(background):
-        raise ConfigurationError(
-            "background must have at least one row (got none): serve a ModelPackage, which has a sample of"
-            " the training rows, or set explanations=Explanations(background=rows)"
-        )
-    return background
-
-
-def _calibrate(predictor: Predictor, calibration: Calibration) -> None:
-    """Let *predictor* add prediction intervals."""
-    if len(calibration.residuals) != len(predictor.targets):
-        raise ConfigurationError(
-            f"the calibration must have residuals for each of {len(predictor.targets)} outputs"
-            f" (got {len(calibration.residuals)}): calibrate the package again"
-        )
-    predictor.calibration = calibration
-    outputs = zip(predictor.targets, calibration.residuals, strict=True)
-    predictor.targets = [replace(target, intervals=values is not None) for target, values in outputs]
-
-
-def _check_names(targets: Sequence[Target], decimals: Decimals) -> None:
-    """Check that the names of several outputs are unambiguous in each dialect, and that *decimals* has only these.
-
-    Wire formats join names with classes (``datarobot``, CSV), or with ``probabilities`` (``open_inference``).
-    """
-    names = [target.name for target in targets]
-    for target in targets:
-        suffixes = [*(target.classes or ()), *(["probabilities"] if target.probabilities else [])]
-        names += [f"{target.name}_{suffix}" for suffix in suffixes]
-    if len(targets) > 1 and len(set(names)) < len(names):
-        duplicate = next(name for name in names if names.count(name) > 1)
-        raise ConfigurationError(
-            "target must have names that differ, also from another name joined with a class or with"
-            f" 'probabilities' by '_' (got {duplicate!r} twice): rename an output"
-        )
-    unknown = set(decimals if isinstance(decimals, Mapping) else ()).difference(names[: len(targets)])
-    if unknown:
-        raise ConfigurationError(
-            f"decimals must have names of outputs, {', '.join(names[: len(targets)])} (got {', '.join(unknown)})"
-        )
 
 
 def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:
@@ -339,25 +261,6 @@ def _example(deployment: Deployment, predictor: Predictor) -> Mapping[str, Any] 
     return {name: value for name, value in example.items() if name != exposure.column}
 
 
-def _add_exposure(predictor: Predictor, deployment: Deployment) -> None:
-    """Add the column of the exposure to the schema of requests, if it is not an input of the model.
-
-    Raises:
-        ConfigurationError: The model cannot have an exposure.
-    """
-    if deployment.exposure is None:
-        return
-    deployment.exposure.check(_known_targets(predictor))
-    schema = deployment.extend_schema(predictor.schema)
-    if schema is not predictor.schema:
-        predictor.schema, predictor.exposure_column = schema, deployment.exposure.column
-
-
-def _known_targets(predictor: Predictor) -> Sequence[Target]:
-    """Return the outputs of the model. Those of a function are only known once it was called."""
-    return predictor.targets if hasattr(predictor.model, "predict") else []
-
-
 def _sample(deployment: Deployment, package: ModelPackage | None) -> list[Mapping[str, Any]]:
     """Return rows that the model can score: the example of the deployment, and the rows of the package."""
     example = [] if deployment.example is None else [deployment.example]
@@ -375,26 +278,3 @@ def _version(deployment: Deployment, manifest: Manifest | None) -> str:
         return manifest.version
     version = (deployment.stored_name or "").partition("@")[2]
     return version if version not in ("", LATEST) else "1"
-
-
-def _check_decision(predictor: Predictor, threshold: float | None, positive_class: Any) -> None:
-    """Raise `ConfigurationError` if the model cannot have this threshold or this positive class."""
-    # The outputs of a function are only known once it was called.
-    if (threshold is None and positive_class is None) or not hasattr(predictor.model, "predict"):
-        return
-    binary_targets = [
-        target
-        for target in predictor.targets
-        if target.classes and is_binary_positive(positive_class, target.classes)
-    ]
-    if not binary_targets:
-        classes = [target.classes for target in predictor.targets]
-        if positive_class is None:
-            raise ConfigurationError(
-                f"threshold must be None unless the model has two classes (got {classes})"
-            )
-        raise ConfigurationError(
-            f"positive_class must be one of the model's two classes {classes} (got {positive_class!r})"
-        )
-    if threshold is not None and not any(target.probabilities for target in binary_targets):
-        raise ConfigurationError("threshold must be None for a model that predicts no probabilities")

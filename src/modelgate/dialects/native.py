@@ -18,7 +18,7 @@ columns) in the schema's order. The ``Accept`` header selects one of these forma
 are in the query string: ``?passthrough=id`` returns the column ``id`` with each prediction, ``?explain=3`` the
 three strongest contributions to it, ``?adjusted=true`` the prediction for one unit of exposure, and
 ``?intervals=80,90`` adds ``"intervals": {"80": {"low": 1.1, "high": 1.9}, "90": {…}}`` to predicted numbers. Errors
-are problem details (RFC 9457).
+are problem details (RFC 9457). `native_curves` describes response curves.
 """
 
 import re
@@ -45,6 +45,7 @@ from ._errors import problem_response
 from ._explanations import explanation_headers
 from ._exposure import NATIVE_ADJUSTED, NATIVE_PARAMETER, parse_flag
 from ._humility import NATIVE_HUMILITY
+from .native_curves import CURVES, CURVES_OPERATION, decode_curve, encode_curve
 from .native_explanations import (
     EXPLAIN_OPTIONS,
     EXPLANATION_SCHEMA,
@@ -125,7 +126,7 @@ class Native:
 
     name = "native"
     max_body = 50 * 1024 * 1024
-    routes: Sequence[Route] = (Route("POST", "/deployments/{deployment}/predict"),)
+    routes: Sequence[Route] = (Route("POST", "/deployments/{deployment}/predict"), Route("POST", CURVES))
     request_template = RequestTemplate(
         "/deployments/{deployment}/predict", {"Authorization": "Bearer {key}"}, "{row}"
     )
@@ -158,6 +159,7 @@ class Native:
             },
             NATIVE_PARAMETER,
         ],
+        operations={CURVES: CURVES_OPERATION},
         explanation_parameters=OPENAPI_PARAMETERS,
         interval_parameters=[
             {
@@ -185,6 +187,9 @@ class Native:
             MalformedBody: The body is not in the format of its content type.
             UnsupportedMediaType, BodyTooLarge: See `modelgate.http.body.read_body`.
         """
+        route = request.context.route
+        if route is not None and route.path == CURVES:
+            return (yield from decode_curve(request))
         options = _parse_options(request) if request.query_string else {}
         content_type = request.headers.get("content-type") or JSON
         # Parsing the media type of most requests would only take time.
@@ -203,6 +208,9 @@ class Native:
             raise InvalidInput("adjusted must be false for this deployment, which has no exposure")
         kind = best_media_type(request.headers.get("accept"), tuple(ENCODERS))
         members = {"model_version": query.predictor.version, "request_id": request.id}
+        if prediction.curve is not None:
+            headers = [("content-type", JSON), ("x-model-version", query.predictor.version)]
+            return Response(200, encode_curve(prediction, members), headers)
         encode = partial(ENCODERS[kind], prediction, query)
         body = encode(members) if kind == JSON else encode()
         charset = "; charset=utf-8" if kind == "text/csv" else ""

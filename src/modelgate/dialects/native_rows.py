@@ -1,6 +1,6 @@
 """Encoding of predictions in the native wire format as JSON, CSV, NDJSON and ``.npy``."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from ._explanations import contribution_columns
 from ._humility import add_native_humility, humility_column
 from .native_explanations import EXPLANATION_COLUMNS, describe_explanations, explanation_columns
 
-__all__ = ["ENCODERS", "JSON", "NPY"]
+__all__ = ["ENCODERS", "JSON", "NPY", "labels"]
 
 JSON = "application/json"
 NPY = "application/x-npy"
@@ -58,7 +58,7 @@ def _encode_csv(prediction: Prediction, query: Query) -> bytes:
         if output.probabilities is not None:
             columns += [
                 (f"{prefix}probability_{label}", column)
-                for label, column in zip(_labels(output), output.probabilities.T, strict=True)
+                for label, column in zip(labels(output.classes), output.probabilities.T, strict=True)
             ]
         for level, limits in (output.intervals or {}).items():
             columns += [(f"{prefix}low_{level}", limits[:, 0]), (f"{prefix}high_{level}", limits[:, 1])]
@@ -120,9 +120,9 @@ def _rows(prediction: Prediction, span: slice) -> list[dict[str, Any]]:
 def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
     columns = {"prediction": output.values[span].tolist()}
     if output.probabilities is not None:
-        labels = _labels(output)
+        names = labels(output.classes)
         rows = output.probabilities[span].tolist()
-        columns["probabilities"] = [dict(zip(labels, row, strict=True)) for row in rows]
+        columns["probabilities"] = [dict(zip(names, row, strict=True)) for row in rows]
     if output.intervals is not None:
         intervals = {
             level: [{"low": low, "high": high} for low, high in limits[span].tolist()]
@@ -136,9 +136,8 @@ def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
     return columns
 
 
-def _labels(output: Output) -> list[str]:
-    """Return the class labels as member names: text unchanged, any other value as JSON."""
+def labels(classes: Sequence[Any] | None) -> list[str]:
+    """Return class labels as member names: text unchanged, any other value as JSON."""
     return [
-        label if isinstance(label, str) else msgspec.json.encode(label).decode()
-        for label in output.classes or ()
+        label if isinstance(label, str) else msgspec.json.encode(label).decode() for label in classes or ()
     ]

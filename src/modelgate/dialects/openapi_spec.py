@@ -1,7 +1,7 @@
 """OpenAPI description of a wire format, and JSON Schemas that most dialects share."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -21,6 +21,7 @@ __all__ = [
     "WARNINGS",
     "JSONSchema",
     "OpenAPISpec",
+    "OperationSpec",
     "any_of_schema",
     "array_schema",
     "lone_member_schema",
@@ -56,6 +57,23 @@ SCHEMES: Mapping[str, JSONSchema] = {
 
 
 @dataclass(frozen=True, slots=True)
+class OperationSpec:
+    """OpenAPI description of a route that scores something else than the rows of its body.
+
+    Args:
+        summary: Name of the operation.
+        request: Schema of the JSON body of a request.
+        answer: Function that returns the schema of a response's body for the targets of a model.
+        example: Function that returns the body of a request for the example row.
+    """
+
+    summary: str
+    request: JSONSchema
+    answer: Callable[[Sequence[Target]], JSONSchema]
+    example: Callable[[Mapping[str, Any]], Any]
+
+
+@dataclass(frozen=True, slots=True)
 class OpenAPISpec:
     """OpenAPI description of a dialect's requests and responses.
 
@@ -69,6 +87,7 @@ class OpenAPISpec:
             empty list stands for a key in the body or the path.
         parameters: OpenAPI parameter objects for the query string.
         errors: Errors that only this dialect raises.
+        operations: Routes that score something else than rows, by their path.
         explanation_parameters: Further parameters for a deployment that explains its predictions.
         explanation_path: End of the paths that only such a deployment has.
         interval_parameters: Further parameters for a model that has prediction intervals.
@@ -85,6 +104,7 @@ class OpenAPISpec:
     keys: Sequence[Sequence[str]] = (("bearer",), ("x-api-key",))
     parameters: Sequence[JSONSchema] = ()
     errors: Sequence[RequestError] = ()
+    operations: Mapping[str, OperationSpec] = field(default_factory=dict)
     explanation_parameters: Sequence[JSONSchema] = ()
     explanation_path: str | None = None
     interval_parameters: Sequence[JSONSchema] = ()

@@ -79,8 +79,7 @@ def margins(scores: Numbers) -> Numbers:
 
 
 def _expit(totals: Numbers) -> Numbers:
-    with np.errstate(over="ignore"):
-        result: Numbers = 1 / (1 + np.exp(-totals))
+    result: Numbers = 1 / (1 + np.exp(-totals))
     return result
 
 

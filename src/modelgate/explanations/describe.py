@@ -1,7 +1,9 @@
 """Explanations of rows, from the strengths that an attribution method returns."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
+
+import numpy as np
 
 from .attribution import Numbers
 from .explanation import Contribution, Explain, RowExplanation, is_noise, qualitative_strength, rank
@@ -15,6 +17,7 @@ def describe_rows(
     columns: Sequence[str],
     value_of: Callable[[int, int], Any],
     explain: Explain,
+    unlisted: Collection[str] = (),
 ) -> list[RowExplanation]:
     """Return *unexplained* with the strongest contributions of each row.
 
@@ -24,9 +27,12 @@ def describe_rows(
         columns: Column names.
         value_of: Returns the value in the request, for the indices of a row and a column.
         explain: Request of the caller.
+        unlisted: Names of columns to leave out of all explanations.
     """
-    features = len(columns)
-    order, shares = rank(strengths, explain.count)
+    is_listed = np.array([column not in unlisted for column in columns])
+    features = int(is_listed.sum())
+    # A contribution without strength is not listed.
+    order, shares = rank(np.where(is_listed, strengths, 0.0), explain.count)
     rows = zip(unexplained, order.tolist(), strengths.tolist(), shares.tolist(), strict=True)
     described = []
     for row, (explanation, indices, row_strengths, row_shares) in enumerate(rows):

@@ -47,6 +47,8 @@ class Explainer:
         methods: Methods in the order in which to try them.
         limit: Largest number of contributions that a request may ask for.
         columns: Names of the columns.
+        unlisted: Names of columns that no explanation lists, such as that of an exposure. Their contributions are
+            in `RowExplanation.remaining`.
         seconds_per_row: Duration of the first method for one row.
     """
 
@@ -54,6 +56,7 @@ class Explainer:
         self.methods = methods
         self.limit = options.limit
         self.columns = [column.name for column in columns]
+        self.unlisted: frozenset[str] = frozenset()
         self.seconds_per_row = 0.0
 
 

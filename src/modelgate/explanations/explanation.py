@@ -118,11 +118,13 @@ def rank(strengths: npt.NDArray[np.float64], count: int) -> tuple[npt.NDArray[np
     Returns:
         The indices, of shape (rows, at most *count*), and the shares, of shape (rows, columns).
     """
-    sizes = np.abs(strengths)
-    order = np.argsort(-sizes, axis=1, kind="stable")
-    largest = np.take_along_axis(sizes, order[:, :_LARGEST], axis=1).sum(axis=1, keepdims=True)
-    shares = np.divide(strengths, largest, out=np.zeros_like(strengths), where=largest > 0)
-    return order[:, :count], shares
+    sizes = -np.abs(strengths)
+    order = sizes.argsort(axis=1, kind="stable")
+    sizes.sort(axis=1)
+    largest = -sizes[:, :_LARGEST].sum(axis=1, keepdims=True)
+    # Without any contribution, all shares are 0.
+    largest[largest == 0] = 1
+    return order[:, :count], strengths / largest
 
 
 def is_noise(share: float, *, all_requested: bool) -> bool:

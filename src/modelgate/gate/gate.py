@@ -37,6 +37,7 @@ from ..layers import (
 from ..models import ModelStore
 from ..models.model_thread import in_model_thread
 from ..mount import asgi, frameworks, wsgi
+from ..mount.handle_types import typed_handle
 from ..openapi import OpenAPI
 from ..schema import Schema
 from ..scoring import Query
@@ -355,6 +356,7 @@ class Gate:
 
         return fastapi.create_dependency(self.layers)
 
+    @typed_handle
     def handle(
         self,
         request: Any,

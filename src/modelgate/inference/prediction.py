@@ -13,6 +13,8 @@ import numpy.typing as npt
 from ..explanations import RowExplanation
 
 __all__ = [
+    "Average",
+    "Curve",
     "NonFiniteError",
     "Output",
     "Prediction",
@@ -140,6 +142,38 @@ class Output(msgspec.Struct, eq=False):
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Average:
+    """Mean predictions of one output over many rows, at each point of a grid.
+
+    Args:
+        name: Name of the output.
+        values: Means of a number, of shape (points,); None for labels.
+        classes: Class labels; None for a number.
+        probabilities: Means of the probabilities, of shape (points, classes); None for a number.
+    """
+
+    name: str
+    values: npt.NDArray[np.float64] | None
+    classes: list[Any] | None
+    probabilities: npt.NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Grid of a response curve, and the mean curve of many rows.
+
+    Args:
+        column: Name of the column that varies.
+        grid: Values of the column.
+        average: Mean predictions of the packaged rows; None if they were not requested.
+    """
+
+    column: str
+    grid: Sequence[Any]
+    average: Sequence[Average] | None
+
+
 class Prediction(msgspec.Struct, eq=False):
     """Prediction for some rows: an `Output` for each target, in the model's order.
 
@@ -149,6 +183,7 @@ class Prediction(msgspec.Struct, eq=False):
         warnings: Warnings for the caller about rows that passed validation.
         passthrough_columns: Values of the columns of `Query.passthrough_columns`, as raw JSON.
         humility: Humility rules that each row has triggered; None if the deployment has no rules.
+        curve: Grid to whose points the rows belong, if the prediction is a response curve.
     """
 
     outputs: list[Output]
@@ -156,6 +191,7 @@ class Prediction(msgspec.Struct, eq=False):
     warnings: Sequence[str] = ()
     passthrough_columns: Mapping[str, Sequence[msgspec.Raw]] | None = None
     humility: Sequence[Sequence[TriggeredRule]] | None = None
+    curve: Curve | None = None
 
     def __len__(self) -> int:
         return len(self.values)

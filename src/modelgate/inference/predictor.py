@@ -31,8 +31,9 @@ from .multi_target import create_estimator
 from .nonfinite import NullNonFinite, prediction_error
 from .plans import Plan
 from .prediction import Output, Prediction, ShapeError, Target, describe_result, to_prediction
+from .training import TrainingData, read_sample
 
-__all__ = ["Predictor", "read_sample"]
+__all__ = ["Predictor"]
 
 T = TypeVar("T")
 
@@ -71,6 +72,7 @@ class Predictor:
         explainer: Explains predictions; None if the deployment explains none.
         calibration: Calibration of prediction intervals; None if the model has none.
         exposure_column: Column of *schema* that callers send and the model does not take; None if there is none.
+        training: Training data of the model; None if it was not packaged.
 
     Raises:
         ConfigurationError: *model* is neither an estimator nor a function, or it opens files whose names
@@ -107,6 +109,7 @@ class Predictor:
         self.explainer: Explainer | None = None
         self.calibration: Calibration | None = None
         self.exposure_column: str | None = None
+        self.training: TrainingData | None = None
         self._workers = None if workers is None else workers.share()
         self._metrics = metrics or ModelMetrics()
         if self._workers is not None:
@@ -326,19 +329,6 @@ class Predictor:
             metrics.running.discard(started_at)
             raise
         return prediction
-
-
-def read_sample(schema: Schema, sample: Sequence[Mapping[str, Any]]) -> Table | None:
-    """Return the rows of *sample* that *schema* accepts, or None if there are none."""
-    if not isinstance(sample, list | tuple) or not all(isinstance(row, Mapping) for row in sample):
-        raise ConfigurationError(
-            f"sample must be a list of rows, each a mapping of column names to values (got {sample!r:.80})"
-        )
-    tables = []
-    for row in sample:
-        with contextlib.suppress(RequestError):
-            tables.append(schema.read([row]))
-    return Table.concat(tables) if tables else None
 
 
 def _empty_output(target: Target) -> Output:

@@ -53,9 +53,8 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
 }
 """Client libraries of each family of storages. The extra has the same name as the family."""
 
-
 _OLDEST = 5
-"""Oldest major version of `limits` with sliding windows, and with asyncio storages of these client libraries."""
+"""Oldest major version of `limits` that has sliding windows and uses these client libraries."""
 
 
 def storage_classes() -> Mapping[str, Any]:
@@ -70,8 +69,7 @@ def read_storage_uri(uri: str) -> StorageSettings:
 
     Raises:
         ConfigurationError: The scheme is unknown, a client library is missing, `limits` is too old, or the
-            URI is malformed.
-            The message never quotes the URI, which may contain a password.
+            URI is malformed. The message never quotes the URI, which may contain a password.
     """
     classes = storage_classes()
     known = {name for name in classes if f"async+{name}" in classes}.difference(_OWN_SCHEMES)
@@ -85,7 +83,8 @@ def read_storage_uri(uri: str) -> StorageSettings:
     version: str = import_module("limits").__version__
     if int(version.partition(".")[0]) < _OLDEST:
         raise ConfigurationError(
-            f'storage: {scheme}:// needs limits {_OLDEST} or later (got {version}): pip install "limits>={_OLDEST}"'
+            f"storage: {scheme}:// needs limits {_OLDEST} or later (got {version}):"
+            f' pip install "limits>={_OLDEST}"'
         )
     family = scheme.partition("+")[0].replace("valkeys", "valkey")
     try:

@@ -55,7 +55,8 @@ class Calibration(msgspec.Struct, frozen=True):
             ValueError: *level* is out of this range.
         """
         residuals = self.residuals[output]
-        is_number = isinstance(level, Real) and not isinstance(level, bool)
+        # The check of the abstract class takes longer.
+        is_number = type(level) in (int, float) or (isinstance(level, Real) and not isinstance(level, bool))
         rank = _rank(float(level), self.rows) if is_number else 0
         if not 1 <= rank <= self.rows:
             shown = f"{level:g}" if is_number else f"{level!r:.20}"

@@ -6,13 +6,13 @@ from werkzeug.wrappers import Request as WerkzeugRequest
 from werkzeug.wsgi import get_input_stream
 
 from ..errors import BodyTooLarge, ConfigurationError, MalformedBody
-from ..flow import Handler
+from ..flow import Handler, Layer
 from ..http import Request, Response
 from . import wsgi
 from .prefix import require_prefix
 from .views import respond
 
-__all__ = ["handle", "init_app", "mount"]
+__all__ = ["handle", "init_app", "mount", "wrap"]
 
 _METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 
@@ -29,9 +29,28 @@ def mount(app: flask.Flask, prefix: str, handler: Handler[Request, Response]) ->
         handler: Handler, for example a gate.
 
     Raises:
-        ConfigurationError: *prefix* does not begin with a slash, or ends with one.
+        ConfigurationError: *app* is not a Flask app, or *prefix* is not a path such as ``/ml``.
     """
-    app.wsgi_app = wsgi.mount(app.wsgi_app, prefix, handler)  # type: ignore[method-assign,assignment]
+    _require_app(app)
+    app.wsgi_app = wsgi.mount(app.wsgi_app, prefix, handler)  # type: ignore[method-assign]
+
+
+def wrap(app: flask.Flask, *layers: Layer[Request, Response]) -> None:
+    """Wrap *layers* around a Flask app, the first one outermost: see `modelgate.mount.wsgi.wrap`.
+
+    Raises:
+        ConfigurationError: *app* is not a Flask app, or a layer is not callable.
+    """
+    _require_app(app)
+    app.wsgi_app = wsgi.wrap(app.wsgi_app, *layers)  # type: ignore[method-assign]
+
+
+def _require_app(app: object) -> None:
+    if not isinstance(app, flask.Flask):
+        raise ConfigurationError(
+            f"app must be a Flask app (got {type(app).__name__}): use init_app for a blueprint, and gate.mount for"
+            " other apps"
+        )
 
 
 def init_app(app: flask.Flask | flask.Blueprint, prefix: str, handler: Handler[Request, Response]) -> None:

@@ -1,7 +1,7 @@
 """Operations of an OpenAPI document: one for each path on which a dialect accepts rows."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -9,7 +9,7 @@ import msgspec
 
 from ..context import RequestContext
 from ..dialects import Dialect, OpenAPISpec, RequestTemplate, render_request
-from ..dialects.openapi_spec import SCHEMES, JSONSchema
+from ..dialects.openapi_spec import SCHEMES, JSONSchema, OperationSpec
 from ..errors import AnswerableError
 from ..http import Request, Response
 from ..inference import Target
@@ -107,13 +107,15 @@ class OperationBuilder:
             "responses": {str(status): _ref("responses", f"{name}_{status}") for status in responses},
             **self._security(spec),
         }
+        for template, described in spec.operations.items():
+            self._add_other(name, template, described, operation)
         explains = self._description.explains
         query = [*spec.parameters, *(spec.explanation_parameters if explains else ())]
         if any(target.intervals for target in self._targets):
             query += spec.interval_parameters
         paths = [
             path
-            for path in self._paths(dialect)
+            for path in self._paths(dialect, spec)
             if explains or spec.explanation_path is None or not path.endswith(spec.explanation_path)
         ]
         for number, path in enumerate(paths, 1):
@@ -122,22 +124,50 @@ class OperationBuilder:
             post = {"operationId": operation_id, "parameters": parameters, **operation}
             self.paths.setdefault(path, {"post": post})
 
-    def _paths(self, dialect: Dialect) -> Iterator[str]:
+    def _add_other(self, name: str, template: str, spec: OperationSpec, predict: Mapping[str, Any]) -> None:
+        """Add the operation on the path *template*. Its errors and keys are those of the operation *predict*."""
+        path = self._fill(template)
+        other = f"{name}_{path.rpartition('/')[2]}"
+        schemas = {f"{other}_request": spec.request, f"{other}_answer": spec.answer(self._targets)}
+        for schema_name, schema in schemas.items():
+            self.components["schemas"] |= name_objects(schema_name, schema)
+        body: JSONSchema = {"schema": _ref("schemas", f"{other}_request")}
+        if self._row is not None:
+            body["example"] = spec.example(self._row)
+        self.components["requestBodies"][other] = {"required": True, "content": {"application/json": body}}
+        self.components["responses"][f"{other}_200"] = {
+            "description": spec.summary,
+            "headers": self._response_headers([]),
+            "content": {"application/json": {"schema": _ref("schemas", f"{other}_answer")}},
+        }
+        responses = {**predict["responses"], "200": _ref("responses", f"{other}_200")}
+        parameters = [_ref("parameters", "X-Request-ID"), *_path_parameters(path)]
+        post = {
+            **predict,
+            "operationId": other,
+            "summary": spec.summary,
+            "parameters": parameters,
+            "requestBody": _ref("requestBodies", other),
+            "responses": responses,
+        }
+        self.paths.setdefault(path, {"post": post})
+
+    def _paths(self, dialect: Dialect, spec: OpenAPISpec) -> Iterator[str]:
         """Yield the paths, relative to the mount point, on which the deployment accepts rows."""
         is_named = self._is_only or _is_named_in_body(getattr(dialect, "request_template", None))
-        values = {
-            "{deployment}": self._description.name,
-            "{version}": quote(self._description.version, safe=""),
-        }
         for route in dialect.routes:
-            accepts_rows = route.method == "POST" and route.handler is None
+            accepts_rows = (
+                route.method == "POST" and route.handler is None and route.path not in spec.operations
+            )
             if accepts_rows and (is_named or "{deployment}" in route.path):
-                path = route.path or "/"
-                for variable, value in values.items():
-                    path = path.replace(variable, value)
-                yield path
+                yield self._fill(route.path or "/")
         if dialect.name == "simple" and self._description.endpoint is not None:
             yield self._description.endpoint
+
+    def _fill(self, path: str) -> str:
+        """Return *path* with the name and the version of the deployment."""
+        path = path.replace("{deployment}", self._description.name)
+        return path.replace("{version}", quote(self._description.version, safe=""))
 
     def _security(self, spec: OpenAPISpec) -> dict[str, Any]:
         if not self._keyed:

@@ -5,7 +5,7 @@ from .columns import Column, Kind
 from .csv_decoder import CSV
 from .images import ImageSpec
 from .json_columns import rows_from_columns
-from .passthrough import read_passthrough_columns, read_sent_values
+from .passthrough import read_passthrough_columns, read_sent_rows
 from .schema import Schema
 from .schema_options import SchemaOptions
 from .split_rows import SplitRows, columns_to_records
@@ -22,7 +22,7 @@ __all__ = [
     "Table",
     "columns_to_records",
     "read_passthrough_columns",
-    "read_sent_values",
+    "read_sent_rows",
     "rows_from_columns",
     "write_csv",
 ]

@@ -70,6 +70,39 @@ def read_sent_values(rows: object, names: Sequence[str]) -> dict[str, list[Any]]
     return {name: [to_json_value(row.get(name)) for row in records] for name in sent}
 
 
+def read_sent_rows(rows: object, names: Sequence[str], indices: Sequence[int]) -> Sequence[Mapping[str, Any]]:
+    """Return some rows as they were sent: values by column name, some of them as raw JSON.
+
+    Rows in a form without names and types of its own, such as an array or a DataFrame, are empty.
+
+    Args:
+        rows: Rows that the schema has already validated, in any form.
+        names: Names of all columns of the schema, in their order.
+        indices: Indices of the rows, in ascending order.
+    """
+    if isinstance(rows, bytes | msgspec.Raw):
+        records: Sequence[Mapping[str, Any]] = _to_raw_rows(rows)
+    elif isinstance(rows, CSV):
+        return _read_csv_rows(rows, indices)
+    elif isinstance(rows, SplitRows):
+        records = SplitRows(names if rows.columns is None else rows.columns, rows.data).records(())
+    else:
+        records = [rows] if isinstance(rows, Mapping) else rows  # type: ignore[assignment]
+        if not isinstance(records, list | tuple) or not all(isinstance(row, Mapping) for row in records):
+            return [{} for _ in indices]
+    return [records[index] for index in indices]
+
+
+def _read_csv_rows(rows: CSV, indices: Sequence[int]) -> list[dict[str, msgspec.Raw]]:
+    lines = iter_records(CSV(rows.raw.rstrip(b"\r\n"), rows.header))
+    header, selected = next(lines), set(indices)
+    return [
+        {name: _cell_to_json(text) for name, text in zip(header, row, strict=True)}
+        for index, row in enumerate(lines)
+        if index in selected
+    ]
+
+
 def first_value(rows: Any, name: str) -> str | float | None:
     """Return the first row's value in a column, or None if it is neither text nor a number.
 

@@ -58,6 +58,7 @@ class Schema:
         self.has_images = any(column.kind == "image" for column in self.columns)
         self._decoder = Decoder(self.columns, options)
         self._csv = CSVDecoder(self.columns, options)
+        self._columns_alone: dict[str, Schema] = {}
 
     @classmethod
     def of(cls, **columns: ColumnSpec) -> "Schema":
@@ -259,6 +260,17 @@ class Schema:
             return self._csv.read_header([str(name) for name in columns])
         check_row_count(records, max_rows)
         return validate_rows(self.columns, records, self.options)
+
+    def read_column(self, column: Column, values: Sequence[object]) -> Table:
+        """Validate JSON *values* of one *column* of the schema, and return them as a table of this column.
+
+        Raises:
+            InvalidValues: A value breaks a rule of the column. The error has its index in *values*.
+        """
+        alone = self._columns_alone.get(column.name)
+        if alone is None:
+            alone = self._columns_alone[column.name] = Schema([column], self.options)
+        return alone.read(msgspec.json.encode([{column.name: value} for value in values]))
 
     def iter_csv(self, raw: bytes | CSV, rows: int = ROWS) -> Iterator[Table]:
         """Validate CSV that is too large for a single table, and iterate over it in parts.

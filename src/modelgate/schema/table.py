@@ -104,6 +104,21 @@ class Table:
         texts = [list(chain.from_iterable(parts)) for parts in zip(*(t.texts for t in tables), strict=True)]
         return cls(first._columns, np.concatenate([table.numbers for table in tables]), texts)
 
+    def cross(self, values: "Table") -> "Table":
+        """Return a table with all rows for each row of *values*, which replaces the values of its columns.
+
+        The first rows are those for the first row of *values*.
+        """
+        numbers = np.tile(self.numbers, (len(values), 1))
+        texts = [list(cells) * len(values) for cells in self.texts]
+        for name, (column, source) in values._locate().items():
+            index = self._locate()[name][1]
+            if column.numeric:
+                numbers[:, index] = np.repeat(values.numbers[:, source], len(self))
+            else:
+                texts[index] = [cell for cell in values.texts[source] for _ in range(len(self))]
+        return Table(self._columns, numbers, texts)
+
     def slice(self, start: int, stop: int) -> "Table":
         """Return the rows from *start* up to *stop*, without warnings."""
         texts = [cells[start:stop] for cells in self.texts]

@@ -16,7 +16,8 @@ from ...explanations.describe import describe_rows
 from ...flow import Flow, Handler, run
 from ...inference import Output, Prediction, Predictor
 from ...inference.explained import explained_numbers
-from ...schema import Table, read_sent_values
+from ...schema import Table, read_sent_rows
+from ...schema.coerce import to_json_value
 from ..query import Query
 from .validate import is_large
 
@@ -56,15 +57,18 @@ def _add_explanations(
         read_numbers = partial(explained_numbers, predictor, table, prediction)
         numbers = yield from predictor.call(read_numbers, seconds, len(table))
         targets = _targets(prediction.outputs, numbers, explain)
-        selected = np.logical_or.reduce([target.selected for target in targets])
-        attributed = table if selected.all() else table.select(selected)
-        method, strengths = yield from _attribute(predictor, attributed, numbers[selected])
+        selected = targets[0].selected
+        for target in targets[1:]:
+            selected = selected | target.selected
+        if not selected.all():
+            table, numbers = table.select(selected), numbers[selected]
+        method, strengths = yield from _attribute(predictor, table, numbers)
     except AnswerableError:
         raise
     except Exception as error:
         raise PredictionError from error
     described = _Described(query, explain, selected, method, strengths)
-    if len(attributed) > _MANY_ROWS or is_large(query.rows):
+    if len(table) > _MANY_ROWS or is_large(query.rows):
         yield from run(described.set_explanations, targets)
     else:
         described.set_explanations(targets)
@@ -158,9 +162,11 @@ class _Described:
         strengths: Numbers,
     ) -> None:
         assert query.table is not None and query.predictor is not None
+        assert query.predictor.explainer is not None
         self._rows, self._table = query.rows, query.table
-        self._names = query.predictor.schema.names
-        self._columns = list(query.table)
+        self._schema = query.predictor.schema
+        self._columns = query.predictor.explainer.columns
+        self._unlisted = query.predictor.explainer.unlisted
         self._explain = explain
         self._positions = np.flatnonzero(selected)
         self._method = method
@@ -179,30 +185,31 @@ class _Described:
         ]
         # Rows among the attributed ones, because several outputs share one attribution.
         chosen = np.flatnonzero(target.selected[self._positions])
-        rows = self._positions[chosen].tolist()
+        rows, chosen_list = self._positions[chosen].tolist(), chosen.tolist()
         strengths = self._strengths[chosen, :, target.indices[rows]]
         described = describe_rows(
             [explanations[row] for row in rows],
             strengths,
             self._columns,
-            lambda row, column: self._value(rows[row], self._columns[column]),
+            lambda row, column: self._value(chosen_list[row], column),
             self._explain,
+            self._unlisted,
         )
         for row, explanation in zip(rows, described, strict=True):
             explanations[row] = explanation
         return explanations
 
-    def _value(self, row: int, column: str) -> Any:
-        """Return the value of a column as it was sent, or the schema's default if it was not sent."""
-        sent = self._sent.get(column)
-        if sent is None:
-            return self._validated[row][column]
-        value = sent[row]
-        return msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else value
+    def _value(self, position: int, column: int) -> Any:
+        """Return a value of the attributed row at *position*: as it was sent, or else as the model got it."""
+        name = self._columns[column]
+        value = self._sent[position].get(name, msgspec.UNSET)
+        if value is msgspec.UNSET:
+            return self._validated[self._positions[position]][name]
+        return msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else to_json_value(value)
 
     @cached_property
-    def _sent(self) -> Mapping[str, Sequence[Any]]:
-        return read_sent_values(self._rows, self._names)
+    def _sent(self) -> Sequence[Mapping[str, Any]]:
+        return read_sent_rows(self._rows, self._schema.names, self._positions.tolist())
 
     @cached_property
     def _validated(self) -> list[dict[str, Any]]:
