@@ -183,6 +183,8 @@ class Prediction(msgspec.Struct, eq=False):
         warnings: Warnings for the caller about rows that passed validation.
         passthrough_columns: Values of the columns of `Query.passthrough_columns`, as raw JSON.
         humility: Humility rules that each row has triggered; None if the deployment has no rules.
+        context: For each row, the place of its values in the training data, see
+            `modelgate.inference.context.describe_rows`; None if it was not requested.
         curve: Grid to whose points the rows belong, if the prediction is a response curve.
     """
 
@@ -191,6 +193,7 @@ class Prediction(msgspec.Struct, eq=False):
     warnings: Sequence[str] = ()
     passthrough_columns: Mapping[str, Sequence[msgspec.Raw]] | None = None
     humility: Sequence[Sequence[TriggeredRule]] | None = None
+    context: Sequence[Mapping[str, Any]] | None = None
     curve: Curve | None = None
 
     def __len__(self) -> int:
