@@ -517,7 +517,6 @@ def test_datarobot_key_must_fit_a_header(wrong):
 
 BOTH = "passthroughColumns and passthroughColumnsSet cannot both be passed in one request"
 EXPLANATIONS = "prediction explanations are not available for this deployment"
-TIME_SERIES = "time series predictions are not available for this deployment"
 
 
 @pytest.mark.parametrize(
@@ -549,14 +548,6 @@ TIME_SERIES = "time series predictions are not available for this deployment"
                 " for this deployment"
             ),
         ),
-        ("forecastPoint=1961-01-01T00:00:00", 422, f"'forecastPoint': {TIME_SERIES}"),
-        (
-            "relaxKnownInAdvanceFeaturesCheck=True",
-            422,
-            f"'relaxKnownInAdvanceFeaturesCheck': {TIME_SERIES}",
-        ),
-        ("predictionsStartDate=1900-01-01", 422, f"'predictionsStartDate': {TIME_SERIES}"),
-        ("predictionsEndDate=1900-01-01", 422, f"'predictionsEndDate': {TIME_SERIES}"),
     ],
 )
 def test_query_parameter_errors(interface, query, status, message):

@@ -61,5 +61,7 @@ def sales_rows(stores=3, days=730, start="2016-01-01", seed=0):
             promo = int(random.random() < 0.15)
             noise = 0.5 * noise + 0.03 * random.normal()
             pattern = 1 + 0.3 * np.sin(2 * np.pi * day / 7) + 0.2 * promo + day / 3000 + noise
-            rows.append({"date": date, "store": store, "sales": 1000.0 * store * pattern, "promo": promo})
+            rows.append(
+                {"date": date, "store": store, "sales": float(1000 * store * pattern), "promo": promo}
+            )
     return rows

@@ -134,6 +134,7 @@ class LiveDeployment:
             targets,
             function=callable(deployment.model) and not hasattr(deployment.model, "predict"),
             endpoint=deployment.endpoint,
+            time_series=(yield from self.model.time_series()),
         )
 
     def version(self) -> Flow[str]:

@@ -23,7 +23,6 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -32,6 +31,7 @@ from ..codecs.json import decode_json
 from ..codecs.npy import read_npy
 from ..errors import AnswerableError, InvalidInput, UnsupportedMediaType
 from ..flow import Flow
+from ..forecasting import ForecastOptions
 from ..http import Request, Response, credentials_from_headers
 from ..http.body import decode_json_off_loop, parse_off_loop, read_body, read_json_raw
 from ..http.negotiation import best_media_type
@@ -39,7 +39,9 @@ from ..http.routing import Route
 from ..inference import Prediction, Target
 from ..schema import CSV, SplitRows
 from ..scoring import Query
+from . import native_forecast
 from ._errors import problem_response
+from ._forecast import split_forecast_options
 from .native_rows import ENCODERS, JSON
 from .openapi_spec import (
     DETAILS,
@@ -141,7 +143,7 @@ class Native:
             MalformedBody: The body is not in the format of its content type.
             UnsupportedMediaType, BodyTooLarge: See `modelgate.http.body.read_body`.
         """
-        passthrough = _parse_options(request.query_string) if request.query_string else None
+        forecast, passthrough = _parse_options(request.query_string) if request.query_string else (None, None)
         content_type = request.headers.get("content-type") or JSON
         # Parsing the media type of most requests would only take time.
         kind, parameters = (JSON, {}) if content_type == JSON else media_type(content_type)
@@ -150,7 +152,7 @@ class Native:
         else:
             rows = yield from _read_other_rows(request, kind, parameters)
         single = isinstance(rows, bytes) and rows[:1] == b"{"
-        return Query(rows, single=single, max_rows=None, passthrough_columns=passthrough)
+        return Query(rows, single=single, max_rows=None, passthrough_columns=passthrough, forecast=forecast)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
         """Encode the prediction of each row in the media type that the caller accepts, by default JSON."""
@@ -159,14 +161,26 @@ class Native:
         members = {"model_version": query.predictor.version, "request_id": request.id}
         encode = partial(ENCODERS[kind], prediction)
         body = encode(members, single=query.single) if kind == JSON else encode()
-        charset = "; charset=utf-8" if kind == "text/csv" else ""
-        return Response(
-            200, body, [("content-type", kind + charset), ("x-model-version", query.predictor.version)]
-        )
+        return _respond(kind, body, query)
+
+    def encode_forecast(self, request: Request, query: Query, prediction: Prediction) -> Response:
+        """Encode the predicted rows of a forecaster, see `modelgate.dialects.native_forecast`."""
+        assert query.predictor is not None
+        kind = best_media_type(request.headers.get("accept"), tuple(native_forecast.ENCODERS))
+        members = {"model_version": query.predictor.version, "request_id": request.id}
+        return _respond(kind, native_forecast.ENCODERS[kind](prediction, members), query)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
         """Encode the error as problem details (RFC 9457), with details such as ``missing_columns``."""
         return problem_response(error, request.id)
+
+
+def _respond(kind: str, body: bytes, query: Query) -> Response:
+    assert query.predictor is not None
+    charset = "; charset=utf-8" if kind == "text/csv" else ""
+    return Response(
+        200, body, [("content-type", kind + charset), ("x-model-version", query.predictor.version)]
+    )
 
 
 def _read_json_rows(request: Request) -> Flow[bytes]:
@@ -203,9 +217,13 @@ def _join_lines(raw: bytes) -> bytes:
     return b"[" + b",".join(map(bytes, lines)) + b"]"
 
 
-def _parse_options(query_string: str) -> Sequence[str]:
-    options = parse_qsl(query_string, keep_blank_values=True)
-    for name, _ in options:
+def _parse_options(query_string: str) -> tuple[ForecastOptions | None, Sequence[str] | None]:
+    """Return the options of forecasts, and the columns to echo."""
+    forecast, others = split_forecast_options(query_string, native_forecast.OPTIONS)
+    for name, _ in others:
         if name != "passthrough":
-            raise InvalidInput(f"The query string has the option {name!r}: the only option is passthrough")
-    return [value for _, value in options]
+            raise InvalidInput(
+                f"The query string has the option {name!r}: the only option is passthrough, and for forecasts"
+                f" {', '.join(native_forecast.OPTIONS)}"
+            )
+    return forecast, [value for _, value in others] or None

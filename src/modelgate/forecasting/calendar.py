@@ -91,7 +91,7 @@ class Grid:
     def keys(self, positions: npt.NDArray[np.int64]) -> Keys:
         """Return the dates at *positions*."""
         if not self._months:
-            return positions * np.int64(self._microseconds) + self._origin
+            return positions * self._microseconds + self._origin
         months = self._first_month + positions * self._months
         days = np.minimum(self._day, _last_days(months)) - 1
         keys: Keys = (_first_days(months) + days) * _MICROSECONDS["D"] + self._time

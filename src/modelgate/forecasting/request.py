@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,8 @@ import numpy.typing as npt
 from .forecaster import Future, Window
 
 __all__ = ["ForecastRequest", "ForecastRows"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +38,13 @@ class ForecastRows:
 
     def __len__(self) -> int:
         return len(self.row_ids)
+
+    def select(self, cells: Sequence[T], default: T) -> list[T]:
+        """Return the cells of the predicted rows. *cells* has one for each submitted row.
+
+        A row that was not sent gets *default*.
+        """
+        return [cells[row] if row < self.sent else default for row in self.row_ids.tolist()]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

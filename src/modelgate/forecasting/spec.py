@@ -14,7 +14,6 @@ from .calendar import Step, parse_step
 __all__ = ["TimeSeriesSpec"]
 
 _LONGEST = 10_000
-_MAX_TEXT = 64
 
 
 class TimeSeriesSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
@@ -108,7 +107,10 @@ class TimeSeriesSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     def schema(self) -> Schema:
         """Return the schema of a request's rows, which are history and rows to predict."""
-        columns = [Column(self.date_column, "text", max_length=_MAX_TEXT, description=self._date_description)]
+        date = f"Date in ISO 8601; a row of a series follows the one before by {self.step}"
+        columns = [
+            Column(self.date_column, "text", max_length=64, description=date, typical_value="2024-01-06")
+        ]
         if self.series_id is not None:
             columns.append(Column(self.series_id, "any", description="Name or number of the series"))
         target = "Value to predict; null in the rows to predict"
@@ -118,10 +120,6 @@ class TimeSeriesSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             for name in self.known_in_advance
         ]
         return Schema(columns)
-
-    @property
-    def _date_description(self) -> str:
-        return f"Date in ISO 8601; a row of a series follows the one before by {self.step}"
 
 
 def _is_pair(value: object) -> bool:

@@ -18,6 +18,7 @@ from ..endpoints.metadata import metadata_routes
 from ..endpoints.metrics import MetricsEndpoint
 from ..errors import ConfigurationError, DeploymentUnavailable, error_context
 from ..flow import Flow, WorkerPool, drive, stack
+from ..forecasting import ForecastOptions
 from ..http import PLAIN_JSON, Request, Response
 from ..http.routing import Route, Router
 from ..inference import Prediction
@@ -257,12 +258,15 @@ class Gate:
         if not self._router.add(Route("POST", path), self._dialects["simple"], params):
             raise ConfigurationError(f"endpoint must be a path that is not in use (got {path!r})")
 
-    def score(self, name: str, rows: Any, *, timeout: float | None = None) -> Prediction:
+    def score(
+        self, name: str, rows: Any, *, forecast: ForecastOptions | None = None, timeout: float | None = None
+    ) -> Prediction:
         """Return the prediction of a deployment for *rows*, without a server, an event loop or a key.
 
         Args:
             name: Deployment name.
             rows: Rows in any form that `modelgate.Schema.read` accepts.
+            forecast: Options of forecasts; None for their defaults, or for a model that does not forecast.
             timeout: Seconds to wait for a model that is being loaded; None to wait until the end of the load.
 
         Raises:
@@ -273,7 +277,8 @@ class Gate:
         """
         if self._poll is not None:
             drive(self._poll.begin())
-        query = Query(rows, deployment=name, load_timeout=math.inf if timeout is None else timeout)
+        load_timeout = math.inf if timeout is None else timeout
+        query = Query(rows, deployment=name, load_timeout=load_timeout, forecast=forecast)
         in_flight = self._catalog.require(name).in_flight
         try:
             try:

@@ -10,6 +10,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ..forecasting import ForecastRows
+
 __all__ = [
     "NonFiniteError",
     "Output",
@@ -64,6 +66,8 @@ class Output(msgspec.Struct, eq=False):
             returns none.
         positive: Index of the positive one of two classes. *threshold* applies to its probability.
         threshold: Minimum probability for predicting the positive class; None for the labels of the model.
+        intervals: Prediction intervals by level in percent, such as ``"90"``: arrays of shape (rows, 2) with the
+            lower and the upper limits. None if none were requested, or for labels.
     """
 
     name: str
@@ -72,6 +76,7 @@ class Output(msgspec.Struct, eq=False):
     probabilities: npt.NDArray[np.float64] | None = None
     positive: int = 1
     threshold: float | None = None
+    intervals: Mapping[str, npt.NDArray[np.float64]] | None = None
 
     def split(self, bounds: "Sequence[tuple[int, int]]") -> "list[Output]":
         """Return parts of the output: rows ``[start:stop]`` for each pair (start, stop) of *bounds*."""
@@ -102,12 +107,15 @@ class Prediction(msgspec.Struct, eq=False):
         cache_hit: Whether the model was in the cache; None if no cache was used.
         warnings: Warnings for the caller about rows that passed validation.
         passthrough_columns: Values of the columns of `Query.passthrough_columns`, as raw JSON.
+        forecast: Series and dates of the predictions of a forecaster, which are not one per row of the
+            request; None for other models.
     """
 
     outputs: list[Output]
     cache_hit: bool | None = None
     warnings: Sequence[str] = ()
     passthrough_columns: Mapping[str, Sequence[msgspec.Raw]] | None = None
+    forecast: ForecastRows | None = None
 
     def __len__(self) -> int:
         return len(self.values)

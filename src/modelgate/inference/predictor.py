@@ -13,7 +13,11 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import AnswerableError, ConfigurationError, RequestError
-from ..flow import Flow, Wait, WorkerPool, in_main_thread, run, run_coroutine
+from ..flow import Flow, Wait, WorkerPool, in_main_thread, isolate_errors, run, run_coroutine
+from ..forecasting import ForecastRequest
+from ..forecasting.example import example_rows
+from ..forecasting.forecaster import Forecaster, is_forecaster
+from ..forecasting.read_request import read_request
 from ..models.file_readers import check_opens_no_files
 from ..models.sklearn_config import Config, current_sklearn_config, sklearn_config
 from ..schema import Schema, Table
@@ -23,6 +27,7 @@ from .batching.batcher import Batcher
 from .decision import DecisionRule
 from .estimator import Estimator
 from .first_prediction import try_prediction
+from .forecast import ForecastFunction
 from .model_metrics import LIGHT, LatencyEstimator, ModelMetrics
 from .nonfinite import NullNonFinite, prediction_error
 from .plans import Plan
@@ -35,8 +40,8 @@ class Predictor:
     """Scores tables with *model*.
 
     Args:
-        model: Fitted estimator with ``predict``, or a function of a `Table`, sync or async, that returns an
-            array, a list, values by output name, or a `Prediction`.
+        model: Fitted estimator with ``predict``; a function of a `Table`, sync or async, that returns an
+            array, a list, values by output name, or a `Prediction`; or a `Forecaster`.
         schema: Schema of the tables; None to infer it from the estimator.
         columns: Columns of that schema to change, see `Schema.with_columns`.
         target: Name of the target, or of each output.
@@ -59,6 +64,7 @@ class Predictor:
             ``"texts"``; None to detect it.
 
     Attributes:
+        forecaster: The model if it is a `Forecaster`; otherwise None.
         nullable: Whether predictions may be null.
         size: Size in bytes of the file or folder that the model was loaded from.
         decision: Decision rule for the predictions; None to keep those of the model.
@@ -100,7 +106,8 @@ class Predictor:
         if self._workers is not None:
             self._metrics.queues.add(self._workers)
         self._latency = LatencyEstimator() if inline is None else None
-        self._function: Callable[[Table], Any]
+        self._function: Callable[[Any], Any]
+        self.forecaster: Forecaster | None = None
         self._config: Config = None
         self._async = inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
         if isinstance(model, type):
@@ -109,7 +116,12 @@ class Predictor:
                 " create an instance and fit it"
             )
         check_opens_no_files(model)
-        if hasattr(model, "predict"):
+        if is_forecaster(model):
+            self.forecaster, self.target = model, model.spec.target
+            self.schema = (schema or model.spec.schema()).with_columns(columns)
+            self._function = ForecastFunction(model, nullable=self.nullable)
+            self._config = current_sklearn_config()
+        elif hasattr(model, "predict"):
             self.schema = (schema or Schema.from_model(model)).with_columns(columns)
             name = model_id or type(model).__name__
             self._sample = _read_sample(self.schema, sample)
@@ -124,12 +136,7 @@ class Predictor:
                 input=input,
             )
         elif callable(model):
-            if input is not None:
-                raise ConfigurationError(
-                    f"input must be None for a function, which gets a Table (got {input!r})"
-                )
-            if plans == "onnx":
-                raise ConfigurationError("plans must be True or False for a function (got 'onnx')")
+            _check_function_options(input, plans)
             if schema is None:
                 raise ConfigurationError(
                     f"schema must be a Schema for the function {model!r} (got None): set schema=Schema.of(…)"
@@ -162,6 +169,8 @@ class Predictor:
                 warnings.simplefilter("ignore")
                 outputs = self._function(self.schema.read(self.schema.example)).outputs
                 return [Target.from_output(output) for output in outputs]
+        if self.forecaster is not None:
+            return [Target(self.forecaster.spec.target, number=True)]
         return [Target(name) for name in ([self.target] if isinstance(self.target, str) else self.target)]
 
     @property
@@ -191,6 +200,8 @@ class Predictor:
             ConfigurationError: *example* does not match the schema, or the model cannot score.
         """
         is_estimator = isinstance(self._function, Estimator)
+        if self.forecaster is not None:
+            return self._try_forecast(self.forecaster)
         if example is None and not is_estimator:
             return None
         try:
@@ -204,8 +215,21 @@ class Predictor:
             self.targets = [Target.from_output(output) for output in prediction.outputs]
         return None
 
-    def predict(self, table: Table) -> Flow[Prediction]:
+    def _try_forecast(self, forecaster: Forecaster) -> str | None:
+        """Predict the example of *forecaster*, or generated rows. See `warm`."""
+        try:
+            request = read_request(self.schema.read(example_rows(forecaster)), forecaster)
+            isolate_errors(self._score, request)
+        except Exception as error:
+            if not getattr(forecaster, "example", None):
+                return f"the forecaster rejected generated rows ({error!r})"
+            raise ConfigurationError(f"model must be able to predict its example (got {error!r})") from error
+        return None
+
+    def predict(self, table: Table | ForecastRequest) -> Flow[Prediction]:
         """Return the prediction for *table*. The model is not called for a table without rows.
+
+        A `Forecaster` gets a request instead of a table.
 
         Raises:
             PredictionError: The model raised an error or returned an invalid prediction. The ``__cause__``
@@ -217,7 +241,7 @@ class Predictor:
             return Prediction([_empty_output(target) for target in (yield from run(lambda: self.targets))])
         try:
             if self.batcher is not None:
-                return (yield from self.batcher.predict(table))
+                return (yield from self.batcher.predict(table))  # type: ignore[arg-type]
             if self._workers is None and not self._async:
                 return self._measure(table)
             return (yield self._wait_for_call(table))  # type: ignore[no-any-return]
@@ -226,19 +250,19 @@ class Predictor:
         except Exception as error:
             raise prediction_error(error) from error
 
-    def _score(self, table: Table) -> Prediction:
+    def _score(self, table: Any) -> Prediction:
         if isinstance(self._function, Estimator):
             return self._function(table)
         with sklearn_config(self._config):
             return self._to_prediction(self._function(table), table)
 
-    def _score_blocking(self, table: Table) -> Prediction:
+    def _score_blocking(self, table: Any) -> Prediction:
         if not self._async:
             return self._score(table)
         result = run_coroutine(partial(self._function, table))
         return self._to_prediction(result, table)
 
-    def _to_prediction(self, result: Any, table: Table) -> Prediction:
+    def _to_prediction(self, result: Any, table: Table | ForecastRequest) -> Prediction:
         """Convert the result of a function. The error for an invalid result names the function."""
         try:
             return to_prediction(result, len(table), self.target, nullable=self.nullable)
@@ -246,7 +270,7 @@ class Predictor:
             name = getattr(self.model, "__name__", type(self.model).__name__)
             raise ShapeError(f"{name} returned {describe_result(result)}: {error}") from None
 
-    def _wait_for_call(self, table: Table) -> Wait:
+    def _wait_for_call(self, table: Table | ForecastRequest) -> Wait:
         if self._workers is not None and not self._async:
             call = partial(self._measure, table)
             return self._workers.wait(call, inline_ok=self._is_light(table), rows=len(table))
@@ -258,19 +282,19 @@ class Predictor:
             within=partial(_run_with_timeout, coroutine),
         )
 
-    def _is_light(self, table: Table) -> bool:
+    def _is_light(self, table: Table | ForecastRequest) -> bool:
         # A model that was light before may hang now, and must not block the event loop.
         metrics, latency = self._metrics, self._latency
         hangs = metrics.running and metrics.stuck(LIGHT)
         return latency is not None and latency.is_light(len(table)) and not hangs
 
-    def _measure(self, table: Table) -> Prediction:
+    def _measure(self, table: Table | ForecastRequest) -> Prediction:
         prediction, elapsed = self._metrics.measure("unbatched", len(table), self._score, table)
         if self._latency is not None:
             self._latency.record(elapsed, len(table))
         return prediction
 
-    async def _measure_async(self, table: Table) -> Prediction:
+    async def _measure_async(self, table: Table | ForecastRequest) -> Prediction:
         metrics, started_at, failed = self._metrics, perf_counter(), True
         try:
             try:
@@ -289,6 +313,16 @@ class Predictor:
             metrics.running.discard(started_at)
             raise
         return prediction
+
+
+def _check_function_options(
+    input: InputForm | None,  # noqa: A002  a word for users
+    plans: bool | Literal["onnx"],
+) -> None:
+    if input is not None:
+        raise ConfigurationError(f"input must be None for a function, which gets a Table (got {input!r})")
+    if plans == "onnx":
+        raise ConfigurationError("plans must be True or False for a function (got 'onnx')")
 
 
 def _read_sample(schema: Schema, sample: Sequence[Mapping[str, Any]]) -> Table | None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..forecasting import TimeSeriesSpec
 from ..inference import Target
 from ..schema import Schema
 
@@ -21,6 +22,7 @@ class Description:
         targets: Predicted targets. For a function, all except their names may be unknown.
         function: Whether the model is a function, which may have side effects.
         endpoint: Additional path of the deployment, see `Deployment`; None if it has no such path.
+        time_series: Columns and windows of a forecaster; None for other models.
     """
 
     name: str
@@ -30,3 +32,4 @@ class Description:
     targets: Sequence[Target]
     function: bool = False
     endpoint: str | None = None
+    time_series: TimeSeriesSpec | None = None

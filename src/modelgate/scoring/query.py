@@ -7,6 +7,7 @@ import msgspec
 
 from ..flow import Flow
 from ..flow.timing import Timing
+from ..forecasting import ForecastOptions
 from ..inference import Predictor
 from ..schema import Table
 
@@ -34,6 +35,7 @@ class Query(msgspec.Struct, eq=False):
         passthrough_columns: Columns to echo back; ``"all"`` for all columns, None for none.
         on_rows: Checks that are called with the number of validated rows, and may reject the query.
         timing: Timing of the phases of the request; None if it is not measured.
+        forecast: Options of forecasts; None if the request has none.
         load_timeout: Number of seconds to wait for a model that is being loaded, see `ModelCache.get`.
     """
 
@@ -51,3 +53,4 @@ class Query(msgspec.Struct, eq=False):
     caller: str | None = None
     timing: Timing | None = None
     load_timeout: float | None = None
+    forecast: ForecastOptions | None = None

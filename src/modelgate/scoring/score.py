@@ -11,6 +11,7 @@ from ..inference.nonfinite import NullNonFinite
 from ..inference.predictor import Predictor
 from ..schema import Schema
 from ..schema.model_input import InputForm
+from .forecast import forecast
 from .layers.rounding import Round
 from .layers.validate import Validate
 from .query import Query
@@ -30,7 +31,7 @@ def score(
     """Score *rows* with *model*. As in a gate, rows are validated and predicted numbers can be rounded.
 
     Args:
-        model: Fitted estimator, or a function of a `Table`.
+        model: Fitted estimator, a function of a `Table`, or a `Forecaster`.
         rows: A mapping, a sequence of mappings, an array, a DataFrame or raw JSON, see `modelgate.Schema.read`.
         schema: Schema of the input; None to infer it from the estimator.
         target: Name of the target, or of each output.
@@ -50,7 +51,10 @@ def score(
 def predict(query: Query) -> Flow[Prediction]:
     """Score the table of *query*, and apply `Predictor.decision`. This is the innermost scoring handler."""
     assert query.predictor is not None and query.table is not None
-    flow = query.predictor.predict(query.table)
+    if query.predictor.forecaster is None and query.forecast is None:
+        flow = query.predictor.predict(query.table)
+    else:
+        flow = forecast(query)
     if query.timing is not None:
         flow = _measure(flow, query.timing)
     rule = query.predictor.decision

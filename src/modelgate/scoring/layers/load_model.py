@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from ...errors import DeploymentLoading, DeploymentUnavailable, NotFound
 from ...flow import Flow, Handler, run
+from ...forecasting import TimeSeriesSpec
 from ...inference import Prediction, Target
 from ...inference.predictor import Predictor
 from ...schema import Schema
@@ -29,11 +30,13 @@ class ModelMetadata(NamedTuple):
         schema: Schema of the input.
         targets: Predicted targets; None if the metadata lacks them. Then only the loaded model has them.
         version: Version of the model.
+        time_series: Columns and windows of a forecaster; None for other models.
     """
 
     schema: Schema
     targets: Sequence[Target] | None
     version: str
+    time_series: TimeSeriesSpec | None = None
 
 
 class LoadModel:
@@ -125,6 +128,13 @@ class LoadModel:
     def version(self) -> Flow[str]:
         """Return the version of the model."""
         return (yield from self._model_or_metadata(Query(b""))).version
+
+    def time_series(self) -> Flow[TimeSeriesSpec | None]:
+        """Return the columns and windows of a forecaster, or None for another model."""
+        described = yield from self._model_or_metadata(Query(b""))
+        if isinstance(described, ModelMetadata):
+            return described.time_series
+        return None if described.forecaster is None else described.forecaster.spec
 
     def ready(self) -> Flow[None]:
         """Load the model if it has never been loaded, or if the last load failed.

@@ -24,7 +24,8 @@ _Results: TypeAlias = TTLCache[Hashable, Prediction]
 
 
 class ResultCache:
-    """Scoring layer that caches the predictions of single rows. It does not cache queries of several rows.
+    """Scoring layer that caches the predictions of single rows. It does not cache queries of several rows, or
+    forecasts.
 
     The key of a prediction consists of the predictor and the validated row. So a prediction is never returned
     for another deployment, or after the model has been reloaded.
@@ -57,7 +58,7 @@ class ResultCache:
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         assert query.table is not None and query.predictor is not None
-        if len(query.table) != 1:
+        if len(query.table) != 1 or query.predictor.forecaster is not None:
             return (yield from call_next(query))
         key = _row_key(query.table)
         with self._lock:
