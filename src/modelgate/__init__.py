@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         UnsupportedMediaType,
     )
     from .flow import Flow, Handler, Layer, Wait, WorkerPool, adrive, drive, run, stack
+    from .forecasting import DirectForecaster, Forecaster, ForecastOptions, TimeSeriesSpec
     from .gate import Gate
     from .http import CallNext, Request, Response
     from .inference import Output, Prediction, Predictor
@@ -85,9 +86,12 @@ __all__ = [
     "DeploymentInactive",
     "DeploymentLoading",
     "DeploymentUnavailable",
+    "DirectForecaster",
     "Flow",
     "FolderStore",
     "Forbidden",
+    "ForecastOptions",
+    "Forecaster",
     "Gate",
     "Handler",
     "HttpsOnly",
@@ -133,6 +137,7 @@ __all__ = [
     "StoreError",
     "Table",
     "Threshold",
+    "TimeSeriesSpec",
     "TrustedProxies",
     "Unauthorized",
     "UnknownColumns",
@@ -155,6 +160,7 @@ _PACKAGES = (
     "flow",
     "http",
     "schema",
+    "forecasting",
     "models",
     "inference",
     "scoring",

@@ -135,6 +135,7 @@ class LiveDeployment:
             function=callable(deployment.model) and not hasattr(deployment.model, "predict"),
             endpoint=deployment.endpoint,
             time_series=(yield from self.model.time_series()),
+            example=self.model.example_in_memory(),
         )
 
     def version(self) -> Flow[str]:

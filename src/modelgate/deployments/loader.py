@@ -170,7 +170,8 @@ class Loader:
         schema = deployment.schema or deployment.adapt_schema(metadata.schema)
         schema = schema.with_columns(deployment.columns)
         version = deployment.version or manifest.version
-        return ModelMetadata(schema, list(map(Target, names, manifest.classes)), version)
+        targets = list(map(Target, names, manifest.classes))
+        return ModelMetadata(schema, targets, version, manifest.time_series)
 
     def _read_metadata(self, deployment: Deployment) -> PackageMetadata | None:
         path = deployment.path

@@ -10,8 +10,24 @@ from ..http import Request, Response
 from ..inference import Prediction
 from ..scoring import Query
 from .base import Dialect
+from .openapi_spec import JSONSchema
 
-__all__ = ["forecast_encoder", "split_forecast_options"]
+__all__ = ["can_forecast", "forecast_encoder", "forecast_parameters", "split_forecast_options"]
+
+_DATE: JSONSchema = {"type": "string", "description": "Date in ISO 8601"}
+_BOOLEAN: JSONSchema = {"type": "boolean"}
+_PARAMETERS: Mapping[str, tuple[str, JSONSchema]] = {
+    "forecast_point": (
+        "Date after which to predict; by default the latest date for which all series have history",
+        _DATE,
+    ),
+    "start": ("First date to predict, from all forecast points that the rows allow", _DATE),
+    "end": ("Date before which these predictions end", _DATE),
+    "relax_known_in_advance": ("Accept missing values of columns known in advance", _BOOLEAN),
+    "relax_history": ("Accept missing rows in the history, if the model does", _BOOLEAN),
+    "relax_series": ("Accept series that the model was not trained with, if it can predict them", _BOOLEAN),
+}
+"""Description and schema of the fields of `ForecastOptions`."""
 
 _BOOLEANS = {"true": True, "false": False}
 
@@ -48,6 +64,24 @@ def split_forecast_options(
             options[field] = _BOOLEANS[value.lower()]
     is_default = not any(options.values())
     return None if is_default else ForecastOptions(**options), others
+
+
+def can_forecast(dialect: Dialect) -> bool:
+    """Return whether *dialect* has fields for forecasts."""
+    return hasattr(dialect, "encode_forecast")
+
+
+def forecast_parameters(names: Mapping[str, str]) -> list[JSONSchema]:
+    """Return the OpenAPI parameter objects of the options of forecasts.
+
+    Args:
+        names: Fields of `ForecastOptions` by the names of their parameters.
+    """
+    return [
+        {"name": name, "in": "query", "description": text, "schema": schema}
+        for name, field in names.items()
+        for text, schema in [_PARAMETERS[field]]
+    ]
 
 
 def forecast_encoder(dialect: Dialect) -> Callable[[Request, Query, Prediction], Response]:

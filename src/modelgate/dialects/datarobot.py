@@ -45,7 +45,7 @@ from ..inference import Prediction
 from ..scoring import Query
 from ._errors import PROBLEM, problem_response
 from ._row_body import decode_row_body
-from .datarobot_forecast import forecast_to_csv, forecast_to_json, split_options
+from .datarobot_forecast import FORECAST_OPENAPI_SPEC, forecast_to_csv, forecast_to_json, split_options
 from .datarobot_openapi import OPENAPI_SPEC, RequestLineTooLong
 from .datarobot_rows import rows_to_csv, rows_to_json
 from .request_template import RequestTemplate
@@ -126,6 +126,7 @@ class DataRobot:
     )
     request_template = RequestTemplate(f"{_PREDAPI}/predictions", {"Authorization": "Bearer {key}"}, "{rows}")
     openapi_spec = OPENAPI_SPEC
+    forecast_openapi_spec = FORECAST_OPENAPI_SPEC
 
     def __init__(
         self,
@@ -146,6 +147,7 @@ class DataRobot:
             self.request_template = replace(self.request_template, headers=headers)
             keys = [[*scheme, "datarobot-key"] for scheme in self.openapi_spec.keys]
             self.openapi_spec = replace(self.openapi_spec, keys=keys)
+            self.forecast_openapi_spec = replace(self.forecast_openapi_spec, keys=keys)
         self._escape_formulas = escape_formulas
         self._original_timestamps = original_timestamps
 

@@ -6,17 +6,20 @@ Source: "DataRobot Prediction API", section "Making predictions with time series
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from ..codecs.csv_writer import write_csv
 from ..forecasting import ForecastOptions, TimeSeriesSpec
-from ..inference import Prediction
+from ..inference import Prediction, Target
 from ..schema import columns_to_records
-from ._forecast import split_forecast_options
+from ._forecast import forecast_parameters, split_forecast_options
+from .datarobot_openapi import OPENAPI_SPEC
+from .openapi_spec import ROWS, WARNINGS, JSONSchema, array_schema, number_schema, object_schema
 
-__all__ = ["forecast_to_csv", "forecast_to_json", "split_options"]
+__all__ = ["FORECAST_OPENAPI_SPEC", "forecast_to_csv", "forecast_to_json", "split_options"]
 
 _NAMES = {
     "forecastPoint": "forecast_point",
@@ -31,6 +34,41 @@ _NULL = msgspec.Raw(b"null")
 
 _SECOND_MARK = re.compile(rf"\?(?=(?:{'|'.join(_NAMES)})=)")
 """Question mark instead of ``&``, as in the document's own example of a URL."""
+
+
+def _response_schema(targets: Sequence[Target]) -> JSONSchema:
+    number, text = number_schema(targets[0]), {"type": "string"}
+    interval = object_schema(["low", "high"], low=number, high=number)
+    row = object_schema(
+        [
+            "seriesId",
+            "forecastPoint",
+            "rowId",
+            "timestamp",
+            "predictionValues",
+            "forecastDistance",
+            "prediction",
+        ],
+        seriesId={"type": ["string", "number", "null"]},
+        forecastPoint=text,
+        rowId={"type": "integer"},
+        timestamp=text,
+        predictionValues=array_schema(object_schema(["value", "label"], value=number, label=text)),
+        forecastDistance={"type": "integer"},
+        prediction=number,
+        originalFormatTimestamp=text,
+        predictionIntervals={"type": "object", "additionalProperties": interval},
+        passthroughValues={"type": "object"},
+    )
+    return object_schema(["data"], data=array_schema(row), **WARNINGS)
+
+
+FORECAST_OPENAPI_SPEC = replace(
+    OPENAPI_SPEC,
+    requests={**OPENAPI_SPEC.requests, "application/json": ROWS},
+    answer=_response_schema,
+    parameters=(*OPENAPI_SPEC.parameters, *forecast_parameters(_NAMES)),
+)
 
 
 def split_options(query_string: str) -> tuple[ForecastOptions | None, list[tuple[str, str]]]:

@@ -21,6 +21,7 @@ problem details (RFC 9457).
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -128,6 +129,16 @@ class Native:
                 "schema": array_schema(_TEXT),
             }
         ],
+    )
+
+    forecast_openapi_spec = replace(
+        openapi_spec,
+        requests={
+            **openapi_spec.requests,
+            "application/json": any_of_schema(ROWS, object_schema(["rows"], rows=ROWS)),
+        },
+        answer=native_forecast.response_schema,
+        parameters=[*openapi_spec.parameters, *native_forecast.PARAMETERS],
     )
 
     def credentials(self, request: Request) -> Flow[str | None]:

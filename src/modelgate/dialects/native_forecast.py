@@ -13,13 +13,53 @@ import msgspec
 from ..codecs.csv_writer import write_csv
 from ..codecs.npy import write_npy
 from ..forecasting import ForecastOptions
-from ..inference import Prediction
+from ..inference import Prediction, Target
 from ..schema import columns_to_records
+from ._forecast import forecast_parameters
+from .openapi_spec import WARNINGS, JSONSchema, array_schema, number_schema, object_schema
 
-__all__ = ["ENCODERS", "OPTIONS"]
+__all__ = ["ENCODERS", "OPTIONS", "PARAMETERS", "response_schema"]
 
 OPTIONS = {name: name for name in ForecastOptions.__struct_fields__}
 """Parameters of the query string by name."""
+
+
+PARAMETERS = forecast_parameters(OPTIONS)
+
+_TEXT: JSONSchema = {"type": "string"}
+_INTERVAL: JSONSchema = {
+    "type": "array",
+    "prefixItems": [{"type": "number"}] * 2,
+    "minItems": 2,
+    "maxItems": 2,
+}
+
+
+def response_schema(targets: Sequence[Target]) -> JSONSchema:
+    """Return the JSON Schema of a response with forecasts."""
+    row = object_schema(
+        ["forecast_point", "step", "date", "timestamp", "row", "prediction"],
+        series={"type": ["string", "number"]},
+        forecast_point=_TEXT,
+        step={"type": "integer"},
+        date=_TEXT,
+        timestamp=_TEXT,
+        row={"type": "integer", "description": "Index in the submitted rows, or after them if not submitted"},
+        prediction=number_schema(targets[0]),
+        intervals={
+            "type": "object",
+            "description": "Prediction intervals by level in percent: lower and upper end",
+            "additionalProperties": _INTERVAL,
+        },
+        passthrough={"type": "object"},
+    )
+    return object_schema(
+        ["forecast", "model_version"],
+        forecast=array_schema(row),
+        model_version=_TEXT,
+        request_id=_TEXT,
+        **WARNINGS,
+    )
 
 
 def _encode_json(prediction: Prediction, members: Mapping[str, Any]) -> bytes:

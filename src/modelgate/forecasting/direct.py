@@ -90,7 +90,13 @@ class DirectForecaster:
 
     @classmethod
     def restore(cls, regressor: Any, spec: TimeSeriesSpec, state: DirectState) -> Self:
-        """Return the fitted forecaster that has this regressor and this state."""
+        """Return the fitted forecaster that has this regressor and this state.
+
+        Raises:
+            ConfigurationError: The state does not have residuals for each step of the spec, if it has levels.
+        """
+        if len(state.residuals) != (len(spec.steps) if state.levels else 0):
+            raise ConfigurationError("the residuals must be those of each step of the forecast window")
         forecaster = cls(regressor, spec, levels=state.levels)
         forecaster.state = state
         return forecaster

@@ -176,6 +176,8 @@ class Predictor:
     @property
     def plan(self) -> Plan | str:
         """Plan that replaces the estimator, or the reason why there is none."""
+        if self.forecaster is not None:
+            return "a forecaster"
         return self._function.plan if isinstance(self._function, Estimator) else "a function"
 
     def set_serving(self, serving: bool) -> None:

@@ -33,6 +33,7 @@ MEMBERS = (
     "background.json",
     "statistics.json",
     "example.json",
+    "forecaster.json",
     "model.skops",
     "model.joblib",
     "model.onnx",

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from ..errors import ConfigurationError
+from ..forecasting import TimeSeriesSpec
 from ..schema import Schema
 from ..schema.introspection.infer_columns import outputs_of
 from ..schema.introspection.libraries import is_native_booster
@@ -62,6 +63,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         model: Name of the member that contains the model.
         versions: Versions of Python and of the libraries with which the package was created.
         difference: Measured difference between an ONNX graph and the estimator it was converted from.
+        time_series: Columns, step and windows of a forecaster; None for other models.
         members: Digest and size of every other member, by name.
         format: Format version of the manifest.
     """
@@ -78,6 +80,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     )
     versions: dict[str, str] = {}
     difference: Difference | None = None
+    time_series: TimeSeriesSpec | None = None
     members: dict[str, Member] = {}
     format: Literal[1]
 

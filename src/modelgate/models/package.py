@@ -10,6 +10,8 @@ import msgspec
 import numpy as np
 
 from ..errors import ConfigurationError
+from ..forecasting import DirectForecaster
+from ..forecasting.direct import DirectState
 from ..schema import Schema
 from ..schema.model_input import column_labels
 from ..schema.schema_file import plain
@@ -50,10 +52,10 @@ _SAMPLE = 64
 class ModelPackage:
     """Fitted model, together with everything needed to serve it.
 
-    Create a package with `from_estimator`, or read one with `load`.
+    Create a package with `from_estimator` or `from_forecaster`, or read one with `load`.
 
     Args:
-        model: Fitted estimator.
+        model: Fitted estimator, or a fitted `DirectForecaster`.
         manifest: Metadata of the model.
         schema: Schema of the input; None for a bare file.
         background: Sample of the training rows, in the form a caller would send.
@@ -161,6 +163,43 @@ class ModelPackage:
         return cls(model, manifest, schema, rows, training_statistics(X, y, schema), example)
 
     @classmethod
+    def from_forecaster(
+        cls,
+        forecaster: DirectForecaster,
+        *,
+        name: str = "model",
+        version: str = "1",
+        format: Literal["skops", "joblib"] = "skops",  # noqa: A002
+    ) -> "ModelPackage":
+        """Create the package of a fitted forecaster: its regressor, and JSON with everything else.
+
+        Args:
+            forecaster: Fitted forecaster.
+            name: Model name: letters, digits, ``_``, ``-`` and single dots.
+            version: Model version.
+            format: ``"skops"``, or ``"joblib"`` (a pickle) for regressors that skops cannot write.
+
+        Raises:
+            ConfigurationError: The value of an option is not valid, or *forecaster* is not fitted.
+        """
+        if not isinstance(forecaster, DirectForecaster) or not forecaster.example:
+            raise ConfigurationError(f"forecaster must be a fitted DirectForecaster (got {forecaster!r})")
+        if format not in ("skops", "joblib"):
+            raise ConfigurationError(f"format must be 'skops' or 'joblib' (got {format!r})")
+        spec, rows = forecaster.spec, list(forecaster.example)
+        manifest = make_manifest(
+            forecaster.regressor,
+            name=name,
+            version=version,
+            target=spec.target,
+            model=f"model.{format}",
+            time_series=spec,
+        )
+        schema = spec.schema()
+        example = {"rows": rows, "expected": reference_answers(forecaster, schema, rows)}
+        return cls(forecaster, manifest, schema, example=example)
+
+    @classmethod
     def load(
         cls,
         path: str | Path,
@@ -225,14 +264,19 @@ class ModelPackage:
                 "a model from a bare file cannot be saved as a package:"
                 " create one with ModelPackage.from_estimator"
             )
-        documents = {
+        documents: dict[str, Any] = {
             "schema.json": plain(self.schema.columns, self.schema.options),
             "background.json": self.background,
             "statistics.json": self.statistics,
             "example.json": self.example,
         }
+        model, state = self.model, None
+        if isinstance(model, DirectForecaster):
+            model, state = model.regressor, documents.setdefault("forecaster.json", model.state)
         members = {name: msgspec.json.encode(document) for name, document in documents.items()}
-        members[self.manifest.model], written = dump(self.model, Path(self.manifest.model).suffix)
+        members[self.manifest.model], written = dump(model, Path(self.manifest.model).suffix)
+        if state is not None:
+            written = DirectForecaster.restore(written, self.model.spec, state)
         # A gate makes the same check when it loads the package.
         verify_example(written, self.schema, msgspec.json.decode(members["example.json"]))
         manifest = msgspec.json.format(msgspec.json.encode(self.manifest.with_members(members)))
@@ -300,7 +344,11 @@ def _read(archive: Archive, digest: str, policy: LoadPolicy) -> ModelPackage:
     background = msgspec.json.decode(rows, type=list[dict[str, Any]] | None) or ()
     content = read_member(archive, manifest, manifest.model)
     model = in_model_thread(read_estimator, content, Path(manifest.model).suffix, policy)
-    _check_columns(model, schema, policy)
+    if manifest.time_series is None:
+        _check_columns(model, schema, policy)
+    else:
+        state = msgspec.json.decode(read_member(archive, manifest, "forecaster.json"), type=DirectState)
+        model = DirectForecaster.restore(model, manifest.time_series, state)
     verify_example(model, schema, example)
     size = sum(member.size for member in manifest.members.values())
     return ModelPackage(model, manifest, schema, background, statistics, example, size, digest)

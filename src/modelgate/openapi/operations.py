@@ -16,7 +16,7 @@ from ..inference import Target
 from ..scoring import Description
 from .error_examples import error_examples
 from .prediction_example import EXAMPLE_ID, EXAMPLE_KEY
-from .rows import example_of, row_schemas
+from .rows import example_rows, row_schemas
 
 __all__ = ["OperationBuilder"]
 
@@ -56,7 +56,7 @@ class OperationBuilder:
         self._targets = targets
         self._keyed = keyed
         self._is_only = is_only
-        self._row = example_of(description.schema)
+        self._rows = example_rows(description)
         self._headers = ["X-Request-ID", *(_LIMITS if limited else ())]
         request_id = {"description": "ID of the request in logs", "schema": {"type": "string"}}
         limits = {
@@ -79,9 +79,10 @@ class OperationBuilder:
 
         Args:
             dialect: Dialect to add.
-            response: Response of the dialect to the example row, shown as an example; None for no example.
+            response: Response of the dialect to the example rows, shown as an example; None for no example.
         """
-        spec: OpenAPISpec = getattr(dialect, "openapi_spec", None) or _default_spec(dialect)
+        attribute = "openapi_spec" if self._description.time_series is None else "forecast_openapi_spec"
+        spec: OpenAPISpec = getattr(dialect, attribute, None) or _default_spec(dialect)
         name = re.sub(r"[^\w.-]", "_", dialect.name, flags=re.ASCII)
         self.tags.append({"name": dialect.name, "description": spec.title})
         schemas = self.components["schemas"]
@@ -136,8 +137,8 @@ class OperationBuilder:
             RequestTemplate("", {}, "{csv}", "text/csv"),
             getattr(dialect, "request_template", None),
         ):
-            if template is not None and self._row is not None and template.media_type in content:
-                request = render_request(template, name, EXAMPLE_KEY, schema, [self._row])
+            if template is not None and self._rows is not None and template.media_type in content:
+                request = render_request(template, name, EXAMPLE_KEY, schema, self._rows)
                 content[template.media_type]["example"] = _decode(template.media_type, request.body)
         size = f"At most {dialect.max_body} bytes"
         return {"required": True, "description": size, "content": content}

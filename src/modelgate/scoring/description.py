@@ -1,7 +1,8 @@
 """Descriptions of deployments, from which dialects create metadata in their wire formats."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..forecasting import TimeSeriesSpec
 from ..inference import Target
@@ -23,6 +24,7 @@ class Description:
         function: Whether the model is a function, which may have side effects.
         endpoint: Additional path of the deployment, see `Deployment`; None if it has no such path.
         time_series: Columns and windows of a forecaster; None for other models.
+        example: Rows that a forecaster can score; None for other models, and while it is not in memory.
     """
 
     name: str
@@ -33,3 +35,4 @@ class Description:
     function: bool = False
     endpoint: str | None = None
     time_series: TimeSeriesSpec | None = None
+    example: Sequence[Mapping[str, Any]] | None = None
