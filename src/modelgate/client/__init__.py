@@ -8,6 +8,15 @@
 
 from .clients import AsyncClient, Client
 from .errors import ClientError, ConnectionFailed, UnexpectedResponse
+from .forecasts import Forecasts
 from .predictions import Predictions
 
-__all__ = ["AsyncClient", "Client", "ClientError", "ConnectionFailed", "Predictions", "UnexpectedResponse"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ClientError",
+    "ConnectionFailed",
+    "Forecasts",
+    "Predictions",
+    "UnexpectedResponse",
+]

@@ -62,6 +62,9 @@ class Session:
             and the error of the failed attempt. To stop retrying, the function can raise the error.
         native: Whether to send rows in the wire format ``native`` instead of ``datarobot``.
 
+    Attributes:
+        endpoint: URL to which rows are sent.
+
     Raises:
         ConfigurationError: An option is invalid.
     """
@@ -80,7 +83,7 @@ class Session:
     ) -> None:
         self.url = url
         self.http = http
-        self._endpoint = predictions_url(url, "predict" if native else "predictions")
+        self.endpoint = predictions_url(url, "predict" if native else "predictions")
         self._headers = {} if key is None else {"authorization": f"Bearer {_check_key(key)}"}
         self._retry = retry
         self._on_wait = on_wait
@@ -121,12 +124,12 @@ class Session:
             predictions = yield from run(decode_predictions, response.content)
         except msgspec.DecodeError as error:
             raise UnexpectedResponse(
-                200, f"{self._endpoint}: the response is not one of the dialect datarobot: {error}"
+                200, f"{self.endpoint}: the response is not one of the dialect datarobot: {error}"
             ) from None
         if len(predictions) != len(rows):
             raise UnexpectedResponse(
                 200,
-                f"{self._endpoint}: the response to {len(rows)} rows has {len(predictions)} predictions",
+                f"{self.endpoint}: the response to {len(rows)} rows has {len(predictions)} predictions",
             )
         predictions.version = response.headers.get("x-model-version")
         request_id = response.headers.get("x-request-id")
@@ -178,7 +181,7 @@ class Session:
             response.status,
             response.headers,
             response.content,
-            self._endpoint,
+            self.endpoint,
             keyed="authorization" in headers,
         )
 
@@ -191,9 +194,9 @@ class Session:
         # Connecting has a shorter limit, so that a server that is down is not mistaken for a slow one.
         limits = httpx.Timeout(timeout, connect=timeout / 2)
         request = self.http.build_request(
-            "POST", self._endpoint, content=body, headers=headers, timeout=limits
+            "POST", self.endpoint, content=body, headers=headers, timeout=limits
         )
-        host = urlsplit(self._endpoint).netloc
+        host = urlsplit(self.endpoint).netloc
         try:
             return (  # type: ignore[no-any-return]
                 yield Wait(
