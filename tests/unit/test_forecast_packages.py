@@ -6,8 +6,10 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 
-from modelgate import ConfigurationError, Deployment, FolderStore, Gate, ModelPackage
+from modelgate import ConfigurationError, Deployment, FolderStore, Gate, ModelPackage, Predictor, drive, score
 from modelgate.forecasting import DirectForecaster
+from modelgate.forecasting.read_request import read_request
+from modelgate.inference.plans import Plan
 from modelgate.models.load_policy import LoadPolicy
 from modelgate.models.package_files import read_package_metadata
 from modelgate.testing import Client
@@ -138,6 +140,39 @@ def test_changed_example_is_rejected(path, tmp_path):
     package.example["expected"]["forecast"][0] += 1
     with pytest.raises(ConfigurationError, match="the result of forecast differs from the example"):
         package.save(tmp_path / "sales.mgpkg")
+
+
+@pytest.mark.parametrize(
+    "regressor", [Ridge(), HistGradientBoostingRegressor(max_iter=5)], ids=["ridge", "hgb"]
+)
+def test_exact_plan_of_the_regressor_makes_the_same_forecasts(regressor):
+    forecaster = DirectForecaster(regressor, WEEKLY).fit(ROWS)
+    planned, unplanned = Predictor(forecaster), Predictor(forecaster, plans=False)
+    rows = list(forecaster.example)
+    request = read_request(WEEKLY.schema().read(rows), forecaster)
+    values = [drive(predictor.predict(request)).values.tolist() for predictor in (planned, unplanned)]
+
+    assert (True, "plans are switched off") == (isinstance(planned.plan, Plan), unplanned.plan)
+    assert values[0] == values[1]
+
+
+class Mean:
+    """Regressor of no library."""
+
+    def fit(self, features, targets):
+        self.mean = targets.mean()
+        return self
+
+    def predict(self, features):
+        return np.full(len(features), self.mean)
+
+
+def test_regressor_of_another_library_has_no_plan():
+    forecaster = DirectForecaster(Mean(), WEEKLY, levels=[]).fit(ROWS)
+    predictor = Predictor(forecaster)
+
+    assert isinstance(predictor.plan, str)
+    assert 7 == len(score(forecaster, list(forecaster.example)))
 
 
 def test_package_of_values_as_numpy_types(tmp_path):

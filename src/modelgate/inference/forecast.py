@@ -1,9 +1,15 @@
 """Predictions of forecasters."""
 
+from typing import Any, Literal
+
 import numpy as np
 import numpy.typing as npt
 
-from ..forecasting import Forecaster, ForecastRequest
+from ..errors import ConfigurationError
+from ..forecasting import DirectForecaster, Forecaster, ForecastRequest
+from ..schema import Schema, Table
+from .estimator import Estimator
+from .plans import Plan
 from .prediction import Output, Prediction
 
 __all__ = ["ForecastFunction"]
@@ -13,13 +19,23 @@ class ForecastFunction:
     """Function that returns the prediction of *forecaster* for a request.
 
     Args:
-        forecaster: Forecaster.
+        forecaster: Forecaster. The regressor of a `DirectForecaster` is replaced by its exact plan.
+        plans: Whether to use a plan, see `Estimator`.
+        name: Name of the model in log messages.
         nullable: Whether values may be NaN or infinite.
+
+    Attributes:
+        plan: The plan, or the reason why there is none.
     """
 
-    def __init__(self, forecaster: Forecaster, *, nullable: bool = False) -> None:
+    def __init__(
+        self, forecaster: Forecaster, *, plans: bool | Literal["onnx"], name: str, nullable: bool
+    ) -> None:
         self._forecaster = forecaster
         self._nullable = nullable
+        self.plan: Plan | str = "a forecaster"
+        if isinstance(forecaster, DirectForecaster):
+            self._use_plan(forecaster, plans, name)
 
     def __call__(self, request: ForecastRequest) -> Prediction:
         """Return the prediction and the prediction intervals of each row.
@@ -29,19 +45,52 @@ class ForecastFunction:
         """
         forecaster, window, future = self._forecaster, request.window, request.future
         values = np.asarray(forecaster.forecast(window, request.horizon, future), dtype=np.float64)
+        self._check(values, (len(request),))
         intervals: dict[str, npt.NDArray[np.float64]] = {
             f"{level:g}": forecaster.intervals(window, future, values, level)  # type: ignore[attr-defined]
             for level in getattr(forecaster, "levels", ())
         }
-        for array, shape in [
-            (values, (len(request),)),
-            *((a, (len(request), 2)) for a in intervals.values()),
-        ]:
-            if array.shape != shape:
-                raise ValueError(f"the forecaster returned the shape {array.shape} instead of {shape}")
-            finite = np.isfinite(array)
-            if not finite.all() and not self._nullable:
-                raise ValueError(
-                    f"the forecaster returned NaN or an infinity {np.count_nonzero(~finite)} times of {array.size}"
-                )
+        for limits in intervals.values():
+            self._check(limits, (len(request), 2))
         return Prediction([Output(forecaster.spec.target, values, intervals=intervals or None)])
+
+    def _use_plan(self, forecaster: DirectForecaster, plans: bool | Literal["onnx"], name: str) -> None:
+        try:
+            regressor = _PlannedRegressor(forecaster.regressor, plans, name)
+        except ConfigurationError as error:
+            self.plan = str(error)
+            return
+        self.plan = regressor.plan
+        if isinstance(self.plan, Plan):
+            self._forecaster = DirectForecaster.restore(regressor, forecaster.spec, forecaster.state)
+
+    def _check(self, values: npt.NDArray[np.float64], shape: tuple[int, ...]) -> None:
+        if values.shape != shape:
+            raise ValueError(f"the forecaster returned the shape {values.shape} instead of {shape}")
+        if not self._nullable and not np.isfinite(values).all():
+            raise ValueError("the forecaster returned NaN or an infinity")
+
+
+class _PlannedRegressor:
+    """Regressor that takes the same features as *regressor*, and uses its exact plan.
+
+    Args:
+        regressor: Fitted regressor.
+        plans: Whether to use a plan, see `Estimator`.
+        name: Name of the model in log messages.
+
+    Attributes:
+        plan: The plan, or the reason why there is none.
+    """
+
+    def __init__(self, regressor: Any, plans: bool | Literal["onnx"], name: str) -> None:
+        schema = Schema.from_model(regressor)
+        self._columns = schema.columns
+        self._estimator = Estimator(
+            regressor, schema, "prediction", plans=plans, name=name, sample=None, nullable=True
+        )
+        self.plan = self._estimator.plan
+
+    def predict(self, features: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
+        """Return the prediction of each row of *features*."""
+        return self._estimator(Table(self._columns, features, [])).values

@@ -119,7 +119,8 @@ class Predictor:
         if is_forecaster(model):
             self.forecaster, self.target = model, model.spec.target
             self.schema = (schema or model.spec.schema()).with_columns(columns)
-            self._function = ForecastFunction(model, nullable=self.nullable)
+            name = model_id or type(model).__name__
+            self._function = ForecastFunction(model, plans=plans, name=name, nullable=self.nullable)
             self._config = current_sklearn_config()
         elif hasattr(model, "predict"):
             self.schema = (schema or Schema.from_model(model)).with_columns(columns)
@@ -176,9 +177,9 @@ class Predictor:
     @property
     def plan(self) -> Plan | str:
         """Plan that replaces the estimator, or the reason why there is none."""
-        if self.forecaster is not None:
-            return "a forecaster"
-        return self._function.plan if isinstance(self._function, Estimator) else "a function"
+        if isinstance(self._function, Estimator | ForecastFunction):
+            return self._function.plan
+        return "a function"
 
     def set_serving(self, serving: bool) -> None:
         """Set whether the model counts when the threads are divided among the models.
