@@ -32,6 +32,7 @@ _SAMPLES = {**SAMPLES, "serving-temperature": {"alcohol": 13.1, "colour": "mediu
 _DESCRIPTIONS = {
     "wine": "the cultivar of a wine: a classifier with numbers and text as inputs",
     "diabetes": "the progression of the disease within a year: a regressor; any value may be null",
+    "bottles": "the bottles sold on each day of the next week: a time series, with its history in the request",
     "serving-temperature": "the serving temperature of a wine in °C: a function of this app, not a model",
 }
 _CONSOLE = "ml/deployments/{}/console"
@@ -39,12 +40,13 @@ _PAGE = Template((Path(__file__).parent / "page.html").read_text("utf-8"))
 
 
 def gate() -> Gate:
-    """Return a gate with the two trained models."""
+    """Return a gate with the trained models."""
     models = train()
     return Gate(
         [
             Deployment("wine", models / "wine.skops", target="cultivar", unknown_levels="reject"),
             Deployment("diabetes", models / "diabetes.skops", target="progression"),
+            Deployment("bottles", models / "bottles.mgpkg"),
         ],
         keys={KEY: "*"},
         limits="600/minute",

@@ -1,4 +1,4 @@
-"""Train two models on data sets of scikit-learn and save them for the example apps."""
+"""Train two models on data sets of scikit-learn, and one on generated sales, and save them for the example apps."""
 
 import os
 from collections.abc import Callable
@@ -16,12 +16,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from .bottles import HISTORY, fit_bottles
+
 __all__ = ["SAMPLES", "train"]
 
 NUMBERS = ["alcohol", "malic_acid", "flavanoids", "hue", "proline"]
 TEXTS = ["colour", "body"]
 
-SAMPLES: dict[str, dict[str, object]] = {
+SAMPLES: dict[str, object] = {
     "wine": {
         "alcohol": 14.23,
         "malic_acid": 1.71,
@@ -43,8 +45,9 @@ SAMPLES: dict[str, dict[str, object]] = {
         "s5": 4.8598,
         "s6": 87,
     },
+    "bottles": HISTORY,
 }
-"""Example row for each model."""
+"""Example row for each model; for a forecaster, example rows."""
 
 
 def train() -> Path:
@@ -57,7 +60,10 @@ def train() -> Path:
     for name, fit in FITS.items():
         path = folder / f"{name}.skops"
         if not path.exists():
-            _save(fit(), path)
+            _save(skops.io.dumps(fit()), path)
+    path = folder / "bottles.mgpkg"
+    if not path.exists():
+        _save(fit_bottles().to_bytes()[1], path)
     return folder
 
 
@@ -91,10 +97,10 @@ def _levels(values: "pd.Series[float]", bounds: list[float], names: list[str]) -
     return [str(name) for name in pd.cut(values, edges, labels=names)]
 
 
-def _save(model: object, path: Path) -> None:
+def _save(content: bytes, path: Path) -> None:
     # Several workers may start at once: each writes its own file, and then replaces the model.
     temporary = path.with_suffix(f".{os.getpid()}")
-    temporary.write_bytes(skops.io.dumps(model))
+    temporary.write_bytes(content)
     temporary.replace(path)
 
 
