@@ -2,6 +2,7 @@
 
 import contextlib
 import doctest
+import logging
 import os
 import shlex
 import tempfile
@@ -32,6 +33,15 @@ def _enter_temporary_folder(namespace):
     namespace["__name__"] = "__main__"
     namespace["_stack"] = stack = contextlib.ExitStack()
     stack.enter_context(contextlib.chdir(stack.enter_context(tempfile.TemporaryDirectory())))
+    stack.callback(_reset_root_logger, logging.root.level)
+
+
+def _reset_root_logger(level):
+    """Undo what a framework does to the root logger: Litestar shows INFO through a handler of its own."""
+    logging.root.setLevel(level)
+    for handler in logging.root.handlers[:]:
+        if not type(handler).__module__.startswith("_pytest"):
+            logging.root.removeHandler(handler)
 
 
 def _leave_temporary_folder(namespace):

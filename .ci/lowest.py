@@ -1,16 +1,42 @@
-"""Print the lowest allowed version of each dependency, as constraints for pip."""
+"""Print the lowest supported version of each dependency, as constraints for pip.
+
+With the argument ``core``, print only core dependencies of which an extra needs a later version.
+"""
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 
+PINNED = (
+    "protobuf<5",  # later ones reject what onnx 1.16 writes
+    "scipy<1.11",  # the last one that all of scikit-learn 1.3 works with
+    "websockets<14",  # later ones deprecate what uvicorn 0.30 uses
+    "werkzeug==2.3.0",  # the lowest one of Flask 2.3
+)
+
+
+def read_bounds(requirements):
+    """Return the highest lower bound of each distribution in *requirements*."""
+    bounds = {}
+    for requirement in requirements:
+        name, lowest = re.fullmatch(r"([\w.-]+)(?:\[[\w,-]+\])?(?:>=([\w.]+))?", requirement).groups()
+        if name != project["name"]:
+            bounds[name] = max(bounds.get(name, "0"), lowest, key=parse)
+    return bounds
+
+
+def parse(version):
+    """Return the numbers in *version*, to compare it."""
+    return [int(number) for number in version.split(".")]
+
+
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+core = read_bounds(project["dependencies"])
 extras = project["optional-dependencies"].values()
-for requirement in sorted(
-    {*project["dependencies"], *(dependency for extra in extras for dependency in extra)}
-):
-    name, lowest = re.fullmatch(r"([\w.-]+)(?:\[[\w,-]+\])?(?:>=([\w.]+))?", requirement).groups()
-    if name != project["name"]:
-        print(f"{name}=={lowest}")
-# scikit-learn 1.6 passes an option that SciPy 1.16 deprecates, and tests treat warnings as errors.
-print("scipy<1.16")
+bounds = read_bounds([*project["dependencies"], *(dependency for extra in extras for dependency in extra)])
+if sys.argv[1:] == ["core"]:
+    lines = [f"{name}=={lowest}" for name, lowest in core.items() if lowest != bounds[name]]
+else:
+    lines = [*(f"{name}=={lowest}" for name, lowest in sorted(bounds.items())), *PINNED]
+print("\n".join(lines))

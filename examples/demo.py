@@ -9,7 +9,7 @@ from string import Template
 
 from modelgate import Deployment, Gate, Schema, keys
 
-from .training import SAMPLES, train
+from .training import PHOTO, SAMPLES, train
 
 __all__ = ["CELLAR", "CELSIUS", "KEY", "SERVING", "curl", "greet", "not_found_page", "port", "start_page"]
 
@@ -33,6 +33,7 @@ _DESCRIPTIONS = {
     "wine": "the cultivar of a wine: a classifier with numbers and text as inputs",
     "diabetes": "the progression of the disease within a year: a regressor; any value may be null",
     "bottles": "the bottles sold on each day of the next week: a time series, with its history in the request",
+    "digits": "the digit in a photo of it, as base64 text",
     "serving-temperature": "the serving temperature of a wine in °C: a function of this app, not a model",
 }
 _CONSOLE = "ml/deployments/{}/console"
@@ -47,6 +48,7 @@ def gate() -> Gate:
             Deployment("wine", models / "wine.skops", target="cultivar", unknown_levels="reject"),
             Deployment("diabetes", models / "diabetes.skops", target="progression"),
             Deployment("bottles", models / "bottles.mgpkg"),
+            Deployment("digits", models / "digits.skops", target="digit", schema=Schema.of(photo=PHOTO)),
         ],
         keys={KEY: "*"},
         limits="600/minute",

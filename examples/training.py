@@ -1,4 +1,4 @@
-"""Train two models on data sets of scikit-learn, and one on generated sales, and save them for the example apps."""
+"""Train models on data sets of scikit-learn and on generated sales, and save them for the example apps."""
 
 import os
 from collections.abc import Callable
@@ -9,19 +9,33 @@ import pandas as pd
 import sklearn
 import skops.io
 from sklearn.compose import ColumnTransformer
-from sklearn.datasets import load_diabetes, load_wine
+from sklearn.datasets import load_diabetes, load_digits, load_wine
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from modelgate import ImageSpec
+
 from .bottles import HISTORY, fit_bottles
 
-__all__ = ["SAMPLES", "train"]
+__all__ = ["PHOTO", "SAMPLES", "train"]
 
 NUMBERS = ["alcohol", "malic_acid", "flavanoids", "hue", "proline"]
 TEXTS = ["colour", "body"]
+
+PHOTO = ImageSpec(size=(8, 8), mode="L", fit="contain", background=255, invert=True, scale=16 / 255)
+"""How a photo of a digit, dark on light paper, becomes the pixels of the training data: 16 is the darkest."""
+
+_THREE = (
+    "data:image/png;base64,"
+    "iVBORw0KGgoAAAANSUhEUgAAABgAAAAYCAAAAADFHGIkAAAA6ElEQVR42m2SrXJEIQyFv3auxMYxOGZWxeD6Fn3gteswsTgG"
+    "F4tvBbez3N0ic3J+kvDxA8zRq+ENgC/9jgQ+eX99AAcw6dWATAOcSoQDJgMAAXHgLqQbx1NBAcNZVsezWgAM8h8QZiQBEAcG"
+    "SDkZgduiTaBlUeASd45eHbSkyG4+H9W8ZSkpsgNz1HsDlBguUiECZCGFV48iIFoiL0AAspaVfDcnqWOwwh+XvQpu57DXtau3"
+    "h/VNai24Y8+eU2p0oJo38B0YvQLmbZ1lY1Rj9WbRtAF9/YScRQtxZ9g6m2hJMfwTFzjr/AJVTFBSfqwFBgAAAABJRU5ErkJg"
+    "gg=="
+)
 
 SAMPLES: dict[str, object] = {
     "wine": {
@@ -46,6 +60,7 @@ SAMPLES: dict[str, object] = {
         "s6": 87,
     },
     "bottles": HISTORY,
+    "digits": {"photo": _THREE},
 }
 """Example row for each model; for a forecaster, example rows."""
 
@@ -89,7 +104,13 @@ def fit_diabetes() -> Any:
     return make_pipeline(SimpleImputer(), forest).fit(data.data, data.target)
 
 
-FITS: dict[str, Callable[[], Any]] = {"wine": fit_wine, "diabetes": fit_diabetes}
+def fit_digits() -> Any:
+    """Return a classifier that recognizes a handwritten digit in 8 x 8 pixels."""
+    pixels, digits = load_digits(return_X_y=True)
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(pixels, digits)
+
+
+FITS: dict[str, Callable[[], Any]] = {"wine": fit_wine, "diabetes": fit_diabetes, "digits": fit_digits}
 
 
 def _levels(values: "pd.Series[float]", bounds: list[float], names: list[str]) -> list[str]:

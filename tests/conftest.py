@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import click.testing
 import numpy as np
 import pytest
 from sklearn.compose import ColumnTransformer
@@ -15,10 +16,31 @@ from modelgate.models import cache
 from support.postgresql import Postgres, find_programs
 from support.redis_server import run_redis
 from support.signing import write_key_pair
+from support.versions import CLICK
 from support.waiting import SOON
 
 TESTS = Path(__file__).parent
+
+if CLICK < (8, 2):
+
+    class SeparatingRunner(click.testing.CliRunner):
+        """Runner that separates standard output and standard error, as later versions always do."""
+
+        def __init__(self, **options):
+            super().__init__(mix_stderr=False, **options)
+
+    click.testing.CliRunner = SeparatingRunner
 SLOW_FOLDERS = {"browser", "faults", "hosts", "models", "properties", "servers", "typing"}
+LONG_MATRICES = {
+    "test_booleans.py",
+    "test_column_names.py",
+    "test_datetimes.py",
+    "test_onnx.py",
+    "test_plans.py",
+    "test_replaced.py",
+    "test_single_call.py",
+    "test_skops_file.py",
+}
 SERVERS = {"postgres", "postgresql", "redis", "redis_server", "behind Redis"}
 """Fixtures that start a server, and the parameters that request one of them."""
 
@@ -26,18 +48,20 @@ SERVERS = {"postgres", "postgresql", "redis", "redis_server", "behind Redis"}
 def pytest_collection_modifyitems(items):
     """Mark the tests that `make quick` leaves out, besides those marked where they are written."""
     for item in items:
-        if is_in_slow_folder(item.path) or uses_server(item):
+        if is_slow_file(item.path) or uses_server(item):
             item.add_marker(pytest.mark.slow)
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Leave slow folders unread where they would be deselected: importing them takes longer than many tests."""
-    return True if config.option.markexpr == "not slow" and is_in_slow_folder(collection_path) else None
+    """Leave slow files unread where they would be deselected: importing them takes longer than many tests."""
+    return True if config.option.markexpr == "not slow" and is_slow_file(collection_path) else None
 
 
-def is_in_slow_folder(path):
-    """Return whether *path* is in a folder whose tests all are slow."""
-    return path.is_relative_to(TESTS) and not SLOW_FOLDERS.isdisjoint(path.relative_to(TESTS).parts[:1])
+def is_slow_file(path):
+    """Return whether *path* is a file of tests that all are slow, or in a folder of such files."""
+    return path.is_relative_to(TESTS) and (
+        path.name in LONG_MATRICES or not SLOW_FOLDERS.isdisjoint(path.relative_to(TESTS).parts[:1])
+    )
 
 
 def uses_server(item):

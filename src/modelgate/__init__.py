@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import keys, mount
+    from . import humility, keys, mount
     from .context import RequestContext
     from .deployments import Deployment, Rollout, Shadow
     from .errors import (
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
         DeploymentInactive,
         DeploymentLoading,
         DeploymentUnavailable,
+        ExplanationsUnavailable,
         Forbidden,
+        HumilityError,
         InsufficientScope,
         InvalidInput,
         InvalidValues,
@@ -40,11 +42,12 @@ if TYPE_CHECKING:
         UnknownColumns,
         UnsupportedMediaType,
     )
+    from .explanations import Contribution, Explain, Explanations, RowExplanation
     from .flow import Flow, Handler, Layer, Wait, WorkerPool, adrive, drive, run, stack
     from .forecasting import DirectForecaster, Forecaster, ForecastOptions, TimeSeriesSpec
     from .gate import Gate
     from .http import CallNext, Request, Response
-    from .inference import Output, Prediction, Predictor
+    from .inference import Exposure, Output, Prediction, Predictor
     from .layers import (
         AccessLog,
         Admission,
@@ -62,8 +65,8 @@ if TYPE_CHECKING:
         TrustedProxies,
         WithScoring,
     )
-    from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore
-    from .schema import CSV, Column, Schema, SplitRows, Table
+    from .models import FolderStore, MemoryStore, ModelCache, ModelPackage, ModelStore, MultiTarget
+    from .schema import CSV, Column, ImageSpec, Schema, SplitRows, Table
     from .scoring import LoadModel, Query, ResultCache, Round, Threshold, Validate, score
 
 __all__ = [
@@ -79,6 +82,7 @@ __all__ = [
     "ConcurrencyLimit",
     "ConfigurationError",
     "ConflictingCredentials",
+    "Contribution",
     "Cors",
     "Deadline",
     "DeadlineExceeded",
@@ -87,6 +91,10 @@ __all__ = [
     "DeploymentLoading",
     "DeploymentUnavailable",
     "DirectForecaster",
+    "Explain",
+    "Explanations",
+    "ExplanationsUnavailable",
+    "Exposure",
     "Flow",
     "FolderStore",
     "Forbidden",
@@ -95,6 +103,8 @@ __all__ = [
     "Gate",
     "Handler",
     "HttpsOnly",
+    "HumilityError",
+    "ImageSpec",
     "InsufficientScope",
     "InvalidInput",
     "InvalidValues",
@@ -112,6 +122,7 @@ __all__ = [
     "ModelPackage",
     "ModelStore",
     "ModelgateError",
+    "MultiTarget",
     "NotFound",
     "Output",
     "Overloaded",
@@ -129,6 +140,7 @@ __all__ = [
     "ResultCache",
     "Rollout",
     "Round",
+    "RowExplanation",
     "Schema",
     "ServerTiming",
     "ServingError",
@@ -148,6 +160,7 @@ __all__ = [
     "WorkerPool",
     "adrive",
     "drive",
+    "humility",
     "keys",
     "mount",
     "run",
@@ -162,6 +175,7 @@ _PACKAGES = (
     "schema",
     "forecasting",
     "models",
+    "explanations",
     "inference",
     "scoring",
     "context",
@@ -178,7 +192,7 @@ if not TYPE_CHECKING:  # With a module __getattr__, type checkers would accept a
 
     def __getattr__(name: str) -> Any:
         """Import and cache a public name (PEP 562)."""
-        if name in (*_PACKAGES, "dialects", "keys", "mount"):
+        if name in (*_PACKAGES, "dialects", "humility", "keys", "mount"):
             return _import_package(name)
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

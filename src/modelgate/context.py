@@ -85,6 +85,8 @@ class RequestContext:
 
     Attributes:
         principal: Owner and permissions of the API key, set by `KeyAuth`.
+        key_header: Header field in which `KeyAuth` looked for the key; None for the places that the wire format
+            defines.
         key_id: Id of a known key that was rejected as inactive, for logs; otherwise None.
         route: Matched route of the gate; None outside of a gate, or if none matches.
         deployment: Name of the requested deployment; None if the request names none.
@@ -101,6 +103,7 @@ class RequestContext:
     """
 
     principal: "Principal | None" = None
+    key_header: str | None = None
     key_id: str | None = None
     route: "Route | None" = None
     deployment: str | None = None
@@ -128,6 +131,16 @@ class RequestContext:
         if self.deployment is not None and self.catalog is not None and self.deployment not in self.catalog:
             message, details = suggest_deployments(self.deployment, self._accessible_deployments())
             error.add_hint(message, **details)
+
+    def readable_deployments(self) -> list[str]:
+        """Return the deployments that the key permits to describe, sorted by name."""
+        assert self.catalog is not None
+        principal = self.principal
+        return sorted(
+            name
+            for name in self.catalog
+            if principal is None or principal.can_access(name) or principal.can_access(name, "read")
+        )
 
     def _accessible_deployments(self) -> list[str]:
         """Return the deployments on which the caller may perform the action."""

@@ -20,7 +20,9 @@
     - BodyTooLarge              413
     - BatchTooLarge             413
     - UnsupportedMediaType      415
+    - ExplanationsUnavailable   422
     - RateLimitExceeded         429
+    - HumilityError             480
   + ServingError                5xx   the caller can only retry
     - PredictionError           500
     - Overloaded                503
@@ -46,7 +48,9 @@ __all__ = [
     "DeploymentInactive",
     "DeploymentLoading",
     "DeploymentUnavailable",
+    "ExplanationsUnavailable",
     "Forbidden",
+    "HumilityError",
     "InsufficientScope",
     "InvalidInput",
     "InvalidValues",
@@ -218,7 +222,8 @@ class UnknownColumns(InvalidInput):
 
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = list(columns)
-        super().__init__(f"Columns expected but not found: {', '.join(self.columns)}")
+        message = f"Columns expected but not found: {', '.join(self.columns)}"
+        super().__init__(message, details={"columns": self.columns})
 
 
 class Unauthorized(RequestError):
@@ -346,6 +351,14 @@ class UnsupportedMediaType(RequestError):
         super().__init__(f"Send the body with {field}: {accepted}", headers={response_field: accepted})
 
 
+class ExplanationsUnavailable(RequestError):
+    """The request asks for explanations, and the deployment does not explain its predictions."""
+
+    status = 422
+    code = "explanations_unavailable"
+    default_message = "Prediction explanations are not available for this model"
+
+
 class RateLimitExceeded(RequestError):
     """A rate limit is exceeded.
 
@@ -362,6 +375,25 @@ class RateLimitExceeded(RequestError):
             f"Rate limit of {limit} exceeded: try again in {retry_after} s",
             headers={**(headers or {}), "retry-after": str(retry_after)},
         )
+
+
+class HumilityError(RequestError):
+    """A humility rule rejects a row, and with it the whole request.
+
+    The status is the one of DataRobot, which has no registered meaning.
+
+    Attributes:
+        rows: Indices of the rows that triggered the rule, from 0.
+    """
+
+    status = 480
+    code = "humility_error"
+    # From "Making predictions with humility monitoring" of the DataRobot Prediction API.
+    default_message = "Humility ReturnError action triggered."
+
+    def __init__(self, rows: Sequence[int] = ()) -> None:
+        self.rows = list(rows)
+        super().__init__(details={"rows": self.rows})
 
 
 class ServingError(AnswerableError):

@@ -1,6 +1,7 @@
 """Tools for tests of layers, gates and apps, without sockets, threads or mock libraries.
 
-* `Client` sends requests to a WSGI or ASGI app without a server.
+* `Client` sends requests to a WSGI or ASGI app without a server. In async tests and notebooks, await its methods
+  `aget`, `apost` and `arequest`.
 * `request` creates a `modelgate.Request`, and `StubHandler` is a handler. Both are for tests of layers::
 
       handler = StubHandler()
@@ -8,6 +9,8 @@
       assert handler.requests
 
 * `FakeClock` is a clock that a test advances: ``RateLimit("1/minute", clock=clock)``.
+
+Pytest fixtures for these tools are in `modelgate.pytest_plugin`.
 """
 
 import asyncio
@@ -145,6 +148,9 @@ class _Options(TypedDict, total=False):
 class Client:
     """Client that calls an app directly, without a server.
 
+    A running event loop cannot wait for an ASGI app that is called by a function. In an async test or a notebook,
+    use ``await client.apost(…)`` instead of ``client.post(…)``.
+
     Args:
         app: WSGI or ASGI app.
         headers: Header fields sent with every request.
@@ -173,6 +179,20 @@ class Client:
         """Send a POST request, see `request`."""
         return self.request("POST", path, **options)
 
+    async def aget(self, path: str, **options: Unpack[_Options]) -> ClientResponse:
+        """Send a GET request inside of an event loop, see `request`."""
+        return await self.arequest("GET", path, **options)
+
+    async def apost(self, path: str, **options: Unpack[_Options]) -> ClientResponse:
+        """Send a POST request inside of an event loop, see `request`."""
+        return await self.arequest("POST", path, **options)
+
+    async def arequest(self, method: str, path: str, **options: Unpack[_Options]) -> ClientResponse:
+        """Send a request inside of an event loop, see `request`. A WSGI app is called in a thread."""
+        if not self._asgi:
+            return await asyncio.to_thread(self.request, method, path, **options)
+        return await self._call_asgi(method, *self._prepare(method, path, **options))
+
     def request(
         self,
         method: str,
@@ -190,7 +210,30 @@ class Client:
             json: Value to send as a JSON body, with ``Content-Type``.
             body: Body as bytes, or as an iterable of chunks that are sent without ``Content-Length``.
             headers: Additional header fields, which override those of the client.
+
+        Raises:
+            RuntimeError: The app is an ASGI app, and an event loop is running in this thread.
         """
+        call = self._prepare(method, path, json=json, body=body, headers=headers)
+        if not self._asgi:
+            return self._call_wsgi(method, *call)
+        if _is_loop_running():
+            raise RuntimeError(
+                "an ASGI app cannot be called by a function while an event loop is running, as in an async test or a"
+                " notebook: write await client.apost(…), aget or arequest"
+            )
+        return asyncio.run(self._call_asgi(method, *call))
+
+    def _prepare(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = msgspec.UNSET,
+        body: bytes | Iterable[bytes] = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[str, str, dict[str, str], list[bytes]]:
+        """Return the path, the query string, the header fields and the chunks of the body."""
         fields = {name.lower(): value for name, value in {**self._headers, **(headers or {})}.items()}
         if json is not msgspec.UNSET:
             body = msgspec.json.encode(json)
@@ -199,9 +242,7 @@ class Client:
             fields.setdefault("content-length", str(len(body)))
         chunks = [body] if isinstance(body, bytes) else list(body)
         path, _, query = path.partition("?")
-        if self._asgi:
-            return asyncio.run(self._call_asgi(method, path, query, fields, chunks))
-        return self._call_wsgi(method, path, query, fields, chunks)
+        return path, query, fields, chunks
 
     def _call_wsgi(
         self, method: str, path: str, query: str, fields: Mapping[str, str], chunks: list[bytes]
@@ -286,6 +327,14 @@ class Client:
         return ClientResponse(
             start["status"], headers, b"".join(message.get("body", b"") for message in bodies)
         )
+
+
+def _is_loop_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _looks_like_asgi(app: Any) -> bool:

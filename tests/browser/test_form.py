@@ -1,5 +1,6 @@
 """The console's form, its predictions and its code, for every kind of column and output."""
 
+import io
 import json
 import os
 import re
@@ -7,8 +8,9 @@ import subprocess
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from modelgate import Column, Gate, Output, Prediction, Schema
+from modelgate import Column, Gate, ImageSpec, Output, Prediction, Schema
 from modelgate.dialects import Simple
 from support.browser import console_url, drop_file, open_console, open_page, press_predict, serve_wsgi
 from support.console_gate import KEY, ROW, SCHEMA, make_gate
@@ -71,6 +73,35 @@ def test_datetimes_and_guessed_numbers(page):
     assert "must be a date and time with UTC offset, such as 2024-01-06T10:00:00+01:00" in hint
     assert hint == error
     assert ["2024-01-06T09:00:00.000000", 1.0] == [str(tables[-1]["when"][0]), tables[-1]["on"][0]]
+
+
+def test_image_file_and_tensor(page):
+    """A chosen file is sent as a data URL, and nested arrays as they are typed."""
+    schema = Schema(
+        [
+            Column("photo", "image", image=ImageSpec(size=(2, 2), mode="L")),
+            Column("window", "tensor", shape=(1, 2)),
+        ]
+    )
+    tables = []
+    gate = make_gate(
+        lambda table: tables.append(table) or table["photo"].mean(axis=(1, 2)) + table["window"][:, 0, 1],
+        schema,
+    )
+    with serve_wsgi(gate.wsgi) as address, io.BytesIO() as buffer:
+        Image.new("L", (9, 9), 40).save(buffer, "PNG")
+        open_console(page, address, "sum")
+        page.get_by_label("window", exact=True).fill("[[1, 2]]")
+        page.get_by_label("Image file for photo").set_input_files(
+            {"name": "grey.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
+        )
+        page.wait_for_function(
+            "document.getElementById('field-0').value.startsWith('data:image/png;base64,')"
+        )
+        press_predict(page)
+
+        assert "42" == page.locator(".value").inner_text()
+        assert [] == page.watched.errors
 
 
 def test_empty_fields(page, recorded):

@@ -91,7 +91,7 @@ def test_wrong_values_are_named_by_column(mounted, wine_row):
 
 
 @pytest.mark.parametrize(
-    "content_type", ["text/plain", "application/x-www-form-urlencoded", "application/pickle", "a"]
+    "content_type", ["text/html", "application/x-www-form-urlencoded", "application/pickle", "a"]
 )
 def test_content_type_other_is_rejected(mounted, content_type):
     """The error lists the accepted types."""

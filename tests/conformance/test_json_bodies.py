@@ -7,12 +7,14 @@ import pandas
 import pytest
 from sklearn.tree import DecisionTreeRegressor
 
-from modelgate import Deployment, Gate
+from modelgate import Deployment, Gate, Schema
+from modelgate.dialects import DIALECTS, render_request
 from support.keys import KEY, OTHER_KEY
 from support.mounts import Mounted
 
 FRAME = pandas.DataFrame({"age": np.arange(60.0) % 7, "income": np.arange(60.0)})
 MODEL = DecisionTreeRegressor(random_state=0).fit(FRAME, FRAME["income"] * 3 + FRAME["age"])
+SCHEMA = Schema.of(age=float, income=float)
 ROWS = FRAME[40:43]
 EXPECTED = MODEL.predict(ROWS).tolist()
 PREDICTIONS = {
@@ -193,3 +195,108 @@ def test_empty_object_is_a_row_without_columns(mounted, body):
     response = mounted.post("/simple/double", body=body, headers={"x-api-key": OTHER_KEY})
 
     assert ["amount"] == response.json()["missing_columns"]
+
+
+def render(dialect, rows=2):
+    """Return the path, the headers without content type, and the decoded body of a request to *dialect*."""
+    path, headers, body = render_request(
+        DIALECTS[dialect]().request_template, "m", KEY, SCHEMA, ROWS[:rows].to_dict("records")
+    )
+    del headers["Content-Type"]
+    return path, {"authorization": f"Bearer {KEY}", **headers}, json.loads(body)
+
+
+def score(served, path, headers, body):
+    """Return the status and the JSON response, without what differs between any two responses."""
+    answer = served.post(path, headers=headers, body=body)
+    members = answer.json()
+    if isinstance(members, dict):
+        members = {
+            name: value for name, value in members.items() if name not in ("request_id", "processing_time_ms")
+        }
+    return answer.status, members
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("content_type", ["text/plain", "text/plain;charset=UTF-8"])
+def test_json_in_plain_text_is_read_as_json(served, dialect, content_type):
+    """As `fetch` in a browser sends a string."""
+    path, headers, body = render(dialect)
+    text = json.dumps(body).encode()
+    expected = score(served, path, {**headers, "content-type": "application/json"}, text)
+
+    assert 200 == expected[0]
+    assert expected == score(served, path, {**headers, "content-type": content_type}, text)
+
+
+@pytest.mark.parametrize("dialect", sorted(DIALECTS.keys() - {"datarobot"}))
+def test_plain_text_that_is_not_json_is_rejected(served, dialect):
+    """Except in DataRobot's format, where plain text is CSV."""
+    path, headers, _ = render(dialect)
+    answer = served.post(path, headers={**headers, "content-type": "text/plain"}, body=b"age,income\n1,2\n")
+
+    assert 415 == answer.status
+    assert answer.header("accept").startswith("application/json")
+
+
+OPTIONAL = {
+    "mlclever": ["api_key", "deployment"],
+    "mlflow": ["dataframe_records", "instances", "inputs", "params", "parameters", "signature_name"],
+    "open_inference": ["id", "outputs", "parameters"],
+    "peltarion": ["warnings"],
+    "tf_serving": ["inputs", "signature_name"],
+}
+"""Optional members of the envelope by dialect. Elsewhere a member of the body is a column or the rows."""
+
+
+@pytest.mark.parametrize("dialect", OPTIONAL)
+def test_null_for_an_optional_member_is_as_if_it_were_left_out(served, dialect):
+    """As generated clients send it."""
+    path, headers, body = render(dialect)
+    headers["content-type"] = "application/json"
+    for name in OPTIONAL[dialect]:
+        body.pop(name, None)
+    expected = score(served, path, headers, json.dumps(body).encode())
+
+    assert 200 == expected[0]
+    for names in [*zip(OPTIONAL[dialect], strict=True), OPTIONAL[dialect]]:
+        nulls = dict.fromkeys(names)
+        assert expected == score(served, path, headers, json.dumps({**body, **nulls}).encode())
+        assert expected == score(served, path, headers, json.dumps({**nulls, **body}).encode())
+
+
+def test_null_for_an_optional_member_of_a_tensor_is_as_if_it_were_left_out(served):
+    path, headers, body = render("open_inference")
+    headers["content-type"] = "application/json"
+    expected = score(served, path, headers, json.dumps(body).encode())
+    for tensor in body["inputs"]:
+        tensor["parameters"] = None
+
+    assert expected == score(served, path, headers, json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(
+    ("dialect", "member"),
+    [
+        ("mlclever", "input_data"),
+        ("mlflow", "dataframe_split"),
+        ("peltarion", "rows"),
+        ("tf_serving", "instances"),
+    ],
+)
+def test_null_for_the_rows_is_as_if_they_were_left_out(served, dialect, member):
+    path, headers, body = render(dialect)
+    headers["content-type"] = "application/json"
+    without = {name: value for name, value in body.items() if name != member}
+    expected = score(served, path, headers, json.dumps(without).encode())
+
+    assert 400 == expected[0]
+    assert expected == score(served, path, headers, json.dumps({**body, member: None}).encode())
+
+
+def test_null_and_a_value_for_one_member_are_named_twice(served):
+    path, headers, body = render("tf_serving")
+    headers["content-type"] = "application/json"
+    text = json.dumps({**body, "signature_name": None})[:-1] + ', "signature_name": "serving_default"}'
+
+    assert "names a member twice" in score(served, path, headers, text.encode())[1]["error"]

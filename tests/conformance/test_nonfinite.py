@@ -23,6 +23,7 @@ from modelgate import (
 from support.keys import KEY
 from support.mounts import Mounted
 from support.openapi import OpenAPIDocument
+from support.wire_formats import NUMBERS_IN, REQUESTS, request_of
 
 BAD = {1.0: np.nan, 2.0: np.inf, 3.0: -np.inf}
 
@@ -106,29 +107,14 @@ def test_error_of_another_kind_names_nothing(mount):
     assert (500, "The model failed to score this request") == (answer.status, answer.json()["error"])
 
 
-REQUESTS = {
-    "native": ("/deployments/m/predict", "{rows}"),
-    "simple": ("/simple/m", "{rows}"),
-    "plexe": ("/predict/m", "{rows}"),
-    "mlclever": ("/api/predict", '{{"input_data": {rows}}}'),
-    "datarobot": ("/deployments/m/predictions", "{rows}"),
-    "peltarion": ("/deployment/m/forward", '{{"rows": {rows}}}'),
-    "mlflow": ("/mlflow/m/invocations", '{{"dataframe_records": {rows}}}'),
-    "tf_serving": ("/v1/models/m:predict", '{{"instances": {rows}}}'),
-    "open_inference": (
-        "/v2/models/m/infer",
-        '{{"inputs": [{{"name": "x0", "shape": [5], "datatype": "FP64", "data": {values}}}]}}',
-    ),
-}
 SENT = [5, 1, 2, 3, 7]
 
 
 def answer_with_null(mount, model, dialect, **options):
     """Return the response to `SENT`, after checking that it is JSON that the OpenAPI document describes."""
     served = serve(mount, model, nonfinite="null", **options)
-    path, body = REQUESTS[dialect]
-    body = body.format(rows=json.dumps(rows_of(SENT)), values=SENT)
-    answer = served.post(path, body=body.encode(), headers=JSON)
+    path, body = request_of(dialect, SENT)
+    answer = served.post(path, body=body, headers=JSON)
     assert 200 == answer.status, answer.body
     content = json.loads(answer.body, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     document = OpenAPIDocument(served.request("GET", "/deployments/m/openapi.json", headers=JSON).json())
@@ -137,17 +123,6 @@ def answer_with_null(mount, model, dialect, **options):
 
 
 NUMBERS = [10.0, None, None, None, 14.0]
-NUMBERS_IN = {
-    "native": lambda answer: [row["prediction"] for row in answer["predictions"]],
-    "simple": lambda answer: [row["prediction"] for row in answer],
-    "plexe": lambda answer: answer["result"],
-    "mlclever": lambda answer: answer["predictions"],
-    "datarobot": lambda answer: [row["prediction"] for row in answer["data"]],
-    "peltarion": lambda answer: [row["prediction"] for row in answer["rows"]],
-    "mlflow": lambda answer: answer["predictions"],
-    "tf_serving": lambda answer: answer["predictions"],
-    "open_inference": lambda answer: answer["outputs"][0]["data"],
-}
 
 
 @pytest.mark.parametrize("dialect", REQUESTS)

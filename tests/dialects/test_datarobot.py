@@ -10,18 +10,35 @@ import base64
 import bz2
 import gzip
 import json
+import math
 import threading
 import tracemalloc
 
 import msgspec
 import numpy as np
+import pandas
 import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
-from modelgate import Column, ConfigurationError, Deployment, Gate, Output, Prediction, Schema
+from modelgate import (
+    Column,
+    ConfigurationError,
+    Deployment,
+    Explanations,
+    Exposure,
+    Gate,
+    Output,
+    Prediction,
+    Schema,
+)
 from modelgate import errors as tree
 from modelgate.dialects import DataRobot, datarobot
 from modelgate.dialects import _row_body as row_bodies
 from modelgate.http import PLAIN_JSON
+from modelgate.humility import NoOperation, OverridePrediction, ThrowError, UncertainPrediction
 from modelgate.testing import Client, request
 
 KEY = "the-API-key-of-a-deployment"
@@ -138,6 +155,57 @@ def build_client(function, interface, *, dialect=None, schema=SCHEMA, limits=Non
     deployment = Deployment("5f4e1b", function, schema=schema, **{"decimals": None, **options})
     gate = Gate([deployment], keys={KEY: "5f4e1b"}, dialects=[dialect or DataRobot()], limits=limits)
     return Client(getattr(gate, interface), headers=BEARER)
+
+
+# "Making predictions with humility monitoring", "No Operation" and "Override Prediction"
+HUMILITY_RESPONSE = """
+{
+  "data": [
+    {
+      "predictionValues": [
+        {
+          "value": 122.8034057617,
+          "label": "length"
+        }
+      ],
+      "prediction": 122.8034057617,
+      "rowId": 99,
+      "humility": [
+        {
+          "ruleId": "5ebad4735f11b33a38ff3e0d",
+          "triggered": true,
+          "ruleName": "Uncertain Prediction Trigger"
+        }
+      ]
+    }
+  ]
+}
+"""
+OVERRIDE_RESPONSE = """
+{
+  "data": [
+    {
+      "predictionValues": [
+        {
+          "value": 122.8034057617,
+          "label": "length"
+        }
+      ],
+      "prediction": 5220,
+      "rowId": 99,
+      "humility": [
+        {
+          "ruleId": "5ebad4735f11b33a38ff3e0d",
+          "triggered": true,
+          "ruleName": "Uncertain Prediction Trigger"
+        }
+      ]
+    }
+  ]
+}
+"""
+# "Throw Error"
+HUMILITY_ERROR = b'{"message":"Humility ReturnError action triggered."}'
 
 
 def compact_json(document):
@@ -290,6 +358,100 @@ def cut_fields(body, *ends):
     return zip(body.splitlines()[1:], ends, strict=True)
 
 
+EXPOSURE = Exposure("exposure", model_predicts="rate")
+EXPOSED_ROWS = [{**ROWS[0], "exposure": 0.5}]
+
+
+def predict_rates(table):
+    return [0.1462] * len(table)
+
+
+@pytest.mark.parametrize("query", ["", "excludeAdjustedPredictions=TRUE", "excludeAdjustedPredictions=1"])
+def test_adjusted_predictions_are_excluded_by_default(interface, query):
+    """ "Making Prediction Explanations", excludeAdjustedPredictions. The prediction includes the exposure."""
+    client = build_client(predict_rates, interface, target="claims", exposure=EXPOSURE)
+    answer = client.post(f"{PREDICT}?{query}", json=EXPOSED_ROWS)
+
+    assert (
+        b'{"data":[{"predictionValues":[{"value":0.0731,"label":"claims"}],"prediction":0.0731,"rowId":0}]}'
+    ) == answer.body
+
+
+@pytest.mark.parametrize("query", ["excludeAdjustedPredictions=false", "exclude%41djustedPredictions=0"])
+def test_adjusted_predictions_are_per_unit_of_exposure(interface, query):
+    """ "Response schema", adjustedPrediction and adjustedPredictionValues."""
+    client = build_client(predict_rates, interface, target="claims", exposure=EXPOSURE)
+    answer = client.post(f"{PREDICT}?{query}", json=EXPOSED_ROWS)
+    as_csv = client.post(f"{PREDICT}?{query}", json=EXPOSED_ROWS, headers={"accept": "text/csv"})
+
+    assert (
+        b'{"data":[{"predictionValues":[{"value":0.0731,"label":"claims"}],"prediction":0.0731,"rowId":0,'
+        b'"adjustedPrediction":0.1462,"adjustedPredictionValues":[{"value":0.1462,"label":"claims"}]}]}'
+    ) == answer.body
+    assert b"claims_PREDICTION,claims_ADJUSTED_PREDICTION\n0.0731,0.1462\n" == as_csv.body
+
+
+def test_adjusted_predictions_of_several_outputs(interface):
+    def predict(table):
+        return {"claims": [0.5], "visits": [3]}
+
+    client = build_client(predict, interface, exposure=EXPOSURE)
+    answer = client.post(f"{PREDICT}?excludeAdjustedPredictions=false", json=EXPOSED_ROWS)
+    row = answer.json()["data"][0]
+
+    assert {"claims": 0.25, "visits": 1.5} == row["prediction"]
+    assert {"claims": 0.5, "visits": 3.0} == row["adjustedPrediction"]
+    assert [{"value": 0.5, "label": "claims"}, {"value": 3.0, "label": "visits"}] == row[
+        "adjustedPredictionValues"
+    ]
+
+
+def test_error_of_an_exposure_names_the_row(interface):
+    client = build_client(predict_rates, interface, exposure=EXPOSURE)
+    answer = client.post(PREDICT, json=[*EXPOSED_ROWS, {**EXPOSED_ROWS[0], "exposure": 0}])
+
+    expected = {"message": "Invalid input data: exposure must be a finite number above 0 (row 1)"}
+    assert (422, expected) == (answer.status, answer.json())
+
+
+def predict_length(table):
+    return [*[120.5] * (len(table) - 1), 122.8034057617]
+
+
+def build_humble_client(interface, action):
+    rule = UncertainPrediction(0, 122, action=action, rule_id="5ebad4735f11b33a38ff3e0d")
+    return build_client(predict_length, interface, target="length", humility=[rule])
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [(NoOperation(), HUMILITY_RESPONSE), (OverridePrediction(5220), OVERRIDE_RESPONSE)],
+    ids=["no operation", "override"],
+)
+def test_humility_is_reported(interface, action, expected):
+    """The documents show the last of a hundred rows; the others have no key ``humility``."""
+    answer = build_humble_client(interface, action).post(PREDICT, json=ROWS * 50)
+    body = compact_json(expected)
+
+    assert answer.body.endswith(b"," + body.removeprefix(b'{"data":['))
+    assert 1 == answer.body.count(b"humility")
+
+
+def test_humility_throws_an_error(interface):
+    """The document has nothing but the message."""
+    answer = build_humble_client(interface, ThrowError()).post(PREDICT, json=ROWS * 50)
+
+    assert (480, HUMILITY_ERROR) == (answer.status, answer.body)
+
+
+def test_humility_ends_no_csv_column(interface):
+    """ "Output format" has none for it."""
+    client = build_humble_client(interface, OverridePrediction(5220))
+    answer = client.post(PREDICT, json=ROWS, headers={"accept": "text/csv"})
+
+    assert b"length_PREDICTION\n120.5\n5220.0\n" == answer.body
+
+
 def test_response_of_regression(interface):
     """ "Making predictions with humility monitoring", the first example without its rule."""
     client = build_client(lambda table: [122.8034057617], interface, target="length")
@@ -314,6 +476,23 @@ def test_response_has_positive_class_first(interface):
         b"readmitted_no_PREDICTION,readmitted_yes_PREDICTION,readmitted_PREDICTION,THRESHOLD,POSITIVE_CLASS\n"
         b"0.75,0.25,yes,0.8,no\n"
     )
+
+
+def test_prediction_threshold_is_left_out_if_it_is_not_that_of_the_labels(interface):
+    """The model decides by something else, as an SVC does."""
+    model = build_classifier(0.25, 0.75)
+
+    def predict_reversed(table):
+        prediction = model(table)
+        prediction.outputs[0].values = prediction.outputs[0].values[::-1]
+        return prediction
+
+    client = build_client(predict_reversed, interface)
+    body = client.post(PREDICT, json=ROWS).body
+    as_csv = client.post(PREDICT, json=ROWS, headers={"accept": "text/csv"}).body
+
+    assert b"predictionThreshold" not in body
+    assert b"0.25,0.75,1,,1\n0.75,0.25,0,,1\n" == as_csv.split(b"\n", 1)[1]
 
 
 def predict_multiclass(table):
@@ -516,7 +695,10 @@ def test_datarobot_key_must_fit_a_header(wrong):
 
 
 BOTH = "passthroughColumns and passthroughColumnsSet cannot both be passed in one request"
-EXPLANATIONS = "prediction explanations are not available for this deployment"
+EXPLANATIONS = "Prediction explanations are not available for this model"
+NEED_COUNT = "thresholdLow and thresholdHigh need maxExplanations of at least 1"
+NO_CHOICE = "'explanationAlgorithm': the algorithm cannot be chosen: leave it out, and set maxExplanations"
+TIME_SERIES = "time series predictions are not available for this deployment"
 
 
 @pytest.mark.parametrize(
@@ -533,20 +715,35 @@ EXPLANATIONS = "prediction explanations are not available for this deployment"
         ("passthroughColumnsSet=", 422, "'passthroughColumnsSet': value is not exactly 'all'"),
         ("passthroughColumnsSet=all&passthroughColumns=a", 422, BOTH),
         ("passthroughColumns=a&passthroughColumnsSet=all", 422, BOTH),
-        ("maxExplanations=3", 422, f"'maxExplanations': {EXPLANATIONS}"),
-        ("maxExplanations=all", 422, f"'maxExplanations': {EXPLANATIONS}"),
-        ("maxCodes=1", 422, f"'maxCodes': {EXPLANATIONS}"),
-        ("maxNgramExplanations=all", 422, f"'maxNgramExplanations': {EXPLANATIONS}"),
-        ("thresholdLow=0.2", 422, f"'thresholdLow': {EXPLANATIONS}"),
-        ("thresholdHigh=0.5", 422, f"'thresholdHigh': {EXPLANATIONS}"),
-        ("explanationAlgorithm=shap", 422, f"'explanationAlgorithm': {EXPLANATIONS}"),
+        ("maxExplanations=3", 422, EXPLANATIONS),
+        ("maxCodes=1", 422, EXPLANATIONS),
+        ("maxExplanations=all", 422, "'maxExplanations': value must be a whole number of at least 0"),
+        ("maxExplanations=-1", 422, "'maxExplanations': value must be a whole number of at least 0"),
+        ("maxExplanations=", 422, "'maxExplanations': blank value is not allowed"),
         (
-            "excludeAdjustedPredictions=false",
+            "maxNgramExplanations=all",
             422,
-            (
-                "'excludeAdjustedPredictions': exposure-adjusted predictions are not available"
-                " for this deployment"
-            ),
+            "'maxNgramExplanations': text explanations are not available for this deployment",
+        ),
+        ("thresholdLow=0.2", 422, NEED_COUNT),
+        ("thresholdHigh=0.5&maxExplanations=0", 422, NEED_COUNT),
+        ("thresholdHigh=half&maxExplanations=3", 422, "'thresholdHigh': value must be a number or null"),
+        (
+            "thresholdHigh=nan&maxExplanations=3",
+            422,
+            "A threshold for explanations must be a finite number (got nan)",
+        ),
+        ("explanationAlgorithm=shap", 422, NO_CHOICE),
+        ("explanationAlgorithm=xemp&maxExplanations=3", 422, NO_CHOICE),
+        (
+            "excludeAdjustedPredictions=no",
+            422,
+            "'excludeAdjustedPredictions': value must be true or false",
+        ),
+        (
+            "excludeAdjustedPredictions=",
+            422,
+            "'excludeAdjustedPredictions': blank value is not allowed",
         ),
     ],
 )
@@ -562,23 +759,188 @@ def test_query_parameter_errors(interface, query, status, message):
     [
         "maxExplanations=0",
         "maxExplanations=0&explanationAlgorithm=xemp",
+        "maxExplanations=0&maxNgramExplanations=0&thresholdLow=null&thresholdHigh=null",
         "excludeAdjustedPredictions=true",
         "excludeAdjustedPredictions=True",
+        "excludeAdjustedPredictions=false",
         "relaxKnownInAdvanceFeaturesCheck=False",
     ],
 )
 def test_query_parameters_that_turn_features_off(interface, query):
-    """datarobot-predict always sends maxExplanations=0."""
+    """datarobot-predict always sends maxExplanations=0. Adjusted predictions need an exposure."""
     answer = build_client(FILE_MODEL, interface).post(f"{PREDICT}?{query}", json=ROWS)
 
     assert compact_json(FILE_RESPONSE) == answer.body
 
 
-def test_prediction_explanations_are_rejected(interface):
-    path = PREDICT.replace("predictions", "predictionExplanations")
+# "Making Prediction Explanations"
+EXPLANATIONS_RESPONSE = """
+{
+  "data": [
+    {
+      "predictionValues": [
+        {
+          "value": 0.6634830442,
+          "label": 1
+        },
+        {
+          "value": 0.3365169558,
+          "label": 0
+        }
+      ],
+      "prediction": 1,
+      "rowId": 0,
+      "predictionExplanations": [
+        {
+          "featureValue": 49,
+          "strength": 0.6194461777,
+          "feature": "driver_age",
+          "qualitativeStrength": "+++",
+          "label": 1
+        },
+        {
+          "featureValue": 1,
+          "strength": 0.3501610895,
+          "feature": "territory",
+          "qualitativeStrength": "++",
+          "label": 1
+        },
+        {
+          "featureValue": "M",
+          "strength": -0.171075409,
+          "feature": "gender",
+          "qualitativeStrength": "--",
+          "label": 1
+        }
+      ]
+    },
+    {
+      "predictionValues": [
+        {
+          "value": 0.3565584672,
+          "label": 1
+        },
+        {
+          "value": 0.6434415328,
+          "label": 0
+        }
+      ],
+      "prediction": 0,
+      "rowId": 1,
+      "predictionExplanations": []
+    }
+  ]
+}
+"""
+EXPLAIN = PREDICT.replace("predictions", "predictionExplanations")
+STRENGTHS = {"driver_age": 0.6194461777, "territory": 0.3501610895, "gender": -0.171075409}
+OTHERS = [0.1, -0.1, 0.1, -0.1, 0.1, -0.1, 0.1]
+BASE_VALUE = math.log(0.6634830442 / 0.3365169558) - math.fsum([*STRENGTHS.values(), *OTHERS])
+BACKGROUND = {"driver_age": 48, "territory": 0, "gender": "F", **{f"x{index}": 0 for index in range(7)}}
+EXPLAINED_ROWS = [
+    {"driver_age": 49, "territory": 1, "gender": "M", **{f"x{index}": 1 for index in range(7)}},
+    # One of the other columns alone makes this row as likely as in the document.
+    {**BACKGROUND, "x0": (math.log(0.3565584672 / 0.6434415328) - BASE_VALUE) / OTHERS[0]},
+]
+
+
+class RoundedClassifier(LogisticRegression):
+    """Predicts the probabilities of the document's example, which have ten decimals."""
+
+    def predict_proba(self, rows):
+        return np.round(super().predict_proba(rows), 10)
+
+
+def build_explained_model():
+    """Return a linear model of ten columns whose contributions to the first row are the document's."""
+    frame = pandas.DataFrame([BACKGROUND, EXPLAINED_ROWS[0]] * 2).astype({"driver_age": float})
+    numbers = [name for name in frame.columns if name != "gender"]
+    columns = make_column_transformer(("passthrough", numbers), (OneHotEncoder(), ["gender"]))
+    model = make_pipeline(columns, RoundedClassifier()).fit(frame, [0, 1] * 2)
+    age, territory, gender = STRENGTHS.values()
+    model[-1].coef_ = np.array([[age, territory, *OTHERS, 0.0, gender]])
+    model[-1].intercept_ = np.array([BASE_VALUE - BACKGROUND["driver_age"] * age])
+    return model
+
+
+def build_explaining_client(interface, **options):
+    deployment = Deployment(
+        "5f4e1b",
+        build_explained_model(),
+        explanations=Explanations(background=[BACKGROUND], **options),
+        target="readmitted",
+    )
+    gate = Gate([deployment], keys={KEY: "5f4e1b"}, dialects=[DataRobot()])
+    return Client(getattr(gate, interface), headers=BEARER)
+
+
+@pytest.mark.parametrize("path", [EXPLAIN, EXPLAIN.removeprefix("/predApi/v1.0")])
+def test_prediction_explanations(interface, path):
+    """ "Making Prediction Explanations": the example."""
+    client = build_explaining_client(interface)
+    answer = client.post(f"{path}?thresholdLow=0.2&thresholdHigh=0.5", json=EXPLAINED_ROWS)
+
+    assert (200, compact_json(EXPLANATIONS_RESPONSE)) == (answer.status, answer.body)
+    assert ("linear", "margin") == (
+        answer.header("x-explanation-method"),
+        answer.header("x-explanation-space"),
+    )
+    assert pytest.approx(BASE_VALUE) == float(answer.header("x-explanation-base-value"))
+
+
+def test_prediction_explanations_of_the_predictions_route(interface):
+    """Each row has the metadata, and the threshold as without explanations."""
+    client = build_explaining_client(interface)
+    data = client.post(f"{PREDICT}?maxExplanations=2&thresholdHigh=0.5", json=EXPLAINED_ROWS).json()["data"]
+    golden = json.loads(EXPLANATIONS_RESPONSE)["data"]
+
+    assert golden[0]["predictionExplanations"][:2] == data[0]["predictionExplanations"]
+    assert [] == data[1]["predictionExplanations"]
+    assert [0.5, 0.5] == [row["predictionThreshold"] for row in data]
+    (explained,), (other,) = (row["explanationMetadata"] for row in data)
+    total = explained["baseValue"] + explained["remainingTotal"] + 0.6194461777 + 0.3501610895
+    assert pytest.approx(math.log(0.6634830442 / 0.3365169558)) == total
+    assert {"label": 1, "method": "linear", "space": "margin"}.items() <= explained.items()
+    assert {**explained, "remainingTotal": None} == other
+
+
+def test_prediction_explanations_are_off_by_default(interface):
+    answer = build_explaining_client(interface).post(PREDICT, json=EXPLAINED_ROWS)
+
+    assert "predictionExplanations" not in answer.json()["data"][0]
+    assert answer.header("x-explanation-method") is None
+
+
+def test_prediction_explanations_have_csv_columns(interface):
+    """ "Output format". A row between the thresholds has empty cells."""
+    client = build_explaining_client(interface)
+    headers = {"accept": "text/csv"}
+    answer = client.post(
+        f"{PREDICT}?maxExplanations=1&thresholdHigh=0.5", json=EXPLAINED_ROWS, headers=headers
+    )
+    names, first, second = (line.split(",")[5:] for line in answer.body.decode().splitlines())
+
+    assert [
+        "EXPLANATION_1_FEATURE_NAME",
+        "EXPLANATION_1_ACTUAL_VALUE",
+        "EXPLANATION_1_STRENGTH",
+        "EXPLANATION_1_QUALITATIVE_STRENGTH",
+    ] == names
+    assert ["driver_age", "49", "0.6194461777", "+++"] == first
+    assert [""] * 4 == second
+
+
+@pytest.mark.parametrize("path", [EXPLAIN, f"{PREDICT}?maxExplanations=1"])
+def test_prediction_explanations_are_rejected_by_a_deployment_without_them(interface, path):
     answer = build_client(FILE_MODEL, interface).post(path, json=ROWS)
 
-    expected = {"message": "Prediction explanations are not available for this deployment"}
+    assert (422, {"message": EXPLANATIONS}) == (answer.status, answer.json())
+
+
+def test_prediction_explanations_have_a_limit(interface):
+    answer = build_explaining_client(interface, limit=2).post(EXPLAIN, json=EXPLAINED_ROWS)
+
+    expected = {"message": "The number of explanations must be at most 2 (got 3)"}
     assert (422, expected) == (answer.status, answer.json())
 
 

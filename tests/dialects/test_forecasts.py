@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from modelgate import ConfigurationError, Deployment, Gate, InvalidInput, PredictionError, Schema, score
+from modelgate import (
+    ConfigurationError,
+    Deployment,
+    Exposure,
+    Gate,
+    InvalidInput,
+    PredictionError,
+    Schema,
+    score,
+)
 from modelgate.dialects import DataRobot
 from modelgate.forecasting import DirectForecaster, ForecastOptions, TimeSeriesSpec
 from modelgate.testing import Client
@@ -308,7 +317,7 @@ def test_native_format(interface):
         "timestamp": "2018-01-06T00:00:00.000000Z",
         "row": 5,
         "prediction": 105.0,
-        "intervals": {"80": [104.0, 106.0], "90": [103.0, 107.0]},
+        "intervals": {"80": {"low": 104.0, "high": 106.0}, "90": {"low": 103.0, "high": 107.0}},
         "passthrough": {"promo": 0},
     } == answer["forecast"][0]
     assert ({"forecast", "model_version", "request_id"}, "3", 3) == (
@@ -321,7 +330,7 @@ def test_native_format(interface):
 @pytest.mark.parametrize(
     ("media_type", "start"),
     [
-        ("text/csv", b"promo,series,forecast_point,step,date,timestamp,row,prediction,interval_80_low,"),
+        ("text/csv", b"promo,series,forecast_point,step,date,timestamp,row,prediction,low_80,"),
         ("application/x-ndjson", b'{"series":1,"forecast_point":"2018-01-05T00:00:00Z",'),
         ("application/x-npy", b"\x93NUMPY"),
     ],
@@ -340,7 +349,7 @@ def test_native_options():
     wrong = client.post(f"{NATIVE}?forecastPoint=2018-01-05", json=rows)
 
     assert [1, 2, 1, 2] == [row["step"] for row in response.json()["forecast"]]
-    assert "for forecasts forecast_point, start, end, relax_known_in_advance" in wrong.json()["detail"]
+    assert "forecast_point, start, end, relax_known_in_advance" in wrong.json()["detail"]
 
 
 def test_passthrough_columns_of_rows_that_were_not_sent_are_null():
@@ -409,6 +418,41 @@ def test_score_without_a_server():
         gate.score("sales", ROWS[:2] + ROWS[3:])
 
 
+def test_levels_of_intervals_can_be_requested():
+    spec = msgspec.structs.replace(SPEC, feature_derivation_window=(-13, 0), forecast_window=(1, 7))
+    forecaster = DirectForecaster(Ridge(), spec, levels=[80]).fit(sales_rows())
+    client, rows = create_client("wsgi", forecaster), list(forecaster.example)
+    default, chosen, too_high = (
+        client.post(f"{NATIVE}{query}", json=rows) for query in ("", "?intervals=50,95", "?intervals=99.99")
+    )
+    first = chosen.json()["forecast"][0]["intervals"]
+
+    assert ["80"] == list(default.json()["forecast"][0]["intervals"])
+    assert first["95"]["low"] < first["50"]["low"] < first["50"]["high"] < first["95"]["high"]
+    assert (400, True) == (too_high.status, "request 80" in too_high.json()["detail"])
+
+
+def test_intervals_of_a_forecaster_without_any_are_rejected():
+    with pytest.raises(InvalidInput, match="leave out intervals"):
+        Gate([Deployment("sales", Drift())], keys="open").score("sales", ROWS, intervals=[80])
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"explanations": "auto"}, {"threshold": 0.5}, {"exposure": Exposure("promo", model_predicts="rate")}],
+)
+def test_options_that_need_one_prediction_per_row_are_rejected(option):
+    with pytest.raises(ConfigurationError, match="must be left out for a forecaster"):
+        Gate([Deployment("sales", Drift(), **option)], keys="open")
+
+
+def test_response_curves_are_rejected(interface):
+    body = {"row": ROWS[0], "column": "promo", "values": [0, 1]}
+    response = create_client(interface, Drift()).post("/deployments/sales/curves", json=body)
+
+    assert 400 == response.status
+
+
 def test_decimals_round_predictions():
     gate = Gate([Deployment("sales", Fixed(np.arange(6) / 3), decimals=1)], keys="open")
 
@@ -434,7 +478,7 @@ def test_direct_forecaster_predicts_many_rows_at_once(interface):
     covered = [
         low <= value <= high
         for row, value in zip(answer, actual, strict=True)
-        for low, high in [row["intervals"]["80"]]
+        for low, high in [row["intervals"]["80"].values()]
     ]
 
     assert 644 == len(answer)

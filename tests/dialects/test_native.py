@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from modelgate import Deployment, Gate, Output, Prediction, Schema
+from modelgate import Deployment, Explanations, Gate, Output, Prediction, Schema
 from modelgate.testing import Client
 from support.keys import KEY
 
@@ -218,7 +218,7 @@ def test_passthrough_columns(interface):
 def test_unknown_options_and_columns_are_rejected(interface):
     client = build_client(interface)
 
-    assert "'explain'" in client.post(PATH + "?explain=3", json=ROW).json()["detail"]
+    assert "'explaim'" in client.post(PATH + "?explaim=3", json=ROW).json()["detail"]
     assert "unknown_columns" == client.post(PATH + "?passthrough=id", json=ROW).json()["code"]
 
 
@@ -261,3 +261,58 @@ def test_large_bodies_give_the_same_predictions_in_every_format(interface):
     assert 9000 == len(lines)
     assert b'{"prediction":8999.0}' == lines[-1]
     assert values.tolist() == np.load(io.BytesIO(array.body)).tolist()
+
+
+def build_explaining_client(interface):
+    deployment = Deployment(
+        "churn",
+        lambda table: table["age"] * 2,
+        schema=Schema.of(age=float, plan=["free", "pro"]),
+        target="cost",
+        explanations=Explanations(background=[{"age": 20, "plan": "free"}]),
+    )
+    gate = Gate([deployment], keys={KEY: "churn"}, dialects=["native"])
+    return Client(getattr(gate, interface), headers={"x-api-key": KEY})
+
+
+EXPLAINED = {
+    "prediction": 82.0,
+    "explanations": [{"feature": "age", "value": 41, "strength": 42.0, "qualitative_strength": "+++"}],
+    "explanation_label": "cost",
+    "remaining_strength": 0.0,
+}
+
+
+def test_explanations_of_one_row_and_of_many(interface):
+    """Columns without any effect are left out."""
+    client = build_explaining_client(interface)
+    how = {"explanation": {"method": "permutation", "space": "value", "base_values": {"cost": 40.0}}}
+
+    assert {**EXPLAINED, **how}.items() <= client.post(f"{PATH}?explain=2", json=ROW).json().items()
+    many = client.post(f"{PATH}?explain=2", json=[ROW, ROW]).json()
+    assert ([EXPLAINED] * 2, how["explanation"]) == (many["predictions"], many["explanation"])
+
+
+def test_explanations_in_csv_and_ndjson(interface):
+    """The headers say how the rows were explained."""
+    client = build_explaining_client(interface)
+    csv = client.post(f"{PATH}?explain=1", json=ROW, headers={"accept": "text/csv"})
+    ndjson = client.post(f"{PATH}?explain=2", json=ROW, headers={"accept": "application/x-ndjson"})
+
+    assert (
+        b"prediction,explanation_1_feature,explanation_1_value,explanation_1_strength,"
+        b"explanation_1_qualitative_strength\n82.0,age,41,42.0,+++\n" == csv.body
+    )
+    assert EXPLAINED == ndjson.json()
+    for response in (csv, ndjson):
+        assert ["permutation", "value", "40.0"] == [
+            response.header(f"x-explanation-{name}") for name in ("method", "space", "base-value")
+        ]
+
+
+def test_npy_has_no_explanations(interface):
+    client = build_explaining_client(interface)
+    response = client.post(f"{PATH}?explain=1", json=ROW, headers={"accept": "application/x-npy"})
+
+    assert 400 == response.status
+    assert "application/x-npy cannot have explanations: accept JSON or CSV" == response.json()["detail"]

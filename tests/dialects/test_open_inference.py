@@ -128,10 +128,11 @@ def test_binary_request_example(client):
             {"error": "The model of this deployment could not be found: choose from mymodel"},
         ),
         (
-            "/v2/repository/index",
+            "/v2/repository/models",
             404,
             {"error": "Not found: send rows with POST to /v2/models/{deployment}/infer"},
         ),
+        ("/v2/repository/index", 405, {"error": "This path supports only POST"}),
         ("/v2/models/mymodel/infer", 405, {"error": "This path supports only POST"}),
     ],
 )
@@ -459,7 +460,10 @@ def test_response_has_warnings_as_parameters(build_client):
 SIZED = {"binary_data_size": 8}
 BAD_TENSORS = {
     "no shape": (build_tensor("x", 1, 2, shape=[]) | {"shape": []}, "the shape must be"),
-    "a cube": (build_tensor("x", 1, 2, shape=[1, 1, 2]), "the shape must be"),
+    "negative cube": (build_tensor("x", 1, 2, shape=[1, -1, -2]), "the shape must be"),
+    "cube without columns": (build_tensor("x", shape=[1, 0, 2]), "the shape must be"),
+    "small cube": (build_tensor("x", 1, 2, shape=[1, 2, 2]), "elements, to fit the shape (got 2)"),
+    "ragged cube": (build_tensor("x", [[1, 2], [3]], [[1]], shape=[2, 2, 1]), "data must"),
     "negative": (build_tensor("x", 1, 2, shape=[-1, -2]), "the shape must be"),
     "no columns": (build_tensor("x", shape=[10**18, 0]), "the shape must be"),
     "over 64 bits": (build_tensor("x", 1, 2, shape=[2**64, 2]), "the shape must be"),

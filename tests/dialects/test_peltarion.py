@@ -349,7 +349,7 @@ PLAIN = Schema.of(x0=float, x1=float)
             {"y_0": ("numeric", 1), "y_1": ("numeric", 1)},
         ),
         (LogisticRegression().fit(X, LABELS), {"y": ("categorical", 3)}),
-        (LinearSVC().fit(X, LABELS), {"y": ("text", 1)}),
+        (LinearSVC(max_iter=10_000).fit(X, LABELS), {"y": ("text", 1)}),
         (lambda table: {"y": table["x0"]}, {"y": ("numeric", 1)}),
     ],
 )

@@ -206,7 +206,6 @@ def test_large_bodies_give_the_same_predictions(build_client, rows):
         ({"inputs": {"y": [1]}}, "Prediction failed due to missing input data: x"),
         ({"instances": [1] * 10_001}, "10001 rows are more than the 10000"),
         ({"instances": [1], "signature_name": "tensorflow/serving/regress"}, "signature_name must be"),
-        ({"instances": [1], "signature_name": None}, "signature_name must be"),
     ],
 )
 def test_request_errors(client, document, message):
@@ -295,3 +294,10 @@ def test_damaged_bodies_get_200_or_400(body, damage):
         damaged[start : start + length] = piece
 
     assert DAMAGED.post(PREDICT, body=bytes(damaged)).status in (200, 400)
+
+
+def test_path_of_predictions_is_no_version(client):
+    """A version may contain a colon."""
+    answer = client.get("/v1/models/half_plus_three/versions/1:predict")
+
+    assert (405, "POST") == (answer.status, answer.header("allow"))

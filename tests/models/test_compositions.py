@@ -27,7 +27,6 @@ from sklearn.ensemble import (
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401  registers IterativeImputer
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.feature_selection import RFE, SelectFromModel, SelectKBest
-from sklearn.frozen import FrozenEstimator
 from sklearn.impute import IterativeImputer, KNNImputer, MissingIndicator, SimpleImputer
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import (
@@ -38,7 +37,7 @@ from sklearn.linear_model import (
     RidgeCV,
     SGDClassifier,
 )
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, TunedThresholdClassifierCV
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCodeClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOutputRegressor, RegressorChain
 from sklearn.naive_bayes import BernoulliNB, GaussianNB, MultinomialNB
@@ -66,6 +65,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from support.answers import BLAS, EXACT, assert_same_predictions
 from support.fitting import quiet_fit
+from support.versions import SKLEARN
 
 RANDOM = np.random.default_rng(0)
 FRAME = pandas.DataFrame(
@@ -269,19 +269,6 @@ CASES = {
     "chain of numbers": (RegressorChain(DecisionTreeRegressor(max_depth=3)), NUMBERS, PRICES),
     # Ensembles of others
     "calibrated": (CalibratedClassifierCV(make_pipeline(encode(), LinearSVC()), cv=2), FRAME, GRADE),
-    "calibrated, frozen": (
-        CalibratedClassifierCV(
-            FrozenEstimator(quiet_fit(make_pipeline(encode(), small_forest()), FRAME, STAYS)),
-            method="isotonic",
-        ),
-        FRAME,
-        STAYS,
-    ),
-    "frozen": (
-        FrozenEstimator(quiet_fit(make_pipeline(encode(), small_forest()), FRAME, STAYS)),
-        FRAME,
-        STAYS,
-    ),
     "soft voting": (
         VotingClassifier([("a", logistic()), ("b", small_forest())], voting="soft"),
         NUMBERS,
@@ -326,11 +313,6 @@ CASES = {
         FRAME,
         STAYS,
     ),
-    "tuned threshold": (
-        TunedThresholdClassifierCV(make_pipeline(encode(), LogisticRegression()), cv=2),
-        FRAME,
-        (STAYS == "yes").astype(int),
-    ),
     "transformed target": (
         TransformedTargetRegressor(make_pipeline(encode(), Ridge()), func=np.log1p, inverse_func=np.expm1),
         FRAME,
@@ -349,6 +331,26 @@ CASES = {
     ),
     "forest of numbers": (make_pipeline(ordinal(), RandomForestRegressor(5, random_state=0)), HOLED, PRICE),
 }
+
+if SKLEARN < (1, 4):
+    # Boosting takes no text, and forests no nulls.
+    del CASES["categories of boosting"], CASES["forest of numbers"]
+
+if SKLEARN >= (1, 5):
+    from sklearn.model_selection import TunedThresholdClassifierCV
+
+    CASES["tuned threshold"] = (
+        TunedThresholdClassifierCV(make_pipeline(encode(), LogisticRegression()), cv=2),
+        FRAME,
+        (STAYS == "yes").astype(int),
+    )
+
+if SKLEARN >= (1, 6):
+    from sklearn.frozen import FrozenEstimator
+
+    frozen = FrozenEstimator(quiet_fit(make_pipeline(encode(), small_forest()), FRAME, STAYS))
+    CASES["frozen"] = (frozen, FRAME, STAYS)
+    CASES["calibrated, frozen"] = (CalibratedClassifierCV(frozen, method="isotonic"), FRAME, STAYS)
 OF_TREES = {
     "boosted trees",
     "chain of numbers",

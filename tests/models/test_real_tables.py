@@ -28,6 +28,7 @@ from modelgate import ModelPackage
 from support.answers import BLAS, EXACT, assert_same_predictions
 from support.fitting import quiet_fit
 from support.tables import list_tables
+from support.versions import SKLEARN
 
 TABLES = list_tables()
 LINEAR = (LogisticRegression(), Ridge())
@@ -46,7 +47,8 @@ RECIPES = (
     (LINEAR, SCALED, ONE_HOT),
     (BOOSTING, "passthrough", CODES),
     (FOREST, SimpleImputer(add_indicator=True), IMPUTED),
-    (LINEAR, SCALED, TargetEncoder(cv=2, random_state=0)),
+    # Before scikit-learn 1.4, a TargetEncoder takes no more than two classes.
+    (LINEAR, SCALED, TargetEncoder(cv=2, random_state=0) if SKLEARN >= (1, 4) else CODES),
 )
 """Classifier and regressor, and the transformers of numbers and of categories; used in turn."""
 

@@ -43,6 +43,7 @@ HASHED_ROWS = {
 ARGUMENTS = {
     "IterativeImputer": {},
     "PatchExtractor": {"patch_size": (2, 2)},
+    "SelectKBest": {"k": 2},
     "RANSACRegressor": {"estimator": Ridge(), "min_samples": 20, "random_state": 0},
     "GaussianRandomProjection": {"n_components": 2},
     "SparseRandomProjection": {"n_components": 2},

@@ -11,6 +11,7 @@ from io import BytesIO
 from pathlib import Path
 
 import datarobot
+import numpy as np
 import pandas
 import pytest
 import requests
@@ -122,11 +123,42 @@ def test_errors_with_any_letters(server: Server) -> None:
     assert 400 == info.value.status_code
 
 
+def test_explanations(tmp_path: Path) -> None:
+    """Also of rows of which only some are outside the thresholds."""
+    command = ["-m", "uvicorn", "servers.explaining_app:app", "--app-dir", "tests", "--port", "PORT"]
+    frame = pandas.DataFrame({"age": [25.0, 40.5, 58.0], "plan": ["free", "pro", "pro"]})
+    with run_server("explaining", command, tmp_path) as running, open_client(running) as base:
+        result = datarobot_predict.predict(
+            "churn",
+            frame,
+            max_explanations=2,
+            threshold_low=0.2,
+            threshold_high=0.8,
+            prediction_endpoint=f"{base}/predApi/v1.0",
+        )
+    table = result.dataframe
+
+    assert ["age", None, "age"] == table["EXPLANATION_1_FEATURE_NAME"].astype(object).where(
+        table["EXPLANATION_1_FEATURE_NAME"].notna(), None
+    ).tolist()
+    assert [25.0, 58.0] == table["EXPLANATION_1_ACTUAL_VALUE"].dropna().tolist()
+    assert ["---", "+++"] == table["EXPLANATION_1_QUALITATIVE_STRENGTH"].dropna().tolist()
+    assert ["free", "pro"] == table["EXPLANATION_2_ACTUAL_VALUE"].dropna().tolist()
+    strengths = table[["EXPLANATION_1_STRENGTH", "EXPLANATION_2_STRENGTH"]].dropna().sum(axis=1)
+    margins = strengths + float(result.response_headers["X-Explanation-Base-Value"])
+    probabilities = table["churn_yes_PREDICTION"].iloc[[0, 2]]
+    assert pytest.approx(probabilities.tolist(), abs=1e-9) == (1 / (1 + np.exp(-margins))).tolist()
+    assert ("linear", "margin") == (
+        result.response_headers["X-Explanation-Method"],
+        result.response_headers["X-Explanation-Space"],
+    )
+
+
 def test_explanations_are_rejected(server: Server) -> None:
     """Rather than silently omitted."""
     with (
         open_client(server) as base,
-        pytest.raises(ClientError, match="explanations are not available") as info,
+        pytest.raises(ClientError, match="explanations are not available for this model") as info,
     ):
         datarobot_predict.predict(
             "wine", FRAME, max_explanations=3, prediction_endpoint=f"{base}/ml/predApi/v1.0"

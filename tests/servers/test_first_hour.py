@@ -1,4 +1,8 @@
-"""A user who has only the README: its files and commands, and nothing else, in an empty folder."""
+"""A user who has only the README: its files and commands, and nothing else, in an empty folder.
+
+The user installs a wheel of modelgate that was just built. All other libraries are already installed, so that
+pip needs no network: the time of downloads says nothing about modelgate.
+"""
 
 import contextlib
 import json
@@ -8,6 +12,8 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
+import venv
 from pathlib import Path
 
 import pytest
@@ -48,6 +54,40 @@ def read_commands(section):
     return blocks.replace("\\\n", " ").splitlines()
 
 
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory):
+    """Folder with a wheel of modelgate."""
+    folder = tmp_path_factory.mktemp("wheels")
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", folder]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, ROOT], check=True)
+    return folder
+
+
+@pytest.fixture
+def environ(wheels, tmp_path):
+    """Variables of a new virtual environment, which has the libraries of this one except modelgate."""
+    environment, libraries = tmp_path / "venv", tmp_path / "libraries"
+    venv.create(environment)
+    libraries.mkdir()
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if "modelgate" not in path.name:
+            (libraries / path.name).symlink_to(path)
+    (site_packages,) = environment.glob("lib/python*/site-packages")
+    (site_packages / "libraries.pth").write_text(str(libraries))
+    for name in ("flask", "pip", "uvicorn"):
+        _, code = (Path(sys.executable).parent / name).read_text().split("\n", 1)
+        script = environment / "bin" / name
+        script.write_text(f"#!{environment}/bin/python\n{code}")
+        script.chmod(0o755)
+    return {
+        "PATH": f"{environment}/bin:{os.environ['PATH']}",
+        "PYTHONPATH": str(tmp_path),
+        "HOME": str(tmp_path),
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheels),
+    }
+
+
 @contextlib.contextmanager
 def run_in_background(command, folder, environ, port):
     """Run *command* until the block ends, which begins once it listens on *port*."""
@@ -75,28 +115,24 @@ def is_listening(port):
     [*((host, False) for host in HOSTS), ("flask", True)],
     ids=[*HOSTS, "flask with a slow import of scikit-learn"],
 )
-def test_readme_leads_to_a_prediction(host, slow_import, tmp_path):
+def test_readme_leads_to_a_prediction(host, slow_import, environ, tmp_path):
     """With at most six commands, and no error on the way. Only the port differs from the README."""
     section, port = read_section(README, "Five minutes to a prediction"), find_free_port()
-    install, *commands, call = read_commands(section)
+    *commands, call = read_commands(section)
     files = read_files(section)
     train, *apps = files
     if host != "flask":
         # The alternatives come after the files and commands for Flask, in this order.
-        alternatives = re.findall(r"you run it with `(.*?)`", section)
-        commands = [*commands[:-1], alternatives[HOSTS.index(host) - 1]]
+        index = HOSTS.index(host) - 1
+        install = re.findall(r"\(`(pip install .*?)`\)", section)[index]
+        serve = re.findall(r"you run it with `(.*?)`", section)[index]
+        commands = [install, *commands[:-1], serve]
     files = [train, apps[HOSTS.index(host)]]
     folder = tmp_path / "empty"
     folder.mkdir()
     for name, code in files:
         (folder / name).write_text(code, "utf-8")
     (tmp_path / "sitecustomize.py").write_text(SLOW_IMPORT if slow_import else "")
-    environ = {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(tmp_path),
-        "HOME": str(tmp_path),
-    }
-
     *prepare, serve = [command.replace("8000", str(port)) for command in commands]
     for command in prepare:
         done = subprocess.run(command, shell=True, cwd=folder, env=environ, capture_output=True, text=True)
@@ -109,4 +145,5 @@ def test_readme_leads_to_a_prediction(host, slow_import, tmp_path):
     answer = json.loads(done.stdout)
     assert "no" == answer["prediction"]
     assert {"no": 0.86, "yes": 0.14} == {name: round(p, 2) for name, p in answer["probabilities"].items()}
-    assert MAX_COMMANDS >= len([install, *commands, call])
+    assert MAX_COMMANDS >= len([*commands, call])
+    assert list(tmp_path.glob("venv/lib/python*/site-packages/modelgate/__init__.py"))

@@ -115,6 +115,15 @@ def test_infer_with_the_asyncio_client(server: Server) -> None:
     assert CULTIVARS == read_labels(asyncio.run(infer()))
 
 
+def test_repository_index(client: Any) -> None:
+    index = client.get_model_repository_index(headers=make_headers())
+
+    assert ["diabetes", "serving-temperature", "wine"] == [model["name"] for model in index]
+    assert {"READY"} == {model["state"] for model in index}
+    with pytest.raises(triton.InferenceServerException, match="Missing API key"):
+        client.get_model_repository_index()
+
+
 def test_health_and_metadata(client: Any) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()

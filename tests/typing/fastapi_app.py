@@ -18,8 +18,7 @@ def find_gate() -> Gate:
 
 @app.post("/predict")
 async def predict(request: Request, injected: Annotated[Gate, Depends(find_gate)]) -> Response:
-    response: Response = await injected.handle(request, "churn")
-    return response
+    return await injected.handle(request, "churn")
 
 
 @app.get("/score")

@@ -1,10 +1,10 @@
 """The client, blocking and asynchronous, with custom httpx clients."""
 
-from typing import assert_type
+from typing import Any, assert_type
 
 import httpx
 
-from modelgate.client import AsyncClient, Client, ConnectionFailed, Predictions
+from modelgate.client import AsyncClient, Client, ConnectionFailed, OutputPredictions, Predictions
 
 URL = "https://localhost/ml/churn"
 
@@ -15,6 +15,8 @@ with Client(URL, key="a-key", timeout=5, batch_rows=100) as client:
     assert_type(len(predictions), int)
     assert_type(predictions.version, str | None)
     assert_type(predictions.probabilities, list[list[float]] | None)
+    assert_type(predictions.outputs, dict[str, OutputPredictions])
+    assert_type(client.predict([], passthrough=["id"]).passthrough, list[dict[str, Any]] | None)
 
 
 async def predict() -> Predictions:

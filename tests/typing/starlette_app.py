@@ -15,8 +15,7 @@ gate = Gate([Deployment("churn", model)], keys="env:MODELGATE_KEYS", limits=None
 
 
 async def predict(request: Request) -> Response:
-    response: Response = await gate.handle(request, "churn")
-    return response
+    return await gate.handle(request, "churn")
 
 
 app = Starlette(routes=[Mount("/ml", gate.asgi), Route("/predict", predict, methods=["POST"])])

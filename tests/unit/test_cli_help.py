@@ -103,7 +103,7 @@ def test_commands_start_quickly(path):
 def test_unknown_commands_are_rejected():
     done = click.testing.CliRunner().invoke(cli, ["scoer"])
 
-    assert (2, True) == (done.exit_code, "No such command 'scoer'" in done.output)
+    assert (2, True) == (done.exit_code, "No such command 'scoer'" in done.stderr)
 
 
 class TestPhases:

@@ -382,5 +382,5 @@ def test_pack_rejects_a_sample_that_is_not_utf8(tmp_path, joblib_file):
 
     assert (
         "rows.csv"
-        in run("pack", joblib_file, "--sample", tmp_path / "rows.csv", "--load-pickle", code=2).output
+        in run("pack", joblib_file, "--sample", tmp_path / "rows.csv", "--load-pickle", code=2).stderr
     )

@@ -248,7 +248,7 @@ class TestKeptColumns:
         to(make_gate())
         done = run(make_rows(1), "--keep", name, code=2)
 
-        assert f"--keep must be a column of the file (got '{name}'): {hint}" in done.output
+        assert f"--keep must be a column of the file (got '{name}'): {hint}" in done.stderr
 
     def test_survive_a_stop(self, to, run, out):
         """A run that stops before the first prediction starts over."""
@@ -268,7 +268,7 @@ class TestKeptColumns:
         run(make_rows(1, 2), "--keep", "age", "--rows", "1", code=2)
         to(gate)
 
-        assert "--rows 1 --keep age: resume with these" in run(make_rows(1, 2), "--rows", "1", code=2).output
+        assert "--rows 1 --keep age: resume with these" in run(make_rows(1, 2), "--rows", "1", code=2).stderr
 
 
 def test_labels_may_hold_line_ends(to, run, out):
@@ -318,7 +318,7 @@ def test_only_invalid_rows_are_rejected(ages):
         isinstance(result, RejectedRow) for result in scored.results
     ]
     assert [float(age) / 100 for age in ages if age in ("1", "2.5")] == [
-        float(result.split(b",")[0]) for result in scored.results if not isinstance(result, RejectedRow)
+        float(result.split(b",")[2]) for result in scored.results if not isinstance(result, RejectedRow)
     ]
 
 
@@ -354,7 +354,7 @@ def test_resumed_run_gives_the_same_output(to, run, out, requests):
 @pytest.fixture
 def stopped(to, run):
     """Stop a run after two chunks."""
-    to(Failing(make_gate(), 2, partial(page, status=502)))
+    to(Failing(make_gate(), 2, partial(page, status=500)))
     run(make_rows(*range(30)), "--rows", "5", code=4)
     to(make_gate())
 
@@ -401,7 +401,7 @@ def test_existing_output_needs_overwrite(to, run, out):
 
 
 def test_overwrite_changes_nothing_before_the_first_rows_are_scored(stopped, to, run, out):
-    to(Failing(make_gate(), 0, partial(page, status=502)))
+    to(Failing(make_gate(), 0, partial(page, status=500)))
     before = {path.name: path.read_bytes() for path in out.parent.iterdir()}
     run(make_rows(*range(30)), "--rows", "5", "--overwrite", code=4)
 
@@ -700,7 +700,7 @@ def test_output_must_not_have_a_compression_suffix(to, run):
 
 
 def test_several_model_versions_are_reported(to, run):
-    to(Failing(make_gate(version="3"), 2, partial(page, status=502)))
+    to(Failing(make_gate(version="3"), 2, partial(page, status=500)))
     run(make_rows(*range(30)), "--rows", "5", code=4)
     to(make_gate(version="4"))
     output = run(make_rows(*range(30)), "--rows", "5").stdout
@@ -846,7 +846,7 @@ def test_caller_errors_and_exit_codes(to, run, text, options, code, message):
         (page, 2, "not a response of a gate"),
         (partial(page, status=302, location="https://else.where/"), 2, "It was not followed"),
         (partial(page, status=429, **{"retry-after": "90000"}), 3, "returned 429"),
-        (partial(page, status=504), 4, "returned 504"),
+        (partial(page, status=504, **{"retry-after": "90000"}), 4, "returned 504"),
     ],
 )
 def test_server_errors_and_exit_codes(to, run, fault, code, message):
@@ -969,8 +969,19 @@ def test_unreachable_server_is_abandoned_soon(to, run, monkeypatch):
     done = run(make_rows(1), code=4)
 
     assert "app cannot be reached (refused)" in done.stderr
-    assert "gave up after 5 attempts without any response" in done.stderr
+    assert "gave up after 5 attempts without a response of a gate" in done.stderr
     assert 5 == next(requests)
+
+
+@pytest.mark.parametrize("status", [502, 504])
+def test_proxy_without_a_server_is_abandoned_soon(to, run, monkeypatch, status):
+    """It answers every request, and no gate ever did."""
+    monkeypatch.setattr("modelgate.client.session.sleep", no_sleep)
+    to(Failing(make_gate(), 0, partial(page, status=status)))
+    done = run(make_rows(1), code=4)
+
+    assert f"returned {status} with text/html, which is not a response of a gate: a proxy did" in done.stderr
+    assert "gave up after 5 attempts without a response of a gate" in done.stderr
 
 
 def test_restarting_server_is_waited_for(to, run, out, monkeypatch):

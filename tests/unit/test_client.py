@@ -6,6 +6,7 @@ import csv
 import datetime
 import io
 import itertools
+import re
 import socket
 import sys
 import threading
@@ -24,6 +25,9 @@ from modelgate import (
     CSV,
     Column,
     Deployment,
+    Explain,
+    Explanations,
+    Exposure,
     Gate,
     Output,
     Prediction,
@@ -39,14 +43,15 @@ from modelgate.client import (
     Client,
     ClientError,
     ConnectionFailed,
+    OutputPredictions,
     UnexpectedResponse,
     session,
 )
 from modelgate.client.errors import parse_invalid_rows
-from modelgate.client.predictions import decode_predictions
 from modelgate.client.retry import Retry, retry_after
 from modelgate.client.rows import records, to_rows
-from modelgate.client.session import Session, predictions_url
+from modelgate.client.session import Session, predict_url
+from modelgate.humility import OutlyingInput, OverridePrediction, ThrowError
 from modelgate.testing import FakeClock
 from support.waiting import SOON
 
@@ -73,12 +78,13 @@ def build_client(gate, url=URL, key=KEY, **options):
     return Client(url, key=key, http=httpx.Client(transport=httpx.WSGITransport(gate.wsgi)), **options)
 
 
-def predict(gate, interface, rows, **options):
+def predict(gate, interface, rows, explain=None, **options):
     """Score *rows* with either client."""
+    call = {"passthrough": options.pop("passthrough", ()), "explain": explain}
     if interface == "wsgi":
-        return build_client(gate, **options).predict(rows)
+        return build_client(gate, **options).predict(rows, **call)
     http = httpx.AsyncClient(transport=httpx.ASGITransport(gate.asgi))
-    return asyncio.run(AsyncClient(URL, key=KEY, http=http, **options).predict(rows))
+    return asyncio.run(AsyncClient(URL, key=KEY, http=http, **options).predict(rows, **call))
 
 
 @pytest.fixture(params=["wsgi", "asgi"])
@@ -115,8 +121,8 @@ def test_client_scores_all_row_types(interface, rows):
     predictions = predict(build_gate(version="3"), interface, rows, batch_rows=10)
 
     assert ["no"] * 11 + ["yes"] * 14 == predictions.values
-    assert ["yes", "no"] == predictions.classes
-    assert [0.24, 0.76] == predictions.probabilities[24]
+    assert ["no", "yes"] == predictions.classes
+    assert [0.76, 0.24] == predictions.probabilities[24]
     assert ("3", 25, 3) == (predictions.version, len(predictions), len(set(predictions.request_ids)))
 
 
@@ -125,6 +131,35 @@ def test_client_scores_a_dict_and_no_rows(interface):
 
     assert ["yes"] == predict(build_gate(), interface, ROWS[20]).values
     assert [] == predict(build_gate(), interface, []).values
+
+
+def test_client_returns_explanations(interface):
+    """As `Gate.score` does, for each batch."""
+    background = Explanations(background=[{"age": 40, "plan": "free"}])
+    gate = build_gate(explanations=background)
+    request = Explain(2, threshold_low=0.055, threshold_high=0.2)
+    predictions = predict(gate, interface, ROWS, explain=request, batch_rows=10)
+    scored = gate.score("churn", ROWS, explain=request)
+
+    assert [6, 4] == [
+        len([row for row in part if row.contributions])
+        for part in (predictions.explanations[:10], predictions.explanations[10:])
+    ]
+    for received, expected in zip(predictions.explanations, scored.explanations, strict=True):
+        assert (expected.label, expected.base_value, expected.remaining) == (
+            received.label,
+            received.base_value,
+            received.remaining,
+        )
+        assert list(expected.contributions) == received.contributions
+    assert predict(gate, interface, ROWS).explanations is None
+
+
+def test_client_reports_a_deployment_without_explanations(interface):
+    with pytest.raises(errors.ExplanationsUnavailable, match="not available for this model"):
+        predict(build_gate(), interface, ROWS[:1], explain=3)
+    with pytest.raises(errors.InvalidInput, match="whole number of at least 1"):
+        predict(build_gate(), interface, ROWS[:1], explain=0)
 
 
 def test_rows_encode_missing_values_as_null():
@@ -163,6 +198,47 @@ def test_row_without_a_finite_prediction_is_numbered_from_the_start():
     for size in (1, 2, 5):
         with pytest.raises(errors.PredictionError, match=r"is not a finite number.* \(row 7\)"):
             build_client(gate, batch_rows=size).predict(ROWS)
+
+
+def build_humble_gate(action):
+    return build_gate(lambda table: table["age"], humility=[OutlyingInput("age", upper=5, action=action)])
+
+
+def test_row_rejected_by_a_humility_rule_is_numbered_from_the_start(interface):
+    with pytest.raises(errors.HumilityError, match="action triggered") as info:
+        predict(build_humble_gate(ThrowError()), interface, ROWS[:8], batch_rows=5)
+
+    assert [6, 7] == info.value.rows == info.value.details["rows"]
+
+
+def test_predictions_have_the_triggered_humility_rules(interface):
+    """An overridden number is no class, even in the first row."""
+    gate = build_humble_gate(OverridePrediction(-1))
+    predictions = predict(gate, interface, [ROWS[6], *ROWS[:7]], batch_rows=3)
+
+    name, [[rule], *others, [_]] = "Outlying Input Trigger (age)", predictions.humility
+    assert [-1, 0, 1, 2, 3, 4, 5, -1] == predictions.values
+    assert (name, 24) == (rule.name, len(rule.rule_id))
+    assert [[]] * 6 == others
+    assert predictions.classes is None
+    assert predict(gate, interface, ROWS[:2]).humility is None
+
+
+def test_adjusted_predictions_are_returned_on_request():
+    """For each output, in batches too."""
+    exposure = Exposure("years", model_predicts="rate")
+    rows = [{**row, "years": 2} for row in ROWS[:3]]
+    client = build_client(build_gate(lambda table: table["age"], exposure=exposure), batch_rows=2)
+    several = build_client(
+        build_gate(lambda table: {"a": table["age"], "b": table["age"] + 1}, exposure=exposure)
+    )
+
+    assert [0, 1, 2] == client.predict(rows, adjusted=True).adjusted
+    assert [0, 2, 4] == client.predict(rows).values
+    assert client.predict(rows).adjusted is None
+    assert [1, 2, 3] == several.predict(rows, adjusted=True).outputs["b"].adjusted
+    with pytest.raises(errors.InvalidInput, match="which has no exposure"):
+        build_client(build_gate()).predict(ROWS[:1], adjusted=True)
 
 
 UTC = datetime.UTC
@@ -245,8 +321,8 @@ def test_predictions_of_regression_and_several_outputs(interface):
     assert (None, None) == (outputs.classes, outputs.probabilities)
 
 
-def test_predictions_of_several_outputs_have_no_classes(interface):
-    """A label such as a_1 could belong to either output."""
+def test_predictions_of_several_outputs_are_named(interface):
+    """Each output has its own classes, in batches of any size."""
 
     def model(table):
         probabilities = np.clip(table["age"] / 100, 0, 1)
@@ -258,10 +334,57 @@ def test_predictions_of_several_outputs_have_no_classes(interface):
             ]
         )
 
-    predictions = predict(build_gate(model), interface, [ROWS[0], ROWS[20]], batch_rows=1)
+    for size in (1, 2):
+        predictions = predict(build_gate(model), interface, [ROWS[0], ROWS[20]], batch_rows=size)
 
-    assert [{"a": 0, "a_1": 0.0}, {"a": 1, "a_1": 0.2}] == predictions.values
-    assert (None, None) == (predictions.classes, predictions.probabilities)
+        assert [{"a": 0, "a_1": 0.0}, {"a": 1, "a_1": 0.2}] == predictions.values
+        assert (None, None) == (predictions.classes, predictions.probabilities)
+        assert {
+            "a": OutputPredictions([0, 1], [0, 1], [[1.0, 0.0], [0.8, 0.2]]),
+            "a_1": OutputPredictions([0.0, 0.2]),
+        } == predictions.outputs
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [["1", "2"], [1, 2], [0.5, 1.5], [False, True], ["null", "true"], ["a", "b", "c"]],
+    ids=repr,
+)
+def test_classes_have_the_types_of_the_labels(interface, labels):
+    """In JSON the names of members are text, also those of numbers."""
+
+    def model(table):
+        values = np.array([labels[0]] * len(table), dtype=object)
+        return Prediction([Output("x", values, labels, np.full((len(table), len(labels)), 1 / len(labels)))])
+
+    predictions = predict(build_gate(model), interface, ROWS[:2])
+
+    assert repr(labels) == repr(predictions.classes)
+    assert [[1 / len(labels)] * len(labels)] * 2 == predictions.probabilities
+
+
+def test_passthrough_columns_are_returned_with_the_predictions(interface):
+    rows = [{**row, "id": f"a{index}", "n": index} for index, row in enumerate(ROWS[:3])]
+    predictions = predict(build_gate(), interface, rows, batch_rows=2, passthrough=["id", "n"])
+
+    assert [{"id": f"a{index}", "n": index} for index in range(3)] == predictions.passthrough
+    assert None is predict(build_gate(), interface, rows).passthrough
+    with pytest.raises(errors.UnknownColumns) as info:
+        predict(build_gate(), interface, rows, passthrough=["ID"])
+    assert ["ID"] == info.value.columns
+
+
+def test_model_replaced_between_batches_is_an_error(interface):
+    """Joined, the probabilities of one model would be under the classes of the other."""
+    calls = itertools.count()
+
+    def model(table):
+        labels = ["no", "yes"] if next(calls) % 2 else ["yes", "no"]
+        probabilities = np.full((len(table), 2), 0.5)
+        return Prediction([Output("x", np.array(labels)[[0] * len(table)], labels, probabilities)])
+
+    with pytest.raises(UnexpectedResponse, match="the model was replaced during the call"):
+        predict(build_gate(model), interface, ROWS[:4], batch_rows=2)
 
 
 @pytest.mark.parametrize("value", ["yes", "prediction", True, 5, None], ids=repr)
@@ -275,14 +398,6 @@ def test_predictions_of_any_value(interface, value):
         predictions.classes,
         predictions.probabilities,
     )
-
-
-def test_predictions_of_a_single_class_have_probabilities():
-    predictions = decode_predictions(
-        b'{"data":[{"prediction":1,"predictionValues":[{"value":1.0,"label":1}]}]}'
-    )
-
-    assert ([1], [[1.0]]) == (predictions.classes, predictions.probabilities)
 
 
 def test_warnings_of_batches_are_deduplicated(interface):
@@ -315,10 +430,7 @@ def test_batches_adapt_to_server_limits(interface):
 @pytest.mark.parametrize("max_rows", [0, -1, 10**9, "many", None])
 def test_batches_ignore_invalid_max_rows(max_rows):
     refusal = {"code": "invalid_input", "detail": "too many", "max_rows": max_rows}
-    row = {"prediction": 1.5, "predictionValues": []}
-    client, got = build_scripted_client(
-        httpx.Response(422, json=refusal), *[httpx.Response(200, json={"data": [row]})] * 2
-    )
+    client, got = build_scripted_client(httpx.Response(400, json=refusal), *[DONE] * 2)
 
     assert [1.5, 1.5] == client.predict(ROWS[:2]).values
     assert 3 == len(got)
@@ -494,9 +606,7 @@ def build_page(status, text="<html>no</html>", **headers):
     return httpx.Response(status, text=text, headers={"content-type": "text/html; charset=utf-8", **headers})
 
 
-DONE = httpx.Response(
-    200, json={"data": [{"prediction": 1.5, "predictionValues": [{"value": 1.5, "label": "x"}]}]}
-)
+DONE = httpx.Response(200, json={"predictions": [{"prediction": 1.5}], "model_version": "1"})
 
 
 @pytest.mark.parametrize(
@@ -513,10 +623,14 @@ DONE = httpx.Response(
             "redirect to https://else.where/ml/churn. It was not followed",
         ),
         (build_page(307, location="/ml/churn/"), "redirect to the path /ml/churn/"),
-        (httpx.Response(200, json={"data": []}), "the response to 1 rows has 0 predictions"),
         (
-            httpx.Response(200, json={"predictions": [1]}),
-            "is not one of the dialect datarobot: ",
+            httpx.Response(200, json={"predictions": [], "model_version": "1"}),
+            "the response to 1 rows has 0 predictions",
+        ),
+        (httpx.Response(200, json={"predictions": [1]}), "is not one of the dialect native: "),
+        (
+            httpx.Response(200, json={"predictions": [{}], "model_version": "1"}),
+            "is not one of the dialect native: .*`prediction`",
         ),
     ],
 )
@@ -551,11 +665,16 @@ BUSY = httpx.Response(
     [
         BUSY,
         build_page(429, **{"retry-after": "7"}),
+        build_page(502, **{"retry-after": "7"}),
+        build_page(504, **{"retry-after": "7"}),
+        httpx.Response(
+            504, json={"code": "deadline_exceeded", "detail": "slow"}, headers={"retry-after": "7"}
+        ),
         httpx.ConnectError("refused"),
         httpx.ReadError("reset"),
         httpx.RemoteProtocolError("Server disconnected"),
     ],
-    ids=["503", "429", "refused", "cut", "disconnected"],
+    ids=["503", "429", "502", "504", "504 of a gate", "refused", "cut", "disconnected"],
 )
 def test_retries_temporary_errors(waits, answer):
     client, requests = build_scripted_client(answer, answer, DONE)
@@ -563,12 +682,13 @@ def test_retries_temporary_errors(waits, answer):
 
     assert ([1.5], 3, 2) == (predictions.values, len(requests), len(waits))
     assert requests[0].content == requests[2].content
+    assert 1 == len({request.headers["idempotency-key"] for request in requests})
     if isinstance(answer, httpx.Response):
         assert all(7 <= seconds <= 8 for seconds in waits)
 
 
 @pytest.mark.parametrize(
-    "answer", [httpx.ReadTimeout("slow"), httpx.UnsupportedProtocol("ws"), build_page(502)]
+    "answer", [httpx.ReadTimeout("slow"), httpx.UnsupportedProtocol("ws"), build_page(500)]
 )
 def test_retries_no_other_errors(waits, answer):
     client, requests = build_scripted_client(answer)
@@ -576,6 +696,44 @@ def test_retries_no_other_errors(waits, answer):
         client.predict(ROWS[0])
 
     assert ([], 1) == (waits, len(requests))
+
+
+def test_batches_have_idempotency_keys_of_their_own():
+    client, requests = build_scripted_client(DONE, DONE, batch_rows=1)
+    client.predict(ROWS[:2])
+
+    assert 2 == len({request.headers["idempotency-key"] for request in requests})
+
+
+BLAMED = r"URL|address|complete"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        build_page(502),
+        build_page(504),
+        build_page(500),
+        build_page(404),
+        build_page(401),
+        httpx.Response(404, json={"code": "not_found", "detail": "no such deployment"}),
+        httpx.Response(401, json={"code": "unauthorized", "detail": "Invalid API key"}),
+        httpx.ConnectError("refused"),
+    ],
+    ids=["502", "504", "500", "page 404", "page 401", "404", "401", "refused"],
+)
+def test_errors_blame_nothing_that_has_worked(answer):
+    """Neither the URL nor the key, once a batch has succeeded with both."""
+    client, _ = build_scripted_client(DONE, answer, batch_rows=1, attempts=1)
+    with pytest.raises(errors.ModelgateError) as info:
+        client.predict(ROWS[:2])
+
+    assert not re.search(BLAMED, str(info.value))
+
+
+def test_gateway_errors_do_not_blame_the_url():
+    with pytest.raises(UnexpectedResponse, match=r"a proxy did not reach the server, or not in time$"):
+        build_scripted_client(build_page(502), attempts=1)[0].predict(ROWS[0])
 
 
 def test_retries_stop_after_the_last_attempt(waits):
@@ -730,13 +888,13 @@ def test_connection_refused_names_the_address(waits):
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("http://host/churn", "http://host/deployments/churn/predictions"),
-        ("https://host:8443/ml/churn/", "https://host:8443/ml/deployments/churn/predictions"),
-        ("http://[::1]:80/ml/deployments/churn", "http://[::1]:80/ml/deployments/churn/predictions"),
+        ("http://host/churn", "http://host/deployments/churn/predict"),
+        ("https://host:8443/ml/churn/", "https://host:8443/ml/deployments/churn/predict"),
+        ("http://[::1]:80/ml/deployments/churn", "http://[::1]:80/ml/deployments/churn/predict"),
     ],
 )
-def test_predictions_url(url, expected):
-    assert expected == predictions_url(url)
+def test_predict_url(url, expected):
+    assert expected == predict_url(url)
 
 
 @pytest.mark.parametrize(
@@ -751,6 +909,11 @@ def test_predictions_url(url, expected):
         ("http://host/churn?key=s3cret", {}, "without user, password"),
         (URL, {"key": "s3cret\n"}, "key must be printable ASCII"),
         (URL, {"key": ""}, "key must be printable ASCII"),
+        (
+            URL,
+            {"key_header": "api-key"},
+            r"key_header must be one of authorization, x-api-key \(got 'api-key'\)",
+        ),
         (URL, {"attempts": 0}, r"attempts must be a whole number of at least 1 \(got 0\)"),
         (URL, {"deadline": 0}, r"deadline must be a number of seconds above 0 \(got 0\)"),
         (URL, {"timeout": float("nan")}, r"timeout must be a number of seconds above 0 \(got nan\)"),
@@ -773,6 +936,19 @@ def test_key_is_only_in_its_header():
     assert "Client('http://app/ml/churn')" == repr(client)
     assert f"Bearer {KEY}" == requests[0].headers["authorization"]
     assert KEY not in str(requests[0].url) + repr(requests[0].headers) + requests[0].content.decode()
+
+
+def test_key_can_be_sent_beside_a_token_of_a_platform():
+    http = build_scripted_client(DONE)[0]._session.http
+    http.headers["authorization"] = "Bearer a-token-of-the-platform"
+    sent = []
+    http.event_hooks["request"].append(sent.append)
+    Client(URL, key=KEY, key_header="x-api-key", http=http).predict(ROWS[0])
+
+    assert (KEY, "Bearer a-token-of-the-platform") == (
+        sent[0].headers["x-api-key"],
+        sent[0].headers["authorization"],
+    )
 
 
 def test_http_client_of_the_caller_stays_open():

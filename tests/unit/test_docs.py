@@ -15,6 +15,7 @@ from modelgate.testing import Client
 from support.keys import KEY
 
 ROOT = Path(__file__).parents[2]
+PROJECT = (ROOT / "pyproject.toml").read_text()
 ROW = {"alcohol": 13.2, "malic_acid": 1.78, "hue": 1.05, "colour": "medium"}
 DOCKER = ROOT / "examples" / "docker"
 ROWS = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs/troubleshooting.md").read_text(), re.M)
@@ -48,6 +49,15 @@ def test_messages_exist(message):
 
 def test_there_are_many_messages():
     assert len(ROWS) > 35
+
+
+def test_readme_names_the_lowest_versions():
+    section = (ROOT / "README.md").read_text().partition("## Versions")[2].partition("##")[0]
+    named = re.findall(r"([\w-]+) (\d[\d.]*\d)", section.partition("on:")[2])
+
+    assert len(named) > 5
+    for name, version in named:
+        assert f'"{name.lower()}>={version}"' in PROJECT
 
 
 # The container

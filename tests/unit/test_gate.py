@@ -526,6 +526,27 @@ class TestHandle:
             predict_ages().handle(7)
 
 
+def test_flask_mount_and_wrap_require_an_app():
+    """A blueprint has no app of its own until it is registered."""
+    blueprint = flask.Blueprint("shop", "shop")
+    for call in (
+        lambda: modelgate.mount.flask.mount(blueprint, "/ml", Gate(keys="open")),
+        lambda: modelgate.mount.flask.wrap(blueprint, modelgate.RequestId()),
+    ):
+        with pytest.raises(ConfigurationError, match=r"must be a Flask app \(got Blueprint\): use init_app"):
+            call()
+
+
+def test_flask_wrap_puts_layers_around_the_app():
+    app = flask.Flask("host")
+    app.add_url_rule("/", view_func=lambda: "page")
+    modelgate.mount.flask.wrap(app, modelgate.KeyAuth({KEY: "*"}))
+
+    assert [401, 200] == [
+        Client(app, headers=headers).get("/").status for headers in ({}, {"x-api-key": KEY})
+    ]
+
+
 def test_flask_mount_rejects_invalid_prefixes():
     for prefix in ("ml", "/ml/", "/"):
         with pytest.raises(ConfigurationError, match="prefix"):

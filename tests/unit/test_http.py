@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from modelgate import RateLimit, RequestContext
+from modelgate.codecs.key_checksum import checksum
 from modelgate.errors import (
     BodyTooLarge,
     ConflictingCredentials,
@@ -27,7 +28,8 @@ from modelgate.http import (
     error_response,
     parse_authorization,
 )
-from modelgate.http.body import read_json, require_json
+from modelgate.http.body import read_json, read_json_body
+from modelgate.http.credentials import is_json_web_token
 from modelgate.testing import StubHandler, request
 
 KEY = "k" * 16
@@ -59,6 +61,47 @@ def test_credentials_from_headers(headers, key):
 def test_credentials_from_headers_rejects_two_different_keys(token):
     with pytest.raises(ConflictingCredentials):
         credentials_from_headers({**BOTH, "authorization": f"Bearer {token}"})
+
+
+OURS = ["mg_live_0123456789abcdefghijklmnop", "acme_0123456789abcdefghijklmnop"]
+OURS = [f"{body}_{checksum(body)}" for body in OURS]
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2lhcC5leGFtcGxlIn0.c2lnbmF0dXJl"
+JWE = "eyJhbGciOiJSU0EtT0FFUCJ9.a2V5.aXY.Y2lwaGVy.dGFn"
+
+
+@pytest.mark.parametrize(
+    ("key", "token", "expected"),
+    [
+        (OURS[0], JWT, OURS[0]),
+        (OURS[0], "ya29.an-opaque-token", OURS[0]),
+        (OURS[0], OURS[0][:-1] + "-", OURS[0]),
+        (OURS[0], "", OURS[0]),
+        (OURS[0], KEY, OURS[0]),
+        ("of-the-platform", OURS[0], OURS[0]),
+        (KEY, JWT, KEY),
+        (KEY, JWE, KEY),
+        (JWT, KEY, KEY),
+        (OURS[0], OURS[1], None),
+        (KEY, "ya29.an-opaque-token", None),
+        (JWT, JWE, None),
+    ],
+)
+def test_tokens_of_platforms_do_not_contradict_keys(key, token, expected):
+    """Generated keys have a checksum. Keys in a mapping can have any form, so that only a JWT differs from them."""
+    headers = {"x-api-key": key, "authorization": f"Bearer {token}"}
+    if expected is None:
+        with pytest.raises(ConflictingCredentials):
+            credentials_from_headers(headers)
+    else:
+        assert expected == credentials_from_headers(headers)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "eyJ", "a.b.c", "eyJhbGciOiJSUzI1NiJ9.e30", f"{JWT} ", f"{JWE}.a", "eyJé.a.b"]
+)
+def test_other_texts_are_no_json_web_tokens(text):
+    assert not is_json_web_token(text)
+    assert all(map(is_json_web_token, (JWT, JWE, f"{JWT.rpartition('.')[0]}.")))
 
 
 @pytest.mark.parametrize(
@@ -209,21 +252,41 @@ def test_response_copies_its_headers():
         'application/json; charset="UTF8"',
     ],
 )
-def test_require_json_accepts_json(content_type):
-    assert (
-        require_json(request(headers={} if content_type is None else {"content-type": content_type})) is None
-    )
+def test_read_json_body_accepts_json(content_type):
+    headers = {} if content_type is None else {"content-type": content_type}
+
+    assert b"1" == drive(read_json_body(request(body=b"1", headers=headers)))
 
 
 @pytest.mark.parametrize(
-    "content_type", ["text/plain", "application/jsonp", "text/csv", "; charset=utf-8", "json", "*/*"]
+    "content_type",
+    ["application/jsonp", "text/csv", "; charset=utf-8", "json", "*/*", "text/plain; charset=utf-16"],
 )
-def test_require_json_rejects_other_media_types(content_type):
+def test_read_json_body_rejects_other_media_types(content_type):
     """The response names the accepted one."""
     with pytest.raises(UnsupportedMediaType) as info:
-        require_json(request(headers={"content-type": content_type}))
+        drive(read_json_body(request(body=b"[1]", headers={"content-type": content_type})))
 
-    assert {"accept": "application/json"} == info.value.headers
+    assert info.value.headers["accept"].startswith("application/json")
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "Text/Plain;charset=UTF-8"])
+def test_read_json_body_accepts_plain_text_that_is_an_object_or_array(content_type):
+    """As `fetch` in a browser sends a string."""
+    headers = {"content-type": content_type}
+    for body in (b'{"a": 1}', b" \n[1"):
+        assert body == drive(read_json_body(request(body=body, headers=headers)))
+    for body in (b"", b"a,b\n1,2\n", b'"[1]"'):
+        with pytest.raises(UnsupportedMediaType):
+            drive(read_json_body(request(body=body, headers=headers)))
+
+
+def test_read_json_body_accepts_further_media_types():
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+
+    assert b"[1]" == drive(
+        read_json_body(request(body=b"[1]", headers=headers), "application/x-www-form-urlencoded")
+    )
 
 
 def test_read_json():

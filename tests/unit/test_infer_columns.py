@@ -31,10 +31,9 @@ from sklearn.feature_extraction.text import (
     TfidfVectorizer,
 )
 from sklearn.feature_selection import SelectKBest
-from sklearn.frozen import FrozenEstimator
 from sklearn.impute import KNNImputer, MissingIndicator, SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
-from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, TunedThresholdClassifierCV
+from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOutputRegressor
 from sklearn.naive_bayes import GaussianNB
@@ -63,6 +62,7 @@ from modelgate.inference import Predictor
 from modelgate.schema import Column, Schema
 from modelgate.schema.introspection.infer_columns import find_none_columns, outputs_of
 from modelgate.scoring import score
+from support.versions import SKLEARN
 
 pytestmark = pytest.mark.slow
 
@@ -365,12 +365,16 @@ FAMILIES = {
         SMALL,
     ),
     "Calibrated": (CalibratedClassifierCV(make_small_pipeline(), cv=2), SMALL),
-    "TunedThreshold": (TunedThresholdClassifierCV(make_small_pipeline(), cv=2), SMALL),
-    "FixedThreshold": (FixedThresholdClassifier(make_small_pipeline()), SMALL),
     "OneVsRest": (OneVsRestClassifier(make_small_pipeline()), SMALL),
     "GridSearchCV": (GridSearchCV(make_small_pipeline(), {"logisticregression__C": [0.1]}, cv=2), SMALL),
     "TransformedTarget": (TransformedTargetRegressor(make_small_pipeline(Ridge())), SMALL),
 }
+
+if SKLEARN >= (1, 5):
+    from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
+
+    FAMILIES["TunedThreshold"] = (TunedThresholdClassifierCV(make_small_pipeline(), cv=2), SMALL)
+    FAMILIES["FixedThreshold"] = (FixedThresholdClassifier(make_small_pipeline()), SMALL)
 
 
 @pytest.mark.parametrize(("model", "expected"), FAMILIES.values(), ids=FAMILIES)
@@ -658,13 +662,16 @@ def test_columns_of_bagged_pipelines():
     assert [replace(AGE, nullable=True)] == infer_rules(BaggingClassifier(n_estimators=2), FRAME[["age"]])
 
 
-def test_columns_of_a_frozen_estimator():
-    """In a calibrated model, and as a step."""
-    model = CalibratedClassifierCV(FrozenEstimator(make_small_pipeline().fit(FRAME, TARGET)), cv=2)
-    imputer = FrozenEstimator(SimpleImputer().fit(FRAME[["income"]]))
+if SKLEARN >= (1, 6):
+    from sklearn.frozen import FrozenEstimator
 
-    assert SMALL == infer_rules(model)
-    assert [INCOME] == infer_rules(make_pipeline(imputer, LogisticRegression()), FRAME[["income"]])
+    def test_columns_of_a_frozen_estimator():
+        """In a calibrated model, and as a step."""
+        model = CalibratedClassifierCV(FrozenEstimator(make_small_pipeline().fit(FRAME, TARGET)), cv=2)
+        imputer = FrozenEstimator(SimpleImputer().fit(FRAME[["income"]]))
+
+        assert SMALL == infer_rules(model)
+        assert [INCOME] == infer_rules(make_pipeline(imputer, LogisticRegression()), FRAME[["income"]])
 
 
 class Resampler(BaseEstimator):

@@ -27,6 +27,14 @@ URIS = [
 ]
 
 
+def test_old_versions_of_limits_are_rejected(monkeypatch):
+    """Limits in memory and in Redis work with them."""
+    monkeypatch.setattr("limits.__version__", "4.7.3")
+
+    with pytest.raises(ConfigurationError, match=r"mongodb:// needs limits 5 or later \(got 4.7.3\)"):
+        RateLimit(storage="mongodb://127.0.0.1:1")
+
+
 @pytest.mark.parametrize("uri", URIS)
 def test_scheme_selects_storage_class(uri, monkeypatch):
     """A synchronous cluster connects when it is created, and is left out."""

@@ -1,5 +1,6 @@
 """OpenAPI documents of deployments."""
 
+import re
 from urllib.parse import urljoin
 
 import msgspec
@@ -9,7 +10,7 @@ from openapi_spec_validator import validate
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.multioutput import MultiOutputClassifier
 
-from modelgate import Column, Deployment, Gate, ModelPackage, Response, Schema, errors
+from modelgate import Column, Deployment, Explanations, Gate, ModelPackage, Response, Schema, errors
 from modelgate.dialects import DIALECTS, DataRobot, RequestTemplate, render_request
 from modelgate.dialects import OpenAPISpec as DialectDocument
 from modelgate.testing import Client
@@ -58,6 +59,64 @@ def test_document_is_valid(model, keys):
     assert "/ask" in document["paths"]
     for schema, example in list_examples(document):
         reading.check(schema, example)
+
+
+def test_document_of_a_deployment_that_explains():
+    """It alone has the parameters and the path of explanations, whose responses fit their schemas."""
+    explained = make_gate(explanations=Explanations(background=[{"a": 1, "b": 2}]))
+    client = Client(explained.wsgi, headers={"authorization": f"Bearer {KEY}"})
+    document, plain = OpenAPIDocument(explained.openapi("d")), make_gate().openapi("d")
+    paths = dict(document.list_operations())
+    old = "/predApi/v1.0/deployments/d/predictionExplanations"
+
+    validate(document.document)
+    assert {old, old.removeprefix("/predApi/v1.0")} == paths.keys() - plain["paths"].keys()
+    assert "explain" not in str(plain["paths"]["/deployments/d/predict"]["post"]["parameters"])
+    for path, options in {
+        "/deployments/d/predict": ["explain", "threshold_low", "threshold_high"],
+        "/predApi/v1.0/deployments/d/predictions": ["maxExplanations", "thresholdLow", "thresholdHigh"],
+        old: ["maxExplanations", "thresholdLow", "thresholdHigh"],
+    }.items():
+        parameters = {item.get("name"): item for item in paths[path]["parameters"]}
+        query = "&".join(f"{name}={parameters[name]['example']}" for name in options)
+        response = client.post(f"{path}?{query}", json={"a": 4, "b": 5})
+        assert 200 == response.status
+        document.check_response(paths[path], response)
+
+
+def list_schemas(part):
+    """Yield each object in a document, which may be a schema."""
+    for value in part.values() if isinstance(part, dict) else part:
+        if isinstance(value, dict | list):
+            yield from list_schemas(value)
+    if isinstance(part, dict):
+        yield part
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_schemas_suit_generators(model):
+    """Each array has items, and each inner object of an answer, an error or a request has a name."""
+    gate = make_gate(model, target="a name, with characters")
+    client = Client(gate.wsgi, headers={"authorization": f"Bearer {KEY}"})
+    documents = [gate.openapi("d"), gate.openapi(), client.get("/deployment/d/openapi.json").json()]
+    arrays = [
+        schema
+        for document in documents
+        for schema in list_schemas(document)
+        if "array" in (schema.get("type") if isinstance(schema.get("type"), list) else [schema.get("type")])
+    ]
+    components = {
+        name: schema
+        for name, schema in documents[0]["components"]["schemas"].items()
+        if name not in ("Row", "Columns")
+    }
+    inner = [part for schema in components.values() for part in list_schemas(schema) if part is not schema]
+
+    assert len(arrays) > 50
+    assert [] == [schema for schema in arrays if "items" not in schema]
+    assert [] == [part for part in inner if part.get("type") == "object"]
+    for name in components:
+        assert re.fullmatch(r"[\w.-]+", name, re.ASCII)
 
 
 def test_request_examples_work_with_several_deployments():
@@ -267,7 +326,8 @@ def test_document_loads_a_model_for_its_example(spoiled, tmp_path):
     if spoiled:
         (path / "model.skops").write_bytes(b"spoiled")
     document = Gate([Deployment("d", path)], keys="open", dialects=["simple"]).openapi("d")
-    answer = document["components"]["schemas"]["simple_answer"]["anyOf"][0]["properties"]
+    schema = document["components"]["schemas"]["simple_answer"]["anyOf"][0]
+    answer = OpenAPIDocument(document).resolve(schema)["properties"]
 
     validate(document)
     assert {"enum": ["high", "low"]} == answer["prediction"]

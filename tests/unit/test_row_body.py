@@ -51,6 +51,26 @@ def test_text_is_returned_as_csv(kind):
     assert CSV(ROWS) == read(kind, ROWS)
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "text/plain;charset=UTF-8"])
+@pytest.mark.parametrize("body", [b'[{"a": 1}]', b' {"a": 1}\n', b"[]"])
+def test_plain_text_that_is_json_is_returned_undecoded(kind, body):
+    """As `fetch` in a browser sends a string."""
+    assert body == read(kind, body)
+    assert body == read_form((b'name="file"; filename="rows.txt"\r\nContent-Type: ' + kind.encode(), body))
+
+
+@pytest.mark.parametrize(
+    "body", [b"[age],[plan]\n41,pro\n", b"[1]\n2\n", b'{"a",b\n1,2\n', b"[" * 5000, b"1\n", b'"a"\n1\n']
+)
+def test_plain_text_that_is_not_wholly_json_is_csv(body):
+    """Names of columns can begin with brackets."""
+    assert CSV(body) == read("text/plain", body)
+
+
+def test_plain_text_in_another_charset_is_json_in_utf8():
+    assert '["é"]'.encode() == read("text/plain; charset=utf-16", '["é"]'.encode("utf-16"))
+
+
 @pytest.mark.parametrize(
     "kind",
     ["text/html", "application/x-www-form-urlencoded", "a/b,text/csv", "text", "text/csv " * 200, ";", "é"],

@@ -37,7 +37,9 @@ def read_outcome(read):
     return table.rows()
 
 
-@given(st.lists(st.tuples(CELL, CELL, CELL, CELL, CELL), max_size=3), st.booleans(), st.booleans())
+@given(
+    st.lists(st.tuples(CELL, CELL, CELL, CELL, CELL), min_size=1, max_size=3), st.booleans(), st.booleans()
+)
 def test_split_rows_read_like_json_rows(data, forbid, other):
     schema = SCHEMA.with_options(extra_columns="forbid") if forbid else SCHEMA
     names = [*SCHEMA.names[:4], "other" if other else "note"]
@@ -60,6 +62,17 @@ def test_split_rows_reject_duplicate_and_missing_names():
     with pytest.raises(MissingColumns) as info:
         SCHEMA.read(SplitRows(["age", "visits"], [[1, 2]]))
     assert ["member", "plan"] == info.value.missing_columns
+
+
+def test_split_rows_without_rows_are_checked_like_a_csv_header():
+    for rows in (SplitRows(["age", "visits"], []), CSV(b"age,visits\n")):
+        with pytest.raises(MissingColumns) as info:
+            SCHEMA.read(rows)
+        assert ["member", "plan"] == info.value.missing_columns
+    with pytest.raises(InvalidValues, match="other"):
+        SCHEMA.with_options(extra_columns="forbid").read(SplitRows([*SCHEMA.names, "other"], []))
+    for names in (None, SCHEMA.names):
+        assert [] == SCHEMA.read(SplitRows(names, [])).rows()
 
 
 def test_split_rows_respect_max_rows():
@@ -122,5 +135,5 @@ def test_passthrough_values_are_limited(monkeypatch, rows):
     monkeypatch.setattr(passthrough, "MAX_VALUES", 11)
 
     assert 6 == len(read_passthrough_columns(rows, ["a"])["a"])
-    with pytest.raises(InvalidInput, match="passthrough columns have more than 11 values"):
+    with pytest.raises(InvalidInput, match="repeat more than 11 values"):
         read_passthrough_columns(rows, None)

@@ -159,3 +159,33 @@ def test_client_disconnects_after_response():
 
     assert b"done" == Client(app).post("/", body=b"body").body
     assert events == ["responds", "disconnected"]
+
+
+@pytest.mark.parametrize("app", [wsgi.app, asgi.app], ids=["wsgi", "asgi"])
+def test_client_works_in_an_event_loop(app):
+    client = Client(app(mirror), headers={"X-Own": "client's"}, address="192.0.2.7")
+
+    async def call():
+        return [
+            await client.aget("/a?b"),
+            await client.apost("/c", json={"a": 1}),
+            await client.arequest("PUT", "/d", body=[b"x"], headers={"x-own": "call's"}),
+        ]
+
+    answers = asyncio.run(call())
+    assert [answer.json() for answer in answers] == [
+        client.get("/a?b").json(),
+        client.post("/c", json={"a": 1}).json(),
+        client.request("PUT", "/d", body=[b"x"], headers={"x-own": "call's"}).json(),
+    ]
+
+
+def test_client_tells_how_to_call_an_asgi_app_in_an_event_loop():
+    """And leaves no coroutine that is never awaited, which would be a warning."""
+
+    async def call():
+        assert 200 == Client(wsgi.app(mirror)).get("/").status
+        Client(asgi.app(mirror)).get("/")
+
+    with pytest.raises(RuntimeError, match=r"write await client\.apost"):
+        asyncio.run(call())

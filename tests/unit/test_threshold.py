@@ -2,7 +2,15 @@
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import f1_score, make_scorer
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, TunedThresholdClassifierCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from modelgate import (
@@ -33,6 +41,8 @@ def apply_threshold(threshold=None, positive_class=None, classes=("no", "yes"), 
         (0.3, None, ["no", "yes", "yes", "yes"]),
         (0.9, None, ["no", "no", "no", "yes"]),
         (0.95, "yes", ["no", "no", "no", "no"]),
+        (0, None, ["yes"] * 4),
+        (1, None, ["no"] * 4),
         (0.6, "no", ["no", "no", "yes", "yes"]),
         (None, "no", ["no", "no", "no", "yes"]),
     ],
@@ -61,7 +71,7 @@ def test_threshold_keeps_the_type_of_labels():
     assert [False, True, True, True] == apply_threshold(0.3, True, (False, True)).values.tolist()
 
 
-@pytest.mark.parametrize("threshold", [0, 1, -0.1, 1.5, True, "0.5", float("nan")])
+@pytest.mark.parametrize("threshold", [-0.1, 1.5, True, "0.5", float("nan")])
 def test_threshold_rejects_invalid_values(threshold):
     """At construction, also by a deployment."""
     with pytest.raises(ConfigurationError, match="threshold must be a number"):
@@ -72,8 +82,6 @@ def test_threshold_rejects_invalid_values(threshold):
 
 def test_threshold_of_a_deployment_is_applied(wine, wine_row):
     """Inside its scoring layers; an unknown positive class is rejected at startup."""
-    from sklearn.linear_model import LogisticRegression
-
     rows = [[0.0], [1.0], [2.0], [3.0]]
     model = LogisticRegression().fit(rows, ["no", "no", "yes", "yes"])
     gate = Gate([Deployment("d", model, threshold=0.01, scoring_layers=[])], keys="open")
@@ -121,3 +129,87 @@ def test_threshold_applies_to_the_output_of_a_function():
     )
 
     assert ["b"] == gate.score("d", {"a": 1}).values.tolist()
+
+
+@given(st.integers(0, 999))
+def test_threshold_includes_the_probability_equal_to_it(index):
+    """Compared without rounding, for 1,000 probabilities that occur; also those of float32."""
+    probabilities = np.random.default_rng(0).random(1000)
+    for dtype in (np.float64, np.float32):
+        positive = probabilities.astype(dtype)
+        output = apply_threshold(
+            float(positive[index]),
+            classes=(False, True),
+            probabilities=np.column_stack([1 - positive, positive]),
+        )
+
+        assert (positive.astype(float) >= float(positive[index])).tolist() == output.values.tolist()
+
+
+def test_threshold_is_not_rounded_to_float32():
+    """0.35 in float32 is less than 0.35."""
+    probabilities = np.array([[0.65, 0.35]] * 4, dtype=np.float32)
+
+    assert ["no"] * 4 == apply_threshold(0.35, probabilities=probabilities).values.tolist()
+
+
+FIXED = FixedThresholdClassifier(GaussianNB(), threshold=0.2, pos_label=0)
+AUTO = FixedThresholdClassifier(GaussianNB())
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (FIXED, (0.2, 0)),
+        (make_pipeline(StandardScaler(), FIXED), (0.2, 0)),
+        (AUTO, (0.5, 1)),
+        (GridSearchCV(AUTO, {"threshold": [0.9]}, cv=2), (0.9, 1)),
+        (FixedThresholdClassifier(GaussianNB(), threshold=1.5), (None, 1)),
+        (
+            make_pipeline(
+                StandardScaler(),
+                FixedThresholdClassifier(
+                    LogisticRegression(), threshold=0.3, response_method="decision_function"
+                ),
+            ),
+            (None, 1),
+        ),
+    ],
+    ids=["fixed", "pipeline", "auto", "search", "not a probability", "margin"],
+)
+def test_threshold_of_a_model_is_adopted(model, expected):
+    """The labels are those of the model itself."""
+    rows, labels = load_breast_cancer(return_X_y=True)
+    model.fit(rows, labels)
+    output = Gate([Deployment("d", model)], keys="open").score("d", rows).outputs[0]
+
+    assert expected == (output.threshold, output.positive)
+    assert model.predict(rows).tolist() == output.values.tolist()
+
+
+@pytest.mark.parametrize("positive", [0, 1])
+def test_threshold_of_a_tuned_model_is_adopted(positive):
+    rows, labels = load_breast_cancer(return_X_y=True)
+    scorer = make_scorer(f1_score, pos_label=positive)
+    model = TunedThresholdClassifierCV(GaussianNB(), scoring=scorer, cv=3).fit(rows, labels)
+    output = Gate([Deployment("d", model)], keys="open").score("d", rows).outputs[0]
+
+    assert (model.best_threshold_, positive) == (output.threshold, output.positive)
+    assert model.predict(rows).tolist() == output.values.tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"threshold": 0.7}, (0.7, 1)),
+        ({"positive_class": 0}, (0.2, 0)),
+        ({"positive_class": 1}, (None, 1)),
+    ],
+)
+def test_threshold_of_a_deployment_takes_precedence(options, expected):
+    """A model's own threshold is not the one of the other class."""
+    rows, labels = load_breast_cancer(return_X_y=True)
+    gate = Gate([Deployment("d", FIXED.fit(rows, labels), **options)], keys="open")
+    output = gate.score("d", rows[:3]).outputs[0]
+
+    assert expected == (output.threshold, output.positive)

@@ -61,7 +61,7 @@ __all__ = ["pack"]
     help="Format of the stored model. native is for XGBoost, LightGBM and CatBoost; joblib is a pickle;"
     " onnx is a conversion whose predictions may differ slightly.",
 )
-@click.option("--onnx", "format_", flag_value="onnx", help="Short for --format onnx.")
+@click.option("--onnx", is_flag=True, help="Short for --format onnx.")
 @click.option(
     "--output",
     "-o",
@@ -86,6 +86,7 @@ def pack(
     load_pickle: bool,
     sign_key: Path | None,
     format_: Any,
+    onnx: bool,
     positive_class: str | None,
     **options: Any,
 ) -> None:
@@ -133,7 +134,7 @@ def pack(
         positive_class=manifest.positive_class
         if positive_class is None
         else _labels(model).get(positive_class, positive_class),
-        format=format_,
+        format="onnx" if onnx else format_,
         **options,
     )
     begin_phase(f"Writing {escape(output.name)}")

@@ -40,6 +40,13 @@ __all__ = ["score"]
     help="Environment variable that holds the API key.",
 )
 @click.option(
+    "--key-header",
+    type=click.Choice(["authorization", "x-api-key"]),
+    default="authorization",
+    show_default=True,
+    help="Header field of the key.",
+)
+@click.option(
     "--output",
     "-o",
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, NoReturn
 import click
 
 from ..client.clients import httpx_package
-from ..client.errors import ConnectionFailed
+from ..client.errors import ConnectionFailed, UnexpectedResponse
 from ..client.retry import Retry
 from ..client.score_rows import check_header, score_rows
 from ..client.session import Session
@@ -34,7 +34,7 @@ _ATTEMPTS, _DEADLINE, _TIMEOUT = 20, 3600.0, 300.0
 """Attempts, deadline and timeout in seconds for one chunk. They are generous, because a run is unattended."""
 
 _MAX_UNREACHED = 5
-"""Maximum number of attempts if the server has never responded: its address is probably wrong."""
+"""Maximum number of attempts if no gate has ever responded: the address is probably wrong."""
 
 _REPORTED_WAIT = 3.0
 """Shortest wait in seconds that is reported. If several chunks wait at once, one message reports it."""
@@ -50,6 +50,7 @@ class Job:
         key: API key; None for a gate that requires no key.
         chunk: Maximum number of rows per request.
         in_flight: Maximum number of concurrent requests.
+        key_header: Header field of the key, see `Session`.
         to_stdout: Whether *output* is a temporary file, whose content goes to standard output.
     """
 
@@ -62,6 +63,7 @@ class Job:
         *,
         chunk: int,
         in_flight: int,
+        key_header: str,
         to_stdout: bool,
     ) -> None:
         self._to_stdout = to_stdout
@@ -69,6 +71,7 @@ class Job:
         self._output = output
         self._done = done
         self._key = key
+        self._key_header = key_header
         self._chunk = chunk
         self._in_flight = in_flight
         self._waits, self._reported_until = 0, 0.0
@@ -98,15 +101,15 @@ class Job:
             batch_rows=self._chunk,
             batch_bytes=1 << 30,
             on_wait=self._on_wait,
-            native=True,
+            key_header=self._key_header,
         )
 
     def _on_wait(self, seconds: float, error: ModelgateError) -> None:
 
         self._waits += 1
-        self._is_reached = self._is_reached or not isinstance(error, ConnectionFailed)
+        self._is_reached = self._is_reached or not isinstance(error, ConnectionFailed | UnexpectedResponse)
         if not self._is_reached and self._waits >= _MAX_UNREACHED:
-            error.add_note(f"gave up after {self._waits} attempts without any response")
+            error.add_note(f"gave up after {self._waits} attempts without a response of a gate")
             raise error
         now = time.monotonic()
         if seconds >= _REPORTED_WAIT and now >= self._reported_until:

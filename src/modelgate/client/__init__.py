@@ -9,7 +9,7 @@
 from .clients import AsyncClient, Client
 from .errors import ClientError, ConnectionFailed, UnexpectedResponse
 from .forecasts import Forecasts
-from .predictions import Predictions
+from .predictions import OutputPredictions, Predictions, TriggeredRule
 
 __all__ = [
     "AsyncClient",
@@ -17,6 +17,8 @@ __all__ = [
     "ClientError",
     "ConnectionFailed",
     "Forecasts",
+    "OutputPredictions",
     "Predictions",
+    "TriggeredRule",
     "UnexpectedResponse",
 ]

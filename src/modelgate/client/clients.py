@@ -1,9 +1,11 @@
 """Blocking and asyncio clients, both based on `Session`."""
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from ..errors import ConfigurationError
+from ..explanations import Explain
 from ..flow import adrive, drive
 from ..forecasting import ForecastOptions
 from .forecasts import Forecasts, request_forecasts
@@ -37,6 +39,28 @@ def httpx_package() -> Any:
     return httpx
 
 
+def _options(
+    passthrough: Sequence[str],
+    explain: int | Explain | None,
+    intervals: Sequence[float],
+    *,
+    adjusted: bool,
+) -> dict[str, Any]:
+    """Return the options of the query string. One that is None or empty is not sent."""
+    options = {
+        "passthrough": passthrough,
+        "intervals": intervals,
+        "adjusted": "true" if adjusted else None,
+    }
+    if explain is None:
+        return options
+    explain = Explain(explain) if isinstance(explain, int) else explain
+    # As texts, because a number 0 would not be sent.
+    thresholds = {"threshold_low": explain.threshold_low, "threshold_high": explain.threshold_high}
+    set_thresholds = {name: repr(value) for name, value in thresholds.items() if value is not None}
+    return {**options, "explain": explain.count, **set_thresholds}
+
+
 class _BaseClient(Generic[H]):
     """Base class of both clients."""
 
@@ -45,6 +69,7 @@ class _BaseClient(Generic[H]):
         url: str,
         *,
         key: str | None = None,
+        key_header: str = "authorization",
         timeout: float = 60.0,
         deadline: float = 300.0,
         attempts: int = 5,
@@ -60,6 +85,7 @@ class _BaseClient(Generic[H]):
             self._create_http() if http is None else http,
             batch_rows=batch_rows,
             batch_bytes=batch_bytes,
+            key_header=key_header,
         )
 
     def _create_http(self) -> H:
@@ -78,6 +104,8 @@ class Client(_BaseClient["httpx.Client"]):
         url: URL of the deployment: the mount point plus the name, ``"https://host/ml/churn"``, or the
             URL of its metadata, ``"https://host/ml/deployments/churn"``.
         key: API key; None if the gate needs no key.
+        key_header: Header field of the key, ``"authorization"`` or ``"x-api-key"``, for example because a platform
+            needs ``Authorization``. Pass the platform's token with *http*.
         timeout: Seconds for one attempt. Connecting may take at most half of this time. The blocking
             client checks the time only when it receives data, so an attempt can take longer.
         deadline: Seconds for a whole call of `predict`, including all batches and waits.
@@ -95,21 +123,41 @@ class Client(_BaseClient["httpx.Client"]):
     def _create_http(self) -> "httpx.Client":
         return httpx_package().Client()  # type: ignore[no-any-return]
 
-    def predict(self, rows: Any, *, progress: Progress | None = None) -> Predictions:
+    def predict(
+        self,
+        rows: Any,
+        *,
+        passthrough: Sequence[str] = (),
+        explain: int | Explain | None = None,
+        intervals: Sequence[float] = (),
+        adjusted: bool = False,
+        progress: Progress | None = None,
+    ) -> Predictions:
         """Return the predictions for *rows*, in their order.
 
         Args:
             rows: One row as a dict; a list of dicts; a pandas or polars DataFrame; or `modelgate.CSV`.
+            passthrough: Columns of *rows* to return with the predictions, such as an id. The schema need not
+                have them.
+            explain: Number of contributions to return for each row, or `modelgate.Explain` with thresholds;
+                see `OutputPredictions.explanations`. None for no explanations.
+            intervals: Levels in percent of the prediction intervals to add, for a model that is calibrated, see
+                `modelgate.ModelPackage.calibrate`.
+            adjusted: Whether to return predictions for one unit of exposure too, of a deployment with an exposure.
             progress: Function called after each batch with the number of rows done and the total.
 
         Raises:
+            ExplanationsUnavailable: The deployment does not explain its predictions.
+            UnknownColumns: *rows* lacks a column of *passthrough*.
             MissingColumns, InvalidValues: Rows do not match the schema. Row numbers refer to *rows*.
+            InvalidInput: The model does not have the *intervals*.
             Unauthorized, Forbidden, NotFound: The key is not valid for the deployment, or the URL is
                 wrong.
             RateLimitExceeded, Overloaded: The last attempt failed, or no time is left for another one.
             ConnectionFailed, UnexpectedResponse: There is no gate at the URL, or it does not respond.
         """
-        return drive(self._session.predict(rows, progress))
+        options = _options(passthrough, explain, intervals, adjusted=adjusted)
+        return drive(self._session.predict(rows, progress, options))
 
     def forecast(self, rows: Any, options: ForecastOptions | None = None) -> Forecasts:
         """Return the forecasts for the history in *rows*. They are sent in one request.
@@ -147,9 +195,19 @@ class AsyncClient(_BaseClient["httpx.AsyncClient"]):
     def _create_http(self) -> "httpx.AsyncClient":
         return httpx_package().AsyncClient()  # type: ignore[no-any-return]
 
-    async def predict(self, rows: Any, *, progress: Progress | None = None) -> Predictions:
+    async def predict(
+        self,
+        rows: Any,
+        *,
+        passthrough: Sequence[str] = (),
+        explain: int | Explain | None = None,
+        intervals: Sequence[float] = (),
+        adjusted: bool = False,
+        progress: Progress | None = None,
+    ) -> Predictions:
         """Return the predictions for *rows*; see `Client.predict`."""
-        return await adrive(self._session.predict(rows, progress))
+        options = _options(passthrough, explain, intervals, adjusted=adjusted)
+        return await adrive(self._session.predict(rows, progress, options))
 
     async def forecast(self, rows: Any, options: ForecastOptions | None = None) -> Forecasts:
         """Return the forecasts for the history in *rows*; see `Client.forecast`."""

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from .. import errors as tree
-from ..errors import AnswerableError, ModelgateError, RequestError, ServingError
+from ..errors import AnswerableError, HumilityError, ModelgateError, RequestError, ServingError
 from .retry import RETRIED, retry_after
 from .rows import Rows
 
@@ -50,14 +50,16 @@ class ConnectionFailed(ClientError):
 
 
 class UnexpectedResponse(ClientError):
-    """The response is not from a gate, or not in the dialect ``datarobot``, which the client uses.
+    """The response is not from a gate, or not in the dialect ``native``, which the client uses.
 
     Attributes:
         status: HTTP status.
+        retry_after: Seconds after which the server requests a retry; None if it requests none.
     """
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, *, retry_after: float | None = None) -> None:
         self.status = status
+        self.retry_after = retry_after
         super().__init__(message)
 
 
@@ -81,14 +83,22 @@ _ADVICE: dict[type[AnswerableError], str] = {
     tree.InsufficientScope: "Ask the key's issuer for one with access to this deployment.",
     tree.KeyInactive: "Ask the key's issuer for a new one.",
     tree.NotFound: "Check that the URL is the mount point plus the name of a deployment, such as"
-    " https://host/ml/churn, and that the gate has the dialect datarobot.",
+    " https://host/ml/churn, and that the gate has the dialect native.",
     tree.PredictionError: "The cause is in the server's log.",
+    tree.DeadlineExceeded: "If this repeats, send fewer rows per request.",
     ServingError: "The cause is in the server's log.",
 }
 
 
+_ADVICE_AFTER_SUCCESS: dict[type[AnswerableError], str] = {
+    **_ADVICE,
+    tree.Unauthorized: "The key was accepted before: it may have been removed.",
+    tree.NotFound: "It existed before: it may have been removed.",
+}
+
+
 def error_from_response(
-    status: int, headers: Mapping[str, str], content: bytes, url: str, *, keyed: bool
+    status: int, headers: Mapping[str, str], content: bytes, url: str, *, keyed: bool, has_worked: bool
 ) -> ModelgateError:
     """Return the exception for an unsuccessful response.
 
@@ -98,6 +108,8 @@ def error_from_response(
         content: Body of the response.
         url: URL of the request.
         keyed: Whether the request had a key.
+        has_worked: Whether a request to *url* with the same key has succeeded before. The message then blames
+            neither of them.
     """
     if 300 <= status < 400:
         return UnexpectedResponse(status, _describe_redirect(status, url, headers.get("location", "")))
@@ -107,16 +119,15 @@ def error_from_response(
     if kind is None and status >= 400 and isinstance(message, str) and "x-request-id" in headers:
         kind = tree.NotFound if status == 404 else RequestError if status < 500 else ServingError
     if kind is None:
-        content_type = (headers.get("content-type") or "no content type").partition(";")[0]
         return UnexpectedResponse(
             status,
-            f"{url} returned {status} with {content_type}, which is not a response of a gate. The URL must"
-            " be the mount point plus the name of a deployment, such as https://host/ml/churn",
+            _describe_unexpected(status, headers, url, has_worked=has_worked),
+            retry_after=retry_after(headers, time.time()),
         )
     if kind is tree.MissingColumns and not problem.get("missing_columns"):
         kind = tree.InvalidInput  # A gate that hides its schema does not name the columns.
     text = message if isinstance(message, str) else f"{urlsplit(url).netloc} returned {status}"
-    advice = _ADVICE.get(kind, "")
+    advice = (_ADVICE_AFTER_SUCCESS if has_worked else _ADVICE).get(kind, "")
     if kind is tree.Unauthorized and not keyed:
         advice = "No key was sent: pass key=…, or --key-env VARIABLE on the command line."
     return _restore(kind, f"{text.rstrip('.')}. {advice}".strip() if advice else text, problem, headers)
@@ -155,6 +166,7 @@ _ATTRIBUTES: dict[type[AnswerableError], dict[str, Any]] = {
     tree.BatchTooLarge: {"limit": None},
     tree.KeyInactive: {"key_id": None, "state": None},
     tree.DeploymentLoading: {"seconds": None},
+    tree.HumilityError: {"rows": []},
 }
 
 
@@ -165,6 +177,16 @@ def _decode_object(content: bytes) -> dict[str, Any]:
     except msgspec.DecodeError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _describe_unexpected(status: int, headers: Mapping[str, str], url: str, *, has_worked: bool) -> str:
+    content_type = (headers.get("content-type") or "no content type").partition(";")[0]
+    shown = f"{url} returned {status} with {content_type}, which is not a response of a gate"
+    if status in RETRIED:
+        return f"{shown}: a proxy did not reach the server, or not in time"
+    if has_worked or status >= 500:
+        return f"{shown}: see the log of the server, or of the proxy in front of it"
+    return f"{shown}. The URL must be the mount point plus the name of a deployment, such as https://host/ml/churn"
 
 
 def _describe_redirect(status: int, url: str, location: str) -> str:
@@ -201,6 +223,8 @@ def shift_rows(error: AnswerableError, offset: int, batch: Rows) -> None:
     def shift_text(text: str) -> str:
         return f"{text} (row {offset})" if len(batch) == 1 else _ROWS.sub(shift_match, text)
 
+    if isinstance(error, HumilityError):
+        error.rows = error.details["rows"] = [row + offset for row in error.rows]
     by_column = getattr(error, "errors", {})
     by_column.update({column: shift_text(rule) for column, rule in by_column.items()})
     line = LINE.match(error.message)

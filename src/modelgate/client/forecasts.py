@@ -1,6 +1,5 @@
 """Forecasts as received by a client."""
 
-import copy
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -11,7 +10,7 @@ from ..flow import Flow, run
 from ..forecasting import ForecastOptions
 from .errors import UnexpectedResponse
 from .rows import to_rows
-from .session import Session, predictions_url
+from .session import Session
 
 __all__ = ["Forecasts", "request_forecasts"]
 
@@ -55,11 +54,9 @@ def request_forecasts(session: Session, data: Any, options: ForecastOptions) -> 
     body = yield from run(rows.body)
     fields = {name: value for name, value in msgspec.structs.asdict(options).items() if value}
     query = urlencode({name: "true" if value is True else value for name, value in fields.items()})
-    session = copy.copy(session)
-    session.endpoint = predictions_url(session.url, "predict") + (f"?{query}" if query else "")
-    response = yield from session.post(body, rows.media_type, "application/json")
+    response = yield from session.post(body, rows.media_type, "application/json", query=query)
     try:
         answer = yield from run(msgspec.json.decode, response.content, type=_Answer)
     except msgspec.DecodeError as error:
-        raise UnexpectedResponse(200, f"{session.endpoint}: the response has no forecasts: {error}") from None
+        raise UnexpectedResponse(200, f"{session.url}: the response has no forecasts: {error}") from None
     return Forecasts(answer.forecast, answer.model_version, answer.warnings, answer.request_id)

@@ -1,32 +1,74 @@
 """Predictions as received by a client."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
-__all__ = ["Predictions", "decode_predictions", "join_predictions"]
+from ..explanations import Contribution, RowExplanation
+from .errors import UnexpectedResponse
+
+__all__ = ["OutputPredictions", "Predictions", "TriggeredRule", "decode_predictions", "join_predictions"]
+
+
+class TriggeredRule(msgspec.Struct, frozen=True):
+    """Humility rule that a row has triggered.
+
+    Args:
+        rule_id: Id of the rule, 24 hexadecimal digits.
+        name: Name of the rule.
+        action: ``"no_operation"``, or ``"override"`` if the rule replaces the prediction.
+    """
+
+    rule_id: str
+    name: str
+    action: str
 
 
 @dataclass(slots=True)
-class Predictions:
-    """Predictions for some rows, in their order.
+class OutputPredictions:
+    """Predictions of one output for some rows, in their order.
 
     Args:
-        values: Prediction of each row: a class, a number, or any value returned by a function; for a
-            model with several outputs, a dict by output.
-        classes: Classes in the order of the probabilities; with two classes, the positive one is first. None
-            if the model returns no probabilities or has several outputs.
+        values: Prediction of each row: a class, a number, or any value returned by a function.
+        classes: Classes in the model's order; None if the model returns no probabilities.
         probabilities: Probability of each class, per row; None if *classes* is None.
-        version: Version of the model.
-        warnings: Problems of rows that were scored anyway.
-        request_ids: Ids of the requests, to find them in the server's log.
+        explanations: Explanation of each row; None if the call did not request them.
+        intervals: Prediction intervals of each row: by level in percent, the lower and the upper limit, as in
+            ``{"90": (1.5, 2.5)}``. None for labels, or if the call requested none.
+        adjusted: Predictions for one unit of exposure; None if the call did not request them.
     """
 
     values: list[Any] = field(default_factory=list)
     classes: list[Any] | None = None
     probabilities: list[list[float]] | None = None
+    explanations: list[RowExplanation] | None = None
+    intervals: list[dict[str, tuple[float | None, float | None]]] | None = None
+    adjusted: list[float] | None = None
+
+
+@dataclass(slots=True)
+class Predictions(OutputPredictions):
+    """Predictions for some rows, in their order.
+
+    For a model with several outputs, each of *values* is a dict by output, *classes*, *probabilities* and
+    *intervals* are None, and *outputs* has the predictions of each output.
+
+    Args:
+        outputs: Predictions by output; empty for a model with one output.
+        passthrough: For each row, the values of the columns that the call requested; None if it requested
+            none.
+        humility: Humility rules that each row has triggered; None if no row has triggered any.
+        version: Version of the model.
+        warnings: Problems of rows that were scored anyway.
+        request_ids: Ids of the requests, to find them in the server's log.
+    """
+
+    outputs: dict[str, OutputPredictions] = field(default_factory=dict)
+    passthrough: list[dict[str, Any]] | None = None
+    humility: list[list[TriggeredRule]] | None = None
     version: str | None = None
     warnings: list[str] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
@@ -35,68 +77,173 @@ class Predictions:
         return len(self.values)
 
 
-class _Value(msgspec.Struct):
-    value: Any
-    label: Any
+class _Explanation(msgspec.Struct):
+    method: str
+    space: str
+    base_values: dict[str, Any]
 
 
-class _Row(msgspec.Struct, rename="camel"):
-    prediction: Any
-    prediction_values: list[_Value]
+class _Limits(msgspec.Struct):
+    low: float | None
+    high: float | None
 
 
-class _Answer(msgspec.Struct):
-    data: list[_Row]
+class _Row(msgspec.Struct):
+    prediction: Any = UNSET
+    probabilities: dict[str, Any] | None = None
+    intervals: dict[str, _Limits] | None = None
+    outputs: "dict[str, _Row] | None" = None
+    passthrough: dict[str, Any] | None = None
+    explanations: list[Contribution] | None = None
+    explanation_label: Any = None
+    remaining_strength: float | None = None
+    adjusted_prediction: Any = UNSET
+    humility: list[TriggeredRule] = []
+
+    def __post_init__(self) -> None:
+        if self.prediction is UNSET and self.outputs is None:
+            raise ValueError("Object missing required field `prediction`")
+
+
+class _Response(msgspec.Struct):
+    predictions: list[_Row]
+    model_version: str
+    request_id: str | None = None
+    explanation: _Explanation | None = None
     warnings: list[str] = []
 
 
-_DECODER = msgspec.json.Decoder(_Answer)
+_DECODER = msgspec.json.Decoder(_Response)
 
 
 def decode_predictions(content: bytes) -> Predictions:
-    """Decode a response of the dialect ``datarobot``.
+    """Decode a response of the dialect ``native``.
 
     Raises:
         msgspec.DecodeError: The content is not such a response.
     """
-    answer = _DECODER.decode(content)
-    values = [row.prediction for row in answer.data]
-    predictions = Predictions(values, warnings=answer.warnings)
-    first = answer.data[0] if answer.data else None
-    if first is not None and _has_classes(first):
-        predictions.classes = [value.label for value in first.prediction_values] or None
-    if predictions.classes is not None:
-        predictions.probabilities = [[value.value for value in row.prediction_values] for row in answer.data]
+    response = _DECODER.decode(content)
+    rows = response.predictions
+    predictions = Predictions(
+        version=response.model_version,
+        warnings=response.warnings,
+        request_ids=[] if response.request_id is None else [response.request_id],
+    )
+    if rows and rows[0].outputs is not None:
+        by_row = [row.outputs or {} for row in rows]
+        predictions.values = [{name: output.prediction for name, output in row.items()} for row in by_row]
+        for name in rows[0].outputs:
+            predictions.outputs[name] = OutputPredictions()
+            _fill(predictions.outputs[name], [row[name] for row in by_row])
+    else:
+        _fill(predictions, rows)
+    explanation = response.explanation
+    if explanation is not None:
+        for name, output in predictions.outputs.items():
+            _explain(
+                output,
+                [(row.outputs or {})[name] for row in rows],
+                explanation,
+                explanation.base_values[name],
+            )
+        if not predictions.outputs:
+            _explain(predictions, rows, explanation, explanation.base_values)
+    if rows and rows[0].passthrough is not None:
+        predictions.passthrough = [row.passthrough or {} for row in rows]
+    if any(row.humility for row in rows):
+        predictions.humility = [row.humility for row in rows]
     return predictions
 
 
-def _has_classes(row: _Row) -> bool:
-    """Return True if the ``predictionValues`` of *row* are the probabilities of one classifier.
+def _fill(output: OutputPredictions, rows: Sequence[_Row]) -> None:
+    output.values = [row.prediction for row in rows]
+    if rows and rows[0].probabilities is not None:
+        labels = list(rows[0].probabilities)
+        # The names of members are always text. The response has the labels of other types as JSON.
+        output.classes = labels if isinstance(output.values[0], str) else [_label(text) for text in labels]
+        output.probabilities = [list((row.probabilities or {}).values()) for row in rows]
+    if rows and rows[0].intervals is not None:
+        output.intervals = [
+            {level: (limits.low, limits.high) for level, limits in (row.intervals or {}).items()}
+            for row in rows
+        ]
+    if rows and rows[0].adjusted_prediction is not UNSET:
+        output.adjusted = [row.adjusted_prediction for row in rows]
 
-    The values are not probabilities in two cases:
 
-    - Regression: the only value is the predicted number, labelled with the target's name.
-    - Several outputs: each label joins an output and a class (``a_b_c``) and cannot be split again.
-    """
-    if isinstance(row.prediction, dict):
-        return False
-    if len(row.prediction_values) != 1:
-        return True
-    only = row.prediction_values[0]
-    return not (
-        only.value == row.prediction and (only.label != row.prediction or isinstance(only.value, str))
-    )
+def _explain(
+    output: OutputPredictions, rows: Sequence[_Row], how: _Explanation, base_values: Mapping[str, float]
+) -> None:
+    texts = [_member_name(row.explanation_label) for row in rows]
+    output.explanations = [
+        RowExplanation(
+            row.explanation_label,
+            how.method,
+            how.space,
+            base_values[text],
+            row.explanations,
+            row.remaining_strength,
+        )
+        for row, text in zip(rows, texts, strict=True)
+    ]
+
+
+def _member_name(label: Any) -> str:
+    """Return the name of the member for *label*: text unchanged, any other label as JSON."""
+    return label if isinstance(label, str) else msgspec.json.encode(label).decode()
+
+
+def _label(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
 
 
 def join_predictions(parts: Sequence[Predictions]) -> Predictions:
-    """Concatenate the predictions of consecutive batches."""
+    """Concatenate the predictions of consecutive batches.
+
+    Raises:
+        UnexpectedResponse: The outputs or classes differ between batches.
+    """
     joined = Predictions()
+    _extend(joined, parts)
     for part in parts:
-        joined.values += part.values
         joined.request_ids += part.request_ids
         joined.warnings += [warning for warning in part.warnings if warning not in joined.warnings]
     if parts:
-        joined.classes, joined.version = parts[0].classes, parts[-1].version
-    if joined.classes is not None:
-        joined.probabilities = [row for part in parts for row in part.probabilities or ()]
+        first, joined.version = parts[0], parts[-1].version
+        if any(part.outputs.keys() != first.outputs.keys() for part in parts):
+            raise _model_replaced()
+        for name in first.outputs:
+            joined.outputs[name] = OutputPredictions()
+            _extend(joined.outputs[name], [part.outputs[name] for part in parts])
+        if first.passthrough is not None:
+            joined.passthrough = [row for part in parts for row in part.passthrough or ()]
+        if any(part.humility for part in parts):
+            joined.humility = [
+                rules for part in parts for rules in part.humility or [[] for _ in part.values]
+            ]
     return joined
+
+
+def _extend(joined: OutputPredictions, parts: Sequence[OutputPredictions]) -> None:
+    for part in parts:
+        joined.values += part.values
+        if part.classes != parts[0].classes:
+            raise _model_replaced()
+    if parts and parts[0].classes is not None:
+        joined.classes = parts[0].classes
+        joined.probabilities = [row for part in parts for row in part.probabilities or ()]
+    if parts and parts[0].explanations is not None:
+        joined.explanations = [row for part in parts for row in part.explanations or ()]
+    if parts and parts[0].intervals is not None:
+        joined.intervals = [row for part in parts for row in part.intervals or ()]
+    if parts and parts[0].adjusted is not None:
+        joined.adjusted = [value for part in parts for value in part.adjusted or ()]
+
+
+def _model_replaced() -> UnexpectedResponse:
+    return UnexpectedResponse(
+        200, "The outputs or classes have changed: the model was replaced during the call"
+    )

@@ -10,7 +10,7 @@ from ..errors import ConfigurationError
 
 __all__ = ["RETRIED", "Retry", "retry_after"]
 
-RETRIED = (429, 503)
+RETRIED = (429, 502, 503, 504)
 """Statuses of temporary errors. Other server errors may be permanent and are not retried."""
 
 _FIRST_PAUSE, _MAX_PAUSE = 0.5, 30.0

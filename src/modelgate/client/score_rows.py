@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeAlias
 from ..errors import (
     AnswerableError,
     BodyTooLarge,
+    HumilityError,
     InvalidInput,
     InvalidValues,
     MalformedBody,
@@ -97,7 +98,7 @@ def _may_be_row_error(error: AnswerableError, rows: Rows) -> bool:
         return False  # Columns are defined by the header, for all rows.
     if isinstance(error, MalformedBody):
         return bool(_rejected_rows(error, rows))
-    return isinstance(error, InvalidInput | BodyTooLarge) or is_too_large(error)
+    return isinstance(error, InvalidInput | BodyTooLarge | HumilityError) or is_too_large(error)
 
 
 def _rejected_rows(error: AnswerableError, rows: Rows) -> dict[int, str]:
@@ -106,6 +107,8 @@ def _rejected_rows(error: AnswerableError, rows: Rows) -> dict[int, str]:
     if line is not None:
         row = rows.row_at(int(line[1]))
         return {} if row is None else {row: _reason(error)}
+    if isinstance(error, HumilityError):
+        return dict.fromkeys(error.rows, _reason(error))
     if isinstance(error, PredictionError):
         return dict.fromkeys(parse_invalid_rows({"": error.message})[0], _reason(error))
     rules = parse_invalid_rows(error.errors)[0] if isinstance(error, InvalidValues) else {}

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
+from uuid import uuid4
 
 import msgspec
 
@@ -15,6 +16,7 @@ from ..errors import (
     BatchTooLarge,
     BodyTooLarge,
     ConfigurationError,
+    HumilityError,
     InvalidInput,
     MalformedBody,
     ModelgateError,
@@ -22,16 +24,20 @@ from ..errors import (
     RequestError,
 )
 from ..flow import Flow, Wait, run
+from ..http.credentials import KEY_HEADERS
 from .errors import ConnectionFailed, UnexpectedResponse, error_from_response, is_transient, shift_rows
 from .predictions import Predictions, decode_predictions, join_predictions
 from .retry import Retry
 from .rows import Rows, to_rows
 
-__all__ = ["HTTPResponse", "Progress", "Session", "is_too_large", "predictions_url", "sleep"]
+__all__ = ["HTTPResponse", "Progress", "Session", "is_too_large", "predict_url", "sleep"]
 
 Progress: TypeAlias = Callable[[int, int], None]
 
 _PROBLEM = "application/problem+json"
+
+_ROW_ERRORS = (InvalidInput, MalformedBody, PredictionError, HumilityError)
+"""Errors that may name rows."""
 
 
 class HTTPResponse(NamedTuple):
@@ -60,10 +66,7 @@ class Session:
         batch_bytes: Maximum bytes per request.
         on_wait: Function called before the pause that precedes each retry, with the seconds of the pause
             and the error of the failed attempt. To stop retrying, the function can raise the error.
-        native: Whether to send rows in the wire format ``native`` instead of ``datarobot``.
-
-    Attributes:
-        endpoint: URL to which rows are sent.
+        key_header: Header field in which the key is sent, one of `KEY_HEADERS`.
 
     Raises:
         ConfigurationError: An option is invalid.
@@ -79,12 +82,20 @@ class Session:
         batch_rows: int,
         batch_bytes: int,
         on_wait: Callable[[float, ModelgateError], None] = lambda *_: None,
-        native: bool = False,
+        key_header: str = "authorization",
     ) -> None:
         self.url = url
         self.http = http
-        self.endpoint = predictions_url(url, "predict" if native else "predictions")
-        self._headers = {} if key is None else {"authorization": f"Bearer {_check_key(key)}"}
+        self._endpoint = predict_url(url)
+        if key_header not in KEY_HEADERS:
+            raise ConfigurationError(
+                f"key_header must be one of {', '.join(KEY_HEADERS)} (got {key_header!r})"
+            )
+        self._key_headers: dict[str, str] = {}
+        if key is not None:
+            scheme = "Bearer " if key_header == "authorization" else ""
+            self._key_headers[key_header] = scheme + _check_key(key)
+        self._has_worked = False
         self._retry = retry
         self._on_wait = on_wait
         for option, value in (("batch_rows", batch_rows), ("batch_bytes", batch_bytes)):
@@ -93,8 +104,17 @@ class Session:
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
 
-    def predict(self, data: Any, progress: Progress | None = None) -> Flow[Predictions]:
-        """Return the predictions for *data*; see `Client.predict`."""
+    def predict(
+        self, data: Any, progress: Progress | None = None, options: Mapping[str, Any] | None = None
+    ) -> Flow[Predictions]:
+        """Return the predictions for *data*; see `Client.predict`.
+
+        Args:
+            data: Rows to score.
+            progress: Function called after each batch.
+            options: Options of the query string by name; one that is None or empty is not sent.
+        """
+        query = urlencode({name: value for name, value in (options or {}).items() if value}, doseq=True)
         deadline = self._retry.start_deadline()
         rows: Rows = yield from run(to_rows, data)
         parts: list[Predictions] = []
@@ -102,10 +122,10 @@ class Session:
         while start < len(rows):
             batch = rows.part(start, start + size)
             try:
-                parts.append((yield from self._predict_batch(batch, deadline)))
+                parts.append((yield from self._predict_batch(batch, query, deadline)))
             except (RequestError, PredictionError) as error:
                 if not is_too_large(error) or len(batch) == 1:
-                    if len(rows) > 1 and isinstance(error, InvalidInput | MalformedBody | PredictionError):
+                    if len(rows) > 1 and isinstance(error, _ROW_ERRORS):
                         shift_rows(error, start, batch)
                     raise
                 size = _smaller_batch(error, len(batch))
@@ -115,29 +135,28 @@ class Session:
                 progress(start, len(rows))
         return join_predictions(parts)
 
-    def _predict_batch(self, rows: Rows, deadline: float) -> Flow[Predictions]:
+    def _predict_batch(self, rows: Rows, query: str, deadline: float) -> Flow[Predictions]:
         body = yield from run(rows.body)
         if len(body) > self._batch_bytes and len(rows) > 1:
             raise BodyTooLarge(self._batch_bytes)
-        response = yield from self.post(body, rows.media_type, "application/json", deadline)
+        response = yield from self.post(
+            body, rows.media_type, "application/json", query=query, deadline=deadline
+        )
         try:
             predictions = yield from run(decode_predictions, response.content)
         except msgspec.DecodeError as error:
             raise UnexpectedResponse(
-                200, f"{self.endpoint}: the response is not one of the dialect datarobot: {error}"
+                200, f"{self._endpoint}: the response is not one of the dialect native: {error}"
             ) from None
         if len(predictions) != len(rows):
             raise UnexpectedResponse(
                 200,
-                f"{self.endpoint}: the response to {len(rows)} rows has {len(predictions)} predictions",
+                f"{self._endpoint}: the response to {len(rows)} rows has {len(predictions)} predictions",
             )
-        predictions.version = response.headers.get("x-model-version")
-        request_id = response.headers.get("x-request-id")
-        predictions.request_ids = [] if request_id is None else [request_id]
         return predictions
 
     def post(
-        self, body: bytes, media_type: str, accept: str, deadline: float | None = None
+        self, body: bytes, media_type: str, accept: str, *, query: str = "", deadline: float | None = None
     ) -> Flow[HTTPResponse]:
         """Send *body* with retries and return the response of the gate.
 
@@ -147,20 +166,28 @@ class Session:
             body: Body of the request.
             media_type: Media type of the body.
             accept: Media type of the response.
+            query: Query string of the URL.
             deadline: Time by which the call must end, on the clock of `Retry`. The default is the deadline of
                 a call that starts now.
 
         Raises:
             ModelgateError: Any error of `modelgate.client.errors`.
         """
-        headers = {**self._headers, "content-type": media_type, "accept": f"{accept}, {_PROBLEM}"}
+        url = f"{self._endpoint}?{query}" if query else self._endpoint
+        headers = {
+            **self._key_headers,
+            "content-type": media_type,
+            "accept": f"{accept}, {_PROBLEM}",
+            # Tells proxies that they may send the request again, and which requests are repetitions.
+            "idempotency-key": uuid4().hex,
+        }
         deadline = self._retry.start_deadline() if deadline is None else deadline
         attempt = 0
         while True:
             attempt += 1
             timeout = self._retry.attempt_timeout(deadline)
             try:
-                return (yield from self._attempt(body, headers, accept, timeout))
+                return (yield from self._attempt(url, body, headers, accept, timeout))
             except ModelgateError as error:
                 pause = self._retry.pause(attempt, getattr(error, "retry_after", None), deadline)
                 if pause is None or not is_transient(error):
@@ -171,21 +198,23 @@ class Session:
             yield from sleep(pause)
 
     def _attempt(
-        self, body: bytes, headers: dict[str, str], accept: str, timeout: float
+        self, url: str, body: bytes, headers: dict[str, str], accept: str, timeout: float
     ) -> Flow[HTTPResponse]:
-        response: HTTPResponse = yield from self._send(body, headers, timeout)
+        response: HTTPResponse = yield from self._send(url, body, headers, timeout)
         content_type = response.headers.get("content-type", "").partition(";")[0]
         if response.status == 200 and content_type == accept:
+            self._has_worked = True
             return response
         raise error_from_response(
             response.status,
             response.headers,
             response.content,
-            self.endpoint,
-            keyed="authorization" in headers,
+            self._endpoint,
+            keyed=bool(self._key_headers),
+            has_worked=self._has_worked,
         )
 
-    def _send(self, body: bytes, headers: dict[str, str], timeout: float) -> Flow[HTTPResponse]:
+    def _send(self, url: str, body: bytes, headers: dict[str, str], timeout: float) -> Flow[HTTPResponse]:
         """Send one request and return the response, whatever its status. Redirects are not followed."""
         import httpx
 
@@ -193,10 +222,8 @@ class Session:
         # together.
         # Connecting has a shorter limit, so that a server that is down is not mistaken for a slow one.
         limits = httpx.Timeout(timeout, connect=timeout / 2)
-        request = self.http.build_request(
-            "POST", self.endpoint, content=body, headers=headers, timeout=limits
-        )
-        host = urlsplit(self.endpoint).netloc
+        request = self.http.build_request("POST", url, content=body, headers=headers, timeout=limits)
+        host = urlsplit(url).netloc
         try:
             return (  # type: ignore[no-any-return]
                 yield Wait(
@@ -205,9 +232,9 @@ class Session:
                 )
             )
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            address = "" if self._has_worked else "the address and "
             raise ConnectionFailed(
-                f"{host} cannot be reached ({_describe(error)}): check the address and that the server is"
-                " running",
+                f"{host} cannot be reached ({_describe(error)}): check {address}that the server is running",
                 retried=True,
             ) from None
         except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
@@ -249,8 +276,8 @@ def sleep(seconds: float) -> Flow[None]:
     yield Wait(sync=partial(time.sleep, seconds), aio=partial(asyncio.sleep, seconds))
 
 
-def predictions_url(url: str, action: str = "predictions") -> str:
-    """Return the URL to which rows for the deployment at *url* are sent. It ends with *action*.
+def predict_url(url: str) -> str:
+    """Return the URL to which rows for the deployment at *url* are sent.
 
     Raises:
         ConfigurationError: *url* is not the URL of a deployment.
@@ -270,7 +297,7 @@ def predictions_url(url: str, action: str = "predictions") -> str:
     if not name:
         raise ConfigurationError(f"{rule}: add the deployment's name to the path (got {url!r})")
     parent = parent if parent.endswith("/deployments") else f"{parent}/deployments"
-    return f"{parts.scheme}://{parts.netloc}{parent}/{name}/{action}"
+    return f"{parts.scheme}://{parts.netloc}{parent}/{name}/predict"
 
 
 def _check_key(key: str) -> str:

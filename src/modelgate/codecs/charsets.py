@@ -45,7 +45,7 @@ def media_type(content_type: str) -> tuple[str, dict[bytes, bytes]]:
     if len(content_type) > _MAX_CONTENT_TYPE:
         return "", {}
     kind, parameters = parse_options_header(content_type)
-    return kind.decode("latin-1"), parameters
+    return kind.decode("latin-1").lower(), parameters
 
 
 def is_json(kind: str, parameters: Mapping[bytes, bytes]) -> bool:

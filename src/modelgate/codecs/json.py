@@ -24,6 +24,7 @@ __all__ = [
     "decode_allowing_overflow",
     "decode_json",
     "decode_text",
+    "is_valid_json",
     "reject_deep_nesting",
     "reject_duplicate_names",
     "reject_encoded_text",
@@ -44,6 +45,7 @@ ANY: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder()
 """Decoder for any JSON value."""
 
 _TEXT = msgspec.json.Decoder(str)
+_RAW = msgspec.json.Decoder(msgspec.Raw)
 
 MAX_DEPTH = 32
 """Largest depth of nested arrays and objects in unused values."""
@@ -77,6 +79,15 @@ def decode_text(raw: bytes | msgspec.Raw) -> str | None:
         return _TEXT.decode(raw)
     except (msgspec.MsgspecError, ValueError):
         return None
+
+
+def is_valid_json(raw: bytes) -> bool:
+    """Return whether *raw* is a JSON value."""
+    try:
+        _RAW.decode(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def decode_allowing_overflow(raw: bytes) -> tuple[Any, MalformedBody | None]:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from ..errors import MalformedBody
 
-__all__ = ["read_npy", "write_npy"]
+__all__ = ["read_npy", "to_npy_dtype", "write_npy"]
 
 
 def read_npy(raw: bytes) -> list[list[Any]]:
@@ -42,13 +42,16 @@ def read_npy(raw: bytes) -> list[list[Any]]:
     return rows.tolist()
 
 
-def write_npy(values: npt.NDArray[Any]) -> bytes:
-    """Return *values* as an ``.npy`` file.
+def to_npy_dtype(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return *values* without Python objects: they become text, and null becomes an empty text."""
+    if values.dtype.kind != "O":
+        return values
+    texts: npt.NDArray[Any] = np.frompyfunc(lambda value: "" if value is None else str(value), 1, 1)(values)
+    return texts.astype(str)
 
-    Values other than numbers become text, and null becomes an empty text.
-    """
+
+def write_npy(values: npt.NDArray[Any]) -> bytes:
+    """Return *values*, which must have no Python objects, as an ``.npy`` file."""
     stream = io.BytesIO()
-    if values.dtype.kind == "O":
-        values = np.frompyfunc(lambda value: "" if value is None else str(value), 1, 1)(values).astype(str)
     np.save(stream, values, allow_pickle=False)
     return stream.getvalue()

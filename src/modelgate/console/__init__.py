@@ -19,18 +19,31 @@ __all__ = ["route"]
 
 _SCRIPTS = [
     f"{part}.js"
-    for part in ("dom", "csv", "requests", "answers", "code", "form", "result", "scoring", "batch", "page")
+    for part in (
+        "dom",
+        "csv",
+        "requests",
+        "answers",
+        "code",
+        "form",
+        "result",
+        "scoring",
+        "batch",
+        "series",
+        "page",
+    )
 ]
 """Files of the script, which are joined into one module. The last file starts the page."""
 
 
-def route(*, keyed: bool) -> Route:
+def route(*, keyed: bool, key_header: str | None = None) -> Route:
     """Return the route of the page.
 
     Args:
         keyed: Whether requests need an API key. If so, the page starts with a field for the key.
+        key_header: Header field in which the page sends the key, by default ``"authorization"``.
     """
-    page, headers = _build_page(keyed)
+    page, headers = _build_page(keyed, key_header or "authorization")
     etag = f'"{_digest(page)}"'
     headers = [*headers, ("etag", etag), ("cache-control", "no-cache")]
 
@@ -42,10 +55,11 @@ def route(*, keyed: bool) -> Route:
     return Route("GET", "/deployments/{deployment}/console", respond, is_public=True)
 
 
-def _build_page(keyed: bool) -> tuple[bytes, Sequence[tuple[str, str]]]:
+def _build_page(keyed: bool, key_header: str) -> tuple[bytes, Sequence[tuple[str, str]]]:
     """Return the page and its security headers."""
     style, script = _read_source("console.css"), "".join(map(_read_source, _SCRIPTS))
     page = _read_source("page.html").replace("{keyed}", "yes" if keyed else "no")
+    page = page.replace("{key-header}", key_header)
     page = page.replace("{style}", style).replace("{script}", script)
     policy = "; ".join(
         [

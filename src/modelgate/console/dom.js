@@ -23,6 +23,7 @@ const plural = (number, word) => `${count(number)} ${word}${number === 1 ? "" : 
 const percent = (share) => `${(share * 100).toFixed(1)} %`;
 
 function formatValue(value) {
+  if (Array.isArray(value)) return JSON.stringify(value);
   return typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(6))) : String(value);
 }
 

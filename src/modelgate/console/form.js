@@ -10,6 +10,7 @@ function field(column, index) {
       make("label", { for: id }, column.name),
       make("span", { class: "muted", id: `${id}-kind` }, kind(column))),
     control,
+    column.type === "image" ? filePicker(column, control) : "",
     make("p", { class: "hint", id: `${id}-hint` }, hint(column)),
     make("p", { class: "error", id: `${id}-error` }));
 }
@@ -36,6 +37,20 @@ function input(column) {
     maxlength: column.max_length ?? null,
     placeholder: column.example === undefined ? null : formatValue(column.example),
   });
+}
+
+// A file that is chosen becomes a data URL in the text field.
+function filePicker({ name }, control) {
+  const read = ({ target: { files: [file] } }) => {
+    if (!file) return;
+    const reader = new FileReader();
+    reader.addEventListener("load", () => {
+      control.value = reader.result;
+      control.dispatchEvent(new Event("input", { bubbles: true }));
+    });
+    reader.readAsDataURL(file);
+  };
+  return make("input", { type: "file", accept: "image/*", "aria-label": `Image file for ${name}`, on: { change: read } });
 }
 
 function select(column) {

@@ -6,6 +6,7 @@ const TIMEOUT = 60_000;
 // Relative to the page's own path, so that it works below any mount point.
 const [, BASE, NAME] = /^(.*\/)deployments\/([^/]+)\/console\/*$/.exec(location.pathname) || [null, "./", ""];
 const KEYED = document.documentElement.dataset.keyed === "yes";
+const KEY_HEADER = document.documentElement.dataset.keyHeader;
 
 const state = { key: "", deployment: null, sample: null, language: "curl", times: [] };
 
@@ -34,7 +35,10 @@ function parseJSON(text) {
   }
 }
 
-const credentials = () => (state.key ? { Authorization: `Bearer ${state.key}` } : {});
+function credentials() {
+  if (!state.key) return {};
+  return KEY_HEADER === "authorization" ? { Authorization: `Bearer ${state.key}` } : { [KEY_HEADER]: state.key };
+}
 
 async function open() {
   const answer = await send({ method: "GET", url: `${BASE}deployments/${NAME}`, headers: credentials() });
@@ -75,7 +79,8 @@ function begin(deployment) {
   if (!isSame) show("fields", ...input.map(field));
   show("dialect", ...deployment.requests.map(({ dialect }, index) => make("option", { value: index }, dialect)));
   choose(deployment.requests[0]);
-  control(0)?.focus();
+  if (deployment.time_series) beginSeries(deployment);
+  else control(0)?.focus();
 }
 
 function choose(sample) {
@@ -193,6 +198,9 @@ function listen() {
   on("typical", "click", () => (fillIn(state.deployment.input, example), showCode()));
   on("clear", "click", () => (fillIn(state.deployment.input, () => null), showCode()));
   on("dialect", "change", ({ target }) => choose(state.deployment.requests[target.value]));
+  on("forecast", "submit", forecast);
+  on("history", "input", showPoints);
+  on("point", "change", () => forecast());
   on("copy", "click", copy);
   on("openapi", "click", openAPI);
   on("file", "change", ({ target }) => loadFile(target.files[0]).then(() => (target.value = "")));

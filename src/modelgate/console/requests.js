@@ -7,7 +7,8 @@ const JSON_NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?$/i;
 function parseValue(column, text) {
   const level = (column.levels || []).find((level) => String(level) === text);
   if (level !== undefined) return level;
-  if (["text", "datetime"].includes(column.type)) return text;
+  if (["text", "datetime", "image"].includes(column.type)) return text;
+  if (column.type === "tensor") return parseNested(text);
   const bare = text.trim();
   const lower = bare.toLowerCase();
   // A number of a schema that was read from a model may be a boolean; the gate rejects it in any other.
@@ -15,6 +16,14 @@ function parseValue(column, text) {
   if (column.type === "boolean" || !(column.type === "any" ? JSON_NUMBER : NUMBER).test(bare)) return text;
   const number = Number(bare);
   return Number.isFinite(number) && (column.type === "number" || isExact(bare, number)) ? number : text;
+}
+
+function parseNested(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 // Whether a whole number keeps its exact value as a JavaScript number.
@@ -46,9 +55,10 @@ const PLACEHOLDERS = {
   },
 };
 
-const DATATYPES = { number: "FP64", integer: "INT64", boolean: "BOOL", text: "BYTES", datetime: "BYTES" };
+const DATATYPES = { number: "FP64", integer: "INT64", boolean: "BOOL", text: "BYTES", datetime: "BYTES", image: "BYTES" };
 
 function tensor(column, data) {
+  if (column.type === "tensor") return { name: column.name, shape: [data.length, ...column.shape], datatype: "FP64", data: data.flat(Infinity) };
   const kinds = new Set(data.filter((value) => value !== null).map((value) => typeof value));
   const inferred = kinds.size === 1 ? { number: "FP64", boolean: "BOOL" }[[...kinds][0]] : undefined;
   const datatype = DATATYPES[column.type] || inferred || "BYTES";

@@ -9,11 +9,15 @@ from typing import Any
 from ..errors import ConfigurationError
 from ..flow import Flow, Handler, drive, stack
 from ..http import Request, Response, http_stack
+from ..humility import HumilityRules
 from ..inference import Prediction, Predictor
 from ..inference.model_metrics import ModelMetrics
 from ..models import ModelCache
 from ..scoring import LoadModel, ModelMetadata, Query, Round, Validate, add_passthrough_columns
 from ..scoring.layers.check_prediction import check_prediction
+from ..scoring.layers.explain import add_explanations
+from ..scoring.layers.exposure import ApplyExposure
+from ..scoring.layers.humility import Humility
 from ..scoring.layers.shadow import ShadowLayer
 from ..scoring.score import predict
 from .catalog import LiveDeployment, ModelRevision
@@ -64,8 +68,8 @@ class DeploymentBuilder:
         if deployment.shadow is not None:
             candidate = _with_model(deployment, deployment.shadow.model)
             shadow_revision = self._build_revision(candidate, known, serves_callers=False)
-            validate = Validate(deployment.schema or shadow_revision.model.schema_source)
-            score = stack([validate, shadow_revision.model], predict)
+            validate = Validate(deployment.request_schema or shadow_revision.model.schema_source)
+            score = stack([validate, shadow_revision.model, *_exposure_layers(deployment)], predict)
             shadow = ShadowLayer(deployment.name, deployment.shadow.sample, score)
         own = self._build_revision(deployment, known, [] if shadow is None else [shadow])
         revisions: tuple[ModelRevision, ...] = (own,)
@@ -125,9 +129,20 @@ class DeploymentBuilder:
         inner: list[ScoringLayer] = (
             [Round(deployment.decimals)] if layers is None else [check_prediction, *layers]
         )
-        schema = deployment.schema or model.schema_source
+        if deployment.humility:
+            metrics = self._loader.model_metrics.setdefault(deployment.name, ModelMetrics())
+            inner.append(Humility(HumilityRules(deployment.humility), metrics))
+        schema = deployment.request_schema or model.schema_source
         validate = Validate(schema, max_rows=deployment.max_rows, columns=True)
-        return stack([validate, add_passthrough_columns, model, *inner, *innermost], predict)
+        # Explanations are of the model's own value. Layers inside the one for the exposure see the columns and the
+        # predictions of the model alone.
+        explain = [] if deployment.explanations is None else [add_explanations]
+        inner += [*innermost, *_exposure_layers(deployment), *explain]
+        return stack([validate, add_passthrough_columns, model, *inner], predict)
+
+
+def _exposure_layers(deployment: Deployment) -> list[ScoringLayer]:
+    return [] if deployment.exposure is None else [ApplyExposure(deployment.exposure)]
 
 
 class _ScoreByRollout:

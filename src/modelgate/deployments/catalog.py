@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from ..context import suggest_deployments
 from ..errors import DeploymentInactive, DeploymentUnavailable, Forbidden, NotFound
-from ..flow import Flow, Handler
+from ..flow import Flow, Handler, drive
 from ..flow.fork_safety import reset_after_fork
 from ..http import Request, Response
 from ..inference import Prediction
@@ -120,7 +120,7 @@ class LiveDeployment:
     def describe(self) -> Flow[Description]:
         """Return the description of the deployment, see `Catalog.describe`."""
         deployment = self.deployment
-        schema = deployment.schema or (yield from self.model.schema(Query(b"")))
+        schema = deployment.request_schema or (yield from self.model.schema(Query(b"")))
         if not schema.options.show_schema:
             raise Forbidden("This deployment does not show its schema")
         targets = yield from self.model.targets()
@@ -136,6 +136,7 @@ class LiveDeployment:
             endpoint=deployment.endpoint,
             time_series=(yield from self.model.time_series()),
             example=self.model.example_in_memory(),
+            explains=deployment.explanations is not None,
         )
 
     def version(self) -> Flow[str]:
@@ -189,6 +190,21 @@ class DeploymentCatalog(dict[str, LiveDeployment]):
     def score(self, name: str, query: Query) -> Flow[Prediction]:
         """Implement `Catalog.score`."""
         return self.get_active(name).score(query)
+
+    def score_blocking(self, name: str, query: Query) -> Prediction:
+        """Score *query* in this thread, as one of the deployment's requests in flight. See `Gate.score`."""
+        in_flight = self.require(name).in_flight
+        try:
+            try:
+                in_flight.begin(query)
+                # After `begin`: a concurrent drain either waits for the query, or is noticed here.
+                return drive(self.score(name, query))
+            finally:
+                in_flight.end(query)
+        except BaseException:
+            # Call it again: an interruption may have ended the first call before it did anything.
+            in_flight.end(query)
+            raise
 
     def version(self, name: str) -> Flow[str]:
         """Implement `Catalog.version`."""

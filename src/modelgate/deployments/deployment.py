@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from ..errors import ConfigurationError
+from ..explanations import Explanations
+from ..explanations.options import ExplanationMethod
 from ..flow import Layer
 from ..http import Request, Response
-from ..inference import Prediction
+from ..humility import HumilityRule, HumilityRules
+from ..inference import Exposure, Prediction
 from ..models.load_policy import LoadPolicy
 from ..models.package_files import check_file
 from ..models.store import TOKEN
@@ -18,6 +21,7 @@ from ..schema.column_spec import ColumnSpec, create_column
 from ..schema.model_input import InputForm
 from ..schema.schema_options import UnknownLevels
 from ..scoring import Query, Threshold
+from ..scoring.layers.rounding import Decimals, Round
 from ..spelling import suggest_options
 from .rollout import Rollout, Shadow
 
@@ -57,11 +61,14 @@ class Deployment:
             in the model's name in the store, else ``"1"``.
         model_id: Model name in responses that contain one; by default the deployment's name.
         positive_class: Positive class of a binary classifier; by default the second of ``classes_``.
-        threshold: Minimum probability for predicting the positive class; by default the model itself decides.
+        threshold: Minimum probability for predicting the positive class, from 0 to 1; by default that of
+            scikit-learn's `FixedThresholdClassifier` or `TunedThresholdClassifierCV`, else the model
+            itself decides.
         endpoint: Additional path below the gate's mount point, such as ``"/detect-fraud"``, in the
             wire format of the dialect ``simple``.
         decimals: Number of decimals to round predicted numbers to; None for no rounding. By default the
-            dialect decides: two decimals for ``mlclever``, no rounding for the others.
+            dialect decides: two decimals for ``mlclever``, no rounding for the others. For a model with several
+            outputs, also a mapping of output names to decimals: ``{"weight": 1}``.
         state: ``"active"``, or ``"paused"`` to reject every request.
         sha256: SHA-256 digest that pins the model file; required for a pickle.
         layers: HTTP layers around this deployment only. They run inside the gate's layers.
@@ -95,10 +102,20 @@ class Deployment:
         nonfinite: How to treat a prediction of NaN or an infinity: ``"error"`` rejects the request with a
             `PredictionError` that names the row; ``"null"`` returns null for this row and the predictions of
             the other rows.
+        exposure: Column with the exposure of each row, for a regression of counts, such as
+            ``Exposure("years", model_predicts="rate")``.
+        humility: Humility rules, such as ``[OutlyingInput("age", 18, 99)]``, or `HumilityRules`. They report,
+            override or reject predictions that are uncertain, or whose input is unlike the training data.
         max_rows: Maximum number of rows in one request; by default the dialect decides: no limit for
             ``datarobot`` and ``native``, 10,000 rows for the others.
+        explanations: How to explain predictions to callers who ask for it, see `Explanations`: ``"auto"``,
+            ``"linear"``, ``"tree"``, ``"permutation"``, or `Explanations` with more options. None to explain
+            none. Needs a sample of the training rows, which a package has.
         example: A row to test the model with when it is loaded. By default the example of the model's
             package, or else synthetic rows. A function is only tested if an example is set.
+
+    Attributes:
+        request_schema: *schema* with the column of *exposure*; None without *schema*.
 
     Raises:
         ConfigurationError: An option cannot be used.
@@ -113,7 +130,7 @@ class Deployment:
     positive_class: Any = None
     threshold: float | None = None
     endpoint: str | None = None
-    decimals: int | Literal["service"] | None = "service"
+    decimals: Decimals = "service"
     state: Literal["active", "paused"] = "active"
     sha256: str | None = None
     layers: Sequence[HTTPLayer] = ()
@@ -127,10 +144,14 @@ class Deployment:
     na_values: Sequence[str] | None = None
     unknown_levels: UnknownLevels | None = None
     max_rows: int | None = None
+    explanations: ExplanationMethod | Explanations | None = None
     example: Mapping[str, Any] | None = None
     rollout: Rollout | None = None
     shadow: Shadow | None = None
     columns: Mapping[str, ColumnSpec] = field(default_factory=dict)
+    humility: Sequence[HumilityRule] = ()
+    exposure: Exposure | None = None
+    request_schema: Schema | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -146,8 +167,11 @@ class Deployment:
         _check_type("schema", self.schema, Schema, "Schema.of(…) or Schema.load(path)")
         SchemaOptions(**self._schema_options)
         object.__setattr__(self, "schema", self.schema and self.adapt_schema(self.schema))
+        _check_type("exposure", self.exposure, Exposure, 'Exposure("years", model_predicts="rate")')
+        object.__setattr__(self, "request_schema", self.schema and self.extend_schema(self.schema))
         _check_type("rollout", self.rollout, Rollout, 'Rollout({"store:churn@4": 5})')
         _check_type("shadow", self.shadow, Shadow, 'Shadow("store:churn@4")')
+        Explanations.from_option(self.explanations)
         _check_type("example", self.example, Mapping, '{"age": 41, "plan": "pro"}')
         self._check_columns()
         names = [self.target] if isinstance(self.target, str) else self.target
@@ -165,8 +189,10 @@ class Deployment:
             raise ConfigurationError(
                 f"endpoint must be a path such as '/detect-fraud' (got {self.endpoint!r})"
             )
-        # Check both options now instead of with the first request.
+        object.__setattr__(self, "humility", HumilityRules(self.humility))
+        # Check these options now instead of with the first request.
         Threshold(self.threshold, self.positive_class)
+        Round(self.decimals)
         _check_model(self)
         if self.path is not None:
             check_file(self.path, LoadPolicy(self.sha256))
@@ -186,6 +212,10 @@ class Deployment:
         """Return *schema* with the options that are set on the deployment."""
         options = self._schema_options
         return schema.with_options(**options) if options else schema
+
+    def extend_schema(self, schema: Schema) -> Schema:
+        """Return the schema of requests to a model with *schema*: with the column of *exposure* if it is set."""
+        return schema if self.exposure is None else self.exposure.extend(schema)
 
     def _check_columns(self) -> None:
         """Check *columns* without the schema, which may only be known once the model is loaded."""
@@ -231,6 +261,7 @@ def _check_model(deployment: Deployment) -> None:
 
 def _check_type(option: str, value: object, expected: type, example: str) -> None:
     if value is not None and not isinstance(value, expected):
+        article = "an" if expected is Exposure else "a"
         raise ConfigurationError(
-            f"{option} must be a {expected.__name__}, for example {example} (got {value!r})"
+            f"{option} must be {article} {expected.__name__}, for example {example} (got {value!r})"
         )

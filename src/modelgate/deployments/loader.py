@@ -12,11 +12,11 @@ from weakref import WeakValueDictionary
 from ..errors import ConfigurationError, error_context
 from ..flow import WorkerPool
 from ..inference import Predictor, Target
-from ..inference.decision import DecisionRule, is_binary_positive
 from ..inference.model_metrics import ModelMetrics
-from ..inference.nonfinite import NullNonFinite
 from ..inference.prediction import output_names
+from ..inference.training import TrainingData
 from ..models import ModelCache, ModelPackage, ModelStore
+from ..models.calibration import CALIBRATION
 from ..models.load_policy import LoadPolicy
 from ..models.manifest import Manifest, PackageMetadata
 from ..models.model_thread import in_model_thread
@@ -29,6 +29,7 @@ from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_leve
 from ..scoring.layers.load_model import ModelMetadata
 from .deployment import Deployment
 from .model_handle import ModelHandle
+from .scoring_options import enable_scoring_options
 
 __all__ = ["Loader"]
 
@@ -168,9 +169,13 @@ class Loader:
         manifest = metadata.manifest
         names = output_names(_target(deployment, manifest), len(manifest.classes))
         schema = deployment.schema or deployment.adapt_schema(metadata.schema)
-        schema = schema.with_columns(deployment.columns)
+        schema = deployment.extend_schema(schema.with_columns(deployment.columns))
         version = deployment.version or manifest.version
-        targets = list(map(Target, names, manifest.classes))
+        calibrated = CALIBRATION in manifest.members
+        targets = [
+            Target(name, classes, intervals=calibrated and classes is None)
+            for name, classes in zip(names, manifest.classes, strict=True)
+        ]
         return ModelMetadata(schema, targets, version, manifest.time_series)
 
     def _read_metadata(self, deployment: Deployment) -> PackageMetadata | None:
@@ -218,7 +223,7 @@ class Loader:
             )
         predictor.schema = deployment.adapt_schema(predictor.schema)
         with error_context(f"deployment {deployment.name}"):
-            untested = predictor.warm(deployment.example)
+            untested = predictor.warm(_example(deployment, predictor))
         if untested is not None:
             logger.warning(
                 "deployment %s: model was not tested: %s: set example= on the deployment",
@@ -228,16 +233,11 @@ class Loader:
         rejected = describe_rejected_levels(predictor.model, predictor.schema)
         if rejected is not None and deployment.unknown_levels is None:
             logger.warning("deployment %s: %s: %s", deployment.name, rejected, ALLOW_UNKNOWN_LEVELS)
-        threshold, positive_class = deployment.threshold, deployment.positive_class
-        if manifest is not None:
-            threshold = manifest.threshold if threshold is None else threshold
-            positive_class = manifest.positive_class if positive_class is None else positive_class
-        _check_decision(predictor, threshold, positive_class)
         if package is not None:
             predictor.size = package.size
-        if threshold is not None or positive_class is not None:
-            rule = DecisionRule(threshold, positive_class)
-            predictor.decision = NullNonFinite(rule) if predictor.nullable else rule
+            statistics = package.statistics.get("columns", {})
+            predictor.training = TrainingData(predictor.schema, package.background, statistics)
+        enable_scoring_options(predictor, deployment, package)
         return predictor
 
 
@@ -251,6 +251,14 @@ def _warn_of_version_mismatch(deployment: Deployment, version: str) -> None:
         and named_version.removeprefix("v") != version.removeprefix("v")
     ):
         logger.warning("model %s: version mismatch: the model has version %s", name, version)
+
+
+def _example(deployment: Deployment, predictor: Predictor) -> Mapping[str, Any] | None:
+    """Return the example of the deployment, without an exposure that the model does not take."""
+    example, exposure = deployment.example, deployment.exposure
+    if example is None or exposure is None or exposure.column in predictor.schema.names:
+        return example
+    return {name: value for name, value in example.items() if name != exposure.column}
 
 
 def _sample(deployment: Deployment, package: ModelPackage | None) -> list[Mapping[str, Any]]:
@@ -270,26 +278,3 @@ def _version(deployment: Deployment, manifest: Manifest | None) -> str:
         return manifest.version
     version = (deployment.stored_name or "").partition("@")[2]
     return version if version not in ("", LATEST) else "1"
-
-
-def _check_decision(predictor: Predictor, threshold: float | None, positive_class: Any) -> None:
-    """Raise `ConfigurationError` if the model cannot have this threshold or this positive class."""
-    # The outputs of a function are only known once it was called.
-    if (threshold is None and positive_class is None) or not hasattr(predictor.model, "predict"):
-        return
-    binary_targets = [
-        target
-        for target in predictor.targets
-        if target.classes and is_binary_positive(positive_class, target.classes)
-    ]
-    if not binary_targets:
-        classes = [target.classes for target in predictor.targets]
-        if positive_class is None:
-            raise ConfigurationError(
-                f"threshold must be None unless the model has two classes (got {classes})"
-            )
-        raise ConfigurationError(
-            f"positive_class must be one of the model's two classes {classes} (got {positive_class!r})"
-        )
-    if threshold is not None and not any(target.probabilities for target in binary_targets):
-        raise ConfigurationError("threshold must be None for a model that predicts no probabilities")

@@ -5,6 +5,7 @@ from functools import partial
 from typing import TypeAlias
 
 from ..codecs.charsets import is_json, lookup_codec, media_type, to_utf8
+from ..codecs.json import is_valid_json
 from ..codecs.multipart import extract_file
 from ..errors import UnsupportedMediaType
 from ..flow import Flow
@@ -25,6 +26,7 @@ def decode_row_body(request: Request) -> Flow[bytes | CSV]:
     """Read the rows of the body for a `modelgate.Query`: undecoded JSON, or `CSV`, both in UTF-8.
 
     A body without a content type is read as JSON. A form's file without a content type is read as CSV.
+    ``text/plain`` is CSV, unless the whole text is JSON: browsers send JSON with this type by default.
 
     Raises:
         UnsupportedMediaType: The content type is not JSON, CSV or a form, or its charset is not supported.
@@ -64,4 +66,13 @@ def _select_reader(
     if content_type not in csv:
         raise UnsupportedMediaType(accepted)
     codec = lookup_codec(parameters[b"charset"].decode("latin-1")) if b"charset" in parameters else "utf_8"
-    return lambda raw: CSV(to_utf8(raw, codec))
+    return partial(_read_text if content_type == "text/plain" else _read_csv, codec=codec)
+
+
+def _read_csv(raw: bytes, codec: str) -> CSV:
+    return CSV(to_utf8(raw, codec))
+
+
+def _read_text(raw: bytes, codec: str) -> bytes | CSV:
+    text = to_utf8(raw, codec)
+    return text if text.lstrip()[:1] in (b"{", b"[") and is_valid_json(text) else CSV(text)

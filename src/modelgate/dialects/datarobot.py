@@ -3,6 +3,7 @@
 Source: https://docs.datarobot.com, "DataRobot Prediction API" and its reference::
 
     POST /predApi/v1.0/deployments/<deployment>/predictions      also as /deployments/<deployment>/…
+    POST /predApi/v1.0/deployments/<deployment>/predictionExplanations
     Authorization: Bearer <key>                                  rows as JSON, CSV or a form's file
 
     200  {"data": [{"predictionValues": [{"value": 0.26, "label": 1}, {"value": 0.74, "label": 0}],
@@ -10,8 +11,8 @@ Source: https://docs.datarobot.com, "DataRobot Prediction API" and its reference
     422  {"message": "…"}
 
 With ``Accept: text/csv`` the response is CSV with the columns of the page "Output format". The positive class
-of a binary classifier comes first. A deployment of a `modelgate.forecasting.Forecaster` answers with a row for
-each date that it predicts. Requests for explanations, humility or exposure are rejected.
+of a binary classifier comes first. Explanations are described in `datarobot_explanations`. A deployment of a
+`modelgate.Forecaster` answers with a row for each date that it predicts, see `datarobot_forecast`.
 
 Extensions to the document:
 
@@ -38,13 +39,21 @@ from ..errors import (
     UnknownColumns,
 )
 from ..flow import Flow
-from ..http import Request, Response, parse_authorization
+from ..http import Request, Response, credentials_from_headers, parse_authorization
 from ..http.negotiation import best_media_type
 from ..http.routing import Route
 from ..inference import Prediction
 from ..scoring import Query
 from ._errors import PROBLEM, problem_response
+from ._explanations import explanation_headers
+from ._exposure import EXCLUDE_ADJUSTED, includes_adjusted
 from ._row_body import decode_row_body
+from .datarobot_explanations import (
+    EXPLANATION_PARAMETERS,
+    EXPLANATION_PATH,
+    is_explanation_route,
+    parse_explain,
+)
 from .datarobot_forecast import FORECAST_OPENAPI_SPEC, forecast_to_csv, forecast_to_json, split_options
 from .datarobot_openapi import OPENAPI_SPEC, RequestLineTooLong
 from .datarobot_rows import rows_to_csv, rows_to_json
@@ -90,11 +99,6 @@ def _reject_unknown_url(request: Request) -> Flow[Response]:  # noqa: ARG001
     )
 
 
-def _reject_explanations(request: Request) -> Flow[Response]:  # noqa: ARG001
-    yield from ()
-    raise InvalidInput("Prediction explanations are not available for this deployment")
-
-
 _PREDAPI = "/predApi/v1.0/deployments/{deployment}"
 _SERVERLESS = "/deployments/{deployment}"
 
@@ -119,10 +123,11 @@ class DataRobot:
     routes: Sequence[Route] = (
         Route("POST", f"{_PREDAPI}/predictions"),
         Route("OPTIONS", f"{_PREDAPI}/predictions", _answer_preflight, is_public=True),
-        Route("POST", f"{_PREDAPI}/predictionExplanations", _reject_explanations),
+        Route("POST", f"{_PREDAPI}{EXPLANATION_PATH}"),
         Route("POST", _PREDAPI, _reject_unknown_url),
         Route("POST", f"{_SERVERLESS}/predictions"),
         Route("OPTIONS", f"{_SERVERLESS}/predictions", _answer_preflight, is_public=True),
+        Route("POST", f"{_SERVERLESS}{EXPLANATION_PATH}"),
     )
     request_template = RequestTemplate(f"{_PREDAPI}/predictions", {"Authorization": "Bearer {key}"}, "{rows}")
     openapi_spec = OPENAPI_SPEC
@@ -154,6 +159,8 @@ class DataRobot:
     def credentials(self, request: Request) -> Flow[str | None]:
         """Return the key from ``Authorization``: ``Bearer``, ``Token``, or ``Basic`` with any user name.
 
+        It can also be in ``x-api-key``, for platforms that use ``Authorization`` themselves.
+
         Raises:
             Unauthorized: The header has a scheme but no key.
         """
@@ -163,7 +170,7 @@ class DataRobot:
             raise _Unauthenticated(
                 "Invalid Authorization header. No credentials provided.", headers=_CHALLENGE
             )
-        return token
+        return credentials_from_headers(request.headers, _SCHEMES)
 
     def decode(self, request: Request) -> Flow[Query]:
         """Decode the rows of the body and the options of the query string.
@@ -176,17 +183,25 @@ class DataRobot:
         self._check_key(request)
         _check_request_line(request)
         forecast, parameters = split_options(request.query_string) if request.query_string else (None, ())
-        passthrough = _parse_passthrough_columns(parameters)
+        passthrough, explain = _parse_passthrough_columns(parameters), parse_explain(request)
+        adjusted = includes_adjusted(request.query_string)
         rows = yield from decode_row_body(request)
-        return Query(rows, max_rows=None, passthrough_columns=passthrough, forecast=forecast)
+        return Query(
+            rows,
+            max_rows=None,
+            passthrough_columns=passthrough,
+            explain=explain,
+            adjusted=adjusted,
+            forecast=forecast,
+        )
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
         """Encode one item per row, in the order of the rows, as JSON, or as CSV if the client prefers it."""
         kind = best_media_type(request.headers.get("accept"), ("application/json", "text/csv"))
         if kind == "text/csv":
-            body = rows_to_csv(prediction, escape_formulas=self._escape_formulas)
+            body = rows_to_csv(prediction, query, escape_formulas=self._escape_formulas)
         else:
-            body = rows_to_json(prediction)
+            body = rows_to_json(prediction, is_explanation_route=is_explanation_route(request))
         return _respond(request, query, prediction, kind, body)
 
     def encode_forecast(self, request: Request, query: Query, prediction: Prediction) -> Response:
@@ -228,6 +243,7 @@ def _respond(request: Request, query: Query, prediction: Prediction, kind: str, 
         ("x-datarobot-model-cache-hit", "true" if prediction.cache_hit else "false"),
         ("x-datarobot-model-id", query.predictor.model_id),
         ("x-model-version", query.predictor.version),
+        *explanation_headers(prediction),
         *_common_headers(request),
         *_CORS,
     ]
@@ -249,25 +265,6 @@ def _check_request_line(request: Request) -> None:
         raise RequestLineTooLong
 
 
-_EXPLANATIONS = "prediction explanations are"
-
-_UNAVAILABLE: Mapping[str, tuple[str, str | None]] = {
-    "maxExplanations": (_EXPLANATIONS, "0"),
-    "maxCodes": (_EXPLANATIONS, "0"),
-    "maxNgramExplanations": (_EXPLANATIONS, "0"),
-    "thresholdLow": (_EXPLANATIONS, None),
-    "thresholdHigh": (_EXPLANATIONS, None),
-    # With SHAP, leaving out the number of explanations requests all of them.
-    "explanationAlgorithm": (_EXPLANATIONS, "xemp"),
-    "excludeAdjustedPredictions": ("exposure-adjusted predictions are", "true"),
-}
-"""Query parameters of features that no deployment has: the feature, and the value that turns it off.
-
-Both are from the Prediction API reference. The client `datarobot-predict` always sends
-``maxExplanations``, with 0 as its default, so that value must be accepted.
-"""
-
-
 def _parse_passthrough_columns(
     parameters: Iterable[tuple[str, str]],
 ) -> Sequence[str] | Literal["all"] | None:
@@ -285,16 +282,12 @@ def _parse_passthrough_columns(
             if value != "all":
                 raise InvalidInput(f"{name!r}: value is not exactly 'all'")
             is_all = True
-        elif name not in _UNAVAILABLE and name != "passthroughColumns":
+        elif name not in (*EXPLANATION_PARAMETERS, "passthroughColumns", EXCLUDE_ADJUSTED):
             raise InvalidInput(f"{name!r}: {name} is not allowed key")
         elif not value:
             raise InvalidInput(f"{name!r}: blank value is not allowed")
         elif name == "passthroughColumns":
             columns.append(value)
-        else:
-            feature, off = _UNAVAILABLE[name]
-            if value.lower() != off:
-                raise InvalidInput(f"{name!r}: {feature} not available for this deployment")
     if columns and is_all:
         raise InvalidInput(
             "passthroughColumns and passthroughColumnsSet cannot both be passed in one request"

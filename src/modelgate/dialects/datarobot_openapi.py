@@ -4,7 +4,11 @@ from collections.abc import Sequence
 
 from ..errors import RequestError
 from ..inference import Target
+from ._exposure import DATAROBOT_ADJUSTED, DATAROBOT_PARAMETER
+from ._humility import DATAROBOT_HUMILITY
+from .datarobot_explanations import EXPLANATION_PATH, EXPLANATION_PROPERTIES, OPENAPI_PARAMETERS
 from .openapi_spec import (
+    OBJECT,
     ROW,
     ROWS,
     WARNINGS,
@@ -41,7 +45,10 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
         predictionThreshold={"type": "number"},
         prediction=targets_schema(targets),
         rowId={"type": "integer"},
-        passthroughValues={"type": "object"},
+        **EXPLANATION_PROPERTIES,
+        passthroughValues=OBJECT,
+        **DATAROBOT_ADJUSTED,
+        **DATAROBOT_HUMILITY,
     )
     return object_schema(["data"], data=array_schema(row), **WARNINGS)
 
@@ -56,13 +63,13 @@ OPENAPI_SPEC = OpenAPISpec(
     _response_schema,
     object_schema(["message"], message={"type": "string"}),
     answer_types=("text/csv",),
-    keys=(("bearer",), ("token",), ("basic",)),
+    keys=(("bearer",), ("token",), ("basic",), ("x-api-key",)),
     parameters=(
         {
             "name": "passthroughColumns",
             "in": "query",
             "description": "Input column to return unchanged; repeat for several",
-            "schema": array_schema({"type": "string"}),
+            "schema": array_schema({"type": "string", "minLength": 1}),
         },
         {
             "name": "passthroughColumnsSet",
@@ -70,6 +77,9 @@ OPENAPI_SPEC = OpenAPISpec(
             "description": "Return all input columns",
             "schema": {"const": "all"},
         },
+        DATAROBOT_PARAMETER,
     ),
     errors=(RequestLineTooLong(),),
+    explanation_parameters=OPENAPI_PARAMETERS,
+    explanation_path=EXPLANATION_PATH,
 )

@@ -8,18 +8,32 @@ import msgspec
 from ..codecs.csv_writer import write_csv
 from ..inference import Output, Prediction
 from ..schema import columns_to_records
+from ..scoring import Query
+from ._explanations import contribution_columns
+from ._exposure import adjusted_columns
+from ._humility import add_datarobot_humility
+from .datarobot_explanations import explanation_members
 
 __all__ = ["rows_to_csv", "rows_to_json"]
 
 _STEP = 4096
 """Rows encoded at a time. As Python objects they take ten times the memory of their JSON."""
 
+_USUAL_THRESHOLD = 0.5
 
-def rows_to_csv(prediction: Prediction, *, escape_formulas: bool = False) -> bytes:
+
+_EXPLANATION_COLUMNS = [
+    f"EXPLANATION_{{}}_{field}"
+    for field in ("FEATURE_NAME", "ACTUAL_VALUE", "STRENGTH", "QUALITATIVE_STRENGTH")
+]
+
+
+def rows_to_csv(prediction: Prediction, query: Query, *, escape_formulas: bool = False) -> bytes:
     """Encode a CSV body with the column names of the page "Output format".
 
     Args:
         prediction: Predictions to encode.
+        query: Query of the request.
         escape_formulas: See `write_csv`.
     """
     columns: list[tuple[str, Any]] = []
@@ -30,37 +44,75 @@ def rows_to_csv(prediction: Prediction, *, escape_formulas: bool = False) -> byt
                 for index in _class_order(output.classes, output)
             ]
         columns.append((f"{output.name}_PREDICTION", output.values))
+        if output.adjusted is not None:
+            columns.append((f"{output.name}_ADJUSTED_PREDICTION", output.adjusted))
     threshold = _threshold(prediction)
     if threshold is not None:
         columns += zip(("THRESHOLD", "POSITIVE_CLASS"), threshold, strict=True)
+    columns += contribution_columns(prediction, query, _EXPLANATION_COLUMNS)
     columns += (prediction.passthrough_columns or {}).items()
     return write_csv(columns, len(prediction), escape_formulas=escape_formulas)
 
 
-def rows_to_json(prediction: Prediction) -> bytes:
-    """Encode *prediction* as the JSON body of a response."""
-    return b"".join(_json_chunks(prediction))
+def rows_to_json(prediction: Prediction, *, is_explanation_route: bool = False) -> bytes:
+    """Encode *prediction* as the JSON body of a response.
+
+    Args:
+        prediction: Predictions to encode.
+        is_explanation_route: Whether rows have exactly the members of the section "Making Prediction
+            Explanations".
+    """
+    return b"".join(_json_chunks(prediction, is_explanation_route))
 
 
-def _json_chunks(prediction: Prediction) -> Iterator[bytes]:
+def _json_chunks(prediction: Prediction, is_explanation_route: bool) -> Iterator[bytes]:
+    threshold = None if is_explanation_route else _threshold(prediction)
     yield b'{"data":['
     for start in range(0, len(prediction), _STEP):
         if start:
             yield b","
-        yield msgspec.json.encode(_rows(prediction, slice(start, start + _STEP)))[1:-1]
+        span = slice(start, start + _STEP)
+        yield msgspec.json.encode(_rows(prediction, span, threshold, has_metadata=not is_explanation_route))[
+            1:-1
+        ]
     yield b"]"
     if prediction.warnings:
         yield b',"warnings":' + msgspec.json.encode(list(prediction.warnings))
     yield b"}"
 
 
-def _threshold(prediction: Prediction) -> tuple[float, Any] | None:
-    """Return the threshold and the positive class of a binary classifier, or None for other models."""
+def _threshold(prediction: Prediction) -> tuple[float | None, Any] | None:
+    """Return the threshold and the positive class of a binary classifier, or None for other models.
+
+    The threshold is None if the model itself decides, and a label is not that of the threshold 0.5.
+    """
     output = prediction.outputs[0]
     if len(prediction.outputs) > 1 or output.probabilities is None or len(output.classes or ()) != 2:
         return None
     assert output.classes is not None
-    return (0.5 if output.threshold is None else output.threshold), output.classes[output.positive]
+    threshold = output.threshold
+    if threshold is None and _agree_with(_USUAL_THRESHOLD, output):
+        threshold = _USUAL_THRESHOLD
+    return threshold, output.classes[output.positive]
+
+
+def _agree_with(threshold: float, output: Output) -> bool:
+    """Return whether each label is that of *threshold*. A label may be either at the threshold, or null."""
+    assert output.probabilities is not None and output.classes is not None
+    positive, negative = output.classes[output.positive], output.classes[1 - output.positive]
+    labels = _model_values(output).tolist()
+    probabilities = output.probabilities[:, output.positive].tolist()
+    return all(
+        label == (positive if probability > threshold else negative)
+        or probability == threshold
+        or label is None
+        for label, probability in zip(labels, probabilities, strict=True)
+    )
+
+
+def _model_values(output: Output) -> Any:
+    """Return the values of the model, before humility rules have overridden some of them."""
+    return output.values if output.model_values is None else output.model_values
 
 
 def _class_order(classes: Sequence[Any], output: Output) -> list[int]:
@@ -68,19 +120,33 @@ def _class_order(classes: Sequence[Any], output: Output) -> list[int]:
     return [output.positive, 1 - output.positive] if len(classes) == 2 else list(range(len(classes)))
 
 
-def _rows(prediction: Prediction, span: slice) -> list[dict[str, Any]]:
-    """Return the rows in *span* as objects."""
+def _rows(
+    prediction: Prediction, span: slice, threshold: tuple[float | None, Any] | None, *, has_metadata: bool
+) -> list[dict[str, Any]]:
+    """Return the rows in *span* as objects.
+
+    Args:
+        prediction: Predictions to encode.
+        span: Rows to return.
+        threshold: See `_threshold`.
+        has_metadata: Whether explained rows have an ``explanationMetadata``.
+    """
     values, prediction_values = _values(prediction.outputs, span)
     columns: dict[str, Sequence[Any]] = {"predictionValues": prediction_values}
-    threshold = _threshold(prediction)
-    if threshold is not None:
+    if threshold is not None and threshold[0] is not None:
         columns["predictionThreshold"] = [threshold[0]] * len(values)
     columns["prediction"] = values
     columns["rowId"] = range(span.start, span.start + len(values))
+    if prediction.outputs[0].explanations is not None:
+        columns.update(explanation_members(prediction.outputs, span, has_metadata=has_metadata))
     if prediction.passthrough_columns:
         passthrough = {name: column[span] for name, column in prediction.passthrough_columns.items()}
         columns["passthroughValues"] = columns_to_records(passthrough)
-    return columns_to_records(columns)
+    columns |= adjusted_columns(prediction, span)
+    rows = columns_to_records(columns)
+    if prediction.humility is not None:
+        add_datarobot_humility(rows, prediction, span.start)
+    return rows
 
 
 def _values(outputs: Sequence[Output], span: slice) -> tuple[list[Any], list[list[dict[str, Any]]]]:
@@ -107,7 +173,7 @@ def _prediction_values(output: Output, span: slice, prefix: str | None = None) -
         prefix: Text before each class label, to tell apart the classes of several outputs.
     """
     if output.classes is None:
-        return [[{"value": value, "label": output.name}] for value in output.values[span].tolist()]
+        return [[{"value": value, "label": output.name}] for value in _model_values(output)[span].tolist()]
     if output.probabilities is None:
         return [[] for _ in output.values[span]]
     order = _class_order(output.classes, output)

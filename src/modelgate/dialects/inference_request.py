@@ -1,9 +1,12 @@
 """Decoding of inference requests of the Open Inference Protocol to rows; see `read_request`."""
 
+import math
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 
 from ..codecs.json import ANY, count_byte, decode_json, reject_deep_nesting, reject_duplicate_names
 from ..errors import InvalidInput, MalformedBody
@@ -11,9 +14,10 @@ from ..schema import SplitRows
 from ..spelling import SHOWN_TEXT
 from .tensors import DATATYPES, TensorError, from_binary, from_json, parse_shape
 
-__all__ = ["InferenceRequest", "Parameters", "read_request"]
+__all__ = ["MAX_ID", "InferenceRequest", "Parameters", "read_request"]
 
-_MAX_ID = 256
+MAX_ID = 256
+"""Maximum number of characters of a request's id."""
 
 Parameters = dict[str, bool | int | float | str | None] | None
 
@@ -46,8 +50,8 @@ _REQUEST = msgspec.json.Decoder(InferenceRequest)
 class _SingleColumnRows(SplitRows):
     """Rows of one value each. If the schema has only one column, the tensor may have any name."""
 
-    def records(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        return SplitRows(None if len(names) == 1 else self.columns, self.data).records(names)
+    def resolve_columns(self, names: Sequence[str]) -> Sequence[str]:
+        return names if self.columns is None or len(names) == 1 else self.columns
 
 
 def read_request(body: bytes, length: str | None) -> tuple[InferenceRequest, SplitRows]:
@@ -69,8 +73,8 @@ def read_request(body: bytes, length: str | None) -> tuple[InferenceRequest, Spl
     if count_byte(raw, b":") != _count_members(document):
         reject_duplicate_names(raw, -1)
         reject_deep_nesting(decode_json(raw, ANY))
-    if document.id is not None and len(document.id) > _MAX_ID:
-        raise InvalidInput(f"id must be text of at most {_MAX_ID} characters")
+    if document.id is not None and len(document.id) > MAX_ID:
+        raise InvalidInput(f"id must be text of at most {MAX_ID} characters")
     return document, _join_tensors(list(_read_tensors(document.inputs, binary)))
 
 
@@ -140,10 +144,35 @@ def _binary_size(tensor: _Input) -> int:
 def _read_tensor(tensor: _Input, binary: bytes) -> _Block:
     if tensor.datatype not in DATATYPES:
         raise TensorError(f"the datatype must be one of {', '.join(DATATYPES)}")
+    if len(tensor.shape) > 2:
+        return _read_nested_tensor(tensor, binary)
     rows, columns = parse_shape(tensor.shape)
     if tensor.data is None:
         return _Block(tensor.name, rows, columns, from_binary(tensor.datatype, rows * columns, binary))
     return _Block(tensor.name, rows, columns, from_json(tensor.datatype, rows, columns, tensor.data))
+
+
+def _read_nested_tensor(tensor: _Input, binary: bytes) -> _Block:
+    """Read a tensor of more than two dimensions: one column, whose values are nested lists."""
+    rows, *lengths = tensor.shape
+    rows, size = parse_shape([rows, math.prod(lengths) if min(lengths) > 0 else 0])
+    if tensor.data is None:
+        values = from_binary(tensor.datatype, rows * size, binary)
+    else:
+        values = from_json(tensor.datatype, rows, size, _flatten(tensor.data, tensor.shape))
+    elements = np.fromiter(values, dtype=object, count=len(values))
+    return _Block(tensor.name, rows, 1, elements.reshape(tensor.shape).tolist())
+
+
+def _flatten(data: Any, shape: Sequence[int]) -> Any:
+    """Return the elements of *data*, a flat list or nested lists of *shape*."""
+    for length in shape[1:]:
+        if not (isinstance(data, list) and data and isinstance(data[0], list)):
+            return data
+        if not all(isinstance(item, list) and len(item) == length for item in data):
+            raise TensorError(f"data must be a flat array, or nested arrays of the shape {shape}")
+        data = list(chain.from_iterable(data))
+    return data
 
 
 def _join_tensors(blocks: Sequence[_Block]) -> SplitRows:

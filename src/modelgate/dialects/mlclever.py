@@ -30,6 +30,7 @@ from ..errors import AnswerableError, ConflictingCredentials, InvalidInput
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, credentials_from_headers, error_response
 from ..http.body import check_body, read_json_members
+from ..http.credentials import is_json_web_token, select_key
 from ..http.routing import Route
 from ..inference import Prediction, Target
 from ..scoring import Query
@@ -44,6 +45,7 @@ from .openapi_spec import (
     array_schema,
     number_schema,
     object_schema,
+    tuple_schema,
     value_schema,
 )
 from .request_template import RequestTemplate
@@ -58,11 +60,7 @@ _NAMES = {"api_key", "deployment", "input_data"}
 
 def _response_schema(targets: Sequence[Target]) -> JSONSchema:
     values, number = [value_schema(target) for target in targets], number_schema(targets[0])
-    row = (
-        any_of_schema(*values)
-        if len(values) == 1
-        else any_of_schema(*values, {"type": "array", "prefixItems": values})
-    )
+    row = any_of_schema(*values) if len(values) == 1 else any_of_schema(*values, tuple_schema(values))
     members = {"predictions": array_schema(row), **WARNINGS}
     if any(target.probabilities for target in targets):
         members["confidence_intervals"] = {
@@ -86,8 +84,11 @@ class MLClever:
         {
             "application/json": object_schema(
                 ["input_data"],
-                api_key={"type": "string"},
-                deployment={"type": "string", "description": "Required if the key is for several"},
+                api_key={"type": ["string", "null"]},
+                deployment={
+                    "type": ["string", "null"],
+                    "description": "Required if the key is for several",
+                },
                 input_data=any_of_schema(ROW, ROWS),
             )
         },
@@ -97,9 +98,12 @@ class MLClever:
     )
 
     def credentials(self, request: Request) -> Flow[str | None]:
-        """Return the key from a header or the path. Reads the body only if neither has one."""
+        """Return the key from a header or the path. Reads the body only if neither has one.
+
+        The body also takes precedence over a JSON Web Token, which may be for a platform.
+        """
         key = _key_outside_body(request)
-        if key is None:
+        if key is None or is_json_web_token(key):
             request.context.envelope = members = yield from read_json_members(request)
             if "api_key" in members:
                 # The document's status for an invalid key is 401, also for one that is not text.
@@ -114,13 +118,12 @@ class MLClever:
             InvalidInput: ``input_data`` is missing, or neither an object nor an array.
         """
         members: dict[str, msgspec.Raw] | None = request.context.envelope
-        key_outside = None
+        is_checked = members is not None or request.context.key_header is not None
         if members is None:
-            members, key_outside = (yield from read_json_members(request)), _key_outside_body(request)
+            members = yield from read_json_members(request)
         yield from check_body(request, members, _NAMES)
-        key = members.get("api_key")
-        if key_outside is not None and key is not None and decode_text(key) != key_outside:
-            raise ConflictingCredentials
+        if not is_checked and "api_key" in members:
+            _check_body_key(request, decode_text(members["api_key"]) or "")
         rows = bytes(members.get("input_data", b""))
         if rows[:1] not in (b"{", b"["):
             if rows[:1] == b'"':
@@ -160,9 +163,16 @@ def _key_outside_body(request: Request) -> str | None:
         ConflictingCredentials: The two keys differ.
     """
     header_key, path_key = credentials_from_headers(request.headers), request.params.get("key")
-    if header_key is not None and path_key is not None and header_key != path_key:
+    if header_key is None or path_key is None or header_key == path_key:
+        return path_key if header_key is None else header_key
+    return select_key(header_key, path_key)
+
+
+def _check_body_key(request: Request, key: str) -> None:
+    """Check that the *key* in the body does not contradict the one in a header or the path, if there is one."""
+    outside = _key_outside_body(request)
+    if outside is not None and outside != key and outside != select_key(outside, key):
         raise ConflictingCredentials
-    return header_key if header_key is not None else path_key
 
 
 def _values(columns: list[list[Any]], single: bool) -> list[Any]:

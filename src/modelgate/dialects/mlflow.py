@@ -123,7 +123,7 @@ _COLUMN_NAMES: JSONSchema = {"type": ["array", "null"], "items": {"type": ["stri
 _REQUEST = any_of_schema(
     object_schema(
         ["dataframe_split"],
-        dataframe_split=object_schema(["data"], columns=_COLUMN_NAMES, data=array_schema({"type": "array"})),
+        dataframe_split=object_schema(["data"], columns=_COLUMN_NAMES, data=array_schema(array_schema({}))),
     ),
     object_schema(["dataframe_records"], dataframe_records=ITEMS),
     object_schema(["instances"], instances=ITEMS),

@@ -15,12 +15,14 @@ A single row whose only column is called ``rows`` must be sent in an array.
 
 Rows can also be sent as CSV, NDJSON (an object per line) or an ``.npy`` file with an array of shape (rows,
 columns) in the schema's order. The ``Accept`` header selects one of these formats for the response. Options
-are in the query string: ``?passthrough=id`` returns the column ``id`` with each prediction. Errors are
-problem details (RFC 9457).
+are in the query string: ``?passthrough=id`` returns the column ``id`` with each prediction, ``?explain=3`` the
+three strongest contributions to it, ``?adjusted=true`` the prediction for one unit of exposure, and
+``?intervals=80,90`` adds ``"intervals": {"80": {"low": 1.1, "high": 1.9}, "90": {…}}`` to predicted numbers. Errors
+are problem details (RFC 9457). `native_curves` describes response curves.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -32,7 +34,6 @@ from ..codecs.json import decode_json
 from ..codecs.npy import read_npy
 from ..errors import AnswerableError, InvalidInput, UnsupportedMediaType
 from ..flow import Flow
-from ..forecasting import ForecastOptions
 from ..http import Request, Response, credentials_from_headers
 from ..http.body import decode_json_off_loop, parse_off_loop, read_body, read_json_raw
 from ..http.negotiation import best_media_type
@@ -42,10 +43,22 @@ from ..schema import CSV, SplitRows
 from ..scoring import Query
 from . import native_forecast
 from ._errors import problem_response
+from ._explanations import explanation_headers
+from ._exposure import NATIVE_ADJUSTED, NATIVE_PARAMETER, parse_flag
 from ._forecast import split_forecast_options
-from .native_rows import ENCODERS, JSON
+from ._humility import NATIVE_HUMILITY
+from .native_curves import CURVES, CURVES_OPERATION, decode_curve, encode_curve
+from .native_explanations import (
+    EXPLAIN_OPTIONS,
+    EXPLANATION_SCHEMA,
+    EXPLANATIONS_SCHEMA,
+    OPENAPI_PARAMETERS,
+    parse_explain,
+)
+from .native_rows import ENCODERS, JSON, NPY
 from .openapi_spec import (
     DETAILS,
+    OBJECT,
     ROW,
     ROWS,
     WARNINGS,
@@ -53,6 +66,7 @@ from .openapi_spec import (
     OpenAPISpec,
     any_of_schema,
     array_schema,
+    lone_member_schema,
     number_schema,
     object_schema,
     value_schema,
@@ -70,16 +84,20 @@ _TEXT: JSONSchema = {"type": "string"}
 def _response_schema(targets: Sequence[Target]) -> JSONSchema:
     row = _target_members(targets[0])
     if len(targets) > 1:
-        outputs = {target.name: object_schema(**_target_members(target)) for target in targets}
+        outputs = {
+            target.name: object_schema(**_target_members(target), **EXPLANATIONS_SCHEMA) for target in targets
+        }
         row = {"outputs": object_schema(list(outputs), **outputs)}
     common = {"model_version": _TEXT, "request_id": _TEXT, **WARNINGS}
     required = [next(iter(row)), "model_version"]
-    passthrough: JSONSchema = {"passthrough": {"type": "object"}}
+    common |= {"explanation": EXPLANATION_SCHEMA}
+    explained = EXPLANATIONS_SCHEMA if len(targets) == 1 else {}
+    per_row: JSONSchema = {"passthrough": OBJECT, **explained, **NATIVE_HUMILITY}
     return any_of_schema(
-        object_schema(required, **row, **passthrough, **common),
+        object_schema(required, **row, **per_row, **common),
         object_schema(
             ["predictions", "model_version"],
-            predictions=array_schema(object_schema(required[:1], **row, **passthrough)),
+            predictions=array_schema(object_schema(required[:1], **row, **per_row)),
             **common,
         ),
     )
@@ -90,6 +108,18 @@ def _target_members(target: Target) -> dict[str, JSONSchema]:
     return {
         "prediction": value_schema(target),
         **({"probabilities": probabilities} if target.probabilities else {}),
+        **({"intervals": _intervals_schema(target)} if target.intervals else {}),
+        **({} if target.classes else NATIVE_ADJUSTED),
+    }
+
+
+def _intervals_schema(target: Target) -> JSONSchema:
+    limits = object_schema(["low", "high"], low=number_schema(target), high=number_schema(target))
+    return {
+        "type": "object",
+        "description": "By level in percent, the limits of the requested prediction intervals",
+        "additionalProperties": limits,
+        "examples": [{"90": {"low": 1.5, "high": 2.5}}],
     }
 
 
@@ -98,14 +128,14 @@ class Native:
 
     name = "native"
     max_body = 50 * 1024 * 1024
-    routes: Sequence[Route] = (Route("POST", "/deployments/{deployment}/predict"),)
+    routes: Sequence[Route] = (Route("POST", "/deployments/{deployment}/predict"), Route("POST", CURVES))
     request_template = RequestTemplate(
         "/deployments/{deployment}/predict", {"Authorization": "Bearer {key}"}, "{row}"
     )
     openapi_spec = OpenAPISpec(
         "modelgate's own format",
         {
-            "application/json": any_of_schema(ROW, ROWS, object_schema(["rows"], rows=ROWS)),
+            "application/json": any_of_schema(ROW, ROWS, lone_member_schema("rows", ROWS)),
             "text/csv": _TEXT,
             "application/x-ndjson": _TEXT,
             "application/x-npy": {"type": "string", "format": "binary"},
@@ -118,6 +148,7 @@ class Native:
             status={"type": "integer"},
             code=_TEXT,
             detail=_TEXT,
+            columns=array_schema(_TEXT),
             **DETAILS,
         ),
         answer_types=[kind for kind in ENCODERS if kind != JSON],
@@ -127,8 +158,21 @@ class Native:
                 "in": "query",
                 "description": "Column of the request to return with each prediction; can be repeated",
                 "schema": array_schema(_TEXT),
-            }
+            },
+            {
+                "name": "intervals",
+                "in": "query",
+                "description": "Levels in percent of the prediction intervals to add to predicted numbers, for a"
+                " model that is calibrated",
+                "schema": array_schema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100}),
+                "style": "form",
+                "explode": False,
+                "example": [80, 90],
+            },
+            NATIVE_PARAMETER,
         ],
+        operations={CURVES: CURVES_OPERATION},
+        explanation_parameters=OPENAPI_PARAMETERS,
     )
 
     forecast_openapi_spec = replace(
@@ -150,11 +194,14 @@ class Native:
         """Decode the rows of the body, by its ``Content-Type``, and the options of the query string.
 
         Raises:
-            InvalidInput: The query string has an unknown option.
+            InvalidInput: The query string has an unknown option, or one with a wrong value.
             MalformedBody: The body is not in the format of its content type.
             UnsupportedMediaType, BodyTooLarge: See `modelgate.http.body.read_body`.
         """
-        forecast, passthrough = _parse_options(request.query_string) if request.query_string else (None, None)
+        route = request.context.route
+        if route is not None and route.path == CURVES:
+            return (yield from decode_curve(request))
+        options = _parse_options(request) if request.query_string else {}
         content_type = request.headers.get("content-type") or JSON
         # Parsing the media type of most requests would only take time.
         kind, parameters = (JSON, {}) if content_type == JSON else media_type(content_type)
@@ -163,35 +210,40 @@ class Native:
         else:
             rows = yield from _read_other_rows(request, kind, parameters)
         single = isinstance(rows, bytes) and rows[:1] == b"{"
-        return Query(rows, single=single, max_rows=None, passthrough_columns=passthrough, forecast=forecast)
+        return Query(rows, single=single, max_rows=None, **options)
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
         """Encode the prediction of each row in the media type that the caller accepts, by default JSON."""
         assert query.predictor is not None
+        if query.adjusted and prediction.outputs[0].adjusted is None:
+            raise InvalidInput("adjusted must be false for this deployment, which has no exposure")
         kind = best_media_type(request.headers.get("accept"), tuple(ENCODERS))
         members = {"model_version": query.predictor.version, "request_id": request.id}
-        encode = partial(ENCODERS[kind], prediction)
-        body = encode(members, single=query.single) if kind == JSON else encode()
-        return _respond(kind, body, query)
+        if prediction.curve is not None:
+            headers = [("content-type", JSON), ("x-model-version", query.predictor.version)]
+            return Response(200, encode_curve(prediction, members), headers)
+        encode = partial(ENCODERS[kind], prediction, query)
+        body = encode(members) if kind == JSON else encode()
+        charset = "; charset=utf-8" if kind == "text/csv" else ""
+        headers = [("content-type", kind + charset), ("x-model-version", query.predictor.version)]
+        if query.explain is not None:
+            headers += explanation_headers(prediction)
+        return Response(200, body, headers)
 
     def encode_forecast(self, request: Request, query: Query, prediction: Prediction) -> Response:
         """Encode the predicted rows of a forecaster, see `modelgate.dialects.native_forecast`."""
         assert query.predictor is not None
+        if query.adjusted:
+            raise InvalidInput("adjusted must be false for this deployment, which has no exposure")
         kind = best_media_type(request.headers.get("accept"), tuple(native_forecast.ENCODERS))
         members = {"model_version": query.predictor.version, "request_id": request.id}
-        return _respond(kind, native_forecast.ENCODERS[kind](prediction, members), query)
+        charset = "; charset=utf-8" if kind == "text/csv" else ""
+        headers = [("content-type", kind + charset), ("x-model-version", query.predictor.version)]
+        return Response(200, native_forecast.ENCODERS[kind](prediction, members), headers)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
         """Encode the error as problem details (RFC 9457), with details such as ``missing_columns``."""
         return problem_response(error, request.id)
-
-
-def _respond(kind: str, body: bytes, query: Query) -> Response:
-    assert query.predictor is not None
-    charset = "; charset=utf-8" if kind == "text/csv" else ""
-    return Response(
-        200, body, [("content-type", kind + charset), ("x-model-version", query.predictor.version)]
-    )
 
 
 def _read_json_rows(request: Request) -> Flow[bytes]:
@@ -211,7 +263,9 @@ def _read_json_rows(request: Request) -> Flow[bytes]:
 def _read_other_rows(
     request: Request, kind: str, parameters: Mapping[bytes, bytes]
 ) -> Flow[bytes | CSV | SplitRows]:
-    """Return the rows of a body of the media type *kind*."""
+    """Return the rows of a body of the media type *kind*. Plain text can be JSON, see `read_json_body`."""
+    if kind == "text/plain" and (yield from read_body(request)).lstrip()[:1] in (b"{", b"["):
+        return (yield from _read_json_rows(request))
     if kind == "text/csv":
         codec = lookup_codec(parameters.get(b"charset", b"utf-8").decode("latin-1"))
         return CSV((yield from parse_off_loop(to_utf8, (yield from read_body(request)), codec)))
@@ -228,13 +282,35 @@ def _join_lines(raw: bytes) -> bytes:
     return b"[" + b",".join(map(bytes, lines)) + b"]"
 
 
-def _parse_options(query_string: str) -> tuple[ForecastOptions | None, Sequence[str] | None]:
-    """Return the options of forecasts, and the columns to echo."""
-    forecast, others = split_forecast_options(query_string, native_forecast.OPTIONS)
-    for name, _ in others:
-        if name != "passthrough":
-            raise InvalidInput(
-                f"The query string has the option {name!r}: the only option is passthrough, and for forecasts"
-                f" {', '.join(native_forecast.OPTIONS)}"
-            )
-    return forecast, [value for _, value in others] or None
+def _parse_options(request: Request) -> dict[str, Any]:
+    """Return the fields of a `Query` that the options of the query string set."""
+    values: dict[str, list[str]] = {}
+    forecast, parameters = split_forecast_options(request.query_string, native_forecast.OPTIONS)
+    for name, value in parameters:
+        if name not in (*_OPTIONS, *EXPLAIN_OPTIONS):
+            known = ", ".join((*_OPTIONS, *EXPLAIN_OPTIONS, *native_forecast.OPTIONS))
+            raise InvalidInput(f"The query string has the option {name!r}: the options are {known}")
+        values.setdefault(name, []).append(value)
+    options = {_OPTIONS[name][0]: _OPTIONS[name][1](values[name]) for name in _OPTIONS if name in values}
+    options["forecast"] = forecast
+    explain = {name: values[name][-1] for name in EXPLAIN_OPTIONS if name in values}
+    if explain:
+        options["explain"] = parse_explain(explain)
+        if best_media_type(request.headers.get("accept"), tuple(ENCODERS)) == NPY:
+            raise InvalidInput(f"{NPY} cannot have explanations: accept JSON or CSV")
+    return options
+
+
+def _parse_levels(texts: Sequence[str]) -> list[float]:
+    try:
+        return [float(level) for text in texts for level in text.split(",")]
+    except ValueError:
+        raise InvalidInput("intervals must be levels in percent, such as intervals=80,90") from None
+
+
+_OPTIONS: Mapping[str, tuple[str, Callable[[Sequence[str]], Any]]] = {
+    "passthrough": ("passthrough_columns", list),
+    "intervals": ("intervals", _parse_levels),
+    "adjusted": ("adjusted", lambda texts: parse_flag("adjusted", texts[-1])),
+}
+"""Options of the query string: for each, the field of `Query`, and a function that parses its values."""

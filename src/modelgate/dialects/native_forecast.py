@@ -2,7 +2,7 @@
 
 200  {"forecast": [{"series": 1, "forecast_point": "2018-01-09T00:00:00Z", "step": 1, "date": "2018-01-10",
       "timestamp": "2018-01-10T00:00:00.000000Z", "row": 365, "prediction": 45180.4,
-      "intervals": {"80": [43000.1, 47360.7]}}, …], "model_version": "1", "request_id": "…"}
+      "intervals": {"80": {"low": 43000.1, "high": 47360.7}}}, …], "model_version": "1", "request_id": "…"}
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,12 +27,7 @@ OPTIONS = {name: name for name in ForecastOptions.__struct_fields__}
 PARAMETERS = forecast_parameters(OPTIONS)
 
 _TEXT: JSONSchema = {"type": "string"}
-_INTERVAL: JSONSchema = {
-    "type": "array",
-    "prefixItems": [{"type": "number"}] * 2,
-    "minItems": 2,
-    "maxItems": 2,
-}
+_NUMBER: JSONSchema = {"type": ["number", "null"]}
 
 
 def response_schema(targets: Sequence[Target]) -> JSONSchema:
@@ -49,7 +44,7 @@ def response_schema(targets: Sequence[Target]) -> JSONSchema:
         intervals={
             "type": "object",
             "description": "Prediction intervals by level in percent: lower and upper end",
-            "additionalProperties": _INTERVAL,
+            "additionalProperties": object_schema(["low", "high"], low=_NUMBER, high=_NUMBER),
         },
         passthrough={"type": "object"},
     )
@@ -80,7 +75,7 @@ def _encode_csv(prediction: Prediction, _: Mapping[str, Any]) -> bytes:
     ]
     columns.append(("prediction", output.values))
     for level, limits in (output.intervals or {}).items():
-        columns += zip((f"interval_{level}_low", f"interval_{level}_high"), limits.T, strict=True)
+        columns += zip((f"low_{level}", f"high_{level}"), limits.T, strict=True)
     return write_csv(columns, len(prediction))
 
 
@@ -101,7 +96,10 @@ def _rows(prediction: Prediction) -> list[dict[str, Any]]:
     output, columns = prediction.outputs[0], _identity(prediction)
     columns["prediction"] = output.values.tolist()
     if output.intervals:
-        by_level = {level: limits.tolist() for level, limits in output.intervals.items()}
+        by_level = {
+            level: [{"low": low, "high": high} for low, high in limits.tolist()]
+            for level, limits in output.intervals.items()
+        }
         columns["intervals"] = columns_to_records(by_level)
     passthrough = _passthrough(prediction)
     if passthrough:

@@ -1,44 +1,56 @@
 """Encoding of predictions in the native wire format as JSON, CSV, NDJSON and ``.npy``."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from ..codecs.csv_writer import write_csv
-from ..codecs.npy import write_npy
+from ..codecs.npy import to_npy_dtype, write_npy
 from ..inference import Output, Prediction
 from ..schema import columns_to_records
+from ..scoring import Query
+from ._explanations import contribution_columns
+from ._humility import add_native_humility, humility_column
+from .native_explanations import EXPLANATION_COLUMNS, describe_explanations, explanation_columns
 
-__all__ = ["ENCODERS", "JSON"]
+__all__ = ["ENCODERS", "JSON", "NPY", "labels"]
 
 JSON = "application/json"
+NPY = "application/x-npy"
 
 _STEP = 4096
 """Rows encoded at a time. As Python objects they take ten times the memory of their JSON."""
 
 
-def _encode_json(prediction: Prediction, members: Mapping[str, Any], *, single: bool) -> bytes:
+def _encode_json(prediction: Prediction, query: Query, members: Mapping[str, Any]) -> bytes:
     """Encode *prediction* as a JSON object to which *members* are added.
 
-    If *single*, the object is the prediction of the only row. Otherwise it has an array ``predictions``.
+    The object is the prediction of the only row for a query of a single row. Otherwise it has an array
+    ``predictions``.
     """
     if prediction.warnings:
         members = {**members, "warnings": list(prediction.warnings)}
-    if single:
+    if query.explain is not None:
+        members = {**members, "explanation": describe_explanations(prediction)}
+    if query.single:
         return msgspec.json.encode({**_rows(prediction, slice(0, 1))[0], **members})
     chunks = [msgspec.json.encode(rows)[1:-1] for rows in _steps(prediction)]
     return b'{"predictions":[' + b",".join(chunks) + b"]," + msgspec.json.encode(members)[1:]
 
 
-def _encode_ndjson(prediction: Prediction) -> bytes:
+def _encode_ndjson(prediction: Prediction, query: Query) -> bytes:  # noqa: ARG001  as all encoders
     encode_lines = msgspec.json.Encoder().encode_lines
     return b"".join(map(encode_lines, _steps(prediction)))
 
 
-def _encode_csv(prediction: Prediction) -> bytes:
-    """Encode the passthrough columns, then a column ``prediction`` and a column for each class."""
+def _encode_csv(prediction: Prediction, query: Query) -> bytes:
+    """Encode the passthrough columns, then a column ``prediction`` and a column for each class.
+
+    Each level of prediction intervals has two columns, such as ``low_90`` and ``high_90``. The last columns have
+    the explanations, and the names of the triggered humility rules, if the deployment has rules.
+    """
     columns: list[tuple[str, Any]] = list((prediction.passthrough_columns or {}).items())
     for output in prediction.outputs:
         prefix = f"{output.name}_" if len(prediction.outputs) > 1 else ""
@@ -46,22 +58,40 @@ def _encode_csv(prediction: Prediction) -> bytes:
         if output.probabilities is not None:
             columns += [
                 (f"{prefix}probability_{label}", column)
-                for label, column in zip(_labels(output), output.probabilities.T, strict=True)
+                for label, column in zip(labels(output.classes), output.probabilities.T, strict=True)
             ]
+        for level, limits in (output.intervals or {}).items():
+            columns += [(f"{prefix}low_{level}", limits[:, 0]), (f"{prefix}high_{level}", limits[:, 1])]
+        if output.adjusted is not None:
+            columns.append((f"{prefix}adjusted_prediction", output.adjusted))
+    columns += contribution_columns(prediction, query, EXPLANATION_COLUMNS)
+    if prediction.humility is not None:
+        columns.append(("humility", humility_column(prediction.humility)))
     return write_csv(columns, len(prediction))
 
 
-def _encode_npy(prediction: Prediction) -> bytes:
-    """Encode an array of shape (rows,), or of shape (rows, outputs) for several outputs."""
-    values = [output.values for output in prediction.outputs]
-    return write_npy(values[0] if len(values) == 1 else np.column_stack(values))
+def _encode_npy(prediction: Prediction, query: Query) -> bytes:  # noqa: ARG001  as all encoders
+    """Encode an array of shape (rows,), or of shape (rows, outputs) for several outputs.
+
+    If their types differ, encode a structured array of shape (rows,) with a field for each output.
+    """
+    columns = {output.name: to_npy_dtype(output.values) for output in prediction.outputs}
+    values = list(columns.values())
+    if len(values) == 1:
+        return write_npy(values[0])
+    if len({column.dtype.kind for column in values}) == 1:
+        return write_npy(np.column_stack(values))
+    table = np.empty(len(prediction), dtype=[(name, column.dtype) for name, column in columns.items()])
+    for name, column in columns.items():
+        table[name] = column
+    return write_npy(table)
 
 
 ENCODERS: Mapping[str, Callable[..., bytes]] = {
     JSON: _encode_json,
     "text/csv": _encode_csv,
     "application/x-ndjson": _encode_ndjson,
-    "application/x-npy": _encode_npy,
+    NPY: _encode_npy,
 }
 """Encoders by the media type of their result. The first one is the default."""
 
@@ -81,21 +111,33 @@ def _rows(prediction: Prediction, span: slice) -> list[dict[str, Any]]:
     if prediction.passthrough_columns:
         passthrough = {name: column[span] for name, column in prediction.passthrough_columns.items()}
         columns["passthrough"] = columns_to_records(passthrough)
-    return columns_to_records(columns)
+    rows = columns_to_records(columns)
+    if prediction.humility is not None:
+        add_native_humility(rows, prediction, span.start)
+    return rows
 
 
 def _columns(output: Output, span: slice) -> dict[str, list[Any]]:
     columns = {"prediction": output.values[span].tolist()}
     if output.probabilities is not None:
-        labels = _labels(output)
+        names = labels(output.classes)
         rows = output.probabilities[span].tolist()
-        columns["probabilities"] = [dict(zip(labels, row, strict=True)) for row in rows]
+        columns["probabilities"] = [dict(zip(names, row, strict=True)) for row in rows]
+    if output.intervals is not None:
+        intervals = {
+            level: [{"low": low, "high": high} for low, high in limits[span].tolist()]
+            for level, limits in output.intervals.items()
+        }
+        columns["intervals"] = columns_to_records(intervals)
+    if output.adjusted is not None:
+        columns["adjusted_prediction"] = output.adjusted[span].tolist()
+    if output.explanations is not None:
+        columns |= explanation_columns(output.explanations[span])
     return columns
 
 
-def _labels(output: Output) -> list[str]:
-    """Return the class labels as member names: text unchanged, any other value as JSON."""
+def labels(classes: Sequence[Any] | None) -> list[str]:
+    """Return class labels as member names: text unchanged, any other value as JSON."""
     return [
-        label if isinstance(label, str) else msgspec.json.encode(label).decode()
-        for label in output.classes or ()
+        label if isinstance(label, str) else msgspec.json.encode(label).decode() for label in classes or ()
     ]

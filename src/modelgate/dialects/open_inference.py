@@ -13,6 +13,7 @@ Source: https://github.com/kserve/open-inference-protocol, specification/protoco
 
     GET  /v2  ·  /v2/health/live  ·  /v2/health/ready
          /v2/models/churn[/versions/1]  ·  /v2/models/churn[/versions/1]/ready
+    POST /v2/repository/index      see `repository_index`
 
 For a model with one target, ``outputs`` in a request can also use the names of MLServer's scikit-learn
 runtime: ``predict`` and ``predict_proba``.
@@ -33,7 +34,7 @@ from ..context import RequestContext
 from ..errors import AnswerableError, InvalidInput
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, credentials_from_headers
-from ..http.body import parse_off_loop, read_body, require_json
+from ..http.body import parse_off_loop, read_body, read_json_body
 from ..http.routing import Route
 from ..inference import Output, Prediction, Target
 from ..schema import Column
@@ -41,8 +42,9 @@ from ..scoring import Query
 from ..spelling import SHOWN_TEXT
 from ._errors import json_error
 from .health import live, ready
-from .inference_request import InferenceRequest, Parameters, read_request
-from .openapi_spec import PLAIN_ERROR, JSONSchema, OpenAPISpec, array_schema, object_schema
+from .inference_request import MAX_ID, InferenceRequest, Parameters, read_request
+from .openapi_spec import OBJECT, PLAIN_ERROR, JSONSchema, OpenAPISpec, array_schema, object_schema
+from .repository_index import get_index
 from .request_template import TENSOR_TYPES, RequestTemplate
 from .tensors import DATATYPES, infer_datatype, to_binary
 
@@ -62,24 +64,30 @@ _MLSERVER_NAMES = ("predict", "predict_proba")
 
 _TEXT: JSONSchema = {"type": "string"}
 
-_OBJECT: JSONSchema = {"type": "object"}
-
 _TENSOR = object_schema(
     ["name", "shape", "datatype"],
     name=_TEXT,
     shape=array_schema({"type": "integer"}),
     datatype={"enum": list(DATATYPES)},
-    parameters=_OBJECT,
-    data={"type": "array"},
+    parameters=OBJECT,
+    data=array_schema({}),
 )
+
+_PARAMETERS: JSONSchema = {
+    "type": ["object", "null"],
+    "additionalProperties": {"type": ["boolean", "number", "string", "null"]},
+}
 
 _REQUEST = object_schema(
     ["inputs"],
-    inputs=array_schema(_TENSOR)
+    inputs=array_schema({**_TENSOR, "properties": {**_TENSOR["properties"], "parameters": _PARAMETERS}})
     | {"description": "One tensor per column, or a single one with all columns in the schema's order"},
-    id=_TEXT,
-    outputs=array_schema(object_schema(["name"], name=_TEXT, parameters=_OBJECT)),
-    parameters=_OBJECT,
+    id={"type": ["string", "null"], "maxLength": MAX_ID},
+    outputs={
+        "type": ["array", "null"],
+        "items": object_schema(["name"], name=_TEXT, parameters=_PARAMETERS),
+    },
+    parameters=_PARAMETERS,
 )
 
 
@@ -96,7 +104,7 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
         model_name=_TEXT,
         model_version=_TEXT,
         id=_TEXT,
-        parameters=_OBJECT,
+        parameters=OBJECT,
         outputs=array_schema(tensor),
     )
 
@@ -112,7 +120,7 @@ class OpenInference:
     )
     openapi_spec = OpenAPISpec(
         "Open Inference Protocol, version 2",
-        {"application/json": _REQUEST, _BINARY: {}},
+        {"application/json": _REQUEST, _BINARY: {"type": "string", "format": "binary"}},
         _response_schema,
         PLAIN_ERROR,
         answer_types=(_BINARY,),
@@ -124,6 +132,7 @@ class OpenInference:
             Route("GET", "/v2", _get_server_metadata),
             Route("GET", "/v2/health/live", live, is_public=True),
             Route("GET", "/v2/health/ready", ready, is_public=True),
+            Route("POST", "/v2/repository/index", get_index),
             *(Route("GET", path, _get_model_metadata) for path in model),
             *(Route("GET", f"{path}/ready", ready) for path in model),
             *(Route("POST", f"{path}/infer") for path in model),
@@ -140,9 +149,9 @@ class OpenInference:
         Raises:
             MalformedBody, InvalidInput: See `inference_request.read_request`.
         """
-        if not (request.headers.get("content-type") or "").lower().startswith(_BINARY):
-            require_json(request)
-        body, length = (yield from read_body(request)), request.headers.get(_LENGTH)
+        is_binary = (request.headers.get("content-type") or "").lower().startswith(_BINARY)
+        body = yield from (read_body if is_binary else read_json_body)(request)
+        length = request.headers.get(_LENGTH)
         request.context.envelope, rows = yield from parse_off_loop(read_request, body, length)
         return Query(rows)
 
@@ -206,7 +215,7 @@ def _get_model_metadata(request: Request) -> Flow[Response]:
 
 
 def _column_metadata(column: Column) -> dict[str, Any]:
-    return {"name": column.name, "datatype": TENSOR_TYPES[column.kind], "shape": [-1]}
+    return {"name": column.name, "datatype": TENSOR_TYPES[column.kind], "shape": [-1, *(column.shape or ())]}
 
 
 def _target_metadata(target: Target) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """OpenAPI description of a wire format, and JSON Schemas that most dialects share."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -12,6 +12,7 @@ __all__ = [
     "COLUMNS",
     "DETAILS",
     "ITEMS",
+    "OBJECT",
     "PLAIN_ERROR",
     "ROW",
     "ROWS",
@@ -20,11 +21,14 @@ __all__ = [
     "WARNINGS",
     "JSONSchema",
     "OpenAPISpec",
+    "OperationSpec",
     "any_of_schema",
     "array_schema",
+    "lone_member_schema",
     "number_schema",
     "object_schema",
     "targets_schema",
+    "tuple_schema",
     "value_schema",
 ]
 
@@ -39,14 +43,35 @@ VALUES: JSONSchema = {"$ref": "#/components/schemas/Values"}
 COLUMNS: JSONSchema = {"$ref": "#/components/schemas/Columns"}
 """Rows: an object with an array of values per column."""
 
+OBJECT: JSONSchema = {"type": "object", "additionalProperties": True}
+"""Any object. Without the second keyword, generators for TypeScript make an object without members of it."""
+
 SCHEMES: Mapping[str, JSONSchema] = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
     "basic": {"type": "http", "scheme": "basic", "description": "The key is the password, of any user"},
-    "token": {"type": "http", "scheme": "token"},
+    # Generators of clients know no HTTP scheme Token, which is not registered.
+    "token": {"type": "apiKey", "in": "header", "name": "Authorization", "description": "Token <key>"},
     "datarobot-key": {"type": "apiKey", "in": "header", "name": "datarobot-key"},
 }
 """OpenAPI security schemes by name: the ways to send an API key."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperationSpec:
+    """OpenAPI description of a route that scores something else than the rows of its body.
+
+    Args:
+        summary: Name of the operation.
+        request: Schema of the JSON body of a request.
+        answer: Function that returns the schema of a response's body for the targets of a model.
+        example: Function that returns the body of a request for the example row.
+    """
+
+    summary: str
+    request: JSONSchema
+    answer: Callable[[Sequence[Target]], JSONSchema]
+    example: Callable[[Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +88,9 @@ class OpenAPISpec:
             empty list stands for a key in the body or the path.
         parameters: OpenAPI parameter objects for the query string.
         errors: Errors that only this dialect raises.
+        operations: Routes that score something else than rows, by their path.
+        explanation_parameters: Further parameters for a deployment that explains its predictions.
+        explanation_path: End of the paths that only such a deployment has.
 
     Raises:
         ConfigurationError: *keys* has a name that is not in `SCHEMES`.
@@ -76,6 +104,9 @@ class OpenAPISpec:
     keys: Sequence[Sequence[str]] = (("bearer",), ("x-api-key",))
     parameters: Sequence[JSONSchema] = ()
     errors: Sequence[RequestError] = ()
+    operations: Mapping[str, OperationSpec] = field(default_factory=dict)
+    explanation_parameters: Sequence[JSONSchema] = ()
+    explanation_path: str | None = None
 
     def __post_init__(self) -> None:
         for scheme in chain.from_iterable(self.keys):
@@ -90,10 +121,27 @@ def array_schema(items: JSONSchema) -> JSONSchema:
     return {"type": "array", "items": items}
 
 
+def tuple_schema(items: Sequence[JSONSchema]) -> JSONSchema:
+    """Return the schema of an array with exactly one value for each of *items*, in their order."""
+    # Generators of clients ignore or reject an array without "items", which here adds nothing.
+    return {
+        "type": "array",
+        "prefixItems": list(items),
+        "items": {},
+        "minItems": len(items),
+        "maxItems": len(items),
+    }
+
+
 def object_schema(required: Sequence[str] = (), /, **properties: JSONSchema) -> JSONSchema:
     """Return the schema of an object with *properties*, of which *required* are required."""
     schema: JSONSchema = {"type": "object", "properties": properties}
     return {**schema, "required": list(required)} if required else schema
+
+
+def lone_member_schema(name: str, schema: JSONSchema) -> JSONSchema:
+    """Return the schema of an object whose only member is *name*. With further members it would be a row."""
+    return {**object_schema([name], **{name: schema}), "additionalProperties": False}
 
 
 def any_of_schema(*schemas: JSONSchema) -> JSONSchema:
@@ -131,13 +179,8 @@ def targets_schema(
 
 ROWS = array_schema(ROW)
 
-ITEMS: JSONSchema = {
-    **any_of_schema(
-        ROWS, array_schema(VALUES), array_schema({"type": ["number", "string", "boolean", "null"]})
-    ),
-    "description": "One item per row; a plain value is a row of a model with one column",
-}
-"""Rows: an array of objects, of arrays, or of plain values."""
+ITEMS: JSONSchema = {"$ref": "#/components/schemas/Items"}
+"""Rows: an array of objects, of arrays, or, for a model with one column, of plain values."""
 
 _TEXTS = array_schema({"type": "string"})
 _BY_COLUMN: JSONSchema = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -154,6 +197,7 @@ DETAILS: Mapping[str, JSONSchema] = {
     },
     "deployments": {**_TEXTS, "description": "Deployments that the API key permits"},
     "unexpected_columns": _TEXTS,
+    "rows": {**array_schema({"type": "integer"}), "description": "Indices of the rows at fault, from 0"},
     "example": {"description": "Body that the deployment scores"},
     "request_id": {"type": "string"},
 }

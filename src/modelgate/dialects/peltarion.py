@@ -18,7 +18,8 @@ A row of the response has a member per output:
 * for a classifier that returns no probabilities, the class as text.
 
 sidekick can send a number as a tensor of one element: as JSON, ``{"shape": [1], "data": [1.2]}``, or as a
-data URL in NumPy's format. Images and larger tensors are not supported.
+data URL in NumPy's format. A larger tensor is the value of a tensor column, and an image that of an image
+column, as a data URL.
 """
 
 import base64
@@ -29,6 +30,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from ..codecs.json import decode_json, reject_duplicate_names
 from ..context import RequestContext
@@ -78,8 +80,8 @@ The last three are not on that page; they follow its style.
 
 
 class _Tensor(msgspec.Struct, forbid_unknown_fields=True):
-    shape: list[Literal[1]]
-    data: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1, max_length=1)]
+    shape: list[Annotated[int, msgspec.Meta(ge=1)]]
+    data: list[msgspec.Raw]
 
 
 _ROWS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
@@ -87,11 +89,11 @@ _TENSOR = msgspec.json.Decoder(_Tensor)
 _TEXT = msgspec.json.Decoder(str)
 _NPY_URL = "data:application/x.peltarion.npy;base64,"
 
-# Header (numpy.lib.format, version 1.0) of an array with one element, which sidekick's NumpyEncoder
-# sends. np.load is avoided on purpose: it evaluates the header and can unpickle.
+# Header (numpy.lib.format, version 1.0) of an array of numbers, which sidekick's NumpyEncoder sends.
+# np.load is avoided on purpose: it evaluates the header and can unpickle.
 _NPY = re.compile(
-    rb"\x93NUMPY\x01\x00..\{'descr': '([<>][fiu][248])', 'fortran_order': (?:True|False), "
-    rb"'shape': \((?:1, ?)*1?\), \} *\n(.*)",
+    rb"\x93NUMPY\x01\x00..\{'descr': '([<>][fiu][248]|\|[iu]1)', 'fortran_order': (True|False), "
+    rb"'shape': \(((?:\d{1,9}, ?)*(?:\d{1,9})?)\), \} *\n(.*)",
     re.DOTALL,
 )
 
@@ -148,7 +150,7 @@ class Peltarion:
         return credentials_from_headers(request.headers)
 
     def decode(self, request: Request) -> Flow[Query]:
-        """Decode the rows. Tensors of one element become numbers; everything else stays undecoded.
+        """Decode the rows. Tensors of one element become numbers, larger ones nested arrays.
 
         Raises:
             InvalidInput: ``rows`` is missing or not an array.
@@ -192,26 +194,37 @@ def _replace_tensors(raw: bytes) -> bytes:
     return msgspec.json.encode([{name: _unwrap(value) for name, value in row.items()} for row in rows])
 
 
-def _unwrap(value: msgspec.Raw) -> msgspec.Raw | float:
-    """Return the number if *value* is a tensor of one element, else *value* unchanged."""
+def _unwrap(value: msgspec.Raw) -> Any:
+    """Return the number or the nested lists if *value* is a tensor, else *value* unchanged."""
     first = bytes(value)[:1]
     try:
         if first == b"{":
-            return decode_json(value, _TENSOR).data[0]
+            tensor = decode_json(value, _TENSOR)
+            return _nest(np.fromiter(tensor.data, dtype=object), tensor.shape)
         text = decode_json(value, _TEXT) if first == b'"' else ""
         return _decode_npy(text.removeprefix(_NPY_URL)) if text.startswith(_NPY_URL) else value
     except (MalformedBody, ValueError):
         return value
 
 
-def _decode_npy(encoded: str) -> float:
-    """Decode base64 data in NumPy's format to a number.
+def _decode_npy(encoded: str) -> Any:
+    """Decode base64 data in NumPy's format to a number or to nested lists.
 
     Raises:
-        ValueError: The data is not an array of one finite number.
+        ValueError: The data is not an array of finite numbers.
     """
     match = _NPY.fullmatch(base64.b64decode(encoded, validate=True))
-    number: float = math.nan if match is None else np.frombuffer(match[2], match[1].decode()).item()
-    if not math.isfinite(number):
-        raise ValueError("must be an array of exactly one finite number")
-    return number
+    numbers = np.empty(0) if match is None else np.frombuffer(match[4], match[1].decode())
+    if match is None or not np.isfinite(numbers).all():
+        raise ValueError("must be an array of finite numbers")
+    shape = [int(length) for length in match[3].decode().replace(",", " ").split()]
+    return _nest(numbers, shape, "F" if match[2] == b"True" else "C")
+
+
+def _nest(elements: npt.NDArray[Any], shape: Sequence[int], order: Literal["C", "F"] = "C") -> Any:
+    """Return *elements* as nested lists, or the only element. Raises ValueError if they do not fit *shape*."""
+    return (
+        elements.item()
+        if elements.size == 1 == math.prod(shape)
+        else elements.reshape(shape, order=order).tolist()
+    )

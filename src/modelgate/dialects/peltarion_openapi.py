@@ -78,6 +78,8 @@ def _batch(row: str, keywords: Mapping[str, Any] | None = None) -> dict[str, Any
 
 def _input_schema(column: Column) -> dict[str, Any]:
     schema = to_json_schema(column)
+    if column.is_array:
+        return {"type": schema["type"], **_feature(column.kind, *column.array_shape)}
     is_text = column.kind in ("text", "datetime") or isinstance(column.example, str)
     return {name: schema[name] for name in _KEYWORDS if name in schema} | _feature(
         "text" if is_text else "numeric"
@@ -94,8 +96,8 @@ def _output_schema(target: Target) -> dict[str, Any]:
     return {"type": "object", "properties": scores, "required": labels} | _feature("categorical", len(labels))
 
 
-def _feature(kind: str, length: int = 1) -> dict[str, Any]:
-    return {"x-peltarion": {"type": kind, "shape": [length]}}
+def _feature(kind: str, *shape: int) -> dict[str, Any]:
+    return {"x-peltarion": {"type": kind, "shape": list(shape or (1,))}}
 
 
 def label_text(label: object) -> str:

@@ -31,6 +31,8 @@ TENSOR_TYPES = {
     "text": "BYTES",
     "datetime": "BYTES",
     "any": "BYTES",
+    "image": "BYTES",
+    "tensor": "FP64",
 }
 """Tensor datatypes by column kind."""
 
@@ -111,7 +113,8 @@ def _tensor(column: Column, values: list[Any]) -> dict[str, Any]:
     datatype = TENSOR_TYPES[column.kind]
     if column.kind == "any":
         datatype = infer_datatype([value for value in values if value is not None]) or datatype
-    return {"name": column.name, "shape": [len(values)], "datatype": datatype, "data": values}
+    shape = [len(values), *column.shape] if column.shape is not None else [len(values)]
+    return {"name": column.name, "shape": shape, "datatype": datatype, "data": values}
 
 
 _PLACEHOLDERS: Mapping[str, Callable[[Schema, Sequence[Row]], Any]] = {

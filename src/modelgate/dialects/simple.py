@@ -37,6 +37,7 @@ from .openapi_spec import (
     OpenAPISpec,
     any_of_schema,
     array_schema,
+    lone_member_schema,
     number_schema,
     object_schema,
     targets_schema,
@@ -48,7 +49,8 @@ __all__ = ["Simple"]
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-_BARE = any_of_schema(ROW, VALUES, ROWS, array_schema(VALUES))
+# Clients of openapi-python-client can send the first alternative that is an array, and no other.
+_BARE = any_of_schema(ROW, ROWS, VALUES, array_schema(VALUES))
 
 
 def _response_schema(targets: Sequence[Target]) -> JSONSchema:
@@ -70,7 +72,7 @@ class Simple:
     request_template = RequestTemplate("/simple/{deployment}", {"Authorization": "Bearer {key}"}, "{rows}")
     openapi_spec = OpenAPISpec(
         'The article "APIs for Machine Learning"',
-        {"application/json": any_of_schema(_BARE, object_schema(["data"], data=_BARE))},
+        {"application/json": any_of_schema(_BARE, lone_member_schema("data", _BARE))},
         _response_schema,
         PLAIN_ERROR,
     )

@@ -81,7 +81,7 @@ def parse_shape(shape: Sequence[int]) -> tuple[int, int]:
     """
     rows, columns = shape if len(shape) == 2 else (*shape, 1) if len(shape) == 1 else (-1, 1)
     if not (0 <= rows <= _MAX_DIMENSION and 0 < columns <= _MAX_DIMENSION):
-        raise TensorError("the shape must be [rows] or [rows, columns]")
+        raise TensorError("the shape must be [rows] or [rows, columns], or [rows, …] for a tensor column")
     return rows, columns
 
 

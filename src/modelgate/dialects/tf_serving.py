@@ -12,6 +12,7 @@ Source: https://github.com/tensorflow/serving, tensorflow_serving/g3doc/api_rest
     400  {"error": "…"}
 
     GET  /v1/models/churn[/versions/1]     status of the model
+    GET  /v1/models                        {"models": ["churn", …]}, from KServe's protocol
 
 For a model with several outputs, ``predictions`` has an object per row, and ``outputs`` is an object of
 arrays.
@@ -20,14 +21,12 @@ arrays.
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from ..codecs.json import ANY, decode_json
 from ..context import RequestContext
 from ..errors import AnswerableError, DeploymentUnavailable, InvalidInput
 from ..flow import Flow
 from ..http import MAX_BODY, Request, Response, credentials_from_headers
-from ..http.body import check_body, decode_json_off_loop, parse_off_loop, read_body, require_json
+from ..http.body import check_body, parse_off_loop, read_json_members
 from ..http.routing import Route
 from ..inference import Prediction, Target
 from ..schema import SplitRows, columns_to_records, rows_from_columns
@@ -51,12 +50,9 @@ from .request_template import RequestTemplate
 
 __all__ = ["TFServing"]
 
-_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
 _SIGNATURE = "serving_default"
 
-
-_NAME: JSONSchema = {"const": _SIGNATURE}
+_NAME: JSONSchema = {"type": ["string", "null"], "enum": [_SIGNATURE, None]}
 
 _REQUEST = any_of_schema(
     object_schema(["instances"], instances=ITEMS, signature_name=_NAME),
@@ -90,6 +86,7 @@ class TFServing:
         self.routes = (
             *(Route("POST", f"{path}:predict") for path in model),
             *(Route("GET", path, _get_status) for path in model),
+            Route("GET", "/v1/models", _get_models),
         )
 
     def credentials(self, request: Request) -> Flow[str | None]:
@@ -104,9 +101,7 @@ class TFServing:
             InvalidInput: The body does not have exactly one of instances and inputs, or has malformed rows.
         """
         # The document's examples use `curl -d`, which sends JSON with the content type of a form.
-        if request.headers.get("content-type") != "application/x-www-form-urlencoded":
-            require_json(request)
-        members = yield from decode_json_off_loop((yield from read_body(request)), _MEMBERS)
+        members = yield from read_json_members(request, "application/x-www-form-urlencoded")
         yield from check_body(request, members, ["instances", "inputs"])
         if "signature_name" in members and decode_json(members["signature_name"], ANY) != _SIGNATURE:
             raise InvalidInput(f"signature_name must be {_SIGNATURE}, or left out")
@@ -134,6 +129,12 @@ class TFServing:
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
         """Encode the error as ``{"error": message}`` plus details; see `json_error`."""
         return json_error(request, error)
+
+
+def _get_models(request: Request) -> Flow[Response]:
+    """Return the names of the deployments that the key permits."""
+    yield from ()
+    return Response.json({"models": request.context.readable_deployments()})
 
 
 def _get_status(request: Request) -> Flow[Response]:

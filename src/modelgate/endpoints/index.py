@@ -1,6 +1,5 @@
 """Index of a gate: a page at its mount point, the list of deployments, and one OpenAPI document for all."""
 
-from collections.abc import Iterator
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -34,22 +33,27 @@ _HEADERS = [
 _PAGE = Template((Path(__file__).parent / "index.html").read_text("utf-8"))
 
 
-def index_routes(openapi: OpenAPI, *, keyed: bool, console: bool) -> tuple[Route, ...]:
+def index_routes(
+    openapi: OpenAPI, *, keyed: bool, console: bool, key_header: str | None = None
+) -> tuple[Route, ...]:
     """Return the routes of the index.
 
     Args:
         openapi: Generator of the OpenAPI documents.
         keyed: Whether requests need an API key. The page then lists no deployment.
         console: Whether each deployment has a console to link to.
+        key_header: Header field that has the key, by default ``"authorization"``.
     """
+    field = "X-API-Key: …" if key_header == "x-api-key" else "Authorization: Bearer …"
+    get_index = partial(_get_index, keyed=keyed, console=console, hint=_HOW_TO_LIST.format(field=field))
     return (
-        Route("GET", "", partial(_get_index, keyed=keyed, console=console), is_public=True),
+        Route("GET", "", get_index, is_public=True),
         Route("GET", "/deployments", partial(_get_deployments, console=console)),
         Route("GET", "/openapi.json", partial(_get_openapi, openapi=openapi)),
     )
 
 
-def _get_index(request: Request, *, keyed: bool, console: bool) -> Flow[Response]:
+def _get_index(request: Request, *, keyed: bool, console: bool, hint: str) -> Flow[Response]:
     """Return the page, or its links as JSON for a caller that does not accept HTML."""
     yield from ()
     if best_media_type(request.headers.get("accept"), ("application/json", "text/html")) != "text/html":
@@ -59,13 +63,13 @@ def _get_index(request: Request, *, keyed: bool, console: bool) -> Flow[Response
     if not request.path:
         # Relative links need the trailing slash. The prefix that the browser sees is not known behind a proxy.
         return Response(307, headers=[("location", f"./{request.root_path.rpartition('/')[2]}/")])
-    names = [] if keyed else list(_readable_deployments(request))
+    names = [] if keyed else request.context.readable_deployments()
     items = "".join(f"<li>{_link(name, console=console)}</li>" for name in names)
-    return Response(200, _PAGE.substitute(deployments=items or _HOW_TO_LIST).encode(), _HEADERS)
+    return Response(200, _PAGE.substitute(deployments=items or hint).encode(), _HEADERS)
 
 
 _HOW_TO_LIST = (
-    '<li>Send your key to list them: <code>curl -H "Authorization: Bearer …"</code> '
+    '<li>Send your key to list them: <code>curl -H "{field}"</code> '
     "followed by the address of this page and <code>deployments</code>.</li>"
 )
 
@@ -83,22 +87,14 @@ def _get_deployments(request: Request, *, console: bool) -> Flow[Response]:
     pages = {"description": "", "openapi": "/openapi.json"} | ({"console": "/console"} if console else {})
     deployments: list[dict[str, Any]] = [
         {"name": name, **{page: f"deployments/{name}{ending}" for page, ending in pages.items()}}
-        for name in _readable_deployments(request)
+        for name in request.context.readable_deployments()
     ]
     return Response.json({"deployments": deployments})
 
 
 def _get_openapi(request: Request, *, openapi: OpenAPI) -> Flow[Response]:
     """Return one OpenAPI document for all deployments that the key can use."""
-    names = list(_readable_deployments(request))
-    document = yield from openapi.merged_document(names, request.context.catalog)
-    return Response(200, document, [("content-type", "application/json")])
-
-
-def _readable_deployments(request: Request) -> Iterator[str]:
     context: RequestContext = request.context
-    principal, catalog = context.principal, context.catalog
-    assert catalog is not None
-    for name in sorted(catalog):
-        if principal is None or principal.can_access(name) or principal.can_access(name, "read"):
-            yield name
+    assert context.catalog is not None
+    document = yield from openapi.merged_document(context.readable_deployments(), context.catalog)
+    return Response(200, document, [("content-type", "application/json")])

@@ -76,6 +76,7 @@ def _input_field(column: Column) -> dict[str, Any]:
         "default": column.default,
         "description": column.description or None,
         "example": column.example,
+        "shape": list(column.array_shape) or None,
     }
     return {
         "name": column.name,
@@ -88,9 +89,12 @@ def _input_field(column: Column) -> dict[str, Any]:
 
 
 def _time_series(description: Description) -> dict[str, Any]:
-    """Return the columns and windows of a forecaster. Return no member for another model."""
+    """Return the columns and windows of a forecaster, and rows that it can score. Return {} for other models."""
     spec = description.time_series
-    return {} if spec is None else {"time_series": msgspec.to_builtins(spec)}
+    if spec is None:
+        return {}
+    example = {} if description.example is None else {"example": description.example}
+    return {"time_series": msgspec.to_builtins(spec), **example}
 
 
 def _output_field(target: Target) -> dict[str, Any]:

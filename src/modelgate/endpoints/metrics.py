@@ -79,6 +79,17 @@ class MetricsEndpoint:
         for metric, kind, text, value in _MODEL_METRICS:
             values: dict[Labels, float | Histogram] = {(name,): value(metrics) for name, metrics in models}
             yield MetricFamily(metric, kind, text, ("deployment",), values)
+        triggered: dict[Labels, int] = {
+            (name, rule): rows for name, metrics in models for rule, rows in list(metrics.humility.items())
+        }
+        if triggered:
+            yield MetricFamily(
+                "modelgate_humility_triggered_total",
+                "counter",
+                "Rows that have triggered a humility rule.",
+                ("deployment", "rule"),
+                triggered,
+            )
         if self._hang_timeout is not None:
             overdue: dict[Labels, int] = {
                 (name,): metrics.stuck(self._hang_timeout) for name, metrics in models

@@ -116,6 +116,11 @@ class DirectForecaster:
         """Levels of the prediction intervals, in percent."""
         return self.state.levels
 
+    def has_level(self, level: float) -> bool:
+        """Return whether the backtest has enough forecast points for intervals of *level* percent."""
+        counts = [len(residuals) for residuals in self.state.residuals]
+        return bool(counts) and 0 < level < 100 and _rank(min(counts), level) <= min(counts)
+
     @property
     def example(self) -> Sequence[Mapping[str, Any]]:
         """Rows of a request: the end of a training series."""
@@ -165,7 +170,7 @@ class DirectForecaster:
             window: Histories.
             future: Rows to predict.
             values: Predictions of these rows.
-            level: Level in percent, one of *levels*.
+            level: Level in percent, for which `has_level` is True.
         """
         widths = np.array([residuals[_rank(len(residuals), level) - 1] for residuals in self.state.residuals])
         width = widths[future.steps - self.spec.forecast_window[0]] * scales(window)[future.history]

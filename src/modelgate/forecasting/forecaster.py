@@ -57,7 +57,8 @@ class Forecaster(Protocol):
     * ``allows_missing``: True if the history may contain NaN.
 
     A forecaster with the method ``intervals(window, future, values, level)`` also returns prediction
-    intervals, of shape (rows, 2), for each level in percent in its attribute ``levels``.
+    intervals, of shape (rows, 2), for each level in percent in its attribute ``levels``. With the method
+    ``has_level(level)``, callers can request other levels.
     """
 
     spec: TimeSeriesSpec

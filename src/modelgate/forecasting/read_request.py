@@ -1,5 +1,8 @@
 """Read forecast requests: arrange rows as histories and rows to predict, or report what is wrong with them."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +22,7 @@ def read_request(
     table: Table,
     forecaster: Forecaster,
     options: ForecastOptions = ForecastOptions(),  # noqa: B008  immutable
+    levels: Sequence[float] = (),
 ) -> ForecastRequest:
     """Arrange the rows of a request for *forecaster*.
 
@@ -26,12 +30,14 @@ def read_request(
         table: Rows of the schema of the forecaster's `TimeSeriesSpec`.
         forecaster: Forecaster, which decides what may be missing.
         options: Options of the request.
+        levels: Levels of the prediction intervals in percent; empty for those of the forecaster.
 
     Raises:
         InvalidInput: A row is duplicated or off the step, history is missing, a series is unknown, a value
             known in advance is missing, or there is nothing to predict. The message names rows and dates.
     """
     _check_options(options)
+    levels = _check_levels(forecaster, levels)
     rows = SeriesRows(table, forecaster.spec)
     _check_series(rows, forecaster, options)
     allows_missing = options.relax_history and getattr(forecaster, "allows_missing", False)
@@ -45,7 +51,7 @@ def read_request(
             else rows.parse("The forecast point", options.forecast_point)
         )
         selection = select_point(rows, point, allows_missing=allows_missing)
-    return _build_request(rows, selection, forecaster, options)
+    return replace(_build_request(rows, selection, forecaster, options), levels=levels)
 
 
 def _check_options(options: ForecastOptions) -> None:
@@ -53,6 +59,17 @@ def _check_options(options: ForecastOptions) -> None:
         raise InvalidInput("The start date and the end date must be sent together")
     if options.start is not None and options.forecast_point is not None:
         raise InvalidInput("A forecast point and a start date exclude each other: send one of them")
+
+
+def _check_levels(forecaster: Forecaster, levels: Sequence[float]) -> Sequence[float]:
+    """Return the levels of the prediction intervals to add."""
+    own: Sequence[float] = getattr(forecaster, "levels", ())
+    has_level = getattr(forecaster, "has_level", own.__contains__)
+    for level in levels:
+        if not has_level(level):
+            known = f"request {', '.join(f'{level:g}' for level in own)}" if own else "leave out intervals"
+            raise InvalidInput(f"This deployment has no prediction intervals of {level:g} %: {known}")
+    return levels or own
 
 
 def _check_series(rows: SeriesRows, forecaster: Forecaster, options: ForecastOptions) -> None:

@@ -56,12 +56,14 @@ class ForecastRequest:
         future: Rows to predict.
         rows: Identity of these rows.
         warnings: Warnings for the caller.
+        levels: Levels of the prediction intervals to add, in percent.
     """
 
     window: Window
     future: Future
     rows: ForecastRows
     warnings: Sequence[str] = ()
+    levels: Sequence[float] = ()
 
     def __len__(self) -> int:
         return len(self.future.steps)

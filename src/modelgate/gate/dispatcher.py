@@ -165,7 +165,7 @@ class RequestDispatcher:
         with contextlib.suppress(RequestError):
             name = self._deployment_name(context, None)
             live = self._deployments.catalog[name]
-            schema = live.deployment.schema or live.model.schema_in_memory()
+            schema = live.deployment.request_schema or live.model.schema_in_memory()
             example = None if schema is None else example_body(dialect, name, schema)
             if example is not None:
                 error.add_hint(f". Example: {msgspec.json.encode(example).decode()}", example=example)

@@ -17,6 +17,7 @@ from ..endpoints.index import index_routes
 from ..endpoints.metadata import metadata_routes
 from ..endpoints.metrics import MetricsEndpoint
 from ..errors import ConfigurationError, DeploymentUnavailable, error_context
+from ..explanations import Explain
 from ..flow import Flow, WorkerPool, drive, stack
 from ..forecasting import ForecastOptions
 from ..http import PLAIN_JSON, Request, Response
@@ -37,6 +38,7 @@ from ..layers import (
 from ..models import ModelStore
 from ..models.model_thread import in_model_thread
 from ..mount import asgi, frameworks, wsgi
+from ..mount.handle_types import typed_handle
 from ..openapi import OpenAPI
 from ..schema import Schema
 from ..scoring import Query
@@ -47,6 +49,7 @@ from .options import (
     check_custom_layers,
     check_metrics,
     find_deadline,
+    find_key_header,
     resolve_dialects,
     resolve_registry,
     standard_layers,
@@ -72,6 +75,8 @@ class Gate:
         deployments: Deployments to serve; `handler` adds functions later.
         keys: API keys: ``{key: deployments}``, ``"env:VARIABLE"``, the URL of a database such as
             ``"sqlite:///keys.db"``, a key store, or ``"open"`` to serve anyone. Required.
+        key_header: Header field that has the key, ``"x-api-key"`` or ``"authorization"``, if a platform uses the
+            other one; see `KeyAuth`.
         limits: Rate limits of a caller, such as ``"60/minute; 10000/day"``, or layers such as `RateLimit` and
             `ConcurrencyLimit`; by default the limits of the ML Clever Prediction API, which are 1,000,000
             requests a minute and 10,000,000 a day.
@@ -88,7 +93,7 @@ class Gate:
         dialects: Wire formats, by name or as a `Dialect`; all of them by default. The first one also
             answers requests to unknown paths.
         layers: HTTP layers that replace the standard ones (`Deadline`, `Admission`, `BodyLimit`,
-            `AuthFailureLimit`, `KeyAuth`, `RateLimit`). Do not combine them with *limits*, or with *keys*
+            `AuthFailureLimit`, `KeyAuth`, `RateLimit`). Do not combine them with *limits*, *key_header*, or *keys*
             other than ``"open"``. *deadline* and *auth_failure_limit* then have no effect.
         scoring_layers: Scoring layers around each prediction, instead of the standard one (`Round`).
             Rows are validated and models cached in any case.
@@ -123,6 +128,7 @@ class Gate:
         deployments: Iterable[Deployment] = (),
         *,
         keys: KeyStore | Mapping[str, str | Sequence[str]] | str | None = None,
+        key_header: str | None = None,
         limits: str | HTTPLayer | Sequence[HTTPLayer] | None = None,
         auth_failure_limit: str | None = "60/minute",
         trusted_proxies: Sequence[str] | None = None,
@@ -146,18 +152,20 @@ class Gate:
         check_metrics(metrics)
         if layers is None:
             failures = auth_failure_layers(auth_failure_limit, trusted_proxies) if keys != "open" else []
-            layers = standard_layers(keys, limits, failures, deadline, trusted_proxies)
+            layers = standard_layers(keys, limits, failures, deadline, trusted_proxies, key_header)
         else:
-            layers = check_custom_layers(layers, keys, limits)
+            layers = check_custom_layers(layers, keys, limits, key_header)
         layers = [HttpsOnly(), *layers] if https_only else layers
         workers = WorkerPool(threads, hang_timeout=find_deadline(layers))
-        self._dialects = resolve_dialects(dialects)
+        key_header = find_key_header(layers)
+        self._dialects = resolve_dialects(dialects, key_header)
         self._default_dialect = next(iter(self._dialects.values()))
         keyed = any(isinstance(layer, KeyAuth) for layer in layers)
         limited = any(isinstance(layer, RateLimit) for layer in layers)
         self._openapi = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
-        extra = index_routes(self._openapi, keyed=keyed, console=console)
-        self._router = self._create_router([*extra, *([console_page.route(keyed=keyed)] if console else [])])
+        extra = index_routes(self._openapi, keyed=keyed, console=console, key_header=key_header)
+        page = [console_page.route(keyed=keyed, key_header=key_header)] if console else []
+        self._router = self._create_router([*extra, *page])
         self.deployments = Deployments(
             score_and_encode,
             self._add_endpoint,
@@ -259,38 +267,40 @@ class Gate:
             raise ConfigurationError(f"endpoint must be a path that is not in use (got {path!r})")
 
     def score(
-        self, name: str, rows: Any, *, forecast: ForecastOptions | None = None, timeout: float | None = None
+        self,
+        name: str,
+        rows: Any,
+        *,
+        explain: int | Explain | None = None,
+        forecast: ForecastOptions | None = None,
+        intervals: Sequence[float] = (),
+        timeout: float | None = None,
     ) -> Prediction:
         """Return the prediction of a deployment for *rows*, without a server, an event loop or a key.
 
         Args:
             name: Deployment name.
             rows: Rows in any form that `modelgate.Schema.read` accepts.
+            explain: Number of contributions to return for each row, or an `Explain`; see `Output.explanations`.
             forecast: Options of forecasts; None for their defaults, or for a model that does not forecast.
             timeout: Seconds to wait for a model that is being loaded; None to wait until the end of the load.
+            intervals: Levels in percent of the prediction intervals to add, see `ModelPackage.calibrate`.
 
         Raises:
             NotFound, DeploymentInactive: There is no such deployment, or it is paused.
             DeploymentUnavailable: The deployment is draining, or its model cannot be loaded; see the cause.
             MissingColumns, InvalidValues, InvalidInput, MalformedBody: The rows do not match the schema.
+            InvalidInput: The model does not have the *intervals*.
+            ExplanationsUnavailable: The deployment does not explain its predictions.
             PredictionError: The model failed.
         """
         if self._poll is not None:
             drive(self._poll.begin())
         load_timeout = math.inf if timeout is None else timeout
-        query = Query(rows, deployment=name, load_timeout=load_timeout, forecast=forecast)
-        in_flight = self._catalog.require(name).in_flight
-        try:
-            try:
-                in_flight.begin(query)
-                # After `begin`: a concurrent drain either waits for the query, or is noticed here.
-                return drive(self._catalog.score(name, query))
-            finally:
-                in_flight.end(query)
-        except BaseException:
-            # Call it again: an interruption may have ended the first call before it did anything.
-            in_flight.end(query)
-            raise
+        query = Query(rows, deployment=name, adjusted=True, load_timeout=load_timeout, intervals=intervals)
+        query.explain = Explain(explain) if isinstance(explain, int) else explain
+        query.forecast = forecast
+        return self._catalog.score_blocking(name, query)
 
     def openapi(self, name: str | None = None) -> dict[str, Any]:
         """Return the OpenAPI 3.1 document of a deployment, or of all if *name* is None.
@@ -350,6 +360,7 @@ class Gate:
 
         return fastapi.create_dependency(self.layers)
 
+    @typed_handle
     def handle(
         self,
         request: Any,

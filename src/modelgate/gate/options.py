@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from ..deployments.deployment import HTTPLayer
 from ..deployments.reconciler import Registry
 from ..dialects import DIALECTS, Dialect
+from ..dialects.key_header import with_key_header
 from ..errors import ConfigurationError, error_context
 from ..flow import validate_layers
 from ..keys import KeyStore
@@ -17,6 +18,7 @@ __all__ = [
     "check_custom_layers",
     "check_metrics",
     "find_deadline",
+    "find_key_header",
     "resolve_dialects",
     "resolve_registry",
     "standard_layers",
@@ -29,6 +31,7 @@ def standard_layers(
     failures: Sequence[HTTPLayer],
     deadline: float | None,
     proxies: Sequence[str] | None,
+    key_header: str | None,
 ) -> list[HTTPLayer]:
     """Return the HTTP layers of a gate without custom layers.
 
@@ -38,6 +41,7 @@ def standard_layers(
         failures: Layers that limit failed authentication.
         deadline: See `Gate`.
         proxies: Option ``trusted_proxies`` of `Gate`.
+        key_header: See `Gate`.
 
     Raises:
         ConfigurationError: There are no keys, or an option cannot be used.
@@ -50,7 +54,7 @@ def standard_layers(
         guards: list[HTTPLayer] = [] if deadline is None else [Deadline(deadline)]
     guards += [Admission(), BodyLimit(), *failures]
     if keys != "open":
-        guards.append(KeyAuth(keys, skip_forwarded=proxies is None))
+        guards.append(KeyAuth(keys, skip_forwarded=proxies is None, key_header=key_header))
     with error_context("limits"):
         return [*guards, *_limit_layers(DEFAULT_RATE if limits is None else limits)]
 
@@ -96,25 +100,38 @@ def resolve_registry(registry: Registry | str) -> Registry:
     return registry
 
 
-def check_custom_layers(layers: Sequence[HTTPLayer], keys: object, limits: object) -> Sequence[HTTPLayer]:
+def check_custom_layers(
+    layers: Sequence[HTTPLayer], keys: object, limits: object, key_header: object
+) -> Sequence[HTTPLayer]:
     """Return *layers* after checking that they fit the other options.
 
     Raises:
-        ConfigurationError: *keys* or *limits* are set too, or no layer authenticates callers.
+        ConfigurationError: *keys*, *key_header* or *limits* are set too, or no layer authenticates callers.
     """
     layers = validate_layers(layers)
-    if limits is not None or keys not in (None, "open"):
+    if limits is not None or key_header is not None or keys not in (None, "open"):
         raise ConfigurationError(
-            "keys and limits must not be combined with layers: remove both options, and add KeyAuth and RateLimit"
-            " to layers"
+            "keys, key_header and limits must not be combined with layers: remove these options, and add"
+            " KeyAuth and RateLimit to layers"
         )
     if keys is None and not any(isinstance(layer, KeyAuth) for layer in layers):
         raise ConfigurationError('layers must contain KeyAuth: add it, or set keys="open" to serve anyone')
     return layers
 
 
-def resolve_dialects(dialects: Sequence[str | Dialect] | None) -> dict[str, Dialect]:
+def find_key_header(layers: Sequence[HTTPLayer]) -> str | None:
+    """Return the option *key_header* of the `KeyAuth` in *layers*."""
+    return next((layer.key_header for layer in layers if isinstance(layer, KeyAuth)), None)
+
+
+def resolve_dialects(
+    dialects: Sequence[str | Dialect] | None, key_header: str | None = None
+) -> dict[str, Dialect]:
     """Return the dialects by name; all of them if *dialects* is None.
+
+    Args:
+        dialects: See `Gate`.
+        key_header: Header field that has the key; None for the places that each dialect defines.
 
     Raises:
         ConfigurationError: A dialect is unknown or listed twice, or the list is empty.
@@ -137,7 +154,7 @@ def resolve_dialects(dialects: Sequence[str | Dialect] | None) -> dict[str, Dial
                 f"dialects must be Dialect objects or names, without duplicates (got {dialects!r}):"
                 f" the names are {', '.join(DIALECTS)}"
             )
-        by_name[dialect.name] = dialect
+        by_name[dialect.name] = dialect if key_header is None else with_key_header(dialect, key_header)
     if not by_name:
         raise ConfigurationError(f"dialects must contain at least one dialect (got {dialects!r})")
     return by_name

@@ -19,34 +19,56 @@ __all__ = [
     "parse_off_loop",
     "read_body",
     "read_json",
+    "read_json_body",
     "read_json_members",
     "read_json_raw",
-    "require_json",
 ]
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 _RAW = msgspec.json.Decoder(msgspec.Raw)
+_NULL = msgspec.Raw(b"null")
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def require_json(request: Request) -> None:
-    """Raise `UnsupportedMediaType` if the ``Content-Type`` is other than JSON in UTF-8.
+def read_json_body(request: Request, *also: str) -> Flow[bytes]:
+    """Return the decompressed body of *request*, which must be JSON in UTF-8.
 
-    A missing ``Content-Type`` counts as JSON, because clients of these services often omit it.
+    A missing ``Content-Type`` counts as JSON, because clients of these services often omit it. ``text/plain``,
+    which browsers send for a string, counts as JSON if the body begins as an object or array.
+
+    Args:
+        request: Request to read.
+        also: Other values of ``Content-Type`` with which a client of the service sends JSON.
+
+    Raises:
+        UnsupportedMediaType: The ``Content-Type`` is not JSON.
+        BodyTooLarge, MalformedBody: See `read_body`.
     """
     content_type = request.headers.get("content-type")
-    if not content_type or content_type == "application/json":
-        return
-    if not _is_json(content_type):
+    if not content_type or content_type == "application/json" or content_type in also:
+        return (yield from read_body(request))
+    is_text = _is_text(content_type)
+    raw = yield from read_body(request)
+    if is_text and raw.lstrip()[:1] not in (b"{", b"["):
         raise UnsupportedMediaType("application/json")
+    return raw
 
 
 # Cached, because most callers send the same Content-Type.
 @lru_cache(maxsize=64)
-def _is_json(content_type: str) -> bool:
-    return is_json(*media_type(content_type))
+def _is_text(content_type: str) -> bool:
+    """Return whether *content_type* is plain text, which may hold JSON.
+
+    Raises:
+        UnsupportedMediaType: *content_type* is neither JSON nor plain text, or not in UTF-8.
+    """
+    kind, parameters = media_type(content_type)
+    is_text = kind == "text/plain"
+    if not is_json("application/json" if is_text else kind, parameters):
+        raise UnsupportedMediaType("application/json")
+    return is_text
 
 
 def read_body(request: Request) -> Flow[bytes]:
@@ -67,15 +89,18 @@ def read_body(request: Request) -> Flow[bytes]:
     return request.content
 
 
-def read_json(request: Request, decoder: "msgspec.json.Decoder[T]") -> Flow[T]:
+def read_json(request: Request, decoder: "msgspec.json.Decoder[T]", *also: str) -> Flow[T]:
     """Return the JSON body of *request*, decoded by *decoder*.
 
+    Args:
+        request: Request to read.
+        decoder: Decoder of the body.
+        also: See `read_json_body`.
+
     Raises:
-        UnsupportedMediaType: Its ``Content-Type`` is not JSON.
-        BodyTooLarge, MalformedBody: See `read_body` and `decode_json`.
+        UnsupportedMediaType, BodyTooLarge, MalformedBody: See `read_json_body` and `decode_json`.
     """
-    require_json(request)
-    raw = yield from read_body(request)
+    raw = yield from read_json_body(request, *also)
     # Most bodies are small: avoid the cost of another flow.
     return decode_json(raw, decoder) if len(raw) <= LARGE else (yield from decode_json_off_loop(raw, decoder))
 
@@ -103,9 +128,22 @@ def decode_json_off_loop(raw: bytes | msgspec.Raw, decoder: "msgspec.json.Decode
     return parse_off_loop(decode_json, bytes(raw), decoder)
 
 
-def read_json_members(request: Request) -> Flow[dict[str, msgspec.Raw]]:
-    """Return the members of the JSON object in the body, with raw values. For errors see `read_json`."""
-    return read_json(request, _MEMBERS)
+def read_json_members(request: Request, *also: str) -> Flow[dict[str, msgspec.Raw]]:
+    """Return the members of the JSON object in the body that are not null, with raw values.
+
+    Clients that are generated from an OpenAPI document send null for what their user left out.
+
+    Args:
+        request: Request to read.
+        also: See `read_json_body`.
+
+    Raises:
+        UnsupportedMediaType, BodyTooLarge, MalformedBody: See `read_json`.
+    """
+    members = yield from read_json(request, _MEMBERS, *also)
+    if _NULL in members.values():
+        return {name: value for name, value in members.items() if value != _NULL}
+    return members
 
 
 def check_body(request: Request, members: Mapping[str, msgspec.Raw], known: Collection[str]) -> Flow[None]:

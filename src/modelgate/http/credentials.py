@@ -5,15 +5,32 @@ import re
 from collections.abc import Collection
 from typing import Protocol
 
+from ..codecs.key_checksum import has_valid_checksum
 from ..errors import ConflictingCredentials
 
-__all__ = ["Headers", "credentials_from_headers", "describe_missing_key", "parse_authorization"]
+__all__ = [
+    "KEY_HEADERS",
+    "Headers",
+    "credentials_from_headers",
+    "describe_missing_key",
+    "is_json_web_token",
+    "key_from_header",
+    "parse_authorization",
+    "select_key",
+]
 
+KEY_HEADERS = ("authorization", "x-api-key")
+"""Header fields that can be chosen as the only place of the API key."""
+
+_SCHEMES = ("bearer", "token", "basic")
 # Places in which other services read a key.
 _OTHER_FIELDS = ("x-api-key", "api-key", "apikey", "x-api-token", "x-auth-token", "x-access-token")
 _QUERY_OPTION = re.compile(
     r"(?:^|&)(?:(?:x-)?api[-_]?key|key|(?:access[-_]?|api[-_]?)?token)=", re.IGNORECASE
 )
+
+# JWS or JWE in compact form (RFC 7515, RFC 7516): base64url of a JSON object, and at least two more parts.
+_JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]*(\.[\w-]*){2,4}", re.ASCII)
 
 
 class Headers(Protocol):
@@ -31,12 +48,38 @@ def credentials_from_headers(headers: Headers, schemes: Collection[str] = ("bear
         schemes: Accepted schemes of ``Authorization``, lower case.
 
     Raises:
-        ConflictingCredentials: Both fields have a key, and the keys differ.
+        ConflictingCredentials: Both fields have a key, and the keys differ; see `select_key`.
     """
     key, token = headers.get("x-api-key"), parse_authorization(headers, schemes)
-    if key is not None and token is not None and key != token:
+    if key is None or token is None or key == token:
+        return key if token is None else token
+    return select_key(key, token)
+
+
+def select_key(*credentials: str) -> str:
+    """Return the API key among different *credentials*, of which the others are for a platform or a proxy.
+
+    Credentials with the checksum of a generated key are keys. Otherwise, the ones that are not a JSON Web Token
+    are, because keys in a mapping can have any form.
+
+    Raises:
+        ConflictingCredentials: Not exactly one of *credentials* is a key.
+    """
+    keys = [key for key in credentials if has_valid_checksum(key)]
+    keys = keys or [key for key in credentials if not is_json_web_token(key)]
+    if len(set(keys)) != 1:
         raise ConflictingCredentials
-    return key if token is None else token
+    return keys[0]
+
+
+def is_json_web_token(text: str) -> bool:
+    """Return True if *text* has the form of a JSON Web Token, as platforms send in ``Authorization``."""
+    return _JSON_WEB_TOKEN.fullmatch(text) is not None
+
+
+def key_from_header(headers: Headers, name: str) -> str | None:
+    """Return the API key in the field *name*, one of `KEY_HEADERS`, or None if there is none."""
+    return headers.get(name) if name == "x-api-key" else parse_authorization(headers, _SCHEMES)
 
 
 def parse_authorization(headers: Headers, schemes: Collection[str]) -> str | None:
@@ -64,7 +107,7 @@ def _decode_password(token: str) -> str:
         return ""
 
 
-def describe_missing_key(headers: Headers, query_string: str) -> str:
+def describe_missing_key(headers: Headers, query_string: str, key_header: str = "authorization") -> str:
     """Return the message for a request without an API key. It says where to send the key.
 
     If the request seems to have a key in another place, the message names that place.
@@ -72,7 +115,10 @@ def describe_missing_key(headers: Headers, query_string: str) -> str:
     Args:
         headers: Header fields of the request. The message contains none of their values.
         query_string: Query string of the request.
+        key_header: Header field to recommend, one of `KEY_HEADERS`.
     """
+    if key_header == "x-api-key":
+        return "Missing API key: send it in the header field x-api-key"
     remedy = "send it in the header field Authorization: Bearer <key>"
     if headers.get("authorization") is not None:
         remedy = f"the field Authorization lacks the scheme Bearer: {remedy}"

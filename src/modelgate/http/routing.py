@@ -14,8 +14,8 @@ __all__ = ["Route", "RouteMatch", "Router"]
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
-# Deployment names contain no colon, and some paths have a colon after the name.
-_PARTS = {"deployment": "[^/:]+"}
+# Deployment names contain no colon, and some paths have a colon and a verb after the name or the version.
+_PARTS = {"deployment": "[^/:]+", "version": "[^/]+(?<!:predict)"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Inference: predictions for validated tables, made by a fitted model or a function."""
 
+from .exposure import Exposure
 from .prediction import Output, Prediction, Target
 from .predictor import Predictor
 
-__all__ = ["Output", "Prediction", "Predictor", "Target"]
+__all__ = ["Exposure", "Output", "Prediction", "Predictor", "Target"]

@@ -1,14 +1,14 @@
 """Decision rule of binary classifiers: predict the positive class if its probability reaches a threshold."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import ConfigurationError
 from .prediction import Output, Prediction
 
-__all__ = ["DecisionRule", "is_binary_positive"]
+__all__ = ["DecisionRule", "ModelThreshold", "is_binary_positive", "resolve_threshold"]
 
 
 def is_binary_positive(positive_class: Any, classes: Sequence[Any]) -> bool:
@@ -27,13 +27,13 @@ class DecisionRule:
         positive_class: The positive one of the two classes; None for the second of ``classes_``.
 
     Raises:
-        ConfigurationError: *threshold* is not a number above 0 and below 1.
+        ConfigurationError: *threshold* is not a number from 0 to 1.
     """
 
     def __init__(self, threshold: float | None = None, positive_class: Any = None) -> None:
         is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
-        if threshold is not None and not (is_number and 0 < threshold < 1):
-            raise ConfigurationError(f"threshold must be a number above 0 and below 1 (got {threshold!r})")
+        if threshold is not None and not (is_number and 0 <= threshold <= 1):
+            raise ConfigurationError(f"threshold must be a number from 0 to 1 (got {threshold!r})")
         self._threshold = threshold
         self._positive = positive_class
 
@@ -48,7 +48,8 @@ class DecisionRule:
         if self._positive is not None:
             output.positive = classes.index(self._positive)
         if self._threshold is not None and output.probabilities is not None:
-            is_positive = output.probabilities[:, output.positive] >= self._threshold
+            # In float32, 0.35 would be compared with a rounded threshold.
+            is_positive = output.probabilities[:, output.positive].astype(np.float64) >= self._threshold
             # The text dtype is as wide as the labels predicted for these rows. It would cut off a longer label.
             dtype = output.values.dtype
             labels = np.array(classes, dtype=object if dtype.kind == "U" else dtype)
@@ -59,3 +60,52 @@ class DecisionRule:
                 values[[value is None for value in output.values.tolist()]] = None
             output.values = values
             output.threshold = self._threshold
+
+
+class ModelThreshold(NamedTuple):
+    """Decision threshold that a model applies itself.
+
+    Args:
+        threshold: Minimum probability for predicting *positive_class*.
+        positive_class: The positive one of the two classes; None for the second of ``classes_``.
+    """
+
+    threshold: float
+    positive_class: Any
+
+
+def resolve_threshold(model: Any, threshold: float | None, positive_class: Any) -> tuple[float | None, Any]:
+    """Return *threshold* and *positive_class*, or those of *model* if there is no threshold.
+
+    A model's threshold does not apply if *positive_class* is the other class.
+    """
+    own = _read_threshold(model) if threshold is None else None
+    return (
+        own
+        if own is not None and positive_class in (None, own.positive_class)
+        else (threshold, positive_class)
+    )
+
+
+def _read_threshold(model: Any) -> ModelThreshold | None:
+    """Return the threshold of a scikit-learn classifier with one, or None.
+
+    These are `FixedThresholdClassifier` and `TunedThresholdClassifierCV`, also as the last step of a pipeline or
+    as the best estimator of a search. The result is None if the threshold applies to a decision
+    function, or is no probability.
+    """
+    kind = type(model).__name__
+    if kind not in ("FixedThresholdClassifier", "TunedThresholdClassifierCV"):
+        steps = getattr(model, "steps", None)
+        inner = steps[-1][1] if steps else getattr(model, "best_estimator_", None)
+        return None if inner is None else _read_threshold(inner)
+    if model.response_method == "decision_function" or not hasattr(model, "predict_proba"):
+        return None
+    if kind == "FixedThresholdClassifier":
+        threshold, positive_class = model.threshold, model.pos_label
+    else:
+        # scikit-learn stores the positive class of a tuned threshold only in its scorer.
+        threshold, positive_class = model.best_threshold_, model._curve_scorer._get_pos_label()
+    threshold = 0.5 if threshold == "auto" else float(threshold)
+    positive_class = positive_class.item() if hasattr(positive_class, "item") else positive_class
+    return ModelThreshold(threshold, positive_class) if 0 <= threshold <= 1 else None

@@ -1,7 +1,7 @@
 """Predictions of a fitted model, made by the model or by an equivalent plan."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -79,9 +79,10 @@ class Estimator:
             if input is not None:
                 raise ConfigurationError(f"input must be None for an ONNX graph (got {input!r})")
             required_names(model, schema.columns)  # raises if the schema lacks one
-            self._set_runtime(find_runtime(model)(model, Table.to_array))
+            self._to_input: Callable[[Table], Any] = Table.to_array
+            self._set_runtime(find_runtime(model)(model, self._to_input))
             return
-        to_input = ModelInput(model, schema.columns, input)
+        self._to_input = to_input = ModelInput(model, schema.columns, input)
         force_single_job(model)
         self._set_runtime(find_runtime(model)(model, to_input))
         to_input.try_forms(
@@ -135,6 +136,22 @@ class Estimator:
             return self._predict(table)
         with sklearn_config(self._config):
             return self._predict(table)
+
+    def decision_scores(self, table: Table) -> npt.NDArray[np.float64]:
+        """Return the result of the estimator's ``decision_function``."""
+        with sklearn_config(self._config):
+            return np.asarray(self._model.decision_function(self._to_input(table)), dtype=np.float64)
+
+    def transform(self, steps: Sequence[Any], table: Table) -> Any:
+        """Return the rows of *table*, in the form that the estimator takes, transformed by *steps*.
+
+        The result is an array of floats, or a sparse matrix.
+        """
+        with sklearn_config(self._config):
+            rows = self._to_input(table)
+            for step in steps:
+                rows = step.transform(rows)
+        return rows if hasattr(rows, "tocsr") else np.asarray(rows, dtype=np.float64)
 
     def _predict(self, table: Table) -> Prediction:
         rows = len(table.numbers)

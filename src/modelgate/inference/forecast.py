@@ -47,8 +47,8 @@ class ForecastFunction:
         values = np.asarray(forecaster.forecast(window, request.horizon, future), dtype=np.float64)
         self._check(values, (len(request),))
         intervals: dict[str, npt.NDArray[np.float64]] = {
-            f"{level:g}": forecaster.intervals(window, future, values, level)  # type: ignore[attr-defined]
-            for level in getattr(forecaster, "levels", ())
+            f"{level:.15g}": forecaster.intervals(window, future, values, level)  # type: ignore[attr-defined]
+            for level in request.levels
         }
         for limits in intervals.values():
             self._check(limits, (len(request), 2))

@@ -75,10 +75,12 @@ class ModelMetrics:
         seconds: Histogram of the duration of the calls.
         running: Start times of the calls in progress, on the clock of `time.perf_counter`.
         queues: Queues in which rows wait for the model.
+        humility: Number of rows that have triggered each humility rule, by the rule's name.
     """
 
     def __init__(self) -> None:
         self.queues: WeakSet[WaitingRows] = WeakSet()
+        self.humility: dict[str, int] = {}
         self._reset()
         reset_after_fork(self._reset)
 
@@ -91,6 +93,7 @@ class ModelMetrics:
         self.rows = Histogram(ROWS)
         self.seconds = Histogram(SECONDS)
         self.running: set[float] = set()
+        self.humility = dict.fromkeys(self.humility, 0)
 
     def measure(
         self, reason: str, rows: int, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
@@ -133,6 +136,11 @@ class ModelMetrics:
             self.seconds.counts[bisect_left(SECONDS, elapsed)] += 1
             self.seconds.sum += elapsed
         return elapsed
+
+    def count_triggered(self, rule: str, rows: int) -> None:
+        """Record that *rows* rows have triggered the humility rule named *rule*."""
+        with self._lock:
+            self.humility[rule] = self.humility.get(rule, 0) + rows
 
     @property
     def rows_waiting(self) -> int:

@@ -4,20 +4,24 @@ import math
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ..explanations import RowExplanation
 from ..forecasting import ForecastRows
 
 __all__ = [
+    "Average",
+    "Curve",
     "NonFiniteError",
     "Output",
     "Prediction",
     "ShapeError",
     "Target",
+    "TriggeredRule",
     "check_shape",
     "check_values",
     "describe_result",
@@ -40,6 +44,7 @@ class Target:
         probabilities: Whether the model returns a probability for each class.
         number: Whether the predicted values are known to be numbers.
         nullable: Whether the predicted values and the probabilities may be null.
+        intervals: Whether prediction intervals can be requested.
     """
 
     name: str
@@ -47,12 +52,27 @@ class Target:
     probabilities: bool = False
     number: bool = False
     nullable: bool = False
+    intervals: bool = False
 
     @classmethod
     def from_output(cls, output: "Output") -> "Target":
         """Return the description of the quantity in *output*."""
         number = output.classes is None and output.values.dtype.kind in "iuf"
         return cls(output.name, output.classes, output.probabilities is not None, number)
+
+
+class TriggeredRule(NamedTuple):
+    """Humility rule that a row has triggered.
+
+    Args:
+        rule_id: Id of the rule, 24 hexadecimal digits.
+        name: Name of the rule.
+        action: ``"no_operation"``, or ``"override"`` if the rule replaces the prediction.
+    """
+
+    rule_id: str
+    name: str
+    action: str
 
 
 class Output(msgspec.Struct, eq=False):
@@ -66,8 +86,13 @@ class Output(msgspec.Struct, eq=False):
             returns none.
         positive: Index of the positive one of two classes. *threshold* applies to its probability.
         threshold: Minimum probability for predicting the positive class; None for the labels of the model.
+        explanations: Explanation of each row; None if the request asks for none.
         intervals: Prediction intervals by level in percent, such as ``"90"``: arrays of shape (rows, 2) with the
             lower and the upper limits. None if none were requested, or for labels.
+        model_values: Values of the model, of shape (rows,), if humility rules have replaced some of *values*;
+            else None.
+        adjusted: Predicted numbers for one unit of exposure, of shape (rows,), if the deployment has an `Exposure`
+            and they are requested; else None.
     """
 
     name: str
@@ -76,16 +101,35 @@ class Output(msgspec.Struct, eq=False):
     probabilities: npt.NDArray[np.float64] | None = None
     positive: int = 1
     threshold: float | None = None
+    explanations: Sequence[RowExplanation] | None = None
     intervals: Mapping[str, npt.NDArray[np.float64]] | None = None
+    model_values: npt.NDArray[Any] | None = None
+    adjusted: npt.NDArray[np.float64] | None = None
 
     def split(self, bounds: "Sequence[tuple[int, int]]") -> "list[Output]":
         """Return parts of the output: rows ``[start:stop]`` for each pair (start, stop) of *bounds*."""
         parts = []
         for start, stop in bounds:
             probabilities = None if self.probabilities is None else self.probabilities[start:stop]
+            model_values = None if self.model_values is None else self.model_values[start:stop]
             values = self.values[start:stop]
+            explanations = None if self.explanations is None else self.explanations[start:stop]
+            intervals = self.intervals and {
+                level: limits[start:stop] for level, limits in self.intervals.items()
+            }
             parts.append(
-                Output(self.name, values, self.classes, probabilities, self.positive, self.threshold)
+                Output(
+                    self.name,
+                    values,
+                    self.classes,
+                    probabilities,
+                    self.positive,
+                    self.threshold,
+                    explanations,
+                    intervals,
+                    model_values,
+                    None if self.adjusted is None else self.adjusted[start:stop],
+                )
             )
         return parts
 
@@ -99,6 +143,38 @@ class Output(msgspec.Struct, eq=False):
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Average:
+    """Mean predictions of one output over many rows, at each point of a grid.
+
+    Args:
+        name: Name of the output.
+        values: Means of a number, of shape (points,); None for labels.
+        classes: Class labels; None for a number.
+        probabilities: Means of the probabilities, of shape (points, classes); None for a number.
+    """
+
+    name: str
+    values: npt.NDArray[np.float64] | None
+    classes: list[Any] | None
+    probabilities: npt.NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Grid of a response curve, and the mean curve of many rows.
+
+    Args:
+        column: Name of the column that varies.
+        grid: Values of the column.
+        average: Mean predictions of the packaged rows; None if they were not requested.
+    """
+
+    column: str
+    grid: Sequence[Any]
+    average: Sequence[Average] | None
+
+
 class Prediction(msgspec.Struct, eq=False):
     """Prediction for some rows: an `Output` for each target, in the model's order.
 
@@ -109,6 +185,8 @@ class Prediction(msgspec.Struct, eq=False):
         passthrough_columns: Values of the columns of `Query.passthrough_columns`, as raw JSON.
         forecast: Series and dates of the predictions of a forecaster, which are not one per row of the
             request; None for other models.
+        humility: Humility rules that each row has triggered; None if the deployment has no rules.
+        curve: Grid to whose points the rows belong, if the prediction is a response curve.
     """
 
     outputs: list[Output]
@@ -116,6 +194,8 @@ class Prediction(msgspec.Struct, eq=False):
     warnings: Sequence[str] = ()
     passthrough_columns: Mapping[str, Sequence[msgspec.Raw]] | None = None
     forecast: ForecastRows | None = None
+    humility: Sequence[Sequence[TriggeredRule]] | None = None
+    curve: Curve | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -125,10 +205,15 @@ class Prediction(msgspec.Struct, eq=False):
         stops = list(accumulate(sizes))
         bounds = [(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
         parts = zip(*(output.split(bounds) for output in self.outputs), strict=True)
-        return [
-            Prediction(list(outputs), self.cache_hit, self.warnings, self.passthrough_columns)
-            for outputs in parts
-        ]
+        predictions = [Prediction(list(outputs), self.cache_hit, self.warnings) for outputs in parts]
+        for prediction, (start, stop) in zip(predictions, bounds, strict=True):
+            if self.passthrough_columns is not None:
+                prediction.passthrough_columns = {
+                    name: column[start:stop] for name, column in self.passthrough_columns.items()
+                }
+            if self.humility is not None:
+                prediction.humility = self.humility[start:stop]
+        return predictions
 
     @property
     def values(self) -> npt.NDArray[Any]:
@@ -144,6 +229,16 @@ class Prediction(msgspec.Struct, eq=False):
     def probabilities(self) -> npt.NDArray[np.float64] | None:
         """Probabilities of the first output, of shape (rows, classes); None if there are none."""
         return self.outputs[0].probabilities
+
+    @property
+    def explanations(self) -> Sequence[RowExplanation] | None:
+        """Explanation of each row for the first output; None if the request asks for none."""
+        return self.outputs[0].explanations
+
+    @property
+    def intervals(self) -> Mapping[str, npt.NDArray[np.float64]] | None:
+        """Prediction intervals of the first output by level, see `Output`; None if there are none."""
+        return self.outputs[0].intervals
 
 
 class NonFiniteError(ValueError):

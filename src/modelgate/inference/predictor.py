@@ -8,17 +8,20 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import cached_property, partial
 from time import perf_counter
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from ..errors import AnswerableError, ConfigurationError, RequestError
+from ..explanations import Explainer
 from ..flow import Flow, Wait, WorkerPool, in_main_thread, isolate_errors, run, run_coroutine
 from ..forecasting import ForecastRequest
 from ..forecasting.example import example_rows
 from ..forecasting.forecaster import Forecaster, is_forecaster
 from ..forecasting.read_request import read_request
+from ..models.calibration import Calibration
 from ..models.file_readers import check_opens_no_files
+from ..models.multi_target import target_names
 from ..models.sklearn_config import Config, current_sklearn_config, sklearn_config
 from ..schema import Schema, Table
 from ..schema.column_spec import ColumnSpec
@@ -29,11 +32,15 @@ from .estimator import Estimator
 from .first_prediction import try_prediction
 from .forecast import ForecastFunction
 from .model_metrics import LIGHT, LatencyEstimator, ModelMetrics
+from .multi_target import create_estimator
 from .nonfinite import NullNonFinite, prediction_error
 from .plans import Plan
 from .prediction import Output, Prediction, ShapeError, Target, describe_result, to_prediction
+from .training import TrainingData, read_sample
 
 __all__ = ["Predictor"]
+
+T = TypeVar("T")
 
 
 class Predictor:
@@ -68,6 +75,10 @@ class Predictor:
         nullable: Whether predictions may be null.
         size: Size in bytes of the file or folder that the model was loaded from.
         decision: Decision rule for the predictions; None to keep those of the model.
+        explainer: Explains predictions; None if the deployment explains none.
+        calibration: Calibration of prediction intervals; None if the model has none.
+        exposure_column: Column of *schema* that callers send and the model does not take; None if there is none.
+        training: Training data of the model; None if it was not packaged.
 
     Raises:
         ConfigurationError: *model* is neither an estimator nor a function, or it opens files whose names
@@ -93,7 +104,7 @@ class Predictor:
         input: InputForm | None = None,  # noqa: A002  a word for users
     ) -> None:
         self.model = model
-        self.target = target
+        self.target = target_names(model, target)
         self.version = version
         self.model_id = model_id
         self.size = 0
@@ -101,6 +112,10 @@ class Predictor:
             raise ConfigurationError(f'nonfinite must be "error" or "null" (got {nonfinite!r})')
         self.nullable = nonfinite == "null"
         self.decision: DecisionRule | NullNonFinite | None = NullNonFinite() if self.nullable else None
+        self.explainer: Explainer | None = None
+        self.calibration: Calibration | None = None
+        self.exposure_column: str | None = None
+        self.training: TrainingData | None = None
         self._workers = None if workers is None else workers.share()
         self._metrics = metrics or ModelMetrics()
         if self._workers is not None:
@@ -125,11 +140,11 @@ class Predictor:
         elif hasattr(model, "predict"):
             self.schema = (schema or Schema.from_model(model)).with_columns(columns)
             name = model_id or type(model).__name__
-            self._sample = _read_sample(self.schema, sample)
-            self._function = Estimator(
+            self._sample = read_sample(self.schema, sample)
+            self._function = create_estimator(
                 model,
                 self.schema,
-                target,
+                self.target,
                 plans=plans,
                 name=name,
                 sample=self._sample,
@@ -175,6 +190,11 @@ class Predictor:
         return [Target(name) for name in ([self.target] if isinstance(self.target, str) else self.target)]
 
     @property
+    def estimator(self) -> Estimator | None:
+        """The estimator as it is called; None for a function."""
+        return self._function if isinstance(self._function, Estimator) else None
+
+    @property
     def plan(self) -> Plan | str:
         """Plan that replaces the estimator, or the reason why there is none."""
         if isinstance(self._function, Estimator | ForecastFunction):
@@ -211,7 +231,7 @@ class Predictor:
             sample = self._sample if example is None else self.schema.read([example])
         except RequestError as error:
             raise ConfigurationError(f"example must be a row that matches the schema: {error}") from error
-        prediction = try_prediction(self._score_blocking, self.schema, sample, has_form=is_estimator)
+        prediction = try_prediction(self.score, self.schema, sample, has_form=is_estimator)
         if isinstance(prediction, str):
             return prediction
         if is_estimator:
@@ -253,13 +273,33 @@ class Predictor:
         except Exception as error:
             raise prediction_error(error) from error
 
+    def call(self, function: Callable[[], T], seconds: float, rows: int) -> Flow[T]:
+        """Call *function* where the model is called: in a worker thread, unless the call takes little time.
+
+        Args:
+            function: Function to call.
+            seconds: Expected duration of the call.
+            rows: Number of rows that count as queued until the call starts.
+
+        Raises:
+            Overloaded: Too many calls of the model do not finish.
+        """
+        if self._workers is None or seconds < LIGHT:
+            return isolate_errors(function)
+        return (yield self._workers.wait(partial(isolate_errors, function), rows=rows))  # type: ignore[no-any-return]
+
     def _score(self, table: Any) -> Prediction:
         if isinstance(self._function, Estimator):
             return self._function(table)
         with sklearn_config(self._config):
             return self._to_prediction(self._function(table), table)
 
-    def _score_blocking(self, table: Any) -> Prediction:
+    def score(self, table: Table) -> Prediction:
+        """Call the model in this thread, and return its prediction for *table*.
+
+        Raises:
+            Exception: The error that the model raised.
+        """
         if not self._async:
             return self._score(table)
         result = run_coroutine(partial(self._function, table))
@@ -326,19 +366,6 @@ def _check_function_options(
         raise ConfigurationError(f"input must be None for a function, which gets a Table (got {input!r})")
     if plans == "onnx":
         raise ConfigurationError("plans must be True or False for a function (got 'onnx')")
-
-
-def _read_sample(schema: Schema, sample: Sequence[Mapping[str, Any]]) -> Table | None:
-    """Return the rows of *sample* that *schema* accepts, or None if there are none."""
-    if not isinstance(sample, list | tuple) or not all(isinstance(row, Mapping) for row in sample):
-        raise ConfigurationError(
-            f"sample must be a list of rows, each a mapping of column names to values (got {sample!r:.80})"
-        )
-    tables = []
-    for row in sample:
-        with contextlib.suppress(RequestError):
-            tables.append(schema.read([row]))
-    return Table.concat(tables) if tables else None
 
 
 def _empty_output(target: Target) -> Output:

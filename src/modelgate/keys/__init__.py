@@ -5,7 +5,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .generate import generate, has_valid_checksum
+from ..codecs.key_checksum import has_valid_checksum
+from .generate import generate
 from .key_record import KeyRecord, NewKey
 from .principal import Principal
 from .store import KeyStore, MemoryKeyStore, key_store

@@ -1,4 +1,4 @@
-"""Generate API keys and verify their checksums.
+"""Generation of API keys.
 
 A key is ``mg_live_<26 characters>_<checksum>``. People and secret scanners recognize a key by its prefix, and
 a double click selects the whole key. The checksum is computed as in GitHub's tokens: CRC-32 in base 62, six
@@ -7,17 +7,16 @@ characters. It is not secret, and reveals a mistyped key without a database look
 
 import re
 import secrets
-import zlib
 
+from ..codecs.key_checksum import BASE_62, checksum
 from ..errors import ConfigurationError
 
-__all__ = ["PREFIX", "display_prefix", "generate", "has_valid_checksum"]
+__all__ = ["PREFIX", "display_prefix", "generate"]
 
 PREFIX = "mg_live"
 
 # 155 random bits. 131 bits stay secret after the four characters in `display_prefix`.
 _RANDOM_LENGTH, _DISPLAYED_LENGTH = 26, 4
-_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PREFIX = re.compile(r"(?=.{1,32}\Z)[A-Za-z0-9]+(_[A-Za-z0-9]+)*")
 
 
@@ -34,25 +33,11 @@ def generate(prefix: str = PREFIX) -> str:
         raise ConfigurationError(
             f"prefix must be up to 32 letters and digits, with single '_' between them (got {prefix!r})"
         )
-    body = f"{prefix}_{''.join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_LENGTH))}"
-    return f"{body}_{_checksum(body)}"
-
-
-def has_valid_checksum(key: str) -> bool:
-    """Return True if *key* ends in the checksum of the text before it. Generated keys always do."""
-    body, underscore, checksum = key.rpartition("_")
-    return bool(underscore) and key.isascii() and _checksum(body) == checksum
+    body = f"{prefix}_{''.join(secrets.choice(BASE_62) for _ in range(_RANDOM_LENGTH))}"
+    return f"{body}_{checksum(body)}"
 
 
 def display_prefix(key: str) -> str:
     """Return the part of a generated key that may be shown to identify it."""
     body = key.rpartition("_")[0]
     return body[: _DISPLAYED_LENGTH - _RANDOM_LENGTH]
-
-
-def _checksum(body: str) -> str:
-    number, digits = zlib.crc32(body.encode()), ""
-    for _ in range(6):
-        number, digit = divmod(number, 62)
-        digits = _ALPHABET[digit] + digits
-    return digits

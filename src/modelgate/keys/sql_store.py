@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from cachetools import FIFOCache
 
+from ..codecs.key_checksum import has_valid_checksum
 from ..errors import ConfigurationError, Overloaded, StoreError
 from ..flow import Flow, wait_for
 from ..flow.fair_pool import FairThreadPool
@@ -20,7 +21,7 @@ from ..flow.fork_safety import reset_after_fork
 from ..validation import require_positive_int
 from .admin_store import KeyAdmin
 from .digest import hash_key
-from .generate import PREFIX, has_valid_checksum
+from .generate import PREFIX
 from .key_record import KeyRecord, inactive_key_error
 from .principal import Principal
 

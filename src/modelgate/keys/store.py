@@ -5,10 +5,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from ..codecs.key_checksum import has_valid_checksum
 from ..errors import ConfigurationError
 from ..flow import Flow
 from .digest import MAX_KEY_LENGTH, MIN_KEY_LENGTH, constant_time_equal, hash_key
-from .generate import PREFIX, has_valid_checksum
+from .generate import PREFIX
 from .principal import Principal, parse_scopes
 
 __all__ = ["KeyStore", "MemoryKeyStore", "key_store"]

@@ -20,6 +20,7 @@ from ..flow import Flow, Handler, wait_for
 from ..flow.deadline import DeadlinePassed
 from ..http import PLAIN_JSON, Request, Response, describe_missing_key
 from ..http.client_address import forwarded_hop, rate_limit_address
+from ..http.credentials import KEY_HEADERS, key_from_header
 from ..keys import KeyStore, MemoryKeyStore, Principal, key_store
 from ..keys.principal import is_scope
 from ..spelling import suggest_options
@@ -73,9 +74,13 @@ class KeyAuth:
         skip_forwarded: Distinguish callers behind one proxy by the last address in ``X-Forwarded-For`` or
             ``Forwarded``. Set this option if the headers may come from a proxy that is not trusted, see
             `AuthFailureLimit`.
+        key_header: Header field that has the key, ``"x-api-key"`` or ``"authorization"``, for example because a
+            platform uses the other one. All other places are ignored. None for the places that the wire
+            format defines.
 
     Attributes:
         keys: Key store.
+        key_header: As passed.
 
     Raises:
         ConfigurationError: An option is invalid, or *keys* contains an invalid key.
@@ -91,6 +96,7 @@ class KeyAuth:
         body_timeout: float = 5.0,
         max_look_ups: int = 500,
         skip_forwarded: bool = False,
+        key_header: str | None = None,
     ) -> None:
         if scope is not None and not is_scope(scope):
             raise ConfigurationError(
@@ -104,6 +110,11 @@ class KeyAuth:
         for name, value in (("max_bodies", max_bodies), ("max_look_ups", max_look_ups)):
             require_positive_int(name, value)
         require_positive_seconds("body_timeout", body_timeout)
+        if key_header is not None and key_header not in KEY_HEADERS:
+            raise ConfigurationError(
+                f'key_header must be "authorization", "x-api-key" or None (got {key_header!r})'
+            )
+        self.key_header = key_header
         self.keys = key_store(keys)
         self._scope = scope
         self._bodies = AddressSlots(max_bodies, max(1, max_bodies // 4))
@@ -153,13 +164,16 @@ class KeyAuth:
 
     def _authenticate(self, request: Request) -> Flow[Principal]:
         try:
-            key = yield from request.wire.credentials(request)
+            wire = request.wire
+            key = yield from (wire.credentials if self.key_header is None else self._key_from_header)(request)
         except (DeadlinePassed, DeadlineExceeded):
             if request.body_read is not None:
                 raise
             raise Unauthorized(_LATE_BODY, headers=self._missing_headers) from None
         if key is None:
-            message = describe_missing_key(request.headers, request.query_string)
+            message = describe_missing_key(
+                request.headers, request.query_string, self.key_header or "authorization"
+            )
             raise Unauthorized(message, headers=self._missing_headers)
         key_hash = hash(key)
         try:
@@ -185,6 +199,12 @@ class KeyAuth:
         if key_hash not in self._accepted:
             self._remember(key_hash)
         return principal
+
+    def _key_from_header(self, request: Request) -> Flow[str | None]:
+        yield from ()
+        assert self.key_header is not None
+        request.context.key_header = self.key_header
+        return key_from_header(request.headers, self.key_header)
 
     def _remember(self, key_hash: int) -> None:
         if len(self._accepted) >= _MAX_ACCEPTED:

@@ -16,11 +16,9 @@ from operator import methodcaller
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
-from limits.aio.storage import MovingWindowSupport as AsyncMoving
-from limits.aio.storage import SlidingWindowCounterSupport as AsyncSliding
 from limits.aio.strategies import STRATEGIES as ASYNC_STRATEGIES
 from limits.limits import GRANULARITIES
-from limits.storage import MovingWindowSupport, SlidingWindowCounterSupport, storage_from_string
+from limits.storage import storage_from_string
 from limits.strategies import STRATEGIES
 
 from ..backends.circuit_breaker import CircuitBreaker
@@ -75,6 +73,10 @@ class LimitsStorage:
 
     def strategy(self, windows: type[FixedWindow]) -> str:
         """Return the strategy of `limits` for *windows*, or the closest one the storage supports."""
+        from limits.aio.storage import MovingWindowSupport as AsyncMoving
+        from limits.aio.storage import SlidingWindowCounterSupport as AsyncSliding
+        from limits.storage import MovingWindowSupport, SlidingWindowCounterSupport
+
         classes, scheme = storage_classes(), self.settings.scheme
         sync, aio = classes[scheme], classes[f"async+{scheme}"]
         moving = issubclass(sync, MovingWindowSupport) and issubclass(aio, AsyncMoving)

@@ -53,6 +53,9 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
 }
 """Client libraries of each family of storages. The extra has the same name as the family."""
 
+_OLDEST = 5
+"""Oldest major version of `limits` that has sliding windows and uses these client libraries."""
+
 
 def storage_classes() -> Mapping[str, Any]:
     """Return the storage classes of `limits` by scheme. Asyncio classes have the prefix ``async+``."""
@@ -65,8 +68,8 @@ def read_storage_uri(uri: str) -> StorageSettings:
     """Return the options with which `limits` connects to *uri*.
 
     Raises:
-        ConfigurationError: The scheme is unknown, a client library is missing, or the URI is malformed.
-            The message never quotes the URI, which may contain a password.
+        ConfigurationError: The scheme is unknown, a client library is missing, `limits` is too old, or the
+            URI is malformed. The message never quotes the URI, which may contain a password.
     """
     classes = storage_classes()
     known = {name for name in classes if f"async+{name}" in classes}.difference(_OWN_SCHEMES)
@@ -76,6 +79,12 @@ def read_storage_uri(uri: str) -> StorageSettings:
         raise ConfigurationError(
             'storage must be "memory://", "redis://…", "rediss://…" or "unix://…", or a URI of the limits'
             f" package: {schemes} (got {'another scheme' if separator else 'no URI'})"
+        )
+    version: str = import_module("limits").__version__
+    if int(version.partition(".")[0]) < _OLDEST:
+        raise ConfigurationError(
+            f"storage: {scheme}:// needs limits {_OLDEST} or later (got {version}):"
+            f' pip install "limits>={_OLDEST}"'
         )
     family = scheme.partition("+")[0].replace("valkeys", "valkey")
     try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .cache import CacheInfo, ModelCache
 from .fsspec import FsspecStore
+from .multi_target import MultiTarget
 from .package import ModelPackage, load_model
 from .redis_store import RedisCachedStore
 from .store import FolderStore, MemoryStore, ModelStore
@@ -22,6 +23,7 @@ __all__ = [
     "ModelCache",
     "ModelPackage",
     "ModelStore",
+    "MultiTarget",
     "RedisCachedStore",
     "SqlModelStore",
     "load_model",

@@ -34,6 +34,8 @@ MEMBERS = (
     "statistics.json",
     "example.json",
     "forecaster.json",
+    "fingerprints.json",
+    "calibration.json",
     "model.skops",
     "model.joblib",
     "model.onnx",

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import ConfigurationError
 from ..forecasting import TimeSeriesSpec
 from ..schema import Schema
+from ..schema.introspection.classes import target_models
 from ..schema.introspection.infer_columns import outputs_of
 from ..schema.introspection.libraries import is_native_booster
 from ..schema.schema_file import parse
@@ -54,7 +55,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     Args:
         name: Model name: letters, digits, ``_``, ``-`` and single dots.
         version: Model version.
-        task: Kind of prediction, named as in the DataRobot model runner.
+        task: Kind of prediction, named as in the DataRobot model runner; None for both labels and numbers.
         target: Name of the predicted variable, or a list with one name per output.
         classes: One item per output: a list of labels in the order of ``classes_``, or None if the output
             is a number.
@@ -74,7 +75,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     target: str | list[str] = "prediction"
     classes: list[list[Label] | None] = msgspec.field(default_factory=lambda: [None])
     positive_class: Label | None = None
-    threshold: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     model: Literal["model.skops", "model.joblib", "model.onnx", "model.ubj", "model.txt", "model.cbm"] = (
         "model.skops"
     )
@@ -109,7 +110,8 @@ def make_manifest(estimator: Any, /, **fields: Any) -> Manifest:
     """
     classes = outputs_of(estimator)
     versions = {"python": platform.python_version(), "numpy": np.__version__}
-    if type(estimator).__module__.startswith("sklearn."):
+    models = (target_models(estimator) or {"": estimator}).values()
+    if any(type(model).__module__.startswith("sklearn.") for model in models):
         import sklearn
 
         versions["scikit-learn"] = sklearn.__version__
@@ -153,9 +155,9 @@ def _parse_manifest(fields: Any) -> Manifest:
     return manifest
 
 
-def _infer_task(classes: Sequence[Sequence[Label] | None]) -> Task:
-    if any(labels is None for labels in classes):
-        return "regression"
+def _infer_task(classes: Sequence[Sequence[Label] | None]) -> Task | None:
+    if None in classes:
+        return "regression" if set(classes) == {None} else None
     if len(classes) > 1:
         return "multilabel"
     return "binary" if len(classes[0] or ()) == 2 else "multiclass"

@@ -2,12 +2,11 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
-import numpy as np
 
 from ..errors import ConfigurationError
 from ..forecasting import DirectForecaster
@@ -17,11 +16,13 @@ from ..schema.model_input import column_labels
 from ..schema.schema_file import plain
 from .archive import MANIFEST, SIGNATURE, Archive, FolderArchive, ZipArchive, pack, pack_metadata, write
 from .booster_file import native_suffix, write_booster
+from .calibration import CALIBRATION, Calibration, calibrate
 from .ed25519 import sign
 from .file_readers import check_opens_no_files
 from .load_policy import LoadPolicy, Mismatch
 from .manifest import Label, Manifest, make_manifest, read_member, read_metadata
 from .model_thread import in_model_thread
+from .multi_target import order_targets, target_names
 from .onnx import OnnxModel
 from .onnx_export import measure_onnx
 from .package_files import (
@@ -34,6 +35,7 @@ from .package_files import (
     split_name,
 )
 from .serializers import dump, read_estimator
+from .training_rows import TrainingRows, check_rows
 from .training_sample import (
     background_sample,
     evenly_spaced_indices,
@@ -43,6 +45,8 @@ from .training_sample import (
 )
 
 __all__ = ["ModelPackage", "load_model", "open_content", "open_package", "read_package"]
+
+T = TypeVar("T")
 
 _EXAMPLES = 3
 _SAMPLE = 64
@@ -63,6 +67,8 @@ class ModelPackage:
         example: Some rows, with the predictions that the model made when the package was created.
         size: Size in bytes of the file or folder from which the package was read.
         sha256: Digest of the file from which the package was read; for a folder, of its manifest.
+        training_rows: Fingerprints of the training rows, for `calibrate`.
+        calibration: Errors of the model on calibration rows, from which prediction intervals are computed.
     """
 
     model: Any = field(repr=False)
@@ -73,6 +79,8 @@ class ModelPackage:
     example: Mapping[str, Any] | None = field(default=None, repr=False)
     size: int = 0
     sha256: str = ""
+    training_rows: TrainingRows | None = field(default=None, repr=False)
+    calibration: Calibration | None = field(default=None, repr=False)
 
     @property
     def sample(self) -> list[Mapping[str, Any]]:
@@ -104,12 +112,14 @@ class ModelPackage:
         Args:
             model: Fitted estimator.
             X: Training rows, a DataFrame or a 2-D array. Up to 200 of them are stored.
-            y: Training targets, whose statistics are stored; None to store none.
+            y: Training targets, whose statistics are stored; None to store none. For several outputs, an array of
+                shape (rows, outputs), or a DataFrame with the names of the targets.
             name: Model name: letters, digits, ``_``, ``-`` and single dots.
             version: Model version.
             schema: Schema of the input. None to infer it from the estimator. Column types that the estimator
                 does not store are inferred from *X*.
-            target: Name of the predicted variable, or a list with one name per output.
+            target: Name of the predicted variable, or a list with one name per output. Left out for a
+                `MultiTarget`.
             positive_class: Positive label of a binary classifier; None for the second of ``classes_``.
             threshold: Minimum probability for predicting the positive class; None to keep the labels of the
                 model.
@@ -130,14 +140,7 @@ class ModelPackage:
                 "format must be 'skops', 'joblib' or 'onnx' for a model that is not of XGBoost, LightGBM or"
                 f" CatBoost (got {format!r})"
             )
-        if not hasattr(X, "columns") and not (isinstance(X, np.ndarray) and X.ndim == 2):
-            raise ConfigurationError(f"X must be a DataFrame or a 2-D array of rows (got {type(X).__name__})")
-        if y is not None and np.shape(y)[:1] != (len(X),):
-            raise ConfigurationError(
-                f"y must have one value for each of the {len(X)} rows of X (got shape {np.shape(y)})"
-            )
-        if not len(X):
-            raise ConfigurationError("X must have at least one row (got none)")
+        check_rows(X, y)
         check_opens_no_files(model)
         schema = schema or Schema.from_model(model, X)
         rows = background_sample(X, schema)
@@ -152,15 +155,62 @@ class ModelPackage:
             estimator,
             name=name,
             version=version,
-            target=target,
+            target=target_names(model, target),
             positive_class=positive_class,
             threshold=threshold,
             model=f"model{suffix}",
             difference=difference,
         )
+        y = order_targets(y, manifest.target)
         examples = rows[:_EXAMPLES]
         example = {"rows": examples, "expected": reference_answers(model, schema, examples)}
-        return cls(model, manifest, schema, rows, training_statistics(X, y, schema), example)
+        return cls(
+            model,
+            manifest,
+            schema,
+            rows,
+            training_statistics(X, y, schema),
+            example,
+            training_rows=TrainingRows.of(X, y, schema),
+        )
+
+    def calibrate(
+        self,
+        X: Any,  # noqa: N803  scikit-learn's word
+        y: Any,
+        *,
+        levels: Sequence[float] = (80, 90, 95),
+        allow_training_rows: bool = False,
+    ) -> "ModelPackage":
+        """Return a copy of the package that can add prediction intervals to predicted numbers.
+
+        The intervals are computed by split conformal prediction (Lei et al., 2018). Of many new rows, at least
+        the requested percentage has its true value in the interval, if they come from the same distribution as
+        the calibration rows. This is true for all rows together, not for each group of rows.
+
+        Args:
+            X: Calibration rows, as in `from_estimator`, that the model was not fitted on.
+            y: True values, as in `from_estimator`.
+            levels: Levels in percent that callers will request. A level needs at least ``level / (100 - level)``
+                rows. Other levels can be requested, too, if there are enough rows.
+            allow_training_rows: Whether *X* may have rows that are equal to training rows. Use True only if such
+                rows were observed independently, as may happen with few distinct values.
+
+        Raises:
+            ConfigurationError: A row is a training row, the rows do not match the schema, *y* has the wrong shape
+                or is not finite, the model predicts no number, or there are too few rows for one of the *levels*.
+        """
+        if self.schema is None or self.training_rows is None:
+            raise ConfigurationError(
+                "a package without fingerprints of its training rows cannot be calibrated:"
+                " create it with ModelPackage.from_estimator"
+            )
+        check_rows(X, y)
+        y = order_targets(y, self.manifest.target)
+        if not allow_training_rows:
+            self.training_rows.reject(X, y, self.schema)
+        calibration = calibrate(self.model, self.schema, X, y, self.manifest.classes, levels)
+        return replace(self, calibration=calibration)
 
     @classmethod
     def from_forecaster(
@@ -269,10 +319,13 @@ class ModelPackage:
             "background.json": self.background,
             "statistics.json": self.statistics,
             "example.json": self.example,
+            "fingerprints.json": self.training_rows,
+            CALIBRATION: self.calibration,
         }
         model, state = self.model, None
         if isinstance(model, DirectForecaster):
             model, state = model.regressor, documents.setdefault("forecaster.json", model.state)
+        documents = {name: document for name, document in documents.items() if document is not None}
         members = {name: msgspec.json.encode(document) for name, document in documents.items()}
         members[self.manifest.model], written = dump(model, Path(self.manifest.model).suffix)
         if state is not None:
@@ -351,7 +404,26 @@ def _read(archive: Archive, digest: str, policy: LoadPolicy) -> ModelPackage:
         model = DirectForecaster.restore(model, manifest.time_series, state)
     verify_example(model, schema, example)
     size = sum(member.size for member in manifest.members.values())
-    return ModelPackage(model, manifest, schema, background, statistics, example, size, digest)
+    training_rows = _read_optional(archive, manifest, "fingerprints.json", TrainingRows)
+    calibration = _read_optional(archive, manifest, CALIBRATION, Calibration)
+    return ModelPackage(
+        model,
+        manifest,
+        schema,
+        background,
+        statistics,
+        example,
+        size,
+        digest,
+        training_rows,
+        calibration,
+    )
+
+
+def _read_optional(archive: Archive, manifest: Manifest, name: str, type_: type[T]) -> T | None:
+    if name not in archive.names:
+        return None
+    return msgspec.json.decode(read_member(archive, manifest, name), type=type_)
 
 
 def _check_columns(model: Any, schema: Schema, policy: LoadPolicy) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,11 @@ from ..schema.coerce import to_json_value
 from ..schema.model_input import ModelInput
 from ..schema.names import find_labels
 from .model_thread import in_model_thread
+from .multi_target import MultiTarget
 from .onnx import OnnxModel
 
 __all__ = [
+    "MAX_LEVELS",
     "background_sample",
     "evenly_spaced_indices",
     "reference_answers",
@@ -27,7 +29,8 @@ __all__ = [
 ]
 
 _ROWS = 200
-_LEVELS = 50
+MAX_LEVELS = 50
+"""Number of levels of a column whose counts are stored, the most frequent ones."""
 _CLOSE = {"rel_tol": 1e-6, "abs_tol": 1e-9}
 
 
@@ -61,12 +64,19 @@ def training_statistics(X: Any, y: Any, schema: Schema) -> dict[str, Any]:  # no
     }
     statistics: dict[str, Any] = {"rows": len(X), "columns": columns}
     if y is not None:
-        targets = np.asarray(y)
         statistics["target"] = [
             _summarize_numbers(target) if target.dtype.kind == "f" else _count_levels(target)
-            for target in ([targets] if targets.ndim == 1 else targets.T)
+            for target in _target_columns(y)
         ]
     return statistics
+
+
+def _target_columns(y: Any) -> list[npt.NDArray[Any]]:
+    if hasattr(y, "columns"):
+        # A DataFrame as one array would have one dtype for labels and numbers.
+        return [np.asarray(y[name]) for name in y.columns]
+    targets = np.asarray(y)
+    return [targets] if targets.ndim == 1 else list(targets.T)
 
 
 def _summarize_column(values: npt.NDArray[Any], column: Column) -> dict[str, Any]:
@@ -98,11 +108,11 @@ def _count_levels(values: npt.NDArray[Any]) -> dict[str, Any]:
     known = [value for value in values.tolist() if value is not None and value == value]
     return {
         "nulls": len(values) - len(known),
-        "levels": [[value, count] for value, count in Counter(known).most_common(_LEVELS)],
+        "levels": [[value, count] for value, count in Counter(known).most_common(MAX_LEVELS)],
     }
 
 
-def reference_answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def reference_answers(model: Any, schema: Schema, rows: Any) -> dict[str, Any]:
     """Return a dict with the results of ``predict`` and ``predict_proba`` for *rows*, as lists.
 
     For a forecaster, the dict has the result of ``forecast``.
@@ -119,7 +129,13 @@ def reference_answers(model: Any, schema: Schema, rows: Sequence[Mapping[str, An
     return answers
 
 
-def _predict(model: Any, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _predict(model: Any, schema: Schema, rows: Any) -> dict[str, Any]:
+    if isinstance(model, MultiTarget):
+        targets = [_predict(part, schema, rows) for part in model.target_models.values()]
+        return {
+            "predict": [list(row) for row in zip(*(target["predict"] for target in targets), strict=True)],
+            "predict_proba": [target["predict_proba"] for target in targets if "predict_proba" in target],
+        }
     table = schema.read(rows)
     if is_forecaster(model):
         request = read_request(table, model)

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 __all__ = ["FIT_ATTRIBUTES", "FIT_PARAMETERS", "TRUSTED"]
 
 _ESTIMATOR_PARTS = (
+    # Fitted models by name.
+    "modelgate.models.multi_target.MultiTarget",
     # Estimators that skops lacks because they are experimental: searches, an imputer.
     "sklearn.impute._iterative.IterativeImputer",
     "sklearn.model_selection._search_successive_halving.HalvingGridSearchCV",
@@ -39,6 +41,13 @@ _ESTIMATOR_PARTS = (
     # Numbers: losses, and arrays of nodes.
     "sklearn._loss.loss.HalfTweedieLoss",
     "sklearn._loss.loss.HalfTweedieLossIdentity",
+    *(
+        f"sklearn.ensemble._gb_losses.{name}"  # until scikit-learn 1.3
+        for name in (
+            *("BinomialDeviance", "ExponentialLoss", "HuberLossFunction", "LeastAbsoluteError"),
+            *("LeastSquaresError", "MultinomialDeviance", "QuantileLossFunction"),
+        )
+    ),
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.neighbors._ball_tree.BallTree",
     "sklearn.neighbors._kd_tree.KDTree",

@@ -1,18 +1,18 @@
 """Adapter for Flask, which mounts a handler in an app, or calls a handler from a view."""
 
 import flask
-from flask.sansio.scaffold import Scaffold
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Request as WerkzeugRequest
+from werkzeug.wsgi import get_input_stream
 
 from ..errors import BodyTooLarge, ConfigurationError, MalformedBody
-from ..flow import Handler
+from ..flow import Handler, Layer
 from ..http import Request, Response
 from . import wsgi
 from .prefix import require_prefix
 from .views import respond
 
-__all__ = ["handle", "init_app", "mount"]
+__all__ = ["handle", "init_app", "mount", "wrap"]
 
 _METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"]
 
@@ -29,12 +29,31 @@ def mount(app: flask.Flask, prefix: str, handler: Handler[Request, Response]) ->
         handler: Handler, for example a gate.
 
     Raises:
-        ConfigurationError: *prefix* does not begin with a slash, or ends with one.
+        ConfigurationError: *app* is not a Flask app, or *prefix* is not a path such as ``/ml``.
     """
-    app.wsgi_app = wsgi.mount(app.wsgi_app, prefix, handler)  # type: ignore[method-assign,assignment]
+    _require_app(app)
+    app.wsgi_app = wsgi.mount(app.wsgi_app, prefix, handler)  # type: ignore[method-assign]
 
 
-def init_app(app: Scaffold, prefix: str, handler: Handler[Request, Response]) -> None:
+def wrap(app: flask.Flask, *layers: Layer[Request, Response]) -> None:
+    """Wrap *layers* around a Flask app, the first one outermost: see `modelgate.mount.wsgi.wrap`.
+
+    Raises:
+        ConfigurationError: *app* is not a Flask app, or a layer is not callable.
+    """
+    _require_app(app)
+    app.wsgi_app = wsgi.wrap(app.wsgi_app, *layers)  # type: ignore[method-assign]
+
+
+def _require_app(app: object) -> None:
+    if not isinstance(app, flask.Flask):
+        raise ConfigurationError(
+            f"app must be a Flask app (got {type(app).__name__}): use init_app for a blueprint, and gate.mount for"
+            " other apps"
+        )
+
+
+def init_app(app: flask.Flask | flask.Blueprint, prefix: str, handler: Handler[Request, Response]) -> None:
     """Serve a handler from routes of a Flask app or blueprint.
 
     Hooks such as ``before_request`` and ``after_request``, and extensions such as Flask-CORS and Flask-Login,
@@ -49,7 +68,7 @@ def init_app(app: Scaffold, prefix: str, handler: Handler[Request, Response]) ->
         ConfigurationError: *app* is not a Flask app or blueprint, or *prefix* is not a path such as ``/ml``.
     """
     require_prefix(prefix)
-    if not isinstance(app, Scaffold):
+    if not isinstance(app, flask.Flask | flask.Blueprint):
         raise ConfigurationError(
             f"app must be a Flask app or blueprint (got {type(app).__name__}): use gate.mount for other apps"
         )
@@ -83,10 +102,11 @@ class _FlaskRequest(wsgi.WSGIRequest):
         if self.content_length is None and not self.environ.get("wsgi.input_terminated"):
             return super()._read()
         limit = min(filter(None, (self._flask.max_content_length, self.max_body)), default=None)
-        if limit is not None:
-            # Allow one byte more than the limit, because Flask silently truncates bodies of unknown length.
-            self._flask.max_content_length = limit + 1
         try:
+            if limit is not None and "stream" not in self._flask.__dict__:
+                # Allow one byte more than the limit, because werkzeug silently truncates bodies of unknown
+                # length. Before Flask 3.1, the limit of a request cannot be set.
+                self._flask.stream = get_input_stream(self.environ, max_content_length=limit + 1)
             body = self._flask.get_data()
         except RequestEntityTooLarge:
             raise BodyTooLarge(limit or 0) from None

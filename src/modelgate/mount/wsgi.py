@@ -5,7 +5,7 @@ from functools import lru_cache, partial
 from io import BytesIO
 from itertools import chain
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from ..context import RequestContext
@@ -14,7 +14,7 @@ from ..flow import Flow, Handler, Layer, Wait, drive
 from ..http import BodySizeLimiter, Request, Response, call_encoding_errors, check_wrapping, http_stack
 from .prefix import require_prefix
 
-__all__ = ["WSGIRequest", "app", "mount", "wrap"]
+__all__ = ["WSGIApp", "WSGIRequest", "app", "mount", "wrap"]
 
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None] | None
 
@@ -28,6 +28,12 @@ def _field_name(key: str) -> str | None:
     if not key.startswith("HTTP_") and key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         return None
     return key.removeprefix("HTTP_").replace("_", "-").lower()
+
+
+class WSGIApp(Protocol):
+    """WSGI app whose parameters have names, so that it can replace ``app.wsgi_app`` in Flask."""
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]: ...
 
 
 class WSGIRequest(Request):
@@ -77,7 +83,7 @@ def _decode_utf8(text: str) -> str:
     return text.encode("latin-1").decode("utf-8", "replace")
 
 
-def app(handler: Handler[Request, Response]) -> WSGIApplication:
+def app(handler: Handler[Request, Response]) -> WSGIApp:
     """Return a WSGI app that calls *handler*."""
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -86,7 +92,7 @@ def app(handler: Handler[Request, Response]) -> WSGIApplication:
     return application
 
 
-def mount(application: WSGIApplication, prefix: str, handler: Handler[Request, Response]) -> WSGIApplication:
+def mount(application: WSGIApplication, prefix: str, handler: Handler[Request, Response]) -> WSGIApp:
     """Return a WSGI app that calls *handler* below *prefix*, and *application* otherwise.
 
     Requests to the handler bypass the application, including its middleware.
@@ -116,7 +122,7 @@ def mount(application: WSGIApplication, prefix: str, handler: Handler[Request, R
     return dispatch
 
 
-def wrap(application: WSGIApplication, *layers: Layer[Request, Response]) -> WSGIApplication:
+def wrap(application: WSGIApplication, *layers: Layer[Request, Response]) -> WSGIApp:
     """Wrap *layers* around a WSGI app, the first one outermost.
 
     Bodies of requests and responses are streamed, unless a layer needs the whole body. Errors of layers

@@ -39,6 +39,7 @@ def _errors_with_arguments() -> Iterator[AnswerableError]:
     yield errors.UnsupportedMediaType("application/json")
     yield errors.UnsupportedMediaType("gzip, deflate, bz2", field="Content-Encoding")
     yield errors.RateLimitExceeded("60/minute", 17)
+    yield errors.HumilityError([99])
     yield errors.DeploymentLoading(12)
 
 

@@ -1,7 +1,7 @@
 """Operations of an OpenAPI document: one for each path on which a dialect accepts rows."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -9,12 +9,13 @@ import msgspec
 
 from ..context import RequestContext
 from ..dialects import Dialect, OpenAPISpec, RequestTemplate, render_request
-from ..dialects.openapi_spec import SCHEMES, JSONSchema
+from ..dialects.openapi_spec import SCHEMES, JSONSchema, OperationSpec
 from ..errors import AnswerableError
 from ..http import Request, Response
 from ..inference import Target
 from ..scoring import Description
 from .error_examples import error_examples
+from .named_objects import name_objects
 from .prediction_example import EXAMPLE_ID, EXAMPLE_KEY
 from .rows import example_rows, row_schemas
 
@@ -24,6 +25,12 @@ _LIMITS = {
     "X-RateLimit-Limit": "Requests allowed in the tightest window",
     "X-RateLimit-Remaining": "Requests left in that window",
     "X-RateLimit-Reset": "End of that window, in seconds since the epoch",
+}
+
+_EXPLANATION_HEADERS = {
+    "X-Explanation-Method": "How the predictions are explained: linear, tree or permutation",
+    "X-Explanation-Space": "Unit of the strengths: value, link, probability or margin",
+    "X-Explanation-Base-Value": "Prediction to which the strengths add, if it is the same for all rows",
 }
 
 
@@ -85,9 +92,12 @@ class OperationBuilder:
         spec: OpenAPISpec = getattr(dialect, attribute, None) or _default_spec(dialect)
         name = re.sub(r"[^\w.-]", "_", dialect.name, flags=re.ASCII)
         self.tags.append({"name": dialect.name, "description": spec.title})
-        schemas = self.components["schemas"]
-        schemas[f"{name}_answer"], schemas[f"{name}_error"] = spec.answer(self._targets), spec.error
-        self.components["requestBodies"][name] = self._request_body(dialect, spec)
+        schemas = {f"{name}_answer": spec.answer(self._targets), f"{name}_error": spec.error}
+        if "application/json" in spec.requests:
+            schemas[f"{name}_request"] = spec.requests["application/json"]
+        for schema_name, schema in schemas.items():
+            self.components["schemas"] |= name_objects(schema_name, schema)
+        self.components["requestBodies"][name] = self._request_body(name, dialect, spec)
         responses = {200: self._success(name, spec, response), **self._errors(name, dialect, spec)}
         for status, component in responses.items():
             self.components["responses"][f"{name}_{status}"] = component
@@ -98,28 +108,66 @@ class OperationBuilder:
             "responses": {str(status): _ref("responses", f"{name}_{status}") for status in responses},
             **self._security(spec),
         }
-        for number, path in enumerate(self._paths(dialect), 1):
+        if self._description.time_series is None:
+            for template, described in spec.operations.items():
+                self._add_other(name, template, described, operation)
+        explains = self._description.explains
+        query = [*spec.parameters, *(spec.explanation_parameters if explains else ())]
+        paths = [
+            path
+            for path in self._paths(dialect, spec)
+            if explains or spec.explanation_path is None or not path.endswith(spec.explanation_path)
+        ]
+        for number, path in enumerate(paths, 1):
             operation_id = name if number == 1 else f"{name}_{number}"
-            parameters = [_ref("parameters", "X-Request-ID"), *_path_parameters(path), *spec.parameters]
+            parameters = [_ref("parameters", "X-Request-ID"), *_path_parameters(path), *query]
             post = {"operationId": operation_id, "parameters": parameters, **operation}
             self.paths.setdefault(path, {"post": post})
 
-    def _paths(self, dialect: Dialect) -> Iterator[str]:
+    def _add_other(self, name: str, template: str, spec: OperationSpec, predict: Mapping[str, Any]) -> None:
+        """Add the operation on the path *template*. Its errors and keys are those of the operation *predict*."""
+        path = self._fill(template)
+        other = f"{name}_{path.rpartition('/')[2]}"
+        schemas = {f"{other}_request": spec.request, f"{other}_answer": spec.answer(self._targets)}
+        for schema_name, schema in schemas.items():
+            self.components["schemas"] |= name_objects(schema_name, schema)
+        body: JSONSchema = {"schema": _ref("schemas", f"{other}_request")}
+        if self._rows is not None:
+            body["example"] = spec.example(self._rows[0])
+        self.components["requestBodies"][other] = {"required": True, "content": {"application/json": body}}
+        self.components["responses"][f"{other}_200"] = {
+            "description": spec.summary,
+            "headers": self._response_headers([]),
+            "content": {"application/json": {"schema": _ref("schemas", f"{other}_answer")}},
+        }
+        responses = {**predict["responses"], "200": _ref("responses", f"{other}_200")}
+        parameters = [_ref("parameters", "X-Request-ID"), *_path_parameters(path)]
+        post = {
+            **predict,
+            "operationId": other,
+            "summary": spec.summary,
+            "parameters": parameters,
+            "requestBody": _ref("requestBodies", other),
+            "responses": responses,
+        }
+        self.paths.setdefault(path, {"post": post})
+
+    def _paths(self, dialect: Dialect, spec: OpenAPISpec) -> Iterator[str]:
         """Yield the paths, relative to the mount point, on which the deployment accepts rows."""
         is_named = self._is_only or _is_named_in_body(getattr(dialect, "request_template", None))
-        values = {
-            "{deployment}": self._description.name,
-            "{version}": quote(self._description.version, safe=""),
-        }
         for route in dialect.routes:
-            accepts_rows = route.method == "POST" and route.handler is None
+            accepts_rows = (
+                route.method == "POST" and route.handler is None and route.path not in spec.operations
+            )
             if accepts_rows and (is_named or "{deployment}" in route.path):
-                path = route.path or "/"
-                for variable, value in values.items():
-                    path = path.replace(variable, value)
-                yield path
+                yield self._fill(route.path or "/")
         if dialect.name == "simple" and self._description.endpoint is not None:
             yield self._description.endpoint
+
+    def _fill(self, path: str) -> str:
+        """Return *path* with the name and the version of the deployment."""
+        path = path.replace("{deployment}", self._description.name)
+        return path.replace("{version}", quote(self._description.version, safe=""))
 
     def _security(self, spec: OpenAPISpec) -> dict[str, Any]:
         if not self._keyed:
@@ -128,17 +176,20 @@ class OperationBuilder:
         self.components["securitySchemes"].update(schemes)
         return {"security": [{scheme: [] for scheme in alternative} for alternative in spec.keys]}
 
-    def _request_body(self, dialect: Dialect, spec: OpenAPISpec) -> JSONSchema:
+    def _request_body(self, name: str, dialect: Dialect, spec: OpenAPISpec) -> JSONSchema:
         content: dict[str, JSONSchema] = {
-            media_type: {"schema": schema} for media_type, schema in spec.requests.items()
+            media_type: {
+                "schema": _ref("schemas", f"{name}_request") if media_type == "application/json" else schema
+            }
+            for media_type, schema in spec.requests.items()
         }
-        name, schema = self._description.name, self._description.schema
+        schema = self._description.schema
         for template in (
             RequestTemplate("", {}, "{csv}", "text/csv"),
             getattr(dialect, "request_template", None),
         ):
             if template is not None and self._rows is not None and template.media_type in content:
-                request = render_request(template, name, EXAMPLE_KEY, schema, self._rows)
+                request = render_request(template, self._description.name, EXAMPLE_KEY, schema, self._rows)
                 content[template.media_type]["example"] = _decode(template.media_type, request.body)
         size = f"At most {dialect.max_body} bytes"
         return {"required": True, "description": size, "content": content}
@@ -154,6 +205,11 @@ class OperationBuilder:
             media_type = _media_type(response)
             predictions["example"] = _decode(media_type, response.body)
         headers = self._response_headers([response] if response is not None else [])
+        if self._description.explains and spec.explanation_parameters:
+            headers |= {
+                name: {"description": text, "schema": {"type": "string"}}
+                for name, text in _EXPLANATION_HEADERS.items()
+            }
         content = {media_type: predictions, **content}
         return {"description": "The predictions", "headers": headers, "content": content}
 

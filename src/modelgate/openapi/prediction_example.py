@@ -39,7 +39,11 @@ class Example:
         """Targets of the prediction, or of the description if the rows have not been scored."""
         for prediction, _ in self._scored.values():
             nullable = any(target.nullable for target in self._description.targets)
-            return [replace(Target.from_output(output), nullable=nullable) for output in prediction.outputs]
+            calibrated = {target.name for target in self._description.targets if target.intervals}
+            return [
+                replace(Target.from_output(output), nullable=nullable, intervals=output.name in calibrated)
+                for output in prediction.outputs
+            ]
         return self._description.targets
 
     def respond(self, dialect: Dialect) -> Flow[Response | None]:

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..dialects.openapi_spec import JSONSchema, array_schema
+from ..dialects.openapi_spec import ROWS, VALUES, JSONSchema, any_of_schema, array_schema, tuple_schema
 from ..errors import RequestError
 from ..schema import Column, Schema, SchemaOptions
-from ..schema.columns import Level
 from ..schema.json_schema import to_json_schema
 from ..scoring import Description
 
@@ -20,23 +19,25 @@ _ANNOTATIONS = ("description", "default", "examples")
 def row_schemas(schema: Schema) -> dict[str, JSONSchema]:
     """Return the JSON Schemas that dialects refer to, with their names as keys.
 
-    ``Row`` is an object, ``Values`` an array of one row's values, and ``Columns`` an object of arrays.
+    ``Row`` is an object, ``Values`` an array of one row's values, ``Columns`` an object of arrays, and ``Items``
+    an array with an item per row.
     """
     columns = {column.name: column_schema(column, schema.options) for column in schema}
     row = _object(schema, columns)
     example = example_of(schema)
     if example is not None:
         row["examples"] = [example]
+    items = [ROWS, array_schema(VALUES)]
+    if len(columns) == 1:
+        items += [array_schema(value) for value in columns.values()]
     return {
         "Row": row,
         "Values": {
-            "type": "array",
             "description": "One row, in this order: " + ", ".join(columns),
-            "prefixItems": list(columns.values()),
-            "minItems": len(columns),
-            "maxItems": len(columns),
+            **tuple_schema(list(columns.values())),
         },
         "Columns": _object(schema, {name: array_schema(value) for name, value in columns.items()}),
+        "Items": {"description": "One item per row", **any_of_schema(*items)},
     }
 
 
@@ -51,7 +52,7 @@ def _object(schema: Schema, properties: dict[str, JSONSchema]) -> JSONSchema:
     return result
 
 
-def example_of(schema: Schema) -> dict[str, Level | None] | None:
+def example_of(schema: Schema) -> dict[str, Any] | None:
     """Return an example row, or None if none is known, for example if a text column has a pattern."""
     example = {
         column.name: column.example

@@ -3,8 +3,9 @@
 from ..codecs.csv_writer import write_csv
 from .columns import Column, Kind
 from .csv_decoder import CSV
+from .images import ImageSpec
 from .json_columns import rows_from_columns
-from .passthrough import read_passthrough_columns
+from .passthrough import read_passthrough_columns, read_sent_rows
 from .schema import Schema
 from .schema_options import SchemaOptions
 from .split_rows import SplitRows, columns_to_records
@@ -13,6 +14,7 @@ from .table import Table
 __all__ = [
     "CSV",
     "Column",
+    "ImageSpec",
     "Kind",
     "Schema",
     "SchemaOptions",
@@ -20,6 +22,7 @@ __all__ = [
     "Table",
     "columns_to_records",
     "read_passthrough_columns",
+    "read_sent_rows",
     "rows_from_columns",
     "write_csv",
 ]

@@ -131,6 +131,8 @@ def coerce_to_kind(column: Column, value: Any) -> Any:
         return None
     if column.kind == "datetime":
         return column.parse_datetime(value)
+    if column.is_array:
+        return column.parse_array(value)
     if column.accepts_booleans and isinstance(value, bool):
         return int(value)
     return int(value) if column.kind == "integer" else value

@@ -7,11 +7,13 @@ from typing import TypeAlias, get_args
 
 from ..errors import ConfigurationError
 from .columns import Column, Kind, Level
+from .images import ImageSpec
 
 __all__ = ["ColumnSpec", "create_column", "override_column"]
 
-ColumnSpec: TypeAlias = type | str | Sequence[Level] | Column
-"""A type (``float``, ``int``, ``bool``, ``str``, ``datetime.datetime``), the name of a kind, a list of levels, or a `Column`."""
+ColumnSpec: TypeAlias = type | str | Sequence[Level] | ImageSpec | Column
+"""A type (``float``, ``int``, ``bool``, ``str``, ``datetime.datetime``), the name of a kind, a list of levels, an
+`ImageSpec`, or a `Column`."""
 
 _KINDS: dict[type, Kind] = {
     float: "number",
@@ -30,6 +32,8 @@ def create_column(name: str, spec: ColumnSpec) -> Column:
     """
     if isinstance(spec, Column):
         return replace(spec, name=name)
+    if isinstance(spec, ImageSpec):
+        return Column(name, "image", image=spec)
     if isinstance(spec, str) and spec in get_args(Kind):
         return Column(name, spec)  # type: ignore[arg-type]
     if isinstance(spec, type) and spec in _KINDS:
@@ -41,7 +45,7 @@ def create_column(name: str, spec: ColumnSpec) -> Column:
             return Column(name, kind, tuple(spec))
     raise ConfigurationError(
         f"column {name!r} must be one of {', '.join(type_.__name__ for type_ in _KINDS)}, the name of a kind"
-        f" ({', '.join(get_args(Kind))}), a list of values of one type, or a Column (got {spec!r})"
+        f" ({', '.join(get_args(Kind))}), a list of values of one type, an ImageSpec, or a Column (got {spec!r})"
     )
 
 

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import ConfigurationError
 from .datetimes import Resolution, find_zone, parse_datetime
+from .images import EXAMPLE_IMAGE, ImageSpec, create_image_spec
+from .tensors import is_shape, parse_tensor, tensor_rule
 
 __all__ = ["EXACT", "Column", "Kind", "Level"]
 
-Kind: TypeAlias = Literal["number", "integer", "boolean", "text", "datetime", "any"]
+Kind: TypeAlias = Literal["number", "integer", "boolean", "text", "datetime", "any", "image", "tensor"]
 Level: TypeAlias = str | int | float | bool
 
 EXACT = 2**53
@@ -27,6 +30,7 @@ _KIND_NAMES = {
     "boolean": "true or false",
     "text": "text",
     "any": "a single value",
+    "image": "an image as base64 text or a data URL",
 }
 
 _EXAMPLES: dict[str, tuple[Level, ...]] = {
@@ -36,6 +40,8 @@ _EXAMPLES: dict[str, tuple[Level, ...]] = {
     "text": ("text", "a"),
     "datetime": ("2024-01-06T10:00:00", "2024-01-06T10:00:00+01:00"),
     "any": (0,),
+    "image": (EXAMPLE_IMAGE,),
+    "tensor": (),
 }
 
 
@@ -46,7 +52,8 @@ class Column:
     Args:
         name: Column name, spelled as in the model and in requests.
         kind: ``number`` (includes whole numbers), ``integer``, ``boolean``, ``text``, ``datetime`` (ISO
-            8601), or ``any`` for a number, a boolean or a text.
+            8601), ``any`` for a number, a boolean or a text, ``image`` (base64 text or a data URL), or
+            ``tensor`` (nested arrays of numbers).
         levels: Allowed values, or None for any. Every level must satisfy the other options.
         required: Whether the caller must send the column. If it is optional and missing, its value is
             *default*, or null.
@@ -65,6 +72,8 @@ class Column:
             The caller must send a UTC offset. If None, the datetime has no time zone.
         resolution: Resolution of the datetimes in the training data, ``s``, ``ms``, ``us`` or ``ns``; None
             for the default of the installed pandas.
+        image: How an image becomes an array. Required for the kind ``image``.
+        shape: Shape of a tensor. Required for the kind ``tensor``.
 
     Raises:
         ConfigurationError: An option is invalid or does not apply to the kind.
@@ -87,6 +96,8 @@ class Column:
     accepts_booleans: bool = field(default=False, compare=False)
     timezone: str | None = None
     resolution: Resolution | None = None
+    image: ImageSpec | None = None
+    shape: tuple[int, ...] | None = None
     _known: frozenset[tuple[bool, Level]] = field(default=frozenset(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -100,6 +111,7 @@ class Column:
         self._check_bounds()
         self._check_text()
         self._check_datetime()
+        self._check_array()
         if self.levels is not None:
             self._check_levels(self.levels)
         if self.default is not None:
@@ -194,6 +206,26 @@ class Column:
         if self.kind == "datetime" and isinstance(self.default, datetime.date):
             object.__setattr__(self, "default", self.default.isoformat())
 
+    def _check_array(self) -> None:
+        if isinstance(self.image, dict):  # from a schema file
+            object.__setattr__(self, "image", create_image_spec(self.image))
+        if self.kind == "image" and not isinstance(self.image, ImageSpec):
+            self._reject("image", self.image, "an ImageSpec for the kind image")
+        if self.kind == "tensor" and not is_shape(self.shape):
+            self._reject("shape", self.shape, "a tuple of whole numbers above 0 for the kind tensor")
+        for option, kind in (("image", "image"), ("shape", "tensor")):
+            if self.kind != kind and getattr(self, option) is not None:
+                self._reject(option, getattr(self, option), f"left out for the kind {self.kind}")
+        if self.is_array:
+            for option, usual in (
+                ("levels", None),
+                ("default", None),
+                ("nullable", False),
+                ("required", True),
+            ):
+                if getattr(self, option) is not usual:
+                    self._reject(option, getattr(self, option), f"left out for the kind {self.kind}")
+
     def _reject(self, option: str, value: object, accepted: str) -> None:
         raise ConfigurationError(f"column {self.name!r}: {option} must be {accepted} (got {value!r})")
 
@@ -203,8 +235,21 @@ class Column:
         return self.kind in ("number", "integer", "boolean")
 
     @property
-    def example(self) -> Level | None:
+    def is_array(self) -> bool:
+        """Whether each value is an array: an image or a tensor."""
+        return self.kind in ("image", "tensor")
+
+    @property
+    def array_shape(self) -> tuple[int, ...]:
+        """Shape of the array of each value, of an image or a tensor; ``()`` for other kinds."""
+        return self.image.shape if self.image is not None else self.shape or ()
+
+    @property
+    def example(self) -> "Level | list[Any] | None":
         """Example value: the typical value if there is one, else another allowed value, or None."""
+        if self.kind == "tensor":
+            zeros: list[Any] = np.zeros(self.array_shape).tolist()
+            return zeros
         usual = [self.typical_value, self.default, *(self.levels or ()), *_EXAMPLES[self.kind]]
         bounds = [math.ceil(bound) for bound in (self.minimum, self.maximum) if bound is not None]
         candidates = [*usual, *bounds, self.minimum, self.maximum]
@@ -232,6 +277,8 @@ class Column:
             return f"must be one of {shown}" + (f" and {more} more" if more > 0 else "")
         if self.kind == "datetime":
             return self._datetime_rule
+        if self.kind == "tensor":
+            return tensor_rule(self.array_shape)
         return f"must be {_KIND_NAMES[self.kind]}{self._describe_bounds()}{self._describe_text()}"
 
     @property
@@ -262,6 +309,12 @@ class Column:
             return isinstance(value, str)
         if self.kind == "datetime":
             return self.parse_datetime(value) is not None
+        if self.is_array:
+            try:
+                self.parse_array(value)
+            except ValueError:
+                return False
+            return True
         if isinstance(value, bool):
             # bool is a subclass of int, but callers do not send true for a declared number.
             return self.kind in ("boolean", "any") or self.accepts_booleans
@@ -282,6 +335,20 @@ class Column:
             return None
         return parse_datetime(text, with_offset=self.timezone is not None, resolution=self.resolution)
 
+    def parse_array(self, value: object) -> npt.NDArray[Any]:
+        """Convert a value of an image or tensor column to an array of `array_shape`.
+
+        Raises:
+            ValueError: *value* is not such an image or tensor. The message is the rule that it breaks.
+        """
+        if self.image is None:
+            return parse_tensor(value, self.array_shape)
+        if isinstance(value, np.ndarray) and value.shape == self.image.shape:
+            return value  # parsed already
+        if not isinstance(value, str | bytes):
+            raise ValueError(self.rule)
+        return self.image.read(value)
+
     def allows(self, value: object, *, any_level: bool = False) -> bool:
         """Return whether the column allows *value*: its kind, levels, bounds, length and pattern.
 
@@ -297,6 +364,8 @@ class Column:
 
     def _is_within_limits(self, value: object) -> bool:
         """Return whether *value*, of the column's kind, satisfies bounds, length and pattern."""
+        if self.is_array:
+            return True
         if isinstance(value, str):
             fits = self.max_length is None or len(value) <= self.max_length
             return fits and (self.pattern is None or re.search(self.pattern, value) is not None)

@@ -181,8 +181,13 @@ class _NumericRules:
 
 
 def _parse_texts(column: Column, cells: list[str], nulls: frozenset[str]) -> list[Any] | None:
-    """Return the values of *cells*, with None for *nulls*. Return only None if *column* forbids a value."""
+    """Return the values of *cells*, with None for *nulls*.
+
+    Return only None if *column* forbids a value, or is one of images or tensors.
+    """
     distinct = set(cells)
+    if column.is_array:
+        return None
     if not column.nullable and not nulls.isdisjoint(distinct):
         return None
     values: dict[str, Any] = {cell: parse_text(column, cell) for cell in distinct - nulls}

@@ -52,7 +52,7 @@ class Decoder:
         self._defaults = [coerce_to_kind(column, column.default) for column in ordered]
         self._datetimes = [(i, column) for i, column in enumerate(ordered) if column.kind == "datetime"]
         self._optional = not all(column.required for column in columns)
-        # `validate_rows` handles what msgspec cannot: float and boolean levels, escaped names.
+        # `validate_rows` handles what msgspec cannot: float and boolean levels, escaped names, arrays.
         self._typed = all(map(_is_supported, columns))
         row = _row_type(ordered) if self._typed else object
         self._row: msgspec.json.Decoder[Any] = msgspec.json.Decoder(row)
@@ -200,7 +200,7 @@ def _row_type(columns: Sequence[Column]) -> Any:
 
 def _is_supported(column: Column) -> bool:
     unescaped = msgspec.json.encode(column.name) == b'"%s"' % column.name.encode("utf-8", "replace")
-    return unescaped and (column.levels is None or column.kind in ("text", "integer"))
+    return unescaped and not column.is_array and (column.levels is None or column.kind in ("text", "integer"))
 
 
 def _field(index: int, column: Column) -> Any:

@@ -13,6 +13,7 @@ _TYPES = {
     "text": ["string"],
     "datetime": ["string"],
     "any": ["number", "string", "boolean"],
+    "image": ["string"],
 }
 _KEYWORDS = {
     "levels": "enum",
@@ -30,9 +31,15 @@ def to_json_schema(column: Column, *, any_level: bool = False) -> dict[str, Any]
         column: Column to describe.
         any_level: Whether to allow values that are not among the levels, as in `Column.allows`.
     """
+    if column.kind == "tensor":
+        schema = _nested_arrays(column.array_shape)
+        return schema | ({"description": column.description} if column.description else {})
     schema = {"type": list(_TYPES[column.kind])} | _constraint_keywords(column, any_level)
     if column.kind == "datetime":
         schema["format"] = "date-time"
+    if column.kind == "image":
+        schema["contentEncoding"] = "base64"
+        schema["contentMediaType"] = "image/*"
     if column.nullable:
         schema["type"].append("null")
         if "enum" in schema:
@@ -56,3 +63,10 @@ def _constraint_keywords(column: Column, any_level: bool) -> dict[str, Any]:
         constraints["minimum"] = max(-EXACT, constraints.get("minimum", -EXACT))
         constraints["maximum"] = min(EXACT, constraints.get("maximum", EXACT))
     return {keyword: constraints[option] for option, keyword in _KEYWORDS.items() if option in constraints}
+
+
+def _nested_arrays(shape: tuple[int, ...]) -> dict[str, Any]:
+    if not shape:
+        return {"type": "number"}
+    length = shape[0]
+    return {"type": "array", "minItems": length, "maxItems": length, "items": _nested_arrays(shape[1:])}

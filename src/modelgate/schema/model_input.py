@@ -1,6 +1,7 @@
 """Conversion of tables to the input of a fitted model."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import chain
 from typing import Any, get_args
 
 import numpy as np
@@ -9,6 +10,7 @@ from ..errors import ConfigurationError
 from .columns import Column
 from .dtype_key import DtypeKey, array_dtype, dtype_key
 from .introspection.boosting import categorical_columns, match_categories
+from .introspection.classes import target_models
 from .introspection.column_paths import has_placeholders, last_step_names, renames_columns, stored_names
 from .introspection.infer_columns import find_none_columns, infer_columns
 from .introspection.input_form import InputForm, possible_forms
@@ -210,6 +212,10 @@ def column_labels(model: Any, known: Collection[str]) -> list[str] | None:
         model: Fitted estimator.
         known: Column names of the schema or the training data. The result may contain other names.
     """
+    parts = target_models(model)
+    if parts is not None:
+        labels = [column_labels(part, known) for part in parts.values()]
+        return None if None in labels else list(dict.fromkeys(chain.from_iterable(filter(None, labels))))
     names = stored_names(model)
     if names is None:
         # If the last step was fitted on a DataFrame with the schema's names, so was the first one.

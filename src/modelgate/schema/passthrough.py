@@ -6,14 +6,14 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ..errors import InvalidInput, UnknownColumns
-from .coerce import JSON_NUMBER
+from .coerce import JSON_NUMBER, to_json_value
 from .csv_decoder import CSV, iter_records
 from .split_rows import SplitRows
 
-__all__ = ["first_value", "read_passthrough_columns"]
+__all__ = ["first_value", "read_passthrough_columns", "read_sent_values"]
 
 MAX_VALUES = 2_000_000
-"""Maximum number of passthrough values per request, as one takes about 20 times its size in the body."""
+"""Maximum number of values returned per request, as one takes about 20 times its size in the body."""
 
 _ROWS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _ROW = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -37,11 +37,70 @@ def read_passthrough_columns(rows: object, names: Sequence[str] | None) -> _Valu
         UnknownColumns: Some of the columns were not sent.
         InvalidInput: There are more than `MAX_VALUES` values.
     """
-    header, values = _open_csv(rows) if isinstance(rows, CSV) else _open_rows(_to_raw_rows(rows))
+    header, values = _open(rows)
     unknown = [name for name in dict.fromkeys(names or ()) if name not in header]
     if unknown:
         raise UnknownColumns(unknown)
     return values(header if names is None else names)
+
+
+def read_sent_values(rows: object, names: Sequence[str]) -> dict[str, list[Any]]:
+    """Return the values of some columns of a schema as they were sent, without columns that were not sent.
+
+    Args:
+        rows: Rows that the schema has already validated, in any form.
+        names: Names of all columns of the schema, in their order.
+
+    Returns:
+        Values by column name: raw JSON as in `read_passthrough_columns`, or Python values for rows that were
+        mappings. Empty for rows in other forms, which have no values other than the validated ones.
+
+    Raises:
+        InvalidInput: There are more than `MAX_VALUES` values.
+    """
+    if isinstance(rows, SplitRows) and rows.columns is None:
+        rows = SplitRows(names, rows.data)
+    if isinstance(rows, CSV | SplitRows | bytes | msgspec.Raw):
+        header, values = _open(rows)
+        return dict(values([name for name in names if name in header]))
+    records = [rows] if isinstance(rows, Mapping) else rows
+    if not isinstance(records, list | tuple) or not all(isinstance(row, Mapping) for row in records):
+        return {}
+    sent = [name for name in names if any(name in row for row in records)]
+    return {name: [to_json_value(row.get(name)) for row in records] for name in sent}
+
+
+def read_sent_rows(rows: object, names: Sequence[str], indices: Sequence[int]) -> Sequence[Mapping[str, Any]]:
+    """Return some rows as they were sent: values by column name, some of them as raw JSON.
+
+    Rows in a form without names and types of its own, such as an array or a DataFrame, are empty.
+
+    Args:
+        rows: Rows that the schema has already validated, in any form.
+        names: Names of all columns of the schema, in their order.
+        indices: Indices of the rows, in ascending order.
+    """
+    if isinstance(rows, bytes | msgspec.Raw):
+        records: Sequence[Mapping[str, Any]] = _to_raw_rows(rows)
+    elif isinstance(rows, CSV):
+        return _read_csv_rows(rows, indices)
+    elif isinstance(rows, SplitRows):
+        records = SplitRows(names if rows.columns is None else rows.columns, rows.data).records(())
+    else:
+        records = [rows] if isinstance(rows, Mapping) else rows  # type: ignore[assignment]
+        if not isinstance(records, list | tuple) or not all(isinstance(row, Mapping) for row in records):
+            return [{} for _ in indices]
+    return [records[index] for index in indices]
+
+
+def _read_csv_rows(rows: CSV, indices: Sequence[int]) -> list[dict[str, msgspec.Raw]]:
+    lines = iter_records(CSV(rows.raw.rstrip(b"\r\n"), rows.header))
+    header, selected = next(lines), set(indices)
+    return [
+        {name: _cell_to_json(text) for name, text in zip(header, row, strict=True)}
+        for index, row in enumerate(lines)
+        if index in selected
+    ]
 
 
 def first_value(rows: Any, name: str) -> str | float | None:
@@ -74,6 +133,10 @@ def _first_row(rows: Any) -> Mapping[str, Any]:
         return decoded
     first: Mapping[str, Any] = rows if isinstance(rows, Mapping) else rows[0]
     return first
+
+
+def _open(rows: Any) -> _Source:
+    return _open_csv(rows) if isinstance(rows, CSV) else _open_rows(_to_raw_rows(rows))
 
 
 def _open_csv(rows: CSV) -> _Source:
@@ -122,6 +185,6 @@ def _open_rows(rows: Sequence[dict[str, msgspec.Raw]]) -> _Source:
 def _check_value_count(count: int) -> None:
     if count > MAX_VALUES:
         raise InvalidInput(
-            f"The passthrough columns have more than {MAX_VALUES} values: request fewer columns,"
+            f"The response would repeat more than {MAX_VALUES} values of the request: request fewer columns,"
             " or send fewer rows"
         )

@@ -48,7 +48,12 @@ def validate_rows(
             raise MalformedBody(f"Row {index} is not an object of column names and values")
     rows = _use_column_names(columns, rows)  # type: ignore[arg-type]
     report, warnings = ValidationReport(), list[str]()
-    values = [_ColumnReader(column, options, text=text).read(rows, report, warnings) for column in columns]
+    values = [
+        _read_arrays(column, rows, report)
+        if column.is_array
+        else _ColumnReader(column, options, text=text).read(rows, report, warnings)
+        for column in columns
+    ]
     if report.missing or options.extra_columns == "forbid":
         names = {column.name for column in columns}
         extra = list(dict.fromkeys(name for row in rows for name in row if name not in names))
@@ -149,6 +154,22 @@ class _ColumnReader:
         if unknown and self._unknown_levels == "warn":
             warnings.append(f"{column.name} has values the model was not trained with")
         return values
+
+
+def _read_arrays(
+    column: Column, rows: Sequence[Mapping[str, Any]], report: ValidationReport
+) -> Sequence[Any]:
+    """Return the images or tensors of *column* in *rows*. Add errors to *report*."""
+    if not all(column.name in row for row in rows):
+        report.add_missing(column, rows)
+        return ()
+    arrays = list[Any]()
+    for index, value in enumerate(row[column.name] for row in rows):
+        try:
+            arrays.append(column.parse_array(value))
+        except ValueError as error:
+            report.add(column, "must not be null" if value is None else str(error), index, value)
+    return arrays
 
 
 def _build_table(

@@ -12,7 +12,7 @@ from ..errors import ConfigurationError, InvalidInput
 from ..spelling import closest_match
 from .coerce import to_json_value
 from .column_spec import ColumnSpec, create_column, override_column
-from .columns import Column, Level
+from .columns import Column
 from .csv_decoder import CSV, ROWS, CSVDecoder
 from .introspection import infer_from_sample, read_mlflow_signature, read_pandera_schema
 from .introspection.infer_columns import infer_columns
@@ -36,6 +36,9 @@ class Schema:
         columns: Columns, in the order the model was trained with.
         options: Options of the schema as a whole; see `with_options`.
 
+    Attributes:
+        has_images: Whether there is an image column. Decoding images takes too long for an event loop.
+
     Raises:
         ConfigurationError: There are no columns, or two have the same name.
     """
@@ -52,8 +55,10 @@ class Schema:
             duplicate = next(name for name in names if names.count(name) > 1)
             raise ConfigurationError(f"columns must have different names (got {duplicate!r} twice)")
         self.options = options
+        self.has_images = any(column.kind == "image" for column in self.columns)
         self._decoder = Decoder(self.columns, options)
         self._csv = CSVDecoder(self.columns, options)
+        self._columns_alone: dict[str, Schema] = {}
 
     @classmethod
     def of(cls, **columns: ColumnSpec) -> "Schema":
@@ -61,7 +66,8 @@ class Schema:
 
         Args:
             columns: Each column by name: ``float``, ``int``, ``bool``, ``str``, ``datetime.datetime``, the
-                name of a kind such as ``"boolean"``, a list of the allowed values, or a `Column`.
+                name of a kind such as ``"boolean"``, a list of the allowed values, an `ImageSpec`, or a
+                `Column`.
 
         Raises:
             ConfigurationError: The value of a column is none of these.
@@ -208,7 +214,7 @@ class Schema:
         return tuple(column.name for column in self.columns)
 
     @property
-    def example(self) -> dict[str, Level | None]:
+    def example(self) -> dict[str, Any]:
         """Example row: for each column name, a value that the column allows."""
         return {column.name: column.example for column in self.columns}
 
@@ -243,14 +249,28 @@ class Schema:
             return self._csv(rows, max_rows)
         if isinstance(rows, SplitRows):
             check_row_count(rows.data, max_rows)
-            return self._decoder.convert_records(rows.records(self.names))
+            split = rows.records(self.names)
+            if split:
+                return self._decoder.convert_records(split)
+            # Without rows, check the column names alone, as for a CSV header.
+            return self._csv.read_header(list(rows.resolve_columns(self.names)))
         records = self._records(rows)
         columns: Any = rows if isinstance(rows, Mapping) else getattr(rows, "columns", None)
         if not records and columns is not None:
-            # Without rows, check the column names alone, as for a CSV header.
             return self._csv.read_header([str(name) for name in columns])
         check_row_count(records, max_rows)
         return validate_rows(self.columns, records, self.options)
+
+    def read_column(self, column: Column, values: Sequence[object]) -> Table:
+        """Validate JSON *values* of one *column* of the schema, and return them as a table of this column.
+
+        Raises:
+            InvalidValues: A value breaks a rule of the column. The error has its index in *values*.
+        """
+        alone = self._columns_alone.get(column.name)
+        if alone is None:
+            alone = self._columns_alone[column.name] = Schema([column], self.options)
+        return alone.read(msgspec.json.encode([{column.name: value} for value in values]))
 
     def iter_csv(self, raw: bytes | CSV, rows: int = ROWS) -> Iterator[Table]:
         """Validate CSV that is too large for a single table, and iterate over it in parts.

@@ -9,16 +9,15 @@ In TOML the options of the schema come first, followed by one ``[[column]]`` tab
     minimum = 18
 """
 
-import json
-import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..codecs.config_file import config_errors, read_config, write_config
 from ..errors import ConfigurationError
 from .columns import Column
+from .images import ImageSpec
 from .schema_options import SchemaOptions
 
 __all__ = ["parse", "plain", "read_file", "write_file"]
@@ -53,8 +52,16 @@ def _column_table(column: Column) -> dict[str, Any]:
         value = getattr(column, option.name)
         implied = key == "required" and column.default is not None
         if value != option.default and not implied:
-            table[key] = list(value) if isinstance(value, tuple) else value
+            table[key] = _plain_value(value)
     return table
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, ImageSpec):
+        options = {option.name: getattr(value, option.name) for option in fields(value)}
+        changed = {option.name for option in fields(value) if options[option.name] != option.default}
+        return {name: _plain_value(options[name]) for name in options if name in changed}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def parse(content: Mapping[str, Any]) -> tuple[list[Column], SchemaOptions]:
@@ -103,15 +110,9 @@ def read_file(path: str | Path) -> tuple[list[Column], SchemaOptions]:
     Raises:
         ConfigurationError: The file cannot be read. The message says where the error is.
     """
-    path = Path(path)
-    reader = _READERS.get(path.suffix)
-    if reader is None:
-        raise ConfigurationError(f"schema must be a file ending in .toml or .json (got {str(path)!r})")
-    try:
-        content = reader(path.read_text("utf-8"))
-        return parse(content if isinstance(content, dict) else {})
-    except (ConfigurationError, OSError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"schema={str(path)!r}: {error}") from None
+    content = read_config("schema", path)
+    with config_errors("schema", path):
+        return parse(content)
 
 
 def write_file(path: str | Path, columns: Sequence[Column], options: SchemaOptions) -> None:
@@ -120,42 +121,4 @@ def write_file(path: str | Path, columns: Sequence[Column], options: SchemaOptio
     Raises:
         ConfigurationError: *path* has a different ending, or cannot be written.
     """
-    path = Path(path)
-    if path.suffix not in _READERS:
-        raise ConfigurationError(f"schema must be a file ending in .toml or .json (got {str(path)!r})")
-    content = plain(columns, options)
-    text = json.dumps(content, indent=2, ensure_ascii=False) if path.suffix == ".json" else _to_toml(content)
-    temporary = path.with_name(path.name + ".new")
-    try:
-        encoded = (text.rstrip() + "\n").encode()
-        temporary.write_bytes(encoded)
-        temporary.replace(path)
-    except (OSError, UnicodeError) as error:
-        raise ConfigurationError(f"schema={str(path)!r}: {error}") from None
-
-
-def _object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({key for key, _ in pairs}) != len(pairs):
-        raise ConfigurationError(
-            "keys of an object must be different (got the same key twice): remove one of them"
-        )
-    return dict(pairs)
-
-
-_READERS: dict[str, Callable[[str], Any]] = {
-    ".toml": tomllib.loads,
-    ".json": partial(json.loads, object_pairs_hook=_object_of_pairs),
-}
-
-
-def _to_toml(content: Mapping[str, Any]) -> str:
-    tables = ["\n".join(f"{key} = {_toml_value(value)}" for key, value in content.items() if key != "column")]
-    for column in content["column"]:
-        lines = [f"{key} = {_toml_value(value)}" for key, value in column.items()]
-        tables.append("\n".join(["[[column]]", *lines]))
-    return "\n\n".join(table for table in tables if table)
-
-
-def _toml_value(value: Any) -> str:
-    # JSON text, numbers, booleans and lists are valid TOML, except for the control character DEL.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    write_config("schema", path, plain(columns, options))

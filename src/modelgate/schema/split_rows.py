@@ -26,6 +26,14 @@ class SplitRows:
     def __len__(self) -> int:
         return len(self.data)
 
+    def resolve_columns(self, names: Sequence[str]) -> Sequence[str]:
+        """Return the column names of the rows.
+
+        Args:
+            names: Column names of the schema.
+        """
+        return names if self.columns is None else self.columns
+
     def records(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """Return each row as a dictionary by column name.
 
@@ -35,7 +43,7 @@ class SplitRows:
         Raises:
             InvalidInput: A row has too many or too few values, or two columns have the same name.
         """
-        columns = names if self.columns is None else self.columns
+        columns = self.resolve_columns(names)
         duplicates = [name for name, count in Counter(columns).items() if count > 1]
         if duplicates:
             raise InvalidInput(f"Column {duplicates[0][:SHOWN_TEXT]!r} is named twice: name it once")

@@ -28,8 +28,8 @@ class Table:
         columns: Columns of the schema.
         numbers: float64 array of shape (rows, numeric columns), for the columns of kind ``number``,
             ``integer`` and ``boolean``, in their order. Null is NaN.
-        texts: One sequence for each other column, in their order, of texts, datetime64 or any values. Null is
-            None.
+        texts: One sequence for each other column, in their order, of texts, datetime64, arrays or any values.
+            Null is None.
         warnings: Warnings to return to the caller.
     """
 
@@ -66,8 +66,11 @@ class Table:
         * ``integer``, ``boolean``: int64 and bool. If there are nulls, float64; null is NaN.
         * ``datetime``: datetime64, in UTC if the column has a time zone; null is NaT.
         * ``text``, ``any``: object; null is None.
+        * ``image``, ``tensor``: an array of one more dimension than `Column.array_shape`, the rows first.
         """
         column, index = self._locate()[name]
+        if column.is_array:
+            return np.array(self.texts[index]).reshape(-1, *column.array_shape)
         if column.kind == "datetime":
             return np.array(self.texts[index], dtype=f"datetime64[{column.resolution or 'us'}]")
         if not column.numeric:
@@ -76,6 +79,11 @@ class Table:
         if column.kind == "number" or np.isnan(values).any():
             return values
         return values.astype(np.int64 if column.kind == "integer" else np.bool_)
+
+    def stored(self, name: str) -> Sequence[Any] | npt.NDArray[np.float64]:
+        """Return the values of the column *name* as they are stored, see *numbers* and *texts*."""
+        column, index = self._locate()[name]
+        return self.numbers[:, index] if column.numeric else self.texts[index]
 
     def _locate(self) -> dict[str, tuple[Column, int]]:
         """Return each column by name, with its index in *numbers* or *texts*."""
@@ -96,6 +104,21 @@ class Table:
         texts = [list(chain.from_iterable(parts)) for parts in zip(*(t.texts for t in tables), strict=True)]
         return cls(first._columns, np.concatenate([table.numbers for table in tables]), texts)
 
+    def cross(self, values: "Table") -> "Table":
+        """Return a table with all rows for each row of *values*, which replaces the values of its columns.
+
+        The first rows are those for the first row of *values*.
+        """
+        numbers = np.tile(self.numbers, (len(values), 1))
+        texts = [list(cells) * len(values) for cells in self.texts]
+        for name, (column, source) in values._locate().items():
+            index = self._locate()[name][1]
+            if column.numeric:
+                numbers[:, index] = np.repeat(values.numbers[:, source], len(self))
+            else:
+                texts[index] = [cell for cell in values.texts[source] for _ in range(len(self))]
+        return Table(self._columns, numbers, texts)
+
     def slice(self, start: int, stop: int) -> "Table":
         """Return the rows from *start* up to *stop*, without warnings."""
         texts = [cells[start:stop] for cells in self.texts]
@@ -105,6 +128,12 @@ class Table:
         """Return the rows for which the mask *rows* is True, without warnings."""
         texts = [list(compress(cells, rows)) for cells in self.texts]
         return Table(self._columns, self.numbers[rows], texts)
+
+    def without(self, name: str) -> "Table":
+        """Return the rows without the column *name*, which must be one of numbers, and without warnings."""
+        index = self._locate()[name][1]
+        columns = [column for column in self._columns if column.name != name]
+        return Table(columns, np.delete(self.numbers, index, axis=1), self.texts)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows as dictionaries of plain Python values. Null is None.
@@ -126,10 +155,14 @@ class Table:
     def to_array(self) -> npt.NDArray[Any]:
         """Return a new array of shape (rows, columns), in the order of the schema.
 
-        Its dtype is float64, or object if there are columns of text or datetimes.
+        An image or a tensor has as many columns as elements, in row-major order. The dtype is float64, or
+        object if there are columns of text or datetimes; images alone keep the dtype of `ImageSpec.read`.
         """
         if not self.texts:
             return self.numbers.copy()
+        if all(column.numeric or column.is_array for column in self._columns):
+            blocks = [np.reshape(self[column.name], (len(self), -1)) for column in self._columns]
+            return np.concatenate(blocks, axis=1)
         array = np.empty((len(self), len(self._columns)), dtype=object)
         for index, column in enumerate(self._columns):
             array[:, index] = self._to_list(column) if column.kind == "datetime" else self[column.name]
@@ -151,6 +184,9 @@ class Table:
         for column in self._columns:
             if column.kind == "datetime":
                 columns[column.name] = _to_series(column, self[column.name])
+                continue
+            if column.is_array:
+                columns[column.name] = pandas.Series(list(self[column.name]), dtype=object)
                 continue
             values = np.array(self[column.name])
             if not column.numeric and column.name not in none:

@@ -12,7 +12,8 @@ from .coerce import parse_text
 from .columns import Column
 from .introspection import infer_from_values
 from .introspection.boosting import stored_categories
-from .introspection.infer_columns import infer_columns
+from .introspection.classes import target_models
+from .introspection.infer_columns import infer_columns, merge_columns
 from .model_input import column_labels
 from .names import find_labels
 
@@ -34,6 +35,9 @@ def infer_columns_with_training(model: Any, X: Any) -> list[Column]:  # noqa: N8
         ConfigurationError: The columns cannot be inferred (see `infer_columns`), or a column of *X* has
             values that JSON cannot represent.
     """
+    parts = target_models(model)
+    if parts is not None:
+        return merge_columns(infer_columns_with_training(part, X) for part in parts.values())
     columns = infer_columns(model)
     if isinstance(X, np.ndarray):
         if X.shape[1] != len(columns):

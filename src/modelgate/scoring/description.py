@@ -25,6 +25,7 @@ class Description:
         endpoint: Additional path of the deployment, see `Deployment`; None if it has no such path.
         time_series: Columns and windows of a forecaster; None for other models.
         example: Rows that a forecaster can score; None for other models, and while it is not in memory.
+        explains: Whether the deployment explains its predictions.
     """
 
     name: str
@@ -36,3 +37,4 @@ class Description:
     endpoint: str | None = None
     time_series: TimeSeriesSpec | None = None
     example: Sequence[Mapping[str, Any]] | None = None
+    explains: bool = False

@@ -24,7 +24,10 @@ def forecast(query: Query) -> Flow[Prediction]:
     forecaster = query.predictor.forecaster
     if forecaster is None:
         raise InvalidInput("Time series predictions are not available for this deployment")
-    read = partial(read_request, query.table, forecaster, query.forecast or ForecastOptions())
+    if query.layer is not None:
+        raise InvalidInput("Response curves are not available for a deployment that predicts time series")
+    options = query.forecast or ForecastOptions()
+    read = partial(read_request, query.table, forecaster, options, query.intervals)
     try:
         request = (yield from run(read)) if is_large(query.rows) else read()
     except InvalidInput as error:

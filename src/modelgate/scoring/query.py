@@ -5,10 +5,11 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from ..flow import Flow
+from ..explanations import Explain
+from ..flow import Flow, Handler
 from ..flow.timing import Timing
 from ..forecasting import ForecastOptions
-from ..inference import Predictor
+from ..inference import Prediction, Predictor
 from ..schema import Table
 
 __all__ = ["Query", "RowCheck"]
@@ -33,9 +34,13 @@ class Query(msgspec.Struct, eq=False):
         decimals: Number of decimals to which the service that defined the wire format rounds predictions;
             None for no rounding.
         passthrough_columns: Columns to echo back; ``"all"`` for all columns, None for none.
+        explain: Explanations to return with the predictions; None for none.
+        adjusted: Whether to return predictions for one unit of exposure too, see `Exposure`.
         on_rows: Checks that are called with the number of validated rows, and may reject the query.
         timing: Timing of the phases of the request; None if it is not measured.
         forecast: Options of forecasts; None if the request has none.
+        layer: Scoring layer for this query alone, which runs once the model is loaded; None for none.
+        intervals: Levels in percent of prediction intervals to add to predicted numbers.
         load_timeout: Number of seconds to wait for a model that is being loaded, see `ModelCache.get`.
     """
 
@@ -48,9 +53,13 @@ class Query(msgspec.Struct, eq=False):
     max_rows: int | None = 10_000
     decimals: int | None = None
     passthrough_columns: Sequence[str] | Literal["all"] | None = None
+    explain: Explain | None = None
     on_rows: Sequence[RowCheck] = ()
     version: str | None = None
     caller: str | None = None
     timing: Timing | None = None
     load_timeout: float | None = None
     forecast: ForecastOptions | None = None
+    intervals: Sequence[float] = ()
+    adjusted: bool = False
+    layer: "Callable[[Query, Handler[Query, Prediction]], Flow[Prediction]] | None" = None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import ExplanationsUnavailable
 from ..flow import Flow, Layer, drive, stack
 from ..flow.timing import Timing
 from ..inference import Prediction
@@ -12,6 +13,7 @@ from ..inference.predictor import Predictor
 from ..schema import Schema
 from ..schema.model_input import InputForm
 from .forecast import forecast
+from .layers.intervals import add_intervals
 from .layers.rounding import Round
 from .layers.validate import Validate
 from .query import Query
@@ -49,8 +51,16 @@ def score(
 
 
 def predict(query: Query) -> Flow[Prediction]:
-    """Score the table of *query*, and apply `Predictor.decision`. This is the innermost scoring handler."""
+    """Score the table of *query*, and apply `Predictor.decision`. This is the innermost scoring handler.
+
+    If the query requests intervals, they are added.
+
+    Raises:
+        ExplanationsUnavailable: The query asks for explanations, which the deployment does not provide.
+    """
     assert query.predictor is not None and query.table is not None
+    if query.explain is not None and query.predictor.explainer is None:
+        raise ExplanationsUnavailable
     if query.predictor.forecaster is None and query.forecast is None:
         flow = query.predictor.predict(query.table)
     else:
@@ -58,7 +68,10 @@ def predict(query: Query) -> Flow[Prediction]:
     if query.timing is not None:
         flow = _measure(flow, query.timing)
     rule = query.predictor.decision
-    return flow if rule is None else _apply_rule(flow, rule)
+    flow = flow if rule is None else _apply_rule(flow, rule)
+    if not query.intervals or query.predictor.forecaster is not None:
+        return flow
+    return add_intervals(flow, query)
 
 
 def _measure(flow: Flow[Prediction], timing: Timing) -> Flow[Prediction]:

@@ -32,13 +32,24 @@ from .base import (
     Plan,
     PlanOutput,
     PredictFn,
+    ReadFn,
     Unplannable,
     plan_predictor,
+    plan_transformer,
 )
 from .onnx import OnnxPlan, build_onnx_plan
 from .verify import verify
 
-__all__ = ["OnnxPlan", "Plan", "PlanOutput", "PredictFn", "build_onnx_plan", "build_plan", "force_single_job"]
+__all__ = [
+    "OnnxPlan",
+    "Plan",
+    "PlanOutput",
+    "PredictFn",
+    "build_onnx_plan",
+    "build_plan",
+    "build_transform",
+    "force_single_job",
+]
 
 # Importing a module registers its plans.
 _FAMILIES = (
@@ -54,7 +65,7 @@ _FAMILIES = (
     trees,
 )
 
-_VERSIONS = ("1.6", "1.7", "1.8", "1.9")
+_VERSIONS = ("1.3", "1.4", "1.5", "1.6", "1.7", "1.8", "1.9")
 
 
 def build_plan(model: Any, schema: Schema, reference: PredictFn, sample: Table | None = None) -> Plan | str:
@@ -71,6 +82,8 @@ def build_plan(model: Any, schema: Schema, reference: PredictFn, sample: Table |
     orders: tuple[MemoryOrder, MemoryOrder] = ("C", "F") if _is_block(model, schema) else ("F", "C")
     try:
         _check_version(model)
+        if any(column.is_array for column in schema):
+            raise Unplannable("images and tensors have no plan")
         return _first_exact_plan(model, schema, reference, sample, orders)
     except Unplannable as reason:
         return str(reason)
@@ -91,6 +104,25 @@ def _first_exact_plan(
             raise
         return _first_exact_plan(model, schema, reference, sample, orders[1:])
     return plan
+
+
+def build_transform(model: Any, steps: Sequence[Any], final: Any, schema: Schema) -> ReadFn | None:
+    """Return a function that computes the features of the last step of a pipeline, or None without a plan.
+
+    Args:
+        model: Fitted estimator.
+        steps: Transformers in front of the last step of *model*.
+        final: The last step.
+        schema: Schema of the tables.
+    """
+    try:
+        _check_version(model)
+        source = _source(model, schema, "C")
+        for step in steps:
+            source = plan_transformer(step, source)
+        return source.number_reader(final, sparse=True)
+    except Exception:
+        return None
 
 
 def _check_version(model: Any) -> None:

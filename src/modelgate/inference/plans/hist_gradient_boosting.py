@@ -50,8 +50,9 @@ def _score_reader(step: Any, source: FeatureSource) -> ReadFn:
 
     It returns scores of shape (rows, trees per iteration).
     """
-    if step._preprocessor is not None:
-        source = plan_transformer(step._preprocessor, source)
+    preprocessor = getattr(step, "_preprocessor", None)  # new in scikit-learn 1.4
+    if preprocessor is not None:
+        source = plan_transformer(preprocessor, source)
     predictors = [tree for iteration in step._predictors for tree in iteration]
     add = _separate_adder(step, predictors)
     if sum(len(tree.nodes) for tree in predictors) <= MAX_NODES:

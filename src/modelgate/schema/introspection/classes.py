@@ -1,5 +1,6 @@
 """Class labels that a fitted model stores."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,12 @@ from .column_paths import unwrap_estimator
 from .libraries import is_native_booster
 from .objectives import read_objective
 
-__all__ = ["final_estimator", "stored_classes"]
+__all__ = ["final_estimator", "stored_classes", "target_models"]
+
+
+def target_models(model: Any) -> Mapping[str, Any] | None:
+    """Return the models of a `modelgate.MultiTarget` by target name, or None for any other model."""
+    return model.target_models if type(model).__name__ == "MultiTarget" else None
 
 
 def stored_classes(model: Any) -> list[list[Any]] | None:

@@ -130,16 +130,25 @@ def only_checks_names(step: Any) -> bool:
 
 def takes_anything(step: Any) -> bool:
     """Return whether *step* accepts values of any kind, like a DummyClassifier or a MissingIndicator."""
-    tags = getattr(step, "__sklearn_tags__", None)
     if type(step).__name__ == "MissingIndicator":
         return True
-    return tags is not None and not hasattr(step, "func") and bool(tags().no_validation)
+    return not hasattr(step, "func") and tag(step, "no_validation")
 
 
 def tag(step: Any, *names: str) -> bool:
-    """Return whether at least one of scikit-learn's ``input_tags`` in *names* is True for *step*."""
-    tags = getattr(step, "__sklearn_tags__", None)
-    return tags is not None and any(getattr(tags().input_tags, name) for name in names)
+    """Return whether at least one of scikit-learn's tags in *names* is True for *step*.
+
+    Args:
+        step: Estimator.
+        names: Input tags such as ``"allow_nan"``, or ``"no_validation"``.
+    """
+    try:
+        tags = step.__sklearn_tags__()
+    except AttributeError:
+        # scikit-learn before 1.6 has another method. Estimators of other libraries may have both.
+        old_tags: dict[str, Any] = getattr(step, "_get_tags", dict)()
+        return any(name in old_tags.get("X_types", ()) or old_tags.get(name) is True for name in names)
+    return any(getattr(tags.input_tags, name, False) or getattr(tags, name, False) for name in names)
 
 
 def is_sklearn_subclass(step: Any, name: str) -> bool:

@@ -1,7 +1,8 @@
 """Inference of input columns and outputs from a fitted scikit-learn estimator."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from ...errors import ConfigurationError
 from ..coerce import coerce_to_kind
 from ..columns import Column, Kind, Level
 from .boosting import categorical_columns, stored_categories
-from .classes import final_estimator, stored_classes
+from .classes import final_estimator, stored_classes, target_models
 from .column_paths import ColumnPath, input_names, paths_through, stored_names
 from .estimator_info import (
     column_kind,
@@ -25,7 +26,7 @@ from .estimator_info import (
 from .libraries import accepts_null, mlflow_inputs
 from .mlflow import read_mlflow_signature
 
-__all__ = ["find_none_columns", "infer_columns", "outputs_of"]
+__all__ = ["find_none_columns", "infer_columns", "merge_columns", "outputs_of"]
 
 
 def infer_columns(model: Any) -> list[Column]:
@@ -39,6 +40,9 @@ def infer_columns(model: Any) -> list[Column]:
         ConfigurationError: The model stores neither the names nor the number of its input columns, or
             encodes dates or other values that JSON cannot represent.
     """
+    parts = target_models(model)
+    if parts is not None:
+        return merge_columns(map(infer_columns, parts.values()))
     inputs = mlflow_inputs(model)
     if inputs is not None:
         return read_mlflow_signature(inputs)
@@ -54,6 +58,14 @@ def infer_columns(model: Any) -> list[Column]:
         optional = {name: Column(name, kind, required=False, nullable=True) for name in names}
         columns = optional | columns
     return [_accept_booleans(columns[name]) for name in names if name in columns]
+
+
+def merge_columns(lists: Iterable[Sequence[Column]]) -> list[Column]:
+    """Return the columns of several models of the same rows. A column of several models satisfies all of them."""
+    merged: dict[str, Column] = {}
+    for column in chain.from_iterable(lists):
+        merged[column.name] = _merge(merged[column.name], column) if column.name in merged else column
+    return list(merged.values())
 
 
 def _accept_booleans(column: Column) -> Column:
@@ -89,6 +101,9 @@ def find_none_columns(model: Any) -> frozenset[str]:
 
 def outputs_of(model: Any) -> tuple[tuple[Level, ...] | None, ...]:
     """Return one item for each output of *model*: its classes as in ``classes_``, or None if numeric."""
+    parts = target_models(model)
+    if parts is not None:
+        return tuple(chain.from_iterable(map(outputs_of, parts.values())))
     estimator = final_estimator(model)
     classes = stored_classes(model)
     if classes is None:

@@ -86,7 +86,8 @@ class LoadModel:
                 query.table = yield from read_rows(predictor.schema, query.rows)
         if query.version is not None and query.version != predictor.version:
             raise NotFound(f"This deployment has no such version: use {predictor.version}")
-        prediction = yield from call_next(query)
+        flow = call_next(query) if query.layer is None else query.layer(query, call_next)
+        prediction = yield from flow
         prediction.cache_hit = query.cache_hit
         return prediction
 

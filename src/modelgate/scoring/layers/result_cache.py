@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
+import numpy as np
 from cachetools import TTLCache
 from msgspec.structs import replace
 
@@ -27,8 +28,9 @@ class ResultCache:
     """Scoring layer that caches the predictions of single rows. It does not cache queries of several rows, or
     forecasts.
 
-    The key of a prediction consists of the predictor and the validated row. So a prediction is never returned
-    for another deployment, or after the model has been reloaded.
+    Predictions with explanations are not cached. The key of a prediction consists of the predictor, the
+    validated row and the requested extras. So a prediction is never returned for another deployment, or after
+    the model has been reloaded.
 
     Args:
         maxsize: Largest number of predictions to cache for each model. The least recently used one is removed
@@ -58,9 +60,9 @@ class ResultCache:
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         assert query.table is not None and query.predictor is not None
-        if len(query.table) != 1 or query.predictor.forecaster is not None:
+        if len(query.table) != 1 or query.explain is not None or query.predictor.forecaster is not None:
             return (yield from call_next(query))
-        key = _row_key(query.table)
+        key = _row_key(query.table), query.adjusted, tuple(query.intervals)
         with self._lock:
             results = self._results.get(query.predictor)
             if results is None:
@@ -76,10 +78,14 @@ class ResultCache:
 def _copy(output: Output) -> Output:
     """Return a copy of *output*, because outer layers may change its arrays."""
     probabilities = None if output.probabilities is None else output.probabilities.copy()
-    return replace(output, values=output.values.copy(), probabilities=probabilities)
+    intervals = output.intervals and {level: limits.copy() for level, limits in output.intervals.items()}
+    return replace(output, values=output.values.copy(), probabilities=probabilities, intervals=intervals)
 
 
 def _row_key(table: Table) -> Hashable:
     # Compare types and bytes: in Python, True equals 1 and -0.0 equals 0.0, but a model may distinguish them.
-    texts = tuple((type(values[0]), str(values[0])) for values in table.texts)
-    return table.numbers.tobytes(), texts
+    return table.numbers.tobytes(), tuple(_cell_key(values[0]) for values in table.texts)
+
+
+def _cell_key(value: object) -> Hashable:
+    return value.tobytes() if isinstance(value, np.ndarray) else (type(value), str(value))

@@ -1,16 +1,19 @@
 """Scoring layer that rounds predicted numbers as Python's `round` does."""
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from ...errors import ConfigurationError
 from ...flow import Flow, Handler
-from ...inference import Prediction
+from ...inference import Output, Prediction
 from ..query import Query
 
-__all__ = ["Round", "round_half_even"]
+__all__ = ["Decimals", "Round", "round_half_even"]
+
+Decimals: TypeAlias = int | Literal["service"] | Mapping[str, int | None] | None
 
 _SMALL_ARRAY = 32
 
@@ -20,7 +23,8 @@ class Round:
 
     Args:
         decimals: Number of decimals from 0 to 15; None for no rounding; ``"service"`` for the number used by
-            the service that defined the wire format of the request. The default of 2 comes from the section
+            the service that defined the wire format of the request. Or a mapping of output names to numbers or
+            None; other outputs are then rounded as by the service. The default of 2 comes from the section
             "Success Response" of the ML Clever Prediction API.
 
     Raises:
@@ -29,22 +33,38 @@ class Round:
 
     scores = True
 
-    def __init__(self, decimals: int | Literal["service"] | None = 2) -> None:
-        is_valid_count = type(decimals) is int and 0 <= decimals <= 15
-        if decimals not in (None, "service") and not is_valid_count:
+    def __init__(self, decimals: Decimals = 2) -> None:
+        self._by_output: Mapping[str, int | None] = decimals if isinstance(decimals, Mapping) else {}
+        self._decimals = "service" if isinstance(decimals, Mapping) else decimals
+        counts = [*self._by_output.values(), None if self._decimals == "service" else self._decimals]
+        if not all(count is None or (type(count) is int and 0 <= count <= 15) for count in counts):
             raise ConfigurationError(
-                f'decimals must be a whole number from 0 to 15, None or "service" (got {decimals!r})'
+                'decimals must be a whole number from 0 to 15, None, "service", or a mapping of output names to'
+                f" whole numbers or None (got {decimals!r})"
             )
-        self._decimals = decimals
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         prediction = yield from call_next(query)
         decimals = query.decimals if self._decimals == "service" else self._decimals
-        if decimals is not None:
+        if decimals is not None or self._by_output:
             for output in prediction.outputs:
                 if output.classes is None:
-                    output.values = _round(output.values, decimals)
+                    _round_output(output, self._by_output.get(output.name, decimals))
         return prediction
+
+
+def _round_output(output: Output, decimals: int | None) -> None:
+    if decimals is None:
+        return
+    output.values = _round(output.values, decimals)
+    if output.model_values is not None:
+        output.model_values = _round(output.model_values, decimals)
+    if output.adjusted is not None:
+        output.adjusted = _round(output.adjusted, decimals)
+    if output.intervals is not None:
+        output.intervals = {
+            level: _round_outwards(limits, decimals) for level, limits in output.intervals.items()
+        }
 
 
 def _round(values: npt.NDArray[Any], decimals: int) -> npt.NDArray[Any]:
@@ -54,6 +74,14 @@ def _round(values: npt.NDArray[Any], decimals: int) -> npt.NDArray[Any]:
         rounded = [round(value, decimals) + 0.0 if isinstance(value, float) else value for value in values]
         return np.array(rounded, dtype=object)
     return values
+
+
+def _round_outwards(limits: npt.NDArray[np.float64], decimals: int) -> npt.NDArray[np.float64]:
+    """Round intervals to the smallest ones that contain them: a smaller one might miss its level."""
+    rounded = round_half_even(limits.ravel(), decimals).reshape(limits.shape)
+    step = np.array([-1, 1]) * 10.0**-decimals
+    cut_off = np.column_stack([rounded[:, 0] > limits[:, 0], rounded[:, 1] < limits[:, 1]])
+    return round_half_even((rounded + step * cut_off).ravel(), decimals).reshape(limits.shape)
 
 
 def round_half_even(values: npt.NDArray[np.float64], decimals: int) -> npt.NDArray[np.float64]:

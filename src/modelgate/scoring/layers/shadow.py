@@ -79,7 +79,7 @@ class ShadowLayer:
         self._report, self._numbers, self._queued = ShadowReport(), 0, 0
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
-        sampled = self._chance() < self._sample
+        sampled = query.layer is None and self._chance() < self._sample
         return self._score_and_compare(query, call_next) if sampled else call_next(query)
 
     def _score_and_compare(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:

@@ -21,7 +21,7 @@ class Threshold:
         positive_class: The positive one of the two classes; None for the second of ``classes_``.
 
     Raises:
-        ConfigurationError: *threshold* is not a number above 0 and below 1.
+        ConfigurationError: *threshold* is not a number from 0 to 1.
     """
 
     scores = True

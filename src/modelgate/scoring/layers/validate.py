@@ -52,10 +52,10 @@ class Validate:
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         rows, max_rows = query.rows, self._max_rows or query.max_rows
-        large = is_large(rows)
         schema = self._schema if isinstance(self._schema, Schema) else (yield from self._schema(query))
         if type(rows) is CSV and not schema.options.csv_header:
             query.rows = rows = replace(rows, header=schema.names)
+        large = is_large(rows) or schema.has_images
         try:
             # Most requests are small. Creating a flow would take longer than reading the rows.
             query.table = (
@@ -97,7 +97,7 @@ def is_large(rows: object) -> bool:
 
 
 def read_rows(schema: Schema, rows: object, max_rows: int | None = None) -> Flow[Table]:
-    """Read *rows* with `Schema.read`, in a worker thread if they are large."""
-    if is_large(rows):
+    """Read *rows* with `Schema.read`, in a worker thread if they are large or contain images."""
+    if is_large(rows) or schema.has_images:
         return (yield from run(schema.read, rows, max_rows))
     return schema.read(rows, max_rows)

@@ -1,0 +1,51 @@
+"""Explanations in responses, as far as dialects share it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..inference import Prediction
+from ..scoring import Query
+
+__all__ = ["contribution_columns", "explanation_headers"]
+
+_FIELDS = ("feature", "value", "strength", "qualitative_strength")
+
+
+def explanation_headers(prediction: Prediction) -> Iterator[tuple[str, str]]:
+    """Yield headers that describe the explanations of *prediction*, if it has any.
+
+    The base value depends on the class. It is a header if it is the same for all rows.
+    """
+    explanations = [row for output in prediction.outputs for row in output.explanations or ()]
+    if explanations:
+        yield "x-explanation-method", explanations[0].method
+        yield "x-explanation-space", explanations[0].space
+        base_values = {explanation.base_value for explanation in explanations}
+        if len(base_values) == 1:
+            yield "x-explanation-base-value", repr(base_values.pop())
+
+
+def contribution_columns(
+    prediction: Prediction, query: Query, names: Sequence[str]
+) -> Iterator[tuple[str, list[Any]]]:
+    """Yield the CSV columns of explanations, if *query* asks for some.
+
+    There are columns for as many contributions as a row can have. Rows with fewer get empty cells.
+
+    Args:
+        prediction: Prediction with explanations.
+        query: Query of the request.
+        names: Column names with the placeholder ``{}`` for the number of the contribution, from 1. They
+            are the names for the feature, its value, its strength and its qualitative strength.
+    """
+    if query.explain is None or query.table is None:
+        return
+    number, count = 0, min(query.explain.count, len(list(query.table)))
+    for output in prediction.outputs:
+        rows = [explanation.contributions or () for explanation in output.explanations or ()]
+        for index in range(count):
+            number += 1
+            contributions = [row[index] if index < len(row) else None for row in rows]
+            for name, field in zip(names, _FIELDS, strict=True):
+                values = [None if item is None else getattr(item, field) for item in contributions]
+                yield name.format(number), values

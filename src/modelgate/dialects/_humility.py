@@ -1,0 +1,96 @@
+"""Encoding of triggered humility rules in the wire formats that define it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..inference import Prediction
+from ..inference.prediction import TriggeredRule
+from .openapi_spec import JSONSchema, array_schema, object_schema
+
+__all__ = [
+    "DATAROBOT_HUMILITY",
+    "NATIVE_HUMILITY",
+    "add_datarobot_humility",
+    "add_native_humility",
+    "humility_column",
+]
+
+_EXAMPLE_ID, _EXAMPLE_NAME = "5ebad4735f11b33a38ff3e0d", "Uncertain Prediction Trigger"
+
+DATAROBOT_HUMILITY: JSONSchema = {
+    "humility": {
+        **array_schema(
+            object_schema(
+                ["ruleId", "triggered", "ruleName"],
+                ruleId={"type": "string"},
+                triggered={"const": True},
+                ruleName={"type": "string"},
+            )
+        ),
+        "description": "Humility rules that the row has triggered; left out if there are none",
+        "examples": [[{"ruleId": _EXAMPLE_ID, "triggered": True, "ruleName": _EXAMPLE_NAME}]],
+    }
+}
+"""Member of a row of the DataRobot Prediction API."""
+
+NATIVE_HUMILITY: JSONSchema = {
+    "humility": {
+        **array_schema(
+            object_schema(
+                ["rule_id", "name", "action"],
+                rule_id={"type": "string"},
+                name={"type": "string"},
+                action={"enum": ["no_operation", "override"]},
+            )
+        ),
+        "description": "Humility rules that the row has triggered; left out if there are none",
+        "examples": [[{"rule_id": _EXAMPLE_ID, "name": _EXAMPLE_NAME, "action": "override"}]],
+    },
+    "model_prediction": {"description": "Prediction of the model, if a humility rule has overridden it"},
+}
+"""Members of a row of the native format."""
+
+
+def add_datarobot_humility(rows: Sequence[dict[str, Any]], prediction: Prediction, start: int) -> None:
+    """Add the member ``humility`` to each of *rows* that has triggered rules.
+
+    Args:
+        rows: Encoded rows, from the row *start* on.
+        prediction: The prediction of all rows.
+        start: Index of the first encoded row.
+    """
+    for row, _, rules in _triggered(prediction, start, len(rows)):
+        rows[row]["humility"] = [
+            {"ruleId": rule.rule_id, "triggered": True, "ruleName": rule.name} for rule in rules
+        ]
+        value = rows[row]["prediction"]
+        if isinstance(value, float) and value.is_integer() and _is_overridden(rules):
+            # The document writes the overridden prediction 5220 without a fraction.
+            rows[row]["prediction"] = int(value)
+
+
+def add_native_humility(rows: Sequence[dict[str, Any]], prediction: Prediction, start: int) -> None:
+    """Add the members ``humility`` and ``model_prediction``. For the arguments see `add_datarobot_humility`."""
+    for row, index, rules in _triggered(prediction, start, len(rows)):
+        rows[row]["humility"] = [rule._asdict() for rule in rules]
+        model_values = prediction.outputs[0].model_values
+        if model_values is not None and _is_overridden(rules):
+            rows[row]["model_prediction"] = model_values[index : index + 1].tolist()[0]
+
+
+def humility_column(humility: Sequence[Sequence[TriggeredRule]]) -> list[str]:
+    """Return the names of the rules that each row has triggered, joined by ``; ``."""
+    return ["; ".join([rule.name for rule in rules]) for rules in humility]
+
+
+def _triggered(
+    prediction: Prediction, start: int, count: int
+) -> Iterator[tuple[int, int, Sequence[TriggeredRule]]]:
+    """Yield each row with triggered rules: its index among *count* rows, and among all rows, and the rules."""
+    for row, rules in enumerate((prediction.humility or ())[start : start + count]):
+        if rules:
+            yield row, start + row, rules
+
+
+def _is_overridden(rules: Sequence[TriggeredRule]) -> bool:
+    return any(rule.action == "override" for rule in rules)

@@ -1,0 +1,183 @@
+"""Response curves in the native wire format::
+
+    POST /deployments/{deployment}/curves       {"column": "age", "row": {"age": 41, "plan": "pro"}, "points": 3}
+
+    200  {"column": "age", "grid": [18.0, 49.0, 80.0],
+          "curve": {"prediction": ["no", "no", "yes"], "probabilities": {"no": [0.9, 0.8, 0.3], "yes": […]}},
+          "model_version": "1", "request_id": "…"}
+
+The member ``grid`` of a request lists the values of the column; without it, they are the levels of the column,
+or ``points`` numbers from the 10th to the 90th percentile of the training data. ``"average": true`` adds a member ``average`` with the
+mean predictions of the packaged rows; ``row`` can then be left out.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ..codecs.json import reject_duplicate_names
+from ..errors import InvalidInput
+from ..flow import Flow
+from ..http import Request
+from ..http.body import read_json, read_json_raw
+from ..inference import Output, Prediction, Target
+from ..inference.prediction import Average
+from ..scoring import Query
+from ..scoring.layers.curve import AddCurve
+from .native_rows import labels
+from .openapi_spec import (
+    ROW,
+    WARNINGS,
+    JSONSchema,
+    OperationSpec,
+    array_schema,
+    number_schema,
+    object_schema,
+    value_schema,
+)
+
+__all__ = ["CURVES", "CURVES_OPERATION", "decode_curve", "encode_curve"]
+
+CURVES = "/deployments/{deployment}/curves"
+
+_GRID = array_schema({"type": ["number", "string", "boolean", "null"]})
+
+_MAX_POINTS = 200
+_POINTS = 50
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    column: str
+    row: msgspec.Raw = msgspec.Raw(b"")
+    grid: list[Any] | None = None
+    points: int | None = None
+    average: bool = False
+
+
+_DECODER = msgspec.json.Decoder(_Body)
+
+
+def decode_curve(request: Request) -> Flow[Query]:
+    """Decode the request for a curve to a query of its row, or of no rows.
+
+    Raises:
+        MalformedBody: The body is not JSON of the right shape.
+        InvalidInput: Neither a row nor the average is requested, or the grid is invalid.
+    """
+    if request.query_string:
+        raise InvalidInput("Options of a response curve are members of the body: leave out the query string")
+    body = yield from read_json(request, _DECODER)
+    reject_duplicate_names((yield from read_json_raw(request)), 0)
+    row = bytes(body.row)
+    if row[:1] != b"{" and (row or not body.average):
+        raise InvalidInput(
+            "row must be an object of feature names and values; only with average, it can be left out"
+        )
+    if body.grid is not None and body.points is not None:
+        raise InvalidInput("points must be left out if the request has a grid")
+    count = len(body.grid) if body.grid is not None else _POINTS if body.points is None else body.points
+    if not 1 <= count <= _MAX_POINTS:
+        raise InvalidInput(f"A response curve must have 1 to {_MAX_POINTS} points (got {count})")
+    layer = AddCurve(body.column, body.grid, count, average=body.average)
+    return Query(row or b"[]", single=bool(row), max_rows=None, layer=layer)
+
+
+def encode_curve(prediction: Prediction, members: Mapping[str, Any]) -> bytes:
+    """Encode the response curve of *prediction* as a JSON object to which *members* are added."""
+    curve = prediction.curve
+    assert curve is not None
+    answer: dict[str, Any] = {"column": curve.column, "grid": curve.grid}
+    if len(prediction):
+        answer["curve"] = _by_output({output.name: _points(output) for output in prediction.outputs})
+    if curve.average is not None:
+        answer["average"] = _by_output({mean.name: _points(mean) for mean in curve.average})
+    if prediction.warnings:
+        answer["warnings"] = list(prediction.warnings)
+    return msgspec.json.encode({**answer, **members})
+
+
+def _by_output(outputs: Mapping[str, Any]) -> Any:
+    return {"outputs": outputs} if len(outputs) > 1 else next(iter(outputs.values()))
+
+
+def _points(output: Output | Average) -> dict[str, Any]:
+    """Return an array with an item per point for the prediction and for each class."""
+    members: dict[str, Any] = {} if output.values is None else {"prediction": output.values.tolist()}
+    if output.probabilities is not None:
+        members["probabilities"] = dict(
+            zip(labels(output.classes), output.probabilities.T.tolist(), strict=True)
+        )
+    return members
+
+
+def _response_schema(targets: Sequence[Target]) -> JSONSchema:
+    return object_schema(
+        ["column", "grid", "model_version"],
+        column={"type": "string"},
+        grid={**_GRID, "description": "Values of the column"},
+        curve={
+            **_outputs_schema(targets, {target.name: _curve_schema(target) for target in targets}),
+            "description": "Predictions for the row, an item for each value of the grid",
+        },
+        average={
+            **_outputs_schema(targets, {target.name: _average_schema(target) for target in targets}),
+            "description": "Mean predictions of the packaged rows: numbers, or probabilities of classes",
+        },
+        model_version={"type": "string"},
+        request_id={"type": "string"},
+        **WARNINGS,
+    )
+
+
+def _outputs_schema(targets: Sequence[Target], schemas: Mapping[str, JSONSchema]) -> JSONSchema:
+    if len(targets) == 1:
+        return schemas[targets[0].name]
+    return object_schema(["outputs"], outputs=object_schema(list(schemas), **schemas))
+
+
+def _curve_schema(target: Target) -> JSONSchema:
+    return object_schema(
+        ["prediction"], prediction=array_schema(value_schema(target)), **_probabilities_schema(target)
+    )
+
+
+def _average_schema(target: Target) -> JSONSchema:
+    members = _probabilities_schema(target) or {"prediction": array_schema(number_schema(target))}
+    return object_schema(list(members), **members)
+
+
+def _probabilities_schema(target: Target) -> dict[str, JSONSchema]:
+    items = array_schema(number_schema(target))
+    schema: JSONSchema = {"type": "object", "additionalProperties": items}
+    return {"probabilities": schema} if target.probabilities else {}
+
+
+CURVES_OPERATION = OperationSpec(
+    "Response curve",
+    object_schema(
+        ["column"],
+        column={"type": "string", "description": "Column that varies"},
+        row={**ROW, "description": "Row whose other columns are held"},
+        grid={
+            **_GRID,
+            "minItems": 1,
+            "maxItems": _MAX_POINTS,
+            "description": "Values of the column; by default its levels, or numbers over its usual range in training",
+        },
+        points={
+            "type": "integer",
+            "minimum": 1,
+            "maximum": _MAX_POINTS,
+            "default": _POINTS,
+            "description": "Number of numbers, if there is no grid",
+        },
+        average={
+            "type": "boolean",
+            "default": False,
+            "description": "Whether to add the mean predictions of the packaged rows",
+        },
+    ),
+    _response_schema,
+    lambda row: {"column": next(iter(row)), "row": row, "grid": [next(iter(row.values()))]},
+)

@@ -1,0 +1,15 @@
+"""Explanations of predictions: how much each input column contributed to them."""
+
+from .explainer import ExplainedModel, Explainer, create_explainer
+from .explanation import Contribution, Explain, RowExplanation
+from .options import Explanations
+
+__all__ = [
+    "Contribution",
+    "Explain",
+    "ExplainedModel",
+    "Explainer",
+    "Explanations",
+    "RowExplanation",
+    "create_explainer",
+]

@@ -1,0 +1,112 @@
+"""Attribution methods: how a prediction is divided among the input columns.
+
+A method returns strengths for every number that the model predicts for a row: a probability or score for each
+class, or the predicted number of each target. It works in a *space* in which it is additive, and its link
+function converts totals of that space to the model's numbers.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..schema import Table
+
+__all__ = [
+    "LINKS",
+    "Link",
+    "Method",
+    "Numbers",
+    "ScoreFn",
+    "TransformFn",
+    "is_additive",
+    "margins",
+]
+
+Numbers: TypeAlias = npt.NDArray[np.float64]
+
+ScoreFn: TypeAlias = Callable[[Table], Numbers]
+"""Function of the model: returns the numbers that are explained, of shape (rows, numbers)."""
+
+TransformFn: TypeAlias = Callable[[Table], Any]
+"""Function that returns the features of the last step: an array or sparse matrix of shape (rows, features)."""
+
+_TOLERANCE = 1e-9
+
+
+class Link(NamedTuple):
+    """Space of the strengths, and the function that converts totals in it to the model's numbers."""
+
+    space: str
+    to_numbers: Callable[[Numbers], Numbers]
+
+
+class Method(Protocol):
+    """Attribution method for one model.
+
+    Attributes:
+        name: Name of the method, as in `Explanations`.
+        link: Space of the strengths.
+        base_values: Mean predictions for the background rows, of shape (numbers,).
+        rows_per_call: Largest number of rows in one call, which limits its memory and its duration.
+    """
+
+    name: str
+    link: Link
+    base_values: Numbers
+    rows_per_call: int
+
+    def attribute(self, table: Table, numbers: Numbers) -> Numbers:
+        """Return the strengths for the rows of *table*, for which the model predicted *numbers*.
+
+        The strengths have the shape (rows, columns, numbers).
+        """
+
+
+def is_additive(method: Method, strengths: Numbers, numbers: Numbers) -> bool:
+    """Return whether base values and *strengths* add up to the predicted *numbers*, except for rounding."""
+    with np.errstate(all="ignore"):
+        totals = method.link.to_numbers(method.base_values + strengths.sum(axis=1))
+        # A comparison with NaN is False.
+        return bool((np.abs(totals - numbers) <= _TOLERANCE * np.maximum(1.0, np.abs(numbers))).all())
+
+
+def margins(scores: Numbers) -> Numbers:
+    """Return the scores of each class. Scores of the second of two classes alone get the opposite ones."""
+    scores = scores.reshape(-1, 1) if scores.ndim == 1 else scores
+    return np.concatenate([-scores, scores], axis=1) if scores.shape[1] == 1 else scores
+
+
+def _expit(totals: Numbers) -> Numbers:
+    result: Numbers = 1 / (1 + np.exp(-totals))
+    return result
+
+
+def _softmax(totals: Numbers) -> Numbers:
+    powers = np.exp(totals - totals.max(axis=1, keepdims=True))
+    result: Numbers = powers / powers.sum(axis=1, keepdims=True)
+    return result
+
+
+def _one_versus_rest(totals: Numbers) -> Numbers:
+    probabilities = _expit(totals)
+    result: Numbers = probabilities / probabilities.sum(axis=1, keepdims=True)
+    return result
+
+
+def _identity(totals: Numbers) -> Numbers:
+    return totals
+
+
+LINKS = {
+    "value": [Link("value", _identity), Link("link", np.exp)],
+    "margin": [Link("margin", _identity)],
+    "binary": [Link("probability", _identity), Link("margin", _expit)],
+    "multiclass": [
+        Link("probability", _identity),
+        Link("margin", _softmax),
+        Link("margin", _one_versus_rest),
+    ],
+}
+"""Spaces to try, by the kind of the model's numbers. The first link is the identity."""

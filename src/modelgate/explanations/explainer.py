@@ -1,0 +1,143 @@
+"""Choice of the attribution method of a model. No method is trusted by its type: each must prove additive."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+from ..errors import ConfigurationError
+from ..schema import Column, Table
+from .attribution import LINKS, Method, Numbers, ScoreFn, TransformFn, is_additive
+from .linear import LinearMethod
+from .options import Explanations
+from .origins import Unattributable, final_estimator, trace_origins
+from .permutation import PermutationMethod
+from .trees import TreeMethod, is_tree_model
+
+__all__ = ["ExplainedModel", "Explainer", "create_explainer"]
+
+_TESTED_ROWS = 4
+"""Number of background rows on which the permutation method is tested. It is additive by construction."""
+
+
+class ExplainedModel(NamedTuple):
+    """Model to explain.
+
+    Attributes:
+        estimator: Fitted model; None for a function.
+        kind: Kind of the numbers that *score* returns, a key of `LINKS`.
+        columns: Columns of the schema.
+        inputs: For each input of the estimator, the index of its column; -1 if it is not in the schema.
+        score: Returns the numbers that are explained, of shape (rows, numbers).
+        transform: Returns the function that computes the features of the last step. Its arguments are the
+            transformers in front of that step, and the step.
+    """
+
+    estimator: Any
+    kind: Literal["value", "margin", "binary", "multiclass", "several"]
+    columns: Sequence[Column]
+    inputs: Sequence[int]
+    score: ScoreFn
+    transform: Callable[[Sequence[Any], Any], TransformFn]
+
+
+class Explainer:
+    """Methods that explain a model: the chosen one, and the one that replaces it where it is not additive.
+
+    Attributes:
+        methods: Methods in the order in which to try them.
+        limit: Largest number of contributions that a request may ask for.
+        columns: Names of the columns.
+        unlisted: Names of columns that no explanation lists, such as that of an exposure. Their contributions are
+            in `RowExplanation.remaining`.
+        seconds_per_row: Duration of the first method for one row.
+    """
+
+    def __init__(self, methods: Sequence[Method], options: Explanations, columns: Sequence[Column]) -> None:
+        self.methods = methods
+        self.limit = options.limit
+        self.columns = [column.name for column in columns]
+        self.unlisted: frozenset[str] = frozenset()
+        self.seconds_per_row = 0.0
+
+
+def create_explainer(model: ExplainedModel, background: Table, options: Explanations) -> Explainer:
+    """Return the explainer of *model*.
+
+    Args:
+        model: Model to explain.
+        background: Rows with which a row is compared, at least one.
+        options: Options of the deployment.
+
+    Raises:
+        ConfigurationError: The method of *options* cannot explain the model, or shap is not installed.
+    """
+    numbers = model.score(background)
+    tested = background.slice(0, _TESTED_ROWS)
+    methods: list[Method] = []
+    if options.method != "permutation":
+        exact = _find_exact_method(model, background, numbers, options)
+        methods += [] if exact is None else [exact]
+    link = LINKS["value" if model.kind == "several" else model.kind][0]
+    fallback = PermutationMethod(model.score, model.columns, background, options.permutations, link)
+    strengths = fallback.attribute(tested, numbers[:_TESTED_ROWS])
+    if not is_additive(fallback, strengths, numbers[:_TESTED_ROWS]):
+        raise ConfigurationError("the model must predict finite numbers for combinations of background rows")
+    explainer = Explainer([*methods, fallback], options, model.columns)
+    row = background.slice(0, 1)
+    started_at = time.perf_counter()
+    explainer.methods[0].attribute(row, numbers[:1])
+    explainer.seconds_per_row = time.perf_counter() - started_at
+    return explainer
+
+
+def _find_exact_method(
+    model: ExplainedModel, background: Table, numbers: Numbers, options: Explanations
+) -> Method | None:
+    """Return the first linear or tree method that is additive for all background rows."""
+    reason = "it is not a linear model, a tree or an ensemble of trees that scikit-learn defines"
+    try:
+        for method in _candidates(model, background, numbers.shape[1], options):
+            if all(
+                is_additive(method, method.attribute(part, numbers[start:stop]), numbers[start:stop])
+                for part, start, stop in _parts(background, method.rows_per_call)
+            ):
+                return method
+            reason = "its contributions do not add up to the predictions"
+    except ConfigurationError:
+        if options.method == "tree":
+            raise
+    except Unattributable:
+        reason = "a feature of its last step is not computed from one column alone"
+    except Exception as error:
+        # Never trust a library to explain whatever looks like one of its models.
+        reason = f"{type(error).__name__} was raised"
+    if options.method != "auto":
+        raise ConfigurationError(
+            f"method must be 'auto' or 'permutation' for this model (got {options.method!r}): {reason}"
+        )
+    return None
+
+
+def _candidates(
+    model: ExplainedModel, background: Table, count: int, options: Explanations
+) -> Iterator[Method]:
+    steps, final = final_estimator(model.estimator)
+    is_linear = hasattr(final, "coef_") and hasattr(final, "intercept_") and options.method != "tree"
+    is_tree = is_tree_model(final) and options.method != "linear"
+    if model.kind == "several" or not (is_linear or is_tree):
+        return
+    origins = trace_origins(steps, model.inputs, final.n_features_in_)
+    transform: TransformFn = model.transform(steps, final)
+    for link in LINKS[model.kind]:
+        if is_linear:
+            # A linear model does not predict a probability that is linear in its features.
+            if link.space != "probability":
+                yield LinearMethod(final, transform, background, origins, len(model.columns), count, link)
+        else:
+            yield TreeMethod(final, transform, origins, len(model.columns), count, link)
+
+
+def _parts(table: Table, rows: int) -> Iterator[tuple[Table, int, int]]:
+    for start in range(0, len(table), rows):
+        stop = min(start + rows, len(table))
+        yield table.slice(start, stop), start, stop

@@ -1,0 +1,151 @@
+"""Explanations as requested by a caller and as returned: contributions of input columns to a prediction."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InvalidInput
+
+__all__ = ["Contribution", "Explain", "RowExplanation", "qualitative_strength", "rank"]
+
+_LARGEST = 10
+_NOISE = 0.001
+"""Share below which a contribution is left out, unless all contributions are requested."""
+
+
+class Explain(msgspec.Struct, frozen=True):
+    """Request for explanations.
+
+    Rows between the thresholds are not explained. Without thresholds, all rows are. The thresholds apply to
+    the predicted number, or to the probability of the class that the explanation is about.
+
+    Args:
+        count: Largest number of contributions per row.
+        threshold_low: Explain predictions below this value; None for no such rule.
+        threshold_high: Explain predictions above this value; None for no such rule.
+
+    Raises:
+        InvalidInput: *count* is not a whole number of at least 1, or a threshold is not a finite number.
+    """
+
+    count: int
+    threshold_low: float | None = None
+    threshold_high: float | None = None
+
+    def __post_init__(self) -> None:
+        if type(self.count) is not int or self.count < 1:
+            raise InvalidInput(
+                f"The number of explanations must be a whole number of at least 1 (got {self.count!r:.40})"
+            )
+        for threshold in (self.threshold_low, self.threshold_high):
+            is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+            if threshold is not None and not (is_number and math.isfinite(threshold)):
+                raise InvalidInput(
+                    f"A threshold for explanations must be a finite number (got {threshold!r:.40})"
+                )
+
+    @property
+    def has_thresholds(self) -> bool:
+        """Whether rows between thresholds are left out."""
+        return self.threshold_low is not None or self.threshold_high is not None
+
+    def select(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Return whether to explain each of the predicted *values*. NaN is never explained."""
+        if not self.has_thresholds:
+            return ~np.isnan(values)
+        low = -math.inf if self.threshold_low is None else self.threshold_low
+        high = math.inf if self.threshold_high is None else self.threshold_high
+        selected: npt.NDArray[np.bool_] = (values < low) | (values > high)
+        return selected
+
+
+class Contribution(msgspec.Struct, frozen=True):
+    """Contribution of one input column to the prediction for a row.
+
+    Attributes:
+        feature: Column name.
+        value: Value in the request; None for null, or if it was left out.
+        strength: Amount by which the value changes the prediction, in the explanation's space.
+        qualitative_strength: ``+++`` to ``+`` or ``-`` to ``---``, see `qualitative_strength`.
+    """
+
+    feature: str
+    value: Any
+    strength: float
+    qualitative_strength: str
+
+
+class RowExplanation(msgspec.Struct, frozen=True):
+    """Explanation of the prediction for a row.
+
+    The base value, the strengths of all contributions and *remaining* add up to the prediction.
+
+    Attributes:
+        label: Class whose probability grows with the strengths: the positive one of two classes, else the
+            predicted class. For a number, the name of the target.
+        method: ``"linear"``, ``"tree"`` or ``"permutation"``, see `Explanations`.
+        space: Unit of the strengths: ``"value"``, the predicted number; ``"link"``, the logarithm of the
+            predicted number; ``"probability"``; or ``"margin"``, the score from which a classifier computes
+            its probabilities (the log-odds of two classes) or its labels.
+        base_value: Mean prediction for the background rows, in this space.
+        contributions: Contributions, the strongest first. Empty for a row between the thresholds; None for
+            a row whose prediction is null.
+        remaining: Sum of the strengths that *contributions* leaves out; None if the row is not explained.
+    """
+
+    label: Any
+    method: str
+    space: str
+    base_value: float
+    contributions: Sequence[Contribution] | None
+    remaining: float | None = None
+
+
+def rank(strengths: npt.NDArray[np.float64], count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+    """Return the indices of the strongest contributions, and the share of each contribution.
+
+    The share is the strength divided by the sum of the ten largest absolute strengths of the row. Source:
+    DataRobot's page "XEMP qualitative strength". Equal strengths are in the order of the columns.
+
+    Args:
+        strengths: Strengths, of shape (rows, columns).
+        count: Number of indices for each row.
+
+    Returns:
+        The indices, of shape (rows, at most *count*), and the shares, of shape (rows, columns).
+    """
+    sizes = -np.abs(strengths)
+    order = sizes.argsort(axis=1, kind="stable")
+    sizes.sort(axis=1)
+    largest = -sizes[:, :_LARGEST].sum(axis=1, keepdims=True)
+    # Without any contribution, all shares are 0.
+    largest[largest == 0] = 1
+    return order[:, :count], strengths / largest
+
+
+def is_noise(share: float, *, all_requested: bool) -> bool:
+    """Return whether a contribution with this share is left out of an explanation."""
+    return share == 0 if all_requested else abs(share) < _NOISE
+
+
+def qualitative_strength(share: float, features: int) -> str:
+    """Return ``+++``, ``++``, ``+`` or the same with ``-``, for the share of a contribution (see `rank`).
+
+    The bounds depend on the number of *features*. Source: DataRobot's page "XEMP qualitative strength". The
+    bounds for 3 to 9 features, and the lower bound for 10 and more, are an assumption that fits its pattern.
+    """
+    if features == 1:
+        medium = strong = 0.0
+    elif features == 2:
+        medium, strong = 0.25, 0.75
+    elif features < _LARGEST:
+        medium, strong = 1 / (2 * features), 2 / features
+    else:
+        medium, strong = 0.05, 0.2
+    size = abs(share)
+    symbol = "+" if share >= 0 else "-"
+    return symbol * (3 if size > strong else 2 if size > medium else 1)

@@ -1,0 +1,58 @@
+"""Options for the explanations of a deployment."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, get_args
+
+from ..errors import ConfigurationError
+from ..validation import require_positive_int
+
+__all__ = ["ExplanationMethod", "Explanations"]
+
+ExplanationMethod: TypeAlias = Literal["auto", "linear", "tree", "permutation"]
+
+
+@dataclass(frozen=True, eq=False)
+class Explanations:
+    """Options for the explanations of a deployment, see `Deployment`.
+
+    Args:
+        method: ``"linear"``, exact for a linear model; ``"tree"`` for trees and their ensembles (extra
+            ``shap``); ``"permutation"`` for any model; or ``"auto"`` for the first of them that fits.
+        background: Typical rows with which a row is compared, in any form that `modelgate.Schema.read`
+            accepts: a sample of the training rows. None for the sample in the model's package.
+        permutations: Number of pairs of column orders that ``"permutation"`` averages. More are more
+            precise, and take longer.
+        limit: Largest number of contributions that a request may ask for.
+
+    Raises:
+        ConfigurationError: The value of an option is not valid.
+    """
+
+    method: ExplanationMethod = "auto"
+    background: Any = field(default=None, repr=False)
+    permutations: int = 2
+    limit: int = 50
+
+    @classmethod
+    def from_option(cls, option: "ExplanationMethod | Explanations | None") -> "Explanations | None":
+        """Return the options of a deployment; a name stands for the options with this method.
+
+        Raises:
+            ConfigurationError: *option* has another value.
+        """
+        if option is None or isinstance(option, cls):
+            return option
+        if not isinstance(option, str):
+            raise ConfigurationError(
+                f'explanations must be None, a method such as "auto", or Explanations(…) (got {option!r})'
+            )
+        return cls(option)
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(ExplanationMethod):
+            *others, last = map(repr, get_args(ExplanationMethod))
+            raise ConfigurationError(
+                f"explanations: method must be {', '.join(others)} or {last} (got {self.method!r})"
+            )
+        require_positive_int("explanations: permutations", self.permutations)
+        require_positive_int("explanations: limit", self.limit)

@@ -1,0 +1,17 @@
+"""Humility rules, which report, override or reject single predictions that are doubtful."""
+
+from .actions import Action, NoOperation, OverridePrediction, ThrowError
+from .rule_set import HumilityRules
+from .rules import HumilityRule, LowObservationRegion, OutlyingInput, UncertainPrediction
+
+__all__ = [
+    "Action",
+    "HumilityRule",
+    "HumilityRules",
+    "LowObservationRegion",
+    "NoOperation",
+    "OutlyingInput",
+    "OverridePrediction",
+    "ThrowError",
+    "UncertainPrediction",
+]

@@ -1,0 +1,172 @@
+"""Humility rules of a deployment: their files, checks and application to predictions."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, overload
+
+import numpy as np
+
+from ..codecs.config_file import config_errors, read_config, write_config
+from ..errors import ConfigurationError, HumilityError
+from ..inference import Output, Prediction, Target
+from ..inference.prediction import TriggeredRule
+from ..models import ModelPackage
+from ..schema import Schema, Table
+from .actions import OverridePrediction, ThrowError
+from .recommended import recommended_rules
+from .rule_file import parse_rules, plain_rules
+from .rules import HumilityRule, InputRule, UncertainPrediction
+
+__all__ = ["HumilityRules", "RowsByRule"]
+
+RowsByRule: TypeAlias = Mapping[str, list[int]]
+"""Indices of the rows that have triggered each rule, by its id. Rules without such rows are left out."""
+
+
+class HumilityRules(Sequence[HumilityRule]):
+    """Humility rules in the order in which they are applied.
+
+    For each row, all triggered rules are reported. The first of them that overrides the prediction determines
+    it. If a row triggers a rule that throws an error, the whole request is rejected, whatever the others do.
+
+    Args:
+        rules: The rules.
+
+    Raises:
+        ConfigurationError: *rules* are no rules, or two have the same id.
+    """
+
+    def __init__(self, rules: Iterable[HumilityRule] = ()) -> None:
+        self._rules = tuple(rules) if isinstance(rules, Iterable) else ()
+        if not isinstance(rules, Iterable) or not all(isinstance(rule, HumilityRule) for rule in self._rules):
+            raise ConfigurationError(
+                "humility must be a list of rules, such as OutlyingInput('age', 18, 99), or"
+                f" HumilityRules.load(path) (got {rules!r})"
+            )
+        ids = [rule.rule_id for rule in self._rules]
+        for rule in self._rules:
+            if ids.count(rule.rule_id) > 1:
+                raise ConfigurationError(
+                    f"humility rules must have different ids (got {rule.rule_id!r} twice): leave out one of"
+                    f" them, or set rule_id (rule {rule.name!r})"
+                )
+        self._input_rules = [rule for rule in self._rules if isinstance(rule, InputRule)]
+        self._output_rules = [rule for rule in self._rules if isinstance(rule, UncertainPrediction)]
+        self._throwing = {rule.rule_id for rule in self._rules if isinstance(rule.action, ThrowError)}
+
+    @classmethod
+    def load(cls, path: str | Path) -> "HumilityRules":
+        """Load rules from a ``.toml`` or ``.json`` file, written by `save` or by hand.
+
+        Raises:
+            ConfigurationError: The file cannot be read or contains an invalid entry.
+        """
+        content = read_config("humility", path)
+        with config_errors("humility", path):
+            return cls(parse_rules(content))
+
+    def save(self, path: str | Path) -> None:
+        """Write the rules to a ``.toml`` or ``.json`` file.
+
+        Raises:
+            ConfigurationError: *path* has a different ending, or cannot be written.
+        """
+        write_config("humility", path, plain_rules(self._rules))
+
+    @classmethod
+    def recommended(
+        cls, package: ModelPackage, *, uncertain: float = 0.05, min_rows: int = 5
+    ) -> "HumilityRules":
+        """Return rules with no operation, with bounds from the training data in *package*.
+
+        * `OutlyingInput` for each column of numbers: outside of the range of the training rows.
+        * `LowObservationRegion` for each column of texts with fewer than 50 levels: any level that less than
+          *min_rows* training rows have. A column whose schema rejects all of these levels has no rule.
+        * `UncertainPrediction` for a regression: outside of the range of the training targets.
+        * `UncertainPrediction` for a classifier: the least certain predictions, of which the packaged training
+          rows have the share *uncertain*. A model may be certain about all the rows it was trained with. So a
+          probability is uncertain only within 0.1 of the threshold or, with more than two classes, up to 0.5.
+
+        Args:
+            package: Package made with `ModelPackage.from_estimator`, with training targets for a regression.
+            uncertain: Share of the rows, from 0 to 1.
+            min_rows: Number of training rows from which on a level is common.
+
+        Raises:
+            ConfigurationError: *package* is no such package, or an option is invalid.
+        """
+        return cls(recommended_rules(package, uncertain, min_rows))
+
+    @overload
+    def __getitem__(self, index: int) -> HumilityRule: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[HumilityRule]: ...
+
+    def __getitem__(self, index: int | slice) -> HumilityRule | Sequence[HumilityRule]:
+        return self._rules[index]
+
+    def __len__(self) -> int:
+        return len(self._rules)
+
+    def __repr__(self) -> str:
+        return f"HumilityRules({list(self._rules)})"
+
+    def check(self, schema: Schema, targets: Sequence[Target]) -> None:
+        """Check the rules against a model, see `HumilityRule.check`."""
+        for rule in self._rules:
+            rule.check(schema, targets)
+
+    def find_input_rows(self, table: Table) -> RowsByRule:
+        """Return the rows whose values trigger rules. This needs no prediction."""
+        return {rule.rule_id: rows for rule in self._input_rules if (rows := rule.find_rows(table))}
+
+    def find_output_rows(self, prediction: Prediction) -> RowsByRule:
+        """Return the rows whose predictions trigger rules.
+
+        Raises:
+            ValueError: See `UncertainPrediction.find_rows`.
+        """
+        return {rule.rule_id: rows for rule in self._output_rules if (rows := rule.find_rows(prediction))}
+
+    def reject(self, triggered: RowsByRule) -> None:
+        """Raise `HumilityError` if one of the *triggered* rules throws an error."""
+        rows = {row for rule_id in self._throwing & triggered.keys() for row in triggered[rule_id]}
+        if rows:
+            raise HumilityError(sorted(rows))
+
+    def apply(self, prediction: Prediction, triggered: RowsByRule) -> None:
+        """Report the *triggered* rules in *prediction*, and override the values of their rows, in place.
+
+        Raises:
+            ValueError: A function predicted several outputs, or another type than that of an override.
+        """
+        reports: list[Sequence[TriggeredRule]] = [()] * len(prediction)
+        overrides: dict[int, Any] = {}
+        for rule in self._rules if triggered else ():
+            for row in triggered.get(rule.rule_id, ()):
+                reports[row] = (*reports[row], rule.report)
+                if isinstance(rule.action, OverridePrediction):
+                    overrides.setdefault(row, rule.action.value)
+        prediction.humility = reports
+        if overrides:
+            if len(prediction.outputs) > 1:
+                raise ValueError("an override needs a single output")
+            _override(prediction.outputs[0], overrides)
+
+
+def _override(output: Output, overrides: Mapping[int, Any]) -> None:
+    """Replace the values of the rows in *overrides*. Numbers stay numbers, and labels keep their type."""
+    output.model_values = output.values
+    kind = output.values.dtype.kind
+    is_whole = all(type(value) is int for value in overrides.values())
+    if kind == "U":
+        # The text dtype is as wide as the labels predicted for these rows. It would cut off a longer label.
+        values = output.values.astype(object)
+    elif kind in "fiu" and output.classes is None:
+        values = output.values.astype(np.int64 if is_whole and kind != "f" else np.float64)
+    else:
+        values = output.values.copy()
+    for row, value in overrides.items():
+        values[row] = value
+    output.values = values

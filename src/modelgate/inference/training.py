@@ -1,0 +1,46 @@
+"""Training data of a model, as stored in its package."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from ..errors import ConfigurationError, RequestError
+from ..schema import Schema, Table
+
+__all__ = ["TrainingData", "read_sample"]
+
+
+class TrainingData:
+    """Sample and statistics of the training rows.
+
+    Args:
+        schema: Schema of the model.
+        rows: Sample of the training rows, as mappings of values by column name.
+        statistics: Statistics by column, as in ``statistics.json`` of a package.
+    """
+
+    def __init__(
+        self, schema: Schema, rows: Sequence[Mapping[str, Any]], statistics: Mapping[str, Any]
+    ) -> None:
+        self._schema = schema
+        self._rows = rows
+        self.statistics = statistics
+
+    @cached_property
+    def background(self) -> Table | None:
+        """The sample as a table, read on first use; None if it has no rows that the schema accepts."""
+        return read_sample(self._schema, self._rows)
+
+
+def read_sample(schema: Schema, sample: Sequence[Mapping[str, Any]]) -> Table | None:
+    """Return the rows of *sample* that *schema* accepts, or None if there are none."""
+    if not isinstance(sample, list | tuple) or not all(isinstance(row, Mapping) for row in sample):
+        raise ConfigurationError(
+            f"sample must be a list of rows, each a mapping of column names to values (got {sample!r:.80})"
+        )
+    tables = []
+    for row in sample:
+        with contextlib.suppress(RequestError):
+            tables.append(schema.read([row]))
+    return Table.concat(tables) if tables else None

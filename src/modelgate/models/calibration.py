@@ -1,0 +1,129 @@
+"""Calibration of prediction intervals by split conformal prediction.
+
+Source: Lei et al., "Distribution-Free Predictive Inference for Regression", Journal of the American Statistical
+Association 113 (2018), section 2.2.
+"""
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import lru_cache
+from numbers import Real
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ConfigurationError, RequestError
+from ..schema import Schema
+from .training_sample import reference_answers
+
+__all__ = ["CALIBRATION", "Calibration", "calibrate"]
+
+CALIBRATION = "calibration.json"
+"""Member of a package with its calibration."""
+
+
+class Calibration(msgspec.Struct, frozen=True):
+    """Errors of a model on rows that it was not fitted on.
+
+    Attributes:
+        rows: Number of calibration rows.
+        residuals: For each output, the absolute errors of the predictions in ascending order; None for an
+            output of labels.
+        method: How intervals are computed from the residuals.
+    """
+
+    rows: int
+    residuals: list[list[float] | None]
+    method: Literal["split_conformal"] = "split_conformal"
+
+    @property
+    def max_level(self) -> float:
+        """Highest level in percent for which there are enough rows, rounded down to two decimals."""
+        return 10_000 * self.rows // (self.rows + 1) / 100
+
+    def half_width(self, output: int, level: float) -> float | None:
+        """Return half of the width of an interval, or None for an output of labels.
+
+        Args:
+            output: Index of the output.
+            level: Level in percent, above 0 and at most `max_level`.
+
+        Raises:
+            ValueError: *level* is out of this range.
+        """
+        residuals = self.residuals[output]
+        # The check of the abstract class takes longer.
+        is_number = type(level) in (int, float) or (isinstance(level, Real) and not isinstance(level, bool))
+        rank = _rank(float(level), self.rows) if is_number else 0
+        if not 1 <= rank <= self.rows:
+            shown = f"{level:g}" if is_number else f"{level!r:.20}"
+            raise ValueError(f"above 0 and at most {self.max_level:g} (got {shown})")
+        return None if residuals is None else residuals[rank - 1]
+
+
+@lru_cache
+def _rank(level: float, rows: int) -> int:
+    """Return the rank of the residual that is half of the width: ``ceil((rows + 1) * level / 100)``.
+
+    Computed with the decimal digits of *level*: as floats, 0.07 * 100 is greater than 7.
+    """
+    return math.ceil((rows + 1) * Fraction(repr(level)) / 100) if math.isfinite(level) else 0
+
+
+def calibrate(
+    model: Any,
+    schema: Schema,
+    X: Any,  # noqa: N803  scikit-learn's word
+    y: Any,
+    classes: Sequence[Any],
+    levels: Sequence[float],
+) -> Calibration:
+    """Return the calibration of *model*.
+
+    Args:
+        model: Fitted estimator.
+        schema: Schema of the rows.
+        X: Calibration rows.
+        y: True values, of shape (rows,) or (rows, outputs).
+        classes: Class labels of each output; None for an output that is a number.
+        levels: Levels in percent that callers will request.
+
+    Raises:
+        ConfigurationError: The rows do not match the schema; no output is a number; *y* has the wrong shape, or a
+            value that is no finite number; or there are too few rows for one of the *levels*.
+    """
+    try:
+        answers = reference_answers(model, schema, X)
+    except RequestError as error:
+        raise ConfigurationError(f"X must have rows that match the schema: {error}") from None
+    predicted, targets = np.array(answers["predict"], dtype=object), np.asarray(y)
+    if targets.shape != predicted.shape:
+        raise ConfigurationError(f"y must have the shape {predicted.shape} (got {targets.shape})")
+    columns = zip(classes, _columns(predicted), _columns(targets), strict=True)
+    residuals = [_residuals(*values) if labels is None else None for labels, *values in columns]
+    if not any(residuals):
+        raise ConfigurationError(f"model must predict a number to have intervals (got the classes {classes})")
+    calibration = Calibration(len(targets), residuals)
+    for level in levels:
+        try:
+            calibration.half_width(0, level)
+        except ValueError as error:
+            raise ConfigurationError(f"levels must be numbers {error}: calibrate with more rows") from None
+    return calibration
+
+
+def _columns(values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    return [values] if values.ndim == 1 else list(values.T)
+
+
+def _residuals(predicted: npt.NDArray[Any], y: npt.NDArray[Any]) -> list[float]:
+    try:
+        residuals = np.abs(y.astype(np.float64) - predicted.astype(np.float64))
+    except (TypeError, ValueError):
+        residuals = np.array([np.nan])
+    if not np.isfinite(residuals).all():
+        raise ConfigurationError("y must be finite numbers in each output that is a number")
+    return np.sort(residuals).tolist()  # type: ignore[no-any-return]

@@ -1,0 +1,84 @@
+"""Response curves: individual conditional expectation, and partial dependence."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...errors import InvalidInput
+from ...flow import Flow, Handler
+from ...inference import Prediction
+from ...inference.curve import default_grid, mean_outputs
+from ...inference.prediction import Curve
+from ...inference.predictor import Predictor
+from ...schema import Column, Table
+from ...spelling import closest_match
+from ..query import Query
+
+__all__ = ["AddCurve"]
+
+
+class AddCurve:
+    """Scoring layer for one query, which predicts its row for a grid of values of one column.
+
+    With the other columns held, the predictions are the individual conditional expectation (Goldstein et al.,
+    2015). Their mean over the packaged rows is the partial dependence (Friedman, 2001). All are predicted in one
+    call of the model.
+
+    Args:
+        column: Name of the column that varies.
+        grid: Values of the column; None for `default_grid`.
+        points: Number of points of the default grid.
+        average: Whether to add the mean predictions of the packaged rows.
+    """
+
+    def __init__(self, column: str, grid: Sequence[Any] | None, points: int, *, average: bool) -> None:
+        self._column = column
+        self._grid = grid
+        self._points = points
+        self._average = average
+
+    def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
+        """Set `Prediction.curve`. The prediction has a row for each point, or none if the query has no row.
+
+        Raises:
+            InvalidInput: The column is unknown, its range is not known, the model has no packaged rows, or its
+                predictions cannot be averaged.
+            InvalidValues: A value of the grid breaks a rule of the column.
+        """
+        predictor, table = query.predictor, query.table
+        assert predictor is not None and table is not None
+        column = _find_column(predictor, self._column)
+        training = predictor.training
+        grid = self._grid
+        if grid is None:
+            if not predictor.schema.options.show_schema:
+                raise InvalidInput("grid must be a list of values: this deployment does not show its schema")
+            statistics = training.statistics.get(column.name, {}) if training is not None else {}
+            grid = default_grid(column, statistics, self._points)
+        values = predictor.schema.read_column(column, grid)
+        tables = [table.cross(values)]
+        if self._average:
+            background = training.background if training is not None else None
+            if background is None or list(background) != list(table):
+                raise InvalidInput("This deployment has no packaged rows to average: leave out average")
+            tables.append(background.cross(values))
+        points, rows = len(values), sum(map(len, tables))
+        for check in query.on_rows if rows > len(table) else ():
+            yield from check(rows - len(table))
+        query.table = Table.concat(tables)
+        query.table.warnings = [*table.warnings, *values.warnings]
+        prediction = yield from call_next(query)
+        own, others = prediction.split([len(tables[0]), rows - len(tables[0])])
+        average = mean_outputs(others.outputs, points) if self._average else None
+        own.curve = Curve(column.name, [row[column.name] for row in values.rows()], average)
+        return own
+
+
+def _find_column(predictor: Predictor, name: str) -> Column:
+    for column in predictor.schema:
+        if column.name == name:
+            if column.is_array:
+                raise InvalidInput(f"column must not be an image or a tensor (got {name!r})")
+            return column
+    match = closest_match(name, predictor.schema.names)
+    hint = f": did you mean {match!r}?" if match and predictor.schema.options.show_schema else ""
+    raise InvalidInput(f"column must be a column of the model (got {name!r:.80}){hint}")

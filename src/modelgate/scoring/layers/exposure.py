@@ -1,0 +1,39 @@
+"""Scoring layer that includes the exposure of each row in its prediction."""
+
+from msgspec.structs import replace
+
+from ...flow import Flow, Handler
+from ...inference import Exposure, Prediction
+from ...inference.nonfinite import prediction_error
+from ..query import Query
+
+__all__ = ["ApplyExposure"]
+
+
+class ApplyExposure:
+    """Scoring layer that multiplies predicted rates by the exposure, and sets `Output.adjusted` on request.
+
+    Inner layers and the model see the input columns of the model only.
+
+    Args:
+        exposure: Column of the exposure, and what the model predicts.
+    """
+
+    scores = True
+
+    def __init__(self, exposure: Exposure) -> None:
+        self._exposure = exposure
+
+    def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
+        assert query.table is not None and query.predictor is not None
+        schema = query.predictor.schema
+        exposure = self._exposure.read(query.table, schema)
+        inner = query
+        if query.predictor.exposure_column is not None:
+            inner = replace(query, table=query.table.without(query.predictor.exposure_column))
+        prediction = yield from call_next(inner)
+        try:
+            self._exposure.apply(prediction, exposure, schema, adjusted=query.adjusted)
+        except ValueError as error:
+            raise prediction_error(error) from error
+        return prediction

@@ -1,0 +1,128 @@
+"""Requests for explanations, and how contributions are ranked, named and attributed to columns."""
+
+import math
+
+import numpy as np
+import pytest
+
+from modelgate import ConfigurationError, Explain, Explanations, InvalidInput
+from modelgate.explanations.describe import describe_rows
+from modelgate.explanations.explanation import RowExplanation, qualitative_strength, rank
+
+VALUES = np.array([0.1, 0.2, 0.3, 0.5, 0.6])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "explained"),
+    [
+        (None, None, [True] * 5),
+        (0.2, None, [True, False, False, False, False]),
+        (None, 0.5, [False, False, False, False, True]),
+        (0.2, 0.5, [True, False, False, False, True]),
+        (0.5, 0.2, [True, True, True, True, True]),
+        (0.3, 0.3, [True, True, False, True, True]),
+        (0.0, 1.0, [False] * 5),
+        (0, None, [False] * 5),
+        (None, 0, [True] * 5),
+    ],
+)
+def test_explain_selects_rows_outside_the_thresholds(low, high, explained):
+    """A prediction equal to a threshold is not outside."""
+
+    assert explained == Explain(3, low, high).select(VALUES).tolist()
+
+
+@pytest.mark.parametrize("thresholds", [(None, None), (0.2, 0.5)])
+def test_explain_selects_no_prediction_that_is_null(thresholds):
+    assert [False, True] == Explain(3, *thresholds).select(np.array([np.nan, 0.1])).tolist()
+
+
+@pytest.mark.parametrize("count", [0, -1, True, 2.0, "3", None])
+def test_explain_needs_a_positive_count(count):
+    with pytest.raises(InvalidInput, match="must be a whole number of at least 1"):
+        Explain(count)
+
+
+@pytest.mark.parametrize("threshold", [math.nan, math.inf, "0.5", True])
+def test_explain_needs_finite_thresholds(threshold):
+    with pytest.raises(InvalidInput, match="must be a finite number"):
+        Explain(3, threshold_high=threshold)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "shap"}, "method must be 'auto', 'linear', 'tree' or 'permutation'"),
+        ({"permutations": 0}, "permutations must be"),
+        ({"limit": 0}, "limit must be"),
+    ],
+)
+def test_explanations_check_options(options, message):
+    with pytest.raises(ConfigurationError, match=f"explanations: {message}"):
+        Explanations(**options)
+
+
+BELOW = 1 - 1e-12
+
+
+@pytest.mark.parametrize(
+    ("features", "share", "symbols"),
+    [
+        (1, 1, "+++"),
+        (1, 0.001, "+++"),
+        (2, 0.001, "+"),
+        (2, 0.25, "+"),
+        (2, 0.25 / BELOW, "++"),
+        (2, 0.75, "++"),
+        (2, 0.75 / BELOW, "+++"),
+        (4, 1 / 8, "+"),
+        (4, 1 / 8 / BELOW, "++"),
+        (4, 1 / 2, "++"),
+        (4, 1 / 2 / BELOW, "+++"),
+        (9, 2 / 9 / BELOW, "+++"),
+        (10, 0.05, "+"),
+        (10, 0.05 / BELOW, "++"),
+        (10, 0.2, "++"),
+        (10, 0.2 / BELOW, "+++"),
+        (1000, 0.2 / BELOW, "+++"),
+    ],
+)
+def test_qualitative_strength(features, share, symbols):
+    """The bounds of DataRobot's page "XEMP qualitative strength", and the same for negative shares."""
+
+    assert symbols == qualitative_strength(share, features)
+    assert symbols.replace("+", "-") == qualitative_strength(-share, features)
+
+
+def describe(strengths, count):
+    columns = [f"c{index}" for index in range(len(strengths))]
+    unexplained = RowExplanation("y", "linear", "value", 1.0, ())
+    (explanation,) = describe_rows(
+        [unexplained], np.array([strengths]), columns, lambda row, column: column, Explain(count)
+    )
+    return explanation
+
+
+def test_contributions_are_ranked_by_absolute_strength():
+    """Equal ones are in the order of the columns."""
+    explanation = describe([0.5, -2.0, 0.5, 1.0], 3)
+
+    assert ["c1", "c3", "c0"] == [item.feature for item in explanation.contributions]
+    assert [1, 3, 0] == [item.value for item in explanation.contributions]
+    assert 0.5 == explanation.remaining
+
+
+def test_contributions_without_effect_are_left_out():
+    """Those below a thousandth only if not all are requested."""
+    strengths = [1.0, 0.0, 0.0005]
+
+    assert ["c0"] == [item.feature for item in describe(strengths, 2).contributions]
+    assert ["+++", "+"] == [item.qualitative_strength for item in describe(strengths, 3).contributions]
+    assert [] == list(describe([0.0, 0.0], 2).contributions)
+
+
+def test_shares_are_of_the_ten_largest_strengths():
+    order, shares = rank(np.array([[2.0] + [-1.0] * 20]), 2)
+
+    assert [[0, 1]] == order.tolist()
+    assert [2 / 11, -1 / 11] == shares[0, :2].tolist()
