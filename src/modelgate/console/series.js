@@ -35,7 +35,10 @@ async function forecast(event) {
   const query = new URLSearchParams({ relax_known_in_advance: "true", ...(point ? { forecast_point: point } : {}) });
   const headers = { ...credentials(), "Content-Type": "application/json" };
   const url = `${BASE}deployments/${NAME}/predict?${query}`;
-  const answer = await send({ method: "POST", url, headers, body: rows });
+  const call = { method: "POST", url, headers, body: rows };
+  const masked = state.key ? { Authorization: `Bearer ${MASKED_KEY}` } : {};
+  $("sent").querySelector("pre").textContent = asSent({ ...call, headers: { ...headers, ...masked } });
+  const answer = await send(call);
   $("received").querySelector("pre").textContent = asReceived(answer);
   if (answer.status === 401) return showFault(answer), askForKey();
   show("plots", ...(answer.status === 200 ? plots(rows, answer.json.forecast) : [problem(explain(answer))]));

@@ -231,14 +231,18 @@ class DirectForecaster:
         )
 
     def _example(self, table: Table) -> list[dict[str, Any]]:
-        """Return rows of a request: the last ones of a series, whose latest targets are left out."""
-        spec = self.spec
+        """Return rows of a request: the last ones of a series, whose latest targets are left out.
+
+        There is more history than needed, so that earlier forecast points can be tried.
+        """
+        spec, farthest = self.spec, self.spec.forecast_window[1]
+        unknown = farthest - spec.feature_derivation_window[1]
         first_of_series = {} if spec.series_id is None else {spec.series_id: table[spec.series_id][0]}
         rows = [row for row in table.rows() if first_of_series.items() <= row.items()]
         rows = sorted(rows, key=lambda row: str(row[spec.date_column]))
-        rows = rows[-(spec.history_length + spec.forecast_window[1] - spec.feature_derivation_window[1]) :]
+        rows = rows[-(spec.history_length + farthest + unknown) :]
         example = [{name: to_json_value(value) for name, value in row.items()} for row in rows]
-        for row in example[spec.history_length :]:
+        for row in example[-unknown:]:
             row[spec.target] = None
         return example
 
