@@ -45,12 +45,14 @@ def _options(
     intervals: Sequence[float],
     *,
     adjusted: bool,
+    context: bool,
 ) -> dict[str, Any]:
     """Return the options of the query string. One that is None or empty is not sent."""
     options = {
         "passthrough": passthrough,
         "intervals": intervals,
         "adjusted": "true" if adjusted else None,
+        "context": "true" if context else None,
     }
     if explain is None:
         return options
@@ -131,6 +133,7 @@ class Client(_BaseClient["httpx.Client"]):
         explain: int | Explain | None = None,
         intervals: Sequence[float] = (),
         adjusted: bool = False,
+        context: bool = False,
         progress: Progress | None = None,
     ) -> Predictions:
         """Return the predictions for *rows*, in their order.
@@ -144,6 +147,7 @@ class Client(_BaseClient["httpx.Client"]):
             intervals: Levels in percent of the prediction intervals to add, for a model that is calibrated, see
                 `modelgate.ModelPackage.calibrate`.
             adjusted: Whether to return predictions for one unit of exposure too, of a deployment with an exposure.
+            context: Whether to return where the values of each row lie in the training data of a packaged model.
             progress: Function called after each batch with the number of rows done and the total.
 
         Raises:
@@ -156,7 +160,7 @@ class Client(_BaseClient["httpx.Client"]):
             RateLimitExceeded, Overloaded: The last attempt failed, or no time is left for another one.
             ConnectionFailed, UnexpectedResponse: There is no gate at the URL, or it does not respond.
         """
-        options = _options(passthrough, explain, intervals, adjusted=adjusted)
+        options = _options(passthrough, explain, intervals, adjusted=adjusted, context=context)
         return drive(self._session.predict(rows, progress, options))
 
     def forecast(self, rows: Any, options: ForecastOptions | None = None) -> Forecasts:
@@ -203,10 +207,11 @@ class AsyncClient(_BaseClient["httpx.AsyncClient"]):
         explain: int | Explain | None = None,
         intervals: Sequence[float] = (),
         adjusted: bool = False,
+        context: bool = False,
         progress: Progress | None = None,
     ) -> Predictions:
         """Return the predictions for *rows*; see `Client.predict`."""
-        options = _options(passthrough, explain, intervals, adjusted=adjusted)
+        options = _options(passthrough, explain, intervals, adjusted=adjusted, context=context)
         return await adrive(self._session.predict(rows, progress, options))
 
     async def forecast(self, rows: Any, options: ForecastOptions | None = None) -> Forecasts:

@@ -235,8 +235,7 @@ class Loader:
             logger.warning("deployment %s: %s: %s", deployment.name, rejected, ALLOW_UNKNOWN_LEVELS)
         if package is not None:
             predictor.size = package.size
-            statistics = package.statistics.get("columns", {})
-            predictor.training = TrainingData(predictor.schema, package.background, statistics)
+            predictor.training = TrainingData(predictor.schema, package.background, package.statistics)
         enable_scoring_options(predictor, deployment, package)
         return predictor
 

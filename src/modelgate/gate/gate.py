@@ -42,6 +42,7 @@ from ..mount.handle_types import typed_handle
 from ..openapi import OpenAPI
 from ..schema import Schema
 from ..scoring import Query
+from ..scoring.layers.context import add_context
 from ..spelling import suggest_options
 from .dispatcher import RequestDispatcher, score_and_encode
 from .options import (
@@ -274,6 +275,7 @@ class Gate:
         explain: int | Explain | None = None,
         forecast: ForecastOptions | None = None,
         intervals: Sequence[float] = (),
+        context: bool = False,
         timeout: float | None = None,
     ) -> Prediction:
         """Return the prediction of a deployment for *rows*, without a server, an event loop or a key.
@@ -285,21 +287,22 @@ class Gate:
             forecast: Options of forecasts; None for their defaults, or for a model that does not forecast.
             timeout: Seconds to wait for a model that is being loaded; None to wait until the end of the load.
             intervals: Levels in percent of the prediction intervals to add, see `ModelPackage.calibrate`.
+            context: Whether to say where the values lie in the training data, see `Prediction.context`.
 
         Raises:
             NotFound, DeploymentInactive: There is no such deployment, or it is paused.
             DeploymentUnavailable: The deployment is draining, or its model cannot be loaded; see the cause.
             MissingColumns, InvalidValues, InvalidInput, MalformedBody: The rows do not match the schema.
-            InvalidInput: The model does not have the *intervals*.
+            InvalidInput: The model does not have the *intervals* or the *context*.
             ExplanationsUnavailable: The deployment does not explain its predictions.
             PredictionError: The model failed.
         """
         if self._poll is not None:
             drive(self._poll.begin())
-        load_timeout = math.inf if timeout is None else timeout
-        query = Query(rows, deployment=name, adjusted=True, load_timeout=load_timeout, intervals=intervals)
+        query = Query(rows, deployment=name, adjusted=True, intervals=intervals, forecast=forecast)
+        query.load_timeout = math.inf if timeout is None else timeout
         query.explain = Explain(explain) if isinstance(explain, int) else explain
-        query.forecast = forecast
+        query.layer = add_context if context else None
         return self._catalog.score_blocking(name, query)
 
     def openapi(self, name: str | None = None) -> dict[str, Any]:

@@ -1,18 +1,22 @@
 """Predictions of forecasters."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigurationError
+from ..flow import isolate_errors
 from ..forecasting import DirectForecaster, Forecaster, ForecastRequest
+from ..forecasting.example import example_rows
+from ..forecasting.read_request import read_request
 from ..schema import Schema, Table
 from .estimator import Estimator
 from .plans import Plan
 from .prediction import Output, Prediction
 
-__all__ = ["ForecastFunction"]
+__all__ = ["ForecastFunction", "try_forecast"]
 
 
 class ForecastFunction:
@@ -69,6 +73,31 @@ class ForecastFunction:
             raise ValueError(f"the forecaster returned the shape {values.shape} instead of {shape}")
         if not self._nullable and not np.isfinite(values).all():
             raise ValueError("the forecaster returned NaN or an infinity")
+
+
+def try_forecast(
+    score: Callable[[ForecastRequest], Prediction], schema: Schema, forecaster: Forecaster
+) -> str | None:
+    """Predict the example of *forecaster*, or generated rows if it has none, see `Predictor.warm`.
+
+    Args:
+        score: Function that returns the prediction for a request.
+        schema: Schema of the rows.
+        forecaster: Forecaster to test.
+
+    Returns:
+        None, or the reason why the test is inconclusive.
+
+    Raises:
+        ConfigurationError: The forecaster cannot predict its example.
+    """
+    try:
+        isolate_errors(score, read_request(schema.read(example_rows(forecaster)), forecaster))
+    except Exception as error:
+        if not getattr(forecaster, "example", None):
+            return f"the forecaster rejected generated rows ({error!r})"
+        raise ConfigurationError(f"model must be able to predict its example (got {error!r})") from error
+    return None
 
 
 class _PlannedRegressor:

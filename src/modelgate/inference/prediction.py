@@ -186,6 +186,8 @@ class Prediction(msgspec.Struct, eq=False):
         forecast: Series and dates of the predictions of a forecaster, which are not one per row of the
             request; None for other models.
         humility: Humility rules that each row has triggered; None if the deployment has no rules.
+        context: For each row, the place of its values in the training data, see
+            `modelgate.inference.context.describe_rows`; None if it was not requested.
         curve: Grid to whose points the rows belong, if the prediction is a response curve.
     """
 
@@ -195,6 +197,7 @@ class Prediction(msgspec.Struct, eq=False):
     passthrough_columns: Mapping[str, Sequence[msgspec.Raw]] | None = None
     forecast: ForecastRows | None = None
     humility: Sequence[Sequence[TriggeredRule]] | None = None
+    context: Sequence[Mapping[str, Any]] | None = None
     curve: Curve | None = None
 
     def __len__(self) -> int:

@@ -16,9 +16,7 @@ from ..errors import AnswerableError, ConfigurationError, RequestError
 from ..explanations import Explainer
 from ..flow import Flow, Wait, WorkerPool, in_main_thread, isolate_errors, run, run_coroutine
 from ..forecasting import ForecastRequest
-from ..forecasting.example import example_rows
 from ..forecasting.forecaster import Forecaster, is_forecaster
-from ..forecasting.read_request import read_request
 from ..models.calibration import Calibration
 from ..models.file_readers import check_opens_no_files
 from ..models.multi_target import target_names
@@ -30,7 +28,7 @@ from .batching.batcher import Batcher
 from .decision import DecisionRule
 from .estimator import Estimator
 from .first_prediction import try_prediction
-from .forecast import ForecastFunction
+from .forecast import ForecastFunction, try_forecast
 from .model_metrics import LIGHT, LatencyEstimator, ModelMetrics
 from .multi_target import create_estimator
 from .nonfinite import NullNonFinite, prediction_error
@@ -224,7 +222,7 @@ class Predictor:
         """
         is_estimator = isinstance(self._function, Estimator)
         if self.forecaster is not None:
-            return self._try_forecast(self.forecaster)
+            return try_forecast(self._score, self.schema, self.forecaster)
         if example is None and not is_estimator:
             return None
         try:
@@ -236,17 +234,6 @@ class Predictor:
             return prediction
         if is_estimator:
             self.targets = [Target.from_output(output) for output in prediction.outputs]
-        return None
-
-    def _try_forecast(self, forecaster: Forecaster) -> str | None:
-        """Predict the example of *forecaster*, or generated rows. See `warm`."""
-        try:
-            request = read_request(self.schema.read(example_rows(forecaster)), forecaster)
-            isolate_errors(self._score, request)
-        except Exception as error:
-            if not getattr(forecaster, "example", None):
-                return f"the forecaster rejected generated rows ({error!r})"
-            raise ConfigurationError(f"model must be able to predict its example (got {error!r})") from error
         return None
 
     def predict(self, table: Table | ForecastRequest) -> Flow[Prediction]:

@@ -10,7 +10,6 @@ import msgspec
 
 from ..errors import ConfigurationError
 from ..forecasting import DirectForecaster
-from ..forecasting.direct import DirectState
 from ..schema import Schema
 from ..schema.model_input import column_labels
 from ..schema.schema_file import plain
@@ -19,6 +18,7 @@ from .booster_file import native_suffix, write_booster
 from .calibration import CALIBRATION, Calibration, calibrate
 from .ed25519 import sign
 from .file_readers import check_opens_no_files
+from .forecaster_package import describe_forecaster, dump_model, restore_forecaster
 from .load_policy import LoadPolicy, Mismatch
 from .manifest import Label, Manifest, make_manifest, read_member, read_metadata
 from .model_thread import in_model_thread
@@ -34,7 +34,7 @@ from .package_files import (
     sha256_of,
     split_name,
 )
-from .serializers import dump, read_estimator
+from .serializers import read_estimator
 from .training_rows import TrainingRows, check_rows
 from .training_sample import (
     background_sample,
@@ -232,22 +232,7 @@ class ModelPackage:
         Raises:
             ConfigurationError: The value of an option is not valid, or *forecaster* is not fitted.
         """
-        if not isinstance(forecaster, DirectForecaster) or not forecaster.example:
-            raise ConfigurationError(f"forecaster must be a fitted DirectForecaster (got {forecaster!r})")
-        if format not in ("skops", "joblib"):
-            raise ConfigurationError(f"format must be 'skops' or 'joblib' (got {format!r})")
-        spec, rows = forecaster.spec, list(forecaster.example)
-        manifest = make_manifest(
-            forecaster.regressor,
-            name=name,
-            version=version,
-            target=spec.target,
-            model=f"model.{format}",
-            time_series=spec,
-        )
-        schema = spec.schema()
-        example = {"rows": rows, "expected": reference_answers(forecaster, schema, rows)}
-        return cls(forecaster, manifest, schema, example=example)
+        return cls(forecaster, **describe_forecaster(forecaster, format, name=name, version=version))
 
     @classmethod
     def load(
@@ -314,7 +299,7 @@ class ModelPackage:
                 "a model from a bare file cannot be saved as a package:"
                 " create one with ModelPackage.from_estimator"
             )
-        documents: dict[str, Any] = {
+        documents = {
             "schema.json": plain(self.schema.columns, self.schema.options),
             "background.json": self.background,
             "statistics.json": self.statistics,
@@ -322,14 +307,10 @@ class ModelPackage:
             "fingerprints.json": self.training_rows,
             CALIBRATION: self.calibration,
         }
-        model, state = self.model, None
-        if isinstance(model, DirectForecaster):
-            model, state = model.regressor, documents.setdefault("forecaster.json", model.state)
         documents = {name: document for name, document in documents.items() if document is not None}
         members = {name: msgspec.json.encode(document) for name, document in documents.items()}
-        members[self.manifest.model], written = dump(model, Path(self.manifest.model).suffix)
-        if state is not None:
-            written = DirectForecaster.restore(written, self.model.spec, state)
+        model_members, written = dump_model(self.model, self.manifest.model)
+        members |= model_members
         # A gate makes the same check when it loads the package.
         verify_example(written, self.schema, msgspec.json.decode(members["example.json"]))
         manifest = msgspec.json.format(msgspec.json.encode(self.manifest.with_members(members)))
@@ -400,8 +381,7 @@ def _read(archive: Archive, digest: str, policy: LoadPolicy) -> ModelPackage:
     if manifest.time_series is None:
         _check_columns(model, schema, policy)
     else:
-        state = msgspec.json.decode(read_member(archive, manifest, "forecaster.json"), type=DirectState)
-        model = DirectForecaster.restore(model, manifest.time_series, state)
+        model = restore_forecaster(model, archive, manifest)
     verify_example(model, schema, example)
     size = sum(member.size for member in manifest.members.values())
     training_rows = _read_optional(archive, manifest, "fingerprints.json", TrainingRows)

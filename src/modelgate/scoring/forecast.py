@@ -25,7 +25,7 @@ def forecast(query: Query) -> Flow[Prediction]:
     if forecaster is None:
         raise InvalidInput("Time series predictions are not available for this deployment")
     if query.layer is not None:
-        raise InvalidInput("Response curves are not available for a deployment that predicts time series")
+        raise InvalidInput("Curves and context are not available for a deployment that predicts time series")
     options = query.forecast or ForecastOptions()
     read = partial(read_request, query.table, forecaster, options, query.intervals)
     try:
