@@ -350,12 +350,9 @@ class Predictor:
         return prediction
 
 
-def _check_function_options(
-    input: InputForm | None,  # noqa: A002  a word for users
-    plans: bool | Literal["onnx"],
-) -> None:
-    if input is not None:
-        raise ConfigurationError(f"input must be None for a function, which gets a Table (got {input!r})")
+def _check_function_options(form: InputForm | None, plans: bool | Literal["onnx"]) -> None:
+    if form is not None:
+        raise ConfigurationError(f"input must be None for a function, which gets a Table (got {form!r})")
     if plans == "onnx":
         raise ConfigurationError("plans must be True or False for a function (got 'onnx')")
 

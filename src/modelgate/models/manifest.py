@@ -4,7 +4,7 @@ import hashlib
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -29,7 +29,10 @@ __all__ = [
     "make_manifest",
     "read_member",
     "read_metadata",
+    "read_optional_member",
 ]
+
+T = TypeVar("T")
 
 Label: TypeAlias = bool | int | float | str
 Task: TypeAlias = Literal["binary", "multiclass", "multilabel", "regression"]
@@ -199,6 +202,13 @@ def read_member(archive: Archive, manifest: Manifest, name: str) -> bytes:
     if _describe_member(content) != manifest.members.get(name):
         raise ConfigurationError(f"{name} does not have the digest in {MANIFEST}: save the package again")
     return content
+
+
+def read_optional_member(archive: Archive, manifest: Manifest, name: str, type_: type[T]) -> T | None:
+    """Return the JSON member *name* as a *type_*, or None if the package has no such member."""
+    if name not in archive.names:
+        return None
+    return msgspec.json.decode(read_member(archive, manifest, name), type=type_)
 
 
 def _describe_member(content: bytes) -> Member:

@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
@@ -13,15 +13,13 @@ from ..flow.model_thread import in_model_thread
 from ..forecasting import DirectForecaster
 from ..schema import Schema
 from ..schema.model_input import column_labels
-from ..schema.schema_file import plain
-from .archive import MANIFEST, SIGNATURE, Archive, FolderArchive, ZipArchive, pack, pack_metadata, write
+from .archive import MANIFEST, Archive, FolderArchive, ZipArchive, pack, pack_metadata, write
 from .booster_file import native_suffix, write_booster
 from .calibration import CALIBRATION, Calibration, calibrate
-from .ed25519 import sign
 from .file_readers import check_opens_no_files
-from .forecaster_package import describe_forecaster, dump_model, restore_forecaster
+from .forecaster_package import describe_forecaster, restore_forecaster
 from .load_policy import LoadPolicy, Mismatch
-from .manifest import Label, Manifest, make_manifest, read_member, read_metadata
+from .manifest import Label, Manifest, make_manifest, read_member, read_metadata, read_optional_member
 from .multi_target import order_targets, target_names
 from .onnx import OnnxModel
 from .onnx_export import measure_onnx
@@ -34,6 +32,7 @@ from .package_files import (
     sha256_of,
     split_name,
 )
+from .package_members import write_members
 from .serializers import read_estimator
 from .training_rows import TrainingRows, check_rows, list_to_array, to_rows
 from .training_sample import (
@@ -45,8 +44,6 @@ from .training_sample import (
 )
 
 __all__ = ["ModelPackage", "load_model", "open_content", "open_package", "read_package"]
-
-T = TypeVar("T")
 
 _EXAMPLES = 3
 _SAMPLE = 64
@@ -232,8 +229,7 @@ class ModelPackage:
 
         Args:
             forecaster: Fitted forecaster.
-            name: Model name: letters, digits, ``_``, ``-`` and single dots.
-            version: Model version.
+            name, version: See `from_estimator`.
             format: ``"skops"``, or ``"joblib"`` (a pickle) for regressors that skops cannot write.
 
         Raises:
@@ -302,27 +298,15 @@ class ModelPackage:
 
     def _members(self, sign_key: str | Path | None) -> dict[str, bytes]:
         if self.schema is None:
-            raise ConfigurationError(
-                "a model from a bare file cannot be saved as a package:"
-                " create one with ModelPackage.from_estimator"
-            )
+            raise ConfigurationError("a bare file cannot be saved: use ModelPackage.from_estimator")
         documents = {
-            "schema.json": plain(self.schema.columns, self.schema.options),
             "background.json": self.background,
             "statistics.json": self.statistics,
             "example.json": self.example,
             "fingerprints.json": self.training_rows,
             CALIBRATION: self.calibration,
         }
-        documents = {name: document for name, document in documents.items() if document is not None}
-        members = {name: msgspec.json.encode(document) for name, document in documents.items()}
-        model_members, written = dump_model(self.model, self.manifest.model)
-        members |= model_members
-        # A gate makes the same check when it loads the package.
-        verify_example(written, self.schema, msgspec.json.decode(members["example.json"]))
-        manifest = msgspec.json.format(msgspec.json.encode(self.manifest.with_members(members)))
-        signature = {} if sign_key is None else {SIGNATURE: sign(manifest, sign_key)}
-        return {MANIFEST: manifest, **signature, **members}
+        return write_members(self.model, self.manifest, self.schema, documents, sign_key)
 
 
 def load_model(path: str | Path, *, sha256: str | None = None) -> Any:
@@ -391,8 +375,8 @@ def _read(archive: Archive, digest: str, policy: LoadPolicy) -> ModelPackage:
         model = restore_forecaster(model, archive, manifest)
     verify_example(model, schema, example)
     size = sum(member.size for member in manifest.members.values())
-    training_rows = _read_optional(archive, manifest, "fingerprints.json", TrainingRows)
-    calibration = _read_optional(archive, manifest, CALIBRATION, Calibration)
+    training_rows = read_optional_member(archive, manifest, "fingerprints.json", TrainingRows)
+    calibration = read_optional_member(archive, manifest, CALIBRATION, Calibration)
     return ModelPackage(
         model,
         manifest,
@@ -405,12 +389,6 @@ def _read(archive: Archive, digest: str, policy: LoadPolicy) -> ModelPackage:
         training_rows,
         calibration,
     )
-
-
-def _read_optional(archive: Archive, manifest: Manifest, name: str, type_: type[T]) -> T | None:
-    if name not in archive.names:
-        return None
-    return msgspec.json.decode(read_member(archive, manifest, name), type=type_)
 
 
 def _check_columns(model: Any, schema: Schema, policy: LoadPolicy) -> None:
