@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from ..errors import ConfigurationError
 from ..explanations import Explain
 from ..flow import adrive, drive
+from ..forecasting import ForecastOptions
+from .forecasts import Forecasts, request_forecasts
 from .predictions import Predictions
 from .retry import Retry
 from .session import Progress, Session
@@ -43,16 +45,18 @@ def _options(
     intervals: Sequence[float],
     *,
     adjusted: bool,
+    context: bool,
 ) -> dict[str, Any]:
     """Return the options of the query string. One that is None or empty is not sent."""
     options = {
         "passthrough": passthrough,
         "intervals": intervals,
         "adjusted": "true" if adjusted else None,
+        "context": "true" if context else None,
     }
+    explain = Explain.from_option(explain)
     if explain is None:
         return options
-    explain = Explain(explain) if isinstance(explain, int) else explain
     # As texts, because a number 0 would not be sent.
     thresholds = {"threshold_low": explain.threshold_low, "threshold_high": explain.threshold_high}
     set_thresholds = {name: repr(value) for name, value in thresholds.items() if value is not None}
@@ -129,6 +133,7 @@ class Client(_BaseClient["httpx.Client"]):
         explain: int | Explain | None = None,
         intervals: Sequence[float] = (),
         adjusted: bool = False,
+        context: bool = False,
         progress: Progress | None = None,
     ) -> Predictions:
         """Return the predictions for *rows*, in their order.
@@ -142,6 +147,7 @@ class Client(_BaseClient["httpx.Client"]):
             intervals: Levels in percent of the prediction intervals to add, for a model that is calibrated, see
                 `modelgate.ModelPackage.calibrate`.
             adjusted: Whether to return predictions for one unit of exposure too, of a deployment with an exposure.
+            context: Whether to return where the values of each row lie in the training data of a packaged model.
             progress: Function called after each batch with the number of rows done and the total.
 
         Raises:
@@ -154,8 +160,21 @@ class Client(_BaseClient["httpx.Client"]):
             RateLimitExceeded, Overloaded: The last attempt failed, or no time is left for another one.
             ConnectionFailed, UnexpectedResponse: There is no gate at the URL, or it does not respond.
         """
-        options = _options(passthrough, explain, intervals, adjusted=adjusted)
+        options = _options(passthrough, explain, intervals, adjusted=adjusted, context=context)
         return drive(self._session.predict(rows, progress, options))
+
+    def forecast(self, rows: Any, options: ForecastOptions | None = None) -> Forecasts:
+        """Return the forecasts for the history in *rows*. They are sent in one request.
+
+        Args:
+            rows: History and rows to predict, in any form that `predict` accepts.
+            options: Options of forecasts; None for their defaults.
+
+        Raises:
+            InvalidInput: The history is not complete, or the deployment does not forecast.
+            ModelgateError: Any error of `predict`.
+        """
+        return drive(request_forecasts(self._session, rows, options or ForecastOptions()))
 
     def close(self) -> None:
         """Close the connections, unless *http* was passed."""
@@ -188,11 +207,16 @@ class AsyncClient(_BaseClient["httpx.AsyncClient"]):
         explain: int | Explain | None = None,
         intervals: Sequence[float] = (),
         adjusted: bool = False,
+        context: bool = False,
         progress: Progress | None = None,
     ) -> Predictions:
         """Return the predictions for *rows*; see `Client.predict`."""
-        options = _options(passthrough, explain, intervals, adjusted=adjusted)
+        options = _options(passthrough, explain, intervals, adjusted=adjusted, context=context)
         return await adrive(self._session.predict(rows, progress, options))
+
+    async def forecast(self, rows: Any, options: ForecastOptions | None = None) -> Forecasts:
+        """Return the forecasts for the history in *rows*; see `Client.forecast`."""
+        return await adrive(request_forecasts(self._session, rows, options or ForecastOptions()))
 
     async def aclose(self) -> None:
         """Close the connections, unless *http* was passed."""

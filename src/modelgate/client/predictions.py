@@ -60,6 +60,8 @@ class Predictions(OutputPredictions):
         outputs: Predictions by output; empty for a model with one output.
         passthrough: For each row, the values of the columns that the call requested; None if it requested
             none.
+        context: For each row, where its values lie in the training data, by column; None if the call did not
+            request it.
         humility: Humility rules that each row has triggered; None if no row has triggered any.
         version: Version of the model.
         warnings: Problems of rows that were scored anyway.
@@ -68,6 +70,7 @@ class Predictions(OutputPredictions):
 
     outputs: dict[str, OutputPredictions] = field(default_factory=dict)
     passthrough: list[dict[str, Any]] | None = None
+    context: list[dict[str, dict[str, Any]]] | None = None
     humility: list[list[TriggeredRule]] | None = None
     version: str | None = None
     warnings: list[str] = field(default_factory=list)
@@ -94,6 +97,7 @@ class _Row(msgspec.Struct):
     intervals: dict[str, _Limits] | None = None
     outputs: "dict[str, _Row] | None" = None
     passthrough: dict[str, Any] | None = None
+    context: dict[str, dict[str, Any]] | None = None
     explanations: list[Contribution] | None = None
     explanation_label: Any = None
     remaining_strength: float | None = None
@@ -150,6 +154,8 @@ def decode_predictions(content: bytes) -> Predictions:
             _explain(predictions, rows, explanation, explanation.base_values)
     if rows and rows[0].passthrough is not None:
         predictions.passthrough = [row.passthrough or {} for row in rows]
+    if rows and rows[0].context is not None:
+        predictions.context = [row.context or {} for row in rows]
     if any(row.humility for row in rows):
         predictions.humility = [row.humility for row in rows]
     return predictions
@@ -220,6 +226,8 @@ def join_predictions(parts: Sequence[Predictions]) -> Predictions:
             _extend(joined.outputs[name], [part.outputs[name] for part in parts])
         if first.passthrough is not None:
             joined.passthrough = [row for part in parts for row in part.passthrough or ()]
+        if first.context is not None:
+            joined.context = [row for part in parts for row in part.context or ()]
         if any(part.humility for part in parts):
             joined.humility = [
                 rules for part in parts for rules in part.humility or [[] for _ in part.values]

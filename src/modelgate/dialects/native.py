@@ -18,14 +18,15 @@ columns) in the schema's order. The ``Accept`` header selects one of these forma
 are in the query string: ``?passthrough=id`` returns the column ``id`` with each prediction, ``?explain=3`` the
 three strongest contributions to it, ``?adjusted=true`` the prediction for one unit of exposure, and
 ``?intervals=80,90`` adds ``"intervals": {"80": {"low": 1.1, "high": 1.9}, "90": {…}}`` to predicted numbers. Errors
-are problem details (RFC 9457). `native_curves` describes response curves.
+are problem details (RFC 9457). ``?context=true`` adds ``context``: the place of the values of each row in the training
+data. `native_curves` describes response curves.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -41,10 +42,14 @@ from ..http.routing import Route
 from ..inference import Prediction, Target
 from ..schema import CSV, SplitRows
 from ..scoring import Query
+from ..scoring.layers.context import add_context
+from . import native_forecast
 from ._errors import problem_response
 from ._explanations import explanation_headers
 from ._exposure import NATIVE_ADJUSTED, NATIVE_PARAMETER, parse_flag
+from ._forecast import split_forecast_options
 from ._humility import NATIVE_HUMILITY
+from .native_context import CONTEXT_PARAMETER, CONTEXT_SCHEMA
 from .native_curves import CURVES, CURVES_OPERATION, decode_curve, encode_curve
 from .native_explanations import (
     EXPLAIN_OPTIONS,
@@ -90,7 +95,12 @@ def _response_schema(targets: Sequence[Target]) -> JSONSchema:
     required = [next(iter(row)), "model_version"]
     common |= {"explanation": EXPLANATION_SCHEMA}
     explained = EXPLANATIONS_SCHEMA if len(targets) == 1 else {}
-    per_row: JSONSchema = {"passthrough": OBJECT, **explained, **NATIVE_HUMILITY}
+    per_row: JSONSchema = {
+        "passthrough": OBJECT,
+        **explained,
+        **NATIVE_HUMILITY,
+        "context": CONTEXT_SCHEMA,
+    }
     return any_of_schema(
         object_schema(required, **row, **per_row, **common),
         object_schema(
@@ -157,20 +167,32 @@ class Native:
                 "description": "Column of the request to return with each prediction; can be repeated",
                 "schema": array_schema(_TEXT),
             },
+            NATIVE_PARAMETER,
+            CONTEXT_PARAMETER,
+        ],
+        operations={CURVES: CURVES_OPERATION},
+        explanation_parameters=OPENAPI_PARAMETERS,
+        interval_parameters=[
             {
                 "name": "intervals",
                 "in": "query",
-                "description": "Levels in percent of the prediction intervals to add to predicted numbers, for a"
-                " model that is calibrated",
+                "description": "Levels in percent of the prediction intervals to add to predicted numbers",
                 "schema": array_schema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100}),
                 "style": "form",
                 "explode": False,
                 "example": [80, 90],
             },
-            NATIVE_PARAMETER,
         ],
-        operations={CURVES: CURVES_OPERATION},
-        explanation_parameters=OPENAPI_PARAMETERS,
+    )
+
+    forecast_openapi_spec = replace(
+        openapi_spec,
+        requests={
+            **openapi_spec.requests,
+            "application/json": any_of_schema(ROWS, object_schema(["rows"], rows=ROWS)),
+        },
+        answer=native_forecast.response_schema,
+        parameters=[*openapi_spec.parameters, *native_forecast.PARAMETERS],
     )
 
     def credentials(self, request: Request) -> Flow[str | None]:
@@ -218,6 +240,17 @@ class Native:
             headers += explanation_headers(prediction)
         return Response(200, body, headers)
 
+    def encode_forecast(self, request: Request, query: Query, prediction: Prediction) -> Response:
+        """Encode the predicted rows of a forecaster, see `modelgate.dialects.native_forecast`."""
+        assert query.predictor is not None
+        if query.adjusted:
+            raise InvalidInput("adjusted must be false for this deployment, which has no exposure")
+        kind = best_media_type(request.headers.get("accept"), tuple(native_forecast.ENCODERS))
+        members = {"model_version": query.predictor.version, "request_id": request.id}
+        charset = "; charset=utf-8" if kind == "text/csv" else ""
+        headers = [("content-type", kind + charset), ("x-model-version", query.predictor.version)]
+        return Response(200, native_forecast.ENCODERS[kind](prediction, members), headers)
+
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
         """Encode the error as problem details (RFC 9457), with details such as ``missing_columns``."""
         return problem_response(error, request.id)
@@ -262,17 +295,22 @@ def _join_lines(raw: bytes) -> bytes:
 def _parse_options(request: Request) -> dict[str, Any]:
     """Return the fields of a `Query` that the options of the query string set."""
     values: dict[str, list[str]] = {}
-    for name, value in parse_qsl(request.query_string, keep_blank_values=True):
+    forecast, parameters = split_forecast_options(request.query_string, native_forecast.OPTIONS)
+    for name, value in parameters:
         if name not in (*_OPTIONS, *EXPLAIN_OPTIONS):
-            known = ", ".join((*_OPTIONS, *EXPLAIN_OPTIONS))
+            known = ", ".join((*_OPTIONS, *EXPLAIN_OPTIONS, *native_forecast.OPTIONS))
             raise InvalidInput(f"The query string has the option {name!r}: the options are {known}")
         values.setdefault(name, []).append(value)
     options = {_OPTIONS[name][0]: _OPTIONS[name][1](values[name]) for name in _OPTIONS if name in values}
+    options["forecast"] = forecast
     explain = {name: values[name][-1] for name in EXPLAIN_OPTIONS if name in values}
+    kind = best_media_type(request.headers.get("accept"), tuple(ENCODERS))
     if explain:
         options["explain"] = parse_explain(explain)
-        if best_media_type(request.headers.get("accept"), tuple(ENCODERS)) == NPY:
+        if kind == NPY:
             raise InvalidInput(f"{NPY} cannot have explanations: accept JSON or CSV")
+    if options.get("layer") is not None and kind in (NPY, "text/csv"):
+        raise InvalidInput(f"{kind} cannot have context: accept JSON")
     return options
 
 
@@ -287,5 +325,6 @@ _OPTIONS: Mapping[str, tuple[str, Callable[[Sequence[str]], Any]]] = {
     "passthrough": ("passthrough_columns", list),
     "intervals": ("intervals", _parse_levels),
     "adjusted": ("adjusted", lambda texts: parse_flag("adjusted", texts[-1])),
+    "context": ("layer", lambda texts: add_context if parse_flag("context", texts[-1]) else None),
 }
 """Options of the query string: for each, the field of `Query`, and a function that parses its values."""

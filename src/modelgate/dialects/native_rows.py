@@ -33,7 +33,7 @@ def _encode_json(prediction: Prediction, query: Query, members: Mapping[str, Any
     """
     if prediction.warnings:
         members = {**members, "warnings": list(prediction.warnings)}
-    if query.explain is not None:
+    if prediction.explanations:
         members = {**members, "explanation": describe_explanations(prediction)}
     if query.single:
         return msgspec.json.encode({**_rows(prediction, slice(0, 1))[0], **members})
@@ -115,6 +115,8 @@ def _rows(prediction: Prediction, span: slice) -> list[dict[str, Any]]:
     if prediction.passthrough_columns:
         passthrough = {name: column[span] for name, column in prediction.passthrough_columns.items()}
         columns["passthrough"] = columns_to_records(passthrough)
+    if prediction.context is not None:
+        columns["context"] = list(prediction.context[span])
     rows = columns_to_records(columns)
     if prediction.humility is not None:
         add_native_humility(rows, prediction, span.start)

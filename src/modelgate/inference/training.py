@@ -16,21 +16,26 @@ class TrainingData:
 
     Args:
         schema: Schema of the model.
-        rows: Sample of the training rows, as mappings of values by column name.
-        statistics: Statistics by column, as in ``statistics.json`` of a package.
+        sample: Sample of the training rows, as mappings of values by column name.
+        statistics: Content of ``statistics.json`` in the package.
+
+    Attributes:
+        rows: Number of training rows.
+        statistics: Statistics by column.
     """
 
     def __init__(
-        self, schema: Schema, rows: Sequence[Mapping[str, Any]], statistics: Mapping[str, Any]
+        self, schema: Schema, sample: Sequence[Mapping[str, Any]], statistics: Mapping[str, Any]
     ) -> None:
         self._schema = schema
-        self._rows = rows
-        self.statistics = statistics
+        self._sample = sample
+        self.rows: int = statistics.get("rows", 0)
+        self.statistics: Mapping[str, Any] = statistics.get("columns", {})
 
     @cached_property
     def background(self) -> Table | None:
         """The sample as a table, read on first use; None if it has no rows that the schema accepts."""
-        return read_sample(self._schema, self._rows)
+        return read_sample(self._schema, self._sample)
 
 
 def read_sample(schema: Schema, sample: Sequence[Mapping[str, Any]]) -> Table | None:

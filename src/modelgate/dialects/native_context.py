@@ -1,0 +1,25 @@
+"""OpenAPI description of the place of a row's values in the training data, in the native wire format."""
+
+from .openapi_spec import JSONSchema, object_schema
+
+__all__ = ["CONTEXT_PARAMETER", "CONTEXT_SCHEMA"]
+
+CONTEXT_PARAMETER: JSONSchema = {
+    "name": "context",
+    "in": "query",
+    "description": "Whether to add where the values of each row lie in the training data of a packaged model",
+    "schema": {"type": "boolean", "default": False},
+}
+
+CONTEXT_SCHEMA: JSONSchema = {
+    "type": "object",
+    "description": "By column, the place of the value in the training data",
+    "additionalProperties": object_schema(
+        percentile={"type": "number", "minimum": 0, "maximum": 100},
+        outside={"enum": ["below", "above"], "description": "The number is outside of the training range"},
+        share={"type": "number", "minimum": 0, "maximum": 1},
+        unseen={"const": True, "description": "No training row has the value"},
+    ),
+    "examples": [{"age": {"percentile": 87.5}, "plan": {"share": 0.0, "unseen": True}}],
+}
+"""Member of a row."""

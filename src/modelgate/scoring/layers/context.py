@@ -1,0 +1,26 @@
+"""Scoring layer that says where the values of each row lie in the training data."""
+
+from ...errors import InvalidInput
+from ...flow import Flow, Handler
+from ...inference import Prediction
+from ...inference.context import describe_rows
+from ..query import Query
+
+__all__ = ["add_context"]
+
+
+def add_context(query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
+    """Set `Prediction.context`. This is a layer for a query that requests it, see `Query.layer`.
+
+    Raises:
+        InvalidInput: The model was not packaged with training statistics, or the schema is hidden.
+    """
+    predictor, table = query.predictor, query.table
+    assert predictor is not None and table is not None
+    training = predictor.training
+    if training is None or not training.statistics or not predictor.schema.options.show_schema:
+        raise InvalidInput("This deployment has no statistics of its training data: leave out context")
+    context = describe_rows(table, training.statistics, training.rows)
+    prediction = yield from call_next(query)
+    prediction.context = context
+    return prediction
