@@ -200,7 +200,7 @@ def test_curve_has_no_options_in_the_query_string(client):
 
 
 def test_average_needs_numbers_or_probabilities():
-    package = ModelPackage.from_estimator(fit(LinearSVC(), LABELS), X)
+    package = ModelPackage.from_estimator(fit(LinearSVC(max_iter=10_000), LABELS), X)
     client = Client(Gate([Deployment("churn", package)], keys="open").wsgi)
     response = client.post("/deployments/churn/curves", json={"column": "age", "average": True})
 
