@@ -28,14 +28,13 @@ quick: $(VENV)/installed-test
 
 # All tests, with the lowest versions that pyproject.toml allows. An old library warns of changes that came
 # later. The storages of limits need a later version than the rest, whose tests run with the older one, too.
-lowest: export PIP_CONSTRAINT := $(CURDIR)/.venv-lowest/constraints.txt
 lowest: export PYTEST_ADDOPTS := -W ignore::FutureWarning
 lowest:
 	mkdir -p .venv-lowest
 	$(PYTHON) .ci/lowest.py > .venv-lowest/constraints.txt
-	$(MAKE) test VENV=.venv-lowest
+	$(MAKE) test VENV=.venv-lowest PIP_OPTIONS='--constraint .venv-lowest/constraints.txt'
 	$(PYTHON) .ci/lowest.py core > .venv-lowest/core.txt
-	PIP_CONSTRAINT= .venv-lowest/bin/python -m pip install --quiet --no-deps --upgrade \
+	.venv-lowest/bin/python -m pip install --quiet --no-deps --upgrade \
 	  --target .venv-lowest/core -r .venv-lowest/core.txt
 	PYTHONPATH=.venv-lowest/core .venv-lowest/bin/python -m pytest -q tests/layers tests/unit/test_windows.py
 
@@ -62,14 +61,14 @@ $(VENV)/made:
 	touch $@
 
 $(VENV)/installed: pyproject.toml $(VENV)/made
-	$(BIN)/python -m pip install --quiet --editable '.[all]'
+	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --editable '.[all]'
 	touch $@
 
-# Only what the demo needs: 280 MB instead of all extras. pip shows its progress.
+# Only what the demo needs. pip shows its progress, and leaves it to Python to compile the modules that it imports.
 $(VENV)/installed-demo: pyproject.toml $(VENV)/made
-	$(BIN)/python -m pip install --editable '.[images,pandas,serve,skops,sklearn]'
+	$(BIN)/python -m pip install --no-compile --editable '.[images,pandas,serve,skops,sklearn]'
 	touch $@
 
 $(VENV)/installed-%: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --group $*
+	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --group $*
 	touch $@

@@ -370,6 +370,23 @@ def test_time_bar_is_full(page):
     assert 3 == pytest.approx(model["width"] / auth["width"], rel=0.05)
 
 
+def test_key_is_sent_in_the_header_of_the_gate(page):
+    """In every dialect, and in the requests that describe the deployment."""
+    gate, sent = make_gate(keys={KEY: "*"}, key_header="x-api-key"), []
+
+    def app(environ, start_response):
+        sent.append((environ.get("HTTP_X_API_KEY"), environ.get("HTTP_AUTHORIZATION")))
+        return gate.wsgi(environ, start_response)
+
+    with serve_wsgi(app) as address:
+        open_console(page, address, "sum", KEY)
+        page.get_by_role("button", name="Fill with a typical row").click()
+        dialects = list(predict_in_each_dialect(page))
+
+    assert list(gate._dialects) == dialects
+    assert {(None, None), (KEY, None)} == set(sent)
+
+
 def test_openapi_document_is_downloaded_with_the_key(page, tmp_path):
     with serve_wsgi(make_gate(keys={KEY: "*"}).wsgi) as address:
         open_console(page, address, "sum", KEY)

@@ -437,6 +437,15 @@ def test_humility_is_reported(interface, action, expected):
     assert 1 == answer.body.count(b"humility")
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"), [(5220.0, b"5220"), (0.5, b"0.5"), (-0.0, b"0"), (1e20, b"1e20")]
+)
+def test_humility_writes_any_overridden_number(interface, value, expected):
+    answer = build_humble_client(interface, OverridePrediction(value)).post(PREDICT, json=ROWS)
+
+    assert b'"prediction":' + expected + b',"rowId":1,"humility"' in answer.body
+
+
 def test_humility_throws_an_error(interface):
     """The document has nothing but the message."""
     answer = build_humble_client(interface, ThrowError()).post(PREDICT, json=ROWS * 50)

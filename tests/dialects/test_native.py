@@ -135,6 +135,19 @@ def test_ndjson_in_and_out(interface):
     assert b'{"prediction":"no","probabilities":{"no":0.75,"yes":0.25}}\n' * 2 == response.body
 
 
+def test_ndjson_of_many_rows_is_streamed(interface):
+    """The length of a stream is unknown when it begins."""
+    client = build_client(interface, lambda table: table["age"] * 2, Schema.of(age=float))
+    few, many = (
+        send(client, b'{"age": 1}\n' * rows, "application/x-ndjson", "application/x-ndjson")
+        for rows in (4096, 10_000)
+    )
+
+    assert str(len(few.body)) == few.header("content-length")
+    assert many.header("content-length") is None
+    assert b'{"prediction":2.0}\n' * 10_000 == many.body
+
+
 def test_ndjson_lines_are_whole_objects(interface):
     """A line with two, or part of one, is an error instead of other rows."""
     client = build_client(interface)

@@ -24,6 +24,11 @@ SERVERS = {
     # By default it resets the sixth connection that is waiting.
     "cheroot": ["-m", "cheroot", "APP", "--bind", "127.0.0.1:PORT", "--request-queue-size", "64"],
     "granian-wsgi": ["-m", "granian", "APP", "--interface", "wsgi", "--port", "PORT"],
+    "eventlet": ["eventlet_server.py", "APP", "PORT"],
+    "uwsgi": [
+        *("-c", "import pyuwsgi, sys; pyuwsgi.run(sys.argv[1:])", "--http-socket", "127.0.0.1:PORT"),
+        *("--module", "APP", "--enable-threads", "--threads", "8", "--die-on-term", "--listen", "64"),
+    ],
     "hypercorn-wsgi": ["-m", "hypercorn", "wsgi:APP", "--bind", "127.0.0.1:PORT"],
 }
 
@@ -39,7 +44,10 @@ HOSTS = {
     "django-asgi": ("django_app:asgi_app", ["uvicorn", "daphne"]),
     "flask": (
         "flask_app:app",
-        ["sync", "gthread", "gevent", "waitress", "cheroot", "granian-wsgi", "hypercorn-wsgi"],
+        [
+            *("sync", "gthread", "gevent", "eventlet", "waitress", "cheroot", "granian-wsgi"),
+            *("hypercorn-wsgi", "uwsgi"),
+        ],
     ),
     "flask-routes": ("flask_routes_app:app", ["gthread", "gevent"]),
     "django": ("django_app:app", ["gthread", "gevent"]),
@@ -51,7 +59,7 @@ HOSTS = {
 PAIRS = [(host, server) for host, (_, servers) in HOSTS.items() for server in servers]
 
 
-DROPS_REQUESTS = {"cheroot", "daphne", "waitress"}
+DROPS_REQUESTS = {"cheroot", "daphne", "eventlet", "uwsgi", "waitress"}
 """Servers that end the requests in flight when they stop, those of other apps too."""
 
 

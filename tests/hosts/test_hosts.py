@@ -7,7 +7,7 @@ import pytest
 from support.servers import BEARER, Server, post, send_request
 
 PREDICT = "/ml/deployments/double/predict"
-HIDES_CHUNKED = ("hypercorn-wsgi",)
+HIDES_CHUNKED = ("hypercorn-wsgi", "eventlet", "uwsgi")
 MEBIBYTE = 1024 * 1024
 
 

@@ -22,12 +22,16 @@ def fit(model, target):
     return make_pipeline(columns, model).fit(FRAME, target)
 
 
-both = fit(MultiOutputClassifier(LogisticRegression()), np.c_[LABELS, FRAME["plan"]])
-gate = Gate(
-    [
-        Deployment("churn", fit(LogisticRegression(), LABELS), schema=SCHEMA),
-        Deployment("price", fit(LinearRegression(), FRAME["age"] * 2), schema=SCHEMA, endpoint="/how-much"),
-        Deployment("both", both, schema=SCHEMA, target=["churned", "chosen plan"]),
-    ],
-    keys={os.environ["MODELGATE_DEMO_KEY"]: "*"},
-)
+DEPLOYMENTS = [
+    Deployment("churn", fit(LogisticRegression(), LABELS), schema=SCHEMA),
+    Deployment("price", fit(LinearRegression(), FRAME["age"] * 2), schema=SCHEMA, endpoint="/how-much"),
+    Deployment(
+        "both",
+        fit(MultiOutputClassifier(LogisticRegression()), np.c_[LABELS, FRAME["plan"]]),
+        schema=SCHEMA,
+        target=["churned", "chosen plan"],
+    ),
+]
+KEYS = {os.environ["MODELGATE_DEMO_KEY"]: "*"}
+gate = Gate(DEPLOYMENTS, keys=KEYS)
+churn_gate, price_gate, both_gate = (Gate([deployment], keys=KEYS) for deployment in DEPLOYMENTS)

@@ -1,7 +1,7 @@
 """A user who has only the README: its files and commands, and nothing else, in an empty folder.
 
-The user installs a wheel of modelgate that was just built. All other libraries are already installed, so that
-pip needs no network: the time of downloads says nothing about modelgate.
+The user installs a wheel of modelgate that was just built. All other libraries are already installed, because
+the time of their downloads says nothing about modelgate. Only hatchling, which builds the wheel, is downloaded.
 """
 
 import contextlib
@@ -58,8 +58,8 @@ def read_commands(section):
 def wheels(tmp_path_factory):
     """Folder with a wheel of modelgate."""
     folder = tmp_path_factory.mktemp("wheels")
-    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", folder]
-    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, ROOT], check=True)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT]
+    subprocess.run(command, check=True)
     return folder
 
 

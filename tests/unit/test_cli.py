@@ -63,6 +63,18 @@ def test_create_prints_the_key_once(run, url):
         assert key[12:30] not in run(*act).output
 
 
+def test_create_takes_over_a_key_and_does_not_print_it(run, url, monkeypatch):
+    monkeypatch.setenv("OLD_KEY", "the-key-of-an-older-service")
+    done = run("create", "--owner", "us", "--scope", "churn", "--key-env", "OLD_KEY", "--json")
+    store = SqlKeyStore(url)
+    principal = drive(store.find("the-key-of-an-older-service"))
+    store.close()
+
+    assert json.loads(done.stdout)["id"] == principal.id
+    assert "older-service" not in done.output + run("list").output
+    assert "\t-\tchurn\t" in run("list").stdout
+
+
 def test_list_prints_lines_or_json(run, created):
     run("create", "--owner", "sales", "--limits", "5/minute;\n9/day", "--scope", "*", "--expires", "90d")
     head, first, second = run("list").stdout.splitlines()

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from modelgate.errors import ConfigurationError, KeyInactive, NotFound, StoreError
 from modelgate.flow import adrive, drive
-from modelgate.keys import MemoryKeyStore, SqlKeyStore, generate, key_store
+from modelgate.keys import MemoryKeyStore, SqlKeyStore, generate, has_valid_checksum, key_store
 from modelgate.testing import FakeClock
 from support.databases import DATABASES, make_database
 from support.waiting import SOON
@@ -423,6 +423,82 @@ class CountingFetch:
         return self._fetch(digest)
 
 
+OWN = "the-key-of-an-older-service"
+DIGEST = f"sha256:{hashlib.sha256(OWN.encode()).hexdigest()}"
+
+
+@pytest.mark.parametrize(
+    "given", [OWN, DIGEST, DIGEST.upper().replace("SHA", "sha")], ids=["key", "digest", "upper"]
+)
+def test_existing_key_is_taken_over(store, given):
+    """Nothing of it is shown, because the secret part of another form is not known."""
+    assert find(store, OWN) is None
+    new = store.create(owner="us", scopes="churn:predict", limits="9/minute", key=given)
+    store._cache.clear()
+    principal = find(store, OWN)
+
+    assert (new.record.id, "us", "9/minute") == (principal.id, principal.owner, principal.limits)
+    assert ("", given) == (store.show(new.record.id).prefix, new.key)
+    assert OWN not in repr(new)
+    store.revoke(new.record.id)
+    store._cache.clear()
+    with pytest.raises(KeyInactive):
+        find(store, OWN)
+
+
+def test_taken_over_key_is_found_within_the_lifetime_of_the_cache(store, clock):
+    assert find(store, OWN) is None
+    store.create(owner="us", scopes="*", key=OWN)
+    clock.advance(2)
+
+    assert find(store, OWN) is not None
+
+
+def test_taken_over_key_can_be_rotated(store):
+    old = store.create(owner="us", scopes="churn", key=OWN)
+    new = store.rotate(old.record.id)
+
+    assert has_valid_checksum(new.key)
+    assert find(store, OWN).limit_bucket == find(store, new.key).limit_bucket
+
+
+def test_generated_key_of_another_store_is_taken_over(store):
+    key = generate("acme")
+    record = store.create(owner="us", scopes="*", key=key).record
+
+    assert key.startswith(record.prefix)
+    assert 4 == len(record.prefix.removeprefix("acme_"))
+    assert find(store, key) is not None
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("short", r"key must have 16 to 256 characters \(got 5 characters\)"),
+        ("\u00e9" * 16, "key must be ASCII"),
+        (generate()[:-1] + "-", "must end in a valid checksum"),
+        ("sha256:" + "0" * 63, "64 hexadecimal digits"),
+        (f"{OWN}\n", "key must be printable, without white space around it"),
+        (7, "key must be a string"),
+        (OWN, "key must be new to the store (got the key of k_"),
+        (DIGEST, "key must be new to the store (got the key of k_"),
+    ],
+    ids=["short", "accents", "mistyped", "digest", "line end", "number", "known", "known digest"],
+)
+def test_keys_that_cannot_be_taken_over(store, key, message):
+    """The messages do not quote them."""
+    store.create(owner="us", scopes="*", key=OWN)
+    with pytest.raises(ConfigurationError, match=message.replace("(got the", r"\(got the")) as info:
+        store.create(owner="us", scopes="*", key=key)
+
+    assert str(key) not in str(info.value) or key == 7
+
+
+def test_digest_cannot_be_taken_over_with_a_pepper(make):
+    with pytest.raises(ConfigurationError, match="key must be the key itself"):
+        make(pepper="a-pepper-of-some-length").create(owner="us", scopes="*", key=DIGEST)
+
+
 @pytest.fixture
 def counted_fetch(store, monkeypatch):
     return CountingFetch(store, monkeypatch)
@@ -455,6 +531,18 @@ class TestLookUps:
             assert find(store, key) is None
 
         assert 0 == counted_fetch.count
+
+    def test_own_keys_are_looked_up_once_the_store_has_one(self, store, clock, counted_fetch):
+        """A mistyped generated key never is."""
+        own = "a-key-of-our-own-form"
+        store.create(owner="us", scopes="churn", key=own)
+        counted_fetch.count = 0
+        for key in (own, "another-key-of-that-form"):
+            find(store, key)
+
+        assert 2 == counted_fetch.count
+        assert find(store, generate()[:-1] + "-") is None
+        assert 2 == counted_fetch.count
 
     def test_cache_size_is_limited(self, make):
         """Unknown keys do not fill the memory."""

@@ -7,6 +7,7 @@ import click
 
 from .durations import format_age, parse_duration, parse_future_time, parse_time
 from .help import examples
+from .inspect import read_environment_variable
 from .output_tables import escape, print_json, print_table
 
 if TYPE_CHECKING:
@@ -82,11 +83,27 @@ def keys() -> None:
     metavar="TIME",
     help="End of validity: 90d (from now) or 2027-01-31. [default: never]",
 )
+@click.option(
+    "--key-env",
+    "key",
+    metavar="VARIABLE",
+    callback=read_environment_variable,
+    help="Environment variable that holds a key to take over, or sha256: and its digest. [default: a new key]",
+)
 @_json_option
 @_db
-def create(store: "KeyAdmin", as_json: bool, scopes: tuple[str, ...], **options: Any) -> None:
-    """Create a key and print it. It cannot be shown again."""
-    _show_new(store.create(scopes=scopes, **options), as_json)
+def create(
+    store: "KeyAdmin", as_json: bool, scopes: tuple[str, ...], key: str | None, **options: Any
+) -> None:
+    """Create a key and print it. It cannot be shown again.
+
+    With --key-env, take over a key that callers have already, and print its record.
+    """
+    new = store.create(scopes=scopes, key=key, **options)
+    if key is None:
+        _show_new(new, as_json)
+    else:
+        _show(new.record, as_json)
 
 
 @keys.command("list", epilog=examples("keys list --owner sales --db sqlite:///keys.db"))
@@ -200,7 +217,7 @@ def _row(record: "KeyRecord", now: datetime) -> list[str]:
     return [
         record.id,
         record.owner,
-        f"{record.prefix}…",
+        f"{record.prefix}…" if record.prefix else "-",
         " ".join(record.scopes),
         record.limits or "-",
         format_age(record.last_used, now),

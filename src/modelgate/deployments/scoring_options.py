@@ -151,7 +151,7 @@ def _add_exposure(predictor: Predictor, deployment: Deployment, targets: Sequenc
         return
     deployment.exposure.check(targets)
     if predictor.explainer is not None:
-        predictor.explainer.unlisted = frozenset({deployment.exposure.column})
+        predictor.explainer.leave_out(deployment.exposure.column)
     schema = deployment.extend_schema(predictor.schema)
     if schema is not predictor.schema:
         predictor.schema, predictor.exposure_column = schema, deployment.exposure.column

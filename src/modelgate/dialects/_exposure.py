@@ -31,7 +31,7 @@ DATAROBOT_PARAMETER: JSONSchema = {
     "name": EXCLUDE_ADJUSTED,
     "in": "query",
     "description": "Whether to leave out predictions for one unit of exposure",
-    "schema": {"enum": ["true", "false"], "default": "true"},
+    "schema": {"enum": list(_FLAGS), "default": "true"},
 }
 
 DATAROBOT_ADJUSTED: JSONSchema = {

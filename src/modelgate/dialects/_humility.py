@@ -15,6 +15,9 @@ __all__ = [
     "humility_column",
 ]
 
+_EXACT = 2**53
+"""Largest whole number that is written as one. JSON encoders reject those of more than 64 bits."""
+
 _EXAMPLE_ID, _EXAMPLE_NAME = "5ebad4735f11b33a38ff3e0d", "Uncertain Prediction Trigger"
 
 DATAROBOT_HUMILITY: JSONSchema = {
@@ -64,9 +67,8 @@ def add_datarobot_humility(rows: Sequence[dict[str, Any]], prediction: Predictio
             {"ruleId": rule.rule_id, "triggered": True, "ruleName": rule.name} for rule in rules
         ]
         value = rows[row]["prediction"]
-        if isinstance(value, float) and value.is_integer() and _is_overridden(rules):
-            # The document writes the overridden prediction 5220 without a fraction.
-            rows[row]["prediction"] = int(value)
+        if isinstance(value, float) and _is_overridden(rules):
+            rows[row]["prediction"] = _without_fraction(value)
 
 
 def add_native_humility(rows: Sequence[dict[str, Any]], prediction: Prediction, start: int) -> None:
@@ -90,6 +92,11 @@ def _triggered(
     for row, rules in enumerate((prediction.humility or ())[start : start + count]):
         if rules:
             yield row, start + row, rules
+
+
+def _without_fraction(value: float) -> float:
+    """Return a whole number as an int. The document writes the overridden prediction 5220 without a fraction."""
+    return int(value) if value.is_integer() and abs(value) <= _EXACT else value
 
 
 def _is_overridden(rules: Sequence[TriggeredRule]) -> bool:

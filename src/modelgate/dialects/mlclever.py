@@ -45,7 +45,6 @@ from .openapi_spec import (
     array_schema,
     number_schema,
     object_schema,
-    tuple_schema,
     value_schema,
 )
 from .request_template import RequestTemplate
@@ -60,7 +59,9 @@ _NAMES = {"api_key", "deployment", "input_data"}
 
 def _response_schema(targets: Sequence[Target]) -> JSONSchema:
     values, number = [value_schema(target) for target in targets], number_schema(targets[0])
-    row = any_of_schema(*values) if len(values) == 1 else any_of_schema(*values, tuple_schema(values))
+    row = any_of_schema(*values)
+    if len(values) > 1:
+        row = any_of_schema(*values, array_schema(row) | {"minItems": len(values), "maxItems": len(values)})
     members = {"predictions": array_schema(row), **WARNINGS}
     if any(target.probabilities for target in targets):
         members["confidence_intervals"] = {

@@ -165,21 +165,22 @@ class Native:
                 "description": "Column of the request to return with each prediction; can be repeated",
                 "schema": array_schema(_TEXT),
             },
-            {
-                "name": "intervals",
-                "in": "query",
-                "description": "Levels in percent of the prediction intervals to add to predicted numbers, for a"
-                " model that is calibrated",
-                "schema": array_schema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100}),
-                "style": "form",
-                "explode": False,
-                "example": [80, 90],
-            },
             NATIVE_PARAMETER,
             CONTEXT_PARAMETER,
         ],
         operations={CURVES: CURVES_OPERATION},
         explanation_parameters=OPENAPI_PARAMETERS,
+        interval_parameters=[
+            {
+                "name": "intervals",
+                "in": "query",
+                "description": "Levels in percent of the prediction intervals to add to predicted numbers",
+                "schema": array_schema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100}),
+                "style": "form",
+                "explode": False,
+                "example": [80, 90],
+            },
+        ],
     )
 
     def credentials(self, request: Request) -> Flow[str | None]:

@@ -1,6 +1,7 @@
 """Encoding of predictions in the native wire format as JSON, CSV, NDJSON and ``.npy``."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -32,7 +33,7 @@ def _encode_json(prediction: Prediction, query: Query, members: Mapping[str, Any
     """
     if prediction.warnings:
         members = {**members, "warnings": list(prediction.warnings)}
-    if query.explain is not None:
+    if prediction.explanations:
         members = {**members, "explanation": describe_explanations(prediction)}
     if query.single:
         return msgspec.json.encode({**_rows(prediction, slice(0, 1))[0], **members})
@@ -40,9 +41,12 @@ def _encode_json(prediction: Prediction, query: Query, members: Mapping[str, Any
     return b'{"predictions":[' + b",".join(chunks) + b"]," + msgspec.json.encode(members)[1:]
 
 
-def _encode_ndjson(prediction: Prediction, query: Query) -> bytes:  # noqa: ARG001  as all encoders
-    encode_lines = msgspec.json.Encoder().encode_lines
-    return b"".join(map(encode_lines, _steps(prediction)))
+def _encode_ndjson(prediction: Prediction, query: Query) -> bytes | Iterator[bytes]:  # noqa: ARG001  as all encoders
+    """Encode an object per line. All but the first 4,096 are encoded while they are sent, to save memory."""
+    chunks = map(msgspec.json.Encoder().encode_lines, _steps(prediction))
+    # Values that cannot be encoded raise an error here, before the response begins.
+    first = next(chunks, b"")
+    return chain([first], chunks) if len(prediction) > _STEP else first
 
 
 def _encode_csv(prediction: Prediction, query: Query) -> bytes:
@@ -87,7 +91,7 @@ def _encode_npy(prediction: Prediction, query: Query) -> bytes:  # noqa: ARG001 
     return write_npy(table)
 
 
-ENCODERS: Mapping[str, Callable[..., bytes]] = {
+ENCODERS: Mapping[str, Callable[..., bytes | Iterator[bytes]]] = {
     JSON: _encode_json,
     "text/csv": _encode_csv,
     "application/x-ndjson": _encode_ndjson,

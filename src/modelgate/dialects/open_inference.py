@@ -81,7 +81,10 @@ _PARAMETERS: JSONSchema = {
 _REQUEST = object_schema(
     ["inputs"],
     inputs=array_schema({**_TENSOR, "properties": {**_TENSOR["properties"], "parameters": _PARAMETERS}})
-    | {"description": "One tensor per column, or a single one with all columns in the schema's order"},
+    | {
+        "description": "One tensor per column, or a single one with all columns in the schema's order",
+        "minItems": 1,
+    },
     id={"type": ["string", "null"], "maxLength": MAX_ID},
     outputs={
         "type": ["array", "null"],

@@ -28,7 +28,6 @@ __all__ = [
     "number_schema",
     "object_schema",
     "targets_schema",
-    "tuple_schema",
     "value_schema",
 ]
 
@@ -91,6 +90,7 @@ class OpenAPISpec:
         operations: Routes that score something else than rows, by their path.
         explanation_parameters: Further parameters for a deployment that explains its predictions.
         explanation_path: End of the paths that only such a deployment has.
+        interval_parameters: Further parameters for a model that has prediction intervals.
 
     Raises:
         ConfigurationError: *keys* has a name that is not in `SCHEMES`.
@@ -107,6 +107,7 @@ class OpenAPISpec:
     operations: Mapping[str, OperationSpec] = field(default_factory=dict)
     explanation_parameters: Sequence[JSONSchema] = ()
     explanation_path: str | None = None
+    interval_parameters: Sequence[JSONSchema] = ()
 
     def __post_init__(self) -> None:
         for scheme in chain.from_iterable(self.keys):
@@ -119,18 +120,6 @@ class OpenAPISpec:
 def array_schema(items: JSONSchema) -> JSONSchema:
     """Return the schema of an array of *items*."""
     return {"type": "array", "items": items}
-
-
-def tuple_schema(items: Sequence[JSONSchema]) -> JSONSchema:
-    """Return the schema of an array with exactly one value for each of *items*, in their order."""
-    # Generators of clients ignore or reject an array without "items", which here adds nothing.
-    return {
-        "type": "array",
-        "prefixItems": list(items),
-        "items": {},
-        "minItems": len(items),
-        "maxItems": len(items),
-    }
 
 
 def object_schema(required: Sequence[str] = (), /, **properties: JSONSchema) -> JSONSchema:

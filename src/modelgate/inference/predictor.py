@@ -15,14 +15,16 @@ import numpy as np
 from ..errors import AnswerableError, ConfigurationError, RequestError
 from ..explanations import Explainer
 from ..flow import Flow, Wait, WorkerPool, in_main_thread, isolate_errors, run, run_coroutine
+from ..flow.sklearn_config import Config, current_sklearn_config, sklearn_config
 from ..models.calibration import Calibration
 from ..models.file_readers import check_opens_no_files
 from ..models.multi_target import target_names
-from ..models.sklearn_config import Config, current_sklearn_config, sklearn_config
 from ..schema import Schema, Table
 from ..schema.column_spec import ColumnSpec
 from ..schema.model_input import InputForm
 from .batching.batcher import Batcher
+from .checks import ShapeError
+from .conversion import describe_result, to_prediction
 from .decision import DecisionRule
 from .estimator import Estimator
 from .first_prediction import try_prediction
@@ -30,7 +32,7 @@ from .model_metrics import LIGHT, LatencyEstimator, ModelMetrics
 from .multi_target import create_estimator
 from .nonfinite import NullNonFinite, prediction_error
 from .plans import Plan
-from .prediction import Output, Prediction, ShapeError, Target, describe_result, to_prediction
+from .prediction import Output, Prediction, Target
 from .training import TrainingData, read_sample
 
 __all__ = ["Predictor"]
@@ -249,6 +251,8 @@ class Predictor:
     def call(self, function: Callable[[], T], seconds: float, rows: int) -> Flow[T]:
         """Call *function* where the model is called: in a worker thread, unless the call takes little time.
 
+        A function of a `Table` always runs in a worker thread, because it may block.
+
         Args:
             function: Function to call.
             seconds: Expected duration of the call.
@@ -257,7 +261,8 @@ class Predictor:
         Raises:
             Overloaded: Too many calls of the model do not finish.
         """
-        if self._workers is None or seconds < LIGHT:
+        is_inline = seconds < LIGHT and self.estimator is not None and self._latency is not None
+        if self._workers is None or is_inline:
             return isolate_errors(function)
         return (yield self._workers.wait(partial(isolate_errors, function), rows=rows))  # type: ignore[no-any-return]
 

@@ -7,15 +7,20 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 
 from ..backends.sql import Database, UTCDateTime, sa
+from ..codecs.key_checksum import has_valid_checksum
 from ..errors import ConfigurationError, KeyInactive, NotFound
 from ..limiting.windows import parse_windows
-from .digest import constant_time_equal, hash_key, load_pepper
+from .digest import constant_time_equal, load_pepper
 from .generate import PREFIX, display_prefix, generate
 from .key_record import KeyRecord, NewKey, inactive_key_error
+from .own_form import digest_own_key
 from .principal import parse_scopes
 from .sql_schema import KEYS, METADATA
 
 __all__ = ["KeyAdmin"]
+
+_NO_PREFIX = ""
+"""Prefix of keys that were taken over and have no checksum."""
 
 _RECORD_COLUMNS = [KEYS.c[field.name] for field in fields(KeyRecord)]
 
@@ -68,8 +73,9 @@ class KeyAdmin:
         limits: str | None = None,
         not_before: datetime | None = None,
         expires: datetime | None = None,
+        key: str | None = None,
     ) -> NewKey:
-        """Create a key.
+        """Create a key, or take over one that callers have already.
 
         Args:
             owner: Owner of the key.
@@ -77,9 +83,11 @@ class KeyAdmin:
             limits: Rate windows of this key, used instead of the gate's.
             not_before: Start of validity.
             expires: End of validity.
+            key: Existing key of 16 to 256 ASCII characters, or, in a store without a pepper, ``sha256:`` and its
+                hexadecimal digest. None for a new key.
 
         Raises:
-            ConfigurationError: An option is invalid.
+            ConfigurationError: An option is invalid, or the store has the key already.
             StoreError: The database is unavailable.
         """
         if not isinstance(owner, str) or not owner.strip() or not owner.isprintable():
@@ -102,8 +110,10 @@ class KeyAdmin:
             not_before=starts_at,
             expires=ends_at,
         )
+        if key is not None:
+            self._check_own_key(key)
         with self._db.transaction() as connection:
-            return self._insert(connection, record)
+            return self._insert(connection, record, key)
 
     def list(self, owner: str | None = None) -> Sequence[KeyRecord]:
         """Return the keys of *owner*, or all keys, oldest first.
@@ -225,6 +235,17 @@ class KeyAdmin:
             row = connection.execute(query).mappings().first()
         return _to_record(row) if row is not None and constant_time_equal(row["digest"], digest) else None
 
+    def fetch_key_without_checksum(self) -> KeyRecord | None:
+        """Return the record of any key without a checksum, or None if all keys of the store have one.
+
+        Raises:
+            StoreError: The database is unavailable.
+        """
+        query = sa.select(*_RECORD_COLUMNS).where(KEYS.c.prefix == _NO_PREFIX).limit(1)
+        with self._db.transaction() as connection:
+            row = connection.execute(query).mappings().first()
+        return None if row is None else _to_record(row)
+
     def note_use(self, uses: Mapping[str, datetime], *, at_most_every: timedelta) -> None:
         """Store when keys were last used.
 
@@ -244,11 +265,21 @@ class KeyAdmin:
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
 
-    def _insert(self, connection: sa.Connection, record: KeyRecord) -> NewKey:
-        key = generate(self._prefix)
-        record = replace(record, prefix=display_prefix(key))
+    def _check_own_key(self, key: str) -> None:
+        stored = self.fetch(digest_own_key(key, "key", self._pepper))
+        if stored is not None:
+            raise ConfigurationError(f"key must be new to the store (got the key of {stored.id})")
+        if not key.isprintable() or key.strip() != key:
+            raise ConfigurationError(
+                "key must be printable, without white space around it (got other characters)"
+            )
+
+    def _insert(self, connection: sa.Connection, record: KeyRecord, own_key: str | None = None) -> NewKey:
+        key = generate(self._prefix) if own_key is None else own_key
+        # Which part of a key of another form is secret is not known, so none is shown.
+        record = replace(record, prefix=display_prefix(key) if has_valid_checksum(key) else _NO_PREFIX)
         row = {column.name: getattr(record, column.name) for column in _RECORD_COLUMNS}
-        row.update(digest=hash_key(key, self._pepper), scopes=" ".join(record.scopes))
+        row.update(digest=digest_own_key(key, "key", self._pepper), scopes=" ".join(record.scopes))
         connection.execute(sa.insert(KEYS).values(row))
         return NewKey(key, record)
 

@@ -23,6 +23,7 @@ from .admin_store import KeyAdmin
 from .digest import hash_key
 from .generate import PREFIX
 from .key_record import KeyRecord, inactive_key_error
+from .own_form import is_mistyped
 from .principal import Principal
 
 __all__ = ["SqlKeyStore"]
@@ -31,6 +32,8 @@ logger = logging.getLogger("modelgate")
 
 T = TypeVar("T")
 
+_WITHOUT_CHECKSUM = b""
+"""Stands for the digest of any key without a checksum, in look-ups and in the cache."""
 _USE_INTERVAL = 60.0
 """Minimum time between two writes of a key's last use, in seconds."""
 _THREADS = 4
@@ -146,15 +149,17 @@ class SqlKeyStore(KeyAdmin):
         if digest is None:
             return None
         now = self._clock()
-        try:
-            result = self._cache[digest]
-        except KeyError:
-            result = None
-        # Compare with both ends: setting the clock back must not extend a cache entry.
-        if result is None or not result.looked_up_at <= now < result.cached_until:
-            # All keys of this store are generated, so a wrong checksum saves the look-up.
+        result = self._cached(digest, now)
+        if result is None:
+            # A wrong checksum saves the look-up, unless the store has keys without a checksum.
             if not has_valid_checksum(key):
-                return None
+                if is_mistyped(key):
+                    return None
+                unchecked = self._cached(_WITHOUT_CHECKSUM, now) or (
+                    yield from self._look_up(_WITHOUT_CHECKSUM)
+                )
+                if unchecked.record is None:
+                    return None
             result = yield from self._look_up(digest)
         if result.principal is None:
             if result.record is not None:
@@ -164,6 +169,11 @@ class SqlKeyStore(KeyAdmin):
         elif now >= result.next_use_write:
             self._schedule_use_write(result, now)
         return result.principal
+
+    def _cached(self, digest: bytes, now: float) -> _CachedLookup | None:
+        result = self._cache.get(digest)
+        # Compare with both ends: setting the clock back must not extend a cache entry.
+        return result if result is not None and result.looked_up_at <= now < result.cached_until else None
 
     def _look_up(self, digest: bytes) -> Flow[_CachedLookup]:
         with self._lock:
@@ -222,7 +232,10 @@ class SqlKeyStore(KeyAdmin):
         try:
             # Skip the call if the database went down while this look-up was queued.
             if failures == self._failures:
-                result = self._to_cached(self.fetch(digest), now)
+                record = (
+                    self.fetch_key_without_checksum() if digest == _WITHOUT_CHECKSUM else self.fetch(digest)
+                )
+                result = self._to_cached(record, now)
         except StoreError as error:
             self._record_failure(failures, error)
         except Exception as error:

@@ -5,11 +5,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from ..codecs.key_checksum import has_valid_checksum
 from ..errors import ConfigurationError
 from ..flow import Flow
-from .digest import MAX_KEY_LENGTH, MIN_KEY_LENGTH, constant_time_equal, hash_key
-from .generate import PREFIX
+from .digest import constant_time_equal, hash_key
+from .own_form import digest_own_key
 from .principal import Principal, parse_scopes
 
 __all__ = ["KeyStore", "MemoryKeyStore", "key_store"]
@@ -20,7 +19,6 @@ ACCEPTED = (
 )
 
 _DATABASE = re.compile(r"(sqlite|postgres(ql)?)(\+\w+)?:")
-_DIGEST = re.compile(r"sha256:([0-9a-f]{64})", re.IGNORECASE)
 
 
 class KeyStore(Protocol):
@@ -113,35 +111,8 @@ class MemoryKeyStore:
 
 def _parse_entry(key: str, deployments: str | Sequence[str]) -> tuple[bytes, tuple[bytes, Principal]]:
     """Return the digest of a configured key, and the value that `MemoryKeyStore` stores under this digest."""
-    if not isinstance(key, str):
-        raise ConfigurationError(f"keys: a key must be a string (got {type(key).__name__})")
-    if key.lower().startswith("sha256:"):
-        match = _DIGEST.fullmatch(key)
-        if match is None:
-            raise ConfigurationError(
-                'keys: a digest must be "sha256:" followed by 64 hexadecimal digits (got another form)'
-            )
-        digest = bytes.fromhex(match[1])
-    else:
-        digest = _hash_configured_key(key)
+    digest = digest_own_key(key, "keys: a key")
     return digest, (digest, Principal.from_scopes(digest.hex()[:12], parse_scopes(deployments)))
-
-
-def _hash_configured_key(key: str) -> bytes:
-    if not MIN_KEY_LENGTH <= len(key) <= MAX_KEY_LENGTH:
-        raise ConfigurationError(
-            f"keys: a key must have {MIN_KEY_LENGTH} to {MAX_KEY_LENGTH} characters"
-            f" (got {len(key)} characters): create one with modelgate.keys.generate()"
-        )
-    digest = hash_key(key)
-    if digest is None:
-        raise ConfigurationError("keys: a key must be ASCII (got characters that are not ASCII)")
-    if key.startswith(f"{PREFIX}_") and not has_valid_checksum(key):
-        raise ConfigurationError(
-            f"keys: a key that starts with {PREFIX}_ must end in a valid checksum (got an invalid one):"
-            " copy the complete key"
-        )
-    return digest
 
 
 def key_store(keys: KeyStore | Mapping[str, str | Sequence[str]] | str) -> KeyStore:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from ..errors import ConfigurationError
+from ..flow.model_thread import in_model_thread
 from ..schema import Schema
 from ..schema.model_input import column_labels
 from ..schema.schema_file import plain
@@ -19,7 +20,6 @@ from .ed25519 import sign
 from .file_readers import check_opens_no_files
 from .load_policy import LoadPolicy, Mismatch
 from .manifest import Label, Manifest, make_manifest, read_member, read_metadata
-from .model_thread import in_model_thread
 from .multi_target import order_targets, target_names
 from .onnx import OnnxModel
 from .onnx_export import measure_onnx
@@ -33,7 +33,7 @@ from .package_files import (
     split_name,
 )
 from .serializers import dump, read_estimator
-from .training_rows import TrainingRows, check_rows
+from .training_rows import TrainingRows, check_rows, list_to_array, to_rows
 from .training_sample import (
     background_sample,
     evenly_spaced_indices,
@@ -109,13 +109,14 @@ class ModelPackage:
 
         Args:
             model: Fitted estimator.
-            X: Training rows, a DataFrame or a 2-D array. Up to 200 of them are stored.
+            X: Training rows: a DataFrame, a 2-D array, a list of dictionaries, or texts for a model of texts. Up
+                to 200 of them are stored.
             y: Training targets, whose statistics are stored; None to store none. For several outputs, an array of
                 shape (rows, outputs), or a DataFrame with the names of the targets.
             name: Model name: letters, digits, ``_``, ``-`` and single dots.
             version: Model version.
-            schema: Schema of the input. None to infer it from the estimator. Column types that the estimator
-                does not store are inferred from *X*.
+            schema: Schema of the input. None to infer it from the estimator. Columns and column types that
+                the estimator does not store are inferred from *X*.
             target: Name of the predicted variable, or a list with one name per output. Left out for a
                 `MultiTarget`.
             positive_class: Positive label of a binary classifier; None for the second of ``classes_``.
@@ -138,9 +139,12 @@ class ModelPackage:
                 "format must be 'skops', 'joblib' or 'onnx' for a model that is not of XGBoost, LightGBM or"
                 f" CatBoost (got {format!r})"
             )
+        X = to_rows(X)  # noqa: N806
         check_rows(X, y)
         check_opens_no_files(model)
-        schema = schema or Schema.from_model(model, X)
+        schema = Schema.from_model(model, X) if schema is None else schema.with_training_dtypes(model, X)
+        if isinstance(X, list):
+            X = list_to_array(X, schema)  # noqa: N806
         rows = background_sample(X, schema)
         if format == "native":
             _, model = write_booster(model)
@@ -203,7 +207,10 @@ class ModelPackage:
                 "a package without fingerprints of its training rows cannot be calibrated:"
                 " create it with ModelPackage.from_estimator"
             )
+        X = to_rows(X)  # noqa: N806
         check_rows(X, y)
+        if isinstance(X, list):
+            X = list_to_array(X, self.schema)  # noqa: N806
         y = order_targets(y, self.manifest.target)
         if not allow_training_rows:
             self.training_rows.reject(X, y, self.schema)

@@ -111,6 +111,8 @@ class OperationBuilder:
             self._add_other(name, template, described, operation)
         explains = self._description.explains
         query = [*spec.parameters, *(spec.explanation_parameters if explains else ())]
+        if any(target.intervals for target in self._targets):
+            query += spec.interval_parameters
         paths = [
             path
             for path in self._paths(dialect, spec)

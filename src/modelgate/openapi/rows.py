@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..dialects.openapi_spec import ROWS, VALUES, JSONSchema, any_of_schema, array_schema, tuple_schema
+from ..dialects.openapi_spec import ROWS, VALUES, JSONSchema, any_of_schema, array_schema
 from ..errors import RequestError
 from ..schema import Column, Schema, SchemaOptions
 from ..schema.json_schema import to_json_schema
@@ -30,9 +30,17 @@ def row_schemas(schema: Schema) -> dict[str, JSONSchema]:
         "Row": row,
         "Values": {
             "description": "One row, in this order: " + ", ".join(columns),
-            **tuple_schema(list(columns.values())),
+            "type": "array",
+            "prefixItems": list(columns.values()),
+            # Generators of clients ignore or reject an array without "items", which here adds nothing.
+            "items": {},
+            "minItems": len(columns),
+            "maxItems": len(columns),
         },
-        "Columns": _object(schema, {name: array_schema(value) for name, value in columns.items()}),
+        "Columns": {
+            "additionalProperties": array_schema({}),
+            **_object(schema, {name: array_schema(value) for name, value in columns.items()}),
+        },
         "Items": {"description": "One item per row", **any_of_schema(*items)},
     }
 

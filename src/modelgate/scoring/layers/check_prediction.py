@@ -2,8 +2,8 @@
 
 from ...flow import Flow, Handler
 from ...inference import Prediction
+from ...inference.checks import check_shape, check_values
 from ...inference.nonfinite import prediction_error
-from ...inference.prediction import check_shape, check_values
 from ..query import Query
 
 __all__ = ["check_prediction"]

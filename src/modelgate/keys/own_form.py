@@ -1,0 +1,58 @@
+"""Keys of the operator's own form, in contrast to generated keys: their checks and digests."""
+
+import re
+
+from ..codecs.key_checksum import has_valid_checksum
+from ..errors import ConfigurationError
+from .digest import MAX_KEY_LENGTH, MIN_KEY_LENGTH, hash_key
+from .generate import PREFIX
+
+__all__ = ["digest_own_key", "is_mistyped"]
+
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})", re.IGNORECASE)
+
+
+def is_mistyped(key: str) -> bool:
+    """Return True if *key* begins like a generated key with the default prefix, and its checksum is wrong."""
+    return key.startswith(f"{PREFIX}_") and not has_valid_checksum(key)
+
+
+def digest_own_key(key: str, subject: str, pepper: bytes | None = None) -> bytes:
+    """Return the digest of *key*, which is a key or ``sha256:`` and its digest.
+
+    Args:
+        key: Key of any form, or its digest.
+        subject: Start of the error messages.
+        pepper: Secret of the digests, see `hash_key`.
+
+    Raises:
+        ConfigurationError: *key* cannot be a key.
+    """
+    if not isinstance(key, str):
+        raise ConfigurationError(f"{subject} must be a string (got {type(key).__name__})")
+    if key.lower().startswith("sha256:"):
+        match = _DIGEST.fullmatch(key)
+        if match is None:
+            raise ConfigurationError(
+                f'{subject} given as a digest must be "sha256:" followed by 64 hexadecimal digits (got another'
+                " form)"
+            )
+        if pepper is not None:
+            raise ConfigurationError(
+                f"{subject} must be the key itself (got its digest, and there is a pepper)"
+            )
+        return bytes.fromhex(match[1])
+    if not MIN_KEY_LENGTH <= len(key) <= MAX_KEY_LENGTH:
+        raise ConfigurationError(
+            f"{subject} must have {MIN_KEY_LENGTH} to {MAX_KEY_LENGTH} characters"
+            f" (got {len(key)} characters): create one with modelgate.keys.generate()"
+        )
+    digest = hash_key(key, pepper)
+    if digest is None:
+        raise ConfigurationError(f"{subject} must be ASCII (got characters that are not ASCII)")
+    if is_mistyped(key):
+        raise ConfigurationError(
+            f"{subject} that starts with {PREFIX}_ must end in a valid checksum (got an invalid one):"
+            " copy the complete key"
+        )
+    return digest

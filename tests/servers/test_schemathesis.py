@@ -1,0 +1,71 @@
+"""Schemathesis finds no difference between a running gate and its OpenAPI document."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.servers import KEY, run_server
+from support.waiting import SOON
+
+VERSION = "schemathesis==4.32.5"
+OPTIONS = [
+    *("--phases", "examples,coverage,fuzzing"),
+    *("--max-examples", "10", "--generation-deterministic"),
+    # The hooks leave out many cases.
+    *("--suppress-health-check", "all", "--continue-on-failure", "--no-color"),
+]
+CONFIGURATION = f"""
+[[operations]]
+include-path = "/api/predict/{{key}}"
+parameters = {{ key = "{KEY}" }}
+"""
+
+
+@pytest.fixture(scope="module")
+def program(request: Any) -> Path:
+    """Schemathesis in an environment of its own: it needs a later version of rich than modelgate."""
+    folder = Path(request.config.cache.mkdir(VERSION.replace("==", "-")))
+    program = folder / "bin" / "st"
+    if not program.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        done = subprocess.run(
+            [folder / "bin/python", "-m", "pip", "install", "-q", VERSION],
+            capture_output=True,
+            text=True,
+            timeout=SOON,
+        )
+        if done.returncode:
+            pytest.skip(f"pip cannot install {VERSION}:\n{done.stderr}")
+    return program
+
+
+@pytest.mark.parametrize("deployment", ["churn", "price", "both"])
+def test_schemathesis_finds_nothing(program: Path, deployment: str, tmp_path: Path) -> None:
+    """In any dialect. A gate with one deployment has all of their paths."""
+    command = ["-m", "uvicorn", f"servers.documented_app:{deployment}_gate.asgi", "--app-dir", "tests"]
+    (tmp_path / "schemathesis.toml").write_text(CONFIGURATION)
+    with run_server(deployment, [*command, "--port", "PORT"], tmp_path) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        arguments = [f"{url}/deployments/{deployment}/openapi.json", "--url", url]
+        # Without one of the headers, schemathesis sends another key in it.
+        for header in (f"Authorization: Bearer {KEY}", f"x-api-key: {KEY}"):
+            arguments += ["--header", header]
+        done = subprocess.run(
+            [program, "run", *arguments, *OPTIONS],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "SCHEMATHESIS_HOOKS": "schemathesis_hooks",
+                "PYTHONPATH": str(Path(__file__).parent),
+                "MODELGATE_DEMO_KEY": KEY,
+            },
+            capture_output=True,
+            text=True,
+            timeout=4 * SOON,
+        )
+
+    assert 0 == done.returncode, done.stdout + done.stderr
