@@ -173,7 +173,6 @@ def test_curve_has_50_points_by_default(client):
         ("weight", {"column": "?" * 500, "row": ROW}, "column must be a column of the model"),
         ("weight", {"column": "age"}, "row must be an object of feature names and values"),
         ("weight", {"column": "age", "row": [1]}, "row must be an object of feature names and values"),
-        ("weight", {"column": "age", "row": None, "average": True}, "row must be an object"),
         ("weight", {"column": "age", "row": ROW, "points": 201}, "must have 1 to 200 points (got 201)"),
         ("weight", {"column": "age", "row": ROW, "points": 0}, "must have 1 to 200 points (got 0)"),
         ("weight", {"column": "age", "row": ROW, "grid": [0] * 201}, "must have 1 to 200 points (got 201)"),
@@ -191,6 +190,13 @@ def test_curve_rejects_invalid_requests(client, name, body, message):
 
     assert 400 == response.status
     assert message in response.json()["detail"]
+
+
+def test_null_members_count_as_left_out(client):
+    body = {"column": "plan", "average": True}
+    nulls = dict.fromkeys(["row", "grid", "points"])
+
+    assert curve(client, "weight", **body)["average"] == curve(client, "weight", **body, **nulls)["average"]
 
 
 def test_curve_has_no_options_in_the_query_string(client):
