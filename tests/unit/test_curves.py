@@ -16,6 +16,7 @@ from modelgate.inference.curve import default_grid
 from modelgate.layers import KeyAuth
 from modelgate.testing import Client
 from support.openapi import OpenAPIDocument
+from support.series import SPEC, Drift, drift_rows
 from support.waiting import wait_until
 
 RANDOM = np.random.default_rng(0)
@@ -302,3 +303,16 @@ def test_curve_is_rounded_as_predictions_are():
     points = curve(Client(gate.wsgi), "weight", column="age", row=ROW, grid=[0.1, 0.2])["curve"]["prediction"]
 
     assert [round(point, 1) for point in points] == points
+
+
+def test_forecaster_has_neither_curves_nor_context():
+    gate = Gate([Deployment("sales", Drift(SPEC))], keys="open")
+    client, row = Client(gate.wsgi), drift_rows()[0]
+    curve_response = client.post(
+        "/deployments/sales/curves", json={"column": "date", "row": row, "grid": ["x"]}
+    )
+    context = client.post("/deployments/sales/predict?context=true", json=drift_rows())
+
+    assert "which have no response curves" in curve_response.json()["detail"]
+    assert "leave out context" in context.json()["detail"]
+    assert "/deployments/sales/curves" not in gate.openapi("sales")["paths"]

@@ -30,6 +30,7 @@ _SCRIPTS = [
         "curve",
         "scoring",
         "batch",
+        "series",
         "page",
     )
 ]

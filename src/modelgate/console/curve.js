@@ -3,9 +3,9 @@
 const CURVE_POINTS = 40;
 const [PLOT_WIDTH, PLOT_HEIGHT] = [480, 140];
 
-function offerCurves({ input, requests }) {
+function offerCurves({ input, requests, time_series }) {
   const columns = input.filter(({ type }) => !["image", "tensor"].includes(type));
-  $("curve").hidden = !columns.length || !requests.some(({ dialect }) => dialect === "native");
+  $("curve").hidden = time_series || !columns.length || !requests.some(({ dialect }) => dialect === "native");
   show("curve-column", make("option", { value: "" }, "Choose an input"),
     ...columns.map(({ name }) => make("option", { value: name }, name)));
   show("curve-plot");
@@ -22,11 +22,11 @@ async function drawCurve() {
   if (column !== $("curve-column").value) return;
   if (answer.status !== 200) return show("curve-plot", problem(explain(answer, input)));
   const { grid, curve } = answer.json;
-  show("curve-plot", ...output.map(({ name }) => plots((curve.outputs || { [name]: curve })[name] || {}, name, column, grid)));
+  show("curve-plot", ...output.map(({ name }) => curvePlots((curve.outputs || { [name]: curve })[name] || {}, name, column, grid)));
 }
 
 // A number has one plot. A classifier has one for the probability of each class, the second of two only.
-function plots({ prediction = [], probabilities }, name, column, grid) {
+function curvePlots({ prediction = [], probabilities }, name, column, grid) {
   const classes = Object.entries(probabilities || {}).slice(Object.keys(probabilities || {}).length === 2 ? 1 : 0);
   const isNumber = prediction.every((value) => typeof value === "number");
   if (!classes.length && !isNumber) return listed(name, grid, prediction.map(String));
