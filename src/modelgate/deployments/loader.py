@@ -176,7 +176,7 @@ class Loader:
             Target(name, classes, intervals=calibrated and classes is None)
             for name, classes in zip(names, manifest.classes, strict=True)
         ]
-        return ModelMetadata(schema, targets, version)
+        return ModelMetadata(schema, targets, version, manifest.time_series)
 
     def _read_metadata(self, deployment: Deployment) -> PackageMetadata | None:
         path = deployment.path

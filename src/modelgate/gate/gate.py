@@ -19,6 +19,7 @@ from ..errors import ConfigurationError, DeploymentUnavailable, error_context
 from ..explanations import Explain
 from ..flow import Flow, WorkerPool, drive, stack
 from ..flow.model_thread import in_model_thread
+from ..forecasting import ForecastOptions
 from ..http import PLAIN_JSON, Request, Response
 from ..http.routing import Route
 from ..inference import Prediction
@@ -261,6 +262,7 @@ class Gate:
         rows: Any,
         *,
         explain: int | Explain | None = None,
+        forecast: ForecastOptions | None = None,
         intervals: Sequence[float] = (),
         context: bool = False,
         timeout: float | None = None,
@@ -271,6 +273,7 @@ class Gate:
             name: Deployment name.
             rows: Rows in any form that `modelgate.Schema.read` accepts.
             explain: Number of contributions to return for each row, or an `Explain`; see `Output.explanations`.
+            forecast: Options of forecasts; None for their defaults, or for a model that does not forecast.
             timeout: Seconds to wait for a model that is being loaded; None to wait until the end of the load.
             intervals: Levels in percent of the prediction intervals to add, see `ModelPackage.calibrate`.
             context: Whether to say where the values lie in the training data, see `Prediction.context`.
@@ -285,8 +288,8 @@ class Gate:
         """
         if self._poll is not None:
             drive(self._poll.begin())
-        load_timeout = math.inf if timeout is None else timeout
-        query = Query(rows, deployment=name, adjusted=True, load_timeout=load_timeout, intervals=intervals)
+        query = Query(rows, deployment=name, adjusted=True, intervals=intervals, forecast=forecast)
+        query.load_timeout = math.inf if timeout is None else timeout
         query.explain = Explain.from_option(explain)
         query.layer = add_context if context else None
         return self._catalog.score_blocking(name, query)

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from ..errors import ConfigurationError, RequestError
 from ..flow.model_thread import in_model_thread
+from ..forecasting.forecaster import is_forecaster
+from ..forecasting.read_request import read_request
 from ..schema import Column, Schema
 from ..schema.coerce import to_json_value
 from ..schema.model_input import ModelInput
@@ -116,6 +118,8 @@ def _count_levels(values: npt.NDArray[Any]) -> dict[str, Any]:
 def reference_answers(model: Any, schema: Schema, rows: Any) -> dict[str, Any]:
     """Return a dict with the results of ``predict`` and ``predict_proba`` for *rows*, as lists.
 
+    For a forecaster, the dict has the result of ``forecast``.
+
     Raises:
         ConfigurationError: The model raises an error, or predicts NaN or an infinity.
     """
@@ -141,6 +145,9 @@ def _predict(model: Any, schema: Schema, rows: Any) -> dict[str, Any]:
             "predict_proba": [target["predict_proba"] for target in targets if "predict_proba" in target],
         }
     table = schema.read(rows)
+    if is_forecaster(model):
+        request = read_request(table, model)
+        return {"forecast": model.forecast(request.window, request.horizon, request.future).tolist()}
     if isinstance(model, OnnxModel):
         values, probabilities = model.predict_table(table)
         answers = {"predict": values.tolist()}

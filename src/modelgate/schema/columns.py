@@ -14,6 +14,7 @@ from ..errors import ConfigurationError
 from .datetimes import Resolution, find_zone, parse_datetime
 from .dtypes import find_dtype_problem, narrow_range
 from .images import EXAMPLE_IMAGE, ImageSpec, create_image_spec
+from .rule_text import datetime_rule, kind_rule, levels_rule
 from .tensors import is_shape, parse_tensor, tensor_rule
 
 __all__ = ["EXACT", "Column", "Kind", "Level"]
@@ -23,16 +24,6 @@ Level: TypeAlias = str | int | float | bool
 
 EXACT = 2**53
 """float64 stores every integer exactly from -EXACT to EXACT."""
-
-_SHOWN_LEVELS = 20
-_KIND_NAMES = {
-    "number": "a number",
-    "integer": "a whole number",
-    "boolean": "true or false",
-    "text": "text",
-    "any": "a single value",
-    "image": "an image as base64 text or a data URL",
-}
 
 _EXAMPLES: dict[str, tuple[Level, ...]] = {
     "number": (0.0,),
@@ -287,36 +278,12 @@ class Column:
     def rule(self) -> str:
         """Requirement for a value, as shown to the caller: ``must be a number of at least 0``."""
         if self.levels is not None:
-            shown = ", ".join(
-                str(level).lower() if isinstance(level, bool) else str(level)
-                for level in self.levels[:_SHOWN_LEVELS]
-            )
-            more = len(self.levels) - _SHOWN_LEVELS
-            return f"must be one of {shown}" + (f" and {more} more" if more > 0 else "")
+            return levels_rule(self.levels)
         if self.kind == "datetime":
-            return self._datetime_rule
+            return datetime_rule(self.timezone, self.resolution)
         if self.kind == "tensor":
             return tensor_rule(self.array_shape)
-        return f"must be {_KIND_NAMES[self.kind]}{self._describe_bounds()}{self._describe_text()}"
-
-    @property
-    def _datetime_rule(self) -> str:
-        years = ", from 1678 to 2261" if self.resolution in (None, "ns") else ""
-        naive, with_offset = _EXAMPLES["datetime"]
-        if self.timezone is None:
-            return f"must be a date and time without UTC offset, such as {naive}{years}"
-        return f"must be a date and time with UTC offset, such as {with_offset}{years}"
-
-    def _describe_bounds(self) -> str:
-        if self.minimum is not None and self.maximum is not None:
-            return f" between {self.minimum} and {self.maximum}"
-        if self.minimum is not None:
-            return f" of at least {self.minimum}"
-        return f" of at most {self.maximum}" if self.maximum is not None else ""
-
-    def _describe_text(self) -> str:
-        length = f" of at most {self.max_length} characters" if self.max_length is not None else ""
-        return length + (f" that matches {self.pattern}" if self.pattern is not None else "")
+        return kind_rule(self.kind, self.minimum, self.maximum, self.max_length, self.pattern)
 
     def is_of_kind(self, value: object) -> bool:
         """Return whether *value* has the column's kind.
