@@ -16,6 +16,7 @@ from modelgate.inference.curve import default_grid
 from modelgate.layers import KeyAuth
 from modelgate.testing import Client
 from support.openapi import OpenAPIDocument
+from support.series import SPEC, Drift, drift_rows
 from support.waiting import wait_until
 
 RANDOM = np.random.default_rng(0)
@@ -173,7 +174,6 @@ def test_curve_has_50_points_by_default(client):
         ("weight", {"column": "?" * 500, "row": ROW}, "column must be a column of the model"),
         ("weight", {"column": "age"}, "row must be an object of feature names and values"),
         ("weight", {"column": "age", "row": [1]}, "row must be an object of feature names and values"),
-        ("weight", {"column": "age", "row": None, "average": True}, "row must be an object"),
         ("weight", {"column": "age", "row": ROW, "points": 201}, "must have 1 to 200 points (got 201)"),
         ("weight", {"column": "age", "row": ROW, "points": 0}, "must have 1 to 200 points (got 0)"),
         ("weight", {"column": "age", "row": ROW, "grid": [0] * 201}, "must have 1 to 200 points (got 201)"),
@@ -191,6 +191,13 @@ def test_curve_rejects_invalid_requests(client, name, body, message):
 
     assert 400 == response.status
     assert message in response.json()["detail"]
+
+
+def test_null_members_count_as_left_out(client):
+    body = {"column": "plan", "average": True}
+    nulls = dict.fromkeys(["row", "grid", "points"])
+
+    assert curve(client, "weight", **body)["average"] == curve(client, "weight", **body, **nulls)["average"]
 
 
 def test_curve_has_no_options_in_the_query_string(client):
@@ -296,3 +303,16 @@ def test_curve_is_rounded_as_predictions_are():
     points = curve(Client(gate.wsgi), "weight", column="age", row=ROW, grid=[0.1, 0.2])["curve"]["prediction"]
 
     assert [round(point, 1) for point in points] == points
+
+
+def test_forecaster_has_neither_curves_nor_context():
+    gate = Gate([Deployment("sales", Drift(SPEC))], keys="open")
+    client, row = Client(gate.wsgi), drift_rows()[0]
+    curve_response = client.post(
+        "/deployments/sales/curves", json={"column": "date", "row": row, "grid": ["x"]}
+    )
+    context = client.post("/deployments/sales/predict?context=true", json=drift_rows())
+
+    assert "which have no response curves" in curve_response.json()["detail"]
+    assert "leave out context" in context.json()["detail"]
+    assert "/deployments/sales/curves" not in gate.openapi("sales")["paths"]
