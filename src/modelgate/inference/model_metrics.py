@@ -85,7 +85,7 @@ class ModelMetrics:
         reset_after_fork(self._reset)
 
     def _reset(self) -> None:
-        """Set all counters to zero. Called at the start and in forked children, which count their own calls."""
+        """Set all counters to zero. Also called in forked children, which count only their own calls."""
         # Reentrant: garbage collection under the lock may close a request, which acquires the lock too.
         self._lock = threading.RLock()
         self.calls = dict.fromkeys(REASONS, 0)

@@ -108,7 +108,7 @@ def read_file(path: str | Path) -> tuple[list[Column], SchemaOptions]:
     """Read the columns and options from a ``.toml`` or ``.json`` file.
 
     Raises:
-        ConfigurationError: The file cannot be read. The message says where the error is.
+        ConfigurationError: The file cannot be read. The message includes the position of the error.
     """
     content = read_config("schema", path)
     with config_errors("schema", path):

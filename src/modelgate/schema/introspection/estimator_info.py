@@ -26,7 +26,9 @@ __all__ = [
 ]
 
 _LIBRARIES_OF_NUMBERS = {"sklearn", "xgboost", "lightgbm", "catboost"}
-"""Libraries whose estimators take numbers, unless their tags say otherwise. Others may never set the tags."""
+"""Libraries whose estimators take only numbers unless scikit-learn's tags declare otherwise.
+
+Estimators of other libraries may take texts without setting the tags."""
 
 
 def column_kind(step: Any, index: int | None) -> Kind | list[Any] | None:

@@ -66,7 +66,7 @@ def infer_columns(model: Any) -> list[Column]:
 
 
 def merge_columns(lists: Iterable[Sequence[Column]]) -> list[Column]:
-    """Return the columns of several models of the same rows. A column of several models satisfies all of them."""
+    """Merge the columns of several models of the same rows. A shared column gets the stricter rules."""
     merged: dict[str, Column] = {}
     for column in chain.from_iterable(lists):
         merged[column.name] = _merge(merged[column.name], column) if column.name in merged else column
@@ -96,7 +96,7 @@ def _add_categories(model: Any, names: Sequence[str], columns: dict[str, Column]
 
 
 def passed_categories(model: Any) -> Mapping[str, npt.NDArray[Any]]:
-    """Return the levels of the columns that a ColumnTransformer passes to XGBoost or LightGBM as categories."""
+    """Return the levels of columns that a ColumnTransformer passes to XGBoost or LightGBM as categories."""
     stored: dict[int, Mapping[int, Any]] = {}
     categories = {}
     for path in paths_through(model):
