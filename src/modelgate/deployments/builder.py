@@ -146,7 +146,7 @@ def _exposure_layers(deployment: Deployment) -> list[ScoringLayer]:
 
 
 class _ScoreByRollout:
-    """Score each query with the revision of the requested version, or else with the one picked by *splitter*."""
+    """Score each query with the revision of the requested version, or else the one picked by *splitter*."""
 
     def __init__(self, revisions: Sequence[ModelRevision], splitter: TrafficSplitter) -> None:
         self._revisions = revisions

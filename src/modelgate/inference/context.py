@@ -32,26 +32,28 @@ def describe_rows(
         statistics: Training statistics by column.
         training_rows: Number of training rows.
     """
-    places: dict[str, list[dict[str, Any] | None]] = {}
+    comparisons: dict[str, list[dict[str, Any] | None]] = {}
     for name, values in zip(table, zip(*(row.values() for row in table.rows()), strict=True), strict=True):
         column = statistics.get(name, {})
         nulls = {"share": column.get("nulls", 0) / training_rows}
         if column.get("deciles"):
-            places[name] = [nulls if v is None else _place_number(v, column["deciles"]) for v in values]
+            comparisons[name] = [
+                nulls if v is None else _compare_number(v, column["deciles"]) for v in values
+            ]
         elif "levels" in column:
             counts = {_level_key(level): count for level, count in column["levels"]}
             is_complete = len(counts) < _STORED_LEVELS
-            places[name] = [
-                nulls if v is None else _place_level(v, counts, training_rows, is_complete=is_complete)
+            comparisons[name] = [
+                nulls if v is None else _compare_level(v, counts, training_rows, is_complete=is_complete)
                 for v in values
             ]
     return [
-        {name: place for name, column in places.items() if (place := column[row]) is not None}
+        {name: result for name, column in comparisons.items() if (result := column[row]) is not None}
         for row in range(len(table))
     ]
 
 
-def _place_number(value: float, deciles: Sequence[float]) -> dict[str, Any]:
+def _compare_number(value: float, deciles: Sequence[float]) -> dict[str, Any]:
     if value < deciles[0]:
         return {"percentile": 0.0, "outside": "below"}
     if value > deciles[-1]:
@@ -65,7 +67,7 @@ def _place_number(value: float, deciles: Sequence[float]) -> dict[str, Any]:
     return {"percentile": round((left - 1 + (value - below) / (above - below)) * 10, 2)}
 
 
-def _place_level(
+def _compare_level(
     value: Any, counts: Mapping[Any, int], training_rows: int, *, is_complete: bool
 ) -> dict[str, Any] | None:
     """Return the share of *value*, or None if its count was not stored."""

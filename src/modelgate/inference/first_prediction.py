@@ -98,11 +98,11 @@ def _prove_failure(columns: Sequence[Column], errors: Sequence[Exception]) -> bo
     # The error may come from a value: dict.get() and re.match() return None if they find nothing.
     if "NoneType" in str(errors[0]):
         return False
-    is_structural = isinstance(errors[0], _STRUCTURAL) or _raised_by(errors[0]) in _BOOSTING
+    is_structural = isinstance(errors[0], _STRUCTURAL) or _raising_package(errors[0]) in _BOOSTING
     return is_structural or all(column.numeric for column in unknown)
 
 
-def _raised_by(error: Exception) -> str:
+def _raising_package(error: Exception) -> str:
     """Return the name of the package whose code raised *error*."""
     traceback, module = error.__traceback__, ""
     while traceback is not None:

@@ -147,7 +147,7 @@ class ModelMetrics:
         """Number of rows that wait for the model."""
         return sum(queue.rows_waiting for queue in self.queues)
 
-    def stuck(self, hang_timeout: float) -> int:
+    def count_stuck(self, hang_timeout: float) -> int:
         """Return the number of calls that have been running for more than *hang_timeout* seconds."""
         before = perf_counter() - hang_timeout
         return sum(started_at < before for started_at in self.running.copy())

@@ -322,7 +322,7 @@ class Predictor:
     def _is_light(self, table: Table | ForecastRequest) -> bool:
         # A model that was light before may hang now, and must not block the event loop.
         metrics, latency = self._metrics, self._latency
-        hangs = metrics.running and metrics.stuck(LIGHT)
+        hangs = metrics.running and metrics.count_stuck(LIGHT)
         return latency is not None and latency.is_light(len(table)) and not hangs
 
     def _measure(self, table: Table | ForecastRequest) -> Prediction:

@@ -323,7 +323,7 @@ class Batcher:
             self._run = run
 
     def _lead(self, run: BatchRun, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Score the batch of *run* in this thread, whose event loop is *loop*, unless another one leads it."""
+        """Score the batch of *run* in this thread, with the event loop *loop*, unless another leads it."""
         try:
             if run.started_at is not None or self._begin(run):
                 self._score_batch(run, loop)

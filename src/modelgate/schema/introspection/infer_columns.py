@@ -19,10 +19,10 @@ from .estimator_info import (
     column_kind,
     encodes_none,
     encodes_objects,
+    has_tag,
     imputes,
     is_passthrough,
     only_checks_names,
-    tag,
     takes_anything,
     training_stats,
 )
@@ -266,7 +266,7 @@ def _accepts_null(path: ColumnPath) -> bool:
         if type(step).__name__ == "MissingIndicator":
             return False
         transparent = only_checks_names(step) or is_passthrough(step) or takes_anything(step)
-        if not transparent and not tag(step, "allow_nan") and not accepts_null(step):
+        if not transparent and not has_tag(step, "allow_nan") and not accepts_null(step):
             return False
     return True
 
