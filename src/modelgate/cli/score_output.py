@@ -209,7 +209,8 @@ class Output:
         self.done.scored += len(scored.results) - len(rejected)
         self.done.versions += sorted(scored.versions.difference(self.done.versions))
         self.done.offset, self.done.digest, self.done.line = chunk.offset, chunk.digest, chunk.line
-        # A run that resumes knows no cells of earlier rows, so it starts over if it has to copy some.
+        # Held cells are not stored in the checkpoint. Until they are written, the stored checkpoint is empty,
+        # so that a resumed run starts over.
         resumable = self.done if not self._held or self.done.header is not None else self._fresh
         resumable.save(self._checkpoint)
 

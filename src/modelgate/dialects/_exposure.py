@@ -46,7 +46,7 @@ DATAROBOT_ADJUSTED: JSONSchema = {
 NATIVE_PARAMETER: JSONSchema = {
     "name": "adjusted",
     "in": "query",
-    "description": "Whether to return predictions for one unit of exposure too",
+    "description": "Whether to also return predictions for one unit of exposure",
     "schema": {"type": "boolean", "default": False},
 }
 
@@ -73,7 +73,7 @@ def parse_flag(name: str, value: str) -> bool:
 
 
 def includes_adjusted(query_string: str) -> bool:
-    """Return whether the query string of the DataRobot Prediction API asks for adjusted predictions.
+    """Return whether the query string of the DataRobot Prediction API requests adjusted predictions.
 
     Raises:
         InvalidInput: The value of the parameter is neither true nor false.

@@ -16,7 +16,7 @@ __all__ = [
 ]
 
 _EXACT = 2**53
-"""Largest whole number that is written as one. JSON encoders reject those of more than 64 bits."""
+"""Largest float that is converted to an int. JSON encoders reject integers of more than 64 bits."""
 
 _EXAMPLE_ID, _EXAMPLE_NAME = "5ebad4735f11b33a38ff3e0d", "Uncertain Prediction Trigger"
 
@@ -88,14 +88,20 @@ def humility_column(humility: Sequence[Sequence[TriggeredRule]]) -> list[str]:
 def _triggered(
     prediction: Prediction, start: int, count: int
 ) -> Iterator[tuple[int, int, Sequence[TriggeredRule]]]:
-    """Yield each row with triggered rules: its index among *count* rows, and among all rows, and the rules."""
+    """Yield the triggered rules of each row that has any, among the *count* rows from *start* on.
+
+    Each item is the index of the row within these rows, its index within all rows, and the rules.
+    """
     for row, rules in enumerate((prediction.humility or ())[start : start + count]):
         if rules:
             yield row, start + row, rules
 
 
 def _without_fraction(value: float) -> float:
-    """Return a whole number as an int. The document writes the overridden prediction 5220 without a fraction."""
+    """Convert a whole number to an int, so that JSON has ``5220`` and not ``5220.0``.
+
+    DataRobot's document shows overridden predictions in this form.
+    """
     return int(value) if value.is_integer() and abs(value) <= _EXACT else value
 
 

@@ -33,7 +33,7 @@ logger = logging.getLogger("modelgate")
 T = TypeVar("T")
 
 _WITHOUT_CHECKSUM = b""
-"""Stands for the digest of any key without a checksum, in look-ups and in the cache."""
+"""Placeholder in look-ups and in the cache, instead of a digest: any key without a checksum."""
 _USE_INTERVAL = 60.0
 """Minimum time between two writes of a key's last use, in seconds."""
 _THREADS = 4
@@ -151,7 +151,7 @@ class SqlKeyStore(KeyAdmin):
         now = self._clock()
         result = self._cached(digest, now)
         if result is None:
-            # A wrong checksum saves the look-up, unless the store has keys without a checksum.
+            # Skip the look-up if the checksum is wrong, unless the store has keys without a checksum.
             if not has_valid_checksum(key):
                 if is_mistyped(key):
                     return None
