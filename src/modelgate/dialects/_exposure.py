@@ -88,7 +88,7 @@ def adjusted_columns(prediction: Prediction, span: slice) -> dict[str, Sequence[
 
     They are left out for a deployment without exposure.
     """
-    by_output = {output.name: _adjusted(output, span) for output in prediction.outputs}
+    by_output = {output.name: _adjusted_values(output, span) for output in prediction.outputs}
     if not all(by_output.values()):
         return {}
     records = columns_to_records(by_output)
@@ -97,5 +97,5 @@ def adjusted_columns(prediction: Prediction, span: slice) -> dict[str, Sequence[
     return {"adjustedPrediction": records if others else first, "adjustedPredictionValues": values}
 
 
-def _adjusted(output: Output, span: slice) -> list[float]:
+def _adjusted_values(output: Output, span: slice) -> list[float]:
     return [] if output.adjusted is None else output.adjusted[span].tolist()

@@ -62,7 +62,7 @@ def add_datarobot_humility(rows: Sequence[dict[str, Any]], prediction: Predictio
         prediction: The prediction of all rows.
         start: Index of the first encoded row.
     """
-    for row, _, rules in _triggered(prediction, start, len(rows)):
+    for row, _, rules in _triggered_rows(prediction, start, len(rows)):
         rows[row]["humility"] = [
             {"ruleId": rule.rule_id, "triggered": True, "ruleName": rule.name} for rule in rules
         ]
@@ -73,7 +73,7 @@ def add_datarobot_humility(rows: Sequence[dict[str, Any]], prediction: Predictio
 
 def add_native_humility(rows: Sequence[dict[str, Any]], prediction: Prediction, start: int) -> None:
     """Add the members ``humility`` and ``model_prediction``. For the arguments see `add_datarobot_humility`."""
-    for row, index, rules in _triggered(prediction, start, len(rows)):
+    for row, index, rules in _triggered_rows(prediction, start, len(rows)):
         rows[row]["humility"] = [rule._asdict() for rule in rules]
         model_values = prediction.outputs[0].model_values
         if model_values is not None and _is_overridden(rules):
@@ -85,7 +85,7 @@ def humility_column(humility: Sequence[Sequence[TriggeredRule]]) -> list[str]:
     return ["; ".join([rule.name for rule in rules]) for rules in humility]
 
 
-def _triggered(
+def _triggered_rows(
     prediction: Prediction, start: int, count: int
 ) -> Iterator[tuple[int, int, Sequence[TriggeredRule]]]:
     """Yield the triggered rules of each row that has any, among the *count* rows from *start* on.

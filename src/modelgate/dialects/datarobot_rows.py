@@ -91,12 +91,12 @@ def _threshold(prediction: Prediction) -> tuple[float | None, Any] | None:
         return None
     assert output.classes is not None
     threshold = output.threshold
-    if threshold is None and _agree_with(_USUAL_THRESHOLD, output):
+    if threshold is None and _labels_agree(_USUAL_THRESHOLD, output):
         threshold = _USUAL_THRESHOLD
     return threshold, output.classes[output.positive]
 
 
-def _agree_with(threshold: float, output: Output) -> bool:
+def _labels_agree(threshold: float, output: Output) -> bool:
     """Return whether all labels agree with *threshold*.
 
     At exactly the threshold, either label agrees. A null label always agrees.

@@ -189,11 +189,11 @@ class RequestDispatcher:
         if name is not None:
             context.require_access(name)
             return name
-        own = principal.deployments if principal is not None else None
-        names = list(own if own is not None else self._deployments)
+        permitted = principal.deployments if principal is not None else None
+        names = list(permitted if permitted is not None else self._deployments)
         if len(names) == 1:
             return names[0]
-        if own == ():
+        if permitted == ():
             raise InsufficientScope
         raise InvalidInput(
             f"The request must name a deployment, in the path or in the member 'deployment' of the body:"
