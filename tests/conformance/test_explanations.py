@@ -153,7 +153,8 @@ def test_no_rows_have_no_explanations(mount, package):
     mounted = serve(mount, Deployment("wine", package, explanations="auto"))
     document = mounted.post(f"{PATH}?explain=1", json=[], headers=HEADERS).json()
 
-    assert ([], None) == (document["predictions"], document["explanation"])
+    assert {"predictions", "model_version", "request_id"} == document.keys()
+    assert [] == document["predictions"]
 
 
 @pytest.mark.parametrize(
@@ -336,6 +337,26 @@ def test_no_method_adds_up():
         gate.score("count", {"x": 1, "y": 1}, explain=1)
 
 
+def test_null_of_one_output_leaves_the_others_explained():
+    def predict(table):
+        return {"root": np.sqrt(table["x"]), "sum": table["x"] + table["y"]}
+
+    deployment = Deployment(
+        "several",
+        predict,
+        schema=SCHEMA,
+        nonfinite="null",
+        explanations=Explanations(background=BACKGROUND),
+    )
+    with np.errstate(invalid="ignore"):
+        root, total = Gate([deployment], keys="open").score("several", {"x": -1, "y": 5}, explain=2).outputs
+
+    assert root.explanations[0].contributions is None
+    assert {"x": -1.0, "y": 5.0} == {
+        item.feature: item.strength for item in total.explanations[0].contributions
+    }
+
+
 def test_both_models_of_a_rollout_explain(package, wine, wine_row):
     other = ModelPackage.from_estimator(wine[0], wine[1], name="wine", version="2", target="cultivar")
     deployment = Deployment("wine", package, explanations="auto", rollout=Rollout({other: 100}))
@@ -373,6 +394,8 @@ def test_score_rejects_what_it_cannot_explain(package, wine_row):
     )
     with pytest.raises(ExplanationsUnavailable):
         gate.score("wine", wine_row, explain=1)
+    with pytest.raises(InvalidInput, match="must be a whole number of at least 1"):
+        gate.score("explained", wine_row, explain="3")
     with pytest.raises(InvalidInput, match="at most 50"):
         gate.score("explained", wine_row, explain=Explain(51))
 

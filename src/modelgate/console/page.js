@@ -79,7 +79,8 @@ function begin(deployment) {
   if (!isSame) show("fields", ...input.map(field));
   show("dialect", ...deployment.requests.map(({ dialect }, index) => make("option", { value: index }, dialect)));
   choose(deployment.requests[0]);
-  control(0)?.focus();
+  if (deployment.time_series) beginSeries(deployment);
+  else control(0)?.focus();
 }
 
 function choose(sample) {
@@ -197,6 +198,9 @@ function listen() {
   on("typical", "click", () => (fillIn(state.deployment.input, example), showCode()));
   on("clear", "click", () => (fillIn(state.deployment.input, () => null), showCode()));
   on("dialect", "change", ({ target }) => choose(state.deployment.requests[target.value]));
+  on("forecast", "submit", forecast);
+  on("history", "input", showPoints);
+  on("point", "change", () => forecast());
   on("copy", "click", copy);
   on("openapi", "click", openAPI);
   on("file", "change", ({ target }) => loadFile(target.files[0]).then(() => (target.value = "")));

@@ -14,13 +14,14 @@ from ..deployments import Deployment, Deployments, HTTPLayer, ScoringLayer
 from ..deployments.reconciler import Registry
 from ..dialects import Dialect
 from ..endpoints.index import index_routes
-from ..endpoints.metadata import metadata_routes
 from ..endpoints.metrics import MetricsEndpoint
 from ..errors import ConfigurationError, DeploymentUnavailable, error_context
 from ..explanations import Explain
 from ..flow import Flow, WorkerPool, drive, stack
+from ..flow.model_thread import in_model_thread
+from ..forecasting import ForecastOptions
 from ..http import PLAIN_JSON, Request, Response
-from ..http.routing import Route, Router
+from ..http.routing import Route
 from ..inference import Prediction
 from ..keys import KeyStore
 from ..layers import (
@@ -35,9 +36,7 @@ from ..layers import (
     TrustedProxies,
 )
 from ..models import ModelStore
-from ..models.model_thread import in_model_thread
 from ..mount import asgi, frameworks, wsgi
-from ..mount.handle_types import typed_handle
 from ..openapi import OpenAPI
 from ..schema import Schema
 from ..scoring import Query
@@ -55,6 +54,7 @@ from .options import (
     standard_layers,
 )
 from .poller import PollingLayer
+from .router import create_router
 
 __all__ = ["Gate"]
 
@@ -75,8 +75,7 @@ class Gate:
         deployments: Deployments to serve; `handler` adds functions later.
         keys: API keys: ``{key: deployments}``, ``"env:VARIABLE"``, the URL of a database such as
             ``"sqlite:///keys.db"``, a key store, or ``"open"`` to serve anyone. Required.
-        key_header: Header field that has the key, ``"x-api-key"`` or ``"authorization"``, if a platform uses the
-            other one; see `KeyAuth`.
+        key_header: Only place of the key, ``"x-api-key"`` or ``"authorization"``; see `KeyAuth`.
         limits: Rate limits of a caller, such as ``"60/minute; 10000/day"``, or layers such as `RateLimit` and
             `ConcurrencyLimit`; by default the limits of the ML Clever Prediction API, which are 1,000,000
             requests a minute and 10,000,000 a day.
@@ -163,9 +162,10 @@ class Gate:
         keyed = any(isinstance(layer, KeyAuth) for layer in layers)
         limited = any(isinstance(layer, RateLimit) for layer in layers)
         self._openapi = OpenAPI(self._dialects.values(), keyed=keyed, limited=limited)
-        extra = index_routes(self._openapi, keyed=keyed, console=console, key_header=key_header)
-        page = [console_page.route(keyed=keyed, key_header=key_header)] if console else []
-        self._router = self._create_router([*extra, *page])
+        pages = index_routes(self._openapi, keyed=keyed, console=console, key_header=key_header)
+        if console:
+            pages = (*pages, console_page.route(keyed=keyed, key_header=key_header))
+        self._router = create_router(self._dialects.values(), self._openapi, pages)
         self.deployments = Deployments(
             score_and_encode,
             self._add_endpoint,
@@ -227,16 +227,6 @@ class Gate:
 
         return serve
 
-    def _create_router(self, extra: Sequence[Route]) -> Router:
-        """Return a router with the routes of the dialects, the metadata routes, and *extra*."""
-        router = Router()
-        for dialect in self._dialects.values():
-            for route in dialect.routes:
-                router.add(route, dialect)
-        for route in [*metadata_routes(self._dialects.values(), self._openapi), *extra]:
-            router.add(route, PLAIN_JSON)
-        return router
-
     def _create_poll(self, interval: float | None, registry: Registry | str | None) -> PollingLayer | None:
         self._poll_callbacks: list[Callable[[], None]] = []
         if registry is not None:
@@ -272,6 +262,7 @@ class Gate:
         rows: Any,
         *,
         explain: int | Explain | None = None,
+        forecast: ForecastOptions | None = None,
         intervals: Sequence[float] = (),
         context: bool = False,
         timeout: float | None = None,
@@ -282,6 +273,7 @@ class Gate:
             name: Deployment name.
             rows: Rows in any form that `modelgate.Schema.read` accepts.
             explain: Number of contributions to return for each row, or an `Explain`; see `Output.explanations`.
+            forecast: Options of forecasts; None for their defaults, or for a model that does not forecast.
             timeout: Seconds to wait for a model that is being loaded; None to wait until the end of the load.
             intervals: Levels in percent of the prediction intervals to add, see `ModelPackage.calibrate`.
             context: Whether to say where the values lie in the training data, see `Prediction.context`.
@@ -296,9 +288,9 @@ class Gate:
         """
         if self._poll is not None:
             drive(self._poll.begin())
-        load_timeout = math.inf if timeout is None else timeout
-        query = Query(rows, deployment=name, adjusted=True, load_timeout=load_timeout, intervals=intervals)
-        query.explain = Explain(explain) if isinstance(explain, int) else explain
+        query = Query(rows, deployment=name, adjusted=True, intervals=intervals, forecast=forecast)
+        query.load_timeout = math.inf if timeout is None else timeout
+        query.explain = Explain.from_option(explain)
         query.layer = add_context if context else None
         return self._catalog.score_blocking(name, query)
 
@@ -360,7 +352,7 @@ class Gate:
 
         return fastapi.create_dependency(self.layers)
 
-    @typed_handle
+    @frameworks.typed_handle
     def handle(
         self,
         request: Any,

@@ -10,13 +10,15 @@ import numpy.typing as npt
 
 from ..errors import ConfigurationError
 from ..flow import isolate_errors
+from ..flow.sklearn_config import current_sklearn_config, sklearn_config
 from ..models.onnx import OnnxModel
-from ..models.sklearn_config import current_sklearn_config, sklearn_config
 from ..schema import Schema, Table
 from ..schema.model_input import DtypeKey, InputForm, ModelInput, required_names
+from .checks import check_shape, check_values
+from .conversion import output_names
 from .first_prediction import synthetic_tables
 from .plans import Plan, PlanOutput, PredictFn, build_onnx_plan, build_plan, force_single_job
-from .prediction import Output, Prediction, check_shape, check_values, output_names
+from .prediction import Output, Prediction
 from .runtimes import Runtime, find_runtime
 from .single_call import predict_in_one_call
 

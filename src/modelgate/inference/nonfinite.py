@@ -4,8 +4,9 @@ import numpy as np
 
 from ..errors import PredictionError
 from ..schema.report import SHOWN_ROWS
+from .checks import NonFiniteError, non_finite_rows
 from .decision import DecisionRule
-from .prediction import NonFiniteError, Output, Prediction, non_finite_rows
+from .prediction import Output, Prediction
 
 __all__ = ["NullNonFinite", "prediction_error"]
 

@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from ..errors import ConfigurationError
 from .datetimes import Resolution, find_zone, parse_datetime
+from .dtypes import DTYPES, allowed_range
 from .images import EXAMPLE_IMAGE, ImageSpec, create_image_spec
+from .rule_text import datetime_rule, kind_rule, levels_rule
 from .tensors import is_shape, parse_tensor, tensor_rule
 
 __all__ = ["EXACT", "Column", "Kind", "Level"]
@@ -22,16 +24,6 @@ Level: TypeAlias = str | int | float | bool
 
 EXACT = 2**53
 """float64 stores every integer exactly from -EXACT to EXACT."""
-
-_SHOWN_LEVELS = 20
-_KIND_NAMES = {
-    "number": "a number",
-    "integer": "a whole number",
-    "boolean": "true or false",
-    "text": "text",
-    "any": "a single value",
-    "image": "an image as base64 text or a data URL",
-}
 
 _EXAMPLES: dict[str, tuple[Level, ...]] = {
     "number": (0.0,),
@@ -72,6 +64,11 @@ class Column:
             The caller must send a UTC offset. If None, the datetime has no time zone.
         resolution: Resolution of the datetimes in the training data, ``s``, ``ms``, ``us`` or ``ns``; None
             for the default of the installed pandas.
+        dtype: dtype of the column in the training data, which the model gets again: for example ``uint8``,
+            ``Int64``, ``object``, ``category`` or ``ordered category``. None for the usual dtype of the kind.
+            Limits numbers to the range of the dtype.
+        missing_value: Null in the training data, for the dtype ``object``: ``None`` or ``NaN``. None for
+            ``NaN``, unless an encoder of the model was fitted on ``None``.
         image: How an image becomes an array. Required for the kind ``image``.
         shape: Shape of a tensor. Required for the kind ``tensor``.
 
@@ -96,9 +93,11 @@ class Column:
     accepts_booleans: bool = field(default=False, compare=False)
     timezone: str | None = None
     resolution: Resolution | None = None
+    dtype: str | None = None
+    missing_value: Literal["None", "NaN"] | None = None
     image: ImageSpec | None = None
     shape: tuple[int, ...] | None = None
-    _known: frozenset[tuple[bool, Level]] = field(default=frozenset(), init=False, repr=False, compare=False)
+    _known: frozenset[tuple[bool, Any]] = field(default=frozenset(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -108,6 +107,7 @@ class Column:
         if self.kind not in get_args(Kind):
             self._reject("kind", self.kind, f"one of {', '.join(get_args(Kind))}")
         self._check_annotations()
+        self._check_dtype()
         self._check_bounds()
         self._check_text()
         self._check_datetime()
@@ -135,9 +135,21 @@ class Column:
             if not is_pair or observed[0] > observed[1]:
                 self._reject("observed_range", observed, "(smallest, largest), two finite numbers")
 
+    def _check_dtype(self) -> None:
+        if self.dtype is None:
+            if self.missing_value is not None:
+                self._reject("missing_value", self.missing_value, "left out without a dtype")
+            return
+        dtypes = DTYPES.get(self.kind, ())
+        if self.dtype not in dtypes:
+            accepted = f"one of {', '.join(dtypes)}" if dtypes else "left out"
+            self._reject("dtype", self.dtype, f"{accepted} for the kind {self.kind}")
+        if self.dtype.endswith("category") and self.levels is None:
+            self._reject("dtype", self.dtype, "left out for a column without levels")
+        if self.missing_value not in (None, "None", "NaN") or (self.missing_value and self.dtype != "object"):
+            self._reject("missing_value", self.missing_value, "None or NaN, for the dtype object")
+
     def _check_levels(self, levels: Sequence[Level]) -> None:
-        if self.kind == "datetime":
-            self._reject("levels", levels, f"left out for the kind {self.kind}")
         if not isinstance(levels, tuple | list) or not levels:
             self._reject("levels", levels, "a tuple of at least one value")
         for level in levels:
@@ -146,14 +158,19 @@ class Column:
             if not self._is_within_limits(level):
                 self._reject("levels", level, "values that the column's other options allow")
         # The JSON decoder compares types too: an integer column must not have the level 1.0.
-        levels = tuple(int(level) if self.kind == "integer" else level for level in levels)
+        levels = tuple(int(level) if self.kind == "integer" else _to_text(level) for level in levels)
         object.__setattr__(self, "levels", levels)
-        # True == 1 in Python, but they are different levels to a caller, unless booleans count as numbers.
-        object.__setattr__(self, "_known", frozenset((self._is_boolean(level), level) for level in levels))
+        object.__setattr__(self, "_known", frozenset(map(self._level_key, levels)))
 
     def has_level(self, value: Level) -> bool:
         """Return whether *value* is one of the levels. Always True for a column without levels."""
-        return self.levels is None or (self._is_boolean(value), value) in self._known
+        return self.levels is None or self._level_key(value) in self._known
+
+    def _level_key(self, value: Level) -> tuple[bool, Any]:
+        if self.kind == "datetime":
+            return False, self.parse_datetime(value)  # one datetime may have several texts
+        # True == 1 in Python, but they are different levels to a caller, unless booleans count as numbers.
+        return self._is_boolean(value), value
 
     def _is_boolean(self, value: Level) -> bool:
         return isinstance(value, bool) and not self.accepts_booleans
@@ -166,6 +183,11 @@ class Column:
                 self._reject(option, value, f"left out for the kind {self.kind}")
             if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
                 self._reject(option, value, "a finite number")
+        low, high = allowed_range(self.dtype)
+        if low is not None:
+            object.__setattr__(self, "minimum", low if self.minimum is None else max(low, self.minimum))
+        if high is not None:
+            object.__setattr__(self, "maximum", high if self.maximum is None else min(high, self.maximum))
         lower = -EXACT if self.minimum is None else self.minimum
         upper = EXACT if self.maximum is None else self.maximum
         if self.minimum is not None and self.maximum is not None and lower > upper:
@@ -272,33 +294,12 @@ class Column:
     def rule(self) -> str:
         """Requirement for a value, as shown to the caller: ``must be a number of at least 0``."""
         if self.levels is not None:
-            shown = ", ".join(str(level) for level in self.levels[:_SHOWN_LEVELS])
-            more = len(self.levels) - _SHOWN_LEVELS
-            return f"must be one of {shown}" + (f" and {more} more" if more > 0 else "")
+            return levels_rule(self.levels)
         if self.kind == "datetime":
-            return self._datetime_rule
+            return datetime_rule(self.timezone, self.resolution)
         if self.kind == "tensor":
             return tensor_rule(self.array_shape)
-        return f"must be {_KIND_NAMES[self.kind]}{self._describe_bounds()}{self._describe_text()}"
-
-    @property
-    def _datetime_rule(self) -> str:
-        years = ", from 1678 to 2261" if self.resolution in (None, "ns") else ""
-        naive, with_offset = _EXAMPLES["datetime"]
-        if self.timezone is None:
-            return f"must be a date and time without UTC offset, such as {naive}{years}"
-        return f"must be a date and time with UTC offset, such as {with_offset}{years}"
-
-    def _describe_bounds(self) -> str:
-        if self.minimum is not None and self.maximum is not None:
-            return f" between {self.minimum} and {self.maximum}"
-        if self.minimum is not None:
-            return f" of at least {self.minimum}"
-        return f" of at most {self.maximum}" if self.maximum is not None else ""
-
-    def _describe_text(self) -> str:
-        length = f" of at most {self.max_length} characters" if self.max_length is not None else ""
-        return length + (f" that matches {self.pattern}" if self.pattern is not None else "")
+        return kind_rule(self.kind, self.minimum, self.maximum, self.max_length, self.pattern)
 
     def is_of_kind(self, value: object) -> bool:
         """Return whether *value* has the column's kind.
@@ -373,6 +374,11 @@ class Column:
             value = float(value)  # type: ignore[arg-type]  # as a Table stores it
         lower, upper = self.minimum, self.maximum
         return (lower is None or value >= lower) and (upper is None or value <= upper)  # type: ignore[operator]
+
+
+def _to_text(level: Level) -> Level:
+    """Return a date as its ISO 8601 text, and any other level unchanged."""
+    return level.isoformat() if isinstance(level, datetime.date) else level
 
 
 def _is_finite(value: object) -> bool:

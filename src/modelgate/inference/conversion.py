@@ -1,0 +1,74 @@
+"""Convert the return value of a model or a function to a prediction."""
+
+from collections.abc import Mapping, Sequence, Sized
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .checks import check_shape, check_values
+from .prediction import Output, Prediction
+
+__all__ = ["describe_result", "output_names", "to_prediction"]
+
+
+def to_prediction(
+    result: Any, rows: int, target: str | Sequence[str], *, nullable: bool = False
+) -> Prediction:
+    """Convert the return value of a model or a handler to a prediction.
+
+    Args:
+        result: A `Prediction`; values by output name; or an array or list of shape (rows,) or
+            (rows, outputs).
+        rows: Number of rows scored.
+        target: Name of the output, or of each output.
+        nullable: Whether numbers may be NaN or infinite.
+
+    Raises:
+        ValueError: *result* has another type, has the wrong number of rows, or contains values that JSON
+            cannot represent. NaN and infinities are among them, unless *nullable*.
+    """
+    prediction = result if isinstance(result, Prediction) else Prediction(_outputs(result, target))
+    check_shape(prediction, rows)
+    check_values(prediction, nullable=nullable)
+    return prediction
+
+
+def describe_result(result: object) -> str:
+    """Return the type and size of *result* for the log, without its values, which may be private."""
+    if result is None:
+        return "None"
+    size: object = getattr(result, "shape", None)
+    if size is None and isinstance(result, Sized):
+        size = len(result)
+    return type(result).__name__ + ("" if size in (None, ()) else f" of size {size}")
+
+
+def _outputs(result: Any, target: str | Sequence[str]) -> list[Output]:
+    if isinstance(result, Mapping):
+        return [Output(str(name), _to_array(values)) for name, values in result.items()]
+    values = _to_array(result)
+    if values.ndim != 2:
+        return [Output(output_names(target, 1)[0], values)]
+    names = output_names(target, values.shape[1])
+    return [Output(name, values[:, index]) for index, name in enumerate(names)]
+
+
+def _to_array(values: Any) -> npt.NDArray[Any]:
+    array = np.asarray(values)
+    if array.dtype.kind == "U" and not isinstance(values, np.ndarray):
+        # numpy turns [1, "a"] into ["1", "a"]; an object array preserves the types.
+        array = np.array(values, dtype=object)
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+def output_names(target: str | Sequence[str], count: int) -> list[str]:
+    """Return the names of *count* outputs.
+
+    These are the names in *target* if it is a sequence of the right length, otherwise ``target_0``,
+    ``target_1`` and so on.
+    """
+    if not isinstance(target, str) and len(target) == count:
+        return list(target)
+    stem = target if isinstance(target, str) else target[0]
+    return [stem] if count == 1 else [f"{stem}_{index}" for index in range(count)]
