@@ -133,7 +133,7 @@ class SqlRegistry:
         Raises:
             StoreError: The database cannot be queried.
         """
-        # Read raw times for `_to_record`: if SQLAlchemy converted them, one invalid value would fail all rows.
+        # Read raw times: if SQLAlchemy converted them, one invalid value would fail all rows.
         changed = sa.type_coerce(_DEPLOYMENTS.c.changed, sa.types.NullType()).label("changed")
         columns = [column for column in _DEPLOYMENTS.c if column.name != "changed"]
         chosen = sa.select(*columns, changed).order_by(_DEPLOYMENTS.c.name)
