@@ -63,8 +63,8 @@ def parse_step(text: object) -> Step:
 class Grid:
     """Grid of dates, which are whole steps from an origin.
 
-    With a step of months, all dates have the same day of the month, or the last day of a shorter month. If all
-    *keys* are the last days of their months, so are all dates of the grid.
+    With a step of months, all dates have the same day of the month, or the last day of a shorter month. If
+    all *keys* are the last days of their months, so are all dates of the grid.
 
     Args:
         step: Time between two dates.

@@ -95,8 +95,8 @@ class DirectForecaster:
         """Create a fitted forecaster from a fitted regressor and a state.
 
         Raises:
-            ConfigurationError: *state* has levels, but not residuals for each step of *spec*, or has residuals
-                without levels.
+            ConfigurationError: *state* has levels, but not residuals for each step of *spec*, or has
+                residuals without levels.
         """
         if len(state.residuals) != (len(spec.steps) if state.levels else 0):
             raise ConfigurationError(
@@ -194,7 +194,7 @@ class DirectForecaster:
         return np.stack([values - width, values + width], axis=1)
 
     def _read_training(self, rows: Any) -> tuple[Table, ForecastRequest, npt.NDArray[np.float64]]:
-        """Return the rows as a table, the histories and rows to predict among them, and the targets to predict."""
+        """Return the table of *rows*, its histories and rows to predict, and the targets of the latter."""
         try:
             table = self.spec.schema().read(rows)
             request = read_request(table, _UnfittedForecaster(self.spec), _ALL_DATES)
@@ -220,9 +220,9 @@ class DirectForecaster:
     def _run_backtest(
         self, request: ForecastRequest, features: npt.NDArray[np.float64], scaled: npt.NDArray[np.float64]
     ) -> list[list[float]]:
-        """Fit a copy of the regressor to the earlier rows, and return its sorted absolute errors in the later ones.
+        """Fit a copy of the regressor to the earlier rows, and return its errors in the later ones.
 
-        The result has one list for each step.
+        The result has one list of absolute errors for each step, in ascending order.
         """
         from sklearn.base import clone
 
@@ -251,7 +251,7 @@ class DirectForecaster:
         )
 
     def _example(self, table: Table) -> list[dict[str, Any]]:
-        """Return example rows of a request: the last rows of a series, with null for the targets to predict."""
+        """Return example rows of a request: the end of a series, with null for the targets to predict."""
         spec = self.spec
         unknown = spec.forecast_window[1] - spec.feature_derivation_window[1]
         first_of_series = {} if spec.series_id is None else {spec.series_id: table[spec.series_id][0]}

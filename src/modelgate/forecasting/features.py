@@ -65,6 +65,6 @@ def _calendar(spec: TimeSeriesSpec, keys: npt.NDArray[np.int64]) -> Iterator[npt
 
 
 def _waves(phase: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float64]:
-    """Return the sines and cosines of *phase*, where 1 is a full cycle, and of its multiples up to *count*."""
+    """Return sines and cosines of *phase*, where 1 is a full cycle, and of its multiples up to *count*."""
     angles = 2 * np.pi * phase[:, None] * np.arange(1, count + 1)
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)

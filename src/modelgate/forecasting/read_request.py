@@ -33,9 +33,9 @@ def read_request(
         levels: Levels of the prediction intervals in percent; empty for those of the forecaster.
 
     Raises:
-        InvalidInput: Several rows have the same date, a date is between two steps, history is missing, a series
-            is unknown, a value known in advance is missing, or there is nothing to predict. The message names
-            rows and dates.
+        InvalidInput: Several rows have the same date, a date is between two steps, history is missing, a
+            series is unknown, a value known in advance is missing, or there is nothing to predict. The
+            message names rows and dates.
     """
     _check_options(options)
     levels = _check_levels(forecaster, levels)

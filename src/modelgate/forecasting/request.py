@@ -16,7 +16,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ForecastRows:
-    """Series, forecast point, date and index of each predicted row. Sequences have one item per predicted row.
+    """Series, forecast point, date and index of each predicted row.
+
+    Each sequence has one item per predicted row.
 
     Args:
         series: Series, as sent; None for a single series.

@@ -31,7 +31,8 @@ class TimeSeriesSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         forecast_window: First and last step that the forecaster predicts.
         series_id: Column with the name or number of the series; None for a single series.
         known_in_advance: Numeric columns whose values are known for the dates to predict.
-        unknown_series: ``"accept"`` to predict series that are not among the training series, or ``"reject"``.
+        unknown_series: ``"accept"`` to predict series that are not among the training series; ``"reject"`` to
+            reject them.
         timezone: Time zone of dates without UTC offset, such as ``Europe/Berlin``; None for UTC. Set it for
             hourly rows in local time.
 

@@ -35,8 +35,8 @@ def parse_moment(text: str, zone: str | None) -> Moment | None:
 
     Args:
         text: Text to parse.
-        zone: Time zone of the local time, and of a text without UTC offset. If it is None, the local time is the
-            one in the text.
+        zone: Time zone of the local time, and of a text without UTC offset. If it is None, the local time is
+            the one in the text.
     """
     moment = parse_iso(text)
     if moment is None:
