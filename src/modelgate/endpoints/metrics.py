@@ -17,13 +17,13 @@ __all__ = ["MetricsEndpoint"]
 
 
 class MetricsEndpoint:
-    """Collects the metrics of a gate and serves them.
+    """Endpoint that collects and returns the metrics of a gate.
 
     Args:
         requests: Metrics of the requests.
         models: Metrics of the models, by deployment.
         cache: Model cache.
-        hang_timeout: Seconds after which a call of a model counts as overdue; None for never.
+        hang_timeout: Number of seconds after which a model call counts as overdue; None for never.
     """
 
     def __init__(
