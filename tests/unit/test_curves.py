@@ -163,6 +163,19 @@ def test_curve_has_50_points_by_default(client):
     assert pytest.approx(np.linspace(*deciles, 50)) == grid
 
 
+def test_null_members_of_a_request_for_a_curve_count_as_left_out(client):
+    nulls = dict.fromkeys(["points", "grid", "average"])
+    bodies = [{"column": "age", "row": ROW}, {"column": "age", "row": ROW, **nulls}]
+    bodies += [{"column": "age", "average": True}, {"column": "age", "average": True, "row": None}]
+    answers = [client.post("/deployments/weight/curves", json=body).json() for body in bodies]
+    for answer in answers:
+        del answer["request_id"]
+
+    assert (answers[0], answers[2]) == (answers[1], answers[3])
+    assert "curve" in answers[0]
+    assert "average" in answers[2]
+
+
 @pytest.mark.parametrize(
     ("name", "body", "message"),
     [
@@ -174,6 +187,7 @@ def test_curve_has_50_points_by_default(client):
         ("weight", {"column": "?" * 500, "row": ROW}, "column must be a column of the model"),
         ("weight", {"column": "age"}, "row must be an object of feature names and values"),
         ("weight", {"column": "age", "row": [1]}, "row must be an object of feature names and values"),
+        ("weight", {"column": "age", "row": 1, "average": True}, "row must be an object"),
         ("weight", {"column": "age", "row": ROW, "points": 201}, "must have 1 to 200 points (got 201)"),
         ("weight", {"column": "age", "row": ROW, "points": 0}, "must have 1 to 200 points (got 0)"),
         ("weight", {"column": "age", "row": ROW, "grid": [0] * 201}, "must have 1 to 200 points (got 201)"),

@@ -1,4 +1,4 @@
-"""OpenAPI description of the place of a row's values in the training data, in the native wire format."""
+"""OpenAPI description of the native option ``context``, and of the member that it adds to rows."""
 
 from .openapi_spec import JSONSchema, object_schema
 
@@ -7,7 +7,7 @@ __all__ = ["CONTEXT_PARAMETER", "CONTEXT_SCHEMA"]
 CONTEXT_PARAMETER: JSONSchema = {
     "name": "context",
     "in": "query",
-    "description": "Whether to add where the values of each row lie in the training data of a packaged model",
+    "description": "Whether to return where the values of each row lie in the training data",
     "schema": {"type": "boolean", "default": False},
 }
 
@@ -18,8 +18,8 @@ CONTEXT_SCHEMA: JSONSchema = {
         percentile={"type": "number", "minimum": 0, "maximum": 100},
         outside={"enum": ["below", "above"], "description": "The number is outside of the training range"},
         share={"type": "number", "minimum": 0, "maximum": 1},
-        unseen={"const": True, "description": "No training row has the value"},
+        unseen={"type": "boolean", "description": "No training row has the value"},
     ),
     "examples": [{"age": {"percentile": 87.5}, "plan": {"share": 0.0, "unseen": True}}],
 }
-"""Member of a row."""
+"""Member ``context`` of a row."""

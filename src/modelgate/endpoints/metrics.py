@@ -92,7 +92,7 @@ class MetricsEndpoint:
             )
         if self._hang_timeout is not None:
             overdue: dict[Labels, int] = {
-                (name,): metrics.stuck(self._hang_timeout) for name, metrics in models
+                (name,): metrics.count_stuck(self._hang_timeout) for name, metrics in models
             }
             text = "Model calls in progress that have exceeded the deadline of requests."
             yield MetricFamily("modelgate_model_calls_overdue", "gauge", text, ("deployment",), overdue)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from ..errors import ConfigurationError
 from ..inference.decision import resolve_threshold
 from ..models import ModelPackage
-from ..models.training_sample import MAX_LEVELS, reference_answers
+from ..models.training_sample import MAX_LEVELS, predict_to_lists
 from ..schema import Schema
 from .rules import HumilityRule, LowObservationRegion, OutlyingInput, UncertainPrediction
 
@@ -46,7 +46,7 @@ def _prediction_rules(package: ModelPackage, schema: Schema, uncertain: float) -
         if bounds is not None:
             yield UncertainPrediction(*bounds)
         return
-    answers = reference_answers(package.model, schema, package.background)
+    answers = predict_to_lists(package.model, schema, package.background)
     if "predict_proba" not in answers:
         return
     probabilities = np.array(answers["predict_proba"])
