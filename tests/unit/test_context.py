@@ -141,3 +141,25 @@ def test_openapi_describes_context(gate, client):
     assert "context" in {
         document.resolve(parameter)["name"] for parameter in document.find_operation("native")["parameters"]
     }
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
+def test_no_rows_have_no_context(client, gate, kind):
+    body = b"[]" if kind == "application/json" else b""
+    response = client.post(
+        "/deployments/price/predict?context=true", body=body, headers={"content-type": kind}
+    )
+
+    assert (200, []) == (response.status, response.json()["predictions"])
+    assert [] == gate.score("price", [], context=True).context
+
+
+def test_booleans_have_their_share_of_the_training_rows():
+    frame = pd.DataFrame({"member": [True] * 30 + [False] * 70, "always": True, "age": np.arange(100.0)})
+    package = ModelPackage.from_estimator(LinearRegression().fit(frame, frame["age"]), frame)
+    gate = Gate([Deployment("price", package)], keys="open")
+    row = {"member": True, "always": False, "age": 5}
+    first, second = gate.score("price", [row, {**row, "member": False}], context=True).context
+
+    assert [{"share": 0.3}, {"share": 0.7}] == [first["member"], second["member"]]
+    assert {"share": 0.0, "unseen": True} == first["always"]

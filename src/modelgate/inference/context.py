@@ -31,13 +31,17 @@ def describe_rows(
         training_rows: Number of training rows.
     """
     places: dict[str, list[dict[str, Any] | None]] = {}
-    for name, values in zip(table, zip(*(row.values() for row in table.rows()), strict=True), strict=True):
+    rows = table.rows()
+    for name in table:
+        values = [row[name] for row in rows]
         column = statistics.get(name, {})
+        is_boolean = any(isinstance(value, bool) for value in values)
         nulls = {"share": column.get("nulls", 0) / training_rows}
-        if column.get("deciles"):
+        if column.get("deciles") and not is_boolean:
             places[name] = [nulls if v is None else _place_number(v, column["deciles"]) for v in values]
-        elif "levels" in column:
-            counts = {_level_key(level): count for level, count in column["levels"]}
+        elif "levels" in column or "mean" in column:
+            levels = _count_booleans(column, training_rows) if is_boolean else column["levels"]
+            counts = {_level_key(level): count for level, count in levels}
             is_complete = len(counts) < _STORED_LEVELS
             places[name] = [
                 nulls if v is None else _place_level(v, counts, training_rows, is_complete=is_complete)
@@ -45,7 +49,7 @@ def describe_rows(
             ]
     return [
         {name: place for name, column in places.items() if (place := column[row]) is not None}
-        for row in range(len(table))
+        for row in range(len(rows))
     ]
 
 
@@ -60,6 +64,13 @@ def _place_number(value: float, deciles: Sequence[float]) -> dict[str, Any]:
         return {"percentile": (left + right - 1) * 5.0}
     below, above = deciles[left - 1], deciles[left]
     return {"percentile": round((left - 1 + (value - below) / (above - below)) * 10, 2)}
+
+
+def _count_booleans(column: Mapping[str, Any], training_rows: int) -> list[tuple[bool, int]]:
+    """Return the training rows with each boolean. Their statistics are those of the numbers 0 and 1."""
+    known = training_rows - column["nulls"]
+    true = round(column["mean"] * known)
+    return [(level, count) for level, count in ((True, true), (False, known - true)) if count]
 
 
 def _place_level(
