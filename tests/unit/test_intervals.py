@@ -285,6 +285,18 @@ def test_gate_score_rejects_intervals_that_the_model_does_not_have(gate):
         gate.score("price", ROW, intervals=["90"])
 
 
+@pytest.mark.parametrize("levels", [90, "90", None])
+def test_gate_score_needs_a_list_of_levels(gate, levels):
+    with pytest.raises(
+        InvalidInput, match=r"intervals must be a list of levels in percent, such as \[80, 90\]"
+    ):
+        gate.score("price", ROW, intervals=levels)
+
+
+def test_gate_score_takes_an_array_of_levels(gate):
+    assert gate.score("price", ROW, intervals=np.array([80, 90])).intervals.keys() == {"80", "90"}
+
+
 def test_intervals_of_several_outputs():
     y = np.column_stack([Y, Y * 100])
     model = LinearRegression().fit(NAMED[:200], y[:200])

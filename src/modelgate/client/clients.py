@@ -52,9 +52,9 @@ def _options(
         "adjusted": "true" if adjusted else None,
         "context": "true" if context else None,
     }
+    explain = Explain.from_option(explain)
     if explain is None:
         return options
-    explain = Explain(explain) if isinstance(explain, int) else explain
     # As texts, because a number 0 would not be sent.
     thresholds = {"threshold_low": explain.threshold_low, "threshold_high": explain.threshold_high}
     set_thresholds = {name: repr(value) for name, value in thresholds.items() if value is not None}

@@ -48,6 +48,15 @@ class Explain(msgspec.Struct, frozen=True):
                     f"A threshold for explanations must be a finite number (got {threshold!r:.40})"
                 )
 
+    @classmethod
+    def from_option(cls, option: "int | Explain | None") -> "Explain | None":
+        """Return the request for an option of a call, which can be a number of contributions.
+
+        Raises:
+            InvalidInput: *option* has another type, or is less than 1.
+        """
+        return option if option is None or isinstance(option, Explain) else cls(option)
+
     @property
     def has_thresholds(self) -> bool:
         """Whether rows between thresholds are left out."""

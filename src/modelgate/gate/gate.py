@@ -41,6 +41,7 @@ from ..openapi import OpenAPI
 from ..schema import Schema
 from ..scoring import Query
 from ..scoring.layers.context import add_context
+from ..scoring.layers.intervals import to_levels
 from ..spelling import suggest_options
 from .dispatcher import RequestDispatcher, score_and_encode
 from .options import (
@@ -288,8 +289,8 @@ class Gate:
         if self._poll is not None:
             drive(self._poll.begin())
         load_timeout = math.inf if timeout is None else timeout
-        query = Query(rows, deployment=name, adjusted=True, load_timeout=load_timeout, intervals=intervals)
-        query.explain = Explain(explain) if isinstance(explain, int) else explain
+        query = Query(rows, deployment=name, adjusted=True, load_timeout=load_timeout)
+        query.explain, query.intervals = Explain.from_option(explain), to_levels(intervals)
         query.layer = add_context if context else None
         return self._catalog.score_blocking(name, query)
 
