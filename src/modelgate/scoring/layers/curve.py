@@ -59,7 +59,10 @@ class AddCurve:
         if self._average:
             background = training.background if training is not None else None
             if background is None or list(background) != list(table):
-                raise InvalidInput("This deployment has no packaged rows to average: leave out average")
+                exposed = " with an exposure" if predictor.exposure_column is not None else ""
+                raise InvalidInput(
+                    f"This deployment has no packaged rows{exposed} to average: leave out average"
+                )
             tables.append(background.cross(values))
         points, rows = len(values), sum(map(len, tables))
         for check in query.on_rows if rows > len(table) else ():
