@@ -6,9 +6,9 @@
           "curve": {"prediction": ["no", "no", "yes"], "probabilities": {"no": [0.9, 0.8, 0.3], "yes": […]}},
           "model_version": "1", "request_id": "…"}
 
-The member ``grid`` of a request lists the values of the column; without it, they are the levels of the column,
-or ``points`` numbers from the 10th to the 90th percentile of the training data. ``"average": true`` adds a member ``average`` with the
-mean predictions of the packaged rows; ``row`` can then be left out.
+The member ``grid`` of a request lists the values of the column. Without it, they are the levels of the column, or
+``points`` numbers from the 10th to the 90th percentile of the training data. ``"average": true`` adds a member
+``average`` with the mean predictions of the packaged rows; ``row`` can then be left out.
 """
 
 from collections.abc import Mapping, Sequence

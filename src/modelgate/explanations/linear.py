@@ -2,7 +2,7 @@
 
 The contribution of a feature is its coefficient, times the difference between its value and its mean in the
 background rows. Added up by column, these are the Shapley values of the columns: a feature that is computed
-from one column alone contributes the same whatever is known of the other columns.
+from one column alone contributes the same, whichever other columns are known.
 """
 
 from collections.abc import Sequence

@@ -62,7 +62,7 @@ def trace_origins(steps: Sequence[Any], origins: Sequence[int], width: int) -> l
 def _trace(step: Any, origins: list[int]) -> list[int]:
     """Return the origins of the outputs of *step*. *origins* are those of its inputs."""
     if len(set(origins)) == 1:
-        # Whatever the step computes, it computes it from this column. `_fit_width` corrects the number.
+        # All outputs of the step are computed from this column. `_fit_width` corrects their number.
         return origins
     trace = _TRACERS.get(_name(step))
     if trace is None or len(origins) != step.n_features_in_:

@@ -15,10 +15,10 @@ from .rules import HumilityRule, LowObservationRegion, OutlyingInput, UncertainP
 
 __all__ = ["recommended_rules"]
 
-_WIDEST = 0.1
-"""Largest distance from the threshold of an uncertain probability."""
-_MOST_OF_SEVERAL = 0.5
-"""Largest uncertain probability of the predicted one of several classes."""
+_MAX_DISTANCE = 0.1
+"""Largest distance between the threshold and a probability that is uncertain."""
+_MAX_PROBABILITY = 0.5
+"""Largest probability of the predicted class, one of more than two, that is uncertain."""
 
 
 def recommended_rules(package: ModelPackage, uncertain: float, min_rows: int) -> list[HumilityRule]:
@@ -56,14 +56,14 @@ def _prediction_rules(package: ModelPackage, schema: Schema, uncertain: float) -
         )
         threshold = 0.5 if threshold is None else threshold
         column = 1 if positive is None else labels.index(positive)
-        width = _bound(np.abs(probabilities[:, column] - threshold), uncertain, _WIDEST)
+        width = _bound(np.abs(probabilities[:, column] - threshold), uncertain, _MAX_DISTANCE)
         yield UncertainPrediction(max(threshold - width, 0.0), min(threshold + width, 1.0))
     else:
-        yield UncertainPrediction(0.0, _bound(probabilities.max(axis=1), uncertain, _MOST_OF_SEVERAL))
+        yield UncertainPrediction(0.0, _bound(probabilities.max(axis=1), uncertain, _MAX_PROBABILITY))
 
 
 def _target_range(target: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Return the range of training targets from their statistics, or None if they do not tell."""
+    """Return the range of training targets from their statistics, or None if they do not contain it."""
     if "deciles" in target:
         return target["deciles"][0], target["deciles"][-1]
     # Of whole numbers, the most frequent ones are counted.

@@ -90,7 +90,7 @@ class HumilityRules(Sequence[HumilityRule]):
         Args:
             package: Package made with `ModelPackage.from_estimator`, with training targets for a regression.
             uncertain: Share of the rows, from 0 to 1.
-            min_rows: Number of training rows from which on a level is common.
+            min_rows: Smallest number of training rows that make a level common.
 
         Raises:
             ConfigurationError: *package* is no such package, or an option is invalid.

@@ -70,7 +70,7 @@ def explained_numbers(predictor: Predictor, table: Table, prediction: Prediction
 def _kind(
     predictor: Predictor, outputs: Sequence[Output]
 ) -> Literal["value", "margin", "binary", "multiclass", "several"]:
-    # An estimator that predicts integers predicts clusters or marks, not numbers.
+    # Integers that an estimator predicts are clusters or labels, not numbers.
     kinds = "iuf" if predictor.estimator is None else "f"
     for output in outputs:
         if output.probabilities is not None or (output.classes is None and output.values.dtype.kind in kinds):

@@ -1,4 +1,4 @@
-"""Exposure of the rows of a regression: for how long, or how often, what is counted could happen.
+"""Exposure of the rows of a regression of counts: the time, or the number of chances, for events to happen.
 
 The definitions are those of the DataRobot Prediction API: ``prediction`` includes the exposure of its row, and
 ``adjustedPrediction`` is the prediction for one unit of exposure.
@@ -113,7 +113,7 @@ class Exposure:
                     else (values, values / exposure)
                 )
             overflows = np.isfinite(values) & ~(np.isfinite(counts) & np.isfinite(rates))
-            self._reject(overflows, exposure, "must leave the prediction a finite number", schema)
+            self._reject(overflows, exposure, "must give a finite prediction", schema)
             if self.model_predicts == "rate":
                 output.values = counts
                 if output.intervals is not None:

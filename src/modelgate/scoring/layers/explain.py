@@ -67,11 +67,11 @@ def _add_explanations(
         raise
     except Exception as error:
         raise PredictionError from error
-    described = _Described(query, explain, selected, method, strengths)
+    describer = _Describer(query, explain, selected, method, strengths)
     if len(table) > _MANY_ROWS or is_large(query.rows):
-        yield from run(described.set_explanations, targets)
+        yield from run(describer.set_explanations, targets)
     else:
-        described.set_explanations(targets)
+        describer.set_explanations(targets)
     return prediction
 
 
@@ -142,8 +142,8 @@ def _attribute(predictor: Predictor, table: Table, numbers: Numbers) -> Flow[tup
     raise ValueError("no contributions add up to the predictions")
 
 
-class _Described:
-    """Explanations of the selected rows.
+class _Describer:
+    """Describes the explanations of the selected rows.
 
     Args:
         query: Query, with the rows as received.
