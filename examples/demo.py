@@ -32,6 +32,7 @@ _SAMPLES = {**SAMPLES, "serving-temperature": {"alcohol": 13.1, "colour": "mediu
 _DESCRIPTIONS = {
     "wine": "the cultivar of a wine: a classifier with numbers and text as inputs",
     "diabetes": "the progression of the disease within a year: a regressor; any value may be null",
+    "bottles": "the bottles sold on each day of the next week: a time series, with its history in the request",
     "digits": "the digit in a photo of it, as base64 text",
     "serving-temperature": "the serving temperature of a wine in °C: a function of this app, not a model",
 }
@@ -46,6 +47,7 @@ def gate() -> Gate:
         [
             Deployment("wine", models / "wine.skops", target="cultivar", unknown_levels="reject"),
             Deployment("diabetes", models / "diabetes.skops", target="progression"),
+            Deployment("bottles", models / "bottles.mgpkg"),
             Deployment("digits", models / "digits.skops", target="digit", schema=Schema.of(photo=PHOTO)),
         ],
         keys={KEY: "*"},

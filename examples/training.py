@@ -1,4 +1,4 @@
-"""Train models on data sets of scikit-learn and save them for the example apps."""
+"""Train models on data sets of scikit-learn and on generated sales, and save them for the example apps."""
 
 import os
 from collections.abc import Callable
@@ -18,6 +18,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from modelgate import ImageSpec
 
+from .bottles import HISTORY, fit_bottles
+
 __all__ = ["PHOTO", "SAMPLES", "train"]
 
 NUMBERS = ["alcohol", "malic_acid", "flavanoids", "hue", "proline"]
@@ -35,7 +37,7 @@ _THREE = (
     "gg=="
 )
 
-SAMPLES: dict[str, dict[str, object]] = {
+SAMPLES: dict[str, object] = {
     "wine": {
         "alcohol": 14.23,
         "malic_acid": 1.71,
@@ -57,9 +59,10 @@ SAMPLES: dict[str, dict[str, object]] = {
         "s5": 4.8598,
         "s6": 87,
     },
+    "bottles": HISTORY,
     "digits": {"photo": _THREE},
 }
-"""Example row for each model."""
+"""Example row for each model; for a forecaster, example rows."""
 
 
 def train() -> Path:
@@ -72,7 +75,10 @@ def train() -> Path:
     for name, fit in FITS.items():
         path = folder / f"{name}.skops"
         if not path.exists():
-            _save(fit(), path)
+            _save(skops.io.dumps(fit()), path)
+    path = folder / "bottles.mgpkg"
+    if not path.exists():
+        _save(fit_bottles().to_bytes()[1], path)
     return folder
 
 
@@ -112,10 +118,10 @@ def _levels(values: "pd.Series[float]", bounds: list[float], names: list[str]) -
     return [str(name) for name in pd.cut(values, edges, labels=names)]
 
 
-def _save(model: object, path: Path) -> None:
+def _save(content: bytes, path: Path) -> None:
     # Several workers may start at once: each writes its own file, and then replaces the model.
     temporary = path.with_suffix(f".{os.getpid()}")
-    temporary.write_bytes(skops.io.dumps(model))
+    temporary.write_bytes(content)
     temporary.replace(path)
 
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     )
     from .explanations import Contribution, Explain, Explanations, RowExplanation
     from .flow import Flow, Handler, Layer, Wait, WorkerPool, adrive, drive, run, stack
+    from .forecasting import DirectForecaster, Forecaster, ForecastOptions, TimeSeriesSpec
     from .gate import Gate
     from .http import CallNext, Request, Response
     from .inference import Exposure, Output, Prediction, Predictor
@@ -89,6 +90,7 @@ __all__ = [
     "DeploymentInactive",
     "DeploymentLoading",
     "DeploymentUnavailable",
+    "DirectForecaster",
     "Explain",
     "Explanations",
     "ExplanationsUnavailable",
@@ -96,6 +98,8 @@ __all__ = [
     "Flow",
     "FolderStore",
     "Forbidden",
+    "ForecastOptions",
+    "Forecaster",
     "Gate",
     "Handler",
     "HttpsOnly",
@@ -145,6 +149,7 @@ __all__ = [
     "StoreError",
     "Table",
     "Threshold",
+    "TimeSeriesSpec",
     "TrustedProxies",
     "Unauthorized",
     "UnknownColumns",
@@ -168,6 +173,7 @@ _PACKAGES = (
     "flow",
     "http",
     "schema",
+    "forecasting",
     "models",
     "explanations",
     "inference",

@@ -104,31 +104,27 @@ def test_deployment_without_explanations_rejects_requests_for_them(mount, packag
     )
 
 
-def test_permutation_of_a_slow_function_leaves_other_requests_alone(mount):
-    """It runs where the function runs, in a thread under ASGI."""
-    threads = set()
+def test_functions_are_explained_in_a_worker_thread(mount):
+    """However fast they are: they may block, and would hold up other requests."""
+    threads = []
 
     def double(table):
-        threads.add(threading.current_thread().name)
+        threads.append(threading.current_thread())
         return table["x"] * 2 + table["y"]
 
     deployment = Deployment(
-        "double",
-        double,
-        schema=SCHEMA,
-        explanations=Explanations(background=BACKGROUND),
-        offload=True,
-        decimals=None,
+        "double", double, schema=SCHEMA, explanations=Explanations(background=BACKGROUND), decimals=None
     )
-    answer = serve(mount, deployment).post(
-        "/deployments/double/predict?explain=2", json={"x": 3, "y": 5}, headers=HEADERS
-    )
+    mounted = serve(mount, deployment)
+    threads.clear()
+    answer = mounted.post("/deployments/double/predict?explain=2", json={"x": 3, "y": 5}, headers=HEADERS)
 
-    assert 200 == answer.status
+    assert 2 == len(threads)
+    assert threading.main_thread() not in threads
     assert {"x": 6.0, "y": 5.0} == {
         item["feature"]: item["strength"] for item in answer.json()["explanations"]
     }
-    assert 0.0 == answer.json()["explanation"]["base_values"]["prediction"]
+    assert {"prediction": 0.0} == answer.json()["explanation"]["base_values"]
 
 
 def test_failure_of_the_model_while_explaining_is_a_prediction_error(mount):
@@ -153,7 +149,8 @@ def test_no_rows_have_no_explanations(mount, package):
     mounted = serve(mount, Deployment("wine", package, explanations="auto"))
     document = mounted.post(f"{PATH}?explain=1", json=[], headers=HEADERS).json()
 
-    assert ([], None) == (document["predictions"], document["explanation"])
+    assert {"predictions", "model_version", "request_id"} == document.keys()
+    assert [] == document["predictions"]
 
 
 @pytest.mark.parametrize(
@@ -336,6 +333,26 @@ def test_no_method_adds_up():
         gate.score("count", {"x": 1, "y": 1}, explain=1)
 
 
+def test_null_of_one_output_leaves_the_others_explained():
+    def predict(table):
+        return {"root": np.sqrt(table["x"]), "sum": table["x"] + table["y"]}
+
+    deployment = Deployment(
+        "several",
+        predict,
+        schema=SCHEMA,
+        nonfinite="null",
+        explanations=Explanations(background=BACKGROUND),
+    )
+    with np.errstate(invalid="ignore"):
+        root, total = Gate([deployment], keys="open").score("several", {"x": -1, "y": 5}, explain=2).outputs
+
+    assert root.explanations[0].contributions is None
+    assert {"x": -1.0, "y": 5.0} == {
+        item.feature: item.strength for item in total.explanations[0].contributions
+    }
+
+
 def test_both_models_of_a_rollout_explain(package, wine, wine_row):
     other = ModelPackage.from_estimator(wine[0], wine[1], name="wine", version="2", target="cultivar")
     deployment = Deployment("wine", package, explanations="auto", rollout=Rollout({other: 100}))
@@ -373,6 +390,8 @@ def test_score_rejects_what_it_cannot_explain(package, wine_row):
     )
     with pytest.raises(ExplanationsUnavailable):
         gate.score("wine", wine_row, explain=1)
+    with pytest.raises(InvalidInput, match="must be a whole number of at least 1"):
+        gate.score("explained", wine_row, explain="3")
     with pytest.raises(InvalidInput, match="at most 50"):
         gate.score("explained", wine_row, explain=Explain(51))
 

@@ -49,8 +49,14 @@ def post(served, path, rows):
 @pytest.mark.parametrize("path", PREDICTIONS)
 @pytest.mark.parametrize(
     "rows",
-    [ROWS.to_json(), json.dumps(ROWS.to_dict("list")), ROWS[["income", "age"]].to_json(indent=1)],
-    ids=["to_json", "lists", "another order"],
+    [
+        ROWS.to_json(),
+        json.dumps(ROWS.to_dict("list")),
+        ROWS[["income", "age"]].to_json(indent=1),
+        ROWS.to_json(orient="split"),
+        ROWS.to_json(orient="split", index=False),
+    ],
+    ids=["to_json", "lists", "another order", "split", "split without index"],
 )
 def test_object_of_columns_is_scored(served, path, rows):
     """With the row numbers of a part of a frame."""

@@ -37,6 +37,13 @@ def store_gate(mount, wine):
     return Mounted(mount, make_gate(wine, keys={OURS: "double", OTHER: "double"}))
 
 
+def test_json_web_token_alone_is_recognized(store_gate):
+    answer = send(store_gate, "native", authorization=JWT)
+
+    assert b"If it is for a platform, send the key in the header field x-api-key" in answer.body
+    assert JWT.encode()[7:] not in answer.body
+
+
 @pytest.mark.parametrize("token", [JWT, OPAQUE, BASIC], ids=["JWT", "opaque", "Basic"])
 def test_platform_token_does_not_contradict_a_generated_key(store_gate, dialect, token):
     assert 200 == send(store_gate, dialect, x_api_key=OURS, authorization=token).status

@@ -25,8 +25,8 @@ from modelgate import (
     drive,
     score,
 )
+from modelgate.flow.sklearn_config import current_sklearn_config
 from modelgate.inference.plans import Plan
-from modelgate.models.sklearn_config import current_sklearn_config
 from modelgate.scoring.layers.shadow import ShadowReport
 from support.keys import KEY
 from support.mounts import Mounted

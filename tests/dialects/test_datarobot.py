@@ -754,14 +754,6 @@ TIME_SERIES = "time series predictions are not available for this deployment"
             422,
             "'excludeAdjustedPredictions': blank value is not allowed",
         ),
-        ("forecastPoint=1961-01-01T00:00:00", 422, f"'forecastPoint': {TIME_SERIES}"),
-        (
-            "relaxKnownInAdvanceFeaturesCheck=True",
-            422,
-            f"'relaxKnownInAdvanceFeaturesCheck': {TIME_SERIES}",
-        ),
-        ("predictionsStartDate=1900-01-01", 422, f"'predictionsStartDate': {TIME_SERIES}"),
-        ("predictionsEndDate=1900-01-01", 422, f"'predictionsEndDate': {TIME_SERIES}"),
     ],
 )
 def test_query_parameter_errors(interface, query, status, message):

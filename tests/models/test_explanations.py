@@ -62,6 +62,8 @@ from modelgate import (
     MultiTarget,
     Schema,
 )
+from modelgate.explanations.attribution import LINKS, is_additive
+from modelgate.explanations.trees import TreeMethod
 from modelgate.testing import Client
 
 CANCER = load_breast_cancer(return_X_y=True, as_frame=True)
@@ -223,20 +225,21 @@ def test_contributions_add_up_to_the_prediction(method, space, model, rows, targ
         )
 
 
-def test_histogram_boosting_with_categories_is_explained_by_permutation():
-    """shap's explainer of trees is wrong for it, and raises no error."""
-    import shap
-
+@pytest.mark.parametrize("rows", [1, 300])
+def test_histogram_boosting_with_categories_is_explained_by_permutation(rows):
+    """shap's explainer of trees is wrong for it, and raises no error: its contributions do not add up."""
     model = HistGradientBoostingRegressor(categorical_features="from_dtype", **FAST)
     model.fit(CATEGORIES, AMOUNT)
     codes = CATEGORIES.assign(
         plan=CATEGORIES["plan"].cat.codes.astype(float), region=CATEGORIES["region"].cat.codes.astype(float)
     )
-    explainer = shap.TreeExplainer(model)
-    totals = explainer.expected_value + explainer.shap_values(codes, check_additivity=False).sum(axis=1)
-    _, prediction = explain(model, CATEGORIES, AMOUNT, 20)
+    method = TreeMethod(model, lambda table: codes.to_numpy(), range(4), 4, 1, LINKS["value"][0])
+    strengths = method.attribute(None, None)
+    totals = method.base_values + strengths.sum(axis=1)
+    _, prediction = explain(model, CATEGORIES, AMOUNT, 20, background=CATEGORIES.iloc[:rows])
 
-    assert abs(totals - model.predict(CATEGORIES)).max() > 0.01
+    assert abs(totals[:, 0] - model.predict(CATEGORIES)).max() > 0.01
+    assert not is_additive(method, strengths, model.predict(CATEGORIES)[:, None])
     for value, row in zip(prediction.values, prediction.explanations, strict=True):
         total = row.base_value + math.fsum(item.strength for item in row.contributions) + row.remaining
         assert "permutation" == row.method

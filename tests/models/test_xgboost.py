@@ -5,7 +5,7 @@ import pandas
 import pytest
 import xgboost
 
-from modelgate import ConfigurationError, InvalidValues, ModelPackage, PredictionError, Schema
+from modelgate import Column, ConfigurationError, InvalidValues, ModelPackage, PredictionError, Schema
 from support.category_frame import (
     BINARY,
     FRAME,
@@ -98,10 +98,30 @@ def test_levels_that_the_model_does_not_store_come_from_the_schema(classifier, m
     )
     package = ModelPackage.from_estimator(old, FRAME, format="joblib")
     assert ("oslo", "paris", "rome") == package.schema.columns[1].levels
+    assert "category" == package.schema.columns[1].dtype
     with pytest.raises(
         ConfigurationError, match="schema must have the levels of column 'city' in the order of"
     ):
         score(old, PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("levels", "dtype", "warns"),
+    [
+        (("rome", "oslo", "paris"), None, True),
+        (("oslo", "paris", "rome"), None, False),
+        (("rome", "oslo", "paris"), "category", False),
+    ],
+    ids=["unsorted", "sorted", "confirmed"],
+)
+def test_levels_in_another_order_than_pandas_has_are_logged(monkeypatch, caplog, levels, dtype, warns):
+    """A model before version 3.1 reads them by position, and nothing shows the order of its training."""
+    monkeypatch.setattr(xgboost.Booster, "save_raw", lambda self, form: b"{}")
+    old = xgboost.XGBClassifier(n_estimators=1, enable_categorical=True).fit(FRAME[["city"]], BINARY)
+    schema = Schema([Column("city", "text", levels, nullable=True, dtype=dtype)])
+    score(old, PLAIN[:1], schema=schema)
+
+    assert warns == any("column city: levels are not sorted" in message for message in caplog.messages)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """datarobot-predict, the client of DataRobot's prediction servers, and snippets from its documentation."""
 
+import datetime
 import json
+import runpy
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -16,9 +18,10 @@ import requests
 import urllib3
 from datarobot.errors import ClientError
 from datarobot.rest import RESTClientObject
+from datarobot_predict import TimeSeriesType
 from datarobot_predict import deployment as datarobot_predict
 
-from support.servers import BEARER, KEY, WINE, Server, run_server
+from support.servers import BEARER, KEY, ROOT, WINE, Server, run_server
 from support.waiting import SOON
 
 PREDAPI = "/ml/predApi/v1.0/deployments"
@@ -26,6 +29,7 @@ DIABETES = ["age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"]
 OTHER_WINE = {**WINE, "alcohol": 12.0, "proline": 400, "colour": "light", "body": "light"}
 FRAME = pandas.DataFrame([WINE, OTHER_WINE])
 CSV = FRAME.to_csv(index=False)
+BOTTLES = pandas.DataFrame(runpy.run_path(str(ROOT / "examples/bottles.py"))["sales"](60))
 
 # The client passes an option whose meaning urllib3 will change.
 pytestmark = pytest.mark.filterwarnings(
@@ -168,6 +172,63 @@ def test_wrong_key(server: Server) -> None:
         datarobot_predict.predict("wine", FRAME, prediction_endpoint=f"{base}/ml/predApi/v1.0")
 
     assert (401, {"message": "Invalid API token"}) == (info.value.status_code, info.value.json)
+
+
+def test_forecasts(server: Server) -> None:
+    """History in, one row for each wine and day of the next week out."""
+    with open_client(server) as base:
+        result = datarobot_predict.predict("bottles", BOTTLES, prediction_endpoint=f"{base}/ml/predApi/v1.0")
+        earlier = datarobot_predict.predict(
+            "bottles",
+            BOTTLES,
+            forecast_point=datetime.datetime(2023, 12, 10),
+            relax_known_in_advance_features_check=True,
+            prediction_endpoint=f"{base}/ml/predApi/v1.0",
+        )
+    frame = result.dataframe
+
+    assert [
+        "wine",
+        "FORECAST_POINT",
+        "date",
+        "FORECAST_DISTANCE",
+        "bottles (actual)_PREDICTION",
+        "PREDICTION_80_PERCENTILE_LOW",
+        "PREDICTION_80_PERCENTILE_HIGH",
+    ] == list(frame.columns)
+    assert [1, 2, 3, 4, 5, 6, 7] * 2 == frame["FORECAST_DISTANCE"].tolist()
+    assert {"2023-12-31T00:00:00Z"} == set(frame["FORECAST_POINT"])
+    assert ["Barolo"] * 7 + ["Grignolino"] * 7 == frame["wine"].tolist()
+    assert {"2023-12-10T00:00:00Z"} == set(earlier.dataframe["FORECAST_POINT"])
+
+
+def test_historical_forecasts(server: Server) -> None:
+    """Each date from all forecast points; the client sends the whole range of dates that it knows."""
+    with open_client(server) as base:
+        options = {"time_series_type": TimeSeriesType.HISTORICAL, "prediction_endpoint": f"{base}/ml"}
+        everything = datarobot_predict.predict("bottles", BOTTLES, **options).dataframe
+        week = datarobot_predict.predict(
+            "bottles",
+            BOTTLES,
+            predictions_start_date=datetime.datetime(2023, 12, 1),
+            predictions_end_date=datetime.datetime(2023, 12, 8),
+            **options,
+        ).dataframe
+    dates = everything["date"]
+
+    assert ("2023-11-16", "2023-12-31") == (dates.min(), dates.max())
+    assert 2 * 7 * 7 == len(week)
+    pandas.testing.assert_frame_equal(
+        everything[(dates >= "2023-12-01") & (dates < "2023-12-08")].reset_index(drop=True), week
+    )
+
+
+def test_incomplete_history_is_named(server: Server) -> None:
+    history = BOTTLES.drop(index=55)
+    with open_client(server) as base, pytest.raises(ClientError, match="no row for 2023-12-27") as info:
+        datarobot_predict.predict("bottles", history, prediction_endpoint=f"{base}/ml/predApi/v1.0")
+
+    assert 422 == info.value.status_code
 
 
 def test_client_retries_503_and_429(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """``modelgate score`` with a million rows, against an example app."""
 
+import gzip
 import itertools
 import os
 import re
@@ -55,7 +56,7 @@ def alcohol_of(row: int) -> float:
     return 11 + 4 * row / ROWS
 
 
-def start_score(server: Server, wines: Path, output: Path) -> "subprocess.Popen[str]":
+def start_score(server: Server, wines: Path, output: Path, *options: str) -> "subprocess.Popen[str]":
     arguments = [
         "score",
         str(wines),
@@ -63,6 +64,7 @@ def start_score(server: Server, wines: Path, output: Path) -> "subprocess.Popen[
         f"http://127.0.0.1:{server.port}/ml/wine",
         "--key-env",
         "THE_KEY",
+        *options,
     ]
     environ = {**os.environ, "THE_KEY": KEY, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
@@ -96,6 +98,31 @@ def test_score_million_rows_with_bounded_memory_and_resume_after_kill(
     assert 0 < size_when_killed < output.stat().st_size
     assert output.read_bytes() == second.read_bytes()
     assert check_order(server, output)
+
+
+def test_score_in_a_pipe_of_the_shell(server: Server, wines: Path, tmp_path: Path) -> None:
+    """With a column of the input, between other programs, and with the output of a run over a file."""
+    small = tmp_path / "small.csv"
+    with wines.open() as file:
+        small.write_text("".join(itertools.islice(file, 2001)) + "strong,1.71,3.06,1.04,700,deep,full\n")
+    (
+        done := start_score(server, small, tmp_path / "small.predictions.csv", "--keep", "alcohol")
+    ).communicate()
+    score = f'"{sys.executable}" -c "from modelgate.cli import main; main()" score - --keep alcohol'
+    url = f"http://127.0.0.1:{server.port}/ml/wine"
+    command = f"gzip -c '{small}' | {score} --url {url} --key-env THE_KEY | gzip -c; exit ${{PIPESTATUS[1]}}"
+    piped = subprocess.run(
+        ["bash", "-c", command],
+        env={**os.environ, "THE_KEY": KEY},
+        cwd=ROOT,
+        capture_output=True,
+        timeout=SOON,
+    )
+
+    assert (1, 1) == (done.returncode, piped.returncode), piped.stderr
+    assert gzip.decompress(piped.stdout) == (tmp_path / "small.predictions.csv").read_bytes()
+    assert b"alcohol must be a number" in piped.stderr
+    assert b"standard output: 2,001 rows" in piped.stderr
 
 
 def check_order(server: Server, output: Path) -> bool:

@@ -19,7 +19,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from modelgate import ModelPackage, Schema
+from modelgate import Deployment, Gate, ModelPackage, Schema
 from modelgate.cli.root import cli
 from modelgate.models.inspection import report_on
 from support.packages import fit_broken_model
@@ -375,6 +375,50 @@ def test_pack_infers_text_and_boolean_columns_from_the_sample(tmp_path, cells, k
     package = ModelPackage.load(tmp_path / "m.mgpkg", sha256=digest, allow_pickle=True)
 
     assert kinds == [column.kind for column in package.schema]
+
+
+@pytest.fixture
+def dates(tmp_path):
+    """Model that was trained on dates, and its training rows as CSV."""
+    frame = pd.DataFrame({"when": pd.date_range("2024-01-06", periods=40), "load": range(40)})
+    to_numbers = FunctionTransformer(pd.DataFrame.astype, kw_args={"dtype": "int64"})
+    model = make_pipeline(to_numbers, StandardScaler(), LogisticRegression()).fit(frame, [1, 0] * 20)
+    joblib.dump(model, tmp_path / "m.joblib")
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    options = ("--sample", tmp_path / "rows.csv", "--load-pickle", "--format", "joblib")
+    return model, frame, ("pack", tmp_path / "m.joblib", *options)
+
+
+def test_pack_reads_datetimes_if_told(tmp_path, dates):
+    model, frame, command = dates
+    digest = run(*command, "--datetime", "when").stdout.strip()
+    package = ModelPackage.load(tmp_path / "m.mgpkg", sha256=digest, allow_pickle=True)
+    gate = Gate([Deployment("m", package)], keys="open")
+
+    assert ["datetime", "any"] == [column.kind for column in package.schema]
+    np.testing.assert_allclose(model.predict_proba(frame), gate.score("m", frame).probabilities)
+
+
+def test_pack_advises_about_dates(tmp_path):
+    """CSV does not tell dates from texts, and the model may have been trained on either."""
+    frame = pd.DataFrame({"when": ["2024-01-06", "2024-02-07 10:00"] * 20, "note": ["2024", "a"] * 20})
+    shape = FunctionTransformer(pd.DataFrame.isna)
+    joblib.dump(make_pipeline(shape, LogisticRegression()).fit(frame, [1, 0] * 20), tmp_path / "m.joblib")
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    command = ("pack", tmp_path / "m.joblib", "--sample", tmp_path / "rows.csv", "--load-pickle")
+    advice = run(*command, "--format", "joblib").stderr.splitlines()[:-1]
+
+    assert [
+        "when holds dates, which are packed as text: pass --datetime when if the model was trained on dates"
+    ] == advice
+
+
+def test_pack_rejects_an_unknown_datetime_column(dates):
+    error = run(*dates[2], "--datetime", "wen", code=2).stderr
+
+    assert (
+        "--datetime: columns must be names of the schema's columns (got 'wen'): did you mean 'when'?" in error
+    )
 
 
 def test_pack_rejects_a_sample_that_is_not_utf8(tmp_path, joblib_file):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelgate import CSV, Schema
 from modelgate.codecs.compression import decompress
 from modelgate.errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
 
@@ -63,3 +64,13 @@ def test_decompress_rejects_other_codings(coding):
         decompress(b"x", coding, 10)
 
     assert {"accept-encoding": "gzip, deflate, bz2"} == info.value.headers
+
+
+@pytest.mark.parametrize(
+    "rows", [gzip.compress(b'{"age": 1}'), CSV(gzip.compress(b"age\n1\n"))], ids=["json", "csv"]
+)
+def test_compressed_body_without_its_coding_is_named(rows):
+    with pytest.raises(
+        MalformedBody, match="The body is compressed with gzip: set Content-Encoding: gzip, or"
+    ):
+        Schema.of(age=float).read(rows)

@@ -1,6 +1,7 @@
 """Place of the values of a row in the training data."""
 
 import httpx
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,9 +13,12 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from modelgate import Deployment, Gate, InvalidInput, ModelPackage, Schema
+from modelgate import Deployment, Gate, InvalidInput, ModelPackage, Query, Schema, drive
 from modelgate.client import Client as ModelClient
+from modelgate.flow import Wait
 from modelgate.inference.context import describe_rows
+from modelgate.scoring.layers.context import add_context
+from modelgate.scoring.score import predict
 from modelgate.testing import Client
 from support.openapi import OpenAPIDocument
 
@@ -163,3 +167,13 @@ def test_booleans_have_their_share_of_the_training_rows():
 
     assert [{"share": 0.3}, {"share": 0.7}] == [first["member"], second["member"]]
     assert {"share": 0.0, "unseen": True} == first["always"]
+
+
+def test_context_of_many_rows_is_computed_in_a_worker_thread(gate):
+    """An event loop would be blocked."""
+    predictor = gate.deployments.predictor("price")
+    rows = msgspec.json.encode([ROW] * 20_000)
+    query = Query(rows, predictor=predictor, table=predictor.schema.read(rows))
+
+    assert isinstance(next(add_context(query, predict)), Wait)
+    assert 20_000 == len(drive(add_context(query, predict)).context)

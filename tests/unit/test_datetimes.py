@@ -10,7 +10,7 @@ import polars
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
 
 from modelgate import (
     CSV,
@@ -378,7 +378,7 @@ def test_handler_gets_datetimes_in_utc():
         ({"timezone": 3}, "timezone must be a time zone such as Europe/Berlin"),
         ({"timezone": "UTC+99:00"}, "timezone must be a time zone such as Europe/Berlin"),
         ({"resolution": "D"}, "resolution must be one of s, ms, us, ns"),
-        ({"levels": ("2024-01-06",)}, "levels must be left out for the kind datetime"),
+        ({"levels": ("2024-01-06", "today")}, "levels must be values of the kind datetime .got 'today'"),
         ({"default": "today"}, "default must be a value that the column allows"),
         ({"minimum": 3}, "minimum must be left out for the kind datetime"),
     ],
@@ -386,3 +386,39 @@ def test_handler_gets_datetimes_in_utc():
 def test_invalid_options_are_rejected(options, message):
     with pytest.raises(ConfigurationError, match=message):
         Column("when", **{"kind": "datetime", **options})
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize(
+    "encoder", [OneHotEncoder(handle_unknown="ignore"), OrdinalEncoder()], ids=["one-hot", "ordinal"]
+)
+def test_dates_that_an_encoder_was_fitted_on_are_levels(encoder, unit):
+    """Whatever their text."""
+    dates = pandas.Series(pandas.to_datetime(["2024-01-06T00:00:00", "2024-02-07T10:00:00"] * 20)).dt.as_unit(
+        unit
+    )
+    frame = pandas.DataFrame({"when": dates})
+    model = make_pipeline(encoder, LogisticRegression()).fit(frame, [0, 1] * 20)
+    gate = Gate([Deployment("m", model)], keys="open")
+    rows = [
+        b'{"when": "2024-02-07 10:00"}',
+        b'{"when": "2024-02-07T10:00:00Z"}',
+        CSV(b"when\n2024-02-07 10:00:00.000\n"),
+    ]
+
+    assert ("2024-01-06T00:00:00", "2024-02-07T10:00:00") == Schema.from_model(model).columns[0].levels
+    np.testing.assert_allclose(model.predict_proba(frame), gate.score("m", frame).probabilities)
+    for row in rows:
+        np.testing.assert_allclose(model.predict_proba(frame[1:2]), gate.score("m", row).probabilities)
+    with pytest.raises(InvalidValues, match="when must be one of 2024-01-06T00:00:00, 2024-02-07T10:00:00"):
+        gate.score("m", {"when": "2024-02-07"})
+    with pytest.raises(ConfigurationError, match="column 'when': kind must be datetime, as in training"):
+        Gate([Deployment("m", model, schema=Schema.of(when=str))], keys="open")
+
+
+def test_levels_may_be_dates():
+    column = Column("when", "datetime", (datetime.date(2024, 1, 6), "2024-01-07T00:00:00"))
+
+    assert ("2024-01-06", "2024-01-07T00:00:00") == column.levels
+    assert [True, False] == [column.allows(text) for text in ("2024-01-07", "2024-01-08")]
+    assert ["2024-01-06", "2024-01-07T00:00:00"] == to_json_schema(column)["enum"]

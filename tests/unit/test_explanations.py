@@ -110,7 +110,12 @@ def describe(strengths, count):
     columns = [f"c{index}" for index in range(len(strengths))]
     unexplained = RowExplanation("y", "linear", "value", 1.0, ())
     (explanation,) = describe_rows(
-        [unexplained], np.array([strengths]), columns, lambda row, column: column, Explain(count)
+        [unexplained],
+        np.array([strengths]),
+        columns,
+        lambda row, column: column,
+        Explain(count),
+        np.ones(len(columns), dtype=bool),
     )
     return explanation
 
@@ -137,4 +142,4 @@ def test_shares_are_of_the_ten_largest_strengths():
     order, shares = rank(np.array([[2.0] + [-1.0] * 20]), 2)
 
     assert [[0, 1]] == order.tolist()
-    assert [2 / 11, -1 / 11] == shares[0, :2].tolist()
+    assert [[2 / 11, -1 / 11]] == shares.tolist()

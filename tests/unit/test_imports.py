@@ -14,7 +14,7 @@ LEVELS = [
     ["spelling", "validation"],
     ["codecs", "flow"],
     ["http", "schema", "backends"],
-    ["limiting"],
+    ["limiting", "forecasting"],
     ["keys", "models"],
     ["explanations"],
     ["inference"],

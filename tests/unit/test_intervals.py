@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import ValidationError
 from sklearn.datasets import make_friedman1
+from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from modelgate import (
@@ -182,6 +183,17 @@ def test_training_rows_are_found_in_any_order_and_dtype(change):
         training_rows.reject(change(frame), None, schema)
 
 
+def test_training_rows_with_large_arrays_are_told_apart():
+    images = list(np.zeros((2, 5000)))
+    images[1][2500] = 1
+    schema = Schema.of(photo=str)
+    training_rows = TrainingRows.of(pd.DataFrame({"photo": images[:1]}), None, schema)
+
+    training_rows.reject(pd.DataFrame({"photo": images[1:]}), None, schema)
+    with pytest.raises(ConfigurationError, match="at least 1 of 1"):
+        training_rows.reject(pd.DataFrame({"photo": [images[0].copy()]}), None, schema)
+
+
 def test_training_rows_with_another_target_are_not_the_same_rows(package):
     package.calibrate(NAMED[:200], Y[:200] + 1)
 
@@ -307,6 +319,15 @@ def test_intervals_of_several_outputs():
 
     assert np.ptp(large.intervals["90"]) == pytest.approx(100 * np.ptp(small.intervals["90"]))
     assert large.intervals["90"][0, 0] == answer["outputs"]["large"]["intervals"]["90"]["low"]
+
+
+def test_intervals_of_an_estimator_that_does_not_store_its_number_of_outputs():
+    y = np.column_stack([Y, Y])
+    model = GaussianProcessRegressor(optimizer=None, alpha=1.0).fit(NAMED[:50], y[:50])
+    package = ModelPackage.from_estimator(model, NAMED[:50], y[:50]).calibrate(NAMED[200:], y[200:])
+    outputs = Gate([Deployment("both", package)], keys="open").score("both", ROW, intervals=[90]).outputs
+
+    assert [(1, 2), (1, 2)] == [output.intervals["90"].shape for output in outputs]
 
 
 def test_null_predictions_have_null_intervals(calibrated):

@@ -11,7 +11,7 @@ import sklearn
 from sklearn.linear_model import LinearRegression
 
 from modelgate import Deployment, Gate, ModelPackage, Schema
-from modelgate.models.model_thread import in_model_thread
+from modelgate.flow.model_thread import in_model_thread
 
 ROWS = np.arange(10.0).reshape(10, 1)
 tenant = contextvars.ContextVar("tenant", default="nobody")

@@ -31,6 +31,7 @@ PAIRS = {
     "composed": (DECOMPOSED, COMPOSED),
     "space": ("body_mass", "body mass"),
     "underscore": ("body mass", "body_mass"),
+    "spaces around it": ("age", " age "),
     "number": ("x0", "0"),
 }
 FRAME = pandas.DataFrame({"a b": np.arange(40.0) % 7, "c": np.arange(40.0)})

@@ -347,10 +347,13 @@ def test_missing_extra_is_named(tmp_path, pipeline, monkeypatch, package, suffix
         ({"target": 3}, "target"),
         ({"format": "pmml"}, "format must be .*'pmml'"),
         ({"X": FRAME[:0]}, "X must have at least one row"),
-        ({"X": None}, r"X must be a DataFrame or a 2-D array of rows \(got NoneType\)"),
-        ({"X": [[1.0, 2.0]]}, r"X must be a DataFrame .*\(got list\)"),
-        ({"X": "rows"}, r"X must be a DataFrame .*\(got str\)"),
-        ({"X": scipy.sparse.csr_array(ROWS)}, r"X must be a DataFrame .*\(got csr_array\)"),
+        (
+            {"X": None},
+            r"X must be a DataFrame, a 2-D array of rows, a list of dictionaries or a list of texts \(got NoneType\)",
+        ),
+        ({"X": [[1.0, 2.0]]}, r"X must be a DataFrame, .*\(got list\)"),
+        ({"X": "rows"}, r"X must be a DataFrame, .*\(got str\)"),
+        ({"X": scipy.sparse.csr_array(ROWS)}, r"X must be a DataFrame, .*\(got csr_array\)"),
         (
             {"X": FRAME[["age"]]},
             "^X must have rows that match the schema: missing input columns: income, visits, plan$",

@@ -313,7 +313,8 @@ def test_missing_columns_and_wrong_values_are_reported_together():
             ("integer", value, f"is too large: send a number from -{2**53} to {2**53}")
             for value in (2**53 + 1, -(2**53) - 1, 1e300, 10**400)
         ],
-        *[("boolean", value, "must be true or false") for value in (0, 1, 1.0, "true", [], {})],
+        *[("boolean", value, "must be true or false") for value in (2, "true", [], {})],
+        *[("boolean", value, "must be true or false, instead of 1 or 0") for value in (0, 1, 1.0)],
         *[("text", value, "must be text") for value in (1, 1.5, True, ["x"], {"x": 1})],
         *[(kind, None, "must not be null") for kind in ("number", "integer", "boolean", "text")],
     ],

@@ -18,7 +18,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from modelgate import ConfigurationError, Deployment, FolderStore, ModelPackage
+from modelgate import ConfigurationError, Deployment, FolderStore, Gate, ModelPackage
+from modelgate.errors import DeploymentUnavailable
 from modelgate.models.inspection import report_on
 from modelgate.models.load_policy import LoadPolicy
 from modelgate.models.serializers import read_estimator
@@ -57,6 +58,33 @@ def test_joblib_version_is_checked_before_loading(pipeline, monkeypatch, options
         ConfigurationError, match=f"was saved with scikit-learn {installed}, but 99.1.0 is installed"
     ):
         read_estimator(content, ".joblib", LoadPolicy())
+
+
+@pytest.mark.parametrize("options", [*JOBLIB_FILES, None], ids=str)
+def test_deployment_compares_the_version_of_a_file_before_it_is_loaded(
+    pipeline, monkeypatch, tmp_path, options
+):
+    """Of a skops file, too. As for a package, no request has to fail first."""
+    path = tmp_path / ("m.skops" if options is None else "m.joblib")
+    path.write_bytes(skops.io.dumps(pipeline) if options is None else dump_joblib(pipeline, **options))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(sklearn, "__version__", "99.1.0")
+
+    with pytest.raises(
+        ConfigurationError, match=r"was saved with scikit-learn .*, but 99\.1\.0 is installed"
+    ):
+        Deployment("m", path, sha256=digest)
+
+
+@pytest.mark.parametrize("name", ["m.skops", "m.joblib", "m.joblib.lz4"])
+def test_damaged_file_is_reported_when_it_is_loaded(tmp_path, name):
+    (tmp_path / name).write_bytes(LZ4 + b"damaged")
+    digest = hashlib.sha256(LZ4 + b"damaged").hexdigest()
+    gate = Gate([Deployment("m", tmp_path / name, sha256=digest)], keys="open")
+
+    with pytest.raises(DeploymentUnavailable) as unavailable:
+        gate.deployments.warm()
+    assert "the file cannot be read" in str(unavailable.value.__cause__)
 
 
 def test_joblib_version_in_an_lz4_file(pipeline, monkeypatch):

@@ -5,7 +5,11 @@ import numpy as np
 import pandas
 import polars
 import pytest
+import statsmodels.formula.api as smf
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import make_column_transformer
+from sklearn.feature_extraction import DictVectorizer
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
@@ -215,3 +219,80 @@ def test_columns_without_guesses_provides_all_names():
     model = lightgbm.LGBMRegressor(n_estimators=5, min_child_samples=1, verbose=-1).fit(frame, frame["c"])
 
     assert ("a b", "c") == Schema.from_model(model, columns_without_guesses(b"c,a b\n1,2\n")).names
+
+
+class PickAge(TransformerMixin, BaseEstimator):
+    """Transformer that stores nothing about its columns."""
+
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        return X[["age"]]
+
+
+RENT = pandas.DataFrame({"age": np.arange(40.0), "city": ["rome", "oslo"] * 20, "rent": np.arange(40.0) % 7})
+ROWS = RENT[["age", "city"]]
+IS_OLD = [0, 1] * 20
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "columns"),
+    [
+        (
+            make_pipeline(PickAge(), LogisticRegression()).fit(ROWS, IS_OLD),
+            ROWS,
+            [("age", "number", None, True), ("city", "text", None, True)],
+        ),
+        (
+            make_pipeline(DictVectorizer(), LogisticRegression()).fit(ROWS.to_dict("records"), IS_OLD),
+            [*ROWS[:39].to_dict("records"), {"city": "rome"}],
+            [("age", "number", None, False), ("city", "text", None, True)],
+        ),
+        (
+            smf.ols("rent ~ np.log(age + 1) + C(city)", RENT).fit(),
+            RENT,
+            [("age", "number", None, True), ("city", "text", ("oslo", "rome"), True)],
+        ),
+        (
+            make_pipeline(
+                FunctionTransformer(lambda texts: [text.lower() for text in texts]), TfidfVectorizer()
+            ).fit(["Good day", "bad night"]),
+            ["Good day", "bad night"],
+            [("text", "text", None, True)],
+        ),
+    ],
+    ids=["own transformer", "dictionaries", "formula", "texts"],
+)
+def test_columns_that_the_model_does_not_store_are_those_of_the_training_rows(model, rows, columns):
+    """A formula names the variables that it uses, and rejects unknown levels."""
+    schema = Schema.from_model(model, rows)
+
+    assert columns == [(column.name, column.kind, column.levels, column.required) for column in schema]
+
+
+@pytest.mark.parametrize("make", [list, pandas.Series, np.array], ids=lambda make: make.__name__)
+def test_package_of_texts(make):
+    texts = ["good day", "bad night"] * 10
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, [1, 0] * 10)
+    package = ModelPackage.from_estimator(model, make(texts), [1, 0] * 10)
+
+    assert {"text": "good day"} == package.background[0]
+    assert model.predict(texts[:3]).tolist() == package.example["expected"]["predict"]
+
+
+@pytest.mark.parametrize("rows", [ROWS, ROWS.to_dict("records")], ids=["frame", "dictionaries"])
+def test_package_of_a_model_that_stores_no_columns(rows):
+    model = make_pipeline(PickAge(), LogisticRegression()).fit(ROWS, IS_OLD)
+    package = ModelPackage.from_estimator(model, rows, format="joblib")
+
+    assert [20, 20] == [count for _, count in package.statistics["columns"]["city"]["levels"]]
+    assert model.predict(ROWS).tolist() == score(model, ROWS, schema=package.schema).values.tolist()
+
+
+def test_package_of_an_unfitted_model_is_rejected():
+    with pytest.raises(
+        ConfigurationError, match=r"model must be able to predict its example rows .got NotFittedError"
+    ):
+        ModelPackage.from_estimator(LogisticRegression(), ROWS[["age"]])

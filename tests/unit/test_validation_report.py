@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from modelgate import (
+    CSV,
     Column,
     ConfigurationError,
     Gate,
@@ -65,6 +66,49 @@ def test_report_contains_all_kinds_of_errors(convert):
 )
 def test_report_describes_rules_and_suggests_levels(value, message):
     assert f"Invalid input data: {message}" == read_error(GOOD | value).message
+
+
+@pytest.mark.parametrize("cell", ["nan", "None", "N/A", "n/a", "-", "?"])
+def test_cell_that_may_mean_null_is_explained(cell):
+    """The default of na_values has four texts, as pandas and R write them."""
+    schema = Schema(
+        [Column("a", nullable=True), Column("b", "boolean", nullable=True), Column("c", nullable=False)]
+    )
+    hint = "; for null, send an empty cell, or have the option na_values set"
+    error = read_error(CSV(f"a,b,c\n{cell},{cell},{cell}\n".encode()), schema)
+
+    assert {
+        "a": f"must be a number{hint}",
+        "b": f"must be true or false{hint}",
+        "c": "must be a number",
+    } == error.details["errors"]
+
+
+@pytest.mark.parametrize("value", [1, 0, "1", CSV(b"on\n0\n")], ids=repr)
+@pytest.mark.parametrize("levels", [None, (False, True)], ids=["kind", "levels"])
+def test_number_for_a_boolean_is_explained(levels, value):
+    schema = Schema([Column("on", "boolean", levels)])
+    rule = "must be true or false" if levels is None else "must be one of false, true"
+
+    assert f"Invalid input data: on {rule}, instead of 1 or 0" == (
+        read_error(value if isinstance(value, CSV) else {"on": value}, schema).message
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (1.5, "must be a whole number"),
+        ("x", "must be a whole number"),
+        (2**60, "is too large: send a number"),
+    ],
+    ids=str,
+)
+def test_value_that_is_no_unknown_level_either_breaks_the_rule_of_the_kind(value, problem):
+    """Levels are not the rule if unknown ones are accepted."""
+    schema = Schema.of(rooms=[1, 2, 3]).with_options(unknown_levels="accept")
+
+    assert read_error({"rooms": value}, schema).details["errors"]["rooms"].startswith(problem)
 
 
 def test_bounds_are_inclusive():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import ConfigurationError, RequestError
+from ..errors import ConfigurationError, RequestError, error_context
 from .help import examples
 from .inspect import file_argument, load_pickle_option
 from .output_tables import escape
@@ -26,6 +26,7 @@ __all__ = ["pack"]
     epilog=examples(
         "pack churn.skops --sample train.csv --target churned",
         "pack churn.joblib --load-pickle --sample train.csv --version 7 -o churn@7.mgpkg",
+        "pack load.skops --sample train.csv --datetime when",
     )
 )
 @file_argument
@@ -51,6 +52,13 @@ __all__ = ["pack"]
 )
 @click.option(
     "--schema", type=click.Path(exists=True, path_type=Path), help="Schema file of the input, .toml or .json."
+)
+@click.option(
+    "--datetime",
+    "datetimes",
+    metavar="COLUMN",
+    multiple=True,
+    help="Sample column that holds dates or times, on which the model was trained as such. Repeatable.",
 )
 @click.option(
     "--format",
@@ -81,6 +89,7 @@ def pack(
     sample: Path,
     name: str | None,
     schema: Path | None,
+    datetimes: Sequence[str],
     output: Path | None,
     force: bool,
     load_pickle: bool,
@@ -99,7 +108,6 @@ def pack(
     from ..models import ModelPackage
     from ..models.package_files import PACKAGE, split_name
     from ..schema import CSV, Schema
-    from ..schema.introspection.column_paths import stored_names
     from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 
     stem, _ = split_name(path)
@@ -111,12 +119,16 @@ def pack(
     model, manifest = source.model, source.manifest
     begin_phase(f"Reading {escape(sample.name)}")
     raw = sample.read_bytes()
-    input_schema = (
-        Schema.load(schema) if schema is not None else source.schema or _schema_of(model, raw, sample)
-    )
     options = {
         option: getattr(manifest, option) if value is None else value for option, value in options.items()
     }
+    input_schema = (
+        Schema.load(schema)
+        if schema is not None
+        else source.schema or _schema_of(model, raw, sample, options["target"])
+    )
+    with error_context("--datetime"):
+        input_schema = input_schema.with_columns(dict.fromkeys(datetimes, "datetime"))
     try:
         # Unlike a request, the sample may have a column with the values to predict, so extra columns are
         # ignored.
@@ -127,7 +139,7 @@ def pack(
     begin_phase("Testing the model on the sample")
     package = ModelPackage.from_estimator(
         model,
-        table.to_array() if stored_names(model) is None else table.to_pandas(),
+        table.rows(),
         truth,
         name=name or (manifest.name if source.schema is not None else stem),
         schema=input_schema,
@@ -143,6 +155,13 @@ def pack(
     click.echo(digest)
     if package.manifest.difference is not None:
         click.echo(f"ONNX and the estimator: {package.manifest.difference}", err=True)
+    for column in input_schema:
+        if column.kind in ("text", "any") and column.levels is None and _holds_dates(table[column.name]):
+            click.echo(
+                f"{column.name} holds dates, which are packed as {column.kind}: pass --datetime {column.name} if"
+                " the model was trained on dates",
+                err=True,
+            )
     rejected = describe_rejected_levels(model, input_schema)
     if rejected is not None:
         click.echo(f"{rejected}: {ALLOW_UNKNOWN_LEVELS}", err=True)
@@ -169,7 +188,7 @@ def _load(path: Path, load_pickle: bool) -> "ModelPackage":
     return ModelPackage.load(path, sha256=hashlib.sha256(content).hexdigest(), allow_pickle=load_pickle)
 
 
-def _schema_of(model: Any, raw: bytes, sample: Path) -> "Schema":
+def _schema_of(model: Any, raw: bytes, sample: Path, target: str | Sequence[str]) -> "Schema":
     from ..schema import Schema
     from ..schema.training import columns_without_guesses
 
@@ -177,7 +196,17 @@ def _schema_of(model: Any, raw: bytes, sample: Path) -> "Schema":
         columns = columns_without_guesses(raw)
     except (ValueError, csv.Error) as error:
         raise ConfigurationError(f"--sample {sample}: {error}") from None
-    return Schema.from_model(model, columns)
+    # A model that stores no columns gets all others.
+    targets = [target] if isinstance(target, str) else target
+    return Schema.from_model(model, {name: cells for name, cells in columns.items() if name not in targets})
+
+
+def _holds_dates(cells: Any) -> bool:
+    from ..schema import Column
+
+    column = Column("date", "datetime")
+    present = [cell for cell in cells if cell is not None]
+    return bool(present) and all(column.parse_datetime(cell) is not None for cell in present)
 
 
 def _labels(model: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@
 
 from .clients import AsyncClient, Client
 from .errors import ClientError, ConnectionFailed, UnexpectedResponse
+from .forecasts import Forecasts
 from .predictions import OutputPredictions, Predictions, TriggeredRule
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Client",
     "ClientError",
     "ConnectionFailed",
+    "Forecasts",
     "OutputPredictions",
     "Predictions",
     "TriggeredRule",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from ..errors import ConfigurationError
 from ..explanations import Explain
 from ..flow import adrive, drive
+from ..forecasting import ForecastOptions
+from .forecasts import Forecasts, request_forecasts
 from .predictions import Predictions
 from .retry import Retry
 from .session import Progress, Session
@@ -161,6 +163,19 @@ class Client(_BaseClient["httpx.Client"]):
         options = _options(passthrough, explain, intervals, adjusted=adjusted, context=context)
         return drive(self._session.predict(rows, progress, options))
 
+    def forecast(self, rows: Any, options: ForecastOptions | None = None) -> Forecasts:
+        """Return the forecasts for the history in *rows*. They are sent in one request.
+
+        Args:
+            rows: History and rows to predict, in any form that `predict` accepts.
+            options: Options of forecasts; None for their defaults.
+
+        Raises:
+            InvalidInput: The history is not complete, or the deployment does not forecast.
+            ModelgateError: Any error of `predict`.
+        """
+        return drive(request_forecasts(self._session, rows, options or ForecastOptions()))
+
     def close(self) -> None:
         """Close the connections, unless *http* was passed."""
         if self._owns_http:
@@ -198,6 +213,10 @@ class AsyncClient(_BaseClient["httpx.AsyncClient"]):
         """Return the predictions for *rows*; see `Client.predict`."""
         options = _options(passthrough, explain, intervals, adjusted=adjusted, context=context)
         return await adrive(self._session.predict(rows, progress, options))
+
+    async def forecast(self, rows: Any, options: ForecastOptions | None = None) -> Forecasts:
+        """Return the forecasts for the history in *rows*; see `Client.forecast`."""
+        return await adrive(request_forecasts(self._session, rows, options or ForecastOptions()))
 
     async def aclose(self) -> None:
         """Close the connections, unless *http* was passed."""

@@ -7,7 +7,10 @@ from typing import Any
 
 from ..errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
 
-__all__ = ["decompress"]
+__all__ = ["COMPRESSED_BODY", "GZIP_MAGIC", "decompress"]
+
+GZIP_MAGIC = b"\x1f\x8b"
+COMPRESSED_BODY = "The body is compressed with gzip: set Content-Encoding: gzip, or send it uncompressed"
 
 _MAX_MEMBERS = 100
 

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from ..errors import MalformedBody
+from .compression import COMPRESSED_BODY, GZIP_MAGIC
 
 __all__ = [
     "ANY",
@@ -120,6 +121,8 @@ def _reject_constant(name: str) -> None:
 
 
 def _describe_syntax_error(raw: bytes | msgspec.Raw, error: Exception) -> str:
+    if bytes(raw).startswith(GZIP_MAGIC):
+        return COMPRESSED_BODY
     # How msgspec reports invalid UTF-8 depends on its version.
     try:
         bytes(raw).decode()

@@ -19,7 +19,20 @@ __all__ = ["route"]
 
 _SCRIPTS = [
     f"{part}.js"
-    for part in ("dom", "csv", "requests", "answers", "code", "form", "result", "scoring", "batch", "page")
+    for part in (
+        "dom",
+        "csv",
+        "requests",
+        "answers",
+        "code",
+        "form",
+        "result",
+        "curve",
+        "scoring",
+        "batch",
+        "series",
+        "page",
+    )
 ]
 """Files of the script, which are joined into one module. The last file starts the page."""
 

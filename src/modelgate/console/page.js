@@ -77,9 +77,11 @@ function begin(deployment) {
   $("schema").querySelector("pre").textContent = schema;
   // The form is not cleared when only the key changes.
   if (!isSame) show("fields", ...input.map(field));
+  offerCurves(deployment);
   show("dialect", ...deployment.requests.map(({ dialect }, index) => make("option", { value: index }, dialect)));
   choose(deployment.requests[0]);
-  control(0)?.focus();
+  if (deployment.time_series) beginSeries(deployment);
+  else control(0)?.focus();
 }
 
 function choose(sample) {
@@ -197,6 +199,10 @@ function listen() {
   on("typical", "click", () => (fillIn(state.deployment.input, example), showCode()));
   on("clear", "click", () => (fillIn(state.deployment.input, () => null), showCode()));
   on("dialect", "change", ({ target }) => choose(state.deployment.requests[target.value]));
+  on("curve-column", "change", drawCurve);
+  on("forecast", "submit", forecast);
+  on("history", "input", showPoints);
+  on("point", "change", () => forecast());
   on("copy", "click", copy);
   on("openapi", "click", openAPI);
   on("file", "change", ({ target }) => loadFile(target.files[0]).then(() => (target.value = "")));

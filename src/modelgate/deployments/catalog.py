@@ -134,6 +134,8 @@ class LiveDeployment:
             targets,
             function=callable(deployment.model) and not hasattr(deployment.model, "predict"),
             endpoint=deployment.endpoint,
+            time_series=(yield from self.model.time_series()),
+            example=self.model.example_in_memory(),
             explains=deployment.explanations is not None,
         )
 

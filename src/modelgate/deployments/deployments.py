@@ -15,10 +15,10 @@ from ..errors import (
     error_context,
 )
 from ..flow import Flow, Handler, WorkerPool, drive, validate_layers
+from ..flow.model_thread import in_model_thread
 from ..http import Request, Response
 from ..inference import Prediction, Predictor
 from ..models import FolderStore, ModelCache, ModelStore
-from ..models.model_thread import in_model_thread
 from ..scoring import Description, ModelMetadata, Query
 from ..scoring.layers.shadow import ShadowReport
 from ..validation import require_positive_seconds

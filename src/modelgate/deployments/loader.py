@@ -11,6 +11,8 @@ from weakref import WeakValueDictionary
 
 from ..errors import ConfigurationError, error_context
 from ..flow import WorkerPool
+from ..flow.model_thread import in_model_thread
+from ..flow.sklearn_config import current_sklearn_config, sklearn_config
 from ..inference import Predictor, Target
 from ..inference.conversion import output_names
 from ..inference.model_metrics import ModelMetrics
@@ -19,10 +21,8 @@ from ..models import ModelCache, ModelPackage, ModelStore
 from ..models.calibration import CALIBRATION
 from ..models.load_policy import LoadPolicy
 from ..models.manifest import Manifest, PackageMetadata
-from ..models.model_thread import in_model_thread
 from ..models.package import open_package
 from ..models.package_files import check_file, read_package_metadata, split_name
-from ..models.sklearn_config import current_sklearn_config, sklearn_config
 from ..models.store import fingerprint_file
 from ..models.versions import LATEST, is_version
 from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
@@ -176,7 +176,7 @@ class Loader:
             Target(name, classes, intervals=calibrated and classes is None)
             for name, classes in zip(names, manifest.classes, strict=True)
         ]
-        return ModelMetadata(schema, targets, version)
+        return ModelMetadata(schema, targets, version, manifest.time_series)
 
     def _read_metadata(self, deployment: Deployment) -> PackageMetadata | None:
         path = deployment.path

@@ -32,6 +32,8 @@ def enable_scoring_options(
     Raises:
         ConfigurationError: An option does not fit the model.
     """
+    if predictor.forecaster is not None:
+        _check_forecaster_options(deployment)
     _set_decision(predictor, deployment, package)
     targets = _known_targets(predictor)
     if targets:
@@ -48,6 +50,16 @@ def enable_scoring_options(
     _add_exposure(predictor, deployment, targets)
     if deployment.humility:
         HumilityRules(deployment.humility).check(predictor.schema, targets)
+
+
+def _check_forecaster_options(deployment: Deployment) -> None:
+    """Raise `ConfigurationError` if an option needs one prediction for each row of a request."""
+    for option in ("threshold", "explanations", "exposure", "humility"):
+        if getattr(deployment, option):
+            raise ConfigurationError(
+                f"{option} must be left out for a forecaster, whose predictions are not one per row"
+                f" (got {getattr(deployment, option)!r})"
+            )
 
 
 def _set_decision(predictor: Predictor, deployment: Deployment, package: ModelPackage | None) -> None:
@@ -151,7 +163,7 @@ def _add_exposure(predictor: Predictor, deployment: Deployment, targets: Sequenc
         return
     deployment.exposure.check(targets)
     if predictor.explainer is not None:
-        predictor.explainer.unlisted = frozenset({deployment.exposure.column})
+        predictor.explainer.leave_out(deployment.exposure.column)
     schema = deployment.extend_schema(predictor.schema)
     if schema is not predictor.schema:
         predictor.schema, predictor.exposure_column = schema, deployment.exposure.column

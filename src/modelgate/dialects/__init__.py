@@ -1,5 +1,6 @@
 """Dialects: the wire formats that a gate understands, one module each."""
 
+from ._forecast import can_forecast, forecast_encoder
 from .base import Dialect
 from .datarobot import DataRobot
 from .mlclever import MLClever
@@ -28,6 +29,8 @@ __all__ = [
     "RequestTemplate",
     "Simple",
     "TFServing",
+    "can_forecast",
+    "forecast_encoder",
     "render_request",
 ]
 

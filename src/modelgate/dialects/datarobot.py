@@ -11,8 +11,8 @@ Source: https://docs.datarobot.com, "DataRobot Prediction API" and its reference
     422  {"message": "…"}
 
 With ``Accept: text/csv`` the response is CSV with the columns of the page "Output format". The positive class
-of a binary classifier comes first. Explanations are described in `datarobot_explanations`. Requests for time
-series are rejected.
+of a binary classifier comes first. Explanations are described in `datarobot_explanations`. A deployment of a
+`modelgate.Forecaster` answers with a row for each date that it predicts, see `datarobot_forecast`.
 
 Extensions to the document:
 
@@ -25,10 +25,9 @@ Extensions to the document:
 import hashlib
 import hmac
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
-from urllib.parse import parse_qsl
 
 from ..errors import (
     AnswerableError,
@@ -55,6 +54,7 @@ from .datarobot_explanations import (
     is_explanation_route,
     parse_explain,
 )
+from .datarobot_forecast import FORECAST_OPENAPI_SPEC, forecast_to_csv, forecast_to_json, split_options
 from .datarobot_openapi import OPENAPI_SPEC, RequestLineTooLong
 from .datarobot_rows import rows_to_csv, rows_to_json
 from .request_template import RequestTemplate
@@ -111,6 +111,8 @@ class DataRobot:
             their own key. If None, the header is ignored.
         escape_formulas: Whether to put a ``'`` before text in CSV responses that a spreadsheet would
             run as a formula.
+        original_timestamps: Whether forecasts in JSON have the member ``originalFormatTimestamp``, the date as
+            it was sent. The service has it only "if enabled by your administrator".
 
     Raises:
         ConfigurationError: *datarobot_key* cannot be the value of a header.
@@ -129,8 +131,15 @@ class DataRobot:
     )
     request_template = RequestTemplate(f"{_PREDAPI}/predictions", {"Authorization": "Bearer {key}"}, "{rows}")
     openapi_spec = OPENAPI_SPEC
+    forecast_openapi_spec = FORECAST_OPENAPI_SPEC
 
-    def __init__(self, *, datarobot_key: str | None = None, escape_formulas: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        datarobot_key: str | None = None,
+        escape_formulas: bool = False,
+        original_timestamps: bool = False,
+    ) -> None:
         if datarobot_key is not None and not _is_field_value(datarobot_key):
             # The value is a secret, so the message does not quote it.
             raise ConfigurationError(
@@ -143,7 +152,9 @@ class DataRobot:
             self.request_template = replace(self.request_template, headers=headers)
             keys = [[*scheme, "datarobot-key"] for scheme in self.openapi_spec.keys]
             self.openapi_spec = replace(self.openapi_spec, keys=keys)
+            self.forecast_openapi_spec = replace(self.forecast_openapi_spec, keys=keys)
         self._escape_formulas = escape_formulas
+        self._original_timestamps = original_timestamps
 
     def credentials(self, request: Request) -> Flow[str | None]:
         """Return the key from ``Authorization``: ``Bearer``, ``Token``, or ``Basic`` with any user name.
@@ -171,10 +182,18 @@ class DataRobot:
         """
         self._check_key(request)
         _check_request_line(request)
-        passthrough, explain = _parse_passthrough_columns(request.query_string), parse_explain(request)
+        forecast, parameters = split_options(request.query_string) if request.query_string else (None, ())
+        passthrough, explain = _parse_passthrough_columns(parameters), parse_explain(request)
         adjusted = includes_adjusted(request.query_string)
         rows = yield from decode_row_body(request)
-        return Query(rows, max_rows=None, passthrough_columns=passthrough, explain=explain, adjusted=adjusted)
+        return Query(
+            rows,
+            max_rows=None,
+            passthrough_columns=passthrough,
+            explain=explain,
+            adjusted=adjusted,
+            forecast=forecast,
+        )
 
     def encode(self, request: Request, query: Query, prediction: Prediction) -> Response:
         """Encode one item per row, in the order of the rows, as JSON, or as CSV if the client prefers it."""
@@ -183,17 +202,18 @@ class DataRobot:
             body = rows_to_csv(prediction, query, escape_formulas=self._escape_formulas)
         else:
             body = rows_to_json(prediction, is_explanation_route=is_explanation_route(request))
-        assert query.predictor is not None
-        headers = [
-            ("content-type", kind if kind == "application/json" else f"{kind}; charset=utf-8"),
-            ("x-datarobot-model-cache-hit", "true" if prediction.cache_hit else "false"),
-            ("x-datarobot-model-id", query.predictor.model_id),
-            ("x-model-version", query.predictor.version),
-            *explanation_headers(prediction),
-            *_common_headers(request),
-            *_CORS,
-        ]
-        return Response(200, body, headers)
+        return _respond(request, query, prediction, kind, body)
+
+    def encode_forecast(self, request: Request, query: Query, prediction: Prediction) -> Response:
+        """Encode one item per predicted row of a forecaster, as JSON, or as CSV if the client prefers it."""
+        assert query.predictor is not None and query.predictor.forecaster is not None
+        kind = best_media_type(request.headers.get("accept"), ("application/json", "text/csv"))
+        if kind == "text/csv":
+            spec = query.predictor.forecaster.spec
+            body = forecast_to_csv(prediction, spec, escape_formulas=self._escape_formulas)
+        else:
+            body = forecast_to_json(prediction, original_timestamps=self._original_timestamps)
+        return _respond(request, query, prediction, kind, body)
 
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
         """Encode the error as ``{"message": …}``. Clients show only the message, so it has the details."""
@@ -216,6 +236,20 @@ class DataRobot:
             raise _Unauthenticated("The datarobot-key header is missing", headers=_CHALLENGE)
 
 
+def _respond(request: Request, query: Query, prediction: Prediction, kind: str, body: bytes) -> Response:
+    assert query.predictor is not None
+    headers = [
+        ("content-type", kind if kind == "application/json" else f"{kind}; charset=utf-8"),
+        ("x-datarobot-model-cache-hit", "true" if prediction.cache_hit else "false"),
+        ("x-datarobot-model-id", query.predictor.model_id),
+        ("x-model-version", query.predictor.version),
+        *explanation_headers(prediction),
+        *_common_headers(request),
+        *_CORS,
+    ]
+    return Response(200, body, headers)
+
+
 def _is_field_value(text: object) -> bool:
     return isinstance(text, str) and text.isascii() and text.isprintable() and text.strip() == text != ""
 
@@ -231,42 +265,29 @@ def _check_request_line(request: Request) -> None:
         raise RequestLineTooLong
 
 
-_TIME_SERIES = "time series predictions are"
-
-_UNAVAILABLE: Mapping[str, tuple[str, str | None]] = {
-    "forecastPoint": (_TIME_SERIES, None),
-    "relaxKnownInAdvanceFeaturesCheck": (_TIME_SERIES, "false"),
-    "predictionsStartDate": (_TIME_SERIES, None),
-    "predictionsEndDate": (_TIME_SERIES, None),
-}
-"""Query parameters of features that no deployment has: the feature, and the value that turns it off.
-
-Both are from the Prediction API reference.
-"""
-
-
-def _parse_passthrough_columns(query_string: str) -> Sequence[str] | Literal["all"] | None:
+def _parse_passthrough_columns(
+    parameters: Iterable[tuple[str, str]],
+) -> Sequence[str] | Literal["all"] | None:
     """Return the columns to echo, as in `Query.passthrough_columns`.
+
+    Args:
+        parameters: Parameters of the query string, without those of forecasts.
 
     Raises:
         InvalidInput: A parameter is unknown, not available, or has a wrong value.
     """
     columns, is_all = list[str](), False
-    for name, value in parse_qsl(query_string, keep_blank_values=True):
+    for name, value in parameters:
         if name == "passthroughColumnsSet":
             if value != "all":
                 raise InvalidInput(f"{name!r}: value is not exactly 'all'")
             is_all = True
-        elif name not in (*_UNAVAILABLE, *EXPLANATION_PARAMETERS, "passthroughColumns", EXCLUDE_ADJUSTED):
+        elif name not in (*EXPLANATION_PARAMETERS, "passthroughColumns", EXCLUDE_ADJUSTED):
             raise InvalidInput(f"{name!r}: {name} is not allowed key")
         elif not value:
             raise InvalidInput(f"{name!r}: blank value is not allowed")
         elif name == "passthroughColumns":
             columns.append(value)
-        elif name in _UNAVAILABLE:
-            feature, off = _UNAVAILABLE[name]
-            if value.lower() != off:
-                raise InvalidInput(f"{name!r}: {feature} not available for this deployment")
     if columns and is_all:
         raise InvalidInput(
             "passthroughColumns and passthroughColumnsSet cannot both be passed in one request"

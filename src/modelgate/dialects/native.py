@@ -24,9 +24,9 @@ data. `native_curves` describes response curves.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -43,9 +43,11 @@ from ..inference import Prediction, Target
 from ..schema import CSV, SplitRows
 from ..scoring import Query
 from ..scoring.layers.context import add_context
+from . import native_forecast
 from ._errors import problem_response
 from ._explanations import explanation_headers
 from ._exposure import NATIVE_ADJUSTED, NATIVE_PARAMETER, parse_flag
+from ._forecast import split_forecast_options
 from ._humility import NATIVE_HUMILITY
 from .native_context import CONTEXT_PARAMETER, CONTEXT_SCHEMA
 from .native_curves import CURVES, CURVES_OPERATION, decode_curve, encode_curve
@@ -183,6 +185,16 @@ class Native:
         ],
     )
 
+    forecast_openapi_spec = replace(
+        openapi_spec,
+        requests={
+            **openapi_spec.requests,
+            "application/json": any_of_schema(ROWS, object_schema(["rows"], rows=ROWS)),
+        },
+        answer=native_forecast.response_schema,
+        parameters=[*openapi_spec.parameters, *native_forecast.PARAMETERS],
+    )
+
     def credentials(self, request: Request) -> Flow[str | None]:
         """Return the key from ``Authorization: Bearer`` or ``x-api-key``."""
         yield from ()
@@ -228,6 +240,17 @@ class Native:
             headers += explanation_headers(prediction)
         return Response(200, body, headers)
 
+    def encode_forecast(self, request: Request, query: Query, prediction: Prediction) -> Response:
+        """Encode the predicted rows of a forecaster, see `modelgate.dialects.native_forecast`."""
+        assert query.predictor is not None
+        if query.adjusted:
+            raise InvalidInput("adjusted must be false for this deployment, which has no exposure")
+        kind = best_media_type(request.headers.get("accept"), tuple(native_forecast.ENCODERS))
+        members = {"model_version": query.predictor.version, "request_id": request.id}
+        charset = "; charset=utf-8" if kind == "text/csv" else ""
+        headers = [("content-type", kind + charset), ("x-model-version", query.predictor.version)]
+        return Response(200, native_forecast.ENCODERS[kind](prediction, members), headers)
+
     def encode_error(self, request: Request, error: AnswerableError) -> Response:
         """Encode the error as problem details (RFC 9457), with details such as ``missing_columns``."""
         return problem_response(error, request.id)
@@ -272,12 +295,14 @@ def _join_lines(raw: bytes) -> bytes:
 def _parse_options(request: Request) -> dict[str, Any]:
     """Return the fields of a `Query` that the options of the query string set."""
     values: dict[str, list[str]] = {}
-    for name, value in parse_qsl(request.query_string, keep_blank_values=True):
+    forecast, parameters = split_forecast_options(request.query_string, native_forecast.OPTIONS)
+    for name, value in parameters:
         if name not in (*_OPTIONS, *EXPLAIN_OPTIONS):
-            known = ", ".join((*_OPTIONS, *EXPLAIN_OPTIONS))
+            known = ", ".join((*_OPTIONS, *EXPLAIN_OPTIONS, *native_forecast.OPTIONS))
             raise InvalidInput(f"The query string has the option {name!r}: the options are {known}")
         values.setdefault(name, []).append(value)
     options = {_OPTIONS[name][0]: _OPTIONS[name][1](values[name]) for name in _OPTIONS if name in values}
+    options["forecast"] = forecast
     explain = {name: values[name][-1] for name in EXPLAIN_OPTIONS if name in values}
     extras = [name for name, (field, _) in _OPTIONS.items() if options.get(field)]
     if explain:

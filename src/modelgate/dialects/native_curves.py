@@ -52,10 +52,11 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     row: msgspec.Raw = msgspec.Raw(b"")
     grid: list[Any] | None = None
     points: int | None = None
-    average: bool = False
+    average: bool | None = None
 
 
 _DECODER = msgspec.json.Decoder(_Body)
+_NULL = msgspec.Raw(b"null")
 
 
 def decode_curve(request: Request) -> Flow[Query]:
@@ -69,7 +70,7 @@ def decode_curve(request: Request) -> Flow[Query]:
         raise InvalidInput("Options of a response curve are members of the body: leave out the query string")
     body = yield from read_json(request, _DECODER)
     reject_duplicate_names((yield from read_json_raw(request)), 0)
-    row = bytes(body.row)
+    row = b"" if body.row == _NULL else bytes(body.row)
     if row[:1] != b"{" and (row or not body.average):
         raise InvalidInput(
             "row must be an object of feature names and values; only with average, it can be left out"
@@ -79,7 +80,7 @@ def decode_curve(request: Request) -> Flow[Query]:
     count = len(body.grid) if body.grid is not None else _POINTS if body.points is None else body.points
     if not 1 <= count <= _MAX_POINTS:
         raise InvalidInput(f"A response curve must have 1 to {_MAX_POINTS} points (got {count})")
-    layer = AddCurve(body.column, body.grid, count, average=body.average)
+    layer = AddCurve(body.column, body.grid, count, average=bool(body.average))
     return Query(row or b"[]", single=bool(row), max_rows=None, layer=layer)
 
 
@@ -158,23 +159,23 @@ CURVES_OPERATION = OperationSpec(
     object_schema(
         ["column"],
         column={"type": "string", "description": "Column that varies"},
-        row={**ROW, "description": "Row whose other columns are held"},
+        row={"anyOf": [ROW, {"type": "null"}], "description": "Row whose other columns are held"},
         grid={
             **_GRID,
+            "type": ["array", "null"],
             "minItems": 1,
             "maxItems": _MAX_POINTS,
             "description": "Values of the column; by default its levels, or numbers over its usual range in training",
         },
+        # Without the keyword "default", which clients of openapi-generator send beside a grid.
         points={
-            "type": "integer",
+            "type": ["integer", "null"],
             "minimum": 1,
             "maximum": _MAX_POINTS,
-            "default": _POINTS,
-            "description": "Number of numbers, if there is no grid",
+            "description": f"Number of numbers, if there is no grid; by default {_POINTS}",
         },
         average={
-            "type": "boolean",
-            "default": False,
+            "type": ["boolean", "null"],
             "description": "Whether to add the mean predictions of the packaged rows",
         },
     ),

@@ -130,19 +130,17 @@ def explanation_columns(explanations: Sequence[RowExplanation]) -> dict[str, lis
     }
 
 
-def describe_explanations(prediction: Prediction) -> dict[str, Any] | None:
-    """Return how the rows of *prediction* were explained, or None if there are no rows."""
-    explanations = prediction.outputs[0].explanations
-    if not explanations:
-        return None
+def describe_explanations(prediction: Prediction) -> dict[str, Any]:
+    """Return how the rows of *prediction*, at least one, were explained."""
     base_values = {
         output.name: {_label(row.label): row.base_value for row in output.explanations or ()}
         for output in prediction.outputs
     }
+    (first, *_), only = prediction.explanations or (), base_values[prediction.outputs[0].name]
     return {
-        "method": explanations[0].method,
-        "space": explanations[0].space,
-        "base_values": base_values if len(base_values) > 1 else base_values[prediction.outputs[0].name],
+        "method": first.method,
+        "space": first.space,
+        "base_values": base_values if len(base_values) > 1 else only,
     }
 
 

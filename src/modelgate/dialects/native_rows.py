@@ -33,7 +33,7 @@ def _encode_json(prediction: Prediction, query: Query, members: Mapping[str, Any
     """
     if prediction.warnings:
         members = {**members, "warnings": list(prediction.warnings)}
-    if query.explain is not None:
+    if prediction.explanations:
         members = {**members, "explanation": describe_explanations(prediction)}
     if query.single:
         return msgspec.json.encode({**_rows(prediction, slice(0, 1))[0], **members})

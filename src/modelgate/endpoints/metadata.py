@@ -5,8 +5,10 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
 from ..context import RequestContext
-from ..dialects import Dialect, RequestTemplate
+from ..dialects import Dialect, RequestTemplate, can_forecast
 from ..dialects.health import live, ready
 from ..flow import Flow
 from ..http import Request, Response
@@ -34,7 +36,12 @@ def _get_deployment(request: Request, *, dialects: Collection[Dialect]) -> Flow[
     context: RequestContext = request.context
     assert context.catalog is not None and context.deployment is not None
     description = yield from context.catalog.describe(context.deployment)
-    templates = {dialect.name: getattr(dialect, "request_template", None) for dialect in dialects}
+    forecasts = description.time_series is not None
+    templates = {
+        dialect.name: getattr(dialect, "request_template", None)
+        for dialect in dialects
+        if not forecasts or can_forecast(dialect)
+    }
     return Response.json(
         {
             "name": description.name,
@@ -42,6 +49,7 @@ def _get_deployment(request: Request, *, dialects: Collection[Dialect]) -> Flow[
             "model_id": description.model_id,
             "input": [_input_field(column) for column in description.schema],
             "output": [_output_field(target) for target in description.targets],
+            **_time_series(description),
             "requests": [
                 _request_template(name, template, description)
                 for name, template in templates.items()
@@ -78,6 +86,15 @@ def _input_field(column: Column) -> dict[str, Any]:
         "rule": column.rule,
         **{name: value for name, value in options.items() if value is not None},
     }
+
+
+def _time_series(description: Description) -> dict[str, Any]:
+    """Return the columns and windows of a forecaster, and rows that it can score. Return {} for other models."""
+    spec = description.time_series
+    if spec is None:
+        return {}
+    example = {} if description.example is None else {"example": description.example}
+    return {"time_series": msgspec.to_builtins(spec), **example}
 
 
 def _output_field(target: Target) -> dict[str, Any]:

@@ -65,11 +65,15 @@ class Method(Protocol):
 
 
 def is_additive(method: Method, strengths: Numbers, numbers: Numbers) -> bool:
-    """Return whether base values and *strengths* add up to the predicted *numbers*, except for rounding."""
+    """Return whether base values and *strengths* add up to the predicted *numbers*, except for rounding.
+
+    Numbers that are NaN, for predictions that are null, are not compared.
+    """
     with np.errstate(all="ignore"):
         totals = method.link.to_numbers(method.base_values + strengths.sum(axis=1))
         # A comparison with NaN is False.
-        return bool((np.abs(totals - numbers) <= _TOLERANCE * np.maximum(1.0, np.abs(numbers))).all())
+        is_close = np.abs(totals - numbers) <= _TOLERANCE * np.maximum(1.0, np.abs(numbers))
+    return bool(is_close.all() or (is_close | np.isnan(numbers)).all())
 
 
 def margins(scores: Numbers) -> Numbers:

@@ -1,9 +1,10 @@
 """Explanations of rows, from the strengths that an attribution method returns."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .attribution import Numbers
 from .explanation import Contribution, Explain, RowExplanation, is_noise, qualitative_strength, rank
@@ -17,7 +18,7 @@ def describe_rows(
     columns: Sequence[str],
     value_of: Callable[[int, int], Any],
     explain: Explain,
-    unlisted: Collection[str] = (),
+    listed: npt.NDArray[np.bool_],
 ) -> list[RowExplanation]:
     """Return *unexplained* with the strongest contributions of each row.
 
@@ -27,26 +28,29 @@ def describe_rows(
         columns: Column names.
         value_of: Returns the value in the request, for the indices of a row and a column.
         explain: Request of the caller.
-        unlisted: Names of columns to leave out of all explanations.
+        listed: Whether explanations may list each column.
     """
-    is_listed = np.array([column not in unlisted for column in columns])
-    features = int(is_listed.sum())
+    features = int(np.count_nonzero(listed))
+    all_requested = explain.count >= features
     # A contribution without strength is not listed.
-    order, shares = rank(np.where(is_listed, strengths, 0.0), explain.count)
-    rows = zip(unexplained, order.tolist(), strengths.tolist(), shares.tolist(), strict=True)
+    order, shares = rank(strengths * listed, explain.count)
+    strongest = strengths[np.arange(len(order))[:, None], order]
+    rows = zip(
+        unexplained,
+        strengths.sum(axis=1).tolist(),
+        *(part.tolist() for part in (order, strongest, shares)),
+        strict=True,
+    )
     described = []
-    for row, (explanation, indices, row_strengths, row_shares) in enumerate(rows):
+    for row, (explanation, total, *ranked) in enumerate(rows):
         contributions = [
             Contribution(
-                columns[index],
-                value_of(row, index),
-                row_strengths[index],
-                qualitative_strength(row_shares[index], features),
+                columns[index], value_of(row, index), strength, qualitative_strength(share, features)
             )
-            for index in indices
-            if not is_noise(row_shares[index], all_requested=explain.count >= features)
+            for index, strength, share in zip(*ranked, strict=True)
+            if not is_noise(share, all_requested=all_requested)
         ]
-        listed = sum(contribution.strength for contribution in contributions)
+        remaining = total - sum(contribution.strength for contribution in contributions)
         described.append(
             RowExplanation(
                 explanation.label,
@@ -54,7 +58,7 @@ def describe_rows(
                 explanation.space,
                 explanation.base_value,
                 contributions,
-                sum(row_strengths) - listed,
+                remaining,
             )
         )
     return described

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from ..errors import ConfigurationError
 from ..schema import Column, Table
 from .attribution import LINKS, Method, Numbers, ScoreFn, TransformFn, is_additive
@@ -47,8 +49,7 @@ class Explainer:
         methods: Methods in the order in which to try them.
         limit: Largest number of contributions that a request may ask for.
         columns: Names of the columns.
-        unlisted: Names of columns that no explanation lists, such as that of an exposure. Their contributions are
-            in `RowExplanation.remaining`.
+        listed: Whether explanations may list each column, see `leave_out`.
         seconds_per_row: Duration of the first method for one row.
     """
 
@@ -56,8 +57,12 @@ class Explainer:
         self.methods = methods
         self.limit = options.limit
         self.columns = [column.name for column in columns]
-        self.unlisted: frozenset[str] = frozenset()
+        self.listed = np.ones(len(columns), dtype=bool)
         self.seconds_per_row = 0.0
+
+    def leave_out(self, column: str) -> None:
+        """List *column* in no explanation. Its contribution is in `RowExplanation.remaining`."""
+        self.listed &= np.array(self.columns) != column
 
 
 def create_explainer(model: ExplainedModel, background: Table, options: Explanations) -> Explainer:

@@ -36,6 +36,11 @@ class Explain(msgspec.Struct, frozen=True):
     threshold_low: float | None = None
     threshold_high: float | None = None
 
+    @classmethod
+    def from_option(cls, option: "int | Explain | None") -> "Explain | None":
+        """Return the request that *option* stands for: a number of contributions, a request, or None."""
+        return option if option is None or isinstance(option, Explain) else cls(option)
+
     def __post_init__(self) -> None:
         if type(self.count) is not int or self.count < 1:
             raise InvalidInput(
@@ -47,15 +52,6 @@ class Explain(msgspec.Struct, frozen=True):
                 raise InvalidInput(
                     f"A threshold for explanations must be a finite number (got {threshold!r:.40})"
                 )
-
-    @classmethod
-    def from_option(cls, option: "int | Explain | None") -> "Explain | None":
-        """Return the request for an option of a call, which can be a number of contributions.
-
-        Raises:
-            InvalidInput: *option* has another type, or is less than 1.
-        """
-        return option if option is None or isinstance(option, Explain) else cls(option)
 
     @property
     def has_thresholds(self) -> bool:
@@ -115,7 +111,7 @@ class RowExplanation(msgspec.Struct, frozen=True):
 
 
 def rank(strengths: npt.NDArray[np.float64], count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
-    """Return the indices of the strongest contributions, and the share of each contribution.
+    """Return the indices of the strongest contributions of each row, and their shares.
 
     The share is the strength divided by the sum of the ten largest absolute strengths of the row. Source:
     DataRobot's page "XEMP qualitative strength". Equal strengths are in the order of the columns.
@@ -125,15 +121,16 @@ def rank(strengths: npt.NDArray[np.float64], count: int) -> tuple[npt.NDArray[np
         count: Number of indices for each row.
 
     Returns:
-        The indices, of shape (rows, at most *count*), and the shares, of shape (rows, columns).
+        The indices and the shares, each of shape (rows, at most *count*).
     """
     sizes = -np.abs(strengths)
-    order = sizes.argsort(axis=1, kind="stable")
+    order = sizes.argsort(axis=1, kind="stable")[:, :count]
     sizes.sort(axis=1)
     largest = -sizes[:, :_LARGEST].sum(axis=1, keepdims=True)
     # Without any contribution, all shares are 0.
     largest[largest == 0] = 1
-    return order[:, :count], strengths / largest
+    # Indexing with rows and columns is faster than numpy.take_along_axis, which does the same.
+    return order, strengths[np.arange(len(order))[:, None], order] / largest
 
 
 def is_noise(share: float, *, all_requested: bool) -> bool:

@@ -27,8 +27,14 @@ _ROWS_PER_CALL = 256
 
 
 def is_tree_model(final: Any) -> bool:
-    """Return whether *final* is a tree or an ensemble of trees that shap may explain."""
-    return f"{type(final).__module__}.".startswith(_MODULES)
+    """Return whether *final* is a tree or an ensemble of trees that shap may explain.
+
+    Histogram-based gradient boosting with categorical features is none: shap takes categories for numbers, and
+    raises no error.
+    """
+    is_categorical = getattr(final, "is_categorical_", None)
+    has_categories = is_categorical is not None and bool(is_categorical.any())
+    return f"{type(final).__module__}.".startswith(_MODULES) and not has_categories
 
 
 class TreeMethod:

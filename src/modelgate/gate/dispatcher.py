@@ -8,7 +8,7 @@ import msgspec
 
 from ..context import RequestContext
 from ..deployments import Deployments, HTTPLayer
-from ..dialects import Dialect
+from ..dialects import Dialect, forecast_encoder
 from ..errors import (
     AnswerableError,
     InsufficientScope,
@@ -208,11 +208,12 @@ def score_and_encode(score: Handler[Query, Prediction], request: Request) -> Flo
     query.on_rows, query.timing = request.context.on_rows, request.timing
     prediction = yield from score(query)
     dialect: Dialect = request.wire  # type: ignore[assignment]
+    encode = dialect.encode if prediction.forecast is None else forecast_encoder(dialect)
     if len(prediction.outputs[0].values) > _MANY_ROWS or (
         prediction.passthrough_columns and is_large(query.rows)
     ):
-        return (yield from run(dialect.encode, request, query, prediction))
-    return dialect.encode(request, query, prediction)
+        return (yield from run(encode, request, query, prediction))
+    return encode(request, query, prediction)
 
 
 def _error_response(request: Request, error: AnswerableError) -> Response:

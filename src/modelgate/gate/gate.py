@@ -18,6 +18,8 @@ from ..endpoints.metrics import MetricsEndpoint
 from ..errors import ConfigurationError, DeploymentUnavailable, error_context
 from ..explanations import Explain
 from ..flow import Flow, WorkerPool, drive, stack
+from ..flow.model_thread import in_model_thread
+from ..forecasting import ForecastOptions
 from ..http import PLAIN_JSON, Request, Response
 from ..http.routing import Route
 from ..inference import Prediction
@@ -34,9 +36,7 @@ from ..layers import (
     TrustedProxies,
 )
 from ..models import ModelStore
-from ..models.model_thread import in_model_thread
 from ..mount import asgi, frameworks, wsgi
-from ..mount.handle_types import typed_handle
 from ..openapi import OpenAPI
 from ..schema import Schema
 from ..scoring import Query
@@ -76,8 +76,7 @@ class Gate:
         deployments: Deployments to serve; `handler` adds functions later.
         keys: API keys: ``{key: deployments}``, ``"env:VARIABLE"``, the URL of a database such as
             ``"sqlite:///keys.db"``, a key store, or ``"open"`` to serve anyone. Required.
-        key_header: Header field that has the key, ``"x-api-key"`` or ``"authorization"``, if a platform uses the
-            other one; see `KeyAuth`.
+        key_header: Only place of the key, ``"x-api-key"`` or ``"authorization"``; see `KeyAuth`.
         limits: Rate limits of a caller, such as ``"60/minute; 10000/day"``, or layers such as `RateLimit` and
             `ConcurrencyLimit`; by default the limits of the ML Clever Prediction API, which are 1,000,000
             requests a minute and 10,000,000 a day.
@@ -264,6 +263,7 @@ class Gate:
         rows: Any,
         *,
         explain: int | Explain | None = None,
+        forecast: ForecastOptions | None = None,
         intervals: Sequence[float] = (),
         context: bool = False,
         timeout: float | None = None,
@@ -274,6 +274,7 @@ class Gate:
             name: Deployment name.
             rows: Rows in any form that `modelgate.Schema.read` accepts.
             explain: Number of contributions to return for each row, or an `Explain`; see `Output.explanations`.
+            forecast: Options of forecasts; None for their defaults, or for a model that does not forecast.
             timeout: Seconds to wait for a model that is being loaded; None to wait until the end of the load.
             intervals: Levels in percent of the prediction intervals to add, see `ModelPackage.calibrate`.
             context: Whether to say where the values lie in the training data, see `Prediction.context`.
@@ -288,8 +289,8 @@ class Gate:
         """
         if self._poll is not None:
             drive(self._poll.begin())
-        load_timeout = math.inf if timeout is None else timeout
-        query = Query(rows, deployment=name, adjusted=True, load_timeout=load_timeout)
+        query = Query(rows, deployment=name, adjusted=True, forecast=forecast)
+        query.load_timeout = math.inf if timeout is None else timeout
         query.explain, query.intervals = Explain.from_option(explain), to_levels(intervals)
         query.layer = add_context if context else None
         return self._catalog.score_blocking(name, query)
@@ -352,7 +353,7 @@ class Gate:
 
         return fastapi.create_dependency(self.layers)
 
-    @typed_handle
+    @frameworks.typed_handle
     def handle(
         self,
         request: Any,

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from ..errors import ConfigurationError
 from ..flow import isolate_errors
+from ..flow.sklearn_config import current_sklearn_config, sklearn_config
 from ..models.onnx import OnnxModel
-from ..models.sklearn_config import current_sklearn_config, sklearn_config
 from ..schema import Schema, Table
 from ..schema.model_input import DtypeKey, InputForm, ModelInput, required_names
 from .checks import check_shape, check_values

@@ -15,6 +15,8 @@ __all__ = ["synthetic_tables", "try_prediction"]
 
 _RANDOM_ROWS = 3
 
+_BOOSTING = ("xgboost", "lightgbm", "catboost")
+
 _STRUCTURAL = (AttributeError, LookupError, NotImplementedError, ShapeError, TypeError)
 """Errors that are caused by the type or shape of an object. Unknown values usually raise ValueError."""
 
@@ -82,6 +84,7 @@ def _prove_failure(columns: Sequence[Column], errors: Sequence[Exception]) -> bo
       training data.
     - All errors are identical although the values differ, so the values are not the cause. A ValueError is
       no proof if there are text columns: an encoder may know categories that the schema does not contain.
+      XGBoost, LightGBM and CatBoost have no such encoders: they raise it for a column of the wrong dtype.
     """
     unknown = [
         column
@@ -95,4 +98,14 @@ def _prove_failure(columns: Sequence[Column], errors: Sequence[Exception]) -> bo
     # The error may come from a value: dict.get() and re.match() return None if they find nothing.
     if "NoneType" in str(errors[0]):
         return False
-    return isinstance(errors[0], _STRUCTURAL) or all(column.numeric for column in unknown)
+    is_structural = isinstance(errors[0], _STRUCTURAL) or _raised_by(errors[0]) in _BOOSTING
+    return is_structural or all(column.numeric for column in unknown)
+
+
+def _raised_by(error: Exception) -> str:
+    """Return the name of the package whose code raised *error*."""
+    traceback, module = error.__traceback__, ""
+    while traceback is not None:
+        module = traceback.tb_frame.f_globals.get("__name__", "")
+        traceback = traceback.tb_next
+    return module.partition(".")[0]

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..explanations import RowExplanation
+from ..forecasting import ForecastRows
 
 __all__ = [
     "Average",
@@ -170,6 +171,8 @@ class Prediction(msgspec.Struct, eq=False):
         cache_hit: Whether the model was in the cache; None if no cache was used.
         warnings: Warnings for the caller about rows that passed validation.
         passthrough_columns: Values of the columns of `Query.passthrough_columns`, as raw JSON.
+        forecast: Series and dates of the predictions of a forecaster, which are not one per row of the
+            request; None for other models.
         humility: Humility rules that each row has triggered; None if the deployment has no rules.
         context: For each row, the place of its values in the training data, see
             `modelgate.inference.context.describe_rows`; None if it was not requested.
@@ -180,6 +183,7 @@ class Prediction(msgspec.Struct, eq=False):
     cache_hit: bool | None = None
     warnings: Sequence[str] = ()
     passthrough_columns: Mapping[str, Sequence[msgspec.Raw]] | None = None
+    forecast: ForecastRows | None = None
     humility: Sequence[Sequence[TriggeredRule]] | None = None
     context: Sequence[Mapping[str, Any]] | None = None
     curve: Curve | None = None

@@ -15,10 +15,12 @@ import numpy as np
 from ..errors import AnswerableError, ConfigurationError, RequestError
 from ..explanations import Explainer
 from ..flow import Flow, Wait, WorkerPool, in_main_thread, isolate_errors, run, run_coroutine
+from ..flow.sklearn_config import Config, current_sklearn_config, sklearn_config
+from ..forecasting import ForecastRequest
+from ..forecasting.forecaster import Forecaster, is_forecaster
 from ..models.calibration import Calibration
 from ..models.file_readers import check_opens_no_files
 from ..models.multi_target import target_names
-from ..models.sklearn_config import Config, current_sklearn_config, sklearn_config
 from ..schema import Schema, Table
 from ..schema.column_spec import ColumnSpec
 from ..schema.model_input import InputForm
@@ -28,6 +30,7 @@ from .conversion import describe_result, to_prediction
 from .decision import DecisionRule
 from .estimator import Estimator
 from .first_prediction import try_prediction
+from .forecast import ForecastFunction, try_forecast
 from .model_metrics import LIGHT, LatencyEstimator, ModelMetrics
 from .multi_target import create_estimator
 from .nonfinite import NullNonFinite, prediction_error
@@ -44,8 +47,8 @@ class Predictor:
     """Scores tables with *model*.
 
     Args:
-        model: Fitted estimator with ``predict``, or a function of a `Table`, sync or async, that returns an
-            array, a list, values by output name, or a `Prediction`.
+        model: Fitted estimator with ``predict``; a function of a `Table`, sync or async, that returns an
+            array, a list, values by output name, or a `Prediction`; or a `Forecaster`.
         schema: Schema of the tables; None to infer it from the estimator.
         columns: Columns of that schema to change, see `Schema.with_columns`.
         target: Name of the target, or of each output.
@@ -68,6 +71,7 @@ class Predictor:
             ``"texts"``; None to detect it.
 
     Attributes:
+        forecaster: The model if it is a `Forecaster`; otherwise None.
         nullable: Whether predictions may be null.
         size: Size in bytes of the file or folder that the model was loaded from.
         decision: Decision rule for the predictions; None to keep those of the model.
@@ -117,7 +121,8 @@ class Predictor:
         if self._workers is not None:
             self._metrics.queues.add(self._workers)
         self._latency = LatencyEstimator() if inline is None else None
-        self._function: Callable[[Table], Any]
+        self._function: Callable[[Any], Any]
+        self.forecaster: Forecaster | None = None
         self._config: Config = None
         self._async = inspect.iscoroutinefunction(model) or inspect.iscoroutinefunction(type(model).__call__)
         if isinstance(model, type):
@@ -126,7 +131,13 @@ class Predictor:
                 " create an instance and fit it"
             )
         check_opens_no_files(model)
-        if hasattr(model, "predict"):
+        if is_forecaster(model):
+            self.forecaster, self.target = model, model.spec.target
+            self.schema = (schema or model.spec.schema()).with_columns(columns)
+            name = model_id or type(model).__name__
+            self._function = ForecastFunction(model, plans=plans, name=name, nullable=self.nullable)
+            self._config = current_sklearn_config()
+        elif hasattr(model, "predict"):
             self.schema = (schema or Schema.from_model(model)).with_columns(columns)
             name = model_id or type(model).__name__
             self._sample = read_sample(self.schema, sample)
@@ -141,12 +152,7 @@ class Predictor:
                 input=input,
             )
         elif callable(model):
-            if input is not None:
-                raise ConfigurationError(
-                    f"input must be None for a function, which gets a Table (got {input!r})"
-                )
-            if plans == "onnx":
-                raise ConfigurationError("plans must be True or False for a function (got 'onnx')")
+            _check_function_options(input, plans)
             if schema is None:
                 raise ConfigurationError(
                     f"schema must be a Schema for the function {model!r} (got None): set schema=Schema.of(…)"
@@ -179,6 +185,8 @@ class Predictor:
                 warnings.simplefilter("ignore")
                 outputs = self._function(self.schema.read(self.schema.example)).outputs
                 return [Target.from_output(output) for output in outputs]
+        if self.forecaster is not None:
+            return [Target(self.forecaster.spec.target, number=True)]
         return [Target(name) for name in ([self.target] if isinstance(self.target, str) else self.target)]
 
     @property
@@ -189,7 +197,9 @@ class Predictor:
     @property
     def plan(self) -> Plan | str:
         """Plan that replaces the estimator, or the reason why there is none."""
-        return self._function.plan if isinstance(self._function, Estimator) else "a function"
+        if isinstance(self._function, Estimator | ForecastFunction):
+            return self._function.plan
+        return "a function"
 
     def set_serving(self, serving: bool) -> None:
         """Set whether the model counts when the threads are divided among the models.
@@ -213,6 +223,8 @@ class Predictor:
             ConfigurationError: *example* does not match the schema, or the model cannot score.
         """
         is_estimator = isinstance(self._function, Estimator)
+        if self.forecaster is not None:
+            return try_forecast(self._score, self.schema, self.forecaster)
         if example is None and not is_estimator:
             return None
         try:
@@ -226,8 +238,10 @@ class Predictor:
             self.targets = [Target.from_output(output) for output in prediction.outputs]
         return None
 
-    def predict(self, table: Table) -> Flow[Prediction]:
+    def predict(self, table: Table | ForecastRequest) -> Flow[Prediction]:
         """Return the prediction for *table*. The model is not called for a table without rows.
+
+        A `Forecaster` gets a request instead of a table.
 
         Raises:
             PredictionError: The model raised an error or returned an invalid prediction. The ``__cause__``
@@ -239,7 +253,7 @@ class Predictor:
             return Prediction([_empty_output(target) for target in (yield from run(lambda: self.targets))])
         try:
             if self.batcher is not None:
-                return (yield from self.batcher.predict(table))
+                return (yield from self.batcher.predict(table))  # type: ignore[arg-type]
             if self._workers is None and not self._async:
                 return self._measure(table)
             return (yield self._wait_for_call(table))  # type: ignore[no-any-return]
@@ -251,6 +265,8 @@ class Predictor:
     def call(self, function: Callable[[], T], seconds: float, rows: int) -> Flow[T]:
         """Call *function* where the model is called: in a worker thread, unless the call takes little time.
 
+        A function of a `Table` always runs in a worker thread, because it may block.
+
         Args:
             function: Function to call.
             seconds: Expected duration of the call.
@@ -259,11 +275,12 @@ class Predictor:
         Raises:
             Overloaded: Too many calls of the model do not finish.
         """
-        if self._workers is None or seconds < LIGHT:
+        is_inline = seconds < LIGHT and self.estimator is not None and self._latency is not None
+        if self._workers is None or is_inline:
             return isolate_errors(function)
         return (yield self._workers.wait(partial(isolate_errors, function), rows=rows))  # type: ignore[no-any-return]
 
-    def _score(self, table: Table) -> Prediction:
+    def _score(self, table: Any) -> Prediction:
         if isinstance(self._function, Estimator):
             return self._function(table)
         with sklearn_config(self._config):
@@ -280,7 +297,7 @@ class Predictor:
         result = run_coroutine(partial(self._function, table))
         return self._to_prediction(result, table)
 
-    def _to_prediction(self, result: Any, table: Table) -> Prediction:
+    def _to_prediction(self, result: Any, table: Table | ForecastRequest) -> Prediction:
         """Convert the result of a function. The error for an invalid result names the function."""
         try:
             return to_prediction(result, len(table), self.target, nullable=self.nullable)
@@ -288,7 +305,7 @@ class Predictor:
             name = getattr(self.model, "__name__", type(self.model).__name__)
             raise ShapeError(f"{name} returned {describe_result(result)}: {error}") from None
 
-    def _wait_for_call(self, table: Table) -> Wait:
+    def _wait_for_call(self, table: Table | ForecastRequest) -> Wait:
         if self._workers is not None and not self._async:
             call = partial(self._measure, table)
             return self._workers.wait(call, inline_ok=self._is_light(table), rows=len(table))
@@ -300,19 +317,19 @@ class Predictor:
             within=partial(_run_with_timeout, coroutine),
         )
 
-    def _is_light(self, table: Table) -> bool:
+    def _is_light(self, table: Table | ForecastRequest) -> bool:
         # A model that was light before may hang now, and must not block the event loop.
         metrics, latency = self._metrics, self._latency
         hangs = metrics.running and metrics.stuck(LIGHT)
         return latency is not None and latency.is_light(len(table)) and not hangs
 
-    def _measure(self, table: Table) -> Prediction:
+    def _measure(self, table: Table | ForecastRequest) -> Prediction:
         prediction, elapsed = self._metrics.measure("unbatched", len(table), self._score, table)
         if self._latency is not None:
             self._latency.record(elapsed, len(table))
         return prediction
 
-    async def _measure_async(self, table: Table) -> Prediction:
+    async def _measure_async(self, table: Table | ForecastRequest) -> Prediction:
         metrics, started_at, failed = self._metrics, perf_counter(), True
         try:
             try:
@@ -331,6 +348,13 @@ class Predictor:
             metrics.running.discard(started_at)
             raise
         return prediction
+
+
+def _check_function_options(form: InputForm | None, plans: bool | Literal["onnx"]) -> None:
+    if form is not None:
+        raise ConfigurationError(f"input must be None for a function, which gets a Table (got {form!r})")
+    if plans == "onnx":
+        raise ConfigurationError("plans must be True or False for a function (got 'onnx')")
 
 
 def _empty_output(target: Target) -> Output:

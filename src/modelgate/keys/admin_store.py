@@ -19,7 +19,7 @@ from .sql_schema import KEYS, METADATA
 
 __all__ = ["KeyAdmin"]
 
-FOREIGN_PREFIX = ""
+_NO_PREFIX = ""
 """Prefix of keys that were taken over and have no checksum."""
 
 _RECORD_COLUMNS = [KEYS.c[field.name] for field in fields(KeyRecord)]
@@ -235,13 +235,13 @@ class KeyAdmin:
             row = connection.execute(query).mappings().first()
         return _to_record(row) if row is not None and constant_time_equal(row["digest"], digest) else None
 
-    def fetch_foreign(self) -> KeyRecord | None:
+    def fetch_key_without_checksum(self) -> KeyRecord | None:
         """Return the record of any key without a checksum, or None if all keys of the store have one.
 
         Raises:
             StoreError: The database is unavailable.
         """
-        query = sa.select(*_RECORD_COLUMNS).where(KEYS.c.prefix == FOREIGN_PREFIX).limit(1)
+        query = sa.select(*_RECORD_COLUMNS).where(KEYS.c.prefix == _NO_PREFIX).limit(1)
         with self._db.transaction() as connection:
             row = connection.execute(query).mappings().first()
         return None if row is None else _to_record(row)
@@ -277,7 +277,7 @@ class KeyAdmin:
     def _insert(self, connection: sa.Connection, record: KeyRecord, own_key: str | None = None) -> NewKey:
         key = generate(self._prefix) if own_key is None else own_key
         # Which part of a key of another form is secret is not known, so none is shown.
-        record = replace(record, prefix=display_prefix(key) if has_valid_checksum(key) else FOREIGN_PREFIX)
+        record = replace(record, prefix=display_prefix(key) if has_valid_checksum(key) else _NO_PREFIX)
         row = {column.name: getattr(record, column.name) for column in _RECORD_COLUMNS}
         row.update(digest=digest_own_key(key, "key", self._pepper), scopes=" ".join(record.scopes))
         connection.execute(sa.insert(KEYS).values(row))

@@ -32,7 +32,7 @@ logger = logging.getLogger("modelgate")
 
 T = TypeVar("T")
 
-_FOREIGN = b""
+_WITHOUT_CHECKSUM = b""
 """Stands for the digest of any key without a checksum, in look-ups and in the cache."""
 _USE_INTERVAL = 60.0
 """Minimum time between two writes of a key's last use, in seconds."""
@@ -155,8 +155,10 @@ class SqlKeyStore(KeyAdmin):
             if not has_valid_checksum(key):
                 if is_mistyped(key):
                     return None
-                foreign = self._cached(_FOREIGN, now) or (yield from self._look_up(_FOREIGN))
-                if foreign.record is None:
+                unchecked = self._cached(_WITHOUT_CHECKSUM, now) or (
+                    yield from self._look_up(_WITHOUT_CHECKSUM)
+                )
+                if unchecked.record is None:
                     return None
             result = yield from self._look_up(digest)
         if result.principal is None:
@@ -230,7 +232,9 @@ class SqlKeyStore(KeyAdmin):
         try:
             # Skip the call if the database went down while this look-up was queued.
             if failures == self._failures:
-                record = self.fetch_foreign() if digest == _FOREIGN else self.fetch(digest)
+                record = (
+                    self.fetch_key_without_checksum() if digest == _WITHOUT_CHECKSUM else self.fetch(digest)
+                )
                 result = self._to_cached(record, now)
         except StoreError as error:
             self._record_failure(failures, error)

@@ -20,7 +20,7 @@ from ..flow import Flow, Handler, wait_for
 from ..flow.deadline import DeadlinePassed
 from ..http import PLAIN_JSON, Request, Response, describe_missing_key
 from ..http.client_address import forwarded_hop, rate_limit_address
-from ..http.credentials import KEY_HEADERS, key_from_header
+from ..http.credentials import KEY_HEADERS, is_json_web_token, key_from_header
 from ..keys import KeyStore, MemoryKeyStore, Principal, key_store
 from ..keys.principal import is_scope
 from ..spelling import suggest_options
@@ -34,6 +34,7 @@ logger = logging.getLogger("modelgate")
 _LATE_BODY = (
     "Missing API key: the body, which may contain it, was not received in time. Send the key in a header"
 )
+_FOR_A_PLATFORM = "Invalid API key: a JSON Web Token was sent. If it is for a platform, send the key in the header field x-api-key"
 _REALM = re.compile(r"[ !#-\[\]-~]+")
 
 _MAX_RUNNING_LOOK_UPS = 16
@@ -195,7 +196,9 @@ class KeyAuth:
             raise ServingError from None
         if principal is None:
             self._accepted.discard(key_hash)
-            raise Unauthorized(headers=self._invalid_headers)
+            raise Unauthorized(
+                _FOR_A_PLATFORM if is_json_web_token(key) else "", headers=self._invalid_headers
+            )
         if key_hash not in self._accepted:
             self._remember(key_hash)
         return principal

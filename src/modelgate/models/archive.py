@@ -33,6 +33,7 @@ MEMBERS = (
     "background.json",
     "statistics.json",
     "example.json",
+    "forecaster.json",
     "fingerprints.json",
     "calibration.json",
     "model.skops",

@@ -102,8 +102,14 @@ def calibrate(
     predicted, targets = np.array(answers["predict"], dtype=object), np.asarray(y)
     if targets.shape != predicted.shape:
         raise ConfigurationError(f"y must have the shape {predicted.shape} (got {targets.shape})")
-    columns = zip(classes, _columns(predicted), _columns(targets), strict=True)
-    residuals = [_residuals(*values) if labels is None else None for labels, *values in columns]
+    columns = list(zip(_columns(predicted), _columns(targets), strict=True))
+    if len(classes) != len(columns):
+        # Some estimators do not store how many numbers they predict.
+        classes = [None] * len(columns)
+    residuals = [
+        _residuals(*values) if labels is None else None
+        for labels, values in zip(classes, columns, strict=True)
+    ]
     if not any(residuals):
         raise ConfigurationError(f"model must predict a number to have intervals (got the classes {classes})")
     calibration = Calibration(len(targets), residuals)

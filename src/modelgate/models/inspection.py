@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError
+from ..forecasting.forecaster import is_forecaster
 from ..schema import Schema
 from ..schema.unknown_levels import ALLOW_UNKNOWN_LEVELS, describe_rejected_levels
 from .archive import MANIFEST, SIGNATURE, Archive, FolderArchive, ZipArchive
@@ -138,5 +139,8 @@ def _load(path: Path, report: FileReport, policy: LoadPolicy) -> None:
 
 
 def _describe_steps(model: Any) -> str:
+    if is_forecaster(model):
+        regressor = getattr(model, "regressor", None)
+        return type(model).__name__ + ("" if regressor is None else f" > {_describe_steps(regressor)}")
     steps = getattr(model, "steps", None) or [("", model)]
     return " > ".join(type(step).__name__ for _, step in steps)

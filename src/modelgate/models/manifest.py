@@ -4,12 +4,13 @@ import hashlib
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
 
 from ..errors import ConfigurationError
+from ..forecasting import TimeSeriesSpec
 from ..schema import Schema
 from ..schema.introspection.classes import target_models
 from ..schema.introspection.infer_columns import outputs_of
@@ -28,7 +29,10 @@ __all__ = [
     "make_manifest",
     "read_member",
     "read_metadata",
+    "read_optional_member",
 ]
+
+T = TypeVar("T")
 
 Label: TypeAlias = bool | int | float | str
 Task: TypeAlias = Literal["binary", "multiclass", "multilabel", "regression"]
@@ -63,6 +67,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         model: Name of the member that contains the model.
         versions: Versions of Python and of the libraries with which the package was created.
         difference: Measured difference between an ONNX graph and the estimator it was converted from.
+        time_series: Columns, step and windows of a forecaster; None for other models.
         members: Digest and size of every other member, by name.
         format: Format version of the manifest.
     """
@@ -79,6 +84,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     )
     versions: dict[str, str] = {}
     difference: Difference | None = None
+    time_series: TimeSeriesSpec | None = None
     members: dict[str, Member] = {}
     format: Literal[1]
 
@@ -196,6 +202,13 @@ def read_member(archive: Archive, manifest: Manifest, name: str) -> bytes:
     if _describe_member(content) != manifest.members.get(name):
         raise ConfigurationError(f"{name} does not have the digest in {MANIFEST}: save the package again")
     return content
+
+
+def read_optional_member(archive: Archive, manifest: Manifest, name: str, type_: type[T]) -> T | None:
+    """Return the JSON member *name* as a *type_*, or None if the package has no such member."""
+    if name not in archive.names:
+        return None
+    return msgspec.json.decode(read_member(archive, manifest, name), type=type_)
 
 
 def _describe_member(content: bytes) -> Member:

@@ -4,22 +4,22 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
 from ..errors import ConfigurationError
+from ..flow.model_thread import in_model_thread
+from ..forecasting import DirectForecaster
 from ..schema import Schema
 from ..schema.model_input import column_labels
-from ..schema.schema_file import plain
-from .archive import MANIFEST, SIGNATURE, Archive, FolderArchive, ZipArchive, pack, pack_metadata, write
+from .archive import MANIFEST, Archive, FolderArchive, ZipArchive, pack, pack_metadata, write
 from .booster_file import native_suffix, write_booster
 from .calibration import CALIBRATION, Calibration, calibrate
-from .ed25519 import sign
 from .file_readers import check_opens_no_files
+from .forecaster_package import describe_forecaster, restore_forecaster
 from .load_policy import LoadPolicy, Mismatch
-from .manifest import Label, Manifest, make_manifest, read_member, read_metadata
-from .model_thread import in_model_thread
+from .manifest import Label, Manifest, make_manifest, read_member, read_metadata, read_optional_member
 from .multi_target import order_targets, target_names
 from .onnx import OnnxModel
 from .onnx_export import measure_onnx
@@ -32,8 +32,9 @@ from .package_files import (
     sha256_of,
     split_name,
 )
-from .serializers import dump, read_estimator
-from .training_rows import TrainingRows, check_rows
+from .package_members import write_members
+from .serializers import read_estimator
+from .training_rows import TrainingRows, check_rows, list_to_array, to_rows
 from .training_sample import (
     background_sample,
     evenly_spaced_indices,
@@ -44,8 +45,6 @@ from .training_sample import (
 
 __all__ = ["ModelPackage", "load_model", "open_content", "open_package", "read_package"]
 
-T = TypeVar("T")
-
 _EXAMPLES = 3
 _SAMPLE = 64
 
@@ -54,10 +53,10 @@ _SAMPLE = 64
 class ModelPackage:
     """Fitted model, together with everything needed to serve it.
 
-    Create a package with `from_estimator`, or read one with `load`.
+    Create a package with `from_estimator` or `from_forecaster`, or read one with `load`.
 
     Args:
-        model: Fitted estimator.
+        model: Fitted estimator, or a fitted `DirectForecaster`.
         manifest: Metadata of the model.
         schema: Schema of the input; None for a bare file.
         background: Sample of the training rows, in the form a caller would send.
@@ -109,13 +108,14 @@ class ModelPackage:
 
         Args:
             model: Fitted estimator.
-            X: Training rows, a DataFrame or a 2-D array. Up to 200 of them are stored.
+            X: Training rows: a DataFrame, a 2-D array, a list of dictionaries, or texts for a model of texts. Up
+                to 200 of them are stored.
             y: Training targets, whose statistics are stored; None to store none. For several outputs, an array of
                 shape (rows, outputs), or a DataFrame with the names of the targets.
             name: Model name: letters, digits, ``_``, ``-`` and single dots.
             version: Model version.
-            schema: Schema of the input. None to infer it from the estimator. Column types that the estimator
-                does not store are inferred from *X*.
+            schema: Schema of the input. None to infer it from the estimator. Columns and column types that
+                the estimator does not store are inferred from *X*.
             target: Name of the predicted variable, or a list with one name per output. Left out for a
                 `MultiTarget`.
             positive_class: Positive label of a binary classifier; None for the second of ``classes_``.
@@ -138,9 +138,12 @@ class ModelPackage:
                 "format must be 'skops', 'joblib' or 'onnx' for a model that is not of XGBoost, LightGBM or"
                 f" CatBoost (got {format!r})"
             )
+        X = to_rows(X)  # noqa: N806
         check_rows(X, y)
         check_opens_no_files(model)
-        schema = schema or Schema.from_model(model, X)
+        schema = Schema.from_model(model, X) if schema is None else schema.with_training_dtypes(model, X)
+        if isinstance(X, list):
+            X = list_to_array(X, schema)  # noqa: N806
         rows = background_sample(X, schema)
         if format == "native":
             _, model = write_booster(model)
@@ -203,12 +206,36 @@ class ModelPackage:
                 "a package without fingerprints of its training rows cannot be calibrated:"
                 " create it with ModelPackage.from_estimator"
             )
+        X = to_rows(X)  # noqa: N806
         check_rows(X, y)
+        if isinstance(X, list):
+            X = list_to_array(X, self.schema)  # noqa: N806
         y = order_targets(y, self.manifest.target)
         if not allow_training_rows:
             self.training_rows.reject(X, y, self.schema)
         calibration = calibrate(self.model, self.schema, X, y, self.manifest.classes, levels)
         return replace(self, calibration=calibration)
+
+    @classmethod
+    def from_forecaster(
+        cls,
+        forecaster: DirectForecaster,
+        *,
+        name: str = "model",
+        version: str = "1",
+        format: Literal["skops", "joblib"] = "skops",  # noqa: A002
+    ) -> "ModelPackage":
+        """Create the package of a fitted forecaster: its regressor, and JSON with everything else.
+
+        Args:
+            forecaster: Fitted forecaster.
+            name, version: See `from_estimator`.
+            format: ``"skops"``, or ``"joblib"`` (a pickle) for regressors that skops cannot write.
+
+        Raises:
+            ConfigurationError: The value of an option is not valid, or *forecaster* is not fitted.
+        """
+        return cls(forecaster, **describe_forecaster(forecaster, format, name=name, version=version))
 
     @classmethod
     def load(
@@ -271,26 +298,15 @@ class ModelPackage:
 
     def _members(self, sign_key: str | Path | None) -> dict[str, bytes]:
         if self.schema is None:
-            raise ConfigurationError(
-                "a model from a bare file cannot be saved as a package:"
-                " create one with ModelPackage.from_estimator"
-            )
+            raise ConfigurationError("a bare file cannot be saved: use ModelPackage.from_estimator")
         documents = {
-            "schema.json": plain(self.schema.columns, self.schema.options),
             "background.json": self.background,
             "statistics.json": self.statistics,
             "example.json": self.example,
             "fingerprints.json": self.training_rows,
             CALIBRATION: self.calibration,
         }
-        documents = {name: document for name, document in documents.items() if document is not None}
-        members = {name: msgspec.json.encode(document) for name, document in documents.items()}
-        members[self.manifest.model], written = dump(self.model, Path(self.manifest.model).suffix)
-        # A gate makes the same check when it loads the package.
-        verify_example(written, self.schema, msgspec.json.decode(members["example.json"]))
-        manifest = msgspec.json.format(msgspec.json.encode(self.manifest.with_members(members)))
-        signature = {} if sign_key is None else {SIGNATURE: sign(manifest, sign_key)}
-        return {MANIFEST: manifest, **signature, **members}
+        return write_members(self.model, self.manifest, self.schema, documents, sign_key)
 
 
 def load_model(path: str | Path, *, sha256: str | None = None) -> Any:
@@ -353,11 +369,14 @@ def _read(archive: Archive, digest: str, policy: LoadPolicy) -> ModelPackage:
     background = msgspec.json.decode(rows, type=list[dict[str, Any]] | None) or ()
     content = read_member(archive, manifest, manifest.model)
     model = in_model_thread(read_estimator, content, Path(manifest.model).suffix, policy)
-    _check_columns(model, schema, policy)
+    if manifest.time_series is None:
+        _check_columns(model, schema, policy)
+    else:
+        model = restore_forecaster(model, archive, manifest)
     verify_example(model, schema, example)
     size = sum(member.size for member in manifest.members.values())
-    training_rows = _read_optional(archive, manifest, "fingerprints.json", TrainingRows)
-    calibration = _read_optional(archive, manifest, CALIBRATION, Calibration)
+    training_rows = read_optional_member(archive, manifest, "fingerprints.json", TrainingRows)
+    calibration = read_optional_member(archive, manifest, CALIBRATION, Calibration)
     return ModelPackage(
         model,
         manifest,
@@ -370,12 +389,6 @@ def _read(archive: Archive, digest: str, policy: LoadPolicy) -> ModelPackage:
         training_rows,
         calibration,
     )
-
-
-def _read_optional(archive: Archive, manifest: Manifest, name: str, type_: type[T]) -> T | None:
-    if name not in archive.names:
-        return None
-    return msgspec.json.decode(read_member(archive, manifest, name), type=type_)
 
 
 def _check_columns(model: Any, schema: Schema, policy: LoadPolicy) -> None:

@@ -13,7 +13,8 @@ from .archive import FolderArchive, ZipArchive, pack_metadata
 from .booster_file import BOOSTER_SUFFIXES
 from .load_policy import LoadPolicy
 from .manifest import Manifest, PackageMetadata, read_metadata
-from .pickle_file import PICKLE_SUFFIXES
+from .pickle_file import PICKLE_SUFFIXES, check_pickled_version, decompress
+from .skops_file import check_skops_version, read_skops_schema
 from .versions import is_version
 
 __all__ = [
@@ -36,6 +37,9 @@ __all__ = [
 P = TypeVar("P", bound=PurePath)
 
 PACKAGE = ".mgpkg"
+_VERSION_BYTES = 1 << 20
+"""Bytes of a bare file that are searched for the version of scikit-learn before it is loaded."""
+
 SUFFIXES = (PACKAGE, ".skops", *PICKLE_SUFFIXES, ".onnx", *BOOSTER_SUFFIXES)
 
 
@@ -51,12 +55,32 @@ def check_file(path: Path, policy: LoadPolicy) -> None:
         check_name(path)
         metadata = _load_metadata(path, policy)
         if metadata is None:
-            check_bare_file(split_name(path)[1], path.read_bytes, policy)
+            suffix = split_name(path)[1]
+            check_bare_file(suffix, path.read_bytes, policy)
+            _check_version(path, suffix, policy)
             return
         if metadata.manifest.model == "model.joblib":
             policy.check_pickle()
         if "scikit-learn" in metadata.manifest.versions and metadata.manifest.model != "model.onnx":
             policy.check_sklearn_version(metadata.manifest.versions["scikit-learn"])
+
+
+def _check_version(path: Path, suffix: str, policy: LoadPolicy) -> None:
+    """Compare the version of scikit-learn in a bare file, if it is near the beginning, with the installed one.
+
+    The version is compared again when the file is loaded.
+    """
+    content = b""
+    with (
+        contextlib.suppress(Exception),
+        path.open("rb") as file,
+    ):  # Loading reports what is wrong with the file.
+        if suffix == ".skops":
+            content = read_skops_schema(file, _VERSION_BYTES)
+        elif suffix in PICKLE_SUFFIXES:
+            content = decompress(file.read(_VERSION_BYTES), _VERSION_BYTES)
+    check = check_skops_version if suffix == ".skops" else check_pickled_version
+    check(content, policy)
 
 
 def split_name(path: PurePath) -> tuple[str, str]:

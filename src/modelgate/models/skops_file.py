@@ -21,7 +21,7 @@ from .file_readers import walk_parts
 from .load_policy import LoadPolicy
 from .trusted_types import FIT_ATTRIBUTES, FIT_PARAMETERS, TRUSTED
 
-__all__ = ["foreign_types", "read_skops", "write_skops"]
+__all__ = ["check_skops_version", "foreign_types", "read_skops", "read_skops_schema", "write_skops"]
 
 _SCHEMA = "schema.json"
 _VERSION = re.compile(rb'"_sklearn_version":\s*{[^{}]*"content":\s*"\\"([^"\\]+)\\""')
@@ -62,14 +62,29 @@ def read_skops(content: bytes, policy: LoadPolicy, remedy: str = _PINNED) -> Any
         _reject_zip_bomb(archive, len(content))
         schema = archive.read(_SCHEMA)
     # Compare the versions first, because other versions have other types.
-    for version in sorted(set(_VERSION.findall(schema))):
-        policy.check_sklearn_version(version.decode())
+    check_skops_version(schema, policy)
     content, foreign = _drop_fit_only(content, schema)
     if foreign:
         raise ConfigurationError(
             f"the file contains types that are not trusted: {', '.join(foreign)}: {remedy}"
         )
     return skops_io.loads(content, trusted=list(TRUSTED))
+
+
+def read_skops_schema(file: IO[bytes], limit: int) -> bytes:
+    """Return up to *limit* bytes of the JSON that describes the objects in a skops *file*."""
+    with zipfile.ZipFile(file) as archive, archive.open(_SCHEMA) as member:
+        return member.read(limit)
+
+
+def check_skops_version(schema: bytes, policy: LoadPolicy) -> None:
+    """Check the versions of scikit-learn in the *schema* of a skops file.
+
+    Raises:
+        ConfigurationError: See `LoadPolicy.check_sklearn_version`.
+    """
+    for version in sorted(set(_VERSION.findall(schema))):
+        policy.check_sklearn_version(version.decode())
 
 
 def foreign_types(content: bytes) -> list[str]:

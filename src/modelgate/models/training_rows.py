@@ -1,7 +1,7 @@
 """Fingerprints of training rows, to detect calibration rows that the model was fitted on."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from ..schema import Schema
 from ..schema.coerce import to_json_value
 from ..schema.names import find_labels
 
-__all__ = ["TrainingRows", "check_rows"]
+__all__ = ["TrainingRows", "check_rows", "list_to_array", "to_rows"]
 
 _MAX_HASHES = 16_384
 _SHOWN = 5
@@ -54,10 +54,36 @@ class TrainingRows(msgspec.Struct, frozen=True):
             )
 
 
+def to_rows(X: Any) -> Any:  # noqa: N803
+    """Return *X* if it is a DataFrame, an array of (rows, columns), or a list of dictionaries or texts.
+
+    A Series or an array of texts becomes a list.
+
+    Raises:
+        ConfigurationError: *X* is anything else.
+    """
+    rows = list(X) if getattr(X, "ndim", 2) == 1 else X
+    is_list = isinstance(rows, list) and any(
+        all(isinstance(row, type_) for row in rows) for type_ in (Mapping, str)
+    )
+    if is_list or hasattr(rows, "columns") or (isinstance(rows, np.ndarray) and rows.ndim == 2):
+        return rows
+    raise ConfigurationError(
+        "X must be a DataFrame, a 2-D array of rows, a list of dictionaries or a list of texts"
+        f" (got {type(X).__name__})"
+    )
+
+
+def list_to_array(rows: Sequence[Any], schema: Schema) -> npt.NDArray[np.object_]:
+    """Return dictionaries or texts as an array of shape (rows, columns), in the order of *schema*."""
+    array = np.empty((len(rows), len(schema)), dtype=object)
+    for index, name in enumerate(schema.names):
+        array[:, index] = [row if isinstance(row, str) else row.get(name) for row in rows]
+    return array
+
+
 def check_rows(X: Any, y: Any) -> None:  # noqa: N803
     """Raise `ConfigurationError` unless *X* has rows, and *y* is None or has a value for each of them."""
-    if not hasattr(X, "columns") and not (isinstance(X, np.ndarray) and X.ndim == 2):
-        raise ConfigurationError(f"X must be a DataFrame or a 2-D array of rows (got {type(X).__name__})")
     if y is not None and np.shape(y)[:1] != (len(X),):
         raise ConfigurationError(
             f"y must have one value for each of the {len(X)} rows of X (got shape {np.shape(y)})"
@@ -92,9 +118,9 @@ def _hash_column(values: npt.NDArray[Any]) -> _Hashes:
 
 
 def _hash_each(values: Iterable[Any]) -> Iterable[int]:
-    known: dict[tuple[type, str], int] = {}
+    known: dict[tuple[type, bytes], int] = {}
     for value in values:
-        key = type(value), str(value)
+        key = type(value), _to_bytes(value)
         if key not in known:
             known[key] = _hash_value(value)
         yield known[key]
@@ -106,7 +132,12 @@ def _hash_value(value: Any) -> int:
     number = np.nan if plain is None else plain
     if isinstance(number, float) or (isinstance(number, int) and abs(number) < 2**63):
         return int(_hash_column(np.array([number], dtype=np.float64))[0])
-    return int.from_bytes(hashlib.blake2b(str(plain).encode(errors="surrogatepass"), digest_size=8).digest())
+    return int.from_bytes(hashlib.blake2b(_to_bytes(plain), digest_size=8).digest())
+
+
+def _to_bytes(value: Any) -> bytes:
+    # The text of a large array, such as an image, has only some of its items.
+    return value.tobytes() if isinstance(value, np.ndarray) else str(value).encode(errors="surrogatepass")
 
 
 def _mix(hashes: _Hashes) -> _Hashes:

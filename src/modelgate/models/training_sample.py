@@ -9,11 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigurationError, RequestError
+from ..flow.model_thread import in_model_thread
+from ..forecasting.forecaster import is_forecaster
+from ..forecasting.read_request import read_request
 from ..schema import Column, Schema
 from ..schema.coerce import to_json_value
 from ..schema.model_input import ModelInput
 from ..schema.names import find_labels
-from .model_thread import in_model_thread
+from ..schema.training_dtypes import take_rows
 from .multi_target import MultiTarget
 from .onnx import OnnxModel
 
@@ -40,7 +43,7 @@ def background_sample(X: Any, schema: Schema) -> list[dict[str, Any]]:  # noqa: 
     """
     indices = evenly_spaced_indices(len(X), _ROWS)
     try:
-        rows = schema.read(X.iloc[indices] if hasattr(X, "iloc") else X[indices]).rows()
+        rows = schema.read(take_rows(X, indices)).rows()
         return [{name: to_json_value(value) for name, value in row.items()} for row in rows]
     except RequestError as error:
         raise ConfigurationError(f"X must have rows that match the schema: {error}") from None
@@ -78,6 +81,8 @@ def _target_columns(y: Any) -> list[npt.NDArray[Any]]:
 
 
 def _summarize_column(values: npt.NDArray[Any], column: Column) -> dict[str, Any]:
+    if values.dtype == object:
+        values = np.array([to_json_value(value) for value in values], dtype=object)
     if column.kind == "datetime":
         return _summarize_datetimes(values, column)
     numeric = column.kind in ("number", "integer", "boolean")
@@ -113,10 +118,17 @@ def _count_levels(values: npt.NDArray[Any]) -> dict[str, Any]:
 def reference_answers(model: Any, schema: Schema, rows: Any) -> dict[str, Any]:
     """Return a dict with the results of ``predict`` and ``predict_proba`` for *rows*, as lists.
 
+    For a forecaster, the dict has the result of ``forecast``.
+
     Raises:
-        ConfigurationError: The model predicts NaN or an infinity.
+        ConfigurationError: The model raises an error, or predicts NaN or an infinity.
     """
-    answers = in_model_thread(_predict, model, schema, rows)
+    try:
+        answers = in_model_thread(_predict, model, schema, rows)
+    except (ConfigurationError, RequestError):
+        raise
+    except Exception as error:
+        raise ConfigurationError(f"model must be able to predict its example rows (got {error!r})") from error
     if not all(map(_is_finite, answers.values())):
         raise ConfigurationError(
             "model must predict finite numbers for its example rows"
@@ -133,6 +145,9 @@ def _predict(model: Any, schema: Schema, rows: Any) -> dict[str, Any]:
             "predict_proba": [target["predict_proba"] for target in targets if "predict_proba" in target],
         }
     table = schema.read(rows)
+    if is_forecaster(model):
+        request = read_request(table, model)
+        return {"forecast": model.forecast(request.window, request.horizon, request.future).tolist()}
     if isinstance(model, OnnxModel):
         values, probabilities = model.predict_table(table)
         answers = {"predict": values.tolist()}

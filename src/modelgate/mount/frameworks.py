@@ -8,9 +8,10 @@ from typing import Any
 from ..errors import ConfigurationError
 from ..flow import Handler
 from ..http import Request, Response
+from .handle_types import typed_handle
 from .prefix import require_prefix
 
-__all__ = ["handle", "mount"]
+__all__ = ["handle", "mount", "typed_handle"]
 
 # Module that defines the class, name of the class, adapter. Subclasses precede their base.
 _REQUESTS = (

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ..context import Catalog
-from ..dialects import Dialect
+from ..dialects import Dialect, can_forecast
 from ..errors import AnswerableError
 from ..flow import Flow, run
 from ..http import Response
@@ -48,7 +48,7 @@ class OpenAPI:
         description = yield from catalog.describe(name)
         example = Example(description, catalog)
         responses: dict[str, Response | None] = {}
-        for dialect in self._dialects:
+        for dialect in self._dialects_for(description):
             responses[dialect.name] = yield from example.respond(dialect)
         return (yield from run(self._build, description, example.targets, responses, len(catalog) == 1))
 
@@ -63,6 +63,11 @@ class OpenAPI:
                 documents[name] = msgspec.json.decode((yield from self.document(name, catalog)))
         return (yield from run(_encode_merged, documents))
 
+    def _dialects_for(self, description: Description) -> list[Dialect]:
+        """Return the dialects in which the deployment answers."""
+        forecasts = description.time_series is not None
+        return [dialect for dialect in self._dialects if not forecasts or can_forecast(dialect)]
+
     def _build(
         self,
         description: Description,
@@ -73,7 +78,7 @@ class OpenAPI:
         operations = OperationBuilder(
             description, targets, keyed=self._keyed, limited=self._limited, is_only=is_only
         )
-        for dialect in self._dialects:
+        for dialect in self._dialects_for(description):
             operations.add(dialect, responses[dialect.name])
         document = {
             "openapi": "3.1.0",

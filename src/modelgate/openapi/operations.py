@@ -17,7 +17,7 @@ from ..scoring import Description
 from .error_examples import error_examples
 from .named_objects import name_objects
 from .prediction_example import EXAMPLE_ID, EXAMPLE_KEY
-from .rows import example_of, row_schemas
+from .rows import example_rows, row_schemas
 
 __all__ = ["OperationBuilder"]
 
@@ -63,7 +63,7 @@ class OperationBuilder:
         self._targets = targets
         self._keyed = keyed
         self._is_only = is_only
-        self._row = example_of(description.schema)
+        self._rows = example_rows(description)
         self._headers = ["X-Request-ID", *(_LIMITS if limited else ())]
         request_id = {"description": "ID of the request in logs", "schema": {"type": "string"}}
         limits = {
@@ -86,9 +86,10 @@ class OperationBuilder:
 
         Args:
             dialect: Dialect to add.
-            response: Response of the dialect to the example row, shown as an example; None for no example.
+            response: Response of the dialect to the example rows, shown as an example; None for no example.
         """
-        spec: OpenAPISpec = getattr(dialect, "openapi_spec", None) or _default_spec(dialect)
+        attribute = "openapi_spec" if self._description.time_series is None else "forecast_openapi_spec"
+        spec: OpenAPISpec = getattr(dialect, attribute, None) or _default_spec(dialect)
         name = re.sub(r"[^\w.-]", "_", dialect.name, flags=re.ASCII)
         self.tags.append({"name": dialect.name, "description": spec.title})
         schemas = {f"{name}_answer": spec.answer(self._targets), f"{name}_error": spec.error}
@@ -107,8 +108,9 @@ class OperationBuilder:
             "responses": {str(status): _ref("responses", f"{name}_{status}") for status in responses},
             **self._security(spec),
         }
-        for template, described in spec.operations.items():
-            self._add_other(name, template, described, operation)
+        if self._description.time_series is None:
+            for template, described in spec.operations.items():
+                self._add_other(name, template, described, operation)
         explains = self._description.explains
         query = [*spec.parameters, *(spec.explanation_parameters if explains else ())]
         if any(target.intervals for target in self._targets):
@@ -132,8 +134,8 @@ class OperationBuilder:
         for schema_name, schema in schemas.items():
             self.components["schemas"] |= name_objects(schema_name, schema)
         body: JSONSchema = {"schema": _ref("schemas", f"{other}_request")}
-        if self._row is not None:
-            body["example"] = spec.example(self._row)
+        if self._rows is not None:
+            body["example"] = spec.example(self._rows[0])
         self.components["requestBodies"][other] = {"required": True, "content": {"application/json": body}}
         self.components["responses"][f"{other}_200"] = {
             "description": spec.summary,
@@ -188,8 +190,8 @@ class OperationBuilder:
             RequestTemplate("", {}, "{csv}", "text/csv"),
             getattr(dialect, "request_template", None),
         ):
-            if template is not None and self._row is not None and template.media_type in content:
-                request = render_request(template, self._description.name, EXAMPLE_KEY, schema, [self._row])
+            if template is not None and self._rows is not None and template.media_type in content:
+                request = render_request(template, self._description.name, EXAMPLE_KEY, schema, self._rows)
                 content[template.media_type]["example"] = _decode(template.media_type, request.body)
         size = f"At most {dialect.max_body} bytes"
         return {"required": True, "description": size, "content": content}

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..context import Catalog, RequestContext
-from ..dialects import Dialect, RequestTemplate, render_request
+from ..dialects import Dialect, RequestTemplate, forecast_encoder, render_request
 from ..errors import RequestError, ServingError
 from ..flow import Flow
 from ..http import Request, Response
 from ..inference import Prediction, Predictor, Target
 from ..scoring import Description, Query
-from .rows import example_of
+from .rows import example_rows
 
 __all__ = ["EXAMPLE_ID", "EXAMPLE_KEY", "Example"]
 
@@ -19,24 +19,24 @@ EXAMPLE_KEY = "YOUR_API_KEY"
 
 
 class Example:
-    """Example row of a deployment, scored once for all dialects with the same number of decimals.
+    """Example rows of a deployment, scored once for all dialects with the same number of decimals.
 
     A model that is a function is not called, because it may have side effects.
 
     Args:
         description: Description of the deployment.
-        catalog: Deployments of the gate, which score the row.
+        catalog: Deployments of the gate, which score the rows.
     """
 
     def __init__(self, description: Description, catalog: Catalog) -> None:
         self._description = description
         self._catalog = catalog
-        self._row = None if description.function else example_of(description.schema)
+        self._rows = None if description.function else example_rows(description)
         self._scored: dict[int | None, tuple[Prediction, Predictor | None]] = {}
 
     @property
     def targets(self) -> Sequence[Target]:
-        """Targets of the prediction, or of the description if the row has not been scored."""
+        """Targets of the prediction, or of the description if the rows have not been scored."""
         for prediction, _ in self._scored.values():
             nullable = any(target.nullable for target in self._description.targets)
             calibrated = {target.name for target in self._description.targets if target.intervals}
@@ -47,15 +47,15 @@ class Example:
         return self._description.targets
 
     def respond(self, dialect: Dialect) -> Flow[Response | None]:
-        """Return the response of *dialect* to a request with the example row.
+        """Return the response of *dialect* to a request with the example rows.
 
-        Returns None if there is no example row, if *dialect* has no request template, or if scoring fails.
+        Returns None if there are no example rows, if *dialect* has no request template, or if scoring fails.
         """
         template: RequestTemplate | None = getattr(dialect, "request_template", None)
-        if template is None or self._row is None:
+        if template is None or self._rows is None:
             return None
         name, schema = self._description.name, self._description.schema
-        path, headers, body = render_request(template, name, EXAMPLE_KEY, schema, [self._row])
+        path, headers, body = render_request(template, name, EXAMPLE_KEY, schema, self._rows)
         context = RequestContext(deployment=self._description.name)
         fields = {name.lower(): value for name, value in headers.items()}
         request = Request("POST", path, fields, context=context)
@@ -68,9 +68,10 @@ class Example:
             return None
         except ServingError:
             # The model cannot score at the moment, so do not try the other dialects.
-            self._row = None
+            self._rows = None
             return None
-        return dialect.encode(request, query, prediction)
+        encode = dialect.encode if prediction.forecast is None else forecast_encoder(dialect)
+        return encode(request, query, prediction)
 
     def _score(self, query: Query) -> Flow[Prediction]:
         # Do not wait for a model that is being loaded: the document would be late.

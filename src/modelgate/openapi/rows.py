@@ -1,13 +1,17 @@
 """JSON Schemas (draft 2020-12) of rows, for OpenAPI documents."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..dialects.openapi_spec import ROWS, VALUES, JSONSchema, any_of_schema, array_schema
 from ..errors import RequestError
 from ..schema import Column, Schema, SchemaOptions
 from ..schema.json_schema import to_json_schema
+from ..scoring import Description
 
-__all__ = ["column_schema", "example_of", "row_schemas"]
+__all__ = ["column_schema", "example_of", "example_rows", "row_schemas"]
+
+_MAX_ROWS = 100
 
 _ANNOTATIONS = ("description", "default", "examples")
 
@@ -68,6 +72,14 @@ def example_of(schema: Schema) -> dict[str, Any] | None:
     except RequestError:
         return None
     return example
+
+
+def example_rows(description: Description) -> Sequence[Mapping[str, Any]] | None:
+    """Return rows that the deployment can score, or None if none are known. They may be too many to show."""
+    if description.time_series is not None:
+        return description.example if len(description.example or ()) <= _MAX_ROWS else None
+    row = example_of(description.schema)
+    return None if row is None else [row]
 
 
 def column_schema(column: Column, options: SchemaOptions) -> JSONSchema:

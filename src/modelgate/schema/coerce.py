@@ -5,6 +5,7 @@ import math
 import re
 import sys
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,9 @@ _NUMBER = re.compile(r"[+-]?(\d{1,400}(\.\d*)?|\.\d+)([eE][+-]?\d{1,5})?", re.AS
 _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 _BOOLEANS = {"true": True, "false": False}
+_NULL_WORDS = frozenset(
+    {"na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "none", "null", "nil", "-", "--", "?", "."}
+)
 
 
 def parse_text(column: Column, text: str) -> Any:
@@ -78,19 +82,25 @@ def null_texts(column: Column, na_values: Collection[str]) -> frozenset[str]:
     return empty if column.kind in ("text", "any") else empty.union(na_values)
 
 
-def broken_rule(column: Column, value: object, *, text: bool) -> str:
+def broken_rule(column: Column, value: object, *, text: bool, any_level: bool = False) -> str:
     """Return the rule of *column* that *value* breaks, with a hint for mistakes such as a decimal comma.
 
     Args:
         column: Column that does not allow *value*.
         value: Value that is not null.
         text: Whether the value was a CSV cell.
+        any_level: Whether the column allows values that are not among its levels.
     """
+    column = replace(column, levels=None, dtype=None) if any_level else column
+    bare = value.strip(" \t") if isinstance(value, str) else ""
+    if text and column.nullable and column.kind not in ("text", "any") and bare.lower() in _NULL_WORDS:
+        return f"{column.rule}; for null, send an empty cell, or have the option na_values set"
+    if column.kind == "boolean" and (value in (0, 1) or bare in ("0", "1")):
+        return f"{column.rule}, instead of 1 or 0"
     if column.kind not in ("number", "integer") or isinstance(value, bool):
         return column.rule
     number, quoted = value, False
     if isinstance(value, str):
-        bare = value.strip(" \t")
         if column.kind == "number" and _DECIMAL_COMMA.fullmatch(bare):
             return f"{column.rule}, with a decimal point instead of a comma"
         if _NUMBER.fullmatch(bare):

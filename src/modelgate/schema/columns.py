@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from ..errors import ConfigurationError
 from .datetimes import Resolution, find_zone, parse_datetime
+from .dtypes import find_dtype_problem, narrow_range
 from .images import EXAMPLE_IMAGE, ImageSpec, create_image_spec
+from .rule_text import datetime_rule, kind_rule, levels_rule
 from .tensors import is_shape, parse_tensor, tensor_rule
 
 __all__ = ["EXACT", "Column", "Kind", "Level"]
@@ -22,16 +24,6 @@ Level: TypeAlias = str | int | float | bool
 
 EXACT = 2**53
 """float64 stores every integer exactly from -EXACT to EXACT."""
-
-_SHOWN_LEVELS = 20
-_KIND_NAMES = {
-    "number": "a number",
-    "integer": "a whole number",
-    "boolean": "true or false",
-    "text": "text",
-    "any": "a single value",
-    "image": "an image as base64 text or a data URL",
-}
 
 _EXAMPLES: dict[str, tuple[Level, ...]] = {
     "number": (0.0,),
@@ -72,6 +64,10 @@ class Column:
             The caller must send a UTC offset. If None, the datetime has no time zone.
         resolution: Resolution of the datetimes in the training data, ``s``, ``ms``, ``us`` or ``ns``; None
             for the default of the installed pandas.
+        dtype: dtype that the model gets, as in training: ``uint8``, ``Int64``, ``object``, ``ordered category``.
+            It limits the range of numbers. None for the usual dtype of the kind.
+        missing_value: Null in the training data, for the dtype ``object``: ``None`` or ``NaN``. None for
+            ``NaN``, unless an encoder of the model was fitted on ``None``.
         image: How an image becomes an array. Required for the kind ``image``.
         shape: Shape of a tensor. Required for the kind ``tensor``.
 
@@ -96,9 +92,11 @@ class Column:
     accepts_booleans: bool = field(default=False, compare=False)
     timezone: str | None = None
     resolution: Resolution | None = None
+    dtype: str | None = None
+    missing_value: Literal["None", "NaN"] | None = None
     image: ImageSpec | None = None
     shape: tuple[int, ...] | None = None
-    _known: frozenset[tuple[bool, Level]] = field(default=frozenset(), init=False, repr=False, compare=False)
+    _known: frozenset[tuple[bool, Any]] = field(default=frozenset(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -108,6 +106,9 @@ class Column:
         if self.kind not in get_args(Kind):
             self._reject("kind", self.kind, f"one of {', '.join(get_args(Kind))}")
         self._check_annotations()
+        problem = find_dtype_problem(self.kind, self.dtype, self.missing_value, has_levels=bool(self.levels))
+        if problem is not None:
+            self._reject(problem[0], getattr(self, problem[0]), problem[1])
         self._check_bounds()
         self._check_text()
         self._check_datetime()
@@ -136,8 +137,6 @@ class Column:
                 self._reject("observed_range", observed, "(smallest, largest), two finite numbers")
 
     def _check_levels(self, levels: Sequence[Level]) -> None:
-        if self.kind == "datetime":
-            self._reject("levels", levels, f"left out for the kind {self.kind}")
         if not isinstance(levels, tuple | list) or not levels:
             self._reject("levels", levels, "a tuple of at least one value")
         for level in levels:
@@ -146,17 +145,21 @@ class Column:
             if not self._is_within_limits(level):
                 self._reject("levels", level, "values that the column's other options allow")
         # The JSON decoder compares types too: an integer column must not have the level 1.0.
-        levels = tuple(int(level) if self.kind == "integer" else level for level in levels)
+        if self.kind == "integer":
+            levels = tuple(map(int, levels))
+        levels = tuple(level.isoformat() if isinstance(level, datetime.date) else level for level in levels)
         object.__setattr__(self, "levels", levels)
-        # True == 1 in Python, but they are different levels to a caller, unless booleans count as numbers.
-        object.__setattr__(self, "_known", frozenset((self._is_boolean(level), level) for level in levels))
+        object.__setattr__(self, "_known", frozenset(map(self._level_key, levels)))
 
     def has_level(self, value: Level) -> bool:
         """Return whether *value* is one of the levels. Always True for a column without levels."""
-        return self.levels is None or (self._is_boolean(value), value) in self._known
+        return self.levels is None or self._level_key(value) in self._known
 
-    def _is_boolean(self, value: Level) -> bool:
-        return isinstance(value, bool) and not self.accepts_booleans
+    def _level_key(self, value: Level) -> tuple[bool, Any]:
+        if self.kind == "datetime":
+            return False, self.parse_datetime(value)  # one datetime may have several texts
+        # True == 1 in Python, but they are different levels to a caller, unless booleans count as numbers.
+        return isinstance(value, bool) and not self.accepts_booleans, value
 
     def _check_bounds(self) -> None:
         for option, value in (("minimum", self.minimum), ("maximum", self.maximum)):
@@ -166,6 +169,9 @@ class Column:
                 self._reject(option, value, f"left out for the kind {self.kind}")
             if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
                 self._reject(option, value, "a finite number")
+        minimum, maximum = narrow_range(self.dtype, self.minimum, self.maximum)
+        object.__setattr__(self, "minimum", minimum)
+        object.__setattr__(self, "maximum", maximum)
         lower = -EXACT if self.minimum is None else self.minimum
         upper = EXACT if self.maximum is None else self.maximum
         if self.minimum is not None and self.maximum is not None and lower > upper:
@@ -272,33 +278,12 @@ class Column:
     def rule(self) -> str:
         """Requirement for a value, as shown to the caller: ``must be a number of at least 0``."""
         if self.levels is not None:
-            shown = ", ".join(str(level) for level in self.levels[:_SHOWN_LEVELS])
-            more = len(self.levels) - _SHOWN_LEVELS
-            return f"must be one of {shown}" + (f" and {more} more" if more > 0 else "")
+            return levels_rule(self.levels)
         if self.kind == "datetime":
-            return self._datetime_rule
+            return datetime_rule(self.timezone, self.resolution)
         if self.kind == "tensor":
             return tensor_rule(self.array_shape)
-        return f"must be {_KIND_NAMES[self.kind]}{self._describe_bounds()}{self._describe_text()}"
-
-    @property
-    def _datetime_rule(self) -> str:
-        years = ", from 1678 to 2261" if self.resolution in (None, "ns") else ""
-        naive, with_offset = _EXAMPLES["datetime"]
-        if self.timezone is None:
-            return f"must be a date and time without UTC offset, such as {naive}{years}"
-        return f"must be a date and time with UTC offset, such as {with_offset}{years}"
-
-    def _describe_bounds(self) -> str:
-        if self.minimum is not None and self.maximum is not None:
-            return f" between {self.minimum} and {self.maximum}"
-        if self.minimum is not None:
-            return f" of at least {self.minimum}"
-        return f" of at most {self.maximum}" if self.maximum is not None else ""
-
-    def _describe_text(self) -> str:
-        length = f" of at most {self.max_length} characters" if self.max_length is not None else ""
-        return length + (f" that matches {self.pattern}" if self.pattern is not None else "")
+        return kind_rule(self.kind, self.minimum, self.maximum, self.max_length, self.pattern)
 
     def is_of_kind(self, value: object) -> bool:
         """Return whether *value* has the column's kind.

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..codecs.compression import COMPRESSED_BODY, GZIP_MAGIC
 from ..errors import InvalidInput, MalformedBody
 from .columns import Column
 from .csv_fast_path import CSVLayout
@@ -248,6 +249,8 @@ def _to_bytes(rows: object) -> bytes:
 def _check_encoding(raw: bytes) -> None:
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise MalformedBody("The CSV body is UTF-16: send UTF-8")
+    if raw.startswith(GZIP_MAGIC):
+        raise MalformedBody(COMPRESSED_BODY)
     if b"\0" in raw:
         line = _line_number(raw, raw.index(0))
         raise MalformedBody(f"Line {line} of the CSV body contains a NUL character: remove it")

@@ -7,7 +7,14 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-__all__ = ["Resolution", "find_zone", "parse_datetime", "read_datetime_dtype", "to_python_datetimes"]
+__all__ = [
+    "Resolution",
+    "find_zone",
+    "parse_datetime",
+    "parse_iso",
+    "read_datetime_dtype",
+    "to_python_datetimes",
+]
 
 Resolution: TypeAlias = Literal["s", "ms", "us", "ns"]
 
@@ -20,6 +27,16 @@ _FIXED_OFFSET = re.compile(r"UTC(?:([+-]\d\d):(\d\d))?", re.ASCII)
 
 _NS_YEARS = range(1678, 2262)
 """Years all of whose moments fit into 64 bits of nanoseconds since 1970."""
+
+
+def parse_iso(text: str) -> datetime.datetime | None:
+    """Parse a date, or date and time, in ISO 8601. Return None if *text* is anything else."""
+    if _ISO_8601.fullmatch(text) is None:
+        return None
+    try:
+        return datetime.datetime.fromisoformat(text)
+    except ValueError:  # no such day
+        return None
 
 
 def parse_datetime(text: str, *, with_offset: bool, resolution: Resolution | None) -> np.datetime64 | None:

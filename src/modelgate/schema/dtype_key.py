@@ -12,7 +12,7 @@ import numpy as np
 from .columns import Column
 from .table import Table
 
-__all__ = ["DtypeKey", "array_dtype", "dtype_key"]
+__all__ = ["DtypeKey", "array_dtype", "depends_on_null", "dtype_key"]
 
 DtypeKey: TypeAlias = Callable[[Table], Hashable]
 """Function that returns a key for a table.
@@ -29,7 +29,7 @@ def dtype_key(columns: Sequence[Column], *, framed: bool) -> DtypeKey | None:
     The dtypes depend on the rows in two cases:
 
     * A null turns a column of integers or booleans into floats, unless the model gets an array of numbers
-      only, which is always float64.
+      only, which is always float64, or the column has a dtype that can represent null.
     * In a DataFrame, pandas infers the dtype of a column of the kind ``any`` from the values.
 
     Args:
@@ -38,9 +38,11 @@ def dtype_key(columns: Sequence[Column], *, framed: bool) -> DtypeKey | None:
     """
     numbers = [column for column in columns if column.numeric]
     texts = [column for column in columns if not column.numeric]
-    unknown = [i for i, column in enumerate(texts) if column.kind == "any"] if framed else []
-    exact = [i for i, column in enumerate(numbers) if column.kind != "number" and _may_be_null(column)]
-    if not framed and not texts:
+    unknown = (
+        [i for i, column in enumerate(texts) if column.kind == "any" and not column.dtype] if framed else []
+    )
+    exact = [i for i, column in enumerate(numbers) if depends_on_null(column)]
+    if not framed and not texts and not any(column.dtype for column in numbers):
         exact = []
     if not unknown and not exact:
         return None
@@ -67,8 +69,12 @@ def array_dtype(table: Table) -> type:
     return float
 
 
-def _may_be_null(column: Column) -> bool:
-    return column.nullable or (not column.required and column.default is None)
+def depends_on_null(column: Column) -> bool:
+    """Return whether a null in a numeric *column* changes its dtype."""
+    may_be_null = column.nullable or (not column.required and column.default is None)
+    if column.dtype is None:
+        return may_be_null and column.kind != "number"
+    return may_be_null and column.dtype[0] in "iub" and column.dtype != "boolean"
 
 
 def _types_key(cells: Sequence[Any]) -> Hashable:

@@ -24,6 +24,9 @@ _ROW_NUMBER = re.compile(r"-?\d+", re.ASCII)
 def rows_from_columns(raw: bytes) -> SplitRows:
     """Decode ``{"age": [41, 20]}``, or ``{"age": {"0": 41, "1": 20}}`` as pandas' ``to_json`` writes it.
 
+    ``{"columns": ["age"], "index": [0, 1], "data": [[41], [20]]}``, from ``to_json(orient="split")``, is decoded,
+    too. An ``index`` may be left out.
+
     Raises:
         MalformedBody: *raw* is not such an object, or names a column or row twice.
         InvalidInput: There are no columns, or their rows differ.
@@ -31,6 +34,10 @@ def rows_from_columns(raw: bytes) -> SplitRows:
     columns = decode_json(raw, _COLUMNS)
     by_number = [column for column in columns.values() if isinstance(column, dict)]
     reject_duplicate_names(raw, len(columns) + sum(map(len, by_number)))
+    if columns.keys() - {"index"} == {"columns", "data"} and not by_number:
+        names, data = columns["columns"], columns["data"]
+        if data and all(isinstance(row, list) for row in data):
+            return SplitRows([str(name) for name in names], list(data))
     if len(by_number) not in (0, len(columns)) or not all(
         map(_ROW_NUMBER.fullmatch, by_number[0] if by_number else ())
     ):

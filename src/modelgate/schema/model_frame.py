@@ -22,6 +22,7 @@ class FrameConverter:
         none: Text columns in which null is None, not NaN.
         plain: Text columns with the default text dtype of pandas.
         categories: Levels of the columns with the category dtype, by column.
+        ordered: Columns whose categories are ordered.
         integers: Columns whose whole numbers must be integers, not floats.
     """
 
@@ -32,12 +33,15 @@ class FrameConverter:
         none: Collection[str],
         plain: Collection[str],
         categories: Mapping[str, npt.NDArray[Any]],
+        ordered: Collection[str],
         integers: Sequence[str],
     ) -> None:
         self._names = list(names)
         self._none = none
         self._plain = plain
-        self._categories = {name: _CategoryConverter(levels) for name, levels in categories.items()}
+        self._categories = {
+            name: _CategoryConverter(levels, ordered=name in ordered) for name, levels in categories.items()
+        }
         self._integers = integers
 
     def __call__(self, table: Table) -> "pandas.DataFrame":
@@ -58,11 +62,11 @@ class _CategoryConverter:
     Values that are not among *levels* become further levels, which the model handles as unknown.
     """
 
-    def __init__(self, levels: npt.NDArray[Any]) -> None:
+    def __init__(self, levels: npt.NDArray[Any], *, ordered: bool) -> None:
         import pandas
 
         self._levels = levels
-        self._dtype = pandas.CategoricalDtype(pandas.Index(levels))
+        self._dtype = pandas.CategoricalDtype(pandas.Index(levels), ordered)
         self._codes = {level: code for code, level in enumerate(levels.tolist())}
 
     def __call__(self, values: Sequence[Any]) -> "pandas.Categorical":
@@ -72,7 +76,9 @@ class _CategoryConverter:
         unknown = [value for value in values if value not in codes and value is not None and value == value]
         if unknown:
             levels = [*codes, *dict.fromkeys(unknown)]
-            dtype = pandas.CategoricalDtype(pandas.Index(np.array(levels, dtype=self._levels.dtype)))
+            dtype = pandas.CategoricalDtype(
+                pandas.Index(np.array(levels, dtype=self._levels.dtype)), dtype.ordered
+            )
             codes = {level: code for code, level in enumerate(levels)}
         return pandas.Categorical.from_codes([codes.get(value, -1) for value in values], dtype=dtype)
 

@@ -1,6 +1,7 @@
 """Conversion of tables to the input of a fitted model."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any, get_args
 
@@ -9,10 +10,10 @@ import numpy as np
 from ..errors import ConfigurationError
 from .columns import Column
 from .dtype_key import DtypeKey, array_dtype, dtype_key
-from .introspection.boosting import categorical_columns, match_categories
+from .introspection.boosting import categorical_columns, levels_to_array, match_categories
 from .introspection.classes import target_models
 from .introspection.column_paths import has_placeholders, last_step_names, renames_columns, stored_names
-from .introspection.infer_columns import find_none_columns, infer_columns
+from .introspection.infer_columns import find_none_columns, infer_columns, passed_categories
 from .introspection.input_form import InputForm, possible_forms
 from .introspection.libraries import is_native_booster, library_of
 from .model_frame import FrameConverter, restore_integers
@@ -117,11 +118,27 @@ class ModelInput:
         stores = stored_names(self._model) is not None
         # No encoder reads these columns, so they keep the dtype of the training DataFrame.
         kinds = {column.name: column.kind for column in infer_columns(self._model)} if stores else {}
+        for column in self._columns:
+            if kinds.get(column.name) == "datetime" != column.kind:
+                raise ConfigurationError(
+                    f"column {column.name!r}: kind must be datetime, as in training (got {column.kind!r})"
+                )
+        declared = {
+            column.name: levels_to_array(column.levels)
+            for column in self._columns
+            if column.levels is not None and "category" in (column.dtype or "")
+        }
         return FrameConverter(
             names,
             none=find_none_columns(self._model) if stores else frozenset(),
             plain={c.name for c in self._columns if c.kind == "text" and kinds.get(c.name, "any") == "any"},
-            categories=match_categories(self._model, names, columns) if stores else {},
+            categories={
+                **(match_categories(self._model, names, columns) if stores else {}),
+                **declared,
+                # Unlike the levels of a schema, these have the dtype of training.
+                **(passed_categories(self._model) if stores else {}),
+            },
+            ordered={column.name for column in self._columns if column.dtype == "ordered category"},
             integers=[names[index] for index in categorical_columns(self._model)],
         )
 
@@ -129,6 +146,10 @@ class ModelInput:
         integers, kinds = categorical_columns(self._model), {column.kind for column in self._columns}
         if integers:
             return _IntegerArrayConverter(integers), None
+        dtypes = {column.dtype for column in self._columns}
+        if "object" in dtypes or len(dtypes - {None}) == len(dtypes) == 1:
+            dtype = "object" if "object" in dtypes else dtypes.pop()
+            return partial(Table.to_array, dtype=dtype), dtype_key(self._columns, framed=False)
         if "any" in kinds and kinds <= {"any", "number"}:
             return _to_typed_array, array_dtype
         return Table.to_array, dtype_key(self._columns, framed=False)

@@ -8,11 +8,11 @@ __all__ = ["find_labels", "match_names", "normalize_name"]
 
 
 def normalize_name(name: str) -> str:
-    """Return *name* in Unicode's composed form, with ``_`` in place of spaces.
+    """Return *name* in Unicode's composed form, without surrounding spaces and with ``_`` in place of others.
 
     LightGBM replaces spaces in the same way when it stores names.
     """
-    return unicodedata.normalize("NFC", name).replace(" ", "_")
+    return unicodedata.normalize("NFC", name.strip(" \t")).replace(" ", "_")
 
 
 def match_names(columns: Sequence[str], sent: Iterable[str]) -> dict[str, str]:

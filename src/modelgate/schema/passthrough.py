@@ -7,6 +7,7 @@ import msgspec
 
 from ..errors import InvalidInput, UnknownColumns
 from .coerce import JSON_NUMBER, to_json_value
+from .columns import Column
 from .csv_decoder import CSV, iter_records
 from .split_rows import SplitRows
 
@@ -70,14 +71,16 @@ def read_sent_values(rows: object, names: Sequence[str]) -> dict[str, list[Any]]
     return {name: [to_json_value(row.get(name)) for row in records] for name in sent}
 
 
-def read_sent_rows(rows: object, names: Sequence[str], indices: Sequence[int]) -> Sequence[Mapping[str, Any]]:
+def read_sent_rows(
+    rows: object, columns: Sequence[Column], indices: Sequence[int]
+) -> Sequence[Mapping[str, Any]]:
     """Return some rows as they were sent: values by column name, some of them as raw JSON.
 
     Rows in a form without names and types of its own, such as an array or a DataFrame, are empty.
 
     Args:
         rows: Rows that the schema has already validated, in any form.
-        names: Names of all columns of the schema, in their order.
+        columns: Columns of the schema.
         indices: Indices of the rows, in ascending order.
     """
     if isinstance(rows, bytes | msgspec.Raw):
@@ -85,7 +88,7 @@ def read_sent_rows(rows: object, names: Sequence[str], indices: Sequence[int]) -
     elif isinstance(rows, CSV):
         return _read_csv_rows(rows, indices)
     elif isinstance(rows, SplitRows):
-        records = SplitRows(names if rows.columns is None else rows.columns, rows.data).records(())
+        records = rows.records([column.name for column in columns])
     else:
         records = [rows] if isinstance(rows, Mapping) else rows  # type: ignore[assignment]
         if not isinstance(records, list | tuple) or not all(isinstance(row, Mapping) for row in records):

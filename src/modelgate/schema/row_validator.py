@@ -148,7 +148,8 @@ class _ColumnReader:
                     unknown = unknown or not column.has_level(value)
                     values.append(coerce_to_kind(column, value))
                 else:
-                    report.add(column, broken_rule(column, value, text=self._is_csv), index, value)
+                    rule = broken_rule(column, value, text=self._is_csv, any_level=any_level)
+                    report.add(column, rule, index, value)
         if self._is_csv and rows and column.name in rows[0]:
             warnings += coercion_warnings(column, values)
         if unknown and self._unknown_levels == "warn":

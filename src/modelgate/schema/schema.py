@@ -23,6 +23,7 @@ from .schema_options import SchemaOptions
 from .split_rows import SplitRows, columns_to_records
 from .table import Table
 from .training import infer_columns_with_training
+from .training_dtypes import restore_dtypes
 
 __all__ = ["Schema"]
 
@@ -85,14 +86,18 @@ class Schema:
 
         Args:
             model: Fitted estimator, or a pipeline, a search or an ensemble of estimators.
-            X: Training rows, as a DataFrame or an array. They supply the column kinds that the model does not
-                store. None to use only the model.
+            X: Training rows: a DataFrame, an array, or a list of dictionaries or texts. They supply the columns
+                and kinds that the model does not store, and the dtypes that it depends on (see
+                `with_training_dtypes`). None to use only the model.
 
         Raises:
             ConfigurationError: The model stores neither the names nor the number of its input columns, or
-                encodes dates or other values that JSON cannot represent.
+                encodes values that JSON cannot represent, or it makes other predictions for
+                rows of *X* when they come from a caller.
         """
-        return cls(infer_columns(model) if X is None else infer_columns_with_training(model, X))
+        if X is None:
+            return cls(infer_columns(model))
+        return cls(infer_columns_with_training(model, X)).with_training_dtypes(model, X)
 
     @classmethod
     def from_sample(cls, frame: object, *, max_levels: int = 20) -> "Schema":
@@ -198,6 +203,26 @@ class Schema:
             for column in self.columns
         ]
         return Schema(changed, self.options)
+
+    def with_training_dtypes(self, model: object, X: object) -> "Schema":  # noqa: N803
+        """Return a copy with the dtypes of *X* in the columns whose dtype *model* depends on.
+
+        Up to 64 rows of *X* are predicted as they are, and as a deployment converts rows. Where the predictions
+        differ, columns get the *dtype* that they have in *X*. A column stops being nullable if it had no nulls
+        in training, and the model fails for a null or predicts the other rows differently.
+
+        Args:
+            model: Fitted model.
+            X: Training rows, as a DataFrame or an array.
+
+        Raises:
+            ConfigurationError: The predictions differ even with the dtypes of *X*.
+        """
+
+        def read(columns: Sequence[Column], rows: object) -> Table:
+            return Schema(columns, self.options).read(rows)
+
+        return Schema(restore_dtypes(model, self.columns, X, read), self.options)
 
     def __iter__(self) -> Iterator[Column]:
         return iter(self.columns)

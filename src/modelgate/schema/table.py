@@ -152,20 +152,33 @@ class Table:
         convert = {"integer": int, "boolean": bool}.get(column.kind, float)
         return [None if value != value else convert(value) for value in values]
 
-    def to_array(self) -> npt.NDArray[Any]:
+    def _to_objects(self, column: Column, none: bool = False) -> list[Any]:
+        """Return the values of a *column* with the dtype object. Null is None or NaN."""
+        missing = None if none or column.missing_value == "None" else np.nan
+        return [missing if value is None else value for value in self._to_list(column)]
+
+    def to_array(self, dtype: str | None = None) -> npt.NDArray[Any]:
         """Return a new array of shape (rows, columns), in the order of the schema.
 
-        An image or a tensor has as many columns as elements, in row-major order. The dtype is float64, or
-        object if there are columns of text or datetimes; images alone keep the dtype of `ImageSpec.read`.
+        An image or a tensor has as many columns as elements, in row-major order.
+
+        Args:
+            dtype: dtype of the array, for example ``int64`` or ``object``. An array of numbers with nulls is
+                float64 if *dtype* cannot represent null. None for float64, or object if there are columns of
+                text or datetimes; images alone keep the dtype of `ImageSpec.read`.
         """
-        if not self.texts:
-            return self.numbers.copy()
-        if all(column.numeric or column.is_array for column in self._columns):
+        if not self.texts and dtype != "object":
+            has_null = dtype is not None and dtype[0] in "iub" and bool(np.isnan(self.numbers).any())
+            return self.numbers.copy() if dtype is None or has_null else self.numbers.astype(dtype)
+        if dtype is None and all(column.numeric or column.is_array for column in self._columns):
             blocks = [np.reshape(self[column.name], (len(self), -1)) for column in self._columns]
             return np.concatenate(blocks, axis=1)
         array = np.empty((len(self), len(self._columns)), dtype=object)
         for index, column in enumerate(self._columns):
-            array[:, index] = self._to_list(column) if column.kind == "datetime" else self[column.name]
+            if column.dtype == "object":
+                array[:, index] = self._to_objects(column)
+            else:
+                array[:, index] = self._to_list(column) if column.kind == "datetime" else self[column.name]
         return array
 
     def to_pandas(self, none: Collection[str] = (), *, plain: Collection[str] = ()) -> "pandas.DataFrame":
@@ -174,16 +187,20 @@ class Table:
         Args:
             none: Text columns in which null is None. In all other text columns, null is NaN.
             plain: Text columns with the default text dtype of pandas, which is ``str`` from pandas 3 on.
-                All other text columns have the dtype object.
+                All other text columns have the dtype object, unless their `Column` has a *dtype*.
         """
         import pandas
 
-        if not self.texts and all(column.kind == "number" for column in self._columns):
+        if not self.texts and all(column.kind == "number" and not column.dtype for column in self._columns):
             return pandas.DataFrame(self.numbers.copy("K"), columns=list(self), copy=False)
         columns = {}
         for column in self._columns:
             if column.kind == "datetime":
                 columns[column.name] = _to_series(column, self[column.name])
+                continue
+            if column.dtype == "object":
+                cells = self._to_objects(column, column.name in none)
+                columns[column.name] = pandas.Series(cells, dtype=object)
                 continue
             if column.is_array:
                 columns[column.name] = pandas.Series(list(self[column.name]), dtype=object)
@@ -196,8 +213,16 @@ class Table:
                 series = series.infer_objects()
             elif column.name in plain:
                 series = series.astype(pandas.Series(["text"]).dtype)
+            if column.dtype is not None and not column.dtype.endswith("category"):
+                series = _with_dtype(series, column.dtype)
             columns[column.name] = series
         return pandas.DataFrame(columns, copy=False)
+
+
+def _with_dtype(series: "pandas.Series[Any]", dtype: str) -> "pandas.Series[Any]":
+    """Return *series* with *dtype*, unless it has nulls that *dtype* cannot represent."""
+    has_null = dtype[0] in "iub" and dtype != "boolean" and series.hasnans
+    return series if has_null else series.astype(dtype)  # type: ignore[call-overload]
 
 
 def _to_series(column: Column, values: npt.NDArray[Any]) -> "pandas.Series[Any]":

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +12,11 @@ import numpy as np
 from .coerce import parse_text
 from .columns import Column
 from .introspection import infer_from_values
-from .introspection.boosting import stored_categories
+from .introspection.boosting import has_unassigned_categories, stored_categories
 from .introspection.classes import target_models
+from .introspection.column_paths import stores_columns
 from .introspection.infer_columns import infer_columns, merge_columns
+from .introspection.libraries import formula_terms
 from .model_input import column_labels
 from .names import find_labels
 
@@ -25,11 +28,12 @@ def infer_columns_with_training(model: Any, X: Any) -> list[Column]:  # noqa: N8
 
     A column of the kind ``any`` or ``number`` gets the kind of its values in *X*. If *X* confirms that a
     column holds numbers, the column no longer accepts booleans. Names that LightGBM changed get their
-    original spelling.
+    original spelling. The columns of a model that does not store any are those of *X*.
 
     Args:
         model: Fitted estimator.
-        X: DataFrame, array of (rows, columns), or the mapping that `columns_without_guesses` returns.
+        X: DataFrame, array of (rows, columns), list of dictionaries or texts, or the mapping that
+            `columns_without_guesses` returns.
 
     Raises:
         ConfigurationError: The columns cannot be inferred (see `infer_columns`), or a column of *X* has
@@ -38,7 +42,18 @@ def infer_columns_with_training(model: Any, X: Any) -> list[Column]:  # noqa: N8
     parts = target_models(model)
     if parts is not None:
         return merge_columns(infer_columns_with_training(part, X) for part in parts.values())
-    columns = infer_columns(model)
+    if isinstance(X, list) and all(isinstance(row, str) for row in X):
+        return infer_columns(model) if stores_columns(model) else [Column("text", "text")]
+    return (
+        _refine_columns(model, infer_columns(model), X)
+        if stores_columns(model)
+        else _columns_of_sample(model, X)
+    )
+
+
+def _refine_columns(model: Any, columns: list[Column], X: Any) -> list[Column]:  # noqa: N803
+    if isinstance(X, list):
+        X = _columns_of_records(X)  # noqa: N806
     if isinstance(X, np.ndarray):
         if X.shape[1] != len(columns):
             return columns
@@ -49,12 +64,56 @@ def infer_columns_with_training(model: Any, X: Any) -> list[Column]:  # noqa: N8
     names = column_labels(model, list(map(str, known))) or [column.name for column in columns]
     columns = [replace(column, name=name) for column, name in zip(columns, names, strict=True)]
     values = {name: X[label] for name, label in find_labels(known, names).items() if X[label] is not None}
+    if has_unassigned_categories(model):
+        columns = [_with_categories(column, values.get(column.name)) for column in columns]
     for index, levels in stored_categories(model).items():
         if levels is None and columns[index].name in values:
-            columns[index] = infer_from_values(columns[index].name, values[columns[index].name], max_levels=0)
+            column = infer_from_values(columns[index].name, values[columns[index].name], max_levels=0)
+            columns[index] = replace(column, dtype=None if column.levels is None else "category")
     return [
         _refine_kind(column, values[column.name]) if column.name in values else column for column in columns
     ]
+
+
+def _columns_of_sample(model: Any, X: Any) -> list[Column]:  # noqa: N803
+    """Return the columns of *X*, for a *model* that stores none."""
+    absent: Collection[str] = ()
+    if isinstance(X, np.ndarray):
+        values: Mapping[Any, Any] = {f"x{index}": column for index, column in enumerate(X.T)}
+    elif isinstance(X, list):
+        values = _columns_of_records(X)
+        absent = {name for name in values for row in X if name not in row}
+    else:
+        values = {str(name): X[name] for name in getattr(X, "columns", X)}
+    formula = formula_terms(model)
+    columns = []
+    for name, column in values.items():
+        if column is None:
+            columns.append(Column(name, "any", nullable=True))
+        elif formula is None:
+            columns.append(
+                replace(infer_from_values(name, column, max_levels=0), required=name not in absent)
+            )
+        elif re.search(rf"(?<!\w){re.escape(name)}(?!\w)", formula):
+            # An unknown level of a formula is an error.
+            inferred = infer_from_values(name, column, max_levels=20)
+            columns.append(replace(inferred, kind="number") if inferred.kind == "integer" else inferred)
+    return columns
+
+
+def _columns_of_records(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: np.array([row.get(name) for row in rows], dtype=object) for name in names}
+
+
+def _with_categories(column: Column, values: Any) -> Column:
+    """Return *column*, with the levels of *values* if their dtype is category."""
+    if str(getattr(values, "dtype", None)) != "category":
+        return column
+    dtype = "ordered category" if values.dtype.ordered else "category"
+    return replace(
+        infer_from_values(column.name, values, max_levels=0), dtype=dtype, nullable=column.nullable
+    )
 
 
 def _refine_kind(column: Column, values: Any) -> Column:

@@ -1,8 +1,10 @@
 """Descriptions of deployments, from which dialects create metadata in their wire formats."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from ..forecasting import TimeSeriesSpec
 from ..inference import Target
 from ..schema import Schema
 
@@ -21,6 +23,8 @@ class Description:
         targets: Predicted targets. For a function, all except their names may be unknown.
         function: Whether the model is a function, which may have side effects.
         endpoint: Additional path of the deployment, see `Deployment`; None if it has no such path.
+        time_series: Columns and windows of a forecaster; None for other models.
+        example: Rows that a forecaster can score; None for other models, and while it is not in memory.
         explains: Whether the deployment explains its predictions.
     """
 
@@ -31,4 +35,6 @@ class Description:
     targets: Sequence[Target]
     function: bool = False
     endpoint: str | None = None
+    time_series: TimeSeriesSpec | None = None
+    example: Sequence[Mapping[str, Any]] | None = None
     explains: bool = False

@@ -8,6 +8,7 @@ import msgspec
 from ..explanations import Explain
 from ..flow import Flow, Handler
 from ..flow.timing import Timing
+from ..forecasting import ForecastOptions
 from ..inference import Prediction, Predictor
 from ..schema import Table
 
@@ -37,6 +38,7 @@ class Query(msgspec.Struct, eq=False):
         adjusted: Whether to return predictions for one unit of exposure too, see `Exposure`.
         on_rows: Checks that are called with the number of validated rows, and may reject the query.
         timing: Timing of the phases of the request; None if it is not measured.
+        forecast: Options of forecasts; None if the request has none.
         layer: Scoring layer for this query alone, which runs once the model is loaded; None for none.
         intervals: Levels in percent of prediction intervals to add to predicted numbers.
         load_timeout: Number of seconds to wait for a model that is being loaded, see `ModelCache.get`.
@@ -57,6 +59,7 @@ class Query(msgspec.Struct, eq=False):
     caller: str | None = None
     timing: Timing | None = None
     load_timeout: float | None = None
+    forecast: ForecastOptions | None = None
     intervals: Sequence[float] = ()
     adjusted: bool = False
     layer: "Callable[[Query, Handler[Query, Prediction]], Flow[Prediction]] | None" = None

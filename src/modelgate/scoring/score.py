@@ -12,6 +12,7 @@ from ..inference.nonfinite import NullNonFinite
 from ..inference.predictor import Predictor
 from ..schema import Schema
 from ..schema.model_input import InputForm
+from .forecast import forecast
 from .layers.intervals import add_intervals
 from .layers.rounding import Round
 from .layers.validate import Validate
@@ -32,7 +33,7 @@ def score(
     """Score *rows* with *model*. As in a gate, rows are validated and predicted numbers can be rounded.
 
     Args:
-        model: Fitted estimator, or a function of a `Table`.
+        model: Fitted estimator, a function of a `Table`, or a `Forecaster`.
         rows: A mapping, a sequence of mappings, an array, a DataFrame or raw JSON, see `modelgate.Schema.read`.
         schema: Schema of the input; None to infer it from the estimator.
         target: Name of the target, or of each output.
@@ -60,12 +61,17 @@ def predict(query: Query) -> Flow[Prediction]:
     assert query.predictor is not None and query.table is not None
     if query.explain is not None and query.predictor.explainer is None:
         raise ExplanationsUnavailable
-    flow = query.predictor.predict(query.table)
+    if query.predictor.forecaster is None and query.forecast is None:
+        flow = query.predictor.predict(query.table)
+    else:
+        flow = forecast(query)
     if query.timing is not None:
         flow = _measure(flow, query.timing)
     rule = query.predictor.decision
     flow = flow if rule is None else _apply_rule(flow, rule)
-    return add_intervals(flow, query) if query.intervals else flow
+    if not query.intervals or query.predictor.forecaster is not None:
+        return flow
+    return add_intervals(flow, query)
 
 
 def _measure(flow: Flow[Prediction], timing: Timing) -> Flow[Prediction]:

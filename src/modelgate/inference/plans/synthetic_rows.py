@@ -68,7 +68,8 @@ class SyntheticRows:
     def _usual(self, column: Column, count: int) -> list[Any]:
         levels = self._levels(column)
         if levels:
-            return [levels[index] for index in self._random.integers(len(levels), size=count)]
+            chosen = self._random.integers(len(levels), size=count)
+            return [coerce_to_kind(column, levels[index]) for index in chosen]
         if not column.numeric:
             return [coerce_to_kind(column, column.example)] * count
         if column.kind == "boolean":

@@ -1,6 +1,7 @@
 """Categorical columns of XGBoost, LightGBM and CatBoost models, and their stored levels."""
 
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -15,7 +16,15 @@ from ..columns import Column
 from .column_paths import first_inside
 from .libraries import library_of
 
-__all__ = ["categorical_columns", "match_categories", "stored_categories"]
+__all__ = [
+    "categorical_columns",
+    "has_unassigned_categories",
+    "levels_to_array",
+    "match_categories",
+    "stored_categories",
+]
+
+logger = logging.getLogger("modelgate")
 
 _Levels: TypeAlias = npt.NDArray[Any]
 
@@ -48,6 +57,11 @@ def stored_categories(model: Any) -> Mapping[int, _Levels | None]:
     return _find_lightgbm_columns(booster.model_to_string(num_iteration=1), levels) if levels else {}
 
 
+def has_unassigned_categories(model: Any) -> bool:
+    """Return whether *model* stores levels, but not of which columns, as LightGBM does for ordered categories."""
+    return bool(_lightgbm_levels(_find_booster(model))) and not stored_categories(model)
+
+
 def match_categories(
     model: Any, names: Sequence[str], columns: Mapping[str, Column]
 ) -> Mapping[str, _Levels]:
@@ -69,8 +83,15 @@ def match_categories(
         return matched
     found = {names[index]: values for index, values in stored_categories(booster).items()}
     for name, values in found.items():
-        if values is None:
-            found[name] = _to_array(columns[name].levels)
+        declared = columns[name].levels
+        if values is None and declared is not None:
+            found[name] = levels_to_array(declared)
+            if columns[name].dtype is None and list(declared) != sorted(declared, key=_pandas_order):
+                logger.warning(
+                    "column %s: levels are not sorted: the model does not store their order, which must be that of"
+                    ' training; Column(…, dtype="category") confirms it',
+                    name,
+                )
     missing = [name for name, values in found.items() if values is None]
     if missing or len(levels) > len(found):
         which = f"column {missing[0]!r}" if missing else "the model's categorical columns"
@@ -79,6 +100,11 @@ def match_categories(
             " set schema=Schema.from_sample(frame), with the training frame"
         )
     return {name: values for name, values in found.items() if values is not None}
+
+
+def _pandas_order(level: Any) -> tuple[str, Any]:
+    """Return the key by which pandas sorts categories, unless their order is set."""
+    return type(level).__name__, level
 
 
 def categorical_columns(model: Any) -> list[int]:
@@ -162,8 +188,9 @@ def _decode_xgboost(encoder: Mapping[str, Any]) -> _Levels | None:
         return np.array(encoder["values"], dtype=_XGBOOST_INTEGERS[encoder["type"]])
     characters, offsets = bytes(value % 256 for value in encoder["values"]), encoder["offsets"]
     texts = [characters[start:stop].decode() for start, stop in pairwise(offsets)]
-    return _to_array(texts)
+    return levels_to_array(texts)
 
 
-def _to_array(levels: Sequence[Any] | None) -> _Levels | None:
-    return np.array(levels, dtype=object if isinstance(levels[0], str) else None) if levels else None
+def levels_to_array(levels: Sequence[Any]) -> _Levels:
+    """Return *levels* as an array, of the dtype object if they are texts."""
+    return np.array(levels, dtype=object if isinstance(levels[0], str) else None)

@@ -14,7 +14,7 @@ __all__ = ["final_estimator", "stored_classes", "target_models"]
 
 def target_models(model: Any) -> Mapping[str, Any] | None:
     """Return the models of a `modelgate.MultiTarget` by target name, or None for any other model."""
-    return model.target_models if type(model).__name__ == "MultiTarget" else None
+    return getattr(model, "target_models", None) if type(model).__name__ == "MultiTarget" else None
 
 
 def stored_classes(model: Any) -> list[list[Any]] | None:

@@ -28,6 +28,7 @@ __all__ = [
     "paths_through",
     "renames_columns",
     "stored_names",
+    "stores_columns",
     "takes_texts",
     "unwrap_estimator",
 ]
@@ -66,6 +67,21 @@ def input_names(model: Any) -> list[str]:
     Raises:
         ConfigurationError: The model stores neither the names nor the number of its input columns.
     """
+    names = _find_input_names(model)
+    if names is None:
+        raise ConfigurationError(
+            f"schema: {type(model).__name__} is not fitted, or does not store its input columns: fit the model,"
+            " or set schema=Schema.of(…), or schema=Schema.from_model(model, X) with its training rows"
+        )
+    return names
+
+
+def stores_columns(model: Any) -> bool:
+    """Return whether *model* stores the names or the number of its input columns, or takes texts."""
+    return _find_input_names(model) is not None
+
+
+def _find_input_names(model: Any) -> list[str] | None:
     names = stored_names(model)
     if names is not None and not has_placeholders(model):
         return names
@@ -74,12 +90,7 @@ def input_names(model: Any) -> list[str]:
     count = getattr(model, "n_features_in_", None) if names is None else len(names)
     if count is None and hasattr(model, "num_features"):  # xgboost.Booster
         count = model.num_features()
-    if count is None:
-        raise ConfigurationError(
-            f"schema: {type(model).__name__} is not fitted, or does not store its input columns:"
-            " fit the model, or set schema=Schema.of(…)"
-        )
-    return [f"x{index}" for index in range(count)]
+    return None if count is None else [f"x{index}" for index in range(count)]
 
 
 def stored_names(model: Any) -> list[str] | None:

@@ -13,6 +13,7 @@ from ..columns import Kind, Level
 __all__ = [
     "column_kind",
     "encodes_none",
+    "encodes_objects",
     "imputes",
     "is_imputer",
     "is_passthrough",
@@ -100,6 +101,12 @@ def encodes_none(step: Any, index: int | None) -> bool:
         return getattr(step, "missing_values", math.nan) is None
     categories = getattr(step, "categories_", None)
     return categories is not None and index is not None and None in categories[index].tolist()
+
+
+def encodes_objects(step: Any, index: int | None) -> bool:
+    """Return whether *step* is an encoder whose input column *index* had the dtype object in training."""
+    categories = getattr(step, "categories_", None)
+    return categories is not None and index is not None and bool(categories[index].dtype == object)
 
 
 def is_vectorizer(step: Any) -> bool:

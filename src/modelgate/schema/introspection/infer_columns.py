@@ -1,21 +1,24 @@
 """Inference of input columns and outputs from a fitted scikit-learn estimator."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...errors import ConfigurationError
-from ..coerce import coerce_to_kind
-from ..columns import Column, Kind, Level
+from ..coerce import coerce_to_kind, to_json_value
+from ..columns import EXACT, Column, Kind, Level
+from ..datetimes import read_datetime_dtype
 from .boosting import categorical_columns, stored_categories
 from .classes import final_estimator, stored_classes, target_models
 from .column_paths import ColumnPath, input_names, paths_through, stored_names
 from .estimator_info import (
     column_kind,
     encodes_none,
+    encodes_objects,
     imputes,
     is_passthrough,
     only_checks_names,
@@ -26,7 +29,7 @@ from .estimator_info import (
 from .libraries import accepts_null, mlflow_inputs
 from .mlflow import read_mlflow_signature
 
-__all__ = ["find_none_columns", "infer_columns", "merge_columns", "outputs_of"]
+__all__ = ["find_none_columns", "infer_columns", "merge_columns", "outputs_of", "passed_categories"]
 
 
 def infer_columns(model: Any) -> list[Column]:
@@ -38,7 +41,7 @@ def infer_columns(model: Any) -> list[Column]:
 
     Raises:
         ConfigurationError: The model stores neither the names nor the number of its input columns, or
-            encodes dates or other values that JSON cannot represent.
+            encodes values that JSON cannot represent.
     """
     parts = target_models(model)
     if parts is not None:
@@ -50,6 +53,8 @@ def infer_columns(model: Any) -> list[Column]:
     for path in paths_through(model):
         column = _infer_column(path)
         columns[path.name] = _merge(columns[path.name], column) if path.name in columns else column
+    for name, levels in passed_categories(model).items():
+        columns[name] = replace(_with_levels(name, levels.tolist(), nullable=True), dtype="category")
     names = input_names(model)
     _add_categories(model, names, columns)
     if stored_names(model) != names:
@@ -88,6 +93,21 @@ def _add_categories(model: Any, names: Sequence[str], columns: dict[str, Column]
             columns[name] = replace(columns[name], kind="number")
     for index in categorical_columns(model):
         columns[names[index]] = replace(columns[names[index]], nullable=False)
+
+
+def passed_categories(model: Any) -> Mapping[str, npt.NDArray[Any]]:
+    """Return the levels of the columns that a ColumnTransformer passes to XGBoost or LightGBM as categories."""
+    stored: dict[int, Mapping[int, Any]] = {}
+    categories = {}
+    for path in paths_through(model):
+        *earlier, (booster, index) = _deciding_steps(path) or [(None, None)]
+        if earlier and all(is_passthrough(step) for step, _ in earlier) and accepts_null(booster):
+            if id(booster) not in stored:
+                stored[id(booster)] = stored_categories(booster)
+            levels = stored[id(booster)].get(-1 if index is None else index)
+            if levels is not None:
+                categories[path.name] = levels
+    return categories
 
 
 def find_none_columns(model: Any) -> frozenset[str]:
@@ -141,7 +161,11 @@ def _infer_column(path: ColumnPath) -> Column:
     if isinstance(kind, list):
         encodes = hasattr(steps[-1][0], "categories_")
         nullable = _is_imputed(steps[:-1]) if encodes else _accepts_null(path)
-        return _with_training_stats(_with_levels(path.name, kind, nullable), typical, observed)
+        column = _with_levels(path.name, kind, nullable, dates=encodes)
+        if column.numeric and encodes_objects(*steps[-1]):
+            none = any(encodes_none(*step) for step in steps)
+            column = replace(column, dtype="object", missing_value="None" if none else None)
+        return _with_training_stats(column, typical, observed)
     if kind is None or kind == "any":
         # A column of unknown kind may be null, unless it goes to a MissingIndicator that rejects nulls.
         indicated = type(steps[-1][0]).__name__ == "MissingIndicator"
@@ -160,8 +184,13 @@ def _deciding_steps(path: ColumnPath) -> list[tuple[Any, int | None]]:
     return steps
 
 
-def _with_levels(name: str, values: list[Any], nullable: bool) -> Column:
-    levels: tuple[Level, ...] = tuple(value for value in values if value is not None and value == value)
+def _with_levels(name: str, values: list[Any], nullable: bool, *, dates: bool = False) -> Column:
+    """Return a column with the levels *values*, which may be datetimes if *dates* is True."""
+    levels: tuple[Any, ...] = tuple(value for value in values if value is not None and value == value)
+    nullable = nullable or len(levels) < len(values)
+    if dates and levels and all(isinstance(level, np.datetime64) for level in levels):
+        options = read_datetime_dtype(levels[0].dtype) or {}
+        return Column(name, "datetime", tuple(map(to_json_value, levels)), nullable=nullable, **options)
     for level in levels:
         # A date sent as text would be an unknown level, which encoders may ignore silently.
         if not isinstance(level, _JSON_TYPES) or isinstance(level, np.timedelta64):
@@ -169,7 +198,8 @@ def _with_levels(name: str, values: list[Any], nullable: bool) -> Column:
                 f"column {name!r}: the model was trained with values of the type {type(level).__name__},"
                 " which JSON cannot represent: train it with text or numbers instead"
             )
-    nullable = nullable or len(levels) < len(values)
+    if any(type(level) is int and abs(level) > EXACT for level in levels):
+        return Column(name, "any", levels, nullable=nullable)  # float64, used for numbers, would round them
     for kind, types in _LEVEL_TYPES:
         if levels and all(type(level) in types for level in levels):
             return Column(name, kind, levels, nullable=nullable)
@@ -186,7 +216,7 @@ _LEVEL_TYPES: tuple[tuple[Kind, tuple[type, ...]], ...] = (
     ("number", (int, float)),
 )
 
-_KINDS_BY_STRICTNESS: tuple[Kind, ...] = ("any", "number", "integer", "boolean", "text")
+_KINDS_BY_STRICTNESS: tuple[Kind, ...] = ("any", "number", "integer", "boolean", "text", "datetime")
 
 
 def _merge(one: Column, other: Column) -> Column:

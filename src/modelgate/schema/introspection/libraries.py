@@ -7,6 +7,7 @@ from typing import Any
 
 __all__ = [
     "accepts_null",
+    "formula_terms",
     "is_native_booster",
     "library_names",
     "library_of",
@@ -33,6 +34,11 @@ def is_native_booster(model: Any) -> bool:
 def takes_formula(model: Any) -> bool:
     """Return whether *model* is a result of statsmodels that was fitted by a formula of column names."""
     return library_of(model) == "statsmodels" and hasattr(model.model, "formula")
+
+
+def formula_terms(model: Any) -> str | None:
+    """Return the right side of the formula by which *model* was fitted, or None if there is none."""
+    return str(model.model.formula).partition("~")[2] if takes_formula(model) else None
 
 
 def mlflow_inputs(model: Any) -> Any:

@@ -16,8 +16,9 @@ def check_prediction(query: Query, call_next: Handler[Query, Prediction]) -> Flo
         PredictionError: The prediction is not valid.
     """
     prediction = yield from call_next(query)
+    rows = query.table if prediction.forecast is None else prediction.forecast
     try:
-        check_shape(prediction, len(query.table) if query.table is not None else 0)
+        check_shape(prediction, len(rows) if rows is not None else 0)
         check_values(prediction, nullable=query.predictor is not None and query.predictor.nullable)
     except (ValueError, AttributeError) as error:
         raise prediction_error(error) from error

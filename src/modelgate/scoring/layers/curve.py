@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...errors import InvalidInput
-from ...flow import Flow, Handler
+from ...flow import Flow, Handler, run
 from ...inference import Prediction
 from ...inference.curve import default_grid, mean_outputs
 from ...inference.prediction import Curve
@@ -40,30 +40,20 @@ class AddCurve:
         """Set `Prediction.curve`. The prediction has a row for each point, or none if the query has no row.
 
         Raises:
-            InvalidInput: The column is unknown, its range is not known, the model has no packaged rows, or its
+            InvalidInput: The model is a forecaster, the column is unknown, its range is not known, the model has no packaged rows, or its
                 predictions cannot be averaged.
             InvalidValues: A value of the grid breaks a rule of the column.
         """
         predictor, table = query.predictor, query.table
         assert predictor is not None and table is not None
+        if predictor.forecaster is not None:
+            raise InvalidInput("This deployment forecasts time series, which have no response curves")
         column = _find_column(predictor, self._column)
-        training = predictor.training
-        grid = self._grid
-        if grid is None:
-            if not predictor.schema.options.show_schema:
-                raise InvalidInput("grid must be a list of values: this deployment does not show its schema")
-            statistics = training.statistics.get(column.name, {}) if training is not None else {}
-            grid = default_grid(column, statistics, self._points)
-        values = predictor.schema.read_column(column, grid)
+        values = predictor.schema.read_column(column, self._find_grid(predictor, column))
         tables = [table.cross(values)]
         if self._average:
-            background = training.background if training is not None else None
-            if background is None or list(background) != list(table):
-                exposed = " with an exposure" if predictor.exposure_column is not None else ""
-                raise InvalidInput(
-                    f"This deployment has no packaged rows{exposed} to average: leave out average"
-                )
-            tables.append(background.cross(values))
+            # This may be tens of thousands of rows.
+            tables.append((yield from run(_cross_background, predictor, table, values)))
         points, rows = len(values), sum(map(len, tables))
         for check in query.on_rows if rows > len(table) else ():
             yield from check(rows - len(table))
@@ -74,6 +64,23 @@ class AddCurve:
         average = mean_outputs(others.outputs, points) if self._average else None
         own.curve = Curve(column.name, [row[column.name] for row in values.rows()], average)
         return own
+
+    def _find_grid(self, predictor: Predictor, column: Column) -> Sequence[Any]:
+        if self._grid is not None:
+            return self._grid
+        if not predictor.schema.options.show_schema:
+            raise InvalidInput("grid must be a list of values: this deployment does not show its schema")
+        statistics = {} if predictor.training is None else predictor.training.statistics
+        return default_grid(column, statistics.get(column.name, {}), self._points)
+
+
+def _cross_background(predictor: Predictor, table: Table, values: Table) -> Table:
+    """Return the packaged rows for each row of *values*. They must have the columns of *table*."""
+    background = None if predictor.training is None else predictor.training.background
+    if background is None or list(background) != list(table):
+        exposed = " with an exposure" if predictor.exposure_column is not None else ""
+        raise InvalidInput(f"This deployment has no packaged rows{exposed} to average: leave out average")
+    return background.cross(values)
 
 
 def _find_column(predictor: Predictor, name: str) -> Column:

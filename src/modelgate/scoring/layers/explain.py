@@ -60,9 +60,10 @@ def _add_explanations(
         selected = targets[0].selected
         for target in targets[1:]:
             selected = selected | target.selected
-        if not selected.all():
+        if np.count_nonzero(selected) < len(selected):
             table, numbers = table.select(selected), numbers[selected]
-        method, strengths = yield from _attribute(predictor, table, numbers)
+        indices = [target.indices[selected] for target in targets]
+        method, strengths = yield from _attribute(predictor, table, numbers, indices)
     except AnswerableError:
         raise
     except Exception as error:
@@ -118,25 +119,39 @@ def _targets(outputs: Sequence[Output], numbers: Numbers, explain: Explain) -> l
     return targets
 
 
-def _attribute(predictor: Predictor, table: Table, numbers: Numbers) -> Flow[tuple[Method, Numbers]]:
-    """Return the strengths of the first method that is additive for all rows of *table*."""
+def _attribute(
+    predictor: Predictor, table: Table, numbers: Numbers, indices: Sequence[npt.NDArray[np.int64]]
+) -> Flow[tuple[Method, list[Numbers]]]:
+    """Explain rows with the first method that is additive for all of them.
+
+    Args:
+        predictor: Predictor with an explainer.
+        table: Rows to explain.
+        numbers: Numbers that the model predicts for them.
+        indices: For each target, the index of the number to explain, of shape (rows,).
+
+    Returns:
+        The method, and the strengths for each target, of shape (rows, columns).
+    """
     explainer = predictor.explainer
     assert explainer is not None
-    seconds = explainer.seconds_per_row
     if not len(table):
-        return explainer.methods[0], np.empty((0, len(explainer.columns), numbers.shape[1]))
+        return explainer.methods[0], [np.empty((0, len(explainer.columns)))] * len(indices)
+    seconds = explainer.seconds_per_row
     for method in explainer.methods:
-        parts: list[Numbers] = []
+        parts: list[list[Numbers]] = [[] for _ in indices]
         for start in range(0, len(table), method.rows_per_call):
-            part = table.slice(start, start + method.rows_per_call)
-            part_numbers = numbers[start : start + method.rows_per_call]
-            call = partial(method.attribute, part, part_numbers)
+            stop = start + method.rows_per_call
+            part = table.slice(start, stop) if len(table) > method.rows_per_call else table
+            call = partial(method.attribute, part, numbers[start:stop])
             strengths = yield from predictor.call(call, seconds * len(part), len(part))
-            if not is_additive(method, strengths, part_numbers):
+            if not is_additive(method, strengths, numbers[start:stop]):
                 break
-            parts.append(strengths)
+            rows = np.arange(len(part))
+            for target_parts, target_indices in zip(parts, indices, strict=True):
+                target_parts.append(strengths[rows, :, target_indices[start:stop]])
         else:
-            return method, np.concatenate(parts)
+            return method, [part[0] if len(part) == 1 else np.concatenate(part) for part in parts]
         # The next method takes longer.
         seconds = np.inf
     raise ValueError("no contributions add up to the predictions")
@@ -150,7 +165,7 @@ class _Describer:
         explain: Request of the caller.
         selected: Whether each row of the query is explained for any target.
         method: Method by which the rows were explained.
-        strengths: Strengths for the selected rows, of shape (rows, columns, numbers).
+        strengths: Strengths for each target and the selected rows, of shape (rows, columns).
     """
 
     def __init__(
@@ -159,41 +174,40 @@ class _Describer:
         explain: Explain,
         selected: npt.NDArray[np.bool_],
         method: Method,
-        strengths: Numbers,
+        strengths: Sequence[Numbers],
     ) -> None:
         assert query.table is not None and query.predictor is not None
         assert query.predictor.explainer is not None
         self._rows, self._table = query.rows, query.table
         self._schema = query.predictor.schema
         self._columns = query.predictor.explainer.columns
-        self._unlisted = query.predictor.explainer.unlisted
+        self._listed = query.predictor.explainer.listed
         self._explain = explain
-        self._positions = np.flatnonzero(selected)
+        self._positions = selected.nonzero()[0]
         self._method = method
         self._strengths = strengths
 
     def set_explanations(self, targets: Sequence[_Target]) -> None:
         """Set the explanations of each target's output."""
-        for target in targets:
-            target.output.explanations = self._explain_target(target)
+        for target, strengths in zip(targets, self._strengths, strict=True):
+            target.output.explanations = self._explain_target(target, strengths)
 
-    def _explain_target(self, target: _Target) -> list[RowExplanation]:
+    def _explain_target(self, target: _Target, strengths: Numbers) -> list[RowExplanation]:
         base_values = self._method.base_values[target.indices].tolist()
         explanations = [
             RowExplanation(label, self._method.name, self._method.link.space, base, None if is_null else ())
             for label, base, is_null in zip(target.labels, base_values, target.is_null.tolist(), strict=True)
         ]
         # Rows among the attributed ones, because several outputs share one attribution.
-        chosen = np.flatnonzero(target.selected[self._positions])
+        chosen = target.selected[self._positions].nonzero()[0]
         rows, chosen_list = self._positions[chosen].tolist(), chosen.tolist()
-        strengths = self._strengths[chosen, :, target.indices[rows]]
         described = describe_rows(
             [explanations[row] for row in rows],
-            strengths,
+            strengths[chosen],
             self._columns,
             lambda row, column: self._value(chosen_list[row], column),
             self._explain,
-            self._unlisted,
+            self._listed,
         )
         for row, explanation in zip(rows, described, strict=True):
             explanations[row] = explanation
@@ -209,7 +223,7 @@ class _Describer:
 
     @cached_property
     def _sent(self) -> Sequence[Mapping[str, Any]]:
-        return read_sent_rows(self._rows, self._schema.names, self._positions.tolist())
+        return read_sent_rows(self._rows, self._schema.columns, self._positions.tolist())
 
     @cached_property
     def _validated(self) -> list[dict[str, Any]]:

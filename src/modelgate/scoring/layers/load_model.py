@@ -1,12 +1,14 @@
 """Scoring layer that fetches the model, usually from a cache."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from ...errors import DeploymentLoading, DeploymentUnavailable, NotFound
 from ...flow import Flow, Handler, run
+from ...forecasting import TimeSeriesSpec
+from ...forecasting.example import generate_rows
 from ...inference import Prediction, Target
 from ...inference.predictor import Predictor
 from ...schema import Schema
@@ -29,11 +31,13 @@ class ModelMetadata(NamedTuple):
         schema: Schema of the input.
         targets: Predicted targets; None if the metadata lacks them. Then only the loaded model has them.
         version: Version of the model.
+        time_series: Columns and windows of a forecaster; None for other models.
     """
 
     schema: Schema
     targets: Sequence[Target] | None
     version: str
+    time_series: TimeSeriesSpec | None = None
 
 
 class LoadModel:
@@ -111,8 +115,10 @@ class LoadModel:
         return schema
 
     def schema_in_memory(self) -> Schema | None:
-        """Return the schema if it is known without reading a file, else None."""
+        """Return the schema if it is known without reading a file, and a row of it can be scored, else None."""
         predictor = self._predictor or self._peek()
+        if predictor is not None and predictor.forecaster is not None:
+            return None  # it needs the rows of a history
         return self._last_schema if predictor is None else predictor.schema
 
     def targets(self) -> Flow[Sequence[Target]]:
@@ -126,6 +132,20 @@ class LoadModel:
     def version(self) -> Flow[str]:
         """Return the version of the model."""
         return (yield from self._model_or_metadata(Query(b""))).version
+
+    def time_series(self) -> Flow[TimeSeriesSpec | None]:
+        """Return the columns and windows of a forecaster, or None for another model."""
+        described = yield from self._model_or_metadata(Query(b""))
+        if isinstance(described, ModelMetadata):
+            return described.time_series
+        return None if described.forecaster is None else described.forecaster.spec
+
+    def example_in_memory(self) -> Sequence[Mapping[str, Any]] | None:
+        """Return generated rows that a forecaster in memory can score, else None."""
+        predictor = self._predictor or self._peek()
+        if predictor is None or predictor.forecaster is None:
+            return None
+        return generate_rows(predictor.forecaster)
 
     def ready(self) -> Flow[None]:
         """Load the model if it has never been loaded, or if the last load failed.

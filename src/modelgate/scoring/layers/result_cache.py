@@ -25,7 +25,8 @@ _Results: TypeAlias = TTLCache[Hashable, Prediction]
 
 
 class ResultCache:
-    """Scoring layer that caches the predictions of single rows. It does not cache queries of several rows.
+    """Scoring layer that caches the predictions of single rows. It does not cache queries of several rows, or
+    forecasts.
 
     Predictions with explanations are not cached. The key of a prediction consists of the predictor, the
     validated row, the requested extras and `Query.decimals`. So a prediction is never returned for another deployment, or after
@@ -59,7 +60,7 @@ class ResultCache:
 
     def __call__(self, query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
         assert query.table is not None and query.predictor is not None
-        if len(query.table) != 1 or query.explain is not None:
+        if len(query.table) != 1 or query.explain is not None or query.predictor.forecaster is not None:
             return (yield from call_next(query))
         key = _row_key(query.table), query.adjusted, tuple(query.intervals), query.decimals
         with self._lock:

@@ -6,7 +6,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
@@ -92,12 +92,13 @@ class ShadowLayer:
             self._queued += 1
         # Copy the outputs, because outer layers may change them.
         outputs = [replace(output, values=output.values.copy()) for output in prediction.outputs]
-        self._threads.submit(partial(self._compare, query.rows, outputs))
+        shadow_query = Query(query.rows, max_rows=None, forecast=query.forecast)
+        self._threads.submit(partial(self._compare, shadow_query, outputs))
         return prediction
 
-    def _compare(self, rows: Any, outputs: Sequence[Output]) -> None:
+    def _compare(self, query: Query, outputs: Sequence[Output]) -> None:
         try:
-            shadow_outputs = drive(self._score(Query(rows, max_rows=None))).outputs
+            shadow_outputs = drive(self._score(query)).outputs
             agreed, differences = _compare_outputs(outputs, shadow_outputs)
         except Exception as error:
             with self._lock:

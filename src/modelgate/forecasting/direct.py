@@ -1,0 +1,278 @@
+"""Direct forecasts with a regressor of scikit-learn: one feature matrix and one call for all series and steps."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ConfigurationError, RequestError
+from ..schema import Table
+from ..schema.coerce import to_json_value
+from .features import feature_matrix, scales
+from .forecaster import Future, Window
+from .options import ForecastOptions
+from .read_request import read_request
+from .request import ForecastRequest
+from .spec import TimeSeriesSpec
+
+__all__ = ["DirectForecaster", "DirectState"]
+
+_MAX_RESIDUALS = 1000
+_ALL_DATES = ForecastOptions(start="0001-01-01", end="9999-12-31", relax_history=True)
+
+
+class DirectState(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a `DirectForecaster` learns besides its regressor.
+
+    Attributes:
+        series: Names of the training series, as text; None for a single series.
+        medians: Median of each column known in advance.
+        typical_size: Median absolute value of the target, rounded to one digit.
+        levels: Levels of the prediction intervals, in percent.
+        residuals: Absolute errors of the backtest for each step of the forecast window, ascending, as
+            multiples of the series' scale.
+        example: Rows of a request, from the training.
+    """
+
+    series: list[str] | None = None
+    medians: dict[str, float] = {}
+    typical_size: float = 1.0
+    levels: list[float] = []
+    residuals: list[list[float]] = []
+    example: list[dict[str, Any]] = []
+
+
+class DirectForecaster:
+    """Forecaster that predicts each step directly with one regressor: `modelgate.Deployment` serves it.
+
+    The regressor learns from all series. Its features are the history divided by its mean absolute value,
+    the value one season before, the step, the calendar, and the columns known in advance, so it can also
+    predict series that it was not trained with.
+
+    Prediction intervals come from a backtest: a copy of the regressor is fitted to the earlier part of the
+    rows, and its errors in the later part are collected by step. An interval of 80 % covers about 80 % of
+    future values if the series continue to behave as in the later part; with no other part is this
+    guaranteed, because the values of a series depend on each other.
+
+    Args:
+        regressor: Regressor that takes arrays, such as ``Ridge()`` or ``HistGradientBoostingRegressor()``.
+        spec: Columns, step and windows of the series.
+        levels: Levels of the prediction intervals in percent; empty for no intervals and no backtest.
+        backtest: Fraction of the forecast points, at the end, that the backtest predicts.
+
+    Attributes:
+        state: What was learned besides the regressor. Empty before `fit`.
+
+    Raises:
+        ConfigurationError: The value of an option is not valid.
+    """
+
+    allows_new_series = True
+
+    def __init__(
+        self, regressor: Any, spec: TimeSeriesSpec, *, levels: Sequence[float] = (80,), backtest: float = 0.2
+    ) -> None:
+        if not hasattr(regressor, "predict") or isinstance(regressor, type):
+            raise ConfigurationError(f"regressor must have the method predict (got {regressor!r})")
+        if not isinstance(spec, TimeSeriesSpec):
+            raise ConfigurationError(f"spec must be a TimeSeriesSpec (got {spec!r})")
+        if isinstance(levels, str) or not all(
+            isinstance(level, int | float) and 0 < level < 100 for level in levels
+        ):
+            raise ConfigurationError(f"levels must be numbers above 0 and below 100 (got {levels!r})")
+        if isinstance(backtest, bool) or not isinstance(backtest, int | float) or not 0 < backtest < 1:
+            raise ConfigurationError(f"backtest must be a number above 0 and below 1 (got {backtest!r})")
+        self.regressor = regressor
+        self.spec = spec
+        self.state = DirectState(levels=list(levels))
+        self._backtest = backtest
+
+    @classmethod
+    def restore(cls, regressor: Any, spec: TimeSeriesSpec, state: DirectState) -> Self:
+        """Return the fitted forecaster that has this regressor and this state.
+
+        Raises:
+            ConfigurationError: The state does not have residuals for each step of the spec, if it has levels.
+        """
+        if len(state.residuals) != (len(spec.steps) if state.levels else 0):
+            raise ConfigurationError("the residuals must be those of each step of the forecast window")
+        forecaster = cls(regressor, spec, levels=state.levels)
+        forecaster.state = state
+        return forecaster
+
+    @property
+    def series(self) -> frozenset[str] | None:
+        """Names of the training series, as text; None for a single series."""
+        return None if self.state.series is None else frozenset(self.state.series)
+
+    @property
+    def medians(self) -> Mapping[str, float]:
+        """Median of each column known in advance in the training rows."""
+        return self.state.medians
+
+    @property
+    def typical_size(self) -> float:
+        """Median absolute value of the target in the training rows, rounded to one digit."""
+        return self.state.typical_size
+
+    @property
+    def levels(self) -> Sequence[float]:
+        """Levels of the prediction intervals, in percent."""
+        return self.state.levels
+
+    def has_level(self, level: float) -> bool:
+        """Return whether the backtest has enough forecast points for intervals of *level* percent."""
+        counts = [len(residuals) for residuals in self.state.residuals]
+        return bool(counts) and 0 < level < 100 and _rank(min(counts), level) <= min(counts)
+
+    @property
+    def example(self) -> Sequence[Mapping[str, Any]]:
+        """Rows of a request: the end of a training series."""
+        return self.state.example
+
+    @property
+    def allows_missing(self) -> bool:
+        """Whether the regressor accepts NaN, and so a history with missing values."""
+        tags = getattr(self.regressor, "__sklearn_tags__", None)
+        return tags is not None and bool(tags().input_tags.allow_nan)
+
+    def fit(self, rows: Any) -> Self:
+        """Fit the regressor to *rows*, after a backtest if there are levels. Return the forecaster.
+
+        Args:
+            rows: History of one or more series, in any form that `modelgate.Schema.read` accepts. Histories
+                with missing rows or values are left out.
+
+        Raises:
+            ConfigurationError: The rows do not match the spec, or are too few.
+        """
+        table, request, targets = self._read_training(rows)
+        scale = scales(request.window)
+        features = feature_matrix(self.spec, request.window, request.future, scale)
+        scaled = targets / scale[request.future.history]
+        residuals = self._run_backtest(request, features, scaled) if self.levels else []
+        self.regressor.fit(features, scaled)
+        spec = self.spec
+        names = None if spec.series_id is None else sorted(set(request.window.series))
+        medians = {name: float(np.nanmedian(table[name])) for name in spec.known_in_advance}
+        self.state = DirectState(
+            series=names,
+            medians=medians,
+            typical_size=float(f"{np.nanmedian(np.abs(table[spec.target])):.1g}") or 1.0,
+            levels=list(self.levels),
+            residuals=residuals,
+            example=self._example(table),
+        )
+        return self
+
+    def forecast(self, window: Window, horizon: int, future: Future) -> npt.NDArray[np.float64]:  # noqa: ARG002
+        """Return the prediction of each row, see `Forecaster`."""
+        scale = scales(window)
+        predictions = self.regressor.predict(feature_matrix(self.spec, window, future, scale))
+        return np.asarray(predictions, dtype=np.float64).reshape(-1) * scale[future.history]
+
+    def intervals(
+        self, window: Window, future: Future, values: npt.NDArray[np.float64], level: float
+    ) -> npt.NDArray[np.float64]:
+        """Return the lower and upper end of each row's prediction interval, of shape (rows, 2).
+
+        Args:
+            window: Histories.
+            future: Rows to predict.
+            values: Predictions of these rows.
+            level: Level in percent, for which `has_level` is True.
+        """
+        widths = np.array([residuals[_rank(len(residuals), level) - 1] for residuals in self.state.residuals])
+        width = widths[future.steps - self.spec.forecast_window[0]] * scales(window)[future.history]
+        return np.stack([values - width, values + width], axis=1)
+
+    def _read_training(self, rows: Any) -> tuple[Table, ForecastRequest, npt.NDArray[np.float64]]:
+        """Return the rows as a table, as histories with rows to predict, and with the targets of these rows."""
+        try:
+            table = self.spec.schema().read(rows)
+            request = read_request(table, _Reader(self.spec), _ALL_DATES)
+        except RequestError as error:
+            raise ConfigurationError(f"rows must be complete series: {error}") from error
+        targets: npt.NDArray[np.float64] = table[self.spec.target][request.rows.row_ids]
+        incomplete: npt.NDArray[np.bool_] = np.any(np.isnan(request.window.values), axis=1)
+        usable = ~np.isnan(targets) & ~incomplete[request.future.history]
+        if not usable.any():
+            raise ConfigurationError(
+                f"rows must have a series of at least {self.spec.history_length + self.spec.forecast_window[0]}"
+                f" steps without gaps (got {len(table)} rows)"
+            )
+        future = request.future
+        part = Future(
+            future.history[usable],
+            future.steps[usable],
+            future.dates[usable],
+            {name: values[usable] for name, values in future.columns.items()},
+        )
+        return table, ForecastRequest(request.window, part, request.rows), targets[usable]
+
+    def _run_backtest(
+        self, request: ForecastRequest, features: npt.NDArray[np.float64], scaled: npt.NDArray[np.float64]
+    ) -> list[list[float]]:
+        """Return the sorted absolute errors of each step in the later part of the rows."""
+        from sklearn.base import clone
+
+        future = request.future
+        points = request.window.points[future.history]
+        distinct = np.unique(points)
+        split = distinct[min(len(distinct) - 1, int(len(distinct) * (1 - self._backtest)))]
+        earlier, later = future.dates <= split, points >= split
+        if not earlier.any():
+            self._reject_backtest(0)
+        regressor = clone(self.regressor).fit(features[earlier], scaled[earlier])
+        errors = np.abs(np.asarray(regressor.predict(features[later])).reshape(-1) - scaled[later])
+        residuals = []
+        for step in self.spec.steps:
+            of_step = np.sort(errors[future.steps[later] == step])
+            if _rank(len(of_step), max(self.levels)) > len(of_step):
+                self._reject_backtest(len(of_step))
+            indices = np.linspace(0, len(of_step) - 1, min(len(of_step), _MAX_RESIDUALS)).round().astype(int)
+            residuals.append(of_step[indices].tolist())
+        return residuals
+
+    def _reject_backtest(self, count: int) -> None:
+        raise ConfigurationError(
+            f"levels must be lower for these rows, or empty for no prediction intervals (got {max(self.levels)}:"
+            f" the backtest has {count} forecast points for a step): fit more rows, or raise backtest"
+        )
+
+    def _example(self, table: Table) -> list[dict[str, Any]]:
+        """Return rows of a request: the last ones of a series, whose latest targets are left out."""
+        spec = self.spec
+        unknown = spec.forecast_window[1] - spec.feature_derivation_window[1]
+        first_of_series = {} if spec.series_id is None else {spec.series_id: table[spec.series_id][0]}
+        rows = [row for row in table.rows() if first_of_series.items() <= row.items()]
+        rows = sorted(rows, key=lambda row: str(row[spec.date_column]))
+        rows = rows[-(spec.history_length + unknown) :]
+        example = [{name: to_json_value(value) for name, value in row.items()} for row in rows]
+        for row in example[-unknown:]:
+            row[spec.target] = None
+        return example
+
+
+class _Reader:
+    """Stand-in for a forecaster, to read training rows, of which nothing is known yet."""
+
+    allows_missing = True
+
+    def __init__(self, spec: TimeSeriesSpec) -> None:
+        self.spec = spec
+
+    def forecast(self, window: Window, horizon: int, future: Future) -> npt.NDArray[np.float64]:
+        raise NotImplementedError
+
+
+def _rank(count: int, level: float) -> int:
+    """Return the rank of the error, among *count* ascending ones, that is the half width of an interval.
+
+    This is the rank of split conformal prediction: with it, at least *level* percent of exchangeable errors
+    are inside.
+    """
+    return math.ceil((count + 1) * level / 100)

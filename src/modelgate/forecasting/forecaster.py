@@ -1,0 +1,81 @@
+"""Forecasters: models that predict the next steps of series from the history in a request."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeGuard, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from .spec import TimeSeriesSpec
+
+__all__ = ["Forecaster", "Future", "Window", "is_forecaster"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """Histories that end at their forecast points, one for each series and forecast point.
+
+    Args:
+        series: Names of the series, as text, of shape (histories,).
+        values: Target values, oldest first, of shape (histories, `TimeSeriesSpec.history_length`). NaN only
+            if the request permits missing history.
+        points: Forecast points, as datetime64[us] of shape (histories,).
+    """
+
+    series: Sequence[str]
+    values: npt.NDArray[np.float64]
+    points: npt.NDArray[np.datetime64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Future:
+    """Rows to predict, of shape (rows,) each.
+
+    Args:
+        history: Index of the history in `Window` that each row continues.
+        steps: Number of steps from the forecast point.
+        dates: Dates, as datetime64[us].
+        columns: Values of the columns known in advance, by name.
+    """
+
+    history: npt.NDArray[np.int64]
+    steps: npt.NDArray[np.int64]
+    dates: npt.NDArray[np.datetime64]
+    columns: Mapping[str, npt.NDArray[np.float64]]
+
+
+@runtime_checkable
+class Forecaster(Protocol):
+    """Model that predicts series from the history in a request.
+
+    These attributes are optional:
+
+    * ``series``: names of the training series, as text. Without it, every series is accepted.
+    * ``medians``: by column known in advance, the value that replaces missing ones. Without it, none may be
+      missing.
+    * ``allows_missing``: True if the history may contain NaN.
+    * ``allows_new_series``: True if it can predict other series than the training series.
+    * ``example``: rows of a request, with which it is tested when it is loaded.
+    * ``typical_size``: size of the generated values in examples for callers.
+
+    A forecaster with the method ``intervals(window, future, values, level)`` also returns prediction
+    intervals, of shape (rows, 2), for each level in percent in its attribute ``levels``. With the method
+    ``has_level(level)``, callers can request other levels.
+    """
+
+    spec: TimeSeriesSpec
+
+    def forecast(self, window: Window, horizon: int, future: Future) -> npt.NDArray[np.float64]:
+        """Return the prediction of each row of *future*, of shape (rows,).
+
+        Args:
+            window: Histories of the series.
+            horizon: Largest step in *future*.
+            future: Rows to predict.
+        """
+
+
+def is_forecaster(model: Any) -> TypeGuard[Forecaster]:
+    """Return whether *model* is a `Forecaster`."""
+    return isinstance(getattr(model, "spec", None), TimeSeriesSpec) and hasattr(model, "forecast")

@@ -1,0 +1,121 @@
+"""Rows of a request by series and date."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InvalidInput, InvalidValues
+from ..schema import Table
+from ..schema.report import SHOWN_ROWS
+from .calendar import Keys
+from .spec import TimeSeriesSpec
+from .timestamps import continue_dates, format_utc, parse_moment
+
+__all__ = ["SeriesRows", "describe_dates", "describe_rows", "join_some"]
+
+_DATE_RULE = "must be a date, or date and time, in ISO 8601, such as 2024-01-06 or 2024-01-06T10:00:00Z"
+
+
+class SeriesRows:
+    """Rows of a table by series and date.
+
+    Args:
+        table: Rows of the schema of *spec*.
+        spec: Columns of the series.
+
+    Attributes:
+        ids: Series, as sent, in the order in which they appear; None for a single series.
+        names: Names of these series, as text.
+        codes: Index in *names* of each row.
+        keys: Date of each row, as local time for steps of days and longer, else in UTC.
+        utc: Date of each row in UTC.
+        dates: Date of each row, as sent.
+        values: Target of each row; NaN if it is null.
+        columns: Values of the columns known in advance, by name; NaN if they are null.
+
+    Raises:
+        InvalidValues: A date cannot be read.
+        InvalidInput: There are no rows, or a series is sent both as a number and as text.
+    """
+
+    def __init__(self, table: Table, spec: TimeSeriesSpec) -> None:
+        if not len(table):
+            raise InvalidInput("Send the history of the series: the request has no rows")
+        self.spec = spec
+        self.dates: list[str] = table[spec.date_column].tolist()
+        moments = [parse_moment(text, spec.timezone) for text in self.dates]
+        if None in moments:
+            rows = [row for row, moment in enumerate(moments) if moment is None]
+            raise InvalidValues({spec.date_column: f"{_DATE_RULE} ({describe_rows(rows)})"})
+        both = np.array(moments, dtype=np.int64)
+        self.keys: Keys = both[:, 0 if spec.parsed_step.is_daily else 1]
+        self.utc: Keys = both[:, 1]
+        self.ids: list[Any] | None = None
+        self.names, self.codes = [""], np.zeros(len(table), dtype=np.int64)
+        if spec.series_id is not None:
+            codes: dict[Any, int] = {}
+            ids = table[spec.series_id].tolist()
+            self.codes = np.array([codes.setdefault(name, len(codes)) for name in ids], dtype=np.int64)
+            self.ids, self.names = list(codes), list(map(_series_name, codes))
+            if len(set(self.names)) < len(self.names):
+                raise InvalidInput("A series is sent both as a number and as text: send one of them")
+        self.values: npt.NDArray[np.float64] = table[spec.target]
+        self.columns: Mapping[str, npt.NDArray[np.float64]] = {
+            name: table[name] for name in spec.known_in_advance
+        }
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def parse(self, option: str, text: str) -> int:
+        """Return the date in an option, comparable with *keys*.
+
+        Raises:
+            InvalidInput: *text* is not a date.
+        """
+        moment = parse_moment(text, self.spec.timezone) if len(text) <= 64 else None
+        if moment is None:
+            raise InvalidInput(f"{option} {_DATE_RULE}")
+        return moment.wall if self.spec.parsed_step.is_daily else moment.utc
+
+    def format_points(self, keys: Keys, codes: npt.NDArray[np.int64]) -> list[str]:
+        """Return the dates *keys* of the series *codes* in ISO 8601, in UTC."""
+        if not np.array_equal(self.utc, self.keys):
+            samples = dict(zip(self.codes.tolist(), self.dates, strict=True))
+            pairs = zip(keys.tolist(), codes.tolist(), strict=True)
+            keys = np.array(
+                [self.continue_dates(samples[code], key)[1] for key, code in pairs], dtype=np.int64
+            )
+        return format_utc(keys, unit="s")
+
+    def continue_dates(self, text: str, key: int) -> tuple[str, int]:
+        """Return the date at *key* in the form of *text*, and in UTC."""
+        return continue_dates(text, key, self.spec.timezone, local=self.spec.parsed_step.is_daily)
+
+    def describe(self, code: int) -> str:
+        """Return the name of a series for the start of an error message."""
+        return f"Series {self.names[code]!r}" if self.ids is not None else "The series"
+
+
+def describe_dates(keys: Keys) -> str:
+    """Return dates for an error message: all of them, or the first ones and the number of the others."""
+    texts = format_utc(keys, unit="s")
+    is_short = all(text.endswith("T00:00:00Z") for text in texts)
+    return join_some([text[:10] if is_short else text[:-1] for text in texts])
+
+
+def _series_name(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def describe_rows(rows: Sequence[int]) -> str:
+    """Return the indices of *rows* for an error message: ``row 3, 4``."""
+    return f"row {join_some(list(map(str, rows)))}"
+
+
+def join_some(texts: Sequence[str]) -> str:
+    """Join the first *texts* with commas, and add the number of the others."""
+    more = len(texts) - SHOWN_ROWS
+    return ", ".join(texts[:SHOWN_ROWS]) + (f" and {more} more" if more > 0 else "")

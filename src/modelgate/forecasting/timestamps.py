@@ -1,0 +1,103 @@
+"""Dates in requests: ISO 8601 texts with and without UTC offset, and their texts in responses."""
+
+import datetime
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from ..schema.datetimes import find_zone, parse_iso
+from .calendar import Keys
+
+__all__ = ["Moment", "continue_dates", "format_utc", "parse_moment"]
+
+_EPOCH = datetime.datetime(1970, 1, 1)
+_MICROSECOND = datetime.timedelta(microseconds=1)
+
+
+class Moment(NamedTuple):
+    """Date and time, in microseconds since 1970.
+
+    Attributes:
+        wall: Local time, as it is written.
+        utc: The same moment in UTC. A text without UTC offset and without time zone counts as UTC.
+    """
+
+    wall: int
+    utc: int
+
+
+@lru_cache(maxsize=16384)
+def parse_moment(text: str, zone: str | None) -> Moment | None:
+    """Parse a date, or date and time, in ISO 8601. Return None if *text* is anything else.
+
+    Args:
+        text: Text to parse.
+        zone: Time zone of the local time, and of texts without UTC offset; None for none.
+    """
+    moment = parse_iso(text)
+    if moment is None:
+        return None
+    try:
+        if zone is not None:
+            sent = moment
+            moment = (
+                moment.astimezone(find_zone(zone)) if sent.tzinfo else sent.replace(tzinfo=find_zone(zone))
+            )
+            if moment.astimezone(datetime.UTC).astimezone(moment.tzinfo).hour != moment.hour:
+                return None  # the clocks skipped this time
+        utc = moment.astimezone(datetime.UTC) if moment.tzinfo else moment
+    except OverflowError:  # beyond the year 9999 in UTC
+        return None
+    return Moment(_to_microseconds(moment), _to_microseconds(utc))
+
+
+def _to_microseconds(moment: datetime.datetime) -> int:
+    return (moment.replace(tzinfo=None) - _EPOCH) // _MICROSECOND
+
+
+def format_utc(keys: Keys, *, unit: str) -> list[str]:
+    """Return dates in UTC as ISO 8601 texts with ``Z``.
+
+    Args:
+        keys: Microseconds since 1970, in UTC.
+        unit: ``s`` or ``us``: whether to show whole seconds or microseconds.
+    """
+    return np.char.add(np.datetime_as_string(keys.astype("datetime64[us]"), unit=unit), "Z").tolist()  # type: ignore[no-any-return,call-overload]
+
+
+@lru_cache(maxsize=16384)
+def continue_dates(text: str, key: int, zone: str | None, *, local: bool) -> tuple[str, int]:
+    """Return the date at *key* in the form of *text*, and the date in UTC, in microseconds since 1970.
+
+    Args:
+        text: Another date of the series: date only, with seconds, with a UTC offset.
+        key: Microseconds since 1970.
+        zone: Time zone, see `parse_moment`.
+        local: Whether *key* is a local time instead of UTC.
+    """
+    other = parse_moment(text, zone)
+    assert other is not None
+    time, mark, offset = _split_offset(text[10:])
+    wall = key
+    if not local:
+        wall += other.wall - other.utc if zone is None or mark else _zone_offset(key, zone)
+    moment = (_EPOCH + wall * _MICROSECOND).isoformat(timespec="microseconds")
+    result = moment[:10] + (time[:1] + moment[11 : 10 + len(time)] if time else "") + mark + offset
+    if not local:
+        return result, key
+    parsed = parse_moment(result, zone)
+    return result, parsed.utc if parsed is not None else key - (other.wall - other.utc)
+
+
+def _zone_offset(utc: int, zone: str) -> int:
+    moment = (_EPOCH + utc * _MICROSECOND).replace(tzinfo=datetime.UTC).astimezone(find_zone(zone))
+    return _to_microseconds(moment) - utc
+
+
+def _split_offset(text: str) -> tuple[str, str, str]:
+    """Split the time of an ISO 8601 text from its UTC offset."""
+    for mark in "Z+-":
+        if mark in text:
+            return text.partition(mark)
+    return text, "", ""
