@@ -167,6 +167,7 @@ def test_booleans_have_their_share_of_the_training_rows():
 
     assert [{"share": 0.3}, {"share": 0.7}] == [first["member"], second["member"]]
     assert {"share": 0.0, "unseen": True} == first["always"]
+    assert {"share": 0.05} == place("any", True, {"nulls": 0, "levels": [[True, 5], [1, 95]]})
 
 
 def test_context_of_many_rows_is_computed_in_a_worker_thread(gate):

@@ -35,11 +35,11 @@ def describe_rows(
     for name in table:
         values = [row[name] for row in rows]
         column = statistics.get(name, {})
-        is_boolean = any(isinstance(value, bool) for value in values)
+        is_boolean = "mean" in column and any(isinstance(value, bool) for value in values)
         nulls = {"share": column.get("nulls", 0) / training_rows}
         if column.get("deciles") and not is_boolean:
             places[name] = [nulls if v is None else _place_number(v, column["deciles"]) for v in values]
-        elif "levels" in column or "mean" in column:
+        elif is_boolean or "levels" in column:
             levels = _count_booleans(column, training_rows) if is_boolean else column["levels"]
             counts = {_level_key(level): count for level, count in levels}
             is_complete = len(counts) < _STORED_LEVELS

@@ -29,8 +29,8 @@ class ResultCache:
     forecasts.
 
     Predictions with explanations are not cached. The key of a prediction consists of the predictor, the
-    validated row, the requested extras and `Query.decimals`. So a prediction is never returned for another deployment, or after
-    the model has been reloaded.
+    validated row, the requested extras and `Query.decimals`. So a prediction is never returned for another
+    deployment, or after the model has been reloaded.
 
     Args:
         maxsize: Largest number of predictions to cache for each model. The least recently used one is removed
