@@ -46,7 +46,7 @@ load_pickle_option = click.option(
     "public_keys",
     metavar="FILE",
     multiple=True,
-    help="Require a signature by this Ed25519 public key (PEM or base64). If repeated, any one of the keys.",
+    help="Require a signature by this Ed25519 public key (PEM or base64); if repeated, by any of the keys.",
 )
 @click.option(
     "--schema",

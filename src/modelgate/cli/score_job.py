@@ -37,7 +37,7 @@ _MAX_UNREACHED = 5
 """Maximum number of attempts if no gate has ever responded: the address is probably wrong."""
 
 _REPORTED_WAIT = 3.0
-"""Shortest wait in seconds that is reported. If several chunks wait at once, one message reports it."""
+"""Shortest wait in seconds that is reported. Until its end, no other wait is reported."""
 
 
 class Job:
@@ -105,7 +105,6 @@ class Job:
         )
 
     def _on_wait(self, seconds: float, error: ModelgateError) -> None:
-
         self._waits += 1
         self._is_reached = self._is_reached or not isinstance(error, ConnectionFailed | UnexpectedResponse)
         if not self._is_reached and self._waits >= _MAX_UNREACHED:
@@ -121,9 +120,8 @@ class Job:
     async def _score(
         self, source: Input, session: Session, output: Output, report_progress: ReportProgress
     ) -> None:
-
         chunks = source.chunks(self._chunk, self._done)
-        # Send the first chunk alone, so that an error in all chunks is reported once.
+        # Send the first chunk alone, so that an error that affects all chunks is reported once.
         in_flight, max_in_flight = deque[Any](), 1
         chunk = next(chunks, None)
         if chunk is None and not self._done.rows:

@@ -57,10 +57,10 @@ def credentials_from_headers(headers: Headers, schemes: Collection[str] = ("bear
 
 
 def select_key(*credentials: str) -> str:
-    """Return the API key among different *credentials*, of which the others are for a platform or a proxy.
+    """Return the only API key among several *credentials*. The others are for a platform or a proxy.
 
-    Credentials with the checksum of a generated key are keys. Otherwise, the ones that are not a JSON Web Token
-    are, because keys in a mapping can have any form.
+    The key is the one that ends in the checksum of a generated key. If there is none, it is the one that is
+    not a JSON Web Token, because a key in a mapping can have any form.
 
     Raises:
         ConflictingCredentials: Not exactly one of *credentials* is a key.

@@ -1,4 +1,4 @@
-"""Keys of the operator's own form, in contrast to generated keys: their checks and digests."""
+"""Validation and digests of keys that the operator chose, in contrast to generated keys."""
 
 import re
 
