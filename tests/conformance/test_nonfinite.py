@@ -229,9 +229,7 @@ def test_null_is_nan_or_none_without_a_server(model):
     prediction = gate.score("m", rows_of(SENT))
 
     np.testing.assert_array_equal([10.0, np.nan, np.nan, np.nan, 14.0], prediction.values.astype(float))
-    assert [
-        "The model returned no finite number for row 1, 2, 3"
-    ] == prediction.warnings
+    assert ["The model returned no finite number for row 1, 2, 3"] == prediction.warnings
 
 
 def test_null_is_told_to_the_caller_of_its_row_alone():
