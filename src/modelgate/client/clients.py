@@ -8,6 +8,7 @@ from ..errors import ConfigurationError
 from ..explanations import Explain
 from ..flow import adrive, drive
 from ..forecasting import ForecastOptions
+from ..scoring.layers.intervals import to_levels
 from .forecasts import Forecasts, request_forecasts
 from .predictions import Predictions
 from .retry import Retry
@@ -50,7 +51,7 @@ def _options(
     """Return the options of the query string. Options that are None or empty are not sent."""
     options = {
         "passthrough": passthrough,
-        "intervals": intervals,
+        "intervals": to_levels(intervals),
         "adjusted": "true" if adjusted else None,
         "context": "true" if context else None,
     }

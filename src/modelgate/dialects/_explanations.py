@@ -30,7 +30,8 @@ def contribution_columns(
 ) -> Iterator[tuple[str, list[Any]]]:
     """Yield the CSV columns of explanations, if *query* requests explanations.
 
-    There are columns for as many contributions as a row can have. Rows with fewer get empty cells.
+    There are columns for as many contributions as a row can have. Rows with fewer get empty cells. If there are
+    several outputs, column names begin with the name of the output and ``_``.
 
     Args:
         prediction: Prediction with explanations.
@@ -40,12 +41,12 @@ def contribution_columns(
     """
     if query.explain is None or query.table is None:
         return
-    number, count = 0, min(query.explain.count, len(list(query.table)))
+    count = min(query.explain.count, len(list(query.table)))
     for output in prediction.outputs:
+        prefix = f"{output.name}_" if len(prediction.outputs) > 1 else ""
         rows = [explanation.contributions or () for explanation in output.explanations or ()]
         for index in range(count):
-            number += 1
             contributions = [row[index] if index < len(row) else None for row in rows]
             for name, field in zip(names, _FIELDS, strict=True):
                 values = [None if item is None else getattr(item, field) for item in contributions]
-                yield name.format(number), values
+                yield prefix + name.format(index + 1), values

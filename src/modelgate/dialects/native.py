@@ -309,13 +309,16 @@ def _parse_options(request: Request) -> dict[str, Any]:
     options = {_OPTIONS[name][0]: _OPTIONS[name][1](values[name]) for name in _OPTIONS if name in values}
     options["forecast"] = forecast
     explain = {name: values[name][-1] for name in EXPLAIN_OPTIONS if name in values}
-    kind = best_media_type(request.headers.get("accept"), tuple(ENCODERS))
+    extras = [name for name, (field, _) in _OPTIONS.items() if options.get(field)]
     if explain:
         options["explain"] = parse_explain(explain)
+        extras.append("explanations")
+    kind = best_media_type(request.headers.get("accept"), tuple(ENCODERS))
+    for extra in extras:
+        if extra == "context" and kind in (NPY, "text/csv"):
+            raise InvalidInput(f"{kind} cannot have context: accept JSON")
         if kind == NPY:
-            raise InvalidInput(f"{NPY} cannot have explanations: accept JSON or CSV")
-    if options.get("layer") is not None and kind in (NPY, "text/csv"):
-        raise InvalidInput(f"{kind} cannot have context: accept JSON")
+            raise InvalidInput(f"{NPY} cannot have {extra}: accept JSON or CSV")
     return options
 
 

@@ -10,6 +10,7 @@ Source: S. M. Lundberg and S.-I. Lee, "A Unified Approach to Interpreting Model 
 Mitchell et al., "Sampling Permutations for Shapley Value Estimation" (2022).
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -103,7 +104,8 @@ class PermutationMethod:
             values = [*cells, *other_cells]
             indices = np.where(mask[None, :, None], rows, others).ravel().tolist()
             texts.append([values[index] for index in indices])
-        return Table(self._columns, numbers.reshape(-1, numbers.shape[-1]), texts)
+        count = math.prod(numbers.shape[:3])
+        return Table(self._columns, numbers.reshape(count, numbers.shape[3]), texts)
 
 
 def _sample_coalitions(names: Sequence[str], pairs: int) -> _Coalitions:

@@ -41,6 +41,7 @@ from ..openapi import OpenAPI
 from ..schema import Schema
 from ..scoring import Query
 from ..scoring.layers.context import add_context
+from ..scoring.layers.intervals import to_levels
 from ..spelling import suggest_options
 from .dispatcher import RequestDispatcher, score_and_encode
 from .options import (
@@ -288,9 +289,9 @@ class Gate:
         """
         if self._poll is not None:
             drive(self._poll.begin())
-        query = Query(rows, deployment=name, adjusted=True, intervals=intervals, forecast=forecast)
+        query = Query(rows, deployment=name, adjusted=True, forecast=forecast)
         query.load_timeout = math.inf if timeout is None else timeout
-        query.explain = Explain.from_option(explain)
+        query.explain, query.intervals = Explain.from_option(explain), to_levels(intervals)
         query.layer = add_context if context else None
         return self._catalog.score_blocking(name, query)
 

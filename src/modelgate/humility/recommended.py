@@ -15,10 +15,10 @@ from .rules import HumilityRule, LowObservationRegion, OutlyingInput, UncertainP
 
 __all__ = ["recommended_rules"]
 
-_WIDEST = 0.1
-"""Largest distance of an uncertain probability from the threshold."""
-_MOST_OF_SEVERAL = 0.5
-"""Largest probability of the predicted class that is uncertain, with more than two classes."""
+_MAX_DISTANCE = 0.1
+"""Largest distance between the threshold and a probability that is uncertain."""
+_MAX_PROBABILITY = 0.5
+"""Largest probability of the predicted class, one of more than two, that is uncertain."""
 
 
 def recommended_rules(package: ModelPackage, uncertain: float, min_rows: int) -> list[HumilityRule]:
@@ -56,10 +56,10 @@ def _prediction_rules(package: ModelPackage, schema: Schema, uncertain: float) -
         )
         threshold = 0.5 if threshold is None else threshold
         column = 1 if positive is None else labels.index(positive)
-        width = _bound(np.abs(probabilities[:, column] - threshold), uncertain, _WIDEST)
+        width = _bound(np.abs(probabilities[:, column] - threshold), uncertain, _MAX_DISTANCE)
         yield UncertainPrediction(max(threshold - width, 0.0), min(threshold + width, 1.0))
     else:
-        yield UncertainPrediction(0.0, _bound(probabilities.max(axis=1), uncertain, _MOST_OF_SEVERAL))
+        yield UncertainPrediction(0.0, _bound(probabilities.max(axis=1), uncertain, _MAX_PROBABILITY))
 
 
 def _target_range(target: Mapping[str, Any]) -> tuple[float, float] | None:

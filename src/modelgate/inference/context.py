@@ -33,15 +33,19 @@ def describe_rows(
         training_rows: Number of training rows.
     """
     comparisons: dict[str, list[dict[str, Any] | None]] = {}
-    for name, values in zip(table, zip(*(row.values() for row in table.rows()), strict=True), strict=True):
+    rows = table.rows()
+    for name in table:
+        values = [row[name] for row in rows]
         column = statistics.get(name, {})
+        is_boolean = "mean" in column and any(isinstance(value, bool) for value in values)
         nulls = {"share": column.get("nulls", 0) / training_rows}
-        if column.get("deciles"):
+        if column.get("deciles") and not is_boolean:
             comparisons[name] = [
                 nulls if v is None else _compare_number(v, column["deciles"]) for v in values
             ]
-        elif "levels" in column:
-            counts = {_level_key(level): count for level, count in column["levels"]}
+        elif is_boolean or "levels" in column:
+            levels = _count_booleans(column, training_rows) if is_boolean else column["levels"]
+            counts = {_level_key(level): count for level, count in levels}
             is_complete = len(counts) < _STORED_LEVELS
             comparisons[name] = [
                 nulls if v is None else _compare_level(v, counts, training_rows, is_complete=is_complete)
@@ -49,7 +53,7 @@ def describe_rows(
             ]
     return [
         {name: result for name, column in comparisons.items() if (result := column[row]) is not None}
-        for row in range(len(table))
+        for row in range(len(rows))
     ]
 
 
@@ -65,6 +69,13 @@ def _compare_number(value: float, deciles: Sequence[float]) -> dict[str, Any]:
         return {"percentile": (left + right - 1) * 5.0}
     below, above = deciles[left - 1], deciles[left]
     return {"percentile": round((left - 1 + (value - below) / (above - below)) * 10, 2)}
+
+
+def _count_booleans(column: Mapping[str, Any], training_rows: int) -> list[tuple[bool, int]]:
+    """Return the training rows with each boolean. Their statistics are those of the numbers 0 and 1."""
+    known = training_rows - column["nulls"]
+    true = round(column["mean"] * known)
+    return [(level, count) for level, count in ((True, true), (False, known - true)) if count]
 
 
 def _compare_level(

@@ -113,7 +113,7 @@ class Exposure:
                     else (values, values / exposure)
                 )
             overflows = np.isfinite(values) & ~(np.isfinite(counts) & np.isfinite(rates))
-            self._reject(overflows, exposure, "must leave the prediction a finite number", schema)
+            self._reject(overflows, exposure, "must give a finite prediction", schema)
             if self.model_predicts == "rate":
                 output.values = counts
                 if output.intervals is not None:

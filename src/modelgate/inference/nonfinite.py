@@ -40,7 +40,7 @@ class NullNonFinite:
             self._rule.apply(prediction)
         rows = {row for output in prediction.outputs for row in _replace(output)}
         if rows:
-            warning = f"The prediction of {_describe_rows(sorted(rows))} is null: the model returned no finite number"
+            warning = f"The model returned no finite number for {_describe_rows(sorted(rows))}"
             prediction.warnings = [*prediction.warnings, warning]
         return prediction
 

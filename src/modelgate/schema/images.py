@@ -90,7 +90,7 @@ class ImageSpec:
         if not isinstance(self.invert, bool):
             self._reject("invert", "True or False")
         if not _is_within(self.max_pixels, 1, 2**31):
-            self._reject("max_pixels", "a whole number above 0")
+            self._reject("max_pixels", "a whole number from 1 to 2147483648")
         _import_pillow()
 
     def _reject(self, option: str, accepted: str) -> None:

@@ -1,10 +1,13 @@
 """Scoring layer that reports where the values of each row lie in the training data."""
 
+from functools import partial
+
 from ...errors import InvalidInput
-from ...flow import Flow, Handler
+from ...flow import Flow, Handler, run
 from ...inference import Prediction
 from ...inference.context import describe_rows
 from ..query import Query
+from .validate import is_large
 
 __all__ = ["add_context"]
 
@@ -21,7 +24,8 @@ def add_context(query: Query, call_next: Handler[Query, Prediction]) -> Flow[Pre
     training = None if predictor.forecaster is not None else predictor.training
     if training is None or not training.statistics or not predictor.schema.options.show_schema:
         raise InvalidInput("This deployment has no statistics of its training data: leave out context")
-    context = describe_rows(table, training.statistics, training.rows)
+    describe = partial(describe_rows, table, training.statistics, training.rows)
+    context = (yield from run(describe)) if is_large(query.rows) else describe()
     prediction = yield from call_next(query)
     prediction.context = context
     return prediction

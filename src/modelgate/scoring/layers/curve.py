@@ -78,7 +78,8 @@ def _cross_background(predictor: Predictor, table: Table, values: Table) -> Tabl
     """Return the packaged rows for each row of *values*. They must have the columns of *table*."""
     background = None if predictor.training is None else predictor.training.background
     if background is None or list(background) != list(table):
-        raise InvalidInput("This deployment has no packaged rows to average: leave out average")
+        exposed = " with an exposure" if predictor.exposure_column is not None else ""
+        raise InvalidInput(f"This deployment has no packaged rows{exposed} to average: leave out average")
     return background.cross(values)
 
 
