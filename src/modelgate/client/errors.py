@@ -112,11 +112,16 @@ def error_from_response(
             neither of them.
     """
     if 300 <= status < 400:
-        return UnexpectedResponse(status, _describe_redirect(status, url, headers.get("location", "")))
+        return UnexpectedResponse(status, _describe_redirect(status, url, headers.get("location")))
     problem = _decode_object(content)
     message = problem.get("detail") or problem.get("message") or problem.get("error")
-    kind = _KINDS.get(str(problem.get("code"))) or _BY_STATUS.get(status)
-    if kind is None and status >= 400 and isinstance(message, str) and "x-request-id" in headers:
+    kind = _KINDS.get(str(problem.get("code")))
+    if kind is None or (status in RETRIED and kind.status != status):
+        # Not from a gate, whose errors have the status of their class. A proxy's error is temporary, whatever
+        # its body.
+        kind = _BY_STATUS.get(status)
+    is_known = isinstance(message, str) and "x-request-id" in headers and status not in RETRIED
+    if kind is None and status >= 400 and is_known:
         kind = tree.NotFound if status == 404 else RequestError if status < 500 else ServingError
     if kind is None:
         return UnexpectedResponse(
@@ -189,8 +194,10 @@ def _describe_unexpected(status: int, headers: Mapping[str, str], url: str, *, h
     return f"{shown}. The URL must be the mount point plus the name of a deployment, such as https://host/ml/churn"
 
 
-def _describe_redirect(status: int, url: str, location: str) -> str:
-    source, target = urlsplit(url), urlsplit(location)
+def _describe_redirect(status: int, url: str, location: str | None) -> str:
+    source, target = urlsplit(url), urlsplit(location or "")
+    if location is None:
+        return f"{source.netloc} returned {status}, a redirect without a target: see the log of the server"
     if target.netloc in ("", source.netloc) and target.scheme in ("", source.scheme):
         shown = f"the path {target.path}"
     else:

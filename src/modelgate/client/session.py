@@ -201,7 +201,7 @@ class Session:
         self, url: str, body: bytes, headers: dict[str, str], accept: str, timeout: float
     ) -> Flow[HTTPResponse]:
         response: HTTPResponse = yield from self._send(url, body, headers, timeout)
-        content_type = response.headers.get("content-type", "").partition(";")[0]
+        content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if response.status == 200 and content_type == accept:
             self._has_worked = True
             return response
