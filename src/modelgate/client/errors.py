@@ -188,7 +188,7 @@ def _describe_unexpected(status: int, headers: Mapping[str, str], url: str, *, h
     content_type = (headers.get("content-type") or "no content type").partition(";")[0]
     shown = f"{url} returned {status} with {content_type}, which is not a response of a gate"
     if status in RETRIED:
-        return f"{shown}: a proxy did not reach the server, or not in time"
+        return f"{shown}: a proxy did not get a response from the server in time"
     if has_worked or status >= 500:
         return f"{shown}: see the log of the server, or of the proxy in front of it"
     return f"{shown}. The URL must be the mount point plus the name of a deployment, such as https://host/ml/churn"

@@ -89,7 +89,7 @@ class Session:
         self._endpoint = predict_url(url)
         if key_header not in KEY_HEADERS:
             raise ConfigurationError(
-                f"key_header must be one of {', '.join(KEY_HEADERS)} (got {key_header!r})"
+                f'key_header must be "authorization" or "x-api-key" (got {key_header!r})'
             )
         self._key_headers: dict[str, str] = {}
         if key is not None:

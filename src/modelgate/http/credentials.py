@@ -58,13 +58,13 @@ def credentials_from_headers(headers: Headers, schemes: Collection[str] = ("bear
 
 
 def select_key(*credentials: str) -> str:
-    """Return the API key among different *credentials*, of which the others are for a platform or a proxy.
+    """Return the only API key in *credentials*. The others are for a platform or a proxy in front of the gate.
 
-    Credentials with the checksum of a generated key are keys. Otherwise, the ones that are not a JSON Web Token
-    are, because keys in a mapping can have any form.
+    Credentials with the checksum of a generated key are keys. If there are none, all that are not JSON Web Tokens
+    count as keys, because configured keys can have any form.
 
     Raises:
-        ConflictingCredentials: Not exactly one of *credentials* is a key.
+        ConflictingCredentials: *credentials* contain several different keys, or only JSON Web Tokens.
     """
     keys = [key for key in credentials if has_valid_checksum(key)]
     keys = keys or [key for key in credentials if not is_json_web_token(key)]

@@ -276,7 +276,7 @@ class KeyAdmin:
 
     def _insert(self, connection: sa.Connection, record: KeyRecord, own_key: str | None = None) -> NewKey:
         key = generate(self._prefix) if own_key is None else own_key
-        # Which part of a key of another form is secret is not known, so none is shown.
+        # Show no part of a key of another form, because it is not known which part is secret.
         record = replace(record, prefix=display_prefix(key) if has_valid_checksum(key) else _NO_PREFIX)
         row = {column.name: getattr(record, column.name) for column in _RECORD_COLUMNS}
         row.update(digest=digest_own_key(key, "key", self._pepper), scopes=" ".join(record.scopes))

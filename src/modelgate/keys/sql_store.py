@@ -33,7 +33,7 @@ logger = logging.getLogger("modelgate")
 T = TypeVar("T")
 
 _WITHOUT_CHECKSUM = b""
-"""Stands for the digest of any key without a checksum, in look-ups and in the cache."""
+"""Used in place of a digest, to look up and cache whether the store has any key without a checksum."""
 _USE_INTERVAL = 60.0
 """Minimum time between two writes of a key's last use, in seconds."""
 _THREADS = 4

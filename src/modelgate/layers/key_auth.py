@@ -75,9 +75,10 @@ class KeyAuth:
         skip_forwarded: Distinguish callers behind one proxy by the last address in ``X-Forwarded-For`` or
             ``Forwarded``. Set this option if the headers may come from a proxy that is not trusted, see
             `AuthFailureLimit`.
-        key_header: Header field that has the key, ``"x-api-key"`` or ``"authorization"``, for example because a
-            platform uses the other one. All other places are ignored. None for the places that the wire
-            format defines.
+        key_header: Only header field in which a key is accepted, ``"x-api-key"`` or ``"authorization"``, for
+            example because a platform uses the other one. In ``Authorization``, the scheme is ``Bearer``,
+            ``Token``, or ``Basic`` with the key as the password. None for the places that the wire format
+            defines.
 
     Attributes:
         keys: Key store.
