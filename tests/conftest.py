@@ -16,10 +16,12 @@ from modelgate.models import cache
 from support.postgresql import Postgres, find_programs
 from support.redis_server import run_redis
 from support.signing import write_key_pair
-from support.versions import CLICK
+from support.versions import CLICK, SKLEARN
 from support.waiting import SOON
 
 TESTS = Path(__file__).parent
+
+collect_ignore = ["unit/test_model_thresholds.py"] if SKLEARN < (1, 5) else []
 
 if CLICK < (8, 2):
 

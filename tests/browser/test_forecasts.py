@@ -11,14 +11,17 @@ from support.series import Drift, drift_rows
 
 @pytest.fixture
 def gate():
-    forecaster = Drift()
-    forecaster.example = drift_rows(history=8)
-    return Gate([Deployment("sales", forecaster)], keys="open")
+    return Gate([Deployment("sales", Drift())], keys="open")
+
+
+def fill_history(page, rows):
+    page.get_by_label("History").fill(json.dumps(rows))
 
 
 def test_console_plots_history_and_forecast(page, gate):
     with serve_wsgi(gate.wsgi) as address:
         page.goto(console_url(address, "sales"))
+        fill_history(page, drift_rows(history=8))
         page.get_by_role("button", name="Forecast", exact=True).click()
         page.locator("figure").first.wait_for()
 
@@ -33,6 +36,7 @@ def test_console_plots_history_and_forecast(page, gate):
 def test_forecast_point_can_be_moved(page, gate):
     with serve_wsgi(gate.wsgi) as address:
         page.goto(console_url(address, "sales"))
+        fill_history(page, drift_rows(history=8))
         page.get_by_label("Forecast point").select_option("2018-01-05")
         page.locator("figure").first.wait_for()
 
@@ -45,8 +49,16 @@ def test_incomplete_history_is_explained(page, gate):
     rows = drift_rows(history=8)
     with serve_wsgi(gate.wsgi) as address:
         page.goto(console_url(address, "sales"))
-        page.get_by_label("History").fill(json.dumps(rows[:6] + rows[7:]))
+        fill_history(page, rows[:6] + rows[7:])
         page.get_by_role("button", name="Forecast", exact=True).click()
         page.locator("#plots .problem").wait_for()
 
         assert "there is no row for 2018-01-07" in page.locator("#plots").inner_text()
+
+
+def test_generated_history_can_be_predicted(page, gate):
+    with serve_wsgi(gate.wsgi) as address:
+        page.goto(console_url(address, "sales"))
+        page.get_by_role("button", name="Forecast", exact=True).click()
+
+        assert page.get_by_role("img").get_attribute("aria-label").startswith("1: 3 steps from 2024-01-02")

@@ -423,6 +423,8 @@ def test_keyboard_reaches_everything(page):
         page.keyboard.press("Enter")
         page.locator(".value").wait_for()
         page.keyboard.press("Tab")
+        assert "curve-column" == page.evaluate("document.activeElement.id")
+        page.keyboard.press("Tab")
         page.keyboard.press("ArrowRight")
 
         assert "8" == page.locator(".value").inner_text()

@@ -37,9 +37,9 @@ def test_start_page_shows_commands(tmp_path: Path) -> None:
     with run_server("page", ["examples/starlette_app/app.py"], tmp_path) as server:
         page = server.get("/").body.decode()
 
-    assert page.count("-H &quot;Authorization: Bearer $MODELGATE_DEMO_KEY&quot;") == 4
-    assert page.count(f"curl http://127.0.0.1:{server.port}/ml/deployments/") == 4
-    assert page.count('/console">Try it in the browser</a>') == 4
+    assert page.count("-H &quot;Authorization: Bearer $MODELGATE_DEMO_KEY&quot;") == 5
+    assert page.count(f"curl http://127.0.0.1:{server.port}/ml/deployments/") == 5
+    assert page.count('/console">Try it in the browser</a>') == 5
 
 
 def read_printed_command(server: Server) -> list[str]:

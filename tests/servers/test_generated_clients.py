@@ -115,10 +115,14 @@ def import_package(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, P
 
 
 def to_json(value: Any) -> Any:
-    """Return an object of a generated class as plain JSON."""
+    """Return an object of a generated class as plain JSON, without members that the response may not have had."""
+    if hasattr(value, "to_dict"):
+        value = value.to_dict()
     if isinstance(value, list):
         return [to_json(item) for item in value]
-    return comparable(to_json(value.to_dict()) if hasattr(value, "to_dict") else value)
+    if isinstance(value, dict):
+        return comparable({name: to_json(item) for name, item in value.items() if item is not None})
+    return value
 
 
 def find_name(names: Iterable[str], wanted: str) -> str:

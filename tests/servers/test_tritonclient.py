@@ -147,7 +147,7 @@ def test_health_and_metadata(client: Any) -> None:
             WINE,
             BEARER,
             "404",
-            "The model of this deployment could not be found: choose from bottles, diabetes, serving-temperature, wine",
+            "The model of this deployment could not be found: choose from bottles, diabetes, digits, serving-temperature, wine",
         ),
         (
             "wine",

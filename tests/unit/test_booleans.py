@@ -165,7 +165,7 @@ def test_column_of_a_deployment_can_be_overridden():
     wrong = Client(gate.wsgi).post("/api/predict", json={"deployment": "m", "input_data": {"a": 1, "on": 1}})
 
     assert ["number", "boolean"] == [column["type"] for column in described["input"]]
-    assert {"on": "must be true or false"} == wrong.json()["errors"]
+    assert {"on": "must be true or false, instead of 1 or 0"} == wrong.json()["errors"]
     np.testing.assert_allclose(
         model.predict_proba(FRAME), gate.score("m", FRAME).outputs[0].probabilities, rtol=1e-12
     )

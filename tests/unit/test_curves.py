@@ -16,6 +16,7 @@ from modelgate.inference.curve import default_grid
 from modelgate.layers import KeyAuth
 from modelgate.testing import Client
 from support.openapi import OpenAPIDocument
+from support.series import SPEC, Drift, drift_rows
 from support.waiting import wait_until
 
 RANDOM = np.random.default_rng(0)
@@ -162,6 +163,19 @@ def test_curve_has_50_points_by_default(client):
     assert pytest.approx(np.linspace(*deciles, 50)) == grid
 
 
+def test_null_members_of_a_request_for_a_curve_count_as_left_out(client):
+    nulls = dict.fromkeys(["points", "grid", "average"])
+    bodies = [{"column": "age", "row": ROW}, {"column": "age", "row": ROW, **nulls}]
+    bodies += [{"column": "age", "average": True}, {"column": "age", "average": True, "row": None}]
+    answers = [client.post("/deployments/weight/curves", json=body).json() for body in bodies]
+    for answer in answers:
+        del answer["request_id"]
+
+    assert (answers[0], answers[2]) == (answers[1], answers[3])
+    assert "curve" in answers[0]
+    assert "average" in answers[2]
+
+
 @pytest.mark.parametrize(
     ("name", "body", "message"),
     [
@@ -173,7 +187,7 @@ def test_curve_has_50_points_by_default(client):
         ("weight", {"column": "?" * 500, "row": ROW}, "column must be a column of the model"),
         ("weight", {"column": "age"}, "row must be an object of feature names and values"),
         ("weight", {"column": "age", "row": [1]}, "row must be an object of feature names and values"),
-        ("weight", {"column": "age", "row": None, "average": True}, "row must be an object"),
+        ("weight", {"column": "age", "row": 1, "average": True}, "row must be an object"),
         ("weight", {"column": "age", "row": ROW, "points": 201}, "must have 1 to 200 points (got 201)"),
         ("weight", {"column": "age", "row": ROW, "points": 0}, "must have 1 to 200 points (got 0)"),
         ("weight", {"column": "age", "row": ROW, "grid": [0] * 201}, "must have 1 to 200 points (got 201)"),
@@ -193,6 +207,13 @@ def test_curve_rejects_invalid_requests(client, name, body, message):
     assert message in response.json()["detail"]
 
 
+def test_null_members_count_as_left_out(client):
+    body = {"column": "plan", "average": True}
+    nulls = dict.fromkeys(["row", "grid", "points"])
+
+    assert curve(client, "weight", **body)["average"] == curve(client, "weight", **body, **nulls)["average"]
+
+
 def test_curve_has_no_options_in_the_query_string(client):
     response = client.post("/deployments/weight/curves?intervals=90", json={"column": "age", "row": ROW})
 
@@ -200,7 +221,7 @@ def test_curve_has_no_options_in_the_query_string(client):
 
 
 def test_average_needs_numbers_or_probabilities():
-    package = ModelPackage.from_estimator(fit(LinearSVC(), LABELS), X)
+    package = ModelPackage.from_estimator(fit(LinearSVC(max_iter=10_000), LABELS), X)
     client = Client(Gate([Deployment("churn", package)], keys="open").wsgi)
     response = client.post("/deployments/churn/curves", json={"column": "age", "average": True})
 
@@ -296,3 +317,16 @@ def test_curve_is_rounded_as_predictions_are():
     points = curve(Client(gate.wsgi), "weight", column="age", row=ROW, grid=[0.1, 0.2])["curve"]["prediction"]
 
     assert [round(point, 1) for point in points] == points
+
+
+def test_forecaster_has_neither_curves_nor_context():
+    gate = Gate([Deployment("sales", Drift(SPEC))], keys="open")
+    client, row = Client(gate.wsgi), drift_rows()[0]
+    curve_response = client.post(
+        "/deployments/sales/curves", json={"column": "date", "row": row, "grid": ["x"]}
+    )
+    context = client.post("/deployments/sales/predict?context=true", json=drift_rows())
+
+    assert "which have no response curves" in curve_response.json()["detail"]
+    assert "leave out context" in context.json()["detail"]
+    assert "/deployments/sales/curves" not in gate.openapi("sales")["paths"]

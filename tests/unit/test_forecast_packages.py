@@ -113,6 +113,18 @@ def test_openapi_document_has_forecasts_that_work(path):
         }
 
 
+def test_documents_have_no_rows_of_the_training(path, forecaster):
+    """Callers may not see them."""
+    client = serve(path)
+    client.post(NATIVE, json=list(forecaster.example))
+    trained = {row["sales"] for row in ROWS}
+    example = client.get("/deployments/sales").json()["example"]
+    document = client.get("/deployments/sales/openapi.json").body.decode()
+
+    assert not trained & {row["sales"] for row in example}
+    assert not any(str(value) in document for value in list(trained)[:200])
+
+
 def test_openapi_document_of_a_model_that_is_not_loaded(path):
     document = serve(path).get("/deployments/sales/openapi.json").json()
 

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
@@ -24,6 +23,7 @@ from modelgate.humility import (
     ThrowError,
     UncertainPrediction,
 )
+from support.versions import SKLEARN
 
 EDITED = """
 [[rule]]
@@ -183,14 +183,21 @@ def test_recommended_rules_find_the_share_of_uncertain_rows():
     assert 4 == np.sum((old >= rule.lower) & (old <= rule.upper))
 
 
+OWN_THRESHOLDS = []
+if SKLEARN >= (1, 5):
+    from sklearn.model_selection import FixedThresholdClassifier
+
+    fixed = FixedThresholdClassifier(DecisionTreeClassifier(), threshold=0.3)
+    OWN_THRESHOLDS.append(pytest.param(fixed, {}, (0.2, 0.4), id="own threshold"))
+
+
 @pytest.mark.parametrize(
     ("model", "options", "expected"),
     [
-        (DecisionTreeClassifier(), {}, (0.4, 0.6)),
-        (DecisionTreeClassifier(), {"threshold": 0.95}, (0.95, 0.95)),
-        (FixedThresholdClassifier(DecisionTreeClassifier(), threshold=0.3), {}, (0.2, 0.4)),
+        pytest.param(DecisionTreeClassifier(), {}, (0.4, 0.6), id="tree"),
+        pytest.param(DecisionTreeClassifier(), {"threshold": 0.95}, (0.95, 0.95), id="as likely as all"),
+        *OWN_THRESHOLDS,
     ],
-    ids=["tree", "as likely as all", "own threshold"],
 )
 def test_recommended_rules_are_next_to_the_threshold(model, options, expected):
     """No wider than 0.1, as a tree is certain of all rows that it has learned, and never as wide as to include

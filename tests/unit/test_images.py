@@ -64,7 +64,7 @@ def make_photo(levels):
 def digits():
     """A classifier of handwritten digits, with the pictures and the photos of some of them."""
     X, y = load_digits(return_X_y=True)
-    model = LogisticRegression(max_iter=50, tol=0.1).fit(X, y)
+    model = LogisticRegression(max_iter=1000, tol=0.1).fit(X, y)
     return model, X[:5], [make_photo(row.reshape(8, 8)) for row in X[:5]]
 
 

@@ -27,6 +27,7 @@ _SCRIPTS = [
         "code",
         "form",
         "result",
+        "curve",
         "scoring",
         "batch",
         "series",

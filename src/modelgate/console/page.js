@@ -77,6 +77,7 @@ function begin(deployment) {
   $("schema").querySelector("pre").textContent = schema;
   // The form is not cleared when only the key changes.
   if (!isSame) show("fields", ...input.map(field));
+  offerCurves(deployment);
   show("dialect", ...deployment.requests.map(({ dialect }, index) => make("option", { value: index }, dialect)));
   choose(deployment.requests[0]);
   if (deployment.time_series) beginSeries(deployment);
@@ -198,6 +199,7 @@ function listen() {
   on("typical", "click", () => (fillIn(state.deployment.input, example), showCode()));
   on("clear", "click", () => (fillIn(state.deployment.input, () => null), showCode()));
   on("dialect", "change", ({ target }) => choose(state.deployment.requests[target.value]));
+  on("curve-column", "change", drawCurve);
   on("forecast", "submit", forecast);
   on("history", "input", showPoints);
   on("point", "change", () => forecast());

@@ -26,7 +26,7 @@ DATAROBOT_HUMILITY: JSONSchema = {
             object_schema(
                 ["ruleId", "triggered", "ruleName"],
                 ruleId={"type": "string"},
-                triggered={"const": True},
+                triggered={"type": "boolean"},
                 ruleName={"type": "string"},
             )
         ),

@@ -18,7 +18,7 @@ CONTEXT_SCHEMA: JSONSchema = {
         percentile={"type": "number", "minimum": 0, "maximum": 100},
         outside={"enum": ["below", "above"], "description": "The number is outside of the training range"},
         share={"type": "number", "minimum": 0, "maximum": 1},
-        unseen={"const": True, "description": "No training row has the value"},
+        unseen={"type": "boolean", "description": "No training row has the value"},
     ),
     "examples": [{"age": {"percentile": 87.5}, "plan": {"share": 0.0, "unseen": True}}],
 }

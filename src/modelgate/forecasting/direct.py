@@ -30,14 +30,16 @@ class DirectState(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         series: Names of the training series, as text; None for a single series.
         medians: Median of each column known in advance.
+        typical_size: Median absolute value of the target, rounded to one digit.
         levels: Levels of the prediction intervals, in percent.
         residuals: Absolute errors of the backtest for each step of the forecast window, ascending, as
             multiples of the series' scale.
-        example: Rows of a request.
+        example: Rows of a request, from the training.
     """
 
     series: list[str] | None = None
     medians: dict[str, float] = {}
+    typical_size: float = 1.0
     levels: list[float] = []
     residuals: list[list[float]] = []
     example: list[dict[str, Any]] = []
@@ -112,6 +114,11 @@ class DirectForecaster:
         return self.state.medians
 
     @property
+    def typical_size(self) -> float:
+        """Median absolute value of the target in the training rows, rounded to one digit."""
+        return self.state.typical_size
+
+    @property
     def levels(self) -> Sequence[float]:
         """Levels of the prediction intervals, in percent."""
         return self.state.levels
@@ -151,8 +158,14 @@ class DirectForecaster:
         spec = self.spec
         names = None if spec.series_id is None else sorted(set(request.window.series))
         medians = {name: float(np.nanmedian(table[name])) for name in spec.known_in_advance}
-        self.state = DirectState(series=names, medians=medians, levels=list(self.levels), residuals=residuals)
-        self.state = msgspec.structs.replace(self.state, example=self._example(table))
+        self.state = DirectState(
+            series=names,
+            medians=medians,
+            typical_size=float(f"{np.nanmedian(np.abs(table[spec.target])):.1g}") or 1.0,
+            levels=list(self.levels),
+            residuals=residuals,
+            example=self._example(table),
+        )
         return self
 
     def forecast(self, window: Window, horizon: int, future: Future) -> npt.NDArray[np.float64]:  # noqa: ARG002
@@ -231,16 +244,13 @@ class DirectForecaster:
         )
 
     def _example(self, table: Table) -> list[dict[str, Any]]:
-        """Return rows of a request: the last ones of a series, whose latest targets are left out.
-
-        There is more history than needed, so that earlier forecast points can be tried.
-        """
-        spec, farthest = self.spec, self.spec.forecast_window[1]
-        unknown = farthest - spec.feature_derivation_window[1]
+        """Return rows of a request: the last ones of a series, whose latest targets are left out."""
+        spec = self.spec
+        unknown = spec.forecast_window[1] - spec.feature_derivation_window[1]
         first_of_series = {} if spec.series_id is None else {spec.series_id: table[spec.series_id][0]}
         rows = [row for row in table.rows() if first_of_series.items() <= row.items()]
         rows = sorted(rows, key=lambda row: str(row[spec.date_column]))
-        rows = rows[-(spec.history_length + farthest + unknown) :]
+        rows = rows[-(spec.history_length + unknown) :]
         example = [{name: to_json_value(value) for name, value in row.items()} for row in rows]
         for row in example[-unknown:]:
             row[spec.target] = None

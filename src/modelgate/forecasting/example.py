@@ -1,5 +1,6 @@
 """Example rows of a forecast request."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,27 +10,38 @@ from .calendar import Grid
 from .forecaster import Forecaster
 from .timestamps import format_utc
 
-__all__ = ["example_rows"]
+__all__ = ["generate_rows", "rows_to_test"]
 
 _START = 1_704_067_200_000_000  # 2024-01-01
+_SEASON = 7
 
 
-def example_rows(forecaster: Forecaster) -> Sequence[Mapping[str, Any]]:
-    """Return rows of a request: those that the forecaster has as its example, or generated ones."""
-    example: Sequence[Mapping[str, Any]] | None = getattr(forecaster, "example", None)
-    if example:
-        return example
+def rows_to_test(forecaster: Forecaster) -> Sequence[Mapping[str, Any]]:
+    """Return rows to test *forecaster* with: those that it has as its example, or generated ones."""
+    return getattr(forecaster, "example", None) or generate_rows(forecaster)
+
+
+def generate_rows(forecaster: Forecaster) -> list[dict[str, Any]]:
+    """Return rows of a request with generated values, which callers may see, unlike those of the training.
+
+    Only the name of a series, the medians of the columns known in advance and the size of the target are
+    those of the training. There is more history than needed, so that earlier forecast points can be tried.
+    """
     spec = forecaster.spec
     (first, last), (_, farthest) = spec.feature_derivation_window, spec.forecast_window
-    positions = np.arange(first, farthest + 1)
+    positions = np.arange(first - farthest, farthest + 1)
     keys = Grid(spec.parsed_step, _START, np.array([_START])).keys(positions)
     series = min(getattr(forecaster, "series", None) or {"1"})
+    medians, size = getattr(forecaster, "medians", {}), getattr(forecaster, "typical_size", 1.0)
+    waves = [
+        math.sin(2 * math.pi * index / (spec.parsed_step.season or _SEASON)) for index in positions.tolist()
+    ]
     return [
         {
             spec.date_column: date,
             **({} if spec.series_id is None else {spec.series_id: series}),
-            spec.target: 1.0 + position % 3 if position <= last else None,
-            **dict.fromkeys(spec.known_in_advance, 0),
+            spec.target: float(f"{size * (1 + 0.3 * wave):.4g}") if position <= last else None,
+            **{name: medians.get(name, 0) for name in spec.known_in_advance},
         }
-        for position, date in zip(positions.tolist(), format_utc(keys, unit="s"), strict=True)
+        for position, wave, date in zip(positions.tolist(), waves, format_utc(keys, unit="s"), strict=True)
     ]

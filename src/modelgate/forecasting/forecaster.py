@@ -49,12 +49,15 @@ class Future:
 class Forecaster(Protocol):
     """Model that predicts series from the history in a request.
 
-    Three attributes are optional:
+    These attributes are optional:
 
     * ``series``: names of the training series, as text. Without it, every series is accepted.
     * ``medians``: by column known in advance, the value that replaces missing ones. Without it, none may be
       missing.
     * ``allows_missing``: True if the history may contain NaN.
+    * ``allows_new_series``: True if it can predict other series than the training series.
+    * ``example``: rows of a request, with which it is tested when it is loaded.
+    * ``typical_size``: size of the generated values in examples for callers.
 
     A forecaster with the method ``intervals(window, future, values, level)`` also returns prediction
     intervals, of shape (rows, 2), for each level in percent in its attribute ``levels``. With the method

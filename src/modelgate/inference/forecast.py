@@ -9,7 +9,7 @@ import numpy.typing as npt
 from ..errors import ConfigurationError
 from ..flow import isolate_errors
 from ..forecasting import DirectForecaster, Forecaster, ForecastRequest
-from ..forecasting.example import example_rows
+from ..forecasting.example import rows_to_test
 from ..forecasting.read_request import read_request
 from ..schema import Schema, Table
 from .estimator import Estimator
@@ -92,7 +92,7 @@ def try_forecast(
         ConfigurationError: The forecaster cannot predict its example.
     """
     try:
-        isolate_errors(score, read_request(schema.read(example_rows(forecaster)), forecaster))
+        isolate_errors(score, read_request(schema.read(rows_to_test(forecaster)), forecaster))
     except Exception as error:
         if not getattr(forecaster, "example", None):
             return f"the forecaster rejected generated rows ({error!r})"

@@ -125,9 +125,9 @@ def reference_answers(model: Any, schema: Schema, rows: Any) -> dict[str, Any]:
     """
     try:
         answers = in_model_thread(_predict, model, schema, rows)
+    except (ConfigurationError, RequestError):
+        raise
     except Exception as error:
-        if isinstance(error, ConfigurationError):
-            raise
         raise ConfigurationError(f"model must be able to predict its example rows (got {error!r})") from error
     if not all(map(_is_finite, answers.values())):
         raise ConfigurationError(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..errors import ConfigurationError
 from .datetimes import Resolution, find_zone, parse_datetime
-from .dtypes import DTYPES, allowed_range
+from .dtypes import find_dtype_problem, narrow_range
 from .images import EXAMPLE_IMAGE, ImageSpec, create_image_spec
 from .rule_text import datetime_rule, kind_rule, levels_rule
 from .tensors import is_shape, parse_tensor, tensor_rule
@@ -64,9 +64,8 @@ class Column:
             The caller must send a UTC offset. If None, the datetime has no time zone.
         resolution: Resolution of the datetimes in the training data, ``s``, ``ms``, ``us`` or ``ns``; None
             for the default of the installed pandas.
-        dtype: dtype of the column in the training data, which the model gets again: for example ``uint8``,
-            ``Int64``, ``object``, ``category`` or ``ordered category``. None for the usual dtype of the kind.
-            Limits numbers to the range of the dtype.
+        dtype: dtype that the model gets, as in training: ``uint8``, ``Int64``, ``object``, ``ordered category``.
+            It limits the range of numbers. None for the usual dtype of the kind.
         missing_value: Null in the training data, for the dtype ``object``: ``None`` or ``NaN``. None for
             ``NaN``, unless an encoder of the model was fitted on ``None``.
         image: How an image becomes an array. Required for the kind ``image``.
@@ -107,7 +106,9 @@ class Column:
         if self.kind not in get_args(Kind):
             self._reject("kind", self.kind, f"one of {', '.join(get_args(Kind))}")
         self._check_annotations()
-        self._check_dtype()
+        problem = find_dtype_problem(self.kind, self.dtype, self.missing_value, has_levels=bool(self.levels))
+        if problem is not None:
+            self._reject(problem[0], getattr(self, problem[0]), problem[1])
         self._check_bounds()
         self._check_text()
         self._check_datetime()
@@ -135,20 +136,6 @@ class Column:
             if not is_pair or observed[0] > observed[1]:
                 self._reject("observed_range", observed, "(smallest, largest), two finite numbers")
 
-    def _check_dtype(self) -> None:
-        if self.dtype is None:
-            if self.missing_value is not None:
-                self._reject("missing_value", self.missing_value, "left out without a dtype")
-            return
-        dtypes = DTYPES.get(self.kind, ())
-        if self.dtype not in dtypes:
-            accepted = f"one of {', '.join(dtypes)}" if dtypes else "left out"
-            self._reject("dtype", self.dtype, f"{accepted} for the kind {self.kind}")
-        if self.dtype.endswith("category") and self.levels is None:
-            self._reject("dtype", self.dtype, "left out for a column without levels")
-        if self.missing_value not in (None, "None", "NaN") or (self.missing_value and self.dtype != "object"):
-            self._reject("missing_value", self.missing_value, "None or NaN, for the dtype object")
-
     def _check_levels(self, levels: Sequence[Level]) -> None:
         if not isinstance(levels, tuple | list) or not levels:
             self._reject("levels", levels, "a tuple of at least one value")
@@ -158,7 +145,9 @@ class Column:
             if not self._is_within_limits(level):
                 self._reject("levels", level, "values that the column's other options allow")
         # The JSON decoder compares types too: an integer column must not have the level 1.0.
-        levels = tuple(int(level) if self.kind == "integer" else _to_text(level) for level in levels)
+        if self.kind == "integer":
+            levels = tuple(map(int, levels))
+        levels = tuple(level.isoformat() if isinstance(level, datetime.date) else level for level in levels)
         object.__setattr__(self, "levels", levels)
         object.__setattr__(self, "_known", frozenset(map(self._level_key, levels)))
 
@@ -170,10 +159,7 @@ class Column:
         if self.kind == "datetime":
             return False, self.parse_datetime(value)  # one datetime may have several texts
         # True == 1 in Python, but they are different levels to a caller, unless booleans count as numbers.
-        return self._is_boolean(value), value
-
-    def _is_boolean(self, value: Level) -> bool:
-        return isinstance(value, bool) and not self.accepts_booleans
+        return isinstance(value, bool) and not self.accepts_booleans, value
 
     def _check_bounds(self) -> None:
         for option, value in (("minimum", self.minimum), ("maximum", self.maximum)):
@@ -183,11 +169,9 @@ class Column:
                 self._reject(option, value, f"left out for the kind {self.kind}")
             if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
                 self._reject(option, value, "a finite number")
-        low, high = allowed_range(self.dtype)
-        if low is not None:
-            object.__setattr__(self, "minimum", low if self.minimum is None else max(low, self.minimum))
-        if high is not None:
-            object.__setattr__(self, "maximum", high if self.maximum is None else min(high, self.maximum))
+        minimum, maximum = narrow_range(self.dtype, self.minimum, self.maximum)
+        object.__setattr__(self, "minimum", minimum)
+        object.__setattr__(self, "maximum", maximum)
         lower = -EXACT if self.minimum is None else self.minimum
         upper = EXACT if self.maximum is None else self.maximum
         if self.minimum is not None and self.maximum is not None and lower > upper:
@@ -374,11 +358,6 @@ class Column:
             value = float(value)  # type: ignore[arg-type]  # as a Table stores it
         lower, upper = self.minimum, self.maximum
         return (lower is None or value >= lower) and (upper is None or value <= upper)  # type: ignore[operator]
-
-
-def _to_text(level: Level) -> Level:
-    """Return a date as its ISO 8601 text, and any other level unchanged."""
-    return level.isoformat() if isinstance(level, datetime.date) else level
 
 
 def _is_finite(value: object) -> bool:

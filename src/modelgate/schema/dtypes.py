@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-__all__ = ["DTYPES", "allowed_range"]
+__all__ = ["DTYPES", "find_dtype_problem", "narrow_range"]
 
 _INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 _CATEGORIES = ("category", "ordered category")
@@ -25,14 +25,37 @@ DTYPES: Mapping[str, tuple[str, ...]] = {
 """Names of the dtypes by kind of the column, as in pandas. Kinds without dtypes have options of their own."""
 
 
-def allowed_range(dtype: str | None) -> tuple[float | None, float | None]:
-    """Return the smallest and the largest number of *dtype*. None if it is not limited, or has 64 bits."""
+def find_dtype_problem(
+    kind: str, dtype: str | None, missing_value: str | None, *, has_levels: bool
+) -> tuple[str, str] | None:
+    """Return the option of a `Column` that is wrong, and what it accepts, or None if *dtype* fits the column."""
+    if dtype is None:
+        return None if missing_value is None else ("missing_value", "left out without a dtype")
+    dtypes = DTYPES.get(kind, ())
+    if dtype not in dtypes:
+        accepted = f"one of {', '.join(dtypes)}" if dtypes else "left out"
+        return "dtype", f"{accepted} for the kind {kind}"
+    if dtype in _CATEGORIES and not has_levels:
+        return "dtype", "left out for a column without levels"
+    if missing_value not in (None, "None", "NaN") or (missing_value is not None and dtype != "object"):
+        return "missing_value", "None or NaN, for the dtype object"
+    return None
+
+
+def narrow_range(
+    dtype: str | None, minimum: float | None, maximum: float | None
+) -> tuple[float | None, float | None]:
+    """Return *minimum* and *maximum*, limited to the numbers of *dtype*. None is no limit, or one of 64 bits."""
     name = (dtype or "").lower()
+    low: float | None = None
+    high: float | None = None
     if name in ("float16", "float32"):
-        largest = float(np.finfo(name).max)
-        return -largest, largest
-    if name not in _INTEGERS:
-        return None, None
-    limits = np.iinfo(name)
-    smallest, largest = int(limits.min), int(limits.max)
-    return (None if name == "int64" else smallest), (None if limits.bits == 64 else largest)
+        high = float(np.finfo(name).max)
+        low = -high
+    elif name in _INTEGERS:
+        limits = np.iinfo(name)
+        low = None if name == "int64" else int(limits.min)
+        high = None if limits.bits == 64 else int(limits.max)
+    minimum = low if minimum is None else minimum if low is None else max(low, minimum)
+    maximum = high if maximum is None else maximum if high is None else min(high, maximum)
+    return minimum, maximum

@@ -43,7 +43,6 @@ _USUAL_DTYPES = {"number": "float64", "integer": "int64", "boolean": "bool"}
 _Values: TypeAlias = Mapping[str, Any]
 """Training values by column name: Series of pandas, or arrays."""
 
-
 _Read: TypeAlias = Callable[[Sequence[Column], Any], Table]
 """Function that validates rows, which are its second argument."""
 
@@ -112,7 +111,7 @@ def _values_by_column(columns: Sequence[Column], X: Any) -> _Values:  # noqa: N8
     names = [column.name for column in columns]
     if isinstance(X, np.ndarray):
         return dict(zip(names, X.T, strict=True)) if X.shape[1:] == (len(names),) else {}
-    if not hasattr(X, "iloc"):
+    if not hasattr(X, "iloc") or not X.columns.is_unique:
         return {}
     labels = find_labels(X.columns, names)
     return {name: X[labels[name]] for name in names if name in labels}

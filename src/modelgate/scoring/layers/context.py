@@ -13,11 +13,11 @@ def add_context(query: Query, call_next: Handler[Query, Prediction]) -> Flow[Pre
     """Set `Prediction.context`. This is a layer for a query that requests it, see `Query.layer`.
 
     Raises:
-        InvalidInput: The model was not packaged with training statistics, or the schema is hidden.
+        InvalidInput: The model was not packaged with training statistics, it is a forecaster, or the schema is hidden.
     """
     predictor, table = query.predictor, query.table
     assert predictor is not None and table is not None
-    training = predictor.training
+    training = None if predictor.forecaster is not None else predictor.training
     if training is None or not training.statistics or not predictor.schema.options.show_schema:
         raise InvalidInput("This deployment has no statistics of its training data: leave out context")
     context = describe_rows(table, training.statistics, training.rows)

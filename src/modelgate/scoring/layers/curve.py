@@ -40,12 +40,14 @@ class AddCurve:
         """Set `Prediction.curve`. The prediction has a row for each point, or none if the query has no row.
 
         Raises:
-            InvalidInput: The column is unknown, its range is not known, the model has no packaged rows, or its
+            InvalidInput: The model is a forecaster, the column is unknown, its range is not known, the model has no packaged rows, or its
                 predictions cannot be averaged.
             InvalidValues: A value of the grid breaks a rule of the column.
         """
         predictor, table = query.predictor, query.table
         assert predictor is not None and table is not None
+        if predictor.forecaster is not None:
+            raise InvalidInput("This deployment forecasts time series, which have no response curves")
         column = _find_column(predictor, self._column)
         values = predictor.schema.read_column(column, self._find_grid(predictor, column))
         tables = [table.cross(values)]

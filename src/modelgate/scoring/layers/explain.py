@@ -142,7 +142,7 @@ def _attribute(
         parts: list[list[Numbers]] = [[] for _ in indices]
         for start in range(0, len(table), method.rows_per_call):
             stop = start + method.rows_per_call
-            part = table.slice(start, stop)
+            part = table.slice(start, stop) if len(table) > method.rows_per_call else table
             call = partial(method.attribute, part, numbers[start:stop])
             strengths = yield from predictor.call(call, seconds * len(part), len(part))
             if not is_additive(method, strengths, numbers[start:stop]):
@@ -151,7 +151,7 @@ def _attribute(
             for target_parts, target_indices in zip(parts, indices, strict=True):
                 target_parts.append(strengths[rows, :, target_indices[start:stop]])
         else:
-            return method, list(map(np.concatenate, parts))
+            return method, [part[0] if len(part) == 1 else np.concatenate(part) for part in parts]
         # The next method takes longer.
         seconds = np.inf
     raise ValueError("no contributions add up to the predictions")
@@ -183,7 +183,7 @@ class _Described:
         self._columns = query.predictor.explainer.columns
         self._listed = query.predictor.explainer.listed
         self._explain = explain
-        self._positions = np.flatnonzero(selected)
+        self._positions = selected.nonzero()[0]
         self._method = method
         self._strengths = strengths
 
@@ -199,7 +199,7 @@ class _Described:
             for label, base, is_null in zip(target.labels, base_values, target.is_null.tolist(), strict=True)
         ]
         # Rows among the attributed ones, because several outputs share one attribution.
-        chosen = np.flatnonzero(target.selected[self._positions])
+        chosen = target.selected[self._positions].nonzero()[0]
         rows, chosen_list = self._positions[chosen].tolist(), chosen.tolist()
         described = describe_rows(
             [explanations[row] for row in rows],

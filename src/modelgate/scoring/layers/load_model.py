@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 from ...errors import DeploymentLoading, DeploymentUnavailable, NotFound
 from ...flow import Flow, Handler, run
 from ...forecasting import TimeSeriesSpec
-from ...forecasting.example import example_rows
+from ...forecasting.example import generate_rows
 from ...inference import Prediction, Target
 from ...inference.predictor import Predictor
 from ...schema import Schema
@@ -141,11 +141,11 @@ class LoadModel:
         return None if described.forecaster is None else described.forecaster.spec
 
     def example_in_memory(self) -> Sequence[Mapping[str, Any]] | None:
-        """Return example rows of a forecaster that is in memory, else None."""
+        """Return generated rows that a forecaster in memory can score, else None."""
         predictor = self._predictor or self._peek()
         if predictor is None or predictor.forecaster is None:
             return None
-        return example_rows(predictor.forecaster)
+        return generate_rows(predictor.forecaster)
 
     def ready(self) -> Flow[None]:
         """Load the model if it has never been loaded, or if the last load failed.
