@@ -1015,6 +1015,36 @@ def test_key_can_be_sent_beside_a_token_of_a_platform():
     )
 
 
+@pytest.mark.parametrize(
+    ("key_header", "other"), [("authorization", "x-api-key"), ("x-api-key", "authorization")]
+)
+def test_key_in_the_wrong_field_is_explained(key_header, other):
+    """A gate with key_header has not seen the key, so it is not called incomplete."""
+    gate = Gate(
+        [Deployment("churn", lambda table: table["age"], schema=SCHEMA)],
+        keys={KEY: "churn"},
+        key_header=other,
+    )
+    http = httpx.Client(transport=httpx.WSGITransport(gate.wsgi))
+    client = Client("http://app/churn", key=KEY, key_header=key_header, http=http)
+    with pytest.raises(errors.Unauthorized) as info:
+        client.predict(ROWS[0])
+
+    advice = f"The key was sent in {key_header}: pass key_header=…, or --key-header on the command line."
+    assert str(info.value).startswith("Missing API key: ")
+    assert str(info.value).endswith(advice)
+
+
+@pytest.mark.parametrize(
+    ("client_type", "http", "accepted"),
+    [(Client, httpx.AsyncClient(), "httpx.Client"), (AsyncClient, httpx.Client(), "httpx.AsyncClient")],
+)
+def test_http_client_of_the_other_kind_is_rejected(client_type, http, accepted):
+    message = rf"http must be an {accepted} \(got {type(http).__name__}\)"
+    with pytest.raises(errors.ConfigurationError, match=message):
+        client_type(URL, http=http)
+
+
 def test_http_client_of_the_caller_stays_open():
     http = httpx.Client()
     with Client(URL, http=http):

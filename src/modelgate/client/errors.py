@@ -98,7 +98,13 @@ _ADVICE_AFTER_SUCCESS: dict[type[AnswerableError], str] = {
 
 
 def error_from_response(
-    status: int, headers: Mapping[str, str], content: bytes, url: str, *, keyed: bool, has_worked: bool
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    url: str,
+    *,
+    key_header: str | None,
+    has_worked: bool,
 ) -> ModelgateError:
     """Return the exception for an unsuccessful response.
 
@@ -107,7 +113,7 @@ def error_from_response(
         headers: Headers of the response, with lower-case names.
         content: Body of the response.
         url: URL of the request.
-        keyed: Whether the request had a key.
+        key_header: Header field in which the key was sent; None if the request had no key.
         has_worked: Whether a request to *url* with the same key has succeeded before. The message then blames
             neither of them.
     """
@@ -116,12 +122,12 @@ def error_from_response(
     problem = _decode_object(content)
     message = problem.get("detail") or problem.get("message") or problem.get("error")
     kind = _KINDS.get(str(problem.get("code")))
-    if kind is None or (status in RETRIED and kind.status != status):
-        # Not from a gate, whose errors have the status of their class. A proxy's error is temporary, whatever
-        # its body.
-        kind = _BY_STATUS.get(status)
-    is_known = isinstance(message, str) and "x-request-id" in headers and status not in RETRIED
-    if kind is None and status >= 400 and is_known:
+    if kind is not None and status in RETRIED and kind.status != status:
+        kind = None  # A code of a proxy, because a gate sends each code with one status.
+    kind = kind or _BY_STATUS.get(status)
+    # With the other statuses in RETRIED, a proxy may send a message and a request id too.
+    is_from_gate = isinstance(message, str) and "x-request-id" in headers and status not in RETRIED
+    if kind is None and status >= 400 and is_from_gate:
         kind = tree.NotFound if status == 404 else RequestError if status < 500 else ServingError
     if kind is None:
         return UnexpectedResponse(
@@ -133,8 +139,10 @@ def error_from_response(
         kind = tree.InvalidInput  # A gate that hides its schema does not name the columns.
     text = message if isinstance(message, str) else f"{urlsplit(url).netloc} returned {status}"
     advice = (_ADVICE_AFTER_SUCCESS if has_worked else _ADVICE).get(kind, "")
-    if kind is tree.Unauthorized and not keyed:
+    if kind is tree.Unauthorized and key_header is None:
         advice = "No key was sent: pass key=…, or --key-env VARIABLE on the command line."
+    elif kind is tree.Unauthorized and text.startswith("Missing API key"):
+        advice = f"The key was sent in {key_header}: pass key_header=…, or --key-header on the command line."
     return _restore(kind, f"{text.rstrip('.')}. {advice}".strip() if advice else text, problem, headers)
 
 

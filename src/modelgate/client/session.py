@@ -210,7 +210,7 @@ class Session:
             response.headers,
             response.content,
             self._endpoint,
-            keyed=bool(self._key_headers),
+            key_header=next(iter(self._key_headers), None),
             has_worked=self._has_worked,
         )
 
