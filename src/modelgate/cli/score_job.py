@@ -37,7 +37,7 @@ _MAX_UNREACHED = 5
 """Maximum number of attempts if no gate has ever responded: the address is probably wrong."""
 
 _REPORTED_WAIT = 3.0
-"""Shortest wait in seconds that is reported. If several chunks wait at once, one message reports it."""
+"""Shortest wait in seconds that is reported. Until its end, no other wait is reported."""
 
 
 class Job:
@@ -124,7 +124,7 @@ class Job:
         self, source: Input, session: Session, output: Output, report_progress: ReportProgress
     ) -> None:
         chunks = source.chunks(self._chunk, self._done)
-        # Send the first chunk alone, so that an error in all chunks is reported once.
+        # Send the first chunk alone, so that an error that affects all chunks is reported once.
         in_flight, max_in_flight = deque[Any](), 1
         chunk = next(chunks, None)
         if chunk is None and not self._done.rows:

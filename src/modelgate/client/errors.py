@@ -114,8 +114,8 @@ def error_from_response(
         content: Body of the response.
         url: URL of the request.
         key_header: Header field in which the key was sent; None if the request had no key.
-        has_worked: Whether a request to *url* with the same key has succeeded before. The message then blames
-            neither of them.
+        has_worked: Whether a request to *url* with the same key has succeeded before. If so, the message does
+            not suggest that the URL or the key is wrong.
     """
     if 300 <= status < 400:
         return UnexpectedResponse(status, _describe_redirect(status, url, headers.get("location")))

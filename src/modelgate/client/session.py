@@ -1,4 +1,4 @@
-"""Session with one deployment: batching, retries and decoding, independent of blocking or asyncio."""
+"""Session with one deployment: batching, retries and decoding, for the blocking and the asyncio client."""
 
 import asyncio
 import time
@@ -37,7 +37,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 _PROBLEM = "application/problem+json"
 
 _ROW_ERRORS = (InvalidInput, MalformedBody, PredictionError, HumilityError)
-"""Errors that may name rows."""
+"""Errors that may refer to rows by number."""
 
 
 class HTTPResponse(NamedTuple):

@@ -17,13 +17,13 @@ __all__ = ["MetricsEndpoint"]
 
 
 class MetricsEndpoint:
-    """Collects the metrics of a gate and serves them.
+    """Endpoint that collects and returns the metrics of a gate.
 
     Args:
         requests: Metrics of the requests.
         models: Metrics of the models, by deployment.
         cache: Model cache.
-        hang_timeout: Seconds after which a call of a model counts as overdue; None for never.
+        hang_timeout: Number of seconds after which a model call counts as overdue; None for never.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class MetricsEndpoint:
             )
         if self._hang_timeout is not None:
             overdue: dict[Labels, int] = {
-                (name,): metrics.stuck(self._hang_timeout) for name, metrics in models
+                (name,): metrics.count_stuck(self._hang_timeout) for name, metrics in models
             }
             text = "Running calls that take longer than the deadline of requests."
             yield MetricFamily("modelgate_model_calls_overdue", "gauge", text, ("deployment",), overdue)

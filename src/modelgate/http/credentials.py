@@ -58,10 +58,10 @@ def credentials_from_headers(headers: Headers, schemes: Collection[str] = ("bear
 
 
 def select_key(*credentials: str) -> str:
-    """Return the only API key in *credentials*. The others are for a platform or a proxy in front of the gate.
+    """Return the only API key among several *credentials*. The others are for a platform or a proxy.
 
-    Credentials with the checksum of a generated key are keys. If there are none, all that are not JSON Web Tokens
-    count as keys, because configured keys can have any form.
+    The key is the one that ends in the checksum of a generated key. If there is none, it is the one that is
+    not a JSON Web Token, because a key in a mapping can have any form.
 
     Raises:
         ConflictingCredentials: *credentials* contain several different keys, or only JSON Web Tokens.

@@ -12,7 +12,7 @@ __all__ = ["NullNonFinite", "prediction_error"]
 
 
 def prediction_error(error: Exception) -> PredictionError:
-    """Return the error for callers of a model that failed with *error*."""
+    """Return the error to send to the caller if the model failed with *error*."""
     if not isinstance(error, NonFiniteError):
         return PredictionError()
     message = f"{PredictionError.default_message}: its prediction is not a finite number"

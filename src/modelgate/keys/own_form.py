@@ -1,4 +1,4 @@
-"""Validation and digests of configured keys, which can have any form."""
+"""Validation and digests of keys that the operator chose, in contrast to generated keys."""
 
 import re
 

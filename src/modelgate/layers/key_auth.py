@@ -47,8 +47,8 @@ _MAX_ACCEPTED = 10_000
 class KeyAuth:
     """Require a known API key, and set the `principal` of the request's context to its owner.
 
-    The wire format defines where the key is: ``Authorization: Bearer`` or ``x-api-key``, unless a
-    dialect differs. If the path names a deployment, the key must permit it. If the key does
+    The key is read from ``Authorization: Bearer`` or ``x-api-key``, unless the dialect of the request
+    defines other places. If the path names a deployment, the key must permit it. If the key does
     not, the response is the same whether or not the deployment exists.
 
     Outside of a gate there are no deployments, and the key must cover *scope*. If *scope* is None, only
@@ -75,8 +75,8 @@ class KeyAuth:
         skip_forwarded: Distinguish callers behind one proxy by the last address in ``X-Forwarded-For`` or
             ``Forwarded``. Set this option if the headers may come from a proxy that is not trusted, see
             `AuthFailureLimit`.
-        key_header: Only header field in which a key is accepted, ``"x-api-key"`` or ``"authorization"``, for
-            example because a platform uses the other one. In ``Authorization``, the scheme is ``Bearer``,
+        key_header: Only place of the key, the header field ``"x-api-key"`` or ``"authorization"``. Set this
+            option if a platform uses the other field itself. In ``Authorization``, the scheme is ``Bearer``,
             ``Token``, or ``Basic`` with the key as the password. None for the places that the wire format
             defines.
 

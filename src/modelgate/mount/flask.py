@@ -72,12 +72,12 @@ def init_app(app: flask.Flask | flask.Blueprint, prefix: str, handler: Handler[R
 
     def view(path: str = "") -> flask.Response:
         request = _FlaskRequest(flask.request)
-        # For the prefix itself, the path is empty without the slash at its end.
+        # At the prefix itself, the path is "/" if the URL ends in a slash, and empty otherwise.
         request.path = "/" + path if path or flask.request.path.endswith("/") else ""
         request.root_path = flask.request.root_path + flask.request.path.removesuffix(request.path)
         response = _respond(request, handler)
         if request.method == "OPTIONS" and response.status_code == 405:
-            # Extensions such as Flask-CORS complete Flask's own answer.
+            # Return Flask's own response, which extensions such as Flask-CORS complete.
             return flask.current_app.make_default_options_response()
         return response
 

@@ -59,7 +59,7 @@ class Handle(Protocol):
 
 
 class HandleMethod(Protocol):
-    """Method that is a `Handle` when it is read from an instance."""
+    """Method that is a `Handle` when it is bound."""
 
     def __get__(self, instance: Any, owner: Any = None, /) -> Handle: ...
 
@@ -68,5 +68,5 @@ M = TypeVar("M", bound=Callable[..., Any])
 
 
 def typed_handle(method: M) -> HandleMethod:
-    """Give *method* the overloads of `Handle`. It is returned unchanged."""
+    """Return *method* unchanged, but typed with the overloads of `Handle`."""
     return method  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""Column names that callers write differently from the schema, and that can only mean one column."""
+"""Matching of names that callers spell differently from the schema, but that can only mean one column."""
 
 import unicodedata
 from collections import Counter
@@ -8,9 +8,9 @@ __all__ = ["find_labels", "match_names", "normalize_name"]
 
 
 def normalize_name(name: str) -> str:
-    """Return *name* in Unicode's composed form, without surrounding spaces and with ``_`` in place of others.
+    """Return *name* in Unicode's composed form, without surrounding spaces, and with ``_`` for inner spaces.
 
-    LightGBM replaces spaces in the same way when it stores names.
+    LightGBM also stores names with ``_`` for spaces.
     """
     return unicodedata.normalize("NFC", name.strip(" \t")).replace(" ", "_")
 

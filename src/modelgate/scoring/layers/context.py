@@ -1,4 +1,4 @@
-"""Scoring layer that says where the values of each row lie in the training data."""
+"""Scoring layer that reports where the values of each row lie in the training data."""
 
 from ...errors import InvalidInput
 from ...flow import Flow, Handler
@@ -10,10 +10,11 @@ __all__ = ["add_context"]
 
 
 def add_context(query: Query, call_next: Handler[Query, Prediction]) -> Flow[Prediction]:
-    """Set `Prediction.context`. This is a layer for a query that requests it, see `Query.layer`.
+    """Set `Prediction.context`. A query that requests it has this layer as `Query.layer`.
 
     Raises:
-        InvalidInput: The model was not packaged with training statistics, it is a forecaster, or the schema is hidden.
+        InvalidInput: The model was not packaged with training statistics, it is a forecaster, or the schema
+            is hidden.
     """
     predictor, table = query.predictor, query.table
     assert predictor is not None and table is not None

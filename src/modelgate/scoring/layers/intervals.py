@@ -39,7 +39,7 @@ def add_intervals(flow: Flow[Prediction], query: Query) -> Flow[Prediction]:
 
 
 def _half_widths(calibration: Calibration, levels: Sequence[float]) -> list[dict[str, float]]:
-    """Return for each output half of the width of an interval by level, or an empty dict for labels."""
+    """Return half the width of the intervals of each output, by level. Labels have an empty dict."""
     widths: list[dict[str, float]] = [{} for _ in calibration.residuals]
     for index, by_level in enumerate(widths):
         for level in levels:

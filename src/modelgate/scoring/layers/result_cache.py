@@ -25,12 +25,11 @@ _Results: TypeAlias = TTLCache[Hashable, Prediction]
 
 
 class ResultCache:
-    """Scoring layer that caches the predictions of single rows. It does not cache queries of several rows, or
-    forecasts.
+    """Scoring layer that caches the predictions of single rows.
 
-    Predictions with explanations are not cached. The key of a prediction consists of the predictor, the
-    validated row and the requested extras. So a prediction is never returned for another deployment, or after
-    the model has been reloaded.
+    Queries of several rows, forecasts, and predictions with explanations are not cached. The key of a
+    prediction consists of the predictor, the validated row and the requested extras. Therefore a prediction
+    is never returned for another deployment, or after the model has been reloaded.
 
     Args:
         maxsize: Largest number of predictions to cache for each model. The least recently used one is removed
