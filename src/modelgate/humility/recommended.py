@@ -72,7 +72,7 @@ def _target_range(target: Mapping[str, Any]) -> tuple[float, float] | None:
 
 
 def _bound(values: npt.NDArray[np.float64], share: float, largest: float) -> float:
-    """Return a bound, at most *largest*, that at most the fraction *share* of *values* does not exceed."""
+    """Return a bound up to *largest*, with at most the fraction *share* of *values* at or below it."""
     ordered = np.sort(values)
     excluded = ordered[int(share * len(ordered)) :]
     if not len(excluded) or excluded[0] > largest:

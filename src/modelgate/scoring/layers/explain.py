@@ -78,7 +78,7 @@ def _add_explanations(
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """Numbers to explain of an output, one for each row.
+    """Numbers of an output to explain, one for each row.
 
     Args:
         output: The output.
