@@ -37,7 +37,10 @@ def check_paths(source: Path, output: Path) -> None:
         ConfigurationError: A path cannot be used.
     """
     if not source.is_file():
-        raise ConfigurationError(f"{source} must be a regular file: a resumed run reads it again")
+        raise ConfigurationError(
+            f"{source} must be a regular file, because a resumed run reads it again: for a pipe, pass - and"
+            " standard input"
+        )
     if output.suffix.lower() in COMPRESSED_SUFFIXES:
         raise ConfigurationError(
             f"--output must not end in {output.suffix} (got {output}): the predictions are not compressed"

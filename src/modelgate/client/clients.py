@@ -1,8 +1,9 @@
 """Blocking and asyncio clients, both based on `Session`."""
 
+import inspect
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from ..errors import ConfigurationError
 from ..explanations import Explain
@@ -67,6 +68,8 @@ def _options(
 class _BaseClient(Generic[H]):
     """Base class of both clients."""
 
+    _is_async: ClassVar[bool]
+
     def __init__(
         self,
         url: str,
@@ -80,6 +83,12 @@ class _BaseClient(Generic[H]):
         batch_bytes: int = BATCH_BYTES,
         http: H | None = None,
     ) -> None:
+        if (
+            http is not None
+            and inspect.iscoroutinefunction(getattr(http, "send", None)) is not self._is_async
+        ):
+            name = "httpx.AsyncClient" if self._is_async else "httpx.Client"
+            raise ConfigurationError(f"http must be an {name} (got {type(http).__name__})")
         self._owns_http = http is None
         self._session = Session(
             url,
@@ -122,6 +131,8 @@ class Client(_BaseClient["httpx.Client"]):
     Raises:
         ConfigurationError: An option is invalid, or httpx is not installed.
     """
+
+    _is_async = False
 
     def _create_http(self) -> "httpx.Client":
         return httpx_package().Client()  # type: ignore[no-any-return]
@@ -198,6 +209,8 @@ class AsyncClient(_BaseClient["httpx.AsyncClient"]):
 
     Takes the same arguments as `Client`, except that *http* is an `httpx.AsyncClient`.
     """
+
+    _is_async = True
 
     def _create_http(self) -> "httpx.AsyncClient":
         return httpx_package().AsyncClient()  # type: ignore[no-any-return]

@@ -57,6 +57,8 @@ def request_forecasts(session: Session, data: Any, options: ForecastOptions) -> 
     response = yield from session.post(body, rows.media_type, "application/json", query=query)
     try:
         answer = yield from run(msgspec.json.decode, response.content, type=_Response)
+        if not all("prediction" in row for row in answer.forecast):
+            raise msgspec.ValidationError("Object missing required field `prediction`")
     except msgspec.DecodeError as error:
         raise UnexpectedResponse(200, f"{session.url}: the response has no forecasts: {error}") from None
     return Forecasts(answer.forecast, answer.model_version, answer.warnings, answer.request_id)
