@@ -52,7 +52,7 @@ def narrow_range(
 ) -> tuple[float | None, float | None]:
     """Return the bounds of a column, narrowed to the numbers that *dtype* can store.
 
-    A bound is None if there is no limit, or only that of a 64-bit integer.
+    A bound is None if there is no limit other than the range of 64-bit integers.
     """
     name = (dtype or "").lower()
     low: float | None = None
