@@ -99,10 +99,10 @@ class MLClever:
     )
 
     def credentials(self, request: Request) -> Flow[str | None]:
-        """Return the key from a header or the path, or else from the body.
+        """Return the key from a header or the path, or else the key in the body.
 
-        If the key found there is a JSON Web Token, the body is read too: the token may be for a platform, so a
-        key in the body takes precedence.
+        The body is also read if the header has a JSON Web Token, which may be meant for a platform. A key in
+        the body is then used instead.
         """
         key = _key_outside_body(request)
         if key is None or is_json_web_token(key):

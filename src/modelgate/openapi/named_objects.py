@@ -25,7 +25,7 @@ def name_objects(name: str, schema: JSONSchema) -> dict[str, JSONSchema]:
 
 
 def _replace_objects(schema: JSONSchema, name: str, components: dict[str, JSONSchema]) -> JSONSchema:
-    """Return a copy of *schema* whose inner objects are moved to *components* and replaced by references."""
+    """Move the objects inside *schema* to *components*, and return a copy of *schema* that refers to them."""
     copy = dict(schema)
     for keyword in ("anyOf", "oneOf", "prefixItems"):
         if keyword in schema:
