@@ -23,6 +23,7 @@ from modelgate import (
 )
 from modelgate.dialects import DataRobot
 from modelgate.forecasting import DirectForecaster, ForecastOptions, TimeSeriesSpec
+from modelgate.humility import OutlyingInput
 from modelgate.testing import Client
 from support.series import SPEC, Drift, daily, drift_rows, sales_rows
 
@@ -439,11 +440,25 @@ def test_intervals_of_a_forecaster_without_any_are_rejected():
 
 @pytest.mark.parametrize(
     "option",
-    [{"explanations": "auto"}, {"threshold": 0.5}, {"exposure": Exposure("promo", model_predicts="rate")}],
+    [
+        {"explanations": "auto"},
+        {"threshold": 0.0},
+        {"positive_class": 1},
+        {"exposure": Exposure("promo", model_predicts="rate")},
+        {"humility": [OutlyingInput("promo", 0, 1)]},
+        {"target": "price"},
+        {"input": "frame"},
+    ],
+    ids=["explanations", "threshold", "positive-class", "exposure", "humility", "target", "input"],
 )
-def test_options_that_need_one_prediction_per_row_are_rejected(option):
-    with pytest.raises(ConfigurationError, match="must be left out for a forecaster"):
+def test_options_that_do_not_fit_a_forecaster_are_rejected(option):
+    with pytest.raises(ConfigurationError, match=f"{next(iter(option))} must be .* a forecaster"):
         Gate([Deployment("sales", Drift(), **option)], keys="open")
+
+
+def test_decimals_of_another_output_are_rejected():
+    with pytest.raises(ConfigurationError, match=r"names of outputs, sales \(got price\)"):
+        Gate([Deployment("sales", Drift(), decimals={"price": 2})], keys="open")
 
 
 def test_response_curves_are_rejected(interface):

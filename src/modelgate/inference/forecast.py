@@ -1,6 +1,6 @@
 """Predictions of forecasters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,11 +12,12 @@ from ..forecasting import DirectForecaster, Forecaster, ForecastRequest
 from ..forecasting.example import rows_to_test
 from ..forecasting.read_request import read_request
 from ..schema import Schema, Table
+from ..schema.model_input import InputForm
 from .estimator import Estimator
 from .plans import Plan
 from .prediction import Output, Prediction
 
-__all__ = ["ForecastFunction", "try_forecast"]
+__all__ = ["ForecastFunction", "check_forecaster_options", "try_forecast"]
 
 
 class ForecastFunction:
@@ -73,6 +74,25 @@ class ForecastFunction:
             raise ValueError(f"the forecaster returned the shape {values.shape} instead of {shape}")
         if not self._nullable and not np.isfinite(values).all():
             raise ValueError("the forecaster returned NaN or an infinity")
+
+
+def check_forecaster_options(
+    forecaster: Forecaster, target: str | Sequence[str], form: InputForm | None
+) -> None:
+    """Raise `ConfigurationError` if an option of `Predictor` does not fit *forecaster*.
+
+    Args:
+        forecaster: Forecaster.
+        target: Option ``target``.
+        form: Option ``input``.
+    """
+    name = forecaster.spec.target
+    if target not in ("prediction", name):
+        raise ConfigurationError(
+            f"target must be left out for a forecaster, whose spec has the target {name!r} (got {target!r})"
+        )
+    if form is not None:
+        raise ConfigurationError(f"input must be None for a forecaster, which gets windows (got {form!r})")
 
 
 def try_forecast(

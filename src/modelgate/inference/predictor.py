@@ -30,7 +30,7 @@ from .conversion import describe_result, to_prediction
 from .decision import DecisionRule
 from .estimator import Estimator
 from .first_prediction import try_prediction
-from .forecast import ForecastFunction, try_forecast
+from .forecast import ForecastFunction, check_forecaster_options, try_forecast
 from .model_metrics import LIGHT, LatencyEstimator, ModelMetrics
 from .multi_target import create_estimator
 from .nonfinite import NullNonFinite, prediction_error
@@ -132,6 +132,7 @@ class Predictor:
             )
         check_opens_no_files(model)
         if is_forecaster(model):
+            check_forecaster_options(model, target, input)
             self.forecaster, self.target = model, model.spec.target
             self.schema = (schema or model.spec.schema()).with_columns(columns)
             name = model_id or type(model).__name__
