@@ -448,12 +448,20 @@ def test_intervals_of_a_forecaster_without_any_are_rejected():
         {"humility": [OutlyingInput("promo", 0, 1)]},
         {"target": "price"},
         {"input": "frame"},
+        {"example": ROWS[0]},
+        {"schema": Schema.of(date=str, store=int, sales=float)},
     ],
-    ids=["explanations", "threshold", "positive-class", "exposure", "humility", "target", "input"],
+    ids=lambda option: next(iter(option)),
 )
 def test_options_that_do_not_fit_a_forecaster_are_rejected(option):
-    with pytest.raises(ConfigurationError, match=f"{next(iter(option))} must be .* a forecaster"):
+    with pytest.raises(ConfigurationError, match=f"{next(iter(option))} must .* forecaster"):
         Gate([Deployment("sales", Drift(), **option)], keys="open")
+
+
+@pytest.mark.parametrize(("column", "kind"), [("date", "datetime"), ("sales", "text"), ("promo", "text")])
+def test_columns_of_another_kind_are_rejected(column, kind):
+    with pytest.raises(ConfigurationError, match=f"schema must have the column '{column}' .*got '{kind}'"):
+        Gate([Deployment("sales", Drift(), columns={column: kind})], keys="open")
 
 
 def test_decimals_of_another_output_are_rejected():

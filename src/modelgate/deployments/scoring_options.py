@@ -54,6 +54,11 @@ def enable_scoring_options(
 
 def _check_forecaster_options(deployment: Deployment) -> None:
     """Raise `ConfigurationError` if an option needs one prediction for each row of a request."""
+    if deployment.example is not None:
+        raise ConfigurationError(
+            "example must be left out for a forecaster, which has rows of a request in its attribute example"
+            f" (got {deployment.example!r})"
+        )
     options = ("threshold", "positive_class", "explanations", "exposure")
     values = {option: getattr(deployment, option) for option in options}
     for option, value in {**values, "humility": deployment.humility or None}.items():

@@ -77,16 +77,25 @@ class ForecastFunction:
 
 
 def check_forecaster_options(
-    forecaster: Forecaster, target: str | Sequence[str], form: InputForm | None
+    forecaster: Forecaster, schema: Schema, target: str | Sequence[str], form: InputForm | None
 ) -> None:
     """Raise `ConfigurationError` if an option of `Predictor` does not fit *forecaster*.
 
     Args:
         forecaster: Forecaster.
+        schema: Schema with the option ``columns``.
         target: Option ``target``.
         form: Option ``input``.
     """
-    name = forecaster.spec.target
+    name, columns = forecaster.spec.target, {column.name: column for column in schema}
+    for column in forecaster.spec.schema():
+        own = columns.get(column.name)
+        if own is None or not (own.numeric if column.numeric else column.kind in ("any", own.kind)):
+            kind = "numbers" if column.numeric else "text"
+            raise ConfigurationError(
+                f"schema must have the column {column.name!r} with {kind} for this forecaster"
+                f" (got {own and own.kind!r})"
+            )
     if target not in ("prediction", name):
         raise ConfigurationError(
             f"target must be left out for a forecaster, whose spec has the target {name!r} (got {target!r})"

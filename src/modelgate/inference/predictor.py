@@ -132,9 +132,9 @@ class Predictor:
             )
         check_opens_no_files(model)
         if is_forecaster(model):
-            check_forecaster_options(model, target, input)
             self.forecaster, self.target = model, model.spec.target
             self.schema = (schema or model.spec.schema()).with_columns(columns)
+            check_forecaster_options(model, self.schema, target, input)
             name = model_id or type(model).__name__
             self._function = ForecastFunction(model, plans=plans, name=name, nullable=self.nullable)
             self._config = current_sklearn_config()
