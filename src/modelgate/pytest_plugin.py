@@ -1,4 +1,4 @@
-"""Pytest fixtures for apps with a gate. pytest finds them by itself.
+"""Pytest fixtures for apps with a gate. pytest loads them automatically.
 
 * `modelgate_app`: override this fixture to return your app or gate.
 * `modelgate_client`: `modelgate.testing.Client` for it, with the key of `modelgate_key`.

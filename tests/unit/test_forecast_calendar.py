@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from modelgate import ConfigurationError
 from modelgate.forecasting.calendar import Grid, parse_step
-from modelgate.forecasting.timestamps import continue_dates, format_utc, parse_moment
+from modelgate.forecasting.timestamps import format_like, format_utc, parse_moment
 
 
 def walls(*texts):
@@ -110,12 +110,12 @@ def test_parse_moment_uses_the_time_zone_for_texts_without_offset():
         ("2024-03-30T00:00:00-02:00", "2024-03-31T00:00:00-02:00", "2024-03-31T02:00:00Z"),
     ],
 )
-def test_continue_dates_keeps_the_form_of_the_text(text, following, utc):
+def test_format_like_keeps_the_form_of_the_text(text, following, utc):
     key = parse_moment(text, None).wall + 86_400_000_000
 
     assert (following, utc) == (
-        continue_dates(text, key, None, local=True)[0],
-        *format_utc(np.array([continue_dates(text, key, None, local=True)[1]]), unit="s"),
+        format_like(text, key, None, local=True)[0],
+        *format_utc(np.array([format_like(text, key, None, local=True)[1]]), unit="s"),
     )
 
 
@@ -132,10 +132,10 @@ def test_continue_dates_keeps_the_form_of_the_text(text, following, utc):
         ("2024-10-26T22:00:00.000Z", "1D", "2024-10-27T23:00:00.000Z", "2024-10-27T23:00:00Z"),
     ],
 )
-def test_continue_dates_follows_the_clocks_of_the_time_zone(text, step, following, utc):
+def test_format_like_follows_the_clocks_of_the_time_zone(text, step, following, utc):
     moment, parsed = parse_moment(text, "Europe/Berlin"), parse_step(step)
     key = (moment.wall if parsed.is_daily else moment.utc) + parsed.microseconds
-    result, result_utc = continue_dates(text, key, "Europe/Berlin", local=parsed.is_daily)
+    result, result_utc = format_like(text, key, "Europe/Berlin", local=parsed.is_daily)
 
     assert (following, [utc]) == (result, format_utc(np.array([result_utc]), unit="s"))
     assert parse_moment(result, "Europe/Berlin").utc == result_utc

@@ -46,7 +46,7 @@ load_pickle_option = click.option(
     "public_keys",
     metavar="FILE",
     multiple=True,
-    help="Require a signature by this Ed25519 public key (PEM or base64). If repeated, any one of the keys.",
+    help="Require a signature by this Ed25519 public key (PEM or base64); if repeated, by any of the keys.",
 )
 @click.option(
     "--schema",
@@ -159,7 +159,7 @@ def _row(column: "Column") -> tuple[str, ...]:
 def _as_json(report: "FileReport", plan: str | None) -> dict[str, Any]:
     import msgspec
 
-    from ..schema.schema_file import plain
+    from ..schema.schema_file import schema_to_dict
 
     members: dict[str, Any] = {
         name: getattr(report, name) for name in ("size", "sha256", "format", "signer", "model")
@@ -167,5 +167,5 @@ def _as_json(report: "FileReport", plan: str | None) -> dict[str, Any]:
     members["plan"] = plan
     members["package"] = msgspec.to_builtins(report.manifest) if report.manifest is not None else None
     schema = report.schema
-    members["schema"] = plain(schema.columns, schema.options) if schema is not None else None
+    members["schema"] = schema_to_dict(schema.columns, schema.options) if schema is not None else None
     return {**members, "runs": report.imports, "warnings": report.warnings}

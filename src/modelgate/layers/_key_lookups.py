@@ -48,7 +48,7 @@ class AddressSlots:
 
 
 class LookupTurn(Future[bool]):
-    """Place of one look-up in a `LookupQueue`. The result is True if the look-up may start, False if not.
+    """Future of one queued look-up: True if the look-up may start, False if it was rejected.
 
     Args:
         address: Address of the caller.
