@@ -329,16 +329,24 @@ def test_native_format(interface):
 
 
 @pytest.mark.parametrize(
-    ("media_type", "start"),
+    ("media_type", "options", "start"),
     [
-        ("text/csv", b"promo,series,forecast_point,step,date,timestamp,row,prediction,low_80,"),
-        ("application/x-ndjson", b'{"series":1,"forecast_point":"2018-01-05T00:00:00Z",'),
-        ("application/x-npy", b"\x93NUMPY"),
+        (
+            "text/csv",
+            "?passthrough=promo",
+            b"promo,series,forecast_point,step,date,timestamp,row,prediction,low_80,",
+        ),
+        (
+            "application/x-ndjson",
+            "?passthrough=promo",
+            b'{"series":1,"forecast_point":"2018-01-05T00:00:00Z",',
+        ),
+        ("application/x-npy", "", b"\x93NUMPY"),
     ],
 )
-def test_native_format_in_other_media_types(media_type, start):
+def test_native_format_in_other_media_types(media_type, options, start):
     client = create_client("wsgi", Fixed())
-    response = client.post(f"{NATIVE}?passthrough=promo", json=ROWS, headers={"accept": media_type})
+    response = client.post(f"{NATIVE}{options}", json=ROWS, headers={"accept": media_type})
 
     assert (200, start) == (response.status, response.body[: len(start)])
 

@@ -133,16 +133,15 @@ class Predictor:
                 " create an instance and fit it"
             )
         check_opens_no_files(model)
+        name = model_id or type(model).__name__
         if is_forecaster(model):
             self.forecaster, self.target = model, model.spec.target
             self.schema = (schema or model.spec.schema()).with_columns(columns)
             check_forecaster_options(model, self.schema, target, input)
-            name = model_id or type(model).__name__
             self._function = ForecastFunction(model, plans=plans, name=name, nullable=self.nullable)
             self._config = current_sklearn_config()
         elif hasattr(model, "predict"):
             self.schema = (schema or Schema.from_model(model)).with_columns(columns)
-            name = model_id or type(model).__name__
             self._sample = read_sample(self.schema, sample)
             self._function = create_estimator(
                 model,
