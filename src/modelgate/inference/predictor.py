@@ -30,7 +30,7 @@ from .conversion import describe_result, to_prediction
 from .decision import DecisionRule
 from .estimator import Estimator
 from .first_prediction import try_prediction
-from .forecast import ForecastFunction, try_forecast
+from .forecast import ForecastFunction, check_forecaster_options, try_forecast
 from .model_metrics import LIGHT, LatencyEstimator, ModelMetrics
 from .multi_target import create_estimator
 from .nonfinite import NullNonFinite, prediction_error
@@ -133,15 +133,15 @@ class Predictor:
                 " create an instance and fit it"
             )
         check_opens_no_files(model)
+        name = model_id or type(model).__name__
         if is_forecaster(model):
             self.forecaster, self.target = model, model.spec.target
             self.schema = (schema or model.spec.schema()).with_columns(columns)
-            name = model_id or type(model).__name__
+            check_forecaster_options(model, self.schema, target, input)
             self._function = ForecastFunction(model, plans=plans, name=name, nullable=self.nullable)
             self._config = current_sklearn_config()
         elif hasattr(model, "predict"):
             self.schema = (schema or Schema.from_model(model)).with_columns(columns)
-            name = model_id or type(model).__name__
             self._sample = read_sample(self.schema, sample)
             self._function = create_estimator(
                 model,
