@@ -1,4 +1,4 @@
-"""What explanations need from a predictor: the numbers to explain, and the features of the last step."""
+"""Data that explanations read from a predictor: the numbers to explain, and the features of the last step."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
