@@ -137,7 +137,7 @@ def _calibrate(predictor: Predictor, calibration: Calibration) -> None:
 
 
 def _check_names(targets: Sequence[Target], decimals: Decimals) -> None:
-    """Check that output names are unambiguous in each dialect, and that *decimals* has no other names.
+    """Check that output names are unambiguous in each dialect, and that *decimals* names only outputs.
 
     Wire formats join names with classes (``datarobot``, CSV), or with ``probabilities`` (``open_inference``).
     """

@@ -62,7 +62,7 @@ class Predictor:
         batch: Whether one call may score several waiting requests together (see `Batcher`). This applies to
             estimators only, because the result of a function for a row may depend on the other rows.
         inline: Whether batches run on the event loop; None to decide by the latency of the model. If False,
-            every call is made in a thread of *workers*. Under WSGI, this applies to requests with a deadline.
+            *workers* call the model: for every request under ASGI, for requests with a deadline under WSGI.
         metrics: Counters of the model's calls; None for new ones.
         sample: Typical rows, as mappings of values by column name, on which plans are verified in addition
             to synthetic rows. Rows that do not match the schema are left out.
@@ -265,9 +265,9 @@ class Predictor:
             raise prediction_error(error) from error
 
     def call(self, function: Callable[[], T], seconds: float, rows: int) -> Flow[T]:
-        """Call *function* where the model is called: in a worker thread, unless the call takes little time.
+        """Call *function* where the model is called: in a worker thread, or here if it takes little time.
 
-        A function of a `Table` always runs in a worker thread, because it may block.
+        If the model is a function of a `Table`, a worker thread is always used, because the model may block.
 
         Args:
             function: Function to call.
