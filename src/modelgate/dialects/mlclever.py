@@ -99,9 +99,10 @@ class MLClever:
     )
 
     def credentials(self, request: Request) -> Flow[str | None]:
-        """Return the key from a header or the path. Reads the body only if neither has one.
+        """Return the key from a header or the path, or else the key in the body.
 
-        The body also takes precedence over a JSON Web Token, which may be for a platform.
+        The body is also read if the header has a JSON Web Token, which may be meant for a platform. A key in
+        the body is then used instead.
         """
         key = _key_outside_body(request)
         if key is None or is_json_web_token(key):
@@ -170,7 +171,7 @@ def _key_outside_body(request: Request) -> str | None:
 
 
 def _check_body_key(request: Request, key: str) -> None:
-    """Check that the *key* in the body does not contradict the one in a header or the path, if there is one."""
+    """Raise `ConflictingCredentials` if a header or the path has a key that contradicts the body's *key*."""
     outside = _key_outside_body(request)
     if outside is not None and outside != key and outside != select_key(outside, key):
         raise ConflictingCredentials

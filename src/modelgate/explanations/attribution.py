@@ -68,7 +68,7 @@ class Method(Protocol):
 def is_additive(method: Method, strengths: Numbers, numbers: Numbers) -> bool:
     """Return whether base values and *strengths* add up to the predicted *numbers*, except for rounding.
 
-    Numbers that are NaN, for predictions that are null, are not compared.
+    A predicted number is NaN if the prediction is null. Such numbers are not compared.
     """
     with np.errstate(all="ignore"):
         totals = method.link.to_numbers(method.base_values + strengths.sum(axis=1))
@@ -78,7 +78,11 @@ def is_additive(method: Method, strengths: Numbers, numbers: Numbers) -> bool:
 
 
 def margins(scores: Numbers) -> Numbers:
-    """Return a score for each class. If only the second of two has one, the first gets its negative."""
+    """Return a score for each class.
+
+    With two classes, *scores* may have only the score of the second class. The score of the first class is then
+    the negative of it.
+    """
     scores = scores.reshape(-1, 1) if scores.ndim == 1 else scores
     return np.concatenate([-scores, scores], axis=1) if scores.shape[1] == 1 else scores
 

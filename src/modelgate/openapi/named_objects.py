@@ -25,7 +25,7 @@ def name_objects(name: str, schema: JSONSchema) -> dict[str, JSONSchema]:
 
 
 def _replace_objects(schema: JSONSchema, name: str, components: dict[str, JSONSchema]) -> JSONSchema:
-    """Return *schema* with references in place of the objects inside it, and add these to *components*."""
+    """Move the objects inside *schema* to *components*, and return a copy of *schema* that refers to them."""
     copy = dict(schema)
     for keyword in ("anyOf", "oneOf", "prefixItems"):
         if keyword in schema:
@@ -44,7 +44,7 @@ def _replace_objects(schema: JSONSchema, name: str, components: dict[str, JSONSc
 
 
 def _refer(schema: JSONSchema, name: str, components: dict[str, JSONSchema]) -> JSONSchema:
-    """Add *schema* to *components* and return a reference, or return a copy if it is not an object."""
+    """Return a reference to *schema*, added to *components*, if it is an object; otherwise return a copy."""
     copy = _replace_objects(schema, name, components)
     if schema.get("type") != "object":
         return copy

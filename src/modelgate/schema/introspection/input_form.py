@@ -17,7 +17,7 @@ _KNOWN = ("sklearn", "xgboost", "lightgbm", "catboost")
 def possible_forms(model: Any, *, named: bool) -> tuple[InputForm, ...]:
     """Return the forms of rows that *model* may take, most likely first.
 
-    If the form is certain, the result has no other forms.
+    If only one form is returned, it is certain.
 
     Args:
         model: Fitted model.

@@ -48,8 +48,8 @@ class LoadModel:
 
     Args:
         source: Predictor that stays in memory, or a function that loads one. The function is called with
-            `Query.load_timeout`. It returns the predictor and whether the predictor was already in memory,
-            either directly or as a flow. For a `ModelCache` of predictors, pass ``partial(cache.get, name)``.
+            `Query.load_timeout`. It returns a pair, or a flow of the pair: the predictor, and whether it
+            was already in memory. For a `ModelCache` of predictors, pass ``partial(cache.get, name)``.
         describe: Function that returns the stored metadata without loading the model, or None if no metadata
             is stored. By default, the model is loaded to get its metadata.
         peek: Function that returns a predictor that is in memory, or None if it must be loaded. By default,
