@@ -81,7 +81,7 @@ class SeriesRows:
         return moment.wall if self.spec.parsed_step.is_daily else moment.utc
 
     def format_points(self, keys: Keys, codes: npt.NDArray[np.int64]) -> list[str]:
-        """Return the dates *keys* of the series *codes* in ISO 8601, in UTC."""
+        """Return *keys* as ISO 8601 texts in UTC. *codes* are the series of these dates."""
         if not np.array_equal(self.utc, self.keys):
             samples = dict(zip(self.codes.tolist(), self.dates, strict=True))
             pairs = zip(keys.tolist(), codes.tolist(), strict=True)
@@ -89,7 +89,7 @@ class SeriesRows:
         return format_utc(keys, unit="s")
 
     def format_like(self, text: str, key: int) -> tuple[str, int]:
-        """Return the date *key* in the form of *text*, and in UTC."""
+        """Return the date *key* twice: in the form of *text*, and in UTC as microseconds since 1970."""
         return format_like(text, key, self.spec.timezone, local=self.spec.parsed_step.is_daily)
 
     def describe(self, code: int) -> str:
