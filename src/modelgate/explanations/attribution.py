@@ -78,7 +78,10 @@ def is_additive(method: Method, strengths: Numbers, numbers: Numbers) -> bool:
 
 
 def margins(scores: Numbers) -> Numbers:
-    """Return a score for each class. If only the second of two has one, the first gets its negative."""
+    """Return a score for each class. If there is one score, it is for the second of two classes.
+
+    The score of the first class is then its negative.
+    """
     scores = scores.reshape(-1, 1) if scores.ndim == 1 else scores
     return np.concatenate([-scores, scores], axis=1) if scores.shape[1] == 1 else scores
 
