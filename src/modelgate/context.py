@@ -128,7 +128,7 @@ class RequestContext:
             raise InsufficientScope(f"{InsufficientScope.default_message}{message}", details=details)
 
     def suggest_deployment(self, error: NotFound) -> None:
-        """Add the deployments that the key permits to *error*, if the requested deployment does not exist."""
+        """Mention the permitted deployments in *error* if the requested deployment does not exist."""
         if self.deployment is not None and self.catalog is not None and self.deployment not in self.catalog:
             message, details = suggest_deployments(self.deployment, self._accessible_deployments())
             error.add_hint(message, **details)

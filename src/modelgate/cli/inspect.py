@@ -65,8 +65,8 @@ def inspect(
 ) -> None:
     """Show the contents of a model file.
 
-    Includes its input columns and the code that loading it would run. Nothing in the file is executed without
-    --load-pickle.
+    The output includes the input columns of the model and the code that would run if the file were loaded.
+    Nothing in the file is executed without --load-pickle.
     """
     from ..models.inspection import report_on
 
@@ -86,9 +86,9 @@ def inspect(
 def _describe_plan(report: "FileReport", may_predict: bool) -> str | None:
     """Return "exact" if the model has an exact plan, "none: <reason>" if not, or None if this is unknown.
 
-    Finding out requires a call of the model. The model is called only with --load-pickle or if the file is a
-    package, because loading a package calls its model anyway. If the model cannot make a prediction, a
-    warning is added to *report*.
+    To find out, the model must be called. The model of a package may be called, because loading a package
+    calls its model anyway. Any other model is called only with --load-pickle. If the model cannot make a
+    prediction, a warning is added to *report*.
     """
     package = report.package
     if package is None or not (may_predict or report.manifest is not None):

@@ -177,7 +177,7 @@ class Output:
         self._files.close()
 
     def _start(self) -> None:
-        """Delete the checkpoint of a replaced run, then truncate the files to the sizes in *done*."""
+        """Truncate the files to the sizes in *done*. If the run starts over, delete the old checkpoint."""
         if self._is_started:
             return
         self._is_started = True

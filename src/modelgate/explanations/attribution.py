@@ -68,7 +68,7 @@ class Method(Protocol):
 def is_additive(method: Method, strengths: Numbers, numbers: Numbers) -> bool:
     """Return whether base values and *strengths* add up to the predicted *numbers*, except for rounding.
 
-    Numbers that are NaN, for predictions that are null, are not compared.
+    A predicted number is NaN if the prediction is null. Such numbers are not compared.
     """
     with np.errstate(all="ignore"):
         totals = method.link.to_numbers(method.base_values + strengths.sum(axis=1))

@@ -1,4 +1,4 @@
-"""Access of explanations to a predictor: the numbers it predicts, and the features of its last step."""
+"""Numbers and last steps that explanations read from a predictor."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

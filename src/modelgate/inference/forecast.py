@@ -45,7 +45,8 @@ class ForecastFunction:
         """Return the prediction and the prediction intervals of each row.
 
         Raises:
-            ValueError: The forecaster returned another number of values, or NaN or an infinity.
+            ValueError: The forecaster returned too many or too few values, or one that is not finite although null
+                is not allowed.
         """
         forecaster, window, future = self._forecaster, request.window, request.future
         values = np.asarray(forecaster.forecast(window, request.horizon, future), dtype=np.float64)

@@ -51,9 +51,10 @@ class _CachedLookup:
         record: Record of the key; None if the key is unknown.
         principal: Principal of the key; None if the key is unknown or inactive.
         looked_up_at: Start of the look-up.
-        cached_until: End of the cache entry, at the latest the time when the key becomes valid or expires.
-            Until then, only a change in the database can make the entry outdated.
-        next_use_write: Time from which a use of the key is to be written to the database.
+        cached_until: Time at which the entry is no longer used: the end of its lifetime or, if earlier, the
+            time at which the key becomes valid or expires. Until then, only a change in the database can
+            make the entry outdated.
+        next_use_write: Earliest time at which a use of the key is written to the database again.
     """
 
     record: KeyRecord | None

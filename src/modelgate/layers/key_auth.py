@@ -75,10 +75,10 @@ class KeyAuth:
         skip_forwarded: Distinguish callers behind one proxy by the last address in ``X-Forwarded-For`` or
             ``Forwarded``. Set this option if the headers may come from a proxy that is not trusted, see
             `AuthFailureLimit`.
-        key_header: Only place of the key, the header field ``"x-api-key"`` or ``"authorization"``. Set this
-            option if a platform uses the other field itself. In ``Authorization``, the scheme is ``Bearer``,
-            ``Token``, or ``Basic`` with the key as the password. None for the places that the wire format
-            defines.
+        key_header: Header field of the key, ``"x-api-key"`` or ``"authorization"``; all other places are
+            ignored. If a platform in front of the app uses one of these fields itself, choose the other one.
+            In ``Authorization``, the scheme is ``Bearer``, ``Token``, or ``Basic`` with the key as the
+            password. None to read the key from the places that the wire format defines.
 
     Attributes:
         keys: Key store.

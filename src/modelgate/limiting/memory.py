@@ -95,7 +95,7 @@ class MemoryLimiter:
     def _rejuvenate(self, key: _BucketKey, rate: Rate, now: float) -> tuple[Any, ...]:
         """Remove a bucket from the old generation and return it, or return a new one.
 
-        If the young generation is full, start a new one.
+        If the young generation is full, start a new generation.
         """
         bucket = self._old.pop(key, None)
         if len(self._young) >= self._generation_size:

@@ -73,7 +73,7 @@ def target_names(model: Any, target: str | Sequence[str]) -> str | Sequence[str]
     names = list(model.target_models)
     if target != "prediction" and list(target) != names:
         raise ConfigurationError(
-            f"target must be left out for a MultiTarget, which has names (got {target!r})"
+            f"target must be left out for a MultiTarget, which already names its targets (got {target!r})"
         )
     return names
 

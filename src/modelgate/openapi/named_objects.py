@@ -25,7 +25,7 @@ def name_objects(name: str, schema: JSONSchema) -> dict[str, JSONSchema]:
 
 
 def _replace_objects(schema: JSONSchema, name: str, components: dict[str, JSONSchema]) -> JSONSchema:
-    """Return *schema* with references in place of the objects inside it, and add these to *components*."""
+    """Move the objects inside *schema* to *components*, and return a copy of *schema* that refers to them."""
     copy = dict(schema)
     for keyword in ("anyOf", "oneOf", "prefixItems"):
         if keyword in schema:

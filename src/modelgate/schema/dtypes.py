@@ -52,7 +52,8 @@ def narrow_range(
 ) -> tuple[float | None, float | None]:
     """Return the bounds of a column, narrowed to the numbers that *dtype* can store.
 
-    A bound is None if there is no limit, or only that of a 64-bit integer.
+    A bound is None if nothing limits the numbers. The limits of 64-bit integers do not count, except the 0 of
+    ``uint64``.
     """
     name = (dtype or "").lower()
     low: float | None = None

@@ -44,7 +44,14 @@ def match_names(columns: Sequence[str], sent: Iterable[str]) -> dict[str, str]:
 
 
 def find_labels(labels: Iterable[Hashable], columns: Sequence[str]) -> dict[str, Hashable]:
-    """Return the *labels* of a DataFrame by column name. A label may be text or a whole number."""
+    """Return a dict from column name to the label in *labels* that stands for the column.
+
+    A label that matches none of *columns* has its own text as the name. Only texts and whole numbers are used.
+
+    Args:
+        labels: Column labels of a DataFrame.
+        columns: Column names of a schema.
+    """
     texts = {str(label): label for label in labels if isinstance(label, str | int)}
     aliases = match_names(columns, texts)
     return {aliases.get(text, text): label for text, label in texts.items()}

@@ -190,7 +190,10 @@ def _are_close(expected: npt.NDArray[Any], actual: npt.NDArray[Any]) -> bool:
 
 
 def _find_opaque_columns(model: Any, columns: Sequence[Column]) -> set[str]:
-    """Return the columns passed to functions or other libraries' estimators, which may use the dtype."""
+    """Return the columns that *model* passes to functions or to estimators of other libraries.
+
+    The results of these may depend on the dtype of a column.
+    """
     if takes_formula(model):
         return set()
     kinds = {column.name: column.kind for column in infer_columns(model)} if stores_columns(model) else {}

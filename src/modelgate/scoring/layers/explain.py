@@ -163,7 +163,7 @@ class _ExplanationBuilder:
     Args:
         query: Query, with the rows as received.
         explain: Explanations that the caller requests.
-        selected: Whether each row of the query is explained for any target.
+        selected: For each row of the query, whether it is explained for at least one target.
         method: Method by which the rows were explained.
         strengths: Strengths for each target and the selected rows, of shape (rows, columns).
     """
