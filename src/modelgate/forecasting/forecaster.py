@@ -57,6 +57,8 @@ class Forecaster(Protocol):
     * ``allows_missing``: True if the history may contain NaN.
     * ``allows_new_series``: True if it can predict other series than the training series.
     * ``example``: rows of a request, with which it is tested when it is loaded.
+    * ``example_date``: date in examples for callers, as datetime64, for a model of certain dates, such as
+      Sundays.
     * ``typical_size``: size of the generated values in examples for callers.
 
     A forecaster with the method ``intervals(window, future, values, level)`` also returns prediction
