@@ -4,6 +4,8 @@
 """
 
 import datetime
+import re
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -52,6 +54,11 @@ SALES = pd.DataFrame(
 )
 TRAINING, HISTORY = SALES[:DAYS], SALES[NEW]
 AHEAD = DATES[NEW.stop : NEW.stop + 7]
+
+
+def long_form(frame):
+    """Return a row for each date and column, as statsforecast takes them."""
+    return frame.reset_index(names="ds").melt("ds", var_name="unique_id", value_name="y")
 
 
 def serve(model):
@@ -272,8 +279,7 @@ def test_unknown_series_stay_unknown(naive, query):
 )
 def test_statsforecast_models_of_several_series(model):
     """Models that `StatsForecast` fitted, with intervals. Requests do not change them."""
-    frame = TRAINING.reset_index(names="ds").melt("ds", var_name="unique_id", value_name="y")
-    engine = StatsForecast([model], freq="D").fit(frame)
+    engine = StatsForecast([model], freq="D").fit(long_form(TRAINING))
     models = dict(zip(engine.uids, engine.fitted_[:, 0], strict=True))
     client = serve(StatsforecastForecaster(models, SPEC, levels=[80]))
     stores = ["west", "north"]
@@ -302,14 +308,26 @@ def test_statsforecast_single_series():
     assert "intervals" not in next(iter(found.values()))
 
 
-def test_nan_from_a_library_is_a_500(naive):
-    class Broken(SeasonalNaive):
-        def forward(self, y, h, **options):
-            return {"mean": np.full(h, np.nan)}
+def test_infinity_from_a_library_is_a_500():
+    """The squares of the errors in the history overflow, so the interval has no ends."""
+    model = SeasonalNaive(7).fit(TRAINING["north"].to_numpy())
+    history = HISTORY["north"].to_numpy() * 1e200
+    with np.errstate(all="ignore"):
+        assert not np.isfinite(model.forward(history, 7, level=[80])["hi-80"]).any()
+    rows = [
+        {**without(row, "store"), "sales": value}
+        for row, value in zip(rows_of(["north"]), history.tolist(), strict=True)
+    ]
+    client = serve(StatsforecastForecaster(model, SINGLE, levels=[80]))
 
-    client = serve(StatsforecastForecaster({"north": Broken(7).fit(TRAINING["north"].to_numpy())}, SPEC))
+    assert 500 == client.post("/deployments/sales/predict", json=rows).status
 
-    assert 500 == client.post("/deployments/sales/predict", json=rows_of(["north"])).status
+
+def test_model_that_needs_other_columns_is_rejected_when_it_is_loaded():
+    model = AutoARIMA().fit(TRAINING["north"].to_numpy(), X=PROMOTED[:DAYS].to_numpy(float)[:, None])
+
+    with pytest.raises(ConfigurationError, match=r"must be able to predict its example .*No regressors"):
+        serve(StatsforecastForecaster(model, SINGLE))
 
 
 def invalid_skforecast_options(many, one):
@@ -364,3 +382,25 @@ def test_statsforecast_options_are_checked(naive):
         with pytest.raises(ConfigurationError) as info:
             StatsforecastForecaster(models, spec, levels=levels)
         assert message in str(info.value)
+
+
+def test_examples_of_the_documentation_run():
+    """Sybil skips them, because the libraries are not in its environment."""
+    page = (Path(__file__).parents[2] / "docs" / "time_series.md").read_text("utf-8")
+    section = page.partition("\n## Models of skforecast and statsforecast\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    namespace = {
+        "Deployment": Deployment,
+        "Ridge": Ridge,
+        "gate": Gate(keys="open"),
+        "series": TRAINING,
+        "promotions": PROMOTED[:DAYS].to_frame(),
+        "frame": long_form(TRAINING),
+        "spec": PROMO,
+        "spec_without_promotions": SPEC,
+    }
+    for block in blocks:
+        exec(block, namespace)
+    for name in ("skforecast", "statsforecast"):
+        prediction = namespace["gate"].score(name, rows_of(STORES) + rows_of(STORES, AHEAD, known=False))
+        assert (21, 2) == prediction.outputs[0].intervals["80"].shape

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from ..errors import ConfigurationError, InvalidInput, InvalidValues
 from .calendar import Grid
 from .checks import require_history, require_levels, require_spec
+from .example import generate_rows
 from .forecaster import Future, Window
 from .series_rows import describe_dates
 from .spec import TimeSeriesSpec
@@ -41,17 +42,20 @@ class SkforecastForecaster:
         require_spec(spec)
         require_levels(levels)
         _check_model(model, spec)
+        import pandas as pd
+
         self._model = model
         self.spec = spec
         self.levels = list(levels)
         self.series = None if spec.series_id is None else frozenset(model.series_names_in_)
-        self.example_date = _first_date("2024", model.index_freq_)
+        self.example_date = pd.date_range("2024", periods=1, freq=model.index_freq_).to_numpy()[0]
         self._uses_training_residuals = not self._has_residuals(model.out_sample_residuals_)
         if levels and self._uses_training_residuals and not self._has_residuals(model.in_sample_residuals_):
             raise ConfigurationError(
                 "levels must be empty for a model without residuals: call set_out_sample_residuals, or fit"
                 f" with store_in_sample_residuals=True (got {levels!r})"
             )
+        self.example = generate_rows(self)
 
     def forecast(self, window: Window, horizon: int, future: Future) -> npt.NDArray[np.float64]:  # noqa: ARG002
         """Return the prediction of each row, see `Forecaster`.
@@ -194,13 +198,6 @@ def _check_index(model: Any, spec: TimeSeriesSpec) -> None:
         raise ConfigurationError(
             f"step must be the frequency of the model, which is {model.index_freq_.freqstr} (got {spec.step!r})"
         )
-
-
-def _first_date(year: str, freq: Any) -> np.datetime64:
-    """Return the first date of *year* that has the frequency *freq*."""
-    import pandas as pd
-
-    return pd.date_range(year, periods=1, freq=freq).to_numpy()[0]  # type: ignore[no-any-return]
 
 
 def _check_exog(model: Any, spec: TimeSeriesSpec) -> None:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from ..errors import ConfigurationError
 from .checks import require_history, require_levels, require_spec
+from .example import generate_rows
 from .forecaster import Future, Window
 from .spec import TimeSeriesSpec
 
@@ -54,6 +55,7 @@ class StatsforecastForecaster:
         self.spec = spec
         self.levels = list(levels)
         self.series = None if spec.series_id is None else frozenset(self._models)
+        self.example = generate_rows(self)
 
     def forecast(self, window: Window, horizon: int, future: Future) -> npt.NDArray[np.float64]:  # noqa: ARG002
         """Return the prediction of each row, see `Forecaster`."""
